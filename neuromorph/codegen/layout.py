@@ -1,0 +1,128 @@
+"""Where every weight stands in the flat arrays that kernels read, and the way there and back.
+
+A group of sibling layers owns one matrix with the columns of its members side by side, each member padded to whole
+vectors. Its rows are cut into parts, one for each node that the group reads; every part is a panel matrix. After the
+parts stands the group's bias. The transposes that the backward pass reads stand in an array of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..schedule import Group, Plan, padded
+
+
+def panel_of(vectors: int, registers: int) -> int:
+    """Vectors in a panel of a matrix that is ``vectors`` wide: as even as the register file allows."""
+    if vectors <= 3:
+        return vectors
+    return 4 if vectors == 4 and registers >= 32 else 2
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The places of a plan's weights. Offsets and sizes are in elements."""
+
+    plan: Plan
+    registers: int
+
+    @property
+    def lanes(self) -> int:
+        """Elements of a vector."""
+        return self.plan.lanes
+
+    def panel(self, group: Group) -> int:
+        """Vectors in a panel of a group's weights."""
+        return panel_of(group.columns // self.lanes, self.registers)
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """Where each group begins."""
+        starts = [0]
+        for group in self.plan.groups:
+            starts.append(starts[-1] + (group.fan_in + 1) * group.columns)
+        return tuple(starts)
+
+    @property
+    def size(self) -> int:
+        """Elements of all weights and biases, padding included."""
+        return self.offsets[-1]
+
+    def part(self, group: Group, number: int) -> int:
+        """Where the panels of a part begin."""
+        return self.offsets[group.index] + group.parts[number].first_row * group.columns
+
+    def bias(self, group: Group) -> int:
+        """Where a group's bias begins."""
+        return self.offsets[group.index] + group.fan_in * group.columns
+
+    def turned_panel(self, group: Group, number: int) -> int:
+        """Vectors in a panel of a part's transpose."""
+        return panel_of(padded(group.parts[number].width, self.lanes) // self.lanes, self.registers)
+
+    @cached_property
+    def turned(self) -> dict[tuple[int, int], int]:
+        """Where each transpose begins."""
+        starts, here = {}, 0
+        for index, number in self.plan.turned:
+            starts[index, number] = here
+            group = self.plan.groups[index]
+            here += group.columns * padded(group.parts[number].width, self.lanes)
+        return starts
+
+    @cached_property
+    def turned_size(self) -> int:
+        """Elements of all transposes."""
+        groups = self.plan.groups
+        return sum(groups[g].columns * padded(groups[g].parts[n].width, self.lanes) for g, n in self.plan.turned)
+
+    def places(self, node: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Where a layer's weight (fan_in, width) and bias (width,) stand, element by element."""
+        group, member = next((g, m) for g in self.plan.groups for m in g.members if m.node == node)
+        columns = member.column + np.arange(member.width)
+        rows = [self._part_places(group, number, columns) for number in range(len(group.parts))]
+        return np.concatenate(rows), self.bias(group) + columns
+
+    def _part_places(self, group: Group, number: int, columns: NDArray[np.intp]) -> NDArray[np.intp]:
+        depth, step = group.parts[number].width, self.panel(group) * self.lanes
+        panel, inside = np.divmod(columns, step)
+        width = np.minimum(step, group.columns - panel * step)
+        return self.part(group, number) + panel * depth * step + np.arange(depth)[:, None] * width + inside
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where the buffers of a plan stand in one flat array, for ``capacity`` steps of ``lanes`` batch rows.
+
+    Offsets have the form a × capacity × rows + b × rows, so that one source serves every window length.
+    """
+
+    plan: Plan
+    extra: tuple[str, ...] = ()  # buffers of one number a row
+
+    @cached_property
+    def terms(self) -> dict[str, tuple[int, int]]:
+        """(a, b) of each buffer's step 0; a buffer with slots has its first slot one step before."""
+        out, a, b = {}, 0, 0
+        for buffer in self.plan.buffers:
+            if buffer.rows == "slots":
+                b += buffer.stride
+            out[buffer.name] = (a, b)
+            if buffer.rows == "step":
+                b += buffer.stride
+            else:
+                a += buffer.stride
+        for name in self.extra:
+            out[name] = (a, b)
+            a += 1
+        out["end"] = (a, b)
+        return out
+
+    def size(self, capacity: int, rows: int) -> int:
+        """Elements of the whole, for windows of at most ``capacity`` steps of ``rows`` lanes."""
+        a, b = self.terms["end"]
+        return a * capacity * rows + b * rows

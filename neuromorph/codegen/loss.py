@@ -1,0 +1,119 @@
+"""The loss of every row, its gradient, and the means that are reported, as lines of source."""
+
+from __future__ import annotations
+
+import re
+
+from ..functions import LogitForm
+from ..schedule import Access, Loss, Place
+from .operations import LOWEST, Frame
+
+
+def emit_loss(frame: Frame, loss: Loss) -> None:
+    """Row losses to ``losses``, the gradient to the loss's target; rows of weight 0 are left out whatever is expected."""
+    writer, place = frame.writer, loss.result
+    writer.comment(loss.note)
+    with frame.each_row():
+        writer.line("weight = row_weights[weight0 + r]")
+        with writer.block("if weight == 0.0:"):
+            writer.line("work[row_loss + r] = 0.0")
+            _emit_left_out(frame, loss)
+        with writer.block("else:"):
+            if loss.logits is not None:
+                _emit_logits(frame, loss, loss.logits)
+            else:
+                _emit_plain(frame, loss)
+            mean = f" / {place.width}.0" if frame.plan.graph.loss.mean else ""
+            writer.line(f"work[row_loss + r] = total(loss){mean}")
+
+
+def _emit_left_out(frame: Frame, loss: Loss) -> None:
+    assert loss.target is not None
+    with frame.each_vector(loss.result.width) as column:
+        frame.writer.line(f"store(work, {frame.at(loss.target, 0, column)}, splat(0.0))")
+
+
+def _expected(frame: Frame, width: int, column: str) -> str:
+    where = f"expected0 + r * {width}" + (f" + {column}" if column != "0" else "")
+    if frame.ragged(width, width):
+        return f"load_head(expected, {where}, {frame.left(width, column)})"
+    return f"load(expected, {where})"
+
+
+def _cut(frame: Frame, text: str, width: int, column: str) -> str:
+    """An expression with zero in the padding of a row."""
+    return f"head({text}, splat(0.0), {frame.left(width, column)})" if frame.ragged(width, width) else text
+
+
+def _fill(text: str, parameter: float | None) -> str:
+    """A record's expression with its variables as the kernel names them."""
+    names = {"x": "logit", "y": "result", "r": "result", "e": "target", "p": repr(parameter)}
+    return re.sub(r"\b[xyrep]\b", lambda m: names[m.group()], text)
+
+
+def _emit_plain(frame: Frame, loss: Loss) -> None:
+    graph, writer, width = frame.plan.graph, frame.writer, loss.result.width
+    _emit_scale(frame, width)
+    writer.line("loss = splat(0.0)")
+    with frame.each_vector(width) as column:
+        writer.line(f"result = {frame.load(Access(loss.result), width, column)}")
+        _emit_terms(frame, loss, graph.loss.term, graph.loss.derivative, column)
+
+
+def _emit_scale(frame: Frame, width: int) -> None:
+    share = f" / {width}.0" if frame.plan.graph.loss.mean else ""
+    frame.writer.line(f"scale = weight * scale_all{share}")
+
+
+def _emit_terms(frame: Frame, loss: Loss, term: str, derivative: str, column: str) -> None:
+    """One vector's share of the loss and of its gradient."""
+    graph, writer, width = frame.plan.graph, frame.writer, loss.result.width
+    assert loss.target is not None
+    writer.line(f"target = {_expected(frame, width, column)}")
+    writer.line(f"loss = loss + {_cut(frame, _fill(term, graph.loss_parameter), width, column)}")
+    slope = _cut(frame, f"scale * ({_fill(derivative, graph.loss_parameter)})", width, column)
+    writer.line(f"store(work, {frame.at(loss.target, 0, column)}, {slope})")
+
+
+def _emit_logits(frame: Frame, loss: Loss, logits: Place) -> None:
+    graph, writer, width = frame.plan.graph, frame.writer, loss.result.width
+    function = graph.nodes[graph.output].function
+    assert function is not None
+    form = graph.loss.logit_form(function.name)
+    assert form is not None
+    _emit_scale(frame, width)
+    if form.couples:
+        _emit_row_quantities(frame, form, logits, loss.result)
+    writer.line("loss = splat(0.0)")
+    with frame.each_vector(width) as column:
+        writer.line(f"logit = {frame.load(Access(logits), width, column)}")
+        writer.line(f"result = {frame.load(Access(loss.result), width, column)}")
+        _emit_terms(frame, loss, form.term, form.derivative, column)
+
+
+def _emit_row_quantities(frame: Frame, form: LogitForm, logits: Place, result: Place) -> None:
+    """esum, the sum of what is expected, and lse, the log of the sum of exponentials: the largest logit less the log
+    of the largest probability, which is at least 1 / width."""
+    writer, width = frame.writer, result.width
+    writer.lines(f"peak = splat({LOWEST[frame.dtype]})", "best = splat(0.0)", "whole = splat(0.0)")
+    with frame.each_vector(width) as column:
+        logit = frame.load(Access(logits), width, column)
+        if frame.ragged(width, width):
+            logit = f"head({logit}, peak, {frame.left(width, column)})"
+        writer.line(f"peak = maximum({logit}, peak)")
+        writer.line(f"best = maximum({_cut(frame, frame.load(Access(result), width, column), width, column)}, best)")
+        writer.line(f"whole = whole + {_expected(frame, width, column)}")
+    writer.line("lse = largest(peak) - log(splat(largest(best)))")
+    writer.line("esum = total(whole)")
+
+
+def emit_sample_losses(frame: Frame) -> None:
+    """The weighted mean loss of each sample, over its lanes; 0 where all of them are left out."""
+    writer = frame.writer
+    with writer.block("for t in range(steps):"):
+        writer.lines("loss, weight = 0.0, 0.0")
+        with writer.block(f"for r in range(t * {frame.batch}, (t + 1) * {frame.batch}):"):
+            writer.line("loss += row_weights[weight0 + r] * work[row_loss + r]")
+            writer.line("weight += row_weights[weight0 + r]")
+        writer.line("sum_loss += loss")
+        writer.line("losses[sample + t] = loss / weight if weight > 0.0 else 0.0")

@@ -1,0 +1,326 @@
+"""Operations of a plan as lines of source. Rows, row ranges and offsets have the names that ``Frame`` gives them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from ..schedule import EXTERNAL, WINDOW, Access, Bias, Block, Buffer, Map, Operation, Place, Plan, Product, Rows, padded
+from .layout import Layout
+from .writer import Writer
+
+
+@dataclass
+class Frame:
+    """What the lines of one generated function share: the plan, its layout, and how rows are counted.
+
+    ``batch`` is the text of the number of lanes: a literal in training, a variable in prediction. ``rows`` is the
+    literal number of rows of a step where it is known.
+    """
+
+    plan: Plan
+    layout: Layout
+    writer: Writer
+    batch: str
+    rows: int | None
+    dtype: str
+    shapes: dict[str, str] = field(default_factory=dict)
+    domain: int = WINDOW
+
+    @property
+    def lanes(self) -> int:
+        return self.plan.lanes
+
+    @property
+    def buffers(self) -> dict[str, Buffer]:
+        return {buffer.name: buffer for buffer in self.plan.buffers}
+
+    def array(self, name: str) -> str:
+        """The array that a buffer is in."""
+        return name if name in EXTERNAL else "work"
+
+    def stride(self, name: str) -> int:
+        """Elements between two rows of a buffer."""
+        return self.plan.strides[name]
+
+    def base(self, place: Place, shift: int = 0) -> str:
+        """The offset of a place's row 0: of the window, or of the step in a loop."""
+        name = place.buffer
+        stepped = name in EXTERNAL or self.buffers[name].rows != "step"
+        text = f"{name}t" if self.domain != WINDOW and stepped else name
+        if name in EXTERNAL:
+            text = f"{name}{'t' if self.domain != WINDOW else '0'}"
+        if shift:
+            text += f" - {self.batch} * {self.stride(name)}" if not self.batch.isdigit() else f" - {int(self.batch) * self.stride(name)}"
+        return text + (f" + {place.column}" if place.column else "")
+
+    def at(self, place: Place, shift: int = 0, column: str = "q") -> str:
+        """The offset of the vector at row r and column q of a place."""
+        text = f"{self.base(place, shift)} + r * {self.stride(place.buffer)}"
+        return text + (f" + {column}" if column != "0" else "")
+
+    @contextmanager
+    def each_row(self) -> Iterator[None]:
+        """A loop over the rows of the domain that are ours."""
+        with self.writer.block("for r in range(first, last):"):
+            yield
+
+    @contextmanager
+    def each_vector(self, width: int) -> Iterator[str]:
+        """A loop over the vectors of a row; yields the name of the column."""
+        if padded(width, self.lanes) == self.lanes:
+            yield "0"
+        else:
+            with self.writer.block(f"for q in range(0, {padded(width, self.lanes)}, {self.lanes}):"):
+                yield "q"
+
+    def left(self, limit: int, column: str) -> str:
+        """How many of the components below ``limit`` are in the vector at a column."""
+        return str(limit) if column == "0" else f"{limit} - {column}"
+
+    def ragged(self, limit: int, width: int) -> bool:
+        """Whether some vector of a row reaches beyond ``limit``."""
+        return limit < padded(width, self.lanes)
+
+    def load(self, access: Access, width: int, column: str) -> str:
+        """The expression that reads a vector."""
+        place = access.place
+        limit = access.limit
+        if limit is None and place.buffer in EXTERNAL:
+            limit = place.width
+        where = self.at(place, access.shift, column)
+        if limit is not None and self.ragged(limit, width):
+            return f"load_head({self.array(place.buffer)}, {where}, {self.left(limit, column)})"
+        return f"load({self.array(place.buffer)}, {where})"
+
+    def shape(self, **fields: object) -> str:
+        """The name of a matrix product of a literal shape, declared at the head of the file."""
+        text = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+        return self.shapes.setdefault(text, f"product{len(self.shapes)}")
+
+
+# Element by element --------------------------------------------------------------------------------------------------
+
+
+def emit_block(frame: Frame, block: Block) -> None:
+    """A fused block: one loop over rows, one over vectors, every value read once."""
+    writer = frame.writer
+    for note in dict.fromkeys(m.note for m in block.maps):
+        writer.comment(note)
+    with frame.each_row(), frame.each_vector(block.maps[0].width) as column:
+        registers: dict[tuple[Place, int], str] = {}
+        for statement in block.maps:
+            _emit_map(frame, statement, column, registers)
+
+
+def _emit_map(frame: Frame, statement: Map, column: str, registers: dict[tuple[Place, int], str]) -> None:
+    """One statement: read what is not yet in registers, compute, store if anybody else reads it."""
+    writer = frame.writer
+    names = {}
+    for name, access in statement.operands:
+        names[name] = _operand(frame, statement, access, column, registers)
+    for name, text in statement.let:
+        fresh = f"{name}_{len(registers)}"
+        writer.line(f"{fresh} = {_substitute(text, names)}")
+        names[name] = fresh
+    value = _substitute(statement.expression, names)
+    if statement.keep is not None:
+        rest = names.get("g", names.get("x", ""))
+        value = f"head({value}, {rest}, {frame.left(statement.keep, column)})"
+    if statement.accumulate:
+        before = _operand(frame, statement, Access(statement.target), column, registers)
+        value = f"{before} + {value}" if statement.keep is not None or value.isidentifier() else f"{before} + ({value})"
+    register = _register(statement.target)
+    writer.line(f"{register} = {value}")
+    registers[statement.target, 0] = register
+    if statement.store:
+        _store(frame, statement, column, register)
+
+
+def _register(place: Place, shift: int = 0) -> str:
+    """The name of the variable that holds a vector of a place."""
+    text = f"{place.buffer}_{place.column}" if place.column else f"{place.buffer}_"
+    return text + ("before" if shift else "")
+
+
+def _operand(frame: Frame, statement: Map, access: Access, column: str, registers: dict[tuple[Place, int], str]) -> str:
+    """The variable with what an access reads."""
+    writer, key = frame.writer, (access.place, access.shift)
+    cut = access.limit is not None and frame.ragged(access.limit, statement.width)
+    if key in registers:
+        if not cut:
+            return registers[key]
+        assert access.limit is not None
+        return f"head({registers[key]}, splat(0.0), {frame.left(access.limit, column)})"
+    if cut:
+        name = f"{_register(access.place, access.shift)}cut"
+        writer.line(f"{name} = {frame.load(access, statement.width, column)}")
+        return name
+    registers[key] = _register(access.place, access.shift)
+    writer.line(f"{registers[key]} = {frame.load(access, statement.width, column)}")
+    return registers[key]
+
+
+def _store(frame: Frame, statement: Map, column: str, register: str) -> None:
+    place = statement.target
+    array, where = frame.array(place.buffer), frame.at(place, 0, column)
+    if statement.exact and frame.ragged(statement.width, statement.width):
+        frame.writer.line(f"store_head({array}, {where}, {register}, {frame.left(statement.width, column)})")
+    else:
+        frame.writer.line(f"store({array}, {where}, {register})")
+
+
+def _substitute(text: str, names: dict[str, str]) -> str:
+    """An expression with its variables renamed."""
+    text = "splat(0.0)" if text == "zero" else text
+    return re.sub(r"\b[a-z_]+\b", lambda m: names.get(m.group(), m.group()), text)
+
+
+# Rows ----------------------------------------------------------------------------------------------------------------
+
+LOWEST = {"float32": "-3.0e38", "float64": "-1.0e308"}
+
+
+def emit_rows(frame: Frame, rows: Rows) -> None:
+    """Softmax of rows longer than a vector, or its gradient."""
+    frame.writer.comment(rows.note)
+    if rows.kind == "softmax":
+        _emit_softmax(frame, rows)
+    else:
+        _emit_softmax_gradient(frame, rows)
+
+
+def _emit_softmax(frame: Frame, rows: Rows) -> None:
+    writer, (source,), target = frame.writer, rows.operands, rows.target
+    width = source.width
+    count, ragged = frame.left(width, "q"), frame.ragged(width, width)
+    with frame.each_row():
+        writer.line(f"peak = splat({LOWEST[frame.dtype]})")
+        with frame.each_vector(width):
+            read = frame.load(Access(source), width, "q")
+            writer.line(f"peak = maximum({f'head({read}, peak, {count})' if ragged else read}, peak)")
+        writer.line("top = largest(peak)")
+        writer.line("whole = splat(0.0)")
+        with frame.each_vector(width):
+            power = f"exp({frame.load(Access(source), width, 'q')} - top)"
+            writer.line(f"power = {f'head({power}, splat(0.0), {count})' if ragged else power}")
+            writer.line("whole = whole + power")
+            writer.line(f"store(work, {frame.at(target)}, power)")
+        writer.line("share = 1.0 / total(whole)")
+        with frame.each_vector(width):
+            writer.line(f"store(work, {frame.at(target)}, share * load(work, {frame.at(target)}))")
+
+
+def _emit_softmax_gradient(frame: Frame, rows: Rows) -> None:
+    writer, (result, gradient), target = frame.writer, rows.operands, rows.target
+    width = result.width
+    with frame.each_row():
+        writer.line("whole = splat(0.0)")
+        with frame.each_vector(width):
+            writer.line(f"whole = whole + load(work, {frame.at(result)}) * load(work, {frame.at(gradient)})")
+        writer.line("mean = total(whole)")
+        with frame.each_vector(width):
+            value = f"load(work, {frame.at(result)}) * (load(work, {frame.at(gradient)}) - mean)"
+            if rows.accumulate:
+                value = f"load(work, {frame.at(target)}) + {value}"
+            writer.line(f"store(work, {frame.at(target)}, {value})")
+
+
+# Products ------------------------------------------------------------------------------------------------------------
+
+
+def emit_product(frame: Frame, product: Product) -> None:
+    """A matrix product of a group's part."""
+    frame.writer.comment(product.note)
+    {"forward": _emit_forward, "backward": _emit_backward, "weight": _emit_weight}[product.kind](frame, product)
+
+
+def _literal_rows(frame: Frame) -> int | None:
+    return frame.rows if frame.domain != WINDOW else None
+
+
+def _from(frame: Frame, access: Access) -> str:
+    """Array and offset of the first of our rows."""
+    place = access.place
+    return f"{frame.array(place.buffer)}, {frame.base(place, access.shift)} + first * {frame.stride(place.buffer)}"
+
+
+def _emit_forward(frame: Frame, product: Product) -> None:
+    plan, layout = frame.plan, frame.layout
+    group = plan.groups[product.group]
+    part = group.parts[product.part]
+    assert product.target is not None
+    columns = group.columns // frame.lanes
+    name = frame.shape(
+        rows=_literal_rows(frame), inner=part.width, columns=columns, panel=layout.panel(group),
+        a_row=frame.stride(product.source.place.buffer), a_inner=1, b_row=None,
+        c_row=frame.stride(product.target.buffer), start=product.start,
+    )  # fmt: skip
+    bias = f"weights, {layout.bias(group)}, " if product.start == "bias" else ""
+    panels = -(-columns // layout.panel(group))
+    frame.writer.line(
+        f"{name}({_from(frame, product.source)}, weights, {layout.part(group, product.part)}, "
+        f"{_from(frame, Access(product.target))}, last - first, {part.width}, {bias}0, {panels})"
+    )
+
+
+def _emit_backward(frame: Frame, product: Product) -> None:
+    plan, layout = frame.plan, frame.layout
+    group = plan.groups[product.group]
+    assert product.target is not None
+    columns = padded(group.parts[product.part].width, frame.lanes) // frame.lanes
+    panel = layout.turned_panel(group, product.part)
+    name = frame.shape(
+        rows=_literal_rows(frame), inner=group.columns, columns=columns, panel=panel,
+        a_row=frame.stride(product.source.place.buffer), a_inner=1, b_row=None,
+        c_row=frame.stride(product.target.buffer), start=product.start,
+    )  # fmt: skip
+    frame.writer.line(
+        f"{name}({_from(frame, product.source)}, turned, {layout.turned[product.group, product.part]}, "
+        f"{_from(frame, Access(product.target))}, last - first, {group.columns}, 0, {-(-columns // panel)})"
+    )
+
+
+def _emit_weight(frame: Frame, product: Product) -> None:
+    plan, layout = frame.plan, frame.layout
+    group = plan.groups[product.group]
+    part = group.parts[product.part]
+    columns = group.columns // frame.lanes
+    right = f"g{group.index}"
+    name = frame.shape(
+        rows=part.width, inner=None, columns=columns, panel=layout.panel(group), a_row=1,
+        a_inner=frame.stride(product.source.place.buffer), b_row=frame.stride(right), c_row=None, start=product.start,
+    )  # fmt: skip
+    source = product.source.place
+    frame.writer.line(
+        f"{name}({frame.array(source.buffer)}, {frame.base(source, product.source.shift)}, work, {right}, "
+        f"gradients, {layout.part(group, product.part)}, {part.width}, rows, keep, 0, {-(-columns // layout.panel(group))})"
+    )
+
+
+def emit_bias(frame: Frame, bias: Bias) -> None:
+    """The bias gradient of a group."""
+    writer, group = frame.writer, frame.plan.groups[bias.group]
+    name = f"g{group.index}"
+    writer.comment(bias.note)
+    start = frame.layout.bias(group)
+    with writer.block(f"for q in range(0, {group.columns}, {frame.lanes}):"):
+        writer.line(f"column = load(gradients, {start} + q) if keep else splat(0.0)")
+        with writer.block("for r in range(rows):"):
+            writer.line(f"column = column + load(work, {name} + r * {frame.stride(name)} + q)")
+        writer.line(f"store(gradients, {start} + q, column)")
+
+
+def emit_operation(frame: Frame, operation: Operation) -> None:
+    """Any operation but the loss."""
+    if isinstance(operation, Block):
+        emit_block(frame, operation)
+    elif isinstance(operation, Rows):
+        emit_rows(frame, operation)
+    elif isinstance(operation, Product):
+        emit_product(frame, operation)
+    else:
+        assert isinstance(operation, Bias)
+        emit_bias(frame, operation)

@@ -1,0 +1,40 @@
+"""Lines of source text with indentation: all there is in place of a template engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Writer:
+    """Collects lines."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._depth = 0
+
+    def line(self, text: str = "") -> None:
+        """One line at the current depth."""
+        self._lines.append("    " * self._depth + text if text else "")
+
+    def lines(self, *texts: str) -> None:
+        """Several lines."""
+        for text in texts:
+            self.line(text)
+
+    def comment(self, text: str) -> None:
+        """A comment; whatever the text holds, it stays one line of printable ASCII behind its mark."""
+        safe = "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in text)
+        self.line(f"# {safe}".rstrip())
+
+    @contextmanager
+    def block(self, opening: str) -> Iterator[None]:
+        """The lines inside stand deeper, under ``opening``."""
+        self.line(opening)
+        self._depth += 1
+        yield
+        self._depth -= 1
+
+    def text(self) -> str:
+        """Everything, ended by a newline."""
+        return "\n".join(self._lines) + "\n"

@@ -1,0 +1,110 @@
+"""The host's CPU, and everything else outside a kernel's source that its compiled form depends on."""
+
+import importlib.metadata
+import importlib.resources
+import platform
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from importlib.resources.abc import Traversable
+
+# Numba's settings that change the code it makes but are no part of a function's source.
+_NUMBA_SETTINGS = (
+    "OPT",
+    "LOOP_VECTORIZE",
+    "SLP_VECTORIZE",
+    "ENABLE_AVX",
+    "CPU_NAME",
+    "CPU_FEATURES",
+    "BOUNDSCHECK",
+    "DEBUGINFO_DEFAULT",
+    "DEBUG_NRT",
+    "NRT_STATS",
+    "EXTEND_VARIABLE_LIFETIMES",
+    "USING_SVML",
+    "LLVM_REFPRUNE_PASS",
+    "LLVM_REFPRUNE_FLAGS",
+)
+
+
+@dataclass(frozen=True)
+class CPU:
+    """The CPU as LLVM knows it: its name, such as ``znver3``, and the features it has, sorted."""
+
+    name: str
+    features: tuple[str, ...]
+
+
+@cache
+def cpu() -> CPU:
+    """The CPU of this machine. Where LLVM can't tell the features, there are none."""
+    import llvmlite.binding as llvm
+
+    try:
+        found = llvm.get_host_cpu_features()
+    except RuntimeError:
+        found = {}
+    return CPU(llvm.get_host_cpu_name(), tuple(sorted(name for name, present in found.items() if present)))
+
+
+@cache
+def environment() -> tuple[str, ...]:
+    """Lines of text that say what compiled code depends on beside its own source; computed once.
+
+    Versions of this library, Numba, llvmlite, NumPy and Python, the platform, the CPU, Numba's settings and a
+    digest of the package's ``simd`` folder. Two processes with equal lines may share compiled code.
+    """
+    import llvmlite
+    import numba
+    import numpy
+
+    return (
+        f"neuromorph {_own_version()}",
+        f"numba {numba.__version__}",
+        f"llvmlite {llvmlite.__version__}",
+        f"numpy {numpy.__version__}",
+        f"python {sys.implementation.name} {platform.python_version()} {sys.implementation.cache_tag}",
+        f"platform {sysconfig.get_platform()} {sys.byteorder}",
+        f"cpu {cpu().name}",
+        f"features {','.join(cpu().features)}",
+        f"settings {_numba_settings()}",
+        f"simd {digest_of(importlib.resources.files('neuromorph') / 'simd')}",
+    )
+
+
+def digest_of(folder: Traversable) -> str:
+    """SHA-256, in hexadecimal, over the names and bytes of a folder's files, byte code left out."""
+    digest = sha256()
+    for name, data in _files_below(folder, ""):
+        for part in (name.encode(), data):
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _files_below(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
+    if not folder.is_dir():
+        return
+    for item in sorted(folder.iterdir(), key=lambda item: item.name):
+        name = f"{prefix}/{item.name}"
+        if item.is_dir():
+            if item.name != "__pycache__":
+                yield from _files_below(item, name)
+        elif not item.name.endswith(".pyc"):
+            yield name, item.read_bytes()
+
+
+def _own_version() -> str:
+    try:
+        return importlib.metadata.version("neuromorph")
+    except importlib.metadata.PackageNotFoundError:  # run from a source tree that is not installed
+        return "unknown"
+
+
+def _numba_settings() -> str:
+    from numba.core import config
+
+    return " ".join(f"{name}={getattr(config, name, None)}" for name in _NUMBA_SETTINGS)

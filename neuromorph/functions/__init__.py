@@ -1,0 +1,37 @@
+"""Every function that a model text can name, by its name; a new function is one record and nothing else."""
+
+from neuromorph.functions import activations, initializers, losses, merges, optimizers
+from neuromorph.functions.optimizers import Optimizer
+from neuromorph.functions.records import (
+    VOCABULARY,
+    Activation,
+    Initializer,
+    LogitForm,
+    Loss,
+    Merge,
+    Parameter,
+)
+
+ACTIVATIONS = {record.name: record for record in activations.RECORDS}
+LOSSES = {record.name: record for record in losses.RECORDS}
+MERGES = {record.name: record for record in merges.RECORDS}
+WEIGHT_INITIALIZERS = {record.name: record for record in initializers.WEIGHT_RECORDS}
+BIAS_INITIALIZERS = {record.name: record for record in initializers.BIAS_RECORDS}
+OPTIMIZERS = {record.name: record for record in optimizers.RECORDS}
+
+__all__ = [
+    "ACTIVATIONS",
+    "BIAS_INITIALIZERS",
+    "LOSSES",
+    "MERGES",
+    "OPTIMIZERS",
+    "VOCABULARY",
+    "WEIGHT_INITIALIZERS",
+    "Activation",
+    "Initializer",
+    "LogitForm",
+    "Loss",
+    "Merge",
+    "Optimizer",
+    "Parameter",
+]

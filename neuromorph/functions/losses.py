@@ -1,0 +1,229 @@
+"""Loss functions, one record each; sums and means run over the components of one vector.
+
+Where a result is clipped (1e-7, the epsilon of Keras), the derivative beyond the clip is 0.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuromorph.functions.activations import logistic
+from neuromorph.functions.records import Array, LogitForm, Loss, Parameter, number
+
+_TINY = 1e-7
+_NEARLY_ONE = 1.0 - _TINY
+
+_Value = Callable[[Array, Array, float | None], Array]
+
+
+@dataclass(frozen=True)
+class _Mean:
+    """The mean over the components of what ``terms`` gives for each."""
+
+    terms: _Value
+
+    def __call__(self, r: Array, e: Array, p: float | None) -> Array:
+        mean: Array = np.mean(self.terms(r, e, p), axis=-1)
+        return mean
+
+
+@dataclass(frozen=True)
+class _Share:
+    """The gradient of the mean of terms whose derivatives are ``slopes``."""
+
+    slopes: _Value
+
+    def __call__(self, r: Array, e: Array, p: float | None) -> Array:
+        width: int = r.shape[-1]
+        return self.slopes(r, e, p) / width
+
+
+def _mse(r: Array, e: Array, p: float | None) -> Array:
+    return np.square(r - e)
+
+
+def _mse_slope(r: Array, e: Array, p: float | None) -> Array:
+    return 2.0 * (r - e)
+
+
+def _mae(r: Array, e: Array, p: float | None) -> Array:
+    return np.abs(r - e)
+
+
+def _mae_slope(r: Array, e: Array, p: float | None) -> Array:
+    return np.sign(r - e)
+
+
+def _mape(r: Array, e: Array, p: float | None) -> Array:
+    return np.abs(r - e) / np.maximum(np.abs(e), _TINY)
+
+
+def _mape_slope(r: Array, e: Array, p: float | None) -> Array:
+    return np.sign(r - e) / np.maximum(np.abs(e), _TINY)
+
+
+def _huber(r: Array, e: Array, p: float | None) -> Array:
+    delta, d = number(p), np.abs(r - e)
+    return np.where(d <= delta, d**2 / 2.0, delta * (d - delta / 2.0))
+
+
+def _huber_slope(r: Array, e: Array, p: float | None) -> Array:
+    return np.clip(r - e, -number(p), number(p))
+
+
+def _huber_modified(r: Array, e: Array, p: float | None) -> Array:
+    delta, m = number(p), r * e
+    beyond = (1.0 + delta) ** 2 - 2.0 * (1.0 + delta) * (m + delta)
+    return np.where(m >= -delta, np.maximum(0.0, 1.0 - m) ** 2, beyond)
+
+
+def _huber_modified_slope(r: Array, e: Array, p: float | None) -> Array:
+    return -2.0 * e * np.clip(1.0 - r * e, 0.0, 1.0 + number(p))
+
+
+def _hinge(r: Array, e: Array, p: float | None) -> Array:
+    return np.maximum(0.0, 1.0 - r * e)
+
+
+def _hinge_slope(r: Array, e: Array, p: float | None) -> Array:
+    m = r * e
+    return np.where(m > 1.0, 0.0, np.where(np.isnan(m), m, -e))
+
+
+def _cross_entropy(r: Array, e: Array, p: float | None) -> Array:
+    total: Array = np.sum(e * np.log(np.maximum(r, _TINY)), axis=-1)
+    return -total
+
+
+def _cross_entropy_slope(r: Array, e: Array, p: float | None) -> Array:
+    return np.where(r < _TINY, 0.0, -e / np.maximum(r, _TINY))
+
+
+def _log_sum_exp(x: Array) -> Array:
+    peak: Array = x.max(axis=-1, keepdims=True)
+    total: Array = np.exp(x - peak).sum(axis=-1, keepdims=True)
+    return peak + np.log(total)
+
+
+def _softmax_cross_entropy(x: Array, e: Array, p: float | None) -> Array:
+    total: Array = np.sum(e * (_log_sum_exp(x) - x), axis=-1)
+    return total
+
+
+def _softmax_cross_entropy_gradient(x: Array, e: Array, p: float | None) -> Array:
+    total: Array = e.sum(axis=-1, keepdims=True)
+    return np.exp(x - _log_sum_exp(x)) * total - e
+
+
+def _binary_cross_entropy(r: Array, e: Array, p: float | None) -> Array:
+    clipped = np.clip(r, _TINY, _NEARLY_ONE)
+    return -(e * np.log(clipped) + (1.0 - e) * np.log1p(-clipped))
+
+
+def _binary_cross_entropy_slope(r: Array, e: Array, p: float | None) -> Array:
+    clipped = np.clip(r, _TINY, _NEARLY_ONE)
+    return np.where(r == clipped, (1.0 - e) / (1.0 - clipped) - e / clipped, 0.0 * r)
+
+
+def _sigmoid_cross_entropy(x: Array, e: Array, p: float | None) -> Array:
+    return e * np.logaddexp(0.0, -x) + (1.0 - e) * np.logaddexp(0.0, x)
+
+
+def _sigmoid_cross_entropy_slope(x: Array, e: Array, p: float | None) -> Array:
+    return logistic(x) - e
+
+
+_SIGN = "where(r > e, 1.0, where(r < e, -1.0, r - e))"
+_FLOORED = f"where(r < {_TINY!r}, {_TINY!r}, r)"
+_CLIPPED = f"where(r < {_TINY!r}, {_TINY!r}, where(r > {_NEARLY_ONE!r}, {_NEARLY_ONE!r}, r))"
+
+RECORDS = (
+    Loss(
+        "mse",
+        None,
+        "(r - e) * (r - e)",
+        "2.0 * (r - e)",
+        True,
+        _Mean(_mse),
+        _Share(_mse_slope),
+    ),
+    Loss("mae", None, "absolute(r - e)", _SIGN, True, _Mean(_mae), _Share(_mae_slope)),
+    Loss(
+        "mape",
+        None,
+        f"absolute(r - e) / maximum(absolute(e), {_TINY!r})",
+        f"{_SIGN} / maximum(absolute(e), {_TINY!r})",
+        True,
+        _Mean(_mape),
+        _Share(_mape_slope),
+    ),
+    Loss(
+        "huber",
+        Parameter("delta", 1.0, minimum=0.0, exclusive=True),
+        "where(absolute(r - e) <= p, 0.5 * (r - e) * (r - e), p * (absolute(r - e) - 0.5 * p))",
+        "where(r - e > p, p, where(r - e < -p, -p, r - e))",
+        True,
+        _Mean(_huber),
+        _Share(_huber_slope),
+    ),
+    # Zhang, Solving large scale linear prediction problems using stochastic gradient descent, 2004.
+    Loss(
+        "huber_modified",
+        Parameter("delta", 1.0, minimum=0.0),
+        "where(r * e >= 1.0, 0.0, where(r * e >= -p, (1.0 - r * e) * (1.0 - r * e), "
+        "(1.0 + p) * (1.0 + p) - 2.0 * (1.0 + p) * (r * e + p)))",
+        "where(r * e >= 1.0, 0.0, where(r * e < -p, -2.0 * (1.0 + p) * e, -2.0 * e * (1.0 - r * e)))",
+        True,
+        _Mean(_huber_modified),
+        _Share(_huber_modified_slope),
+    ),
+    Loss(
+        "hinge",
+        None,
+        "where(r * e > 1.0, 0.0, 1.0 - r * e)",
+        "where(r * e > 1.0, 0.0, where(r * e <= 1.0, -e, r * e))",
+        True,
+        _Mean(_hinge),
+        _Share(_hinge_slope),
+    ),
+    Loss(
+        "cross_entropy",
+        None,
+        f"-e * log({_FLOORED})",
+        f"where(r < {_TINY!r}, 0.0, -e / {_FLOORED})",
+        False,
+        _cross_entropy,
+        _cross_entropy_slope,
+        (
+            LogitForm(
+                "softmax",
+                True,
+                "e * (lse - x)",
+                "y * esum - e",
+                _softmax_cross_entropy,
+                _softmax_cross_entropy_gradient,
+            ),
+        ),
+    ),
+    Loss(
+        "binary_cross_entropy",
+        None,
+        f"-(e * log({_CLIPPED}) + (1.0 - e) * log(1.0 - {_CLIPPED}))",
+        f"where(r < {_TINY!r}, 0.0, where(r > {_NEARLY_ONE!r}, 0.0, "
+        f"({_CLIPPED} - e) / ({_CLIPPED} * (1.0 - {_CLIPPED}))))",
+        True,
+        _Mean(_binary_cross_entropy),
+        _Share(_binary_cross_entropy_slope),
+        (
+            LogitForm(
+                "sigmoid",
+                False,
+                "where(x <= 0.0, 0.0, x) - x * e + log(1.0 + exp(-absolute(x)))",
+                "y - e",
+                _Mean(_sigmoid_cross_entropy),
+                _Share(_sigmoid_cross_entropy_slope),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,145 @@
+"""From characters to tokens: PLY finds them, `Source` knows where they stand, `tokens_of` checks them."""
+
+import re
+import sys
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+from ply import lex
+
+from neuromorph.errors import Location, MDLSemanticError, MDLSyntaxError
+
+MAX_BYTES = 2**20
+MAX_NAME = 255
+_SHOWN = 40  # characters of a token that a message quotes
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_RUN_ON = re.compile(r"[A-Za-z0-9_.+-]*")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text, the name of the file it came from, and the places in it."""
+
+    text: str
+    filename: str | None
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        return [0, *(end.end() for end in _LINE_END.finditer(self.text))]
+
+    def location(self, offset: int) -> Location:
+        """The line and column of the character at ``offset``, or of the end where it is the text's length."""
+        line = bisect_right(self._line_starts, offset)
+        return Location(line, offset - self._line_starts[line - 1] + 1)
+
+    def syntax_error(self, reason: str, location: Location) -> MDLSyntaxError:
+        return MDLSyntaxError(reason, source=self.text, location=location, filename=self.filename)
+
+    def semantic_error(self, reason: str, location: Location) -> MDLSemanticError:
+        return MDLSemanticError(reason, source=self.text, location=location, filename=self.filename)
+
+
+@dataclass(frozen=True)
+class Word:
+    """The value of a NAME or NUMBER token: its characters, and where the first of them stands."""
+
+    text: str
+    location: Location
+
+
+# The rules, in the form that PLY asks for. It compiles them with re.VERBOSE, where a bare # is a comment.
+tokens = ("NAME", "NUMBER")
+literals = "/()[]{}<>,|"
+t_ignore = " \t\r\n"
+t_ignore_COMMENT = r"\#[^\r\n]*"  # noqa: N816
+t_NAME = r"[A-Za-z_][A-Za-z0-9_.-]*"  # noqa: N816
+t_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"  # noqa: N816
+
+
+def t_error(t: Any) -> Any:
+    """Hand a character that begins no token on as a token of type ``error``, for `tokens_of` to refuse."""
+    t.value = t.value[0]
+    t.lexer.skip(1)
+    return t
+
+
+def tokens_of(source: Source) -> Iterator[Any]:
+    """PLY's tokens of the text, one by one; the value of a NAME or NUMBER is a `Word`.
+
+    Raises MDLSemanticError for a text of more than 1 MiB (in UTF-8), and MDLSyntaxError where the next token
+    is none of the language: an unknown character, a name too long, a number malformed or not finite.
+    """
+    _check_size(source)
+    lexer = _lexer().clone()
+    lexer.input(source.text)
+    while token := lexer.token():
+        check = _CHECKS.get(token.type)
+        if check is not None:
+            token.value = Word(token.value, source.location(token.lexpos))
+            check(source, token.value, token.lexpos)
+        yield token
+
+
+def quoted(text: str) -> str:
+    """A token's characters in quotes, cut where they are too many to read."""
+    return f"'{text}'" if len(text) <= _SHOWN else f"'{text[:_SHOWN]}…'"
+
+
+@cache
+def _lexer() -> Any:
+    return lex.lex(module=sys.modules[__name__], errorlog=lex.NullLogger())
+
+
+def _check_size(source: Source) -> None:
+    # Every character takes a byte or more, so the end of a text far too long needs no look.
+    encoded = source.text[: MAX_BYTES + 1].encode("utf-8", "replace")
+    if len(encoded) > MAX_BYTES:
+        fitting = encoded[:MAX_BYTES].decode("utf-8", "ignore")
+        reason = "the text is too long: a model description has at most 1 MiB (1,048,576 bytes)"
+        raise source.semantic_error(reason, source.location(len(fitting)))
+
+
+def _check_name(source: Source, word: Word, offset: int) -> None:
+    if len(word.text) > MAX_NAME:
+        reason = f"the name is too long: {len(word.text):,} characters, at most {MAX_NAME} are allowed"
+        raise source.syntax_error(reason, word.location)
+
+
+def _check_number(source: Source, word: Word, offset: int) -> None:
+    end = offset + len(word.text)
+    rest = _RUN_ON.match(source.text, end)
+    if rest is not None and rest.end() > end:
+        reason = f"{quoted(source.text[offset : rest.end()])} is not a number"
+        raise source.syntax_error(reason, word.location)
+    if float(word.text) in (float("inf"), float("-inf")):
+        reason = (
+            f"the number {quoted(word.text)} is too large: beyond ±1.797e308 nothing is finite as a float64"
+        )
+        raise source.syntax_error(reason, word.location)
+
+
+def _refuse_character(source: Source, word: Word, offset: int) -> None:
+    raise source.syntax_error(_complaint(word.text), word.location)
+
+
+def _complaint(character: str) -> str:
+    code = f"U+{ord(character):04X}"
+    if character == "\ufeff":
+        return (
+            f"a byte order mark ({code}) is not part of the language: read the file with encoding='utf-8-sig'"
+        )
+    if not character.isascii():
+        shown = f"'{character}' ({code})" if character.isprintable() else code
+        return f"the character {shown} is not ASCII: it may stand only in a comment"
+    if not character.isprintable():
+        return f"the control character {code} is not part of the language"
+    if character in "+-.":
+        return f"'{character}' begins neither a name nor a number"
+    return f"the character '{character}' is not part of the language"
+
+
+_CHECKS = {"NAME": _check_name, "NUMBER": _check_number, "error": _refuse_character}

@@ -1,0 +1,347 @@
+"""What a model means: a slow float64 interpreter of a graph, forward and backward, node by node.
+
+Shapes: S samples (steps in time), B lanes, W components. A state is {node: (B, width)}: for each node that a
+link backward in time reads, its value after the last step; its keys are the ``other`` nodes of
+``delayed_links``. Parameters and gradients are {"name.weight": (fan_in, width), "name.bias": (width,)}.
+Nothing that is given is changed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from neuromorph.functions import Merge
+from neuromorph.functions.records import Array
+from neuromorph.graph import Graph, Node
+
+State = dict[int, Array]
+Parameters = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class WindowResult:
+    """A window's S losses, its loss, the gradient of that loss, and the state after its last step."""
+
+    losses: Array
+    loss: float
+    gradients: Parameters
+    state: State
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """The parameters after training, the S losses, their mean, and the state after the last step."""
+
+    parameters: Parameters
+    losses: Array
+    loss: float
+    state: State
+
+
+def draw_parameters(graph: Graph, rng: np.random.Generator, dtype: DTypeLike) -> dict[str, NDArray[Any]]:
+    """Draw the parameters of the live layers in text order, weight before bias, cast to ``dtype``."""
+    roles = {"weight": graph.weight_initializer, "bias": graph.bias_initializer}
+    drawn: dict[str, NDArray[Any]] = {}
+    for index in graph.parameters:
+        node, fan_in = graph.nodes[index], graph.fan_in(index)
+        for role, (record, numbers) in roles.items():
+            with np.errstate(over="ignore"):
+                drawn[f"{node.name}.{role}"] = record.draw(rng, fan_in, node.width, *numbers).astype(dtype)
+    return drawn
+
+
+def zero_state(graph: Graph, lanes: int) -> State:
+    """The state before the first step."""
+    return {other: np.zeros((lanes, graph.nodes[other].width)) for _, other in graph.delayed_links}
+
+
+def predict(
+    graph: Graph,
+    parameters: Mapping[str, ArrayLike],
+    inputs: ArrayLike,
+    state: Mapping[int, ArrayLike] | None = None,
+) -> Array:
+    """The outputs (S, B, W_out) for inputs (S, B, W_in), from ``state`` or from zeros."""
+    steps, _ = _run(graph, _floats(parameters), np.asarray(inputs, np.float64), state)
+    return np.stack([step.values[graph.output] for step in steps])
+
+
+def window(
+    graph: Graph,
+    parameters: Mapping[str, ArrayLike],
+    inputs: ArrayLike,
+    expected: ArrayLike,
+    weight: ArrayLike | None = None,
+    state: Mapping[int, ArrayLike] | None = None,
+) -> WindowResult:
+    """The loss of one window and its exact gradient, through the links in time inside the window.
+
+    ``inputs`` is (S, B, W_in), ``expected`` (S, B, W_out) and ``weight`` (S, B), all ones where not given.
+    The loss is the weighted mean over all vectors, 0 where all weights are; a vector of weight 0 is left
+    out whatever is expected of it, NaN included.
+    """
+    floats = _floats(parameters)
+    run = _judge(graph, floats, inputs, expected, weight, state)
+    shares = run.weights / run.weights.sum() if run.weights.any() else run.weights
+    gradients = _backward(graph, floats, run.steps, run.expected, shares)
+    return WindowResult(run.losses, run.loss, gradients, run.last)
+
+
+def evaluate(
+    graph: Graph,
+    parameters: Mapping[str, ArrayLike],
+    inputs: ArrayLike,
+    expected: ArrayLike,
+    weight: ArrayLike | None = None,
+    state: Mapping[int, ArrayLike] | None = None,
+) -> float:
+    """The loss of one window, as :func:`window` gives it, without its gradient."""
+    return _judge(graph, _floats(parameters), inputs, expected, weight, state).loss
+
+
+def train(
+    graph: Graph,
+    parameters: Mapping[str, ArrayLike],
+    inputs: ArrayLike,
+    expected: ArrayLike,
+    *,
+    learning_rate: float,
+    bptt_steps: int,
+    sample_weight: ArrayLike | None = None,
+    state: Mapping[int, ArrayLike] | None = None,
+) -> TrainResult:
+    """Plain gradient descent: one update for every window of ``bptt_steps`` samples, a shorter last one too.
+
+    State flows from window to window, gradients don't. A window whose weights are all 0 makes no update.
+    """
+    x, e = np.asarray(inputs, np.float64), np.asarray(expected, np.float64)
+    weights = _weights(sample_weight, x)
+    learned, losses = _floats(parameters), np.zeros(len(x))
+    carried = _start(graph, x.shape[1], state)
+    for first in range(0, len(x), bptt_steps):
+        part = slice(first, first + bptt_steps)
+        result = window(graph, learned, x[part], e[part], weights[part], carried)
+        losses[part], carried = result.losses, result.state
+        if weights[part].any():
+            learned = {key: value - learning_rate * result.gradients[key] for key, value in learned.items()}
+    return TrainResult(learned, losses, _mean(losses, weights.sum(axis=1)), carried)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One evaluated step: live nodes' values, what activations were applied to, the state at its start."""
+
+    values: dict[int, Array]
+    before: dict[int, Array]
+    state: State
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A window run forward: its steps, what was expected where it counts, the weights, and the losses."""
+
+    steps: list[_Step]
+    last: State
+    expected: Array
+    weights: Array
+    losses: Array
+    loss: float
+
+
+def _floats(parameters: Mapping[str, ArrayLike]) -> Parameters:
+    return {key: np.array(value, np.float64) for key, value in parameters.items()}
+
+
+def _start(graph: Graph, lanes: int, state: Mapping[int, ArrayLike] | None) -> State:
+    start = zero_state(graph, lanes)
+    given = {} if state is None else state
+    return start | {index: np.array(value, np.float64) for index, value in given.items()}
+
+
+def _weights(weight: ArrayLike | None, inputs: Array) -> Array:
+    """The weights (S, B), scaled to a greatest of 1 so that no sum of them overflows."""
+    if weight is None:
+        return np.ones(inputs.shape[:2])
+    weights = np.array(weight, np.float64)
+    return weights / weights.max() if weights.any() else weights
+
+
+def _weighted_means(losses: Array, weights: Array) -> tuple[Array, float]:
+    """Per sample over its lanes, and over all vectors."""
+    samples = [_mean(row, weight) for row, weight in zip(losses, weights, strict=True)]
+    return np.array(samples), _mean(losses.ravel(), weights.ravel())
+
+
+def _mean(losses: Array, weights: Array) -> float:
+    kept = weights > 0.0
+    return float(np.average(losses[kept], weights=weights[kept])) if kept.any() else 0.0
+
+
+# Forward
+
+
+def _run(
+    graph: Graph, parameters: Parameters, inputs: Array, state: Mapping[int, ArrayLike] | None
+) -> tuple[list[_Step], State]:
+    """All steps, one after the other, and the state after the last."""
+    carried = _start(graph, inputs.shape[1], state)
+    steps: list[_Step] = []
+    for x in inputs:
+        steps.append(_step(graph, parameters, x, carried))
+        carried = {other: steps[-1].values[other] for other in carried}
+    return steps, carried
+
+
+def _step(graph: Graph, parameters: Parameters, x: Array, state: State) -> _Step:
+    values: dict[int, Array] = {graph.input: x}
+    before: dict[int, Array] = {}
+    for index in graph.order:
+        node = graph.nodes[index]
+        if node.source is None:
+            continue
+        incoming = values[node.source]
+        if node.function is not None:
+            before[index] = _before(node, parameters, incoming)
+            values[index] = node.function.value(before[index], node.parameter)
+        elif node.merge is not None:
+            values[index] = _merged(node.merge, incoming, _read(node, values, state))
+        else:
+            values[index] = incoming
+    return _Step(values, before, state)
+
+
+def _before(node: Node, parameters: Parameters, incoming: Array) -> Array:
+    """What an activation is applied to."""
+    if node.kind == "activation":
+        return incoming
+    total: Array = incoming @ parameters[f"{node.name}.weight"] + parameters[f"{node.name}.bias"]
+    return total
+
+
+def _read(node: Node, values: Mapping[int, Array], state: State) -> Array:
+    """The second vector of a merge."""
+    assert node.other is not None
+    return state[node.other] if node.delayed else values[node.other]
+
+
+def _merged(merge: Merge, x: Array, o: Array) -> Array:
+    if merge.concatenates:
+        return merge.value(x, o)
+    shared = min(x.shape[-1], o.shape[-1])
+    value = x.copy()
+    value[:, :shared] = merge.value(x[:, :shared], o[:, :shared])
+    return value
+
+
+def _judge(
+    graph: Graph,
+    parameters: Parameters,
+    inputs: ArrayLike,
+    expected: ArrayLike,
+    weight: ArrayLike | None,
+    state: Mapping[int, ArrayLike] | None,
+) -> _Judged:
+    x = np.asarray(inputs, np.float64)
+    weights = _weights(weight, x)
+    e = np.where(weights[..., None] > 0.0, np.asarray(expected, np.float64), 0.0)
+    steps, last = _run(graph, parameters, x, state)
+    vector_losses = np.stack([_loss(graph, step, row) for step, row in zip(steps, e, strict=True)])
+    return _Judged(steps, last, e, weights, *_weighted_means(vector_losses, weights))
+
+
+def _loss(graph: Graph, step: _Step, expected: Array) -> Array:
+    """The losses (B,) of one step's vectors."""
+    output = graph.nodes[graph.output]
+    assert output.function is not None
+    form = graph.loss.logit_form(output.function.name)
+    if form is not None:
+        return form.value(step.before[graph.output], expected, graph.loss_parameter)
+    return graph.loss.value(step.values[graph.output], expected, graph.loss_parameter)
+
+
+# Backward
+
+
+def _backward(
+    graph: Graph, parameters: Parameters, steps: list[_Step], expected: Array, shares: Array
+) -> Parameters:
+    """The gradient of the sum of the vectors' losses, each times its share."""
+    gradients = {
+        f"{graph.nodes[index].name}.{role}": np.zeros_like(parameters[f"{graph.nodes[index].name}.{role}"])
+        for index in graph.parameters
+        for role in ("weight", "bias")
+    }
+    later = zero_state(graph, expected.shape[1])
+    for step, e, share in zip(reversed(steps), expected[::-1], shares[::-1], strict=True):
+        later = _Back(graph, parameters, step, gradients, later).step(e, share[:, None])
+    return gradients
+
+
+class _Back:
+    """One step backward: ``grads`` are dL/d(value) of each node, ``earlier`` those of the state before it."""
+
+    def __init__(
+        self, graph: Graph, parameters: Parameters, step: _Step, gradients: Parameters, later: State
+    ) -> None:
+        self.graph, self.parameters, self.now, self.gradients = graph, parameters, step, gradients
+        self.grads = {index: np.zeros_like(step.values[index]) for index in graph.order}
+        self.earlier = {index: np.zeros_like(value) for index, value in later.items()}
+        for index, value in later.items():
+            self.grads[index] += value
+
+    def step(self, expected: Array, share: Array) -> State:
+        """Add this step's part to the gradients; what flows back to the step before."""
+        for index in reversed(self.graph.order):
+            node = self.graph.nodes[index]
+            if node.function is not None:
+                self._layer(node, expected, share)
+            elif node.merge is not None:
+                self._merge(node)
+            elif node.source is not None:
+                self.grads[node.source] += self.grads[index]
+        return self.earlier
+
+    def _layer(self, node: Node, expected: Array, share: Array) -> None:
+        assert node.function is not None
+        assert node.source is not None
+        before, value = self.now.before[node.index], self.now.values[node.index]
+        g = node.function.gradient(before, value, self.grads[node.index], node.parameter)
+        if node.index == self.graph.output:
+            g = g + np.where(share > 0.0, share * self._loss_gradient(node, expected), 0.0)
+        if node.kind == "activation":
+            self.grads[node.source] += g
+            return
+        self.gradients[f"{node.name}.weight"] += self.now.values[node.source].T @ g
+        self.gradients[f"{node.name}.bias"] += g.sum(axis=0)
+        self.grads[node.source] += g @ self.parameters[f"{node.name}.weight"].T
+
+    def _loss_gradient(self, node: Node, expected: Array) -> Array:
+        """dL/d(pre-activation) of the output's own loss, per vector."""
+        assert node.function is not None
+        loss, number = self.graph.loss, self.graph.loss_parameter
+        before, value = self.now.before[node.index], self.now.values[node.index]
+        form = loss.logit_form(node.function.name)
+        if form is not None:
+            return form.gradient(before, expected, number)
+        return node.function.gradient(before, value, loss.gradient(value, expected, number), node.parameter)
+
+    def _merge(self, node: Node) -> None:
+        assert node.merge is not None
+        assert node.source is not None
+        assert node.other is not None
+        x, g = self.now.values[node.source], self.grads[node.index]
+        o = _read(node, self.now.values, self.now.state)
+        into = self.earlier if node.delayed else self.grads
+        if node.merge.concatenates:
+            g_x, g_o = node.merge.gradient(x, o, g)
+            self.grads[node.source] += g_x
+            into[node.other] += g_o
+            return
+        shared = min(x.shape[-1], o.shape[-1])
+        g_x, g_o = node.merge.gradient(x[:, :shared], o[:, :shared], g[:, :shared])
+        self.grads[node.source][:, :shared] += g_x
+        self.grads[node.source][:, shared:] += g[:, shared:]
+        into[node.other][:, :shared] += g_o

@@ -1,0 +1,23 @@
+"""Vector instructions for generated kernels, each with a plain Python twin for when JIT is off."""
+
+from .matmul import Shape, product_of
+from .transpose import TurnShape, turn_of
+from .twins import exp, log, sigmoid, tanh
+from .vectors import absolute, maximum, minimum, sqrt, vectors, where
+
+__all__ = [
+    "Shape",
+    "TurnShape",
+    "absolute",
+    "exp",
+    "log",
+    "maximum",
+    "minimum",
+    "product_of",
+    "sigmoid",
+    "sqrt",
+    "tanh",
+    "turn_of",
+    "vectors",
+    "where",
+]

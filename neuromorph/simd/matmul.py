@@ -1,0 +1,414 @@
+"""Matrix products as micro-kernels: tiles of C held in vector registers while the inner dimension streams past.
+
+Three layouts serve every product of a network. A *row* matrix is a flat array with literal strides. A *panel* matrix
+keeps its columns in panels of a few vectors: panel after panel, inside a panel row after row, so that a micro-kernel
+reads it from front to back; columns are padded to whole vectors with zeros. ``product(...)`` gives one function of
+literal shape: a plain Python twin over NumPy, and inside compiled code one LLVM function of its own.
+
+The method (register tiles, packed panels, blocking of the inner dimension) is that of Goto and van de Geijn,
+"Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.core.typing.templates import AbstractTemplate, infer, infer_global, signature
+from numba.extending import lower_builtin
+
+from .vectors import FLAGS, _intrinsic, data_pointer, spread, suffix
+
+_I1, _I64 = ir.IntType(1), ir.IntType(64)
+_SCALARS = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
+INNER_BLOCK = 512  # rows of a panel that stay in the first-level cache while the tiles pass over them
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The literal shape of a product C = start + A B.
+
+    rows, inner: numbers, or None where known at run time. columns: vectors in a row of C. panel: vectors in a panel.
+    a_row, a_inner: strides of A in elements. b_row: stride of a row of B, or None where B is in panels (inner literal).
+    c_row: stride of a row of C, or None where C is in panels (rows literal). start: "zero", "add" (to what C holds),
+    "bias" (a vector added to every row), "keep" (add where a run-time flag says so, else zero).
+    registers: vector registers of the machine.
+    """
+
+    dtype: str
+    lanes: int
+    rows: int | None
+    inner: int | None
+    columns: int
+    panel: int
+    a_row: int
+    a_inner: int
+    b_row: int | None
+    c_row: int | None
+    start: str
+    registers: int = 16
+
+    @property
+    def panels(self) -> int:
+        """Panels in a row of C, a narrower last one included."""
+        return -(-self.columns // self.panel)
+
+    def panel_offset(self, panel: int, depth: int) -> int:
+        """Where a panel of a matrix with ``depth`` rows begins."""
+        return panel * depth * self.panel * self.lanes
+
+    def panel_width(self, panel: int) -> int:
+        """Elements in a row of a panel."""
+        return min(self.panel, self.columns - panel * self.panel) * self.lanes
+
+
+def tile_rows(registers: int, vectors: int) -> int:
+    """The most rows of a tile ``vectors`` wide that fit the register file beside B's vectors and one of A's."""
+    return max(1, min(14, (registers - vectors - 1) // vectors))
+
+
+def row_tiles(shape: Shape, vectors: int) -> list[int]:
+    """Heights of the row tiles, largest first: for literal rows as even as can be, else a full one and halves of it."""
+    most = tile_rows(shape.registers, vectors)
+    if shape.rows is not None:
+        count = -(-shape.rows // most)
+        low, more = divmod(shape.rows, count)
+        return sorted({low, low + 1} if more else {low}, reverse=True)
+    heights = [most]
+    size = 1 << (most.bit_length() - 1)
+    while size:
+        if size < most:
+            heights.append(size)
+        size //= 2
+    return heights
+
+
+# The plain Python twin -----------------------------------------------------------------------------------------------
+
+
+def _matrix(array: Any, offset: int, rows: int, columns: int, row: int, column: int) -> Any:
+    """A view of a strided matrix inside a flat array."""
+    step = array.itemsize
+    return np.lib.stride_tricks.as_strided(array[offset:], (rows, columns), (row * step, column * step))
+
+
+def _twin(shape: Shape) -> Callable[..., None]:
+    def product(a: Any, ao: int, b: Any, bo: int, c: Any, co: int, rows: int, inner: int, *rest: Any) -> None:
+        """C[first panel : last panel] = start + A B over matrices at offsets of flat arrays."""
+        extra, (first, last) = rest[:-2], rest[-2:]
+        left = _matrix(a, ao, rows, inner, shape.a_row, shape.a_inner)
+        for panel in range(first, last):
+            width, column = shape.panel_width(panel), panel * shape.panel * shape.lanes
+            if shape.b_row is None:
+                right = _matrix(b, bo + shape.panel_offset(panel, inner), inner, width, width, 1)
+            else:
+                right = _matrix(b, bo + column, inner, width, shape.b_row, 1)
+            if shape.c_row is None:
+                out = _matrix(c, co + shape.panel_offset(panel, rows), rows, width, width, 1)
+            else:
+                out = _matrix(c, co + column, rows, width, shape.c_row, 1)
+            if shape.start == "bias":
+                begin = extra[0][extra[1] + column : extra[1] + column + width]
+            else:
+                begin = out if shape.start == "add" or (shape.start == "keep" and extra[0]) else 0
+            out[...] = begin + left @ right
+
+    return product
+
+
+# LLVM ----------------------------------------------------------------------------------------------------------------
+
+
+def _integer(value: int) -> ir.Constant:
+    return ir.Constant(_I64, value)
+
+
+@contextmanager
+def _counted(builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: int) -> Iterator[ir.Value]:
+    """A loop over ``range(start, stop, step)``; yields the counter."""
+    before = builder.block
+    head, body, after = (builder.append_basic_block(f"loop.{n}") for n in ("head", "body", "after"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    counter = builder.phi(_I64)
+    counter.add_incoming(start, before)
+    builder.cbranch(builder.icmp_signed("<", counter, stop), body, after)
+    builder.position_at_end(body)
+    yield counter
+    following = builder.add(counter, _integer(step))
+    counter.add_incoming(following, builder.block)
+    builder.branch(head)
+    builder.position_at_end(after)
+
+
+@dataclass(frozen=True)
+class _Emitter:
+    """Emits one product as an LLVM function."""
+
+    shape: Shape
+    builder: ir.IRBuilder
+    a: ir.Value
+    b: ir.Value
+    c: ir.Value
+    bias: ir.Value
+    rows: ir.Value
+    inner: ir.Value
+    keep: ir.Value
+    first: ir.Value
+    last: ir.Value
+
+    @property
+    def vector(self) -> ir.VectorType:
+        return ir.VectorType(_SCALARS[self.shape.dtype], self.shape.lanes)
+
+    def read(self, pointer: ir.Value) -> ir.Value:
+        return self.builder.load(self.builder.bitcast(pointer, self.vector.as_pointer()), align=4)
+
+    def write(self, value: ir.Value, pointer: ir.Value) -> None:
+        self.builder.store(value, self.builder.bitcast(pointer, self.vector.as_pointer()), align=4)
+
+    def at(self, pointer: ir.Value, *terms: tuple[ir.Value, int]) -> ir.Value:
+        """``pointer`` plus the sum of value × literal stride, in elements."""
+        builder = self.builder
+        for value, stride in terms:
+            pointer = builder.gep(pointer, [builder.mul(value, _integer(stride))])
+        return pointer
+
+    def fused(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+        """x y + z of each lane: one instruction where the machine has it."""
+        from .math import has_fma
+
+        if not has_fma():
+            return self.builder.fadd(self.builder.fmul(x, y, flags=FLAGS), z, flags=FLAGS)
+        kind = self.vector
+        return self.builder.call(_intrinsic(self.builder.module, f"llvm.fma.{suffix(kind)}", kind, [kind] * 3), [x, y, z])
+
+    def emit(self) -> None:
+        """The whole product: blocks of the inner dimension, panels, row tiles."""
+        shape, builder = self.shape, self.builder
+        if shape.inner is not None and shape.inner <= INNER_BLOCK:
+            self.over_panels(_integer(0), self.inner, None)
+        else:
+            with _counted(builder, _integer(0), self.inner, INNER_BLOCK) as begin:
+                left = builder.sub(self.inner, begin)
+                some = builder.select(
+                    builder.icmp_signed("<", left, _integer(INNER_BLOCK)), left, _integer(INNER_BLOCK)
+                )
+                self.over_panels(begin, some, builder.icmp_signed(">", begin, _integer(0)))
+        builder.ret_void()
+
+    def over_panels(self, begin: ir.Value, count: ir.Value, more: ir.Value | None) -> None:
+        shape, builder = self.shape, self.builder
+        full, rest = divmod(shape.columns, shape.panel)
+        if full:
+            stop = builder.select(
+                builder.icmp_signed("<", self.last, _integer(full)), self.last, _integer(full)
+            )
+            with _counted(builder, self.first, stop, 1) as panel:
+                self.over_rows(panel, shape.panel, begin, count, more)
+        if rest:
+            with builder.if_then(builder.icmp_signed(">", self.last, _integer(full))):
+                self.over_rows(_integer(full), rest, begin, count, more)
+
+    def over_rows(self, panel: ir.Value, vectors: int, begin: ir.Value, count: ir.Value, more: ir.Value | None) -> None:
+        """All row tiles of one panel ``vectors`` wide, over ``count`` inner steps from ``begin``."""
+        shape, builder = self.shape, self.builder
+        width, stride = vectors * shape.lanes, shape.panel * shape.lanes
+        if shape.b_row is None:
+            assert shape.inner is not None
+            b, b_step = self.at(self.b, (panel, shape.inner * stride), (begin, width)), width
+        else:
+            b, b_step = self.at(self.b, (panel, stride), (begin, shape.b_row)), shape.b_row
+        if shape.c_row is None:
+            assert shape.rows is not None
+            c, c_step = self.at(self.c, (panel, shape.rows * stride)), width
+        else:
+            c, c_step = self.at(self.c, (panel, stride)), shape.c_row
+        bias = self.at(self.bias, (panel, stride)) if shape.start == "bias" else None
+        a = self.at(self.a, (begin, shape.a_inner))
+        done = _integer(0)
+        for height in row_tiles(shape, vectors):
+            if shape.rows is not None:
+                stop = _integer(self.literal_stop(vectors, height))
+            else:
+                stop = builder.sub(self.rows, builder.srem(builder.sub(self.rows, done), _integer(height)))
+            with _counted(builder, done, stop, height) as row:
+                self.tile(
+                    height, vectors, self.at(a, (row, shape.a_row)), b, b_step, self.at(c, (row, c_step)), c_step,
+                    bias, count, more,
+                )  # fmt: skip
+            done = stop
+
+    def literal_stop(self, vectors: int, height: int) -> int:
+        """The row where the tiles of ``height`` end, for literal rows."""
+        rows = self.shape.rows
+        assert rows is not None
+        heights = row_tiles(self.shape, vectors)
+        if len(heights) == 1 or height == heights[1]:
+            return rows
+        low = heights[1]
+        count = -(-rows // tile_rows(self.shape.registers, vectors))
+        return (rows - low * count) * heights[0]
+
+    def tile(
+        self, height: int, vectors: int, a: ir.Value, b: ir.Value, b_step: int, c: ir.Value, c_step: int,
+        bias: ir.Value | None, count: ir.Value, more: ir.Value | None,
+    ) -> None:  # fmt: skip
+        """One tile: ``height`` rows by ``vectors`` vectors of C."""
+        builder, shape = self.builder, self.shape
+        cells = [(row, v) for row in range(height) for v in range(vectors)]
+        places = [builder.gep(c, [_integer(row * c_step + v * shape.lanes)]) for row, v in cells]
+        sums = self.begin_sums(cells, places, bias, more)
+        literal = shape.inner if shape.inner is not None and shape.inner <= INNER_BLOCK else None
+        if literal is not None and literal * len(cells) <= 128:
+            for k in range(literal):
+                sums = self.step(sums, cells, a, b, b_step, _integer(k), 0)
+        else:
+            sums = self.over_inner(sums, cells, a, b, b_step, count, literal)
+        for value, place in zip(sums, places, strict=True):
+            self.write(value, place)
+
+    def begin_sums(self, cells: list[tuple[int, int]], places: list[ir.Value], bias: ir.Value | None, more: ir.Value | None) -> list[ir.Value]:
+        """What the tile's sums start from."""
+        builder, start = self.builder, self.shape.start
+        zero = ir.Constant(self.vector, [0.0] * self.shape.lanes)
+        if start == "add":
+            return [self.read(place) for place in places]
+        if bias is not None:
+            ahead = {v: self.read(builder.gep(bias, [_integer(v * self.shape.lanes)])) for _, v in cells}
+            fresh = [ahead[v] for _, v in cells]
+        else:
+            fresh = [zero] * len(cells)
+        flag = self.keep if start == "keep" else None
+        if more is not None:
+            flag = more if flag is None else builder.or_(flag, more)
+        if flag is None:
+            return fresh
+        before = builder.block
+        with builder.if_then(flag):
+            held = [self.read(place) for place in places]
+            inside = builder.block
+        sums = []
+        for new, old in zip(fresh, held, strict=True):
+            phi = builder.phi(self.vector)
+            phi.add_incoming(new, before)
+            phi.add_incoming(old, inside)
+            sums.append(phi)
+        return sums
+
+    def over_inner(
+        self, sums: list[ir.Value], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int,
+        count: ir.Value, literal: int | None,
+    ) -> list[ir.Value]:  # fmt: skip
+        """The loop over the inner dimension, a few steps at a time where the tile is small."""
+        unroll = max(1, min(8, 32 // len(cells)))
+        if literal is not None:
+            whole, even = _integer(literal // unroll * unroll), literal % unroll == 0
+        else:
+            whole, even = self.builder.sub(count, self.builder.srem(count, _integer(unroll))), unroll == 1
+        sums = self.inner_loop(sums, cells, a, b, b_step, _integer(0), whole, unroll)
+        return sums if even else self.inner_loop(sums, cells, a, b, b_step, whole, count, 1)
+
+    def inner_loop(
+        self, sums: list[ir.Value], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int,
+        start: ir.Value, stop: ir.Value, unroll: int,
+    ) -> list[ir.Value]:  # fmt: skip
+        builder = self.builder
+        before = builder.block
+        head, body, after = (builder.append_basic_block(f"inner.{n}") for n in ("head", "body", "after"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        k = builder.phi(_I64)
+        k.add_incoming(start, before)
+        carried = []
+        for value in sums:
+            phi = builder.phi(self.vector)
+            phi.add_incoming(value, before)
+            carried.append(phi)
+        builder.cbranch(builder.icmp_signed("<", k, stop), body, after)
+        builder.position_at_end(body)
+        fresh: list[ir.Value] = list(carried)
+        for ahead in range(unroll):
+            fresh = self.step(fresh, cells, a, b, b_step, k, ahead)
+        k.add_incoming(builder.add(k, _integer(unroll)), builder.block)
+        for phi, value in zip(carried, fresh, strict=True):
+            phi.add_incoming(value, builder.block)
+        builder.branch(head)
+        builder.position_at_end(after)
+        return list(carried)
+
+    def step(
+        self, sums: list[ir.Value], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int, k: ir.Value, ahead: int
+    ) -> list[ir.Value]:
+        """One inner step: B's vectors times A's scalars, added to the sums."""
+        shape, builder = self.shape, self.builder
+        row_of_b, column_of_a = self.at(b, (k, b_step)), self.at(a, (k, shape.a_inner))
+        right = {
+            v: self.read(builder.gep(row_of_b, [_integer(ahead * b_step + v * shape.lanes)]))
+            for v in sorted({v for _, v in cells})
+        }
+        left = {}
+        for row in sorted({row for row, _ in cells}):
+            scalar = builder.load(builder.gep(column_of_a, [_integer(row * shape.a_row + ahead * shape.a_inner)]))
+            left[row] = spread(builder, scalar, shape.lanes)
+        return [self.fused(left[row], right[v], total) for total, (row, v) in zip(sums, cells, strict=True)]
+
+
+def _define(module: ir.Module, shape: Shape) -> ir.Function:
+    """The LLVM function of a product, made once in each module."""
+    name = "nm.product." + ".".join(str(getattr(shape, f.name)) for f in fields(shape))
+    known = module.globals.get(name)
+    if known is not None:
+        return known
+    pointer = _SCALARS[shape.dtype].as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [pointer] * 4 + [_I64, _I64, _I1, _I64, _I64])
+    function = ir.Function(module, kind, name)
+    function.linkage = "internal"
+    function.attributes.add("nounwind")
+    function.args[2].add_attribute("noalias")  # C is never A, B or the bias
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    a, b, c, bias, rows, inner, keep, first, last = function.args
+    rows = rows if shape.rows is None else _integer(shape.rows)
+    inner = inner if shape.inner is None else _integer(shape.inner)
+    _Emitter(shape, builder, a, b, c, bias, rows, inner, keep, first, last).emit()
+    return function
+
+
+@lru_cache(maxsize=None)
+def product_of(shape: Shape) -> Callable[..., None]:
+    """The function of a product: (a, a_offset, b, b_offset, c, c_offset, rows, inner, [bias, offset | keep], first, last)."""
+    twin = _twin(shape)
+    extra: list[types.Type | None] = {"bias": [None, types.intp], "keep": [types.boolean]}.get(shape.start, [])
+
+    class _Template(AbstractTemplate):  # type: ignore[misc]
+        key = twin
+
+        def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
+            wanted = [None, types.intp] * 3 + [types.intp, types.intp, *extra, types.intp, types.intp]
+            if len(args) != len(wanted) or kws:
+                return None
+            return signature(types.void, *[a if w is None else w for a, w in zip(args, wanted, strict=True)])
+
+    infer_global(twin, types.Function(infer(_Template)))
+
+    def lower(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        def place(i: int) -> ir.Value:
+            return builder.gep(data_pointer(context, builder, sig.args[i], args[i]), [args[i + 1]])
+
+        pointers = [place(0), place(2), place(4)]
+        pointers.append(place(8) if shape.start == "bias" else pointers[2])
+        keep = args[8] if shape.start == "keep" else ir.Constant(_I1, 0)
+        function = _define(builder.module, shape)
+        builder.call(function, [*pointers, args[6], args[7], keep, args[-2], args[-1]])
+        return context.get_dummy_value()
+
+    arrays_and_places = [types.Array, types.Integer] * 3 + [types.Integer, types.Integer]
+    more: list[Any] = {"bias": [types.Array, types.Integer], "keep": [types.Boolean]}.get(shape.start, [])
+    lower_builtin(twin, *arrays_and_places, *more, types.Integer, types.Integer)(lower)
+    return twin

@@ -1,0 +1,164 @@
+"""Panels of a matrix turned into panels of its transpose, in square blocks inside vector registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.core.typing.templates import AbstractTemplate, infer, infer_global, signature
+from numba.extending import lower_builtin
+
+from .matmul import _SCALARS, _counted, _integer
+from .vectors import data_pointer
+
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
+
+
+@dataclass(frozen=True)
+class TurnShape:
+    """A panel matrix of ``rows`` rows and ``columns`` vectors, and the panel width of its transpose.
+
+    The transpose has columns × lanes rows and its columns are the ``rows``, padded to whole vectors with zeros.
+    """
+
+    dtype: str
+    lanes: int
+    rows: int
+    columns: int
+    panel: int
+    turned_panel: int
+
+    @property
+    def turned_columns(self) -> int:
+        """Vectors in a row of the transpose."""
+        return -(-self.rows // self.lanes)
+
+
+def panels_to_matrix(flat: Any, rows: int, columns: int, panel: int, lanes: int) -> Any:
+    """The matrix (rows, columns × lanes) that a panel layout holds."""
+    out, start = np.empty((rows, columns * lanes), flat.dtype), 0
+    for first in range(0, columns, panel):
+        width = (min(columns, first + panel) - first) * lanes
+        block = flat[start : start + rows * width].reshape(rows, width)
+        out[:, first * lanes : first * lanes + width] = block
+        start += rows * width
+    return out
+
+
+def matrix_to_panels(matrix: Any, panel: int, lanes: int) -> Any:
+    """A matrix whose columns fill whole vectors, in the panel layout."""
+    step = panel * lanes
+    return np.concatenate([matrix[:, first : first + step].ravel() for first in range(0, matrix.shape[1], step)])
+
+
+def turn_block(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
+    """The transpose of a square block given as its rows, by a butterfly of shuffles."""
+    lanes = len(rows)
+    kind = ir.VectorType(_I32, lanes)
+    distance = lanes // 2
+    while distance:
+        out = list(rows)
+        for low in (row for row in range(lanes) if not row & distance):
+            first, second = rows[low], rows[low + distance]
+            near = [lane if not lane & distance else lanes + lane - distance for lane in range(lanes)]
+            far = [lane + distance if not lane & distance else lanes + lane for lane in range(lanes)]
+            out[low] = builder.shuffle_vector(first, second, ir.Constant(kind, near))
+            out[low + distance] = builder.shuffle_vector(first, second, ir.Constant(kind, far))
+        rows = out
+        distance //= 2
+    return rows
+
+
+def _panel_place(builder: ir.IRBuilder, vector: ir.Value, depth: int, shape: tuple[int, int, int]) -> Any:
+    """(offset of row 0, row stride) of a column vector in a panel matrix of ``depth`` rows: shape = columns, panel, lanes."""
+    columns, panel, lanes = shape
+    full, rest = divmod(columns, panel)
+    number = builder.sdiv(vector, _integer(panel))
+    inside = builder.srem(vector, _integer(panel))
+    start = builder.mul(number, _integer(depth * panel * lanes))
+    last = builder.icmp_signed("==", number, _integer(full))
+    stride = builder.select(last, _integer(rest * lanes), _integer(panel * lanes))
+    return builder.add(start, builder.mul(inside, _integer(lanes))), stride
+
+
+def _emit(builder: ir.IRBuilder, shape: TurnShape, source: ir.Value, target: ir.Value) -> None:
+    """The function's body: a loop over column vectors, one over blocks of rows, and the rows left over."""
+    lanes = shape.lanes
+    vector = ir.VectorType(_SCALARS[shape.dtype], lanes)
+    zero = ir.Constant(vector, [0.0] * lanes)
+
+    def block(column: ir.Value, group: ir.Value, count: int) -> None:
+        start, step = _panel_place(builder, column, shape.rows, (shape.columns, shape.panel, lanes))
+        first = builder.mul(group, _integer(lanes))
+        rows = []
+        for row in range(count):
+            place = builder.add(start, builder.mul(builder.add(first, _integer(row)), step))
+            pointer = builder.bitcast(builder.gep(source, [place]), vector.as_pointer())
+            rows.append(builder.load(pointer, align=4))
+        rows += [zero] * (lanes - count)
+        depth = shape.columns * lanes
+        start, step = _panel_place(builder, group, depth, (shape.turned_columns, shape.turned_panel, lanes))
+        first = builder.mul(column, _integer(lanes))
+        for row, value in enumerate(turn_block(builder, rows)):
+            place = builder.add(start, builder.mul(builder.add(first, _integer(row)), step))
+            builder.store(value, builder.bitcast(builder.gep(target, [place]), vector.as_pointer()), align=4)
+
+    whole, rest = divmod(shape.rows, lanes)
+    with _counted(builder, _integer(0), _integer(shape.columns), 1) as column:
+        if whole:
+            with _counted(builder, _integer(0), _integer(whole), 1) as group:
+                block(column, group, lanes)
+        if rest:
+            block(column, _integer(whole), rest)
+    builder.ret_void()
+
+
+def _define(module: ir.Module, shape: TurnShape) -> ir.Function:
+    name = "nm.turn." + ".".join(str(getattr(shape, f.name)) for f in fields(shape))
+    known = module.globals.get(name)
+    if known is not None:
+        return known
+    pointer = _SCALARS[shape.dtype].as_pointer()
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer, pointer]), name)
+    function.linkage = "internal"
+    function.args[1].add_attribute("noalias")
+    _emit(ir.IRBuilder(function.append_basic_block("entry")), shape, *function.args)
+    return function
+
+
+@lru_cache(maxsize=None)
+def turn_of(shape: TurnShape) -> Callable[..., None]:
+    """The function (source, source offset, target, target offset) that writes the transpose's panels."""
+
+    def turn(source: Any, start: int, target: Any, place: int) -> None:
+        """Write the transpose of a panel matrix."""
+        size = shape.rows * shape.columns * shape.lanes
+        plain = panels_to_matrix(source[start : start + size], shape.rows, shape.columns, shape.panel, shape.lanes)
+        wide = np.zeros((plain.shape[1], shape.turned_columns * shape.lanes), source.dtype)
+        wide[:, : shape.rows] = plain.T
+        flat = matrix_to_panels(wide, shape.turned_panel, shape.lanes)
+        target[place : place + flat.size] = flat
+
+    class _Template(AbstractTemplate):  # type: ignore[misc]
+        key = turn
+
+        def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
+            if len(args) != 4 or kws:
+                return None
+            return signature(types.void, args[0], types.intp, args[2], types.intp)
+
+    infer_global(turn, types.Function(infer(_Template)))
+
+    def lower(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        source = builder.gep(data_pointer(context, builder, sig.args[0], args[0]), [args[1]])
+        target = builder.gep(data_pointer(context, builder, sig.args[2], args[2]), [args[3]])
+        builder.call(_define(builder.module, shape), [source, target])
+        return context.get_dummy_value()
+
+    lower_builtin(turn, types.Array, types.Integer, types.Array, types.Integer)(lower)
+    return turn

@@ -1,0 +1,43 @@
+"""The functions of `simd.math` in plain NumPy: what they mean, and what runs where JIT is off.
+
+Each takes an array or a number of any shape and computes in its own floating-point type (whole numbers become
+float64), silently: overflow is infinity, log(0) is -inf, log of a negative number NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def _floating(x: ArrayLike) -> Any:
+    values = np.asarray(x)
+    return values if np.issubdtype(values.dtype, np.floating) else values.astype(np.float64)
+
+
+def exp(x: ArrayLike) -> Any:
+    """e^x, element by element."""
+    with np.errstate(all="ignore"):
+        return np.exp(_floating(x))
+
+
+def log(x: ArrayLike) -> Any:
+    """The natural logarithm, element by element."""
+    with np.errstate(all="ignore"):
+        return np.log(_floating(x))
+
+
+def tanh(x: ArrayLike) -> Any:
+    """The hyperbolic tangent, element by element."""
+    with np.errstate(all="ignore"):
+        return np.tanh(_floating(x))
+
+
+def sigmoid(x: ArrayLike) -> Any:
+    """1/(1 + e^-x), element by element; exact in relation to its size also where it is tiny."""
+    values = _floating(x)
+    with np.errstate(all="ignore"):
+        small = np.exp(-np.abs(values))
+        return (np.where(values < 0, small, np.ones_like(small)) / (1 + small))[()]

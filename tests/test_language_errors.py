@@ -1,0 +1,295 @@
+"""What wrong texts get: one error, with its place, in the user's words."""
+
+import random
+import traceback
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neuromorph.errors import MDLError, MDLSemanticError, MDLSyntaxError
+from neuromorph.language import parse
+
+MEBIBYTE = 2**20
+
+SYNTAX = [
+    # text, line, column, what the reason says
+    (
+        "",
+        1,
+        1,
+        "expected '/', found the end of the text; a model begins with its header, such as /xavier,zero/",
+    ),
+    ("\n\n # nothing\n ", 4, 2, "expected '/', found the end of the text"),
+    ("(a,4)", 1, 1, "expected '/', found '('; a model begins with its header"),
+    ("/", 1, 2, "expected a name, found the end of the text; '/' opened at line 1, column 1 is not closed"),
+    ("//", 1, 2, "expected a name, found '/'"),
+    (
+        "/a/(c,4)",
+        1,
+        3,
+        "expected ',' or a number, found '/'; a header has two initialisers, first for weights",
+    ),
+    (
+        "/a,b",
+        1,
+        5,
+        "expected '/' or a number, found the end of the text; '/' opened at line 1, column 1 is not",
+    ),
+    ("/a,b,c/(d,4)", 1, 5, "expected '/' or a number, found ','; a header has two initialisers"),
+    ("/u 1 2 3,b/(c,4)", 1, 8, "expected ',', found the number '3'; an initialiser has at most two numbers"),
+    ("/a,u 1 2 3/(c,4)", 1, 10, "expected '/', found the number '3'; an initialiser has at most two numbers"),
+    (
+        "/u 0, 1, z/(c,4)",
+        1,
+        7,
+        "expected a name, found the number '1'; the numbers of an initialiser are separated",
+    ),
+    ("/a,b/", 1, 6, "expected '(', '[' or '{', found the end of the text"),
+    ("/a,b/\n", 2, 1, "expected '(', '[' or '{', found the end of the text"),
+    ("/a,b/(c,4)\n/d,e/", 2, 1, "a model has one header, at its beginning"),
+    ("/a,b/[s,(c,4)/d,e/]", 1, 14, "expected '(', '[', ']', '{' or '|', found '/'; a model has one header"),
+    ("/a,b/(c,4) d", 1, 12, "expected '(', '[', '{' or the end of the text, found the name 'd'"),
+    ("/a,b/(c,4))", 1, 11, "expected '(', '[', '{' or the end of the text, found ')'"),
+    ("/a,b/(c)", 1, 8, "expected ',', found ')'"),
+    ("/a,b/(c 4)", 1, 9, "expected ',', found the number '4'"),
+    ("/a,b/(c,)", 1, 9, "expected '<' or a number, found ')'"),
+    ("/a,b/(4,4)", 1, 7, "expected a name, found the number '4'"),
+    (
+        "/a,b/(c,4,tanh)",
+        1,
+        11,
+        "expected '<', found the name 'tanh'; a function stands in angle brackets, such as <tanh>",
+    ),
+    ("/a,b/(c,4,<f>,<g>,<h>)", 1, 18, "expected ')', found ','"),
+    ("/a,b/(c,<f>,<g>)", 1, 12, "expected ')', found ','"),
+    ("/a,b/(c,4,<f)", 1, 13, "expected ',' or '>', found ')'; '<' opened at line 1, column 11 is not closed"),
+    ("/a,b/(c,4,<f,>)", 1, 14, "expected a number, found '>'"),
+    ("/a,b/(c,4,<f,1,2>)", 1, 15, "expected '>', found ','"),
+    (
+        "/a,b/(c,4\n(d,4)",
+        2,
+        1,
+        "expected ')' or ',', found '('; '(' opened at line 1, column 6 is not closed",
+    ),
+    ("/a,b/(c,4]", 1, 10, "expected ')' or ',', found ']'; '(' opened at line 1, column 6 is not closed"),
+    (
+        "/a,b/\r\n[s, (c,4)\r|",
+        3,
+        2,
+        "found the end of the text; '[' opened at line 2, column 1 is not closed",
+    ),
+    ("/a,b/[s]", 1, 8, "expected ',', found ']'"),
+    ("/a,b/[s,,]", 1, 9, "expected '(', '[', ']', '{' or '|', found ','"),
+    ("/a,b/{m,o}", 1, 10, "expected ',', found '}'"),
+    (
+        "/a,b/{m,o,p",
+        1,
+        12,
+        "expected '}', found the end of the text; '{' opened at line 1, column 6 is not closed",
+    ),
+    ("/a,b/{m,4,p}", 1, 9, "expected a name, found the number '4'"),
+    ("/a,b/{m,o,p,q}", 1, 12, "expected '}', found ','"),
+    ("/a,b/(c,4.5.6)", 1, 9, "'4.5.6' is not a number"),
+    ("/a,b/(c,1e)", 1, 9, "'1e' is not a number"),
+    ("/a,b/(c,4+5)", 1, 9, "'4+5' is not a number"),
+    ("/a 1-2,b/(c,4)", 1, 4, "'1-2' is not a number"),
+    ("/a,b/(c,4x)", 1, 9, "'4x' is not a number"),
+    ("/a,b/(c,4_000)", 1, 9, "'4_000' is not a number"),
+    ("/a,b/(c,0x10)", 1, 9, "'0x10' is not a number"),
+    ("/a,b/(c,..5)", 1, 9, "'.' begins neither a name nor a number"),
+    ("/a,b/(c,- 4)", 1, 9, "'-' begins neither a name nor a number"),
+    ("/a 1e999,b/(c,4)", 1, 4, "the number '1e999' is too large"),
+    ("/a -1e999,b/(c,4)", 1, 4, "the number '-1e999' is too large"),
+    ("/a,b/(c," + "9" * 5000 + ")", 1, 9, "999…' is too large"),
+    ("/a,b/(c,+4)", 1, 9, "a width is digits only, found '+4'; write 4"),
+    ("/a,b/(c,-4)", 1, 9, "a width is digits only, found '-4'"),
+    ("/a,b/(c,4.)", 1, 9, "a width is digits only, found '4.'; write 4"),
+    ("/a,b/(c,4e0)", 1, 9, "a width is digits only, found '4e0'; write 4"),
+    ("/a,b/(c,4.5)", 1, 9, "a width is digits only, found '4.5'"),
+    ("/a,b/(" + "n" * 256 + ",4)", 1, 7, "the name is too long: 256 characters, at most 255 are allowed"),
+    ("/a,b/(c,4)\n\t(é,4)", 2, 3, "the character 'é' (U+00E9) is not ASCII: it may stand only in a comment"),
+    ("/a,b/(c,٤)", 1, 9, "the character '٤' (U+0664) is not ASCII"),
+    ("/a,b/(c\xa0,4)", 1, 8, "the character U+00A0 is not ASCII"),
+    ("/a,b/(c,\ud800)", 1, 9, "the character U+D800 is not ASCII"),
+    ("/a,b/\x00(c,4)", 1, 6, "the control character U+0000 is not part of the language"),
+    ("/a,b/\x0c(c,4)", 1, 6, "the control character U+000C is not part of the language"),
+    (
+        "\ufeff/a,b/(c,4)",
+        1,
+        1,
+        "a byte order mark (U+FEFF) is not part of the language: read the file with encoding=",
+    ),
+    ("/a,b/(c=4)", 1, 8, "the character '=' is not part of the language"),
+]
+
+SEMANTIC = [
+    ("/a,b/(c,0)", 1, 9, "a width is from 1 to 1,048,576, found '0'"),
+    ("/a,b/(c,0000)", 1, 9, "a width is from 1 to 1,048,576, found '0000'"),
+    ("/a,b/(c,1048577)", 1, 9, "a width is from 1 to 1,048,576, found '1048577'"),
+    ("/a,b/(c,4)\n(d," + "9" * 300 + ",<f>)", 2, 4, "a width is from 1 to 1,048,576"),
+    ("/a,b/" + "[s," * 101 + "]" * 101, 1, 306, "splits are nested too deep: at most 100 '[' may be open"),
+    ("/a,b/" + "(c,1)\n" * 10_001, 10_001, 1, "the model has too many nodes: at most 10,000 are allowed"),
+    (
+        "/a,b/(c,1)" + " " * (MEBIBYTE - 9),
+        1,
+        MEBIBYTE + 1,
+        "the text is too long: a model description has at most",
+    ),
+    ("/a,b/(c,1)\n#" + "é" * (MEBIBYTE // 2), 2, MEBIBYTE // 2 - 5 + 1, "the text is too long"),
+]
+
+
+def error_of(text):
+    with pytest.raises(MDLError) as caught:
+        parse(text, "net.mdl")
+    return caught.value
+
+
+@pytest.mark.parametrize(("text", "line", "column", "fragment"), SYNTAX)
+def test_syntax_errors(text, line, column, fragment):
+    error = error_of(text)
+    assert type(error) is MDLSyntaxError
+    assert (error.line, error.column, error.filename) == (line, column, "net.mdl")
+    assert fragment in error.reason
+
+
+@pytest.mark.parametrize(("text", "line", "column", "fragment"), SEMANTIC, ids=range(len(SEMANTIC)))
+def test_limits(text, line, column, fragment):
+    error = error_of(text)
+    assert type(error) is MDLSemanticError
+    assert (error.line, error.column, error.filename) == (line, column, "net.mdl")
+    assert fragment in error.reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/a,b/" + "[s," * 100 + "]" * 100,
+        "/a,b/" + ("[s," * 100 + "]" * 100) * 100,
+        "/a,b/" + "(c,1)" * 10_000,
+        "/a,b/(c,1)" + " " * (MEBIBYTE - 10),
+        "/a,b/(c,1)#" + "é" * ((MEBIBYTE - 11) // 2),
+    ],
+    ids=["nesting", "nesting many times", "nodes", "bytes", "bytes of a comment"],
+)
+def test_up_to_its_limits_a_text_is_fine(text):
+    assert parse(text).nodes
+
+
+def test_the_whole_message():
+    assert str(error_of("/a,b/\n\t(c, 4, <tanh>\n\t(d, 4)")) == (
+        "net.mdl:3:2: expected ')' or ',', found '('; '(' opened at line 2, column 2 is not closed\n"
+        "  \t(d, 4)\n"
+        "  \t^"
+    )
+
+
+def test_a_long_token_is_quoted_only_in_part():
+    assert len(str(error_of("/a,b/(c,4) " + "n" * 255))) < 400
+
+
+def test_the_traceback_does_not_lead_through_the_parser():
+    frames = traceback.extract_tb(error_of("/a,b/(c").__traceback__)
+    assert [frame.name for frame in frames] == ["error_of", "parse"]
+
+
+ONE_LINERS = [text for text, *_, fragment in SYNTAX if "expected" in fragment and not set("\r\n") & set(text)]
+TOKENS = {"a name": "x", "a number": "7"} | {f"'{character}'": character for character in "/()[]{}<>,|"}
+
+
+@pytest.mark.parametrize("text", ONE_LINERS)
+def test_what_was_expected_is_exactly_what_would_have_been_accepted(text):
+    error = error_of(text)
+    before = text[: error.column - 1] + " "
+    accepted = [word for word, token in TOKENS.items() if column_of_error(before + token) != len(before) + 1]
+    if column_of_error(before) is None:
+        accepted.append("the end of the text")
+    words = sorted(accepted)
+    listed = " or ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+    assert error.reason.startswith(f"expected {listed}, found ")
+
+
+def column_of_error(text):
+    try:
+        parse(text)
+    except MDLError as error:
+        return error.column
+    return None
+
+
+VALID = """\
+/uniform -0.5 0.5,const_uneven 0.1 2e-1/ # header
+(input, 4)
+{c2, g, additive}
+[b1,
+\t(d, 4, <softmax>) {standby, stalerecur, additive}
+|
+\t[stale,[stalerecur,]] (g, 12, <relu_parametric, -.5>)
+|]
+(e, <swish, 1.5>)
+(output, 4, <sigmoid>, <huber_modified, 2.4>)
+"""
+
+PIECES = [
+    *"/()[]{}<>,|#\r\n\t +-.eE_0129",
+    "\r\n",
+    "\x00",
+    "é",
+    "\ud800",
+    "\u2028",
+    "\ufeff",
+    "1e999",
+    "9" * 5000,
+    "n" * 300,
+    "[s," * 101,
+    "(a,4)",
+    "/a,b/",
+    "__import__('os')",
+    '"""',
+]
+
+
+def mutated(text, draw):
+    for _ in range(draw.randint(1, 4)):
+        start = draw.randrange(len(text) + 1)
+        end = min(len(text), start + draw.choice([0, 0, 1, 1, 2, 10]))
+        text = text[:start] + draw.choice(["", draw.choice(PIECES), text[end:], text[:20]]) + text[end:]
+    return text
+
+
+def check_outcome(text):
+    """Whatever the text, a model or an MDLError whose place is in the text; anything else fails the test."""
+    error = None
+    try:
+        parse(text)
+    except MDLError as caught:
+        error = caught
+    if error is not None:
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        assert 1 <= error.line <= len(lines)
+        assert 1 <= error.column <= len(lines[error.line - 1]) + 1
+        assert str(error).endswith("^")
+        assert str(error).encode("utf-8")
+    return error
+
+
+def test_mutated_texts_get_a_model_or_an_error_with_a_place():
+    draw = random.Random(20240229)
+    outcomes = [check_outcome(mutated(VALID, draw)) is not None for _ in range(1500)]
+    assert 100 < sum(outcomes) < 1400
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text() | st.text("/ab1.,()[]{}<>|#+-e \n") | st.binary().map(lambda data: data.decode("latin-1")))
+def test_any_text_gets_a_model_or_an_error_with_a_place(text):
+    check_outcome(text)
+    check_outcome(f"/a,b/{text}")
+
+
+@pytest.mark.parametrize(
+    "piece", ["[", "(", "{", "<", "/", ")", "]", "|", "#", "\x00", "+", ".", "1", "a", "[s,", "\r"]
+)
+def test_a_piece_many_thousand_times_over(piece):
+    check_outcome(piece * 50_000)
+    check_outcome(f"/a,b/(c,4){piece * 50_000}")
