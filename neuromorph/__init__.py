@@ -1,0 +1,232 @@
+"""Neural networks written as short texts and trained at the speed of the metal.
+
+A text in the Model Description Language describes a graph of layers, parallel branches and merges that may reach backward
+in time. ``compile`` checks it, ``build`` writes and compiles one specialised kernel for it, ``train`` and ``predict`` run
+that kernel:
+
+    import neuromorph as nm
+
+    nm.seed(1)
+    model = nm.compile("/xavier,zero/ (input, 2) (a, 8, <tanh>) (output, 1, <sigmoid>, <mse>)", 4, 0.5)
+    nm.build(model)
+    loss = nm.train(model, [[[0, 0], [0, 1], [1, 0], [1, 1]]] * 5000, [[[0], [1], [1], [0]]] * 5000)
+    print(loss, nm.predict(model, [[0, 1], [1, 1]]))
+
+Shapes: S samples (time steps), B lanes (``batch_size``), W the width of a vector.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from .errors import (
+    CacheWarning,
+    DataError,
+    GradientError,
+    MDLError,
+    MDLSemanticError,
+    MDLSyntaxError,
+    MDLWarning,
+    ModelStateError,
+    NeuromorphError,
+    StorageError,
+    TrainingDivergedError,
+)
+from .model import Model
+from .parameters import seed
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from .cache import CacheInfo
+    from .gradients import GradientReport
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CacheWarning",
+    "DataError",
+    "GradientError",
+    "MDLError",
+    "MDLSemanticError",
+    "MDLSyntaxError",
+    "MDLWarning",
+    "Model",
+    "ModelStateError",
+    "NeuromorphError",
+    "StorageError",
+    "TrainingDivergedError",
+    "batches",
+    "build",
+    "cache_info",
+    "clear_cache",
+    "compile",
+    "evaluate",
+    "get_parameters",
+    "gradcheck",
+    "gradients",
+    "kernel_source",
+    "predict",
+    "release",
+    "reset_state",
+    "seed",
+    "set_parameters",
+    "summary",
+    "train",
+]
+
+
+def compile(
+    mdl: str | os.PathLike[str],
+    batch_size: int,
+    learning_rate: float,
+    *,
+    optimizer: str = "sgd",
+    bptt_steps: int | None = None,
+    clip_norm: float | None = None,
+    dtype: str = "float32",
+    threads: int | None = None,
+) -> Model:
+    """A text as a checked model; nothing is compiled or drawn yet.
+
+    mdl: the text, or a path object of a file that holds it. batch_size: lanes of a training sample, >= 1. learning_rate:
+    finite, >= 0. optimizer: "sgd". bptt_steps: samples of a window, over which one exact gradient is taken; None is 16 for a
+    model with links backward in time, else 1. clip_norm: an upper bound of the norm of all gradients together. dtype:
+    "float32" or "float64". threads: at most so many.
+
+    Raises MDLSyntaxError or MDLSemanticError, with line and column, for a wrong text; ValueError or TypeError, naming the
+    argument, for a wrong argument. Warns (MDLWarning) of dead nodes, unequal widths and ignored numbers.
+    """
+    from .model import compile_model
+
+    return compile_model(
+        mdl, batch_size, learning_rate, optimizer=optimizer, bptt_steps=bptt_steps, clip_norm=clip_norm, dtype=dtype,
+        threads=threads,
+    )  # fmt: skip
+
+
+def build(model: Model, *, verbosity: int = 0) -> Model:
+    """Compile the kernels for training, or find them on disk, and draw parameters; returns the model.
+
+    A second build draws new parameters. verbosity 1 says how long compiling took. Raises MemoryError, naming the bytes, for a
+    model that does not fit into this machine's memory.
+    """
+    return model.build(verbosity=verbosity)
+
+
+def train(
+    model: Model,
+    inputs: ArrayLike,
+    expected: ArrayLike,
+    verbosity: int = 1,
+    *,
+    sample_weight: ArrayLike | None = None,
+    carry_state: bool = False,
+) -> float:
+    """Learn from samples and return their mean loss.
+
+    inputs (S, B, W_in), expected (S, B, W_out): one update for each window of ``bptt_steps`` samples (the last may be shorter)
+    from the exact gradient of the window's mean loss. Recurrent state flows on from window to window, gradients stop there;
+    it starts from zero unless ``carry_state``. A 4-axis input (N, S, B, W) is N sequences, each from zero state.
+    sample_weight (S, B) or (N, S, B), finite and >= 0: a weighted mean over the window; 0 leaves a vector out, whatever is
+    expected of it, and a window of zeros makes no update. ``model.losses`` then holds the per-sample losses.
+
+    verbosity 0 is silent, 1 shows a progress bar after half a second, 2 adds a line for every update; all on stderr.
+
+    Raises DataError for data that do not fit; ModelStateError before ``build``; TrainingDivergedError, naming the sample,
+    when a loss or gradient is no longer finite, with the parameters of the last finite window. Ctrl-C ends training between
+    windows.
+    """
+    return model.train(inputs, expected, verbosity, sample_weight=sample_weight, carry_state=carry_state)
+
+
+def batches(
+    inputs: ArrayLike, expected: ArrayLike, batch_size: int, *, classes: int | None = None
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """N vectors (N, W) as whole batches: ``(S, B, W_in), (S, B, W_out), sample_weight (S, B)``.
+
+    What is missing in the last batch is padded with zeros of weight 0. Integer labels of shape (N,) become one-hot vectors
+    with ``classes=``. Vector n stands at sample n // B, lane n % B.
+    """
+    from .data import batches as make
+
+    return make(inputs, expected, batch_size, classes=classes)
+
+
+def evaluate(model: Model, inputs: ArrayLike, expected: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
+    """The mean loss of samples, from zero state; nothing changes. Shapes as in ``train``."""
+    return model.evaluate(inputs, expected, sample_weight=sample_weight)
+
+
+def predict(model: Model, inputs: ArrayLike) -> NDArray[Any]:
+    """The output for every sample, from zero state: (S, any B, W_in) to (S, B, W_out), or (S, W_in) to (S, W_out).
+
+    A 4-axis input (N, S, B, W_in) is N sequences. Never touches the state of training.
+    """
+    return model.predict(inputs)
+
+
+def gradients(
+    model: Model, inputs: ArrayLike, expected: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, dict[str, NDArray[Any]]]:
+    """The loss of the whole input as one window from zero state, and its exact gradient by every parameter.
+
+    Returns ``(loss, {"<layer>.weight": (fan_in, width), "<layer>.bias": (width,)})``; changes nothing.
+    """
+    return model.gradients(inputs, expected, sample_weight=sample_weight)
+
+
+def gradcheck(
+    model: Model, inputs: ArrayLike | None = None, expected: ArrayLike | None = None, **options: Any
+) -> GradientReport:
+    """The kernel's gradients against central differences in float64, layer by layer.
+
+    Options: tolerance=1e-5, step=1e-5, checks=20 numbers of each parameter, seed=0. Returns a report; raises GradientError,
+    naming the parameters, where they disagree.
+    """
+    return model.gradcheck(inputs, expected, **options)
+
+
+def get_parameters(model: Model) -> dict[str, NDArray[Any]]:
+    """Copies of all parameters: "<layer>.weight" (fan_in, width), "<layer>.bias" (width,), in text order."""
+    return model.get_parameters()
+
+
+def set_parameters(model: Model, parameters: dict[str, Any]) -> None:
+    """Set some or all parameters; numbers and arrays broadcast to the parameter's shape (``{"forget_gate.bias": 1.0}``)."""
+    model.set_parameters(parameters)
+
+
+def reset_state(model: Model) -> None:
+    """Recurrent state back to zeros."""
+    model.reset_state()
+
+
+def release(model: Model) -> None:
+    """Free the model's memory; ``with nm.compile(…) as model:`` does it too."""
+    model.release()
+
+
+def kernel_source(model: Model) -> str:
+    """The generated Python source of the model's kernels."""
+    return model.kernel_source()
+
+
+def summary(model: Model) -> str:
+    """A table of nodes, widths, parameters and links in time."""
+    return model.summary()
+
+
+def cache_info() -> CacheInfo:
+    """Where the disk cache of kernels is, its entries, bytes and limit."""
+    from .cache import cache_info as info
+
+    return info()
+
+
+def clear_cache() -> int:
+    """Remove all cached kernels; the number of entries removed. Refuses a folder that holds anything else."""
+    from .cache import clear_cache as clear
+
+    return clear()

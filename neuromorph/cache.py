@@ -165,7 +165,7 @@ def read(key: str, name: str) -> bytes | None:
         except _DamagedError as damage:
             if _is_still(folder, key, before):
                 _remove_entry(folder, key)
-                _tell(path, f"the entry {key[:16]} was damaged: {damage}. It was removed and is made anew.")
+                _tell(path, f"the entry {key[:16]} was damaged: {damage}. It is made anew.")
     return None
 
 
@@ -376,9 +376,10 @@ def _remove_entry(folder: int, key: str) -> bool:
 
 def _remove(folder: int, name: str) -> None:
     """Remove a folder or file as far as possible, following no link."""
-    shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
-    with suppress(OSError):
-        os.unlink(name, dir_fd=folder)
+    try:
+        os.unlink(name, dir_fd=folder)  # first, since rmtree would wait at a named pipe
+    except OSError:
+        shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
 
 
 # Opening folders, and trouble
@@ -656,6 +657,9 @@ def attach(dispatcher: Any, key: str, *, extra: Callable[[Any], Mapping[str, byt
     that ``load_module`` made, or that can be imported. Under NUMBA_DISABLE_JIT there is nothing to attach to,
     and nothing is done; else raises TypeError for what is not a dispatcher.
 
+    Attach before anything is compiled: decorate without a signature, attach, then call, or compile for a
+    known signature by ``dispatcher.compile(signature)``. The same signature in another form is another entry.
+
     With NEUROMORPH_CACHE_MISS_IS_ERROR=1 an overload that is not in the cache raises RuntimeError.
     """
     _check_names(key, [])
@@ -737,9 +741,7 @@ class _OverloadCache:
             _ASSEMBLY: compiled.library.get_asm_str().encode(),
             **(self._extra(compiled) if self._extra else {}),
         }
-        files[_OBJECT] = _numba("serialize").dumps(
-            compiled._reduce()
-        )  # last: it drops what the others may want to see
+        files[_OBJECT] = _numba("serialize").dumps(compiled._reduce())  # last: it drops what the others may want to see
         _check_names(self._key, files)
         _check_contents(files)
         return files

@@ -98,9 +98,7 @@ class Graph:
     def delayed_links(self) -> tuple[tuple[int, int], ...]:
         """The live links backward in time, (merge, other), in text order; ``other`` is the node as named."""
         return tuple(
-            (node.index, node.other)
-            for node in self.nodes
-            if node.live and node.delayed and node.other is not None
+            (node.index, node.other) for node in self.nodes if node.live and node.delayed and node.other is not None
         )
 
     @property
@@ -137,8 +135,7 @@ def build_graph(model: syntax.Model) -> Graph:
     widths = _widths(text, placed, chosen, links.others)
     live = _live(placed, links.others, output)
     nodes = tuple(
-        _node(index, place, chosen[index], links, widths[index], index in live)
-        for index, place in enumerate(placed)
+        _node(index, place, chosen[index], links, widths[index], index in live) for index, place in enumerate(placed)
     )
     loss = chosen[output].loss
     assert loss is not None  # it is what makes a layer the output
@@ -409,9 +406,7 @@ def _check_input(text: _Text, placed: Sequence[_Place]) -> None:
     for place in placed[1:]:
         item = place.item
         if isinstance(item, syntax.Layer) and item.activation is None:
-            reason = (
-                f"'{item.name}' has no activation and would be a second input; the input is '{first.name}'"
-            )
+            reason = f"'{item.name}' has no activation and would be a second input; the input is '{first.name}'"
             fix = f"every other layer needs an activation, such as ({item.name}, {item.width}, <tanh>)"
             raise text.error(f"{reason}: {fix}", item.location)
 
@@ -532,9 +527,7 @@ def _widths(
         given = item.width if isinstance(item, syntax.Layer) else None
         widths[index] = sum(widths[one] for one in needs[index]) if given is None else given
         if widths[index] > MAX_WIDTH:
-            reason = (
-                f"the width of '{item.name}' would be {widths[index]:,}: at most {MAX_WIDTH:,} is possible"
-            )
+            reason = f"the width of '{item.name}' would be {widths[index]:,}: at most {MAX_WIDTH:,} is possible"
             raise text.error(reason, _operation_place(item))
     return widths
 

@@ -265,9 +265,7 @@ def _loss(graph: Graph, step: _Step, expected: Array) -> Array:
 # Backward
 
 
-def _backward(
-    graph: Graph, parameters: Parameters, steps: list[_Step], expected: Array, shares: Array
-) -> Parameters:
+def _backward(graph: Graph, parameters: Parameters, steps: list[_Step], expected: Array, shares: Array) -> Parameters:
     """The gradient of the sum of the vectors' losses, each times its share."""
     gradients = {
         f"{graph.nodes[index].name}.{role}": np.zeros_like(parameters[f"{graph.nodes[index].name}.{role}"])
@@ -283,9 +281,7 @@ def _backward(
 class _Back:
     """One step backward: ``grads`` are dL/d(value) of each node, ``earlier`` those of the state before it."""
 
-    def __init__(
-        self, graph: Graph, parameters: Parameters, step: _Step, gradients: Parameters, later: State
-    ) -> None:
+    def __init__(self, graph: Graph, parameters: Parameters, step: _Step, gradients: Parameters, later: State) -> None:
         self.graph, self.parameters, self.now, self.gradients = graph, parameters, step, gradients
         self.grads = {index: np.zeros_like(step.values[index]) for index in graph.order}
         self.earlier = {index: np.zeros_like(value) for index, value in later.items()}

@@ -100,9 +100,7 @@ def test_expressions_keep_to_their_vocabulary(text: str, variables: set[str]) ->
 
 
 def test_names_of_the_contract() -> None:
-    activations = (
-        "linear sigmoid tanh relu relu_leaky relu_parametric elu selu gelu swish softmax binary_step"
-    )
+    activations = "linear sigmoid tanh relu relu_leaky relu_parametric elu selu gelu swish softmax binary_step"
     assert " ".join(ACTIVATIONS) == activations
     losses = "mse mae mape huber huber_modified hinge cross_entropy binary_cross_entropy"
     assert " ".join(LOSSES) == losses
@@ -322,9 +320,7 @@ def test_logit_forms(loss: Loss, form: LogitForm) -> None:
     lse = np.log(np.exp(x).sum(axis=-1, keepdims=True))
     names = {"x": x, "y": y, "e": e, "lse": lse, "esum": e.sum(axis=-1, keepdims=True)}
     reduce = np.mean if loss.mean else np.sum
-    np.testing.assert_allclose(
-        reduce(evaluate(form.term, **names), axis=-1), form.value(x, e, None), rtol=1e-12
-    )
+    np.testing.assert_allclose(reduce(evaluate(form.term, **names), axis=-1), form.value(x, e, None), rtol=1e-12)
     derivative = evaluate(form.derivative, **names) / (x.shape[-1] if loss.mean else 1.0)
     np.testing.assert_allclose(derivative, form.gradient(x, e, None), rtol=1e-10, atol=1e-14)
 

@@ -182,9 +182,7 @@ def test_later_links_are_decided_in_text_order() -> None:
     assert (named(graph, "m").delayed, named(graph, "n").delayed) == (True, False)
     graph = body("[s, {p,q,additive} | {q,r,additive} | {r,p,additive}] {k,r,additive}")
     assert [named(graph, name).delayed for name in "pqr"] == [False, True, False]
-    graph = body(
-        "[s, {p,r,additive} | {q,r,additive} | (t,4,<tanh>){r,u,additive} | {u,q,additive}] {k,r,additive}"
-    )
+    graph = body("[s, {p,r,additive} | {q,r,additive} | (t,4,<tanh>){r,u,additive} | {u,q,additive}] {k,r,additive}")
     assert [named(graph, name).delayed for name in "pqru"] == [False, False, True, False]
 
 

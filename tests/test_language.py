@@ -227,9 +227,7 @@ def splits_of(nodes):
 
 
 NODES = st.recursive(LEAVES, splits_of, max_leaves=12)
-INITIALIZERS = st.builds(
-    lambda name, numbers: initializer(name, *numbers), NAMES, st.lists(NUMBERS, max_size=2)
-)
+INITIALIZERS = st.builds(lambda name, numbers: initializer(name, *numbers), NAMES, st.lists(NUMBERS, max_size=2))
 MODELS = st.builds(
     lambda weight, bias, nodes: model(weight, bias, *nodes),
     INITIALIZERS,
@@ -253,9 +251,7 @@ def dense_text_of(tree):
     return printer._print(tree, printer._DENSE)
 
 
-SPELLINGS = st.from_regex(
-    r"[+-]?([0-9]{1,20}\.?[0-9]{0,6}|\.[0-9]{1,6})([eE][+-]?[0-9]{1,3})?", fullmatch=True
-)
+SPELLINGS = st.from_regex(r"[+-]?([0-9]{1,20}\.?[0-9]{0,6}|\.[0-9]{1,6})([eE][+-]?[0-9]{1,3})?", fullmatch=True)
 
 
 @settings(max_examples=200, deadline=None)
@@ -367,14 +363,10 @@ def test_a_first_parse_in_several_threads_writes_no_files_and_needs_no_asserts(t
 
 
 def test_without_docstrings_the_reason_is_told(tmp_path):
-    child = (
-        f"import sys; sys.path[:0] = {sys.path!r}\nfrom neuromorph.language import parse\nparse('/a,b/(c,4)')"
-    )
+    child = f"import sys; sys.path[:0] = {sys.path!r}\nfrom neuromorph.language import parse\nparse('/a,b/(c,4)')"
     done = run_python("-OO", "-c", child, cwd=tmp_path)
     assert done.returncode == 1
-    assert (
-        "RuntimeError: neuromorph reads its grammar from docstrings, which python -OO removes" in done.stderr
-    )
+    assert "RuntimeError: neuromorph reads its grammar from docstrings, which python -OO removes" in done.stderr
 
 
 def test_the_grammar_has_no_conflicts_and_nothing_unused():

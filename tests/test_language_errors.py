@@ -179,9 +179,7 @@ def test_up_to_its_limits_a_text_is_fine(text):
 
 def test_the_whole_message():
     assert str(error_of("/a,b/\n\t(c, 4, <tanh>\n\t(d, 4)")) == (
-        "net.mdl:3:2: expected ')' or ',', found '('; '(' opened at line 2, column 2 is not closed\n"
-        "  \t(d, 4)\n"
-        "  \t^"
+        "net.mdl:3:2: expected ')' or ',', found '('; '(' opened at line 2, column 2 is not closed\n  \t(d, 4)\n  \t^"
     )
 
 

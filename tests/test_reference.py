@@ -52,9 +52,7 @@ def data(graph: Graph, steps: int = STEPS, lanes: int = LANES) -> tuple[np.ndarr
     return inputs, rng.uniform(0.1, 0.9, (steps, lanes, graph.nodes[graph.output].width))
 
 
-def check_gradients(
-    text: str, *, weight: np.ndarray | None = None, expected: np.ndarray | None = None
-) -> None:
+def check_gradients(text: str, *, weight: np.ndarray | None = None, expected: np.ndarray | None = None) -> None:
     """Every component of every gradient against a central difference, from a state that is not zero."""
     graph = graph_of(text)
     parameters = parameters_of(graph)
@@ -123,8 +121,7 @@ def test_gradients_of_self_merges(operation: str) -> None:
         "[s, (a,2,<tanh>) [t, (b,4,<swish>) | (c,4,<gelu>) {m,b,multiplicative}] (d,4,<tanh>) {n,m,additive}]"
         "(e,4,<elu>) {k,n,subtractive}",
         "{x,late,concatenate} (a,3,<tanh>) [s, (b,2,<softmax>) [late,]] {y,late,additive}",
-        "{p,one,additive} {q,two,multiplicative} (a,3,<tanh>) [one,] (b,<softmax>) (c,3,<swish>) [two,]"
-        "{r,p,average}",
+        "{p,one,additive} {q,two,multiplicative} (a,3,<tanh>) [one,] (b,<softmax>) (c,3,<swish>) [two,]{r,p,average}",
         "[s, {m,n,additive} | {n,m,additive}] {k,m,additive} {l,n,additive}",
         "(a,3,<binary_step>) {m,input,additive} [dead, (z,4,<tanh>)]",
         "{m,h,additive} (a,3,<tanh>) [t, [h,]] {n,h,average} {k,k,average}",

@@ -7,7 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ..schedule import EXTERNAL, WINDOW, Access, Bias, Block, Buffer, Map, Operation, Place, Plan, Product, Rows, padded
+from ..schedule import (
+    EXTERNAL,
+    WINDOW,
+    Access,
+    Bias,
+    Block,
+    Buffer,
+    Map,
+    Operation,
+    Place,
+    Plan,
+    Product,
+    Rows,
+    padded,
+)
 from .layout import Layout
 from .writer import Writer
 
@@ -53,7 +67,11 @@ class Frame:
         if name in EXTERNAL:
             text = f"{name}{'t' if self.domain != WINDOW else '0'}"
         if shift:
-            text += f" - {self.batch} * {self.stride(name)}" if not self.batch.isdigit() else f" - {int(self.batch) * self.stride(name)}"
+            text += (
+                f" - {self.batch} * {self.stride(name)}"
+                if not self.batch.isdigit()
+                else f" - {int(self.batch) * self.stride(name)}"
+            )
         return text + (f" + {place.column}" if place.column else "")
 
     def at(self, place: Place, shift: int = 0, column: str = "q") -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..functions import OPTIMIZERS
 from ..graph import Graph
@@ -17,8 +17,8 @@ from .loss import emit_loss, emit_sample_losses
 from .operations import Frame, emit_operation
 from .writer import Writer
 
-_VECTOR_NAMES = "load load_head store store_head head splat total largest softmax".split()
-_IMPORTED = "absolute exp log maximum minimum sigmoid sqrt tanh where".split()
+_VECTOR_NAMES = ["load", "load_head", "store", "store_head", "head", "splat", "total", "largest", "softmax"]
+_IMPORTED = ["absolute", "exp", "log", "maximum", "minimum", "sigmoid", "sqrt", "tanh", "where"]
 ROW_LOSS = "row_loss"
 
 
@@ -49,6 +49,8 @@ class Kernel:
     layout: Layout
     training_space: Workspace
     prediction_space: Workspace
+    functions: dict[str, tuple[str, ...]]  # kinds of arguments by function
+    bundles: dict[str, tuple[str, ...]]  # the functions that an entry function needs, itself last
 
 
 def generate(graph: Graph, options: KernelOptions) -> Kernel:
@@ -57,8 +59,24 @@ def generate(graph: Graph, options: KernelOptions) -> Kernel:
     prediction = plan(graph, options.lanes, training=False, size=options.size)
     layout = Layout(training, options.registers)
     spaces = Workspace(training, (ROW_LOSS,)), Workspace(prediction)
-    source = _Source(graph, options, training, prediction, layout, *spaces).text()
-    return Kernel(source, options, training, prediction, layout, *spaces)
+    source = _Source(graph, options, training, prediction, layout, *spaces)
+    text = source.text()
+    names = list(source.functions)
+    last = names.index("train") + 1
+    bundles = {"train": tuple(names[:last]), "predict": tuple(names[last:])}
+    return Kernel(text, options, training, prediction, layout, *spaces, source.functions, bundles)
+
+
+_KINDS = {
+    "count": "batch steps capacity sample stop samples mode x0 y0 expected0 weight0 row_step",
+    "array": "work weights turned gradients memory y",
+    "data": "x expected row_weights",
+    "doubles": "constants losses",
+    "number": "rate clip shrink",
+    "flag": "keep",
+}
+ARGUMENT_KINDS = {name: kind for kind, names in _KINDS.items() for name in names.split()}
+ENTRIES = ("train", "predict")  # the functions that Python calls
 
 
 @dataclass(frozen=True)
@@ -72,12 +90,21 @@ class _Source:
     layout: Layout
     training_space: Workspace
     prediction_space: Workspace
+    functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def text(self) -> str:
         """The file: head, products, then the functions, whose products the head has to know."""
         body = Writer()
         shapes: dict[str, str] = {}
-        frame = Frame(self.training, self.layout, body, str(self.options.batch), self.options.batch, self.options.dtype, shapes)
+        frame = Frame(
+            self.training,
+            self.layout,
+            body,
+            str(self.options.batch),
+            self.options.batch,
+            self.options.dtype,
+            shapes,
+        )
         self.emit_forward(frame, "forward", self.training_space)
         self.emit_loss(frame)
         self.emit_backward(frame)
@@ -87,7 +114,15 @@ class _Source:
         self.emit_norm(frame)
         self.emit_update(frame)
         self.emit_train(frame)
-        ahead = Frame(self.prediction, replace(self.layout, plan=self.prediction), body, "batch", None, self.options.dtype, shapes)
+        ahead = Frame(
+            self.prediction,
+            replace(self.layout, plan=self.prediction),
+            body,
+            "batch",
+            None,
+            self.options.dtype,
+            shapes,
+        )
         self.emit_forward(ahead, "forward_only", self.prediction_space)
         self.emit_shift(ahead, "time_shift_only", self.prediction_space)
         self.emit_predict(ahead)
@@ -105,7 +140,9 @@ class _Source:
         for line in self.graph.text.splitlines():
             writer.comment(f"    {line}")
         writer.comment("")
-        writer.comment(f"batch {options.batch}, {options.dtype}, vectors of {options.lanes}, optimizer {options.optimizer}")
+        writer.comment(
+            f"batch {options.batch}, {options.dtype}, vectors of {options.lanes}, optimizer {options.optimizer}"
+        )
         writer.comment("")
         self.emit_legend(writer)
         writer.line()
@@ -113,6 +150,7 @@ class _Source:
         writer.line(f"from neuromorph.simd import {', '.join(_IMPORTED)}")
         writer.line()
         writer.line('JIT = {"nogil": True, "fastmath": False, "boundscheck": False, "error_model": "numpy"}')
+        writer.line('INSIDE = {**JIT, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}')
         writer.line(f'VECTORS = simd.vectors("{options.dtype}", {options.lanes})')
         for name in _VECTOR_NAMES:
             writer.line(f"{name} = VECTORS.{name}")
@@ -143,14 +181,17 @@ class _Source:
     @contextmanager
     def function(self, writer: Writer, name: str, arguments: str, doc: str):  # type: ignore[no-untyped-def]
         """A compiled function."""
-        writer.lines("", "", "@njit(**JIT)")
+        self.functions[name] = tuple(ARGUMENT_KINDS[a] for a in arguments.split(", "))
+        writer.lines("", "", "@njit(**JIT)" if name in ENTRIES else "@njit(**INSIDE)")
         with writer.block(f"def {name}({arguments}):"):
             writer.line(f'"""{doc}"""')
             yield
 
     # Buffers ---------------------------------------------------------------------------------------------------------
 
-    def emit_offsets(self, frame: Frame, space: Workspace, segments: Iterable[Segment], extra: Iterable[str] = ()) -> None:
+    def emit_offsets(
+        self, frame: Frame, space: Workspace, segments: Iterable[Segment], extra: Iterable[str] = ()
+    ) -> None:
         """Where the buffers stand that the lines of some segments name."""
         marker = Writer()
         probe = replace(frame, writer=marker)
@@ -202,7 +243,11 @@ class _Source:
         """All forward segments but the loss."""
         segments = [s for s in frame.plan.forward if not isinstance(s.operations[0], Loss)]
         predicts = frame.rows is None
-        arguments = "batch, steps, capacity, work, weights, x, x0, y, y0" if predicts else "steps, capacity, work, weights, x, x0"
+        arguments = (
+            "batch, steps, capacity, work, weights, x, x0, y, y0"
+            if predicts
+            else "steps, capacity, work, weights, x, x0"
+        )
         with self.function(frame.writer, name, arguments, "Every node's value, for a window."):
             self.emit_offsets(frame, space, segments)
             for segment in segments:
@@ -213,7 +258,12 @@ class _Source:
         writer = frame.writer
         segments = [s for s in frame.plan.forward if isinstance(s.operations[0], Loss)]
         arguments = "steps, capacity, work, expected, expected0, row_weights, weight0, losses, sample"
-        with self.function(writer, "measure", arguments, "Losses, the start of the gradients; (sum of losses, sum of weights)."):
+        with self.function(
+            writer,
+            "measure",
+            arguments,
+            "Losses, the start of the gradients; (sum of losses, sum of weights).",
+        ):
             self.emit_offsets(frame, self.training_space, segments, (ROW_LOSS,))
             writer.lines("sum_loss, sum_weight = 0.0, 0.0")
             with writer.block("for r in range(rows):"):
@@ -242,7 +292,9 @@ class _Source:
         """The products over all rows of a window."""
         segments = frame.plan.backward[-1:]
         arguments = "steps, capacity, work, gradients, x, x0, keep"
-        with self.function(frame.writer, "weigh", arguments, "Gradients of weights and biases, added to them if ``keep``."):
+        with self.function(
+            frame.writer, "weigh", arguments, "Gradients of weights and biases, added to them if ``keep``."
+        ):
             self.emit_offsets(frame, self.training_space, segments)
             for segment in segments:
                 self.emit_segment(frame, segment, backward=True)
@@ -255,7 +307,11 @@ class _Source:
         with self.function(writer, name, arguments, "Time shift: the last step becomes the one before the first."):
             for _, buffer in frame.plan.state:
                 a, b = space.terms[buffer]
-                size = f"{frame.stride(buffer)} * {frame.batch}" if predicts else str(frame.stride(buffer) * int(frame.batch))
+                size = (
+                    f"{frame.stride(buffer)} * {frame.batch}"
+                    if predicts
+                    else str(frame.stride(buffer) * int(frame.batch))
+                )
                 scale = f" * {frame.batch}" if predicts else ""
                 a, b = (a, b) if predicts else (a * int(frame.batch), b * int(frame.batch))
                 writer.line(f"{buffer} = {a}{scale} * capacity + {b}{scale}")
@@ -265,7 +321,9 @@ class _Source:
 
     def emit_turn(self, frame: Frame) -> None:
         """The transposes that the backward pass reads."""
-        with self.function(frame.writer, "turn", "weights, turned", "The transposed weights for the next backward pass."):
+        with self.function(
+            frame.writer, "turn", "weights, turned", "The transposed weights for the next backward pass."
+        ):
             for number, (index, part) in enumerate(self.training.turned):
                 group = self.training.groups[index]
                 start, place = self.layout.part(group, part), self.layout.turned[index, part]
@@ -275,12 +333,17 @@ class _Source:
     def emit_norm(self, frame: Frame) -> None:
         """One pass over the gradients before anything is changed."""
         writer = frame.writer
-        with self.function(writer, "norm", "gradients", "(whether all gradients are finite, the sum of their squares)"):
+        with self.function(
+            writer,
+            "norm",
+            "gradients, rate",
+            "(whether all gradients are finite, at this rate too; the sum of their squares)",
+        ):
             writer.lines("check, square = splat(0.0), splat(0.0)")
             with writer.block(f"for i in range(0, {self.layout.size}, {self.options.lanes}):"):
                 writer.lines(
                     "gradient = load(gradients, i)",
-                    "check = check + 0.0 * gradient",
+                    "check = check + 0.0 * gradient + 0.0 * (rate * gradient)",
                     "square = square + gradient * gradient",
                 )
             writer.line("return total(check) == 0.0, total(square)")
@@ -288,7 +351,12 @@ class _Source:
     def emit_update(self, frame: Frame) -> None:
         """The optimizer's statements, over all parameters at once."""
         writer, optimizer = frame.writer, OPTIMIZERS[self.options.optimizer]
-        with self.function(writer, "update", "weights, gradients, memory, constants, rate, shrink", "One step of the optimizer."):
+        with self.function(
+            writer,
+            "update",
+            "weights, gradients, memory, constants, rate, shrink",
+            "One step of the optimizer.",
+        ):
             for number, name in enumerate(optimizer.constants):
                 writer.line(f"{name} = constants[{number}]")
             with writer.block(f"for i in range(0, {self.layout.size}, {self.options.lanes}):"):
@@ -310,7 +378,14 @@ class _Source:
             "row_weights, row_step, losses, rate, clip"
         )
         doc = "Windows from ``sample`` to ``stop``; mode 0 measures, 1 makes gradients, 2 learns. The sample it stopped at."
-        with self.function(writer, "train", arguments, doc), writer.block("while sample < stop:"):
+        with self.function(writer, "train", arguments, doc):
+            writer.line("turn(weights, turned)")
+            self.emit_windows(writer, batch, width, wide)
+            writer.line("return sample")
+
+    def emit_windows(self, writer: Writer, batch: int, width: int, wide: int) -> None:
+        """The loop over windows."""
+        with writer.block("while sample < stop:"):
             writer.lines(
                 "steps = min(capacity, samples - sample)",
                 f"x0, weight0 = sample * {batch * width}, sample * row_step",
@@ -322,7 +397,7 @@ class _Source:
             with writer.block("if mode > 0:"):
                 writer.line("backward(steps, capacity, work, turned, x, x0)")
                 writer.line("weigh(steps, capacity, work, gradients, x, x0, False)")
-                writer.line("finite, square = norm(gradients)")
+                writer.line("finite, square = norm(gradients, rate)")
                 with writer.block("if not finite:"):
                     writer.line("return sample")
                 with writer.block("if mode == 2 and weight > 0.0:"):
@@ -330,14 +405,15 @@ class _Source:
                     writer.line("update(weights, gradients, memory, constants, rate, shrink)")
                     writer.line("turn(weights, turned)")
             writer.lines("time_shift(steps, capacity, work)", "sample += steps")
-        writer.line("    return sample")
 
     def emit_predict(self, frame: Frame) -> None:
         """Chunks of samples one after the other: what Python calls."""
         writer = frame.writer
         width, wide = frame.plan.strides["x"], frame.plan.strides["y"]
         arguments = "batch, samples, capacity, work, weights, x, y"
-        with self.function(writer, "predict", arguments, "The output of every sample, state flowing on from chunk to chunk."):
+        with self.function(
+            writer, "predict", arguments, "The output of every sample, state flowing on from chunk to chunk."
+        ):
             writer.line("sample = 0")
             with writer.block("while sample < samples:"):
                 writer.lines(

@@ -116,9 +116,7 @@ def _check_number(source: Source, word: Word, offset: int) -> None:
         reason = f"{quoted(source.text[offset : rest.end()])} is not a number"
         raise source.syntax_error(reason, word.location)
     if float(word.text) in (float("inf"), float("-inf")):
-        reason = (
-            f"the number {quoted(word.text)} is too large: beyond ±1.797e308 nothing is finite as a float64"
-        )
+        reason = f"the number {quoted(word.text)} is too large: beyond ±1.797e308 nothing is finite as a float64"
         raise source.syntax_error(reason, word.location)
 
 
@@ -129,9 +127,7 @@ def _refuse_character(source: Source, word: Word, offset: int) -> None:
 def _complaint(character: str) -> str:
     code = f"U+{ord(character):04X}"
     if character == "\ufeff":
-        return (
-            f"a byte order mark ({code}) is not part of the language: read the file with encoding='utf-8-sig'"
-        )
+        return f"a byte order mark ({code}) is not part of the language: read the file with encoding='utf-8-sig'"
     if not character.isascii():
         shown = f"'{character}' ({code})" if character.isprintable() else code
         return f"the character {shown} is not ASCII: it may stand only in a comment"

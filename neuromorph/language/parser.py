@@ -55,12 +55,8 @@ def parse(text: str, filename: str | None = None) -> Model:
 @cache
 def _tables() -> Any:
     if p_model.__doc__ is None:
-        raise RuntimeError(
-            "neuromorph reads its grammar from docstrings, which python -OO removes: use -O or neither"
-        )
-    return yacc.yacc(
-        module=sys.modules[__name__], write_tables=False, debug=False, errorlog=yacc.NullLogger()
-    )
+        raise RuntimeError("neuromorph reads its grammar from docstrings, which python -OO removes: use -O or neither")
+    return yacc.yacc(module=sys.modules[__name__], write_tables=False, debug=False, errorlog=yacc.NullLogger())
 
 
 class _Reading:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -187,7 +187,9 @@ class _Emitter:
         if not has_fma():
             return self.builder.fadd(self.builder.fmul(x, y, flags=FLAGS), z, flags=FLAGS)
         kind = self.vector
-        return self.builder.call(_intrinsic(self.builder.module, f"llvm.fma.{suffix(kind)}", kind, [kind] * 3), [x, y, z])
+        return self.builder.call(
+            _intrinsic(self.builder.module, f"llvm.fma.{suffix(kind)}", kind, [kind] * 3), [x, y, z]
+        )
 
     def emit(self) -> None:
         """The whole product: blocks of the inner dimension, panels, row tiles."""
@@ -207,9 +209,7 @@ class _Emitter:
         shape, builder = self.shape, self.builder
         full, rest = divmod(shape.columns, shape.panel)
         if full:
-            stop = builder.select(
-                builder.icmp_signed("<", self.last, _integer(full)), self.last, _integer(full)
-            )
+            stop = builder.select(builder.icmp_signed("<", self.last, _integer(full)), self.last, _integer(full))
             with _counted(builder, self.first, stop, 1) as panel:
                 self.over_rows(panel, shape.panel, begin, count, more)
         if rest:
@@ -274,7 +274,13 @@ class _Emitter:
         for value, place in zip(sums, places, strict=True):
             self.write(value, place)
 
-    def begin_sums(self, cells: list[tuple[int, int]], places: list[ir.Value], bias: ir.Value | None, more: ir.Value | None) -> list[ir.Value]:
+    def begin_sums(
+        self,
+        cells: list[tuple[int, int]],
+        places: list[ir.Value],
+        bias: ir.Value | None,
+        more: ir.Value | None,
+    ) -> list[ir.Value]:
         """What the tile's sums start from."""
         builder, start = self.builder, self.shape.start
         zero = ir.Constant(self.vector, [0.0] * self.shape.lanes)
@@ -344,7 +350,14 @@ class _Emitter:
         return list(carried)
 
     def step(
-        self, sums: list[ir.Value], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int, k: ir.Value, ahead: int
+        self,
+        sums: list[ir.Value],
+        cells: list[tuple[int, int]],
+        a: ir.Value,
+        b: ir.Value,
+        b_step: int,
+        k: ir.Value,
+        ahead: int,
     ) -> list[ir.Value]:
         """One inner step: B's vectors times A's scalars, added to the sums."""
         shape, builder = self.shape, self.builder
@@ -380,7 +393,7 @@ def _define(module: ir.Module, shape: Shape) -> ir.Function:
     return function
 
 
-@lru_cache(maxsize=None)
+@cache
 def product_of(shape: Shape) -> Callable[..., None]:
     """The function of a product: (a, a_offset, b, b_offset, c, c_offset, rows, inner, [bias, offset | keep], first, last)."""
     twin = _twin(shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -131,7 +131,7 @@ def _define(module: ir.Module, shape: TurnShape) -> ir.Function:
     return function
 
 
-@lru_cache(maxsize=None)
+@cache
 def turn_of(shape: TurnShape) -> Callable[..., None]:
     """The function (source, source offset, target, target offset) that writes the transpose's panels."""
 

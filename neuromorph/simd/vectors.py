@@ -13,7 +13,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -114,7 +114,9 @@ def _as_vectors(builder: ir.IRBuilder, sig: Any, args: Any) -> list[ir.Value]:
     ]
 
 
-def _register(function: Any, arity: int, result: Callable[[VectorType], types.Type], emit: Callable[..., ir.Value]) -> None:
+def _register(
+    function: Any, arity: int, result: Callable[[VectorType], types.Type], emit: Callable[..., ir.Value]
+) -> None:
     """Teach Numba ``function`` over vectors and scalars; ``emit(builder, *vectors)`` gives its instructions."""
 
     @infer_global(function)
@@ -128,7 +130,11 @@ def _register(function: Any, arity: int, result: Callable[[VectorType], types.Ty
     def lower(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         return emit(builder, *_as_vectors(builder, sig, args))
 
-    kinds = [(VectorType,)] if arity == 1 else [(VectorType, VectorType), (VectorType, types.Float), (types.Float, VectorType)]
+    kinds = (
+        [(VectorType,)]
+        if arity == 1
+        else [(VectorType, VectorType), (VectorType, types.Float), (types.Float, VectorType)]
+    )
     for kind in kinds:
         lower_builtin(function, *kind)(lower)
 
@@ -141,7 +147,12 @@ def _mask(vector: VectorType) -> types.Type:
     return MaskType(vector)
 
 
-for _function, _method in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"), (operator.truediv, "fdiv")):
+for _function, _method in (
+    (operator.add, "fadd"),
+    (operator.sub, "fsub"),
+    (operator.mul, "fmul"),
+    (operator.truediv, "fdiv"),
+):
     _register(_function, 2, _same, lambda b, x, y, m=_method: getattr(b, m)(x, y, flags=FLAGS))
 _register(operator.neg, 1, _same, lambda b, x: b.fneg(x, flags=FLAGS))
 for _function, _sign in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">=")):
@@ -248,7 +259,7 @@ class Vectors:
     softmax: Callable[..., Any]
 
 
-@lru_cache(maxsize=None)
+@cache
 def vectors(dtype: str, lanes: int) -> Vectors:
     """The namespace of vectors of ``lanes`` numbers of ``dtype`` ("float32" or "float64")."""
     element, scalar, size = _ELEMENTS[dtype]
@@ -265,7 +276,9 @@ def vectors(dtype: str, lanes: int) -> Vectors:
         steps = ir.Constant(ir.VectorType(_I64, lanes), list(range(lanes)))
         return builder.icmp_signed("<", steps, spread(builder, count, lanes))
 
-    def define(function: Callable[..., Any], result: types.Type, arguments: tuple[Any, ...], emit: Callable[..., Any]) -> Any:
+    def define(
+        function: Callable[..., Any], result: types.Type, arguments: tuple[Any, ...], emit: Callable[..., Any]
+    ) -> Any:
         class _Template(AbstractTemplate):  # type: ignore[misc]
             key = function
 

@@ -1,0 +1,104 @@
+"""A model's compiled kernels: generated, registered as a module, found on disk or compiled when first needed."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import cache, jit
+from .codegen import Kernel, KernelOptions, generate
+from .errors import NeuromorphError
+from .functions import OPTIMIZERS
+from .graph import Graph
+from .options import CompileOptions, lanes_for, simd_bits, vector_registers
+
+Floats = NDArray[Any]
+ALIGNMENT = 64  # bytes
+
+
+class ModelTooLargeError(NeuromorphError, MemoryError):
+    """A model whose arrays would not fit into this machine's memory."""
+
+
+def aligned_zeros(count: int, dtype: str) -> Floats:
+    """A flat array of zeros that begins at a whole cache line."""
+    size = np.dtype(dtype).itemsize
+    raw = np.zeros(count * size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + count * size].view(dtype)
+
+
+def physical_memory() -> int:
+    """Bytes of memory of this machine, or a bound that nothing reaches where it can't be told."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 1 << 62
+
+
+class Kernels:
+    """The kernels of one graph and one set of options. Functions compile when first asked for."""
+
+    def __init__(self, graph: Graph, options: CompileOptions) -> None:
+        self.graph, self.options = graph, options
+
+    @cached_property
+    def kernel(self) -> Kernel:
+        """The generated source, its plans and layouts."""
+        size = np.dtype(self.options.dtype).itemsize
+        widths = [self.graph.nodes[index].width for index in self.graph.parameters]
+        lanes = lanes_for(widths, simd_bits(), size)
+        options = KernelOptions(
+            self.options.batch_size, self.options.dtype, lanes, vector_registers(), self.options.optimizer
+        )
+        return generate(self.graph, options)
+
+    @property
+    def memory_slots(self) -> int:
+        """Arrays like the parameters that the optimizer remembers."""
+        return len(OPTIMIZERS[self.options.optimizer].slots)
+
+    @cached_property
+    def key(self) -> str:
+        """The cache's key of this source on this machine."""
+        return cache.key_of(self.kernel.source, *cache.environment())
+
+    @cached_property
+    def module(self) -> Any:
+        """The generated module, not yet compiled."""
+        return cache.load_module(self.kernel.source, self.key)
+
+    def bytes_needed(self) -> int:
+        """Bytes of the arrays that training needs."""
+        kernel, options = self.kernel, self.options
+        arena = kernel.training_space.size(options.bptt_steps, options.batch_size)
+        elements = (2 + self.memory_slots) * kernel.layout.size + kernel.layout.turned_size + arena
+        return elements * np.dtype(options.dtype).itemsize
+
+    def check_size(self) -> None:
+        """Refuse what this machine has no memory for, before anything is allocated."""
+        needed, there = self.bytes_needed(), physical_memory()
+        if needed > there:
+            raise ModelTooLargeError(
+                f"the model needs {needed:,} bytes ({needed / 2**30:.1f} GiB) to train, "
+                f"and this machine has {there:,} ({there / 2**30:.1f} GiB)"
+            )
+
+    def _entry(self, name: str) -> Any:
+        """An entry function of the module, compiled with what it calls or taken from the cache."""
+        bundle = self.kernel.bundles[name]
+        return jit.ready(self.module, self.key, {f: self.kernel.functions[f] for f in bundle}, self.options.dtype)
+
+    @cached_property
+    def train(self) -> Any:
+        """The generated function ``train``, ready to call."""
+        return self._entry("train")
+
+    @cached_property
+    def predict(self) -> Any:
+        """The generated function ``predict``, ready to call."""
+        return self._entry("predict")

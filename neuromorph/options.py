@@ -1,0 +1,120 @@
+"""What a model is compiled for: checked arguments of ``compile``."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import nearest
+from .functions import OPTIMIZERS
+
+DEFAULT_WINDOW = 16  # steps of a window of a model with links backward in time
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """The arguments that specialise a kernel, or that say how to run it.
+
+    batch_size: lanes of a sample. bptt_steps: samples of a window. threads: at most so many, None for as many as pay.
+    """
+
+    batch_size: int
+    bptt_steps: int
+    optimizer: str
+    dtype: str
+    threads: int | None
+
+
+def whole_number(name: str, value: Any) -> int:
+    """``value`` as an int >= 1; TypeError or ValueError that names the argument."""
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, not {number}")
+    if number > 2**31:
+        raise ValueError(f"{name} must be at most {2**31}, not {number}")
+    return number
+
+
+def finite_number(name: str, value: Any) -> float:
+    """``value`` as a finite float >= 0; TypeError or ValueError that names the argument."""
+    if isinstance(value, bool | str | bytes | complex):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, not {value!r}") from None
+    except OverflowError:
+        raise ValueError(f"{name} must be a finite number, not {value!r}") from None
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"{name} must be a finite number of at least 0, not {value!r}")
+    return number
+
+
+def one_of(name: str, value: Any, known: Any) -> str:
+    """``value`` as one of the known names."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be one of {', '.join(sorted(known))}, not {value!r}")
+    if value not in known:
+        near = nearest(value, known)
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise ValueError(f"{name} must be one of {', '.join(sorted(known))}, not {value!r}{hint}")
+    return value
+
+
+def compile_options(
+    batch_size: Any, *, optimizer: Any, bptt_steps: Any, dtype: Any, threads: Any, has_time_links: bool
+) -> CompileOptions:
+    """The options of a model, each argument checked."""
+    if bptt_steps is None:
+        bptt_steps = DEFAULT_WINDOW if has_time_links else 1
+    return CompileOptions(
+        whole_number("batch_size", batch_size),
+        whole_number("bptt_steps", bptt_steps),
+        one_of("optimizer", optimizer, OPTIMIZERS),
+        one_of("dtype", dtype, DTYPES),
+        None if threads is None else whole_number("threads", threads),
+    )
+
+
+def simd_bits() -> int:
+    """The width of the host's vectors in bits: 128, 256 or 512. $NEUROMORPH_SIMD_BITS chooses a narrower one."""
+    from .cpu import cpu
+
+    features = set(cpu().features)
+    widest = 512 if {"avx512f", "avx512vl", "avx512dq"} <= features else 256 if "avx2" in features else 128
+    chosen = os.environ.get("NEUROMORPH_SIMD_BITS")
+    if chosen is None:
+        return widest
+    if chosen not in ("128", "256", "512"):
+        raise ValueError(f"NEUROMORPH_SIMD_BITS must be 128, 256 or 512, not {chosen!r}")
+    return int(chosen)
+
+
+def vector_registers() -> int:
+    """Vector registers of the host: 32 with AVX-512 or on Arm, else 16."""
+    from .cpu import cpu
+
+    features = set(cpu().features)
+    return 32 if {"avx512f", "avx512vl"} <= features or "neon" in features else 16
+
+
+def lanes_for(widths: list[int], bits: int, size: int) -> int:
+    """Elements of the vectors of a model whose layers have these widths: as many as waste little as padding."""
+    fewest = 16 // size
+    lanes = bits // 8 // size
+
+    def padded_sum(count: int) -> int:
+        return sum(-(-width // count) * count for width in widths)
+
+    while lanes > fewest and padded_sum(lanes) > 1.25 * padded_sum(fewest):
+        lanes //= 2
+    return lanes

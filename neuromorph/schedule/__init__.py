@@ -1,0 +1,108 @@
+"""Graph to plan: what runs once a window, what runs in the time loop, and where every number lives.
+
+A plan is a list of segments. A *window* segment runs over all samples × lanes of a window at once; a *loop* segment runs
+step by step, because a link back in time needs it. Inside a segment stand operations over named buffers:
+
+- ``Product``: a matrix product of sibling layers, forward, back to the incoming vector, or for the weight gradient;
+- ``Block``: element-by-element statements (``Map``), fused so that values pass in registers;
+- ``Rows``: softmax forward or backward over rows longer than a vector, and ``Loss``.
+
+The passes, in order: ``segments_of`` (where a loop is needed), ``sibling_groups`` (layers that read one vector),
+``_Forward`` and ``_Backward`` (operations in order), ``fuse`` (maps to blocks), ``drop_dead_stores``, ``buffers_of``.
+Names: ``v3`` value of node 3, ``s0`` pre-activations of group 0, ``d3`` gradient of node 3, ``g0`` gradient of the
+pre-activations of group 0, ``c3`` gradient carried back through time to node 3.
+"""
+
+from __future__ import annotations
+
+from ..graph import Graph
+from .backward import Backward
+from .forward import Builder
+from .passes import buffers_of, drop_dead_stores, fuse
+from .plan import (
+    EXTERNAL,
+    WINDOW,
+    Access,
+    Bias,
+    Block,
+    Buffer,
+    Group,
+    Loss,
+    Map,
+    Operation,
+    Part,
+    Place,
+    Plan,
+    Product,
+    Rows,
+    Segment,
+    padded,
+)
+from .siblings import sibling_groups, virtual_concatenations
+from .time import segments_of
+
+__all__ = [
+    "EXTERNAL",
+    "WINDOW",
+    "Access",
+    "Bias",
+    "Block",
+    "Buffer",
+    "Group",
+    "Loss",
+    "Map",
+    "Operation",
+    "Part",
+    "Place",
+    "Plan",
+    "Product",
+    "Rows",
+    "Segment",
+    "padded",
+    "plan",
+]
+
+
+def _stride(width: int, lanes: int, size: int) -> int:
+    """A row's stride: whole vectors, and never a multiple of a kibibyte, where cache sets would collide."""
+    stride = padded(width, lanes)
+    return stride + lanes if stride * size % 1024 == 0 else stride
+
+
+def strides_of(builder: Builder, size: int) -> dict[str, int]:
+    """The row stride of every buffer a plan may name."""
+    strides = {"x": builder.graph.nodes[builder.graph.input].width}
+    for group in builder.groups:
+        strides[f"s{group.index}"] = strides[f"g{group.index}"] = _stride(group.columns, builder.lanes, size)
+    for node in builder.graph.nodes:
+        for letter in "vdc":
+            strides[f"{letter}{node.index}"] = _stride(node.width, builder.lanes, size)
+    strides["y"] = builder.graph.nodes[builder.graph.output].width
+    return strides
+
+
+def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4) -> Plan:
+    """The plan of a graph for vectors of ``lanes`` elements of ``size`` bytes; with or without the backward pass."""
+    runs = segments_of(graph)
+    virtual = virtual_concatenations(graph)
+    groups = sibling_groups(graph, lanes, runs, virtual)
+    builder = Backward(graph, lanes, runs, virtual, groups, training)
+    forward = [s for s in builder.segments() if s.operations]
+    backward = [s for s in builder.back() if s.operations] if training else []
+    fused = [Segment(s.domain, fuse(s.operations, lanes)) for s in [*forward, *backward]]
+    slots = {builder.place(index).buffer for index in builder.late}
+    final = drop_dead_stores(fused, lanes, slots | set(builder.carries) | EXTERNAL)
+    strides = strides_of(builder, size)
+    return Plan(
+        graph,
+        lanes,
+        groups,
+        tuple(final[: len(forward)]),
+        tuple(final[len(forward) :]),
+        buffers_of(final, strides, slots, set(builder.carries)),
+        tuple((index, builder.place(index).buffer) for index in sorted(builder.late)),
+        tuple(dict.fromkeys(builder.turned)),
+        builder.place(graph.output),
+        tuple(builder.carries),
+        strides,
+    )

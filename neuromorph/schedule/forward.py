@@ -1,0 +1,265 @@
+"""The forward pass: operations in order, run by run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..graph import Graph, Node
+from .plan import WINDOW, Access, Group, Loss, Map, Operation, Part, Place, Product, Rows, Segment, padded
+from .time import computing, inputs_of
+
+
+def names_in(*texts: str) -> set[str]:
+    """The identifiers that occur in expressions."""
+    return set(re.findall(r"[a-z_]+[a-z0-9_]*", " ".join(texts)))
+
+
+@dataclass
+class Builder:
+    """What both passes know of a model."""
+
+    graph: Graph
+    lanes: int
+    runs: list[tuple[int, list[int]]]
+    virtual: set[int]
+    groups: tuple[Group, ...]
+    training: bool
+
+    def __post_init__(self) -> None:
+        self.domain = {index: domain for domain, nodes in self.runs for index in nodes}
+        self.run_of = {index: number for number, (_, nodes) in enumerate(self.runs) for index in nodes}
+        self.group_of = {m.node: (g, m) for g in self.groups for m in g.members}
+        late = {self.graph.resolve(node.other) for node in self._merges() if node.delayed and node.other is not None}
+        self.late = {index for index in late if index not in self.virtual}
+
+    def _merges(self) -> Iterator[Node]:
+        return (self.graph.nodes[i] for i in computing(self.graph) if self.graph.nodes[i].kind == "merge")
+
+    def couples(self, node: Node) -> bool:
+        return node.function is not None and node.function.couples
+
+    def wide(self, node: Node) -> bool:
+        """Whether a softmax is longer than one vector."""
+        return self.couples(node) and node.width > self.lanes
+
+    def logits(self) -> bool:
+        """Whether the loss is computed from the output's pre-activation."""
+        function = self.graph.nodes[self.graph.output].function
+        return function is not None and any(form.activation == function.name for form in self.graph.loss.logits)
+
+    def keeps_input(self, node: Node) -> bool:
+        """Whether the activation's derivative needs the pre-activation."""
+        function = node.function
+        assert function is not None
+        if node.index == self.graph.output and self.training and self.logits():
+            return True
+        texts = [function.derivative, *(text for _, text in function.let)]
+        return self.training and "x" in names_in(*texts)
+
+    def place(self, index: int) -> Place:
+        """Where a node's value lives."""
+        node = self.graph.nodes[index]
+        if node.kind == "input":
+            return Place("x", 0, node.width)
+        in_place = index in self.group_of and index not in self.late and not self.keeps_input(node)
+        return self.pre_activation(index) if in_place else Place(f"v{index}", 0, node.width)
+
+    def pre_activation(self, index: int) -> Place:
+        group, member = self.group_of[index]
+        return Place(f"s{group.index}", member.column, member.width)
+
+    def source(self, node: Node) -> int:
+        assert node.source is not None
+        return self.graph.resolve(node.source)
+
+    def other(self, node: Node) -> int:
+        assert node.other is not None
+        return self.graph.resolve(node.other)
+
+    def access(self, index: int, *, late: bool = False, limit: int | None = None) -> Access:
+        return Access(self.place(index), -1 if late else 0, limit)
+
+
+class Forward(Builder):
+    """Forward operations, run by run."""
+
+    def segments(self) -> list[Segment]:
+        out = []
+        for number, (domain, nodes) in enumerate(self.runs):
+            groups = self.groups_of(number)
+            hoisted = [op for g in groups for op in self.products(g, loop=False)] if domain != WINDOW else []
+            if hoisted:
+                out.append(Segment(WINDOW, tuple(hoisted)))
+            operations = self.schedule(nodes, groups, domain)
+            if not self.training and self.graph.output in nodes:
+                operations.append(self.result())
+            out.append(Segment(domain, tuple(operations)))
+        if self.training:
+            out.append(Segment(WINDOW, (self.loss(),)))
+        return out
+
+    def result(self) -> Map:
+        """In prediction: the output's values go to the caller's array."""
+        node = self.graph.nodes[self.graph.output]
+        target = Place("y", 0, node.width)
+        return Map(target, "x", (("x", self.access(node.index)),), node.width, f"result: {node.name}", exact=True)
+
+    def loss(self) -> Loss:
+        output = self.graph.output
+        logits = self.pre_activation(output) if self.logits() else None
+        return Loss(self.place(output), logits, self.loss_target(), f"loss: {self.graph.loss.name}")
+
+    def loss_target(self) -> Place:
+        """Where the loss writes its gradient: behind the activation where a logits form serves, else before it."""
+        output = self.graph.output
+        return self.pre_gradient(output) if self.logits() else self.gradient(output)
+
+    def gradient(self, index: int) -> Place:
+        return Place(f"d{index}", 0, self.graph.nodes[index].width)
+
+    def pre_gradient(self, index: int) -> Place:
+        group, member = self.group_of[index]
+        return Place(f"g{group.index}", member.column, member.width)
+
+    def groups_of(self, run: int) -> list[Group]:
+        return [g for g in self.groups if self.run_of[g.members[0].node] == run]
+
+    def in_loop(self, group: Group, part: Part) -> bool:
+        """Whether a part changes from step to step inside the group's own loop."""
+        return group.domain != WINDOW and self.domain[part.node] == group.domain
+
+    def products(self, group: Group, *, loop: bool) -> list[Product]:
+        """The products of the parts that are (not) known before the loop; the first starts from the bias."""
+        chosen = [n for n, p in enumerate(group.parts) if self.in_loop(group, p) == loop]
+        begun = loop and len(chosen) < len(group.parts)
+        names = ", ".join(self.graph.nodes[m.node].name for m in group.members)
+        out = []
+        for count, number in enumerate(chosen):
+            part = group.parts[number]
+            start = "add" if begun or count else "bias"
+            target = Place(f"s{group.index}", 0, group.columns)
+            note = f"{names} from {self.graph.nodes[part.node].name}" + (" a step before" if part.shift else "")
+            out.append(
+                Product(
+                    "forward",
+                    group.index,
+                    number,
+                    self.access(part.node, late=bool(part.shift)),
+                    target,
+                    start,
+                    note,
+                )
+            )
+        return out
+
+    def schedule(self, nodes: list[int], groups: list[Group], domain: int) -> list[Operation]:
+        """List scheduling: element-by-element work as long as some is ready, then the products that are ready."""
+        inside = {index for index in nodes if self.graph.nodes[index].kind != "input"}
+        needs: dict[tuple[str, int], set[int]] = {("group", g.index): self.waits(g, inside) for g in groups}
+        for index in inside - self.group_of.keys():
+            reads = inputs_of(self.graph, self.graph.nodes[index])
+            needs["node", index] = {other for other, late in reads if not late and other in inside}
+        users: dict[int, list[tuple[str, int]]] = {}
+        for task, waits in needs.items():
+            for index in waits:
+                users.setdefault(index, []).append(task)
+        ready = sorted(task[1] for task, waits in needs.items() if task[0] == "node" and not waits)
+        able = sorted(task[1] for task, waits in needs.items() if task[0] == "group" and not waits)
+        out: list[Operation] = []
+        width = 0
+        while ready or able:
+            if not ready:
+                for group in (self.groups[number] for number in able):
+                    out.extend(self.products(group, loop=domain != WINDOW))
+                    ready.extend(m.node for m in group.members)
+                able.clear()
+                ready.sort()
+            index = next((i for i in ready if self.block_width(i) == width), ready[0])
+            ready.remove(index)
+            width = self.block_width(index)
+            out.extend(self.statements(index))
+            for task in users.get(index, []):
+                needs[task].discard(index)
+                if not needs[task]:
+                    (ready if task[0] == "node" else able).append(task[1])
+        return out
+
+    def waits(self, group: Group, inside: set[int]) -> set[int]:
+        """The nodes of the same step that a group's product has to wait for."""
+        return {part.node for part in group.parts if not part.shift and part.node in inside}
+
+    def block_width(self, index: int) -> int:
+        return padded(self.graph.nodes[index].width, self.lanes)
+
+    def statements(self, index: int) -> list[Operation]:
+        """The element-by-element work of one node."""
+        node = self.graph.nodes[index]
+        if node.kind == "merge":
+            return self.merge(node)
+        source = self.pre_activation(index) if node.kind == "layer" else self.place(self.source(node))
+        return self.activation(node, source)
+
+    def activation(self, node: Node, source: Place) -> list[Operation]:
+        function, target = node.function, self.place(node.index)
+        assert function is not None
+        note = describe(node)
+        if self.wide(node):
+            return [Rows("softmax", target, (source,), False, note)]
+        if function.couples:
+            return [Map(target, f"softmax(x, {node.width})", (("x", Access(source)),), node.width, note)]
+        text = with_parameter(function.forward, node.parameter)
+        return [Map(target, text, (("x", Access(source)),), node.width, note)]
+
+    def merge(self, node: Node) -> list[Operation]:
+        assert node.merge is not None
+        left, right = self.source(node), self.other(node)
+        if node.merge.concatenates:
+            return [] if node.index in self.virtual else self.concatenate(node, left, right)
+        wide = self.graph.nodes[right].width
+        limit = None if wide == node.width else min(wide, node.width)
+        operands = [("x", self.access(left)), ("o", self.access(right, late=node.delayed, limit=limit))]
+        keep = wide if wide < node.width else None
+        return [
+            Map(
+                self.place(node.index),
+                node.merge.forward,
+                tuple(operands),
+                node.width,
+                describe(node),
+                keep=keep,
+            )
+        ]
+
+    def concatenate(self, node: Node, left: int, right: int) -> list[Operation]:
+        place, first = self.place(node.index), self.graph.nodes[left].width
+        second = self.graph.nodes[right].width
+        note = describe(node)
+        return [
+            Map(Place(place.buffer, 0, first), "x", (("x", self.access(left)),), first, note, exact=True),
+            Map(
+                Place(place.buffer, first, second), "x", (("x", self.access(right, late=node.delayed)),), second, note,
+                exact=True,
+            ),
+        ]  # fmt: skip
+
+
+def with_parameter(text: str, parameter: float | None) -> str:
+    """An expression with its parameter p as a literal number."""
+    if parameter is None:
+        return text
+    return re.sub(r"\bp\b", _literal(parameter), text)
+
+
+def _literal(number: float) -> str:
+    """A finite number as source text."""
+    assert number == number and abs(number) != float("inf"), "numbers in generated source are finite"
+    text = repr(float(number))
+    return f"({text})" if number < 0 else text
+
+
+def describe(node: Node) -> str:
+    """One line about a node, for a comment."""
+    what = node.function.name if node.function is not None else node.merge.name if node.merge is not None else ""
+    return f"{node.name}: {node.kind} {node.width} {what}".rstrip()

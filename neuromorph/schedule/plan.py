@@ -1,0 +1,188 @@
+"""What a plan is made of: places, operations over them, segments, groups and buffers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..graph import Graph
+
+EXTERNAL = {"x", "y"}  # the caller's arrays of inputs and, in prediction, of results: rows without padding
+WINDOW = -1  # the domain of operations that run over a whole window at once; loops count from 0
+
+
+def padded(width: int, lanes: int) -> int:
+    """``width`` rounded up to whole vectors."""
+    return -(-width // lanes) * lanes
+
+
+# X-------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Place:
+    """Columns of a buffer that hold one vector a row."""
+
+    buffer: str
+    column: int
+    width: int
+
+    def overlaps(self, other: Place, lanes: int) -> bool:
+        """Whether the two share columns, padding included."""
+        return (
+            self.buffer == other.buffer
+            and self.column < other.column + padded(other.width, lanes)
+            and other.column < self.column + padded(self.width, lanes)
+        )
+
+
+@dataclass(frozen=True)
+class Access:
+    """A read of a place: in this step (shift 0) or the one before (-1); components from ``limit`` on read as zero."""
+
+    place: Place
+    shift: int = 0
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Map:
+    """One element-by-element statement: target = expression(operands), added to what is there if ``accumulate``."""
+
+    target: Place
+    expression: str
+    operands: tuple[tuple[str, Access], ...]
+    width: int
+    note: str
+    let: tuple[tuple[str, str], ...] = ()
+    accumulate: bool = False
+    exact: bool = False  # write only the target's own components, for neighbours stand in its padding
+    keep: int | None = None  # components from here on are the operand ``rest`` unchanged
+    store: bool = True
+
+
+@dataclass(frozen=True)
+class Block:
+    """Maps of one padded width, done row by row, vector by vector, with values passing in registers."""
+
+    maps: tuple[Map, ...]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Softmax of rows ("softmax": source to target) or its gradient ("softmax_gradient": y and g to target)."""
+
+    kind: str
+    target: Place
+    operands: tuple[Place, ...]
+    accumulate: bool
+    note: str
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The loss of every row and its gradient, stored to ``target`` (None where only the value is wanted)."""
+
+    result: Place
+    logits: Place | None
+    target: Place | None
+    note: str
+
+
+@dataclass(frozen=True)
+class Product:
+    """A matrix product of a group's part. kind: "forward" (left X, out pre-activations), "backward" (left gradient of
+    the pre-activations, out gradient of X), "weight" (left X, right gradient of the pre-activations)."""
+
+    kind: str
+    group: int
+    part: int
+    source: Access
+    target: Place | None
+    start: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Bias:
+    """The bias gradient of a group: the column sums of the gradient of its pre-activations."""
+
+    group: int
+    note: str
+
+
+Operation = Map | Block | Rows | Loss | Product | Bias
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Operations that run together, over the window at once (WINDOW) or step by step in the loop of that number."""
+
+    domain: int
+    operations: tuple[Operation, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a group's weight: those that one node's value is multiplied with."""
+
+    node: int
+    shift: int
+    width: int
+    first_row: int
+
+
+@dataclass(frozen=True)
+class Member:
+    """One layer of a group and where its columns begin."""
+
+    node: int
+    column: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Sibling layers: they read the same vector, so they are one product with their columns side by side."""
+
+    index: int
+    domain: int
+    parts: tuple[Part, ...]
+    members: tuple[Member, ...]
+    columns: int  # padded, of all members together
+
+    @property
+    def fan_in(self) -> int:
+        """Rows of the weight."""
+        return sum(part.width for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A block of the workspace. rows: "window" (steps × lanes), "slots" (one step more: the first holds the state that
+    the window starts from) or "step" (lanes)."""
+
+    name: str
+    stride: int
+    rows: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the code generator needs to know."""
+
+    graph: Graph
+    lanes: int
+    groups: tuple[Group, ...]
+    forward: tuple[Segment, ...]
+    backward: tuple[Segment, ...]
+    buffers: tuple[Buffer, ...]
+    state: tuple[tuple[int, str], ...]  # (node read back in time, its buffer)
+    turned: tuple[tuple[int, int], ...]  # (group, part) whose transposed weights the backward pass reads
+    output: Place
+    carries: tuple[str, ...] = ()
+    strides: dict[str, int] = field(default_factory=dict, compare=False)
+
+    @property
+    def has_loop(self) -> bool:
+        """Whether anything has to run step by step."""
+        return any(segment.domain != WINDOW for segment in self.forward)

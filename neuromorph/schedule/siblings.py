@@ -1,0 +1,67 @@
+"""Layers that read one vector: they are one product with their columns side by side."""
+
+from __future__ import annotations
+
+from ..graph import Graph
+from .plan import Group, Member, Part, padded
+from .time import computing, inputs_of
+
+
+def virtual_concatenations(graph: Graph) -> set[int]:
+    """Concatenations that only layers (and other such concatenations) read in the same step: never built in memory."""
+    readers: dict[int, list[tuple[int, bool]]] = {}
+    for index in computing(graph):
+        for other, late in inputs_of(graph, graph.nodes[index]):
+            readers.setdefault(other, []).append((index, late))
+    virtual: set[int] = set()
+    for index in reversed(computing(graph)):
+        node = graph.nodes[index]
+        if node.merge is None or not node.merge.concatenates:
+            continue
+        if all(
+            not late and (graph.nodes[reader].kind == "layer" or reader in virtual)
+            for reader, late in readers.get(index, [])
+        ):
+            virtual.add(index)
+    return virtual
+
+
+def parts_of(graph: Graph, virtual: set[int], source: int) -> tuple[Part, ...]:
+    """What a layer's incoming vector is put together from."""
+    parts: list[Part] = []
+    row = 0
+    stack = [(source, 0)]
+    while stack:
+        index, shift = stack.pop()
+        node = graph.nodes[index]
+        if index in virtual:
+            assert node.source is not None
+            assert node.other is not None
+            stack.append((graph.resolve(node.other), -1 if node.delayed else 0))
+            stack.append((graph.resolve(node.source), 0))
+        else:
+            parts.append(Part(index, shift, node.width, row))
+            row += node.width
+    return tuple(parts)
+
+
+def sibling_groups(graph: Graph, lanes: int, runs: list[tuple[int, list[int]]], virtual: set[int]) -> tuple[Group, ...]:
+    """Layers of one run that read the same vector, as groups."""
+    found: dict[tuple[int, tuple[Part, ...]], list[int]] = {}
+    domain_of_run: dict[int, int] = {}
+    for number, (domain, nodes) in enumerate(runs):
+        domain_of_run[number] = domain
+        for index in nodes:
+            node = graph.nodes[index]
+            if node.kind == "layer":
+                assert node.source is not None
+                parts = parts_of(graph, virtual, graph.resolve(node.source))
+                found.setdefault((number, parts), []).append(index)
+    groups = []
+    for (number, parts), layers in found.items():
+        members, column = [], 0
+        for index in layers:
+            members.append(Member(index, column, graph.nodes[index].width))
+            column += padded(graph.nodes[index].width, lanes)
+        groups.append(Group(len(groups), domain_of_run[number], parts, tuple(members), column))
+    return tuple(groups)
