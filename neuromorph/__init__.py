@@ -1,8 +1,8 @@
 """Neural networks written as short texts and trained at the speed of the metal.
 
-A text in the Model Description Language describes a graph of layers, parallel branches and merges that may reach backward
-in time. ``compile`` checks it, ``build`` writes and compiles one specialised kernel for it, ``train`` and ``predict`` run
-that kernel:
+A text in the Model Description Language describes a graph of layers, parallel branches and merges that may reach
+backward in time. ``compile`` checks it, ``build`` writes and compiles one specialised kernel for it, ``train`` and
+``predict`` run that kernel:
 
     import neuromorph as nm
 
@@ -90,13 +90,13 @@ def compile(
 ) -> Model:
     """A text as a checked model; nothing is compiled or drawn yet.
 
-    mdl: the text, or a path object of a file that holds it. batch_size: lanes of a training sample, >= 1. learning_rate:
-    finite, >= 0. optimizer: "sgd". bptt_steps: samples of a window, over which one exact gradient is taken; None is 16 for a
-    model with links backward in time, else 1. clip_norm: an upper bound of the norm of all gradients together. dtype:
-    "float32" or "float64". threads: at most so many.
+    mdl: the text, or a path object of a file that holds it. batch_size: lanes of a training sample, >= 1.
+    learning_rate: finite, >= 0. optimizer: "sgd". bptt_steps: samples of a window, over which one exact gradient is
+    taken; None is 16 for a model with links backward in time, else 1. clip_norm: an upper bound of the norm of all
+    gradients together. dtype: "float32" or "float64". threads: at most so many.
 
-    Raises MDLSyntaxError or MDLSemanticError, with line and column, for a wrong text; ValueError or TypeError, naming the
-    argument, for a wrong argument. Warns (MDLWarning) of dead nodes, unequal widths and ignored numbers.
+    Raises MDLSyntaxError or MDLSemanticError, with line and column, for a wrong text; ValueError or TypeError, naming
+    the argument, for a wrong argument. Warns (MDLWarning) of dead nodes, unequal widths and ignored numbers.
     """
     from .model import compile_model
 
@@ -109,8 +109,8 @@ def compile(
 def build(model: Model, *, verbosity: int = 0) -> Model:
     """Compile the kernels for training, or find them on disk, and draw parameters; returns the model.
 
-    A second build draws new parameters. verbosity 1 says how long compiling took. Raises MemoryError, naming the bytes, for a
-    model that does not fit into this machine's memory.
+    A second build draws new parameters. verbosity 1 says how long compiling took. Raises MemoryError, naming the
+    bytes, for a model that does not fit into this machine's memory.
     """
     return model.build(verbosity=verbosity)
 
@@ -126,17 +126,18 @@ def train(
 ) -> float:
     """Learn from samples and return their mean loss.
 
-    inputs (S, B, W_in), expected (S, B, W_out): one update for each window of ``bptt_steps`` samples (the last may be shorter)
-    from the exact gradient of the window's mean loss. Recurrent state flows on from window to window, gradients stop there;
-    it starts from zero unless ``carry_state``. A 4-axis input (N, S, B, W) is N sequences, each from zero state.
-    sample_weight (S, B) or (N, S, B), finite and >= 0: a weighted mean over the window; 0 leaves a vector out, whatever is
-    expected of it, and a window of zeros makes no update. ``model.losses`` then holds the per-sample losses.
+    inputs (S, B, W_in), expected (S, B, W_out): one update for each window of ``bptt_steps`` samples (the last may be
+    shorter) from the exact gradient of the window's mean loss. Recurrent state flows on from window to window,
+    gradients stop there; it starts from zero unless ``carry_state``. A 4-axis input (N, S, B, W) is N sequences, each
+    from zero state. sample_weight (S, B) or (N, S, B), finite and >= 0: a weighted mean over the window; 0 leaves a
+    vector out, whatever is expected of it, and a window of zeros makes no update. ``model.losses`` then holds the
+    per-sample losses.
 
     verbosity 0 is silent, 1 shows a progress bar after half a second, 2 adds a line for every update; all on stderr.
 
-    Raises DataError for data that do not fit; ModelStateError before ``build``; TrainingDivergedError, naming the sample,
-    when a loss or gradient is no longer finite, with the parameters of the last finite window. Ctrl-C ends training between
-    windows.
+    Raises DataError for data that do not fit; ModelStateError before ``build``; TrainingDivergedError, naming the
+    sample, when a loss or gradient is no longer finite, with the parameters of the last finite window. Ctrl-C ends
+    training between windows.
     """
     return model.train(inputs, expected, verbosity, sample_weight=sample_weight, carry_state=carry_state)
 
@@ -146,8 +147,8 @@ def batches(
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """N vectors (N, W) as whole batches: ``(S, B, W_in), (S, B, W_out), sample_weight (S, B)``.
 
-    What is missing in the last batch is padded with zeros of weight 0. Integer labels of shape (N,) become one-hot vectors
-    with ``classes=``. Vector n stands at sample n // B, lane n % B.
+    What is missing in the last batch is padded with zeros of weight 0. Integer labels of shape (N,) become one-hot
+    vectors with ``classes=``. Vector n stands at sample n // B, lane n % B.
     """
     from .data import batches as make
 
@@ -182,8 +183,8 @@ def gradcheck(
 ) -> GradientReport:
     """The kernel's gradients against central differences in float64, layer by layer.
 
-    Options: tolerance=1e-5, step=1e-5, checks=20 numbers of each parameter, seed=0. Returns a report; raises GradientError,
-    naming the parameters, where they disagree.
+    Options: tolerance=1e-5, step=1e-5, checks=20 numbers of each parameter, seed=0. Returns a report; raises
+    GradientError, naming the parameters, where they disagree.
     """
     return model.gradcheck(inputs, expected, **options)
 
@@ -194,7 +195,8 @@ def get_parameters(model: Model) -> dict[str, NDArray[Any]]:
 
 
 def set_parameters(model: Model, parameters: dict[str, Any]) -> None:
-    """Set some or all parameters; numbers and arrays broadcast to the parameter's shape (``{"forget_gate.bias": 1.0}``)."""
+    """Set some or all parameters; numbers and arrays broadcast to the parameter's shape (``{"forget_gate.bias":
+    1.0}``)."""
     model.set_parameters(parameters)
 
 

@@ -1,6 +1,5 @@
 """The host's CPU, and everything else outside a kernel's source that its compiled form depends on."""
 
-import importlib.metadata
 import importlib.resources
 import platform
 import sys
@@ -54,15 +53,18 @@ def cpu() -> CPU:
 def environment() -> tuple[str, ...]:
     """Lines of text that say what compiled code depends on beside its own source; computed once.
 
-    Versions of this library, Numba, llvmlite, NumPy and Python, the platform, the CPU, Numba's settings and a
-    digest of the package's ``simd`` folder. Two processes with equal lines may share compiled code.
+    Versions of this library, Numba, llvmlite, NumPy and Python, the platform, the CPU, Numba's settings and
+    digests of the package's ``simd`` folder and of ``jit.py``. Two processes with equal lines may share compiled code.
     """
     import llvmlite
     import numba
     import numpy
 
+    from . import __version__
+
+    package = importlib.resources.files("neuromorph")
     return (
-        f"neuromorph {_own_version()}",
+        f"neuromorph {__version__}",
         f"numba {numba.__version__}",
         f"llvmlite {llvmlite.__version__}",
         f"numpy {numpy.__version__}",
@@ -71,7 +73,8 @@ def environment() -> tuple[str, ...]:
         f"cpu {cpu().name}",
         f"features {','.join(cpu().features)}",
         f"settings {_numba_settings()}",
-        f"simd {digest_of(importlib.resources.files('neuromorph') / 'simd')}",
+        f"simd {digest_of(package / 'simd')}",
+        f"jit {_digest_of_file(package / 'jit.py')}",
     )
 
 
@@ -85,6 +88,11 @@ def digest_of(folder: Traversable) -> str:
     return digest.hexdigest()
 
 
+def _digest_of_file(file: Traversable) -> str:
+    """SHA-256 over a file's bytes; where only byte code is installed, there are none."""
+    return sha256(file.read_bytes() if file.is_file() else b"").hexdigest()
+
+
 def _files_below(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
     if not folder.is_dir():
         return
@@ -95,13 +103,6 @@ def _files_below(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]
                 yield from _files_below(item, name)
         elif not item.name.endswith(".pyc"):
             yield name, item.read_bytes()
-
-
-def _own_version() -> str:
-    try:
-        return importlib.metadata.version("neuromorph")
-    except importlib.metadata.PackageNotFoundError:  # run from a source tree that is not installed
-        return "unknown"
 
 
 def _numba_settings() -> str:

@@ -29,7 +29,7 @@ def gradients(
         memory = scratch(model, samples)
         (whole,) = sequences(model, memory, data, GRADIENTS, samples)
         _run_whole(whole)
-        return mean_loss(data, whole.losses), model.unpack(memory.gradients)
+        return mean_loss(data, whole.losses), model.unpack(memory.gradients[: memory.weights.size])
 
 
 def _run_whole(whole: Pass) -> None:
@@ -74,9 +74,10 @@ def gradcheck(
 ) -> GradientReport:
     """Compare the kernel's gradients with central differences of its own loss, in float64.
 
-    inputs (S, B, W_in) and expected (S, B, W_out) default to random numbers, a few samples long. Of each parameter at most
-    ``checks`` numbers are moved by ``step`` either way. The error of a parameter is the largest difference over the largest
-    gradient among those checked (or 1e-8 of the model's largest, where that is more). The model itself does not change.
+    inputs (S, B, W_in) and expected (S, B, W_out) default to random numbers, a few samples long. Of each parameter at
+    most ``checks`` numbers are moved by ``step`` either way. The error of a parameter is the largest difference over
+    the largest gradient among those checked (or 1e-8 of the model's largest, where that is more). The model itself
+    does not change.
 
     Returns a ``GradientReport``; raises GradientError, naming the parameters, where an error exceeds ``tolerance``.
     """

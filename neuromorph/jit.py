@@ -1,8 +1,8 @@
 """Numba's side of a kernel: a bundle of functions compiled once each, stored and found again as one.
 
-Numba links a compiled function into every caller and optimises it again there. Here each function of a bundle is compiled on
-its own and called by its symbol, so that every line is optimised once; in return the functions of a bundle belong
-together and go to the disk cache as one entry.
+Numba links a compiled function into every caller and optimises it again there. Here each function of a bundle is
+compiled on its own and called by its symbol, so that every line is optimised once; in return the functions of a
+bundle belong together and go to the disk cache as one entry.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def signature(dtype: str, kinds: tuple[str, ...]) -> tuple[Any, ...]:
         "count": types.int64,
         "number": types.float64,
         "flag": types.boolean,
+        "sync": types.Array(types.int64, 1, "C"),
         "array": types.Array(element, 1, "C"),
         "data": types.Array(element, 1, "C", readonly=True),
         "doubles": types.Array(types.float64, 1, "C"),

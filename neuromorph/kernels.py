@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import cache, jit
-from .codegen import Kernel, KernelOptions, generate
+from . import cache, jit, modules
+from .codegen import Kernel, KernelOptions, divide, generate
 from .errors import NeuromorphError
 from .functions import OPTIMIZERS
 from .graph import Graph
@@ -49,13 +49,12 @@ class Kernels:
     @cached_property
     def kernel(self) -> Kernel:
         """The generated source, its plans and layouts."""
-        size = np.dtype(self.options.dtype).itemsize
+        options = self.options
+        size = np.dtype(options.dtype).itemsize
         widths = [self.graph.nodes[index].width for index in self.graph.parameters]
         lanes = lanes_for(widths, simd_bits(), size)
-        options = KernelOptions(
-            self.options.batch_size, self.options.dtype, lanes, vector_registers(), self.options.optimizer
-        )
-        return generate(self.graph, options)
+        chosen = KernelOptions(options.batch_size, options.dtype, lanes, vector_registers(), options.optimizer)
+        return generate(self.graph, divide(self.graph, chosen, options))
 
     @property
     def memory_slots(self) -> int:
@@ -70,13 +69,14 @@ class Kernels:
     @cached_property
     def module(self) -> Any:
         """The generated module, not yet compiled."""
-        return cache.load_module(self.kernel.source, self.key)
+        return modules.load_module(self.kernel.source, self.key)
 
     def bytes_needed(self) -> int:
         """Bytes of the arrays that training needs."""
         kernel, options = self.kernel, self.options
-        arena = kernel.training_space.size(options.bptt_steps, options.batch_size)
-        elements = (2 + self.memory_slots) * kernel.layout.size + kernel.layout.turned_size + arena
+        copies = kernel.gradient_copies
+        arena = kernel.space_size(options.bptt_steps) * copies
+        elements = (1 + copies + self.memory_slots) * kernel.layout.size + kernel.layout.turned_size + arena
         return elements * np.dtype(options.dtype).itemsize
 
     def check_size(self) -> None:

@@ -36,14 +36,22 @@ class Memory:
     gradients: Floats
     optimizer: Floats
     constants: NDArray[np.float64]
-    space: Floats
+    spaces: list[Floats]  # one that threads share, or one each
+    row_losses: Floats
+    sums: NDArray[np.float64]
+    sync: NDArray[np.int64]
+
+    @property
+    def space(self) -> Floats:
+        """The workspace that holds recurrent state."""
+        return self.spaces[0]
 
 
 class Model:
     """A neural network compiled from an MDL text. Made by ``neuromorph.compile``.
 
-    ``learning_rate`` can be set at any time. ``losses`` holds the per-sample losses of the last ``train``, shape (S,), or
-    (N, S) for 4-axis input. A model may be used from several threads: its calls take turns.
+    ``learning_rate`` can be set at any time. ``losses`` holds the per-sample losses of the last ``train``, shape
+    (S,), or (N, S) for 4-axis input. A model may be used from several threads: its calls take turns.
     """
 
     def __init__(self, text: str, options: CompileOptions, learning_rate: float, clip_norm: float | None, graph: Graph):
@@ -192,21 +200,27 @@ class Model:
         if verbosity >= 1 and took >= 0.1:
             print(f"compiling kernels, {took:.1f} s", file=sys.stderr)
         layout, dtype = kernels.kernel.layout, self._options.dtype
-        self._memory = Memory(
-            aligned_zeros(layout.size, dtype),
-            aligned_zeros(max(1, layout.turned_size), dtype),
-            aligned_zeros(layout.size, dtype),
-            aligned_zeros(max(1, kernels.memory_slots * layout.size), dtype),
-            np.zeros(1),
-            self.new_space(self.bptt_steps),
-        )
+        weights = aligned_zeros(layout.size, dtype)
+        remembered = aligned_zeros(max(1, kernels.memory_slots * layout.size), dtype)
+        self._memory = self.scratch(self.bptt_steps, weights, remembered)
 
-    def new_space(self, capacity: int) -> Floats:
-        """A workspace of zeros for windows of at most ``capacity`` samples."""
+    def scratch(self, capacity: int, weights: Floats, remembered: Floats) -> Memory:
+        """Memory for windows of at most ``capacity`` samples around some weights and what the optimizer remembers."""
         from .kernels import aligned_zeros
 
-        space = self.kernels.kernel.training_space
-        return aligned_zeros(space.size(capacity, self.batch_size) + 16, self._options.dtype)
+        kernel, dtype = self.kernels.kernel, self._options.dtype
+        threads, copies = kernel.options.threads, kernel.gradient_copies
+        return Memory(
+            weights,
+            aligned_zeros(max(1, kernel.layout.turned_size), dtype),
+            aligned_zeros(copies * kernel.layout.size, dtype),
+            remembered,
+            np.zeros(1),
+            [aligned_zeros(kernel.space_size(capacity) + 16, dtype) for _ in range(copies)],
+            aligned_zeros(capacity * self.batch_size, dtype),
+            np.zeros(2 * threads),
+            np.zeros(16, np.int64),
+        )
 
     def release(self) -> None:
         """Free the model's memory. Releasing twice is fine; any other use afterwards is a ModelStateError."""
@@ -301,7 +315,8 @@ class Model:
 
     @property
     def state(self) -> dict[str, Floats]:
-        """Recurrent state after the last ``train``: {name of the node that a link in time reads: (B, width)}, copies."""
+        """Recurrent state after the last ``train``: {name of the node that a link in time reads: (B, width)},
+        copies."""
         with self._lock:
             return {name: view.copy() for name, view in self._state_views().items()}
 

@@ -8,8 +8,7 @@ from .graph import Graph, Node
 def summary(graph: Graph) -> str:
     """A table of nodes, widths, parameters and links in time."""
     rows = [("node", "kind", "width", "parameters", "what")]
-    for node in graph.nodes:
-        rows.append((node.name, node.kind, f"{node.width:,}", _parameters(graph, node), _what(graph, node)))
+    rows += [(n.name, n.kind, f"{n.width:,}", _parameters(graph, n), _what(graph, n)) for n in graph.nodes]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
         f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {width:>{widths[2]}}  {count:>{widths[3]}}  {what}".rstrip()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .data import TrainingData, training_data
 from .errors import DataError, TrainingDivergedError
+from .team import run_together
 
 if TYPE_CHECKING:
     from .model import Memory, Model
@@ -43,12 +44,20 @@ class Pass:
     def run(self, start: int, stop: int) -> int:
         """The windows from sample ``start`` to ``stop``; the sample that it reached."""
         memory, model = self.memory, self.model
-        reached = model.kernels.train(
-            start, stop, self.samples, self.capacity, self.mode, memory.space, memory.weights, memory.turned,
-            memory.gradients, memory.optimizer, memory.constants, self.inputs.reshape(-1), self.expected.reshape(-1),
-            self.weights, self.row_step, self.losses, model.learning_rate, model.clip_norm or 0.0,
-        )  # fmt: skip
-        return int(reached)
+        threads = model.kernels.kernel.options.threads
+        inputs, expected = self.inputs.reshape(-1), self.expected.reshape(-1)
+        arguments = [
+            (
+                start, stop, self.samples, self.capacity, self.mode, space, memory.weights, memory.turned,
+                memory.gradients, memory.optimizer, memory.constants, inputs, expected, self.weights, self.row_step,
+                memory.row_losses, self.losses, model.learning_rate, model.clip_norm or 0.0,
+            )
+            for space in memory.spaces
+        ]  # fmt: skip
+        if threads == 1:
+            return int(model.kernels.train(*arguments[0]))
+        members = [(member, memory.sync, memory.sums, *arguments[member % len(arguments)]) for member in range(threads)]
+        return int(run_together(model.kernels.train, members))
 
 
 def check_data(model: Model, inputs: Any, expected: Any, sample_weight: Any) -> TrainingData:
@@ -160,7 +169,8 @@ def evaluate(model: Model, inputs: Any, expected: Any, *, sample_weight: Any = N
         passes = sequences(model, memory, data, MEASURE, model.bptt_steps)
         found = np.zeros((len(passes), passes[0].samples))
         for number, sequence in enumerate(passes):
-            memory.space[:] = 0.0
+            for space in memory.spaces:
+                space[:] = 0.0
             _measure(sequence)
             found[number] = sequence.losses
     return mean_loss(data, found if data.sequences else found[0])
@@ -180,19 +190,8 @@ def _measure(sequence: Pass) -> None:
 
 def scratch(model: Model, capacity: int) -> Memory:
     """The model's parameters with a workspace and gradients of their own."""
-    from .kernels import aligned_zeros
-    from .model import Memory
-
     own = model.memory()
-    dtype = model.options.dtype
-    return Memory(
-        own.weights,
-        aligned_zeros(own.turned.size, dtype),
-        aligned_zeros(own.gradients.size, dtype),
-        own.optimizer,
-        own.constants,
-        model.new_space(capacity),
-    )
+    return model.scratch(capacity, own.weights, own.optimizer)
 
 
 class Progress:

@@ -1,5 +1,6 @@
 """From a plan to source text."""
 
+from .divide import divide
 from .source import Kernel, KernelOptions, generate
 
-__all__ = ["Kernel", "KernelOptions", "generate"]
+__all__ = ["Kernel", "KernelOptions", "divide", "generate"]

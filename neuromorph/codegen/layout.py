@@ -102,7 +102,6 @@ class Workspace:
     """
 
     plan: Plan
-    extra: tuple[str, ...] = ()  # buffers of one number a row
 
     @cached_property
     def terms(self) -> dict[str, tuple[int, int]]:
@@ -116,9 +115,6 @@ class Workspace:
                 b += buffer.stride
             else:
                 a += buffer.stride
-        for name in self.extra:
-            out[name] = (a, b)
-            a += 1
         out["end"] = (a, b)
         return out
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 
 from ..functions import LogitForm
 from ..schedule import Access, Loss, Place
-from .operations import LOWEST, Frame
+from .frame import Frame
+from .operations import LOWEST
 
 
 def emit_loss(frame: Frame, loss: Loss) -> None:
-    """Row losses to ``losses``, the gradient to the loss's target; rows of weight 0 are left out whatever is expected."""
+    """Row losses to ``losses``, the gradient to the loss's target; rows of weight 0 are left out whatever is
+    expected."""
     writer, place = frame.writer, loss.result
     writer.comment(loss.note)
     with frame.each_row():
         writer.line("weight = row_weights[weight0 + r]")
         with writer.block("if weight == 0.0:"):
-            writer.line("work[row_loss + r] = 0.0")
+            writer.line("row_losses[row0 + r] = 0.0")
             _emit_left_out(frame, loss)
         with writer.block("else:"):
             if loss.logits is not None:
@@ -24,7 +27,7 @@ def emit_loss(frame: Frame, loss: Loss) -> None:
             else:
                 _emit_plain(frame, loss)
             mean = f" / {place.width}.0" if frame.plan.graph.loss.mean else ""
-            writer.line(f"work[row_loss + r] = total(loss){mean}")
+            writer.line(f"row_losses[row0 + r] = total(loss){mean}")
 
 
 def _emit_left_out(frame: Frame, loss: Loss) -> None:
@@ -107,13 +110,16 @@ def _emit_row_quantities(frame: Frame, form: LogitForm, logits: Place, result: P
     writer.line("esum = total(whole)")
 
 
-def emit_sample_losses(frame: Frame) -> None:
-    """The weighted mean loss of each sample, over its lanes; 0 where all of them are left out."""
+def emit_means(frame: Frame, batch: int) -> None:
+    """The weighted mean loss of each sample over its lanes, 0 where all are left out; and the window's mean loss."""
     writer = frame.writer
+    writer.line("sum_loss, sum_weight = 0.0, 0.0")
     with writer.block("for t in range(steps):"):
         writer.lines("loss, weight = 0.0, 0.0")
-        with writer.block(f"for r in range(t * {frame.batch}, (t + 1) * {frame.batch}):"):
-            writer.line("loss += row_weights[weight0 + r] * work[row_loss + r]")
+        with writer.block(f"for r in range(t * {batch}, (t + 1) * {batch}):"):
+            writer.line("loss += row_weights[weight0 + r] * row_losses[r]")
             writer.line("weight += row_weights[weight0 + r]")
-        writer.line("sum_loss += loss")
-        writer.line("losses[sample + t] = loss / weight if weight > 0.0 else 0.0")
+        writer.lines("sum_loss += loss", "sum_weight += weight")
+        with writer.block("if member == 0:") if frame.threads > 1 else nullcontext():
+            writer.line("losses[sample + t] = loss / weight if weight > 0.0 else 0.0")
+    writer.line("return sum_loss / sum_weight if sum_weight > 0.0 else 0.0")

@@ -3,121 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 
-from ..schedule import (
-    EXTERNAL,
-    WINDOW,
-    Access,
-    Bias,
-    Block,
-    Buffer,
-    Map,
-    Operation,
-    Place,
-    Plan,
-    Product,
-    Rows,
-    padded,
-)
-from .layout import Layout
-from .writer import Writer
-
-
-@dataclass
-class Frame:
-    """What the lines of one generated function share: the plan, its layout, and how rows are counted.
-
-    ``batch`` is the text of the number of lanes: a literal in training, a variable in prediction. ``rows`` is the
-    literal number of rows of a step where it is known.
-    """
-
-    plan: Plan
-    layout: Layout
-    writer: Writer
-    batch: str
-    rows: int | None
-    dtype: str
-    shapes: dict[str, str] = field(default_factory=dict)
-    domain: int = WINDOW
-
-    @property
-    def lanes(self) -> int:
-        return self.plan.lanes
-
-    @property
-    def buffers(self) -> dict[str, Buffer]:
-        return {buffer.name: buffer for buffer in self.plan.buffers}
-
-    def array(self, name: str) -> str:
-        """The array that a buffer is in."""
-        return name if name in EXTERNAL else "work"
-
-    def stride(self, name: str) -> int:
-        """Elements between two rows of a buffer."""
-        return self.plan.strides[name]
-
-    def base(self, place: Place, shift: int = 0) -> str:
-        """The offset of a place's row 0: of the window, or of the step in a loop."""
-        name = place.buffer
-        stepped = name in EXTERNAL or self.buffers[name].rows != "step"
-        text = f"{name}t" if self.domain != WINDOW and stepped else name
-        if name in EXTERNAL:
-            text = f"{name}{'t' if self.domain != WINDOW else '0'}"
-        if shift:
-            text += (
-                f" - {self.batch} * {self.stride(name)}"
-                if not self.batch.isdigit()
-                else f" - {int(self.batch) * self.stride(name)}"
-            )
-        return text + (f" + {place.column}" if place.column else "")
-
-    def at(self, place: Place, shift: int = 0, column: str = "q") -> str:
-        """The offset of the vector at row r and column q of a place."""
-        text = f"{self.base(place, shift)} + r * {self.stride(place.buffer)}"
-        return text + (f" + {column}" if column != "0" else "")
-
-    @contextmanager
-    def each_row(self) -> Iterator[None]:
-        """A loop over the rows of the domain that are ours."""
-        with self.writer.block("for r in range(first, last):"):
-            yield
-
-    @contextmanager
-    def each_vector(self, width: int) -> Iterator[str]:
-        """A loop over the vectors of a row; yields the name of the column."""
-        if padded(width, self.lanes) == self.lanes:
-            yield "0"
-        else:
-            with self.writer.block(f"for q in range(0, {padded(width, self.lanes)}, {self.lanes}):"):
-                yield "q"
-
-    def left(self, limit: int, column: str) -> str:
-        """How many of the components below ``limit`` are in the vector at a column."""
-        return str(limit) if column == "0" else f"{limit} - {column}"
-
-    def ragged(self, limit: int, width: int) -> bool:
-        """Whether some vector of a row reaches beyond ``limit``."""
-        return limit < padded(width, self.lanes)
-
-    def load(self, access: Access, width: int, column: str) -> str:
-        """The expression that reads a vector."""
-        place = access.place
-        limit = access.limit
-        if limit is None and place.buffer in EXTERNAL:
-            limit = place.width
-        where = self.at(place, access.shift, column)
-        if limit is not None and self.ragged(limit, width):
-            return f"load_head({self.array(place.buffer)}, {where}, {self.left(limit, column)})"
-        return f"load({self.array(place.buffer)}, {where})"
-
-    def shape(self, **fields: object) -> str:
-        """The name of a matrix product of a literal shape, declared at the head of the file."""
-        text = ", ".join(f"{name}={value!r}" for name, value in fields.items())
-        return self.shapes.setdefault(text, f"product{len(self.shapes)}")
-
+from ..schedule import WINDOW, Access, Bias, Block, Map, Operation, Place, Product, Rows, padded
+from .frame import Frame
 
 # Element by element --------------------------------------------------------------------------------------------------
 
@@ -301,6 +189,11 @@ def _emit_backward(frame: Frame, product: Product) -> None:
     )
 
 
+def _own(frame: Frame, place: int) -> str:
+    """A place among the gradients, as source: each thread's own where it has its own."""
+    return f"own + {place}" if frame.private else str(place)
+
+
 def _emit_weight(frame: Frame, product: Product) -> None:
     plan, layout = frame.plan, frame.layout
     group = plan.groups[product.group]
@@ -313,22 +206,50 @@ def _emit_weight(frame: Frame, product: Product) -> None:
     )  # fmt: skip
     source = product.source.place
     frame.writer.line(
-        f"{name}({frame.array(source.buffer)}, {frame.base(source, product.source.shift)}, work, {right}, "
-        f"gradients, {layout.part(group, product.part)}, {part.width}, rows, keep, 0, {-(-columns // layout.panel(group))})"
+        f"{name}({frame.array(source.buffer)}, {frame.base(source, product.source.shift)}, work, {right}, gradients, "
+        f"{_own(frame, layout.part(group, product.part))}, {part.width}, rows, keep, {_weight_bounds(frame, product)})"
     )
+
+
+def _weight_bounds(frame: Frame, operation: Product | Bias) -> str:
+    """Which panels (of a bias: vectors) of a weight gradient are ours. All of them, where gradients are our own."""
+    operations = [op for op in frame.plan.backward[-1].operations if isinstance(op, Product | Bias)]
+    tasks = [_weight_task(frame, op) for op in operations]
+    number = operations.index(operation)
+    cuts = frame.shares(tasks)[number] if frame.shares_rows else (0, tasks[number][0])
+    return frame.bounds(cuts)
+
+
+def _weight_task(frame: Frame, operation: Product | Bias) -> tuple[int, int]:
+    """(pieces, cost of a piece) of a weight gradient."""
+    group = frame.plan.groups[operation.group]
+    vectors = group.columns // frame.lanes
+    if isinstance(operation, Bias):
+        return vectors, 1
+    panel = frame.layout.panel(group)
+    return -(-vectors // panel), panel * group.parts[operation.part].width
 
 
 def emit_bias(frame: Frame, bias: Bias) -> None:
     """The bias gradient of a group."""
     writer, group = frame.writer, frame.plan.groups[bias.group]
-    name = f"g{group.index}"
+    name, lanes = f"g{group.index}", frame.lanes
     writer.comment(bias.note)
-    start = frame.layout.bias(group)
-    with writer.block(f"for q in range(0, {group.columns}, {frame.lanes}):"):
+    start = _own(frame, frame.layout.bias(group))
+    with writer.block(f"for q in range({', '.join(_scaled(frame, bias, lanes))}, {lanes}):"):
         writer.line(f"column = load(gradients, {start} + q) if keep else splat(0.0)")
         with writer.block("for r in range(rows):"):
             writer.line(f"column = column + load(work, {name} + r * {frame.stride(name)} + q)")
         writer.line(f"store(gradients, {start} + q, column)")
+
+
+def _scaled(frame: Frame, bias: Bias, lanes: int) -> list[str]:
+    """First and last column of ours, as source."""
+    bounds = _weight_bounds(frame, bias)
+    if frame.shares_rows:
+        first, last = re.findall(r"\(.*?\)\[.*?\]", bounds)
+        return [f"{lanes} * {first}", f"{lanes} * {last}"]
+    return [str(lanes * int(text)) for text in bounds.split(", ")]
 
 
 def emit_operation(frame: Frame, operation: Operation) -> None:

@@ -1,7 +1,7 @@
 """Graph to plan: what runs once a window, what runs in the time loop, and where every number lives.
 
-A plan is a list of segments. A *window* segment runs over all samples × lanes of a window at once; a *loop* segment runs
-step by step, because a link back in time needs it. Inside a segment stand operations over named buffers:
+A plan is a list of segments. A *window* segment runs over all samples × lanes of a window at once; a *loop* segment
+runs step by step, because a link back in time needs it. Inside a segment stand operations over named buffers:
 
 - ``Product``: a matrix product of sibling layers, forward, back to the incoming vector, or for the weight gradient;
 - ``Block``: element-by-element statements (``Map``), fused so that values pass in registers;
@@ -84,7 +84,7 @@ def strides_of(builder: Builder, size: int) -> dict[str, int]:
 def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4) -> Plan:
     """The plan of a graph for vectors of ``lanes`` elements of ``size`` bytes; with or without the backward pass."""
     runs = segments_of(graph)
-    virtual = virtual_concatenations(graph)
+    virtual = virtual_concatenations(graph, {index: domain for domain, nodes in runs for index in nodes})
     groups = sibling_groups(graph, lanes, runs, virtual)
     builder = Backward(graph, lanes, runs, virtual, groups, training)
     forward = [s for s in builder.segments() if s.operations]

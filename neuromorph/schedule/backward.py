@@ -60,7 +60,10 @@ class Backward(Forward):
         return out
 
     def back_run(self, domain: int, nodes: list[int], groups: list[Group]) -> list[Segment]:
-        """One run backwards: nodes in reverse, each group's product once all its members are done."""
+        """One run backwards: nodes in reverse, each group's product once all its members are done.
+
+        What goes to the step before is made last, when what came from the step after is read.
+        """
         order = [index for index in nodes if self.graph.nodes[index].kind != "input"]
         if domain != WINDOW:
             for index in nodes:  # what is carried back in time has an address before it is first read
@@ -79,6 +82,9 @@ class Backward(Forward):
                 if not open_groups[group.index]:
                     out.extend(self.group_back(group, loop=domain != WINDOW))
                     hoisted.extend(self.group_back(group, loop=False) if domain != WINDOW else [])
+        if domain != WINDOW:
+            for group in groups:
+                out.extend(self.group_back(group, loop=True, late=True))
         segments = [Segment(domain, tuple(out))]
         return [*segments, Segment(WINDOW, tuple(hoisted))] if hoisted else segments
 
@@ -195,13 +201,13 @@ class Backward(Forward):
             column += width
         return out
 
-    def group_back(self, group: Group, *, loop: bool) -> list[Operation]:
-        """The gradients of the vectors that a group read."""
+    def group_back(self, group: Group, *, loop: bool, late: bool = False) -> list[Operation]:
+        """The gradients of the vectors that a group read, in this step or (late) in the one before."""
         out: list[Operation] = []
         for number, part in enumerate(group.parts):
-            if part.node not in self.learns or self.in_loop(group, part) != loop:
+            if part.node not in self.learns or self.in_loop(group, part) != loop or bool(part.shift) != late:
                 continue
-            target = self.destination(part.node, bool(part.shift))
+            target = self.destination(part.node, late)
             start = "add" if self.adds(target) else "zero"
             self.turned.append((group.index, number))
             source = Access(Place(f"g{group.index}", 0, group.columns))

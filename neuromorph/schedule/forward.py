@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -254,7 +255,7 @@ def with_parameter(text: str, parameter: float | None) -> str:
 
 def _literal(number: float) -> str:
     """A finite number as source text."""
-    assert number == number and abs(number) != float("inf"), "numbers in generated source are finite"
+    assert math.isfinite(number), "numbers in generated source are finite"
     text = repr(float(number))
     return f"({text})" if number < 0 else text
 

@@ -7,22 +7,31 @@ from .plan import Group, Member, Part, padded
 from .time import computing, inputs_of
 
 
-def virtual_concatenations(graph: Graph) -> set[int]:
-    """Concatenations that only layers (and other such concatenations) read in the same step: never built in memory."""
+def virtual_concatenations(graph: Graph, domains: dict[int, int]) -> set[int]:
+    """Concatenations that only layers (and other such concatenations) read in the same step: never built in memory.
+
+    One with a link back in time is built all the same where a layer outside its loop reads it: what flows back to the
+    step before is added up step by step, inside the loop.
+    """
     readers: dict[int, list[tuple[int, bool]]] = {}
     for index in computing(graph):
         for other, late in inputs_of(graph, graph.nodes[index]):
             readers.setdefault(other, []).append((index, late))
     virtual: set[int] = set()
+    layers: dict[int, set[int]] = {}  # the layers that read a virtual concatenation, through others too
     for index in reversed(computing(graph)):
         node = graph.nodes[index]
         if node.merge is None or not node.merge.concatenates:
             continue
-        if all(
-            not late and (graph.nodes[reader].kind == "layer" or reader in virtual)
+        if any(
+            late or (graph.nodes[reader].kind != "layer" and reader not in virtual)
             for reader, late in readers.get(index, [])
         ):
+            continue
+        found = {layer for reader, _ in readers.get(index, []) for layer in layers.get(reader, {reader})}
+        if not node.delayed or all(domains[layer] == domains[index] for layer in found):
             virtual.add(index)
+            layers[index] = found
     return virtual
 
 

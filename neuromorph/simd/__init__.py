@@ -1,14 +1,17 @@
 """Vector instructions for generated kernels, each with a plain Python twin for when JIT is off."""
 
 from .matmul import Shape, product_of
+from .threads import SYNC_SIZE, barrier
 from .transpose import TurnShape, turn_of
 from .twins import exp, log, sigmoid, tanh
 from .vectors import absolute, maximum, minimum, sqrt, vectors, where
 
 __all__ = [
+    "SYNC_SIZE",
     "Shape",
     "TurnShape",
     "absolute",
+    "barrier",
     "exp",
     "log",
     "maximum",

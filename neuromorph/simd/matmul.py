@@ -395,7 +395,8 @@ def _define(module: ir.Module, shape: Shape) -> ir.Function:
 
 @cache
 def product_of(shape: Shape) -> Callable[..., None]:
-    """The function of a product: (a, a_offset, b, b_offset, c, c_offset, rows, inner, [bias, offset | keep], first, last)."""
+    """The function of a product: (a, a_offset, b, b_offset, c, c_offset, rows, inner, [bias, offset | keep], first,
+    last)."""
     twin = _twin(shape)
     extra: list[types.Type | None] = {"bias": [None, types.intp], "keep": [types.boolean]}.get(shape.start, [])
 

@@ -75,7 +75,8 @@ def turn_block(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
 
 
 def _panel_place(builder: ir.IRBuilder, vector: ir.Value, depth: int, shape: tuple[int, int, int]) -> Any:
-    """(offset of row 0, row stride) of a column vector in a panel matrix of ``depth`` rows: shape = columns, panel, lanes."""
+    """(offset of row 0, row stride) of a column vector in a panel matrix of ``depth`` rows: shape = columns, panel,
+    lanes."""
     columns, panel, lanes = shape
     full, rest = divmod(columns, panel)
     number = builder.sdiv(vector, _integer(panel))
@@ -86,8 +87,9 @@ def _panel_place(builder: ir.IRBuilder, vector: ir.Value, depth: int, shape: tup
     return builder.add(start, builder.mul(inside, _integer(lanes))), stride
 
 
-def _emit(builder: ir.IRBuilder, shape: TurnShape, source: ir.Value, target: ir.Value) -> None:
+def _emit(builder: ir.IRBuilder, shape: TurnShape, arguments: list[ir.Value]) -> None:
     """The function's body: a loop over column vectors, one over blocks of rows, and the rows left over."""
+    source, target, begin, end = arguments
     lanes = shape.lanes
     vector = ir.VectorType(_SCALARS[shape.dtype], lanes)
     zero = ir.Constant(vector, [0.0] * lanes)
@@ -109,7 +111,7 @@ def _emit(builder: ir.IRBuilder, shape: TurnShape, source: ir.Value, target: ir.
             builder.store(value, builder.bitcast(builder.gep(target, [place]), vector.as_pointer()), align=4)
 
     whole, rest = divmod(shape.rows, lanes)
-    with _counted(builder, _integer(0), _integer(shape.columns), 1) as column:
+    with _counted(builder, begin, end, 1) as column:
         if whole:
             with _counted(builder, _integer(0), _integer(whole), 1) as group:
                 block(column, group, lanes)
@@ -124,41 +126,48 @@ def _define(module: ir.Module, shape: TurnShape) -> ir.Function:
     if known is not None:
         return known
     pointer = _SCALARS[shape.dtype].as_pointer()
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer, pointer]), name)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer, pointer, _I64, _I64]), name)
     function.linkage = "internal"
     function.args[1].add_attribute("noalias")
-    _emit(ir.IRBuilder(function.append_basic_block("entry")), shape, *function.args)
+    _emit(ir.IRBuilder(function.append_basic_block("entry")), shape, list(function.args))
     return function
 
 
 @cache
 def turn_of(shape: TurnShape) -> Callable[..., None]:
-    """The function (source, source offset, target, target offset) that writes the transpose's panels."""
+    """The function (source, its offset, target, its offset, first, last) that writes the transpose's panels.
 
-    def turn(source: Any, start: int, target: Any, place: int) -> None:
-        """Write the transpose of a panel matrix."""
+    Of the source's column vectors it takes those from ``first`` to ``last``.
+    """
+
+    def turn(source: Any, start: int, target: Any, place: int, first: int, last: int) -> None:
+        """Write the transpose of some columns of a panel matrix."""
         size = shape.rows * shape.columns * shape.lanes
         plain = panels_to_matrix(source[start : start + size], shape.rows, shape.columns, shape.panel, shape.lanes)
-        wide = np.zeros((plain.shape[1], shape.turned_columns * shape.lanes), source.dtype)
-        wide[:, : shape.rows] = plain.T
-        flat = matrix_to_panels(wide, shape.turned_panel, shape.lanes)
-        target[place : place + flat.size] = flat
+        depth, wide, lanes = shape.columns * shape.lanes, shape.turned_columns, shape.lanes
+        flat = target[place : place + depth * wide * lanes]
+        turned = panels_to_matrix(flat, depth, wide, shape.turned_panel, lanes)
+        mine = slice(first * lanes, last * lanes)
+        turned[mine] = 0.0
+        turned[mine, : shape.rows] = plain.T[mine]
+        flat[:] = matrix_to_panels(turned, shape.turned_panel, lanes)
 
     class _Template(AbstractTemplate):  # type: ignore[misc]
         key = turn
 
         def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
-            if len(args) != 4 or kws:
+            if len(args) != 6 or kws:
                 return None
-            return signature(types.void, args[0], types.intp, args[2], types.intp)
+            return signature(types.void, args[0], types.intp, args[2], types.intp, types.intp, types.intp)
 
     infer_global(turn, types.Function(infer(_Template)))
 
     def lower(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
         source = builder.gep(data_pointer(context, builder, sig.args[0], args[0]), [args[1]])
         target = builder.gep(data_pointer(context, builder, sig.args[2], args[2]), [args[3]])
-        builder.call(_define(builder.module, shape), [source, target])
+        builder.call(_define(builder.module, shape), [source, target, args[4], args[5]])
         return context.get_dummy_value()
 
-    lower_builtin(turn, types.Array, types.Integer, types.Array, types.Integer)(lower)
+    kinds = (types.Array, types.Integer, types.Array, types.Integer, types.Integer, types.Integer)
+    lower_builtin(turn, *kinds)(lower)
     return turn

@@ -1,0 +1,344 @@
+"""The files of the cache of compiled kernels: checked reading, writing that is whole or nothing, removal.
+
+An entry is a folder named by its key, 64 hexadecimal digits, that holds the files of one compiled bundle and
+``meta.json``, which lists the size and SHA-256 of each. An entry is written under a temporary name, renamed in when it
+is whole, and never changed again: who looks sees all or nothing.
+
+A cache holds code, so only what the user alone can write is ever read back: the cache, its entries and their files
+belong to the user, are no links, and nobody else may write them. Every folder is opened once, checked, and then used by
+its descriptor, so that it can't be swapped between the check and the use.
+
+Functions here raise; what becomes of an error is for ``cache.py`` to decide.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import stat
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+FORMAT = 1  # of an entry; part of every key, so that formats never meet
+META = "meta.json"
+LOCK = ".lock"
+KEY = re.compile(r"[0-9a-f]{64}")
+TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_USUAL = re.compile(r"(meta|functions)\.json|kernel\.(bin|py)|\w+\.(ll|s)", re.ASCII)  # in an entry without its listing
+_META_LIMIT = 1 << 20  # bytes
+_STALE = 3600.0  # seconds after which a temporary folder was left by a process that died
+_TRIES = 8  # renames, where other processes put broken entries in the way again and again
+
+_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_IN_THE_WAY = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
+_BARRED = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENXIO})  # a link, a socket, no access
+
+
+class UnusableError(Exception):
+    """The cache's folder can't be trusted or reached; the message says why."""
+
+
+class DamagedError(Exception):
+    """An entry is not what was written; the message says why."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry: its key, its size in bytes, when it was last used (seconds since 1970), its files' names."""
+
+    key: str
+    bytes: int
+    used: float
+    files: tuple[str, ...]
+
+
+def check_key(key: str) -> None:
+    """Raise ValueError for what can't be an entry's key."""
+    if not KEY.fullmatch(key):
+        raise ValueError(f"a key is 64 hexadecimal digits in lower case, not {key!r}")
+
+
+# Reading --------------------------------------------------------------------------------------------------------------
+
+
+def read_entry(folder: int, key: str, name: str) -> bytes | None:
+    """A file's bytes, as they were written, or None where the entry has no such file; raises ``DamagedError``.
+
+    Marks the entry as used. ``folder`` is the cache's open folder, here and below.
+    """
+    with opened_entry(folder, key) as entry:
+        files = listing(entry, key)
+        data = _checked(entry, name, *files[name]) if name in files else None
+        with suppress(OSError):  # a cache that can't be written can still be read
+            _touch(entry)
+        return data
+
+
+def is_sound(folder: int, key: str) -> bool:
+    """Whether the entry exists and each of its files is what was written; marks it as used."""
+    try:
+        with opened_entry(folder, key) as entry:
+            for name, (size, digest) in listing(entry, key).items():
+                _checked(entry, name, size, digest)
+            with suppress(OSError):
+                _touch(entry)
+            return True
+    except DamagedError:
+        return False
+
+
+def is_still(folder: int, key: str, before: os.stat_result) -> bool:
+    """Whether the entry is the one seen before, and not one that another process has put there since."""
+    try:
+        return os.path.samestat(before, os.stat(key, dir_fd=folder, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def listing(entry: int, key: str) -> dict[str, tuple[int, str]]:
+    """Sizes and digests of an entry's files, by name, as its ``meta.json`` lists them."""
+    try:
+        meta = json.loads(_contents(entry, META, _META_LIMIT))
+        if (meta["format"], meta["key"]) != (FORMAT, key):
+            raise DamagedError(f"{META} belongs to another entry")
+        files = {name: (item["size"], item["sha256"]) for name, item in meta["files"].items()}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise DamagedError(f"{META} can't be read") from error
+    if not all(_is_listed(name, *item) for name, item in files.items()):
+        raise DamagedError(f"{META} can't be read")
+    return files
+
+
+def _is_listed(name: str, size: object, digest: object) -> bool:
+    return bool(NAME.fullmatch(name)) and name != META and type(size) is int and isinstance(digest, str)
+
+
+def _checked(entry: int, name: str, size: int, digest: str) -> bytes:
+    data = _contents(entry, name, size)
+    if len(data) != size:
+        raise DamagedError(f"{name} has {len(data)} bytes, not {size}")
+    if sha256(data).hexdigest() != digest:
+        raise DamagedError(f"the checksum of {name} is wrong")
+    return data
+
+
+def _contents(entry: int, name: str, most: int) -> bytes:
+    """A file's bytes, if it is one that only the user can have written and has at most so many."""
+    with _descriptor(_opened(entry, name, _OPEN_FILE)) as descriptor:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise DamagedError(f"{name} is not a file")
+        if fault := _fault(status):
+            raise DamagedError(f"{name} {fault}")
+        if status.st_size > most:
+            raise DamagedError(f"{name} has {status.st_size} bytes, not {most}")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(status.st_size)
+
+
+def _opened(parent: int, name: str, flags: int) -> int:
+    """A descriptor of something in an entry; whatever else stands there is damage."""
+    try:
+        return os.open(name, flags, dir_fd=parent)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise DamagedError(f"{name} is missing") from error
+        if error.errno in _BARRED:
+            raise DamagedError(f"{name} can't be opened") from error
+        raise
+
+
+def _fault(status: os.stat_result) -> str | None:
+    """Why others than the user may have written it, or None."""
+    if status.st_uid != os.geteuid():
+        return f"belongs to another user (id {status.st_uid})"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return "can be written by others (chmod go-w takes that away)"
+    return None
+
+
+@contextmanager
+def opened_entry(folder: int, key: str) -> Iterator[int]:
+    """An entry's folder, open and found to be the user's own; raises ``DamagedError`` else."""
+    with _descriptor(_opened(folder, key, _OPEN_FOLDER)) as entry:
+        if fault := _fault(os.fstat(entry)):
+            raise DamagedError(f"it {fault}")
+        yield entry
+
+
+# Writing and removing -------------------------------------------------------------------------------------------------
+
+
+def store(folder: int, key: str, files: Mapping[str, bytes]) -> None:
+    """Write an entry, whole or not at all; a sound one that stands there already stays."""
+    temporary = _temporary_name()
+    try:
+        os.mkdir(temporary, 0o700, dir_fd=folder)
+        with _descriptor(os.open(temporary, _OPEN_FOLDER, dir_fd=folder)) as entry:
+            for name, data in files.items():
+                _write_file(entry, name, data)
+            _write_file(entry, META, _meta(key, files))
+            _touch(entry)
+            os.fsync(entry)
+        _install(folder, temporary, key)
+        os.fsync(folder)
+    finally:
+        remove(folder, temporary)
+
+
+def _install(folder: int, temporary: str, key: str) -> None:
+    """Rename a whole entry in. One that stands there stays if it is sound, and is moved away if it is not."""
+    for _ in range(_TRIES):
+        try:
+            os.rename(temporary, key, src_dir_fd=folder, dst_dir_fd=folder)
+            return
+        except OSError as error:
+            if error.errno not in _IN_THE_WAY:
+                raise
+        if is_sound(folder, key):
+            return
+        with suppress(FileNotFoundError):
+            remove(folder, _set_aside(folder, key))
+    raise UnusableError(f"the broken entry {key} can't be replaced")
+
+
+def _meta(key: str, files: Mapping[str, bytes]) -> bytes:
+    listing = {name: {"size": len(data), "sha256": sha256(data).hexdigest()} for name, data in files.items()}
+    return json.dumps({"format": FORMAT, "key": key, "files": listing}, indent=1).encode()
+
+
+def _write_file(entry: int, name: str, data: bytes) -> None:
+    with _descriptor(os.open(name, _NEW_FILE, 0o600, dir_fd=entry)) as file:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(file, rest) :]
+        os.fsync(file)
+
+
+def _touch(entry: int) -> None:
+    now = time.time_ns()  # finer than the clock that the file system uses by itself
+    os.utime(entry, ns=(now, now))
+
+
+def _temporary_name() -> str:
+    return f".tmp-{uuid.uuid4().hex}"
+
+
+def _set_aside(folder: int, key: str) -> str:
+    """Rename an entry, so that nobody finds half of it while it is removed; its new name."""
+    temporary = _temporary_name()
+    os.rename(key, temporary, src_dir_fd=folder, dst_dir_fd=folder)
+    return temporary
+
+
+def remove_entry(folder: int, key: str) -> bool:
+    """Remove an entry; whether it was there and could be removed."""
+    try:
+        remove(folder, _set_aside(folder, key))
+    except OSError:
+        return False
+    return True
+
+
+def remove(folder: int, name: str) -> None:
+    """Remove a folder or file as far as possible, following no link."""
+    try:
+        os.unlink(name, dir_fd=folder)  # first, since rmtree would wait at a named pipe
+    except OSError:
+        shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
+
+
+# The folder -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _descriptor(descriptor: int) -> Iterator[int]:
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def opened_root(path: Path, *, create: bool = False) -> Iterator[int]:
+    """The cache's folder, open and found to be the user's own; ``FileNotFoundError`` where there is none."""
+    if not path.is_absolute():
+        raise UnusableError("there is no home directory, or the current one is gone")
+    if create:
+        _create(path)
+    mode = os.lstat(path).st_mode
+    if not stat.S_ISDIR(mode):
+        raise UnusableError("it is a symbolic link" if stat.S_ISLNK(mode) else "it is not a folder")
+    with _descriptor(os.open(path, _OPEN_FOLDER)) as folder:
+        if fault := _fault(os.fstat(folder)):
+            raise UnusableError(f"it {fault}")
+        yield folder
+
+
+def _create(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            path.mkdir(0o700)
+    except FileNotFoundError as error:  # as on /proc
+        raise UnusableError("it can't be created") from error
+
+
+# What lies in it ------------------------------------------------------------------------------------------------------
+
+
+def sweep(folder: int) -> None:
+    """Remove the temporary folders that dead processes left."""
+    for name in os.listdir(folder):
+        if TEMPORARY.fullmatch(name):
+            with suppress(FileNotFoundError):
+                status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                if time.time() - status.st_mtime > _STALE:
+                    remove(folder, name)
+
+
+def scan(folder: int) -> list[Entry]:
+    """The entries, the one unused for longest first."""
+    found = []
+    for key in os.listdir(folder):
+        if KEY.fullmatch(key):
+            with suppress(DamagedError), opened_entry(folder, key) as entry:
+                found.append(_measured(entry, key))
+    return sorted(found, key=lambda entry: (entry.used, entry.key))
+
+
+def _measured(entry: int, key: str) -> Entry:
+    with os.scandir(entry) as items:
+        sizes = {item.name: item.stat(follow_symlinks=False).st_size for item in items}
+    used = os.fstat(entry).st_mtime_ns / 1e9
+    return Entry(key, sum(sizes.values()), used, tuple(sorted(sizes)))
+
+
+def foreign_in(folder: int, key: str) -> str | None:
+    """What stands in an entry's place and is not the cache's own, as a path below the cache's folder, or None."""
+    try:
+        with opened_entry(folder, key) as entry, os.scandir(entry) as items:
+            kinds = {item.name: item.is_file(follow_symlinks=False) for item in items}
+            is_ours = _own_names(entry, key)
+    except DamagedError:
+        return key
+    return next((f"{key}/{name}" for name, is_file in kinds.items() if not is_file or not is_ours(name)), None)
+
+
+def _own_names(entry: int, key: str) -> Callable[[str], object]:
+    """Tells the names of an entry's files from others: by its listing, or by what is usual where that is broken."""
+    try:
+        return {META, *listing(entry, key)}.__contains__
+    except DamagedError:
+        return _USUAL.fullmatch

@@ -1,0 +1,43 @@
+"""How a window's work is divided: among how many threads, and in chunks of rows or layer by layer.
+
+The figures are rough on purpose: they only have to tell work that is well worth a thread from work that is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..graph import Graph
+from ..options import CompileOptions
+from ..team import processors
+from .source import KernelOptions
+
+SPEED = 40e9  # floating-point operations a second that one processor does, about
+ELEMENT = 1.5e-9  # seconds that an element of an activation takes, forward and backward, about
+WORTH = 100e-6  # seconds of one thread's work in a window from which a second thread pays for the meetings
+CHUNK_BYTES = 128 * 1024  # values of a chunk's rows: well inside a second-level cache
+FEW_PARAMETERS = 16 * 1024  # so few that gradients of a thread's own cost little
+
+
+def work_of_window(graph: Graph, rows: int) -> float:
+    """Seconds that one thread needs for a window of so many rows, about."""
+    products = sum(graph.fan_in(i) * graph.nodes[i].width for i in graph.parameters)
+    elements = sum(node.width for node in graph.nodes if node.live and node.kind != "split")
+    return rows * (6.0 * products / SPEED + elements * ELEMENT)
+
+
+def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> KernelOptions:
+    """The options with threads and chunks decided."""
+    rows = options.bptt_steps * options.batch_size
+    most = min(options.threads or processors(), processors(), options.batch_size, 64)
+    threads = most if work_of_window(graph, rows) >= WORTH * most / 2 else 1
+    return replace(chosen, threads=threads, chunk=_chunk(graph, chosen, rows))
+
+
+def _chunk(graph: Graph, chosen: KernelOptions, rows: int) -> int:
+    """Rows of a chunk, 0 for none: chunks are for many rows of a model with few parameters and no loops."""
+    parameters = sum((graph.fan_in(i) + 1) * graph.nodes[i].width for i in graph.parameters)
+    elements = sum(3 * (node.width + chosen.lanes) for node in graph.nodes if node.live and node.kind != "split")
+    chunk = max(64, CHUNK_BYTES // (elements * chosen.size) // 16 * 16)
+    few = parameters <= FEW_PARAMETERS
+    return chunk if few and rows >= 2 * chunk and not graph.has_time_links else 0

@@ -1,0 +1,177 @@
+"""How the lines of one generated function name things: buffers, offsets, rows and columns, and which rows are whose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from ..schedule import EXTERNAL, WINDOW, Access, Buffer, Place, Plan, padded
+from .layout import Layout
+from .writer import Writer
+
+_KINDS = {
+    "count": "member batch steps capacity sample stop samples mode x0 y0 expected0 weight0 row_step row0",
+    "array": "work weights turned gradients memory y row_losses",
+    "data": "x expected row_weights",
+    "doubles": "constants losses sums",
+    "number": "rate clip shrink scale_all",
+    "flag": "keep",
+    "sync": "sync",
+}
+ARGUMENT_KINDS = {name: kind for kind, names in _KINDS.items() for name in names.split()}
+ENTRIES = ("train", "predict")  # the functions that Python calls
+
+
+@dataclass
+class Frame:
+    """What the lines of one generated function share: the plan, its layout, and how rows are counted.
+
+    ``batch`` is the text of the number of lanes: a literal in training, a variable in prediction. ``rows`` is the
+    literal number of a thread's rows of a step, where it is one number. With several threads, each takes a range of
+    the rows of a shared workspace; in chunks, each has a workspace and gradients of its own.
+    """
+
+    plan: Plan
+    layout: Layout
+    writer: Writer
+    batch: str
+    rows: int | None
+    dtype: str
+    threads: int = 1
+    chunk: int = 0
+    predicts: bool = False
+    functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    shapes: dict[str, str] = field(default_factory=dict)
+    domain: int = WINDOW
+
+    @property
+    def shares_rows(self) -> bool:
+        """Whether threads divide the rows of one workspace."""
+        return self.threads > 1 and not self.chunk
+
+    @property
+    def private(self) -> bool:
+        """Whether each thread has gradients of its own."""
+        return self.threads > 1 and self.chunk > 0
+
+    @contextmanager
+    def function(self, name: str, arguments: str, doc: str) -> Iterator[None]:
+        """A compiled function."""
+        self.functions[name] = tuple(ARGUMENT_KINDS[a] for a in arguments.split(", "))
+        self.writer.lines("", "", "@njit(**JIT)" if name in ENTRIES else "@njit(**INSIDE)")
+        with self.writer.block(f"def {name}({arguments}):"):
+            self.writer.line(f'"""{doc}"""')
+            yield
+
+    def team(self, arguments: str) -> str:
+        """Arguments, preceded by the thread's number and where it meets the others, if there are others."""
+        return f"member, sync, {arguments}" if self.threads > 1 else arguments
+
+    def emit_barrier(self) -> None:
+        """A line where threads wait for one another."""
+        if self.threads > 1:
+            self.writer.line(f"barrier(sync, {self.threads})")
+
+    def my_rows(self, count: str) -> str:
+        """The line that says which of ``count`` rows of the workspace are ours."""
+        return self.range_of(count) if self.shares_rows else f"first, last = 0, {count}"
+
+    def range_of(self, count: str) -> str:
+        """The line that gives this thread its share of ``count`` rows."""
+        if self.threads == 1:
+            return f"first, last = 0, {count}"
+        return f"first, last = {count} * member // {self.threads}, {count} * (member + 1) // {self.threads}"
+
+    def step(self, name: str) -> str:
+        """Elements between two steps of a buffer."""
+        if self.batch.isdigit():
+            return str(int(self.batch) * self.stride(name))
+        return f"{self.batch} * {self.stride(name)}"
+
+    def shares(self, tasks: list[tuple[int, int]]) -> list[tuple[int, ...]]:
+        """Tasks of (pieces, cost of a piece) divided among the threads: for each task the pieces' bounds by thread."""
+        threads, whole = self.threads, sum(pieces * cost for pieces, cost in tasks)
+        out, start = [], 0
+        for pieces, cost in tasks:
+            cuts = [round((whole * n / threads - start) / cost) for n in range(threads + 1)]
+            out.append(tuple(min(max(cut, 0), pieces) for cut in cuts))
+            start += pieces * cost
+        return out
+
+    def bounds(self, cuts: tuple[int, ...]) -> str:
+        """First and last of our pieces, as source."""
+        if len(cuts) == 2:
+            return f"{cuts[0]}, {cuts[1]}"
+        return f"{cuts}[member], {cuts}[member + 1]"
+
+    @property
+    def lanes(self) -> int:
+        return self.plan.lanes
+
+    @property
+    def buffers(self) -> dict[str, Buffer]:
+        return {buffer.name: buffer for buffer in self.plan.buffers}
+
+    def array(self, name: str) -> str:
+        """The array that a buffer is in."""
+        return name if name in EXTERNAL else "work"
+
+    def stride(self, name: str) -> int:
+        """Elements between two rows of a buffer."""
+        return self.plan.strides[name]
+
+    def base(self, place: Place, shift: int = 0) -> str:
+        """The offset of a place's row 0: of the window, or of the step in a loop."""
+        name = place.buffer
+        stepped = name in EXTERNAL or self.buffers[name].rows != "step"
+        text = f"{name}t" if self.domain != WINDOW and stepped else name
+        if name in EXTERNAL:
+            text = f"{name}{'t' if self.domain != WINDOW else '0'}"
+        if shift:
+            text += f" - {self.step(name)}"
+        return text + (f" + {place.column}" if place.column else "")
+
+    def at(self, place: Place, shift: int = 0, column: str = "q") -> str:
+        """The offset of the vector at row r and column q of a place."""
+        text = f"{self.base(place, shift)} + r * {self.stride(place.buffer)}"
+        return text + (f" + {column}" if column != "0" else "")
+
+    @contextmanager
+    def each_row(self) -> Iterator[None]:
+        """A loop over the rows of the domain that are ours."""
+        with self.writer.block("for r in range(first, last):"):
+            yield
+
+    @contextmanager
+    def each_vector(self, width: int) -> Iterator[str]:
+        """A loop over the vectors of a row; yields the name of the column."""
+        if padded(width, self.lanes) == self.lanes:
+            yield "0"
+        else:
+            with self.writer.block(f"for q in range(0, {padded(width, self.lanes)}, {self.lanes}):"):
+                yield "q"
+
+    def left(self, limit: int, column: str) -> str:
+        """How many of the components below ``limit`` are in the vector at a column."""
+        return str(limit) if column == "0" else f"{limit} - {column}"
+
+    def ragged(self, limit: int, width: int) -> bool:
+        """Whether some vector of a row reaches beyond ``limit``."""
+        return limit < padded(width, self.lanes)
+
+    def load(self, access: Access, width: int, column: str) -> str:
+        """The expression that reads a vector."""
+        place = access.place
+        limit = access.limit
+        if limit is None and place.buffer in EXTERNAL:
+            limit = place.width
+        where = self.at(place, access.shift, column)
+        if limit is not None and self.ragged(limit, width):
+            return f"load_head({self.array(place.buffer)}, {where}, {self.left(limit, column)})"
+        return f"load({self.array(place.buffer)}, {where})"
+
+    def shape(self, **fields: object) -> str:
+        """The name of a matrix product of a literal shape, declared at the head of the file."""
+        text = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+        return self.shapes.setdefault(text, f"product{len(self.shapes)}")

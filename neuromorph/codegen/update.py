@@ -1,0 +1,74 @@
+"""What happens to the weights after a window: gradients checked, one step of the optimizer, transposes made."""
+
+from __future__ import annotations
+
+from ..functions import OPTIMIZERS
+from .frame import Frame
+
+
+def emit_turn(frame: Frame) -> None:
+    """The transposes that the backward pass reads."""
+    writer, plan, layout = frame.writer, frame.plan, frame.layout
+    tasks = [(plan.groups[g].columns // frame.lanes, plan.groups[g].parts[p].width) for g, p in plan.turned]
+    with frame.function("turn", frame.team("weights, turned"), "The transposed weights for the next backward pass."):
+        for number, ((index, part), bounds) in enumerate(zip(plan.turned, frame.shares(tasks), strict=True)):
+            start, place = layout.part(plan.groups[index], part), layout.turned[index, part]
+            writer.line(f"turn{number}(weights, {start}, turned, {place}, {frame.bounds(bounds)})")
+        writer.line("return")
+
+
+def _emit_range(frame: Frame) -> str:
+    """The range of the parameters that are ours, as source."""
+    size, lanes = frame.layout.size, frame.lanes
+    if frame.threads == 1:
+        return f"range(0, {size}, {lanes})"
+    vectors, threads = size // lanes, frame.threads
+    frame.writer.line(f"begin = {vectors} * member // {threads} * {lanes}")
+    frame.writer.line(f"end = {vectors} * (member + 1) // {threads} * {lanes}")
+    return f"range(begin, end, {lanes})"
+
+
+def emit_norm(frame: Frame) -> None:
+    """One pass over the gradients before anything is changed; gradients of several threads are added in order."""
+    writer, size = frame.writer, frame.layout.size
+    arguments = "gradients, rate" if frame.threads == 1 else "member, sync, sums, gradients, rate"
+    doc = "(whether all gradients are finite, at this rate too; the sum of their squares)"
+    with frame.function("norm", arguments, doc):
+        span = _emit_range(frame)
+        writer.line("check, square = splat(0.0), splat(0.0)")
+        with writer.block(f"for i in {span}:"):
+            if frame.private:
+                others = " + ".join(f"load(gradients, i + {n * size})" for n in range(1, frame.threads))
+                writer.lines(f"gradient = load(gradients, i) + {others}", "store(gradients, i, gradient)")
+            else:
+                writer.line("gradient = load(gradients, i)")
+            writer.lines(
+                "check = check + 0.0 * gradient + 0.0 * (rate * gradient)",
+                "square = square + gradient * gradient",
+            )
+        if frame.threads == 1:
+            writer.line("return total(check) == 0.0, total(square)")
+            return
+        writer.lines("sums[2 * member] = total(check)", "sums[2 * member + 1] = total(square)")
+        frame.emit_barrier()
+        checks = " + ".join(f"sums[{2 * n}]" for n in range(frame.threads))
+        squares = " + ".join(f"sums[{2 * n + 1}]" for n in range(frame.threads))
+        writer.line(f"return {checks} == 0.0, {squares}")
+
+
+def emit_update(frame: Frame, name: str) -> None:
+    """The optimizer's statements, over all parameters at once."""
+    writer, optimizer, size = frame.writer, OPTIMIZERS[name], frame.layout.size
+    arguments = frame.team("weights, gradients, memory, constants, rate, shrink")
+    with frame.function("update", arguments, "One step of the optimizer."):
+        for number, constant in enumerate(optimizer.constants):
+            writer.line(f"{constant} = constants[{number}]")
+        with writer.block(f"for i in {_emit_range(frame)}:"):
+            writer.lines("p = load(weights, i)", "g = load(gradients, i) * shrink")
+            for number, slot in enumerate(optimizer.slots):
+                writer.line(f"{slot} = load(memory, i + {number * size})")
+            for target, text in optimizer.statements:
+                writer.line(f"{target} = {text}")
+            for number, slot in enumerate(optimizer.slots):
+                writer.line(f"store(memory, i + {number * size}, {slot})")
+            writer.line("store(weights, i, p)")

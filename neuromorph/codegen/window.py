@@ -1,0 +1,158 @@
+"""The functions of one window: forward, loss, backward, weight gradients and time shift."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ..schedule import EXTERNAL, WINDOW, Loss, Segment
+from .frame import Frame
+from .layout import Workspace
+from .loss import emit_loss, emit_means
+from .operations import emit_operation
+from .writer import Writer
+
+
+def mentions(text: str, name: str) -> bool:
+    """Whether a variable, or its form with a t for the time step, occurs in source lines."""
+    return re.search(rf"(?<![A-Za-z0-9_]){re.escape(name)}t?(?![A-Za-z0-9_])", text) is not None
+
+
+def _dry_run(frame: Frame, segments: Iterable[Segment]) -> str:
+    """The text that some segments would give."""
+    writer = Writer()
+    for segment in segments:
+        emit_segment(replace(frame, writer=writer), segment, backward=False)
+    return writer.text()
+
+
+def emit_offsets(frame: Frame, space: Workspace, text: str) -> None:
+    """Where the buffers stand that some source lines mention."""
+    literal = frame.batch.isdigit()
+    frame.writer.line(f"rows = steps * {frame.batch}" if frame.batch != "1" else "rows = steps")
+    for name, (a, b) in space.terms.items():
+        if not mentions(text, name):
+            continue
+        scaled = f"{a * int(frame.batch)} * capacity" if literal else f"{a} * batch * capacity"
+        fixed = str(b * int(frame.batch)) if literal else f"{b} * batch"
+        frame.writer.line(f"{name} = " + (f"{scaled} + {fixed}" if a and b else scaled if a else fixed if b else "0"))
+
+
+def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
+    """A segment's operations, in a loop over steps where it needs one."""
+    writer = frame.writer
+    frame.domain = segment.domain
+    if segment.domain == WINDOW:
+        writer.line(frame.my_rows("rows"))
+        for operation in segment.operations:
+            _emit_any(frame, operation)
+        return
+    writer.line(frame.my_rows(frame.batch))
+    steps = "range(steps - 1, -1, -1)" if backward else "range(steps)"
+    with writer.block(f"for t in {steps}:"):
+        inner = Writer()
+        for operation in segment.operations:
+            _emit_any(replace(frame, writer=inner), operation)
+        text = inner.text()
+        for name in sorted(n for n in frame.plan.strides if re.search(rf"\b{n}t\b", text)):
+            start = f"{name}0" if name in EXTERNAL else name
+            writer.line(f"{name}t = {start} + t * {frame.step(name)}")
+        for operation in segment.operations:
+            _emit_any(frame, operation)
+
+
+def _emit_any(frame: Frame, operation: object) -> None:
+    if isinstance(operation, Loss):
+        emit_loss(frame, operation)
+    else:
+        emit_operation(frame, operation)  # type: ignore[arg-type]
+
+
+def emit_segments(frame: Frame, space: Workspace, segments: tuple[Segment, ...], *, backward: bool) -> None:
+    """Offsets and segments; threads meet wherever rows change hands."""
+    emit_offsets(frame, space, _dry_run(frame, segments) + " ".join(frame.plan.carries if backward else ()))
+    if backward:
+        _emit_zero_carries(frame)
+    for number, segment in enumerate(segments):
+        if number and frame.shares_rows and segment.domain != segments[number - 1].domain:
+            frame.emit_barrier()
+        emit_segment(frame, segment, backward=backward)
+
+
+def _emit_zero_carries(frame: Frame) -> None:
+    """Nothing is carried back into the last step; each thread begins its own lanes."""
+    writer = frame.writer
+    if frame.plan.carries:
+        writer.line(frame.my_rows(frame.batch))
+    for name in frame.plan.carries:
+        stride = frame.stride(name)
+        with writer.block(f"for i in range({name} + first * {stride}, {name} + last * {stride}, {frame.lanes}):"):
+            writer.line("store(work, i, splat(0.0))")
+
+
+def emit_forward(frame: Frame, space: Workspace) -> None:
+    """All forward segments but the loss."""
+    segments = tuple(s for s in frame.plan.forward if not isinstance(s.operations[0], Loss))
+    if frame.predicts:
+        arguments, name = "batch, steps, capacity, work, weights, x, x0, y, y0", "forward_only"
+    else:
+        arguments, name = frame.team("steps, capacity, work, weights, x, x0"), "forward"
+    with frame.function(name, arguments, "Every node's value, for a window."):
+        emit_segments(frame, space, segments, backward=False)
+
+
+def emit_measure(frame: Frame, space: Workspace) -> None:
+    """The loss segment."""
+    segments = tuple(s for s in frame.plan.forward if isinstance(s.operations[0], Loss))
+    arguments = "steps, capacity, work, expected, expected0, row_weights, weight0, scale_all, row_losses, row0"
+    with frame.function("measure", frame.team(arguments), "The loss of every row, and the start of the gradients."):
+        emit_segments(frame, space, segments, backward=False)
+
+
+def emit_mean(frame: Frame, batch: int) -> None:
+    """Per-sample losses and the sums that the window's mean is made of."""
+    arguments = frame.team("steps, row_weights, weight0, row_losses, losses, sample")
+    with frame.function("mean", arguments, "Losses of the samples; (the window's mean loss)."):
+        emit_means(frame, batch)
+
+
+def emit_backward(frame: Frame, space: Workspace) -> None:
+    """All backward segments but the weight gradients."""
+    arguments = frame.team("steps, capacity, work, turned, x, x0")
+    with frame.function("backward", arguments, "Gradients of all values."):
+        emit_segments(frame, space, frame.plan.backward[:-1], backward=True)
+        frame.writer.line("return")
+
+
+def emit_weigh(frame: Frame, space: Workspace) -> None:
+    """The weight gradients: products over all rows of a window."""
+    segments = frame.plan.backward[-1:]
+    arguments = frame.team("steps, capacity, work, gradients, x, x0, keep")
+    with frame.function("weigh", arguments, "Gradients of weights and biases, added to them if ``keep``."):
+        emit_offsets(frame, space, _dry_run(frame, segments))
+        frame.domain = WINDOW
+        if frame.private:
+            frame.writer.line(f"own = member * {frame.layout.size}")
+        for operation in segments[0].operations:
+            _emit_any(frame, operation)
+
+
+def emit_shift(frame: Frame, space: Workspace) -> None:
+    """The last step's values become the state that the next window starts from."""
+    writer = frame.writer
+    if frame.predicts:
+        arguments, name = "batch, steps, capacity, work", "time_shift_only"
+    else:
+        arguments, name = frame.team("steps, capacity, work"), "time_shift"
+    with frame.function(name, arguments, "Time shift: the last step becomes the one before the first."):
+        if frame.plan.state:
+            emit_offsets(frame, space, " ".join(buffer for _, buffer in frame.plan.state))
+            writer.line(frame.my_rows(frame.batch))
+        for _, buffer in frame.plan.state:
+            stride, step = frame.stride(buffer), frame.step(buffer)
+            with writer.block(
+                f"for i in range({buffer} + first * {stride}, {buffer} + last * {stride}, {frame.lanes}):"
+            ):
+                writer.line(f"store(work, i - {step}, load(work, i + (steps - 1) * {step}))")
+        writer.line("return")

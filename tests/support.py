@@ -1,0 +1,314 @@
+"""Three witnesses of one model: the reference, the generated source as plain Python, and the same source compiled.
+
+Each gives an ``Outcome`` for the same ``Trial``; ``assert_agree`` compares two. Shapes: S samples, B lanes, W components.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import tempfile
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache as remember
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+from neuromorph import cache, jit, reference
+from neuromorph.codegen import Kernel, KernelOptions, generate
+from neuromorph.graph import Graph, build_graph
+from neuromorph.language import parse
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+MODELS = REPOSITORY / "examples" / "models"
+TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
+HEADER = "/uniform -0.6 0.6,const_uneven 0.1 0.3/"
+RATE = 0.1
+GUARD = 64  # elements behind every array that no kernel may touch
+
+
+def graph_of(text: str) -> Graph:
+    """The checked graph of a text, warnings left aside."""
+    return build_graph(parse(text))
+
+
+def kernel_of(
+    text: str, *, batch: int = 3, dtype: str = "float64", lanes: int = 4, registers: int = 16, optimizer: str = "sgd"
+) -> Kernel:
+    """The kernel of a text."""
+    return generate(graph_of(text), KernelOptions(batch, dtype, lanes, registers, optimizer))
+
+
+# What is run ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One model with parameters and data. weights (S, B) or None; window: samples of a training window."""
+
+    graph: Graph
+    parameters: dict[str, np.ndarray]
+    inputs: np.ndarray
+    expected: np.ndarray
+    weights: np.ndarray | None
+    window: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a witness says: predictions; losses and gradients of the whole as one window; losses and parameters of a
+    training run in windows."""
+
+    predictions: np.ndarray
+    losses: np.ndarray
+    gradients: dict[str, np.ndarray]
+    trained_losses: np.ndarray
+    trained: dict[str, np.ndarray]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything by name."""
+        named = {"predictions": self.predictions, "losses": self.losses, "trained losses": self.trained_losses}
+        named |= {f"gradient of {name}": value for name, value in self.gradients.items()}
+        return named | {f"trained {name}": value for name, value in self.trained.items()}
+
+
+def trial_of(
+    text: str, *, batch: int = 3, samples: int = 7, window: int = 5, seed: int = 0, weighted: bool = False
+) -> Trial:
+    """A model with random parameters, inputs, expectations in (0.1, 0.9) and, where weighted, weights with zeros among
+    them whose expectations are NaN."""
+    graph, rng = graph_of(text), np.random.default_rng(seed)
+    parameters = reference.draw_parameters(graph, rng, np.float64)
+    inputs = rng.normal(size=(samples, batch, graph.nodes[graph.input].width))
+    expected = rng.uniform(0.1, 0.9, (samples, batch, graph.nodes[graph.output].width))
+    weights = None
+    if weighted:
+        weights = rng.uniform(0.2, 2.0, (samples, batch)) * (rng.uniform(size=(samples, batch)) < 0.6)
+        weights[0], weights[-1] = 0.0, 1.5  # a sample that is left out as a whole, and one that isn't
+        expected[weights == 0.0] = np.nan
+    return Trial(graph, parameters, inputs, expected, weights, window)
+
+
+def reference_outcome(trial: Trial) -> Outcome:
+    """What the model means."""
+    graph, parameters, x, e, w = trial.graph, trial.parameters, trial.inputs, trial.expected, trial.weights
+    with np.errstate(all="ignore"):
+        whole = reference.window(graph, parameters, x, e, w)
+        trained = reference.train(graph, parameters, x, e, learning_rate=RATE, bptt_steps=trial.window, sample_weight=w)
+        predictions = reference.predict(graph, parameters, x)
+    return Outcome(predictions, whole.losses, whole.gradients, trained.losses, trained.parameters)
+
+
+# Kernels --------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _jit_disabled() -> Iterator[None]:
+    before = numba.config.DISABLE_JIT
+    numba.config.DISABLE_JIT = 1
+    try:
+        yield
+    finally:
+        numba.config.DISABLE_JIT = before
+
+
+def plain(kernel: Kernel) -> Any:
+    """The generated source as a module of plain Python functions."""
+    module = types.ModuleType("plain_kernel")
+    with _jit_disabled():
+        exec(compile(kernel.source, "<kernel>", "exec"), module.__dict__)
+    assert not hasattr(module.train, "compile")
+    return module
+
+
+@remember
+def _cache_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="neuromorph-tests-")
+
+
+@contextmanager
+def private_cache() -> Iterator[None]:
+    """A cache of this process's own, so that every compilation is a real one and leaves nothing behind."""
+    before = os.environ.get("NEUROMORPH_CACHE_DIR")
+    os.environ["NEUROMORPH_CACHE_DIR"] = _cache_folder().name
+    try:
+        yield
+    finally:
+        del os.environ["NEUROMORPH_CACHE_DIR"]
+        if before is not None:
+            os.environ["NEUROMORPH_CACHE_DIR"] = before
+
+
+def compiled(kernel: Kernel, *, predicts: bool = True) -> Any:
+    """The generated source's ``train`` and (at a price of seconds) ``predict``, compiled."""
+    key = cache.key_of(kernel.source, *cache.environment())
+    found = types.SimpleNamespace()
+    with private_cache():
+        module = cache.load_module(kernel.source, key)
+        for name in ("train", "predict") if predicts else ("train",):
+            functions = {f: kernel.functions[f] for f in kernel.bundles[name]}
+            setattr(found, name, jit.ready(module, key, functions, kernel.options.dtype))
+    return found
+
+
+@dataclass
+class Memory:
+    """The arrays that a kernel works on, each with a guard behind it that has to stay as it is."""
+
+    kernel: Kernel
+    weights: np.ndarray
+    turned: np.ndarray
+    gradients: np.ndarray
+    space: np.ndarray
+
+    @classmethod
+    def of(cls, kernel: Kernel, parameters: dict[str, np.ndarray], capacity: int) -> Memory:
+        """Parameters in the kernel's layout, and NaN wherever a kernel has to write before it reads."""
+        dtype, layout = kernel.options.dtype, kernel.layout
+        size = kernel.training_space.size(capacity, kernel.options.batch)
+        memory = cls(
+            kernel, np.zeros(layout.size + GUARD, dtype), np.full(layout.turned_size + GUARD, np.nan, dtype),
+            np.full(layout.size + GUARD, np.nan, dtype), np.zeros(size + GUARD, dtype),
+        )  # fmt: skip
+        for name, (weight, bias) in memory.places().items():
+            memory.weights[weight] = parameters[f"{name}.weight"]
+            memory.weights[bias] = parameters[f"{name}.bias"]
+        for array in memory.arrays():
+            array[-GUARD:] = 7.0
+        return memory
+
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        return self.weights, self.turned, self.gradients, self.space
+
+    def places(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Where each layer's weight and bias stand."""
+        graph, layout = self.kernel.training.graph, self.kernel.layout
+        return {graph.nodes[index].name: layout.places(index) for index in graph.parameters}
+
+    def unpack(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+        """A flat array in the kernel's layout by name."""
+        out = {}
+        for name, (weight, bias) in self.places().items():
+            out[f"{name}.weight"], out[f"{name}.bias"] = flat[weight], flat[bias]
+        return out
+
+    def padding(self, flat: np.ndarray) -> np.ndarray:
+        """The elements of a flat array in the kernel's layout that belong to no parameter."""
+        inside = np.ones(flat.size - GUARD, bool)
+        for weight, bias in self.places().values():
+            inside[weight], inside[bias] = False, False
+        return flat[:-GUARD][inside]
+
+    def check(self) -> None:
+        """Nothing was written behind an array, and the padding of the parameters is still zero."""
+        for array in self.arrays():
+            assert (array[-GUARD:] == 7.0).all(), "a kernel wrote behind an array"
+        assert not self.padding(self.weights).any(), "the padding of the parameters is no longer zero"
+
+
+def call(function: Any, given: dict[str, Any]) -> Any:
+    """A function called with its arguments by name, as compiled functions can't be."""
+    return function(*(given[name] for name in inspect.signature(getattr(function, "py_func", function)).parameters))
+
+
+def _rows(kernel: Kernel, trial: Trial) -> np.ndarray:
+    rows = trial.inputs.shape[0] * trial.inputs.shape[1]
+    weights = np.ones(rows) if trial.weights is None else trial.weights.ravel()
+    return weights.astype(kernel.options.dtype)
+
+
+def call_train(kernel: Kernel, functions: Any, trial: Trial, memory: Memory, capacity: int, mode: int) -> np.ndarray:
+    """One call of ``train`` over all samples; the per-sample losses. Checks that no argument of data was changed."""
+    dtype, (samples, batch, _) = kernel.options.dtype, trial.inputs.shape
+    data = [trial.inputs.astype(dtype).ravel(), trial.expected.astype(dtype).ravel(), _rows(kernel, trial)]
+    copies, losses = [array.copy() for array in data], np.zeros(samples)
+    given = {
+        "sample": 0, "stop": samples, "samples": samples, "capacity": capacity, "mode": mode, "work": memory.space,
+        "weights": memory.weights, "turned": memory.turned, "gradients": memory.gradients,
+        "memory": np.zeros(1, dtype), "constants": np.zeros(1), "x": data[0], "expected": data[1],
+        "row_weights": data[2], "row_step": batch, "row_losses": np.zeros(samples * batch, dtype), "losses": losses,
+        "rate": RATE, "clip": 0.0,
+    }  # fmt: skip
+    with np.errstate(all="ignore"):
+        reached = call(functions.train, given)
+    assert reached == samples, f"stopped at sample {reached} of {samples}"
+    for array, copy in zip(data, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+    memory.check()
+    return losses
+
+
+def call_predict(kernel: Kernel, functions: Any, trial: Trial, capacity: int = 3) -> np.ndarray:
+    """Predictions (S, B, W_out), in chunks of ``capacity`` samples."""
+    dtype, (samples, batch, _) = kernel.options.dtype, trial.inputs.shape
+    width = trial.graph.nodes[trial.graph.output].width
+    space = np.zeros(kernel.prediction_space.size(capacity, batch) + GUARD, dtype)
+    results = np.full(samples * batch * width + GUARD, 7.0, dtype)
+    weights = Memory.of(kernel, trial.parameters, 1).weights
+    with np.errstate(all="ignore"):
+        functions.predict(batch, samples, capacity, space, weights, trial.inputs.astype(dtype).ravel(), results)
+    assert (results[-GUARD:] == 7.0).all(), "predict wrote behind the results"
+    return results[:-GUARD].reshape(samples, batch, width)
+
+
+def kernel_outcome(kernel: Kernel, functions: Any, trial: Trial) -> Outcome:
+    """What a kernel's functions, plain or compiled, make of a trial."""
+    samples = len(trial.inputs)
+    whole = Memory.of(kernel, trial.parameters, samples)
+    losses = call_train(kernel, functions, trial, whole, samples, 1)
+    learned = Memory.of(kernel, trial.parameters, trial.window)
+    trained_losses = call_train(kernel, functions, trial, learned, trial.window, 2)
+    return Outcome(
+        call_predict(kernel, functions, trial), losses, whole.unpack(whole.gradients), trained_losses,
+        learned.unpack(learned.weights),
+    )  # fmt: skip
+
+
+# Comparison -----------------------------------------------------------------------------------------------------------
+
+
+def relative_error(found: np.ndarray, wanted: np.ndarray, floor: float = 1e-3) -> float:
+    """The largest error over the largest value (or ``floor``, where what is wanted is nothing but rounding)."""
+    assert found.shape == wanted.shape
+    assert np.isfinite(found).all(), f"not finite: {found}"
+    wanted = np.asarray(wanted, np.float64)
+    return float(np.abs(found - wanted).max() / max(np.abs(wanted).max(), floor))
+
+
+def assert_agree(found: Outcome, wanted: Outcome, tolerance: float, note: str = "", floor: float = 1e-3) -> None:
+    """Every array of two outcomes within a tolerance."""
+    left, right = found.arrays(), wanted.arrays()
+    assert left.keys() == right.keys()
+    errors = {name: relative_error(left[name], right[name], floor) for name in left}
+    wrong = {name: error for name, error in errors.items() if not error <= tolerance}
+    assert not wrong, f"{note}\nrelative errors: {wrong}"
+
+
+def check_plain(
+    text: str, *, dtype: str = "float64", lanes: int = 4, registers: int = 16, batch: int = 3, floor: float = 1e-3,
+    **data: Any,
+) -> Outcome:  # fmt: skip
+    """The generated source as plain Python agrees with the reference; what it found."""
+    trial = trial_of(text, batch=batch, **data)
+    kernel = generate(trial.graph, KernelOptions(batch, dtype, lanes, registers))
+    found = kernel_outcome(kernel, plain(kernel), trial)
+    assert_agree(found, reference_outcome(trial), TOLERANCE[dtype], f"plain {dtype} x {lanes}:\n{text}", floor)
+    return found
+
+
+def check_compiled(
+    text: str, *, dtype: str = "float64", lanes: int = 4, registers: int = 16, batch: int = 3, **data: Any
+) -> None:
+    """Compiled kernel, plain Python and reference agree, without sample weights and with them."""
+    kernel = kernel_of(text, batch=batch, dtype=dtype, lanes=lanes, registers=registers)
+    machine, python = compiled(kernel), plain(kernel)
+    for weighted in (False, True):
+        trial = trial_of(text, batch=batch, weighted=weighted, **data)
+        found, note = kernel_outcome(kernel, machine, trial), f"compiled {dtype} x {lanes}:\n{text}"
+        assert_agree(found, reference_outcome(trial), TOLERANCE[dtype], f"{note}\nagainst the reference")
+        assert_agree(found, kernel_outcome(kernel, python, trial), TOLERANCE[dtype], f"{note}\nagainst plain Python")
