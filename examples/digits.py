@@ -81,7 +81,7 @@ RECIPES = (
         start={"forget_gate.bias": 1.0},
     ),
 )  # fmt: skip
-GRIDS = {False: ((8, 32), (0.1, 0.3, 0.5), (60,)), True: ((8, 16), (0.3, 0.5, 1.0), (40,))}  # batches, rates, epochs
+GRIDS = {False: ((8, 32), (0.1, 0.3, 0.5), (60,)), True: ((8, 16), (0.5, 1.0, 2.0), (40,))}  # batches, rates, epochs
 
 
 @dataclass(frozen=True)

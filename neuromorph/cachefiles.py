@@ -181,7 +181,10 @@ def opened_entry(folder: int, key: str) -> Iterator[int]:
 
 
 def store(folder: int, key: str, files: Mapping[str, bytes]) -> None:
-    """Write an entry, whole or not at all; a sound one that stands there already stays."""
+    """Write an entry, whole or not at all; a sound one that stands there already stays.
+
+    Nothing waits for the disk: what a failure of power cuts off shows in the checksums, and is made anew.
+    """
     temporary = _temporary_name()
     try:
         os.mkdir(temporary, 0o700, dir_fd=folder)
@@ -190,9 +193,7 @@ def store(folder: int, key: str, files: Mapping[str, bytes]) -> None:
                 _write_file(entry, name, data)
             _write_file(entry, META, _meta(key, files))
             _touch(entry)
-            os.fsync(entry)
         _install(folder, temporary, key)
-        os.fsync(folder)
     finally:
         remove(folder, temporary)
 
@@ -223,7 +224,6 @@ def _write_file(entry: int, name: str, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(file, rest) :]
-        os.fsync(file)
 
 
 def _touch(entry: int) -> None:

@@ -3,20 +3,31 @@
 Numba links a compiled function into every caller and optimises it again there. Here each function of a bundle is
 compiled on its own and called by its symbol, so that every line is optimised once; in return the functions of a
 bundle belong together and go to the disk cache as one entry.
+
+An object whose symbols can't be resolved would end the whole process, in LLVM. So a bundle is stored only if each of
+its symbols is its own or one that every process with Numba has, and the latter are looked up before it is loaded.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from . import cache
+from .errors import CacheWarning
 
+_OBJECT = "kernel.bin"
 _lock = threading.RLock()
+
+if hasattr(os, "register_at_fork"):  # a fork waits for a bundle that is being built, so that no child has half of one
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def signature(dtype: str, kinds: tuple[str, ...]) -> tuple[Any, ...]:
@@ -36,83 +47,188 @@ def signature(dtype: str, kinds: tuple[str, ...]) -> tuple[Any, ...]:
     return tuple(known[kind] for kind in kinds)
 
 
+def bundle_key(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -> str:
+    """The cache's key of some functions, compiled, of the module of ``key``.
+
+    The entry holds ``kernel.bin`` (what is loaded), ``kernel.py`` (the source), ``functions.json`` (a list of objects
+    with the ``name``, ``symbol`` and ``arguments`` of each function, and in ``ir`` and ``assembly`` the names of the
+    files) and for each function its LLVM IR and assembly, such as ``forward.ll`` and ``forward.s``.
+    """
+    return cache.key_of(key, dtype, *(" ".join((name, *kinds)) for name, kinds in functions.items()))
+
+
 def ready(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -> Any:
     """The last of some functions of a module, callable: compiled, or found in the cache under ``key``.
 
     functions: argument kinds by name, each function after those it calls. With JIT off it is the plain Python function.
-    With NEUROMORPH_CACHE_MISS_IS_ERROR=1 a bundle that is not in the cache raises RuntimeError.
+    With NEUROMORPH_CACHE_MISS_IS_ERROR=1 a bundle that is not in the cache raises RuntimeError. Trouble with the cache
+    is told, once, as a CacheWarning, and the functions are compiled in memory.
     """
     entry = getattr(module, list(functions)[-1])
     if not hasattr(entry, "compile"):
         return entry
     with _lock:
         if not entry.signatures:
-            own = cache.key_of(key, *functions)
-            if not _load(module, own, functions):
-                if os.environ.get("NEUROMORPH_CACHE_MISS_IS_ERROR") == "1":
-                    raise RuntimeError(
-                        f"{entry.__name__} of {module.__name__} is not in the cache in {str(cache.root())!r}"
-                    )
-                _compile(module, own, functions, dtype)
+            own = bundle_key(key, functions, dtype)
+            if not _load(module, own, functions, dtype):
+                _check_miss(module, entry)
+                _store(module, own, functions, _compile(module, functions, dtype))
     return entry
 
 
-def _compile(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -> None:
-    """Compile every function of a bundle and store them."""
+def _check_miss(module: ModuleType, entry: Any) -> None:
+    if os.environ.get("NEUROMORPH_CACHE_MISS_IS_ERROR") == "1":
+        raise RuntimeError(f"{entry.__name__} of {module.__name__} is not in the cache in {str(cache.root())!r}")
+
+
+# Compiling ------------------------------------------------------------------------------------------------------------
+
+
+def _compile(module: ModuleType, functions: Mapping[str, tuple[str, ...]], dtype: str) -> list[Any]:
+    """Numba's results for every function of a bundle. What an interrupted call has compiled is not compiled again."""
     results = []
     for name, kinds in functions.items():
         dispatcher, types = getattr(module, name), signature(dtype, kinds)
-        dispatcher.compile(types)
+        if types not in dispatcher.overloads:
+            dispatcher.compile(types)
         result = dispatcher.overloads[types]
         _call_by_symbol(dispatcher, result)
         results.append(result)
-    files = {
-        "kernel.py": module.__loader__.get_source(module.__name__).encode(),  # type: ignore[union-attr]
-        "kernel.ll": "\n".join(result.library.get_llvm_str() for result in results).encode(),
-        "kernel.s": "\n".join(result.library.get_asm_str() for result in results).encode(),
-    }
-    files["kernel.bin"] = _dump(results)
-    cache.write(key, files)
+    return results
 
 
 def _call_by_symbol(dispatcher: Any, result: Any) -> None:
     """Let callers compiled from now on call the function where it is, instead of linking a copy of it."""
     dispatcher.disable_compile()
     context = dispatcher.targetctx
-    context.remove_user_function(result.entry_point)
+    with suppress(KeyError):
+        context.remove_user_function(result.entry_point)
     context.insert_user_function(result.entry_point, result.fndesc)
 
 
-def _dump(results: list[Any]) -> bytes:
-    from numba.core import serialize
-
-    data: bytes = serialize.dumps([result._reduce() for result in results])
-    return data
+# Storing --------------------------------------------------------------------------------------------------------------
 
 
-def _load(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]]) -> bool:
+def _store(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]], results: list[Any]) -> None:
+    """Give a compiled bundle to the cache. Whatever goes wrong costs the entry only."""
+    try:
+        if reason := _why_not(results):
+            cache.tell(f"the kernel {module.__name__} can't be stored: {reason}.")
+        else:
+            cache.write(key, _files(module, functions, results))
+    except CacheWarning:  # made an error by the user's filters
+        raise
+    except Exception as error:
+        cache.tell(f"the kernel {module.__name__} can't be stored: {error!r}.")
+
+
+def _why_not(results: list[Any]) -> str | None:
+    """Why another process could not run a bundle, or None."""
+    if any(result.library.has_dynamic_globals for result in results):
+        return "it has addresses or large arrays as globals"
+    if shared := _shared_names(results):
+        return f"another process may give the name {shared[0]!r} to another function"
+    if missing := _unknown(_needed(results)):
+        return f"{missing[0]!r} is defined elsewhere in this process"
+    return None
+
+
+def _symbols(result: Any) -> Iterable[Any]:
+    """A function's LLVM values that have names other modules may see."""
+    from llvmlite.binding import Linkage
+
+    module = result.library._final_module
+    for values in (module.functions, module.global_variables):
+        yield from (value for value in values if value.linkage not in (Linkage.internal, Linkage.private))
+
+
+def _needed(results: list[Any]) -> list[str]:
+    """Names that the functions use and that neither they nor those before them define, sorted."""
+    defined: set[str] = set()
+    needed: set[str] = set()
+    for result in results:
+        symbols = {value.name: value.is_declaration for value in _symbols(result)}
+        defined |= {name for name, is_declaration in symbols.items() if not is_declaration}
+        needed |= {name for name in symbols if name not in defined and not name.startswith("llvm.")}
+    return sorted(needed)
+
+
+def _unknown(names: Iterable[str]) -> list[str]:
+    """Those of some names that a process with Numba does not define by itself."""
+    from llvmlite.binding import address_of_symbol
+
+    return [name for name in names if address_of_symbol(name) is None]
+
+
+def _shared_names(results: list[Any]) -> list[str]:
+    """Compiled functions beside a bundle's own.
+
+    Numba tells functions with one name and other closures apart by a number that each process counts anew, and LLVM
+    takes the first of two functions with one name. The runtime's own functions are the same everywhere.
+    """
+    found = []
+    for result in results:
+        description = result.fndesc
+        own = {description.llvm_func_name, description.llvm_cpython_wrapper_name, description.llvm_cfunc_wrapper_name}
+        defined = {f.name for f in result.library.get_defined_functions()} & {value.name for value in _symbols(result)}
+        found += sorted(name for name in defined - own if not name.startswith("NRT_"))
+    return found
+
+
+def _files(module: ModuleType, functions: Mapping[str, tuple[str, ...]], results: list[Any]) -> dict[str, bytes]:
+    """The files of a bundle's entry."""
+    files = {"kernel.py": module.__loader__.get_source(module.__name__).encode()}  # type: ignore[union-attr]
+    listed = []
+    for (name, kinds), result in zip(functions.items(), results, strict=True):
+        ir, assembly = f"{name}.ll", f"{name}.s"
+        symbol = result.fndesc.llvm_func_name
+        listed.append({"name": name, "symbol": symbol, "arguments": kinds, "ir": ir, "assembly": assembly})
+        files[ir] = result.library.get_llvm_str().encode()
+        files[assembly] = result.library.get_asm_str().encode()
+    files["functions.json"] = json.dumps(listed, indent=1).encode()
+    files[_OBJECT] = _numba("serialize").dumps((_needed(results), [result._reduce() for result in results]))
+    return files
+
+
+# Loading --------------------------------------------------------------------------------------------------------------
+
+
+def _load(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -> bool:
     """Take a bundle from the cache; whether it was there and sound."""
-    from numba.core.compiler import CompileResult
-    from numba.core.compiler_lock import global_compiler_lock
-
-    data = cache.read(key, "kernel.bin")
-    if data is None:
-        return False
-    with global_compiler_lock:
-        context = getattr(module, next(iter(functions))).targetctx
-        context.refresh()
-        try:
-            parts = pickle.loads(data)
-            if len(parts) != len(functions):
-                raise ValueError("a bundle of another size")
-            results = [CompileResult._rebuild(context, *part) for part in parts]
-        except Exception as error:
-            cache.discard(key)
-            cache._tell(cache.root(), f"the kernel {module.__name__} can't be loaded and is compiled anew: {error!r}")
+    try:
+        data = cache.read(key, _OBJECT)
+        if data is None:
             return False
-        for name, result in zip(functions, results, strict=True):
-            dispatcher = getattr(module, name)
-            context.insert_user_function(result.entry_point, result.fndesc)
-            dispatcher.add_overload(result)
-            dispatcher.disable_compile()
+        dispatchers = [getattr(module, name) for name in functions]
+        types = [signature(dtype, kinds) for kinds in functions.values()]
+        results = _rebuilt(dispatchers[-1].targetctx, data, types)
+    except CacheWarning:  # made an error by the user's filters
+        raise
+    except Exception as error:
+        cache.discard(key)
+        cache.tell(f"the kernel {module.__name__} can't be loaded and is compiled anew: {error!r}.")
+        return False
+    for dispatcher, result in zip(dispatchers, results, strict=True):
+        dispatcher.add_overload(result)
+        _call_by_symbol(dispatcher, result)
     return True
+
+
+def _rebuilt(context: Any, data: bytes, types: list[tuple[Any, ...]]) -> list[Any]:
+    """Numba's results from a stored bundle, of functions with these types of arguments; raises where that fails."""
+    rebuild = _numba("compiler").CompileResult._rebuild
+    with _numba("compiler_lock").global_compiler_lock:
+        _numba("runtime").rtsys.initialize(context)
+        needed, parts = pickle.loads(data)
+        if [tuple(part[3].args) for part in parts] != types:
+            raise ValueError("a bundle of other functions")
+        if _unknown(needed):
+            context.refresh()  # registers all that compiled code may call; slow, and hardly ever needed
+        if missing := _unknown(needed):
+            raise ValueError(f"{missing[0]!r} is not defined in this process")
+        return [rebuild(context, *part) for part in parts]
+
+
+def _numba(name: str) -> Any:
+    """A module of ``numba.core``, imported when it is first needed."""
+    return import_module(f"numba.core.{name}")

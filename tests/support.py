@@ -1,6 +1,6 @@
 """Three witnesses of one model: the reference, the generated source as plain Python, and the same source compiled.
 
-Each gives an ``Outcome`` for the same ``Trial``; ``assert_agree`` compares two. Shapes: S samples, B lanes, W components.
+Each gives an ``Outcome`` for the same ``Trial``; ``assert_agree`` compares two. Shapes: S samples, B lanes, W width.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import inspect
 import os
 import tempfile
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache as remember
@@ -19,16 +19,19 @@ from typing import Any
 import numba
 import numpy as np
 
-from neuromorph import cache, jit, reference
+from neuromorph import cache, jit, modules, reference
 from neuromorph.codegen import Kernel, KernelOptions, generate
 from neuromorph.graph import Graph, build_graph
 from neuromorph.language import parse
+from neuromorph.simd import SYNC_SIZE
+from neuromorph.team import run_together
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MODELS = REPOSITORY / "examples" / "models"
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
 HEADER = "/uniform -0.6 0.6,const_uneven 0.1 0.3/"
 RATE = 0.1
+NOTHING: Mapping[str, Any] = {}
 GUARD = 64  # elements behind every array that no kernel may touch
 
 
@@ -38,10 +41,10 @@ def graph_of(text: str) -> Graph:
 
 
 def kernel_of(
-    text: str, *, batch: int = 3, dtype: str = "float64", lanes: int = 4, registers: int = 16, optimizer: str = "sgd"
+    text: str, *, batch: int = 3, dtype: str = "float64", lanes: int = 4, registers: int = 16, **more: Any
 ) -> Kernel:
-    """The kernel of a text."""
-    return generate(graph_of(text), KernelOptions(batch, dtype, lanes, registers, optimizer))
+    """The kernel of a text; ``more``: optimizer, threads, chunk."""
+    return generate(graph_of(text), KernelOptions(batch, dtype, lanes, registers, **more))
 
 
 # What is run ----------------------------------------------------------------------------------------------------------
@@ -78,14 +81,15 @@ class Outcome:
 
 
 def trial_of(
-    text: str, *, batch: int = 3, samples: int = 7, window: int = 5, seed: int = 0, weighted: bool = False
-) -> Trial:
-    """A model with random parameters, inputs, expectations in (0.1, 0.9) and, where weighted, weights with zeros among
+    text: str, *, batch: int = 3, samples: int = 7, window: int = 5, seed: int = 0, weighted: bool = False,
+    span: tuple[float, float] = (0.1, 0.9),
+) -> Trial:  # fmt: skip
+    """A model with random parameters, inputs, expectations in ``span`` and, where weighted, weights with zeros among
     them whose expectations are NaN."""
     graph, rng = graph_of(text), np.random.default_rng(seed)
     parameters = reference.draw_parameters(graph, rng, np.float64)
     inputs = rng.normal(size=(samples, batch, graph.nodes[graph.input].width))
-    expected = rng.uniform(0.1, 0.9, (samples, batch, graph.nodes[graph.output].width))
+    expected = rng.uniform(*span, (samples, batch, graph.nodes[graph.output].width))
     weights = None
     if weighted:
         weights = rng.uniform(0.2, 2.0, (samples, batch)) * (rng.uniform(size=(samples, batch)) < 0.6)
@@ -149,7 +153,7 @@ def compiled(kernel: Kernel, *, predicts: bool = True) -> Any:
     key = cache.key_of(kernel.source, *cache.environment())
     found = types.SimpleNamespace()
     with private_cache():
-        module = cache.load_module(kernel.source, key)
+        module = modules.load_module(kernel.source, key)
         for name in ("train", "predict") if predicts else ("train",):
             functions = {f: kernel.functions[f] for f in kernel.bundles[name]}
             setattr(found, name, jit.ready(module, key, functions, kernel.options.dtype))
@@ -164,17 +168,19 @@ class Memory:
     weights: np.ndarray
     turned: np.ndarray
     gradients: np.ndarray
-    space: np.ndarray
+    spaces: list[np.ndarray]
 
     @classmethod
     def of(cls, kernel: Kernel, parameters: dict[str, np.ndarray], capacity: int) -> Memory:
         """Parameters in the kernel's layout, and NaN wherever a kernel has to write before it reads."""
-        dtype, layout = kernel.options.dtype, kernel.layout
-        size = kernel.training_space.size(capacity, kernel.options.batch)
+        dtype, layout, copies = kernel.options.dtype, kernel.layout, kernel.gradient_copies
         memory = cls(
-            kernel, np.zeros(layout.size + GUARD, dtype), np.full(layout.turned_size + GUARD, np.nan, dtype),
-            np.full(layout.size + GUARD, np.nan, dtype), np.zeros(size + GUARD, dtype),
-        )  # fmt: skip
+            kernel,
+            np.zeros(layout.size + GUARD, dtype),
+            np.full(layout.turned_size + GUARD, np.nan, dtype),
+            np.full(copies * layout.size + GUARD, np.nan, dtype),
+            [np.zeros(kernel.space_size(capacity) + GUARD, dtype) for _ in range(copies)],
+        )
         for name, (weight, bias) in memory.places().items():
             memory.weights[weight] = parameters[f"{name}.weight"]
             memory.weights[bias] = parameters[f"{name}.bias"]
@@ -182,8 +188,9 @@ class Memory:
             array[-GUARD:] = 7.0
         return memory
 
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        return self.weights, self.turned, self.gradients, self.space
+    def arrays(self) -> list[np.ndarray]:
+        """All of them."""
+        return [self.weights, self.turned, self.gradients, *self.spaces]
 
     def places(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Where each layer's weight and bias stand."""
@@ -197,23 +204,32 @@ class Memory:
             out[f"{name}.weight"], out[f"{name}.bias"] = flat[weight], flat[bias]
         return out
 
-    def padding(self, flat: np.ndarray) -> np.ndarray:
-        """The elements of a flat array in the kernel's layout that belong to no parameter."""
-        inside = np.ones(flat.size - GUARD, bool)
+    def padding(self) -> np.ndarray:
+        """The elements of the weights that belong to no parameter."""
+        inside = np.ones(self.kernel.layout.size, bool)
         for weight, bias in self.places().values():
             inside[weight], inside[bias] = False, False
-        return flat[:-GUARD][inside]
+        return self.weights[:-GUARD][inside]
 
     def check(self) -> None:
         """Nothing was written behind an array, and the padding of the parameters is still zero."""
         for array in self.arrays():
             assert (array[-GUARD:] == 7.0).all(), "a kernel wrote behind an array"
-        assert not self.padding(self.weights).any(), "the padding of the parameters is no longer zero"
+        assert not self.padding().any(), "the padding of the parameters is no longer zero"
 
 
 def call(function: Any, given: dict[str, Any]) -> Any:
     """A function called with its arguments by name, as compiled functions can't be."""
     return function(*(given[name] for name in inspect.signature(getattr(function, "py_func", function)).parameters))
+
+
+def call_together(function: Any, threads: int, given: dict[str, Any], spaces: list[np.ndarray]) -> Any:
+    """A function called by a team of threads, or alone."""
+    shared = {"sync": np.zeros(SYNC_SIZE, np.int64), "sums": np.zeros(2 * threads)}
+    calls = [given | shared | {"member": n, "work": spaces[n % len(spaces)]} for n in range(threads)]
+    if threads == 1:
+        return call(function, calls[0])
+    return run_together(lambda mine: call(function, mine), [(mine,) for mine in calls])
 
 
 def _rows(kernel: Kernel, trial: Trial) -> np.ndarray:
@@ -228,14 +244,14 @@ def call_train(kernel: Kernel, functions: Any, trial: Trial, memory: Memory, cap
     data = [trial.inputs.astype(dtype).ravel(), trial.expected.astype(dtype).ravel(), _rows(kernel, trial)]
     copies, losses = [array.copy() for array in data], np.zeros(samples)
     given = {
-        "sample": 0, "stop": samples, "samples": samples, "capacity": capacity, "mode": mode, "work": memory.space,
+        "sample": 0, "stop": samples, "samples": samples, "capacity": capacity, "mode": mode,
         "weights": memory.weights, "turned": memory.turned, "gradients": memory.gradients,
         "memory": np.zeros(1, dtype), "constants": np.zeros(1), "x": data[0], "expected": data[1],
         "row_weights": data[2], "row_step": batch, "row_losses": np.zeros(samples * batch, dtype), "losses": losses,
         "rate": RATE, "clip": 0.0,
     }  # fmt: skip
     with np.errstate(all="ignore"):
-        reached = call(functions.train, given)
+        reached = call_together(functions.train, kernel.options.threads, given, memory.spaces)
     assert reached == samples, f"stopped at sample {reached} of {samples}"
     for array, copy in zip(data, copies, strict=True):
         np.testing.assert_array_equal(array, copy)
@@ -290,25 +306,26 @@ def assert_agree(found: Outcome, wanted: Outcome, tolerance: float, note: str = 
 
 
 def check_plain(
-    text: str, *, dtype: str = "float64", lanes: int = 4, registers: int = 16, batch: int = 3, floor: float = 1e-3,
-    **data: Any,
-) -> Outcome:  # fmt: skip
-    """The generated source as plain Python agrees with the reference; what it found."""
-    trial = trial_of(text, batch=batch, **data)
-    kernel = generate(trial.graph, KernelOptions(batch, dtype, lanes, registers))
-    found = kernel_outcome(kernel, plain(kernel), trial)
-    assert_agree(found, reference_outcome(trial), TOLERANCE[dtype], f"plain {dtype} x {lanes}:\n{text}", floor)
+    text: str, *, dtype: str = "float64", batch: int = 3, kernel: Mapping[str, Any] = NOTHING, **data: Any
+) -> Outcome:
+    """The generated source as plain Python agrees with the reference; what it found.
+
+    ``kernel``: lanes, registers, threads, chunk; ``data``: samples, window, seed, weighted, span.
+    """
+    trial, made = trial_of(text, batch=batch, **data), kernel_of(text, batch=batch, dtype=dtype, **kernel)
+    found, wanted = kernel_outcome(made, plain(made), trial), reference_outcome(trial)
+    assert_agree(found, wanted, TOLERANCE[dtype], f"plain {made.options}\n{data}\n{text}")
     return found
 
 
 def check_compiled(
-    text: str, *, dtype: str = "float64", lanes: int = 4, registers: int = 16, batch: int = 3, **data: Any
+    text: str, *, dtype: str = "float64", batch: int = 3, kernel: Mapping[str, Any] = NOTHING, **data: Any
 ) -> None:
     """Compiled kernel, plain Python and reference agree, without sample weights and with them."""
-    kernel = kernel_of(text, batch=batch, dtype=dtype, lanes=lanes, registers=registers)
-    machine, python = compiled(kernel), plain(kernel)
+    made = kernel_of(text, batch=batch, dtype=dtype, **kernel)
+    machine, python = compiled(made), plain(made)
     for weighted in (False, True):
         trial = trial_of(text, batch=batch, weighted=weighted, **data)
-        found, note = kernel_outcome(kernel, machine, trial), f"compiled {dtype} x {lanes}:\n{text}"
+        found, note = kernel_outcome(made, machine, trial), f"compiled {made.options}\n{data}\n{text}"
         assert_agree(found, reference_outcome(trial), TOLERANCE[dtype], f"{note}\nagainst the reference")
-        assert_agree(found, kernel_outcome(kernel, python, trial), TOLERANCE[dtype], f"{note}\nagainst plain Python")
+        assert_agree(found, kernel_outcome(made, python, trial), TOLERANCE[dtype], f"{note}\nagainst plain Python")

@@ -1,7 +1,6 @@
-"""The cache of compiled kernels: its entries, every kind of trouble, its modules and its adapter to Numba."""
+"""The cache of compiled kernels: its entries, every kind of trouble, its bound and clearing it."""
 
 import errno
-import inspect
 import json
 import os
 import re
@@ -10,24 +9,21 @@ import shutil
 import signal
 import stat
 import subprocess
-import sys
-import threading
 import time
-import traceback
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
+from processes import finished, python, temporaries, told
 
-from neuromorph import cache, cpu
+import neuromorph
+from neuromorph import cache, cachefiles, cpu
 from neuromorph.errors import CacheWarning
 
 KEY = cache.key_of("a model")
 FILES = {"kernel.bin": b"\x00compiled\xff" * 100, "kernel.ll": b"define void @f()\n", "empty": b""}
-REPOSITORY = Path(cache.__file__).parent.parent
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
 
@@ -40,34 +36,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("NEUROMORPH_CACHE_SIZE", raising=False)
     monkeypatch.setattr(cache, "_told", {})
     return path
-
-
-def told(action: Callable[[], Any]) -> tuple[Any, list[str]]:
-    """What an action gives, and the cache warnings that it gave."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        result = action()
-    return result, [str(item.message) for item in caught if issubclass(item.category, CacheWarning)]
-
-
-def temporaries(folder: Path) -> list[str]:
-    return [item.name for item in folder.iterdir() if item.name.startswith(".tmp-")]
-
-
-def python(code: str, folder: Path, **environ: str) -> "subprocess.Popen[str]":
-    """A new Python process with this cache folder."""
-    known = {name: value for name, value in os.environ.items() if not name.startswith("NEUROMORPH_")}
-    environ = {**known, "PYTHONPATH": str(REPOSITORY), "NEUROMORPH_CACHE_DIR": str(folder), **environ}
-    command = [sys.executable, "-W", "always::UserWarning", "-c", code]
-    return subprocess.Popen(
-        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder.parent
-    )
-
-
-def finished(process: "subprocess.Popen[str]") -> tuple[str, str]:
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    return output.strip(), errors
 
 
 # Keys, the folder, the environment
@@ -110,12 +78,13 @@ def test_no_home_directory_is_told_once(folder: Path, monkeypatch: pytest.Monkey
 def test_environment_names_all_that_code_depends_on() -> None:
     lines = cache.environment()
     kinds = [line.split()[0] for line in lines]
-    expected = "neuromorph numba llvmlite numpy python platform cpu features settings simd"
+    expected = "neuromorph numba llvmlite numpy python platform cpu features settings simd jit"
     assert kinds == expected.split()
     assert all(len(line.split()) > 1 for line in lines)
     assert cache.environment() is lines
     assert cpu.cpu().features == tuple(sorted(set(cpu.cpu().features)))
     assert cpu.cpu().name in lines[6]
+    assert lines[0] == f"neuromorph {neuromorph.__version__}"
 
 
 def test_environment_is_the_same_in_another_process_and_sees_settings(tmp_path: Path) -> None:
@@ -207,7 +176,6 @@ def test_what_cannot_be_a_key(folder: Path, key: str) -> None:
         lambda: cache.read(key, "kernel.bin"),
         lambda: cache.write(key, FILES),
         lambda: cache.discard(key),
-        lambda: cache.load_module("", key),
     ):
         with pytest.raises(ValueError, match="a key is 64 hexadecimal digits in lower case, not"):
             action()
@@ -353,11 +321,11 @@ def test_an_entry_that_another_process_has_replaced_is_not_removed(
     def replaced_meanwhile(*_: Any) -> bytes:
         os.rename(folder / KEY, folder / ("f" * 64))
         cache.write(KEY, {"kernel.bin": b"new"})
-        raise cache._DamagedError("the old one")
+        raise cachefiles.DamagedError("the old one")
 
     cache.write(KEY, FILES)
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "_read_entry", replaced_meanwhile)
+        patch.setattr(cachefiles, "read_entry", replaced_meanwhile)
         assert cache.read(KEY, "kernel.bin") is None
     assert cache.read(KEY, "kernel.bin") == b"new"
 
@@ -458,6 +426,21 @@ def test_each_folder_is_told_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (len(first), len(second)) == (1, 1)
 
 
+def test_a_caller_can_tell_of_trouble(folder: Path) -> None:
+    _, messages = told(lambda: [cache.tell("the disk is on fire"), cache.tell("and the house")])
+    assert messages == [f"cache of compiled kernels in {str(folder)!r}: the disk is on fire"]
+
+
+@pytest.mark.parametrize(
+    "action", [lambda: cache.write(KEY, FILES), lambda: cache.read(KEY, "kernel.bin"), cache.cache_info]
+)
+def test_a_warning_points_outside_this_package(folder: Path, action: Callable[[], Any]) -> None:
+    put_file(folder)
+    with pytest.warns(CacheWarning) as caught:
+        action()
+    assert [item.filename for item in caught] == [__file__]
+
+
 def test_a_warning_made_an_error_leaves_nothing_behind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache.write(cache.key_of("other"), FILES)
     monkeypatch.setattr(os, "write", failing(errno.ENOSPC))
@@ -480,7 +463,7 @@ FAILURES = [
         "Free some space there, or set NEUROMORPH_CACHE_DIR to a folder on another disk.",
     ),
     ("write", errno.EDQUOT, "Free some space there"),
-    ("fsync", errno.EIO, "Set NEUROMORPH_CACHE_DIR to a folder that belongs to you"),
+    ("write", errno.EIO, "Set NEUROMORPH_CACHE_DIR to a folder that belongs to you"),
     ("mkdir", errno.EROFS, "Set NEUROMORPH_CACHE_DIR"),
     ("mkdir", errno.EACCES, "Set NEUROMORPH_CACHE_DIR"),
     ("rename", errno.EPERM, "Set NEUROMORPH_CACHE_DIR"),
@@ -596,7 +579,7 @@ def test_no_descriptor_leaks(folder: Path) -> None:
 
 DYING = """
 import os, signal, sys
-from neuromorph import cache
+from neuromorph import cache, cachefiles
 
 KEY, FILES = cache.key_of("a model"), {"kernel.bin": b"new" * 1000, "kernel.ll": b"ir"}
 CALLS = ["mkdir", "open", "write", "fsync", "utime", "rename", "unlink", "rmdir", "close", "listdir"]
@@ -634,7 +617,7 @@ while True:
         die_after(steps)
     status = os.waitpid(child, 0)[1]
     entry = cache.root() / KEY
-    whole = entry.exists() and cache._listing(os.open(entry, os.O_RDONLY), KEY).keys() == FILES.keys()
+    whole = entry.exists() and cachefiles.listing(os.open(entry, os.O_RDONLY), KEY).keys() == FILES.keys()
     assert whole or not entry.exists(), steps
     data = cache.read(KEY, "kernel.bin")
     assert data in (None, FILES["kernel.bin"]), steps
@@ -660,16 +643,16 @@ def test_killed_at_any_moment(folder: Path, before: str) -> None:
 def test_killed_at_random(folder: Path) -> None:
     code = """
 from neuromorph import cache
-print("ready", flush=True)
 number = 0
 while True:
     cache.write(cache.key_of(str(number)), {"kernel.bin": b"x" * 100_000})
     number += 1
 """
     process = python(code, folder)
-    assert process.stdout is not None
-    process.stdout.readline()
-    time.sleep(0.3)
+    while not cache.list_entries():
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.2)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     entries = cache.list_entries()
@@ -801,7 +784,10 @@ def test_clear_removes_every_entry(folder: Path) -> None:
 
 
 def test_clear_removes_broken_entries(folder: Path) -> None:
-    first, second, third = fill(3)
+    names = ["kernel.bin", "kernel.py", "functions.json", "forward.ll", "time_shift.s"]
+    first, second, third = keys = [cache.key_of(str(number)) for number in range(3)]
+    for key in keys:
+        cache.write(key, dict.fromkeys(names, b"x"))
     os.truncate(folder / first / "meta.json", 3)
     (folder / second / "meta.json").unlink()
     (folder / third / "kernel.bin").unlink()
@@ -836,307 +822,3 @@ def test_clear_refuses_what_is_not_of_the_cache(folder: Path, name: str) -> None
         cache.clear_cache()
     assert f"can't clear the cache: {str(path)!r} is not of the cache; nothing was" in str(caught.value)
     assert sorted(folder.rglob("*")) == before
-
-
-# Modules
-
-SOURCE = '''"""A generated module."""
-
-COUNT = []
-
-
-def half(x):
-    return x / 2
-
-
-def fail():
-    raise ArithmeticError("it diverged")  # here
-'''
-
-
-def forget(key: str) -> None:
-    sys.modules.pop(f"neuromorph_kernel_{key[:16]}", None)
-
-
-@pytest.fixture
-def key(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A key of this test's own, whose module is forgotten after it."""
-    made = cache.key_of(request.node.nodeid)
-    yield made
-    forget(made)
-
-
-def test_a_module_is_made_once(key: str) -> None:
-    module = cache.load_module(SOURCE, key)
-    assert module.__name__ == f"neuromorph_kernel_{key[:16]}"
-    assert module.__file__ == f"<{module.__name__}>"
-    assert sys.modules[module.__name__] is module
-    assert module.half(3) == 1.5
-    assert cache.load_module(SOURCE, key) is module
-    assert module.half.__module__ == module.__name__
-
-
-def test_a_module_shows_its_source(key: str) -> None:
-    module = cache.load_module(SOURCE, key)
-    assert inspect.getsource(module) == SOURCE
-    assert inspect.getsource(module.half) == "def half(x):\n    return x / 2\n"
-    with pytest.raises(ArithmeticError) as caught:
-        module.fail()
-    assert 'raise ArithmeticError("it diverged")  # here' in "".join(traceback.format_exception(caught.value))
-
-
-@pytest.mark.parametrize(
-    ("source", "error"),
-    [("x = (", SyntaxError), ("1 / 0", ZeroDivisionError), ("raise KeyboardInterrupt", KeyboardInterrupt)],
-)
-def test_a_failing_source_leaves_no_module(key: str, source: str, error: type[BaseException]) -> None:
-    with pytest.raises(error):
-        cache.load_module(source, key)
-    assert f"neuromorph_kernel_{key[:16]}" not in sys.modules
-    assert cache.load_module("x = 1", key).x == 1
-
-
-def test_a_module_is_registered_while_it_is_executed(key: str) -> None:
-    module = cache.load_module("import sys\nme = sys.modules[__name__]\nname = __name__", key)
-    assert module.me is module
-
-
-def test_threads_make_one_module(key: str) -> None:
-    source = "import time\ntime.sleep(0.05)\nitem = object()"
-    barrier, found = threading.Barrier(8), []
-
-    def load() -> None:
-        barrier.wait()
-        found.append(cache.load_module(source, key).item)
-
-    threads = [threading.Thread(target=load) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 8
-    assert len(set(map(id, found))) == 1
-
-
-def test_two_keys_with_one_name_are_told_apart(key: str) -> None:
-    cache.load_module("x = 1", key)
-    other = key[:16] + cache.key_of("other")[16:]
-    with pytest.raises(ValueError, match=f"the module neuromorph_kernel_{key[:16]} belongs to another key"):
-        cache.load_module("x = 2", other)
-
-
-# Numba
-
-KERNEL = '''"""Two functions, one of which calls the other."""
-from numba import njit
-
-
-@njit(fastmath={"contract", "reassoc"}, nogil=True)
-def square(x):
-    return x * x
-
-
-@njit(nogil=True)
-def norm(values):
-    total = 0.0
-    for index in range(values.shape[0]):
-        total += square(values[index])
-    return total
-
-
-@njit(nogil=True)
-def norms(values):
-    result = [norm(values), norm(2 * values)]
-    if len(result) != 2:
-        raise ValueError("never")
-    return result
-'''
-
-EXPLICIT = "float64(float64[::1])"
-PROGRAM = f"""
-import json, sys, time
-import numpy as np
-from neuromorph import cache
-
-KEY = cache.key_of("numba", *cache.environment())
-module = cache.load_module({KERNEL!r}, KEY)
-extra = lambda compiled: {{"kernel.py": b"source of " + str(compiled.signature).encode()}}
-cache.attach(module.norm, KEY, extra=extra)
-cache.attach(module.norms, KEY)
-module.norm.compile({EXPLICIT!r})
-values = np.arange(5.0)
-results = [module.norm(values), float(module.norm(np.arange(5, dtype=np.float32))), module.norms(values)]
-fresh = module.square(3.0)
-hits = sum(module.norm.stats.cache_hits.values()) + sum(module.norms.stats.cache_hits.values())
-print(json.dumps([results, fresh, hits]))
-"""
-RESULTS = [[30.0, 30.0, [30.0, 120.0]], 9.0]
-MISS = {"NEUROMORPH_CACHE_MISS_IS_ERROR": "1"}
-
-
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that eight processes have filled at once, each compiling the same kernels."""
-    folder = tmp_path_factory.mktemp("compiled") / "cache"
-    processes = [python(PROGRAM, folder) for _ in range(8)]
-    for output, errors in map(finished, processes):
-        assert json.loads(output)[:2] == RESULTS
-        assert "CacheWarning" not in errors
-    return folder
-
-
-@pytest.fixture
-def filled(compiled: Path, folder: Path) -> Path:
-    """A copy of it."""
-    shutil.copytree(compiled, folder)
-    return folder
-
-
-def explicit_key() -> str:
-    return cache.overload_key(cache.key_of("numba", *cache.environment()), "norm", EXPLICIT)
-
-
-def overload_keys() -> list[str]:
-    return [entry.key for entry in cache.list_entries()]
-
-
-def test_another_process_compiles_nothing(filled: Path) -> None:
-    output, errors = finished(python(PROGRAM, filled, **MISS))
-    assert json.loads(output) == [*RESULTS, 3]
-    assert errors == ""
-
-
-def test_an_overload_is_one_entry(filled: Path) -> None:
-    entries = cache.list_entries()
-    assert len(entries) == 3
-    assert {entry.files for entry in entries} == {
-        ("kernel.bin", "kernel.ll", "kernel.py", "kernel.s", "meta.json"),
-        ("kernel.bin", "kernel.ll", "kernel.s", "meta.json"),
-    }
-    texts = [cache.read(explicit_key(), name) for name in ("kernel.ll", "kernel.s", "kernel.py")]
-    assert b"define" in (texts[0] or b"")
-    assert b".globl" in (texts[1] or b"")
-    assert texts[2] == b"source of (Array(float64, 1, 'C', False, aligned=True),) -> float64"
-
-
-def test_damaged_overloads_are_compiled_anew(filled: Path) -> None:
-    for key, kind in zip(overload_keys(), ["object truncated", "object changed", "meta truncated"], strict=True):
-        DAMAGE[kind](filled / key)
-    output, errors = finished(python(PROGRAM, filled))
-    assert json.loads(output) == [*RESULTS, 0]
-    assert errors.count("CacheWarning: ") == 1
-    assert "was damaged" in errors
-    assert all(len(cache.read(key, "kernel.bin") or b"") > 1000 for key in overload_keys())
-
-
-def test_sound_entries_that_are_no_overloads_are_compiled_anew(filled: Path) -> None:
-    keys = overload_keys()
-    for key, data in zip(keys, [b"", b"\x80\x04N.", b"\x80\x04cno_such_module\nname\n."], strict=True):
-        cache.discard(key)
-        cache.write(key, {"kernel.bin": data})
-    output, errors = finished(python(PROGRAM, filled))
-    assert json.loads(output) == [*RESULTS, 0]
-    assert errors.count("CacheWarning: ") == 1
-    assert "can't be loaded and is compiled anew: " in errors
-    assert sorted(keys) == sorted(overload_keys())
-    assert all(len(cache.read(key, "kernel.bin") or b"") > 1000 for key in keys)
-
-
-def test_without_a_cache_all_is_compiled_in_memory(folder: Path) -> None:
-    put_file(folder)
-    output, errors = finished(python(PROGRAM, folder))
-    assert json.loads(output) == [*RESULTS, 0]
-    assert errors.count("CacheWarning: ") == 1
-    assert folder.read_text() == "precious"
-
-
-@pytest.fixture
-def kernel(folder: Path, key: str) -> Any:
-    """The module of kernels, made anew in this process."""
-    return cache.load_module(KERNEL, key)
-
-
-def test_a_miss_can_be_an_error(kernel: Any, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache.attach(kernel.square, key)
-    monkeypatch.setenv("NEUROMORPH_CACHE_MISS_IS_ERROR", "1")
-    with pytest.raises(RuntimeError, match=r"square\(float64,\) is not in the cache of kernels in "):
-        kernel.square(1.0)
-    monkeypatch.setenv("NEUROMORPH_CACHE_MISS_IS_ERROR", "0")
-    assert kernel.square(3.0) == 9.0
-
-
-def test_recompiling_stores_anew(kernel: Any, key: str) -> None:
-    cache.attach(kernel.square, key)
-    assert kernel.square(3.0) == 9.0
-    (before,) = cache.list_entries()
-    kernel.square.recompile()
-    (after,) = cache.list_entries()
-    assert after.key == before.key
-    assert after.used > before.used
-    assert sum(kernel.square.stats.cache_hits.values()) == 0
-
-
-def test_a_disabled_cache_is_not_used(kernel: Any, key: str, folder: Path) -> None:
-    cache.attach(kernel.square, key)
-    kernel.square._cache.disable()
-    assert kernel.square(3.0) == 9.0
-    assert not folder.exists()
-    kernel.square._cache.enable()
-    assert kernel.square(3) == 9
-    assert len(cache.list_entries()) == 1
-    assert kernel.square.stats.cache_path == str(folder)
-
-
-@pytest.mark.parametrize(
-    ("made", "reason"),
-    [
-        (lambda _: 1 / 0, "ZeroDivisionError: division by zero"),
-        (lambda _: {"../x": b""}, "ValueError: '../x' can't be the name of a file of the cache"),
-        (lambda _: {"notes": "text"}, "TypeError: the contents of 'notes' must be bytes, not str"),
-    ],
-)
-def test_extra_files_that_fail_cost_only_the_entry(kernel: Any, key: str, made: Any, reason: str) -> None:
-    cache.attach(kernel.square, key, extra=made)
-    with pytest.warns(CacheWarning, match=f"the kernel square can't be stored: {reason}"):
-        assert kernel.square(3.0) == 9.0
-    assert cache.list_entries() == ()
-
-
-def test_large_global_arrays_are_not_stored(folder: Path, key: str) -> None:
-    source = (
-        "import numpy as np\nfrom numba import njit\nTABLE = np.zeros(1_000_000)\n"
-        "@njit\ndef look(i):\n    return TABLE[i]\n"
-    )
-    module = cache.load_module(source, key)
-    cache.attach(module.look, key)
-    with pytest.warns(CacheWarning, match="look can't be stored: it has addresses or large arrays as globals"):
-        assert module.look(3) == 0.0
-    assert cache.list_entries() == ()
-
-
-def test_types_of_this_process_only_are_not_stored(folder: Path, key: str) -> None:
-    module = cache.load_module("from numba import njit\n@njit\ndef call(f, x):\n    return f(x)\n", key)
-    square = cache.load_module(KERNEL, cache.key_of(key)).square
-    forget(cache.key_of(key))
-    cache.attach(module.call, key)
-    with pytest.warns(CacheWarning, match="call can't be stored: an argument's type is of this process only"):
-        assert module.call(square, 3.0) == 9.0
-    assert cache.list_entries() == ()
-
-
-def test_attach_wants_a_dispatcher(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from numba.core import config
-
-    with pytest.raises(TypeError, match=r"attach needs a function decorated with numba.njit, not function"):
-        cache.attach(forget, key)
-    monkeypatch.setattr(config, "DISABLE_JIT", 1)
-    cache.attach(forget, key)
-    assert not hasattr(forget, "_cache")
-
-
-def test_the_adapter_has_all_that_numba_calls(kernel: Any, key: str) -> None:
-    from numba.core.caching import _Cache
-
-    cache.attach(kernel.square, key)
-    assert isinstance(kernel.square._cache, _Cache)
-    assert all(hasattr(kernel.square._cache, name) for name in _Cache.__abstractmethods__)

@@ -231,25 +231,13 @@ def _weight_task(frame: Frame, operation: Product | Bias) -> tuple[int, int]:
 
 
 def emit_bias(frame: Frame, bias: Bias) -> None:
-    """The bias gradient of a group."""
-    writer, group = frame.writer, frame.plan.groups[bias.group]
-    name, lanes = f"g{group.index}", frame.lanes
-    writer.comment(bias.note)
-    start = _own(frame, frame.layout.bias(group))
-    with writer.block(f"for q in range({', '.join(_scaled(frame, bias, lanes))}, {lanes}):"):
-        writer.line(f"column = load(gradients, {start} + q) if keep else splat(0.0)")
-        with writer.block("for r in range(rows):"):
-            writer.line(f"column = column + load(work, {name} + r * {frame.stride(name)} + q)")
-        writer.line(f"store(gradients, {start} + q, column)")
-
-
-def _scaled(frame: Frame, bias: Bias, lanes: int) -> list[str]:
-    """First and last column of ours, as source."""
-    bounds = _weight_bounds(frame, bias)
-    if frame.shares_rows:
-        first, last = re.findall(r"\(.*?\)\[.*?\]", bounds)
-        return [f"{lanes} * {first}", f"{lanes} * {last}"]
-    return [str(lanes * int(text)) for text in bounds.split(", ")]
+    """The bias gradient of a group: the sums of its columns."""
+    name = f"g{bias.group}"
+    frame.writer.comment(bias.note)
+    place = _own(frame, frame.layout.bias(frame.plan.groups[bias.group]))
+    frame.writer.line(
+        f"sums{frame.stride(name)}(work, {name}, rows, gradients, {place}, keep, {_weight_bounds(frame, bias)})"
+    )
 
 
 def emit_operation(frame: Frame, operation: Operation) -> None:

@@ -163,6 +163,8 @@ class _Source:
         kind = f'"{options.dtype}", {options.lanes}'
         for fields, name in shapes.items():
             writer.line(f"{name} = simd.product_of(simd.Shape({kind}, {fields}, registers={options.registers}))")
+        for stride in sorted({self.training.strides[f"g{group.index}"] for group in self.training.groups}):
+            writer.line(f"sums{stride} = simd.sums_of(simd.SumShape({kind}, stride={stride}))")
         for number, (index, part) in enumerate(self.training.turned):
             group = self.training.groups[index]
             writer.line(

@@ -20,11 +20,11 @@ def mentions(text: str, name: str) -> bool:
 
 
 def _dry_run(frame: Frame, segments: Iterable[Segment]) -> str:
-    """The text that some segments would give."""
+    """The lines that some segments would give."""
     writer = Writer()
     for segment in segments:
         emit_segment(replace(frame, writer=writer), segment, backward=False)
-    return writer.text()
+    return writer.code()
 
 
 def emit_offsets(frame: Frame, space: Workspace, text: str) -> None:
@@ -54,7 +54,7 @@ def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
         inner = Writer()
         for operation in segment.operations:
             _emit_any(replace(frame, writer=inner), operation)
-        text = inner.text()
+        text = inner.code()
         for name in sorted(n for n in frame.plan.strides if re.search(rf"\b{n}t\b", text)):
             start = f"{name}0" if name in EXTERNAL else name
             writer.line(f"{name}t = {start} + t * {frame.step(name)}")

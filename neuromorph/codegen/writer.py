@@ -35,6 +35,10 @@ class Writer:
         yield
         self._depth -= 1
 
+    def code(self) -> str:
+        """Everything but the comments, in which names of the user's stand."""
+        return "\n".join(line for line in self._lines if not line.lstrip().startswith("#"))
+
     def text(self) -> str:
         """Everything, ended by a newline."""
         return "\n".join(self._lines) + "\n"

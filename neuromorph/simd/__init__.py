@@ -1,6 +1,7 @@
 """Vector instructions for generated kernels, each with a plain Python twin for when JIT is off."""
 
 from .matmul import Shape, product_of
+from .sums import SumShape, sums_of
 from .threads import SYNC_SIZE, barrier
 from .transpose import TurnShape, turn_of
 from .twins import exp, log, sigmoid, tanh
@@ -9,6 +10,7 @@ from .vectors import absolute, maximum, minimum, sqrt, vectors, where
 __all__ = [
     "SYNC_SIZE",
     "Shape",
+    "SumShape",
     "TurnShape",
     "absolute",
     "barrier",
@@ -19,6 +21,7 @@ __all__ = [
     "product_of",
     "sigmoid",
     "sqrt",
+    "sums_of",
     "tanh",
     "turn_of",
     "vectors",

@@ -26,8 +26,13 @@ from numba.extending import lower_builtin
 from .vectors import FLAGS, _intrinsic, data_pointer, spread, suffix
 
 _I1, _I64 = ir.IntType(1), ir.IntType(64)
-_SCALARS = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
+CHAINS = 8  # sums that are added to independently, so that no addition waits for the one before
 INNER_BLOCK = 512  # rows of a panel that stay in the first-level cache while the tiles pass over them
+
+
+def scalar_type(dtype: str) -> ir.Type:
+    """The LLVM type of one number."""
+    return ir.FloatType() if dtype == "float32" else ir.DoubleType()
 
 
 @dataclass(frozen=True)
@@ -165,7 +170,7 @@ class _Emitter:
 
     @property
     def vector(self) -> ir.VectorType:
-        return ir.VectorType(_SCALARS[self.shape.dtype], self.shape.lanes)
+        return ir.VectorType(scalar_type(self.shape.dtype), self.shape.lanes)
 
     def read(self, pointer: ir.Value) -> ir.Value:
         return self.builder.load(self.builder.bitcast(pointer, self.vector.as_pointer()), align=4)
@@ -312,14 +317,25 @@ class _Emitter:
         self, sums: list[ir.Value], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int,
         count: ir.Value, literal: int | None,
     ) -> list[ir.Value]:  # fmt: skip
-        """The loop over the inner dimension, a few steps at a time where the tile is small."""
+        """The loop over the inner dimension, a few steps at a time where the tile is small.
+
+        A tile of few sums would wait for each addition before the next: it keeps several chains of them.
+        """
         unroll = max(1, min(8, 32 // len(cells)))
+        chains = max(1, min(unroll, CHAINS // len(cells)))
+        zero = ir.Constant(self.vector, [0.0] * self.shape.lanes)
         if literal is not None:
             whole, even = _integer(literal // unroll * unroll), literal % unroll == 0
         else:
             whole, even = self.builder.sub(count, self.builder.srem(count, _integer(unroll))), unroll == 1
-        sums = self.inner_loop(sums, cells, a, b, b_step, _integer(0), whole, unroll)
-        return sums if even else self.inner_loop(sums, cells, a, b, b_step, whole, count, 1)
+        wide = sums + [zero] * (len(cells) * (chains - 1))
+        wide = self.inner_loop(wide, cells, a, b, b_step, _integer(0), whole, unroll)
+        while len(wide) > len(cells):
+            half = len(wide) // 2 // len(cells) * len(cells)
+            wide = [
+                self.builder.fadd(x, y, flags=FLAGS) for x, y in zip(wide[:half], wide[-half:], strict=True)
+            ] + wide[half:-half]
+        return wide if even else self.inner_loop(wide, cells, a, b, b_step, whole, count, 1)
 
     def inner_loop(
         self, sums: list[ir.Value], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int,
@@ -340,8 +356,10 @@ class _Emitter:
         builder.cbranch(builder.icmp_signed("<", k, stop), body, after)
         builder.position_at_end(body)
         fresh: list[ir.Value] = list(carried)
+        chains, size = len(sums) // len(cells), len(cells)
         for ahead in range(unroll):
-            fresh = self.step(fresh, cells, a, b, b_step, k, ahead)
+            mine = slice(ahead % chains * size, (ahead % chains + 1) * size)
+            fresh[mine] = self.step(fresh[mine], cells, a, b, b_step, k, ahead)
         k.add_incoming(builder.add(k, _integer(unroll)), builder.block)
         for phi, value in zip(carried, fresh, strict=True):
             phi.add_incoming(value, builder.block)
@@ -379,7 +397,7 @@ def _define(module: ir.Module, shape: Shape) -> ir.Function:
     known = module.globals.get(name)
     if known is not None:
         return known
-    pointer = _SCALARS[shape.dtype].as_pointer()
+    pointer = scalar_type(shape.dtype).as_pointer()
     kind = ir.FunctionType(ir.VoidType(), [pointer] * 4 + [_I64, _I64, _I1, _I64, _I64])
     function = ir.Function(module, kind, name)
     function.linkage = "internal"

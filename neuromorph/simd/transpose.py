@@ -13,7 +13,7 @@ from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, infer, infer_global, signature
 from numba.extending import lower_builtin
 
-from .matmul import _SCALARS, _counted, _integer
+from .matmul import _counted, _integer, scalar_type
 from .vectors import data_pointer
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
@@ -91,7 +91,7 @@ def _emit(builder: ir.IRBuilder, shape: TurnShape, arguments: list[ir.Value]) ->
     """The function's body: a loop over column vectors, one over blocks of rows, and the rows left over."""
     source, target, begin, end = arguments
     lanes = shape.lanes
-    vector = ir.VectorType(_SCALARS[shape.dtype], lanes)
+    vector = ir.VectorType(scalar_type(shape.dtype), lanes)
     zero = ir.Constant(vector, [0.0] * lanes)
 
     def block(column: ir.Value, group: ir.Value, count: int) -> None:
@@ -125,7 +125,7 @@ def _define(module: ir.Module, shape: TurnShape) -> ir.Function:
     known = module.globals.get(name)
     if known is not None:
         return known
-    pointer = _SCALARS[shape.dtype].as_pointer()
+    pointer = scalar_type(shape.dtype).as_pointer()
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer, pointer, _I64, _I64]), name)
     function.linkage = "internal"
     function.args[1].add_attribute("noalias")

@@ -1,0 +1,379 @@
+"""Kernels are exact: plain Python source, compiled kernel and reference agree on what a model means.
+
+The plain source goes through everything at tiny sizes; compiled kernels, which cost seconds each, through pairs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import support
+from support import HEADER, check_compiled, check_plain
+
+from neuromorph.functions import ACTIVATIONS, LOSSES, MERGES
+
+LSTM = f"""{HEADER}
+(input, 3)
+{{xh, recur, concatenate}}
+[gates,
+    (in_gate, 5, <sigmoid>)
+  | (candidate, 5, <tanh>) {{scaled, in_gate, multiplicative}}
+  | (out_gate, 5, <sigmoid>)
+]
+(forget_gate, 5, <sigmoid>)
+{{kept, memory, multiplicative}}
+{{cell, scaled, additive}}
+[m, [memory,]]
+(squashed, <tanh>)
+{{hidden, out_gate, multiplicative}}
+[h, [recur,]]
+(output, 2, <linear>, <mse>)"""
+
+GRU = f"""{HEADER}
+(input, 3)
+{{xh, before, concatenate}}
+[gates, (reset, 4, <sigmoid>) {{gated, before, multiplicative}} | (update, 4, <sigmoid>)]
+[side, {{xr, gated, concatenate}} (fresh, 4, <tanh>) {{new, update, multiplicative}}]
+(unused, 4, <linear>) {{base, before, average}}
+{{kept, update, multiplicative}}
+{{state, new, additive}}
+[b, [before,]]
+(output, 2, <softmax>, <cross_entropy>)"""
+
+TAIL = "(output, 3, <tanh>, <mse>)"
+FORWARD = f"{HEADER} (input, 6)(a, 7, <gelu>)[s, (b, 5, <relu>)](c, 5, <tanh>){{m, b, multiplicative}}{TAIL}"
+
+
+def text_of(body: str, width: int = 3) -> str:
+    """A model of some nodes between an input and an output."""
+    return f"{HEADER} (input, {width}) {body} {TAIL}"
+
+
+# Functions ------------------------------------------------------------------------------------------------------------
+
+PARAMETERS = {"relu_leaky": ", -0.3", "relu_parametric": ", 0.4", "elu": ", 0.6", "swish": ", 1.7"}
+LOSS_FORMS = [*(f"<{name}>" for name in sorted(LOSSES)), "<huber, 0.07>", "<huber_modified, 0.2>", "<huber_modified, 0>"]
+SPANS = {"hinge": (-1.5, 1.5), "huber_modified": (-2.5, 2.5), "mape": (-0.9, -0.2), "mse": (-2.0, 2.0)}
+
+
+def span_of(loss: str) -> tuple[float, float]:
+    """What is expected of a model with a loss, so that all its pieces are met."""
+    return SPANS.get(loss.strip("<>").split(",")[0], (0.1, 0.9))
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("parameter", [False, True], ids=["default", "given"])
+def test_every_activation_with_every_loss(activation: str, parameter: bool) -> None:
+    if parameter and activation not in PARAMETERS:
+        assert ACTIVATIONS[activation].parameter is None
+        return
+    function = f"<{activation}{PARAMETERS[activation] if parameter else ''}>"
+    for number, loss in enumerate(LOSS_FORMS):
+        text = f"{HEADER} (input, 3)(hidden, 5, {function})(again, {function})(output, 3, {function}, {loss})"
+        kernel = {"lanes": (2, 4, 8)[number % 3]}
+        check_plain(text, kernel=kernel, samples=4, window=3, weighted=number % 2 == 1, span=span_of(loss))
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("lanes", [2, 8])
+@pytest.mark.parametrize("width", [1, 5])
+def test_losses_that_are_computed_from_the_pre_activation(activation: str, lanes: int, width: int) -> None:
+    for loss in ("cross_entropy", "binary_cross_entropy"):
+        text = f"/normal 0 30,zero/ (input, 3)(output, {width}, <{activation}>, <{loss}>)"
+        check_plain(text, kernel={"lanes": lanes}, samples=3, window=2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_losses_far_beyond_their_clip(loss: str, dtype: str) -> None:
+    """A linear output that is below 0 and above 1 most of the time."""
+    text = f"/normal 0 5,zero/ (input, 4)(output, 3, <linear>, <{loss}>)"
+    check_plain(text, dtype=dtype, batch=8, samples=3, window=2)
+
+
+# Merges ---------------------------------------------------------------------------------------------------------------
+
+MERGE_PLACES = {
+    "earlier": "[s, (o, {o}, <tanh>)] (a, {w}, <sigmoid>) {{m, o, {op}}}",
+    "later": "(a, {w}, <sigmoid>) {{m, o, {op}}} (z, 3, <tanh>) [s, (k, 2, <tanh>)] [t, {{x, z, additive}}] "
+    "{{y, k, additive}} (p, 4, <tanh>) [u, [q,]]",
+    "delayed": "(a, {w}, <sigmoid>) {{m, o, {op}}} (z, 5, <tanh>) [s, (o, {o}, <tanh>)]",
+    "loop": "(a, {w}, <sigmoid>) {{m, o, {op}}} (o, {o}, <tanh>)",
+}
+MERGE_PLACES["later"] = "[s, {{x, o, additive}} (r, {w}, <tanh>) {{m, o, {op}}}] [t, (o, {o}, <sigmoid>)] {{y, m, additive}}"
+READERS = {"layer": "(r1, 4, <linear>)", "activation": "(r1, <softmax>)", "merge": "{r1, a, subtractive}", "output": ""}
+
+
+@pytest.mark.parametrize("operation", sorted(MERGES))
+@pytest.mark.parametrize("place", sorted(MERGE_PLACES))
+def test_every_merge_of_every_width_in_every_place(operation: str, place: str) -> None:
+    readers = ["layer", "activation", "output"] if place == "later" else list(READERS)
+    for (w, o), (number, reader) in itertools.product([(4, 4), (5, 2), (2, 7), (9, 8)], enumerate(readers)):
+        body = MERGE_PLACES[place].format(w=w, o=o, op=operation) + READERS[reader]
+        kernel = {"lanes": (2, 4, 8)[(number + w) % 3]}
+        check_plain(text_of(body), kernel=kernel, samples=5, window=3, weighted=reader == "merge")
+
+
+STRUCTURES = {
+    "one layer": "",
+    "only activations": "(a, <relu>)(b, <softmax>)",
+    "self merge of a value": "(a, 4, <tanh>) {m, a, multiplicative} {n, m, multiplicative} {p, n, concatenate}",
+    "sum over time": "(a, 4, <tanh>) {acc, acc, additive} (b, 3, <sigmoid>)",
+    "every self merge": "(a, 4, <tanh>) {b, b, additive} {c, c, average} {d, d, subtractive} {e, e, multiplicative}",
+    "chain of taps": "(a, 4, <tanh>) [s, [t, [u, [v,]]]] {m, v, multiplicative} {n, t, additive} {o, s, average}",
+    "deep splits": "[a, (b, 4, <tanh>) [c, (d, 4, <tanh>) [e, (f, 4, <relu>) | {g, later, additive}] {h, f, average}"
+    " | (i, 3, <selu>)] {j, h, multiplicative}] (later, 3, <elu>) {k, j, additive} {l, i, subtractive} {m, g, average}",
+    "split first": "[s, (a, 4, <tanh>) | | {b, a, concatenate}] {c, b, concatenate} {d, s, multiplicative}",
+    "output fed back": "{m, output, concatenate} (a, 4, <tanh>)",
+    "output merged back": "{m, output, additive} (a, 4, <tanh>) {n, output, multiplicative}",
+    "loop without layer": "(a, 4, <tanh>) {m, d, average} (b, <sigmoid>) {c, a, multiplicative} (d, <softmax>)",
+    "two loops in line": "{m, d, additive} (d, 4, <tanh>) (e, 5, <tanh>) {n, g, concatenate} (g, 4, <tanh>)",
+    "two loops side by side": "[s, {m, a, additive} (a, 4, <tanh>) | {n, b, concatenate} (b, 5, <tanh>)]"
+    " {o, a, concatenate} {p, b, concatenate}",
+    "loop in a loop": "{m, f, concatenate} (a, 4, <tanh>) {n, b, additive} (b, 4, <tanh>) (f, 3, <tanh>)",
+    "two layers carry one gradient": "{m, h, concatenate} [s, (a, 4, <tanh>) {n, h, concatenate} (b, 3, <tanh>)"
+    " {o, b, average} [t, [u,]]] {p, u, multiplicative} (h, 5, <tanh>)",
+    "parallel chains": "[s, (a, 4, <tanh>) (b, 4, <tanh>) | (c, 4, <relu>) (d, 4, <relu>) | (e, 9, <tanh>)]"
+    " (f, 4, <gelu>) {m, b, additive} {n, d, multiplicative} {o, e, additive}",
+    "dead nodes": "(a, 4, <tanh>) [s, (dead, 5, <tanh>) {dead2, dead, additive}] (b, 4, <relu>) {m, m, additive}",
+    "step in a loop": "(a, 4, <tanh>) {m, c, additive} (b, <binary_step>) (c, 4, <tanh>)",
+    "only a step": "(a, 4, <tanh>) (b, <binary_step>) {m, a, multiplicative} (c, <binary_step>)",
+    "wide softmax": "(a, 9, <softmax>) (b, <softmax>) {m, a, additive} (c, <softmax>) [s, (d, 9, <softmax>)] {n, d, additive}",
+    # Concatenations: read by layers only (never built), by others (built), nested, back in time, each of them in both.
+    "virtual": "(a, 4, <tanh>) {m, input, concatenate} (b, 5, <tanh>)",
+    "virtual of virtual": "(a, 4, <tanh>) {m, input, concatenate} [s, (b, 5, <tanh>)] {n, a, concatenate} (c, 3, <tanh>)"
+    " {o, b, concatenate} {p, o, additive} {q, m, concatenate}",
+    "built": "(a, 4, <tanh>) {m, input, concatenate} (b, <sigmoid>) {n, a, additive} {o, n, concatenate} {p, a, average}",
+    "built and read": "(a, 4, <tanh>) {m, input, concatenate} [s, (b, <softmax>)] (c, 7, <tanh>) {n, b, additive}",
+    "virtual and late": "{m, h, concatenate} (h, 4, <tanh>)",
+    "built and late": "{m, h, concatenate} (h, <tanh>) (i, 4, <tanh>) {n, m, additive} (k, 5, <tanh>) {o, k, average}",
+    "late of the whole": "(a, 4, <tanh>) {c, b, concatenate} (g, 2, <tanh>) {m, g, concatenate} (b, 5, <tanh>)",
+    "late built one": "(a, 4, <tanh>) {m, c, additive} {c, a, concatenate} (d, 3, <tanh>)",
+    "late chain": "{m, h, concatenate} {n, k, concatenate} {o, m, concatenate} (h, 4, <tanh>) (k, 2, <sigmoid>)",
+    # Three that were wrong once: gradients carried back by a layer outside the loop; carried before they were read.
+    "late, read outside": "{xh, recur, concatenate} [br, (b, 4, <tanh>)] (a, 5, <tanh>) [h, [recur,]] {m, b, additive}",
+    "late, read in two groups": "{xh, h, concatenate} [br, {xz, q, concatenate} (b, 4, <tanh>) [q0, [q,]]]"
+    " (a, 5, <tanh>) (h, 4, <tanh>) {mm, b, additive}",
+    "late, read after": "{xh, h, concatenate} [br, {xz, z, concatenate} [later, (b, 4, <tanh>)]] (a, 5, <tanh>)"
+    " {a2, bt, additive} (h, 4, <tanh>) [zz, (z, 2, <tanh>) {z3, b, additive} [bt0, [bt,]]]",
+    "late, nested, read outside": "{m, h, concatenate} {n, m, concatenate} [s, (b, 3, <tanh>)] (h, 4, <tanh>) {o, b, average}",
+}
+
+
+@pytest.mark.parametrize("name", sorted(STRUCTURES))
+def test_every_structure(name: str) -> None:
+    text = text_of(STRUCTURES[name])
+    for number, (dtype, lanes) in enumerate(itertools.product(["float64", "float32"], [2, 4, 8])):
+        data = {"samples": 5, "window": (2, 5, 1)[number % 3], "weighted": number % 2 == 1}
+        check_plain(text, dtype=dtype, kernel={"lanes": lanes * (2 if dtype == "float32" else 1)}, **data)
+
+
+@pytest.mark.parametrize("path", sorted(support.MODELS.glob("*.mdl")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_models_of_the_examples(path: Any, dtype: str) -> None:
+    check_plain(path.read_text(), dtype=dtype, batch=5, samples=11, window=4, weighted=True)
+
+
+def test_names_of_the_users_are_not_names_of_the_kernel() -> None:
+    """Buffers are v2, d3, their steps v2t: nodes may be called so, and as the functions and arguments are."""
+    names = ["yt", "v2t", "d3t", "c1", "v1", "s0t", "g0", "xt", "row_losses", "capacity", "load", "x", "y", "__import__"]
+    body = "{m, h, additive}" + "".join(f"({name}, 3, <tanh>)" for name in names) + "(h, 4, <tanh>)"
+    check_plain(text_of(body))
+
+
+# Windows, batches, threads --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8, 17])
+@pytest.mark.parametrize("window", [1, 2, 5])
+@pytest.mark.parametrize("text", [LSTM, FORWARD], ids=["loop", "forward"])
+def test_windows_and_batches(text: str, window: int, batch: int) -> None:
+    """Seven samples: windows of 2 and of 5 end with a shorter one."""
+    check_plain(text, batch=batch, window=window, weighted=batch > 1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("text", [LSTM, GRU], ids=["lstm", "gru"])
+def test_cells_of_recurrent_networks(text: str, dtype: str) -> None:
+    for lanes in (2, 4, 16):
+        check_plain(text, dtype=dtype, kernel={"lanes": lanes}, samples=12, window=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "threads", "chunk", "batch"),
+    [(LSTM, 2, 0, 4), (LSTM, 3, 0, 5), (LSTM, 3, 0, 2), (FORWARD, 2, 0, 3), (FORWARD, 1, 4, 3), (FORWARD, 2, 3, 3)],
+)
+def test_threads_and_chunks(text: str, threads: int, chunk: int, batch: int) -> None:
+    """Rows that threads can and can't share alike, more threads than rows, and chunks with a shorter last one."""
+    kernel = {"threads": threads, "chunk": chunk}
+    for weighted in (False, True):
+        check_plain(text, batch=batch, kernel=kernel, samples=5, window=3, weighted=weighted)
+
+
+@pytest.mark.parametrize("text", [LSTM, text_of("(a, 4, <tanh>) {m, a, concatenate} (b, <softmax>)")])
+def test_predictions_do_not_depend_on_chunks_or_lanes(text: str) -> None:
+    trial = support.trial_of(text, batch=3, samples=7)
+    made = support.kernel_of(text, batch=8)
+    python, wanted = support.plain(made), support.reference_outcome(trial).predictions
+    for capacity in (1, 3, 7, 20):
+        found = support.call_predict(made, python, trial, capacity)
+        assert support.relative_error(found, wanted) < 1e-12
+    for lane in range(3):
+        alone = dataclasses.replace(trial, inputs=trial.inputs[:, lane : lane + 1])
+        assert support.relative_error(support.call_predict(made, python, alone), wanted[:, lane : lane + 1]) < 1e-12
+
+
+# What a window does to the parameters -------------------------------------------------------------------------------
+
+
+def trained_until(text: str, change: Any, **arguments: Any) -> tuple[int, support.Memory, support.Memory]:
+    """(where training stopped, its memory, memory as it was before) with the trial changed by ``change``."""
+    trial = support.trial_of(text, batch=2, samples=6)
+    change(trial)
+    made = support.kernel_of(text, batch=2)
+    memory, before = (support.Memory.of(made, trial.parameters, 2) for _ in range(2))
+    reached = support.call_windows(made, support.plain(made), trial, memory, 2, 2, np.zeros(6), **arguments)
+    return reached, memory, before
+
+
+def test_a_loss_that_is_not_finite_ends_training_before_its_window_changes_anything() -> None:
+    def break_sample_three(trial: support.Trial) -> None:
+        trial.expected[3, 1, 0] = np.nan
+
+    reached, memory, before = trained_until(FORWARD, break_sample_three)
+    assert reached == 2
+    assert np.isfinite(memory.weights).all()
+    assert (memory.weights != before.weights).any()  # the window of samples 0 and 1 was learned
+    reached, memory, before = trained_until(FORWARD, lambda trial: trial.expected.fill(np.inf))
+    assert reached == 0
+    np.testing.assert_array_equal(memory.weights, before.weights)
+
+
+def test_a_gradient_that_is_not_finite_at_this_rate_changes_nothing() -> None:
+    reached, memory, before = trained_until(FORWARD, lambda trial: None, rate=1e308 * 10)
+    assert reached == 0
+    np.testing.assert_array_equal(memory.weights, before.weights)
+
+
+def test_a_window_of_zero_weights_makes_no_update_and_state_flows_through_it() -> None:
+    trial = support.trial_of(LSTM, batch=2, samples=6, window=2, weighted=True)
+    assert trial.weights is not None
+    trial.weights[2:4] = 0.0
+    trial.expected[2:4] = np.nan
+    made = support.kernel_of(LSTM, batch=2)
+    found = support.kernel_outcome(made, support.plain(made), trial)
+    support.assert_agree(found, support.reference_outcome(trial), 1e-10)
+    np.testing.assert_array_equal(found.trained_losses[2:4], 0.0)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_clipping_scales_all_gradients_by_their_common_norm(threads: int) -> None:
+    trial = support.trial_of(FORWARD, batch=2, samples=2, window=2)
+    made = support.kernel_of(FORWARD, batch=2, threads=threads)
+    wanted = support.reference_outcome(trial)
+    norm = float(np.sqrt(sum((g**2).sum() for g in wanted.gradients.values())))
+    for clip, shrink in ((norm / 3, 1 / 3), (norm * 1.01, 1.0), (0.0, 1.0)):
+        memory = support.Memory.of(made, trial.parameters, 2)
+        assert support.call_windows(made, support.plain(made), trial, memory, 2, 2, np.zeros(2), clip=clip) == 2
+        for name, value in memory.unpack(memory.weights).items():
+            expected = trial.parameters[name] - support.RATE * shrink * wanted.gradients[name]
+            np.testing.assert_allclose(value, expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("mode", [0, 1])
+def test_measuring_changes_no_parameter_and_gradients_change_none(mode: int) -> None:
+    trial = support.trial_of(LSTM)
+    made = support.kernel_of(LSTM)
+    memory, before = (support.Memory.of(made, trial.parameters, 2) for _ in range(2))
+    support.call_train(made, support.plain(made), trial, memory, 2, mode)
+    np.testing.assert_array_equal(memory.weights, before.weights)
+    assert np.isnan(memory.gradients[: -support.GUARD]).all() == (mode == 0)
+
+
+def test_training_in_two_calls_is_training_in_one() -> None:
+    trial = support.trial_of(LSTM, samples=9, window=2)
+    made = support.kernel_of(LSTM)
+    python = support.plain(made)
+    whole, halves = (support.Memory.of(made, trial.parameters, 2) for _ in range(2))
+    losses, parts = np.zeros(9), np.zeros(9)
+    assert support.call_windows(made, python, trial, whole, 2, 2, losses) == 9
+    assert support.call_windows(made, python, trial, halves, 2, 2, parts, stop=4) == 4
+    assert support.call_windows(made, python, trial, halves, 2, 2, parts, sample=4) == 9
+    np.testing.assert_array_equal(losses, parts)
+    np.testing.assert_array_equal(whole.weights, halves.weights)
+
+
+# Compiled -------------------------------------------------------------------------------------------------------------
+
+
+def zoo(widths: tuple[int, ...], loss: str) -> str:
+    """Every activation side by side, given and default parameters, and every merge, of equal and unequal widths."""
+    functions = [f"<{name}{PARAMETERS.get(name, '')}>" for name in sorted(ACTIVATIONS)]
+    members = [f"(a{n}, {widths[n % len(widths)]}, {function})" for n, function in enumerate(functions)]
+    operations = [name for name in sorted(MERGES) if name != "concatenate"]
+    merges = [f"{{m{n}, a{n}, {operations[n % len(operations)]}}}" for n in range(len(members))]
+    return f"{HEADER} (input, 5) [all, {' | '.join(members)}] (b, {widths[0]}, <tanh>) {''.join(merges)} {loss}"
+
+
+COMPILED = {
+    "zoo of float64 in 256 bits": (zoo((5,), "(out, 3, <softmax>, <cross_entropy>)"), "float64", 4, 16, 8),
+    "zoo of float32 in 512 bits": (zoo((7, 19), "(out, 18, <softmax>, <cross_entropy>)"), "float32", 16, 32, 3),
+    "lstm of float64 in 128 bits": (LSTM, "float64", 2, 16, 17),
+    "gru of float32 in 256 bits": (GRU, "float32", 8, 16, 1),
+    "concatenations of float64 in 512 bits": (
+        text_of(STRUCTURES["late, read outside"] + "{k, m, concatenate} (f, <sigmoid>) {l, f, concatenate}"),
+        "float64", 8, 32, 3,
+    ),
+    "loops of float32 in 128 bits": (
+        text_of(STRUCTURES["two loops side by side"] + STRUCTURES["every self merge"].replace("a", "z").replace("b", "w")),
+        "float32", 4, 16, 5,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(COMPILED))
+def test_compiled_kernels(name: str) -> None:
+    text, dtype, lanes, registers, batch = COMPILED[name]
+    kernel = {"lanes": lanes, "registers": registers}
+    check_compiled(text, dtype=dtype, batch=batch, kernel=kernel, samples=7, window=5)
+
+
+PAIRS = list(zip(LOSS_FORMS, itertools.cycle(["tanh", "relu", "linear", "sigmoid"]), strict=False))
+
+
+@pytest.mark.parametrize(("loss", "activation"), PAIRS)
+def test_compiled_losses(loss: str, activation: str) -> None:
+    number = LOSS_FORMS.index(loss)
+    text = f"{HEADER} (input, 3)(output, {(3, 9)[number % 2]}, <{activation}>, {loss})"
+    dtype = ("float64", "float32")[number // 2 % 2]
+    kernel = {"lanes": (2, 4, 8)[number % 3]}
+    made = support.kernel_of(text, dtype=dtype, **kernel)
+    trial = support.trial_of(text, samples=5, window=2, weighted=number % 2 == 0, span=span_of(loss))
+    found = support.kernel_outcome(made, support.half_compiled(made), trial)
+    support.assert_agree(found, support.reference_outcome(trial), support.TOLERANCE[dtype], text)
+
+
+def test_compiled_wide_layers() -> None:
+    """Inner dimensions above a block, panels of two vectors with a narrower last one, rows of a kibibyte."""
+    text = f"/lecun,zero/ (input, 530)(a, 256, <tanh>)[s, (b, 20, <relu>)](c, 36, <gelu>){{m, b, additive}}{TAIL}"
+    made = support.kernel_of(text, batch=5, dtype="float32", lanes=8, registers=16)
+    assert made.training.strides["s0"] % 256 != 0
+    trial = support.trial_of(text, batch=5, samples=3, window=2)
+    found = support.kernel_outcome(made, support.half_compiled(made), trial)
+    support.assert_agree(found, support.reference_outcome(trial), 1e-4, text)
+
+
+@pytest.mark.parametrize(("text", "threads", "chunk"), [(LSTM, 2, 0), (FORWARD, 3, 3)], ids=["shared", "chunks"])
+def test_compiled_threads_give_the_same_bits_every_time(text: str, threads: int, chunk: int) -> None:
+    made = support.kernel_of(text, batch=5, dtype="float32", threads=threads, chunk=chunk)
+    machine = support.half_compiled(made)
+    trial = support.trial_of(text, batch=5, samples=23, window=4, weighted=True)
+    outcomes = [support.kernel_outcome(made, machine, trial) for _ in range(20)]
+    support.assert_agree(outcomes[0], support.reference_outcome(trial), 1e-4, text)
+    for outcome in outcomes[1:]:
+        for name, array in outcome.arrays().items():
+            np.testing.assert_array_equal(array, outcomes[0].arrays()[name])
