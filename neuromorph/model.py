@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -408,7 +409,7 @@ def _fitting(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]
 
 
 def compile_model(
-    mdl: str,
+    mdl: str | os.PathLike[str],
     batch_size: int,
     learning_rate: float,
     *,
@@ -443,8 +444,9 @@ def compile_model(
 
 def _text_of(mdl: Any) -> tuple[str, str | None]:
     """The text, and the file's name where a Path was given."""
-    if isinstance(mdl, Path):
-        return mdl.read_text(encoding="utf-8", errors="surrogateescape"), str(mdl)
+    if isinstance(mdl, os.PathLike):
+        path = Path(mdl)
+        return path.read_bytes().decode("utf-8", errors="surrogateescape"), str(path)
     if not isinstance(mdl, str):
-        raise TypeError(f"mdl must be a text (str) or a pathlib.Path, not {type(mdl).__name__}")
+        raise TypeError(f"mdl must be a text (str) or a path object, not {type(mdl).__name__}")
     return mdl, None

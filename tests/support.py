@@ -148,16 +148,22 @@ def private_cache() -> Iterator[None]:
             os.environ["NEUROMORPH_CACHE_DIR"] = before
 
 
-def compiled(kernel: Kernel, *, predicts: bool = True) -> Any:
-    """The generated source's ``train`` and (at a price of seconds) ``predict``, compiled."""
+def _ready(kernel: Kernel, name: str) -> Any:
     key = cache.key_of(kernel.source, *cache.environment())
-    found = types.SimpleNamespace()
     with private_cache():
         module = modules.load_module(kernel.source, key)
-        for name in ("train", "predict") if predicts else ("train",):
-            functions = {f: kernel.functions[f] for f in kernel.bundles[name]}
-            setattr(found, name, jit.ready(module, key, functions, kernel.options.dtype))
-    return found
+        functions = {f: kernel.functions[f] for f in kernel.bundles[name]}
+        return jit.ready(module, key, functions, kernel.options.dtype)
+
+
+def compiled(kernel: Kernel) -> Any:
+    """The generated source's ``train`` and ``predict``, compiled."""
+    return types.SimpleNamespace(train=_ready(kernel, "train"), predict=_ready(kernel, "predict"))
+
+
+def half_compiled(kernel: Kernel) -> Any:
+    """``train`` compiled; ``predict``, which would cost as much time again, in plain Python."""
+    return types.SimpleNamespace(train=_ready(kernel, "train"), predict=plain(kernel).predict)
 
 
 @dataclass
@@ -238,11 +244,14 @@ def _rows(kernel: Kernel, trial: Trial) -> np.ndarray:
     return weights.astype(kernel.options.dtype)
 
 
-def call_train(kernel: Kernel, functions: Any, trial: Trial, memory: Memory, capacity: int, mode: int) -> np.ndarray:
-    """One call of ``train`` over all samples; the per-sample losses. Checks that no argument of data was changed."""
+def call_windows(
+    kernel: Kernel, functions: Any, trial: Trial, memory: Memory, capacity: int, mode: int, losses: np.ndarray,
+    **arguments: Any,
+) -> int:  # fmt: skip
+    """One call of ``train``; where it stopped. Checks that no argument of data was changed."""
     dtype, (samples, batch, _) = kernel.options.dtype, trial.inputs.shape
     data = [trial.inputs.astype(dtype).ravel(), trial.expected.astype(dtype).ravel(), _rows(kernel, trial)]
-    copies, losses = [array.copy() for array in data], np.zeros(samples)
+    copies = [array.copy() for array in data]
     given = {
         "sample": 0, "stop": samples, "samples": samples, "capacity": capacity, "mode": mode,
         "weights": memory.weights, "turned": memory.turned, "gradients": memory.gradients,
@@ -251,11 +260,18 @@ def call_train(kernel: Kernel, functions: Any, trial: Trial, memory: Memory, cap
         "rate": RATE, "clip": 0.0,
     }  # fmt: skip
     with np.errstate(all="ignore"):
-        reached = call_together(functions.train, kernel.options.threads, given, memory.spaces)
-    assert reached == samples, f"stopped at sample {reached} of {samples}"
+        reached = call_together(functions.train, kernel.options.threads, given | arguments, memory.spaces)
     for array, copy in zip(data, copies, strict=True):
         np.testing.assert_array_equal(array, copy)
     memory.check()
+    return int(reached)
+
+
+def call_train(kernel: Kernel, functions: Any, trial: Trial, memory: Memory, capacity: int, mode: int) -> np.ndarray:
+    """One call of ``train`` over all samples; the per-sample losses."""
+    losses = np.zeros(len(trial.inputs))
+    reached = call_windows(kernel, functions, trial, memory, capacity, mode, losses)
+    assert reached == len(losses), f"stopped at sample {reached} of {len(losses)}"
     return losses
 
 

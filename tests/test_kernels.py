@@ -56,7 +56,12 @@ def text_of(body: str, width: int = 3) -> str:
 # Functions ------------------------------------------------------------------------------------------------------------
 
 PARAMETERS = {"relu_leaky": ", -0.3", "relu_parametric": ", 0.4", "elu": ", 0.6", "swish": ", 1.7"}
-LOSS_FORMS = [*(f"<{name}>" for name in sorted(LOSSES)), "<huber, 0.07>", "<huber_modified, 0.2>", "<huber_modified, 0>"]
+LOSS_FORMS = [
+    *(f"<{name}>" for name in sorted(LOSSES)),
+    "<huber, 0.07>",
+    "<huber_modified, 0.2>",
+    "<huber_modified, 0>",
+]
 SPANS = {"hinge": (-1.5, 1.5), "huber_modified": (-2.5, 2.5), "mape": (-0.9, -0.2), "mse": (-2.0, 2.0)}
 
 
@@ -104,7 +109,9 @@ MERGE_PLACES = {
     "delayed": "(a, {w}, <sigmoid>) {{m, o, {op}}} (z, 5, <tanh>) [s, (o, {o}, <tanh>)]",
     "loop": "(a, {w}, <sigmoid>) {{m, o, {op}}} (o, {o}, <tanh>)",
 }
-MERGE_PLACES["later"] = "[s, {{x, o, additive}} (r, {w}, <tanh>) {{m, o, {op}}}] [t, (o, {o}, <sigmoid>)] {{y, m, additive}}"
+MERGE_PLACES["later"] = (
+    "[s, {{x, o, additive}} (r, {w}, <tanh>) {{m, o, {op}}}] [t, (o, {o}, <sigmoid>)] {{y, m, additive}}"
+)
 READERS = {"layer": "(r1, 4, <linear>)", "activation": "(r1, <softmax>)", "merge": "{r1, a, subtractive}", "output": ""}
 
 
@@ -180,7 +187,22 @@ def test_models_of_the_examples(path: Any, dtype: str) -> None:
 
 def test_names_of_the_users_are_not_names_of_the_kernel() -> None:
     """Buffers are v2, d3, their steps v2t: nodes may be called so, and as the functions and arguments are."""
-    names = ["yt", "v2t", "d3t", "c1", "v1", "s0t", "g0", "xt", "row_losses", "capacity", "load", "x", "y", "__import__"]
+    names = [
+        "yt",
+        "v2t",
+        "d3t",
+        "c1",
+        "v1",
+        "s0t",
+        "g0",
+        "xt",
+        "row_losses",
+        "capacity",
+        "load",
+        "x",
+        "y",
+        "__import__",
+    ]
     body = "{m, h, additive}" + "".join(f"({name}, 3, <tanh>)" for name in names) + "(h, 4, <tanh>)"
     check_plain(text_of(body))
 

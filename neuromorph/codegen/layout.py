@@ -91,7 +91,9 @@ class Layout:
         depth, step = group.parts[number].width, self.panel(group) * self.lanes
         panel, inside = np.divmod(columns, step)
         width = np.minimum(step, group.columns - panel * step)
-        return self.part(group, number) + panel * depth * step + np.arange(depth)[:, None] * width + inside
+        start = self.part(group, number)
+        places: NDArray[np.intp] = start + panel * depth * step + np.arange(depth)[:, None] * width + inside
+        return places
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def sibling_groups(graph: Graph, lanes: int, runs: list[tuple[int, list[int]]], 
                 assert node.source is not None
                 parts = parts_of(graph, virtual, graph.resolve(node.source))
                 found.setdefault((number, parts), []).append(index)
-    groups = []
+    groups: list[Group] = []
     for (number, parts), layers in found.items():
         members, column = [], 0
         for index in layers:

@@ -416,7 +416,8 @@ def product_of(shape: Shape) -> Callable[..., None]:
     """The function of a product: (a, a_offset, b, b_offset, c, c_offset, rows, inner, [bias, offset | keep], first,
     last)."""
     twin = _twin(shape)
-    extra: list[types.Type | None] = {"bias": [None, types.intp], "keep": [types.boolean]}.get(shape.start, [])
+    kinds: dict[str, list[Any]] = {"bias": [None, types.intp], "keep": [types.boolean]}
+    extra = kinds.get(shape.start, [])
 
     class _Template(AbstractTemplate):  # type: ignore[misc]
         key = twin
@@ -441,6 +442,7 @@ def product_of(shape: Shape) -> Callable[..., None]:
         return context.get_dummy_value()
 
     arrays_and_places = [types.Array, types.Integer] * 3 + [types.Integer, types.Integer]
-    more: list[Any] = {"bias": [types.Array, types.Integer], "keep": [types.Boolean]}.get(shape.start, [])
+    lowered: dict[str, list[Any]] = {"bias": [types.Array, types.Integer], "keep": [types.Boolean]}
+    more = lowered.get(shape.start, [])
     lower_builtin(twin, *arrays_and_places, *more, types.Integer, types.Integer)(lower)
     return twin

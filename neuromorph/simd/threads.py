@@ -105,7 +105,7 @@ def _define(module: ir.Module) -> ir.Function:
     return function
 
 
-@lower_builtin(barrier, types.Array, types.Integer)
+@lower_builtin(barrier, types.Array, types.Integer)  # type: ignore[untyped-decorator]
 def _lower(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
     count = data_pointer(context, builder, sig.args[0], args[0])
     generation = builder.gep(count, [ir.Constant(_I64, _GENERATION)])

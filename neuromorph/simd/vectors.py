@@ -29,10 +29,13 @@ from . import twins
 
 FLAGS = ("contract", "nsz", "arcp", "afn", "reassoc")
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
-_ELEMENTS = {"float32": (types.float32, ir.FloatType(), 4), "float64": (types.float64, ir.DoubleType(), 8)}
+_ELEMENTS: dict[str, tuple[Any, ir.Type, int]] = {
+    "float32": (types.float32, ir.FloatType(), 4),
+    "float64": (types.float64, ir.DoubleType(), 8),
+}
 
 
-class VectorType(types.Type):  # type: ignore[misc]
+class VectorType(types.Type):
     """The Numba type of a vector of ``lanes`` floating-point numbers."""
 
     def __init__(self, dtype: types.Float, lanes: int) -> None:
@@ -40,7 +43,7 @@ class VectorType(types.Type):  # type: ignore[misc]
         super().__init__(name=f"Vector({dtype}, {lanes})")
 
 
-class MaskType(types.Type):  # type: ignore[misc]
+class MaskType(types.Type):
     """The Numba type of a comparison of two vectors: one truth value a lane."""
 
     def __init__(self, vector: VectorType) -> None:
@@ -159,7 +162,7 @@ for _function, _sign in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, 
     _register(_function, 2, _mask, lambda b, x, y, s=_sign: b.fcmp_ordered(s, x, y))
 
 
-@lower_cast(VectorType, VectorType)
+@lower_cast(VectorType, VectorType)  # type: ignore[untyped-decorator]
 def _vector_to_itself(context: Any, builder: ir.IRBuilder, fromty: Any, toty: Any, value: ir.Value) -> ir.Value:
     return value
 
@@ -387,7 +390,8 @@ def vectors(dtype: str, lanes: int) -> Vectors:
         whole = spread(builder, emit_total(context, builder, sig, [powers]), lanes)
         return builder.fdiv(powers, whole, flags=FLAGS)
 
-    nothing, array, index = types.void, types.Array, types.intp
+    nothing: Any = types.void
+    array, index = types.Array, types.intp
     return Vectors(
         dtype,
         lanes,
