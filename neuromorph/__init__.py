@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from .callbacks import Callback, CSVLog, EarlyStopping, LearningRateSchedule, ReduceOnPlateau
 from .errors import (
     CacheWarning,
     DataError,
@@ -33,21 +34,34 @@ from .errors import (
     StorageError,
     TrainingDivergedError,
 )
+from .fitting import History
 from .model import Model
+from .optimizers import SGD, Adam, AdamW, Optimizer, RMSProp
 from .parameters import seed
+from .streaming import Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import ArrayLike, NDArray
 
     from .cache import CacheInfo
-    from .gradients import GradientReport
+    from .derivatives import GradientReport
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "CSVLog",
     "CacheWarning",
+    "Callback",
     "DataError",
+    "EarlyStopping",
     "GradientError",
+    "History",
+    "LearningRateSchedule",
     "MDLError",
     "MDLSemanticError",
     "MDLSyntaxError",
@@ -55,23 +69,32 @@ __all__ = [
     "Model",
     "ModelStateError",
     "NeuromorphError",
+    "Optimizer",
+    "RMSProp",
+    "ReduceOnPlateau",
     "StorageError",
+    "Stream",
     "TrainingDivergedError",
+    "accuracy",
     "batches",
     "build",
     "cache_info",
     "clear_cache",
     "compile",
     "evaluate",
+    "fit",
     "get_parameters",
     "gradcheck",
     "gradients",
     "kernel_source",
+    "load",
     "predict",
     "release",
     "reset_state",
+    "save",
     "seed",
     "set_parameters",
+    "stream",
     "summary",
     "train",
 ]
@@ -82,7 +105,7 @@ def compile(
     batch_size: int,
     learning_rate: float,
     *,
-    optimizer: str = "sgd",
+    optimizer: str | Optimizer = "sgd",
     bptt_steps: int | None = None,
     clip_norm: float | None = None,
     dtype: str = "float32",
@@ -91,7 +114,8 @@ def compile(
     """A text as a checked model; nothing is compiled or drawn yet.
 
     mdl: the text, or a path object of a file that holds it. batch_size: lanes of a training sample, >= 1.
-    learning_rate: finite, >= 0. optimizer: "sgd". bptt_steps: samples of a window, over which one exact gradient is
+    learning_rate: finite, >= 0. optimizer: "sgd", "rmsprop", "adam", "adamw", or ``SGD``, ``RMSProp``, ``Adam`` or
+    ``AdamW`` with numbers of one's own. bptt_steps: samples of a window, over which one exact gradient is
     taken; None is 16 for a model with links backward in time, else 1. clip_norm: an upper bound of the norm of all
     gradients together. dtype: "float32" or "float64". threads: at most so many.
 
@@ -122,6 +146,7 @@ def train(
     verbosity: int = 1,
     *,
     sample_weight: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
     carry_state: bool = False,
 ) -> float:
     """Learn from samples and return their mean loss.
@@ -130,8 +155,9 @@ def train(
     shorter) from the exact gradient of the window's mean loss. Recurrent state flows on from window to window,
     gradients stop there; it starts from zero unless ``carry_state``. A 4-axis input (N, S, B, W) is N sequences, each
     from zero state. sample_weight (S, B) or (N, S, B), finite and >= 0: a weighted mean over the window; 0 leaves a
-    vector out, whatever is expected of it, and a window of zeros makes no update. ``model.losses`` then holds the
-    per-sample losses.
+    vector out, whatever is expected of it, and a window of zeros makes no update. lengths (N,) or (N, B), or (B,) for
+    3 axes: of sequences of S samples only so many count, as if the others had weight 0. With a cross_entropy loss,
+    expected may be class labels (S, B) or (N, S, B). ``model.losses`` then holds the per-sample losses.
 
     verbosity 0 is silent, 1 shows a progress bar after half a second, 2 adds a line for every update; all on stderr.
 
@@ -139,7 +165,45 @@ def train(
     sample, when a loss or gradient is no longer finite, with the parameters of the last finite window. Ctrl-C ends
     training between windows.
     """
-    return model.train(inputs, expected, verbosity, sample_weight=sample_weight, carry_state=carry_state)
+    return model.train(
+        inputs, expected, verbosity, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state
+    )
+
+
+def fit(
+    model: Model,
+    inputs: ArrayLike,
+    expected: ArrayLike,
+    *,
+    epochs: int,
+    validation: Any = None,
+    shuffle: bool = False,
+    callbacks: Callback | Iterable[Callback] = (),
+    progress: bool = True,
+    sample_weight: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    metrics: str | Iterable[str] = (),
+    seed: int | None = None,
+) -> History:
+    """Train for ``epochs`` passes over the data; a ``History`` of what happened in each.
+
+    inputs, expected, sample_weight, lengths: as in ``train``; every epoch starts from zero state. validation: what is
+    measured after each epoch: ``(inputs, expected)``, ``(inputs, expected, sample_weight)``, or a fraction such as 0.2,
+    which holds out the last part of the data, whole sequences of 4 axes or samples of 3. shuffle: a new order every
+    epoch, of whole sequences for 4 axes, of samples for 3 axes where nothing is recurrent. seed: of the shuffling; None
+    draws one from the generator that ``seed`` sets, so that one seed gives one training, bit for bit. callbacks:
+    ``EarlyStopping``, ``ReduceOnPlateau``, ``LearningRateSchedule``, ``CSVLog`` or any ``Callback``. metrics:
+    "accuracy" records it after each epoch, of all data. progress: a bar on stderr, after half a second.
+
+    When training diverges (TrainingDivergedError) or is interrupted (Ctrl-C), the exception goes on to the caller;
+    ``model.history`` then holds the epochs that were completed, and ``EarlyStopping`` has restored the best parameters.
+    The learning rate stays what the last epoch used. Raises DataError for data that do not fit, and for a shuffle that
+    would tear a sequence apart.
+    """
+    return model.fit(
+        inputs, expected, epochs=epochs, validation=validation, shuffle=shuffle, callbacks=callbacks,
+        progress=progress, sample_weight=sample_weight, lengths=lengths, metrics=metrics, seed=seed,
+    )  # fmt: skip
 
 
 def batches(
@@ -155,9 +219,33 @@ def batches(
     return make(inputs, expected, batch_size, classes=classes)
 
 
-def evaluate(model: Model, inputs: ArrayLike, expected: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
-    """The mean loss of samples, from zero state; nothing changes. Shapes as in ``train``."""
-    return model.evaluate(inputs, expected, sample_weight=sample_weight)
+def evaluate(
+    model: Model,
+    inputs: ArrayLike,
+    expected: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+) -> float:
+    """The mean loss of samples, from zero state; nothing changes. Shapes, lengths and class labels as in ``train``."""
+    return model.evaluate(inputs, expected, sample_weight=sample_weight, lengths=lengths)
+
+
+def accuracy(
+    model: Model,
+    inputs: ArrayLike,
+    expected: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+) -> float:
+    """The share of vectors that are told right, from zero state; nothing changes.
+
+    With a cross_entropy loss: those whose largest component is where the expected one has its own (or at the class
+    label); with binary_cross_entropy: the share of components on the expected side of 0.5. Shapes as in ``train``.
+    Raises DataError for models with other losses.
+    """
+    return model.accuracy(inputs, expected, sample_weight=sample_weight, lengths=lengths)
 
 
 def predict(model: Model, inputs: ArrayLike) -> NDArray[Any]:
@@ -166,6 +254,46 @@ def predict(model: Model, inputs: ArrayLike) -> NDArray[Any]:
     A 4-axis input (N, S, B, W_in) is N sequences. Never touches the state of training.
     """
     return model.predict(inputs)
+
+
+def stream(model: Model, lanes: int = 1) -> Stream:
+    """The model run one time step a call, in zero state: ``y = s(x)``, x (W_in,) for one lane or (lanes, W_in).
+
+    The results are those of ``predict`` over the same samples, bit for bit. ``s(x, out=y)`` writes into an array of
+    one's own; ``s.state`` gets and sets the state, ``s.reset()`` zeroes it, all lanes or one; ``s.copy()`` branches.
+
+    Streams of one model may run in several threads, each in one thread at a time, also while the model trains. A
+    stream uses the weights after the last whole update that was handed to it: those of the end of each ``train``, each
+    ``set_parameters`` or ``build``, and while training goes on, after each piece of it, a twentieth of a second of
+    windows or one window, whichever is longer.
+
+    Raises ModelStateError before ``build``, and in calls once the model is released.
+    """
+    return model.stream(lanes)
+
+
+def save(model: Model, path: str | os.PathLike[str]) -> None:
+    """Write all of a model to one safetensors file: its text, arguments, parameters, what the optimizer remembers,
+    recurrent state, losses, and the generator that ``seed`` sets.
+
+    Parameters are plain tensors under their names ("<layer>.weight", "<layer>.bias"), for any reader of safetensors.
+    The file is on disk when this returns, and whole at any time: a kill or a full disk leaves what was there before.
+    Raises StorageError where a number to be saved is not finite, OSError where the file can't be written.
+    """
+    model.save(path)
+
+
+def load(path: str | os.PathLike[str], *, restore_random: bool = True) -> Model:
+    """A model from a file that ``save`` wrote. It trains on bit for bit as if it had never been saved.
+
+    Kernels compile when first needed. The generator that ``seed`` sets goes on from where it was when the model was
+    saved, so that a ``build`` or a shuffling ``fit`` that follows is the same too; ``restore_random=False`` leaves it
+    alone. Files need not be trusted: nothing in them is executed. Raises StorageError for a file that is truncated,
+    corrupt, foreign or of a newer version; OSError where it can't be read. Nothing is changed then.
+    """
+    from .storage import load as read
+
+    return read(path, restore_random=restore_random)
 
 
 def gradients(

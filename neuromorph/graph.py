@@ -259,8 +259,9 @@ def _flatten(model: syntax.Model) -> list[_Place]:
         placed.append(_Place(item, sources[-1], last))
         sources[-1] = len(placed) - 1
         if isinstance(item, syntax.Split):
-            open_branches.extend(_with_end(branch) for branch in reversed(item.branches))
-            sources.extend([sources[-1]] * len(item.branches))
+            branches = [branch for branch in item.branches if branch]
+            open_branches.extend(_with_end(branch) for branch in reversed(branches))
+            sources.extend([sources[-1]] * len(branches))
     return placed
 
 

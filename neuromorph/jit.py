@@ -11,6 +11,7 @@ its symbols is its own or one that every process with Numba has, and the latter 
 from __future__ import annotations
 
 import json
+import logging  # noqa: F401
 import os
 import pickle
 import threading
@@ -24,10 +25,21 @@ from . import cache
 from .errors import CacheWarning
 
 _OBJECT = "kernel.bin"
-_lock = threading.RLock()
+_lock = threading.RLock()  # one bundle at a time
+_gate = threading.RLock()  # Numba and LLVM at work
 
-if hasattr(os, "register_at_fork"):  # a fork waits for a bundle that is being built, so that no child has half of one
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+def _after_fork() -> None:
+    """In a child, the thread that held the lock may be gone."""
+    global _lock
+    _lock = threading.RLock()
+    _gate.release()
+
+
+if hasattr(os, "register_at_fork"):
+    # A fork waits while Numba is at work for us, since its locks and LLVM's would stay locked in the child. The hook of
+    # ``logging`` must be there before this one, so that it takes its lock after the gate, as Numba does.
+    os.register_at_fork(before=_gate.acquire, after_in_parent=_gate.release, after_in_child=_after_fork)
 
 
 def signature(dtype: str, kinds: tuple[str, ...]) -> tuple[Any, ...]:
@@ -87,13 +99,14 @@ def _check_miss(module: ModuleType, entry: Any) -> None:
 def _compile(module: ModuleType, functions: Mapping[str, tuple[str, ...]], dtype: str) -> list[Any]:
     """Numba's results for every function of a bundle. What an interrupted call has compiled is not compiled again."""
     results = []
-    for name, kinds in functions.items():
-        dispatcher, types = getattr(module, name), signature(dtype, kinds)
-        if types not in dispatcher.overloads:
-            dispatcher.compile(types)
-        result = dispatcher.overloads[types]
-        _call_by_symbol(dispatcher, result)
-        results.append(result)
+    with _gate:
+        for name, kinds in functions.items():
+            dispatcher, types = getattr(module, name), signature(dtype, kinds)
+            if types not in dispatcher.overloads:
+                dispatcher.compile(types)
+            result = dispatcher.overloads[types]
+            _call_by_symbol(dispatcher, result)
+            results.append(result)
     return results
 
 
@@ -112,10 +125,13 @@ def _call_by_symbol(dispatcher: Any, result: Any) -> None:
 def _store(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]], results: list[Any]) -> None:
     """Give a compiled bundle to the cache. Whatever goes wrong costs the entry only."""
     try:
-        if reason := _why_not(results):
+        with _gate:
+            reason = _why_not(results)
+            files = {} if reason else _files(module, functions, results)
+        if reason:
             cache.tell(f"the kernel {module.__name__} can't be stored: {reason}.")
         else:
-            cache.write(key, _files(module, functions, results))
+            cache.write(key, files)
     except CacheWarning:  # made an error by the user's filters
         raise
     except Exception as error:
@@ -217,7 +233,7 @@ def _load(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]]
 def _rebuilt(context: Any, data: bytes, types: list[tuple[Any, ...]]) -> list[Any]:
     """Numba's results from a stored bundle, of functions with these types of arguments; raises where that fails."""
     rebuild = _numba("compiler").CompileResult._rebuild
-    with _numba("compiler_lock").global_compiler_lock:
+    with _gate, _numba("compiler_lock").global_compiler_lock:
         _numba("runtime").rtsys.initialize(context)
         needed, parts = pickle.loads(data)
         if [tuple(part[3].args) for part in parts] != types:

@@ -40,6 +40,15 @@ def physical_memory() -> int:
         return 1 << 62
 
 
+def _check_fits(needed: int, what: str) -> None:
+    there = physical_memory()
+    if needed > there:
+        bytes_needed = f"{needed:,} bytes ({needed / 2**30:.1f} GiB)"
+        raise ModelTooLargeError(
+            f"{what.format(bytes_needed)}, and this machine has {there:,} ({there / 2**30:.1f} GiB)"
+        )
+
+
 class Kernels:
     """The kernels of one graph and one set of options. Functions compile when first asked for."""
 
@@ -81,12 +90,13 @@ class Kernels:
 
     def check_size(self) -> None:
         """Refuse what this machine has no memory for, before anything is allocated."""
-        needed, there = self.bytes_needed(), physical_memory()
-        if needed > there:
-            raise ModelTooLargeError(
-                f"the model needs {needed:,} bytes ({needed / 2**30:.1f} GiB) to train, "
-                f"and this machine has {there:,} ({there / 2**30:.1f} GiB)"
-            )
+        _check_fits(self.bytes_needed(), "the model needs {} to train")
+
+    def step_space(self, lanes: int) -> Floats:
+        """A workspace for ``step``, in zero state; MemoryError, naming the bytes, where it would not fit."""
+        elements, dtype = self.kernel.step_space_size(lanes), self.options.dtype
+        _check_fits(elements * np.dtype(dtype).itemsize, f"a stream of {lanes:,} lanes needs {{}}")
+        return aligned_zeros(elements, dtype)
 
     def _entry(self, name: str) -> Any:
         """An entry function of the module, compiled with what it calls or taken from the cache."""
@@ -102,3 +112,9 @@ class Kernels:
     def predict(self) -> Any:
         """The generated function ``predict``, ready to call."""
         return self._entry("predict")
+
+    @cached_property
+    def step(self) -> Any:
+        """The generated function ``step``, ready to call; it comes with ``predict``."""
+        self.predict  # noqa: B018 - compiles, or is found in the cache
+        return self.module.step

@@ -15,22 +15,33 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import training
 from .errors import DataError, MDLWarning, ModelStateError, nearest
+from .functions import OPTIMIZERS
+from .functions import Optimizer as Record
 from .graph import Graph, build_graph
 from .language import parse
+from .optimizers import Optimizer, optimizer_of
 from .options import CompileOptions, compile_options, finite_number
 from .parameters import draw_parameters, generator
+from .state import check_mapping, fitting, set_state, state_views
+from .streaming import Feeds
 
 if TYPE_CHECKING:
-    from .gradients import GradientReport
+    from .derivatives import GradientReport
+    from .fitting import History
     from .kernels import Kernels
+    from .streaming import Stream
 
 Floats = NDArray[Any]
 
 
 @dataclass
 class Memory:
-    """What a built model keeps: flat arrays in the kernel's layout, and the workspace that holds recurrent state."""
+    """What a built model keeps: flat arrays in the kernel's layout, and the workspace that holds recurrent state.
+
+    ``optimizer`` has the optimizer's slots one after the other; ``constants`` its numbers, and behind them its counts.
+    """
 
     weights: Floats
     turned: Floats
@@ -39,6 +50,7 @@ class Memory:
     constants: NDArray[np.float64]
     spaces: list[Floats]  # one that threads share, or one each
     row_losses: Floats
+    ones: Floats  # the weights of a window's rows where none are given
     sums: NDArray[np.float64]
     sync: NDArray[np.int64]
 
@@ -52,14 +64,25 @@ class Model:
     """A neural network compiled from an MDL text. Made by ``neuromorph.compile``.
 
     ``learning_rate`` can be set at any time. ``losses`` holds the per-sample losses of the last ``train``, shape
-    (S,), or (N, S) for 4-axis input. A model may be used from several threads: its calls take turns.
+    (S,), or (N, S) for 4-axis input; ``history`` what the last ``fit`` recorded. A model may be used from several
+    threads: its calls take turns.
     """
 
-    def __init__(self, text: str, options: CompileOptions, learning_rate: float, clip_norm: float | None, graph: Graph):
-        self._text, self._options, self._graph = text, options, graph
+    def __init__(
+        self,
+        text: str,
+        options: CompileOptions,
+        learning_rate: float,
+        clip_norm: float | None,
+        graph: Graph,
+        optimizer: Optimizer,
+    ):
+        self._text, self._options, self._graph, self._optimizer = text, options, graph, optimizer
+        self._dtype = np.dtype(options.dtype)
         self.learning_rate = learning_rate
         self.clip_norm = clip_norm
         self.losses: NDArray[np.float64] = np.zeros(0)
+        self.history: History | None = None
         self._start()
 
     def _start(self) -> None:
@@ -68,6 +91,7 @@ class Model:
         self._kernels: Kernels | None = None
         self._memory: Memory | None = None
         self._released = False
+        self.feeds = Feeds()
 
     # What it is ------------------------------------------------------------------------------------------------------
 
@@ -99,7 +123,7 @@ class Model:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of parameters and data."""
-        return np.dtype(self._options.dtype)
+        return self._dtype
 
     @property
     def input_width(self) -> int:
@@ -130,6 +154,24 @@ class Model:
         self._clip_norm = None if value is None else finite_number("clip_norm", value)
         if self._clip_norm == 0.0:
             raise ValueError("clip_norm must be greater than 0")
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """How parameters move along their gradients. Its numbers can be changed at any time, but not its kind."""
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, value: Any) -> None:
+        chosen = optimizer_of(value)
+        if chosen.kind != self._optimizer.kind:
+            raise ValueError(
+                f"the model was compiled for the update {self._optimizer.kind!r}, and optimizer needs {chosen.kind!r}; "
+                "compile its text again"
+            )
+        with self._lock:
+            self._optimizer = chosen
+            if self._memory is not None:
+                self._memory.constants[: len(chosen.constants)] = chosen.constants
 
     @property
     def parameter_count(self) -> int:
@@ -185,14 +227,14 @@ class Model:
         Returns the model. Raises MemoryError, naming the bytes, where the model can't fit into this machine's memory.
         """
         with self._lock:
-            self.prepare(verbosity=verbosity)
-            self.set_parameters(draw_parameters(self._graph, generator(), self._options.dtype))
+            self._compile(verbosity)
+            drawn = draw_parameters(self._graph, generator(), self._options.dtype)
+            self.prepare()
+            self.set_parameters(drawn)
         return self
 
-    def prepare(self, *, verbosity: int = 0) -> None:
-        """Kernels for training and empty memory: what ``build`` does before it draws parameters."""
-        from .kernels import aligned_zeros
-
+    def _compile(self, verbosity: int) -> None:
+        """The kernels that training needs, of a model that fits into this machine's memory."""
         kernels = self.kernels
         kernels.check_size()
         started = time.perf_counter()
@@ -200,12 +242,20 @@ class Model:
         took = time.perf_counter() - started
         if verbosity >= 1 and took >= 0.1:
             print(f"compiling kernels, {took:.1f} s", file=sys.stderr)
+
+    def prepare(self) -> None:
+        """Empty memory, which a model needs before it gets parameters. Kernels compile when first needed."""
+        from .kernels import aligned_zeros
+
+        kernels = self.kernels
+        kernels.check_size()
         layout, dtype = kernels.kernel.layout, self._options.dtype
         weights = aligned_zeros(layout.size, dtype)
         remembered = aligned_zeros(max(1, kernels.memory_slots * layout.size), dtype)
-        self._memory = self.scratch(self.bptt_steps, weights, remembered)
+        constants = np.array([*self._optimizer.constants, *(0.0 for _ in self._update.counts)])
+        self._memory = self.scratch(self.bptt_steps, weights, remembered, constants)
 
-    def scratch(self, capacity: int, weights: Floats, remembered: Floats) -> Memory:
+    def scratch(self, capacity: int, weights: Floats, remembered: Floats, constants: NDArray[np.float64]) -> Memory:
         """Memory for windows of at most ``capacity`` samples around some weights and what the optimizer remembers."""
         from .kernels import aligned_zeros
 
@@ -216,9 +266,10 @@ class Model:
             aligned_zeros(max(1, kernel.layout.turned_size), dtype),
             aligned_zeros(copies * kernel.layout.size, dtype),
             remembered,
-            np.zeros(1),
+            constants,
             [aligned_zeros(kernel.space_size(capacity) + 16, dtype) for _ in range(copies)],
             aligned_zeros(capacity * self.batch_size, dtype),
+            np.ones(capacity * self.batch_size, dtype),
             np.zeros(2 * threads),
             np.zeros(16, np.int64),
         )
@@ -227,6 +278,7 @@ class Model:
         """Free the model's memory. Releasing twice is fine; any other use afterwards is a ModelStateError."""
         with self._lock:
             self._memory, self._kernels, self._released = None, None, True
+            self.feeds.release()
 
     def __enter__(self) -> Model:
         self._check_alive()
@@ -243,23 +295,25 @@ class Model:
                 "options": self._options,
                 "learning_rate": self._learning_rate,
                 "clip_norm": self._clip_norm,
+                "optimizer": self._optimizer,
                 "losses": self.losses.copy(),
             }
             if self._memory is not None:
                 kept["parameters"] = self.get_parameters()
                 kept["state"] = self.state
-                kept["optimizer"] = np.array(self._memory.optimizer)
+                kept["optimizer_state"] = self.optimizer_state
             return kept
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         graph = build_graph(parse(kept["text"]))
-        self.__init__(kept["text"], kept["options"], kept["learning_rate"], kept["clip_norm"], graph)  # type: ignore[misc]
+        names = ("text", "options", "learning_rate", "clip_norm")
+        self.__init__(*(kept[name] for name in names), graph, kept["optimizer"])  # type: ignore[misc]
         self.losses = kept["losses"]
         if "parameters" in kept:
             self.prepare()
             self.set_parameters(kept["parameters"])
             self.state = kept["state"]
-            self.memory().optimizer[:] = kept["optimizer"]
+            self.optimizer_state = kept["optimizer_state"]
 
     # Parameters and state --------------------------------------------------------------------------------------------
 
@@ -270,12 +324,7 @@ class Model:
 
     def unpack(self, flat: Floats) -> dict[str, Floats]:
         """A flat array in the kernel's layout as named arrays."""
-        layout, found = self.kernels.kernel.layout, {}
-        for index in self._graph.parameters:
-            name = self._graph.nodes[index].name
-            weight, bias = layout.places(index)
-            found[f"{name}.weight"], found[f"{name}.bias"] = flat[weight], flat[bias]
-        return found
+        return {name: flat[place] for name, place in self._places().items()}
 
     def set_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Set some or all parameters; what is given is broadcast to the parameter's shape.
@@ -283,12 +332,9 @@ class Model:
         Raises DataError for an unknown name, a shape that does not broadcast, or numbers that are not finite; then
         nothing is changed.
         """
+        check_mapping("parameters", parameters)
         with self._lock:
-            weights, layout = self.memory().weights, self.kernels.kernel.layout
-            places = {}
-            for index in self._graph.parameters:
-                name = self._graph.nodes[index].name
-                places[f"{name}.weight"], places[f"{name}.bias"] = layout.places(index)
+            weights, places = self.memory().weights, self._places()
             fresh = weights.copy()
             for name, value in dict(parameters).items():
                 if name not in places:
@@ -296,23 +342,64 @@ class Model:
                     raise DataError(
                         f"the model has no parameter {name!r}" + (f"; did you mean {near!r}?" if near else "")
                     )
-                fresh[places[name]] = _fitting(name, value, places[name].shape, self.dtype)
+                fresh[places[name]] = fitting(name, value, places[name].shape, self.dtype)
             weights[:] = fresh
+            self.publish()
+
+    def publish(self) -> None:
+        """Hand the weights, which belong to a whole update, to the streams of this model."""
+        self.feeds.publish(self.memory().weights)
+
+    def _places(self) -> dict[str, NDArray[np.intp]]:
+        """Where every parameter stands in the flat arrays, by name."""
+        layout, found = self.kernels.kernel.layout, {}
+        for index in self._graph.parameters:
+            name = self._graph.nodes[index].name
+            found[f"{name}.weight"], found[f"{name}.bias"] = layout.places(index)
+        return found
+
+    @property
+    def _update(self) -> Record:
+        """What the optimizer's update is made of."""
+        return OPTIMIZERS[self._options.optimizer]
+
+    @property
+    def optimizer_state(self) -> dict[str, Floats]:
+        """What the optimizer remembers, copies: "<slot>.<parameter>", shaped like the parameter, and counts, of shape
+        (). Zeros at first; settable, in part too."""
+        with self._lock:
+            memory, first = self.memory(), len(self._update.constants)
+            slots = zip(self._update.slots, self._slots(memory.optimizer), strict=True)
+            found = {f"{slot}.{name}": flat[place] for slot, flat in slots for name, place in self._places().items()}
+            counts = enumerate(self._update.counts, first)
+            return found | {name: np.array(memory.constants[number]) for number, (name, _) in counts}
+
+    @optimizer_state.setter
+    def optimizer_state(self, values: Mapping[str, Any]) -> None:
+        with self._lock:
+            memory, first = self.memory(), len(self._update.constants)
+            fresh, constants, places = memory.optimizer.copy(), memory.constants.copy(), self._places()
+            slots = dict(zip(self._update.slots, self._slots(fresh), strict=True))
+            counts = {name: number for number, (name, _) in enumerate(self._update.counts, first)}
+            for name, value in dict(values).items():
+                slot, _, parameter = name.partition(".")
+                if name in counts:
+                    constants[counts[name]] = np.clip(fitting(name, value, (), constants.dtype), 0.0, 1.0)
+                elif slot in slots and parameter in places:
+                    slots[slot][places[parameter]] = fitting(name, value, places[parameter].shape, self.dtype)
+                else:
+                    raise DataError(f"the optimizer remembers nothing named {name!r}")
+            memory.optimizer[:], memory.constants[:] = fresh, constants
+
+    def _slots(self, flat: Floats) -> list[Floats]:
+        """Views of the optimizer's arrays, each in the layout of the parameters."""
+        size = self.kernels.kernel.layout.size
+        return [flat[number * size : (number + 1) * size] for number in range(len(self._update.slots))]
 
     def _state_views(self) -> dict[str, Floats]:
         """Views (B, width) of the state that the next window starts from, by the name that a link in time reads."""
-        memory, kernel, graph = self.memory(), self.kernels.kernel, self._graph
-        buffers = dict(kernel.training.state)
-        views = {}
-        for _, other in graph.delayed_links:
-            node = graph.nodes[graph.resolve(other)]
-            name = buffers[node.index]
-            stride = kernel.training.strides[name]
-            a, b = kernel.training_space.terms[name]
-            start = a * self.bptt_steps * self.batch_size + (b - stride) * self.batch_size
-            rows = memory.space[start : start + stride * self.batch_size].reshape(self.batch_size, stride)
-            views[graph.nodes[other].name] = rows[:, : node.width]
-        return views
+        space = self.memory().space
+        return state_views(self.kernels.kernel.training_space, space, self.bptt_steps, self.batch_size)
 
     @property
     def state(self) -> dict[str, Floats]:
@@ -324,21 +411,19 @@ class Model:
     @state.setter
     def state(self, values: Mapping[str, Any]) -> None:
         with self._lock:
-            views = self._state_views()
-            fresh = {}
-            for name, value in dict(values).items():
-                if name not in views:
-                    known = ", ".join(views) or "none"
-                    raise DataError(f"the model keeps no state named {name!r}; it keeps: {known}")
-                fresh[name] = _fitting(name, value, views[name].shape, self.dtype)
-            for name, value in fresh.items():
-                views[name][:] = value
+            set_state(self._state_views(), values)
 
     def reset_state(self) -> None:
         """Recurrent state back to zeros."""
         with self._lock:
             for view in self._state_views().values():
                 view[:] = 0.0
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a file; see ``neuromorph.save``."""
+        from .storage import save
+
+        save(self, path)
 
     # What is done with it --------------------------------------------------------------------------------------------
 
@@ -349,18 +434,29 @@ class Model:
         verbosity: int = 1,
         *,
         sample_weight: Any = None,
+        lengths: Any = None,
         carry_state: bool = False,
     ) -> float:
         """Learn from samples; see ``neuromorph.train``."""
-        from .training import train
+        return training.train(
+            self, inputs, expected, verbosity, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state
+        )
 
-        return train(self, inputs, expected, verbosity, sample_weight=sample_weight, carry_state=carry_state)
+    def fit(self, inputs: Any, expected: Any, *, epochs: int, **options: Any) -> History:
+        """Learn from samples again and again; see ``neuromorph.fit``."""
+        from .fitting import fit
 
-    def evaluate(self, inputs: Any, expected: Any, *, sample_weight: Any = None) -> float:
+        return fit(self, inputs, expected, epochs=epochs, **options)
+
+    def evaluate(self, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None) -> float:
         """The mean loss, nothing changed; see ``neuromorph.evaluate``."""
-        from .training import evaluate
+        return training.evaluate(self, inputs, expected, sample_weight=sample_weight, lengths=lengths)
 
-        return evaluate(self, inputs, expected, sample_weight=sample_weight)
+    def accuracy(self, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None) -> float:
+        """The share of right answers; see ``neuromorph.accuracy``."""
+        from .fitting import accuracy
+
+        return accuracy(self, inputs, expected, sample_weight=sample_weight, lengths=lengths)
 
     def predict(self, inputs: Any) -> Floats:
         """The output for every sample; see ``neuromorph.predict``."""
@@ -368,15 +464,21 @@ class Model:
 
         return predict(self, inputs)
 
+    def stream(self, lanes: int = 1) -> Stream:
+        """The model run step by step; see ``neuromorph.stream``."""
+        from .streaming import stream
+
+        return stream(self, lanes)
+
     def gradients(self, inputs: Any, expected: Any, *, sample_weight: Any = None) -> tuple[float, dict[str, Floats]]:
         """Loss and exact gradients; see ``neuromorph.gradients``."""
-        from .gradients import gradients
+        from .derivatives import gradients
 
         return gradients(self, inputs, expected, sample_weight=sample_weight)
 
     def gradcheck(self, inputs: Any = None, expected: Any = None, **options: Any) -> GradientReport:
         """The kernel's gradients against central differences; see ``neuromorph.gradcheck``."""
-        from .gradients import gradcheck
+        from .derivatives import gradcheck
 
         return gradcheck(self, inputs, expected, **options)
 
@@ -391,29 +493,12 @@ class Model:
         return summary(self._graph)
 
 
-def _fitting(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Floats:
-    """``value`` broadcast to a shape, every number finite."""
-    try:
-        with np.errstate(over="ignore"):
-            array = np.asarray(value, dtype=np.float64).astype(dtype)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{name} must be numbers: {error}") from None
-    try:
-        full = np.broadcast_to(array, shape)
-    except ValueError:
-        raise DataError(f"{name} has shape {array.shape}, and the model needs {shape}") from None
-    if not np.isfinite(full).all():
-        place = tuple(int(i) for i in np.argwhere(~np.isfinite(full))[0])
-        raise DataError(f"{name}{list(place)} is {full[place]}, and parameters and state are finite numbers")
-    return full
-
-
 def compile_model(
     mdl: str | os.PathLike[str],
     batch_size: int,
     learning_rate: float,
     *,
-    optimizer: str = "sgd",
+    optimizer: str | Optimizer = "sgd",
     bptt_steps: int | None = None,
     clip_norm: float | None = None,
     dtype: str = "float32",
@@ -421,10 +506,10 @@ def compile_model(
     stacklevel: int = 2,
 ) -> Model:
     """Text to model; ``neuromorph.compile``."""
-    rate = finite_number("learning_rate", learning_rate)
+    rate, chosen = finite_number("learning_rate", learning_rate), optimizer_of(optimizer)
     compile_options(
         batch_size,
-        optimizer=optimizer,
+        optimizer=chosen.kind,
         bptt_steps=bptt_steps,
         dtype=dtype,
         threads=threads,
@@ -433,17 +518,17 @@ def compile_model(
     text, filename = _text_of(mdl)
     graph = build_graph(parse(text, filename))
     options = compile_options(
-        batch_size, optimizer=optimizer, bptt_steps=bptt_steps, dtype=dtype, threads=threads,
+        batch_size, optimizer=chosen.kind, bptt_steps=bptt_steps, dtype=dtype, threads=threads,
         has_time_links=graph.has_time_links,
     )  # fmt: skip
-    model = Model(text, options, rate, clip_norm, graph)
+    model = Model(text, options, rate, clip_norm, graph, chosen)
     for line in graph.warnings:
         warnings.warn(line, MDLWarning, stacklevel=stacklevel + 1)
     return model
 
 
 def _text_of(mdl: Any) -> tuple[str, str | None]:
-    """The text, and the file's name where a Path was given."""
+    """The text, and the file's name where a path was given."""
     if isinstance(mdl, os.PathLike):
         path = Path(mdl)
         return path.read_bytes().decode("utf-8", errors="surrogateescape"), str(path)

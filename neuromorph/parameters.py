@@ -43,6 +43,15 @@ def generator() -> np.random.Generator:
         return _generator
 
 
+def restore_generator(state: dict[str, Any]) -> None:
+    """Have the generator go on from a state, as NumPy gives it for PCG64."""
+    global _generator
+    bits = np.random.PCG64(0)
+    bits.state = state  # type: ignore[assignment]
+    with _lock:
+        _generator = np.random.Generator(bits)
+
+
 def draw_parameters(graph: Graph, rng: np.random.Generator, dtype: str) -> dict[str, NDArray[Any]]:
     """New parameters: live layers in text order, weight (C order) then bias, float64 draws cast to ``dtype``."""
     (weights, weight_numbers), (biases, bias_numbers) = graph.weight_initializer, graph.bias_initializer

@@ -84,10 +84,11 @@ def run_together(function: Callable[..., Any], arguments: Sequence[tuple[Any, ..
             _process = os.getpid()
         kept = _idle.setdefault(len(arguments), [])
         team = kept.pop() if kept else Team(len(arguments))
-    result = team.run(function, arguments)
-    with _lock:
-        _idle.setdefault(team.size, []).append(team)
-    return result
+    try:
+        return team.run(function, arguments)
+    finally:
+        with _lock:
+            _idle.setdefault(team.size, []).append(team)
 
 
 def _after_fork() -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .data import TrainingData, training_data
 from .errors import DataError, TrainingDivergedError
+from .samples import labels_as_vectors, lengths_as_weights
 from .team import run_together
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ PIECE = 0.05  # seconds of kernel time between two looks at the world
 MEASURE, GRADIENTS, LEARN = 0, 1, 2  # what the kernel does with a window
 
 
-@dataclass
+@dataclass(slots=True)
 class Pass:
-    """One sequence on its way through the kernel."""
+    """One sequence on its way through the kernel; ``order`` says what number each sample had before a shuffle."""
 
     model: Model
     memory: Memory
@@ -35,33 +36,51 @@ class Pass:
     losses: NDArray[np.float64]
     capacity: int
     mode: int
+    order: NDArray[np.intp] | None = None
 
     @property
     def samples(self) -> int:
         """Samples of the sequence."""
         return int(self.inputs.shape[0])
 
+    def mean(self, start: int, stop: int) -> float:
+        """The mean loss of samples ``start`` to ``stop``, weighted."""
+        losses = self.losses[start:stop]
+        if not self.row_step:
+            return float(losses.mean())
+        shares = self.weights.reshape(self.samples, -1)[start:stop].sum(axis=1, dtype=np.float64)
+        return float(losses @ shares / max(shares.sum(), 1e-300))
+
+    def number(self, sample: int) -> int:
+        """What the user calls a sample."""
+        return sample if self.order is None else int(self.order[sample])
+
     def run(self, start: int, stop: int) -> int:
         """The windows from sample ``start`` to ``stop``; the sample that it reached."""
-        memory, model = self.memory, self.model
-        threads = model.kernels.kernel.options.threads
-        inputs, expected = self.inputs.reshape(-1), self.expected.reshape(-1)
-        arguments = [
-            (
-                start, stop, self.samples, self.capacity, self.mode, space, memory.weights, memory.turned,
-                memory.gradients, memory.optimizer, memory.constants, inputs, expected, self.weights, self.row_step,
-                memory.row_losses, self.losses, model.learning_rate, model.clip_norm or 0.0,
-            )
-            for space in memory.spaces
-        ]  # fmt: skip
+        memory, kernels = self.memory, self.model.kernels
+        threads = kernels.kernel.options.threads
         if threads == 1:
-            return int(model.kernels.train(*arguments[0]))
-        members = [(member, memory.sync, memory.sums, *arguments[member % len(arguments)]) for member in range(threads)]
-        return int(run_together(model.kernels.train, members))
+            return int(kernels.train(*self._arguments(start, stop, memory.spaces[0])))
+        calls = [self._arguments(start, stop, space) for space in memory.spaces]
+        members = [(member, memory.sync, memory.sums, *calls[member % len(calls)]) for member in range(threads)]
+        return int(run_together(kernels.train, members))
+
+    def _arguments(self, start: int, stop: int, space: NDArray[Any]) -> tuple[Any, ...]:
+        """What the kernel takes."""
+        memory, model = self.memory, self.model
+        return (
+            start, stop, self.samples, self.capacity, self.mode, space, memory.weights, memory.turned,
+            memory.gradients, memory.optimizer, memory.constants, self.inputs.reshape(-1), self.expected.reshape(-1),
+            self.weights, self.row_step, memory.row_losses, self.losses, model.learning_rate, model.clip_norm or 0.0,
+        )  # fmt: skip
 
 
-def check_data(model: Model, inputs: Any, expected: Any, sample_weight: Any) -> TrainingData:
-    """The arrays of a call, checked against what the model needs."""
+def check_data(model: Model, inputs: Any, expected: Any, sample_weight: Any, lengths: Any = None) -> TrainingData:
+    """The arrays of a call, checked against what the model needs; lengths become weights, class labels vectors."""
+    if lengths is not None:
+        inputs, sample_weight = lengths_as_weights(model, inputs, sample_weight, lengths)
+    if model.graph.loss.name == "cross_entropy":
+        inputs, expected = labels_as_vectors(model, inputs, expected, sample_weight)
     return training_data(
         inputs, expected, sample_weight, batch=model.batch_size, width_in=model.input_width,
         width_out=model.output_width, dtype=model.dtype,
@@ -70,26 +89,33 @@ def check_data(model: Model, inputs: Any, expected: Any, sample_weight: Any) -> 
 
 def sequences(model: Model, memory: Memory, data: TrainingData, mode: int, capacity: int) -> list[Pass]:
     """A pass for each sequence of the data, and an array for its losses."""
-    inputs, expected, weights = data.inputs, data.expected, data.weights
     if not data.sequences:
-        inputs, expected = inputs[None], expected[None]
-        weights = None if weights is None else weights[None]
-    losses = np.zeros(inputs.shape[:2])
-    ones = np.ones(min(capacity, inputs.shape[1]) * model.batch_size, model.dtype) if weights is None else None
+        return [_pass(model, memory, data.inputs, data.expected, data.weights, capacity, mode)]
+    weights = [None] * len(data.inputs) if data.weights is None else data.weights
     return [
-        Pass(
-            model, memory, inputs[n], expected[n],
-            ones if ones is not None else weights[n].reshape(-1),  # type: ignore[index]
-            0 if ones is not None else model.batch_size, losses[n], capacity, mode,
-        )
-        for n in range(len(inputs))
-    ]  # fmt: skip
+        _pass(model, memory, *arrays, capacity, mode)
+        for arrays in zip(data.inputs, data.expected, weights, strict=True)
+    ]
+
+
+def _pass(
+    model: Model,
+    memory: Memory,
+    inputs: NDArray[Any],
+    expected: NDArray[Any],
+    weights: NDArray[Any] | None,
+    capacity: int,
+    mode: int,
+) -> Pass:
+    """One sequence; without weights every window reads the same ones."""
+    rows, step = (memory.ones, 0) if weights is None else (weights.reshape(-1), model.batch_size)
+    return Pass(model, memory, inputs, expected, rows, step, np.zeros(len(inputs)), capacity, mode)
 
 
 def mean_loss(data: TrainingData, losses: NDArray[np.float64]) -> float:
     """The mean of per-sample losses, weighted as the data say; 0.0 where everything is left out."""
     if data.weights is None:
-        return float(losses.mean())
+        return float(np.add.reduce(losses, axis=None)) / losses.size
     shares = data.weights.sum(axis=-1, dtype=np.float64).reshape(losses.shape)
     whole = float(shares.sum())
     return float((losses * shares).sum() / whole) if whole > 0 else 0.0
@@ -102,38 +128,73 @@ def train(
     verbosity: int = 1,
     *,
     sample_weight: Any = None,
+    lengths: Any = None,
     carry_state: bool = False,
 ) -> float:
     """Learn from samples, one update a window; the mean loss."""
     model.memory()
-    data = check_data(model, inputs, expected, sample_weight)
+    data = check_data(model, inputs, expected, sample_weight, lengths)
     if data.sequences and carry_state:
         raise DataError("carry_state can't be used with 4-axis inputs: each sequence starts from zero state")
+    with Progress(data.inputs.size // data.inputs.shape[-1] // model.batch_size, verbosity) as progress:
+        return learn(model, data, progress, verbosity=verbosity, carry_state=carry_state)
+
+
+def learn(
+    model: Model,
+    data: TrainingData,
+    progress: Watcher,
+    *,
+    verbosity: int = 0,
+    carry_state: bool = False,
+    order: NDArray[np.intp] | None = None,
+) -> float:
+    """One update a window; the mean loss. ``order``: that of the sequences, or of the samples of a model without links
+    in time; ``model.losses`` stays in the order of the data."""
     with model._lock:
         memory = model.memory()
-        passes = sequences(model, memory, data, LEARN, model.bptt_steps)
-        model.losses = np.zeros((len(passes), passes[0].samples)) if data.sequences else np.zeros(passes[0].samples)
-        progress = Progress(sum(p.samples for p in passes), verbosity)
-        with progress:
-            for number, sequence in enumerate(passes):
-                if not carry_state:
-                    model.reset_state()
-                where = f" of sequence {number}" if data.sequences else ""
-                try:
-                    follow(sequence, verbosity, progress, where)
-                finally:
-                    (model.losses[number] if data.sequences else model.losses)[:] = sequence.losses
-        return mean_loss(data, model.losses)
+        shuffled = data if order is None or data.sequences else in_order(data, order)
+        passes = sequences(model, memory, shuffled, LEARN, model.bptt_steps)
+        model.losses = losses = np.zeros(data.inputs.shape[: 2 if data.sequences else 1])
+        for number in range(len(passes)) if order is None or not data.sequences else order:
+            sequence = passes[number]
+            place: Any = number
+            if not data.sequences:
+                sequence.order, place = order, slice(None) if order is None else order
+            if not carry_state:
+                model.reset_state()
+            where = f" of sequence {number}" if data.sequences else ""
+            try:
+                follow(sequence, verbosity, progress, where)
+            finally:
+                losses[place] = sequence.losses
+        return mean_loss(data, losses)
 
 
-def follow(sequence: Pass, verbosity: int, progress: Progress, where: str = "") -> None:
+def in_order(data: TrainingData, places: NDArray[np.intp] | slice) -> TrainingData:
+    """Some of the data, in the order of these places on the first axis."""
+    weights = None if data.weights is None else data.weights[places]
+    return TrainingData(data.inputs[places], data.expected[places], weights, data.sequences)
+
+
+class Watcher(Protocol):
+    """What is told how far a pass has come."""
+
+    def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
+        """Samples ``start`` to ``stop`` are done."""
+
+
+def follow(sequence: Pass, verbosity: int, progress: Watcher, where: str = "") -> None:
     """One pass in pieces: each as many windows as take a twentieth of a second, or one at verbosity 2."""
     at, windows = 0, 1
     window = sequence.capacity
     while at < sequence.samples:
         stop = min(sequence.samples, at + windows * window)
         started = time.perf_counter()
-        reached = sequence.run(at, stop)
+        try:
+            reached = sequence.run(at, stop)
+        finally:
+            sequence.model.feeds.publish(sequence.memory.weights)
         took = time.perf_counter() - started
         if reached < stop:
             raise _diverged(sequence, reached, where)
@@ -151,9 +212,11 @@ def _diverged(sequence: Pass, begin: int, where: str) -> TrainingDivergedError:
     bad = np.flatnonzero(~np.isfinite(sequence.losses[begin:end]))
     if len(bad):
         sample = begin + int(bad[0])
-        what = f"the loss of sample {sample}{where} is {sequence.losses[sample]}"
+        what = f"the loss of sample {sequence.number(sample)}{where} is {sequence.losses[sample]}"
     else:
-        span = f"sample {begin}" if end - begin == 1 else f"samples {begin} to {end - 1}"
+        first, last = sequence.number(begin), sequence.number(end - 1)
+        reach = "to" if sequence.order is None else "and others to"
+        span = f"sample {first}" if end - begin == 1 else f"samples {first} {reach} {last}"
         what = f"a gradient of the window of {span}{where} is not a finite number"
     return TrainingDivergedError(
         f"training diverged: {what}; the parameters are those of the last finite window "
@@ -161,9 +224,13 @@ def _diverged(sequence: Pass, begin: int, where: str) -> TrainingDivergedError:
     )
 
 
-def evaluate(model: Model, inputs: Any, expected: Any, *, sample_weight: Any = None) -> float:
+def evaluate(model: Model, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None) -> float:
     """The mean loss over samples from zero state; nothing of the model changes."""
-    data = check_data(model, inputs, expected, sample_weight)
+    return measure(model, check_data(model, inputs, expected, sample_weight, lengths))
+
+
+def measure(model: Model, data: TrainingData) -> float:
+    """The mean loss of checked data, from zero state."""
     with model._lock:
         memory = scratch(model, model.bptt_steps)
         passes = sequences(model, memory, data, MEASURE, model.bptt_steps)
@@ -177,7 +244,7 @@ def evaluate(model: Model, inputs: Any, expected: Any, *, sample_weight: Any = N
 
 
 def _measure(sequence: Pass) -> None:
-    """Losses of a whole pass; those that are not finite are kept, and what follows is measured too."""
+    """Losses of a whole pass; NaN from the first window on whose loss is not finite."""
     at = 0
     while at < sequence.samples:
         stop = min(sequence.samples, at + max(1, 4096 // sequence.capacity) * sequence.capacity)
@@ -191,18 +258,18 @@ def _measure(sequence: Pass) -> None:
 def scratch(model: Model, capacity: int) -> Memory:
     """The model's parameters with a workspace and gradients of their own."""
     own = model.memory()
-    return model.scratch(capacity, own.weights, own.optimizer)
+    return model.scratch(capacity, own.weights, own.optimizer, own.constants)
 
 
 class Progress:
     """A bar on stderr after half a second (verbosity 1), and a line for every update (2)."""
 
     def __init__(self, samples: int, verbosity: int) -> None:
-        self._samples, self._verbosity = samples, int(verbosity)
+        self._samples, self._verbosity = samples, _level(verbosity)
+        self._done = 0
         self._started = time.perf_counter()
         self._bar: Any = None
         self._window = 0
-        self.say: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
 
     def __enter__(self) -> Progress:
         return self
@@ -213,17 +280,31 @@ class Progress:
 
     def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
         """Samples ``start`` to ``stop`` are done."""
+        self._done += stop - start
         if self._verbosity < 1:
             return
-        loss = float(sequence.losses[start:stop].mean())
+        loss = sequence.mean(start, stop)
         if self._verbosity >= 2:
             self._window += 1
-            self.say(f"update {self._window}: samples {start} to {stop - 1}{where}, loss {loss:.6g}")
+            self._say(f"update {self._window}: samples {start} to {stop - 1}{where}, loss {loss:.6g}")
         if self._bar is None and time.perf_counter() - self._started > 0.5:
             from tqdm import tqdm
 
             self._bar = tqdm(total=self._samples, unit="sample", unit_scale=True, file=sys.stderr, leave=True)
-            self._bar.update(stop - (stop - start))
         if self._bar is not None:
             self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
-            self._bar.update(stop - start)
+            self._bar.update(self._done - self._bar.n)
+
+    def _say(self, line: str) -> None:
+        if self._bar is None:
+            print(line, file=sys.stderr)
+        else:
+            self._bar.write(line, file=sys.stderr)
+
+
+def _level(verbosity: Any) -> int:
+    """How much to say, as a whole number."""
+    try:
+        return operator.index(verbosity)
+    except TypeError:
+        raise TypeError(f"verbosity must be a whole number, not {verbosity!r}") from None

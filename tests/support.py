@@ -6,13 +6,10 @@ Each gives an ``Outcome`` for the same ``Trial``; ``assert_agree`` compares two.
 from __future__ import annotations
 
 import inspect
-import os
-import tempfile
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache as remember
 from pathlib import Path
 from typing import Any
 
@@ -130,30 +127,10 @@ def plain(kernel: Kernel) -> Any:
     return module
 
 
-@remember
-def _cache_folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="neuromorph-tests-")
-
-
-@contextmanager
-def private_cache() -> Iterator[None]:
-    """A cache of this process's own, so that every compilation is a real one and leaves nothing behind."""
-    before = os.environ.get("NEUROMORPH_CACHE_DIR")
-    os.environ["NEUROMORPH_CACHE_DIR"] = _cache_folder().name
-    try:
-        yield
-    finally:
-        del os.environ["NEUROMORPH_CACHE_DIR"]
-        if before is not None:
-            os.environ["NEUROMORPH_CACHE_DIR"] = before
-
-
 def _ready(kernel: Kernel, name: str) -> Any:
     key = cache.key_of(kernel.source, *cache.environment())
-    with private_cache():
-        module = modules.load_module(kernel.source, key)
-        functions = {f: kernel.functions[f] for f in kernel.bundles[name]}
-        return jit.ready(module, key, functions, kernel.options.dtype)
+    functions = {f: kernel.functions[f] for f in kernel.bundles[name]}
+    return jit.ready(modules.load_module(kernel.source, key), key, functions, kernel.options.dtype)
 
 
 def compiled(kernel: Kernel) -> Any:

@@ -199,7 +199,8 @@ import numpy as np
 from neuromorph import cache, jit, modules
 
 def symbols(key):
-    return [item["symbol"] for item in json.loads(cache.read(jit.bundle_key(key, functions, "float64"), "functions.json"))]
+    data = cache.read(jit.bundle_key(key, functions, "float64"), "functions.json")
+    return [item["symbol"] for item in json.loads(data)]
 
 functions, results, names = {FUNCTIONS!r}, [], []
 for factor in sys.argv[1:]:
@@ -287,7 +288,7 @@ DAMAGE: dict[str, tuple[Callable[[str], None], str]] = {
     ),
     "no object code": (
         replaced(lambda key: pickle.dumps(([], [(("x", "what", b""), *part[1:]) for part in stored_parts(key)[1]]))),
-        "compiled anew: ValueError('unsupported serialization kind",
+        "compiled anew: ValueError(\"unsupported serialization kind 'what'\")",
     ),
     "bad bitcode": (
         replaced(
@@ -339,17 +340,13 @@ def test_symbols_of_another_bundle(key: str) -> None:
     assert [entry.key for entry in cache.list_entries()] == [entry_of(other)]
 
 
-CLOSURES = """
+CLOSURES = f"""
 
 def made(number):
     @njit(nogil=True)
     def look(x, i):
         total = number
-        for j in range(i):
-            for k in range(j):
-                total += x[k] if total > k else x[j] * number
-                if total > 1e9:
-                    raise ValueError("large")
+        {"; ".join(f"total = total / (x[i] + {k + 1}.0) if total > {k} else total * number - x[i]" for k in range(16))}
         return total
     return look
 
@@ -359,9 +356,9 @@ first, second = made(1.0), made(2.0)
 
 @njit(nogil=True)
 def whole(x, count):
-    total = first(x, count) + second(x, count)
+    total = 0.0
     for i in range(count):
-        total += first(x, i) * second(x, i)
+        total += first(x, i) * second(x, i) + first(x, 0) - second(x, 1)
     return total
 """
 
@@ -369,7 +366,7 @@ def whole(x, count):
 def test_functions_that_only_a_number_tells_apart(key: str) -> None:
     source = SOURCE.partition("@njit(nogil=True)")[0] + CLOSURES
     function, messages = told(lambda: build(key, source))
-    assert function(VALUES, 5) == function.py_func(VALUES, 5)
+    assert function(VALUES, 5) == pytest.approx(function.py_func(VALUES, 5), rel=1e-12)
     assert len(messages) == 1
     assert "can't be stored: another process may give the name " in messages[0]
     assert "4look" in messages[0]
@@ -388,9 +385,17 @@ def test_a_bundle_larger_than_the_cache(key: str, monkeypatch: pytest.MonkeyPatc
     assert cache.list_entries() == ()
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), MemoryError(), KeyError("x"), OSError(5, "no"), RecursionError()])
+@pytest.mark.parametrize("error", [ValueError("no"), MemoryError()])
 @pytest.mark.parametrize(
-    "place", ["jit._why_not", "jit._files", "cache.write", "numba.core.serialize.dumps", "cache.read", "pickle.loads"]
+    "place",
+    [
+        "jit._why_not",
+        "jit._files",
+        "cache.write",
+        "numba.core.compiler.CompileResult._reduce",
+        "cache.read",
+        "pickle.loads",
+    ],
 )
 def test_whatever_fails_costs_only_the_entry(
     key: str, monkeypatch: pytest.MonkeyPatch, place: str, error: Exception
@@ -567,14 +572,14 @@ def child(*factors):
 build("1.0")
 print(child("1.0", "2.0"))
 inside = threading.Event()
-real = jit._compile
+real = getattr(jit, sys.argv[1])
 
 def slow(*args):
     inside.set()
     time.sleep(0.2)
     return real(*args)
 
-jit._compile = slow
+setattr(jit, sys.argv[1], slow)
 thread = threading.Thread(target=build, args=("3.0",))
 thread.start()
 inside.wait()
@@ -585,14 +590,12 @@ print(build("4.0")(np.arange(5.0), 5))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can't fork")
-@pytest.mark.parametrize("cached", [True, False])
-def test_forked_processes(folder: Path, cached: bool) -> None:
-    """After a build, and while another thread builds."""
-    if not cached:
-        folder.write_text("no folder")
-    output, errors = finished(python(FORKING, folder))
+@pytest.mark.parametrize("step", ["_call_by_symbol", "_why_not", "_store"])
+def test_forked_processes(folder: Path, step: str) -> None:
+    """After a build, and while another thread builds and has come to this step."""
+    output, errors = finished(python(f"import sys; sys.argv[1:] = [{step!r}]\n{FORKING}", folder))
     assert output.split() == ["0", "0", "40.0"]
-    assert errors.count("CacheWarning: ") <= (0 if cached else 3)
+    assert errors == ""
 
 
 # Whole models, in several processes
@@ -635,26 +638,21 @@ def test_another_process_compiles_nothing(folder: Path) -> None:
     stored = cache.list_entries()
     again = result(model(folder, SMALL, "predict", **{MISS: "1"}))
     assert again == first
-    assert first[1] < first[0]
+    assert first[0] != first[1]
     assert [entry.key for entry in cache.list_entries()] == [entry.key for entry in stored]
     assert len(stored) == 2
     assert all({"kernel.bin", "kernel.py", "functions.json"} < set(entry.files) for entry in stored)
     assert any({"forward.ll", "forward.s", "train.ll", "train.s"} < set(entry.files) for entry in stored)
 
 
-def test_eight_processes_build_one_model(folder: Path) -> None:
-    results = [result(process) for process in [model(folder, TINY) for _ in range(8)]]
-    assert results == [results[0]] * 8
-    assert len(cache.list_entries()) == 1
-    assert temporaries(folder) == []
-    assert result(model(folder, TINY, **{MISS: "1"})) == results[0]
-
-
-def test_a_process_killed_in_the_middle_of_a_write(folder: Path) -> None:
+def test_eight_processes_build_one_model_after_one_was_killed_in_the_middle_of_a_write(folder: Path) -> None:
     process = model(folder, TINY, "die")
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL
     assert len(temporaries(folder)) == 1
     assert cache.list_entries() == ()
-    first = result(model(folder, TINY))
-    assert result(model(folder, TINY, **{MISS: "1"})) == first
+    results = [result(process) for process in [model(folder, TINY) for _ in range(8)]]
+    assert results == [results[0]] * 8
+    assert len(cache.list_entries()) == 1
+    assert len(temporaries(folder)) == 1  # swept when it is old
+    assert result(model(folder, TINY, **{MISS: "1"})) == results[0]

@@ -70,13 +70,14 @@ def span_of(loss: str) -> tuple[float, float]:
     return SPANS.get(loss.strip("<>").split(",")[0], (0.1, 0.9))
 
 
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
-@pytest.mark.parametrize("parameter", [False, True], ids=["default", "given"])
-def test_every_activation_with_every_loss(activation: str, parameter: bool) -> None:
-    if parameter and activation not in PARAMETERS:
-        assert ACTIVATIONS[activation].parameter is None
-        return
-    function = f"<{activation}{PARAMETERS[activation] if parameter else ''}>"
+def forms_of(activation: str) -> list[str]:
+    """An activation with its default parameter, and with a given one where it takes one."""
+    assert (activation in PARAMETERS) == (ACTIVATIONS[activation].parameter is not None)
+    return [f"<{activation}{number}>" for number in {"": 0, PARAMETERS.get(activation, ""): 0}]
+
+
+@pytest.mark.parametrize("function", [form for name in sorted(ACTIVATIONS) for form in forms_of(name)])
+def test_every_activation_with_every_loss(function: str) -> None:
     for number, loss in enumerate(LOSS_FORMS):
         text = f"{HEADER} (input, 3)(hidden, 5, {function})(again, {function})(output, 3, {function}, {loss})"
         kernel = {"lanes": (2, 4, 8)[number % 3]}
@@ -92,8 +93,16 @@ def test_losses_that_are_computed_from_the_pre_activation(activation: str, lanes
         check_plain(text, kernel={"lanes": lanes}, samples=3, window=2)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("loss", sorted(LOSSES))
+# In float32 the largest number below 1 - 1e-7 that the clip can leave is 1 - 1.19e-7: log(1 - r) is 1 % off there.
+OFF = pytest.mark.xfail(strict=True, reason="float32 can't tell 1 - 1e-7 from its neighbour 1 - 1.19e-7")
+BEYOND = [
+    pytest.param(loss, dtype, marks=OFF if (loss, dtype) == ("binary_cross_entropy", "float32") else ())
+    for loss in sorted(LOSSES)
+    for dtype in sorted(support.TOLERANCE)
+]
+
+
+@pytest.mark.parametrize(("loss", "dtype"), BEYOND)
 def test_losses_far_beyond_their_clip(loss: str, dtype: str) -> None:
     """A linear output that is below 0 and above 1 most of the time."""
     text = f"/normal 0 5,zero/ (input, 4)(output, 3, <linear>, <{loss}>)"
@@ -104,14 +113,10 @@ def test_losses_far_beyond_their_clip(loss: str, dtype: str) -> None:
 
 MERGE_PLACES = {
     "earlier": "[s, (o, {o}, <tanh>)] (a, {w}, <sigmoid>) {{m, o, {op}}}",
-    "later": "(a, {w}, <sigmoid>) {{m, o, {op}}} (z, 3, <tanh>) [s, (k, 2, <tanh>)] [t, {{x, z, additive}}] "
-    "{{y, k, additive}} (p, 4, <tanh>) [u, [q,]]",
+    "later": "[s, {{x, o, additive}} (r, {w}, <tanh>) {{m, o, {op}}}] [t, (o, {o}, <sigmoid>)] {{y, m, additive}}",
     "delayed": "(a, {w}, <sigmoid>) {{m, o, {op}}} (z, 5, <tanh>) [s, (o, {o}, <tanh>)]",
     "loop": "(a, {w}, <sigmoid>) {{m, o, {op}}} (o, {o}, <tanh>)",
 }
-MERGE_PLACES["later"] = (
-    "[s, {{x, o, additive}} (r, {w}, <tanh>) {{m, o, {op}}}] [t, (o, {o}, <sigmoid>)] {{y, m, additive}}"
-)
 READERS = {"layer": "(r1, 4, <linear>)", "activation": "(r1, <softmax>)", "merge": "{r1, a, subtractive}", "output": ""}
 
 
@@ -121,6 +126,8 @@ def test_every_merge_of_every_width_in_every_place(operation: str, place: str) -
     readers = ["layer", "activation", "output"] if place == "later" else list(READERS)
     for (w, o), (number, reader) in itertools.product([(4, 4), (5, 2), (2, 7), (9, 8)], enumerate(readers)):
         body = MERGE_PLACES[place].format(w=w, o=o, op=operation) + READERS[reader]
+        (merge,) = (node for node in support.graph_of(text_of(body)).nodes if node.name == "m")
+        assert merge.delayed == (place in ("delayed", "loop"))
         kernel = {"lanes": (2, 4, 8)[(number + w) % 3]}
         check_plain(text_of(body), kernel=kernel, samples=5, window=3, weighted=reader == "merge")
 
@@ -149,15 +156,17 @@ STRUCTURES = {
     "dead nodes": "(a, 4, <tanh>) [s, (dead, 5, <tanh>) {dead2, dead, additive}] (b, 4, <relu>) {m, m, additive}",
     "step in a loop": "(a, 4, <tanh>) {m, c, additive} (b, <binary_step>) (c, 4, <tanh>)",
     "only a step": "(a, 4, <tanh>) (b, <binary_step>) {m, a, multiplicative} (c, <binary_step>)",
-    "wide softmax": "(a, 9, <softmax>) (b, <softmax>) {m, a, additive} (c, <softmax>) [s, (d, 9, <softmax>)] {n, d, additive}",
-    # Concatenations: read by layers only (never built), by others (built), nested, back in time, each of them in both.
+    "wide softmax": "(a, 9, <softmax>) (b, <softmax>) {m, a, additive} (c, <softmax>) [s, (d, 9, <softmax>)]"
+    " {n, d, additive}",
+    # Concatenations: read by layers only (never built), by others (built), nested, back in time.
     "virtual": "(a, 4, <tanh>) {m, input, concatenate} (b, 5, <tanh>)",
-    "virtual of virtual": "(a, 4, <tanh>) {m, input, concatenate} [s, (b, 5, <tanh>)] {n, a, concatenate} (c, 3, <tanh>)"
-    " {o, b, concatenate} {p, o, additive} {q, m, concatenate}",
-    "built": "(a, 4, <tanh>) {m, input, concatenate} (b, <sigmoid>) {n, a, additive} {o, n, concatenate} {p, a, average}",
+    "virtual of virtual": "(a, 4, <tanh>) {m, input, concatenate} [s, (b, 5, <tanh>)] {n, a, concatenate}"
+    " (c, 3, <tanh>) {o, b, concatenate} {p, o, additive} {q, m, concatenate}",
+    "built": "(a, 4, <tanh>) {m, input, concatenate} (b, <sigmoid>) {n, a, additive} {o, n, concatenate}"
+    " {p, a, average}",
     "built and read": "(a, 4, <tanh>) {m, input, concatenate} [s, (b, <softmax>)] (c, 7, <tanh>) {n, b, additive}",
     "virtual and late": "{m, h, concatenate} (h, 4, <tanh>)",
-    "built and late": "{m, h, concatenate} (h, <tanh>) (i, 4, <tanh>) {n, m, additive} (k, 5, <tanh>) {o, k, average}",
+    "built and late": "{m, h, concatenate} (g, <tanh>) (h, 4, <tanh>) {n, m, additive} (k, 5, <tanh>) {o, k, average}",
     "late of the whole": "(a, 4, <tanh>) {c, b, concatenate} (g, 2, <tanh>) {m, g, concatenate} (b, 5, <tanh>)",
     "late built one": "(a, 4, <tanh>) {m, c, additive} {c, a, concatenate} (d, 3, <tanh>)",
     "late chain": "{m, h, concatenate} {n, k, concatenate} {o, m, concatenate} (h, 4, <tanh>) (k, 2, <sigmoid>)",
@@ -167,7 +176,8 @@ STRUCTURES = {
     " (a, 5, <tanh>) (h, 4, <tanh>) {mm, b, additive}",
     "late, read after": "{xh, h, concatenate} [br, {xz, z, concatenate} [later, (b, 4, <tanh>)]] (a, 5, <tanh>)"
     " {a2, bt, additive} (h, 4, <tanh>) [zz, (z, 2, <tanh>) {z3, b, additive} [bt0, [bt,]]]",
-    "late, nested, read outside": "{m, h, concatenate} {n, m, concatenate} [s, (b, 3, <tanh>)] (h, 4, <tanh>) {o, b, average}",
+    "late, nested, read outside": "{m, h, concatenate} {n, m, concatenate} [s, (b, 3, <tanh>)] (h, 4, <tanh>)"
+    " {o, b, average}",
 }
 
 
@@ -351,7 +361,7 @@ COMPILED = {
         "float64", 8, 32, 3,
     ),
     "loops of float32 in 128 bits": (
-        text_of(STRUCTURES["two loops side by side"] + STRUCTURES["every self merge"].replace("a", "z").replace("b", "w")),
+        text_of(STRUCTURES["two loops side by side"] + "{q, q, average} {r, r, subtractive} {u, q, multiplicative}"),
         "float32", 4, 16, 5,
     ),
 }  # fmt: skip

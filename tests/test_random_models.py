@@ -91,15 +91,26 @@ def floor_of(wanted: support.Outcome) -> float:
 
 @bounded(120)
 @given(
-    models(), st.sampled_from([1, 2, 3, 5]), st.sampled_from([1, 2, 5]), st.sampled_from([2, 4, 8]), st.booleans(),
-    st.integers(0, 2**16),
+    models(), st.sampled_from([1, 2, 3, 5]), st.sampled_from([1, 2, 5]), st.sampled_from([2, 4, 8]),
+    st.sampled_from([1, 1, 1, 2]), st.booleans(), st.integers(0, 2**16),
 )  # fmt: skip
 def test_the_plain_source_agrees_with_the_reference(
-    text: str, batch: int, window: int, lanes: int, weighted: bool, seed: int
+    text: str, batch: int, window: int, lanes: int, threads: int, weighted: bool, seed: int
 ) -> None:
     trial = support.trial_of(text, batch=batch, samples=7, window=window, seed=seed, weighted=weighted)
     wanted = support.reference_outcome(trial)
     floor = floor_of(wanted)
-    kernel = support.kernel_of(text, batch=batch, lanes=lanes)
+    kernel = support.kernel_of(text, batch=batch, lanes=lanes, threads=min(threads, batch))
     found = support.kernel_outcome(kernel, support.plain(kernel), trial)
+    support.assert_agree(found, wanted, support.TOLERANCE["float64"], text, floor)
+
+
+@bounded(4)
+@given(models(), st.sampled_from([2, 4, 8]), st.booleans())
+def test_compiled_kernels_agree_with_the_reference(text: str, lanes: int, weighted: bool) -> None:
+    trial = support.trial_of(text, batch=3, samples=7, window=5, weighted=weighted)
+    wanted = support.reference_outcome(trial)
+    floor = floor_of(wanted)
+    kernel = support.kernel_of(text, batch=3, lanes=lanes)
+    found = support.kernel_outcome(kernel, support.half_compiled(kernel), trial)
     support.assert_agree(found, wanted, support.TOLERANCE["float64"], text, floor)

@@ -20,7 +20,7 @@ _KINDS = {
     "sync": "sync",
 }
 ARGUMENT_KINDS = {name: kind for kind, names in _KINDS.items() for name in names.split()}
-ENTRIES = ("train", "predict")  # the functions that Python calls
+ENTRIES = ("train", "step", "predict")  # the functions that Python calls
 
 
 @dataclass

@@ -61,6 +61,11 @@ class Kernel:
             return self.training_space.size(self.options.chunk, 1)
         return self.training_space.size(capacity, self.options.batch)
 
+    def step_space_size(self, lanes: int) -> int:
+        """Elements of the workspace of ``step`` for some lanes: that of one step, and behind it a copy of its input."""
+        inputs = lanes * self.prediction.strides["x"] + self.options.lanes
+        return self.prediction_space.size(1, lanes) + inputs
+
     @property
     def gradient_copies(self) -> int:
         """Arrays of gradients: one, or one a thread."""
@@ -114,6 +119,7 @@ class _Source:
         )  # fmt: skip
         emit_forward(ahead, self.prediction_space)
         emit_shift(ahead, self.prediction_space)
+        self.emit_step_once(ahead)
         self.emit_predict(ahead)
         head = Writer()
         self.emit_head(head, frame.shapes)
@@ -256,6 +262,14 @@ class _Source:
         writer, chunk = frame.writer, self.options.chunk
         width, wide = self.training.strides["x"], self.training.strides["y"]
         writer.line(frame.range_of("rows"))
+        if frame.private:
+            with (
+                writer.block("if first == last:"),
+                writer.block(
+                    f"for i in range(member * {self.layout.size}, (member + 1) * {self.layout.size}, {frame.lanes}):"
+                ),
+            ):
+                writer.line("store(gradients, i, splat(0.0))")
         with writer.block(f"for row in range(first, last, {chunk}):"):
             writer.line(f"some = min({chunk}, last - row)")
             writer.line(f"forward({frame.team(f'some, {chunk}, work, weights, x, x0 + row * {width}')})")
@@ -283,6 +297,34 @@ class _Source:
             writer.line(f"update({frame.team('weights, gradients, memory, constants, rate, shrink')})")
             frame.emit_barrier()
             writer.line(f"turn({frame.team('weights, turned')})")
+
+    def emit_step_once(self, frame: Frame) -> None:
+        """One step from the state that the workspace holds, by the functions that ``predict`` calls.
+
+        The input is copied behind the workspace, so that it may share memory with the result.
+        """
+        writer, lanes = frame.writer, frame.lanes
+        width, wide = frame.plan.strides["x"], frame.plan.strides["y"]
+        doc = "One step: 0 for done; nothing changes where it is 1 (sizes do not fit) or 2 (a number is not finite)."
+        with frame.function("step", "batch, work, weights, x, y", doc):
+            writer.line(f"count, x0 = batch * {width}, batch * {self.prediction_space.size(1, 1)}")
+            with writer.block(f"if len(x) != count or len(y) != batch * {wide}:"):
+                writer.line("return 1")
+            writer.line("check = splat(0.0)")
+            with writer.block(f"for i in range(0, count - {lanes - 1}, {lanes}):"):
+                writer.lines("x_ = load(x, i)", "check = check + 0.0 * x_", "store(work, x0 + i, x_)")
+            writer.line(f"whole = count - count % {lanes}")
+            with writer.block("if whole < count:"):
+                writer.lines(
+                    "x_ = load_head(x, whole, count - whole)", "check = check + 0.0 * x_", "store(work, x0 + whole, x_)"
+                )
+            with writer.block("if not total(check) == 0.0:"):
+                writer.line("return 2")
+            writer.lines(
+                "forward_only(batch, 1, 1, work, weights, work, x0, y, 0)",
+                "time_shift_only(batch, 1, 1, work)",
+                "return 0",
+            )
 
     def emit_predict(self, frame: Frame) -> None:
         """Chunks of samples one after the other."""

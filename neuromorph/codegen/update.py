@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..functions import OPTIMIZERS
+from contextlib import nullcontext
+
+from ..functions import OPTIMIZERS, Optimizer
 from .frame import Frame
 
 
@@ -61,8 +63,7 @@ def emit_update(frame: Frame, name: str) -> None:
     writer, optimizer, size = frame.writer, OPTIMIZERS[name], frame.layout.size
     arguments = frame.team("weights, gradients, memory, constants, rate, shrink")
     with frame.function("update", arguments, "One step of the optimizer."):
-        for number, constant in enumerate(optimizer.constants):
-            writer.line(f"{constant} = constants[{number}]")
+        _emit_numbers(frame, optimizer)
         with writer.block(f"for i in {_emit_range(frame)}:"):
             writer.lines("p = load(weights, i)", "g = load(gradients, i) * shrink")
             for number, slot in enumerate(optimizer.slots):
@@ -72,3 +73,23 @@ def emit_update(frame: Frame, name: str) -> None:
             for number, slot in enumerate(optimizer.slots):
                 writer.line(f"store(memory, i + {number * size}, {slot})")
             writer.line("store(weights, i, p)")
+        if optimizer.counts:
+            _emit_counts(frame, optimizer)
+
+
+def _emit_numbers(frame: Frame, optimizer: Optimizer) -> None:
+    """The optimizer's constants, and the numbers that change with every update."""
+    writer = frame.writer
+    for number, name in enumerate((*optimizer.constants, *(name for name, _ in optimizer.counts))):
+        writer.line(f"{name} = float(constants[{number}])")
+    for name, text in (*optimizer.counts, *optimizer.scalars):
+        writer.line(f"{name} = {text}")
+
+
+def _emit_counts(frame: Frame, optimizer: Optimizer) -> None:
+    """What is remembered behind the constants, written when every thread has read it."""
+    writer = frame.writer
+    frame.emit_barrier()
+    with writer.block("if member == 0:") if frame.threads > 1 else nullcontext():
+        for number, (name, _) in enumerate(optimizer.counts, len(optimizer.constants)):
+            writer.line(f"constants[{number}] = {name}")

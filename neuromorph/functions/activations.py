@@ -116,6 +116,9 @@ def _binary_step_gradient(x: Array, y: Array, g: Array, p: float | None) -> Arra
     return np.zeros_like(g)
 
 
+# 0.5 (1 + tanh(u)) is sigmoid(2u), which keeps its digits where tanh comes near to -1.
+_GELU_SIGMOID = f"sigmoid({2 * _GELU_SLOPE!r} * x * (1.0 + {_GELU_CUBIC!r} * x * x))"
+
 RECORDS = (
     Activation("linear", None, "x", "1.0", _linear, _linear_gradient),
     Activation("sigmoid", None, "sigmoid(x)", "y * (1.0 - y)", _sigmoid, _sigmoid_gradient),
@@ -157,11 +160,11 @@ RECORDS = (
     Activation(
         "gelu",
         None,
-        f"0.5 * x * (1.0 + tanh({_GELU_SLOPE!r} * x * (1.0 + {_GELU_CUBIC!r} * x * x)))",
-        f"0.5 * (1.0 + t + x * (1.0 - t * t) * {_GELU_SLOPE!r} * (1.0 + {3 * _GELU_CUBIC!r} * x * x))",
+        f"x * {_GELU_SIGMOID}",
+        f"s + y * (1.0 - s) * {2 * _GELU_SLOPE!r} * (1.0 + {3 * _GELU_CUBIC!r} * x * x)",
         _gelu,
         _gelu_gradient,
-        let=(("t", f"tanh({_GELU_SLOPE!r} * x * (1.0 + {_GELU_CUBIC!r} * x * x))"),),
+        let=(("s", _GELU_SIGMOID),),
     ),
     Activation(
         "swish",

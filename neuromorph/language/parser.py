@@ -144,7 +144,7 @@ class _Reading:
         if kind == "/":
             return "a model has one header, at its beginning"
         if kind == "NAME" and "<" in expected:
-            return f"a function stands in angle brackets, such as <{token.value.text[:40]}>"
+            return "a function stands in angle brackets, such as <tanh>"
         return ""
 
     def _unclosed(self, token: Any) -> str:

@@ -5,6 +5,9 @@ keeps its columns in panels of a few vectors: panel after panel, inside a panel 
 reads it from front to back; columns are padded to whole vectors with zeros. ``product(...)`` gives one function of
 literal shape: a plain Python twin over NumPy, and inside compiled code one LLVM function of its own.
 
+Where the number of rows is known at run time only, the sums of a row are added up in one order, however many rows are
+asked for at once and whatever tile it falls into: one row at a time gives the same bits as a thousand.
+
 The method (register tiles, packed panels, blocking of the inner dimension) is that of Goto and van de Geijn,
 "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
 """
@@ -28,6 +31,7 @@ from .vectors import FLAGS, _intrinsic, data_pointer, spread, suffix
 _I1, _I64 = ir.IntType(1), ir.IntType(64)
 CHAINS = 8  # sums that are added to independently, so that no addition waits for the one before
 INNER_BLOCK = 512  # rows of a panel that stay in the first-level cache while the tiles pass over them
+SHORTEST_RANGE = 32  # inner steps that are worth a sum of their own
 
 
 def scalar_type(dtype: str) -> ir.Type:
@@ -68,6 +72,17 @@ class Shape:
         """Where a panel of a matrix with ``depth`` rows begins."""
         return panel * depth * self.panel * self.lanes
 
+    @property
+    def ranges(self) -> int:
+        """Equal ranges of (a block of) the inner dimension that are summed up each on its own, so that one row of few
+        columns has sums that do not wait for each other. The same for every tile, where rows have to be equal."""
+        ranges = 1
+        if self.rows is None:
+            assert self.inner is not None, "rows or the inner dimension are literal"
+            while 2 * ranges * self.columns <= CHAINS and 2 * ranges * SHORTEST_RANGE <= self.inner:
+                ranges *= 2
+        return ranges
+
     def panel_width(self, panel: int) -> int:
         """Elements in a row of a panel."""
         return min(self.panel, self.columns - panel * self.panel) * self.lanes
@@ -76,6 +91,13 @@ class Shape:
 def tile_rows(registers: int, vectors: int) -> int:
     """The most rows of a tile ``vectors`` wide that fit the register file beside B's vectors and one of A's."""
     return max(1, min(14, (registers - vectors - 1) // vectors))
+
+
+def side_by_side(shape: Shape, height: int) -> int:
+    """Panels that a tile of a few run-time rows takes together, so that its sums do not wait for each other."""
+    if shape.rows is not None or shape.columns < CHAINS or shape.b_row is not None:
+        return 1
+    return max(1, CHAINS // (height * shape.panel))
 
 
 def row_tiles(shape: Shape, vectors: int) -> list[int]:
@@ -172,6 +194,11 @@ class _Emitter:
     def vector(self) -> ir.VectorType:
         return ir.VectorType(scalar_type(self.shape.dtype), self.shape.lanes)
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Liberties of additions: not their order, where rows have to be equal."""
+        return FLAGS if self.shape.rows is not None else tuple(flag for flag in FLAGS if flag != "reassoc")
+
     def read(self, pointer: ir.Value) -> ir.Value:
         return self.builder.load(self.builder.bitcast(pointer, self.vector.as_pointer()), align=4)
 
@@ -190,7 +217,7 @@ class _Emitter:
         from .math import has_fma
 
         if not has_fma():
-            return self.builder.fadd(self.builder.fmul(x, y, flags=FLAGS), z, flags=FLAGS)
+            return self.builder.fadd(self.builder.fmul(x, y, flags=self.flags), z, flags=self.flags)
         kind = self.vector
         return self.builder.call(
             _intrinsic(self.builder.module, f"llvm.fma.{suffix(kind)}", kind, [kind] * 3), [x, y, z]
@@ -215,16 +242,49 @@ class _Emitter:
         full, rest = divmod(shape.columns, shape.panel)
         if full:
             stop = builder.select(builder.icmp_signed("<", self.last, _integer(full)), self.last, _integer(full))
+            heights = row_tiles(shape, shape.panel)
+            alone = [height for height in heights if side_by_side(shape, height) == 1]
+            done = _integer(0)
             with _counted(builder, self.first, stop, 1) as panel:
-                self.over_rows(panel, shape.panel, begin, count, more)
+                self.over_rows(panel, shape.panel, alone, done, begin, count, more)
+            few = heights[len(alone) :]
+            for height in alone if few else ():
+                done = self.rows_after(height, done)
+            for height in few:
+                done = self.over_neighbours(height, done, stop, begin, count, more)
         if rest:
             with builder.if_then(builder.icmp_signed(">", self.last, _integer(full))):
-                self.over_rows(_integer(full), rest, begin, count, more)
+                self.over_rows(_integer(full), rest, row_tiles(shape, rest), _integer(0), begin, count, more)
 
-    def over_rows(self, panel: ir.Value, vectors: int, begin: ir.Value, count: ir.Value, more: ir.Value | None) -> None:
-        """All row tiles of one panel ``vectors`` wide, over ``count`` inner steps from ``begin``."""
+    def rows_after(self, height: int, done: ir.Value) -> ir.Value:
+        """The run-time row where tiles of a height end, of those from ``done`` on."""
+        left = self.builder.sub(self.rows, done)
+        return self.builder.sub(self.rows, self.builder.srem(left, _integer(height)))
+
+    def over_neighbours(
+        self, height: int, done: ir.Value, stop: ir.Value, begin: ir.Value, count: ir.Value, more: ir.Value | None
+    ) -> ir.Value:
+        """Tiles of a few rows over several full panels at a time, then over those left; the row where they end."""
         shape, builder = self.shape, self.builder
-        width, stride = vectors * shape.lanes, shape.panel * shape.lanes
+        together = side_by_side(shape, height)
+        end = self.rows_after(height, done)
+        with builder.if_then(builder.icmp_signed("<", done, end)):
+            left = builder.srem(builder.sub(stop, self.first), _integer(together))
+            middle = builder.sub(stop, left)
+            with _counted(builder, self.first, middle, together) as panel:
+                self.over_rows(panel, together * shape.panel, [height], done, begin, count, more)
+            with _counted(builder, middle, stop, 1) as panel:
+                self.over_rows(panel, shape.panel, [height], done, begin, count, more)
+        return end
+
+    def over_rows(
+        self, panel: ir.Value, vectors: int, heights: list[int], done: ir.Value, begin: ir.Value, count: ir.Value,
+        more: ir.Value | None,
+    ) -> None:  # fmt: skip
+        """Row tiles, from row ``done`` on, of one panel or of neighbours, ``vectors`` wide together, over ``count``
+        inner steps from ``begin``."""
+        shape, builder = self.shape, self.builder
+        width, stride = min(vectors, shape.panel) * shape.lanes, shape.panel * shape.lanes
         if shape.b_row is None:
             assert shape.inner is not None
             b, b_step = self.at(self.b, (panel, shape.inner * stride), (begin, width)), width
@@ -237,12 +297,9 @@ class _Emitter:
             c, c_step = self.at(self.c, (panel, stride)), shape.c_row
         bias = self.at(self.bias, (panel, stride)) if shape.start == "bias" else None
         a = self.at(self.a, (begin, shape.a_inner))
-        done = _integer(0)
-        for height in row_tiles(shape, vectors):
-            if shape.rows is not None:
-                stop = _integer(self.literal_stop(vectors, height))
-            else:
-                stop = builder.sub(self.rows, builder.srem(builder.sub(self.rows, done), _integer(height)))
+        for height in heights:
+            literal = shape.rows is not None
+            stop = _integer(self.literal_stop(vectors, height)) if literal else self.rows_after(height, done)
             with _counted(builder, done, stop, height) as row:
                 self.tile(
                     height, vectors, self.at(a, (row, shape.a_row)), b, b_step, self.at(c, (row, c_step)), c_step,
@@ -271,11 +328,13 @@ class _Emitter:
         places = [builder.gep(c, [_integer(row * c_step + v * shape.lanes)]) for row, v in cells]
         sums = self.begin_sums(cells, places, bias, more)
         literal = shape.inner if shape.inner is not None and shape.inner <= INNER_BLOCK else None
-        if literal is not None and literal * len(cells) <= 128:
+        if shape.ranges > 1:
+            sums = self.over_ranges(sums, cells, a, b, b_step, count)
+        elif literal is not None and literal * len(cells) <= 128:
             for k in range(literal):
                 sums = self.step(sums, cells, a, b, b_step, _integer(k), 0)
         else:
-            sums = self.over_inner(sums, cells, a, b, b_step, count, literal)
+            sums = self.over_inner(sums, cells, a, b, b_step, _integer(0), count, literal)
         for value, place in zip(sums, places, strict=True):
             self.write(value, place)
 
@@ -315,35 +374,91 @@ class _Emitter:
 
     def over_inner(
         self, sums: list[ir.Value], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int,
-        count: ir.Value, literal: int | None,
+        start: ir.Value, stop: ir.Value, literal: int | None,
     ) -> list[ir.Value]:  # fmt: skip
-        """The loop over the inner dimension, a few steps at a time where the tile is small.
+        """The loop over some of the inner dimension, a few steps at a time where the tile is small.
 
         A tile of few sums would wait for each addition before the next: it keeps several chains of them.
         """
         unroll = max(1, min(8, 32 // len(cells)))
-        chains = max(1, min(unroll, CHAINS // len(cells)))
+        chains = max(1, min(unroll, CHAINS // len(cells))) if self.shape.rows is not None else 1
         zero = ir.Constant(self.vector, [0.0] * self.shape.lanes)
-        if literal is not None:
-            whole, even = _integer(literal // unroll * unroll), literal % unroll == 0
-        else:
-            whole, even = self.builder.sub(count, self.builder.srem(count, _integer(unroll))), unroll == 1
+        count = self.builder.sub(stop, start)
+        whole = self.builder.sub(stop, self.builder.srem(count, _integer(unroll)))
+        even = unroll == 1 or (literal is not None and literal % unroll == 0)
         wide = sums + [zero] * (len(cells) * (chains - 1))
-        wide = self.inner_loop(wide, cells, a, b, b_step, _integer(0), whole, unroll)
+        wide = self.inner_loop(wide, cells, a, b, b_step, start, whole, unroll)
         while len(wide) > len(cells):
             half = len(wide) // 2 // len(cells) * len(cells)
             wide = [
                 self.builder.fadd(x, y, flags=FLAGS) for x, y in zip(wide[:half], wide[-half:], strict=True)
             ] + wide[half:-half]
-        return wide if even else self.inner_loop(wide, cells, a, b, b_step, whole, count, 1)
+        return wide if even else self.inner_loop(wide, cells, a, b, b_step, whole, stop, 1)
+
+    def over_ranges(
+        self, sums: list[ir.Value], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int,
+        count: ir.Value,
+    ) -> list[ir.Value]:  # fmt: skip
+        """The inner dimension in ranges, each summed up on its own, and their sums added from the first to the last:
+        all at once where the tile is small, else one after the other."""
+        builder, ranges = self.builder, self.shape.ranges
+        zeros = [ir.Constant(self.vector, [0.0] * self.shape.lanes)] * len(cells)
+        length = builder.sdiv(count, _integer(ranges))
+        starts = [builder.mul(length, _integer(n)) for n in range(ranges)]
+        parts = [sums, *[zeros] * (ranges - 1)]
+        if len(cells) * ranges <= CHAINS:
+            parts = self.at_once(parts, cells, a, b, b_step, starts, length)
+            done = builder.mul(length, _integer(ranges))
+            parts[-1] = self.inner_loop(parts[-1], cells, a, b, b_step, done, count, 1)
+        else:
+            parts = [
+                self.over_inner(part, cells, a, b, b_step, start, stop, None)
+                for part, start, stop in zip(parts, starts, [*starts[1:], count], strict=True)
+            ]
+        whole = parts[0]
+        for part in parts[1:]:
+            whole = [builder.fadd(x, y, flags=self.flags) for x, y in zip(whole, part, strict=True)]
+        return whole
+
+    def at_once(
+        self, parts: list[list[ir.Value]], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int,
+        starts: list[ir.Value], length: ir.Value,
+    ) -> list[list[ir.Value]]:  # fmt: skip
+        """``length`` inner steps of several ranges, side by side."""
+        size = len(cells)
+
+        def one_step_each(k: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+            for n, start in enumerate(starts):
+                mine, place = slice(n * size, (n + 1) * size), self.builder.add(k, start)
+                sums[mine] = self.step(sums[mine], cells, a, b, b_step, place, 0)
+            return sums
+
+        sums = self.looped([value for part in parts for value in part], _integer(0), length, 1, one_step_each)
+        return [sums[n * size : (n + 1) * size] for n in range(len(parts))]
 
     def inner_loop(
         self, sums: list[ir.Value], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int,
         start: ir.Value, stop: ir.Value, unroll: int,
     ) -> list[ir.Value]:  # fmt: skip
+        """``unroll`` inner steps at a time, each to the next of as many chains as there are sums for."""
+        chains, size = len(sums) // len(cells), len(cells)
+
+        def some_steps(k: ir.Value, fresh: list[ir.Value]) -> list[ir.Value]:
+            for ahead in range(unroll):
+                mine = slice(ahead % chains * size, (ahead % chains + 1) * size)
+                fresh[mine] = self.step(fresh[mine], cells, a, b, b_step, k, ahead)
+            return fresh
+
+        return self.looped(sums, start, stop, unroll, some_steps)
+
+    def looped(
+        self, sums: list[ir.Value], start: ir.Value, stop: ir.Value, step: int,
+        body: Callable[[ir.Value, list[ir.Value]], list[ir.Value]],
+    ) -> list[ir.Value]:  # fmt: skip
+        """Sums after a loop over ``range(start, stop, step)`` that holds them in registers; ``body`` adds to them."""
         builder = self.builder
         before = builder.block
-        head, body, after = (builder.append_basic_block(f"inner.{n}") for n in ("head", "body", "after"))
+        head, inside, after = (builder.append_basic_block(f"inner.{n}") for n in ("head", "body", "after"))
         builder.branch(head)
         builder.position_at_end(head)
         k = builder.phi(_I64)
@@ -353,14 +468,10 @@ class _Emitter:
             phi = builder.phi(self.vector)
             phi.add_incoming(value, before)
             carried.append(phi)
-        builder.cbranch(builder.icmp_signed("<", k, stop), body, after)
-        builder.position_at_end(body)
-        fresh: list[ir.Value] = list(carried)
-        chains, size = len(sums) // len(cells), len(cells)
-        for ahead in range(unroll):
-            mine = slice(ahead % chains * size, (ahead % chains + 1) * size)
-            fresh[mine] = self.step(fresh[mine], cells, a, b, b_step, k, ahead)
-        k.add_incoming(builder.add(k, _integer(unroll)), builder.block)
+        builder.cbranch(builder.icmp_signed("<", k, stop), inside, after)
+        builder.position_at_end(inside)
+        fresh = body(k, list(carried))
+        k.add_incoming(builder.add(k, _integer(step)), builder.block)
         for phi, value in zip(carried, fresh, strict=True):
             phi.add_incoming(value, builder.block)
         builder.branch(head)
@@ -381,7 +492,7 @@ class _Emitter:
         shape, builder = self.shape, self.builder
         row_of_b, column_of_a = self.at(b, (k, b_step)), self.at(a, (k, shape.a_inner))
         right = {
-            v: self.read(builder.gep(row_of_b, [_integer(ahead * b_step + v * shape.lanes)]))
+            v: self.read(builder.gep(row_of_b, [_integer(ahead * b_step + self.across(v))]))
             for v in sorted({v for _, v in cells})
         }
         left = {}
@@ -389,6 +500,15 @@ class _Emitter:
             scalar = builder.load(builder.gep(column_of_a, [_integer(row * shape.a_row + ahead * shape.a_inner)]))
             left[row] = spread(builder, scalar, shape.lanes)
         return [self.fused(left[row], right[v], total) for total, (row, v) in zip(sums, cells, strict=True)]
+
+    def across(self, vector: int) -> int:
+        """Where a vector of a tile stands in a row of B, in elements: in a neighbour beyond the panel's own."""
+        shape = self.shape
+        if shape.b_row is not None:
+            return vector * shape.lanes
+        assert shape.inner is not None
+        panel, inside = divmod(vector, shape.panel)
+        return panel * shape.inner * shape.panel * shape.lanes + inside * shape.lanes
 
 
 def _define(module: ir.Module, shape: Shape) -> ir.Function:

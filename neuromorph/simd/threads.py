@@ -18,7 +18,7 @@ from .vectors import data_pointer
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 SYNC_SIZE = 16  # int64 numbers that a barrier needs: the count in the first, the generation in the ninth
 _GENERATION = 8  # a cache line away from the count
-_SPINS = 2000  # looks before the processor is offered to others
+_SPINS = 300  # looks before the processor is offered to others
 _twin_lock = threading.Lock()
 
 

@@ -362,7 +362,7 @@ def vectors(dtype: str, lanes: int) -> Vectors:
         return builder.call(add, [ir.Constant(scalar, -0.0), args[0]], fastmath=FLAGS)
 
     def largest(value: Any) -> Any:
-        """The largest of the lanes."""
+        """The largest of the lanes; where a lane is NaN, NaN or, in compiled code, the largest of some others."""
         return value.max()
 
     def emit_largest(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:

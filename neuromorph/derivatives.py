@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .data import prediction_data
 from .errors import DataError, GradientError, TrainingDivergedError
+from .options import whole_number
 from .training import GRADIENTS, Pass, check_data, mean_loss, scratch, sequences
 
 if TYPE_CHECKING:
@@ -81,14 +83,15 @@ def gradcheck(
 
     Returns a ``GradientReport``; raises GradientError, naming the parameters, where an error exceeds ``tolerance``.
     """
+    whole_number("checks", checks)
     rng = np.random.default_rng(seed)
     double = _double(model)
     if inputs is None:
         samples = min(model.bptt_steps, 8) if model.graph.has_time_links else 2
         inputs = rng.normal(size=(samples, model.batch_size, model.input_width))
-    inputs = np.asarray(inputs, np.float64)
     if expected is None:
-        expected = rng.uniform(0.1, 0.9, (*np.shape(inputs)[:-1], model.output_width))
+        checked = prediction_data(inputs, width=model.input_width, dtype=double.dtype).inputs
+        expected = rng.uniform(0.1, 0.9, (*checked.shape[:-1], model.output_width))
     _, exact = gradients(double, inputs, expected)
     scale = max(float(np.abs(g).max()) for g in exact.values())
     errors = {}
@@ -110,9 +113,11 @@ def _double(model: Model) -> Model:
 
     from .model import Model as Kind
 
-    double = Kind(model.text, replace(model.options, dtype="float64"), model.learning_rate, None, model.graph)
+    parameters = model.get_parameters()
+    options = replace(model.options, dtype="float64")
+    double = Kind(model.text, options, model.learning_rate, None, model.graph, model.optimizer)
     double.prepare()
-    double.set_parameters(model.get_parameters())
+    double.set_parameters(parameters)
     return double
 
 

@@ -1,0 +1,293 @@
+"""``fit``: training epoch by epoch, with validation, shuffling, callbacks and a history; and accuracy as a metric."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .callbacks import Callback, Run
+from .data import TrainingData
+from .errors import DataError, TrainingDivergedError
+from .options import one_of, whole_number
+from .parameters import generator
+from .training import Pass, check_data, in_order, learn, measure
+
+if TYPE_CHECKING:
+    from .model import Model
+
+METRICS = ("accuracy",)
+BAR_DELAY = 0.5  # seconds before a bar is shown
+
+
+@dataclass
+class History:
+    """What ``fit`` recorded: one number an epoch in every list that was asked for, nothing in the others.
+
+    loss: the mean over the epoch, while parameters moved. validation_loss, and accuracy and validation_accuracy (with
+    ``metrics="accuracy"``): with the parameters at the end of the epoch. learning_rate: the epoch's. seconds: what the
+    epoch took, validation included. ended: "all epochs", "early stopping", "interrupted", "diverged", "error", or what
+    a callback said; "" while training goes on.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+    validation_accuracy: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    ended: str = ""
+
+    def __len__(self) -> int:
+        """Epochs."""
+        return len(self.loss)
+
+    def plot(self, axes: Any = None) -> Any:
+        """Losses by epoch, drawn with matplotlib, into ``axes`` or a new figure; the axes.
+
+        ``history.plot().figure.savefig("curves.png")`` makes a file. Raises ImportError where matplotlib is missing.
+        """
+        if axes is None:
+            try:
+                from matplotlib.figure import Figure
+            except ImportError:
+                raise ImportError("History.plot needs matplotlib: pip install matplotlib") from None
+            axes = Figure(layout="constrained").add_subplot()
+        for name in ("loss", "validation_loss"):
+            values = getattr(self, name)
+            if values:
+                axes.plot(range(1, len(values) + 1), values, label=name.replace("_", " "))
+        axes.set(xlabel="epoch", ylabel="loss")
+        axes.legend()
+        return axes
+
+
+def fit(
+    model: Model,
+    inputs: Any,
+    expected: Any,
+    *,
+    epochs: int,
+    validation: Any = None,
+    shuffle: bool = False,
+    callbacks: Callback | Iterable[Callback] = (),
+    progress: bool = True,
+    sample_weight: Any = None,
+    lengths: Any = None,
+    metrics: str | Iterable[str] = (),
+    seed: int | None = None,
+) -> History:
+    """Train epoch by epoch; see ``neuromorph.fit``."""
+    model.memory()
+    count = whole_number("epochs", epochs)
+    watchers = _callbacks(callbacks)
+    asked = tuple(one_of("metrics", m, METRICS) for m in ((metrics,) if isinstance(metrics, str) else metrics))
+    data = check_data(model, inputs, expected, sample_weight, lengths)
+    if asked:
+        _check_accuracy(model)
+    data, held_out = _divided(model, data, validation)
+    rng = _generator(model, data, seed) if shuffle else None
+    names = _names(held_out is not None, bool(asked))
+    run = Run(model, History(), count, names)
+    model.history = run.history
+    with _ending(run), ExitStack() as stack:
+        bar = stack.enter_context(_Bar(data, count, shown=progress))
+        for callback in watchers:
+            callback.begin(run)
+            stack.callback(callback.end, run)
+        for epoch in range(count):
+            run.epoch = epoch
+            _epoch(run, data, held_out, rng, bar, watchers)
+            if run.stopped:
+                break
+    return run.history
+
+
+def _epoch(
+    run: Run,
+    data: TrainingData,
+    held_out: TrainingData | None,
+    rng: np.random.Generator | None,
+    bar: _Bar,
+    callbacks: tuple[Callback, ...],
+) -> None:
+    """All the data once, then whatever is measured."""
+    model, history = run.model, run.history
+    for callback in callbacks:
+        callback.before_epoch(run)
+    bar.begin(run)
+    started, rate = time.perf_counter(), model.learning_rate
+    order = None if rng is None else rng.permutation(len(data.inputs))
+    found = {"loss": learn(model, data, bar, order=order), "learning_rate": rate}
+    if held_out is not None:
+        found["validation_loss"] = measure(model, held_out)
+    if "accuracy" in run.names:
+        found["accuracy"] = _accuracy(model, data)
+    if held_out is not None and "accuracy" in run.names:
+        found["validation_accuracy"] = _accuracy(model, held_out)
+    found["seconds"] = time.perf_counter() - started
+    for name in run.names:
+        getattr(history, name).append(found[name])
+    bar.end(run)
+    for callback in callbacks:
+        callback.after_epoch(run)
+
+
+@contextmanager
+def _ending(run: Run) -> Iterator[None]:
+    """Note how a run ended."""
+    try:
+        yield
+        run.history.ended = run.stopped or "all epochs"
+    except KeyboardInterrupt:
+        run.history.ended = "interrupted"
+        raise
+    except TrainingDivergedError:
+        run.history.ended = "diverged"
+        raise
+    except BaseException:
+        run.history.ended = "error"
+        raise
+
+
+# Arguments ------------------------------------------------------------------------------------------------------------
+
+
+def _callbacks(given: Any) -> tuple[Callback, ...]:
+    """The callbacks, each of the right kind."""
+    if isinstance(given, Callback):
+        return (given,)
+    found = tuple(given)
+    for number, callback in enumerate(found):
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks[{number}] must be a neuromorph.Callback object, not {callback!r}")
+    return found
+
+
+def _names(validates: bool, measures: bool) -> tuple[str, ...]:
+    """The histories that a run records."""
+    kinds = ["loss", *(["accuracy"] if measures else [])]
+    return (*kinds, *(f"validation_{kind}" for kind in kinds if validates), "learning_rate", "seconds")
+
+
+def _divided(model: Model, data: TrainingData, validation: Any) -> tuple[TrainingData, TrainingData | None]:
+    """What to train on, and what is held out."""
+    if validation is None:
+        return data, None
+    if isinstance(validation, Real) and not isinstance(validation, bool):
+        return _split(data, float(validation))
+    if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
+        raise DataError(
+            "validation must be (inputs, expected), (inputs, expected, sample_weight) or a fraction such as 0.2"
+        )
+    try:
+        return data, check_data(model, validation[0], validation[1], validation[2] if len(validation) == 3 else None)
+    except DataError as error:
+        raise DataError(f"validation: {error}") from error
+
+
+def _split(data: TrainingData, fraction: float) -> tuple[TrainingData, TrainingData]:
+    """The last part held out: whole sequences, or samples."""
+    what, there = "sequences" if data.sequences else "samples", len(data.inputs)
+    if not 0.0 < fraction < 1.0:
+        raise DataError(f"validation is {fraction!r}, but a fraction must be greater than 0 and less than 1")
+    held = max(1, round(fraction * there))
+    if held >= there:
+        raise DataError(f"validation={fraction!r} holds out {held} of {there} {what}, and leaves none to train on")
+    return in_order(data, slice(0, there - held)), in_order(data, slice(there - held, None))
+
+
+def _generator(model: Model, data: TrainingData, seed: int | None) -> np.random.Generator:
+    """What shuffles: of this seed, or of a number drawn from the generator that builds draw from."""
+    if model.graph.has_time_links and not data.sequences:
+        raise DataError(
+            "shuffle would tear a sequence apart: the model has links backward in time, and inputs of 3 axes are one "
+            "sequence; give inputs of 4 axes (sequences, samples, batch, width)"
+        )
+    if seed is None:
+        seed = int(generator().integers(2**63))
+    elif isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed must be a whole number of at least 0, not {seed!r}")
+    return np.random.Generator(np.random.PCG64(int(seed)))
+
+
+# Accuracy -------------------------------------------------------------------------------------------------------------
+
+
+def accuracy(model: Model, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None) -> float:
+    """The share of right answers; see ``neuromorph.accuracy``."""
+    _check_accuracy(model)
+    return _accuracy(model, check_data(model, inputs, expected, sample_weight, lengths))
+
+
+def _check_accuracy(model: Model) -> None:
+    loss = model.graph.loss.name
+    if loss not in ("cross_entropy", "binary_cross_entropy"):
+        raise DataError(f"accuracy needs a model whose loss is cross_entropy or binary_cross_entropy, not {loss}")
+
+
+def _accuracy(model: Model, data: TrainingData) -> float:
+    """The weighted mean over vectors, 0.0 where everything is left out."""
+    right = _right(model, model.predict(data.inputs), data.expected)
+    if data.weights is None:
+        return float(right.mean())
+    whole = float(data.weights.sum(dtype=np.float64))
+    return float((right * data.weights).sum() / whole) if whole > 0.0 else 0.0
+
+
+def _right(model: Model, predicted: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.float64]:
+    """How right each vector is: the class with the most, or the share of components on the right side of 0.5."""
+    if model.graph.loss.name == "cross_entropy":
+        same: NDArray[Any] = predicted.argmax(axis=-1, keepdims=True) == expected.argmax(axis=-1, keepdims=True)
+    else:
+        same = (predicted > 0.5) == (expected > 0.5)
+    right: NDArray[np.float64] = same.mean(axis=-1)
+    return right
+
+
+# Progress -------------------------------------------------------------------------------------------------------------
+
+
+class _Bar:
+    """A bar on stderr, after half a second: epoch, loss, validation loss, samples a second and the time left."""
+
+    def __init__(self, data: TrainingData, epochs: int, *, shown: bool) -> None:
+        self._total = data.inputs.shape[0] * (data.inputs.shape[1] if data.sequences else 1) * epochs
+        self._bar: Any = None
+        self._shown, self._numbers = shown, {"loss": "-"}
+
+    def __enter__(self) -> _Bar:
+        if self._shown:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=self._total, unit=" samples", unit_scale=True, file=sys.stderr, delay=BAR_DELAY)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def begin(self, run: Run) -> None:
+        """An epoch begins."""
+        if self._bar is not None:
+            self._bar.set_description(f"epoch {run.epoch + 1}/{run.epochs}", refresh=False)
+
+    def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
+        """Samples ``start`` to ``stop`` are done."""
+        if self._bar is not None:
+            self._numbers["loss"] = f"{sequence.mean(start, stop):.4g}"
+            self._bar.set_postfix(self._numbers, refresh=False)
+            self._bar.update(stop - start)
+
+    def end(self, run: Run) -> None:
+        """An epoch is over, and the history has its numbers."""
+        if self._bar is not None:
+            self._numbers |= {n: f"{run.last(n):.4g}" for n in run.names if n not in ("learning_rate", "seconds")}
+            self._bar.set_postfix(self._numbers, refresh=False)

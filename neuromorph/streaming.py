@@ -1,0 +1,223 @@
+"""Streams: a trained model, or one that is still learning, run one time step a call with its state kept inside.
+
+A stream reads weights that are never written again. While it lives, its model hands it a copy of the weights after
+each whole update or run of updates (``publish``), so that a stream never sees half of one and nobody waits.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import ref
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .data import Shape, as_tensor
+from .errors import DataError, ModelStateError
+from .options import whole_number
+from .state import set_state, state_views
+
+if TYPE_CHECKING:
+    from .kernels import Kernels
+    from .model import Model
+
+Floats = NDArray[Any]
+WAIT = 0.005  # seconds between two looks for the weights of a model at work
+_lock = threading.Lock()
+
+
+class Feed:
+    """Where the streams of a model find its weights; None before the first ones, and once the model is released."""
+
+    __slots__ = ("__weakref__", "released", "weights")
+
+    def __init__(self) -> None:
+        self.weights: Floats | None = None
+        self.released = False
+
+
+class Feeds:
+    """A model's end of its streams: costs nothing where there are none."""
+
+    def __init__(self) -> None:
+        self._feed: ref[Feed] | None = None
+
+    def publish(self, weights: Floats) -> None:
+        """Hand the streams a copy of weights that belong to a whole update. The caller holds the model's lock."""
+        feed = None if self._feed is None else self._feed()
+        if feed is not None:
+            feed.weights = _copied(weights)
+
+    def release(self) -> None:
+        """End the streams."""
+        feed = None if self._feed is None else self._feed()
+        if feed is not None:
+            feed.weights, feed.released = None, True
+
+    def open(self) -> Feed:
+        """The feed that all streams of the model share."""
+        with _lock:
+            feed = None if self._feed is None else self._feed()
+            if feed is None:
+                feed = Feed()
+                self._feed = ref(feed)
+            return feed
+
+
+def _copied(array: Floats) -> Floats:
+    """A copy that begins at a whole cache line."""
+    from .kernels import aligned_zeros
+
+    copy = aligned_zeros(array.size, array.dtype.name)
+    copy[:] = array
+    return copy
+
+
+def stream(model: Model, lanes: int = 1) -> Stream:
+    """A stream of a model, in zero state; see ``neuromorph.stream``."""
+    count = whole_number("lanes", lanes)
+    model.memory()
+    kernels, feed = model.kernels, model.feeds.open()
+    kernels.step  # noqa: B018 - compiles, or is found in the cache
+    while feed.weights is None:  # the first stream: the model may be training in another thread
+        if model._lock.acquire(timeout=WAIT):
+            try:
+                model.publish()
+            finally:
+                model._lock.release()
+    return Stream(kernels, feed, count)
+
+
+class Stream:
+    """A model run step by step: ``y = stream(x)``. Made by ``neuromorph.stream``.
+
+    Each stream has a state of its own and belongs to one thread at a time; several streams of one model may run in
+    several threads, also while the model trains. A stream keeps working when its model is forgotten, not when it is
+    released.
+    """
+
+    __slots__ = ("_dtype", "_feed", "_kernels", "_lanes", "_single", "_space", "_state", "_step", "_taken", "_wide")
+
+    def __init__(self, kernels: Kernels, feed: Feed, lanes: int) -> None:
+        graph, kernel = kernels.graph, kernels.kernel
+        self._kernels, self._feed, self._lanes, self._single = kernels, feed, lanes, lanes == 1
+        self._step, self._dtype = kernels.step, np.dtype(kernel.options.dtype)
+        widths = graph.nodes[graph.input].width, graph.nodes[graph.output].width
+        self._taken, self._wide = ((lanes, width) for width in widths)
+        self._space = kernels.step_space(lanes)
+        self._state = state_views(kernel.prediction_space, self._space, 1, lanes)
+
+    def __repr__(self) -> str:
+        (lanes, taken), (_, wide) = self._taken, self._wide
+        return f"<neuromorph.Stream {taken} -> {wide}, {lanes} lane{'s' * (lanes != 1)}, {self._dtype}>"
+
+    @property
+    def lanes(self) -> int:
+        """Independent sequences that advance together."""
+        return self._lanes
+
+    def __call__(self, x: Any, out: Floats | None = None) -> Floats:
+        """One time step: x of shape (lanes, W_in), or (W_in,) for one lane; the result likewise with W_out.
+
+        ``out``: a C-contiguous array of the model's type and the result's shape that takes the result and is returned;
+        it may be x itself where the widths are equal. With it, and x an array of the model's type, a call allocates
+        nothing. Raises DataError for what does not fit or is not finite, ModelStateError where the model was released;
+        the state stays as it was.
+        """
+        if type(x) is np.ndarray and x.dtype is self._dtype:
+            try:
+                if self._single:
+                    y = np.empty(self._wide[1], self._dtype) if out is None else out
+                    if self._step(1, self._space, self._feed.weights, x, y) == 0:
+                        return y
+                elif x.shape == self._taken:
+                    y = np.empty(self._wide, self._dtype) if out is None else self._checked(out, self._wide)
+                    if self._step(self._lanes, self._space, self._feed.weights, x.reshape(-1), y.reshape(-1)) == 0:
+                        return y
+            except TypeError:  # of the compiled function: an argument of another type
+                pass
+        return self._carefully(x, out)
+
+    def _carefully(self, x: Any, out: Any) -> Floats:
+        """A step with whatever users hand over, or an error that says what does not fit."""
+        flat = self._single and np.ndim(x) == 1
+        taken, wide = (self._taken[1:], self._wide[1:]) if flat else (self._taken, self._wide)
+        names = ("width",) if flat else ("lanes", "width")
+        shape: Shape = tuple(zip(names, taken, strict=True))
+        array = as_tensor("x", x, dtype=self._dtype, shape=shape)
+        y = np.empty(wide, self._dtype) if out is None else self._checked(out, wide)
+        weights = self._feed.weights
+        if weights is None:
+            self._gone()
+        done = self._step(self._lanes, self._space, weights, array.reshape(-1), y.reshape(-1))
+        assert done == 0, "the input was checked"
+        return y
+
+    def _gone(self) -> NoReturn:
+        raise ModelStateError("the model of this stream was released; compile its text again")
+
+    def _checked(self, out: Any, shape: tuple[int, ...]) -> Floats:
+        """``out``, if a kernel can write a result of this shape to it."""
+        if type(out) is not np.ndarray:
+            raise DataError(f"out must be a NumPy array, not {type(out).__name__}")
+        flags = out.flags
+        if out.shape != shape or out.dtype != self._dtype:
+            raise DataError(
+                f"out has shape {out.shape} and type {out.dtype}, but must have shape {shape} and type {self._dtype}"
+            )
+        if not (flags.c_contiguous and flags.aligned and flags.writeable):
+            raise DataError("out must be a C-contiguous, aligned array that can be written to")
+        return out
+
+    # State -----------------------------------------------------------------------------------------------------------
+
+    def _views(self, lane: int | None) -> dict[str, Floats]:
+        """Views of the state: (lanes, width), or (width,) of one lane."""
+        if lane is None:
+            return self._state
+        if isinstance(lane, bool) or not isinstance(lane, int | np.integer):
+            raise TypeError(f"lane must be a whole number, not {lane!r}")
+        if not 0 <= lane < self._lanes:
+            raise DataError(f"lane is {lane}, but must be from 0 to {self._lanes - 1}")
+        return {name: view[lane] for name, view in self._state.items()}
+
+    def get_state(self, lane: int | None = None) -> dict[str, Floats]:
+        """Copies of the state, named as in ``Model.state``: (lanes, width), or (width,) of one lane."""
+        return {name: view.copy() for name, view in self._views(lane).items()}
+
+    def set_state(self, values: Any, lane: int | None = None) -> None:
+        """Set some or all of the state, of all lanes or of one; numbers broadcast.
+
+        Raises DataError for unknown names, shapes that do not fit and numbers that are not finite; nothing is changed
+        then.
+        """
+        set_state(self._views(lane), values)
+
+    @property
+    def state(self) -> dict[str, Floats]:
+        """The state, {name of the node that a link in time reads: (lanes, width)}, copies; settable, in part too."""
+        return self.get_state()
+
+    @state.setter
+    def state(self, values: Any) -> None:
+        self.set_state(values)
+
+    def reset(self, lane: int | None = None) -> None:
+        """Back to zero state, all lanes or one."""
+        for view in self._views(lane).values():
+            view[:] = 0.0
+
+    def copy(self) -> Stream:
+        """A stream of the same model in the same state, which goes its own way from here."""
+        other = Stream(self._kernels, self._feed, self._lanes)
+        other._space[:] = self._space
+        return other
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Stream:
+        return self.copy()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Stream can't be pickled: pickle or save its model, and its state")

@@ -1,0 +1,387 @@
+"""Every SIMD function does in compiled code what its twin does in plain Python, at every edge of its shape.
+
+Compilation is what costs time here: each compiled function below calls many of the functions under test.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import mmap
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit
+
+from neuromorph import simd
+from neuromorph.simd.matmul import INNER_BLOCK, row_tiles, tile_rows
+from neuromorph.simd.transpose import matrix_to_panels, panels_to_matrix
+
+WIDTHS = [("float32", 4), ("float32", 8), ("float32", 16), ("float64", 2), ("float64", 4), ("float64", 8)]
+EVERY_WIDTH = pytest.mark.parametrize(("dtype", "lanes"), WIDTHS)
+OPTIONS = {"fastmath": False, "error_model": "numpy"}
+
+
+def tolerance(dtype: str) -> float:
+    """How far a sum of some hundred products of numbers around 1 may be off."""
+    return 2e-4 if dtype == "float32" else 1e-12
+
+
+# Vectors --------------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def workbench(dtype: str, lanes: int) -> tuple[Callable[..., None], Callable[..., None]]:
+    """(compiled, plain): a function that writes the result of every vector function of x, y, n to rows of ``out``."""
+    v = simd.vectors(dtype, lanes)
+    load, load_head, store, store_head, head = v.load, v.load_head, v.store, v.store_head, v.head
+    splat, total, largest, softmax = v.splat, v.total, v.largest, v.softmax
+    where, maximum, minimum, absolute, sqrt = simd.where, simd.maximum, simd.minimum, simd.absolute, simd.sqrt
+    row = 2 * lanes
+
+    def work(first: Any, second: Any, n: int, scalar: float, out: Any) -> None:
+        x, y = load(first, 1), load(second, 3)
+        store(out, 0 * row, x)
+        store(out, 1 * row + 1, load_head(first, 2, n))
+        store_head(out, 2 * row + 1, x, n)
+        store(out, 3 * row, head(x, y, n))
+        store(out, 4 * row, splat(scalar))
+        out[5 * row] = total(x)
+        out[6 * row] = largest(x)
+        store(out, 7 * row, softmax(x, min(max(n, 1), lanes)))
+        store(out, 8 * row, where(x > y, x, y))
+        store(out, 9 * row, where(x >= y, scalar, y))
+        store(out, 10 * row, where(x < y, x, scalar))
+        store(out, 11 * row, where(x <= scalar, 1.0, 0.0 * x))
+        store(out, 12 * row, maximum(x, y))
+        store(out, 13 * row, minimum(x, y))
+        store(out, 14 * row, absolute(x))
+        store(out, 15 * row, sqrt(x))
+        store(out, 16 * row, x + y)
+        store(out, 17 * row, scalar - x)
+        store(out, 18 * row, x * scalar)
+        store(out, 19 * row, x / y)
+        store(out, 20 * row, -x)
+        store(out, 21 * row, maximum(x, scalar))
+        store(out, 22 * row, minimum(scalar, x))
+
+    return njit(**OPTIONS)(work), work
+
+
+ROWS = 23
+
+
+def both(dtype: str, lanes: int, first: Any, second: Any, n: int, scalar: float = 0.75) -> tuple[Any, Any]:
+    """What the compiled function and its twin write, in rows of twice the lanes; untouched places hold 9."""
+    results = []
+    for function in workbench(dtype, lanes):
+        out = np.full((ROWS, 2 * lanes), 9.0, dtype)
+        with np.errstate(all="ignore"):
+            function(first.astype(dtype), second.astype(dtype), n, scalar, out.ravel())
+        results.append(out)
+    return results[0], results[1]
+
+
+@EVERY_WIDTH
+def test_vector_functions_are_what_their_twins_are(dtype: str, lanes: int) -> None:
+    rng = np.random.default_rng(lanes)
+    for n in [*range(-1, lanes + 2), 1 << 40, -(1 << 40)]:
+        first, second = rng.normal(size=(2, 2 * lanes + 4))
+        second[second == 0.0] = 1.0
+        found, wanted = both(dtype, lanes, first, second, n)
+        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6 if dtype == "float32" else 1e-14)
+
+
+@EVERY_WIDTH
+def test_what_is_moved_or_picked_is_moved_to_the_bit(dtype: str, lanes: int) -> None:
+    """NaN, infinities and signed zeros included: comparisons with NaN fail, and then the second one is taken."""
+    special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1e-40])
+    pairs = np.array(list(itertools.product(special, special)))
+    exact = [0, 1, 2, 3, 4, 8, 9, 10, 12, 13, 14, 21, 22]
+    for start in range(0, len(pairs), lanes):
+        first, second = np.ones((2, 2 * lanes + 4))
+        first[1 : lanes + 1], second[3 : lanes + 3] = pairs[start : start + lanes].T
+        found, wanted = both(dtype, lanes, first, second, lanes - 1)
+        np.testing.assert_array_equal(found[exact], wanted[exact])
+        assert (np.signbit(found[[0, 3, 8, 12, 13]]) == np.signbit(wanted[[0, 3, 8, 12, 13]])).all()
+
+
+@EVERY_WIDTH
+def test_a_nan_or_an_infinity_is_never_lost(dtype: str, lanes: int) -> None:
+    """In any lane it reaches the sum, the softmax and all arithmetic: a diverging loss is seen."""
+    for lane, poison in itertools.product(range(lanes), [np.nan, np.inf, -np.inf]):
+        first, second = np.ones((2, 2 * lanes + 4))
+        first[1 + lane] = poison
+        found, wanted = both(dtype, lanes, first, second, lanes)
+        assert not np.isfinite(found[5, 0])
+        np.testing.assert_array_equal(found[5, 0], wanted[5, 0])
+        if np.isnan(poison):
+            assert np.isnan(found[6, 0]) or found[6, 0] == 1.0
+        else:
+            assert found[6, 0] == wanted[6, 0]
+        if poison != -np.inf:
+            assert np.isnan(found[7, lane])
+        np.testing.assert_array_equal(found[[16, 17, 18, 19, 20]], wanted[[16, 17, 18, 19, 20]])
+
+
+@EVERY_WIDTH
+def test_nothing_is_read_or_written_beyond_a_head(dtype: str, lanes: int) -> None:
+    """Masked reads at the very end of an array, where the next page may not be ours, and writes that leave the rest."""
+    page = mmap.mmap(-1, mmap.PAGESIZE)  # its end is the end of what may be touched, or close to it
+    array = np.frombuffer(page, dtype)
+    array[:] = 5.0
+    v = simd.vectors(dtype, lanes)
+    load_head, store_head = v.load_head, v.store_head
+
+    @njit(**OPTIONS)
+    def copy(values: Any, start: int, n: int) -> None:
+        store_head(values, start, load_head(values, start, n) + 1.0, n)
+
+    for n in range(lanes):
+        array[:] = 5.0
+        copy(array, len(array) - n, n)
+        assert (array[: len(array) - n] == 5.0).all()
+        assert (array[len(array) - n :] == 6.0).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_softmax_of_large_numbers_is_finite(dtype: str) -> None:
+    first = np.array([0.0, 1e4, -1e4, 9.9e3, 1e4, 7.0, 7.0, 7.0, 7.0, 7.0, 7.0, 7.0])
+    for n in (1, 2, 4):
+        found, wanted = both(dtype, 4, first, first, n)
+        np.testing.assert_allclose(found[7], wanted[7], rtol=1e-6)
+        assert abs(found[7, :4].sum() - 1.0) < 1e-6
+        assert (found[7, n:4] == 0.0).all()
+
+
+# Products -------------------------------------------------------------------------------------------------------------
+
+
+def compiled_calls(functions: list[Callable[..., Any]]) -> Callable[..., None]:
+    """One compiled function ``call(which, *arguments)`` over functions of the same arguments."""
+    arguments = ", ".join(f"a{n}" for n in range(len(inspect.signature(functions[0]).parameters)))
+    lines = [f"def call(which, {arguments}):"]
+    for number in range(len(functions)):
+        lines += [f"    if which == {number}:", f"        function{number}({arguments})"]
+    space = {f"function{number}": function for number, function in enumerate(functions)}
+    exec("\n".join(lines), space)
+    return njit(**OPTIONS)(space["call"])  # type: ignore[arg-type]
+
+
+def product_calls(shapes: list[simd.Shape]) -> Callable[..., None]:
+    """One compiled function ``call(which, a, ao, b, bo, c, co, rows, inner, bias, place, keep, first, last)``."""
+    given = {"bias": "bias, place, ", "keep": "keep, "}
+    lines = ["def call(which, a, ao, b, bo, c, co, rows, inner, bias, place, keep, first, last):"]
+    for number, shape in enumerate(shapes):
+        more = given.get(shape.start, "")
+        lines += [
+            f"    if which == {number}:",
+            f"        product{number}(a, ao, b, bo, c, co, rows, inner, {more}first, last)",
+        ]
+    space = {f"product{number}": simd.product_of(shape) for number, shape in enumerate(shapes)}
+    exec("\n".join(lines), space)
+    return njit(**OPTIONS)(space["call"])  # type: ignore[arg-type]
+
+
+def expected_product(shape: simd.Shape, given: dict[str, Any]) -> Any:
+    """C as NumPy computes it in float64, from matrices taken out of the flat arrays index by index."""
+    rows, inner, lanes = given["rows"], given["inner"], shape.lanes
+    width = shape.columns * lanes
+    a = given["a"][given["ao"] + np.add.outer(np.arange(rows) * shape.a_row, np.arange(inner) * shape.a_inner)]
+    if shape.b_row is None:
+        flat = given["b"][given["bo"] : given["bo"] + inner * width]
+        b = panels_to_matrix(flat, inner, shape.columns, shape.panel, lanes)
+    else:
+        b = given["b"][given["bo"] + np.add.outer(np.arange(inner) * shape.b_row, np.arange(width))]
+    return np.float64(a) @ np.float64(b)
+
+
+def places_of_c(shape: simd.Shape, given: dict[str, Any]) -> Any:
+    """Where each element of C stands."""
+    rows, width = given["rows"], shape.columns * shape.lanes
+    if shape.c_row is not None:
+        return given["co"] + np.add.outer(np.arange(rows) * shape.c_row, np.arange(width))
+    flat = np.arange(rows * width)
+    return given["co"] + panels_to_matrix(flat, rows, shape.columns, shape.panel, shape.lanes)
+
+
+def check_product(call: Callable[..., None], which: int, shape: simd.Shape, rows: int, inner: int) -> None:
+    """Compiled product, twin and NumPy agree on some panels; everything else in C's array stays as it is."""
+    rng = np.random.default_rng(which)
+    dtype, width = shape.dtype, shape.columns * shape.lanes
+    a_size = 3 + rows * shape.a_row + inner * shape.a_inner
+    b_size = 5 + (inner * width if shape.b_row is None else inner * shape.b_row + width)
+    c_size = 7 + (rows * width if shape.c_row is None else rows * shape.c_row + width) + 40
+    given = {
+        "a": rng.uniform(-1, 1, a_size).astype(dtype), "ao": 3, "b": rng.uniform(-1, 1, b_size).astype(dtype), "bo": 5,
+        "c": rng.uniform(-1, 1, c_size).astype(dtype), "co": 7, "rows": rows, "inner": inner,
+        "bias": rng.uniform(-1, 1, width + 2).astype(dtype), "place": 2,
+    }  # fmt: skip
+    exact, places = expected_product(shape, given), places_of_c(shape, given)
+    ranges = [(0, shape.panels), (0, 1), (shape.panels - 1, shape.panels), (1, 1)]
+    for keep, (first, last) in itertools.product([False, True] if shape.start == "keep" else [False], ranges):
+        found, twin, wanted = given["c"].copy(), given["c"].copy(), given["c"].copy()
+        call(which, *(given | {"c": found, "keep": keep, "first": first, "last": last}).values())
+        extra = {"bias": [given["bias"], 2], "keep": [keep]}.get(shape.start, [])
+        simd.product_of(shape)(given["a"], 3, given["b"], 5, twin, 7, rows, inner, *extra, first, last)
+        mine = slice(first * shape.panel * shape.lanes, last * shape.panel * shape.lanes)
+        start = given["c"][places] if shape.start == "add" or keep else given["bias"][2:] if extra[1:] else 0.0
+        wanted[places[:, mine]] = (start + exact)[:, mine]
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance(dtype), err_msg=str(shape))
+        np.testing.assert_allclose(twin, wanted, rtol=0, atol=tolerance(dtype), err_msg=str(shape))
+        outside = np.ones(c_size, bool)
+        outside[places[:, mine]] = False
+        np.testing.assert_array_equal(found[outside], given["c"][outside], err_msg=str(shape))
+
+
+STARTS = ["zero", "add", "bias", "keep"]
+
+
+def forward_shapes(dtype: str, lanes: int, registers: int) -> list[simd.Shape]:
+    """Products like a forward pass's: rows literal or not, B in panels, C in rows; every start and panel width."""
+    shapes = []
+    panels = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 2), (7, 4)]  # (vectors in a row, in a panel)
+    for number, (start, (columns, panel)) in enumerate(itertools.product(STARTS, panels)):
+        rows = (None, 1, 9, tile_rows(registers, panel) + 1)[(number + number // len(panels)) % 4]
+        inner = (3, 70, 9, 33)[number % 4]
+        c_row = columns * lanes + lanes * (number % 2)
+        shapes.append(
+            simd.Shape(dtype, lanes, rows, inner, columns, panel, inner + 1, 1, None, c_row, start, registers)
+        )
+    return shapes
+
+
+def other_shapes(dtype: str, lanes: int, registers: int) -> list[simd.Shape]:
+    """A weight gradient's (A turned, inner at run time, B in rows, C in panels), and inner dimensions above a block."""
+    shapes = []
+    for number, start in enumerate(STARTS):
+        rows, columns, panel = (6, 5, 23, 1)[number], (3, 2, 3, 1)[number], (2, 2, 3, 1)[number]
+        row = columns * lanes + lanes
+        shapes.append(simd.Shape(dtype, lanes, rows, None, columns, panel, 1, rows + 2, row, None, start, registers))
+        inner, c_row = INNER_BLOCK + (1, 100, INNER_BLOCK, 3)[number], columns * lanes
+        shapes.append(simd.Shape(dtype, lanes, None, inner, columns, panel, inner, 1, None, c_row, start, registers))
+    return shapes
+
+
+MACHINES = [("float32", 8, 16), ("float64", 8, 32), ("float32", 4, 16)]
+
+
+@pytest.mark.parametrize("number", range(len(MACHINES)))
+def test_products(number: int) -> None:
+    """Every shape on one of the machines: a compilation of all of them on all would take a minute."""
+    dtype, lanes, registers = MACHINES[number]
+    shapes = forward_shapes(dtype, lanes, registers)[number :: len(MACHINES)]
+    shapes += other_shapes(dtype, lanes, registers)[number % 2 :: 2]
+    call = product_calls(shapes)
+    for which, shape in enumerate(shapes):
+        most = tile_rows(registers, shape.panel)
+        for rows in [*range(2 * most + 2), 3 * most + 1] if shape.rows is None else [shape.rows]:
+            inners = [1, 7, 8, 33, INNER_BLOCK, 2 * INNER_BLOCK + 5] if shape.inner is None else [shape.inner]
+            for inner in inners if rows else []:
+                check_product(call, which, shape, rows, inner)
+
+
+def test_every_remainder_of_rows_has_its_tiles() -> None:
+    """Tiles cover literal rows exactly, none is taller than the registers allow, and heights differ by one at most."""
+    for registers, vectors, rows in itertools.product(
+        (16, 32), (1, 2, 3, 4), (1, 2, 3, 7, 11, 12, 13, 14, 15, 29, 100)
+    ):
+        shape = simd.Shape("float32", 8, rows, 4, vectors, vectors, 4, 1, None, 8 * vectors, "zero", registers)
+        heights, most = row_tiles(shape, vectors), tile_rows(registers, vectors)
+        assert 1 <= len(heights) <= 2
+        assert max(heights) <= most
+        assert max(heights) - min(heights) <= 1
+        assert any(many * heights[0] + few * heights[-1] == rows for many in range(rows + 1) for few in range(rows + 1))
+        assert vectors * most + vectors + 1 <= registers or most == 1
+
+
+# Transposes and sums --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dtype", "lanes"), [("float32", 4), ("float64", 8), ("float32", 16), ("float64", 2)])
+def test_transposes_of_panels(dtype: str, lanes: int) -> None:
+    sizes = [(1, 1, 1, 1), (lanes, 2, 2, 1), (lanes + 1, 3, 2, 2), (2 * lanes - 1, 5, 2, 2), (3 * lanes + 2, 4, 4, 3)]
+    shapes = [simd.TurnShape(dtype, lanes, *size) for size in sizes]
+    call = compiled_calls([simd.turn_of(shape) for shape in shapes])
+    rng = np.random.default_rng(lanes)
+    for which, shape in enumerate(shapes):
+        matrix = rng.normal(size=(shape.rows, shape.columns * lanes)).astype(dtype)
+        source = np.concatenate([np.full(3, 7.0, dtype), matrix_to_panels(matrix, shape.panel, lanes)])
+        whole = np.zeros((shape.columns * lanes, shape.turned_columns * lanes), dtype)
+        whole[:, : shape.rows] = matrix.T
+        for first, last in [(0, shape.columns), (0, 1), (shape.columns - 1, shape.columns), (1, 1)]:
+            wanted = np.full_like(whole, 4.0)
+            wanted[first * lanes : last * lanes] = whole[first * lanes : last * lanes]
+            flat = matrix_to_panels(wanted, shape.turned_panel, lanes)
+            for turn in (lambda *given, n=which: call(n, *given), simd.turn_of(shape)):
+                target = np.full(flat.size + 9, 4.0, dtype)
+                turn(source, 3, target, 5, first, last)
+                np.testing.assert_array_equal(target[5:-4], flat)
+                assert (target[:5] == 4.0).all()
+                assert (target[-4:] == 4.0).all()
+
+
+def test_panels_hold_a_matrix() -> None:
+    for columns, panel, lanes in itertools.product((1, 3, 5), (1, 2, 4), (2, 4)):
+        matrix = np.arange(7 * columns * lanes, dtype=np.float64).reshape(7, -1)
+        flat = matrix_to_panels(matrix, panel, lanes)
+        np.testing.assert_array_equal(panels_to_matrix(flat, 7, columns, panel, lanes), matrix)
+        first = min(panel, columns) * lanes
+        np.testing.assert_array_equal(flat[: 2 * first], matrix[:2, :first].ravel())
+
+
+@pytest.mark.parametrize(("dtype", "lanes"), [("float32", 8), ("float64", 2)])
+def test_sums_of_columns(dtype: str, lanes: int) -> None:
+    vectors = 15  # groups of eight, four, two and one
+    stride = (vectors + 1) * lanes
+    shape = simd.SumShape(dtype, lanes, stride)
+    call = compiled_calls([simd.sums_of(shape)])
+    rng = np.random.default_rng(1)
+    for rows, keep in itertools.product([0, 1, 2, 7, 8, 9, 41], [False, True]):
+        source = rng.uniform(-1, 1, 3 + rows * stride + stride).astype(dtype)
+        before = rng.uniform(-1, 1, 5 + stride).astype(dtype)
+        for first, last in [(0, vectors), (0, 8), (3, 10), (14, 15), (4, 4)]:
+            inside = slice(first * lanes, last * lanes)
+            matrix = source[3 : 3 + rows * stride].reshape(rows, stride)[:, inside]
+            wanted = before.copy()
+            part = wanted[5:][inside]
+            part[:] = matrix.sum(axis=0, dtype=np.float64) + (part if keep else 0)
+            for sums in (lambda *given: call(0, *given), simd.sums_of(shape)):
+                found = before.copy()
+                sums(source, 3, rows, found, 5, keep, first, last)
+                np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance(dtype))
+
+
+# Barrier --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "compiled"])
+def test_threads_meet_at_a_barrier(jit: bool) -> None:
+    """In every round each thread sees what all others wrote in the round before."""
+    threads, rounds, barrier = 3, 300, simd.barrier
+
+    def work(member: int, sync: Any, board: Any, wrong: Any) -> None:
+        for turn in range(1, rounds + 1):
+            board[member] = turn
+            barrier(sync, threads)
+            for other in range(threads):
+                if board[other] != turn:
+                    wrong[member] += 1
+            barrier(sync, threads)
+
+    function = njit(nogil=True)(work) if jit else work
+    sync, board, wrong = np.zeros(simd.SYNC_SIZE, np.int64), np.zeros(threads, np.int64), np.zeros(threads, np.int64)
+    if jit:
+        function.compile("void(int64, int64[::1], int64[::1], int64[::1])")
+    team = [threading.Thread(target=function, args=(member, sync, board, wrong)) for member in range(threads)]
+    for thread in team:
+        thread.start()
+    for thread in team:
+        thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in team)
+    assert (board == rounds).all()
+    assert not wrong.any()

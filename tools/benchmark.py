@@ -1,0 +1,227 @@
+"""How fast neuromorph trains beside JAX and PyTorch, on this machine, in one run.
+
+    python tools/benchmark.py                                  # the nine listed cases beside both
+    python tools/benchmark.py --random 30                      # and 30 random graphs: the worst ratio counts
+    python tools/benchmark.py --cases lstm4,big4 --peers jax   # some of it
+    python tools/benchmark.py --json out.json --chart out.png
+
+The peers are no part of neuromorph's dependencies. Give them an environment of their own:
+
+    python3 -m venv .venv-bench
+    .venv-bench/bin/pip install -e '.[bench]'
+    .venv-bench/bin/python tools/benchmark.py
+
+(For PyTorch without CUDA: ``pip install torch --index-url https://download.pytorch.org/whl/cpu`` first. torch.compile
+needs a C++ compiler.) A peer that is not installed is named and left out.
+
+Fair play. Every contestant has a process of its own; all train the same model from the same parameters on the same
+data with plain SGD and the same windows, and they take turns, the best run counting. Ours is the public call
+``nm.train``, checks included, with as many threads as it chooses. A peer is the fastest of: JAX, all windows in one
+jitted call (or one call a window where windows are long), the scan over time rolled and unrolled; PyTorch eager,
+torch.compile and, for the textbook LSTM, torch.nn.LSTM; each written node by node and as an expert would (gates as one
+product, input products and outputs outside the loop over time), each on one thread and on all. A peer counts only where
+its losses over the first windows equal ours to 1e-4, and those windows are as many as it takes for learning to show.
+Compile times are left out of the figures and stand in the JSON. A variant that is twice as slow as its library's best
+keeps the figure of the rounds that it had; a PyTorch run has at most as many windows as fit into two seconds.
+
+The peak is that of fused multiply-adds in registers, measured before and after in the same run; GFLOP/s count matrix
+products only, each multiply-add as two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from peers import report
+from peers.cases import Case, listed, random_cases
+from peers.contest import Result, Settings, contest
+from peers.processes import Process, WorkerError
+
+PEERS = ("jax", "torch")
+BUSY = 0.5  # a load of the machine beyond which figures mean little
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, write; 1 where a case of ours could not be measured, 0 otherwise."""
+    options = _parser().parse_args(arguments)
+    machine, settings = report.machine(), _settings(options)
+    _say(_described(machine))
+    if (machine["load"] or 0.0) > BUSY:
+        _say(f"the machine is busy (load {machine['load']:.1f}): the figures below mean little")
+    peaks = _peak(settings)
+    results, failed = _measure(_chosen(options), settings)
+    random, skipped = _measure_random(options, settings)
+    if not options.quick:
+        peaks = [max(pair) for pair in zip(peaks, _peak(settings), strict=True)]
+    _show(results, random, peaks, settings)
+    _write(options, results, random, peaks, machine, settings)
+    for line in (*failed, *skipped):
+        _say(line)
+    return 1 if failed else 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _described(machine: dict[str, Any]) -> str:
+    return f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}"
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+# Options -------------------------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    about, _, rest = (__doc__ or "").partition("\n\n")
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=about, epilog=rest, formatter_class=raw)
+    parser.add_argument("--cases", type=_cases, default=list(listed()), help="names, or none (default: all nine)")
+    parser.add_argument("--peers", type=_peers, default=PEERS, help="jax, torch, both (default) or none")
+    parser.add_argument("--runs", type=_count, default=7, help="rounds; the best run counts (default: 7)")
+    parser.add_argument("--random", type=int, default=0, metavar="N", help="so many random graphs too")
+    parser.add_argument("--seed", type=int, default=0, help="of the random graphs (default: 0)")
+    parser.add_argument("--limit", type=float, default=240.0, help="seconds for a peer to compile (default: 240)")
+    parser.add_argument("--quick", action="store_true", help="an eighth of the samples, 3 rounds, no torch.compile")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    parser.add_argument("--chart", type=Path, metavar="FILE", help="write a bar chart (PNG; needs matplotlib)")
+    return parser
+
+
+def _names(text: str, known: Sequence[str]) -> list[str]:
+    """Known names from a text with commas between them; "none" is no name."""
+    names = [] if text == "none" else [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"unknown: {name!r}; known are {', '.join(known)}, none")
+    return list(dict.fromkeys(names))
+
+
+def _cases(text: str) -> list[str]:
+    return _names(text, list(listed()))
+
+
+def _peers(text: str) -> tuple[str, ...]:
+    return tuple(_names(text, PEERS))
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text!r}")
+    return int(text)
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    present = [peer for peer in options.peers if importlib.util.find_spec(peer) is not None]
+    for peer in options.peers:
+        if peer not in present:
+            _say(f"{peer} is not installed and left out (pip install '.[bench]' brings the peers)")
+    threads = tuple(dict.fromkeys((1, report.cores())))
+    runs = min(options.runs, 3) if options.quick else options.runs
+    return Settings(runs, tuple(present), threads, options.limit, not options.quick, _progress)
+
+
+# Measuring -----------------------------------------------------------------------------------------------------------
+
+
+def _peak(settings: Settings) -> list[float]:
+    """GFLOP/s of fused multiply-adds on one thread, and on all where there are more."""
+    with tempfile.TemporaryDirectory(prefix="neuromorph-benchmark-") as folder:
+        process = Process(folder)
+        try:
+            return list(process.ask({"do": "peak", "threads": settings.threads}, settings.limit))
+        finally:
+            process.close()
+
+
+def _chosen(options: argparse.Namespace) -> list[Case]:
+    cases = listed()
+    return [cases[name].shortened(8) if options.quick else cases[name] for name in options.cases]
+
+
+def _measure(cases: Sequence[Case], settings: Settings) -> tuple[list[Result], list[str]]:
+    """Results, and a line for each case of ours that failed."""
+    results, failed = [], []
+    for case in cases:
+        try:
+            results.append(contest(case, settings))
+        except WorkerError as error:
+            failed.append(f"{case.name}: not measured: {error}")
+    return results, failed
+
+
+def _measure_random(options: argparse.Namespace, settings: Settings) -> tuple[list[Result], list[str]]:
+    """So many random graphs; one that can't be trained makes room for the next."""
+    fresh: Iterator[Case] = islice(random_cases(options.seed), 2 * options.random)
+    plain = replace(settings, thorough=False)
+    results: list[Result] = []
+    skipped: list[str] = []
+    for case in fresh:
+        if len(results) == options.random:
+            break
+        found, failed = _measure([case.shortened(8) if options.quick else case], plain)
+        results += found
+        skipped += failed
+    return results, skipped
+
+
+# What comes out ------------------------------------------------------------------------------------------------------
+
+
+def _show(results: list[Result], random: list[Result], peaks: list[float], settings: Settings) -> None:
+    for version in report.versions([*results, *random]).values():
+        _say(version)
+    figures = ", ".join(f"{peak:.0f} on {count}" for count, peak in zip(settings.threads, peaks, strict=True))
+    _say(f"peak of fused multiply-adds, float32: GFLOP/s by threads: {figures}")
+    for part in (results, random):
+        if part:
+            _say("\n" + report.table(part, peaks[-1]))
+    refused = [(r.case.name, p.name, p.refused) for r in (*results, *random) for p in r.peers if p.refused is not None]
+    for case, name, reason in refused:
+        _say(f"does not count: {case}: {name}: {reason}")
+    worst = _worst(random)
+    if worst is not None:
+        _say(f"worst ratio of {len(random)} random graphs: {worst.ratio:.2f} ({worst.case.name})")
+
+
+def _worst(random: Sequence[Result]) -> Result | None:
+    counted = [result for result in random if result.ratio is not None]
+    return min(counted, key=lambda result: result.ratio or 0.0, default=None)
+
+
+def _write(
+    options: argparse.Namespace, results: list[Result], random: list[Result], peaks: list[float],
+    machine: dict[str, Any], settings: Settings,
+) -> None:  # fmt: skip
+    if options.json is not None:
+        worst = _worst(random)
+        document = {
+            "machine": machine, "versions": report.versions([*results, *random]), "quick": options.quick,
+            "peak_gflops": dict(zip(settings.threads, peaks, strict=True)), "runs": settings.runs,
+            "cases": [result.as_json(peaks[-1]) for result in results], "seed": options.seed,
+            "random": [result.as_json(peaks[-1]) for result in random],
+            "worst_random": None if worst is None else {"case": worst.case.name, "ratio": worst.ratio},
+        }  # fmt: skip
+        options.json.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    if options.chart is not None and (results or random):
+        title = "; ".join([_described(machine), *report.versions([*results, *random]).values()])
+        try:
+            report.chart(options.chart, results or random, title)
+        except ImportError:
+            _say("matplotlib is not installed: no chart")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

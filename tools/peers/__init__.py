@@ -1,0 +1,1 @@
+"""What ``tools/benchmark.py`` is made of: cases, peers, the processes they run in, and the report."""

@@ -1,0 +1,80 @@
+"""Our side of a contestant's process: orders, answers, time limits, and an end whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+TOOLS = Path(__file__).resolve().parents[1]
+
+
+class WorkerError(RuntimeError):
+    """A worker said why it can't, ended, or took too long."""
+
+
+class Process:
+    """A worker in a process of its own. ``folder``: where it may write; it also holds the kernels' cache."""
+
+    def __init__(self, folder: str) -> None:
+        self._log = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed with the process
+        environment = {**os.environ, "NEUROMORPH_CACHE_DIR": str(Path(folder) / "cache"), "TMPDIR": folder}
+        environment["TORCHINDUCTOR_CACHE_DIR"] = str(Path(folder) / "inductor")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "peers.worker"], cwd=TOOLS, env=environment, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
+        )  # fmt: skip
+
+    def ask(self, order: dict[str, Any], limit: float) -> Any:
+        """An order's answer within ``limit`` seconds. Raises WorkerError, after which the process is gone."""
+        if self._process.returncode is not None:
+            raise WorkerError("its process was ended")
+        try:
+            assert self._process.stdin is not None
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            self._process.stdin.flush()
+            answer = json.loads(self._line(limit))
+        except (OSError, WorkerError) as error:
+            self.close()
+            raise error if isinstance(error, WorkerError) else WorkerError(str(error)) from None
+        if "error" in answer:
+            self.close()
+            raise WorkerError(answer["error"])
+        return answer["ok"]
+
+    def _line(self, limit: float) -> bytes:
+        """The next line of the worker's answers."""
+        assert self._process.stdout is not None
+        received, end = b"", time.monotonic() + limit
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            while not received.endswith(b"\n"):
+                if not selector.select(max(0.0, end - time.monotonic())):
+                    raise WorkerError(f"not done after {limit:.0f} s")
+                part = os.read(self._process.stdout.fileno(), 1 << 16)
+                if not part:
+                    raise WorkerError(f"its process ended: {self._last_words()}")
+                received += part
+        return received
+
+    def _last_words(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        return lines[-1][:300] if lines else f"exit status {self._process.wait()}"
+
+    def close(self) -> None:
+        """End the process and the helpers that it started, a compiler's among them."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, 9)
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._log):
+            with contextlib.suppress(OSError):
+                if stream is not None:
+                    stream.close()

@@ -1,0 +1,77 @@
+"""A contestant's process: reads a task and then orders as lines of JSON on stdin, answers each with a line on stdout.
+
+Started by ``processes.Process`` as ``python -m peers.worker``. Whatever else a library prints goes to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from .engine import Engine, Task
+
+
+def main() -> None:
+    """Serve until stdin ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    serve: Callable[[dict[str, Any]], object] = _Server().serve
+    for line in sys.stdin:
+        try:
+            answer = {"ok": serve(json.loads(line))}
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:300]}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+class _Server:
+    """Does what the orders say."""
+
+    def __init__(self) -> None:
+        self.engine: Engine | None = None
+
+    def serve(self, order: dict[str, Any]) -> object:
+        """An order's answer."""
+        if order["do"] == "peak":
+            from .peak import fma_peak
+
+            return [fma_peak(threads) for threads in order["threads"]]
+        if order["do"] == "prepare":
+            self.engine = start(Task.from_json(order["task"]))
+            return asdict(self.engine.prepare())
+        assert self.engine is not None
+        return asdict(self.engine.run())
+
+
+def start(task: Task) -> Engine:
+    """The task's engine; its library is imported only now, when the threads that it may use are settled."""
+    if task.engine == "neuromorph":
+        from .own import Own
+
+        return Own(task)
+    limit_threads(task.threads)
+    if task.engine == "jax":
+        from .jax_peer import Jax
+
+        return Jax(task)
+    from .torch_peer import Torch
+
+    return Torch(task)
+
+
+def limit_threads(threads: int) -> None:
+    """No more cores than threads (JAX has a thread for each core that it may run on), and as many for OpenMP."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+
+
+if __name__ == "__main__":
+    main()
