@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from .cache import CacheInfo
     from .derivatives import GradientReport
+    from .drawing import Drawing
 
 __version__ = "0.1.0"
 
@@ -81,6 +82,7 @@ __all__ = [
     "cache_info",
     "clear_cache",
     "compile",
+    "draw",
     "evaluate",
     "fit",
     "get_parameters",
@@ -346,6 +348,17 @@ def kernel_source(model: Model) -> str:
 def summary(model: Model) -> str:
     """A table of nodes, widths, parameters and links in time."""
     return model.summary()
+
+
+def draw(model: Model, path: str | os.PathLike[str] | None = None, *, format: str | None = None) -> Drawing:
+    """A picture of the model's graph, written to ``path`` where one is given.
+
+    Layers with width and activation, splits, merges with their operation, from top to bottom; hollow arrows for what a
+    merge takes in, dashed ones for links backward in time; dead nodes grey. ``.svg`` and ``.dot`` are its texts,
+    ``.save(path)`` writes one; notebooks show it. format: "svg" or "dot"; by default what the path ends with.
+    Raises ValueError for other formats and endings.
+    """
+    return model.draw(path, format=format)
 
 
 def cache_info() -> CacheInfo:

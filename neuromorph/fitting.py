@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .callbacks import Callback, Run
 from .data import TrainingData
 from .errors import DataError, TrainingDivergedError
+from .optimizers import flag
 from .options import one_of, whole_number
 from .parameters import generator
 from .training import Pass, check_data, in_order, learn, measure
@@ -88,12 +89,12 @@ def fit(
     model.memory()
     count = whole_number("epochs", epochs)
     watchers = _callbacks(callbacks)
-    asked = tuple(one_of("metrics", m, METRICS) for m in ((metrics,) if isinstance(metrics, str) else metrics))
+    asked = _metrics(metrics)
     data = check_data(model, inputs, expected, sample_weight, lengths)
     if asked:
         _check_accuracy(model)
     data, held_out = _divided(model, data, validation)
-    rng = _generator(model, data, seed) if shuffle else None
+    rng = _generator(model, data, seed) if flag("shuffle", shuffle) else None
     names = _names(held_out is not None, bool(asked))
     run = Run(model, History(), count, names)
     model.history = run.history
@@ -164,11 +165,19 @@ def _callbacks(given: Any) -> tuple[Callback, ...]:
     """The callbacks, each of the right kind."""
     if isinstance(given, Callback):
         return (given,)
+    if not isinstance(given, Iterable):
+        raise TypeError(f"callbacks must be neuromorph.Callback objects, not {given!r}")
     found = tuple(given)
     for number, callback in enumerate(found):
         if not isinstance(callback, Callback):
             raise TypeError(f"callbacks[{number}] must be a neuromorph.Callback object, not {callback!r}")
     return found
+
+
+def _metrics(given: Any) -> tuple[str, ...]:
+    """The names of known metrics."""
+    listed = given if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+    return tuple(one_of("metrics", name, METRICS) for name in listed)
 
 
 def _names(validates: bool, measures: bool) -> tuple[str, ...]:

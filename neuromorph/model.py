@@ -29,11 +29,14 @@ from .streaming import Feeds
 
 if TYPE_CHECKING:
     from .derivatives import GradientReport
+    from .drawing import Drawing
     from .fitting import History
     from .kernels import Kernels
     from .streaming import Stream
 
 Floats = NDArray[Any]
+
+_SHOWN_NODES = 1_000  # of a picture that a notebook shows by itself
 
 
 @dataclass
@@ -382,7 +385,7 @@ class Model:
             slots = dict(zip(self._update.slots, self._slots(fresh), strict=True))
             counts = {name: number for number, (name, _) in enumerate(self._update.counts, first)}
             for name, value in dict(values).items():
-                slot, _, parameter = name.partition(".")
+                slot, _, parameter = str(name).partition(".")
                 if name in counts:
                     constants[counts[name]] = np.clip(fitting(name, value, (), constants.dtype), 0.0, 1.0)
                 elif slot in slots and parameter in places:
@@ -491,6 +494,16 @@ class Model:
         from .report import summary
 
         return summary(self._graph)
+
+    def draw(self, path: str | os.PathLike[str] | None = None, *, format: str | None = None) -> Drawing:
+        """A picture of the graph; see ``neuromorph.draw``."""
+        from .drawing import draw
+
+        return draw(self._graph, path, format=format)
+
+    def _repr_svg_(self) -> str | None:
+        """What a notebook shows: the picture, or nothing where it would be larger than a page can bear."""
+        return self.draw().svg if len(self._graph.nodes) <= _SHOWN_NODES else None
 
 
 def compile_model(

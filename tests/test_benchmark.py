@@ -190,7 +190,8 @@ def test_every_variant_is_worth_its_time() -> None:
         flops = room("peers.cases").flops(cases[case])
         return [v.name for v in engine.variants(library, cases[case], thorough=True, flops=flops)]
 
-    assert names("torch", "textbook64")[2] == "nn.LSTM"
+    ways = ["eager, node by node", "eager, fused", "nn.LSTM", "torch.compile"]
+    assert names("torch", "textbook64") == ways
     assert names("jax", "digits") == ["jit, straight"]
     assert names("jax", "mnist") == ["jit, straight", "jit a window, fused"]
     assert set(names("jax", "lstm4")) == {
@@ -324,6 +325,9 @@ def test_one_tiny_case_without_peers(
         (["--cases", "lstm5"], "unknown: 'lstm5'; known are lstm4, big4"),
         (["--peers", "keras"], "unknown: 'keras'; known are jax, torch, none"),
         (["--runs", "0"], "a whole number of at least 1, not '0'"),
+        (["--random", "-1"], "a whole number of at least 0, not '-1'"),
+        (["--limit", "nan"], "a whole number of at least 1, not 'nan'"),
+        (["--json", "no-such-folder/out.json"], "no file in an existing folder: 'no-such-folder/out.json'"),
     ],
 )
 def test_a_wrong_argument_is_named(argument: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,12 +94,7 @@ def test_losses_that_are_computed_from_the_pre_activation(activation: str, lanes
 
 
 # In float32 the largest number below 1 - 1e-7 that the clip can leave is 1 - 1.19e-7: log(1 - r) is 1 % off there.
-OFF = pytest.mark.xfail(strict=True, reason="float32 can't tell 1 - 1e-7 from its neighbour 1 - 1.19e-7")
-BEYOND = [
-    pytest.param(loss, dtype, marks=OFF if (loss, dtype) == ("binary_cross_entropy", "float32") else ())
-    for loss in sorted(LOSSES)
-    for dtype in sorted(support.TOLERANCE)
-]
+BEYOND = [(loss, dtype) for loss in sorted(LOSSES) for dtype in sorted(support.TOLERANCE)]
 
 
 @pytest.mark.parametrize(("loss", "dtype"), BEYOND)
@@ -124,12 +119,13 @@ READERS = {"layer": "(r1, 4, <linear>)", "activation": "(r1, <softmax>)", "merge
 @pytest.mark.parametrize("place", sorted(MERGE_PLACES))
 def test_every_merge_of_every_width_in_every_place(operation: str, place: str) -> None:
     readers = ["layer", "activation", "output"] if place == "later" else list(READERS)
-    for (w, o), (number, reader) in itertools.product([(4, 4), (5, 2), (2, 7), (9, 8)], enumerate(readers)):
+    widths = [(4, 4), (5, 2), (2, 7), (9, 8)]
+    for number, (reader, (w, o)) in enumerate(itertools.product(readers, widths)):
         body = MERGE_PLACES[place].format(w=w, o=o, op=operation) + READERS[reader]
         (merge,) = (node for node in support.graph_of(text_of(body)).nodes if node.name == "m")
         assert merge.delayed == (place in ("delayed", "loop"))
-        kernel = {"lanes": (2, 4, 8)[(number + w) % 3]}
-        check_plain(text_of(body), kernel=kernel, samples=5, window=3, weighted=reader == "merge")
+        kernel = {"lanes": (2, 4, 8)[number % 3]}
+        check_plain(text_of(body), kernel=kernel, samples=4, window=3, weighted=number % 5 == 0)
 
 
 STRUCTURES = {
@@ -404,8 +400,10 @@ def test_compiled_threads_give_the_same_bits_every_time(text: str, threads: int,
     made = support.kernel_of(text, batch=5, dtype="float32", threads=threads, chunk=chunk)
     machine = support.half_compiled(made)
     trial = support.trial_of(text, batch=5, samples=23, window=4, weighted=True)
-    outcomes = [support.kernel_outcome(made, machine, trial) for _ in range(20)]
-    support.assert_agree(outcomes[0], support.reference_outcome(trial), 1e-4, text)
-    for outcome in outcomes[1:]:
-        for name, array in outcome.arrays().items():
-            np.testing.assert_array_equal(array, outcomes[0].arrays()[name])
+    support.assert_agree(support.kernel_outcome(made, machine, trial), support.reference_outcome(trial), 1e-4, text)
+    results = []
+    for _ in range(100):
+        memory = support.Memory.of(made, trial.parameters, 4)
+        losses = support.call_train(made, machine, trial, memory, 4, 2)
+        results.append(losses.tobytes() + memory.weights.tobytes())
+    assert len(set(results)) == 1

@@ -91,12 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cases", type=_cases, default=list(listed()), help="names, or none (default: all nine)")
     parser.add_argument("--peers", type=_peers, default=PEERS, help="jax, torch, both (default) or none")
     parser.add_argument("--runs", type=_count, default=7, help="rounds; the best run counts (default: 7)")
-    parser.add_argument("--random", type=int, default=0, metavar="N", help="so many random graphs too")
-    parser.add_argument("--seed", type=int, default=0, help="of the random graphs (default: 0)")
-    parser.add_argument("--limit", type=float, default=240.0, help="seconds for a peer to compile (default: 240)")
+    parser.add_argument("--random", type=_number, default=0, metavar="N", help="so many random graphs too")
+    parser.add_argument("--seed", type=_number, default=0, help="of the random graphs (default: 0)")
+    parser.add_argument("--limit", type=_count, default=240, help="seconds for a peer to compile (default: 240)")
     parser.add_argument("--quick", action="store_true", help="an eighth of the samples, 3 rounds, no torch.compile")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
-    parser.add_argument("--chart", type=Path, metavar="FILE", help="write a bar chart (PNG; needs matplotlib)")
+    parser.add_argument("--json", type=_file, metavar="FILE", help="write all figures")
+    parser.add_argument("--chart", type=_file, metavar="FILE", help="write a bar chart (PNG; needs matplotlib)")
     return parser
 
 
@@ -117,10 +117,22 @@ def _peers(text: str) -> tuple[str, ...]:
     return tuple(_names(text, PEERS))
 
 
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text!r}")
+def _number(text: str, least: int = 0) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
+        raise argparse.ArgumentTypeError(f"a whole number of at least {least}, not {text!r}")
     return int(text)
+
+
+def _count(text: str) -> int:
+    return _number(text, 1)
+
+
+def _file(text: str) -> Path:
+    """A file that can be written; better known now than after an hour."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"no file in an existing folder: {text!r}")
+    return path
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -157,9 +169,17 @@ def _measure(cases: Sequence[Case], settings: Settings) -> tuple[list[Result], l
     for case in cases:
         try:
             results.append(contest(case, settings))
+            settings.say(_outcome(results[-1]))
         except WorkerError as error:
             failed.append(f"{case.name}: not measured: {error}")
     return results, failed
+
+
+def _outcome(result: Result) -> str:
+    """One case's figure, while others are still measured."""
+    if result.ratio is None:
+        return f"{result.case.name}: {result.ours.best:.3g} us a sample"
+    return f"{result.case.name}: {result.ours.best:.3g} us a sample, {result.ratio:.2f} times faster than the best peer"
 
 
 def _measure_random(options: argparse.Namespace, settings: Settings) -> tuple[list[Result], list[str]]:

@@ -117,8 +117,8 @@ def _softmax_cross_entropy_gradient(x: Array, e: Array, p: float | None) -> Arra
 
 
 def _binary_cross_entropy(r: Array, e: Array, p: float | None) -> Array:
-    clipped = np.clip(r, _TINY, _NEARLY_ONE)
-    return -(e * np.log(clipped) + (1.0 - e) * np.log1p(-clipped))
+    clipped, rest = np.clip(r, _TINY, _NEARLY_ONE), np.clip(1.0 - r, _TINY, _NEARLY_ONE)
+    return -(e * np.log(clipped) + (1.0 - e) * np.log(rest))
 
 
 def _binary_cross_entropy_slope(r: Array, e: Array, p: float | None) -> Array:
@@ -136,6 +136,8 @@ def _sigmoid_cross_entropy_slope(x: Array, e: Array, p: float | None) -> Array:
 
 _SIGN = "where(r > e, 1.0, where(r < e, -1.0, r - e))"
 _FLOORED = f"where(r < {_TINY!r}, {_TINY!r}, r)"
+# Clipped from either end on its own, since float32 can't hold 1 - 1e-7.
+_CLIPPED_REST = f"where(r > {_NEARLY_ONE!r}, {_TINY!r}, where(r < {_TINY!r}, {_NEARLY_ONE!r}, 1.0 - r))"
 _CLIPPED = f"where(r < {_TINY!r}, {_TINY!r}, where(r > {_NEARLY_ONE!r}, {_NEARLY_ONE!r}, r))"
 
 RECORDS = (
@@ -209,9 +211,9 @@ RECORDS = (
     Loss(
         "binary_cross_entropy",
         None,
-        f"-(e * log({_CLIPPED}) + (1.0 - e) * log(1.0 - {_CLIPPED}))",
+        f"-(e * log({_CLIPPED}) + (1.0 - e) * log({_CLIPPED_REST}))",
         f"where(r < {_TINY!r}, 0.0, where(r > {_NEARLY_ONE!r}, 0.0, "
-        f"({_CLIPPED} - e) / ({_CLIPPED} * (1.0 - {_CLIPPED}))))",
+        f"({_CLIPPED} - e) / ({_CLIPPED} * {_CLIPPED_REST})))",
         True,
         _Mean(_binary_cross_entropy),
         _Share(_binary_cross_entropy_slope),

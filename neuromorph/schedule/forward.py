@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..graph import Graph, Node
 from .plan import WINDOW, Access, Group, Loss, Map, Operation, Part, Place, Product, Rows, Segment, padded
 from .time import computing, inputs_of
@@ -211,7 +213,8 @@ class Forward(Builder):
         if function.couples:
             return [Map(target, f"softmax(x, {node.width})", (("x", Access(source)),), node.width, note)]
         text = with_parameter(function.forward, node.parameter)
-        return [Map(target, text, (("x", Access(source)),), node.width, note)]
+        keep = node.width if node.width % self.lanes and _lifts_zero(node) else None
+        return [Map(target, text, (("x", Access(source)),), node.width, note, keep=keep)]
 
     def merge(self, node: Node) -> list[Operation]:
         assert node.merge is not None
@@ -258,6 +261,12 @@ def _literal(number: float) -> str:
     assert math.isfinite(number), "numbers in generated source are finite"
     text = repr(float(number))
     return f"({text})" if number < 0 else text
+
+
+def _lifts_zero(node: Node) -> bool:
+    """Whether an activation turns the zeros of a row's padding into something that could grow in a loop."""
+    assert node.function is not None
+    return bool(node.function.value(np.zeros(1), node.parameter)[0] != 0.0)
 
 
 def describe(node: Node) -> str:

@@ -404,21 +404,26 @@ class _Emitter:
         builder, ranges = self.builder, self.shape.ranges
         zeros = [ir.Constant(self.vector, [0.0] * self.shape.lanes)] * len(cells)
         length = builder.sdiv(count, _integer(ranges))
+
+        def one_range(number: ir.Value, whole: list[ir.Value]) -> list[ir.Value]:
+            start = builder.mul(number, length)
+            is_last = builder.icmp_signed("==", number, _integer(ranges - 1))
+            stop = builder.select(is_last, count, builder.add(start, length))
+            return self.added(whole, self.over_inner(zeros, cells, a, b, b_step, start, stop, None))
+
+        if len(cells) * ranges > CHAINS:
+            return self.looped(sums, _integer(0), _integer(ranges), 1, one_range)
         starts = [builder.mul(length, _integer(n)) for n in range(ranges)]
-        parts = [sums, *[zeros] * (ranges - 1)]
-        if len(cells) * ranges <= CHAINS:
-            parts = self.at_once(parts, cells, a, b, b_step, starts, length)
-            done = builder.mul(length, _integer(ranges))
-            parts[-1] = self.inner_loop(parts[-1], cells, a, b, b_step, done, count, 1)
-        else:
-            parts = [
-                self.over_inner(part, cells, a, b, b_step, start, stop, None)
-                for part, start, stop in zip(parts, starts, [*starts[1:], count], strict=True)
-            ]
-        whole = parts[0]
-        for part in parts[1:]:
-            whole = [builder.fadd(x, y, flags=self.flags) for x, y in zip(whole, part, strict=True)]
-        return whole
+        parts = self.at_once([zeros] * ranges, cells, a, b, b_step, starts, length)
+        done = builder.mul(length, _integer(ranges))
+        parts[-1] = self.inner_loop(parts[-1], cells, a, b, b_step, done, count, 1)
+        for part in parts:
+            sums = self.added(sums, part)
+        return sums
+
+    def added(self, sums: list[ir.Value], more: list[ir.Value]) -> list[ir.Value]:
+        """Sums of sums, in this order."""
+        return [self.builder.fadd(x, y, flags=self.flags) for x, y in zip(sums, more, strict=True)]
 
     def at_once(
         self, parts: list[list[ir.Value]], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int,

@@ -23,8 +23,8 @@ class Variant:
     """One way to write a model in one library.
 
     how: "train" (ours), "scan" (JAX: all windows in one call), "calls" (JAX: a call for each window), "eager",
-    "compile" (torch.compile of forward and backward), "compile step" (of the whole update) or "module" (PyTorch's own
-    layers). unroll: steps that JAX's scan over time unrolls.
+    "compile" (torch.compile of forward, backward and update together) or "module" (PyTorch's own layers). unroll: steps
+    that JAX's scan over time unrolls.
     """
 
     name: str
@@ -132,7 +132,7 @@ def variants(engine: str, case: Case, *, thorough: bool, flops: int) -> list[Var
     if case.cell is not None:
         found.append(Variant("nn.LSTM", "module", fused=True))
     if thorough:
-        found += [Variant("torch.compile", "compile", True), Variant("torch.compile, whole step", "compile step", True)]
+        found.append(Variant("torch.compile", "compile", fused=True))
     return found
 
 

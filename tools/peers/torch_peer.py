@@ -95,7 +95,7 @@ class Torch:
         arrays = (in_windows(self.case, array, written.recurrent) for array in data(self.case))
         self.samples = list(zip(*(torch.from_numpy(array).unbind(0) for array in arrays), strict=True))
         self.windows = len(self.samples)
-        self.step = _compiled_step(self) if task.variant.how == "compile step" else _eager_step(self)
+        self.step = _compiled_step(self) if task.variant.how == "compile" else _eager_step(self)
 
     def _use_module(self) -> None:
         """torch.nn.LSTM and torch.nn.Linear in place of the program. Of PyTorch's two biases one stays zero."""
@@ -108,7 +108,7 @@ class Torch:
         """Initial parameters and state."""
         state = tuple(torch.zeros(self.case.batch, width) for width in self.widths)
         if self.task.variant.how != "module":
-            learns = self.task.variant.how != "compile step"
+            learns = self.task.variant.how != "compile"
             return [array.clone().requires_grad_(learns) for array in self.initial], state
         with torch.no_grad():
             for parameter, value in zip(self.parameters, self.initial, strict=True):
@@ -140,8 +140,7 @@ class Torch:
 
 def _eager_step(peer: Torch) -> Any:
     """Forward, backward by autograd, and one update of all parameters in place."""
-    window = torch.compile(peer.window, dynamic=False) if peer.task.variant.how == "compile" else peer.window
-    rate = peer.case.rate
+    window, rate = peer.window, peer.case.rate
 
     def step(p: Any, s: Any, x: Any, e: Any) -> Any:
         loss, s = window(p, s, x, e)
@@ -154,7 +153,7 @@ def _eager_step(peer: Torch) -> Any:
 
 
 def _compiled_step(peer: Torch) -> Any:
-    """Forward, backward and update as one compiled function."""
+    """Forward, backward and update as one compiled function: faster here than compiling the first two only."""
     gradient, rate = torch.func.grad_and_value(peer.window, has_aux=True), peer.case.rate
 
     def step(p: Any, s: Any, x: Any, e: Any) -> Any:

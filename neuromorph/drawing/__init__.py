@@ -1,0 +1,78 @@
+"""Pictures of a graph: its own layout, as SVG and as DOT."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from ..graph import Graph
+from .dot import to_dot
+from .svg import to_svg
+
+__all__ = ["Drawing", "draw"]
+
+FORMATS = ("svg", "dot")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture of a model. Notebooks show it.
+
+    Data flow from top to bottom. Boxes are layers, with their width and activation, and activation nodes; boxes with
+    round corners merges, with their operation; boxes with round ends splits. A filled arrow is what flows into a node,
+    a hollow one what a merge takes in addition; a dashed one comes from the previous step. Dead nodes are grey.
+    """
+
+    graph: Graph = field(repr=False)
+
+    @cached_property
+    def svg(self) -> str:
+        """The picture as SVG, which scales and is readable on light and dark pages."""
+        return to_svg(self.graph)
+
+    @cached_property
+    def dot(self) -> str:
+        """The graph in the language of Graphviz, for those who would rather have its layout."""
+        return to_dot(self.graph)
+
+    def save(self, path: str | os.PathLike[str], *, format: str | None = None) -> None:
+        """Write the picture to a file, in the ``format`` "svg" or "dot", by default what the name ends with.
+
+        Raises ValueError, before anything is written, for other formats and endings; OSError where it can't be written.
+        """
+        chosen = _format(path, format)
+        Path(path).write_bytes((self.svg if chosen == "svg" else self.dot).encode("utf-8"))
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def __repr__(self) -> str:
+        count = len(self.graph.nodes)
+        return f"<neuromorph.Drawing of {count:,} node{'s' * (count != 1)}>"
+
+
+def draw(graph: Graph, path: str | os.PathLike[str] | None = None, *, format: str | None = None) -> Drawing:
+    """The drawing of a graph, written to ``path`` where one is given; see ``Drawing.save`` for the format."""
+    drawing = Drawing(graph)
+    if path is not None:
+        drawing.save(path, format=format)
+    elif format is not None:
+        _known(format)
+    return drawing
+
+
+def _format(path: str | os.PathLike[str], format: str | None) -> str:
+    if format is not None:
+        return _known(format)
+    ending = Path(path).suffix.lower().removeprefix(".")
+    if ending not in FORMATS:
+        raise ValueError(f"the name of a drawing ends in .svg or .dot, not {os.fspath(path)!r}; or give format=")
+    return ending
+
+
+def _known(format: str) -> str:
+    if format not in FORMATS:
+        raise ValueError(f'format must be "svg" or "dot", not {format!r}')
+    return format

@@ -1,0 +1,83 @@
+"""What is written in a node, and how large a box that needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..graph import Graph, Node
+from .geometry import Size
+
+NAME_SIZE, DETAIL_SIZE = 13.0, 11.0  # pixels
+NAME_LINE, DETAIL_LINE = 17.0, 15.0
+_CHARACTER = 0.62  # the width of a character by its size: fixed-width fonts have 0.55 to 0.61
+_SHOWN = 28  # characters of a name; the whole of it is in the description
+_BESIDE, _ABOVE = 14.0, 7.0
+_LEAST_WIDTH = 64.0
+
+
+@dataclass(frozen=True)
+class Label:
+    """The lines of a node's box, its name first, and a sentence that describes it."""
+
+    lines: tuple[str, ...]
+    description: str
+
+    def size(self) -> Size:
+        """The size of a box that holds the lines in any fixed-width font."""
+        sizes = (NAME_SIZE, *(DETAIL_SIZE for _ in self.lines[1:]))
+        widest = max(text_width(line, size) for line, size in zip(self.lines, sizes, strict=True))
+        height = NAME_LINE + DETAIL_LINE * (len(self.lines) - 1)
+        return Size(max(_LEAST_WIDTH, widest + 2 * _BESIDE), height + 2 * _ABOVE)
+
+
+def text_width(text: str, size: float) -> float:
+    """An upper bound of how wide a text is in a fixed-width font of a size, in pixels."""
+    return len(text) * _CHARACTER * size
+
+
+def label_of(graph: Graph, index: int) -> Label:
+    """What is written about one node."""
+    node = graph.nodes[index]
+    dead = " (dead: the output does not depend on it)" if not node.live else ""
+    description = f"{node.name}: {_kind(graph, node)} of width {node.width:,}{_reads(graph, node)}{dead}"
+    return Label((_shortened(node.name), *_details(graph, node)), description)
+
+
+def _details(graph: Graph, node: Node) -> tuple[str, ...]:
+    if node.kind == "split":
+        return ()
+    if node.index == graph.output:
+        return _computed(node), f"loss {_with_number(graph.loss.name, graph.loss_parameter)}"
+    return (_computed(node),)
+
+
+def _computed(node: Node) -> str:
+    if node.merge is not None:
+        return f"{node.width:,} · {node.merge.name}"
+    if node.function is None:
+        return f"{node.width:,}"
+    return f"{node.width:,} · {_with_number(node.function.name, node.parameter)}"
+
+
+def _kind(graph: Graph, node: Node) -> str:
+    if node.index == graph.output:
+        return "output"
+    return "activation node" if node.kind == "activation" else node.kind
+
+
+def _reads(graph: Graph, node: Node) -> str:
+    if node.merge is None or node.other is None:
+        return ""
+    late = " of the step before" if node.delayed else ""
+    return f", {node.merge.name} with {graph.nodes[node.other].name}{late}"
+
+
+def _with_number(name: str, number: float | None) -> str:
+    return name if number is None else f"{name} {number:g}"
+
+
+def _shortened(name: str) -> str:
+    """A name without its middle where it is too long to be shown."""
+    if len(name) <= _SHOWN:
+        return name
+    return f"{name[: _SHOWN // 2]}…{name[-(_SHOWN // 2 - 1) :]}"

@@ -1,0 +1,38 @@
+"""Where the nodes and links of a graph are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..graph import Graph
+from .geometry import Layout, Link, Role, Size
+from .layered import layered
+from .rows import ranks, vertex_count
+from .single import single
+
+LARGE = 6_000  # vertices, bends of lines included, beyond which a graph is drawn as one column
+
+
+def links_of(graph: Graph) -> list[Link]:
+    """All links, dead ones too: of each node, in text order, what flows in and then what a merge reads."""
+    found: list[Link] = []
+    for node in graph.nodes:
+        if node.source is not None:
+            found.append(Link(node.source, node.index, "flow"))
+        if node.other is not None:
+            role: Role = "time" if node.delayed else "merge"
+            found.append(Link(node.other, node.index, role))
+    return found
+
+
+def lay_out(graph: Graph, sizes: Sequence[Size]) -> Layout:
+    """A place for every node, of the size given for it, and a line for every link.
+
+    Rows from top to bottom, in which no line runs through a node; a graph that would need more than ``LARGE``
+    vertices is one column, with its lines beside it.
+    """
+    links = links_of(graph)
+    rank = ranks(len(graph.nodes), links)
+    if vertex_count(rank, links) > LARGE:
+        return single(links, sizes)
+    return layered(rank, links, sizes)

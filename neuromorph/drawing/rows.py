@@ -1,0 +1,201 @@
+"""Rows of a drawing from top to bottom: every node stands below all that it reads, and its neighbours cross little.
+
+The first two phases of the layered method of Sugiyama, Tagawa and Toda ("Methods for visual understanding of
+hierarchical system structures", 1981). A line that passes a row gets a bend there, a vertex without a node; all lines
+that leave one node share their bends.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from heapq import heappop, heappush
+from typing import TypeAlias
+
+from .geometry import Link
+
+SWEEPS = 24
+PATIENCE = 6  # sweeps without fewer crossings before the search ends
+EXCHANGES = 4  # rounds of exchanging neighbours after a sweep
+
+Order: TypeAlias = list[list[int]]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Vertices in rows: the nodes, numbered as in the graph, then the bends.
+
+    ``order`` has the vertices of each row from left to right; ``uppers`` and ``lowers`` the vertices in the rows above
+    and below that a vertex has a line to; ``bends`` the bend of a node's lines in a row.
+    """
+
+    nodes: int
+    rank: tuple[int, ...]
+    order: tuple[tuple[int, ...], ...]
+    uppers: tuple[tuple[int, ...], ...]
+    lowers: tuple[tuple[int, ...], ...]
+    bends: dict[tuple[int, int], int]
+
+    def chain(self, link: Link) -> list[int]:
+        """The vertices that a link within the step goes through."""
+        between = range(self.rank[link.source] + 1, self.rank[link.target])
+        return [link.source, *(self.bends[link.source, row] for row in between), link.target]
+
+
+def topological(count: int, links: Sequence[Link]) -> list[int]:
+    """All nodes, each after those that it reads within the step, the smallest first."""
+    sorter = TopologicalSorter[int](dict.fromkeys(range(count), ()))
+    for link in links:
+        if link.role != "time":
+            sorter.add(link.target, link.source)
+    sorter.prepare()
+    ready: list[int] = []
+    found: list[int] = []
+    while sorter.is_active():
+        for node in sorter.get_ready():
+            heappush(ready, node)
+        found.append(heappop(ready))
+        sorter.done(found[-1])
+    return found
+
+
+def ranks(count: int, links: Sequence[Link]) -> list[int]:
+    """For each node the length of the longest way to it."""
+    reads: list[list[int]] = [[] for _ in range(count)]
+    for link in links:
+        if link.role != "time":
+            reads[link.target].append(link.source)
+    found = [0] * count
+    for node in topological(count, links):
+        found[node] = max((found[read] + 1 for read in reads[node]), default=0)
+    return found
+
+
+def vertex_count(rank: Sequence[int], links: Sequence[Link]) -> int:
+    """How many vertices the rows would have."""
+    last = list(rank)
+    for link in links:
+        last[link.source] = max(last[link.source], rank[link.target] - 1)
+    return len(rank) + sum(end - first for first, end in zip(rank, last, strict=True))
+
+
+def make_rows(rank: Sequence[int], links: Sequence[Link]) -> Rows:
+    """Rows of few crossings for nodes of given ranks."""
+    vertices, bends, segments = list(rank), dict[tuple[int, int], int](), dict[tuple[int, int], None]()
+    for link in links:
+        if link.role == "time":
+            continue
+        above = link.source
+        for row in range(rank[link.source] + 1, rank[link.target]):
+            if (link.source, row) not in bends:
+                bends[link.source, row] = len(vertices)
+                vertices.append(row)
+            segments[above, bends[link.source, row]] = None
+            above = bends[link.source, row]
+        segments[above, link.target] = None
+    uppers: list[list[int]] = [[] for _ in vertices]
+    lowers: list[list[int]] = [[] for _ in vertices]
+    for above, below in segments:
+        uppers[below].append(above)
+        lowers[above].append(below)
+    order = _fewest_crossings(_first_order(vertices, lowers), uppers, lowers)
+    return Rows(
+        len(rank),
+        tuple(vertices),
+        tuple(map(tuple, order)),
+        tuple(map(tuple, uppers)),
+        tuple(map(tuple, lowers)),
+        bends,
+    )
+
+
+def _first_order(rank: Sequence[int], lowers: Sequence[Sequence[int]]) -> Order:
+    """Rows filled by going down from the first node, what stands first in the text at the left."""
+    order: Order = [[] for _ in range(max(rank) + 1)]
+    seen, waiting = {0}, [0]
+    while waiting:
+        vertex = waiting.pop()
+        order[rank[vertex]].append(vertex)
+        fresh = [below for below in lowers[vertex] if below not in seen]
+        seen.update(fresh)
+        waiting.extend(reversed(fresh))
+    return order
+
+
+def _fewest_crossings(order: Order, uppers: Sequence[Sequence[int]], lowers: Sequence[Sequence[int]]) -> Order:
+    """The best order that sweeps down and up find."""
+    best, fewest, stale = order, crossings(order, lowers), 0
+    for sweep in range(SWEEPS):
+        if fewest == 0 or stale == PATIENCE:
+            break
+        order = _swept(order, uppers, True) if sweep % 2 == 0 else _swept(order, lowers, False)
+        order = _exchanged(order, uppers, lowers)
+        found = crossings(order, lowers)
+        stale = 0 if found < fewest else stale + 1
+        if found < fewest:
+            best, fewest = order, found
+    return best
+
+
+def places(order: Sequence[Sequence[int]]) -> dict[int, int]:
+    """Where in its row each vertex stands, counted from the left."""
+    return {vertex: place for row in order for place, vertex in enumerate(row)}
+
+
+def _swept(order: Order, neighbours: Sequence[Sequence[int]], downward: bool) -> Order:
+    """Every row sorted by the middle of its neighbours' places in the row that was sorted before it."""
+    place, found = places(order), [list(row) for row in order]
+    for row in found if downward else reversed(found):
+        middle = {v: _mean([place[n] for n in neighbours[v]], place[v]) for v in row}
+        row.sort(key=middle.__getitem__)
+        place.update((vertex, position) for position, vertex in enumerate(row))
+    return found
+
+
+def _mean(numbers: Sequence[int], otherwise: float) -> float:
+    return sum(numbers) / len(numbers) if numbers else otherwise
+
+
+def _exchanged(order: Order, uppers: Sequence[Sequence[int]], lowers: Sequence[Sequence[int]]) -> Order:
+    """Neighbours exchanged wherever their lines then cross less."""
+    place, found = places(order), [list(row) for row in order]
+    for _ in range(EXCHANGES):
+        changed = False
+        for row in found:
+            for left in range(len(row) - 1):
+                gain = _gain(row[left], row[left + 1], (uppers, lowers), place)
+                if gain > 0:
+                    row[left], row[left + 1] = row[left + 1], row[left]
+                    place[row[left]], place[row[left + 1]] = left, left + 1
+                    changed = True
+        if not changed:
+            break
+    return found
+
+
+def _gain(left: int, right: int, both: Sequence[Sequence[Sequence[int]]], place: dict[int, int]) -> int:
+    """How many crossings fewer two neighbours have when they are exchanged."""
+    gain = 0
+    for neighbours in both:
+        one, other = (sorted(place[n] for n in neighbours[vertex]) for vertex in (left, right))
+        gain += _inversions(one, other) - _inversions(other, one)
+    return gain
+
+
+def _inversions(left: Sequence[int], right: Sequence[int]) -> int:
+    return sum(bisect_left(right, place) for place in left)
+
+
+def crossings(order: Sequence[Sequence[int]], lowers: Sequence[Sequence[int]]) -> int:
+    """How many pairs of lines between neighbouring rows cross."""
+    place, count = places(order), 0
+    for row in order:
+        ends: list[int] = []
+        for vertex in row:
+            below = sorted(place[lower] for lower in lowers[vertex])
+            count += sum(len(ends) - bisect_left(ends, end + 1) for end in below)
+            for end in below:
+                insort(ends, end)
+    return count
