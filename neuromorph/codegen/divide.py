@@ -14,7 +14,7 @@ from .source import KernelOptions
 
 SPEED = 40e9  # floating-point operations a second that one processor does, about
 ELEMENT = 1.5e-9  # seconds that an element of an activation takes, forward and backward, about
-WORTH = 100e-6  # seconds of one thread's work in a window from which a second thread pays for the meetings
+WORTH = 50e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
 CHUNK_BYTES = 128 * 1024  # values of a chunk's rows: well inside a second-level cache
 FEW_PARAMETERS = 16 * 1024  # so few that gradients of a thread's own cost little
 
@@ -30,7 +30,7 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> Kern
     """The options with threads and chunks decided."""
     rows = options.bptt_steps * options.batch_size
     most = min(options.threads or processors(), processors(), options.batch_size, 64)
-    threads = most if work_of_window(graph, rows) >= WORTH * most / 2 else 1
+    threads = max(1, min(most, int(work_of_window(graph, rows) / WORTH)))
     return replace(chosen, threads=threads, chunk=_chunk(graph, chosen, rows))
 
 
