@@ -141,7 +141,7 @@ def test_clipping_matters_in_what_is_recorded() -> None:
 def test_threads_update_as_one_does(optimizer: nm.Optimizer, monkeypatch: pytest.MonkeyPatch) -> None:
     one = after_training(padded(optimizer))
     rules = sys.modules["neuromorph.codegen.divide"]
-    monkeypatch.setattr(rules, "WORTH", 0.0)
+    monkeypatch.setattr(rules, "WORTH", 1e-12)
     monkeypatch.setattr(rules, "processors", lambda: 2)
     model = padded(optimizer)
     assert "2 threads" in model.kernel_source()

@@ -21,24 +21,24 @@ Neighbours = Sequence[Sequence[int]]
 def place_columns(rows: Rows, widths: Sequence[float]) -> list[float]:
     """The x of the middle of every vertex. widths: of the nodes, what they keep free beside them included."""
     spaces = [width / 2 + GAP / 2 for width in widths] + [LANE / 2 + 2.0] * (len(rows.rank) - len(widths))
-    crossed = set(_crossed(rows))
-    found = [_one_corner(rows, spaces, crossed, down, right) for down in (True, False) for right in (False, True)]
+    bent = {*_crossing(rows), *_branching(rows)}
+    found = [_one_corner(rows, spaces, bent, down, right) for down in (True, False) for right in (False, True)]
     _line_up(found)
     return [sum(sorted(xs)[1:3]) / 2 for xs in zip(*found, strict=True)]
 
 
 def _one_corner(
-    rows: Rows, spaces: Sequence[float], crossed: set[tuple[int, int]], down: bool, right: bool
+    rows: Rows, spaces: Sequence[float], bent: set[tuple[int, int]], down: bool, right: bool
 ) -> list[float]:
     """Places that lean toward one corner; those that lean to the right are found in the mirror."""
     order = [row[::-1] if right else row for row in (rows.order if down else rows.order[::-1])]
-    root = _blocks(order, rows.uppers if down else rows.lowers, crossed)
+    root = _blocks(order, rows.uppers if down else rows.lowers, bent)
     sign = -1.0 if right else 1.0
     xs = _compact(order, root, spaces)
     return [sign * xs[block] for block in root]
 
 
-def _crossed(rows: Rows) -> Iterator[tuple[int, int]]:
+def _crossing(rows: Rows) -> Iterator[tuple[int, int]]:
     """The segments (upper, lower) that cross a segment between two bends, which shall be straight instead."""
     place = places(rows.order)
     for above, below in pairwise(rows.order):
@@ -54,6 +54,13 @@ def _crossed(rows: Rows) -> Iterator[tuple[int, int]]:
             done, left = position + 1, right
 
 
+def _branching(rows: Rows) -> Iterator[tuple[int, int]]:
+    """The segments (upper, lower) that leave a line which goes on, and shall go on straight."""
+    for upper in range(rows.nodes, len(rows.rank)):
+        if any(lower >= rows.nodes for lower in rows.lowers[upper]):
+            yield from ((upper, lower) for lower in rows.lowers[upper] if lower < rows.nodes)
+
+
 def _upper_bend(rows: Rows, vertex: int) -> int | None:
     """The bend above a bend."""
     if vertex < rows.nodes or rows.uppers[vertex][0] < rows.nodes:
@@ -61,16 +68,16 @@ def _upper_bend(rows: Rows, vertex: int) -> int | None:
     return rows.uppers[vertex][0]
 
 
-def _blocks(order: Sequence[Sequence[int]], neighbours: Neighbours, crossed: set[tuple[int, int]]) -> list[int]:
+def _blocks(order: Sequence[Sequence[int]], neighbours: Neighbours, bent: set[tuple[int, int]]) -> list[int]:
     """For each vertex the first of the block of vertices that shall stand straight below one another."""
     place = places(order)
     root = list(range(len(place)))
     for row in order:
         reached = -1
         for vertex in row:
-            for near in _medians(sorted(neighbours[vertex], key=place.__getitem__)):
-                free = root[vertex] == vertex and reached < place[near]
-                if free and (near, vertex) not in crossed and (vertex, near) not in crossed:
+            wanted = [near for near in neighbours[vertex] if (near, vertex) not in bent and (vertex, near) not in bent]
+            for near in _medians(sorted(wanted, key=place.__getitem__)):
+                if root[vertex] == vertex and reached < place[near]:
                     root[vertex], reached = root[near], place[near]
     return root
 

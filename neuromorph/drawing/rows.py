@@ -16,8 +16,10 @@ from typing import TypeAlias
 
 from .geometry import Link
 
-SWEEPS = 24
-PATIENCE = 6  # sweeps without fewer crossings before the search ends
+SWEEPS = 40
+WORK = 30_000  # vertices to sweep over, all sweeps together, so that large graphs take no longer than seconds
+PATIENCE = 10  # sweeps without fewer crossings before the search ends
+FAITHFUL = 4  # sweeps before anything is turned around that is as good either way
 EXCHANGES = 4  # rounds of exchanging neighbours after a sweep
 
 Order: TypeAlias = list[list[int]]
@@ -83,32 +85,39 @@ def vertex_count(rank: Sequence[int], links: Sequence[Link]) -> int:
 
 def make_rows(rank: Sequence[int], links: Sequence[Link]) -> Rows:
     """Rows of few crossings for nodes of given ranks."""
-    vertices, bends, segments = list(rank), dict[tuple[int, int], int](), dict[tuple[int, int], None]()
+    vertices, bends = list(rank), dict[tuple[int, int], int]()
+    for link in links:
+        for row in range(rank[link.source] + 1, rank[link.target]):
+            if (link.source, row) not in bends:
+                bends[link.source, row] = len(vertices)
+                vertices.append(row)
+    uppers: list[list[int]] = [[] for _ in vertices]
+    lowers: list[list[int]] = [[] for _ in vertices]
+    for above, below in _segments(rank, links, bends):
+        uppers[below].append(above)
+        lowers[above].append(below)
+    order = _fewest_crossings(_first_order(vertices, lowers), uppers, lowers)
+    return Rows(len(rank), tuple(vertices), _frozen(order), _frozen(uppers), _frozen(lowers), bends)
+
+
+def _frozen(many: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    return tuple(map(tuple, many))
+
+
+def _segments(
+    rank: Sequence[int], links: Sequence[Link], bends: dict[tuple[int, int], int]
+) -> dict[tuple[int, int], None]:
+    """The pairs of vertices in neighbouring rows that lines run between, each once."""
+    found: dict[tuple[int, int], None] = {}
     for link in links:
         if link.role == "time":
             continue
         above = link.source
         for row in range(rank[link.source] + 1, rank[link.target]):
-            if (link.source, row) not in bends:
-                bends[link.source, row] = len(vertices)
-                vertices.append(row)
-            segments[above, bends[link.source, row]] = None
+            found[above, bends[link.source, row]] = None
             above = bends[link.source, row]
-        segments[above, link.target] = None
-    uppers: list[list[int]] = [[] for _ in vertices]
-    lowers: list[list[int]] = [[] for _ in vertices]
-    for above, below in segments:
-        uppers[below].append(above)
-        lowers[above].append(below)
-    order = _fewest_crossings(_first_order(vertices, lowers), uppers, lowers)
-    return Rows(
-        len(rank),
-        tuple(vertices),
-        tuple(map(tuple, order)),
-        tuple(map(tuple, uppers)),
-        tuple(map(tuple, lowers)),
-        bends,
-    )
+        found[above, link.target] = None
+    return found
 
 
 def _first_order(rank: Sequence[int], lowers: Sequence[Sequence[int]]) -> Order:
@@ -125,13 +134,18 @@ def _first_order(rank: Sequence[int], lowers: Sequence[Sequence[int]]) -> Order:
 
 
 def _fewest_crossings(order: Order, uppers: Sequence[Sequence[int]], lowers: Sequence[Sequence[int]]) -> Order:
-    """The best order that sweeps down and up find."""
+    """The best order that sweeps down and up find.
+
+    What is as good either way first stays as it stands in the text; later it is turned around in some sweeps, lest the
+    search stay where it is.
+    """
     best, fewest, stale = order, crossings(order, lowers), 0
-    for sweep in range(SWEEPS):
+    for sweep in range(min(SWEEPS, 1 + WORK // len(uppers))):
         if fewest == 0 or stale == PATIENCE:
             break
-        order = _swept(order, uppers, True) if sweep % 2 == 0 else _swept(order, lowers, False)
-        order = _exchanged(order, uppers, lowers)
+        free = sweep >= FAITHFUL
+        order = _swept(order, uppers if sweep % 2 == 0 else lowers, sweep % 2 == 0, free and sweep % 4 >= 2)
+        order = _exchanged(order, uppers, lowers, free and sweep % 2 == 1)
         found = crossings(order, lowers)
         stale = 0 if found < fewest else stale + 1
         if found < fewest:
@@ -144,11 +158,16 @@ def places(order: Sequence[Sequence[int]]) -> dict[int, int]:
     return {vertex: place for row in order for place, vertex in enumerate(row)}
 
 
-def _swept(order: Order, neighbours: Sequence[Sequence[int]], downward: bool) -> Order:
-    """Every row sorted by the middle of its neighbours' places in the row that was sorted before it."""
+def _swept(order: Order, neighbours: Sequence[Sequence[int]], downward: bool, turned: bool) -> Order:
+    """Every row sorted by the middle of its neighbours' places in the row that was sorted before it.
+
+    ``turned``: those with the same middle change their order.
+    """
     place, found = places(order), [list(row) for row in order]
     for row in found if downward else reversed(found):
         middle = {v: _mean([place[n] for n in neighbours[v]], place[v]) for v in row}
+        if turned:
+            row.reverse()
         row.sort(key=middle.__getitem__)
         place.update((vertex, position) for position, vertex in enumerate(row))
     return found
@@ -158,15 +177,16 @@ def _mean(numbers: Sequence[int], otherwise: float) -> float:
     return sum(numbers) / len(numbers) if numbers else otherwise
 
 
-def _exchanged(order: Order, uppers: Sequence[Sequence[int]], lowers: Sequence[Sequence[int]]) -> Order:
-    """Neighbours exchanged wherever their lines then cross less."""
+def _exchanged(
+    order: Order, uppers: Sequence[Sequence[int]], lowers: Sequence[Sequence[int]], equal: bool
+) -> Order:  # fmt: skip
+    """Neighbours exchanged wherever their lines then cross less, or at first, where ``equal``, not more."""
     place, found = places(order), [list(row) for row in order]
-    for _ in range(EXCHANGES):
-        changed = False
+    for turn in range(EXCHANGES):
+        least, changed = 0 if equal and turn == 0 else 1, False
         for row in found:
             for left in range(len(row) - 1):
-                gain = _gain(row[left], row[left + 1], (uppers, lowers), place)
-                if gain > 0:
+                if _gain(row[left], row[left + 1], (uppers, lowers), place) >= least:
                     row[left], row[left + 1] = row[left + 1], row[left]
                     place[row[left]], place[row[left + 1]] = left, left + 1
                     changed = True
