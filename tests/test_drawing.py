@@ -66,8 +66,9 @@ def random_text(seed: int, count: int) -> str:
 TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in sorted(support.MODELS.glob("*.mdl"))}
 TEXTS |= {f"random{seed}": random_text(seed, 40) for seed in range(6)} | {"lstm": LSTM, "twice": TWICE}
 TEXTS["loops"] = HEAD + "{first, acc, additive} [s, {acc, acc, additive} | (b, 9, <tanh>)] {far, b, average}" + END
-TEXTS["tracks"] = f"""{HEAD} {"".join(f"{{{{m{n}, a{n}, additive}}}}" for n in range(7))} [s,
-    {"|".join(f"{{{{x{n}, y{n}, average}}}}(a{n}, 4, <tanh>)(y{n}, 4, <tanh>)" for n in range(7))}] {END}"""
+LATE = "".join(f"{{m{n}, a{n}, additive}}" for n in range(7))
+BESIDE = "|".join(f"{{x{n}, y{n}, average}}(a{n}, 4, <tanh>)(y{n}, 4, <tanh>)" for n in range(7))
+TEXTS["tracks"] = f"{HEAD}{LATE}[s, {BESIDE}]{END}"
 TEXTS["random70"] = random_text(9, 70)
 
 
@@ -277,6 +278,39 @@ def test_links_in_time_that_meet_have_lanes_of_their_own() -> None:
     lane = [max((x for x, _ in line), key=lambda x: abs(x - middle)) for line in lines]
     assert len(lane) == 2
     assert abs(lane[0] - lane[1]) >= 10
+
+
+def runs(line: list[Point], along: int) -> list[tuple[float, float, float]]:
+    """The straight stretches of a line along an axis (0: x, 1: y): where it lies, from, to."""
+    pairs = [(a, b) for a, b in itertools.pairwise(line) if abs(a[1 - along] - b[1 - along]) < 1e-6]
+    return [(a[1 - along], *sorted((a[along], b[along]))) for a, b in pairs if abs(a[along] - b[along]) > 1.0]
+
+
+@pytest.mark.parametrize("name", ["tracks", "loops", "random2", "random70"])
+def test_lines_through_time_keep_apart_and_cross_others_at_right_angles(name: str) -> None:
+    picture = read(draw(support.graph_of(TEXTS[name])).svg)
+    late = [(link, line) for link, line, _ in picture.links if link.role == "time"]
+    now = [line for link, line, _ in picture.links if link.role != "time"]
+    assert late
+    for along in (0, 1):
+        for (one, first), (other, second) in itertools.combinations(late, 2):
+            for (a, low, high), (b, least, most) in itertools.product(runs(first, along), runs(second, along)):
+                assert one.source == other.source or abs(a - b) > 4 or high <= least or most <= low
+    for y, left, right in {run for _, line in late for run in runs(line, 0)}:
+        for (x, above), (moved, below) in (pair for line in now for pair in itertools.pairwise(line)):
+            assert abs(x - moved) < 1.5 or not (left < x < right and above < y < below)
+
+
+def test_a_loop_from_a_node_to_itself_has_room() -> None:
+    text = HEAD + "[s, {x, x, additive} | {y, y, additive}] {m, x, additive} {n, y, additive}" + END
+    picture = read(draw(support.graph_of(text)).svg)
+    loops = [(picture.boxes[link.source], line, arrow) for link, line, arrow in picture.links if link.role == "time"]
+    left, right = sorted(loops, key=lambda loop: loop[0].x)
+    assert left[0].y == right[0].y
+    for box, line, arrow in (left, right):
+        assert arrow[0][1] < box.y < line[0][1]
+        assert box.right + 10 < max(x for x, _ in line) < box.right + 20
+    assert max(x for x, _ in left[1]) + 20 <= right[0].left
 
 
 def test_a_tree_has_no_crossings_and_a_known_tangle_is_undone() -> None:
