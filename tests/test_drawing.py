@@ -302,7 +302,7 @@ def test_lines_through_time_keep_apart_and_cross_others_at_right_angles(name: st
 
 
 def test_a_loop_from_a_node_to_itself_has_room() -> None:
-    text = HEAD + "[s, {x, x, additive} | {y, y, additive}] {m, x, additive} {n, y, additive}" + END
+    text = HEAD + "[s, {x, x, additive} | {y, y, additive}]" + END
     picture = read(draw(support.graph_of(text)).svg)
     loops = [(picture.boxes[link.source], line, arrow) for link, line, arrow in picture.links if link.role == "time"]
     left, right = sorted(loops, key=lambda loop: loop[0].x)

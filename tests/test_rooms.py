@@ -34,6 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "parameters": {"errors", "graph"},
     "data": {"errors"},
     "schedule": {"graph", "functions", "options"},
+    "drawing": {"graph"},
     "codegen": {"schedule", "graph", "functions", "options", "team"},
     "kernels": {"codegen", "jit", "modules", "cache", "functions", "graph", "options", "errors"},
 }
