@@ -19,8 +19,8 @@ DEPTH = 3  # of splits in splits
 class Author:
     """Writes one model, choice by choice; the nodes that merges read are chosen when all names are known."""
 
-    def __init__(self, draw: st.DrawFn) -> None:
-        self.draw = draw
+    def __init__(self, draw: st.DrawFn, widths: st.SearchStrategy[int] = WIDTHS) -> None:
+        self.draw, self.widths = draw, widths
         self.names = ["n0"]
         self.merges: list[tuple[int, str]] = []  # (which of all names, operation)
 
@@ -41,13 +41,15 @@ class Author:
             name = self.name()
             self.merges.append((self.draw(st.integers(0, 30)), self.draw(OPERATIONS)))
             return f"{{{name}, @{len(self.merges) - 1}@}}"
-        width = f"{self.draw(WIDTHS)}, " if kind == "layer" else ""
+        width = f"{self.draw(self.widths)}, " if kind == "layer" else ""
         return f"({self.name()}, {width}<{self.draw(FUNCTIONS)}>)"
 
     def text(self) -> str:
         """The whole model; a concatenation of itself becomes a sum."""
-        body = f"(n0, {self.draw(WIDTHS)})" + self.nodes(0, 1)
-        output = f"(out, {self.draw(WIDTHS)}, <{self.draw(FUNCTIONS)}>, <{self.draw(st.sampled_from(sorted(LOSSES)))}>)"
+        body = f"(n0, {self.draw(self.widths)})" + self.nodes(0, 1)
+        output = (
+            f"(out, {self.draw(self.widths)}, <{self.draw(FUNCTIONS)}>, <{self.draw(st.sampled_from(sorted(LOSSES)))}>)"
+        )
         names, merges = [*self.names, "out"], list(self.merges)
         while True:
             text = f"{support.HEADER}\n{body}{output}"
@@ -63,9 +65,9 @@ class Author:
 
 
 @st.composite
-def models(draw: st.DrawFn) -> str:
+def models(draw: st.DrawFn, widths: st.SearchStrategy[int] = WIDTHS) -> str:
     """An MDL text that describes a model."""
-    return Author(draw).text()
+    return Author(draw, widths).text()
 
 
 def largest(outcome: support.Outcome) -> float:

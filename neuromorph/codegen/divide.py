@@ -17,6 +17,7 @@ ELEMENT = 1.5e-9  # seconds that an element of an activation takes, forward and 
 WORTH = 50e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
 CHUNK_BYTES = 128 * 1024  # values of a chunk's rows: well inside a second-level cache
 FEW_PARAMETERS = 16 * 1024  # so few that gradients of a thread's own cost little
+HEAVY = 3  # weights for each value of a window from where on values, and not weights, should change hands
 
 
 def work_of_window(graph: Graph, rows: int) -> float:
@@ -31,7 +32,17 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> Kern
     rows = options.bptt_steps * options.batch_size
     most = min(options.threads or processors(), processors(), options.batch_size, 64)
     threads = max(1, min(most, int(work_of_window(graph, rows) / WORTH)))
-    return replace(chosen, threads=threads, chunk=_chunk(graph, chosen, rows))
+    chunk = _chunk(graph, chosen, rows)
+    columns = threads > 1 and not chunk and _is_heavy(graph, rows)
+    return replace(chosen, threads=threads, chunk=chunk, columns=columns)
+
+
+def _is_heavy(graph: Graph, rows: int) -> bool:
+    """Whether a model without loops has so many weights, for so few rows, that threads should divide its layers by
+    columns: each then keeps its weights, and values change hands."""
+    weights = sum(graph.fan_in(i) * graph.nodes[i].width for i in graph.parameters)
+    values = sum(graph.nodes[i].width for i in graph.parameters) * rows
+    return not graph.has_time_links and weights >= HEAVY * values
 
 
 def _chunk(graph: Graph, chosen: KernelOptions, rows: int) -> int:

@@ -29,7 +29,8 @@ class Frame:
 
     ``batch`` is the text of the number of lanes: a literal in training, a variable in prediction. ``rows`` is the
     literal number of a thread's rows of a step, where it is one number. With several threads, each takes a range of
-    the rows of a shared workspace; in chunks, each has a workspace and gradients of its own.
+    the rows of a shared workspace, or (``columns``) of the columns of its layers; in chunks, each has a workspace and
+    gradients of its own. ``cuts`` are the column bounds by thread of the operation at hand, None for all columns.
     """
 
     plan: Plan
@@ -40,6 +41,8 @@ class Frame:
     dtype: str
     threads: int = 1
     chunk: int = 0
+    columns: bool = False
+    cuts: tuple[int, ...] | None = None
     predicts: bool = False
     functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     shapes: dict[str, str] = field(default_factory=dict)
@@ -47,7 +50,7 @@ class Frame:
 
     @property
     def shares_rows(self) -> bool:
-        """Whether threads divide the rows of one workspace."""
+        """Whether threads divide one workspace."""
         return self.threads > 1 and not self.chunk
 
     @property
@@ -149,8 +152,18 @@ class Frame:
         if padded(width, self.lanes) == self.lanes:
             yield "0"
         else:
-            with self.writer.block(f"for q in range(0, {padded(width, self.lanes)}, {self.lanes}):"):
+            with self.writer.block(f"for q in range({self.columns_of(width)}, {self.lanes}):"):
                 yield "q"
+
+    def columns_of(self, width: int) -> str:
+        """First and last of our columns of a row, as source."""
+        if self.cuts is None:
+            return f"0, {padded(width, self.lanes)}"
+        return self.bounds(tuple(cut * self.lanes for cut in self.cuts))
+
+    def panels_of(self, count: int) -> str:
+        """First and last of our panels of a matrix, as source."""
+        return self.bounds(self.cuts or (0, count))
 
     def left(self, limit: int, column: str) -> str:
         """How many of the components below ``limit`` are in the vector at a column."""

@@ -6,6 +6,7 @@ import re
 
 from ..schedule import WINDOW, Access, Bias, Block, Map, Operation, Place, Product, Rows, padded
 from .frame import Frame
+from .sharing import cut_of
 
 # Element by element --------------------------------------------------------------------------------------------------
 
@@ -168,7 +169,7 @@ def _emit_forward(frame: Frame, product: Product) -> None:
     panels = -(-columns // layout.panel(group))
     frame.writer.line(
         f"{name}({_from(frame, product.source)}, weights, {layout.part(group, product.part)}, "
-        f"{_from(frame, Access(product.target))}, last - first, {part.width}, {bias}0, {panels})"
+        f"{_from(frame, Access(product.target))}, last - first, {part.width}, {bias}{frame.panels_of(panels)})"
     )
 
 
@@ -183,9 +184,10 @@ def _emit_backward(frame: Frame, product: Product) -> None:
         a_row=frame.stride(product.source.place.buffer), a_inner=1, b_row=None,
         c_row=frame.stride(product.target.buffer), start=product.start,
     )  # fmt: skip
+    panels = -(-columns // panel)
     frame.writer.line(
         f"{name}({_from(frame, product.source)}, turned, {layout.turned[product.group, product.part]}, "
-        f"{_from(frame, Access(product.target))}, last - first, {group.columns}, 0, {-(-columns // panel)})"
+        f"{_from(frame, Access(product.target))}, last - first, {group.columns}, {frame.panels_of(panels)})"
     )
 
 
@@ -204,30 +206,11 @@ def _emit_weight(frame: Frame, product: Product) -> None:
         rows=part.width, inner=None, columns=columns, panel=layout.panel(group), a_row=1,
         a_inner=frame.stride(product.source.place.buffer), b_row=frame.stride(right), c_row=None, start=product.start,
     )  # fmt: skip
-    source = product.source.place
+    source, cuts = product.source.place, cut_of(frame, product)
     frame.writer.line(
         f"{name}({frame.array(source.buffer)}, {frame.base(source, product.source.shift)}, work, {right}, gradients, "
-        f"{_own(frame, layout.part(group, product.part))}, {part.width}, rows, keep, {_weight_bounds(frame, product)})"
+        f"{_own(frame, layout.part(group, product.part))}, {part.width}, rows, keep, {frame.bounds(cuts)})"
     )
-
-
-def _weight_bounds(frame: Frame, operation: Product | Bias) -> str:
-    """Which panels (of a bias: vectors) of a weight gradient are ours. All of them, where gradients are our own."""
-    operations = [op for op in frame.plan.backward[-1].operations if isinstance(op, Product | Bias)]
-    tasks = [_weight_task(frame, op) for op in operations]
-    number = operations.index(operation)
-    cuts = frame.shares(tasks)[number] if frame.shares_rows else (0, tasks[number][0])
-    return frame.bounds(cuts)
-
-
-def _weight_task(frame: Frame, operation: Product | Bias) -> tuple[int, int]:
-    """(pieces, cost of a piece) of a weight gradient."""
-    group = frame.plan.groups[operation.group]
-    vectors = group.columns // frame.lanes
-    if isinstance(operation, Bias):
-        return vectors, 1
-    panel = frame.layout.panel(group)
-    return -(-vectors // panel), panel * group.parts[operation.part].width
 
 
 def emit_bias(frame: Frame, bias: Bias) -> None:
@@ -236,7 +219,7 @@ def emit_bias(frame: Frame, bias: Bias) -> None:
     frame.writer.comment(bias.note)
     place = _own(frame, frame.layout.bias(frame.plan.groups[bias.group]))
     frame.writer.line(
-        f"sums{frame.stride(name)}(work, {name}, rows, gradients, {place}, keep, {_weight_bounds(frame, bias)})"
+        f"sums{frame.stride(name)}(work, {name}, rows, gradients, {place}, keep, {frame.bounds(cut_of(frame, bias))})"
     )
 
 

@@ -25,6 +25,7 @@ class KernelOptions:
 
     threads: that run a window together. chunk: rows that a model without loops takes through all its layers at once,
     each thread in a workspace and with gradients of its own; 0 where a window goes through layer by layer, whole.
+    columns: whether threads divide the layers of a model without loops by columns, and not a window's rows.
     """
 
     batch: int
@@ -34,6 +35,7 @@ class KernelOptions:
     optimizer: str = "sgd"
     threads: int = 1
     chunk: int = 0
+    columns: bool = False
 
     @property
     def size(self) -> int:
@@ -133,7 +135,7 @@ class _Source:
         rows = batch // threads if batch % threads == 0 else None
         return Frame(
             self.training, self.layout, writer, str(batch), rows, options.dtype, threads, options.chunk,
-            functions=self.functions,
+            columns=options.columns, functions=self.functions,
         )  # fmt: skip
 
     # Head ------------------------------------------------------------------------------------------------------------
@@ -148,7 +150,8 @@ class _Source:
         writer.comment("")
         kind = f"batch {options.batch}, {options.dtype}, vectors of {options.lanes}, optimizer {options.optimizer}"
         how = f", {options.threads} threads" if options.threads > 1 else ""
-        writer.comment(kind + how + (f", chunks of {options.chunk} rows" if options.chunk else ""))
+        how += f", chunks of {options.chunk} rows" if options.chunk else ", by columns" if options.columns else ""
+        writer.comment(kind + how)
         writer.comment("")
         self.emit_legend(writer)
         writer.line()
@@ -229,8 +232,6 @@ class _Source:
             self.emit_chunks(frame)
         else:
             self.emit_whole(frame)
-        with writer.block("if mode > 0:"):
-            self.emit_step(frame)
         writer.line(f"time_shift({frame.team('steps, capacity, work')})")
         frame.emit_barrier()
         writer.line("sample += steps")
@@ -251,11 +252,14 @@ class _Source:
             frame.emit_barrier()
         measured = "steps, capacity, work, expected, expected0, row_weights, weight0, scale_all, row_losses, 0"
         writer.line(f"measure({frame.team(measured)})")
+        with writer.block("if mode > 0:"):
+            if self.training.backward[0].domain != WINDOW:
+                frame.emit_barrier()
+            writer.line(f"backward({frame.team('steps, capacity, work, turned, x, x0')})")
         self.emit_means(frame)
         with writer.block("if mode > 0:"):
-            writer.line(f"backward({frame.team('steps, capacity, work, turned, x, x0')})")
-            frame.emit_barrier()
             writer.line(f"weigh({frame.team('steps, capacity, work, gradients, x, x0, False')})")
+            self.emit_step(frame)
 
     def emit_chunks(self, frame: Frame) -> None:
         """A window that goes through a few rows at a time."""
@@ -283,11 +287,12 @@ class _Source:
                 weighed = f"some, {chunk}, work, gradients, x, x0 + row * {width}, row > first"
                 writer.line(f"weigh({frame.team(weighed)})")
         self.emit_means(frame)
+        with writer.block("if mode > 0:"):
+            self.emit_step(frame)
 
     def emit_step(self, frame: Frame) -> None:
         """Gradients checked, and the optimizer's step."""
         writer = frame.writer
-        frame.emit_barrier()
         given = "gradients, rate" if frame.threads == 1 else "member, sync, sums, gradients, rate"
         writer.line(f"finite, square = norm({given})")
         with writer.block("if not finite:"):
@@ -295,7 +300,8 @@ class _Source:
         with writer.block("if mode == 2 and weight > 0.0:"):
             writer.line("shrink = clip / square**0.5 if clip > 0.0 and square > clip * clip else 1.0")
             writer.line(f"update({frame.team('weights, gradients, memory, constants, rate, shrink')})")
-            frame.emit_barrier()
+            if frame.private:
+                frame.emit_barrier()
             writer.line(f"turn({frame.team('weights, turned')})")
 
     def emit_step_once(self, frame: Frame) -> None:

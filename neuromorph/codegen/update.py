@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 from ..functions import OPTIMIZERS, Optimizer
 from .frame import Frame
+from .sharing import parameter_ranges, turn_bounds
 
 
 def emit_turn(frame: Frame) -> None:
     """The transposes that the backward pass reads."""
     writer, plan, layout = frame.writer, frame.plan, frame.layout
-    tasks = [(plan.groups[g].columns // frame.lanes, plan.groups[g].parts[p].width) for g, p in plan.turned]
     with frame.function("turn", frame.team("weights, turned"), "The transposed weights for the next backward pass."):
-        for number, ((index, part), bounds) in enumerate(zip(plan.turned, frame.shares(tasks), strict=True)):
+        for number, ((index, part), bounds) in enumerate(zip(plan.turned, turn_bounds(frame), strict=True)):
             start, place = layout.part(plan.groups[index], part), layout.turned[index, part]
             writer.line(f"turn{number}(weights, {start}, turned, {place}, {frame.bounds(bounds)})")
         writer.line("return")
 
 
-def _emit_range(frame: Frame) -> str:
-    """The range of the parameters that are ours, as source."""
-    size, lanes = frame.layout.size, frame.lanes
+@contextmanager
+def _each_parameter(frame: Frame) -> Iterator[None]:
+    """A loop over the vectors of the parameters that are ours, one range of them or several."""
+    writer, lanes, ranges = frame.writer, frame.lanes, parameter_ranges(frame)
     if frame.threads == 1:
-        return f"range(0, {size}, {lanes})"
-    vectors, threads = size // lanes, frame.threads
-    frame.writer.line(f"begin = {vectors} * member // {threads} * {lanes}")
-    frame.writer.line(f"end = {vectors} * (member + 1) // {threads} * {lanes}")
-    return f"range(begin, end, {lanes})"
+        with writer.block(f"for i in range(0, {frame.layout.size}, {lanes}):"):
+            yield
+        return
+    most = max(map(len, ranges))
+    padded = tuple(tuple(mine + [(0, 0)] * (most - len(mine))) for mine in ranges)
+    if most == 1:
+        writer.line(f"begin, end = {tuple(mine[0] for mine in padded)}[member]")
+        with writer.block(f"for i in range(begin, end, {lanes}):"):
+            yield
+        return
+    with writer.block(f"for begin, end in {padded}[member]:"), writer.block(f"for i in range(begin, end, {lanes}):"):
+        yield
 
 
 def emit_norm(frame: Frame) -> None:
@@ -36,9 +45,8 @@ def emit_norm(frame: Frame) -> None:
     arguments = "gradients, rate" if frame.threads == 1 else "member, sync, sums, gradients, rate"
     doc = "(whether all gradients are finite, at this rate too; the sum of their squares)"
     with frame.function("norm", arguments, doc):
-        span = _emit_range(frame)
         writer.line("check, square = splat(0.0), splat(0.0)")
-        with writer.block(f"for i in {span}:"):
+        with _each_parameter(frame):
             if frame.private:
                 others = " + ".join(f"load(gradients, i + {n * size})" for n in range(1, frame.threads))
                 writer.lines(f"gradient = load(gradients, i) + {others}", "store(gradients, i, gradient)")
@@ -64,7 +72,7 @@ def emit_update(frame: Frame, name: str) -> None:
     arguments = frame.team("weights, gradients, memory, constants, rate, shrink")
     with frame.function("update", arguments, "One step of the optimizer."):
         _emit_numbers(frame, optimizer)
-        with writer.block(f"for i in {_emit_range(frame)}:"):
+        with _each_parameter(frame):
             writer.lines("p = load(weights, i)", "g = load(gradients, i) * shrink")
             for number, slot in enumerate(optimizer.slots):
                 writer.line(f"{slot} = load(memory, i + {number * size})")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ..schedule import EXTERNAL, WINDOW, Loss, Segment
+from .columns import Columns
 from .frame import Frame
 from .layout import Workspace
 from .loss import emit_loss, emit_means
@@ -43,6 +44,9 @@ def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
     """A segment's operations, in a loop over steps where it needs one."""
     writer = frame.writer
     frame.domain = segment.domain
+    if segment.domain == WINDOW and frame.columns and not frame.predicts:
+        _emit_columns(frame, segment)
+        return
     if segment.domain == WINDOW:
         writer.line(frame.my_rows("rows"))
         for operation in segment.operations:
@@ -60,6 +64,21 @@ def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
             writer.line(f"{name}t = {start} + t * {frame.step(name)}")
         for operation in segment.operations:
             _emit_any(frame, operation)
+
+
+def _emit_columns(frame: Frame, segment: Segment) -> None:
+    """A segment's operations, each divided by columns or by rows."""
+    shares = Columns(frame.plan, frame.layout.registers, frame.threads).shares()
+    before = None
+    for operation in segment.operations:
+        share = shares[id(operation)]
+        if share.meet:
+            frame.emit_barrier()
+        rows = frame.my_rows("rows") if share.cuts is None else "first, last = 0, rows"
+        if rows != before:
+            frame.writer.line(rows)
+            before = rows
+        _emit_any(replace(frame, cuts=share.cuts), operation)
 
 
 def _emit_any(frame: Frame, operation: object) -> None:

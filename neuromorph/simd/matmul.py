@@ -90,7 +90,7 @@ class Shape:
 
 def tile_rows(registers: int, vectors: int) -> int:
     """The most rows of a tile ``vectors`` wide that fit the register file beside B's vectors and one of A's."""
-    return max(1, min(14, (registers - vectors - 1) // vectors))
+    return max(1, min(12, (registers - vectors - 1) // vectors))
 
 
 def side_by_side(shape: Shape, height: int) -> int:
