@@ -108,6 +108,11 @@ class Kernels:
         """The generated function ``train``, ready to call."""
         return self._entry("train")
 
+    @property
+    def stay(self) -> Any:
+        """The generated function with which a thread waits for the next call; it comes with ``train``."""
+        return self.module.stay
+
     @cached_property
     def predict(self) -> Any:
         """The generated function ``predict``, ready to call."""

@@ -63,7 +63,7 @@ class Pass:
             return int(kernels.train(*self._arguments(start, stop, memory.spaces[0])))
         calls = [self._arguments(start, stop, space) for space in memory.spaces]
         members = [(member, memory.sync, memory.sums, *calls[member % len(calls)]) for member in range(threads)]
-        return int(run_together(kernels.train, members))
+        return int(run_together(kernels.train, members, kernels.stay if hasattr(kernels.train, "compile") else None))
 
     def _arguments(self, start: int, stop: int, space: NDArray[Any]) -> tuple[Any, ...]:
         """What the kernel takes."""

@@ -11,16 +11,16 @@ from .layout import Layout
 from .writer import Writer
 
 _KINDS = {
-    "count": "member batch steps capacity sample stop samples mode x0 y0 expected0 weight0 row_step row0",
+    "count": "member calls looks batch steps capacity sample stop samples mode x0 y0 expected0 weight0 row_step row0",
     "array": "work weights turned gradients memory y row_losses",
     "data": "x expected row_weights",
     "doubles": "constants losses sums",
     "number": "rate clip shrink scale_all",
     "flag": "keep",
-    "sync": "sync",
+    "sync": "sync box",
 }
 ARGUMENT_KINDS = {name: kind for kind, names in _KINDS.items() for name in names.split()}
-ENTRIES = ("train", "step", "predict")  # the functions that Python calls
+ENTRIES = ("train", "stay", "step", "predict")  # the functions that Python calls
 
 
 @dataclass

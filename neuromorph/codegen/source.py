@@ -16,7 +16,7 @@ from .window import emit_backward, emit_forward, emit_mean, emit_measure, emit_s
 from .writer import Writer
 
 _VECTOR_NAMES = ["load", "load_head", "store", "store_head", "head", "splat", "total", "largest", "softmax"]
-_IMPORTED = ["absolute", "barrier", "exp", "log", "maximum", "minimum", "sigmoid", "sqrt", "tanh", "where"]
+_IMPORTED = ["absolute", "barrier", "exp", "linger", "log", "maximum", "minimum", "sigmoid", "sqrt", "tanh", "where"]
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,8 @@ class _Source:
         emit_turn(frame)
         emit_norm(frame)
         emit_update(frame, self.options.optimizer)
+        if self.options.threads > 1:
+            self.emit_stay(frame)
         self.emit_train(frame)
         ahead = replace(
             frame, plan=self.prediction, layout=replace(self.layout, plan=self.prediction), batch="batch", rows=None,
@@ -212,6 +214,12 @@ class _Source:
             with writer.block("while sample < stop:"):
                 self.emit_window(frame)
             writer.line("return sample")
+
+    def emit_stay(self, frame: Frame) -> None:
+        """What a thread does between two calls."""
+        doc = "Return when the next call comes, the number in the box no longer ``calls``, or after so many looks."
+        with frame.function("stay", "box, calls, looks", doc):
+            frame.writer.line("linger(box, calls, looks)")
 
     def emit_window(self, frame: Frame) -> None:
         """One window: its functions, and what stops it."""

@@ -2,7 +2,7 @@
 
 from .matmul import Shape, product_of
 from .sums import SumShape, sums_of
-from .threads import SYNC_SIZE, barrier
+from .threads import SYNC_SIZE, barrier, linger
 from .transpose import TurnShape, turn_of
 from .twins import exp, log, sigmoid, tanh
 from .vectors import absolute, maximum, minimum, sqrt, vectors, where
@@ -15,6 +15,7 @@ __all__ = [
     "absolute",
     "barrier",
     "exp",
+    "linger",
     "log",
     "maximum",
     "minimum",

@@ -62,38 +62,24 @@ def _offer(builder: ir.IRBuilder) -> None:
     builder.call(function, [])
 
 
-def _define(module: ir.Module) -> ir.Function:
-    """void barrier(count, generation, threads), made once in each module."""
-    name = "nm.barrier"
-    known = module.globals.get(name)
-    if known is not None:
-        return known
-    pointer = _I64.as_pointer()
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer, pointer, _I64]), name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    count, generation, threads = function.args
-    entry = function.append_basic_block("entry")
-    last, spin, again, yielding, done = (
-        function.append_basic_block(n) for n in ("last", "spin", "again", "yielding", "done")
-    )
-    builder = ir.IRBuilder(entry)
-    before = builder.load_atomic(generation, "acquire", 8)
-    arrived = builder.atomic_rmw("add", count, ir.Constant(_I64, 1), "acq_rel")
-    everyone = builder.icmp_signed("==", builder.add(arrived, ir.Constant(_I64, 1)), threads)
-    builder.cbranch(everyone, last, spin)
-    builder.position_at_end(last)
-    builder.store_atomic(ir.Constant(_I64, 0), count, "release", 8)
-    builder.store_atomic(builder.add(before, ir.Constant(_I64, 1)), generation, "release", 8)
-    builder.branch(done)
+def _look(builder: ir.IRBuilder, place: ir.Value, value: ir.Value, most: ir.Value | None) -> None:
+    """Return from the function as soon as a number in memory is no longer ``value``, or after ``most`` looks.
+
+    Now and then the processor is offered to others.
+    """
+    function, before = builder.function, builder.block
+    spin, again, yielding, done = (function.append_basic_block(n) for n in ("spin", "again", "yielding", "done"))
+    builder.branch(spin)
     builder.position_at_end(spin)
     looks = builder.phi(_I64)
-    looks.add_incoming(ir.Constant(_I64, 0), entry)
-    now = builder.load_atomic(generation, "acquire", 8)
-    builder.cbranch(builder.icmp_signed("==", now, before), again, done)
+    looks.add_incoming(ir.Constant(_I64, 0), before)
+    more = builder.add(looks, ir.Constant(_I64, 1))
+    same = builder.icmp_signed("==", builder.load_atomic(place, "acquire", 8), value)
+    if most is not None:
+        same = builder.and_(same, builder.icmp_signed("<", looks, most))
+    builder.cbranch(same, again, done)
     builder.position_at_end(again)
     _pause(builder)
-    more = builder.add(looks, ir.Constant(_I64, 1))
     looks.add_incoming(more, again)
     builder.cbranch(builder.icmp_signed("<", more, ir.Constant(_I64, _SPINS)), spin, yielding)
     builder.position_at_end(yielding)
@@ -102,6 +88,37 @@ def _define(module: ir.Module) -> ir.Function:
     builder.branch(spin)
     builder.position_at_end(done)
     builder.ret_void()
+
+
+def _function(module: ir.Module, name: str, arguments: list[ir.Type]) -> ir.Function:
+    """A function of our own in a module, not yet written."""
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    return function
+
+
+def _define(module: ir.Module) -> ir.Function:
+    """void barrier(count, generation, threads), made once in each module."""
+    name = "nm.barrier"
+    known = module.globals.get(name)
+    if known is not None:
+        return known
+    pointer = _I64.as_pointer()
+    function = _function(module, name, [pointer, pointer, _I64])
+    count, generation, threads = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    last, waits = (function.append_basic_block(n) for n in ("last", "waits"))
+    before = builder.load_atomic(generation, "acquire", 8)
+    arrived = builder.atomic_rmw("add", count, ir.Constant(_I64, 1), "acq_rel")
+    everyone = builder.icmp_signed("==", builder.add(arrived, ir.Constant(_I64, 1)), threads)
+    builder.cbranch(everyone, last, waits)
+    builder.position_at_end(last)
+    builder.store_atomic(ir.Constant(_I64, 0), count, "release", 8)
+    builder.store_atomic(builder.add(before, ir.Constant(_I64, 1)), generation, "release", 8)
+    builder.ret_void()
+    builder.position_at_end(waits)
+    _look(builder, generation, before, None)
     return function
 
 
@@ -110,4 +127,36 @@ def _lower(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
     count = data_pointer(context, builder, sig.args[0], args[0])
     generation = builder.gep(count, [ir.Constant(_I64, _GENERATION)])
     builder.call(_define(builder.module), [count, generation, args[1]])
+    return context.get_dummy_value()
+
+
+def linger(box: Any, number: int, looks: int) -> None:
+    """Return as soon as the first number of an int64 array is no longer ``number``, or after so many looks at it.
+
+    A thread that lingers is at work again at once, where waking a sleeping one takes some tens of microseconds.
+    """
+    while box[0] == number and looks > 0:
+        looks -= 1
+        time.sleep(0)
+
+
+class _LingerTemplate(AbstractTemplate):  # type: ignore[misc]
+    key = linger
+
+    def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
+        return signature(types.void, args[0], types.intp, types.intp) if len(args) == 3 and not kws else None
+
+
+infer_global(linger, types.Function(infer(_LingerTemplate)))
+
+
+@lower_builtin(linger, types.Array, types.Integer, types.Integer)  # type: ignore[untyped-decorator]
+def _lower_linger(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+    module = builder.module
+    function = module.globals.get("nm.linger")
+    if function is None:
+        function = _function(module, "nm.linger", [_I64.as_pointer(), _I64, _I64])
+        box, number, looks = function.args
+        _look(ir.IRBuilder(function.append_basic_block("entry")), box, number, looks)
+    builder.call(function, [data_pointer(context, builder, sig.args[0], args[0]), args[1], args[2]])
     return context.get_dummy_value()

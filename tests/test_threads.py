@@ -1,0 +1,367 @@
+"""Kernels that several threads run together: the same bits at any time, beside other models, after forks, interrupts.
+
+Models are tiny, so the rule that gives a thread to work that pays for it is set aside, and so is the number of
+processors: there are more threads than most machines of a test have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import support
+
+import neuromorph as nm
+from neuromorph import team, training
+
+RECURRENT = """/xavier,const_uneven 0.1 0.3/
+(input, 3) {both, recur, concatenate} (a, 5, <tanh>) [link, [recur,]] (output, 2, <linear>, <mse>)"""
+FORWARD = "/xavier,zero/ (input, 3) (a, 6, <tanh>) (output, 2, <sigmoid>, <mse>)"
+KINDS = {"two": (RECURRENT, 8, 2), "four": (RECURRENT, 8, 4), "three, in chunks": (FORWARD, 300, 3)}
+LIMIT = 300  # seconds on a busy machine for what should be done in one or two
+can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can't fork")
+
+
+@pytest.fixture(autouse=True)
+def _many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = sys.modules["neuromorph.codegen.divide"]
+    monkeypatch.setattr(rules, "WORTH", 1e-12)
+    monkeypatch.setattr(rules, "processors", lambda: 4)
+
+
+def made(kind: str, seed: int = 1, rate: float = 0.05) -> nm.Model:
+    """A built model of as many threads as its kind says."""
+    text, batch, threads = KINDS[kind]
+    nm.seed(seed)
+    model = nm.build(nm.compile(text, batch, rate, bptt_steps=4, threads=threads))
+    assert model.kernels.kernel.options.threads == threads
+    assert bool(model.kernels.kernel.options.chunk) == kind.endswith("chunks")
+    return model
+
+
+def data(model: nm.Model, samples: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    shape = (samples, model.batch_size)
+    return rng.normal(size=(*shape, 3)).astype(np.float32), rng.random((*shape, 2), np.float32)
+
+
+def digest(model: nm.Model) -> str:
+    """Of all parameters, the recurrent state and the losses, bit by bit."""
+    arrays = [*model.get_parameters().values(), *model.state.values(), model.losses]
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+
+
+def trained(model: nm.Model, samples: int = 400, passes: int = 2) -> str:
+    """The digest of a model after some training."""
+    for number in range(passes):
+        model.train(*data(model, samples, number), 0)
+    return digest(model)
+
+
+def at_once(actions: list[Callable[[], Any]]) -> list[Any]:
+    """What actions give that start together in threads of their own; errors are results too."""
+    barrier, results = threading.Barrier(len(actions)), [None] * len(actions)
+
+    def run(number: int) -> None:
+        barrier.wait()
+        try:
+            results[number] = actions[number]()
+        except Exception as error:
+            results[number] = error
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(actions))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+    assert not any(thread.is_alive() for thread in threads)
+    return results
+
+
+@contextmanager
+def load() -> Iterator[None]:
+    """Two threads that keep the processors busy, now and then with the lock of the interpreter."""
+    over, block = threading.Event(), bytes(1 << 18)
+
+    def work() -> None:
+        while not over.is_set():
+            hashlib.sha256(block).digest()
+            sum(range(1000))
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+@contextmanager
+def training_of(model: nm.Model, passes: int, *, daemon: bool = False) -> Iterator[threading.Thread]:
+    """While a thread trains a model: after its first piece, and before so many passes are over."""
+    began, run = threading.Event(), training.Pass.run
+
+    def observed(self: training.Pass, start: int, stop: int) -> int:
+        reached = run(self, start, stop)
+        began.set()
+        return reached
+
+    def train() -> None:
+        for _ in range(passes):
+            model.train(*inputs, 0)
+
+    inputs, thread = data(model, 4000), threading.Thread(target=train, daemon=daemon)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.Pass, "run", observed)
+        thread.start()
+        assert began.wait(LIMIT)
+        yield thread
+    if not daemon:
+        thread.join()
+
+
+# The same bits -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_repetitions_on_a_busy_machine_give_the_same_bits(kind: str) -> None:
+    wanted = trained(made(kind), 40)
+    with load():
+        assert {trained(made(kind), 40) for _ in range(5)} == {wanted}
+
+
+def test_bits_depend_on_the_data_and_the_seed() -> None:
+    """What is compared in this file can differ."""
+    assert len({trained(made("two", seed), 40, passes) for seed in (1, 2) for passes in (1, 2)}) == 4
+
+
+# Several models, several callers -------------------------------------------------------------------------------------
+
+MANY = [("two", 1), ("two", 2), ("four", 3), ("three, in chunks", 4), ("two", 1)]
+
+
+def test_models_trained_at_once_learn_what_each_learns_alone() -> None:
+    """Of one text and of others, with as many threads and with more."""
+    wanted = [trained(made(kind, seed)) for kind, seed in MANY]
+    models = [made(kind, seed) for kind, seed in MANY]
+    assert at_once([lambda model=model: trained(model) for model in models]) == wanted  # type: ignore[misc]
+
+
+def test_callers_of_one_model_take_turns() -> None:
+    model, other, inputs = made("two"), made("two"), data(made("two"), 200)
+    finite = []
+
+    def read() -> None:
+        finite.extend(np.isfinite(value).all() for _ in range(20) for value in model.get_parameters().values())
+
+    def train() -> None:
+        for _ in range(5):
+            model.train(*inputs, 0)
+
+    found = at_once([train, train, read, lambda: model.evaluate(*inputs), lambda: model.predict(inputs[0])])
+    assert not any(isinstance(result, Exception) for result in found)
+    assert all(finite)
+    assert len(finite) == 80
+    for _ in range(10):
+        other.train(*inputs, 0)
+    assert digest(model) == digest(other)
+
+
+def test_a_model_that_diverges_leaves_others_alone() -> None:
+    wanted = trained(made("four"))
+    good, bad, still = made("four"), made("four", rate=1e30), made("two")
+    inputs, expected = data(still)
+    expected[123] = np.nan
+
+    def spoilt() -> None:
+        still.train(inputs, np.where(np.isnan(expected), 3e38, expected), 0)
+
+    found = at_once([lambda: trained(good), lambda: trained(bad), spoilt])
+    assert found[0] == wanted
+    for error in found[1:]:
+        assert isinstance(error, nm.TrainingDivergedError)
+    assert all(np.isfinite(value).all() for model in (bad, still) for value in model.get_parameters().values())
+    assert trained(made("four")) == wanted
+
+
+# The team ------------------------------------------------------------------------------------------------------------
+
+
+def members() -> list[str]:
+    """The team's threads of this process."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("neuromorph-")]
+
+
+def test_a_team_is_used_again() -> None:
+    model = made("four")
+    model.train(*data(model), 0)
+    before = members()
+    assert len(before) >= 3
+    for _ in range(20):
+        model.train(*data(model, 20), 0)
+    assert members() == before
+
+
+def test_each_call_at_once_has_a_team_of_its_own() -> None:
+    """One call can't wait for another's threads: here each needs the other to come along."""
+    meeting = threading.Barrier(6, timeout=LIMIT)
+    calls = [lambda: team.run_together(lambda number: meeting.wait() * 0 + number, [(7,), (8,), (9,)])] * 2
+    assert at_once(calls) == [7, 7]
+
+
+def test_an_error_of_a_member_reaches_the_caller_and_the_team_goes_on() -> None:
+    def divide(number: int) -> float:
+        return 1 / number
+
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            team.run_together(divide, [(1,), (2,), (0,), (4,), (5,)])
+        assert team.run_together(divide, [(4,), (2,), (1,), (4,), (5,)]) == 0.25
+
+
+def interrupted_after(seconds: float, work: Callable[[], None]) -> None:
+    """Some work, with Ctrl-C in the middle; it has to end with KeyboardInterrupt."""
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    timer.join()
+
+
+def test_an_interrupt_leaves_whole_windows_and_a_team_that_works() -> None:
+    wanted, model = trained(made("four")), made("four")
+    inputs, expected = data(model, 20_000)
+
+    def for_ever() -> None:
+        while True:
+            model.train(inputs, expected, 0)
+
+    for number in range(10):
+        interrupted_after(0.02 + 0.013 * number, for_ever)
+    before = members()
+    assert np.count_nonzero(model.losses) % model.bptt_steps == 0
+    assert trained(made("four")) == wanted
+    assert members() == before
+
+
+def test_an_interrupt_waits_for_members_that_cannot_stop_alone() -> None:
+    done = []
+
+    def slow(number: int) -> None:
+        time.sleep(0.3)
+        done.append(number)
+
+    interrupted_after(0.1, lambda: team.run_together(slow, [(1,), (2,)]))
+    assert sorted(done) == [1, 2]
+
+
+# Other processes -----------------------------------------------------------------------------------------------------
+
+PRELUDE = """
+import os, signal, sys, threading, time
+sys.path.insert(0, TESTS)
+import neuromorph as nm
+import neuromorph.codegen, test_threads
+from test_threads import at_once, data, made, trained, training_of
+rules = sys.modules["neuromorph.codegen.divide"]
+rules.WORTH, rules.processors = 1e-12, lambda: 4
+
+def child(*works):
+    "Exit status of a forked process that does all these works at once, None after a minute."
+    process = os.fork()
+    if not process:
+        signal.alarm(60)
+        os._exit(0 if at_once(list(works)) == [wanted] * len(works) else 1)
+    return os.waitpid(process, 0)[1]
+"""
+
+
+def outputs(code: str, folder: Path) -> list[str]:
+    """The words that a new process prints; it has to end by itself, in time and without a word on stderr."""
+    script = folder / "script.py"
+    script.write_text(f"TESTS = {str(support.REPOSITORY / 'tests')!r}\n{PRELUDE}\n{code}", encoding="utf-8")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=LIMIT)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+@can_fork
+def test_forked_processes_train_with_threads_of_their_own(tmp_path: Path) -> None:
+    """Forked before the first training, after it, and while another model trains."""
+    code = """
+model, other, long = made("four"), made("four"), made("two", rate=1e-6)
+works = [lambda: trained(model), lambda: trained(other)]
+wanted = None
+early = os.fork()
+if not early:
+    signal.alarm(60)
+    print(trained(model), flush=True)
+    os._exit(0)
+os.waitpid(early, 0)
+wanted = trained(made("four"))
+print(wanted)
+print(child(*works), child(works[0]), flush=True)
+with training_of(long, 3):
+    print(child(*works), child(*works), flush=True)
+    print(*at_once(works))
+"""
+    found = outputs(code, tmp_path)
+    assert found[0] == found[1]
+    assert found[2:6] == ["0"] * 4
+    assert found[6:] == [found[0]] * 2
+
+
+@pytest.mark.parametrize("method", [pytest.param("fork", marks=can_fork), "spawn"])
+def test_processes_of_multiprocessing_train_alike(method: str, tmp_path: Path) -> None:
+    code = f"""
+import multiprocessing
+
+def work(kind):
+    return trained(made(kind), 100)
+
+if __name__ == "__main__":
+    print(work("four"), work("two"))
+    with multiprocessing.get_context({method!r}).Pool(2) as pool:
+        print(*pool.map_async(work, ["four", "two"]).get(100))
+    print(work("four"), work("two"))
+"""
+    four, two, *others = outputs(code, tmp_path)
+    assert others == [four, two] * 2
+
+
+@pytest.mark.parametrize("daemon", [True, False])
+def test_a_process_ends_while_one_team_waits_and_another_works(daemon: bool, tmp_path: Path) -> None:
+    """A daemon thread's training is left where it is; another's is waited for."""
+    code = f"""
+import atexit
+model, idle = made("four", rate=1e-6), made("two")
+trained(idle)
+atexit.register(lambda: print(model.losses.all()))
+training_of(model, {1_000_000 if daemon else 1}, daemon={daemon}).__enter__()
+"""
+    assert outputs(code, tmp_path) == [str(not daemon)]
+
+
+def test_training_while_a_process_ends(tmp_path: Path) -> None:
+    """A team that is there already still works then."""
+    code = """
+import atexit
+model = made("two")
+wanted = trained(made("two"))
+atexit.register(lambda: print(trained(model) == wanted))
+"""
+    assert outputs(code, tmp_path) == ["True"]
