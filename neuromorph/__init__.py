@@ -20,7 +20,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from .callbacks import Callback, CSVLog, EarlyStopping, LearningRateSchedule, ReduceOnPlateau
+from .advice import Advice
+from .callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, LearningRateSchedule, ReduceOnPlateau
 from .errors import (
     CacheWarning,
     DataError,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from .cache import CacheInfo
     from .derivatives import GradientReport
     from .drawing import Drawing
+    from .inspection import Inspection
 
 __version__ = "0.1.0"
 
@@ -55,9 +57,11 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Advice",
     "CSVLog",
     "CacheWarning",
     "Callback",
+    "Checkpoint",
     "DataError",
     "EarlyStopping",
     "GradientError",
@@ -80,6 +84,7 @@ __all__ = [
     "batches",
     "build",
     "cache_info",
+    "check",
     "clear_cache",
     "compile",
     "draw",
@@ -88,6 +93,7 @@ __all__ = [
     "get_parameters",
     "gradcheck",
     "gradients",
+    "inspect",
     "kernel_source",
     "load",
     "predict",
@@ -122,7 +128,9 @@ def compile(
     gradients together. dtype: "float32" or "float64". threads: at most so many.
 
     Raises MDLSyntaxError or MDLSemanticError, with line and column, for a wrong text; ValueError or TypeError, naming
-    the argument, for a wrong argument. Warns (MDLWarning) of dead nodes, unequal widths and ignored numbers.
+    the argument, for a wrong argument. Warns (MDLWarning) of dead nodes, unequal widths and ignored numbers, and of
+    likely mistakes: a cross-entropy without softmax, a softmax inside a loop, layers that can't learn, a product with
+    the step before that stays at zero.
     """
     from .model import compile_model
 
@@ -130,6 +138,18 @@ def compile(
         mdl, batch_size, learning_rate, optimizer=optimizer, bptt_steps=bptt_steps, clip_norm=clip_norm, dtype=dtype,
         threads=threads,
     )  # fmt: skip
+
+
+def check(mdl: str | os.PathLike[str], *, bptt_steps: int | None = None) -> tuple[Advice, ...]:
+    """What ``compile`` would warn of, in text order, without warning; an empty tuple for a text without blemish.
+
+    mdl, bptt_steps: as in ``compile``. Each ``Advice`` has ``line``, ``column``, ``message`` and the ``names`` of the
+    nodes that it is about; ``str(advice)`` shows the place with a caret. Raises what ``compile`` raises.
+    """
+    from .advice import check as look
+    from .model import text_of
+
+    return look(*text_of(mdl), bptt_steps=bptt_steps)
 
 
 def build(model: Model, *, verbosity: int = 0) -> Model:
@@ -343,6 +363,20 @@ def release(model: Model) -> None:
 def kernel_source(model: Model) -> str:
     """The generated Python source of the model's kernels."""
     return model.kernel_source()
+
+
+def inspect(model: Model) -> Inspection:
+    """What the model's compiled training kernel is, and where its time goes: print it, or ``save`` it as a page.
+
+    The plan with its buffers, the generated source, the LLVM IR and assembly of the very kernel, and for every node and
+    every piece of the kernel FLOPs, bytes, vector width, the share of packed instructions, calls of other libraries,
+    measured time and share of the machine's peak. ``Inspection`` says how they are found. The model is not changed and
+    need not be built; its kernel is compiled twice more, with a clock and with line numbers, which takes as long as
+    building and is kept in the cache.
+
+    Raises ModelStateError with JIT off, TrainingDivergedError where the model's loss of random data is not finite.
+    """
+    return model.inspect()
 
 
 def summary(model: Model) -> str:

@@ -1,14 +1,21 @@
-"""What can watch ``fit`` and act between epochs: early stopping, learning rates, logs. ``Callback`` is the base."""
+"""What can watch ``fit`` and act between epochs: early stopping, learning rates, checkpoints, logs. ``Callback`` is the
+base."""
 
 from __future__ import annotations
 
 import csv
+import errno
 import math
 import os
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass, field
+from string import Formatter
 from typing import IO, TYPE_CHECKING, Any
 
+from .errors import StorageError, nearest
+from .optimizers import flag
 from .options import finite_number, whole_number
 
 if TYPE_CHECKING:
@@ -142,6 +149,136 @@ class ReduceOnPlateau(Watching):
             rate = run.model.learning_rate
             run.model.learning_rate = min(rate, max(self.minimum, rate * self.factor))
             self.waited = 0
+
+
+# Numbers of the history by the fields of a checkpoint's path; "epoch" is the one that is no number of the history.
+_FIELDS = {name: name for name in ("loss", "validation_loss", "accuracy", "validation_accuracy", "learning_rate")}
+_FIELDS |= {"validation": "validation_loss"}
+
+
+@dataclass
+class Checkpoint(Callback):
+    """Save the model with ``neuromorph.save`` at the end of epochs; a kill leaves the file of the last one, whole.
+
+    path: where. It may have fields in the form of ``str.format``, ``{epoch}`` (from 0 in each call of fit), ``{loss}``,
+    ``{validation}`` or ``{validation_loss}``, ``{accuracy}``, ``{validation_accuracy}``, ``{learning_rate}``:
+    "run/{epoch:03d}-{validation:.3f}.safetensors" keeps a file of every epoch, "run.safetensors" is replaced by each.
+    Missing folders are made. every: save after so many epochs, >= 1. best_only: of these epochs, save those only after
+    which ``monitor`` is better than in the file saved last by this call of fit; monitor: "loss", "validation_loss",
+    "accuracy" or "validation_accuracy"; None is the validation loss, or the loss where nothing is held out.
+
+    ``nm.load(path)`` and ``fit`` for the remaining epochs give the very bits of a training that was never interrupted.
+    A shuffling fit draws its orders anew, though, and callbacks start afresh; put this one behind those that set the
+    learning rate.
+
+    Training is never lost to a file: a path that can't work is an error before the first epoch, but a save that fails
+    later (a full disk, a folder that is gone) is one RuntimeWarning; training goes on, and the next epochs try again.
+    ``failures`` counts them; ``last`` is the path of the last file, None where there is none.
+
+    Raises ValueError for unknown or malformed fields, and in fit for those that are not recorded there; OSError in fit,
+    before anything is trained, where the path is a folder or its folder can't be made or written to.
+    """
+
+    path: str | os.PathLike[str]
+    _: KW_ONLY
+    every: int = 1
+    best_only: bool = False
+    monitor: str | None = None
+    last: str | None = field(default=None, init=False)
+    failures: int = field(default=0, init=False)
+    _watch: Watching = field(default_factory=Watching, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.path = _checked_path(self.path)
+        self.every = whole_number("every", self.every)
+        self.best_only = flag("best_only", self.best_only)
+        if self.monitor is not None and not self.best_only:
+            raise ValueError(f"monitor={self.monitor!r} says what is best, so it needs best_only=True")
+        self._watch = Watching(monitor=self.monitor)
+
+    def begin(self, run: Run) -> None:
+        self.last, self.failures = None, 0
+        for name in _fields_of(os.fspath(self.path)):
+            if name != "epoch" and _FIELDS[name] not in run.names:
+                raise ValueError(f"path has {{{name}}}, but this call of fit records {', '.join(run.names)} only")
+        if self.best_only:
+            self._watch.begin(run)
+        if "{" not in os.path.dirname(self.path):
+            _check_place(_example(os.fspath(self.path)))
+
+    def after_epoch(self, run: Run) -> None:
+        if (run.epoch + 1) % self.every:
+            return
+        before = self._watch.best
+        if self.best_only and not self._watch.look(run):
+            return
+        if not self._save(run):
+            self._watch.best = before  # that of the file that is there
+
+    def _save(self, run: Run) -> bool:
+        """Whether the model is in its file now."""
+        values = {name: run.last(number) for name, number in _FIELDS.items() if number in run.names}
+        target = os.fspath(self.path).format(epoch=run.epoch, **values)
+        try:
+            os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+            run.model.save(target)
+        except (OSError, StorageError, MemoryError) as error:
+            self._tell(run, error)
+            return False
+        self.last = target
+        return True
+
+    def _tell(self, run: Run, error: Exception) -> None:
+        """Warn of the first failure, and count all."""
+        self.failures += 1
+        if self.failures == 1:
+            why = str(error) or type(error).__name__
+            told = f"no checkpoint after epoch {run.epoch}: {why}; training goes on, and later epochs try again"
+            warnings.warn(told, RuntimeWarning, stacklevel=2)
+
+
+def _checked_path(path: Any) -> str:
+    """A checkpoint's path as a text whose fields are known and can be written as they ask."""
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise TypeError(f"path must be a text (str) or a path object, not {path!r}")
+    known = ["epoch", *_FIELDS]
+    for name in _fields_of(text):
+        if name not in known:
+            near, listed = nearest(name, known), ", ".join(f"{{{one}}}" for one in known)
+            hint = f"; did you mean {{{near}}}?" if near else ""
+            raise ValueError(f"path has the field {{{name}}}, but may have {listed} only{hint}")
+    if not text or "\0" in _example(text):
+        raise ValueError(f"path {text!r} can't be the name of a file")
+    return text
+
+
+def _fields_of(path: str) -> list[str]:
+    """The fields of a path, as it names them; ValueError where it is malformed."""
+    try:
+        return [name for _, name, _, _ in Formatter().parse(path) if name is not None]
+    except ValueError as error:
+        raise ValueError(f"path {path!r} has a malformed field: {error}; a brace itself is written twice") from None
+
+
+def _example(path: str) -> str:
+    """The path with numbers in its fields; ValueError where they can't be written as it asks."""
+    try:
+        return path.format(epoch=0, **dict.fromkeys(_FIELDS, 0.5))
+    except (ValueError, LookupError, AttributeError) as error:
+        raise ValueError(f"path {path!r} has a malformed field: {error}") from None
+
+
+def _check_place(target: str) -> None:
+    """Make the folder of a file; OSError where the file could not be written there."""
+    folder = os.path.dirname(target) or "."
+    os.makedirs(folder, exist_ok=True)
+    if os.path.isdir(target):
+        raise IsADirectoryError(errno.EISDIR, "a checkpoint needs a file, but this is a folder", target)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "checkpoints can't be written to this folder", folder)
+    with suppress(FileNotFoundError):
+        os.lstat(target)  # which refuses a name that is too long
 
 
 @dataclass

@@ -140,7 +140,7 @@ def build_graph(model: syntax.Model) -> Graph:
     loss = chosen[output].loss
     assert loss is not None  # it is what makes a layer the output
     warnings = [*header.warnings, *(line for choice in chosen for line in choice.warnings)]
-    warnings += _width_warnings(text, nodes) + _dead_warnings(nodes) + _step_warnings(text, nodes)
+    warnings += _width_warnings(text, nodes) + _dead_warnings(nodes)
     drawn = (header.weight, header.bias)
     return Graph(nodes, 0, output, *loss, *drawn, tuple(warnings), to_text(model))
 
@@ -631,18 +631,6 @@ def _dead_warnings(nodes: Sequence[Node]) -> list[str]:
     more = f" and {len(dead) - _NAMED:,} more" if len(dead) > _NAMED else ""
     names = ", ".join(f"'{name}'" for name in dead[:_NAMED])
     return [f"left out, since the output can't be reached from there: {names}{more}"]
-
-
-def _step_warnings(text: _Text, nodes: Sequence[Node]) -> list[str]:
-    return [
-        text.warning(
-            f"'{node.name}' has the activation '{node.function.name}', whose derivative is 0: "
-            f"layers before it do not learn through it, nor does '{node.name}' itself",
-            node.location,
-        )
-        for node in nodes
-        if node.live and node.function is not None and node.function.blocks_gradient
-    ]
 
 
 # The invariants

@@ -206,6 +206,47 @@ def _files(module: ModuleType, functions: Mapping[str, tuple[str, ...]], results
     return files
 
 
+# Showing --------------------------------------------------------------------------------------------------------------
+
+Texts = dict[str, tuple[str, str]]
+
+
+def stored_texts(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -> Texts | None:
+    """LLVM IR and assembly of each function of a bundle, as they were stored beside it; None where there are none.
+
+    LLVM has made them after the machine code, from the same module. It may then place a few moves and address
+    computations otherwise than in the machine code.
+    """
+    own, found = bundle_key(key, functions, dtype), {}
+    for name in functions:
+        ir, assembly = (cache.read(own, f"{name}.{ending}") for ending in ("ll", "s"))
+        if ir is None or assembly is None:
+            return None
+        found[name] = (ir.decode(), assembly.decode())
+    return found
+
+
+def texts_with_lines(module: ModuleType, functions: Mapping[str, tuple[str, ...]], dtype: str) -> Texts:
+    """LLVM IR and assembly with ``.loc`` directives, which name the source line that an instruction comes from.
+
+    They are compiled for this alone, so ``module`` must be one whose functions nobody else has asked for. Line numbers
+    change no instruction; who relies on it can compare.
+    """
+    for name in functions:
+        getattr(module, name)._compiler._customize_flags = _with_line_numbers
+    with _lock, _gate:
+        libraries = [result.library for result in _compile(module, functions, dtype)]
+        texts = [(library.get_llvm_str(), library.get_asm_str()) for library in libraries]
+        return dict(zip(functions, texts, strict=True))
+
+
+def _with_line_numbers(flags: Any) -> Any:
+    """Numba's flags for line numbers without anything else that debuggers want and that changes the code."""
+    flags.debuginfo = flags.dbg_directives_only = True
+    flags.dbg_extend_lifetimes = flags.boundscheck = False
+    return flags
+
+
 # Loading --------------------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import training
+from .advice import advise
 from .errors import DataError, MDLWarning, ModelStateError, nearest
 from .functions import OPTIMIZERS
 from .functions import Optimizer as Record
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .derivatives import GradientReport
     from .drawing import Drawing
     from .fitting import History
+    from .inspection import Inspection
     from .kernels import Kernels
     from .streaming import Stream
 
@@ -495,6 +497,12 @@ class Model:
 
         return summary(self._graph)
 
+    def inspect(self) -> Inspection:
+        """Where the compiled kernel's time goes, its source and assembly; see ``neuromorph.inspect``."""
+        from .inspection import inspect
+
+        return inspect(self)
+
     def draw(self, path: str | os.PathLike[str] | None = None, *, format: str | None = None) -> Drawing:
         """A picture of the graph; see ``neuromorph.draw``."""
         from .drawing import draw
@@ -528,19 +536,19 @@ def compile_model(
         threads=threads,
         has_time_links=False,
     )
-    text, filename = _text_of(mdl)
+    text, filename = text_of(mdl)
     graph = build_graph(parse(text, filename))
     options = compile_options(
         batch_size, optimizer=chosen.kind, bptt_steps=bptt_steps, dtype=dtype, threads=threads,
         has_time_links=graph.has_time_links,
     )  # fmt: skip
     model = Model(text, options, rate, clip_norm, graph, chosen)
-    for line in graph.warnings:
+    for line in (*graph.warnings, *(str(advice.of(text, filename)) for advice in advise(graph, options))):
         warnings.warn(line, MDLWarning, stacklevel=stacklevel + 1)
     return model
 
 
-def _text_of(mdl: Any) -> tuple[str, str | None]:
+def text_of(mdl: Any) -> tuple[str, str | None]:
     """The text, and the file's name where a path was given."""
     if isinstance(mdl, os.PathLike):
         path = Path(mdl)

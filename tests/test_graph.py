@@ -346,14 +346,6 @@ def test_ignored_numbers_are_told() -> None:
     )
 
 
-def test_a_step_that_blocks_the_gradient_is_told() -> None:
-    (warning,) = build_graph(parse(HEAD + "(a,4,<binary_step>)" + TAIL, "steps.mdl")).warnings
-    assert warning == (
-        "steps.mdl:3:2: 'a' has the activation 'binary_step', whose derivative is 0: "
-        "layers before it do not learn through it, nor does 'a' itself"
-    )
-
-
 # Wrong models
 
 

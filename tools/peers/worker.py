@@ -40,7 +40,7 @@ class _Server:
     def serve(self, order: dict[str, Any]) -> object:
         """An order's answer."""
         if order["do"] == "peak":
-            from .peak import fma_peak
+            from neuromorph.inspection import fma_peak
 
             return [fma_peak(threads) for threads in order["threads"]]
         if order["do"] == "prepare":

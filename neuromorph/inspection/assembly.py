@@ -1,0 +1,216 @@
+"""Assembly as text, read: routines, the source line of each instruction, what is packed and what is called.
+
+Knows the assembly of x86 (AT&T syntax) and of 64-bit Arm, as LLVM prints them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+_LABEL = re.compile(r"([^\s:]+):")
+_LOCATION = re.compile(r"\s*\.loc\s+[0-9]+\s+([0-9]+)")
+_OF_DEBUGGERS = re.compile(r"\.L(?:tmp|func_begin|func_end|info|debug|line|str|abbrev|cu_|sec_|names)")
+_COMMENT = re.compile(r"\s*(?:#|//|;)\s.*$")
+
+# Of x86: arithmetic whose ending says packed or scalar, single or double.
+_X86 = re.compile(
+    r"v?(?:addsub|add|sub|mul|div|sqrt|min|max|cmp\w*|u?comi|hadd|rcp(?:14)?|rsqrt(?:14)?|round|rndscale|"
+    r"fn?m(?:add|sub|addsub|subadd)(?:132|213|231))(p|s)[sd]$"
+)
+_X86_MOVE = re.compile(r"v?mov[au]p[sd]$")
+_X86_VECTOR = re.compile(r"%([xyz])mm[0-9]")
+_X86_BITS = {"x": 128, "y": 256, "z": 512}
+# Of Arm: arithmetic on v0.4s is packed, on s0 or d0 scalar.
+_ARM = re.compile(
+    r"f(?:n?m(?:add|sub|ul|la|ls)|add|sub|div|sqrt|min(?:nm)?|max(?:nm)?|abs|neg|cm\w\w|cmp|add[pv]|\w+nmv)$"
+)
+_ARM_PACKED, _ARM_SCALAR = re.compile(r"\bv[0-9]+\.[0-9]+[sd]\b"), re.compile(r"\b[sd][0-9]+\b")
+_ARM_MOVE = re.compile(r"(?:ld[rp]|st[rp]|ldur|stur)$")
+
+_LOADED = re.compile(r"\s(?:movabsq|movq|leaq)\s+\$?([A-Za-z_][\w.$@]*)(?:\(%rip\))?, (%\w+)")
+_MOVED = re.compile(r"\smovq\s+(\S+), (\S+?)\s*$")
+_READS_ONLY = re.compile(r"\s(?:cmp|test|push|bt|v?u?comis)\w*\s")
+_CALLED = re.compile(r"\s(?:callq?|jmpq?|bl|b)\s+([A-Za-z_][\w.$@]*)")
+_CALLED_THROUGH = re.compile(r"\s(?:(?:callq?|jmpq?)\s+\*|blr\s+)(\S+)")
+_ARM_LOADED = re.compile(r"\smov[zk]\s+(x[0-9]+), #:abs_g[0-9](?:_nc)?:([A-Za-z_][\w.$]*)")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of assembly: an instruction or a label, and the source line it comes from, where that is known."""
+
+    text: str
+    source: int | None = None
+
+    @property
+    def is_label(self) -> bool:
+        """Whether it is the place of something and does nothing."""
+        return not self.text.startswith("\t")
+
+
+@dataclass(frozen=True)
+class Routine:
+    """A symbol and its lines, directives left out."""
+
+    symbol: str
+    lines: tuple[Line, ...]
+
+    @property
+    def instructions(self) -> tuple[Line, ...]:
+        """The lines that do something."""
+        return tuple(line for line in self.lines if not line.is_label)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Instructions of some lines: packed and scalar arithmetic on floating-point numbers, their widths, calls."""
+
+    instructions: int
+    packed: int
+    scalar: int
+    vector_bits: int
+    library_calls: tuple[str, ...]
+
+    @property
+    def packed_share(self) -> float | None:
+        """Packed instructions among those of floating-point arithmetic; None where there are none."""
+        whole = self.packed + self.scalar
+        return self.packed / whole if whole else None
+
+
+def routines_of(assembly: str) -> tuple[Routine, ...]:
+    """The routines of an assembly text, in its order; data and directives are left out."""
+    found: list[tuple[str, list[Line]]] = []
+    source: int | None = None
+    for text in assembly.splitlines():
+        location, label = _LOCATION.match(text), _LABEL.match(text)
+        if location:
+            source = int(location.group(1)) or None
+        elif label and not text.startswith(".L"):
+            found.append((label.group(1), []))
+            source = None
+        elif label and found and not _OF_DEBUGGERS.match(text):
+            found[-1][1].append(Line(label.group(1) + ":"))
+        elif text.startswith("\t") and not text.startswith("\t.") and text.strip()[0] not in "#/;" and found:
+            found[-1][1].append(Line(text.rstrip(), source))
+    whole = (Routine(symbol, tuple(lines)) for symbol, lines in found)
+    return tuple(routine for routine in whole if routine.instructions)
+
+
+def with_lines_of(plain: Sequence[Routine], lined: Sequence[Routine]) -> tuple[Routine, ...] | None:
+    """Routines with the source lines of others; None where the two differ in any instruction but for symbols."""
+    if len(plain) != len(lined):
+        return None
+    out = []
+    for mine, other in zip(plain, lined, strict=True):
+        if [_canonical(x.text) for x in mine.instructions] != [_canonical(x.text) for x in other.instructions]:
+            return None
+        sources = iter(line.source for line in other.instructions)
+        out.append(Routine(mine.symbol, tuple(x if x.is_label else Line(x.text, next(sources)) for x in mine.lines)))
+    return tuple(out)
+
+
+def _canonical(text: str) -> str:
+    """An instruction without comment; labels and the symbols of Numba, which number things anew in each process, as
+    placeholders."""
+    return re.sub(r"_Z[\w.$]+|\.L[\w.$]+", "@", _COMMENT.sub("", text)).strip()
+
+
+def owners(lines: Sequence[Line], by_source: Mapping[int, int]) -> list[int | None]:
+    """For each line what its source line belongs to, by ``by_source``.
+
+    Between two instructions of one owner, those without a source line are its own too: the compiler gives no line to
+    what it has merged, as it does inside unrolled loops.
+    """
+    found = [None if line.source is None else by_source.get(line.source) for line in lines]
+    known = [place for place, line in enumerate(lines) if line.source is not None]
+    for before, after in pairwise(known):
+        if found[before] == found[after]:
+            found[before:after] = [found[before]] * (after - before)
+    return found
+
+
+def is_kernel_code(symbol: str) -> bool:
+    """Whether a routine is a function of the kernel or part of one, and not Numba's door for Python callers."""
+    return not symbol.startswith(("_ZN7cpython", "cfunc.", "NRT_", "_ZN5cfunc"))
+
+
+def tally(lines: Iterable[Line], calls: Iterable[str] = ()) -> Tally:
+    """Counts over instructions; ``calls``: symbols of other libraries that they call."""
+    kinds: Counter[str] = Counter()
+    widths: Counter[int] = Counter()
+    moved: Counter[int] = Counter()
+    total = 0
+    for line in lines:
+        if line.is_label:
+            continue
+        total += 1
+        name, _, operands = _COMMENT.sub("", line.text).strip().partition("\t")
+        kind, bits = _kind(name, operands)
+        kinds[kind] += 1
+        if kind == "packed":
+            widths[bits] += 1
+        elif kind == "move":
+            moved[bits] += 1
+    seen = widths or moved
+    most = max(seen, key=lambda bits: (seen[bits], bits)) if seen else 0
+    return Tally(total, kinds["packed"], kinds["scalar"], most, tuple(sorted(set(calls))))
+
+
+def _kind(name: str, operands: str) -> tuple[str, int]:
+    """("packed", bits), ("scalar", 0), ("move", bits) of a vector, or ("", 0)."""
+    x86 = _X86.match(name)
+    if x86:
+        return ("packed", _x86_bits(operands)) if x86.group(1) == "p" else ("scalar", 0)
+    if _X86_MOVE.match(name):
+        return "move", _x86_bits(operands)
+    packed = _ARM_PACKED.search(operands)
+    if _ARM.match(name):
+        return ("packed", 128) if packed else ("scalar", 0) if _ARM_SCALAR.search(operands) else ("", 0)
+    if _ARM_MOVE.match(name) and re.match(r"q[0-9]", operands):
+        return "move", 128
+    return "", 0
+
+
+def _x86_bits(operands: str) -> int:
+    return max((_X86_BITS[letter] for letter in _X86_VECTOR.findall(operands)), default=128)
+
+
+def calls_of(routine: Routine) -> Iterator[tuple[str, int | None]]:
+    """The symbols that a routine calls, as far as they can be told, and the source lines of the calls.
+
+    Where a symbol's address lies in a register or on the stack, it is followed through the text from top to bottom.
+    """
+    known: dict[str, str] = {}
+    for line in routine.instructions:
+        text = _COMMENT.sub("", line.text)
+        loaded, arm = _LOADED.match(text), _ARM_LOADED.match(text)
+        if loaded:
+            known[loaded.group(2)] = loaded.group(1)
+            continue
+        if arm:
+            known[arm.group(1)] = arm.group(2)
+            continue
+        called, through = _CALLED.match(text), _CALLED_THROUGH.match(text)
+        if called or through:
+            symbol = called.group(1) if called else known.get(through.group(1), "") if through else ""
+            if symbol:
+                yield symbol, line.source
+            continue
+        moved = _MOVED.match(text)
+        symbol = known.get(moved.group(1), "") if moved else ""
+        if not _READS_ONLY.match(text):
+            known.pop(_written(text), None)
+        if moved and symbol:
+            known[moved.group(2)] = symbol
+
+
+def _written(text: str) -> str:
+    """The place that an instruction of x86 writes, of a register the name of all its 64 bits; of Arm, its first."""
+    places = re.split(r",\s*(?![^(]*\))", text.strip().partition("\t")[2])
+    first, last = places[0], places[-1]
+    return re.sub(r"^%e(..)$", r"%r\1", re.sub(r"^(%r[0-9]+)[dwb]$", r"\1", last)) if "%" in text else first

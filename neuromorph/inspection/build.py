@@ -1,0 +1,147 @@
+"""Puts an inspection together: plan, pieces, times, assembly."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..cpu import cpu
+from ..drawing import draw
+from ..errors import ModelStateError
+from ..graph import Graph, Node
+from ..options import simd_bits
+from ..parameters import draw_parameters
+from ..schedule.time import computing, domains_of
+from ..simd.peak import fma_peak
+from .compiled import Compiled, compiled_parts
+from .facts import buffers_of, groups_of, loops_of
+from .measuring import Timing, measure
+from .pieces import Piece, pieces_of
+from .report import Inspection, NodeReport, PieceReport
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+
+def inspect(model: Model) -> Inspection:
+    """The report of a built model's training kernel; see ``neuromorph.inspect``."""
+    model = _copied(model)
+    kernels, graph, options = model.kernels, model.graph, model.options
+    if not hasattr(kernels.train, "py_func"):
+        raise ModelStateError("inspect shows compiled kernels, and there are none with JIT off (NUMBA_DISABLE_JIT)")
+    kernel, steps = kernels.kernel, options.bptt_steps
+    pieces = pieces_of(kernel, steps)
+    compiled, timing = compiled_parts(kernels), measure(model, pieces)
+    peak = fma_peak(kernel.options.threads, dtype=options.dtype)
+    found = tuple(_piece(graph, n, pieces, timing, compiled, peak) for n in range(len(pieces)))
+    inside = [index for index in computing(graph) if graph.nodes[index].kind != "input"]
+    return Inspection(
+        text=graph.text,
+        batch_size=options.batch_size,
+        bptt_steps=steps,
+        dtype=options.dtype,
+        optimizer=options.optimizer,
+        threads=kernel.options.threads,
+        chunk=kernel.options.chunk,
+        cpu=cpu().name,
+        lanes=kernel.options.lanes,
+        vector_bits=kernel.options.lanes * kernel.options.size * 8,
+        machine_bits=simd_bits(),
+        parameters=model.parameter_count,
+        seconds=timing.window,
+        rest_seconds=timing.rest,
+        waiting_seconds=timing.waiting,
+        lap_seconds=timing.lap,
+        laps=timing.laps,
+        peak_gflops=peak,
+        loops=loops_of(kernel, domains_of(graph)),
+        groups=groups_of(kernel),
+        buffers=buffers_of(kernel, steps),
+        pieces=found,
+        nodes=tuple(_node(graph, graph.nodes[index], pieces, found, compiled, peak) for index in sorted(inside)),
+        source=kernel.source,
+        ir=compiled.ir,
+        assembly=compiled.assembly,
+        routines=compiled.routines,
+        linked=compiled.linked,
+        svg=draw(graph).svg,
+    )
+
+
+def _copied(model: Model) -> Model:
+    """A model that may be run without anybody noticing; with parameters of its own where there are none yet."""
+    copied = copy.deepcopy(model)
+    if not copied.built:
+        drawn = draw_parameters(model.graph, np.random.default_rng(0), model.options.dtype)
+        copied.prepare()
+        copied.set_parameters(drawn)
+    return copied
+
+
+def _piece(
+    graph: Graph, number: int, pieces: tuple[Piece, ...], timing: Timing, compiled: Compiled, peak: float
+) -> PieceReport:
+    piece, seconds = pieces[number], timing.pieces[number]
+    whole = sum(timing.pieces) + timing.rest + timing.waiting
+    tally = compiled.tally_of([piece])
+    return PieceReport(
+        number=number,
+        function=piece.function,
+        stage=piece.stage,
+        note=piece.note,
+        nodes=tuple((graph.nodes[node].name, share) for node, share in piece.shares),
+        lines=piece.lines,
+        loop=None if piece.domain < 0 else piece.domain,
+        flops=piece.work.flops,
+        bytes=piece.work.bytes,
+        seconds=seconds,
+        share=seconds / whole if whole else 0.0,
+        peak_share=_peak_share(piece.work.flops, seconds, peak),
+        vector_bits=tally.vector_bits,
+        packed_share=tally.packed_share,
+        instructions=tally.instructions,
+        library_calls=tally.library_calls,
+    )
+
+
+def _node(
+    graph: Graph,
+    node: Node,
+    pieces: tuple[Piece, ...],
+    reports: tuple[PieceReport, ...],
+    compiled: Compiled,
+    peak: float,
+) -> NodeReport:
+    """A node's shares of all pieces, added up."""
+    mine = [(n, share) for n, piece in enumerate(pieces) for index, share in piece.shares if index == node.index]
+    flops = sum(pieces[n].work.flops * share for n, share in mine)
+    seconds = sum(reports[n].seconds * share for n, share in mine)
+    divided = sum(reports[n].seconds * share for n, share in mine if len(pieces[n].shares) > 1)
+    tally = compiled.tally_of([pieces[n] for n, _ in mine if pieces[n].kind != "function"])
+    what = node.function.name if node.function is not None else node.merge.name if node.merge is not None else ""
+    return NodeReport(
+        index=node.index,
+        name=node.name,
+        kind=node.kind,
+        what=what,
+        width=node.width,
+        parameters=(graph.fan_in(node.index) + 1) * node.width if node.kind == "layer" else 0,
+        flops=flops,
+        bytes=sum(pieces[n].work.bytes * share for n, share in mine),
+        seconds=seconds,
+        share=sum(reports[n].share * share for n, share in mine),
+        divided=divided / seconds if seconds else 0.0,
+        peak_share=_peak_share(flops, seconds, peak),
+        vector_bits=tally.vector_bits,
+        packed_share=tally.packed_share,
+        library_calls=tally.library_calls,
+        pieces=tuple(n for n, _ in mine),
+        lines=tuple(pieces[n].lines for n, _ in mine),
+    )
+
+
+def _peak_share(flops: float, seconds: float, peak: float) -> float | None:
+    """FLOPs a second by the peak in GFLOP/s; None where there is nothing to divide."""
+    return flops / seconds / 1e9 / peak if flops and seconds else None

@@ -1,0 +1,114 @@
+"""The generated source with a clock in it: after each piece, the time since the last look is added to the piece's own.
+
+The kernel that users run is never changed: this is a second kernel, compiled beside it from the same source. What
+cannot be seen in it is what the optimizer of the compiler would have shared between neighbouring pieces.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+from .pieces import BY_OPERATION, Piece
+
+IDLE = "idle"  # the function that only reads the clock
+_TAKEN = "since_"  # the variable that holds the last look; no generated name looks like it
+_IDLE_SOURCE = f"""
+@njit(**JIT)
+def {IDLE}(clock, count):
+    since_ = ticks()
+    for i in range(count):
+        since_ = lap(clock, 0, since_)
+"""
+_IMPORT = "from neuromorph.simd.clock import lap, ticks"
+
+
+def clocked_source(source: str, functions: Sequence[str], pieces: Sequence[Piece]) -> str:
+    """The source of some functions, each of which takes the clock first; ``functions`` ends with ``train``.
+
+    The clock, an int64 array, has two places (ticks, laps) for each piece, then for the rest of ``train``, then for
+    waiting at barriers. Behind the functions stands ``idle(clock, count)``, which reads the clock so often.
+    """
+    tree = ast.parse(source)
+    chosen = set(functions)
+    body = [node for node in tree.body if not isinstance(node, ast.FunctionDef) or node.name in chosen]
+    waiters = {node.name for node in body if isinstance(node, ast.FunctionDef) and _has_barrier(node)}
+    for node in body:
+        if isinstance(node, ast.FunctionDef):
+            _Clocks(node, chosen, pieces, waiters).put_in()
+    last_import = max(place for place, node in enumerate(body) if isinstance(node, ast.ImportFrom))
+    body[last_import + 1 : last_import + 1] = ast.parse(_IMPORT).body
+    tree.body = [*body, *ast.parse(_IDLE_SOURCE).body]
+    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+
+
+def _has_barrier(function: ast.FunctionDef) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == "barrier" for node in ast.walk(function))
+
+
+def _statement(text: str) -> ast.stmt:
+    return ast.parse(text).body[0]
+
+
+class _Clocks:
+    """Puts the clock into one function."""
+
+    def __init__(self, function: ast.FunctionDef, bundle: set[str], pieces: Sequence[Piece], waiters: set[str]) -> None:
+        self.function, self.bundle = function, bundle
+        mine = [(n, p) for n, p in enumerate(pieces) if p.function == function.name and p.kind != "function"]
+        self.by_line = {piece.statement: n for n, piece in mine}
+        self.by_name = {piece.function: n for n, piece in enumerate(pieces) if piece.kind == "function"}
+        self.rest, self.waiting = len(pieces), len(pieces) + 1
+        self.waiters = waiters
+
+    def put_in(self) -> None:
+        """The clock as first argument, of calls too, and a lap behind every piece."""
+        function = self.function
+        function.args.args.insert(0, ast.arg("clock"))
+        if function.name == "train" or self.clocks_itself(function.name):
+            body = self.clocked(function.body[1:])
+            function.body = [function.body[0], _statement(f"{_TAKEN} = ticks()"), *body]
+        for node in ast.walk(function):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in self.bundle:
+                node.args.insert(0, ast.Name("clock", ast.Load()))
+
+    def clocked(self, statements: Sequence[ast.stmt]) -> list[ast.stmt]:
+        """Statements with laps between them."""
+        out: list[ast.stmt] = []
+        for statement in statements:
+            called = self.called(statement)
+            if statement.lineno in self.by_line:
+                out += [statement, self.lap(self.by_line[statement.lineno])]
+            elif self.clocks_itself(called):
+                out += [self.lap(self.rest), statement, _statement(f"{_TAKEN} = ticks()")]
+            elif called in self.by_name:
+                out += [self.lap(self.rest), statement, self.lap(self.by_name[called])]
+            elif called == "barrier":
+                out += [*self.lap_before_waiting(), statement, self.lap(self.waiting)]
+            else:
+                out.append(self.inside(statement))
+        return out
+
+    def inside(self, statement: ast.stmt) -> ast.stmt:
+        """A loop or a branch with laps in it."""
+        for name in ("body", "orelse"):
+            if getattr(statement, name, None):
+                setattr(statement, name, self.clocked(getattr(statement, name)))
+        return statement
+
+    def clocks_itself(self, name: str) -> bool:
+        """Whether the clock is in a function, not around its call: where it has several pieces, or waits inside."""
+        return name in BY_OPERATION or (name in self.by_name and name in self.waiters)
+
+    def lap_before_waiting(self) -> list[ast.stmt]:
+        """A lap for what stands before a barrier, where that is not a piece of the plan."""
+        number = self.rest if self.function.name == "train" else self.by_name.get(self.function.name)
+        return [] if number is None else [self.lap(number)]
+
+    def called(self, statement: ast.stmt) -> str:
+        """The function that a simple statement calls, by name, or nothing."""
+        value = statement.value if isinstance(statement, ast.Expr | ast.Assign) else None
+        return value.func.id if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) else ""
+
+    def lap(self, number: int) -> ast.stmt:
+        return _statement(f"{_TAKEN} = lap(clock, {number}, {_TAKEN})")

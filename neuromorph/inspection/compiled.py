@@ -1,0 +1,97 @@
+"""IR and assembly of the very kernel, with the source line of each instruction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from .. import cache, jit, modules
+from ..kernels import Kernels
+from .assembly import Line, Routine, Tally, calls_of, is_kernel_code, owners, routines_of, tally, with_lines_of
+from .pieces import Piece
+
+_BARRIER = "nm.barrier"  # where threads wait for one another: no work of the piece that it stands in
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """IR, assembly and routines of the functions of a kernel; whether instructions have their source lines."""
+
+    ir: Mapping[str, str]
+    assembly: Mapping[str, str]
+    routines: Mapping[str, tuple[Routine, ...]]
+    linked: bool
+
+    @cached_property
+    def own_symbols(self) -> frozenset[str]:
+        """The symbols that the kernel itself defines."""
+        return frozenset(routine.symbol for found in self.routines.values() for routine in found)
+
+    @cached_property
+    def calls(self) -> dict[str, tuple[tuple[str, int | None], ...]]:
+        """What each routine calls, by symbol: the symbols and the source lines of the calls."""
+        return {routine.symbol: tuple(calls_of(routine)) for found in self.routines.values() for routine in found}
+
+    def tally_of(self, pieces: Sequence[Piece]) -> Tally:
+        """What the instructions of some pieces are: those of their lines, and the routines that these call."""
+        lines: list[Line] = []
+        outside: set[str] = set()
+        for piece in pieces:
+            own, called = self._of_piece(piece)
+            lines += own
+            outside |= {symbol for symbol in called if not self.is_own(symbol)}
+        return tally(lines, outside)
+
+    def is_own(self, symbol: str) -> bool:
+        """Whether a symbol is a function of the kernel or of the runtime that counts references to arrays."""
+        return symbol in self.own_symbols or symbol.startswith("NRT_")
+
+    def _of_piece(self, piece: Piece) -> tuple[list[Line], set[str]]:
+        """A piece's instructions, and the symbols that it calls."""
+        first, *others = (routine for routine in self.routines[piece.function] if is_kernel_code(routine.symbol))
+        inside = dict.fromkeys(range(piece.lines[0], piece.lines[1] + 1), 0)
+        whole = piece.kind == "function" or not self.linked
+        owned = owners(first.lines, inside)
+        lines = [line for line, owner in zip(first.lines, owned, strict=True) if whole or owner == 0]
+        called = {symbol for symbol, source in self.calls[first.symbol] if whole or source in inside}
+        for routine in others:
+            if routine.symbol in called and routine.symbol != _BARRIER:
+                lines += routine.lines
+                called |= {inner for inner, _ in self.calls[routine.symbol]}
+        return lines, called
+
+
+def compiled_parts(kernels: Kernels) -> Compiled:
+    """What the compiler made of a model's training kernel.
+
+    The texts are those stored beside the kernel. Source lines come from compiling the same source once more with line
+    numbers, which change no instruction; where the result is not the same, instruction by instruction, the lines are
+    left out. Where the cache has no texts, those of the second compilation stand in for them.
+    """
+    kernel, dtype = kernels.kernel, kernels.options.dtype
+    functions = {name: kernel.functions[name] for name in kernel.bundles["train"]}
+    lined = _with_lines(kernels, functions)
+    texts = jit.stored_texts(kernels.key, functions, dtype) or lined
+    routines, linked = {}, True
+    for name, (_, assembly) in texts.items():
+        plain = routines_of(assembly)
+        found = with_lines_of(plain, routines_of(lined[name][1]))
+        linked = linked and found is not None
+        routines[name] = found or plain
+    ir, assemblies = ({name: pair[number] for name, pair in texts.items()} for number in (0, 1))
+    return Compiled(ir, assemblies, routines, linked)
+
+
+def _with_lines(kernels: Kernels, functions: Mapping[str, tuple[str, ...]]) -> jit.Texts:
+    """IR and assembly with line numbers, from the cache where it has them."""
+    dtype = kernels.options.dtype
+    key = cache.key_of(jit.bundle_key(kernels.key, functions, dtype), "line numbers")
+    stored = jit.stored_texts(key, functions, dtype)
+    if stored is not None:
+        return stored
+    module = modules.load_module(kernels.kernel.source, key)
+    found = jit.texts_with_lines(module, functions, dtype)
+    files = {f"{name}.{end}": text for name, pair in found.items() for end, text in zip(("ll", "s"), pair, strict=True)}
+    cache.write(jit.bundle_key(key, functions, dtype), {name: text.encode() for name, text in files.items()})
+    return found

@@ -1,0 +1,82 @@
+"""The plan of a kernel as tables: time loops, groups of siblings, buffers with their bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..codegen import Kernel
+from ..functions import OPTIMIZERS
+from ..schedule import WINDOW, Buffer, Group, Plan, Segment
+from .report import BufferReport, GroupReport, LoopReport
+
+_HOLDS = {"v": "value of", "d": "gradient of", "c": "gradient carried back in time to"}
+
+
+def loops_of(kernel: Kernel, domains: dict[int, int]) -> tuple[LoopReport, ...]:
+    """The time loops; ``domains``: for each node the loop it runs in."""
+    plan = kernel.training
+    numbers = sorted({segment.domain for segment in plan.forward} - {WINDOW})
+    return tuple(
+        LoopReport(
+            number,
+            tuple(plan.graph.nodes[index].name for index, domain in sorted(domains.items()) if domain == number),
+            _operations(plan.forward, number),
+            _operations(plan.backward, number),
+        )
+        for number in numbers
+    )
+
+
+def _operations(segments: Sequence[Segment], domain: int) -> int:
+    return sum(len(segment.operations) for segment in segments if segment.domain == domain)
+
+
+def groups_of(kernel: Kernel) -> tuple[GroupReport, ...]:
+    """The sibling groups of training."""
+    plan, names = kernel.training, [node.name for node in kernel.training.graph.nodes]
+    return tuple(
+        GroupReport(
+            group.index,
+            tuple(names[member.node] for member in group.members),
+            tuple(names[part.node] + (" of the step before" if part.shift else "") for part in group.parts),
+            group.fan_in,
+            group.columns,
+            None if group.domain == WINDOW else group.domain,
+            (group.fan_in + 1) * group.columns * kernel.options.size,
+        )
+        for group in plan.groups
+    )
+
+
+def buffers_of(kernel: Kernel, steps: int) -> tuple[BufferReport, ...]:
+    """The workspace's buffers in the order of the source's names, then the flat arrays; for windows of ``steps``."""
+    plan, size, options = kernel.training, kernel.options.size, kernel.options
+    lanes, steps = (1, options.chunk) if options.chunk else (options.batch, steps)
+    copies = kernel.gradient_copies  # of a workspace in chunks, one for each thread
+    rows = {"window": steps * lanes, "slots": (steps + 1) * lanes, "step": lanes}
+    found = []
+    for buffer in plan.buffers:
+        count, stride = rows[buffer.rows] * copies, buffer.stride * size
+        found.append(BufferReport(buffer.name, _holds(plan, buffer), count, stride, count * stride))
+    flat = [("weights", "weights and biases", 1), ("gradients", "of weights and biases", copies)]
+    slots = OPTIMIZERS[options.optimizer].slots
+    flat += [("memory", f"of the optimizer: {', '.join(slots)}", len(slots))] if slots else []
+    found += [BufferReport(name, what, 0, 0, kernel.layout.size * size * many) for name, what, many in flat]
+    turned = kernel.layout.turned_size * size
+    found += [BufferReport("turned", "transposed weights for the backward pass", 0, 0, turned)] if turned else []
+    return tuple(found)
+
+
+def _holds(plan: Plan, buffer: Buffer) -> str:
+    """What is in a buffer, in words."""
+    letter, number = buffer.name[0], int(buffer.name[1:])
+    state = ", with the step before" if buffer.rows == "slots" else ""
+    if letter in _HOLDS:
+        return f"{_HOLDS[letter]} {plan.graph.nodes[number].name}{state}"
+    group = plan.groups[number]
+    what = "gradient of the pre-activations of" if letter == "g" else "pre-activations, then values, of"
+    return f"{what} {_members(plan, group)}{state}"
+
+
+def _members(plan: Plan, group: Group) -> str:
+    return ", ".join(plan.graph.nodes[member.node].name for member in group.members)

@@ -1,0 +1,155 @@
+"""How long a kernel and its pieces take, on random data."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import cache, jit, modules
+from ..errors import TrainingDivergedError
+from ..team import run_together
+from ..training import LEARN
+from .clocked import IDLE, clocked_source
+from .pieces import Piece
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+CALL = 0.003  # seconds of work in one call: less than a processor takes before it runs another program
+MOST_WINDOWS = 4096
+DATA_BYTES = 8 << 20  # of the random data
+TRIES = 15
+_LAPS = 50_000  # looks at the clock, to see what one costs
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of a window: of the kernel, of each piece, of the rest of ``train``, and waiting for other threads.
+
+    With several threads those of pieces are means over the threads. lap: seconds that one look at the clock takes,
+    which is taken off each piece as often as the clock was looked at; laps: looks in a window.
+    """
+
+    window: float
+    pieces: tuple[float, ...]
+    rest: float
+    waiting: float
+    lap: float
+    laps: float
+
+
+def measure(model: Model, pieces: Sequence[Piece]) -> Timing:
+    """Time a built model's training kernel, and its pieces in a second kernel with a clock.
+
+    Both learn from the same random windows with a learning rate of 0, in turns; of several runs the fastest counts, for
+    each piece by itself. State, gradients and what the optimizer remembers change.
+    TrainingDivergedError where the model's loss of random data is not finite.
+    """
+    bench = _Bench(model)
+    clocks = _Clocked(model, pieces)
+    bench.choose_windows()
+    runs = [(bench.run(bench.kernel), clocks.run(bench)) for _ in range(TRIES)]
+    whole = min(seconds for seconds, _ in runs)
+    tick, cost = clocks.tick_and_cost()
+    fastest = np.min([clock[:, ::2].mean(axis=0) for _, clock in runs], axis=0)
+    laps = runs[0][1][:, 1::2].mean(axis=0)
+    spans = np.maximum(fastest * tick - laps * cost, 0.0) / bench.windows
+    *own, rest, waiting = map(float, spans)
+    return Timing(whole / bench.windows, tuple(own), rest, waiting, cost, float(laps.sum()) / bench.windows)
+
+
+class _Bench:
+    """Random data for a model."""
+
+    def __init__(self, model: Model) -> None:
+        self.model, self.kernel = model, model.kernels.train
+        self.memory = model.memory()
+        self.windows = 1
+        self.names = tuple(inspect.signature(self.kernel.py_func).parameters)
+
+    def choose_windows(self) -> None:
+        """As many windows a call as take a hundredth of a second, and whose data stay in a cache."""
+        took = min(self.run(self.kernel) for _ in range(3))
+        model = self.model
+        size = model.bptt_steps * model.batch_size * (model.input_width + model.output_width) * model.dtype.itemsize
+        self.windows = max(1, min(MOST_WINDOWS, int(CALL / max(took, 1e-7)), DATA_BYTES // size))
+
+    def run(self, function: Callable[..., Any], clocks: NDArray[np.int64] | None = None) -> float:
+        """Seconds of one call over all windows, from zero state; ``clocks``: a row for each thread."""
+        calls, threads = self._calls(clocks), self.model.kernels.kernel.options.threads
+        for space in self.memory.spaces:
+            space[:] = 0.0
+        started = time.perf_counter()
+        reached = function(*calls[0]) if threads == 1 else run_together(function, calls)
+        took = time.perf_counter() - started
+        if reached < self.windows * self.model.bptt_steps:
+            raise TrainingDivergedError(
+                "inspect runs the model on random data, and its loss or a gradient of them is not a finite number"
+            )
+        return took
+
+    def _calls(self, clocks: NDArray[np.int64] | None) -> list[tuple[Any, ...]]:
+        """The arguments of each thread."""
+        shared, spaces = self._arguments(), self.memory.spaces
+        threads = self.model.kernels.kernel.options.threads
+        calls = []
+        for member in range(threads):
+            own = shared | {"member": member, "work": spaces[member % len(spaces)]}
+            first = () if clocks is None else (clocks[member],)
+            calls.append((*first, *(own[name] for name in self.names)))
+        return calls
+
+    def _arguments(self) -> dict[str, Any]:
+        """What ``train`` takes, by name, but for what threads have of their own."""
+        model, memory, random = self.model, self.memory, np.random.default_rng(0)
+        samples = self.windows * model.bptt_steps
+        inputs = random.normal(0.0, 0.5, (samples * model.batch_size, model.input_width))
+        expected = random.uniform(0.1, 0.9, (samples * model.batch_size, model.output_width))
+        if model.graph.loss.name == "cross_entropy":
+            expected /= expected.sum(axis=1, keepdims=True)
+        return {
+            "sample": 0, "stop": samples, "samples": samples, "capacity": model.bptt_steps, "mode": LEARN,
+            "weights": memory.weights, "turned": memory.turned, "gradients": memory.gradients,
+            "memory": memory.optimizer, "constants": memory.constants, "x": inputs.astype(model.dtype).ravel(),
+            "expected": expected.astype(model.dtype).ravel(), "row_weights": memory.ones, "row_step": 0,
+            "row_losses": memory.row_losses, "losses": np.zeros(samples), "rate": 0.0,
+            "clip": model.clip_norm or 0.0, "sync": memory.sync, "sums": memory.sums,
+        }  # fmt: skip
+
+
+class _Clocked:
+    """The kernel with a clock."""
+
+    def __init__(self, model: Model, pieces: Sequence[Piece]) -> None:
+        kernels = model.kernels
+        kernel, dtype = kernels.kernel, model.options.dtype
+        names = kernel.bundles["train"]
+        source = clocked_source(kernel.source, names, pieces)
+        key = cache.key_of(source, *cache.environment())
+        module = modules.load_module(source, key)
+        self.train = jit.ready(module, key, {name: ("sync", *kernel.functions[name]) for name in names}, dtype)
+        self.idle = jit.ready(module, key, {IDLE: ("sync", "count")}, dtype)
+        self.threads, self.places = kernel.options.threads, 2 * (len(pieces) + 2)
+
+    def run(self, bench: _Bench) -> NDArray[np.int64]:
+        """What the clocks of the threads say after one call."""
+        clocks = np.zeros((self.threads, self.places), np.int64)
+        bench.run(self.train, clocks)
+        return clocks
+
+    def tick_and_cost(self) -> tuple[float, float]:
+        """Seconds of a tick, and of a look at the clock; of the fastest of several runs."""
+        found = []
+        for _ in range(TRIES):
+            clock = np.zeros(2, np.int64)
+            started = time.perf_counter()
+            self.idle(clock, _LAPS)
+            found.append((time.perf_counter() - started, int(clock[0])))
+        took, counted = min(found)
+        return took / max(counted, 1), took / _LAPS

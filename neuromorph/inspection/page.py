@@ -1,0 +1,308 @@
+"""An inspection as one page for the browser: nothing comes from elsewhere, and it is readable in light and dark."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from ..drawing.svg import escape
+from .assembly import Routine, calls_of, is_kernel_code, owners
+from .assets import SCRIPT, STYLE
+from .report import Inspection, NodeReport, PieceReport
+from .tables import COLUMNS, NOTES, count_text, loop_text, percent, time_text
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_HINT = "Choose a node in the graph, a row of a table, or a line of the source or assembly."
+_HOTTEST = 0.7  # opacity of the colour of the hottest node
+
+
+def page_of(inspection: Inspection) -> str:
+    """The page, as a text to be written in UTF-8."""
+    return "".join(_page(inspection))
+
+
+def _page(inspection: Inspection) -> Iterator[str]:
+    title = f"Kernel report: {inspection.nodes[-1].name}" if inspection.nodes else "Kernel report"
+    yield '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    yield f"<title>{escape(title)}</title><style>{STYLE}{_heat(inspection)}</style></head>\n<body>"
+    yield from _header(inspection)
+    yield "<main>"
+    yield f'<div class="bar"><span id="chosen" aria-live="polite" data-hint="{_HINT}">{_HINT}</span>'
+    yield '<a href="#code">source and assembly</a><button id="none" type="button">clear</button></div>'
+    yield from _graph_and_nodes(inspection)
+    yield from _code(inspection)
+    yield from _pieces(inspection)
+    yield from _plan(inspection)
+    yield from _notes(inspection)
+    yield f'</main>\n<script type="application/json" id="data">{_data(inspection)}</script>'
+    yield f"<script>{SCRIPT}</script></body></html>\n"
+
+
+# Head
+
+
+def _header(inspection: Inspection) -> Iterator[str]:
+    i = inspection
+    threads = f"{i.threads} thread{'s' * (i.threads != 1)}" + (f", chunks of {i.chunk} rows" if i.chunk else "")
+    yield "<header><h1>Kernel report</h1>"
+    yield (
+        f'<p class="muted">Batch {i.batch_size}, windows of {i.bptt_steps}, {i.dtype}, {escape(i.optimizer)}, '
+        f"{threads}, {i.parameters:,} parameters. On {escape(i.cpu)}, which has vectors of {i.machine_bits} bits; "
+        f"the kernel uses {i.vector_bits}.</p>"
+    )
+    tiles = (
+        (time_text(i.seconds), "a window, forward to update"),
+        (time_text(i.seconds / i.bptt_steps), f"a sample of {i.batch_size} lane{'s' * (i.batch_size != 1)}"),
+        (count_text(i.flops) + "FLOP", "a window"),
+        (count_text(i.bytes) + "B", "read and written a window"),
+        (f"{i.gflops:.3g} GFLOP/s", f"of {i.peak_gflops:.3g} at the FMA peak"),
+        (percent(i.peak_share), "of the FMA peak"),
+    )
+    yield '<div class="tiles">'
+    yield from (f'<div class="tile"><b>{figure}</b><span>{what}</span></div>' for figure, what in tiles)
+    yield "</div></header>"
+
+
+def _heat(inspection: Inspection) -> str:
+    """The nodes of the graph, coloured by share of the time."""
+    most = max((node.share for node in inspection.nodes), default=0.0) or 1.0
+    opacities = {node.index: _HOTTEST * node.share / most for node in inspection.nodes}
+    return "".join(
+        f'.graph .nm-drawing .node[data-node="{index}"] .box{{fill:rgb(var(--heat)/{opacity:.3f})}}\n'
+        for index, opacity in opacities.items()
+    )
+
+
+# Graph and nodes
+
+
+def _graph_and_nodes(inspection: Inspection) -> Iterator[str]:
+    most = max((node.share for node in inspection.nodes), default=0.0)
+    yield '<h2>Where the time goes</h2><div class="columns"><div>'
+    yield f'<div class="graph">{inspection.svg}</div>'
+    yield f'<div class="legend"><span>0%</span><i></i><span>{percent(most)} of a window</span></div></div>'
+    yield "<div>"
+    names = ("node", "kind", "width", *(name for name, _ in COLUMNS), "divided")
+    yield from _table(names, "llr" + _SIDES + "r", (_node_row(node) for node in inspection.nodes))
+    yield "</div></div>"
+
+
+_SIDES = "rrrrrrrl"  # of the columns of figures
+
+
+def _node_row(node: NodeReport) -> tuple[str, list[str]]:
+    button = f'<td class="name"><button type="button" data-node="{node.index}">{escape(node.name)}</button></td>'
+    cells = [button, _cell(f"{node.kind} {node.what}".strip()), _cell(f"{node.width:,}", "r"), *_figures(node)]
+    return f' data-node="{node.index}"', [*cells, _cell(percent(node.divided), "r")]
+
+
+def _figures(entry: PieceReport | NodeReport) -> Iterator[str]:
+    """The cells of the columns that nodes and pieces have in common."""
+    for (name, text), side in zip(COLUMNS, _SIDES, strict=True):
+        if name == "share":
+            yield f'<td class="r share" style="--part:{min(entry.share, 1.0):.2%}">{text(entry)}</td>'
+        else:
+            bad = " bad" if name == "library calls" and entry.library_calls else ""
+            yield _cell(text(entry), (side if side == "r" else "") + bad)
+
+
+def _cell(text: str, kind: str = "") -> str:
+    kind = kind.strip()
+    return f'<td class="{kind}">{escape(text)}</td>' if kind else f"<td>{escape(text)}</td>"
+
+
+def _table(names: Sequence[str], sides: str, rows: Iterable[tuple[str, list[str]]]) -> Iterator[str]:
+    """A table in a box that scrolls; a row is its attributes and its cells."""
+    yield '<div class="scroll"><table><thead><tr>'
+    for name, side in zip(names, sides, strict=True):
+        yield f'<th scope="col"{" class=r" if side == "r" else ""}>{escape(name)}</th>'
+    yield "</tr></thead><tbody>"
+    for attributes, cells in rows:
+        yield f"<tr{attributes}>{''.join(cells)}</tr>\n"
+    yield "</tbody></table></div>"
+
+
+def _plain_table(names: Sequence[str], sides: str, rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    kinds = {"r": "r", "l": "", "w": "wrap"}
+    made = (("", [_cell(text, kinds[side]) for text, side in zip(row, sides, strict=True)]) for row in rows)
+    return _table(names, sides, made)
+
+
+# Source and assembly
+
+
+def _code(inspection: Inspection) -> Iterator[str]:
+    yield '<h2 id="code">Source and assembly</h2>'
+    linked = (
+        "Every instruction knows the source line it comes from: the kernel was compiled once more with line numbers, "
+        "and the result is the same, instruction by instruction. The compiler mixes neighbouring lines, and gives an "
+        "instruction that serves several to one of them, or to none."
+        if inspection.linked
+        else "The instructions could not be given source lines: compiled with line numbers, the kernel is another. "
+        "Source and assembly are linked by function only."
+    )
+    yield f'<p class="muted">{linked} The bar beside a line shows how hot its piece is.</p>'
+    yield '<div class="panes"><div class="pane code" id="source" tabindex="0" role="region" aria-label="source">'
+    yield "<h3>generated source</h3>"
+    yield from _source_lines(inspection)
+    yield '</div><div class="pane code" id="assembly" tabindex="0" role="region" aria-label="assembly">'
+    for function, routines in inspection.routines.items():
+        yield from _function(inspection, function, routines)
+    yield "</div></div>"
+
+
+def _by_line(inspection: Inspection) -> dict[int, int]:
+    """The piece that each source line belongs to."""
+    return {line: p.number for p in inspection.pieces for line in range(p.lines[0], p.lines[1] + 1)}
+
+
+def _heats(inspection: Inspection) -> list[str]:
+    """For each piece, the style of its bar."""
+    most = max((piece.share for piece in inspection.pieces), default=0.0) or 1.0
+    return [f"--h:{piece.share / most:.2f}" for piece in inspection.pieces]
+
+
+def _source_lines(inspection: Inspection) -> Iterator[str]:
+    pieces, heats = _by_line(inspection), _heats(inspection)
+    for number, text in enumerate(inspection.source.splitlines(), 1):
+        piece = pieces.get(number)
+        link = f' data-p="{piece}" style="{heats[piece]}"' if piece is not None else ""
+        kind = ' class="c"' if text.lstrip().startswith("#") else ""
+        yield f'<div data-l="{number}"{link}{kind}><span class="n">{number}</span>{escape(text)}</div>\n'
+
+
+def _function(inspection: Inspection, function: str, routines: Sequence[Routine]) -> Iterator[str]:
+    """The assembly of one function: its own routine, then those of matrix products that it calls."""
+    names = {r.symbol: f for f, found in inspection.routines.items() for r in found[:1]}
+    shown = [routine for routine in routines if is_kernel_code(routine.symbol)]
+    callers = _callers(inspection, function, shown)
+    for routine in shown:
+        title = function if routine is shown[0] else f"{routine.symbol}, called by {function}"
+        yield f'<div class="routine"><h3>{escape(title)}</h3>'
+        yield from _instructions(inspection, function, routine, names, callers.get(routine.symbol, ""))
+        yield "</div>"
+
+
+def _callers(inspection: Inspection, function: str, routines: Sequence[Routine]) -> dict[str, str]:
+    """For each routine beside a function's own, the numbers of the pieces that call it."""
+    pieces, found = _by_line(inspection), dict[str, dict[int, None]]()
+    for symbol, source in calls_of(routines[0]):
+        piece = pieces.get(source or 0)
+        if piece is not None:
+            found.setdefault(symbol, {})[piece] = None
+    return {symbol: " ".join(map(str, numbers)) for symbol, numbers in found.items()}
+
+
+def _instructions(
+    inspection: Inspection, function: str, routine: Routine, names: dict[str, str], callers: str
+) -> Iterator[str]:
+    pieces, heats = _by_line(inspection), _heats(inspection)
+    whole = next((p.number for p in inspection.pieces if p.function == function and p.is_function), None)
+    for line, owner in zip(routine.lines, owners(routine.lines, pieces), strict=True):
+        own = owner if owner is not None else whole
+        piece = callers or ("" if own is None else str(own))
+        link = f' data-p="{piece}" style="{heats[int(piece.split()[0])]}"' if piece and not line.is_label else ""
+        link += f' data-l="{line.source}"' if line.source is not None else ""
+        number = line.source if line.source is not None else ""
+        text = escape(_readable(line.text, names))
+        text = f'<span class="label">{escape(line.text)}</span>' if line.is_label else text
+        yield f'<div{link}><span class="n">{number}</span>{text}</div>\n'
+
+
+def _readable(text: str, names: dict[str, str]) -> str:
+    """An instruction in columns, with the kernel's functions by their own names."""
+    for symbol, function in names.items():
+        if symbol in text:
+            text = text.replace(symbol, function)
+    name, _, operands = text.strip().partition("\t")
+    return f"  {name:<13}{operands.expandtabs(4)}".rstrip()
+
+
+# The other tables
+
+
+def _pieces(inspection: Inspection) -> Iterator[str]:
+    yield (
+        f"<h2>Pieces of the kernel</h2><p class=muted>In the order of the source. Together they take "
+        f"{time_text(inspection.pieces_seconds)}, {inspection.sum_by_kernel:.2f} of the kernel's own "
+        f"{time_text(inspection.seconds)}{_waiting(inspection)}.</p>"
+    )
+    names = ("what", "stage", "loop", "lines", *(name for name, _ in COLUMNS))
+    yield from _table(names, "llll" + _SIDES, map(_piece_row, inspection.pieces))
+
+
+def _waiting(inspection: Inspection) -> str:
+    if inspection.threads == 1:
+        return ""
+    return f"; {time_text(inspection.waiting_seconds)} of it waiting for other threads"
+
+
+def _piece_row(piece: PieceReport) -> tuple[str, list[str]]:
+    button = f'<td class="wrap"><button type="button" data-piece="{piece.number}">{escape(piece.note)}</button></td>'
+    lines = f"{piece.lines[0]}–{piece.lines[1]}"
+    cells = [button, _cell(piece.stage), _cell(loop_text(piece.loop)), _cell(lines), *_figures(piece)]
+    return f' data-piece="{piece.number}"', cells
+
+
+def _plan(inspection: Inspection) -> Iterator[str]:
+    i = inspection
+    yield "<h2>Plan</h2>"
+    if i.loops:
+        yield "<p class=muted>Time loops: what has to run step by step.</p>"
+        loops = ((str(x.number), str(x.forward), str(x.backward), ", ".join(x.nodes)) for x in i.loops)
+        yield from _plain_table(("loop", "operations forward", "backward", "nodes"), "rrrw", loops)
+    else:
+        yield "<p class=muted>No time loop: every operation runs over the whole window at once.</p>"
+    yield "<p class=muted>Sibling layers, each group one matrix product.</p>"
+    groups = (
+        (str(x.number), f"{x.fan_in:,}", f"{x.columns:,}", f"{x.bytes:,}", loop_text(x.loop), ", ".join(x.nodes),
+         ", ".join(x.reads))
+        for x in i.groups
+    )  # fmt: skip
+    yield from _plain_table(("group", "fan-in", "columns", "bytes", "loop", "layers", "reads"), "rrrrlww", groups)
+    whole = sum(x.bytes for x in i.buffers)
+    yield f"<p class=muted>Buffers: {whole:,} bytes.</p>"
+    buffers = ((x.name, _many(x.rows), _many(x.row_bytes), f"{x.bytes:,}", x.holds) for x in i.buffers)
+    yield from _plain_table(("buffer", "rows", "bytes a row", "bytes", "holds"), "lrrrw", buffers)
+    yield f"<details><summary>The model's text</summary><pre>{escape_lines(i.text)}</pre></details>"
+
+
+def _many(number: int) -> str:
+    return f"{number:,}" if number else ""
+
+
+def escape_lines(text: str) -> str:
+    """A text of several lines, escaped line by line."""
+    return "\n".join(map(escape, text.splitlines()))
+
+
+def _notes(inspection: Inspection) -> Iterator[str]:
+    yield "<footer><h2>How to read this</h2><ul>"
+    yield from (f"<li>{escape(note)}</li>" for note in NOTES)
+    yield "</ul></footer>"
+
+
+# What the script needs
+
+
+def _data(inspection: Inspection) -> str:
+    """Nodes and pieces as JSON that may stand in a page."""
+    numbers = {node.name: node.index for node in inspection.nodes}
+    pieces = [
+        {"note": p.note, "nodes": [numbers[name] for name, _ in p.nodes if name in numbers], "says": _says(p)}
+        for p in inspection.pieces
+    ]
+    nodes = {n.index: {"name": n.name, "pieces": n.pieces, "says": _says(n)} for n in inspection.nodes}
+    text = json.dumps({"pieces": pieces, "nodes": nodes}, ensure_ascii=True)
+    return text.replace("<", "\\u003c").replace("&", "\\u0026")
+
+
+def _says(entry: Any) -> str:
+    """A line about a node or a piece."""
+    chosen: list[tuple[str, Callable[[Any], str]]] = [(n, t) for n, t in COLUMNS if n not in ("bytes", "library calls")]
+    figures = ", ".join(f"{name} {text(entry)}" for name, text in chosen)
+    lines = entry.lines if isinstance(entry, NodeReport) else (entry.lines,)
+    return f"{figures}; lines {', '.join(f'{first}–{last}' for first, last in lines)}"

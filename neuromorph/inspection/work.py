@@ -1,0 +1,169 @@
+"""How much arithmetic and how much memory traffic the operations of a plan mean, counted from the plan alone.
+
+FLOPs are those of the vectors' own components, padding left out: a multiply-add counts two, exp, tanh and their like
+count the operations that they are emitted as, comparisons count one, selections and moves nothing. Bytes are what an
+operation reads and writes, each operand once an execution, whole vectors: with padding, from whatever level of memory.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..codegen import Kernel
+from ..functions import OPTIMIZERS
+from ..schedule import WINDOW, Access, Bias, Block, Loss, Map, Operation, Place, Plan, Product, Rows, padded
+from ..simd.counts import operations_of
+
+_VECTOR_MATH = ("exp", "log", "tanh", "sigmoid")
+_ONE_EACH = ("sqrt", "absolute", "maximum", "minimum", "total")
+
+
+@dataclass(frozen=True)
+class Work:
+    """Floating-point operations and bytes."""
+
+    flops: float = 0.0
+    bytes: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.flops + other.flops, self.bytes + other.bytes)
+
+    def __mul__(self, times: float) -> Work:
+        return Work(self.flops * times, self.bytes * times)
+
+
+def flops_of(expression: str, dtype: str) -> int:
+    """Floating-point operations of one component of a generated expression."""
+    return sum(_flops(node, dtype) for node in ast.walk(ast.parse(expression, mode="eval")))
+
+
+def _flops(node: ast.AST, dtype: str) -> int:
+    if isinstance(node, ast.BinOp | ast.Compare):
+        return 1
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        return 0
+    name = node.func.id
+    if name == "softmax":  # the largest, differences, powers, their sum, a division
+        return 4 + operations_of("exp", dtype)
+    return operations_of(name, dtype) if name in _VECTOR_MATH else int(name in _ONE_EACH)
+
+
+@dataclass(frozen=True)
+class Counter:
+    """Counts the work of a training window of ``steps`` samples."""
+
+    kernel: Kernel
+    steps: int
+
+    @property
+    def plan(self) -> Plan:
+        """What training runs."""
+        return self.kernel.training
+
+    @property
+    def rows(self) -> int:
+        """Rows of a window: samples times lanes."""
+        return self.steps * self.kernel.options.batch
+
+    def executions(self, domain: int) -> int:
+        """How often a window runs an operation: once, once a step, or once a chunk of rows."""
+        if domain != WINDOW:
+            return self.steps
+        chunk = self.kernel.options.chunk
+        return -(-self.rows // chunk) if chunk else 1
+
+    def of(self, operation: Operation, domain: int) -> Work:
+        """The work of an operation in a window."""
+        if isinstance(operation, Block):
+            loaded: set[tuple[Place, int]] = set()
+            return sum((self._map(statement, loaded) for statement in operation.maps), Work())
+        if isinstance(operation, Rows):
+            return self._softmax(operation)
+        if isinstance(operation, Loss):
+            return self._loss(operation)
+        if isinstance(operation, Bias):
+            return self._bias(operation)
+        assert isinstance(operation, Product)
+        return self._product(operation, self.executions(domain))
+
+    def shares_of_block(self, block: Block) -> list[Work]:
+        """The work of each statement of a block: what an earlier one has read or made costs a later one nothing."""
+        loaded: set[tuple[Place, int]] = set()
+        return [self._map(statement, loaded) for statement in block.maps]
+
+    def _map(self, statement: Map, loaded: set[tuple[Place, int]]) -> Work:
+        dtype = self.kernel.options.dtype
+        texts = [statement.expression, *(text for _, text in statement.let)]
+        each = sum(flops_of(text, dtype) for text in texts) + statement.accumulate
+        reads = [access for _, access in statement.operands]
+        reads += [Access(statement.target)] if statement.accumulate else []
+        places = {(access.place, access.shift) for access in reads} - loaded
+        loaded |= places | {(statement.target, 0)}
+        vectors = len(places) + statement.store
+        return Work(each * statement.width * self.rows, self._bytes(vectors * self._whole(statement.width) * self.rows))
+
+    def _softmax(self, rows: Rows) -> Work:
+        width, exp = rows.target.width, operations_of("exp", self.kernel.options.dtype)
+        each, vectors = (4 + exp, 5) if rows.kind == "softmax" else (4 + rows.accumulate, 5 + rows.accumulate)
+        return Work(each * width * self.rows, self._bytes(vectors * self._whole(width) * self.rows))
+
+    def _loss(self, loss: Loss) -> Work:
+        graph, dtype = self.plan.graph, self.kernel.options.dtype
+        function = graph.nodes[graph.output].function
+        form = graph.loss.logit_form(function.name) if loss.logits is not None and function is not None else None
+        term, derivative = (form or graph.loss).term, (form or graph.loss).derivative
+        each = flops_of(term, dtype) + flops_of(derivative, dtype) + 2  # added up, and scaled
+        each += 3 if form is not None and form.couples else 0  # two largest and a sum
+        vectors = 3 + (loss.logits is not None)
+        width = loss.result.width
+        return Work(each * width * self.rows, self._bytes(vectors * self._whole(width) * self.rows))
+
+    def _product(self, product: Product, times: int) -> Work:
+        group = self.plan.groups[product.group]
+        inner, members = group.parts[product.part].width, sum(member.width for member in group.members)
+        again = product.start == "add" or (product.start == "keep" and times > 1)
+        bias = times * group.columns if product.start == "bias" else 0
+        weight, left, right = times * inner * group.columns, self.rows * inner, self.rows * group.columns
+        twice = {"forward": right, "backward": self.rows * self._whole(inner), "weight": weight}[product.kind] * again
+        return Work(2.0 * inner * members * self.rows, self._bytes(weight + left + right + bias + twice))
+
+    def _bias(self, bias: Bias) -> Work:
+        group = self.plan.groups[bias.group]
+        members = sum(member.width for member in group.members)
+        return Work(members * self.rows, self._bytes((self.rows + 1) * group.columns))
+
+    def _whole(self, width: int) -> int:
+        return padded(width, self.plan.lanes)
+
+    def _bytes(self, elements: float) -> float:
+        return elements * self.kernel.options.size
+
+    # Functions that are not made of operations
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases, padding left out."""
+        groups = self.plan.groups
+        return sum((group.fan_in + 1) * member.width for group in groups for member in group.members)
+
+    def of_function(self, name: str) -> Work:
+        """The work of ``mean``, ``time_shift``, ``turn``, ``norm`` or ``update`` in a window."""
+        layout, size, options = self.kernel.layout, self.kernel.layout.size, self.kernel.options
+        optimizer = OPTIMIZERS[options.optimizer]
+        if name == "mean":
+            return Work(3.0 * self.rows, self._bytes(2 * self.rows))
+        if name == "time_shift":
+            strides = (self.plan.strides[buffer] for _, buffer in self.plan.state)
+            return Work(0.0, self._bytes(2 * options.batch * sum(strides)))
+        if name == "turn":
+            return Work(0.0, self._bytes(2 * layout.turned_size))
+        if name == "norm":  # three products with zero or the rate, two sums, one multiply-add
+            copies = self.kernel.gradient_copies
+            return Work((7.0 + copies - 1) * self.parameters, self._bytes((copies + (copies > 1)) * size))
+        each = 1 + self._statements(text for _, text in optimizer.statements)
+        return Work(each * self.parameters, self._bytes((3 + 2 * len(optimizer.slots)) * size))
+
+    def _statements(self, texts: Iterable[str]) -> int:
+        return sum(flops_of(text, self.kernel.options.dtype) for text in texts)

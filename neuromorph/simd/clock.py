@@ -1,0 +1,103 @@
+"""A clock that compiled code reads between two pieces of work, at the cost of a few nanoseconds.
+
+It counts ticks of the processor's constant counter: the time stamp counter on x86, the virtual timer on 64-bit Arm,
+nanoseconds in the plain Python twin. How long a tick is has to be found by comparison with another clock. A reading
+waits for what stands before it and holds back what stands behind it, so that no piece is charged for another's work;
+what the processor would have done at the same time is then done one after the other.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.typing.templates import AbstractTemplate, infer, infer_global, signature
+from numba.extending import lower_builtin
+
+from .vectors import data_pointer
+
+_I64 = ir.IntType(64)
+
+
+def ticks() -> int:
+    """The counter now."""
+    return time.perf_counter_ns()
+
+
+def lap(clock: Any, number: int, since: int) -> int:
+    """Add the ticks since ``since``, and one lap, to the two places of a number in an int64 array; the counter now."""
+    now = ticks()
+    clock[2 * number] += now - since
+    clock[2 * number + 1] += 1
+    return now
+
+
+class _Ticks(AbstractTemplate):  # type: ignore[misc]
+    key = ticks
+
+    def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
+        return signature(types.int64) if not args and not kws else None
+
+
+infer_global(ticks, types.Function(infer(_Ticks)))
+
+
+class _Lap(AbstractTemplate):  # type: ignore[misc]
+    key = lap
+
+    def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
+        fits = len(args) == 3 and not kws
+        return signature(types.int64, args[0], types.intp, types.int64) if fits else None
+
+
+infer_global(lap, types.Function(infer(_Lap)))
+
+
+def _now(builder: ir.IRBuilder) -> ir.Value:
+    """The counter, read when everything before it is done and nothing behind it has begun."""
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        return read_on_arm(builder)
+    return read_on_x86(builder)
+
+
+def read_on_x86(builder: ir.IRBuilder) -> ir.Value:
+    """The time stamp counter between two fences."""
+    fence = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), []), "llvm.x86.sse2.lfence")
+    read = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_I64, []), "llvm.readcyclecounter")
+    builder.call(fence, [])
+    now = builder.call(read, [])
+    builder.call(fence, [])
+    return now
+
+
+def read_on_arm(builder: ir.IRBuilder) -> ir.Value:
+    """The virtual timer between two barriers: the counter of cycles is not for user programs there."""
+    module, whole = builder.module, ir.Constant(ir.IntType(32), 15)
+    isb = cgutils.get_or_insert_function(module, ir.FunctionType(ir.VoidType(), [ir.IntType(32)]), "llvm.aarch64.isb")
+    name = module.add_metadata(["cntvct_el0"])
+    read = cgutils.get_or_insert_function(
+        module, ir.FunctionType(_I64, [ir.MetaDataType()]), "llvm.read_volatile_register.i64"
+    )
+    builder.call(isb, [whole])
+    now = builder.call(read, [name])
+    builder.call(isb, [whole])
+    return now
+
+
+@lower_builtin(ticks)  # type: ignore[untyped-decorator]
+def _lower_ticks(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+    return _now(builder)
+
+
+@lower_builtin(lap, types.Array, types.Integer, types.Integer)  # type: ignore[untyped-decorator]
+def _lower_lap(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+    place = builder.shl(args[1], ir.Constant(_I64, 1))
+    pointer = builder.gep(data_pointer(context, builder, sig.args[0], args[0]), [place])
+    count = builder.gep(pointer, [ir.Constant(_I64, 1)])
+    now = _now(builder)
+    builder.store(builder.add(builder.load(pointer), builder.sub(now, args[2])), pointer)
+    builder.store(builder.add(builder.load(count), ir.Constant(_I64, 1)), count)
+    return now

@@ -1,0 +1,26 @@
+"""How much arithmetic the vector mathematics is made of."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from llvmlite import ir
+
+from . import math as vector_math
+from .matmul import scalar_type
+
+_COUNTED = {"fadd", "fsub", "fmul", "fdiv", "fcmp", "fneg"}
+
+
+@cache
+def operations_of(name: str, dtype: str) -> int:
+    """Floating-point operations that ``exp``, ``log``, ``tanh`` or ``sigmoid`` of one number takes as it is emitted.
+
+    A fused multiply-add counts two; operations on exponents as integers, and selections, count nothing. ValueError for
+    another name.
+    """
+    function = vector_math.function(ir.Module(), name, ir.VectorType(scalar_type(dtype), 4))
+    found = [instruction for block in function.blocks for instruction in block.instructions]
+    plain = sum(instruction.opname in _COUNTED for instruction in found)
+    fused = sum("llvm.fma" in str(getattr(i, "callee", "")) for i in found if i.opname == "call")
+    return plain + 2 * fused
