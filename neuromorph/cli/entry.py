@@ -1,0 +1,69 @@
+"""The command ``neuromorph`` itself: its subcommands, and how every trouble becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import click
+
+import neuromorph as nm
+
+from . import house, running, texts, training
+from .talk import TROUBLE, flush_or_forget, say, told, warnings_as_lines
+
+_EXAMPLES = """\b
+Examples:
+  neuromorph check net.mdl
+  neuromorph train net.mdl --data d.npz --epochs 20 --save net.safetensors
+  neuromorph predict net.safetensors --data d.npz -o y.npy
+  neuromorph COMMAND --help
+"""
+
+
+class Commands(click.Group):
+    """Commands in the order in which one comes to need them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=Commands, epilog=_EXAMPLES, invoke_without_command=True)
+@click.version_option(nm.__version__, message="neuromorph %(version)s")
+@click.pass_context
+def neuromorph(context: click.Context) -> None:
+    """Neural networks written as short texts, and trained at the speed of the metal."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+for command in (
+    texts.check, texts.format_, texts.summary, texts.draw, texts.inspect, training.train, running.evaluate,
+    running.predict, house.cache, house.demo, house.completion,
+):  # fmt: skip
+    neuromorph.add_command(command)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):  # where something else stands in for it
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    with warnings_as_lines():
+        code = _run(arguments)
+    return flush_or_forget() or code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        found: Any = neuromorph.main(
+            arguments, prog_name="neuromorph", complete_var=house.COMPLETE, standalone_mode=False
+        )
+        return found if isinstance(found, int) else 0
+    except (KeyboardInterrupt, click.Abort):
+        say("interrupted")
+        return 130
+    except TROUBLE as error:
+        return told(error)

@@ -1,0 +1,87 @@
+"""Commands that run saved models on data: evaluate, predict."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO, StringIO
+
+import click
+import numpy as np
+
+from .data import ENDINGS, Array, Source, read
+from .files import check_target, saved, write
+from .layout import inputs_of, prepared, sequence_outputs
+from .source import DATA_HELP, data_options, has_accuracy, naming
+from .talk import give
+
+
+@click.command(epilog="\b\nExamples:\n  neuromorph evaluate net.safetensors --data test.npz\n\n" + DATA_HELP)
+@click.argument("model", type=click.Path())
+@data_options(answers=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for tools.")
+def evaluate(model: str, source: Source, as_json: bool) -> None:
+    """Print the loss of a saved model on data.
+
+    And its accuracy, where the loss is a cross-entropy.
+    """
+    trained = saved(model)
+    arrays = read(source, trained)
+    with naming(arrays.name):
+        data = prepared(trained, arrays, sequences=source.sequences)
+        found = {"loss": trained.evaluate(data.inputs, data.expected, sample_weight=data.sample_weight)}
+        if has_accuracy(trained):
+            found["accuracy"] = trained.accuracy(data.inputs, data.expected, sample_weight=data.sample_weight)
+    give(json.dumps(found) if as_json else ", ".join(f"{name} {value:.6g}" for name, value in found.items()))
+
+
+_PREDICTIONS = """\b
+Examples:
+  neuromorph predict net.safetensors --data x.npy -o y.npy
+  neuromorph predict net.safetensors --data iris.csv --targets species --labels
+
+The output has the shape of the input with the output's width. A .npz file gets
+the array predictions; without -o, CSV goes to stdout.
+
+"""
+
+
+@click.command(epilog=_PREDICTIONS + DATA_HELP)
+@click.argument("model", type=click.Path())
+@data_options(answers=False)
+@click.option("-o", "--output", type=click.Path(), help="Where the output goes, a .npy, .npz or .csv file.")
+@click.option("--labels", is_flag=True, help="The number of the largest component in place of each vector.")
+def predict(model: str, source: Source, output: str | None, labels: bool) -> None:
+    """Run a saved model on data, from zero state."""
+    ending = ".csv" if output is None else "." + output.lower().rpartition(".")[2]
+    if ending not in ENDINGS:
+        raise click.UsageError(f"--output is {output}, and the output ends in {', '.join(ENDINGS)}")
+    if output is not None:
+        check_target(output)
+    trained = saved(model)
+    arrays = read(source, trained, answers=False)
+    with naming(arrays.name):
+        inputs = inputs_of(trained, arrays, sequences=source.sequences)
+        found = trained.predict(inputs)
+    found = sequence_outputs(found, len(arrays.inputs)) if source.sequences else found
+    data = _encoded(found.argmax(axis=-1) if labels else found, ending)
+    if output is None:
+        click.echo(data, nl=False)
+    else:
+        write(output, data)
+
+
+def _encoded(array: Array, ending: str) -> bytes:
+    """An array as the contents of a file."""
+    if ending == ".csv":
+        if array.ndim > 2:
+            raise click.ClickException(f"the output has shape {array.shape}, and CSV two axes: give -o a .npy file")
+        digits = "%d" if array.dtype.kind == "i" else "%.9g" if array.dtype == np.float32 else "%.17g"
+        text = StringIO()
+        np.savetxt(text, array, fmt=digits, delimiter=",")
+        return text.getvalue().encode("ascii")
+    file = BytesIO()
+    if ending == ".npz":
+        np.savez(file, predictions=array)
+    else:
+        np.save(file, array, allow_pickle=False)
+    return file.getvalue()

@@ -1,0 +1,173 @@
+"""Commands about a model as it is written: check, format, summary, draw, inspect."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+import neuromorph as nm
+
+from .files import FILE, check_target, is_saved, model_of, no_warnings, text_of, write
+from .talk import TROUBLE, give, say, sentence
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for tools.")
+
+
+@click.command(epilog="\b\nExamples:\n  neuromorph check lstm.mdl\n  cat lstm.mdl | neuromorph check -")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=FILE)
+@AS_JSON
+def check(files: tuple[str, ...], as_json: bool) -> int:
+    """Look for errors and likely mistakes in model descriptions.
+
+    Errors and warnings go to stderr, each with its place. The exit code is 1 where a file has an error. FILE may be -
+    for stdin.
+    """
+    findings = [_examined(path) for path in files]
+    if as_json:
+        give(json.dumps([found.as_json() for found in findings], indent=2))
+    else:
+        for found in findings:
+            found.tell()
+    return 1 if any(found.error for found in findings) else 0
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What there is to say of one file: the model, or the error that there is none, and advice."""
+
+    file: str
+    model: nm.Model | None
+    error: BaseException | None
+    advice: tuple[nm.Advice, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """For tools; lines and columns from 1."""
+        placed = [{"line": a.line, "column": a.column, "message": a.message} for a in self.advice]
+        errors = [] if self.error is None else [_as_json(self.error)]
+        return {"file": self.file, "valid": not errors, "errors": errors, "warnings": placed}
+
+    def tell(self) -> None:
+        """For people."""
+        for advice in self.advice:
+            say(f"warning: {advice}")
+        if self.error is not None:
+            say(f"error: {sentence(self.error)}")
+        if self.model is not None:
+            m = self.model
+            sizes = f"{len(m.graph.nodes):,} nodes, {m.parameter_count:,} parameters"
+            give(f"{self.file}: {sizes}, {m.input_width:,} numbers in, {m.output_width:,} out")
+
+
+def _examined(path: str) -> Findings:
+    """A file, looked at."""
+    try:
+        text = text_of(path)
+        with no_warnings():
+            return Findings(path, nm.compile(text, 1, 0.0), None, nm.check(text))
+    except TROUBLE as error:
+        return Findings(path, None, error)
+
+
+def _as_json(error: BaseException) -> dict[str, Any]:
+    """An error with its place, where it has one."""
+    place = (
+        (error.line, error.column, error.reason) if isinstance(error, nm.MDLError) else (None, None, sentence(error))
+    )
+    return dict(zip(("line", "column", "message"), place, strict=True))
+
+
+@click.command("format", epilog="\b\nExamples:\n  neuromorph format net.mdl\n  neuromorph format net.mdl > tidy.mdl")
+@click.argument("file", type=FILE)
+def format_(file: str) -> None:
+    """Print a model description in its canonical form.
+
+    That is one node a line, with branches indented; comments are no part of it and are left out.
+
+    FILE is a description, a saved model, or - for stdin.
+    """
+    click.echo(model_of(file).text, nl=False)
+
+
+@click.command(epilog="\b\nExamples:\n  neuromorph summary lstm.mdl\n  neuromorph summary trained.safetensors --json")
+@click.argument("file", type=FILE)
+@AS_JSON
+def summary(file: str, as_json: bool) -> None:
+    """Print a table of nodes, widths, parameters and links.
+
+    FILE is a description, a saved model, or - for stdin.
+    """
+    model = model_of(file)
+    give(json.dumps(_facts(model), indent=2) if as_json else model.summary())
+
+
+def _facts(model: nm.Model) -> dict[str, Any]:
+    """What the table says, for tools."""
+    graph = model.graph
+    return {
+        "input_width": model.input_width,
+        "output_width": model.output_width,
+        "parameters": model.parameter_count,
+        "loss": {"name": graph.loss.name, "parameter": graph.loss_parameter},
+        "nodes": [_node(model, index) for index in range(len(graph.nodes))],
+    }
+
+
+def _node(model: nm.Model, index: int) -> dict[str, Any]:
+    graph = model.graph
+    node = graph.nodes[index]
+    return {
+        "name": node.name,
+        "kind": node.kind,
+        "width": node.width,
+        "parameters": (graph.fan_in(index) + 1) * node.width if index in graph.parameters else 0,
+        "function": node.function and {"name": node.function.name, "parameter": node.parameter},
+        "merge": node.merge and node.merge.name,
+        "reads": None if node.other is None else graph.nodes[node.other].name,
+        "from_step_before": node.delayed,
+        "live": node.live,
+        "line": node.location.line,
+    }
+
+
+@click.command(epilog="\b\nExamples:\n  neuromorph draw lstm.mdl -o lstm.svg\n  neuromorph draw lstm.mdl -o lstm.dot")
+@click.argument("file", type=FILE)
+@click.option("-o", "--output", required=True, type=click.Path(), help="Where the picture goes, a .svg or .dot file.")
+def draw(file: str, output: str) -> None:
+    """Draw the graph as SVG, or write it as DOT for Graphviz.
+
+    FILE is a description, a saved model, or - for stdin.
+    """
+    ending = output.lower().rpartition(".")[2]
+    if ending not in ("svg", "dot"):
+        raise click.UsageError(f"--output is {output}, and a drawing ends in .svg or .dot")
+    check_target(output)
+    drawing = model_of(file).draw()
+    write(output, (drawing.svg if ending == "svg" else drawing.dot).encode("utf-8"))
+
+
+@click.command(
+    epilog="\b\nExamples:\n  neuromorph inspect lstm.mdl --batch 32\n  neuromorph inspect lstm.mdl --html report.html"
+)
+@click.argument("file", type=FILE)
+@click.option("--batch", type=click.IntRange(min=1), help="Lanes of a training sample; by default 32.")
+@click.option("--window", type=click.IntRange(min=1), help="Steps in time of an update; by default 16, or 1.")
+@click.option("--html", type=click.Path(), help="Write a page with source, assembly and figures of every node.")
+@AS_JSON
+def inspect(file: str, batch: int | None, window: int | None, html: str | None, as_json: bool) -> None:
+    """Measure the compiled kernels of a model.
+
+    Prints the plan, the buffers, and for every node its work and the time that it takes.
+
+    FILE is a description, a saved model, or - for stdin.
+    """
+    if is_saved(file) and (batch is not None or window is not None):
+        raise click.UsageError("--batch and --window are for descriptions; a saved model has its own")
+    if html is not None:
+        check_target(html)
+    report = nm.inspect(model_of(file, batch=batch or 32, bptt_steps=window))
+    if html is not None:
+        write(html, report.html().encode("utf-8"))
+    give(json.dumps(report.to_dict(texts=False), indent=2) if as_json else str(report))

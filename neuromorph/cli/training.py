@@ -1,0 +1,277 @@
+"""The command train: options and data to a trained and saved model, whatever happens on the way."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import numpy as np
+
+import neuromorph as nm
+
+from .data import Source, read
+from .files import FILE, SAVED, check_target, is_saved, keep, no_warnings, saved, text_of
+from .layout import Prepared, batch_for, held_out, prepared
+from .source import DATA_HELP, data_options, has_accuracy, naming
+from .talk import give, say
+
+COUNT = click.IntRange(min=1)
+RATES = {"sgd": 0.1, "rmsprop": 0.001, "adam": 0.001, "adamw": 0.001}  # learning rates where none is given
+LINES = 10  # of progress, where stderr is no terminal
+
+
+@dataclass(frozen=True)
+class Training:
+    """The options of ``train``, beside those of data. None is what was not given."""
+
+    file: str | None
+    resume: str | None
+    save_to: str
+    epochs: int
+    validation: str | None
+    batch: int | None
+    rate: float | None
+    optimizer: str | None
+    window: int | None
+    clip: float | None
+    dtype: str | None
+    threads: int | None
+    shuffle: bool
+    seed: int | None
+    patience: int | None
+    checkpoint: int | None
+    log: str | None
+    quiet: bool
+
+
+_EXAMPLES = """\b
+Examples:
+  neuromorph train net.mdl --data d.npz --epochs 20 --save net.safetensors
+  neuromorph train net.mdl --data iris.csv --targets species \\
+      --validation 0.2 --optimizer adam --epochs 100 --save iris.safetensors
+  neuromorph train --resume net.safetensors --data d.npz --epochs 20
+
+"""
+
+
+@click.command(epilog=_EXAMPLES + DATA_HELP)
+@click.argument("file", required=False, type=FILE)
+@data_options(answers=True)
+@click.option("--epochs", required=True, type=COUNT, metavar="N", help="Passes over the data.")
+@click.option("--save", "save_to", type=click.Path(), help=f"Where the model goes, a {SAVED} file.")
+@click.option("--resume", type=click.Path(), help="Go on with a saved model, as if it had never stopped.")
+@click.option("--validation", help="A data file to measure after each epoch, or a fraction of the data to hold out.")
+@click.option(
+    "--batch", type=COUNT, metavar="N", help="Lanes of an update; by default those of the data, or 32 vectors."
+)
+@click.option(
+    "--rate", type=click.FloatRange(min=0), metavar="X", help="Learning rate; by default 0.1 for sgd, 0.001 for others."
+)
+@click.option("--optimizer", type=click.Choice(list(RATES)), help="By default sgd.")
+@click.option(
+    "--window", type=COUNT, metavar="N", help="Steps in time of an update; by default 16 for recurrent models, else 1."
+)
+@click.option(
+    "--clip", type=click.FloatRange(min=0, min_open=True), metavar="X", help="An upper bound of the gradients' norm."
+)
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="By default float32.")
+@click.option("--threads", type=COUNT, metavar="N", help="At most so many.")
+@click.option(
+    "--shuffle", is_flag=True, help="A new order every epoch: of batches, or of sequences; drawn anew by --resume."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Of first parameters and shuffling, for the same bits again.",
+)
+@click.option(
+    "--patience", type=COUNT, metavar="N", help="Stop after so many epochs without gain, and keep the best parameters."
+)
+@click.option("--checkpoint", type=COUNT, metavar="N", help="Save the model after every N epochs too.")
+@click.option("--log", type=click.Path(), help="A CSV file that gets a line every epoch.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def train(source: Source, **given: Any) -> int:
+    """Train the model of a description and save it.
+
+    Progress goes to stderr. Ctrl-C saves the model as of the last whole update; --resume goes on from there.
+    """
+    options = _checked(given)
+    model, data, measured = _ready(options, source)
+    started = time.perf_counter()
+    interrupted = False
+    try:
+        with naming(data.name):
+            _fit(model, options, data.arrays, measured)
+    except KeyboardInterrupt:
+        interrupted = True
+    with _undisturbed():
+        return _finish(model, options, measured or data.arrays, time.perf_counter() - started, interrupted)
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """Data that are ready for ``nm.fit``, and the file that they are from."""
+
+    name: str
+    arrays: Prepared
+
+
+def _checked(given: dict[str, Any]) -> Training:
+    """The options, if they go together and what is to be written can be."""
+    file, resume = given["file"], given["resume"]
+    if (file is None) == (resume is None):
+        raise click.UsageError("give the FILE of a model description, or --resume a saved model")
+    if file is not None and is_saved(file):
+        raise click.UsageError(f"{file} is a saved model: go on with it by --resume {file}")
+    fixed = [name for name in ("batch", "optimizer", "window", "dtype", "threads", "seed") if given[name] is not None]
+    if resume is not None and fixed:
+        raise click.UsageError(f"--{fixed[0]} can't change with --resume: the saved model has its own")
+    given["save_to"] = given["save_to"] or resume
+    if given["save_to"] is None:
+        raise click.UsageError("Missing option '--save'")
+    if not is_saved(given["save_to"]):
+        raise click.UsageError(f"--save is {given['save_to']}, and the name of a saved model ends in {SAVED}")
+    for path in filter(None, (given["save_to"], given["log"])):
+        check_target(path)
+    return Training(**given)
+
+
+def _ready(options: Training, source: Source) -> tuple[nm.Model, Named, Prepared | None]:
+    """The model, built, its data, and those for validation."""
+    text = None if options.file is None else text_of(options.file)
+    with no_warnings():
+        model = saved(options.resume or "") if text is None else nm.compile(text, 1, 0.0)
+    arrays, validation = read(source, model), None
+    fraction = _fraction(options.validation)
+    if fraction is not None:
+        arrays, validation = held_out(arrays, fraction)
+    elif options.validation is not None:
+        validation = read(source.at(options.validation), model)
+    if text is not None:
+        batch = options.batch or batch_for(model, arrays, source.sequences)
+        model = _compiled(text, options, batch)
+    else:
+        model.learning_rate = model.learning_rate if options.rate is None else options.rate
+        model.clip_norm = options.clip or model.clip_norm
+    data = Named(arrays.name, prepared(model, arrays, sequences=source.sequences))
+    measured = None if validation is None else prepared(model, validation, sequences=source.sequences)
+    if text is not None:
+        nm.build(model, verbosity=0 if options.quiet else 1)
+    return model, data, measured
+
+
+def _fraction(text: str | None) -> float | None:
+    """A number, if ``--validation`` is one."""
+    try:
+        fraction = float(text or "")
+    except ValueError:
+        return None
+    if not 0.0 < fraction < 1.0:
+        raise click.UsageError(f"--validation is {text}, and a fraction lies between 0 and 1")
+    return fraction
+
+
+def _compiled(text: Any, options: Training, batch: int) -> nm.Model:
+    """The model as it trains."""
+    if options.seed is not None:
+        nm.seed(options.seed)
+    optimizer = options.optimizer or "sgd"
+    rate = RATES[optimizer] if options.rate is None else options.rate
+    return nm.compile(
+        text, batch, rate, optimizer=optimizer, bptt_steps=options.window, clip_norm=options.clip,
+        dtype=options.dtype or "float32", threads=options.threads,
+    )  # fmt: skip
+
+
+def _fit(model: nm.Model, options: Training, data: Prepared, measured: Prepared | None) -> None:
+    """All epochs."""
+    shown = not options.quiet and sys.stderr.isatty()
+    model.fit(
+        data.inputs, data.expected, sample_weight=data.sample_weight, epochs=options.epochs,
+        validation=measured and measured.all, shuffle=options.shuffle, progress=shown,
+        callbacks=list(_callbacks(options, lines=not options.quiet and not shown)),
+    )  # fmt: skip
+
+
+def _callbacks(options: Training, *, lines: bool) -> Iterator[nm.Callback]:
+    """What watches training."""
+    if lines:
+        yield Lines()
+    if options.log is not None:
+        yield nm.CSVLog(options.log, append=options.resume is not None)
+    if options.checkpoint is not None:
+        plain = options.save_to.replace("{", "{{").replace("}", "}}")
+        yield nm.Checkpoint(plain, every=options.checkpoint)
+    if options.patience is not None:
+        yield nm.EarlyStopping(options.patience)
+
+
+class Lines(nm.Callback):
+    """A line on stderr after the first epoch, and about 10 in all."""
+
+    def after_epoch(self, run: Any) -> None:
+        """Say how the epoch went."""
+        done = run.epoch + 1
+        if done == 1 or done == run.epochs or run.stopped or done % max(1, run.epochs // LINES) == 0:
+            losses = [name for name in ("loss", "validation_loss") if name in run.names]
+            told = ", ".join(f"{name.replace('_', ' ')} {run.last(name):.6g}" for name in losses)
+            say(f"epoch {done}/{run.epochs}: {told}")
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let a second Ctrl-C wait: what was learnt is being saved."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _finish(model: nm.Model, options: Training, data: Prepared, seconds: float, interrupted: bool) -> int:
+    """Save what was learnt and say so; the exit code."""
+    history = model.history
+    epochs = len(history) if history else 0
+    if interrupted and not epochs and not model.losses.any():
+        say("interrupted before anything was learnt; nothing was saved")
+        return 130
+    trouble = keep(model, options.save_to)
+    if trouble:
+        say(f"error: {trouble}")
+    if interrupted:
+        say(f"interrupted in epoch {epochs + 1}; the model as of the last whole update is saved: {options.save_to}")
+        return 130
+    give(f"{options.save_to}: {_result(model, data, seconds)}")
+    return 1 if trouble else 0
+
+
+def _result(model: nm.Model, data: Prepared, seconds: float) -> str:
+    """What came of training, in a line. The accuracy is that on ``data``: the validation's, where there is one."""
+    history = model.history
+    if history is None or not len(history):
+        return "nothing was learnt"
+    told = [f"{len(history)} epoch{'s' * (len(history) != 1)}"]
+    told += [f"stopped early, best epoch {_best(history)}"] if history.ended == "early stopping" else []
+    told += [f"loss {history.loss[-1]:.6g}"]
+    told += [f"validation loss {history.validation_loss[-1]:.6g}"] if history.validation_loss else []
+    if has_accuracy(model):
+        right = model.accuracy(data.inputs, data.expected, sample_weight=data.sample_weight)
+        told.append(f"{'validation ' if history.validation_loss else ''}accuracy {right:.4f}")
+    return ", ".join((*told, f"{seconds:.1f} s"))
+
+
+def _best(history: nm.History) -> int:
+    """The epoch, from 1, that early stopping went back to."""
+    followed = history.validation_loss or history.loss
+    return int(np.nanargmin(followed)) + 1
