@@ -60,7 +60,7 @@ border-bottom:1px solid var(--line);z-index:1}
 .code div[data-p]{box-shadow:inset 4px 0 0 rgb(var(--heat)/var(--h,0))}
 .code div.on{background-color:var(--on)}
 .code div.exact{background-color:var(--exact)}
-.code .routine{white-space:normal}
+.code .routine{white-space:normal;padding-right:0}
 .code .label{color:var(--accent)}
 details{margin:.6rem 0}
 summary{cursor:pointer;color:var(--accent)}

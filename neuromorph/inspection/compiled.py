@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,8 @@ from .assembly import Line, Routine, Tally, calls_of, is_kernel_code, owners, ro
 from .pieces import Piece
 
 _BARRIER = "nm.barrier"  # where threads wait for one another: no work of the piece that it stands in
+# What compilers put in place of loops that fill or copy memory: many numbers at a time, nothing computed.
+_OF_MEMORY = re.compile(r"_?(?:mem(?:set|cpy|move)|bzero|memset_pattern[0-9]+)(?:@PLT)?$")
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Compiled:
         for piece in pieces:
             own, called = self._of_piece(piece)
             lines += own
-            outside |= {symbol for symbol in called if not self.is_own(symbol)}
+            outside |= {symbol for symbol in called if not (self.is_own(symbol) or _OF_MEMORY.match(symbol))}
         return tally(lines, outside)
 
     def is_own(self, symbol: str) -> bool:

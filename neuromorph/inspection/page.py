@@ -10,7 +10,7 @@ from ..drawing.svg import escape
 from .assembly import Routine, calls_of, is_kernel_code, owners
 from .assets import SCRIPT, STYLE
 from .report import Inspection, NodeReport, PieceReport
-from .tables import COLUMNS, NOTES, count_text, loop_text, percent, time_text
+from .tables import COLUMNS, NOTES, between_pieces, count_text, loop_text, percent, time_text
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _HINT = "Choose a node in the graph, a row of a table, or a line of the source or assembly."
@@ -103,10 +103,15 @@ def _figures(entry: PieceReport | NodeReport) -> Iterator[str]:
     """The cells of the columns that nodes and pieces have in common."""
     for (name, text), side in zip(COLUMNS, _SIDES, strict=True):
         if name == "share":
-            yield f'<td class="r share" style="--part:{min(entry.share, 1.0):.2%}">{text(entry)}</td>'
+            yield _share_cell(entry.share)
         else:
             bad = " bad" if name == "library calls" and entry.library_calls else ""
             yield _cell(text(entry), (side if side == "r" else "") + bad)
+
+
+def _share_cell(share: float) -> str:
+    """A share of the time, and a bar as long."""
+    return f'<td class="r share" style="--part:{min(share, 1.0):.2%}">{percent(share)}</td>'
 
 
 def _cell(text: str, kind: str = "") -> str:
@@ -231,7 +236,8 @@ def _pieces(inspection: Inspection) -> Iterator[str]:
         f"{time_text(inspection.seconds)}{_waiting(inspection)}.</p>"
     )
     names = ("what", "stage", "loop", "lines", *(name for name, _ in COLUMNS))
-    yield from _table(names, "llll" + _SIDES, map(_piece_row, inspection.pieces))
+    rows = [*map(_piece_row, inspection.pieces), *_rows_between(inspection)]
+    yield from _table(names, "llll" + _SIDES, rows)
 
 
 def _waiting(inspection: Inspection) -> str:
@@ -245,6 +251,13 @@ def _piece_row(piece: PieceReport) -> tuple[str, list[str]]:
     lines = f"{piece.lines[0]}–{piece.lines[1]}"
     cells = [button, _cell(piece.stage), _cell(loop_text(piece.loop)), _cell(lines), *_figures(piece)]
     return f' data-piece="{piece.number}"', cells
+
+
+def _rows_between(inspection: Inspection) -> Iterator[tuple[str, list[str]]]:
+    """The time that is no piece's."""
+    for what, seconds, share in between_pieces(inspection):
+        figures = [_cell(time_text(seconds), "r"), _share_cell(share), *[_cell("")] * (len(COLUMNS) - 2)]
+        yield "", [_cell(what, "muted"), *[_cell("")] * 3, *figures]
 
 
 def _plan(inspection: Inspection) -> Iterator[str]:

@@ -57,10 +57,10 @@ class PieceReport:
     """A part of the kernel that was timed on its own; figures are per window.
 
     nodes: whose work it is, and what share of it is whose. lines: first and last in the source. loop: the time loop it
-    runs in, or None. seconds: measured; share: of the seconds of all pieces together. peak_share: FLOPs a second by the
+    runs in, or None. seconds: measured; share: of ``Inspection.pieces_seconds``. peak_share: FLOPs a second by the
     machine's peak, None without FLOPs. vector_bits: the most frequent width of its packed instructions, 0 without any.
     packed_share: packed instructions among those of floating-point arithmetic, None without any. library_calls: scalar
-    functions of other libraries that it calls.
+    functions of other libraries that it calls; what fills or copies memory is none.
     """
 
     number: int

@@ -10,7 +10,7 @@ from .report import Inspection, NodeReport, PieceReport
 
 NOTES = (
     "Times are those of a window. Pieces are timed in a second kernel, compiled from the same source with a clock "
-    "between them that waits for each to end; the clock's own time is taken off. share: of the sum of all pieces.",
+    "between them that waits for each to end; the clock's own time is taken off. share: of the sum of all pieces, of the code between them and of waiting.",
     "A piece that several nodes share is measured as one and divided among them: products by width, other work by "
     "FLOPs and numbers read and written. divided: the part of a node's time that comes from such pieces.",
     "FLOPs are counted from the plan: a multiply-add counts two, exp and the like what they are made of, padding "
@@ -20,7 +20,8 @@ NOTES = (
     "run. vector: the most frequent width of packed instructions, in bits.",
     "The assembly is LLVM's text of the kernel, made after its machine code, where a few moves and address "
     "computations may stand otherwise.",
-    "library calls: functions of other libraries, one number at a time. There should be none.",
+    "library calls: functions of other libraries, one number at a time. There should be none. Those that fill or copy memory "
+    "are not counted.",
 )
 
 
@@ -168,7 +169,19 @@ def _pieces(inspection: Inspection) -> Iterator[str]:
     for x in inspection.pieces:
         lines = f"{x.lines[0]}-{x.lines[1]}"
         rows.append((x.stage, loop_text(x.loop), lines, *(text(x) for _, text in COLUMNS), _shortened(x.note)))
+    for what, seconds, share in between_pieces(inspection):
+        rows.append(("", "", "", time_text(seconds), percent(share), *[""] * (len(COLUMNS) - 2), what))
     return _aligned(rows, "lll" + "r" * (len(COLUMNS) - 1) + "ll")
+
+
+def between_pieces(inspection: Inspection) -> Iterator[tuple[str, float, float]]:
+    """What takes time beside the pieces: what it is, its seconds, and its share of the sum."""
+    whole = inspection.pieces_seconds
+    beside = [("code between the pieces", inspection.rest_seconds)]
+    if inspection.threads > 1:
+        beside.append(("waiting for other threads", inspection.waiting_seconds))
+    for what, seconds in beside:
+        yield what, seconds, seconds / whole if whole else 0.0
 
 
 def _shortened(text: str, most: int = 72) -> str:
