@@ -15,7 +15,7 @@ import logging  # noqa: F401
 import os
 import pickle
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
@@ -69,12 +69,19 @@ def bundle_key(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -
     return cache.key_of(key, dtype, *(" ".join((name, *kinds)) for name, kinds in functions.items()))
 
 
-def ready(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -> Any:
+def ready(
+    module: ModuleType,
+    key: str,
+    functions: Mapping[str, tuple[str, ...]],
+    dtype: str,
+    before_compiling: Callable[[], None] | None = None,
+) -> Any:
     """The last of some functions of a module, callable: compiled, or found in the cache under ``key``.
 
     functions: argument kinds by name, each function after those it calls. With JIT off it is the plain Python function.
     With NEUROMORPH_CACHE_MISS_IS_ERROR=1 a bundle that is not in the cache raises RuntimeError. Trouble with the cache
-    is told, once, as a CacheWarning, and the functions are compiled in memory.
+    is told, once, as a CacheWarning, and the functions are compiled in memory. before_compiling: called if they are
+    not in the cache.
     """
     entry = getattr(module, list(functions)[-1])
     if not hasattr(entry, "compile"):
@@ -84,6 +91,8 @@ def ready(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]]
             own = bundle_key(key, functions, dtype)
             if not _load(module, own, functions, dtype):
                 _check_miss(module, entry)
+                if before_compiling is not None:
+                    before_compiling()
                 _store(module, own, functions, _compile(module, functions, dtype))
     return entry
 

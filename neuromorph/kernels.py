@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -50,10 +51,14 @@ def _check_fits(needed: int, what: str) -> None:
 
 
 class Kernels:
-    """The kernels of one graph and one set of options. Functions compile when first asked for."""
+    """The kernels of one graph and one set of options. Functions compile when first asked for.
+
+    before_compiling: called each time before some compile that are not in the cache.
+    """
 
     def __init__(self, graph: Graph, options: CompileOptions) -> None:
         self.graph, self.options = graph, options
+        self.before_compiling: Callable[[], None] | None = None
 
     @cached_property
     def kernel(self) -> Kernel:
@@ -101,7 +106,8 @@ class Kernels:
     def _entry(self, name: str) -> Any:
         """An entry function of the module, compiled with what it calls or taken from the cache."""
         bundle = self.kernel.bundles[name]
-        return jit.ready(self.module, self.key, {f: self.kernel.functions[f] for f in bundle}, self.options.dtype)
+        functions = {name: self.kernel.functions[name] for name in bundle}
+        return jit.ready(self.module, self.key, functions, self.options.dtype, self.before_compiling)
 
     @cached_property
     def train(self) -> Any:

@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -242,11 +243,11 @@ class Model:
         """The kernels that training needs, of a model that fits into this machine's memory."""
         kernels = self.kernels
         kernels.check_size()
-        started = time.perf_counter()
-        kernels.train  # noqa: B018 - compiles, or is found in the cache
-        took = time.perf_counter() - started
-        if verbosity >= 1 and took >= 0.1:
-            print(f"compiling kernels, {took:.1f} s", file=sys.stderr)
+        if verbosity >= 1:
+            with _telling(kernels):
+                kernels.train  # noqa: B018 - compiles, or is found in the cache
+        else:
+            kernels.train  # noqa: B018
 
     def prepare(self) -> None:
         """Empty memory, which a model needs before it gets parameters. Kernels compile when first needed."""
@@ -556,3 +557,21 @@ def text_of(mdl: Any) -> tuple[str, str | None]:
     if not isinstance(mdl, str):
         raise TypeError(f"mdl must be a text (str) or a path object, not {type(mdl).__name__}")
     return mdl, None
+
+
+@contextmanager
+def _telling(kernels: Kernels) -> Iterator[None]:
+    """Say on stderr that kernels compile, as soon as they do, and how long it took."""
+    started: list[float] = []
+
+    def begin() -> None:
+        started.append(time.perf_counter())
+        print("compiling kernels", end="", file=sys.stderr, flush=True)
+
+    kernels.before_compiling = begin
+    try:
+        yield
+    finally:
+        kernels.before_compiling = None
+        if started:
+            print(f", {time.perf_counter() - started[0]:.1f} s", file=sys.stderr)
