@@ -213,8 +213,7 @@ def fit(
     measured after each epoch: ``(inputs, expected)``, ``(inputs, expected, sample_weight)``, or a fraction such as 0.2,
     which holds out the last part of the data, whole sequences of 4 axes or samples of 3. shuffle: a new order every
     epoch, of whole sequences for 4 axes, of samples for 3 axes where nothing is recurrent. seed: of the shuffling; None
-    shuffles by the generator that ``seed`` sets and ``save`` keeps, so that one seed gives one training, bit for bit,
-    also of a model that is saved after an epoch, loaded and fitted further. callbacks:
+    draws one from the generator that ``seed`` sets, so that one seed gives one training, bit for bit. callbacks:
     ``EarlyStopping``, ``ReduceOnPlateau``, ``LearningRateSchedule``, ``CSVLog`` or any ``Callback``. metrics:
     "accuracy" records it after each epoch, of all data. progress: a bar on stderr, after half a second.
 

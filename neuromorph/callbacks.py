@@ -167,9 +167,9 @@ class Checkpoint(Callback):
     which ``monitor`` is better than in the file saved last by this call of fit; monitor: "loss", "validation_loss",
     "accuracy" or "validation_accuracy"; None is the validation loss, or the loss where nothing is held out.
 
-    ``nm.load(path)`` and ``fit`` for the remaining epochs give the very bits of a training that was never interrupted,
-    also where fit shuffles, unless by a ``seed`` of its own. Callbacks start afresh, though; put this one behind those
-    that set the learning rate.
+    ``nm.load(path)`` and ``fit`` for the remaining epochs give the very bits of a training that was never interrupted.
+    A shuffling fit draws its orders anew, though, and callbacks start afresh; put this one behind those that set the
+    learning rate.
 
     Training is never lost to a file: a path that can't work is an error before the first epoch, but a save that fails
     later (a full disk, a folder that is gone) is one RuntimeWarning; training goes on, and the next epochs try again.

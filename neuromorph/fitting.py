@@ -214,15 +214,15 @@ def _split(data: TrainingData, fraction: float) -> tuple[TrainingData, TrainingD
 
 
 def _generator(model: Model, data: TrainingData, seed: int | None) -> np.random.Generator:
-    """What shuffles: of this seed, or that from which builds draw, which is saved with a model."""
+    """What shuffles: of this seed, or of a number drawn from the generator that builds draw from."""
     if model.graph.has_time_links and not data.sequences:
         raise DataError(
             "shuffle would tear a sequence apart: the model has links backward in time, and inputs of 3 axes are one "
             "sequence; give inputs of 4 axes (sequences, samples, batch, width)"
         )
     if seed is None:
-        return generator()
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        seed = int(generator().integers(2**63))
+    elif isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise ValueError(f"seed must be a whole number of at least 0, not {seed!r}")
     return np.random.Generator(np.random.PCG64(int(seed)))
 

@@ -83,7 +83,9 @@ Examples:
 )
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="By default float32.")
 @click.option("--threads", type=COUNT, metavar="N", help="At most so many.")
-@click.option("--shuffle", is_flag=True, help="A new order every epoch: of batches, or of sequences.")
+@click.option(
+    "--shuffle", is_flag=True, help="A new order every epoch: of batches, or of sequences; drawn anew by --resume."
+)
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
