@@ -217,7 +217,7 @@ def _diverged(sequence: Pass, begin: int, where: str) -> TrainingDivergedError:
         first, last = sequence.number(begin), sequence.number(end - 1)
         reach = "to" if sequence.order is None else "and others to"
         span = f"sample {first}" if end - begin == 1 else f"samples {first} {reach} {last}"
-        what = f"a gradient of the window of {span}{where} is not a finite number"
+        what = f"a gradient of the window of {span}{where} is not a finite number, or its square is not"
     return TrainingDivergedError(
         f"training diverged: {what}; the parameters are those of the last finite window "
         f"(a smaller learning_rate, or clip_norm, may help)"

@@ -57,6 +57,42 @@ def batches() -> tuple[np.ndarray, np.ndarray]:
     return np.array(inputs), np.array(expected)
 
 
+# Gradients that are too large ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NumPy: overflow is what this is about
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize(
+    ("optimizer", "clip"), [(optimizer, None) for optimizer in EVERY[2:]] + [(nm.SGD(), 1.0)], ids=lambda one: str(one)
+)
+def test_no_step_is_made_where_the_gradients_squares_overflow(optimizer: nm.Optimizer, clip: float | None) -> None:
+    model = nm.compile("/xavier,zero/ (input, 2) (output, 1, <linear>, <mae>)", 1, 0.1, optimizer=optimizer)
+    model.build()
+    model.clip_norm = clip
+    nm.train(model, [[[1.0, 2.0]]], [[[0.0]]], 0)
+
+    def everything() -> dict[str, np.ndarray]:
+        return {**model.get_parameters(), **model.optimizer_state}
+
+    before = everything()
+    with pytest.raises(nm.TrainingDivergedError, match="sample 1 is not a finite number, or its square is not"):
+        nm.train(model, [[[0.0, 0.0]], [[1e21, 0.0]]], np.zeros((2, 1, 1)), 0)
+    assert all(np.isfinite(array).all() for array in everything().values())
+    model = copy.deepcopy(model)  # what is remembered can be kept
+    assert everything().keys() == before.keys()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.usefixtures("interpreted")
+def test_plain_descent_needs_no_squares() -> None:
+    model = nm.compile("/xavier,zero/ (input, 2) (output, 1, <linear>, <mae>)", 1, 1e-21)
+    model.build()
+    before = np.concatenate([array.ravel() for array in model.get_parameters().values()])
+    nm.train(model, [[[1e21, 0.0]]], [[[-1e22]]], 0)
+    after = np.concatenate([array.ravel() for array in model.get_parameters().values()])
+    assert sorted(np.round(before - after, 5)) == [0.0, 0.0, 1.0]
+
+
 # As torch.optim does --------------------------------------------------------------------------------------------------
 
 

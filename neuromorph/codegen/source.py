@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from ..functions import OPTIMIZERS
 from ..graph import Graph
 from ..schedule import WINDOW, Plan, plan
 from .frame import Frame
@@ -299,13 +300,20 @@ class _Source:
             self.emit_step(frame)
 
     def emit_step(self, frame: Frame) -> None:
-        """Gradients checked, and the optimizer's step."""
+        """Gradients checked, and the optimizer's step.
+
+        Where the step needs squares of the gradients, for clipping or because the optimizer remembers them, their sum
+        must be finite too: they would stay infinite, and no later step would move what they belong to.
+        """
         writer = frame.writer
         given = "gradients, rate" if frame.threads == 1 else "member, sync, sums, gradients, rate"
         writer.line(f"finite, square = norm({given})")
         with writer.block("if not finite:"):
             writer.line("return sample")
+        squared = "" if OPTIMIZERS[self.options.optimizer].slots else "clip > 0.0 and "
         with writer.block("if mode == 2 and weight > 0.0:"):
+            with writer.block(f"if {squared}not square - square == 0.0:"):
+                writer.line("return sample")
             writer.line("shrink = clip / square**0.5 if clip > 0.0 and square > clip * clip else 1.0")
             writer.line(f"update({frame.team('weights, gradients, memory, constants, rate, shrink')})")
             if frame.private:
