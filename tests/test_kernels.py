@@ -166,7 +166,10 @@ STRUCTURES = {
     "late of the whole": "(a, 4, <tanh>) {c, b, concatenate} (g, 2, <tanh>) {m, g, concatenate} (b, 5, <tanh>)",
     "late built one": "(a, 4, <tanh>) {m, c, additive} {c, a, concatenate} (d, 3, <tanh>)",
     "late chain": "{m, h, concatenate} {n, k, concatenate} {o, m, concatenate} (h, 4, <tanh>) (k, 2, <sigmoid>)",
-    # Three that were wrong once: gradients carried back by a layer outside the loop; carried before they were read.
+    # These were wrong once: gradients that a loop adds to where a product taken out of it began them; gradients carried
+    # back by a layer outside the loop; carried before they were read.
+    "added to in a loop": "(u, 5, <tanh>) {m, h, additive} {cat, u, concatenate} (h, 5, <tanh>)",
+    "averaged in a loop": "(u, 5, <tanh>) {m, h, average} [t, (n, <sigmoid>)] {cat, u, concatenate} (h, 4, <tanh>)",
     "late, read outside": "{xh, recur, concatenate} [br, (b, 4, <tanh>)] (a, 5, <tanh>) [h, [recur,]] {m, b, additive}",
     "late, read in two groups": "{xh, h, concatenate} [br, {xz, q, concatenate} (b, 4, <tanh>) [q0, [q,]]]"
     " (a, 5, <tanh>) (h, 4, <tanh>) {mm, b, additive}",

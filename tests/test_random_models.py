@@ -33,7 +33,7 @@ class Author:
         return "".join(self.node(depth) for _ in range(self.draw(st.integers(least, 4 - depth // 2))))
 
     def node(self, depth: int) -> str:
-        kind = self.draw(st.sampled_from(["layer", "layer", "activation", "merge", "merge", "split"]))
+        kind = self.draw(st.sampled_from(["layer", "layer", "activation", "merge", "merge", "merge", "split"]))
         if kind == "split" and depth < DEPTH:
             name = self.name()
             return f"[{name},{'|'.join(self.nodes(depth + 1, 0) for _ in range(self.draw(st.integers(1, 2))))}]"

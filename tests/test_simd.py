@@ -222,7 +222,8 @@ def check_product(call: Callable[..., None], which: int, shape: simd.Shape, rows
         "bias": rng.uniform(-1, 1, width + 2).astype(dtype), "place": 2,
     }  # fmt: skip
     exact, places = expected_product(shape, given), places_of_c(shape, given)
-    ranges = [(0, shape.panels), (0, 1), (shape.panels - 1, shape.panels), (1, 1)]
+    last = shape.panels
+    ranges = [(0, last), (0, 1), (last - 1, last), (1, 1), (last, last)]  # a thread without work has an empty one
     for keep, (first, last) in itertools.product([False, True] if shape.start == "keep" else [False], ranges):
         found, twin, wanted = given["c"].copy(), given["c"].copy(), given["c"].copy()
         call(which, *(given | {"c": found, "keep": keep, "first": first, "last": last}).values())
@@ -313,7 +314,8 @@ def test_transposes_of_panels(dtype: str, lanes: int) -> None:
         source = np.concatenate([np.full(3, 7.0, dtype), matrix_to_panels(matrix, shape.panel, lanes)])
         whole = np.zeros((shape.columns * lanes, shape.turned_columns * lanes), dtype)
         whole[:, : shape.rows] = matrix.T
-        for first, last in [(0, shape.columns), (0, 1), (shape.columns - 1, shape.columns), (1, 1)]:
+        ends = shape.columns - 1, shape.columns
+        for first, last in [(0, shape.columns), (0, 1), ends, (1, 1), (ends[1], ends[1])]:
             wanted = np.full_like(whole, 4.0)
             wanted[first * lanes : last * lanes] = whole[first * lanes : last * lanes]
             flat = matrix_to_panels(wanted, shape.turned_panel, lanes)

@@ -14,31 +14,28 @@ class Backward(Forward):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.written: set[Place] = set()
-        self.carries: list[str] = []
+        self.carries: dict[str, None] = {}  # in the order in which they were first asked for
         self.turned: list[tuple[int, int]] = []
         self.learns = self.trainable()
 
     def trainable(self) -> set[int]:
         """Nodes whose value depends on a parameter, through time too."""
-        learns: set[int] = set()
-        nodes = computing(self.graph)
-        grew = True
-        while grew:
-            grew = False
-            for index in nodes:
-                node = self.graph.nodes[index]
-                if index not in learns and (
-                    node.kind == "layer" or any(other in learns for other, _ in inputs_of(self.graph, node))
-                ):
-                    learns.add(index)
-                    grew = True
+        readers: dict[int, list[int]] = {}
+        for index in computing(self.graph):
+            for other, _ in inputs_of(self.graph, self.graph.nodes[index]):
+                readers.setdefault(other, []).append(index)
+        found = [index for index in computing(self.graph) if self.graph.nodes[index].kind == "layer"]
+        learns = set(found)
+        while found:
+            fresh = set(readers.get(found.pop(), [])) - learns
+            learns |= fresh
+            found.extend(fresh)
         return learns
 
     def carry(self, index: int) -> Place:
         """Where the gradient that flows to a node of the step before is kept."""
         name = f"c{index}"
-        if name not in self.carries:
-            self.carries.append(name)
+        self.carries.setdefault(name)
         return Place(name, 0, self.graph.nodes[index].width)
 
     def destination(self, index: int, late: bool) -> Place:
@@ -62,7 +59,8 @@ class Backward(Forward):
     def back_run(self, domain: int, nodes: list[int], groups: list[Group]) -> list[Segment]:
         """One run backwards: nodes in reverse, each group's product once all its members are done.
 
-        What goes to the step before is made last, when what came from the step after is read.
+        What goes to the step before is made last, when what came from the step after is read. Products that are
+        taken out of the loop come behind all that the loop adds to the same gradients, in the plan as when it runs.
         """
         order = [index for index in nodes if self.graph.nodes[index].kind != "input"]
         if domain != WINDOW:
@@ -70,7 +68,7 @@ class Backward(Forward):
                 if index in self.late and index in self.learns:
                     self.carry(index)
         out: list[Operation] = []
-        hoisted: list[Operation] = []
+        done: list[Group] = []
         open_groups = {g.index: len(g.members) for g in groups}
         for index in reversed(order):
             if index not in self.learns:
@@ -81,10 +79,12 @@ class Backward(Forward):
                 open_groups[group.index] -= 1
                 if not open_groups[group.index]:
                     out.extend(self.group_back(group, loop=domain != WINDOW))
-                    hoisted.extend(self.group_back(group, loop=False) if domain != WINDOW else [])
-        if domain != WINDOW:
-            for group in groups:
-                out.extend(self.group_back(group, loop=True, late=True))
+                    done.append(group)
+        if domain == WINDOW:
+            return [Segment(domain, tuple(out))]
+        for group in groups:
+            out.extend(self.group_back(group, loop=True, late=True))
+        hoisted = [operation for group in done for operation in self.group_back(group, loop=False)]
         segments = [Segment(domain, tuple(out))]
         return [*segments, Segment(WINDOW, tuple(hoisted))] if hoisted else segments
 

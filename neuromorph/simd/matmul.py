@@ -253,7 +253,11 @@ class _Emitter:
             for height in few:
                 done = self.over_neighbours(height, done, stop, begin, count, more)
         if rest:
-            with builder.if_then(builder.icmp_signed(">", self.last, _integer(full))):
+            mine = builder.and_(
+                builder.icmp_signed("<=", self.first, _integer(full)),
+                builder.icmp_signed(">", self.last, _integer(full)),
+            )  # a range that is empty may begin behind the last panel
+            with builder.if_then(mine):
                 self.over_rows(_integer(full), rest, row_tiles(shape, rest), _integer(0), begin, count, more)
 
     def rows_after(self, height: int, done: ir.Value) -> ir.Value:

@@ -146,11 +146,12 @@ def turn_of(shape: TurnShape) -> Callable[..., None]:
         plain = panels_to_matrix(source[start : start + size], shape.rows, shape.columns, shape.panel, shape.lanes)
         depth, wide, lanes = shape.columns * shape.lanes, shape.turned_columns, shape.lanes
         flat = target[place : place + depth * wide * lanes]
-        turned = panels_to_matrix(flat, depth, wide, shape.turned_panel, lanes)
-        mine = slice(first * lanes, last * lanes)
-        turned[mine] = 0.0
-        turned[mine, : shape.rows] = plain.T[mine]
-        flat[:] = matrix_to_panels(turned, shape.turned_panel, lanes)
+        turned = np.zeros((depth, wide * lanes), plain.dtype)
+        turned[:, : shape.rows] = plain.T
+        mine = np.zeros(turned.shape, bool)  # what else is there, other threads may be writing
+        mine[first * lanes : last * lanes] = True
+        own = matrix_to_panels(mine, shape.turned_panel, lanes)
+        flat[own] = matrix_to_panels(turned, shape.turned_panel, lanes)[own]
 
     class _Template(AbstractTemplate):  # type: ignore[misc]
         key = turn
