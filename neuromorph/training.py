@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import reprlib
 import sys
 import time
 from dataclasses import dataclass
@@ -87,6 +88,12 @@ def check_data(model: Model, inputs: Any, expected: Any, sample_weight: Any, len
     )  # fmt: skip
 
 
+def check_carried(data: TrainingData, carry_state: bool) -> None:
+    """Only one sequence can go on from the state that there is."""
+    if data.sequences and carry_state:
+        raise DataError("carry_state can't be used with 4-axis inputs: each sequence starts from zero state")
+
+
 def sequences(model: Model, memory: Memory, data: TrainingData, mode: int, capacity: int) -> list[Pass]:
     """A pass for each sequence of the data, and an array for its losses."""
     if not data.sequences:
@@ -109,7 +116,14 @@ def _pass(
 ) -> Pass:
     """One sequence; without weights every window reads the same ones."""
     rows, step = (memory.ones, 0) if weights is None else (weights.reshape(-1), model.batch_size)
-    return Pass(model, memory, inputs, expected, rows, step, np.zeros(len(inputs)), capacity, mode)
+    return Pass(model, memory, inputs, expected, rows, step, _not_reached(len(inputs)), capacity, mode)
+
+
+def _not_reached(shape: int | tuple[int, ...]) -> NDArray[np.float64]:
+    """Losses that no window has found yet: NaN, for 0 would look perfect where training ends before its last window."""
+    losses = np.empty(shape)
+    losses.fill(np.nan)
+    return losses
 
 
 def mean_loss(data: TrainingData, losses: NDArray[np.float64]) -> float:
@@ -134,8 +148,7 @@ def train(
     """Learn from samples, one update a window; the mean loss."""
     model.memory()
     data = check_data(model, inputs, expected, sample_weight, lengths)
-    if data.sequences and carry_state:
-        raise DataError("carry_state can't be used with 4-axis inputs: each sequence starts from zero state")
+    check_carried(data, carry_state)
     with Progress(data.inputs.size // data.inputs.shape[-1] // model.batch_size, verbosity) as progress:
         return learn(model, data, progress, verbosity=verbosity, carry_state=carry_state)
 
@@ -155,19 +168,22 @@ def learn(
         memory = model.memory()
         shuffled = data if order is None or data.sequences else in_order(data, order)
         passes = sequences(model, memory, shuffled, LEARN, model.bptt_steps)
-        model.losses = losses = np.zeros(data.inputs.shape[: 2 if data.sequences else 1])
-        for number in range(len(passes)) if order is None or not data.sequences else order:
-            sequence = passes[number]
-            place: Any = number
-            if not data.sequences:
-                sequence.order, place = order, slice(None) if order is None else order
-            if not carry_state:
-                model.reset_state()
-            where = f" of sequence {number}" if data.sequences else ""
-            try:
-                follow(sequence, verbosity, progress, where)
-            finally:
-                losses[place] = sequence.losses
+        model.losses = losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])
+        try:
+            for number in range(len(passes)) if order is None or not data.sequences else order:
+                sequence = passes[number]
+                place: Any = number
+                if not data.sequences:
+                    sequence.order, place = order, slice(None) if order is None else order
+                if not carry_state:
+                    model.reset_state()
+                where = f" of sequence {number}" if data.sequences else ""
+                try:
+                    follow(sequence, verbosity, progress, where)
+                finally:
+                    losses[place] = sequence.losses
+        finally:
+            model.feeds.publish(memory.weights)
         return mean_loss(data, losses)
 
 
@@ -186,24 +202,35 @@ class Watcher(Protocol):
 
 def follow(sequence: Pass, verbosity: int, progress: Watcher, where: str = "") -> None:
     """One pass in pieces: each as many windows as take a twentieth of a second, or one at verbosity 2."""
-    at, windows = 0, 1
-    window = sequence.capacity
+    at, pace = 0, Pace()
     while at < sequence.samples:
-        stop = min(sequence.samples, at + windows * window)
+        stop = min(sequence.samples, at + pace.windows * sequence.capacity)
         started = time.perf_counter()
         try:
             reached = sequence.run(at, stop)
         finally:
-            sequence.model.feeds.publish(sequence.memory.weights)
+            sequence.model.feeds.publish(sequence.memory.weights, since=PIECE)
         took = time.perf_counter() - started
         if reached < stop:
             raise _diverged(sequence, reached, where)
         progress.advance(sequence, at, stop, where)
+        if verbosity < 2:
+            pace.took((stop - at) // sequence.capacity, took)
         at = stop
-        if verbosity < 2 and took < PIECE:
-            windows = max(1, min(windows * 8, int(windows * PIECE / max(took, 1e-7))))
-        elif took > 2 * PIECE:
-            windows = max(1, windows // 2)
+
+
+@dataclass(slots=True)
+class Pace:
+    """How many windows the next piece has, by how long the pieces before it took."""
+
+    windows: int = 1
+
+    def took(self, windows: int, seconds: float) -> None:
+        """A piece of so many whole windows (0: of one that was cut short, which tells little) took this long."""
+        if windows and seconds < PIECE:
+            self.windows = max(1, min(windows * 8, int(windows * PIECE / max(seconds, 1e-7))))
+        elif seconds > 2 * PIECE:
+            self.windows = max(1, self.windows // 2)
 
 
 def _diverged(sequence: Pass, begin: int, where: str) -> TrainingDivergedError:
@@ -224,31 +251,43 @@ def _diverged(sequence: Pass, begin: int, where: str) -> TrainingDivergedError:
     )
 
 
-def evaluate(model: Model, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None) -> float:
-    """The mean loss over samples from zero state; nothing of the model changes."""
-    return measure(model, check_data(model, inputs, expected, sample_weight, lengths))
+def evaluate(
+    model: Model,
+    inputs: Any,
+    expected: Any,
+    *,
+    sample_weight: Any = None,
+    lengths: Any = None,
+    carry_state: bool = False,
+) -> float:
+    """The mean loss over samples, from zero state or that of the model; nothing of the model changes."""
+    data = check_data(model, inputs, expected, sample_weight, lengths)
+    check_carried(data, carry_state)
+    return measure(model, data, carry_state=carry_state)
 
 
-def measure(model: Model, data: TrainingData) -> float:
-    """The mean loss of checked data, from zero state."""
+def measure(model: Model, data: TrainingData, *, carry_state: bool = False) -> float:
+    """The mean loss of checked data, from zero state or that of the model."""
     with model._lock:
         memory = scratch(model, model.bptt_steps)
         passes = sequences(model, memory, data, MEASURE, model.bptt_steps)
-        found = np.zeros((len(passes), passes[0].samples))
+        found, pace = np.zeros((len(passes), passes[0].samples)), Pace()
         for number, sequence in enumerate(passes):
-            for space in memory.spaces:
-                space[:] = 0.0
-            _measure(sequence)
+            for space, own in zip(memory.spaces, model.memory().spaces, strict=True):
+                space[:] = own if carry_state else 0.0
+            _measure(sequence, pace)
             found[number] = sequence.losses
     return mean_loss(data, found if data.sequences else found[0])
 
 
-def _measure(sequence: Pass) -> None:
-    """Losses of a whole pass; NaN from the first window on whose loss is not finite."""
+def _measure(sequence: Pass, pace: Pace) -> None:
+    """Losses of a whole pass, in pieces; NaN from the first window on whose loss is not finite."""
     at = 0
     while at < sequence.samples:
-        stop = min(sequence.samples, at + max(1, 4096 // sequence.capacity) * sequence.capacity)
+        stop = min(sequence.samples, at + pace.windows * sequence.capacity)
+        started = time.perf_counter()
         reached = sequence.run(at, stop)
+        pace.took((stop - at) // sequence.capacity, time.perf_counter() - started)
         if reached < stop:
             sequence.losses[reached:] = np.nan
             return
@@ -307,4 +346,7 @@ def _level(verbosity: Any) -> int:
     try:
         return operator.index(verbosity)
     except TypeError:
-        raise TypeError(f"verbosity must be a whole number, not {verbosity!r}") from None
+        shape = getattr(verbosity, "shape", None)
+        given = reprlib.repr(verbosity) if shape is None else f"an array of shape {tuple(shape)}"
+        hint = "; did you mean sample_weight=…?" if shape or isinstance(verbosity, list | tuple) else ""
+        raise TypeError(f"verbosity must be a whole number, not {given}{hint}") from None
