@@ -31,7 +31,10 @@ from typing import Any
 import neuromorph as nm
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", *sorted(ROOT.glob("docs/*.md")))
+PAGES = (
+    ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", ROOT / "examples/papers/README.md",
+    *sorted(ROOT.glob("docs/*.md")),
+)  # fmt: skip
 _BLOCK = re.compile(r"^```(?P<kind>[^`\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _PICTURE = re.compile(r"\n\n!\[[^\]\n]*\]\((?P<path>[^)\n]+\.svg)\)")
 _PROGRAMS = {"python": [sys.executable], "neuromorph": [sys.executable, "-m", "neuromorph"]}

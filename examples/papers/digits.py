@@ -6,8 +6,9 @@
 
 The first half of scikit-learn's digits trains, the second tests. The networks of a pair have the same layers, see the
 same batches for as many epochs, and learn by gradient descent; the learning rate of each is the one with the best mean
-accuracy when each fifth of the training half in turn is held out. The test half had no part in that. Where one of the
-two libraries is missing, the script says so and goes on without it.
+accuracy when each fifth of the training half in turn is held out, but for scikit-learn's, which we moved in its favour.
+Our LSTM starts with open forget gates; torch's is run both as it comes and started likewise. Where one of the two
+libraries is missing, the script says so and goes on without it.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ FOLDER = Path(__file__).resolve().parent
 Learner = Callable[[Digits, Digits, int], float]  # digits to train, digits to test, a seed: the accuracy on the test
 PeerLearner = Callable[[Recipe, Digits, Digits, int], float]
 
-# The recipes of ``neuromorph.demo``, with rates of their own; the LSTM starts as torch's does, uniformly within one over
-# the root of its size, but for the forget gate, and learns from batches of 16.
+# The recipes of ``neuromorph.demo``, with rates of their own; the LSTM starts as torch's does, uniformly within one
+# over the root of its size, but for the forget gate, and learns from batches of 16.
 PERCEPTRON = replace(RECIPES[0], mdl=(FOLDER / "digits_mlp.mdl").read_text(), rate=0.5)
 LSTM = replace(RECIPES[1], mdl=(FOLDER / "digits_lstm.mdl").read_text(), batch=16, rate=4.0)
 
@@ -60,13 +61,16 @@ def scikit_mlp(recipe: Recipe, train: Digits, test: Digits, seed: int) -> float:
     return float(classifier.score(test.images, test.labels))
 
 
-def torch_lstm(recipe: Recipe, train: Digits, test: Digits, seed: int) -> float:
+def torch_lstm(recipe: Recipe, train: Digits, test: Digits, seed: int, forget_bias: float | None = None) -> float:
     """The accuracy of torch.nn.LSTM with a linear layer after it, trained as ours is: gradient descent with a falling
-    rate and a clipped gradient."""
+    rate and a clipped gradient. forget_bias: where its forget gates start, by default where torch puts them."""
     import torch
 
     torch.manual_seed(seed)
     lstm, readout = torch.nn.LSTM(SIDE, 64), torch.nn.Linear(64, CLASSES)
+    if forget_bias is not None:
+        with torch.no_grad():  # the second of four blocks is the forget gates'; both biases add up
+            lstm.bias_ih_l0[64:128], lstm.bias_hh_l0[64:128] = forget_bias, 0.0
     parameters = [*lstm.parameters(), *readout.parameters()]
     optimizer, loss = torch.optim.SGD(parameters, lr=recipe.rate), torch.nn.CrossEntropyLoss()
     rows, labels = torch_rows(train), torch.from_numpy(train.labels)
@@ -115,17 +119,25 @@ class Pair:
 
 
 # Rates chosen by --choose; held-out accuracies, seeds 10 and 11:
-#   perceptron     0.1: 0.921   0.3: 0.925   0.5: 0.926   1: @P1
-#   MLPClassifier  0.01: 0.924  0.03: 0.923  0.1: 0.925   0.3: @S3
-#   LSTM           1: 0.900     2: 0.922     4: 0.937     8: 0.911
-#   torch.nn.LSTM  1: 0.933     2: 0.935     4: 0.932     8: @T8
-# Of the best of each pair none is far above its neighbours: the search's own noise is about 0.005.
+#   perceptron             0.1: 0.921   0.3: 0.925   0.5: 0.926   1: 0.91
+#   MLPClassifier          0.01: 0.924  0.03: 0.923  0.1: 0.925   0.3: 0.15
+#   LSTM                   1: 0.900     2: 0.922     4: 0.937     8: 0.911
+#   torch.nn.LSTM          1: 0.933     2: 0.935     4: 0.932     8: 0.905
+#   the same, forget open               2: 0.923     4: 0.941     8: 0.901
+# (1 of the perceptron with five seeds, 0.3 of MLPClassifier with three.) The search's own noise is about 0.005.
+# MLPClassifier gets 0.03, not 0.1: within the noise both are as good, and when the whole training half is learnt, 0.1
+# is too much for it: 0.90 on the test half.
+LSTM_RATES = ((1.0, 2.0, 4.0, 8.0), (1.0, 2.0, 4.0, 8.0))
 PAIRS = (
     Pair(
-        PERCEPTRON, "sklearn.neural_network.MLPClassifier", "sklearn", scikit_mlp, 0.1, "with a momentum of 0.9",
+        PERCEPTRON, "sklearn.neural_network.MLPClassifier", "sklearn", scikit_mlp, 0.03, "with a momentum of 0.9",
         ((0.1, 0.3, 0.5, 1.0), (0.01, 0.03, 0.1, 0.3)),
     ),
-    Pair(LSTM, "torch.nn.LSTM", "torch", torch_lstm, 2.0, "falling to 0", ((1.0, 2.0, 4.0, 8.0), (1.0, 2.0, 4.0, 8.0))),
+    Pair(LSTM, "torch.nn.LSTM", "torch", torch_lstm, 2.0, "falling to 0", LSTM_RATES),
+    Pair(
+        LSTM, "torch.nn.LSTM with open forget gates, as ours", "torch",
+        partial(torch_lstm, forget_bias=1.0), 4.0, "falling to 0", LSTM_RATES,
+    ),
 )  # fmt: skip
 
 
