@@ -626,7 +626,19 @@ def test_the_tables_have_every_node_buffer_and_piece(inspection: Inspection) -> 
     for buffer in inspection.buffers:
         assert buffer.holds in text
     assert "of the peak of" in text
+    assert "code between the pieces" in text
+    assert "waiting for other threads" not in text, "there is one thread"
     assert text.count("weight gradient") >= 3
+
+
+def test_waiting_for_other_threads_is_told_beside_the_pieces(inspection: Inspection) -> None:
+    waiting = inspection.pieces_seconds - inspection.waiting_seconds
+    busy = replace(inspection, threads=2, waiting_seconds=waiting)
+    row = rf"{re.escape(time_text(waiting))} +50% +waiting for other threads"
+    assert re.search(row, str(busy))
+    page = busy.html()
+    assert f"{time_text(waiting)} of it waiting for other threads" in page
+    assert re.search(r"waiting for other threads</td>.*?--part:50\.00%", page)
 
 
 @pytest.mark.parametrize(
@@ -897,6 +909,26 @@ def test_files_that_are_at_fault(tool: Any, tmp_path: Path, capsys: pytest.Captu
         out, err = capsys.readouterr()
         assert out == ""
         assert re.match(message if message.startswith("error") else f"error: .*{message}", err), err
+
+
+def test_a_model_that_does_not_fit_into_memory(
+    tool: Any, description: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def inspected(model: nm.Model) -> Inspection:
+        raise MemoryError("Unable to allocate 3 TiB")
+
+    monkeypatch.setattr(nm, "inspect", inspected)
+    assert tool.main([description, *SAME]) == 1
+    assert capsys.readouterr().err == "error: not enough memory: Unable to allocate 3 TiB\n"
+
+
+def test_a_page_that_cannot_be_written(
+    tool: Any, description: str, inspection: Inspection, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(nm, "inspect", lambda model: inspection)
+    assert tool.main([description, *SAME, "--html", str(tmp_path)]) == 1
+    assert re.match(r"error: .*Is a directory", capsys.readouterr().err)
 
 
 def test_a_function_that_is_not_there(

@@ -37,6 +37,26 @@ ROOMS: dict[str, set[str]] = {
     "drawing": {"graph"},
     "codegen": {"schedule", "graph", "functions", "options", "team"},
     "kernels": {"codegen", "jit", "modules", "cache", "functions", "graph", "options", "errors"},
+    "samples": {"data", "errors"},
+    "training": {"data", "errors", "samples", "team"},
+    # What is done to a built model; it knows models and their kernels by type only.
+    "inspection": {
+        "errors",
+        "cpu",
+        "team",
+        "simd",
+        "cache",
+        "modules",
+        "jit",
+        "functions",
+        "options",
+        "graph",
+        "parameters",
+        "schedule",
+        "drawing",
+        "codegen",
+        "training",
+    },
     # Users of the public interface. The list of the cache's entries is all that it lacks for them.
     "demo": set(),
     "cli": {"demo", "cache"},
@@ -50,6 +70,7 @@ OTHERS: dict[str, set[str]] = {
     "filelock": {"cache", "cachefiles"},
     "platformdirs": {"cache", "cachefiles"},
     "click": {"cli"},
+    "tqdm": {"training", "fitting"},
     "sklearn": {"demo"},
 }
 ANYBODY = {"neuromorph", "numpy", "__future__", *sys.stdlib_module_names}

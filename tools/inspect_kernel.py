@@ -41,6 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (nm.NeuromorphError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except MemoryError as error:
+        print(f"error: not enough memory: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -6,11 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from .. import cache, jit, modules
-from ..kernels import Kernels
 from .assembly import Line, Routine, Tally, calls_of, is_kernel_code, owners, routines_of, tally, with_lines_of
 from .pieces import Piece
+
+if TYPE_CHECKING:
+    from ..kernels import Kernels
 
 _BARRIER = "nm.barrier"  # where threads wait for one another: no work of the piece that it stands in
 # What compilers put in place of loops that fill or copy memory: many numbers at a time, nothing computed.

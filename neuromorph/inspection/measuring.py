@@ -72,13 +72,15 @@ class _Bench:
         self.memory = model.memory()
         self.windows = 1
         self.names = tuple(inspect.signature(self.kernel.py_func).parameters)
+        self.arguments = self._arguments()
 
     def choose_windows(self) -> None:
-        """As many windows a call as take a hundredth of a second, and whose data stay in a cache."""
+        """As many windows a call as take a few thousandths of a second, and whose data stay in a cache."""
         took = min(self.run(self.kernel) for _ in range(3))
         model = self.model
         size = model.bptt_steps * model.batch_size * (model.input_width + model.output_width) * model.dtype.itemsize
         self.windows = max(1, min(MOST_WINDOWS, int(CALL / max(took, 1e-7)), DATA_BYTES // size))
+        self.arguments = self._arguments()
 
     def run(self, function: Callable[..., Any], clocks: NDArray[np.int64] | None = None) -> float:
         """Seconds of one call over all windows, from zero state; ``clocks``: a row for each thread."""
@@ -96,7 +98,7 @@ class _Bench:
 
     def _calls(self, clocks: NDArray[np.int64] | None) -> list[tuple[Any, ...]]:
         """The arguments of each thread."""
-        shared, spaces = self._arguments(), self.memory.spaces
+        shared, spaces = self.arguments, self.memory.spaces
         threads = self.model.kernels.kernel.options.threads
         calls = []
         for member in range(threads):

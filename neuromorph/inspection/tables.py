@@ -10,7 +10,8 @@ from .report import Inspection, NodeReport, PieceReport
 
 NOTES = (
     "Times are those of a window. Pieces are timed in a second kernel, compiled from the same source with a clock "
-    "between them that waits for each to end; the clock's own time is taken off. share: of the sum of all pieces, of the code between them and of waiting.",
+    "between them that waits for each to end; the clock's own time is taken off. "
+    "share: of the sum of all pieces, of the code between them and of waiting.",
     "A piece that several nodes share is measured as one and divided among them: products by width, other work by "
     "FLOPs and numbers read and written. divided: the part of a node's time that comes from such pieces.",
     "FLOPs are counted from the plan: a multiply-add counts two, exp and the like what they are made of, padding "
@@ -20,8 +21,8 @@ NOTES = (
     "run. vector: the most frequent width of packed instructions, in bits.",
     "The assembly is LLVM's text of the kernel, made after its machine code, where a few moves and address "
     "computations may stand otherwise.",
-    "library calls: functions of other libraries, one number at a time. There should be none. Those that fill or copy memory "
-    "are not counted.",
+    "library calls: functions of other libraries, one number at a time. There should be none; those "
+    "that fill or copy memory are not counted.",
 )
 
 
