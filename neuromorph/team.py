@@ -16,8 +16,10 @@ from collections.abc import Callable, Sequence
 from itertools import starmap
 from typing import Any
 
-LOOKS = 10_000  # at the number of calls before a thread goes to sleep: some tenths of a millisecond
-TRIES = 3  # of a call here, before an error is taken to be the function's own and no interrupt
+LOOKS = (
+    1000  # at the number of calls before a thread goes to sleep: half a millisecond on an idle machine
+)
+TRIES = 3  # of a call here, before an Exception is taken to be the function's own, and not one of a signal handler
 Arguments = tuple[Any, ...]
 Stay = Callable[[Any, int, int], None]
 
@@ -29,6 +31,7 @@ class Team:
         import numpy as np
 
         self.size = size
+        self.lost = False  # whether its threads may wait for a member that never comes
         self._condition = threading.Condition()
         self._job: tuple[Callable[..., Any], Sequence[Arguments]] | None = None
         self._calls = np.zeros(16, np.int64)  # how many there were stands in the first, alone on its cache line
@@ -41,8 +44,9 @@ class Team:
     def _work(self, member: int) -> None:
         done = 0
         while True:
-            if self._stay is not None:
-                self._stay(self._calls, done, LOOKS)
+            stay = self._stay
+            if stay is not None:
+                stay(self._calls, done, LOOKS)
             with self._condition:
                 self._condition.wait_for(lambda seen=done: self._calls[0] != seen)  # type: ignore[misc]
                 done, job = int(self._calls[0]), self._job
@@ -92,13 +96,14 @@ class Team:
         """
         interrupt: BaseException | None = None
         before, tries, results = int(self._calls[0]), 0, list[Any]()
-        while not results and tries < TRIES:
+        while not results and not self.lost:
             try:
                 self._post(before, function, arguments, stay)
                 results.extend(starmap(function, (mine,)))
             except BaseException as error:
                 interrupt = error
-                tries += 1
+                tries += isinstance(error, Exception)
+                self.lost = tries == TRIES and not results
         if interrupt is not None:
             raise interrupt
         return results[0]
@@ -133,8 +138,9 @@ def run_together(function: Callable[..., Any], arguments: Sequence[Arguments], s
             return team.run(function, arguments)
         return team.join(function, arguments[1:], arguments[0], stay)
     finally:
-        with _lock:
-            _idle.setdefault(team.size, []).append(team)
+        if not team.lost:
+            with _lock:
+                _idle.setdefault(team.size, []).append(team)
 
 
 def _team(size: int) -> Team:

@@ -13,7 +13,7 @@ from numba import njit
 from test_threads import interrupted_after
 
 from neuromorph import simd
-from neuromorph.team import TRIES, run_together
+from neuromorph.team import TRIES, Team, run_together
 
 
 @njit(nogil=True)
@@ -61,6 +61,32 @@ def test_an_error_of_the_function_is_raised_and_the_team_goes_on() -> None:
         with pytest.raises(ZeroDivisionError):
             run_together(operator.truediv, [(1, 0), (1, 1)], stay)
         assert run_together(operator.truediv, [(1, 4), (1, 1)], stay) == 0.25
+
+
+def test_any_number_of_interrupts_before_the_call_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members that wait for the caller can't be left alone: neither then, nor for the next call."""
+    sync, left = np.zeros(simd.SYNC_SIZE, np.int64), [KeyboardInterrupt()] * (3 * TRIES)
+    post = Team._post
+
+    def interrupted(*arguments: Any) -> None:
+        post(*arguments)
+        if left:
+            raise left.pop()
+
+    monkeypatch.setattr(Team, "_post", interrupted)
+    arguments = [(member, sync, 5) for member in range(3)]
+    with pytest.raises(KeyboardInterrupt):
+        run_together(meet, arguments, stay)
+    assert (sync[8], left) == (5, [])
+    assert run_together(meet, arguments, stay) == 0
+
+
+def test_a_team_whose_call_was_never_made_is_not_used_again() -> None:
+    box = np.zeros(simd.SYNC_SIZE, np.int64)
+    with pytest.raises(TypeError):
+        run_together(meet, [(0, box), (1, box, 1), (2, box, 1)], stay)  # the others wait for the first
+    assert run_together(meet, [(member, np.zeros_like(box), 1) for member in range(3)], stay) == 0
+    meet(0, box, 1)  # those that wait go
 
 
 @pytest.mark.parametrize("waits", [stay, simd.linger], ids=["compiled", "plain"])
