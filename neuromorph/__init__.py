@@ -179,7 +179,8 @@ def train(
     from zero state. sample_weight (S, B) or (N, S, B), finite and >= 0: a weighted mean over the window; 0 leaves a
     vector out, whatever is expected of it, and a window of zeros makes no update. lengths (N,) or (N, B), or (B,) for
     3 axes: of sequences of S samples only so many count, as if the others had weight 0. With a cross_entropy loss,
-    expected may be class labels (S, B) or (N, S, B). ``model.losses`` then holds the per-sample losses.
+    expected may be class labels (S, B) or (N, S, B). ``model.losses`` then holds the per-sample losses; where training
+    ended before, those of samples in windows that it did not reach are NaN.
 
     verbosity 0 is silent, 1 shows a progress bar after half a second, 2 adds a line for every update; all on stderr.
 
@@ -206,25 +207,32 @@ def fit(
     lengths: ArrayLike | None = None,
     metrics: str | Iterable[str] = (),
     seed: int | None = None,
+    carry_state: bool = False,
 ) -> History:
     """Train for ``epochs`` passes over the data; a ``History`` of what happened in each.
 
     inputs, expected, sample_weight, lengths: as in ``train``; every epoch starts from zero state. validation: what is
-    measured after each epoch: ``(inputs, expected)``, ``(inputs, expected, sample_weight)``, or a fraction such as 0.2,
-    which holds out the last part of the data, whole sequences of 4 axes or samples of 3. shuffle: a new order every
+    measured after each epoch: ``(inputs, expected)``, with ``sample_weight`` and then ``lengths`` behind them where
+    wanted (None for neither), or a fraction such as 0.2, which holds out the last part of the data, whole sequences of
+    4 axes or samples of 3. carry_state: the first epoch starts from ``model.state``, each other one from the state at
+    the end of the epoch before; what a fraction holds out of one sequence is then measured from the state at the end of
+    the epoch, as it follows on the data, and validation data of their own still from zero state. Not with 4 axes.
+    shuffle: a new order every
     epoch, of whole sequences for 4 axes, of samples for 3 axes where nothing is recurrent. seed: of the shuffling; None
     draws one from the generator that ``seed`` sets, so that one seed gives one training, bit for bit. callbacks:
-    ``EarlyStopping``, ``ReduceOnPlateau``, ``LearningRateSchedule``, ``CSVLog`` or any ``Callback``. metrics:
-    "accuracy" records it after each epoch, of all data. progress: a bar on stderr, after half a second.
+    ``EarlyStopping``, ``ReduceOnPlateau``, ``LearningRateSchedule``, ``Checkpoint``, ``CSVLog`` or any ``Callback``.
+    metrics: "accuracy" records it after each epoch, of all data, from the state that the epoch started from.
+    progress: a bar on stderr, after half a second.
 
     When training diverges (TrainingDivergedError) or is interrupted (Ctrl-C), the exception goes on to the caller;
     ``model.history`` then holds the epochs that were completed, and ``EarlyStopping`` has restored the best parameters.
     The learning rate stays what the last epoch used. Raises DataError for data that do not fit, and for a shuffle that
-    would tear a sequence apart.
+    would tear a sequence apart. What is refused changes nothing: neither ``model.history`` nor any file.
     """
     return model.fit(
         inputs, expected, epochs=epochs, validation=validation, shuffle=shuffle, callbacks=callbacks,
         progress=progress, sample_weight=sample_weight, lengths=lengths, metrics=metrics, seed=seed,
+        carry_state=carry_state,
     )  # fmt: skip
 
 
@@ -248,9 +256,14 @@ def evaluate(
     *,
     sample_weight: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
+    carry_state: bool = False,
 ) -> float:
-    """The mean loss of samples, from zero state; nothing changes. Shapes, lengths and class labels as in ``train``."""
-    return model.evaluate(inputs, expected, sample_weight=sample_weight, lengths=lengths)
+    """The mean loss of samples, from zero state, or with ``carry_state`` from ``model.state``; nothing changes.
+
+    Shapes, lengths and class labels as in ``train``; ``carry_state`` not with 4 axes. Ctrl-C ends it, as it does
+    ``train`` and ``predict``, within a twentieth of a second or one window.
+    """
+    return model.evaluate(inputs, expected, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state)
 
 
 def accuracy(
@@ -319,13 +332,19 @@ def load(path: str | os.PathLike[str], *, restore_random: bool = True) -> Model:
 
 
 def gradients(
-    model: Model, inputs: ArrayLike, expected: ArrayLike, *, sample_weight: ArrayLike | None = None
+    model: Model,
+    inputs: ArrayLike,
+    expected: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
 ) -> tuple[float, dict[str, NDArray[Any]]]:
     """The loss of the whole input as one window from zero state, and its exact gradient by every parameter.
 
-    Returns ``(loss, {"<layer>.weight": (fan_in, width), "<layer>.bias": (width,)})``; changes nothing.
+    inputs (S, B, W_in), expected, sample_weight, lengths (B,): as in ``train``. Returns ``(loss, {"<layer>.weight":
+    (fan_in, width), "<layer>.bias": (width,)})``; changes nothing. Ctrl-C waits for the end of the window.
     """
-    return model.gradients(inputs, expected, sample_weight=sample_weight)
+    return model.gradients(inputs, expected, sample_weight=sample_weight, lengths=lengths)
 
 
 def gradcheck(

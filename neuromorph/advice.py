@@ -146,8 +146,14 @@ def _leaves_unit_interval(function: Activation, parameter: float | None) -> bool
 
 
 def _softmax_in_loop(graph: Graph) -> Iterator[Advice]:
-    """A softmax on a way that leads from step to step."""
-    coupled = [index for index in graph.order if (function := graph.nodes[index].function) and function.couples]
+    """A softmax on a way that leads from step to step, unless it is the output and its loss needs it there."""
+    coupled = [
+        index
+        for index in graph.order
+        if (function := graph.nodes[index].function) is not None
+        and function.couples
+        and not (index == graph.output and graph.loss.logit_form(function.name) is not None)
+    ]
     if not coupled or not graph.has_time_links:
         return
     domains = domains_of(graph)

@@ -7,10 +7,13 @@ import csv
 import errno
 import math
 import os
+import re
+import sys
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass, field
+from numbers import Real
 from string import Formatter
 from typing import IO, TYPE_CHECKING, Any
 
@@ -45,10 +48,16 @@ class Run:
 
 
 class Callback:
-    """Something that ``fit`` calls. Override what is needed; all do nothing here."""
+    """Something that ``fit`` calls. Override what is needed; all do nothing here.
+
+    Callbacks are called in the order in which ``fit`` was given them, at the end too.
+    """
+
+    def check(self, run: Run) -> None:
+        """Before any callback begins: raise here what makes this call of ``fit`` impossible, and change nothing."""
 
     def begin(self, run: Run) -> None:
-        """Before the first epoch."""
+        """Before the first epoch, when all callbacks have checked."""
 
     def before_epoch(self, run: Run) -> None:
         """Before an epoch; its learning rate may be set now."""
@@ -57,7 +66,19 @@ class Callback:
         """After an epoch, when the history has its numbers."""
 
     def end(self, run: Run) -> None:
-        """However training ended: after the last epoch, an exception or Ctrl-C; only where ``begin`` went well."""
+        """However training ended: after the last epoch, an exception or Ctrl-C; ``run.history.ended`` says which.
+
+        Only where ``begin`` went well; also where the ``end`` of another callback raises.
+        """
+
+
+# What can be monitored, and the arguments of fit that record it.
+_MONITORED = {
+    "loss": "",
+    "validation_loss": "validation=",
+    "accuracy": 'metrics="accuracy"',
+    "validation_accuracy": 'validation= and metrics="accuracy"',
+}
 
 
 @dataclass
@@ -78,11 +99,15 @@ class Watching(Callback):
         self.patience = whole_number("patience", self.patience)
         self.min_delta = finite_number("min_delta", self.min_delta)
 
+    def check(self, run: Run) -> None:
+        name, recorded = self.watched(run), [name for name in _MONITORED if name in run.names]
+        if name not in recorded:
+            raise ValueError(
+                f"monitor must be one of {', '.join(recorded)} in this call of fit, not {name!r}{_hint(name, recorded)}"
+            )
+
     def begin(self, run: Run) -> None:
         self.best, self.waited = None, 0
-        name = self.watched(run)
-        if name not in run.names:
-            raise ValueError(f"monitor must be one of {', '.join(run.names)} in this call of fit, not {name!r}")
 
     def watched(self, run: Run) -> str:
         """The name of the number that is followed."""
@@ -101,13 +126,23 @@ class Watching(Callback):
         return improved
 
 
+def _hint(name: Any, recorded: list[str]) -> str:
+    """What was likely meant by the name of a number, and how it comes to be recorded."""
+    near = nearest(re.sub("^val(id)?_", "validation_", str(name)), _MONITORED)
+    if near is None:
+        return ""
+    asks = "" if near in recorded else f", which needs {_MONITORED[near]}"
+    return f"; {near!r} needs {_MONITORED[near]}" if near == name else f"; did you mean {near!r}{asks}?"
+
+
 @dataclass
 class EarlyStopping(Watching):
     """Stop after ``patience`` epochs without improvement, and go back to the best parameters.
 
     The best are restored however training ends: when all epochs are done, when it stops early, diverges or is
     interrupted. ``best`` is then the best number and ``best_epoch`` its epoch, from 0; both None where no epoch was
-    completed. Parameters go back, what the optimizer remembers does not.
+    completed. Parameters go back at the end, before the callbacks behind this one end; what the optimizer remembers and
+    recurrent state do not.
     """
 
     best_epoch: int | None = field(default=None, init=False)
@@ -165,7 +200,9 @@ class Checkpoint(Callback):
     "run/{epoch:03d}-{validation:.3f}.safetensors" keeps a file of every epoch, "run.safetensors" is replaced by each.
     Missing folders are made. every: save after so many epochs, >= 1. best_only: of these epochs, save those only after
     which ``monitor`` is better than in the file saved last by this call of fit; monitor: "loss", "validation_loss",
-    "accuracy" or "validation_accuracy"; None is the validation loss, or the loss where nothing is held out.
+    "accuracy" or "validation_accuracy"; None is the validation loss, or the loss where nothing is held out. initial:
+    what the first of these epochs has to be better than; None saves it however bad it is. A fit that goes on with a
+    loaded model needs it, or its first epoch replaces the good file: ``initial=model.evaluate(*held_out)``.
 
     ``nm.load(path)`` and ``fit`` for the remaining epochs give the very bits of a training that was never interrupted.
     A shuffling fit draws its orders anew, though, and callbacks start afresh; put this one behind those that set the
@@ -184,27 +221,38 @@ class Checkpoint(Callback):
     every: int = 1
     best_only: bool = False
     monitor: str | None = None
+    initial: float | None = None
     last: str | None = field(default=None, init=False)
     failures: int = field(default=0, init=False)
     _watch: Watching = field(default_factory=Watching, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.path = _checked_path(self.path)
+        self.path = _checked_fields(_checked_path(self.path))
         self.every = whole_number("every", self.every)
         self.best_only = flag("best_only", self.best_only)
         if self.monitor is not None and not self.best_only:
             raise ValueError(f"monitor={self.monitor!r} says what is best, so it needs best_only=True")
+        if self.initial is not None:
+            self.initial = _number("initial", self.initial)
+            if not self.best_only:
+                raise ValueError(f"initial={self.initial!r} is what the best has to beat, so it needs best_only=True")
         self._watch = Watching(monitor=self.monitor)
 
-    def begin(self, run: Run) -> None:
-        self.last, self.failures = None, 0
+    def check(self, run: Run) -> None:
         for name in _fields_of(os.fspath(self.path)):
             if name != "epoch" and _FIELDS[name] not in run.names:
                 raise ValueError(f"path has {{{name}}}, but this call of fit records {', '.join(run.names)} only")
         if self.best_only:
-            self._watch.begin(run)
+            self._watch.check(run)
         if "{" not in os.path.dirname(self.path):
-            _check_place(_example(os.fspath(self.path)))
+            _check_place(_example(os.fspath(self.path)), "a checkpoint")
+
+    def begin(self, run: Run) -> None:
+        self.last, self.failures = None, 0
+        self._watch.begin(run)
+        self._watch.best = self.initial
+        if "{" not in os.path.dirname(self.path):
+            os.makedirs(os.path.dirname(_example(os.fspath(self.path))) or ".", exist_ok=True)
 
     def after_epoch(self, run: Run) -> None:
         if (run.epoch + 1) % self.every:
@@ -233,23 +281,51 @@ class Checkpoint(Callback):
         self.failures += 1
         if self.failures == 1:
             why = str(error) or type(error).__name__
-            told = f"no checkpoint after epoch {run.epoch}: {why}; training goes on, and later epochs try again"
-            warnings.warn(told, RuntimeWarning, stacklevel=2)
+            _warn(f"no checkpoint after epoch {run.epoch}: {why}; training goes on, and later epochs try again")
+
+
+def _warn(text: str) -> None:
+    """A RuntimeWarning at the line that called ``fit``.
+
+    Python forgets no text that it has told of a line, and would keep silent in a second call of fit; so what it
+    remembers (the registry of ``warnings``) is left out.
+    """
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in (__package__, "contextlib"):
+        frame = frame.f_back
+    module = frame.f_globals.get("__name__")
+    warnings.warn_explicit(text, RuntimeWarning, frame.f_code.co_filename, frame.f_lineno, module)
+
+
+def _number(name: str, value: Any) -> float:
+    """``value`` as a finite float; TypeError or ValueError that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    with suppress(OverflowError):
+        if math.isfinite(number := float(value)):
+            return number
+    raise ValueError(f"{name} must be a finite number, not {value!r}")
 
 
 def _checked_path(path: Any) -> str:
-    """A checkpoint's path as a text whose fields are known and can be written as they ask."""
+    """A path as a text."""
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if not isinstance(text, str):
         raise TypeError(f"path must be a text (str) or a path object, not {path!r}")
+    if not text or "\0" in text:
+        raise ValueError(f"path {text!r} can't be the name of a file")
+    return text
+
+
+def _checked_fields(text: str) -> str:
+    """A checkpoint's path, whose fields are known and can be written as they ask."""
     known = ["epoch", *_FIELDS]
     for name in _fields_of(text):
         if name not in known:
             near, listed = nearest(name, known), ", ".join(f"{{{one}}}" for one in known)
             hint = f"; did you mean {{{near}}}?" if near else ""
             raise ValueError(f"path has the field {{{name}}}, but may have {listed} only{hint}")
-    if not text or "\0" in _example(text):
-        raise ValueError(f"path {text!r} can't be the name of a file")
+    _example(text)
     return text
 
 
@@ -269,14 +345,17 @@ def _example(path: str) -> str:
         raise ValueError(f"path {path!r} has a malformed field: {error}") from None
 
 
-def _check_place(target: str) -> None:
-    """Make the folder of a file; OSError where the file could not be written there."""
-    folder = os.path.dirname(target) or "."
-    os.makedirs(folder, exist_ok=True)
+def _check_place(target: str, what: str) -> None:
+    """OSError where a file could not be written to a place. Nothing is made: its folders may be missing yet."""
     if os.path.isdir(target):
-        raise IsADirectoryError(errno.EISDIR, "a checkpoint needs a file, but this is a folder", target)
+        raise IsADirectoryError(errno.EISDIR, f"{what} needs a file, but this is a folder", target)
+    folder = os.path.dirname(target) or "."
+    while folder != "." and not os.path.lexists(folder):
+        folder = os.path.dirname(folder) or "."
+    if not os.path.isdir(folder):
+        raise NotADirectoryError(errno.ENOTDIR, f"{what} needs a folder, but this is a file", folder)
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, "checkpoints can't be written to this folder", folder)
+        raise PermissionError(errno.EACCES, f"{what} can't be written to this folder", folder)
     with suppress(FileNotFoundError):
         os.lstat(target)  # which refuses a name that is too long
 
@@ -299,28 +378,60 @@ class LearningRateSchedule(Callback):
 class CSVLog(Callback):
     """A line of comma-separated numbers for every epoch, in a file that is always up to date.
 
-    path: where; an older file is replaced unless ``append``, which also leaves out the line of names in a file that
-    holds something already.
+    path: where; missing folders are made. An older file is replaced unless ``append``, which also leaves out the line
+    of names in a file that holds something already.
+
+    A place that can't be written to is an OSError in fit before anything is trained. What fails later (a full disk) is
+    one RuntimeWarning; training goes on, and later epochs try again. ``failures`` counts them.
     """
 
     path: str | os.PathLike[str]
     append: bool = False
+    failures: int = field(default=0, init=False)
     _file: IO[str] | None = field(default=None, init=False, repr=False)
 
+    def __post_init__(self) -> None:
+        self.path = _checked_path(self.path)
+        self.append = flag("append", self.append)
+
+    def check(self, run: Run) -> None:
+        target = os.fspath(self.path)
+        if os.path.isdir(target) or not os.path.exists(target):
+            _check_place(target, "a log")
+        elif not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, "a log can't be written to this file", target)
+
     def begin(self, run: Run) -> None:
+        self.failures = 0
+        os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
         self._file = open(self.path, "a" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115
-        if self._file.tell() == 0:
-            self._write("epoch", *run.names)
+        if not self._file.seekable() or self._file.tell() == 0:
+            self._write(run, "epoch", *run.names)
 
     def after_epoch(self, run: Run) -> None:
-        self._write(run.epoch, *(run.last(name) for name in run.names))
+        self._write(run, run.epoch, *(run.last(name) for name in run.names))
 
     def end(self, run: Run) -> None:
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            with self._going_on(run):
+                file.close()
 
-    def _write(self, *row: Any) -> None:
+    def _write(self, run: Run, *row: Any) -> None:
         if self._file is not None:
-            csv.writer(self._file, lineterminator="\n").writerow(row)
-            self._file.flush()
+            with self._going_on(run):
+                csv.writer(self._file, lineterminator="\n").writerow(row)
+                self._file.flush()
+
+    @contextmanager
+    def _going_on(self, run: Run) -> Iterator[None]:
+        """Warn of the first failure, and count all."""
+        try:
+            yield
+        except OSError as error:
+            self.failures += 1
+            if self.failures == 1:
+                _warn(
+                    f"epoch {run.epoch} is not in the log {self.path}: {error}; training goes on, and later epochs try "
+                    "again"
+                )

@@ -9,6 +9,8 @@ tests, and nothing is shuffled between the halves, so that the test's digits are
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,8 +210,13 @@ wrote {there}; to try them:
 
 
 def write(folder: str | Path) -> str:
-    """Both texts, and the digits as files of the command line, whole and row by row; what can be done with them."""
-    place = Path(folder)
+    """Both texts, and the digits as files of the command line, whole and row by row; what can be done with them.
+
+    Missing folders are made. Raises NotADirectoryError where a file is in the way.
+    """
+    place = Path(folder).resolve()  # so that no folder is made for the sake of a "..", as in new/../there
+    if place.exists() and not place.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     place.mkdir(parents=True, exist_ok=True)
     for name, text in (("perceptron.mdl", PERCEPTRON), ("lstm.mdl", LSTM)):
         (place / name).write_text(text.lstrip(), encoding="utf-8")

@@ -20,10 +20,10 @@ Floats = NDArray[Any]
 
 
 def gradients(
-    model: Model, inputs: Any, expected: Any, *, sample_weight: Any = None
+    model: Model, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None
 ) -> tuple[float, dict[str, Floats]]:
     """The loss of the whole input as one window from zero state, and its gradient by every parameter."""
-    data = check_data(model, inputs, expected, sample_weight)
+    data = check_data(model, inputs, expected, sample_weight, lengths)
     if data.sequences:
         raise DataError("gradients takes one sequence: inputs of 3 axes (samples, batch, width)")
     with model._lock:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -14,18 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .callbacks import Callback, Run
-from .data import TrainingData
+from .data import PredictionData, TrainingData
 from .errors import DataError, TrainingDivergedError
+from .inference import outputs
 from .optimizers import flag
 from .options import one_of, whole_number
 from .parameters import generator
-from .training import Pass, check_data, in_order, learn, measure
+from .training import Pass, check_carried, check_data, in_order, learn, measure
 
 if TYPE_CHECKING:
     from .model import Model
 
+State = Mapping[str, NDArray[Any]] | None  # as ``Model.state`` has it; None is zero state
 METRICS = ("accuracy",)
 BAR_DELAY = 0.5  # seconds before a bar is shown
+BAR_FORMAT = "{desc}{percentage:3.0f}%|{bar}| {remaining} left, {rate_fmt}{postfix}"  # fits into 80 columns
 
 
 @dataclass
@@ -51,23 +54,45 @@ class History:
         return len(self.loss)
 
     def plot(self, axes: Any = None) -> Any:
-        """Losses by epoch, drawn with matplotlib, into ``axes`` or a new figure; the axes.
+        """Losses by epoch, drawn with matplotlib, into ``axes`` or a new figure of pyplot; the axes.
 
-        ``history.plot().figure.savefig("curves.png")`` makes a file. Raises ImportError where matplotlib is missing.
+        Accuracies, where recorded, are dashed, with a scale of their own on the right. Notebooks show a new figure, as
+        ``matplotlib.pyplot.show()`` does; ``history.plot().figure.savefig("curves.png")`` makes a file.
+
+        Raises ValueError where no epoch was completed, ImportError where matplotlib is missing.
         """
-        if axes is None:
-            try:
-                from matplotlib.figure import Figure
-            except ImportError:
-                raise ImportError("History.plot needs matplotlib: pip install matplotlib") from None
-            axes = Figure(layout="constrained").add_subplot()
-        for name in ("loss", "validation_loss"):
-            values = getattr(self, name)
-            if values:
-                axes.plot(range(1, len(values) + 1), values, label=name.replace("_", " "))
+        if not len(self):
+            raise ValueError("the history is empty: no epoch was completed, so there is nothing to draw")
+        axes = _new_axes() if axes is None else axes
+        colours = self._draw(axes, "loss", "-", (None, None))
         axes.set(xlabel="epoch", ylabel="loss")
-        axes.legend()
+        handles = axes.get_legend_handles_labels()[0]
+        if self.accuracy or self.validation_accuracy:
+            right = axes.twinx()
+            self._draw(right, "accuracy", "--", colours)
+            right.set(ylabel="accuracy", ylim=(0.0, 1.0))
+            handles += right.get_legend_handles_labels()[0]
+        axes.legend(handles=handles)
         return axes
+
+    def _draw(self, axes: Any, kind: str, style: str, colours: Iterable[Any]) -> list[Any]:
+        """A line for the data and one for what is held out, in these colours (None: the next of the axes); the colours
+        that they have."""
+        drawn: list[Any] = []
+        for name, colour in zip((kind, f"validation_{kind}"), colours, strict=False):
+            values = getattr(self, name)
+            label, epochs = name.replace("_", " "), range(1, len(values) + 1)
+            drawn += axes.plot(epochs, values, style, color=colour, label=label) if values else []
+        return [line.get_color() for line in drawn]
+
+
+def _new_axes() -> Any:
+    """The axes of a new figure, which pyplot shows."""
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        raise ImportError("History.plot needs matplotlib: pip install matplotlib") from None
+    return pyplot.subplots(layout="constrained")[1]
 
 
 def fit(
@@ -84,61 +109,100 @@ def fit(
     lengths: Any = None,
     metrics: str | Iterable[str] = (),
     seed: int | None = None,
+    carry_state: bool = False,
 ) -> History:
     """Train epoch by epoch; see ``neuromorph.fit``."""
     model.memory()
     count = whole_number("epochs", epochs)
     watchers = _callbacks(callbacks)
-    asked = _metrics(metrics)
+    asked, carries = _metrics(metrics), flag("carry_state", carry_state)
     data = check_data(model, inputs, expected, sample_weight, lengths)
+    check_carried(data, carries)
     if asked:
         _check_accuracy(model)
     data, held_out = _divided(model, data, validation)
+    given = _Given(data, held_out, carries, carries and isinstance(validation, Real))
+    run = Run(model, History(), count, _names(held_out is not None, bool(asked)))
+    for callback in watchers:
+        callback.check(run)
     rng = _generator(model, data, seed) if flag("shuffle", shuffle) else None
-    names = _names(held_out is not None, bool(asked))
-    run = Run(model, History(), count, names)
     model.history = run.history
-    with _ending(run), ExitStack() as stack:
-        bar = stack.enter_context(_Bar(data, count, shown=progress))
-        for callback in watchers:
-            callback.begin(run)
-            stack.callback(callback.end, run)
+    with _Bar(data, count, shown=progress) as bar, _watched(run, watchers):
         for epoch in range(count):
             run.epoch = epoch
-            _epoch(run, data, held_out, rng, bar, watchers)
+            _epoch(run, given, rng, bar, watchers)
             if run.stopped:
                 break
     return run.history
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What a run learns from and measures.
+
+    carries: each epoch starts from the state that there is. follows: what is held out follows on the data, and is
+    measured from the state that the epoch ended in.
+    """
+
+    data: TrainingData
+    held_out: TrainingData | None
+    carries: bool
+    follows: bool
+
+
 def _epoch(
-    run: Run,
-    data: TrainingData,
-    held_out: TrainingData | None,
-    rng: np.random.Generator | None,
-    bar: _Bar,
-    callbacks: tuple[Callback, ...],
+    run: Run, given: _Given, rng: np.random.Generator | None, bar: _Bar, callbacks: tuple[Callback, ...]
 ) -> None:
     """All the data once, then whatever is measured."""
-    model, history = run.model, run.history
     for callback in callbacks:
         callback.before_epoch(run)
     bar.begin(run)
-    started, rate = time.perf_counter(), model.learning_rate
-    order = None if rng is None else rng.permutation(len(data.inputs))
-    found = {"loss": learn(model, data, bar, order=order), "learning_rate": rate}
-    if held_out is not None:
-        found["validation_loss"] = measure(model, held_out)
-    if "accuracy" in run.names:
-        found["accuracy"] = _accuracy(model, data)
-    if held_out is not None and "accuracy" in run.names:
-        found["validation_accuracy"] = _accuracy(model, held_out)
+    started, rate = time.perf_counter(), run.model.learning_rate
+    order = None if rng is None else rng.permutation(len(given.data.inputs))
+    before = run.model.state if given.carries else None
+    loss = learn(run.model, given.data, bar, order=order, carry_state=given.carries)
+    found = {"loss": loss, "learning_rate": rate, **_measured(run, given, before)}
     found["seconds"] = time.perf_counter() - started
     for name in run.names:
-        getattr(history, name).append(found[name])
+        getattr(run.history, name).append(found[name])
     bar.end(run)
     for callback in callbacks:
         callback.after_epoch(run)
+
+
+def _measured(run: Run, given: _Given, before: State) -> dict[str, float]:
+    """What is recorded with the parameters at the end of an epoch. before: the state that the epoch started from."""
+    model, found = run.model, {}
+    if given.held_out is not None:
+        found["validation_loss"] = measure(model, given.held_out, carry_state=given.follows)
+    if "accuracy" in run.names:
+        found["accuracy"] = _accuracy(model, given.data, before)
+    if "validation_accuracy" in run.names and given.held_out is not None:
+        found["validation_accuracy"] = _accuracy(model, given.held_out, model.state if given.follows else None)
+    return found
+
+
+@contextmanager
+def _watched(run: Run, callbacks: tuple[Callback, ...]) -> Iterator[None]:
+    """Callbacks begin; those that did end, in the same order, all of them, when the history says how training did."""
+    begun: list[Callback] = []
+    try:
+        with _ending(run):
+            for callback in callbacks:
+                callback.begin(run)
+                begun.append(callback)
+            yield
+    finally:
+        _end(begun, run)
+
+
+def _end(callbacks: Sequence[Callback], run: Run) -> None:
+    """Call the ``end`` of each, also where one raises."""
+    if callbacks:
+        try:
+            callbacks[0].end(run)
+        finally:
+            _end(callbacks[1:], run)
 
 
 @contextmanager
@@ -192,12 +256,13 @@ def _divided(model: Model, data: TrainingData, validation: Any) -> tuple[Trainin
         return data, None
     if isinstance(validation, Real) and not isinstance(validation, bool):
         return _split(data, float(validation))
-    if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
+    if not isinstance(validation, tuple | list) or len(validation) not in (2, 3, 4):
         raise DataError(
-            "validation must be (inputs, expected), (inputs, expected, sample_weight) or a fraction such as 0.2"
+            "validation must be (inputs, expected), (inputs, expected, sample_weight), "
+            "(inputs, expected, sample_weight, lengths) or a fraction such as 0.2"
         )
     try:
-        return data, check_data(model, validation[0], validation[1], validation[2] if len(validation) == 3 else None)
+        return data, check_data(model, *validation, *[None] * (4 - len(validation)))
     except DataError as error:
         raise DataError(f"validation: {error}") from error
 
@@ -242,9 +307,10 @@ def _check_accuracy(model: Model) -> None:
         raise DataError(f"accuracy needs a model whose loss is cross_entropy or binary_cross_entropy, not {loss}")
 
 
-def _accuracy(model: Model, data: TrainingData) -> float:
-    """The weighted mean over vectors, 0.0 where everything is left out."""
-    right = _right(model, model.predict(data.inputs), data.expected)
+def _accuracy(model: Model, data: TrainingData, state: State = None) -> float:
+    """The weighted mean over vectors, from zero state or another, 0.0 where everything is left out."""
+    predicted = outputs(model, PredictionData(data.inputs, squeeze=False, sequences=data.sequences), state)
+    right = _right(model, predicted, data.expected)
     if data.weights is None:
         return float(right.mean())
     whole = float(data.weights.sum(dtype=np.float64))
@@ -276,7 +342,9 @@ class _Bar:
         if self._shown:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=self._total, unit=" samples", unit_scale=True, file=sys.stderr, delay=BAR_DELAY)
+            self._bar = tqdm(
+                total=self._total, unit="", unit_scale=True, file=sys.stderr, delay=BAR_DELAY, bar_format=BAR_FORMAT
+            )
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -298,5 +366,6 @@ class _Bar:
     def end(self, run: Run) -> None:
         """An epoch is over, and the history has its numbers."""
         if self._bar is not None:
-            self._numbers |= {n: f"{run.last(n):.4g}" for n in run.names if n not in ("learning_rate", "seconds")}
+            names = [name for name in run.names if name not in ("learning_rate", "seconds")]
+            self._numbers |= {name.replace("validation", "val"): f"{run.last(name):.4g}" for name in names}
             self._bar.set_postfix(self._numbers, refresh=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from .options import CompileOptions, lanes_for, simd_bits, vector_registers
 
 Floats = NDArray[Any]
 ALIGNMENT = 64  # bytes
+NO_LIMIT = 1 << 62  # bytes that nothing reaches
+GROUPS, MOUNTED = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")  # where Linux says what limits a process
 
 
 class ModelTooLargeError(NeuromorphError, MemoryError):
@@ -38,16 +41,39 @@ def physical_memory() -> int:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
-        return 1 << 62
+        return NO_LIMIT
+
+
+def allowed_memory(groups: Path = GROUPS, mounted: Path = MOUNTED) -> int:
+    """Bytes that the control groups of this process, such as those of a container, let it have; those of Linux, of
+    version 2 or 1 (https://docs.kernel.org/admin-guide/cgroup-v2.html), where they can be read."""
+    limits = [NO_LIMIT]
+    for line in _text(groups).splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root, name = (mounted / "memory", "memory.limit_in_bytes") if controllers else (mounted, "memory.max")
+        own = PurePosixPath(path.lstrip("/"))  # of the whole machine, and inside a container maybe not to be seen
+        texts = [_text(root / folder / name).strip() for folder in (own, *own.parents)]
+        limits += [int(text) for text in texts if text.isascii() and text.isdigit()]
+    return min(limits)
+
+
+def _text(path: Path) -> str:
+    """What a file of the system says, nothing where it can't be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _check_fits(needed: int, what: str) -> None:
-    there = physical_memory()
-    if needed > there:
+    there, allowed = physical_memory(), allowed_memory()
+    if needed > min(there, allowed):
         bytes_needed = f"{needed:,} bytes ({needed / 2**30:.1f} GiB)"
-        raise ModelTooLargeError(
-            f"{what.format(bytes_needed)}, and this machine has {there:,} ({there / 2**30:.1f} GiB)"
-        )
+        least, whose = min((there, "this machine has"), (allowed, "this process is allowed"))
+        raise ModelTooLargeError(f"{what.format(bytes_needed)}, and {whose} {least:,} ({least / 2**30:.1f} GiB)")
 
 
 class Kernels:
@@ -90,7 +116,8 @@ class Kernels:
         kernel, options = self.kernel, self.options
         copies = kernel.gradient_copies
         arena = kernel.space_size(options.bptt_steps) * copies
-        elements = (1 + copies + self.memory_slots) * kernel.layout.size + kernel.layout.turned_size + arena
+        rows = 2 * options.bptt_steps * options.batch_size  # a loss and a weight of each
+        elements = (1 + copies + self.memory_slots) * kernel.layout.size + kernel.layout.turned_size + arena + rows
         return elements * np.dtype(options.dtype).itemsize
 
     def check_size(self) -> None:

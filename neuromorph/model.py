@@ -10,8 +10,10 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[Any]
 
+_models: WeakSet[Model] = WeakSet()  # whose locks a forked child has to look after
 _SHOWN_NODES = 1_000  # of a picture that a notebook shows by itself
 
 
@@ -56,9 +59,13 @@ class Memory:
     constants: NDArray[np.float64]
     spaces: list[Floats]  # one that threads share, or one each
     row_losses: Floats
-    ones: Floats  # the weights of a window's rows where none are given
     sums: NDArray[np.float64]
     sync: NDArray[np.int64]
+
+    @cached_property
+    def ones(self) -> Floats:
+        """The weights of a window's rows where none are given; made when first needed, for a file may claim many."""
+        return np.ones_like(self.row_losses)
 
     @property
     def space(self) -> Floats:
@@ -70,8 +77,8 @@ class Model:
     """A neural network compiled from an MDL text. Made by ``neuromorph.compile``.
 
     ``learning_rate`` can be set at any time. ``losses`` holds the per-sample losses of the last ``train``, shape
-    (S,), or (N, S) for 4-axis input; ``history`` what the last ``fit`` recorded. A model may be used from several
-    threads: its calls take turns.
+    (S,), or (N, S) for 4-axis input, NaN for those that it did not reach; ``history`` what the last ``fit`` recorded.
+    A model may be used from several threads: its calls take turns.
     """
 
     def __init__(
@@ -96,8 +103,9 @@ class Model:
         self._lock = threading.RLock()
         self._kernels: Kernels | None = None
         self._memory: Memory | None = None
-        self._released = False
+        self._released = self._torn = False
         self.feeds = Feeds()
+        _models.add(self)
 
     # What it is ------------------------------------------------------------------------------------------------------
 
@@ -220,9 +228,24 @@ class Model:
         if self._released:
             raise ModelStateError("the model was released; compile its text again")
 
+    def _check_whole(self) -> None:
+        if self._torn:
+            raise ModelStateError(
+                "another thread was inside a call of this model when this process was forked, and its numbers may be "
+                "half written; build or load it again, or fork between calls"
+            )
+
+    def after_fork(self) -> None:
+        """In a child: where a thread, of which nothing is left here, was inside a call, a new lock and no memory."""
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+        else:
+            self._lock, self._memory, self._torn = threading.RLock(), None, True
+
     def memory(self) -> Memory:
         """The arrays of a built model; ModelStateError where there are none."""
         self._check_alive()
+        self._check_whole()
         if self._memory is None:
             raise ModelStateError("the model is not built yet; call build(model) first")
         return self._memory
@@ -259,7 +282,7 @@ class Model:
         weights = aligned_zeros(layout.size, dtype)
         remembered = aligned_zeros(max(1, kernels.memory_slots * layout.size), dtype)
         constants = np.array([*self._optimizer.constants, *(0.0 for _ in self._update.counts)])
-        self._memory = self.scratch(self.bptt_steps, weights, remembered, constants)
+        self._memory, self._torn = self.scratch(self.bptt_steps, weights, remembered, constants), False
 
     def scratch(self, capacity: int, weights: Floats, remembered: Floats, constants: NDArray[np.float64]) -> Memory:
         """Memory for windows of at most ``capacity`` samples around some weights and what the optimizer remembers."""
@@ -275,7 +298,6 @@ class Model:
             constants,
             [aligned_zeros(kernel.space_size(capacity) + 16, dtype) for _ in range(copies)],
             aligned_zeros(capacity * self.batch_size, dtype),
-            np.ones(capacity * self.batch_size, dtype),
             np.zeros(2 * threads),
             np.zeros(16, np.int64),
         )
@@ -295,6 +317,7 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         self._check_alive()
+        self._check_whole()
         with self._lock:
             kept = {
                 "text": self._text,
@@ -382,6 +405,7 @@ class Model:
 
     @optimizer_state.setter
     def optimizer_state(self, values: Mapping[str, Any]) -> None:
+        check_mapping("optimizer_state", values)
         with self._lock:
             memory, first = self.memory(), len(self._update.constants)
             fresh, constants, places = memory.optimizer.copy(), memory.constants.copy(), self._places()
@@ -454,9 +478,19 @@ class Model:
 
         return fit(self, inputs, expected, epochs=epochs, **options)
 
-    def evaluate(self, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None) -> float:
+    def evaluate(
+        self,
+        inputs: Any,
+        expected: Any,
+        *,
+        sample_weight: Any = None,
+        lengths: Any = None,
+        carry_state: bool = False,
+    ) -> float:
         """The mean loss, nothing changed; see ``neuromorph.evaluate``."""
-        return training.evaluate(self, inputs, expected, sample_weight=sample_weight, lengths=lengths)
+        return training.evaluate(
+            self, inputs, expected, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state
+        )
 
     def accuracy(self, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None) -> float:
         """The share of right answers; see ``neuromorph.accuracy``."""
@@ -476,11 +510,13 @@ class Model:
 
         return stream(self, lanes)
 
-    def gradients(self, inputs: Any, expected: Any, *, sample_weight: Any = None) -> tuple[float, dict[str, Floats]]:
+    def gradients(
+        self, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None
+    ) -> tuple[float, dict[str, Floats]]:
         """Loss and exact gradients; see ``neuromorph.gradients``."""
         from .derivatives import gradients
 
-        return gradients(self, inputs, expected, sample_weight=sample_weight)
+        return gradients(self, inputs, expected, sample_weight=sample_weight, lengths=lengths)
 
     def gradcheck(self, inputs: Any = None, expected: Any = None, **options: Any) -> GradientReport:
         """The kernel's gradients against central differences; see ``neuromorph.gradcheck``."""
@@ -513,6 +549,15 @@ class Model:
     def _repr_svg_(self) -> str | None:
         """What a notebook shows: the picture, or nothing where it would be larger than a page can bear."""
         return self.draw().svg if len(self._graph.nodes) <= _SHOWN_NODES else None
+
+
+def _after_fork() -> None:
+    for model in _models:
+        model.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def compile_model(

@@ -58,11 +58,21 @@ def labels_as_vectors(model: Model, inputs: Any, expected: Any, sample_weight: A
 
 
 def axes_of(value: Any) -> int:
-    """The axes of an array, or how deep lists are nested (9 for deeper ones)."""
+    """The axes of an array or of what makes one of itself, or how deep lists are nested (9 for deeper ones)."""
     axes = 0
     while isinstance(value, list | tuple) and value and axes < 9:
         value, axes = value[0], axes + 1
+    if not hasattr(value, "ndim") and hasattr(value, "__array__"):
+        value = _as_array(value)
     return axes + int(getattr(value, "ndim", 0))
+
+
+def _as_array(value: Any) -> Any:
+    """What ``__array__`` makes; the value itself where it fails, as the checks that follow will say."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):
+        return value
 
 
 def _inputs(model: Model, inputs: Any) -> Array:

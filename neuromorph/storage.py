@@ -14,8 +14,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -44,6 +46,7 @@ _VERSION_KEY, _RECORD_KEY = "neuromorph_version", "neuromorph"
 _CODES = {"float32": "F32", "float64": "F64"}
 _SIZES = {"F32": 4, "F64": 8}
 _WIDEST = 1 << 128  # the numbers of a PCG64 generator are smaller
+_STALE = 3600.0  # seconds without a write after which a temporary file was left by a process that died
 
 
 # Saving ---------------------------------------------------------------------------------------------------------------
@@ -53,14 +56,18 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     """Write a model to a file; see ``neuromorph.save``."""
     from safetensors.numpy import save as encoded
 
-    target = os.path.realpath(os.fspath(path))
+    given = os.fsdecode(path)
     kept = model.__getstate__()
     tensors = tensors_of(kept)
     for name, array in tensors.items():
         if name != LOSSES and not np.isfinite(array).all():
             raise StorageError(f"can't save the model: {name} has numbers that are not finite")
     metadata = {_VERSION_KEY: str(VERSION), _RECORD_KEY: json.dumps(record_of(kept), allow_nan=False)}
-    _replace(target, encoded(tensors, metadata))
+    data = encoded(tensors, metadata)
+    try:
+        _replace(os.path.realpath(given), data)
+    except OSError as error:  # of the temporary file, or of none
+        raise OSError(error.errno, error.strerror, given) from error
 
 
 def tensors_of(kept: Mapping[str, Any]) -> dict[str, Floats]:
@@ -107,7 +114,8 @@ def _generator_record() -> dict[str, Any]:
 def _replace(target: str, data: bytes) -> None:
     """Make ``data`` the contents of a file, whole or not at all, on disk when this returns."""
     folder, mode = os.path.dirname(target), _mode(target)
-    temporary = os.path.join(folder, f".neuromorph-{secrets.token_hex(8)}.tmp")
+    _remove_stale(target)
+    temporary = os.path.join(folder, f"{_temporary_prefix(target)}{secrets.token_hex(8)}.tmp")
     file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with open(file, "wb") as stream:
@@ -122,6 +130,22 @@ def _replace(target: str, data: bytes) -> None:
             os.unlink(temporary)
         raise
     _flush_folder(folder)
+
+
+def _temporary_prefix(target: str) -> str:
+    """How the names of a target's temporary files begin: with so much of its own as any file system takes."""
+    return f".neuromorph-{os.path.basename(target)[:40]}-"
+
+
+def _remove_stale(target: str) -> None:
+    """Remove what killed processes left of their temporary files for this target; a save at work is younger."""
+    name = re.compile(re.escape(_temporary_prefix(target)) + r"[0-9a-f]{16}\.tmp")
+    with suppress(OSError), os.scandir(os.path.dirname(target)) as found:
+        for item in found:
+            if name.fullmatch(item.name) and item.is_file(follow_symlinks=False):
+                with suppress(OSError):
+                    if time.time() - item.stat(follow_symlinks=False).st_mtime > _STALE:
+                        os.unlink(item.path)
 
 
 def _mode(target: str) -> int | None:
@@ -175,7 +199,7 @@ def load(path: str | os.PathLike[str], *, restore_random: bool = True) -> Model:
     """A model from a file; see ``neuromorph.load``."""
     from .model import Model
 
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     with _explained(name), _opened(name) as (file, size):
         header = read_header(file, size)
         kept, drawn = _arguments(header.record)

@@ -16,9 +16,7 @@ from collections.abc import Callable, Sequence
 from itertools import starmap
 from typing import Any
 
-LOOKS = (
-    1000  # at the number of calls before a thread goes to sleep: half a millisecond on an idle machine
-)
+LOOKS = 1000  # at the number of calls before a thread goes to sleep: half a millisecond on an idle machine
 TRIES = 3  # of a call here, before an Exception is taken to be the function's own, and not one of a signal handler
 Arguments = tuple[Any, ...]
 Stay = Callable[[Any, int, int], None]

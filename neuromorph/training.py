@@ -347,6 +347,6 @@ def _level(verbosity: Any) -> int:
         return operator.index(verbosity)
     except TypeError:
         shape = getattr(verbosity, "shape", None)
-        given = reprlib.repr(verbosity) if shape is None else f"an array of shape {tuple(shape)}"
+        given = f"an array of shape {tuple(shape)}" if shape else reprlib.repr(verbosity)
         hint = "; did you mean sample_weight=…?" if shape or isinstance(verbosity, list | tuple) else ""
         raise TypeError(f"verbosity must be a whole number, not {given}{hint}") from None

@@ -129,8 +129,9 @@ def test_a_softmax_inside_a_loop(softmax: str) -> None:
 
 
 def test_the_output_fed_back_is_in_the_loop() -> None:
-    text = HEAD + "{both, o, concatenate} (a, 4, <tanh>) (o, 2, <softmax>, <cross_entropy>)"
-    assert [message[:36] for message in told(text)] == ["'o' is a softmax inside a loop throu"]
+    text = HEAD + "{both, o, concatenate} (a, 4, <tanh>) (o, 2, <softmax>, <%s>)"
+    assert [message[:36] for message in told(text % "mse")] == ["'o' is a softmax inside a loop throu"]
+    assert told(text % "cross_entropy") == []  # which needs the softmax, and says so of any other activation
 
 
 @pytest.mark.parametrize("inside", ["(a, 3, <tanh>)", "(a, 3, <tanh>) [s, (q, 3, <softmax>)]"])

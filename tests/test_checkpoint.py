@@ -133,6 +133,35 @@ def test_the_best_only(tmp_path: Path, options: dict[str, Any], losses: list[flo
         assert sorted(int(path.name) for path in tmp_path.iterdir()) == saved
 
 
+@pytest.mark.parametrize(
+    ("initial", "losses", "saved"),
+    [(2.5, [3, 2, 1, 2], [1, 2]), (0, [3, 2, 1, 2], []), (np.float32(2), [2, 3, -1], [2]), (None, [3, 4], [0])],
+)
+def test_an_initial_value_has_to_be_beaten(tmp_path: Path, initial: Any, losses: list[float], saved: list[int]) -> None:
+    checkpoint = nm.Checkpoint(tmp_path / "{epoch}", best_only=True, initial=initial)
+    for _ in range(2):  # in every call
+        fit(checkpoint, losses)
+        assert sorted(int(path.name) for path in tmp_path.iterdir()) == saved
+
+
+def test_a_resumed_training_keeps_the_better_file(tmp_path: Path) -> None:
+    """The advice of the docstring."""
+    model, held_out = made(), data(3)
+    options: dict[str, Any] = {"validation": held_out, "progress": False}
+    best = nm.Checkpoint(tmp_path / "best", best_only=True)
+    history = model.fit(*data(4), epochs=3, callbacks=best, **options)
+    written = (tmp_path / "best").read_bytes()
+    again = nm.load(tmp_path / "best")
+    initial = again.evaluate(*held_out)
+    assert initial == min(history.validation_loss)
+    again.learning_rate = 30.0
+    best = nm.Checkpoint(tmp_path / "best", best_only=True, initial=initial)
+    worse = again.fit(*data(4), epochs=1, callbacks=best, **options)
+    assert worse.validation_loss[0] > initial
+    assert (tmp_path / "best").read_bytes() == written
+    assert (best.last, best.failures) == (None, 0)
+
+
 def test_by_default_the_best_is_that_of_the_validation_loss(tmp_path: Path) -> None:
     checkpoint = nm.Checkpoint(tmp_path / "{epoch}", best_only=True)
     fit(checkpoint, [1, 3, 2], name="validation_loss", validation=0.5)
@@ -173,6 +202,16 @@ def test_training_goes_on_bit_for_bit(tmp_path: Path, leading: tuple[int, ...], 
     assert np.abs(flat(one)).max() > 0
 
 
+def test_training_that_carries_its_state_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    inputs, expected = data(11)
+    options: dict[str, Any] = {"validation": 0.3, "carry_state": True, "progress": False}
+    one, other = made(RECURRENT, bptt_steps=4), made(RECURRENT, bptt_steps=4)
+    whole = one.fit(inputs, expected, epochs=4, **options)
+    other.fit(inputs, expected, epochs=2, callbacks=nm.Checkpoint(tmp_path / "run"), **options)
+    rest = nm.load(tmp_path / "run").fit(inputs, expected, epochs=2, **options)
+    assert (rest.loss, rest.validation_loss) == (whole.loss[2:], whole.validation_loss[2:])
+
+
 def test_behind_a_callback_that_sets_the_learning_rate_its_file_has_that(tmp_path: Path) -> None:
     plateau = nm.ReduceOnPlateau(patience=1, factor=0.5)
     made().fit(
@@ -203,6 +242,26 @@ def test_a_full_disk_is_told_once_and_training_goes_on(tmp_path: Path, monkeypat
     assert (checkpoint.failures, checkpoint.last) == (2, str(tmp_path / "4"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "3", "4"]
     assert len(parameters) == 5
+
+
+def test_each_fit_warns_at_the_line_that_called_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python tells the same words of the same line once only, if it is asked to remember them."""
+
+    def full(target: str, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", target)
+
+    monkeypatch.setattr(storage, "_replace", full)
+    model, checkpoint = made(), nm.Checkpoint(tmp_path / "m")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            model.fit(*data(4), epochs=2, callbacks=checkpoint, progress=False)
+    told = [warning for warning in told if "no checkpoint after epoch 0" in str(warning.message)]
+    assert [warning.filename for warning in told] == [__file__] * 3
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "no checkpoint", module=__name__)
+        with pytest.raises(RuntimeWarning, match="no checkpoint after epoch 0"):
+            model.fit(*data(4), epochs=2, callbacks=checkpoint, progress=False)
 
 
 def test_the_best_is_that_of_the_file_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,18 +332,17 @@ def test_a_folder_that_can_not_be_written_is_an_error_before_training(
 ) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)
     checkpoint = nm.Checkpoint(tmp_path / "m")
-    refused_before_training(checkpoint, PermissionError, f"checkpoints can't be written to this folder: '{tmp_path}'")
+    refused_before_training(checkpoint, PermissionError, f"a checkpoint can't be written to this folder: '{tmp_path}'")
 
 
 def test_what_is_not_recorded_is_refused_before_training(tmp_path: Path) -> None:
-    numbers = "loss, learning_rate, seconds"
     for name in ("validation", "accuracy"):
         checkpoint = nm.Checkpoint(tmp_path / f"{{{name}}}")
-        refused_before_training(
-            checkpoint, ValueError, f"path has {{{name}}}, but this call of fit records {numbers} only"
-        )
-    checkpoint = nm.Checkpoint(tmp_path / "m", best_only=True, monitor="validation_loss")
-    refused_before_training(checkpoint, ValueError, f"monitor must be one of {numbers} in this call of fit")
+        message = f"path has {{{name}}}, but this call of fit records loss, learning_rate, seconds only"
+        refused_before_training(checkpoint, ValueError, message)
+    checkpoint = nm.Checkpoint(tmp_path / "new" / "m", best_only=True, monitor="validation_loss")
+    refused_before_training(checkpoint, ValueError, "monitor must be one of loss in this call of fit")
+    refused_before_training(nm.Checkpoint(tmp_path / "new" / "{accuracy}"), ValueError, "path has {accuracy}")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -329,6 +387,12 @@ def test_a_wrong_path_is_refused_at_once(path: Any, error: type[Exception], mess
         ({"every": 2.5}, TypeError, "every must be a whole number, not 2.5"),
         ({"best_only": 1}, TypeError, "best_only must be True or False, not 1"),
         ({"monitor": "loss"}, ValueError, "monitor='loss' says what is best, so it needs best_only=True"),
+        ({"initial": 1}, ValueError, "initial=1.0 is what the best has to beat, so it needs best_only=True"),
+        ({"initial": "1", "best_only": True}, TypeError, "initial must be a number, not '1'"),
+        ({"initial": True, "best_only": True}, TypeError, "initial must be a number, not True"),
+        ({"initial": [1.0], "best_only": True}, TypeError, "initial must be a number, not [1.0]"),
+        ({"initial": float("nan"), "best_only": True}, ValueError, "initial must be a finite number, not nan"),
+        ({"initial": 10**400, "best_only": True}, ValueError, "initial must be a finite number, not 1000"),
     ],
 )
 def test_wrong_arguments_are_refused_at_once(options: dict[str, Any], error: type[Exception], message: str) -> None:

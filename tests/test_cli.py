@@ -20,7 +20,7 @@ import pytest
 
 import neuromorph as nm
 from neuromorph import demo
-from neuromorph.cli import files, layout, main, training
+from neuromorph.cli import files, layout, main, running, training
 from neuromorph.cli.data import Arrays, Source, read
 from neuromorph.inspection import Inspection
 
@@ -76,11 +76,14 @@ def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
     return Shell(capsys)
 
 
-def process(*arguments: str, **options: Any) -> "subprocess.Popen[str]":
-    """The same in a process of its own."""
+def process(*arguments: str, closed: int | None = None, **options: Any) -> "subprocess.Popen[str]":
+    """The same in a process of its own. closed: the number of a standard stream that it does not have."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
     environ = os.environ | {"PYTHONPATH": str(REPOSITORY)} | options.pop("env", {})
-    return subprocess.Popen([sys.executable, "-m", "neuromorph", *arguments], env=environ, **options)
+    command = [sys.executable, "-m", "neuromorph", *arguments]
+    if closed is not None:
+        command = ["/bin/sh", "-c", f'exec "$@" {closed}>&-', "sh", *command]
+    return subprocess.Popen(command, env=environ, **options)
 
 
 # check, format, summary, draw -----------------------------------------------------------------------------------------
@@ -225,7 +228,7 @@ def test_a_write_that_fails_leaves_the_old_file(monkeypatch: pytest.MonkeyPatch)
         (["format", "/dev/zero"], "/dev/zero: a device, not a file with a model"),
         (["check", "m.safetensors"], "m.safetensors: a saved model, and a model description is needed"),
         (["summary", "m.safetensors"], "m.safetensors: No such file or directory"),
-        (["summary", "junk.safetensors"], "junk.safetensors: foreign: not a safetensors file"),
+        (["summary", "junk.safetensors"], "junk.safetensors: not a saved model: not a safetensors file"),
         (["draw", "net.mdl", "-o", "nosuch/x.svg"], r"nosuch/x.svg: there is no folder .*nosuch"),
         (["draw", "net.mdl", "-o", "taken.svg"], "taken.svg: Is a directory"),
         (["predict", "net.mdl", "--data", "d.npz"], "net.mdl: a text has no parameters; neuromorph train makes a .*"),
@@ -343,12 +346,15 @@ def test_the_last_columns_of_a_table_are_what_is_expected(classifier: nm.Model) 
         (b"\n\n", "it has no rows of numbers"),
         (b"a,b,c\n", "it has no rows of numbers"),
         (b"1,2,0\n3,x,1\n", "line 2, column 2 is 'x', not a number"),
+        (b"1,NA,0\n3,4,1\n", "line 1, column 2 is 'NA', not a number"),
+        (b"1,2,0\n3,1_0,1\n", "line 2, column 2 is '1_0', not a number"),
+        (b"1,2,0\n3,1e300,1\n", "line 2, column 2 is 1e+300, and must be in the range of float32, -3.4e+38 to 3.4e+38"),
         (b"a,b,c\n1,2,0\n\n3,,1\n", "line 4, column 2 ('b') is empty, not a number"),
         (b"1,2,0\n3,4\n", "line 2 has 2 columns, and the lines before it 3"),
         (b"1,2,3,4\n", "it has 4 columns, and the model needs 3 or 5: 2 inputs and 3 expected or a class"),
-        (b"1,2,nan\n", "labels[0] is nan, and must be a whole number from 0 to 2"),
-        (b"1,inf,2\n", "inputs[0, 1] is inf, and must be a finite number"),
-        (b"1,2,3\n", "labels[0] is 3, and must be a whole number from 0 to 2"),
+        (b"1,2,nan\n", "line 1, column 3 is nan, and must be a whole number from 0 to 2"),
+        (b"1,inf,2\n", "line 1, column 2 is inf, and must be a finite number"),
+        (b"a,b,c\n\n1,2,3\n", "line 3, column 3 ('c') is 3, and must be a whole number from 0 to 2"),
         (b"1,2,0\n\xff,4,1\n", "not a text in UTF-8"),
         (b"1,2,0\n" + b"1" * 200_000, "not a CSV file: field larger than field limit (131072)"),
     ],
@@ -385,10 +391,14 @@ def npy(array: Any) -> bytes:
     ("name", "content", "said"),
     [
         ("d.txt", b"1 2", "data files end in .npz, .npy, .csv"),
-        ("e.npz", b"", "not a sound NPZ file: No data left in file"),
-        ("e.npz", b"junk", "not a sound NPZ file: .*"),
+        ("e.npz", b"", "not an NPZ file"),
+        ("e.npz", b"junk", "not an NPZ file"),
         ("e.npz", npz(inputs=POINTS, labels=LABELS)[:-30], "not a sound NPZ file: .*"),
-        ("e.npz", npz(inputs=np.array([{}], object), labels=LABELS), ".*Object arrays cannot be loaded.*"),
+        (
+            "e.npz",
+            npz(inputs=np.array([{}], object), labels=LABELS),
+            "it holds Python objects, and only .* are read",
+        ),
         ("e.npz", npy(POINTS), "an NPY file under the name of an NPZ file"),
         ("e.npz", npz(x=POINTS, y=LABELS), "it has no array named inputs, but x, y"),
         ("e.npz", npz(inputs=POINTS), "it has neither expected nor labels, and one of them is needed"),
@@ -397,14 +407,14 @@ def npy(array: Any) -> bytes:
         ("e.npz", npz(inputs=POINTS, labels=LABELS.astype("U")), "labels has the type <U21, and needs real numbers"),
         ("e.npz", npz(inputs=POINTS[:, :1], labels=LABELS), r"inputs has shape \(10, 1\), .* of width 2"),
         ("e.npz", npz(inputs=1.0, labels=LABELS), r"inputs has shape \(\), and needs 2 to 4 axes, .*"),
-        ("e.npz", npz(inputs=POINTS[:0], labels=LABELS[:0]), r"inputs has shape \(0, 2\), and needs 2 to 4 axes, .*"),
+        ("e.npz", npz(inputs=POINTS[:0], labels=LABELS[:0]), r"inputs is empty, of shape \(0, 2\)"),
         ("e.npz", npz(inputs=POINTS, labels=LABELS - 1), r"labels\[\d\] is -1, and must be a whole number from 0 to 2"),
-        ("e.npz", npz(inputs=POINTS, expected=POINTS), r"expected has shape \(10, 2\), and needs \(10, 3\) .*"),
+        ("e.npz", npz(inputs=POINTS, expected=POINTS), r".* needs \(10, 3\), or as labels \(10,\), for .*"),
         ("e.npz", npz(inputs=POINTS, labels=LABELS, sample_weight=1.0), r"sample_weight has shape \(\), .* \(10,\)"),
         (
             "e.npz",
             npz(inputs=POINTS, labels=LABELS, sample_weight=LABELS - 1.0),
-            r"sample_weight.* -1\.0, .* 0 or more",
+            r"sample_weight\[\d\] is -1, and must be 0 or more",
         ),
         (
             "e.npz",
@@ -639,6 +649,364 @@ def test_evaluate_is_that_of_the_library(shell: Shell, trained: nm.Model) -> Non
     assert shell.out == f"loss {loss:.6g}, accuracy {right:.6g}\n"
 
 
+# What was learnt is not lost ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["a reader that leaves", "a full disk", "closed"])
+def test_training_goes_on_when_stderr_is_gone(end: str) -> None:
+    command = [*TRAIN, "--epochs", "500"]
+    if end == "a full disk":
+        if not Path("/dev/full").exists():
+            pytest.skip("the system has no /dev/full")
+        with open("/dev/full", "w") as full, process(*command, stderr=full) as learning:
+            learning.communicate(timeout=60)
+    elif end == "closed":
+        with process(*command, closed=2) as learning:
+            learning.communicate(timeout=60)
+    else:
+        with process(*command) as learning:
+            assert learning.stderr is not None
+            learning.stderr.readline()
+            learning.stderr.close()
+            assert learning.stdout is not None
+            assert learning.stdout.read().startswith("net.safetensors: 500 epochs, loss ")
+    assert learning.returncode == 0
+    assert nm.load("net.safetensors").built
+
+
+def breaks_off(monkeypatch: pytest.MonkeyPatch, error: BaseException, epoch: int = 2) -> None:
+    """Let training end so in an epoch, from 0, when it has learnt."""
+
+    def fail(self: nm.Callback, run: Any) -> None:
+        if run.epoch == epoch:
+            raise error
+
+    monkeypatch.setattr(nm.CSVLog, "after_epoch", fail)
+
+
+LOGGED = (*TRAIN, "--epochs", "9", "-q", "--log", "log.csv")
+
+
+def test_whatever_ends_training_the_model_is_saved(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    breaks_off(monkeypatch, OSError(28, "No space left on device", "log.csv"))
+    assert shell(*LOGGED) == 1
+    assert shell.err == (
+        "training broke off in epoch 4; the model as of the last whole update is saved: net.safetensors\n"
+        "error: log.csv: No space left on device\n"
+    )
+    assert nm.load("net.safetensors").built
+    Path("net.safetensors").unlink()
+    breaks_off(monkeypatch, RuntimeError("a bug"))
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(list(LOGGED))
+    assert nm.load("net.safetensors").built
+
+
+def test_divergence_leaves_the_best_parameters(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    breaks_off(monkeypatch, nm.TrainingDivergedError("training diverged: so it is"))
+    assert shell(*LOGGED, "--patience", "5", "--rate", "0") == 1
+    assert shell.err == (
+        "training broke off in epoch 4; the model with its best parameters, of epoch 1, is saved: net.safetensors\n"
+        "error: d.npz: training diverged: so it is\n"
+    )
+    before = Path("net.safetensors").read_bytes()
+    resumed = ("train", "--resume", "net.safetensors", "--data", "d.npz", *LOGGED[-5:], "--rate", "0.5")
+    assert shell(*resumed) == 1
+    assert shell.err == "error: d.npz: training diverged: so it is\n"
+    assert Path("net.safetensors").read_bytes() == before  # a good model is not replaced by one that diverged
+    assert shell(*resumed, "--save", "other.safetensors") == 1
+    assert nm.load("other.safetensors").built
+
+
+def test_training_that_diverges_by_itself(shell: Shell) -> None:
+    Path("tanh.mdl").write_text("/xavier,zero/ (x, 2) (y, 1, <linear>, <mse>)")
+    np.savez("y.npz", inputs=POINTS, expected=POINTS[:, :1])
+    command = ("train", "tanh.mdl", "--data", "y.npz", "--save", "y.safetensors", "--seed", "1", "-q", "--batch", "10")
+    assert shell(*command, "--epochs", "1000", "--rate", "5", "--patience", "900") == 1
+    said, error = shell.err.splitlines()
+    assert re.fullmatch(r"training broke off in epoch \d+; the model with its best .* is saved: y.safetensors", said)
+    assert error.startswith("error: y.npz: training diverged: ")
+    assert shell("evaluate", "y.safetensors", "--data", "y.npz", "--json") == 0
+    assert json.loads(shell.out)["loss"] < 1000.0  # and not the astronomical one of the last finite window
+
+
+def fails_to_save(monkeypatch: pytest.MonkeyPatch, *errors: BaseException) -> None:
+    """Let the first saves end in these errors."""
+    save, left = nm.Model.save, list(errors)
+
+    def fail(model: nm.Model, path: str) -> None:
+        if left:
+            raise left.pop(0)
+        save(model, path)
+
+    monkeypatch.setattr(nm.Model, "save", fail)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (OSError(27, "File too large"), "File too large"),
+        (nm.StorageError("can't save the model: it is not a regular file"), "can't save the model: it is not a re.*"),
+        (MemoryError(), "not enough memory"),
+    ],
+)
+def test_a_model_that_can_t_be_saved_at_its_place_is_saved_elsewhere(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, why: str
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    fails_to_save(monkeypatch, error)
+    assert shell(*TRAIN, "--epochs", "1", "-q") == 1
+    found = re.fullmatch(rf"error: net.safetensors: {why}; the model is in (.*/model.safetensors)\n", shell.err)
+    assert found
+    assert nm.load(found[1]).built
+    assert shell.out.startswith(f"{found[1]}: 1 epoch")
+
+
+def test_a_model_that_can_be_saved_nowhere(shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    fails_to_save(monkeypatch, OSError(27, "File too large"), OSError(28, "No space left on device"))
+    assert shell(*TRAIN, "--epochs", "1", "-q") == 1
+    assert re.fullmatch(
+        r"error: net.safetensors: File too large; .*/model.safetensors: No space left on device; "
+        r"the model is not saved\n",
+        shell.err,
+    )
+    assert shell.out.startswith("not saved: 1 epoch")
+    assert not list(tmp_path.glob("neuromorph-*"))
+
+
+def test_ctrl_c_and_a_save_that_fails_do_not_contradict_one_another(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    breaks_off(monkeypatch, KeyboardInterrupt())
+    fails_to_save(monkeypatch, OSError(28, "No space left on device"))
+    assert shell(*LOGGED) == 130
+    first, second = shell.err.splitlines()
+    assert re.fullmatch(r"error: net.safetensors: No space left on device; the model is in .*", first)
+    assert second == "interrupted in epoch 4"
+
+
+def test_places_where_no_model_can_be_saved_are_refused_first(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    command = (*TRAIN[:-1], "{}", "--epochs", "1")
+    os.mkfifo("pipe.safetensors")
+    said = shell.fails(*command[:-3], "pipe.safetensors", *command[-2:])
+    assert said == "pipe.safetensors: not a file, but a pipe, a socket or a device"
+    long = "n" * 250 + ".safetensors"
+    assert shell.fails(*command[:-3], long, *command[-2:]) == f"{long}: File name too long"
+    Path("net.safetensors").write_text("the model of yesterday")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "access", lambda path, mode: str(path) != str(folder.resolve()))
+        said = shell.fails(*TRAIN, "--epochs", "1")
+        assert said == f"net.safetensors: no permission to write to the folder {folder.resolve()}"
+        Path("log.csv").touch()
+        files.check_target("log.csv", in_place=True)  # which needs no more than the file
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--log", "net.safetensors"), "--save and --log are the same file: net.safetensors"),
+        (("--log", "./d.npz"), "--data and --log are the same file: ./d.npz"),
+        (("--log", "net.mdl"), "FILE and --log are the same file: net.mdl"),
+        (("--validation", "v.npz", "--log", "v.npz"), "--validation and --log are the same file: v.npz"),
+    ],
+)
+def test_nothing_that_is_read_or_written_is_overwritten(shell: Shell, more: tuple[str, ...], said: str) -> None:
+    assert shell.fails(*TRAIN, "--epochs", "1", *more, code=2) == f"{said} (see neuromorph train --help)"
+
+
+def test_predict_and_draw_do_not_write_over_what_they_read(shell: Shell) -> None:
+    said = shell.fails("predict", "net.safetensors", "--data", "d.npz", "-o", "d.npz", code=2)
+    assert said.startswith("--data and --output are the same file: d.npz")
+    Path("net.svg").write_text(CLASSIFIER)
+    assert shell.fails("draw", "net.svg", "-o", "net.svg", code=2).startswith("FILE and --output are the same file")
+    assert Path("net.svg").read_text() == CLASSIFIER
+
+
+# Closed streams and early interrupts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code", "said"),
+    [
+        (0, ("check", "-"), 1, "error: stdin: Bad file descriptor\n"),
+        (1, ("check", "net.mdl"), 1, "error: stdout: Bad file descriptor\n"),
+        (1, ("draw", "net.mdl", "-o", "net.svg"), 0, ""),
+    ],
+)
+def test_closed_streams(closed: int, arguments: tuple[str, ...], code: int, said: str) -> None:
+    with process(*arguments, closed=closed) as command:
+        assert command.communicate(timeout=60)[1] == said
+    assert command.returncode == code
+
+
+def test_an_interrupt_outside_of_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(arguments: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("neuromorph.cli.entry.run", interrupt)
+    assert main(["check"]) == 130
+
+
+# Data that mean something else ----------------------------------------------------------------------------------------
+
+
+BINARY = "/xavier,zero/ (x, 2) (yes, 1, <sigmoid>, <binary_cross_entropy>)"
+
+
+def test_labels_of_a_single_output_are_yes_and_no() -> None:
+    answers = np.array([[0.1, 0.9, 0.5], [0.51, -3.0, 0.2]])[..., None]
+    model = nm.compile(BINARY, 1, 0.0)
+    assert running._labels(model, answers).tolist() == [[0, 1, 0], [1, 0, 0]]
+    model = nm.compile("/xavier,zero/ (x, 2) (yes, 1, <linear>, <hinge>)", 1, 0.0)  # between -1 and 1
+    assert running._labels(model, answers).tolist() == [[1, 1, 1], [1, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"expected": [0, 1, 1, 3]}, "expected[3, 0] is 3, and must be a number from 0 to 1 for binary_cross_entropy"),
+        ({"expected": [0, 1, 1, 0], "sample_weight": np.zeros(4)}, "nothing in it counts: .* leave out every vector"),
+        ({"expected": [0, 1, 1, 0], "sample_weight": [1, 1, -1, 1]}, "sample_weight[2] is -1, and must be 0 or more"),
+        ({"expected": [0, 1, 1, 0], "sample_weight": [1, 1, 1, np.nan]}, "sample_weight[3] is nan, .* finite number"),
+    ],
+)
+def test_data_that_no_loss_can_use(shell: Shell, arrays: dict[str, Any], said: str) -> None:
+    Path("binary.mdl").write_text(BINARY)
+    np.savez("b.npz", inputs=POINTS[:4], **{name: np.array(array) for name, array in arrays.items()})
+    command = ("train", "binary.mdl", "--data", "b.npz", "--save", "b.safetensors", "-q", "--epochs", "1")
+    assert re.fullmatch(f"b.npz: {said}".replace("[", r"\[").replace("]", r"\]"), shell.fails(*command))
+
+
+def test_what_does_not_count_may_be_anything(classifier: nm.Model) -> None:
+    labels, weight = np.array([0.0, 7.0, np.nan]), np.array([1.0, 0.0, 0.0])
+    made = layout.prepared(classifier, Arrays("d", POINTS[:3], labels=labels, sample_weight=weight), sequences=False)
+    assert np.isfinite(classifier_loss(made))
+
+
+def classifier_loss(made: layout.Prepared) -> float:
+    with nm.build(nm.compile(CLASSIFIER, 4, 0.1)) as model:
+        return model.evaluate(made.inputs, made.expected, sample_weight=made.sample_weight)
+
+
+def test_sequences_of_no_length_do_not_count(recurrent: nm.Model) -> None:
+    inputs, answers = RNG.normal(size=(4, 5, 1)), np.array([[1.0], [np.nan], [2.0], [3.0]])
+    lengths = np.array([5, 0, 2, 1])
+    made = layout.prepared(recurrent, Arrays("d", inputs, answers, lengths=lengths), sequences=True)
+    assert made.sample_weight is not None
+    assert made.sample_weight.sum(axis=1).tolist() == [[1.0, 0.0, 1.0, 1.0]]
+    with pytest.raises(Exception, match="d: nothing in it counts"):
+        layout.prepared(recurrent, Arrays("d", inputs, answers, lengths=lengths * 0), sequences=True)
+
+
+def test_the_place_of_a_number_that_is_held_out_is_that_in_the_file(classifier: nm.Model) -> None:
+    labels = LABELS.copy()
+    labels[9] = 5
+    _, last = layout.held_out(Arrays("d", POINTS, labels=labels), 0.2)
+    with pytest.raises(Exception, match=r"d: labels\[9\] is 5"):
+        layout.prepared(classifier, last, sequences=False)
+
+
+# Columns of tables ----------------------------------------------------------------------------------------------------
+
+
+def test_inputs_and_classes_in_a_table_each(classifier: nm.Model) -> None:
+    np.savetxt("x.csv", POINTS, delimiter=",")
+    np.savetxt("y.csv", LABELS, fmt="%d")
+    made = layout.prepared(classifier, read(Source(inputs="x.csv", expected="y.csv"), classifier), sequences=False)
+    np.testing.assert_array_equal(made.expected.reshape(-1)[:10], LABELS)
+    np.savetxt("y.csv", LABELS[:, None].repeat(2, axis=1), fmt="%d", delimiter=",")
+    with pytest.raises(Exception, match=r"y.csv: expected has shape \(10, 2\), .* or as labels \(10,\), for inputs of"):
+        layout.prepared(classifier, read(Source(inputs="x.csv", expected="y.csv"), classifier), sequences=False)
+    np.savetxt("y.csv", LABELS + 1, fmt="%d")
+    with pytest.raises(Exception, match=r"y.csv: line \d+, column 1 is 3, and must be a whole number from 0 to 2"):
+        layout.prepared(classifier, read(Source(inputs="x.csv", expected="y.csv"), classifier), sequences=False)
+
+
+def test_columns_that_are_left_out(classifier: nm.Model) -> None:
+    Path("t.csv").write_text("id,a,b,class\nx1,1,2,0\nx2,3,4,2\n")
+    found = read(Source(data="t.csv", ignore="id"), classifier)
+    assert found.labels is not None
+    assert (found.inputs.tolist(), found.labels.tolist()) == ([[1, 2], [3, 4]], [0, 2])
+    assert read(Source(data="t.csv", targets="b", ignore="1,class"), nm.compile(LINE, 1, 0.0)).expected is not None
+    with pytest.raises(Exception, match="name the same column"):
+        read(Source(data="t.csv", targets="class", ignore="4"), classifier)
+    with pytest.raises(Exception, match="it has 2 columns that are not ignored, and the model needs 3 or 5"):
+        read(Source(data="t.csv", ignore="id,a"), classifier)
+
+
+LINE = "/xavier,zero/ (x, 1) (y, 1, <linear>, <mse>)"
+
+
+def test_prediction_does_not_read_what_it_does_not_need(classifier: nm.Model) -> None:
+    Path("t.csv").write_text("a,b,kind\n1,2,setosa\n3,4,virginica\n")
+    for source in (Source(data="t.csv", targets="kind"), Source(data="t.csv")):
+        assert read(source, classifier, answers=False).inputs.tolist() == [[1, 2], [3, 4]]
+
+
+def test_a_name_that_two_columns_have(shell: Shell) -> None:
+    Path("t.csv").write_text("a,b,a\n1,2,0\n")
+    said = shell.fails("train", "net.mdl", "--data", "t.csv", *TRAIN[4:], "--epochs", "1", "--targets", "a")
+    assert said == "t.csv: 2 of its columns are called 'a'; give a number from 1"
+
+
+# Smaller things -------------------------------------------------------------------------------------------------------
+
+
+def test_check_knows_the_window(shell: Shell) -> None:
+    text = "/xavier,zero/ (i, 3) {m, a, concatenate} [t, (a, 2, <tanh>)] (o, 2, <linear>, <mse>)"
+    Path("late.mdl").write_text(text)
+    assert shell("check", "late.mdl") == 0
+    assert shell.err == ""
+    assert shell("check", "late.mdl", "--window", "1") == 0
+    assert re.search("warning: late.mdl:1:.*bptt_steps must be at least 2", shell.err)
+
+
+def test_a_saved_model_is_told_by_its_content(shell: Shell, trained: nm.Model) -> None:
+    Path("net.safetensors").rename("model.bin")
+    assert shell("summary", "model.bin") == 0
+    assert shell.out.rstrip() == trained.summary()
+    assert shell("predict", "model.bin", "--data", "d.npz") == 0
+    assert shell.fails("check", "model.bin") == "model.bin: a saved model, and a model description is needed"
+    assert shell("train", "--resume", "model.bin", "--data", "d.npz", "--epochs", "1", "-q") == 0
+    assert shell.out.startswith("model.bin: 1 epoch")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--resume", "net.mdl", "--data", "d.npz"), "--resume takes a saved model, and net.mdl is none.*"),
+        ((*TRAIN[1:3], "x.npy", *TRAIN[4:]), "x.npy is one array: give it to --inputs, and what .* to --expected.*"),
+    ],
+)
+def test_usage_that_is_nearly_right(shell: Shell, arguments: tuple[str, ...], said: str) -> None:
+    assert re.fullmatch(said, shell.fails("train", *arguments, "--epochs", "1", code=2))
+
+
+def test_a_terminal_without_a_width_gets_lines() -> None:
+    master, slave = os.openpty()
+    os.set_blocking(master, False)
+    try:
+        with process(*TRAIN, "--epochs", "2", stderr=slave) as learning:
+            learning.communicate(timeout=60)
+        said = os.read(master, 10_000).decode()
+    finally:
+        os.close(slave)
+        os.close(master)
+    assert "epoch 2/2: loss " in said
+
+
+def test_the_demonstration_makes_no_folder_in_vain(shell: Shell, folder: Path) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn, which brings the digits, is not installed")
+    Path("file").write_text("mine")
+    assert shell.fails("demo", "--write", "file") == "file: Not a directory"
+    assert "Not a directory" in shell.fails("demo", "--write", "new/../file/x")
+    assert not Path("new").exists()
+
+
 # Pipes, processes, shells ---------------------------------------------------------------------------------------------
 
 
@@ -677,6 +1045,7 @@ def test_version_and_help(shell: Shell) -> None:
     assert "..." not in shell.out.split("Commands:")[1]  # no sentence is cut
     for command in listed:
         assert shell(command, "--help") == 0
+        assert "..." not in shell.out.partition("Commands:")[2]
         assert f"neuromorph {command}" in shell.out.split("Options:")[1], command
     assert shell("train", "--help") == 0
     assert max(map(len, shell.out.splitlines())) <= 80

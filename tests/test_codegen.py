@@ -15,6 +15,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import tokenize
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from hypothesis import given
 from support import HEADER, MODELS, REPOSITORY, graph_of, kernel_of, plain
 from test_kernels import FORWARD, GRU, LSTM, STRUCTURES, text_of
 from test_random_models import bounded, models
+from test_schedule import in_line, layers
 
-from neuromorph.codegen import Kernel
+from neuromorph.codegen import Kernel, source
 from neuromorph.codegen.layout import Layout, Workspace, panel_of
 from neuromorph.codegen.writer import Writer
 from neuromorph.schedule import plan
@@ -313,3 +315,22 @@ def test_buffers_do_not_overlap(name: str) -> None:
                 assert start == here + (buffer.stride * rows if buffer.rows == "slots" else 0)
                 here = start + buffer.stride * rows * (1 if buffer.rows == "step" else capacity)
             assert space.size(capacity, rows) == here
+
+
+# Large models ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("body", "threads"), [(layers(400), 1), (layers(400), 2), (in_line(1000), 1)])
+def test_large_models_are_written_in_little_time(body: str, threads: int) -> None:
+    """A fifth of a second each, about; where work grew with the square of the nodes, it was five and more."""
+    started = time.process_time()
+    assert kernel_of(text_of(body), batch=4, threads=threads).source
+    assert time.process_time() - started < 2.5
+
+
+def test_sizes_are_known_before_the_source_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "_Source", None)
+    kernel = kernel_of(text_of("(a, 4, <tanh>)"), batch=4)
+    assert kernel.space_size(3) > 0
+    assert kernel.layout.size > 0
+    assert kernel.step_space_size(1) > 0

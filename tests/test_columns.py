@@ -7,9 +7,10 @@ and once in the reverse. Whatever a thread reads too early, or writes too soon, 
 from __future__ import annotations
 
 import functools
+import sys
 import threading
-from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from test_random_models import bounded, floor_of, models
 
+from neuromorph.codegen import KernelOptions, divide
 from neuromorph.codegen.columns import BALANCE, panel_cuts, vector_cuts
 from neuromorph.codegen.layout import panel_of
+from neuromorph.options import compile_options
 
 HEAD = support.HEADER
 WIDE = st.sampled_from([1, 3, 6, 8, 9, 10, 16, 17, 24])
@@ -129,7 +132,7 @@ def test_the_adversary_finds_a_meeting_that_is_missing() -> None:
 
 def _is_wrong(made: Any, source: str, order: list[int], trial: Any, wanted: Any) -> bool:
 
-    functions, turns = support.plain(replace(made, source=source)), Turns(order)
+    functions, turns = support.plain(SimpleNamespace(source=source)), Turns(order)
     functions.barrier, functions.train = turns.barrier, turns.of(functions.train)
     try:
         support.assert_agree(support.kernel_outcome(made, functions, trial), wanted, 1e-10)
@@ -185,3 +188,15 @@ def test_compiled_columns_agree_and_give_the_same_bits_every_time() -> None:
         losses = support.call_train(made, machine, trial, memory, 1, 2)
         results.add(losses.tobytes() + memory.weights.tobytes())
     assert len(results) == 1
+
+
+@pytest.mark.parametrize(("layers", "width", "threads"), [(2, 256, 2), (30, 64, 1), (1, 300, 2), (3, 8, 1)])
+def test_deep_and_narrow_networks_are_one_threads_own(
+    layers: int, width: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["neuromorph.codegen.divide"], "processors", lambda: 2)
+    chain = "".join(f"(a{number}, {width}, <tanh>)" for number in range(layers))
+    graph = support.graph_of(f"{HEAD} (input, {width}) {chain} (output, {width}, <linear>, <mse>)")
+    options = compile_options(8, optimizer="sgd", bptt_steps=1, dtype="float32", threads=None, has_time_links=False)
+    chosen = divide(graph, KernelOptions(8, "float32", 16, 32, "sgd"), options)
+    assert (chosen.threads, chosen.columns) == (threads, threads > 1)

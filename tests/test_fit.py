@@ -5,9 +5,14 @@ Kernels run as plain Python here, but for one test: what they compute is tested 
 
 from __future__ import annotations
 
+import errno
+import io
 import math
+import os
 import re
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +21,7 @@ import pytest
 from interpreted import interpreted  # noqa: F401 - a fixture
 
 import neuromorph as nm
-from neuromorph import fitting
+from neuromorph import callbacks, fitting, parameters
 
 LINEAR = "/uniform -0.5 0.5,zero/ (fit_input, 2) (output, 1, <linear>, <mse>)"
 RECURRENT = "/uniform -0.5 0.5,zero/ (fit_input, 2) {sum, recur, concatenate} (a, 3, <tanh>) [l, [recur,]] "
@@ -140,7 +145,9 @@ def test_a_fraction_holds_out_the_last_part(leading: tuple[int, ...], fraction: 
         (1, "validation is 1.0, but a fraction"),
         (math.nan, "validation is nan, but a fraction"),
         (0.95, "validation=0.95 holds out 4 of 4 samples, and leaves none to train on"),
-        (True, "validation must be (inputs, expected), (inputs, expected, sample_weight) or a fraction such as 0.2"),
+        (True, "sample_weight), (inputs, expected, sample_weight, lengths) or a fraction such as 0.2"),
+        ((*data(4), None, None, None), "validation must be (inputs, expected)"),
+        ((*data(4), None, [5, 4]), "validation: lengths[0] is 5, but a length must be a whole number from 0 to 4"),
         ("0.2", "validation must be (inputs, expected)"),
         ((data(4)[0],), "validation must be (inputs, expected)"),
         ((data(4)[0], data(3)[1]), "validation: expected has 3 on axis 0 (samples), but inputs has 4"),
@@ -248,6 +255,71 @@ def test_shuffling_never_tears_a_sequence_apart() -> None:
         made(SUMS).fit(*data(4), epochs=1, shuffle=True)
 
 
+# State ----------------------------------------------------------------------------------------------------------------
+
+
+def states_equal(one: nm.Model, other: nm.Model) -> bool:
+    return all(np.array_equal(value, other.state[name]) for name, value in one.state.items())
+
+
+@pytest.mark.parametrize("validation", ["tail", "own"])
+def test_epochs_carry_the_state_on(validation: str) -> None:
+    """The held-out tail of the sequence is measured from the state at the epoch's end, data of their own from zero."""
+    inputs, expected = data(10)
+    model, twin = made(SUMS, bptt_steps=3), made(SUMS, bptt_steps=3)
+    for each in (model, twin):
+        each.state = {"recur": 0.5}
+    held_out: Any = 0.3 if validation == "tail" else data(3)
+    cut = 7 if validation == "tail" else 10
+    history = model.fit(inputs, expected, epochs=3, validation=held_out, carry_state=True, progress=False)
+    losses, measured = [], []
+    for _ in range(3):
+        losses.append(twin.train(inputs[:cut], expected[:cut], 0, carry_state=True))
+        if validation == "tail":
+            measured.append(twin.evaluate(inputs[cut:], expected[cut:], carry_state=True))
+        else:
+            measured.append(twin.evaluate(*held_out))
+    assert (history.loss, history.validation_loss) == (losses, measured)
+    np.testing.assert_array_equal(flat(model), flat(twin))
+    assert states_equal(model, twin)
+    assert history.loss != made(SUMS, bptt_steps=3).fit(inputs[:cut], expected[:cut], epochs=3, progress=False).loss
+
+
+def test_accuracies_are_of_the_same_states() -> None:
+    text = "/uniform -0.5 0.5,zero/ (fit_input, 2) {sum, recur, concatenate} (a, 3, <tanh>) [l, [recur,]] "
+    model = made(f"{text} (output, 3, <softmax>, <cross_entropy>)", rate=0.0, bptt_steps=4)
+    model.set_parameters({"a.weight": [[0.0] * 3, [0.0] * 3, *(3 * np.eye(3))], "output.weight": 5 * np.eye(3)})
+    inputs, labels = np.zeros((10, LANES, 2)), np.ones((10, LANES))
+    model.state = {"recur": [0.0, 0.9, 0.0]}  # which it keeps, and names class 1; from zero state it names class 0
+    history = model.fit(inputs, labels, epochs=2, validation=0.4, metrics="accuracy", carry_state=True, progress=False)
+    assert history.accuracy == history.validation_accuracy == [1.0, 1.0]
+    own = model.fit(
+        inputs, labels, epochs=1, validation=(inputs, labels), metrics="accuracy", carry_state=True, progress=False
+    )
+    assert (own.accuracy, own.validation_accuracy) == ([1.0], [0.0])
+    zero = model.fit(inputs, labels, epochs=1, validation=0.4, metrics="accuracy", progress=False)
+    assert zero.accuracy == zero.validation_accuracy == [0.0]
+
+
+def test_sequences_carry_no_state() -> None:
+    model = made(SUMS)
+    with pytest.raises(nm.DataError, match="carry_state can't be used with 4-axis inputs"):
+        model.fit(*data(3, 4), epochs=1, carry_state=True)
+    with pytest.raises(TypeError, match="carry_state must be True or False, not 1"):
+        model.fit(*data(4), epochs=1, carry_state=1)
+    history = model.fit(*data(4), epochs=1, validation=data(3, 4), carry_state=True, progress=False)
+    assert history.validation_loss == [model.evaluate(*data(3, 4))]
+
+
+def test_validation_may_have_lengths() -> None:
+    model, (inputs, expected) = made(SUMS), data(3, 4)
+    weight = np.linspace(0.5, 1.5, 24).reshape(3, 4, LANES)
+    for given in (None, weight):
+        history = model.fit(inputs, expected, epochs=1, validation=(inputs, expected, given, [1, 4, 2]), progress=False)
+        assert history.validation_loss == [model.evaluate(inputs, expected, sample_weight=given, lengths=[1, 4, 2])]
+        assert history.validation_loss != [model.evaluate(inputs, expected, sample_weight=given)]
+
+
 # Endings --------------------------------------------------------------------------------------------------------------
 
 
@@ -336,21 +408,39 @@ def find_first(sample: int) -> int:
     return next(s for s in range(100) if np.random.Generator(np.random.PCG64(s)).permutation(9)[0] == sample)
 
 
-@pytest.mark.parametrize("name", ["validation_loss", "accuracy", "lost"])
-def test_what_is_monitored_has_to_be_recorded(name: str) -> None:
-    message = f"monitor must be one of loss, learning_rate, seconds in this call of fit, not '{name}'"
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("validation_loss", "; 'validation_loss' needs validation="),
+        ("accuracy", "; 'accuracy' needs metrics=\"accuracy\""),
+        ("lost", "; did you mean 'loss'?"),
+        ("val_loss", "; did you mean 'validation_loss', which needs validation=?"),
+        ("val_acc", "; did you mean 'validation_accuracy', which needs validation= and metrics=\"accuracy\"?"),
+        ("seconds", ""),
+        ("learning_rate", ""),
+        (5, ""),
+    ],
+)
+def test_what_is_monitored_has_to_be_recorded(name: Any, hint: str) -> None:
+    message = f"monitor must be one of loss in this call of fit, not {name!r}{hint}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         made().fit(*data(4), epochs=1, callbacks=nm.EarlyStopping(monitor=name), progress=False)
+
+
+def test_a_name_from_elsewhere_is_understood() -> None:
+    message = "monitor must be one of loss, validation_loss in this call of fit, not 'val_loss'; did you mean "
+    with pytest.raises(ValueError, match=f"^{message}'validation_loss'\\?$"):
+        made().fit(*data(4), epochs=1, validation=0.5, callbacks=nm.ReduceOnPlateau(monitor="val_loss"))
 
 
 # Callbacks ------------------------------------------------------------------------------------------------------------
 
 
-def test_callbacks_are_called_in_order_and_ended_in_reverse() -> None:
+def test_callbacks_are_called_and_ended_in_order() -> None:
     calls: list[str] = []
     made().fit(*data(4), epochs=2, callbacks=iter([Recorder("a ", calls), Recorder("b ", calls)]), progress=False)
     epochs = [f"{who} {what} {n}" for n in range(2) for what in ("before", "after") for who in "ab"]
-    assert calls == ["a begin", "b begin", *epochs, "b end", "a end"]
+    assert calls == ["a begin", "b begin", *epochs, "a end", "b end"]
 
 
 def test_every_callback_that_began_is_ended() -> None:
@@ -363,6 +453,53 @@ def test_every_callback_that_began_is_ended() -> None:
     with pytest.raises(RuntimeError, match="mine"):
         made().fit(*data(4), epochs=2, callbacks=[Recorder("a ", calls), Late("b ", calls)], progress=False)
     assert calls == ["a begin", "a end"]
+
+
+def test_the_end_of_each_is_called_with_the_ending_and_the_best_parameters() -> None:
+    calls: list[str] = []
+    seen: list[np.ndarray] = []
+
+    class Ends(Recorder):
+        def end(self, run: Any) -> None:
+            super().end(run)
+            calls.append(run.history.ended)
+            seen.append(flat(run.model))
+            raise RuntimeError(self.name)
+
+    model, first, last = made(), Ends("a ", calls), Ends("b ", calls)
+    watching = [Numbers("loss", 1.0, 2.0, 3.0), first, nm.EarlyStopping(patience=2), last]
+    with pytest.raises(RuntimeError, match="b") as caught:
+        model.fit(*data(4), epochs=5, callbacks=watching, progress=False)
+    assert str(caught.value.__context__) == "a "
+    assert calls[-4:] == ["a end", "early stopping", "b end", "early stopping"]
+    np.testing.assert_array_equal(seen[0], first.parameters[2])
+    np.testing.assert_array_equal(seen[1], first.parameters[0])
+
+
+@pytest.mark.parametrize(
+    ("refused", "error"),
+    [
+        ({"callbacks": nm.EarlyStopping(monitor="validation_loss")}, ValueError),
+        ({"callbacks": nm.Checkpoint("{validation}.st")}, ValueError),
+        ({"callbacks": nm.CSVLog(Path(__file__).parent)}, IsADirectoryError),
+        ({"shuffle": True, "seed": -1}, ValueError),
+    ],
+)
+def test_what_is_refused_leaves_logs_and_history_alone(
+    refused: dict[str, Any], error: type[Exception], tmp_path: Path
+) -> None:
+    model, log = made(), nm.CSVLog(tmp_path / "log.csv")
+    history = model.fit(*data(4), epochs=2, callbacks=log, progress=False)
+    written = (tmp_path / "log.csv").read_bytes()
+    callbacks = [log, nm.Checkpoint(tmp_path / "new" / "m"), *filter(None, [refused.pop("callbacks", None)])]
+    random = parameters.generator().bit_generator.state
+    with pytest.raises(error):
+        model.fit(*data(4), epochs=2, callbacks=callbacks, progress=False, **{"shuffle": True, **refused})
+    assert (tmp_path / "log.csv").read_bytes() == written
+    assert model.history is history
+    assert len(history) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
+    assert parameters.generator().bit_generator.state == random
 
 
 def test_a_schedule_sets_the_rate_of_each_epoch() -> None:
@@ -425,6 +562,85 @@ def test_a_log_has_a_line_for_every_epoch(tmp_path: Path) -> None:
     assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["epoch", *"01201"]
     model.fit(*data(4), epochs=1, callbacks=log, progress=False)
     assert len(path.read_text().splitlines()) == 2
+    model.fit(*data(4), epochs=1, callbacks=nm.CSVLog(tmp_path / "a" / "b" / "log.csv"), progress=False)
+    assert len((tmp_path / "a" / "b" / "log.csv").read_text().splitlines()) == 2
+
+
+class Disk(io.RawIOBase):
+    """A file in memory, on a disk that is full from time to time."""
+
+    def __init__(self) -> None:
+        self.content, self.full = b"", False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.content += bytes(data)
+        return len(data)
+
+
+@pytest.mark.parametrize(("full", "lines"), [({0, 1}, 4), ({1, 2}, 2), ({0, 1, 2}, 1)])
+def test_a_log_on_a_full_disk_is_told_once_and_training_goes_on(
+    full: set[int], lines: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be written is written with a later epoch, if there is room then."""
+    disks: list[Disk] = []
+
+    def opened(*arguments: Any, **options: Any) -> Any:
+        disks.append(Disk())
+        return io.TextIOWrapper(io.BufferedWriter(disks[-1]), encoding="utf-8", newline="")
+
+    class Fill(nm.Callback):
+        def before_epoch(self, run: Any) -> None:
+            disks[-1].full = run.epoch in full
+
+    monkeypatch.setattr(callbacks, "open", opened, raising=False)
+    model, log = made(), nm.CSVLog(tmp_path / "log.csv")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        for _ in range(2):  # each call says so, though its words are the same
+            history = model.fit(*data(4), epochs=3, callbacks=[Fill(), log], progress=False)
+            assert (len(history), history.ended) == (3, "all epochs")
+    first = min(full)
+    told = [warning for warning in told if "is not in the log" in str(warning.message)]
+    assert [(str(w.message), w.filename, w.category) for w in told] == 2 * [
+        (
+            f"epoch {first} is not in the log {tmp_path / 'log.csv'}: [Errno 28] No space left on device; training "
+            "goes on, and later epochs try again",
+            __file__,
+            RuntimeWarning,
+        )
+    ]
+    assert log.failures == len(full) + (2 in full)  # the closing fails too
+    assert [disk.content.count(b"\n") for disk in disks] == [lines, lines]
+
+
+def test_a_log_that_can_not_work_is_an_error_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    for path, error, message in (
+        (tmp_path / "file" / "log", NotADirectoryError, "a log needs a folder, but this is a file"),
+        (tmp_path, IsADirectoryError, "a log needs a file, but this is a folder"),
+    ):
+        with pytest.raises(error, match=message):
+            made().fit(*data(4), epochs=1, callbacks=nm.CSVLog(path), progress=False)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    for name, message in (("file", "a log can't be written to this file"), ("new", "a log can't be written to this f")):
+        with pytest.raises(PermissionError, match=message):
+            made().fit(*data(4), epochs=1, callbacks=nm.CSVLog(tmp_path / name), progress=False)
+    for wrong, error in ((5, TypeError), ("", ValueError), ("a\0b", ValueError)):
+        with pytest.raises(error, match=r"^path "):
+            nm.CSVLog(wrong)  # type: ignore[arg-type]
+
+
+def test_a_log_may_be_a_pipe() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as pipe:
+        made().fit(*data(4), epochs=1, callbacks=nm.CSVLog(f"/dev/fd/{writing}"), progress=False)
+        os.close(writing)
+        assert pipe.read().startswith("epoch,loss,learning_rate,seconds\n0,")
 
 
 # Progress and pictures ------------------------------------------------------------------------------------------------
@@ -441,25 +657,59 @@ def test_the_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     assert out == ""
     last = err.split("\r")[-1]
     assert last.startswith("epoch 2/2: 100%")
-    assert f"loss={history.loss[-1]:.4g}, validation_loss={history.validation_loss[-1]:.4g}" in last
-    assert re.search(r"4.00/4.00 \[\d\d:\d\d<\d\d:\d\d, .* samples/s", last)
+    assert f"loss={history.loss[-1]:.4g}, val_loss={history.validation_loss[-1]:.4g}" in last
+    assert re.search(r"\| 00:00 left, .*/s, loss=", last)
+    assert len(last.rstrip()) <= 79, "a terminal of 80 columns shows all"
     model.fit(*data(4), epochs=2, progress=False)
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_history_can_be_drawn() -> None:
-    pytest.importorskip("matplotlib")
+@pytest.fixture
+def pyplot(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Pyplot without windows."""
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    pytest.importorskip("matplotlib").use("agg")
+    from matplotlib import pyplot
+
+    yield pyplot
+    pyplot.close("all")
+
+
+def test_the_history_can_be_drawn(pyplot: Any) -> None:
     history = nm.History(loss=[3.0, 2.0, 1.0], validation_loss=[3.0, 2.5, 2.6])
     axes = history.plot()
     drawn = {line.get_label(): line.get_ydata().tolist() for line in axes.get_lines()}
     assert drawn == {"loss": history.loss, "validation loss": history.validation_loss}
     assert axes.get_lines()[0].get_xdata().tolist() == [1, 2, 3]
+    assert pyplot.get_fignums() == [axes.figure.number], "pyplot shows it"
+    assert len(axes.figure.axes) == 1
     assert nm.History(loss=[1.0]).plot(axes) is axes
     assert len(axes.get_lines()) == 3
+    assert len({line.get_color() for line in axes.get_lines()}) == 3
+
+
+def test_accuracies_have_axes_of_their_own(pyplot: Any) -> None:
+    history = nm.History([3.0, 2.0], [3.0, 2.5], [0.5, 0.6], [0.4, 0.5])
+    axes = history.plot()
+    left, right = axes.figure.axes
+    assert (left, right.get_ylabel(), right.get_ylim()) == (axes, "accuracy", (0.0, 1.0))
+    drawn = {line.get_label(): line.get_ydata().tolist() for line in right.get_lines()}
+    assert drawn == {"accuracy": history.accuracy, "validation accuracy": history.validation_accuracy}
+    assert [line.get_color() for line in left.get_lines()] == [line.get_color() for line in right.get_lines()]
+    shown = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert shown == ["loss", "validation loss", "accuracy", "validation accuracy"]
+    only = nm.History([1.0], accuracy=[0.5]).plot()
+    assert [text.get_text() for text in only.get_legend().get_texts()] == ["loss", "accuracy"]
+
+
+def test_an_empty_history_can_not_be_drawn() -> None:
+    with pytest.raises(ValueError, match="the history is empty: no epoch was completed, so there is nothing to draw"):
+        nm.History().plot()
 
 
 def test_drawing_needs_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"History\.plot needs matplotlib: pip install matplotlib"):
         nm.History(loss=[1.0]).plot()
 
@@ -530,6 +780,27 @@ def test_wrong_labels_are_named_but_where_they_do_not_count(place: Any, label: f
 def test_labels_that_do_not_fit(inputs: Any, labels: Any, message: str) -> None:
     with pytest.raises(nm.DataError, match=re.escape(message)):
         made(CLASSES).train(inputs, labels, 0)
+
+
+class Array:
+    """Something that makes an array of itself, and knows nothing else."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.asarray(self.array, dtype)
+
+
+def test_labels_may_be_anything_that_makes_an_array() -> None:
+    model, (inputs, _) = made(CLASSES), data(4)
+    labels = np.arange(4 * LANES).reshape(4, LANES) % 3
+    assert model.evaluate(Array(inputs), Array(labels)) == model.evaluate(inputs, labels)
+    weight = np.arange(4.0 * LANES).reshape(4, LANES)
+    found = model.evaluate(inputs, Array(labels), sample_weight=Array(weight), lengths=Array([3, 4]))
+    assert found == model.evaluate(inputs, labels, sample_weight=weight, lengths=[3, 4])
+    with pytest.raises(nm.DataError, match=r"^expected"):
+        model.evaluate(inputs, Array([[1], [1, 2]]))
 
 
 def test_labels_are_for_cross_entropy_only() -> None:

@@ -92,6 +92,8 @@ def test_a_run_prints_each_seed_and_both_figures(capsys) -> None:
     assert "    paper      74,000  their way (their paper)\n" in shown
     assert "    ours        3,000  our way (the median; 2 of 3 seeds reached it, 0.0 s in all)\n" in shown
     assert shown.endswith("  better than the paper's\n")
+    common.run("A task", paper, "our way", one_seed, range(3), quick=True)
+    assert "better" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

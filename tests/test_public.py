@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 import neuromorph as nm
-from neuromorph import training
+from neuromorph import inference, training
 from neuromorph.team import processors
 
 TEXT = """
@@ -605,7 +605,7 @@ def test_control_c_ends_training_with_whole_windows() -> None:
     with pytest.raises(KeyboardInterrupt):
         train_for_ever(model, inputs, expected)
     assert time.perf_counter() - sent[0] < 1.0  # 0.2 where nothing else keeps the processors busy
-    done = np.count_nonzero(model.losses)
+    done = np.count_nonzero(np.isfinite(model.losses))
     assert done > 0
     assert done % WINDOW == 0
     assert model.train(INPUTS, EXPECTED, 0) > 0
@@ -634,6 +634,100 @@ def test_control_c_leaves_the_parameters_of_whole_windows(monkeypatch: pytest.Mo
     np.testing.assert_array_equal(model.losses[:done], other.losses)
 
 
+@pytest.mark.parametrize("sequences", [None, 3])
+def test_losses_that_training_did_not_reach_are_not_numbers(
+    sequences: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs, expected = data(12, sequences=sequences)
+    model, other, rest = recurrent(), recurrent(), ()
+    if sequences:
+        rest = (1,)
+        other.train(inputs[0], expected[0], 0)
+    first = other.losses if sequences else None
+    other.train(inputs[rest][:WINDOW], expected[rest][:WINDOW], 0)
+    run, calls = training.Pass.run, []
+
+    def interrupted(self: training.Pass, start: int, stop: int) -> int:
+        calls.append(start)
+        if start == WINDOW and calls.count(0) == len(rest) + 1:
+            raise KeyboardInterrupt
+        return run(self, start, stop)
+
+    monkeypatch.setattr(training.Pass, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.train(inputs, expected, 0)
+    np.testing.assert_array_equal(model.losses[rest], [*other.losses, *[np.nan] * (12 - WINDOW)])
+    if sequences:
+        np.testing.assert_array_equal(model.losses[0], first)
+        assert np.isnan(model.losses[2]).all()
+
+
+def test_losses_after_divergence_are_not_numbers() -> None:
+    model, inputs, expected = diverging(12)
+    expected[6, 2] = 3e38
+    with pytest.raises(nm.TrainingDivergedError):
+        model.train(inputs, expected, 0)
+    assert np.isfinite(model.losses[:6]).all()
+    assert np.isnan(model.losses[2 * WINDOW :]).all()
+
+
+class Clock:
+    """A time that passes only by samples: so much for each that a kernel works on."""
+
+    def __init__(self, cost: float) -> None:
+        self.cost, self.now = cost, 0.0
+        self.pieces: list[float] = []
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def work(self, samples: int) -> None:
+        self.pieces.append(samples * self.cost)
+        self.now += self.pieces[-1]
+
+
+@pytest.mark.parametrize("cost", [1e-5, 1e-3, 0.009, 0.03])
+@pytest.mark.parametrize("sequences", [None, 2])
+def test_evaluation_looks_for_control_c_every_twentieth_of_a_second(
+    cost: float, sequences: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or after each window, where that is longer; and its result does not depend on the pieces."""
+    model, (inputs, expected) = recurrent(), data(999, sequences=sequences)
+    wanted, clock, run = model.evaluate(inputs, expected), Clock(cost), training.Pass.run
+
+    def measured(self: training.Pass, start: int, stop: int) -> int:
+        clock.work(stop - start)
+        return run(self, start, stop)
+
+    monkeypatch.setattr(training.Pass, "run", measured)
+    monkeypatch.setattr(training, "time", clock)
+    assert model.evaluate(inputs, expected) == wanted
+    assert sum(clock.pieces) == pytest.approx(cost * 999 * (sequences or 1))
+    assert max(clock.pieces) <= max(0.05, WINDOW * cost) * 1.001
+    assert len(clock.pieces) < 2 * sum(clock.pieces) / max(0.05, WINDOW * cost) + 12
+
+
+@pytest.mark.parametrize("cost", [1e-6, 1e-4, 1e-3])
+@pytest.mark.parametrize("sequences", [None, 2])
+def test_prediction_looks_for_control_c_every_twentieth_of_a_second(
+    cost: float, sequences: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or after each chunk, where that is longer."""
+    model, inputs = recurrent(), data(3000, sequences=sequences)[0]
+    wanted, clock, predict = model.predict(inputs), Clock(cost), model.kernels.predict
+    chunk = inference.CHUNK_ROWS // BATCH
+
+    def measured(lanes: int, samples: int, *arguments: Any) -> None:
+        clock.work(samples)
+        predict(lanes, samples, *arguments)
+
+    monkeypatch.setitem(model.kernels.__dict__, "predict", measured)
+    monkeypatch.setattr(inference, "time", clock)
+    np.testing.assert_array_equal(model.predict(inputs), wanted)
+    assert sum(clock.pieces) == pytest.approx(cost * 3000 * (sequences or 1))
+    assert max(clock.pieces) <= max(0.05, chunk * cost) * 1.001
+
+
 # What is said ---------------------------------------------------------------------------------------------------------
 
 
@@ -648,8 +742,18 @@ def test_verbosity(capsys: pytest.CaptureFixture[str]) -> None:
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("update 1: samples 0 to 3, loss ")
     assert second.startswith("update 2: samples 4 to 5, loss ")
-    with pytest.raises(TypeError, match="verbosity must be a whole number"):
+    with pytest.raises(TypeError, match=r"^verbosity must be a whole number, not 'loud'$"):
         nm.train(model, INPUTS, EXPECTED, "loud")  # type: ignore[arg-type]
+
+
+def test_weights_by_position_are_no_verbosity() -> None:
+    model = plain()
+    given = nm.batches(np.zeros((10, 3)), np.zeros((10, 2)), BATCH)
+    for weights, shown in ((given[2], "an array of shape (3, 4)"), ([[1.0] * BATCH] * 3, "[[1.0, 1.0, 1.0, 1.0], [")):
+        with pytest.raises(TypeError, match=r"did you mean sample_weight=…\?$") as caught:
+            nm.train(model, given[0], given[1], weights)  # type: ignore[arg-type]
+        assert str(caught.value).startswith(f"verbosity must be a whole number, not {shown}")
+        assert len(str(caught.value)) < 160
 
 
 @pytest.mark.parametrize("verbosity", [1, 2])
@@ -716,6 +820,31 @@ def test_predict_and_evaluate_start_from_zero_and_change_nothing() -> None:
     np.testing.assert_array_equal(model.losses, losses)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_evaluate_goes_on_from_the_state_that_there_is(threads: int) -> None:
+    """Also of a model wide enough that threads share its lanes. The model stays as it is."""
+    nm.seed(1)
+    text = TEXT.replace("(a, 5,", f"(a, {5 if threads == 1 else 256},")
+    model = nm.build(nm.compile(text, BATCH, 0.01, bptt_steps=WINDOW, threads=threads))
+    assert model.kernels.kernel.options.threads == min(threads, processors())
+    model.train(INPUTS[:6], EXPECTED[:6], 0)
+    state, losses, parameters = model.state, model.losses.copy(), model.get_parameters()
+    stream = model.stream(BATCH)
+    stream.state = state
+    each = [((stream(x) - e) ** 2).mean() for x, e in zip(INPUTS[6:], EXPECTED[6:], strict=True)]
+    for _ in range(2):
+        found = nm.evaluate(model, INPUTS[6:], EXPECTED[6:], carry_state=True)
+        assert found == pytest.approx(np.mean(each), rel=1e-5)
+    assert found != pytest.approx(model.evaluate(INPUTS[6:], EXPECTED[6:]), rel=1e-3)
+    assert_same(model.state, state)
+    assert_same(model.get_parameters(), parameters)
+    np.testing.assert_array_equal(model.losses, losses)
+    model.learning_rate = 0.0
+    assert model.train(INPUTS[6:], EXPECTED[6:], 0, carry_state=True) == pytest.approx(found, rel=1e-6)
+    with pytest.raises(nm.DataError, match="carry_state can't be used with 4-axis inputs"):
+        model.evaluate(*data(4, sequences=3), carry_state=True)
+
+
 @pytest.mark.parametrize("wrong", [np.zeros(3), np.zeros((4, 2)), np.zeros((0, 3)), [[1, 2, 3], [1, 2]], "x", None])
 def test_predict_refuses(wrong: Any) -> None:
     with pytest.raises(nm.DataError, match=r"^inputs"):
@@ -723,6 +852,17 @@ def test_predict_refuses(wrong: Any) -> None:
 
 
 # Gradients ------------------------------------------------------------------------------------------------------------
+
+
+def test_gradients_take_lengths() -> None:
+    model, weight = recurrent(), (np.arange(12)[:, np.newaxis] < [12, 3, 0, 7]).astype(np.float32)
+    loss, slopes = nm.gradients(model, INPUTS, EXPECTED, lengths=[12, 3, 0, 7])
+    wanted, others = nm.gradients(model, INPUTS, EXPECTED, sample_weight=weight)
+    assert loss == wanted
+    assert_same(slopes, others)
+    assert loss != nm.gradients(model, INPUTS, EXPECTED)[0]
+    with pytest.raises(nm.DataError, match=r"lengths\[0\] is 13"):
+        nm.gradients(model, INPUTS, EXPECTED, lengths=[13, 3, 0, 7])
 
 
 def test_gradcheck_reports_each_parameter() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
@@ -21,6 +23,7 @@ from neuromorph.schedule import (
     Map,
     Operation,
     Place,
+    Places,
     Plan,
     Product,
     Rows,
@@ -429,3 +432,65 @@ def test_what_holds_of_every_plan_holds_of_every_structure(name: str) -> None:
 @pytest.mark.parametrize("path", sorted(MODELS.glob("*.mdl")), ids=lambda path: path.stem)
 def test_what_holds_of_every_plan_holds_of_the_examples(path) -> None:  # type: ignore[no-untyped-def]
     check_plan(path.read_text(), LANES)
+
+
+# Large models ---------------------------------------------------------------------------------------------------------
+
+
+def test_places_are_found_by_the_columns_that_they_share() -> None:
+    rng = random.Random(4)
+    for _ in range(300):
+        drawn = [Place(rng.choice("vs"), rng.randrange(0, 40, 2), rng.randint(1, 20)) for _ in range(8)]
+        known, asked = drawn[:4], drawn
+        places = Places(LANES)
+        for place in known:
+            places.add(place)
+        for place in asked:
+            wanted = any(place != other and place.overlaps(other, LANES) for other in known)
+            assert places.any_over(place) == wanted, (known, place)
+
+
+def in_line(count: int) -> str:
+    return "".join(f"(a{n}, <tanh>)" for n in range(count))
+
+
+def layers(count: int) -> str:
+    return "".join(f"(a{n}, 4, <tanh>)" for n in range(count))
+
+
+def side_by_side(count: int) -> str:
+    branches = "|".join(f"(a{n}, {4 + n % 3}, <tanh>)" for n in range(count))
+    return f"[s, {branches}]" + "".join(f"{{m{n}, a{n}, additive}}" for n in range(count))
+
+
+def loops_in_line(count: int) -> str:
+    return "".join(f"{{m{n}, a{n}, additive}} (a{n}, <tanh>)" for n in range(count))
+
+
+def one_loop(count: int) -> str:
+    return "".join(f"{{m{n}, end, additive}}" for n in range(count)) + "(end, 3, <tanh>)"
+
+
+def steps_of_work(work: Callable[[], object]) -> int:
+    """How many functions are called and left."""
+    count = 0
+
+    def note(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+@pytest.mark.parametrize("body", [in_line, layers, side_by_side, loops_in_line, one_loop])
+def test_work_grows_no_faster_than_the_model(body: Callable[[int], str]) -> None:
+    """Four times the nodes; a text of 100 kB may have 10,000."""
+    small, large = (graph_of(text_of(body(count))) for count in (60, 240))
+    work = [steps_of_work(lambda graph=graph: plan(graph, LANES, training=True)) for graph in (small, large)]  # type: ignore[misc]
+    assert work[1] < 4.6 * work[0]

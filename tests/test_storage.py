@@ -1,6 +1,7 @@
 """Saved models: everything comes back, files are whole or not there, and no file can do harm."""
 
 import copy
+import errno
 import json
 import os
 import pickle
@@ -24,7 +25,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import neuromorph as nm
-from neuromorph import storage
+from neuromorph import kernels, storage
 
 TEXT = """
 /xavier,const_uneven 0.1 0.3/   # comments are kept: ü, 𝕏
@@ -145,6 +146,13 @@ def test_losses_of_sequences_come_back(way: str, path: Path) -> None:
     assert everything(COPIES[way](model, path)) == everything(model)
 
 
+def test_what_the_optimizer_remembers_is_a_dict() -> None:
+    model = nm.compile(TEXT, BATCH, 0.1)
+    model.prepare()
+    with pytest.raises(TypeError, match="optimizer_state must be a dict of names and numbers, not int"):
+        model.optimizer_state = 5
+
+
 @pytest.mark.parametrize("way", COPIES)
 def test_a_model_that_is_not_built_stays_so(way: str, path: Path) -> None:
     model = nm.compile(TEXT, BATCH, 0.1, optimizer=nm.Adam(eps=1e-5))
@@ -237,6 +245,55 @@ def test_the_generator_is_left_alone_on_demand_and_by_copies(path: Path, tmp_pat
     with pytest.raises(nm.StorageError):
         nm.load(tmp_path / "cut")
     assert everything(nm.build(nm.compile(TEXT, BATCH, 0.1))) == draws[0]
+
+
+# Forks ----------------------------------------------------------------------------------------------------------------
+
+FORKED = """
+import os, signal, sys, threading, time
+import numpy as np
+import neuromorph as nm
+
+nm.seed(1)
+text = "/xavier,zero/ (input, 2) (h, 3, <tanh>) (output, 1, <linear>, <mse>)"
+busy, idle = (nm.build(nm.compile(text, 1, 1e-9)) for _ in range(2))
+stream, x = busy.stream(), np.ones((1, 1, 2), np.float32)
+wanted = idle.predict(x)
+many = np.zeros((100_000, 1, 2), np.float32)
+threading.Thread(target=busy.train, args=(many, many[..., :1], 0), daemon=True).start()
+while busy._lock.acquire(blocking=False):
+    busy._lock.release()
+    time.sleep(0.001)
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    for use in (lambda: busy.predict(x), lambda: busy.state, lambda: busy.save("never"), busy.get_parameters):
+        try:
+            use()
+        except nm.ModelStateError as error:
+            print(error)
+    print(bool((idle.predict(x) == wanted).all()), stream(x[0, 0]).shape, busy.built)
+    busy.build()
+    print(busy.predict(x).shape, busy.train(x, x[..., :1], 0) >= 0.0, flush=True)
+    os._exit(0)
+print(os.waitpid(child, 0)[1], busy.built, flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can't fork")
+def test_a_model_in_use_when_the_process_is_forked_says_so_in_the_child(tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    command = [sys.executable, "-W", "ignore", "-c", FORKED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment)
+    assert done.stderr == ""
+    *errors, others, again, parent = done.stdout.splitlines()
+    assert len(errors) == 4
+    assert all(line.startswith("another thread was inside a call of this model when this") for line in errors)
+    assert others == "True (1,) False"
+    assert again == "(1, 1, 1) True"
+    assert parent == "0 True"
+    assert names_in(tmp_path) == []
 
 
 # Writing --------------------------------------------------------------------------------------------------------------
@@ -340,13 +397,60 @@ def test_permissions_and_links_stay(tmp_path: Path) -> None:
 
 def test_where_nothing_can_be_saved(tmp_path: Path) -> None:
     model = nm.compile(TEXT, BATCH, 0.1)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError) as caught:
         model.save(tmp_path / "missing" / "model")
+    assert caught.value.filename == str(tmp_path / "missing" / "model")
     with pytest.raises(nm.StorageError, match=r"can't save the model: .* is not a regular file"):
         model.save(tmp_path)
     with pytest.raises(TypeError):
         model.save(7)  # type: ignore[arg-type]
     assert names_in(tmp_path) == []
+
+
+def test_a_write_that_fails_names_the_users_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=re.escape(f"No space left on device: '{path}'")):
+        nm.compile(TEXT, BATCH, 0.1).save(path)
+
+
+def test_paths_may_be_bytes(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/\xc3\xbc"
+    model = nm.compile(TEXT, BATCH, 0.1)
+    model.save(path)  # type: ignore[arg-type]
+    assert nm.load(path).text == model.text  # type: ignore[arg-type]
+    assert names_in(tmp_path) == ["ü"]
+
+
+def killed_save(model: nm.Model, path: Path) -> Path:
+    """What a save leaves that was killed before it was done."""
+    before = set(names_in(path.parent))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "unlink", lambda *_: None)
+        patch.setattr(os, "replace", lambda *_: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            model.save(path)
+    (left,) = set(names_in(path.parent)) - before
+    return path.parent / left
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "ü" * 120], ids=["short", "long"])
+def test_what_a_killed_save_left_is_removed_by_a_later_one(name: str, tmp_path: Path) -> None:
+    model = nm.compile(TEXT, BATCH, 0.1)
+    old, young, others = (killed_save(model, tmp_path / target) for target in (name, name, "another.safetensors"))
+    assert old.name.startswith(f".neuromorph-{name[:10]}")
+    folder = tmp_path / re.sub("[0-9a-f]{16}", "0" * 16, old.name)
+    folder.mkdir()
+    for stale in (old, others, folder):
+        os.utime(stale, (1e9, 1e9))
+    model.save(tmp_path / name)
+    assert names_in(tmp_path) == sorted([name, young.name, others.name, folder.name])
+    os.utime(young, (1e9, 1e9))
+    model.save(tmp_path / name)
+    model.save(tmp_path / "another.safetensors")
+    assert names_in(tmp_path) == sorted([name, "another.safetensors", folder.name])
 
 
 def test_numbers_that_are_not_finite_are_not_saved(path: Path) -> None:
@@ -665,6 +769,64 @@ def test_nothing_is_allocated_for_what_a_small_file_claims(saved: bytes, path: P
             assert tracemalloc.get_traced_memory()[1] < 4_000_000
         finally:
             tracemalloc.stop()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not say how much memory is used")
+@pytest.mark.parametrize("name", ["bptt_steps", "batch_size"])
+def test_what_a_file_may_claim_is_not_taken_when_it_is_loaded(name: str, path: Path) -> None:
+    model = nm.compile(FORWARD, 1, 0.1)
+    model.prepare()
+    model.save(path)
+    nm.load(path)  # imports what there is to import
+    header, record, numbers = taken_apart(path.read_bytes())
+    path.write_bytes(put_together(header, {**record, name: 1 << 26}, numbers))
+    before = used_memory()
+    loaded = nm.load(path)
+    assert getattr(loaded, name) == 1 << 26
+    assert used_memory() - before < 64 << 20
+
+
+FORWARD = "/xavier,zero/ (input, 2) (h, 3, <tanh>) (output, 1, <linear>, <mse>)"
+
+
+def used_memory() -> int:
+    """Bytes of this process that are really in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_memory_of_every_row_is_counted(path: Path) -> None:
+    """Of a model whose workspace does not grow with a window."""
+    needed = [nm.compile(FORWARD, 2, 0.1, bptt_steps=1 << n).kernels.bytes_needed() for n in (20, 21)]
+    assert needed[1] - needed[0] >= 2 * 4 * 2 << 20  # a loss and a weight, 4 bytes, 2 lanes
+
+
+GROUPS = {
+    "version 2": (
+        "0::/jobs/mine\n",
+        {"memory.max": "max\n", "jobs/memory.max": "5000\n", "jobs/mine/memory.max": "max\n"},
+    ),
+    "a container": ("0::/../elsewhere\n", {"memory.max": "5000\n"}),
+    "version 1": (
+        "4:cpu,memory:/docker/abc\n1:cpu:/\n0::/\n",
+        {"memory/memory.limit_in_bytes": "5000\n", "memory.max": "6000\n", "cpu/memory.limit_in_bytes": "1\n"},
+    ),
+    "nonsense": ("\n:\n0::/\n", {"memory.max": "much\n"}),
+    "none": ("", {}),
+}
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_limits_of_containers(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listing, limits = GROUPS[name]
+    (tmp_path / "cgroup").write_text(listing)
+    for place, text in limits.items():
+        (tmp_path / "fs" / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "fs" / place).write_text(text)
+    found = kernels.allowed_memory(tmp_path / "cgroup", tmp_path / "fs")
+    assert found == (kernels.NO_LIMIT if name in ("nonsense", "none") else 5000)
+    monkeypatch.setattr(kernels, "allowed_memory", lambda: 5000)
+    with pytest.raises(MemoryError, match=r"the model needs [\d,]+ bytes .*, and this process is allowed 5,000 \("):
+        nm.compile(FORWARD, 1, 0.1, bptt_steps=1 << 10).prepare()
 
 
 def test_nothing_is_unpickled(saved: bytes, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run(
         "The adding problem, with the cell of that year", PAPER, str(RECIPE), partial(learn, learnt, RECIPE, most=most),
         chose.seeds, prepare=lambda: prepare(learnt, RECIPE, *VARIANTS.values()),
+        quick=chose.quick,
     )  # fmt: skip
     for title, recipe in VARIANTS.items():
         print(f"The same, {title}")

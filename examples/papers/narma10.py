@@ -176,6 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run(
         f"NARMA10: NMSE on a new series, at most {ENOUGH}", PAPER, str(setting),
         lambda seed: learn(setting, seed), options.seeds, prepare=lambda: compile_kernels(setting),
+        quick=options.quick,
     )  # fmt: skip
 
 

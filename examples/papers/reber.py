@@ -178,6 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run(
         "Embedded Reber grammar: every symbol of all strings, to train and to test", PAPER, str(setting),
         lambda seed: learn(setting, seed), options.seeds, prepare=lambda: compile_kernels(setting),
+        quick=options.quick,
     )  # fmt: skip
 
 

@@ -85,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run(
         "Temporal order", PAPER, str(RECIPE), partial(learn, learnt, RECIPE, most=most), chose.seeds,
         prepare=lambda: prepare(learnt, RECIPE),
+        quick=chose.quick,
     )  # fmt: skip
 
 

@@ -15,6 +15,9 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, by default that of ``sys.argv``; the exit code: 1 for trouble, 2 for usage, 130 for Ctrl-C."""
-    from .entry import run
+    try:
+        from .entry import run  # which takes long enough for a Ctrl-C
 
-    return run(arguments)
+        return run(arguments)
+    except KeyboardInterrupt:
+        return 130

@@ -2,14 +2,15 @@
 
 An NPZ file has ``inputs`` and, to train or evaluate, ``expected`` or ``labels``; perhaps ``sample_weight`` and
 ``lengths``. An NPY file is one array. A CSV file has one vector a line, what is expected of it behind it or in the
-columns that are named, and perhaps a first line of names. ``layout.py`` says which shapes mean what.
+columns that are named, and perhaps a first line of names, none of them a number. ``layout.py`` says which shapes mean
+what.
 """
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -24,27 +25,55 @@ Array = NDArray[Any]
 ENDINGS = (".npz", ".npy", ".csv")
 _NAMES = ("inputs", "expected", "labels", "sample_weight", "lengths")
 _DELIMITERS = (",", ";", "\t")
+_PREFIXES = {"NPY": b"\x93NUMPY", "NPZ": b"PK"}
 _LONGEST = 40  # characters of a cell that a message shows
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where data come from: one file, or one file each for inputs and expected; ``targets`` are columns of a CSV."""
+    """Where data come from: one file, or one file each for inputs and expected.
+
+    targets, ignore: columns of a CSV, what is expected and what is left out.
+    """
 
     data: str | None = None
     inputs: str | None = None
     expected: str | None = None
     targets: str | None = None
+    ignore: str | None = None
     sequences: bool = False
+
+    def files(self) -> dict[str, str | None]:
+        """The files by their options."""
+        return {"--data": self.data, "--inputs": self.inputs, "--expected": self.expected}
 
     def at(self, path: str) -> Source:
         """The same kind of data in another file."""
-        return Source(data=path, targets=self.targets, sequences=self.sequences)
+        return Source(data=path, targets=self.targets, ignore=self.ignore, sequences=self.sequences)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an array is from: the file, and of a CSV the lines of its rows and what its columns are called."""
+
+    file: str
+    lines: Sequence[int] = ()
+    columns: Sequence[str] = ()
+
+    def place(self, name: str, index: tuple[int, ...]) -> str:
+        """What a message calls the place of a number of the array of that name."""
+        if not self.lines:
+            return f"{name}{list(index)}"
+        return f"line {self.lines[index[0]]}, {self.columns[index[1] if len(index) > 1 else 0]}"
 
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """Arrays of a file as they are; None for what it has not. ``name`` is the file's, for messages."""
+    """Arrays of a file as they are; None for what it has not.
+
+    For messages: ``name`` is the file's, ``origins`` say more of an array, ``first`` is the row of the file where all
+    begin.
+    """
 
     name: str
     inputs: Array
@@ -52,19 +81,16 @@ class Arrays:
     labels: Array | None = None
     sample_weight: Array | None = None
     lengths: Array | None = None
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    first: int = 0
 
+    def origin(self, name: str) -> Origin:
+        """Where the array of a name is from."""
+        return self.origins.get(name, Origin(self.name))
 
-@dataclass
-class Table:
-    """A CSV file: its names, empty where it has none, and its numbers (rows, columns)."""
-
-    names: list[str] = field(default_factory=list)
-    rows: list[list[float]] = field(default_factory=list)
-
-    @property
-    def numbers(self) -> Array:
-        """All numbers."""
-        return np.array(self.rows, np.float64)
+    def place(self, name: str, index: tuple[int, ...]) -> str:
+        """What a message calls the place of a number."""
+        return self.origin(name).place(name, (index[0] + self.first, *index[1:]) if index else index)
 
 
 def read(source: Source, model: nm.Model, *, answers: bool = True) -> Arrays:
@@ -73,9 +99,13 @@ def read(source: Source, model: nm.Model, *, answers: bool = True) -> Arrays:
         raise click.UsageError("data come from --data, or from --inputs" + (" and --expected" if answers else ""))
     if source.data is None:
         return _pair(source, answers)
-    if source.targets is not None and _ending(source.data) != ".csv":
-        raise click.UsageError("--targets names columns of a CSV file")
-    arrays = _readers(source, model, answers)[_ending(source.data)](source.data)
+    ending = _ending(source.data)
+    for option, columns in (("--targets", source.targets), ("--ignore", source.ignore)):
+        if columns is not None and ending != ".csv":
+            raise click.UsageError(f"{option} names columns of a CSV file")
+    if answers and ending == ".npy":
+        raise click.UsageError(f"{source.data} is one array: give it to --inputs, and what is expected to --expected")
+    arrays = _readers(source, model, answers)[ending](source.data)
     if answers and (arrays.expected is None) == (arrays.labels is None):
         trouble = "both expected and labels" if arrays.labels is not None else "neither expected nor labels"
         raise click.ClickException(f"{source.data}: it has {trouble}, and one of them is needed")
@@ -87,7 +117,7 @@ def _readers(source: Source, model: nm.Model, answers: bool) -> dict[str, Callab
     return {
         ".npz": lambda path: _archive(path, answers),
         ".npy": lambda path: Arrays(path, _array(path)),
-        ".csv": lambda path: _divided(path, _table(path), source.targets, model, answers),
+        ".csv": lambda path: _divided(path, source, model, answers),
     }
 
 
@@ -101,20 +131,26 @@ def _ending(path: str) -> str:
 
 def _pair(source: Source, answers: bool) -> Arrays:
     """Inputs from one file, what is expected from another."""
-    if source.targets is not None:
-        raise click.UsageError("--targets goes with --data and a CSV file")
+    if source.targets is not None or source.ignore is not None:
+        raise click.UsageError("--targets and --ignore go with --data and a CSV file")
     if answers and source.expected is None:
         raise click.UsageError("--inputs needs --expected beside it")
-    expected = _single(source.expected) if answers and source.expected else None
-    return Arrays(source.inputs or "", _single(source.inputs or ""), expected)
+    inputs, origin = _single(source.inputs or "")
+    if not answers or source.expected is None:
+        return Arrays(origin.file, inputs, origins={"inputs": origin})
+    expected, other = _single(source.expected)
+    return Arrays(origin.file, inputs, expected, origins={"inputs": origin, "expected": other})
 
 
-def _single(path: str) -> Array:
+def _single(path: str) -> tuple[Array, Origin]:
     """The one array of a file."""
     ending = _ending(path)
     if ending == ".npz":
         raise click.ClickException(f"{path}: an NPZ file holds several arrays: give it to --data")
-    return _array(path) if ending == ".npy" else _table(path).numbers
+    if ending == ".npy":
+        return _array(path), Origin(path)
+    table = _table(path, lambda table: Columns(list(range(table.width)), []))
+    return np.array(table.inputs, np.float64), table.origin(table.columns.inputs)
 
 
 # NumPy's files --------------------------------------------------------------------------------------------------------
@@ -129,82 +165,135 @@ def _reading(path: str, kind: str) -> Iterator[IO[bytes]]:
         except (MemoryError, click.ClickException):
             raise
         except Exception as error:  # of a damaged file: of zipfile, zlib, struct, ast and NumPy itself
+            if "allow_pickle" in str(error):  # what NumPy advises against is no advice here
+                raise click.ClickException(f"{path}: it holds Python objects, and only numbers are read") from error
             raise click.ClickException(f"{path}: not a sound {kind} file: {error}") from error
+
+
+def _check_kind(path: str, kind: str) -> None:
+    """Whether a file begins as its kind of file does."""
+    with open(path, "rb") as file:
+        start = file.read(6)
+    found = next((name for name, prefix in _PREFIXES.items() if start.startswith(prefix)), None)
+    if found is None:
+        raise click.ClickException(f"{path}: not an {kind} file")
+    if found != kind:
+        raise click.ClickException(f"{path}: an {found} file under the name of an {kind} file")
 
 
 def _array(path: str) -> Array:
     """The array of an NPY file."""
+    _check_kind(path, "NPY")
     with _reading(path, "NPY") as file:
-        found = np.load(file, allow_pickle=False)
-        if not isinstance(found, np.ndarray):
-            raise click.ClickException(f"{path}: an NPZ file under the name of an NPY file")
+        found: Array = np.load(file, allow_pickle=False)
         return found
 
 
 def _archive(path: str, answers: bool) -> Arrays:
     """The arrays of an NPZ file that are known by name."""
+    _check_kind(path, "NPZ")
     with _reading(path, "NPZ") as file:
         found = np.load(file, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            raise click.ClickException(f"{path}: an NPY file under the name of an NPZ file")
         if "inputs" not in found.files:
             there = ", ".join(found.files) or "nothing"
             raise click.ClickException(f"{path}: it has no array named inputs, but {there}")
         wanted = _NAMES if answers else ("inputs", "lengths")
-        return Arrays(path, **{name: found[name] for name in wanted if name in found.files})
+        arrays = {name: found[name] for name in wanted if name in found.files}
+    odd = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+    if odd:
+        raise click.ClickException(f"{path}: its {odd[0]} is no array")
+    return Arrays(path, **arrays)
 
 
 # CSV ------------------------------------------------------------------------------------------------------------------
 
 
-def _table(path: str) -> Table:
-    """The numbers of a CSV file; a first line that has anything but numbers gives the names of the columns."""
-    table = Table()
+@dataclass(frozen=True)
+class Columns:
+    """Places, from 0, of the columns of a file that are inputs, and of those that are what is expected of them."""
+
+    inputs: list[int]
+    answers: list[int]
+
+
+@dataclass
+class Table:
+    """A CSV file: the names of its columns, empty where it has none, its numbers, and the lines that they are from."""
+
+    path: str
+    width: int
+    names: list[str]
+    columns: Columns = field(default_factory=lambda: Columns([], []))
+    inputs: list[list[float]] = field(default_factory=list)
+    answers: list[list[float]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+
+    def add(self, cells: list[str], line: int) -> None:
+        """One line of numbers more."""
+        if len(cells) != self.width:
+            raise self.wrong(f"line {line} has {len(cells)} columns, and the lines before it {self.width}")
+        self.inputs.append([self._number(cells, column, line) for column in self.columns.inputs])
+        self.answers.append([self._number(cells, column, line) for column in self.columns.answers])
+        self.lines.append(line)
+
+    def _number(self, cells: list[str], column: int, line: int) -> float:
+        cell = cells[column]
+        if not _is_number(cell):
+            raise self.wrong(f"line {line}, {self.called(column)} is {_cell(cell)}, not a number")
+        return float(cell)
+
+    def called(self, column: int) -> str:
+        """What a message calls a column."""
+        return f"column {column + 1}" + (f" ({self.names[column]!r})" if self.names else "")
+
+    def origin(self, columns: list[int]) -> Origin:
+        """Of the array of some columns."""
+        return Origin(self.path, self.lines, [self.called(column) for column in columns])
+
+    def wrong(self, trouble: str) -> click.ClickException:
+        """An error about this file."""
+        return click.ClickException(f"{self.path}: {trouble}")
+
+
+def _table(path: str, choose: Callable[[Table], Columns]) -> Table:
+    """The numbers of a CSV file in those columns that are chosen when its names and its width are known."""
+    table: Table | None = None
     with open(path, encoding="utf-8-sig", newline="") as file:
         try:
-            first = file.readline()
-            file.seek(0)
-            reader = csv.reader(file, delimiter=max(_DELIMITERS, key=first.count), skipinitialspace=True)
-            for cells in reader:
-                if cells:
-                    _add(table, cells, f"{path}: line {reader.line_num}")
+            for cells, line in _rows(file):
+                if table is None:
+                    named = not any(map(_is_number, cells))
+                    table = Table(path, len(cells), [cell.strip() for cell in cells] if named else [])
+                    table.columns = choose(table)
+                    if named:
+                        continue
+                table.add(cells, line)
         except UnicodeDecodeError:
             raise click.ClickException(f"{path}: not a text in UTF-8") from None
         except csv.Error as error:
             raise click.ClickException(f"{path}: not a CSV file: {error}") from None
-    if not table.rows:
+    if table is None or not table.lines:
         raise click.ClickException(f"{path}: it has no rows of numbers")
     return table
 
 
-def _add(table: Table, cells: list[str], place: str) -> None:
-    """One line more: names, or numbers."""
-    if not table.names and not table.rows and not all(map(_is_number, cells)):
-        table.names = [cell.strip() for cell in cells]
-        return
-    wanted = len(table.names or (table.rows[0] if table.rows else cells))
-    if len(cells) != wanted:
-        raise click.ClickException(f"{place} has {len(cells)} columns, and the lines before it {wanted}")
-    try:
-        table.rows.append(list(map(float, cells)))
-    except ValueError:
-        column = next(number for number, cell in enumerate(cells) if not _is_number(cell))
-        raise click.ClickException(
-            f"{place}, {_column(table, column)} is {_cell(cells[column])}, not a number"
-        ) from None
+def _rows(file: IO[str]) -> Iterator[tuple[list[str], int]]:
+    """The cells of all lines that have any, with the numbers of the lines."""
+    first = file.readline()
+    file.seek(0)
+    reader = csv.reader(file, delimiter=max(_DELIMITERS, key=first.count), skipinitialspace=True)
+    for cells in reader:
+        if cells:
+            yield cells, reader.line_num
 
 
 def _is_number(cell: str) -> bool:
+    """Whether a cell is a number as files have them: Python's own 1_000 is none."""
     try:
         float(cell)
     except ValueError:
         return False
-    return True
-
-
-def _column(table: Table, index: int) -> str:
-    """What a column is called."""
-    return f"column {index + 1}" + (f" ({table.names[index]!r})" if table.names else "")
+    return "_" not in cell
 
 
 def _cell(text: str) -> str:
@@ -212,24 +301,22 @@ def _cell(text: str) -> str:
     return "empty" if not text.strip() else repr(text if len(text) <= _LONGEST else text[:_LONGEST] + "…")
 
 
-def _divided(path: str, table: Table, targets: str | None, model: nm.Model, answers: bool) -> Arrays:
-    """Which columns are inputs, and which are what is expected of them."""
-    numbers = table.numbers
-    columns = numbers.shape[1]
-    chosen = _last_columns(path, columns, model, answers) if targets is None else _named(path, table, targets)
-    inputs = np.delete(numbers, chosen, axis=1)
-    if inputs.shape[1] != model.input_width:
-        raise click.ClickException(
-            f"{path}: {inputs.shape[1]} columns beside the targets, and the model takes {model.input_width}"
-        )
-    return Arrays(path, inputs, numbers[:, chosen] if answers else None) if not _is_label(model, chosen) else Arrays(
-        path, inputs, labels=numbers[:, chosen[0]] if answers else None
-    )  # fmt: skip
+def _divided(path: str, source: Source, model: nm.Model, answers: bool) -> Arrays:
+    """Inputs, and what is expected of them: vectors, or labels where one column stands for a whole vector."""
 
+    def choose(table: Table) -> Columns:
+        chosen = _columns(table, source, model, answers)
+        return chosen if answers else Columns(chosen.inputs, [])  # what is not needed need not be numbers
 
-def _is_label(model: nm.Model, chosen: list[int]) -> bool:
-    """Whether one column stands for a whole vector: the number of a class."""
-    return len(chosen) == 1 and has_classes(model)
+    table = _table(path, choose)
+    inputs, found = np.array(table.inputs, np.float64), np.array(table.answers, np.float64)
+    origins = {"inputs": table.origin(table.columns.inputs)}
+    if not answers:
+        return Arrays(path, inputs, origins=origins)
+    origins |= dict.fromkeys(("expected", "labels"), table.origin(table.columns.answers))
+    if found.shape[1] == 1 and has_classes(model):
+        return Arrays(path, inputs, labels=found[:, 0], origins=origins)
+    return Arrays(path, inputs, found, origins=origins)
 
 
 def has_classes(model: nm.Model) -> bool:
@@ -237,32 +324,50 @@ def has_classes(model: nm.Model) -> bool:
     return model.graph.loss.name == "cross_entropy" and model.output_width > 1
 
 
-def _last_columns(path: str, columns: int, model: nm.Model, answers: bool) -> list[int]:
-    """The columns behind the inputs: as many as the output is wide, or one for the number of a class."""
+def _columns(table: Table, source: Source, model: nm.Model, answers: bool) -> Columns:
+    """Which columns are inputs, and which are what is expected of them."""
+    ignored = [] if source.ignore is None else _named(table, "--ignore", source.ignore)
+    kept = [column for column in range(table.width) if column not in ignored]
+    if source.targets is None:
+        _check_count(table, len(kept), model, answers)
+        return Columns(kept[: model.input_width], kept[model.input_width :])
+    chosen = _named(table, "--targets", source.targets)
+    if set(chosen) & set(ignored):
+        raise click.UsageError("--targets and --ignore name the same column")
+    inputs = [column for column in kept if column not in chosen]
+    if len(inputs) != model.input_width:
+        raise table.wrong(f"{len(inputs)} columns beside the targets, and the model takes {model.input_width}")
+    return Columns(inputs, chosen)
+
+
+def _check_count(table: Table, columns: int, model: nm.Model, answers: bool) -> None:
+    """Behind the inputs come as many columns as the output is wide, or one for the number of a class."""
     given, wide = model.input_width, model.output_width
     known = [given + wide, *([given + 1] if has_classes(model) else []), *([] if answers else [given])]
     if columns in known:
-        return list(range(given, columns))
+        return
     needs = " or ".join(map(str, sorted(known)))
-    raise click.ClickException(
-        f"{path}: it has {columns} columns, and the model needs {needs}: {given} inputs"
+    raise table.wrong(
+        f"it has {columns} columns{' that are not ignored' * (columns < table.width)}, and the model needs {needs}: "
+        f"{given} inputs"
         + (f" and {wide} expected" if answers else "")
         + (" or a class" if answers and has_classes(model) else "")
     )
 
 
-def _named(path: str, table: Table, targets: str) -> list[int]:
+def _named(table: Table, option: str, listed: str) -> list[int]:
     """The columns of a list of names, or of numbers from 1."""
-    columns = len(table.rows[0])
     found = []
-    for name in map(str.strip, targets.split(",")):
+    for name in map(str.strip, listed.split(",")):
+        if table.names.count(name) > 1:
+            raise table.wrong(f"{table.names.count(name)} of its columns are called {name!r}; give a number from 1")
         if name in table.names:
             found.append(table.names.index(name))
-        elif name.isdecimal() and 1 <= int(name) <= columns:
+        elif name.isdecimal() and 1 <= int(name) <= table.width:
             found.append(int(name) - 1)
         else:
-            there = f"its columns are {', '.join(table.names)}" if table.names else f"it has columns 1 to {columns}"
-            raise click.ClickException(f"{path}: it has no column {name!r}; {there}")
+            there = f"its columns are {', '.join(table.names)}" if table.names else f"it has columns 1 to {table.width}"
+            raise table.wrong(f"it has no column {name!r}; {there}")
     if len(set(found)) < len(found):
-        raise click.UsageError(f"--targets names a column twice: {targets}")
+        raise click.UsageError(f"{option} names a column twice: {listed}")
     return found

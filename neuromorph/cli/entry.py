@@ -12,7 +12,7 @@ import click
 import neuromorph as nm
 
 from . import house, running, texts, training
-from .talk import TROUBLE, flush_or_forget, say, told, warnings_as_lines
+from .talk import TROUBLE, flush_or_forget, keep_descriptors, say, stderr_forgiven, told, warnings_as_lines
 
 _EXAMPLES = """\b
 Examples:
@@ -48,12 +48,13 @@ for command in (
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
+    keep_descriptors()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError):  # where something else stands in for it
+        with suppress(AttributeError):  # where it is closed, or something else stands in for it
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    with warnings_as_lines():
+    with stderr_forgiven(), warnings_as_lines():
         code = _run(arguments)
-    return flush_or_forget() or code
+        return flush_or_forget() or code
 
 
 def _run(arguments: Sequence[str] | None) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import shutil
 import stat
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +20,20 @@ import click
 
 import neuromorph as nm
 
+from .talk import sentence
+
 SAVED = ".safetensors"
 _MOST = 1 << 24  # bytes of a file that can still be a text; the language itself allows 1 MiB
+_MOST_HEADER = 1 << 27  # bytes; a saved model begins with their number, in 8 bytes, and a brace
+_UNSAVED = (OSError, nm.StorageError, MemoryError)
 FILE = click.Path(allow_dash=True)
 
 
 def text_of(path: str) -> str | Path:
     """The text that ``nm.compile`` is given: that of stdin for ``-``, else the path of a file that may hold one."""
     if path == "-":
+        if sys.stdin is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF), "stdin")
         return sys.stdin.buffer.read(_MOST).decode("utf-8", errors="surrogateescape")
     if is_saved(path):
         raise click.ClickException(f"{path}: a saved model, and a model description is needed")
@@ -47,67 +56,146 @@ def no_warnings() -> Iterator[None]:
 
 
 def model_of(path: str, batch: int = 1, **options: Any) -> nm.Model:
-    """The model of a text, or of a saved model, told by its name. options: those of ``nm.compile``, for a text."""
+    """The model of a text, or of a saved model. options: those of ``nm.compile``, for a text."""
     if is_saved(path):
-        return nm.load(path)
+        return loaded(path)
     with no_warnings():
         return nm.compile(text_of(path), batch, 0.0, **options)
 
 
 def is_saved(path: str) -> bool:
-    """Whether a name is that of a saved model."""
-    return path.lower().endswith(SAVED)
+    """Whether a file is a saved model, told by its name or by its content."""
+    return path.lower().endswith(SAVED) or _begins_as_saved(path)
+
+
+def _begins_as_saved(path: str) -> bool:
+    """Whether a file begins as saved models do: no text has the zeros of that length."""
+    if path == "-" or not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        start = file.read(9)
+    return start[8:] == b"{" and 2 <= int.from_bytes(start[:8], "little") <= _MOST_HEADER
 
 
 def saved(path: str) -> nm.Model:
     """A saved model, which has parameters."""
-    if path.lower().endswith(".mdl"):
+    if path.lower().endswith(".mdl") and not _begins_as_saved(path):
         raise click.ClickException(f"{path}: a text has no parameters; neuromorph train makes a model of it")
-    model = nm.load(path)
+    model = loaded(path)
     if not model.built:
         raise click.ClickException(f"{path}: the model was saved before it was built, and has no parameters")
     return model
 
 
-def check_target(path: str) -> None:
-    """Refuse, before the work begins, a place where nothing can be written."""
-    folder = os.path.dirname(os.path.realpath(path))
+def loaded(path: str) -> nm.Model:
+    """A saved model, with or without parameters."""
+    try:
+        return nm.load(path)
+    except nm.StorageError as error:
+        raise click.ClickException(str(error).replace(": foreign: ", ": not a saved model: ", 1)) from error
+
+
+# What is written ------------------------------------------------------------------------------------------------------
+
+
+def check_target(path: str, *, in_place: bool = False, regular: bool = False) -> None:
+    """Refuse, before the work begins, a place where nothing can be written.
+
+    in_place: an old file is written to, not replaced by a new one, which needs the permissions of the file and not
+    those of its folder. regular: it must be a file, not a pipe or a device.
+    """
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
     if os.path.isdir(path):
         raise click.ClickException(f"{path}: Is a directory")
     if not os.path.isdir(folder):
         raise click.ClickException(f"{path}: there is no folder {folder}")
-    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
-        raise click.ClickException(f"{path}: Permission denied")
+    found = _status(path)
+    if found is not None and not stat.S_ISREG(found.st_mode):
+        if regular:
+            raise click.ClickException(f"{path}: not a file, but a pipe, a socket or a device")
+        in_place = True
+    if found is not None and in_place:
+        if not os.access(path, os.W_OK):
+            raise click.ClickException(f"{path}: Permission denied")
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        raise click.ClickException(f"{path}: no permission to write to the folder {folder}")
+
+
+def _status(path: str) -> os.stat_result | None:
+    """What is there, None for nothing; OSError for a name that no file can have, such as one that is too long."""
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+
+
+def check_apart(written: Mapping[str, str | None], read: Mapping[str, str | None]) -> None:
+    """Refuse to write to a file that is read, or to one twice. Both: names of arguments, and paths or None."""
+    known = {os.path.realpath(path): name for name, path in read.items() if path is not None and path != "-"}
+    for name, path in written.items():
+        if path is None or (os.path.exists(path) and not os.path.isfile(path)):
+            continue  # a device may be both
+        place = os.path.realpath(path)
+        if place in known:
+            raise click.UsageError(f"{known[place]} and {name} are the same file: {path}")
+        known[place] = name
 
 
 def write(path: str, data: bytes) -> None:
     """Make ``data`` the contents of a file, whole or not at all; what is no regular file, such as a pipe, is written
     as it is."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        Path(path).write_bytes(data)
-        return
-    target = os.path.realpath(path)
-    temporary = os.path.join(os.path.dirname(target), f".neuromorph-{secrets.token_hex(8)}.tmp")
     try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-            with suppress(FileNotFoundError):
-                os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
-            os.replace(temporary, target)
-        finally:
-            with suppress(OSError):
-                os.unlink(temporary)
+        if os.path.exists(path) and not os.path.isfile(path):
+            Path(path).write_bytes(data)
+        else:
+            _replace(os.path.realpath(path), data)
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from error
 
 
-def keep(model: nm.Model, path: str) -> str | None:
-    """Save a model; None, or why it could not be saved there, and where it is instead: training must not be lost."""
+def _replace(target: str, data: bytes) -> None:
+    """Make ``data`` the contents of a regular file; what is there keeps its permissions."""
+    temporary = os.path.join(os.path.dirname(target), f".neuromorph-{secrets.token_hex(8)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+        with suppress(FileNotFoundError):
+            os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
+        os.replace(temporary, target)
+    finally:
+        with suppress(OSError):
+            os.unlink(temporary)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where a model was saved, None for nowhere; and what kept it from the place where it should be."""
+
+    place: str | None
+    trouble: str | None = None
+
+
+def keep(model: nm.Model, path: str) -> Kept:
+    """Save a model, in a temporary folder where it can't be saved at its place: training must not be lost."""
     try:
         model.save(path)
-        return None
-    except OSError as error:
-        elsewhere = os.path.join(tempfile.mkdtemp(prefix="neuromorph-"), os.path.basename(path))
+        return Kept(path)
+    except _UNSAVED as error:
+        trouble = _unsaved(path, error)
+    folder, elsewhere = None, "a temporary folder"
+    try:
+        folder = tempfile.mkdtemp(prefix="neuromorph-")
+        elsewhere = os.path.join(folder, f"model{SAVED}")  # which is no name that is too long
         model.save(elsewhere)
-        return f"{path}: {error.strerror}; the model is in {elsewhere}"
+        return Kept(elsewhere, f"{trouble}; the model is in {elsewhere}")
+    except _UNSAVED as error:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        return Kept(None, f"{trouble}; {_unsaved(elsewhere, error)}; the model is not saved")
+
+
+def _unsaved(path: str, error: BaseException) -> str:
+    """Why nothing could be saved at a place."""
+    why = error.strerror if isinstance(error, OSError) else None
+    return f"{path}: {why or sentence(error)}"

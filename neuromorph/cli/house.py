@@ -11,7 +11,7 @@ from click.shell_completion import get_completion_class
 import neuromorph as nm
 
 from ..cache import list_entries
-from .talk import give
+from .talk import give, give_raw
 
 COMPLETE = "_NEUROMORPH_COMPLETE"  # the environment variable by which a shell asks for completions
 
@@ -33,7 +33,7 @@ def info() -> None:
 
 @cache.command("list")
 def list_() -> None:
-    """Print the key, bytes and last use of every entry, the one unused for longest first."""
+    """Print every entry: key, bytes, last use."""
     for entry in list_entries():
         used = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.used))
         give(f"{entry.key}  {entry.bytes:>12,}  {used}")
@@ -89,4 +89,4 @@ def completion(context: click.Context, shell: str) -> None:
     It completes commands, options and the names of files."""
     kind = get_completion_class(shell)
     assert kind is not None
-    click.echo(kind(context.find_root().command, {}, "neuromorph", COMPLETE).source())
+    give_raw(kind(context.find_root().command, {}, "neuromorph", COMPLETE).source() + "\n")

@@ -17,7 +17,9 @@ What is expected has the same axes, with the width of the output; class labels, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import click
 import numpy as np
@@ -56,16 +58,17 @@ def batch_for(model: nm.Model, arrays: Arrays, sequences: bool) -> int:
 def held_out(arrays: Arrays, fraction: float) -> tuple[Arrays, Arrays]:
     """All but the last part, and the last part: of vectors, sequences, or steps in time."""
     whole = len(arrays.inputs) if arrays.inputs.ndim else 0
-    held = max(1, round(fraction * whole))
+    held = max(1, round(fraction * whole))  # by the same rule as fit
     if held >= whole:
         raise click.ClickException(f"{arrays.name}: of {whole} on the first axis, --validation {fraction} leaves none")
     if arrays.lengths is not None and len(arrays.lengths) != whole:
         raise click.ClickException(f"{arrays.name}: a part of data with lengths of lanes can't be held out")
-    return _slice(arrays, slice(0, whole - held)), _slice(arrays, slice(whole - held, None))
+    return _part(arrays, 0, whole - held), _part(arrays, whole - held, whole)
 
 
-def _slice(arrays: Arrays, part: slice) -> Arrays:
-    return Arrays(arrays.name, **{name: array[part] for name, array in _there(arrays).items()})
+def _part(arrays: Arrays, first: int, stop: int) -> Arrays:
+    parts: dict[str, Any] = {name: array[first:stop] for name, array in _there(arrays).items()}
+    return replace(arrays, first=first, **parts)
 
 
 def _there(arrays: Arrays) -> dict[str, Array]:
@@ -78,12 +81,14 @@ def prepared(model: nm.Model, arrays: Arrays, *, sequences: bool) -> Prepared:
     """The arrays as ``nm.fit`` takes them. Raises ClickException, naming the file, where they do not fit."""
     _check_inputs(model, arrays, sequences)
     arrays = _with_labels_or_vectors(model, arrays, sequences)
-    _check_answers(model, arrays, sequences)
-    _check_weights(arrays, sequences)
+    _check_shapes(model, arrays, sequences)
+    _check_weights(model, arrays, sequences)
+    weight = _weights(arrays, sequences)
+    _check_answers(model, arrays, weight)
     if sequences:
-        return _sequences(model, arrays)
+        return _sequences(model, arrays, weight)
     if arrays.inputs.ndim > 2:
-        return Prepared(arrays.inputs, _answers(arrays), _lane_weights(arrays))
+        return Prepared(arrays.inputs, _answers(arrays), weight)
     return _one_lane(model, arrays) if model.graph.has_time_links else _vectors(model, arrays)
 
 
@@ -126,17 +131,13 @@ def _one_lane(model: nm.Model, arrays: Arrays) -> Prepared:
     return Prepared(arrays.inputs[:, None], _answers(arrays)[:, None], None if weight is None else weight[:, None])
 
 
-def _sequences(model: nm.Model, arrays: Arrays) -> Prepared:
+def _sequences(model: nm.Model, arrays: Arrays, weight: Array | None) -> Prepared:
     """N sequences (N, S, W): (⌈N / B⌉, S, B, W)."""
     count, steps = arrays.inputs.shape[:2]
-    expected, weight = _answers(arrays), np.ones((count, steps))
-    lengths = np.full(count, steps) if arrays.lengths is None else arrays.lengths
-    weight *= np.arange(steps) < lengths[:, None]
-    if arrays.sample_weight is not None:
-        weight *= arrays.sample_weight.reshape(count, -1)
+    expected, weight = _answers(arrays), np.ones((count, steps)) if weight is None else weight
     if _answers_once(arrays):
         expected = np.repeat(expected[:, None], steps, axis=1)
-        weight *= np.arange(steps) == lengths[:, None] - 1
+        weight = weight * (np.arange(steps) == _last_steps(arrays)[:, None])
     rows = (arrays.inputs, expected, weight)
     inputs, expected, weight = (np.swapaxes(lanes(row, model.batch_size), 1, 2) for row in rows)
     return Prepared(inputs, expected, _needed(weight))
@@ -147,20 +148,31 @@ def _answers_once(arrays: Arrays) -> bool:
     return arrays.labels.ndim == 1 if arrays.labels is not None else _answers(arrays).ndim == 2
 
 
+def _last_steps(arrays: Arrays) -> Array:
+    """The last step of every sequence, (N,); -1 of those without any."""
+    count, steps = arrays.inputs.shape[:2]
+    found: Array = np.full(count, steps - 1) if arrays.lengths is None else arrays.lengths.astype(np.int64) - 1
+    return found
+
+
 def _needed(weight: Array) -> Array | None:
     """The weights, or None where all are 1."""
     return None if (weight == 1).all() else weight
 
 
-def _lane_weights(arrays: Arrays) -> Array | None:
-    """Weights (S, B) or (N, S, B): those given, and 0 beyond lengths (B,), (N,) or (N, B)."""
-    lengths, shape = arrays.lengths, arrays.inputs.shape[:-1]
+def _weights(arrays: Arrays, sequences: bool) -> Array | None:
+    """The weight of every vector, with the axes of the inputs but the last, 0 beyond lengths; None where all are 1."""
+    shape, weight, lengths = arrays.inputs.shape[:-1], arrays.sample_weight, arrays.lengths
+    if weight is not None and weight.ndim < len(shape):
+        weight = np.repeat(weight[:, None], shape[1], axis=1)
     if lengths is None:
-        return arrays.sample_weight
-    lengths = lengths[:, None] if lengths.ndim + 2 == len(shape) else lengths
-    mask = np.arange(shape[-2])[:, None] < lengths[..., None, :]
-    full = np.ones(shape) if arrays.sample_weight is None else arrays.sample_weight
-    return np.where(mask, full, 0.0)
+        return weight
+    if sequences:
+        within = np.arange(shape[1]) < lengths[:, None]
+    else:
+        lengths = lengths[:, None] if lengths.ndim + 2 == len(shape) else lengths
+        within = np.arange(shape[-2])[:, None] < lengths[..., None, :]
+    return np.where(within, np.ones(shape) if weight is None else weight, 0.0)
 
 
 def _answers(arrays: Arrays) -> Array:
@@ -174,62 +186,92 @@ def _answers(arrays: Arrays) -> Array:
 # Checks ---------------------------------------------------------------------------------------------------------------
 
 
-def _wrong(arrays: Arrays, trouble: str) -> click.ClickException:
-    return click.ClickException(f"{arrays.name}: {trouble}")
+def _wrong(arrays: Arrays, trouble: str, name: str = "inputs") -> click.ClickException:
+    """An error about the file that an array is from."""
+    return click.ClickException(f"{arrays.origin(name).file}: {trouble}")
 
 
 def _check_inputs(model: nm.Model, arrays: Arrays, sequences: bool) -> None:
     """Real and finite numbers of the model's width, in a shape that means something."""
     for name, array in _there(arrays).items():
         if array.dtype.kind not in "biuf":
-            raise _wrong(arrays, f"{name} has the type {array.dtype}, and needs real numbers")
+            raise _wrong(arrays, f"{name} has the type {array.dtype}, and needs real numbers", name)
     shape = arrays.inputs.shape
-    if len(shape) not in ((3,) if sequences else (2, 3, 4)) or 0 in shape:
+    if 0 in shape:
+        raise _wrong(arrays, f"inputs is empty, of shape {shape}")
+    if len(shape) not in ((3,) if sequences else (2, 3, 4)):
         needs = "(sequences, steps, width)" if sequences else "2 to 4 axes, the last of them the width"
         raise _wrong(arrays, f"inputs has shape {shape}, and needs {needs}")
     if shape[-1] != model.input_width:
         raise _wrong(arrays, f"inputs has shape {shape}, and the model takes vectors of width {model.input_width}")
-    _check_each(arrays, "inputs", np.isfinite(arrays.inputs), "a finite number")
+    _check_finite(model, arrays, "inputs")
 
 
 def _with_labels_or_vectors(model: nm.Model, arrays: Arrays, sequences: bool) -> Arrays:
-    """The arrays, where ``expected`` without the axis of the width becomes labels, or gets that axis."""
+    """The arrays, where ``expected`` without the axis of the width becomes labels, or gets that axis. A column of
+    classes, of width 1, becomes labels too."""
     leading, expected = arrays.inputs.shape[:-1], arrays.expected
-    if expected is None or expected.shape != (leading[:1] if sequences else leading):
+    shape = leading[:1] if sequences else leading
+    if expected is None or expected.shape not in (shape, (*shape, 1)):
         return arrays
     if has_classes(model):
-        return replace(arrays, expected=None, labels=expected)
-    return replace(arrays, expected=expected[..., None]) if model.output_width == 1 else arrays
+        origins = {**arrays.origins, "labels": arrays.origin("expected")}
+        return replace(arrays, expected=None, labels=expected.reshape(shape), origins=origins)
+    return replace(arrays, expected=expected.reshape(*shape, 1)) if model.output_width == 1 else arrays
 
 
-def _check_answers(model: nm.Model, arrays: Arrays, sequences: bool) -> None:
+def _check_shapes(model: nm.Model, arrays: Arrays, sequences: bool) -> None:
     """What is expected has the axes of the inputs, and where sequences have one answer each, only the first."""
     leading = arrays.inputs.shape[:-1]
-    known = [leading, leading[:1]] if sequences else [leading]
-    if arrays.labels is None:
-        known = [(*shape, model.output_width) for shape in known]
-    elif not has_classes(model):
-        raise _wrong(arrays, "labels need a model with the loss cross_entropy; give others what is expected")
-    name, answers = "expected" if arrays.labels is None else "labels", _answers(arrays)
-    if answers.shape not in known:
-        needs = " or ".join(map(str, known))
-        raise _wrong(arrays, f"{name} has shape {answers.shape}, and needs {needs} for inputs of {arrays.inputs.shape}")
-    if arrays.sample_weight is not None or arrays.lengths is not None:
-        return  # what does not count may be anything
-    if arrays.labels is None:
-        _check_each(arrays, name, np.isfinite(answers), "a finite number")
-    else:
-        known_class = (answers >= 0) & (answers < model.output_width) & (answers == np.floor(answers))
-        _check_each(arrays, name, known_class, f"a whole number from 0 to {model.output_width - 1}")
+    short = [leading, leading[:1]] if sequences else [leading]
+    vectors = [(*shape, model.output_width) for shape in short]
+    if arrays.labels is not None and not has_classes(model):
+        raise _wrong(arrays, "labels need a model with the loss cross_entropy; give others what is expected", "labels")
+    name, answers = _named(arrays)
+    if answers.shape not in (vectors if arrays.labels is None else short):
+        needs = _shapes(vectors) if arrays.labels is None else _shapes(short)
+        needs += f", or as labels {_shapes(short)}," * (arrays.labels is None and has_classes(model))
+        trouble = f"{name} has shape {answers.shape}, and needs {needs} for inputs of {arrays.inputs.shape}"
+        raise _wrong(arrays, trouble, name)
 
 
-def _check_weights(arrays: Arrays, sequences: bool) -> None:
+def _shapes(known: Sequence[tuple[int, ...]]) -> str:
+    return " or ".join(map(str, known))
+
+
+def _named(arrays: Arrays) -> tuple[str, Array]:
+    """What is expected, or the labels, with the name that it has."""
+    return "expected" if arrays.labels is None else "labels", _answers(arrays)
+
+
+def _check_answers(model: nm.Model, arrays: Arrays, weight: Array | None) -> None:
+    """What is expected of the vectors that count is what the loss needs; of all others it may be anything."""
+    name, answers = _named(arrays)
+    counts = np.ones(arrays.inputs.shape[:-1], bool) if weight is None else weight > 0
+    if counts.ndim == 2 and arrays.inputs.ndim == 3 and _answers_once(arrays):
+        counts = counts[np.arange(len(counts)), _last_steps(arrays)]
+    if not counts.any():
+        raise _wrong(arrays, "nothing in it counts: sample_weight and lengths leave out every vector")
+    if arrays.labels is not None:
+        known = (answers >= 0) & (answers < model.output_width) & (answers == np.floor(answers))
+        _check_each(arrays, name, known | ~counts, f"a whole number from 0 to {model.output_width - 1}")
+        return
+    _check_finite(model, arrays, name, ~counts[..., None])
+    if model.graph.loss.name == "binary_cross_entropy":
+        known = (answers >= 0) & (answers <= 1)
+        _check_each(arrays, name, known | ~counts[..., None], "a number from 0 to 1 for binary_cross_entropy")
+
+
+def _check_weights(model: nm.Model, arrays: Arrays, sequences: bool) -> None:
     """Weights for vectors or sequences, lengths for sequences or lanes."""
     leading = arrays.inputs.shape[:-1]
     weight, lengths = arrays.sample_weight, arrays.lengths
     shapes = [leading, leading[:1]] if sequences else [leading]
-    if weight is not None and weight.shape not in shapes:
-        raise _wrong(arrays, f"sample_weight has shape {weight.shape}, and needs {' or '.join(map(str, shapes))}")
+    if weight is not None:
+        if weight.shape not in shapes:
+            raise _wrong(arrays, f"sample_weight has shape {weight.shape}, and needs {_shapes(shapes)}")
+        _check_finite(model, arrays, "sample_weight")
+        _check_each(arrays, "sample_weight", weight >= 0, "0 or more")
     if lengths is None:
         return
     if len(leading) == 1:
@@ -237,10 +279,18 @@ def _check_weights(arrays: Arrays, sequences: bool) -> None:
     lanes_of = [leading[1:]] if len(leading) == 2 else [leading[:1], leading[::2]]
     shapes = [leading[:1]] if sequences else lanes_of
     if lengths.shape not in shapes:
-        raise _wrong(arrays, f"lengths has shape {lengths.shape}, and needs {' or '.join(map(str, shapes))}")
+        raise _wrong(arrays, f"lengths has shape {lengths.shape}, and needs {_shapes(shapes)}")
     steps = leading[1] if sequences else leading[-2]
     right = (lengths >= 0) & (lengths <= steps) & (lengths == np.floor(lengths))
     _check_each(arrays, "lengths", right, f"a whole number from 0 to {steps}")
+
+
+def _check_finite(model: nm.Model, arrays: Arrays, name: str, exempt: Array | bool = False) -> None:
+    """Every number must be finite, and in the range of the model's type."""
+    array, most = getattr(arrays, name), float(np.finfo(model.dtype).max)
+    _check_each(arrays, name, np.isfinite(array) | exempt, "a finite number")
+    within = np.abs(array.astype(np.float64)) <= most
+    _check_each(arrays, name, within | exempt, f"in the range of {model.dtype}, {-most:.2g} to {most:.2g}")
 
 
 def _check_each(arrays: Arrays, name: str, right: Array, needs: str) -> None:
@@ -248,4 +298,4 @@ def _check_each(arrays: Arrays, name: str, right: Array, needs: str) -> None:
     if not right.all():
         place = tuple(map(int, np.argwhere(~right)[0]))
         value = getattr(arrays, name)[place]
-        raise _wrong(arrays, f"{name}{list(place)} is {value:g}, and must be {needs}")
+        raise _wrong(arrays, f"{arrays.place(name, place)} is {value:g}, and must be {needs}", name)

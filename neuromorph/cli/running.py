@@ -8,11 +8,13 @@ from io import BytesIO, StringIO
 import click
 import numpy as np
 
+import neuromorph as nm
+
 from .data import ENDINGS, Array, Source, read
-from .files import check_target, saved, write
+from .files import check_apart, check_target, saved, write
 from .layout import inputs_of, prepared, sequence_outputs
 from .source import DATA_HELP, data_options, has_accuracy, naming
-from .talk import give
+from .talk import give, give_raw
 
 
 @click.command(epilog="\b\nExamples:\n  neuromorph evaluate net.safetensors --data test.npz\n\n" + DATA_HELP)
@@ -49,13 +51,18 @@ the array predictions; without -o, CSV goes to stdout.
 @click.argument("model", type=click.Path())
 @data_options(answers=False)
 @click.option("-o", "--output", type=click.Path(), help="Where the output goes, a .npy, .npz or .csv file.")
-@click.option("--labels", is_flag=True, help="The number of the largest component in place of each vector.")
+@click.option(
+    "--labels",
+    is_flag=True,
+    help="Classes in place of vectors: the number of the largest component; of a single one 1 where it is above 0.5.",
+)
 def predict(model: str, source: Source, output: str | None, labels: bool) -> None:
     """Run a saved model on data, from zero state."""
     ending = ".csv" if output is None else "." + output.lower().rpartition(".")[2]
     if ending not in ENDINGS:
         raise click.UsageError(f"--output is {output}, and the output ends in {', '.join(ENDINGS)}")
     if output is not None:
+        check_apart({"--output": output}, {"MODEL": model, **source.files()})
         check_target(output)
     trained = saved(model)
     arrays = read(source, trained, answers=False)
@@ -63,11 +70,19 @@ def predict(model: str, source: Source, output: str | None, labels: bool) -> Non
         inputs = inputs_of(trained, arrays, sequences=source.sequences)
         found = trained.predict(inputs)
     found = sequence_outputs(found, len(arrays.inputs)) if source.sequences else found
-    data = _encoded(found.argmax(axis=-1) if labels else found, ending)
+    data = _encoded(_labels(trained, found) if labels else found, ending)
     if output is None:
-        click.echo(data, nl=False)
+        give_raw(data)
     else:
         write(output, data)
+
+
+def _labels(model: nm.Model, found: Array) -> Array:
+    """The class of every vector (…, W): the number of its largest component; of a single one, whether it says yes."""
+    if model.output_width > 1:
+        return np.asarray(found.argmax(axis=-1))
+    halfway = 0.0 if model.graph.loss.name == "hinge" else 0.5  # between -1 and 1, or 0 and 1
+    return (found[..., 0] > halfway).astype(np.int64)
 
 
 def _encoded(array: Array, ending: str) -> bytes:

@@ -39,7 +39,7 @@ def data_options(answers: bool) -> Callable[[Callable[..., Any]], Callable[..., 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def gathered(**given: Any) -> Any:
-            names = ("data", "inputs", "expected", "targets", "sequences")
+            names = ("data", "inputs", "expected", "targets", "ignore", "sequences")
             source = Source(**{name: given.pop(name) for name in names if name in given})
             return command(source=source, **given)
 
@@ -50,6 +50,7 @@ def data_options(answers: bool) -> Callable[[Callable[..., Any]], Callable[..., 
             click.option(
                 "--targets", help="Columns of a CSV that are no inputs: names or numbers from 1, with commas."
             ),
+            click.option("--ignore", help="Columns of a CSV that are left out, such as a number of the line."),
             click.option("--sequences", is_flag=True, help="Inputs of three axes are (sequences, steps, width)."),
         ]
         for option in reversed(options):

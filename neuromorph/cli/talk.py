@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from typing import Any
 
 import click
@@ -19,12 +20,19 @@ TROUBLE = (click.ClickException, nm.NeuromorphError, OSError, MemoryError, Value
 
 def say(text: str) -> None:
     """A line on stderr."""
-    click.echo(printable(text), err=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def give(text: str) -> None:
-    """A result on stdout."""
-    click.echo(printable(text))
+    """A result on stdout, as lines."""
+    give_raw(printable(text) + "\n")
+
+
+def give_raw(data: str | bytes) -> None:
+    """A result on stdout as it is; OSError where stdout is closed."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), "stdout")
+    click.echo(data, nl=False)
 
 
 def printable(text: str) -> str:
@@ -67,22 +75,66 @@ def warnings_as_lines() -> Iterator[None]:
         yield
 
 
+class Forgiving:
+    """A stream that nobody has to read: where it can't be written to, what goes there vanishes, without an error."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text, if that can be done; its length."""
+        try:
+            self._stream.write(text)
+        except OSError:
+            _forget(self._stream)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write out what is kept back, if that can be done."""
+        try:
+            self._stream.flush()
+        except OSError:
+            _forget(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def stderr_forgiven() -> Iterator[None]:
+    """Let no work be lost because nobody listens to what is said of it: stderr may break, or be closed."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stderr(Forgiving(sys.stderr or nowhere)):
+        yield
+
+
+def keep_descriptors() -> None:
+    """Put something harmless in the places of closed standard streams: the next file that is opened, such as a model,
+    would get that place, and whatever libraries print there."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+
+
 def flush_or_forget() -> int:
     """Write out what stdout still holds; 1 where nobody can have it, and then nothing more is tried."""
+    if sys.stdout is None:
+        return 0
     try:
         sys.stdout.flush()
         return 0
     except BrokenPipeError:
-        _forget()
+        _forget(sys.stdout)
     except OSError as error:
-        _forget()
+        _forget(sys.stdout)
         told(error)
     return 1
 
 
-def _forget() -> None:
-    """Let whatever else goes to stdout vanish, so that Python's own last flush does not complain."""
-    with suppress(OSError, ValueError):
+def _forget(stream: Any) -> None:
+    """Let whatever else goes to a stream vanish, so that Python's own last flush does not complain."""
+    with suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

@@ -10,22 +10,23 @@ import click
 
 import neuromorph as nm
 
-from .files import FILE, check_target, is_saved, model_of, no_warnings, text_of, write
-from .talk import TROUBLE, give, say, sentence
+from .files import FILE, check_apart, check_target, is_saved, model_of, no_warnings, text_of, write
+from .talk import TROUBLE, give, give_raw, say, sentence
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for tools.")
 
 
 @click.command(epilog="\b\nExamples:\n  neuromorph check lstm.mdl\n  cat lstm.mdl | neuromorph check -")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=FILE)
+@click.option("--window", type=click.IntRange(min=1), help="Steps in time of an update; by default 16, or 1.")
 @AS_JSON
-def check(files: tuple[str, ...], as_json: bool) -> int:
+def check(files: tuple[str, ...], window: int | None, as_json: bool) -> int:
     """Look for errors and likely mistakes in model descriptions.
 
     Errors and warnings go to stderr, each with its place. The exit code is 1 where a file has an error. FILE may be -
     for stdin.
     """
-    findings = [_examined(path) for path in files]
+    findings = [_examined(path, window) for path in files]
     if as_json:
         give(json.dumps([found.as_json() for found in findings], indent=2))
     else:
@@ -61,12 +62,12 @@ class Findings:
             give(f"{self.file}: {sizes}, {m.input_width:,} numbers in, {m.output_width:,} out")
 
 
-def _examined(path: str) -> Findings:
+def _examined(path: str, window: int | None) -> Findings:
     """A file, looked at."""
     try:
         text = text_of(path)
         with no_warnings():
-            return Findings(path, nm.compile(text, 1, 0.0), None, nm.check(text))
+            return Findings(path, nm.compile(text, 1, 0.0), None, nm.check(text, bptt_steps=window))
     except TROUBLE as error:
         return Findings(path, None, error)
 
@@ -88,7 +89,7 @@ def format_(file: str) -> None:
 
     FILE is a description, a saved model, or - for stdin.
     """
-    click.echo(model_of(file).text, nl=False)
+    give_raw(model_of(file).text)
 
 
 @click.command(epilog="\b\nExamples:\n  neuromorph summary lstm.mdl\n  neuromorph summary trained.safetensors --json")
@@ -143,6 +144,7 @@ def draw(file: str, output: str) -> None:
     ending = output.lower().rpartition(".")[2]
     if ending not in ("svg", "dot"):
         raise click.UsageError(f"--output is {output}, and a drawing ends in .svg or .dot")
+    check_apart({"--output": output}, {"FILE": file})
     check_target(output)
     drawing = model_of(file).draw()
     write(output, (drawing.svg if ending == "svg" else drawing.dot).encode("utf-8"))
@@ -166,6 +168,7 @@ def inspect(file: str, batch: int | None, window: int | None, html: str | None, 
     if is_saved(file) and (batch is not None or window is not None):
         raise click.UsageError("--batch and --window are for descriptions; a saved model has its own")
     if html is not None:
+        check_apart({"--html": html}, {"FILE": file})
         check_target(html)
     report = nm.inspect(model_of(file, batch=batch or 32, bptt_steps=window))
     if html is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import neuromorph as nm
 
 from .data import Source, read
-from .files import FILE, SAVED, check_target, is_saved, keep, no_warnings, saved, text_of
+from .files import FILE, SAVED, check_apart, check_target, is_saved, keep, no_warnings, saved, text_of
 from .layout import Prepared, batch_for, held_out, prepared
 from .source import DATA_HELP, data_options, has_accuracy, naming
 from .talk import give, say
@@ -54,8 +55,8 @@ class Training:
 _EXAMPLES = """\b
 Examples:
   neuromorph train net.mdl --data d.npz --epochs 20 --save net.safetensors
-  neuromorph train net.mdl --data iris.csv --targets species \\
-      --validation 0.2 --optimizer adam --epochs 100 --save iris.safetensors
+  neuromorph train iris.mdl --data train.csv --validation test.csv \\
+      --targets class --optimizer adam --epochs 100 --save iris.safetensors
   neuromorph train --resume net.safetensors --data d.npz --epochs 20
 
 """
@@ -67,7 +68,10 @@ Examples:
 @click.option("--epochs", required=True, type=COUNT, metavar="N", help="Passes over the data.")
 @click.option("--save", "save_to", type=click.Path(), help=f"Where the model goes, a {SAVED} file.")
 @click.option("--resume", type=click.Path(), help="Go on with a saved model, as if it had never stopped.")
-@click.option("--validation", help="A data file to measure after each epoch, or a fraction of the data to hold out.")
+@click.option(
+    "--validation",
+    help="A data file to measure after each epoch, or a fraction: so much of the data, the last part, is held out.",
+)
 @click.option(
     "--batch", type=COUNT, metavar="N", help="Lanes of an update; by default those of the data, or 32 vectors."
 )
@@ -96,24 +100,28 @@ Examples:
     "--patience", type=COUNT, metavar="N", help="Stop after so many epochs without gain, and keep the best parameters."
 )
 @click.option("--checkpoint", type=COUNT, metavar="N", help="Save the model after every N epochs too.")
-@click.option("--log", type=click.Path(), help="A CSV file that gets a line every epoch.")
+@click.option("--log", type=click.Path(), help="A CSV file that gets a line every epoch, numbered from 0 in every run.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def train(source: Source, **given: Any) -> int:
     """Train the model of a description and save it.
 
     Progress goes to stderr. Ctrl-C saves the model as of the last whole update; --resume goes on from there.
     """
-    options = _checked(given)
+    options = _checked(given, source)
     model, data, measured = _ready(options, source)
-    started = time.perf_counter()
-    interrupted = False
+    started, losses = time.perf_counter(), model.losses
+    trouble: BaseException | None = None
     try:
         with naming(data.name):
             _fit(model, options, data.arrays, measured)
-    except KeyboardInterrupt:
-        interrupted = True
+    except (Exception, KeyboardInterrupt) as error:  # what was learnt is saved, whatever ended it
+        trouble = error
+    seconds = time.perf_counter() - started
     with _undisturbed():
-        return _finish(model, options, measured or data.arrays, time.perf_counter() - started, interrupted)
+        if trouble is None:
+            return _finish(model, options, measured or data.arrays, seconds)
+        learnt = bool(model.history) or (model.losses is not losses and bool(np.isfinite(model.losses).any()))
+        return _broken_off(model, options, trouble, learnt=learnt)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,24 +132,36 @@ class Named:
     arrays: Prepared
 
 
-def _checked(given: dict[str, Any]) -> Training:
+def _checked(given: dict[str, Any], source: Source) -> Training:
     """The options, if they go together and what is to be written can be."""
     file, resume = given["file"], given["resume"]
     if (file is None) == (resume is None):
         raise click.UsageError("give the FILE of a model description, or --resume a saved model")
     if file is not None and is_saved(file):
         raise click.UsageError(f"{file} is a saved model: go on with it by --resume {file}")
+    if resume is not None and not is_saved(resume):
+        os.stat(resume)  # which says so where it does not exist
+        raise click.UsageError(f"--resume takes a saved model, and {resume} is none")
     fixed = [name for name in ("batch", "optimizer", "window", "dtype", "threads", "seed") if given[name] is not None]
     if resume is not None and fixed:
         raise click.UsageError(f"--{fixed[0]} can't change with --resume: the saved model has its own")
     given["save_to"] = given["save_to"] or resume
     if given["save_to"] is None:
         raise click.UsageError("Missing option '--save'")
-    if not is_saved(given["save_to"]):
+    if given["save_to"] != resume and not given["save_to"].lower().endswith(SAVED):
         raise click.UsageError(f"--save is {given['save_to']}, and the name of a saved model ends in {SAVED}")
-    for path in filter(None, (given["save_to"], given["log"])):
-        check_target(path)
+    _check_places(given, source)
     return Training(**given)
+
+
+def _check_places(given: dict[str, Any], source: Source) -> None:
+    """What is written can be, and overwrites nothing that is read; only the model that training goes on from."""
+    read = {"FILE": given["file"], "--validation": given["validation"], **source.files()}
+    check_apart({"--save": given["save_to"]}, read)
+    check_apart({"--log": given["log"]}, read | {"--resume": given["resume"], "--save": given["save_to"]})
+    check_target(given["save_to"], regular=True)
+    if given["log"] is not None:
+        check_target(given["log"], in_place=True)
 
 
 def _ready(options: Training, source: Source) -> tuple[nm.Model, Named, Prepared | None]:
@@ -193,12 +213,19 @@ def _compiled(text: Any, options: Training, batch: int) -> nm.Model:
 
 def _fit(model: nm.Model, options: Training, data: Prepared, measured: Prepared | None) -> None:
     """All epochs."""
-    shown = not options.quiet and sys.stderr.isatty()
+    shown = not options.quiet and _shows_bars(sys.stderr)
     model.fit(
         data.inputs, data.expected, sample_weight=data.sample_weight, epochs=options.epochs,
         validation=measured and measured.all, shuffle=options.shuffle, progress=shown,
         callbacks=list(_callbacks(options, lines=not options.quiet and not shown)),
     )  # fmt: skip
+
+
+def _shows_bars(stream: Any) -> bool:
+    """Whether a stream is a terminal that has a width."""
+    with suppress(OSError, ValueError, AttributeError):
+        return bool(stream.isatty()) and os.get_terminal_size(stream.fileno()).columns > 0
+    return False
 
 
 def _callbacks(options: Training, *, lines: bool) -> Iterator[nm.Callback]:
@@ -239,21 +266,45 @@ def _undisturbed() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _finish(model: nm.Model, options: Training, data: Prepared, seconds: float, interrupted: bool) -> int:
-    """Save what was learnt and say so; the exit code."""
-    history = model.history
-    epochs = len(history) if history else 0
-    if interrupted and not epochs and not model.losses.any():
+def _finish(model: nm.Model, options: Training, data: Prepared, seconds: float) -> int:
+    """Save what was learnt and say how it went; the exit code."""
+    kept = keep(model, options.save_to)
+    if kept.trouble is not None:
+        say(f"error: {kept.trouble}")
+    give(f"{kept.place or 'not saved'}: {_result(model, data, seconds)}")
+    return 0 if kept.trouble is None else 1
+
+
+def _broken_off(model: nm.Model, options: Training, trouble: BaseException, *, learnt: bool) -> int:
+    """Save what was learnt before training broke off, say so, and go on with what broke it off; 130 for Ctrl-C."""
+    history = model.history or nm.History()
+    epochs, interrupted = len(history), isinstance(trouble, KeyboardInterrupt)
+    if not learnt or not _worth_keeping(options, trouble, epochs):
+        if not interrupted:
+            raise trouble
         say("interrupted before anything was learnt; nothing was saved")
         return 130
-    trouble = keep(model, options.save_to)
-    if trouble:
-        say(f"error: {trouble}")
-    if interrupted:
-        say(f"interrupted in epoch {epochs + 1}; the model as of the last whole update is saved: {options.save_to}")
-        return 130
-    give(f"{options.save_to}: {_result(model, data, seconds)}")
-    return 1 if trouble else 0
+    kept = keep(model, options.save_to)
+    if kept.trouble is not None:
+        say(f"error: {kept.trouble}")
+    best = options.patience is not None and epochs > 0
+    state = f"with its best parameters, of epoch {_best(history)}," if best else "as of the last whole update"
+    said = f"{'interrupted' if interrupted else 'training broke off'} in epoch {epochs + 1}"
+    say(said if kept.trouble else f"{said}; the model {state} is saved: {kept.place}")
+    if not interrupted:
+        raise trouble
+    return 130
+
+
+def _worth_keeping(options: Training, trouble: BaseException, epochs: int) -> bool:
+    """Whether there is a model that is better saved than not.
+
+    One that diverged is not in its first epoch, nor in the place of the model that it went on from, unless early
+    stopping went back to its best parameters.
+    """
+    if not isinstance(trouble.__cause__, nm.TrainingDivergedError):
+        return True
+    return epochs > 0 and (options.patience is not None or options.save_to != options.resume)
 
 
 def _result(model: nm.Model, data: Prepared, seconds: float) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from ..schedule import EXTERNAL, Block, Loss, Map, Operation, Place, Plan, Product, Rows, padded
+from ..schedule import EXTERNAL, Block, Loss, Map, Operation, Place, Places, Plan, Product, Rows, padded
 from .layout import panel_of
 
 BALANCE = 0.75  # the least share of the threads' time that a cut by columns has to use
@@ -96,7 +96,10 @@ class Columns:
     def _shifted(self, block: Block) -> bool:
         """Whether a block writes elements that it also reads or writes as part of another place."""
         reads, writes = _places(block)
-        return any(w != other and w.overlaps(other, self.plan.lanes) for w in writes for other in (*reads, *writes))
+        touched = Places(self.plan.lanes)
+        for place in (*reads, *writes):
+            touched.add(place)
+        return any(touched.any_over(place) for place in writes)
 
     def _width(self, product: Product) -> int:
         """Columns of a product's result."""

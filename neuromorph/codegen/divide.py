@@ -10,6 +10,7 @@ from dataclasses import replace
 from ..graph import Graph
 from ..options import CompileOptions
 from ..team import processors
+from .layout import panel_of
 from .source import KernelOptions
 
 SPEED = 40e9  # floating-point operations a second that one processor does, about
@@ -17,6 +18,8 @@ ELEMENT = 1.5e-9  # seconds that an element of an activation takes, forward and 
 WORTH = 50e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
 CHUNK_BYTES = 128 * 1024  # values of a chunk's rows: well inside a second-level cache
 FEW_PARAMETERS = 16 * 1024  # so few that gradients of a thread's own cost little
+LINE = 64  # bytes that one processor takes from another at once
+EXCHANGE = 20e-9  # seconds a line of weights costs whose gradients one thread sums and whose values all read, about
 HEAVY = 3  # weights for each value of a window from where on values, and not weights, should change hands
 
 
@@ -34,7 +37,23 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> Kern
     threads = max(1, min(most, int(work_of_window(graph, rows) / WORTH)))
     chunk = _chunk(graph, chosen, rows)
     columns = threads > 1 and not chunk and _is_heavy(graph, rows)
+    if columns and not _pays(graph, chosen, rows, threads):
+        threads, columns = 1, False
     return replace(chosen, threads=threads, chunk=chunk, columns=columns)
+
+
+def _pays(graph: Graph, chosen: KernelOptions, rows: int, threads: int) -> bool:
+    """Whether threads gain by columns, where the weights of layers that are too narrow to be divided change hands.
+
+    Deep chains of narrow layers on a few rows do not: one thread has all their weights in its own cache.
+    """
+    narrow = 0
+    for index in graph.parameters:
+        vectors = -(-graph.nodes[index].width // chosen.lanes)
+        if -(-vectors // panel_of(vectors, chosen.registers)) < threads:
+            narrow += graph.fan_in(index) * graph.nodes[index].width
+    work = work_of_window(graph, rows)
+    return work / threads + narrow * chosen.size / LINE * EXCHANGE < work
 
 
 def _is_heavy(graph: Graph, rows: int) -> bool:

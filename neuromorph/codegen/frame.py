@@ -46,6 +46,7 @@ class Frame:
     predicts: bool = False
     functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     shapes: dict[str, str] = field(default_factory=dict)
+    owned: dict[int, tuple[int, ...]] = field(default_factory=dict)  # by place, the bounds by thread of a gradient
     domain: int = WINDOW
 
     @property
@@ -114,7 +115,7 @@ class Frame:
 
     @property
     def buffers(self) -> dict[str, Buffer]:
-        return {buffer.name: buffer for buffer in self.plan.buffers}
+        return self.plan.buffers_by_name
 
     def array(self, name: str) -> str:
         """The array that a buffer is in."""

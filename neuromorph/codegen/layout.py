@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..schedule import Group, Plan, padded
+from ..schedule import Group, Member, Plan, padded
 
 
 def panel_of(vectors: int, registers: int) -> int:
@@ -80,9 +80,14 @@ class Layout:
         groups = self.plan.groups
         return sum(groups[g].columns * padded(groups[g].parts[n].width, self.lanes) for g, n in self.plan.turned)
 
+    @cached_property
+    def _members(self) -> dict[int, tuple[Group, Member]]:
+        """The group of each layer, and its columns there."""
+        return {member.node: (group, member) for group in self.plan.groups for member in group.members}
+
     def places(self, node: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Where a layer's weight (fan_in, width) and bias (width,) stand, element by element."""
-        group, member = next((g, m) for g in self.plan.groups for m in g.members if m.node == node)
+        group, member = self._members[node]
         columns = member.column + np.arange(member.width)
         rows = [self._part_places(group, number, columns) for number in range(len(group.parts))]
         return np.concatenate(rows), self.bias(group) + columns

@@ -72,7 +72,9 @@ def cut_of(frame: Frame, operation: Product | Bias) -> tuple[int, ...]:
     mine = _task(frame, operation)
     if not frame.shares_rows:
         return 0, mine.pieces
-    return cuts_of(frame)[tasks_of(frame).index(mine)]
+    if not frame.owned:
+        frame.owned.update(zip((task.place for task in tasks_of(frame)), cuts_of(frame), strict=True))
+    return frame.owned[mine.place]
 
 
 def parameter_ranges(frame: Frame) -> list[list[tuple[int, int]]]:

@@ -6,6 +6,7 @@ Emission is pure: the same graph and options give the same bytes. Text of the us
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from ..functions import OPTIMIZERS
 from ..graph import Graph
@@ -46,17 +47,41 @@ class KernelOptions:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A generated source and what is needed to call it."""
+    """A generated source and what is needed to call it. The source is written when it is first asked for."""
 
-    source: str
+    graph: Graph
     options: KernelOptions
     training: Plan
     prediction: Plan
     layout: Layout
     training_space: Workspace
     prediction_space: Workspace
-    functions: dict[str, tuple[str, ...]]  # kinds of arguments by function
-    bundles: dict[str, tuple[str, ...]]  # the functions that an entry function needs, itself last
+
+    @cached_property
+    def _written(self) -> tuple[str, dict[str, tuple[str, ...]]]:
+        """The source, and its functions with the kinds of their arguments."""
+        source = _Source(
+            self.graph, self.options, self.training, self.prediction, self.layout, self.training_space,
+            self.prediction_space,
+        )  # fmt: skip
+        return source.text(), source.functions
+
+    @property
+    def source(self) -> str:
+        """One file of Python."""
+        return self._written[0]
+
+    @property
+    def functions(self) -> dict[str, tuple[str, ...]]:
+        """Kinds of arguments by function."""
+        return self._written[1]
+
+    @property
+    def bundles(self) -> dict[str, tuple[str, ...]]:
+        """The functions that an entry function needs, itself last."""
+        names = list(self.functions)
+        last = names.index("train") + 1
+        return {"train": tuple(names[:last]), "predict": tuple(names[last:])}
 
     def space_size(self, capacity: int) -> int:
         """Elements of the workspace of one thread (with chunks) or of all together, for windows up to ``capacity``."""
@@ -80,13 +105,7 @@ def generate(graph: Graph, options: KernelOptions) -> Kernel:
     training = plan(graph, options.lanes, training=True, size=options.size)
     prediction = plan(graph, options.lanes, training=False, size=options.size)
     layout = Layout(training, options.registers)
-    spaces = Workspace(training), Workspace(prediction)
-    source = _Source(graph, options, training, prediction, layout, *spaces)
-    text = source.text()
-    names = list(source.functions)
-    last = names.index("train") + 1
-    bundles = {"train": tuple(names[:last]), "predict": tuple(names[last:])}
-    return Kernel(text, options, training, prediction, layout, *spaces, source.functions, bundles)
+    return Kernel(graph, options, training, prediction, layout, Workspace(training), Workspace(prediction))
 
 
 @dataclass(frozen=True)

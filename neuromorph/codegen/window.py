@@ -15,9 +15,9 @@ from .operations import emit_operation
 from .writer import Writer
 
 
-def mentions(text: str, name: str) -> bool:
-    """Whether a variable, or its form with a t for the time step, occurs in source lines."""
-    return re.search(rf"(?<![A-Za-z0-9_]){re.escape(name)}t?(?![A-Za-z0-9_])", text) is not None
+def words_in(text: str) -> set[str]:
+    """Names, and other words, that occur in source lines."""
+    return set(re.findall(r"[A-Za-z0-9_]+", text))
 
 
 def _dry_run(frame: Frame, segments: Iterable[Segment]) -> str:
@@ -30,10 +30,10 @@ def _dry_run(frame: Frame, segments: Iterable[Segment]) -> str:
 
 def emit_offsets(frame: Frame, space: Workspace, text: str) -> None:
     """Where the buffers stand that some source lines mention."""
-    literal = frame.batch.isdigit()
+    literal, words = frame.batch.isdigit(), words_in(text)
     frame.writer.line(f"rows = steps * {frame.batch}" if frame.batch != "1" else "rows = steps")
     for name, (a, b) in space.terms.items():
-        if not mentions(text, name):
+        if name not in words and f"{name}t" not in words:  # with a t, it is the one of a time step
             continue
         scaled = f"{a * int(frame.batch)} * capacity" if literal else f"{a} * batch * capacity"
         fixed = str(b * int(frame.batch)) if literal else f"{b} * batch"
@@ -58,8 +58,8 @@ def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
         inner = Writer()
         for operation in segment.operations:
             _emit_any(replace(frame, writer=inner), operation)
-        text = inner.code()
-        for name in sorted(n for n in frame.plan.strides if re.search(rf"\b{n}t\b", text)):
+        stepped = {word[:-1] for word in words_in(inner.code()) if word.endswith("t")}
+        for name in sorted(stepped & frame.plan.strides.keys()):
             start = f"{name}0" if name in EXTERNAL else name
             writer.line(f"{name}t = {start} + t * {frame.step(name)}")
         for operation in segment.operations:

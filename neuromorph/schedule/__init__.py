@@ -18,7 +18,7 @@ from __future__ import annotations
 from ..graph import Graph
 from .backward import Backward
 from .forward import Builder
-from .passes import buffers_of, drop_dead_stores, fuse
+from .passes import Places, buffers_of, drop_dead_stores, fuse
 from .plan import (
     EXTERNAL,
     WINDOW,
@@ -29,6 +29,7 @@ from .plan import (
     Group,
     Loss,
     Map,
+    Member,
     Operation,
     Part,
     Place,
@@ -51,9 +52,11 @@ __all__ = [
     "Group",
     "Loss",
     "Map",
+    "Member",
     "Operation",
     "Part",
     "Place",
+    "Places",
     "Plan",
     "Product",
     "Rows",

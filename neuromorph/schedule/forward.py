@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,28 @@ from .time import computing, inputs_of
 def names_in(*texts: str) -> set[str]:
     """The identifiers that occur in expressions."""
     return set(re.findall(r"[a-z_]+[a-z0-9_]*", " ".join(texts)))
+
+
+class _Ready:
+    """Nodes whose work can be done, in the order in which they came; those of one width can be asked for."""
+
+    def __init__(self) -> None:
+        self._all: OrderedDict[int, int] = OrderedDict()  # width by node
+        self._by_width: dict[int, deque[int]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def add(self, index: int, width: int) -> None:
+        self._all[index] = width
+        self._by_width.setdefault(width, deque()).append(index)
+
+    def take(self, width: int) -> int:
+        """The first of a width, or where there is none the first of all."""
+        same = self._by_width.get(width) or self._by_width[next(iter(self._all.values()))]
+        index = same.popleft()
+        del self._all[index]
+        return index
 
 
 @dataclass
@@ -34,6 +57,9 @@ class Builder:
         self.domain = {index: domain for domain, nodes in self.runs for index in nodes}
         self.run_of = {index: number for number, (_, nodes) in enumerate(self.runs) for index in nodes}
         self.group_of = {m.node: (g, m) for g in self.groups for m in g.members}
+        self.groups_of_runs: dict[int, list[Group]] = {}
+        for group in self.groups:
+            self.groups_of_runs.setdefault(self.run_of[group.members[0].node], []).append(group)
         late = {self.graph.resolve(node.other) for node in self._merges() if node.delayed and node.other is not None}
         self.late = {index for index in late if index not in self.virtual}
 
@@ -127,7 +153,7 @@ class Forward(Builder):
         return Place(f"g{group.index}", member.column, member.width)
 
     def groups_of(self, run: int) -> list[Group]:
-        return [g for g in self.groups if self.run_of[g.members[0].node] == run]
+        return self.groups_of_runs.get(run, [])
 
     def in_loop(self, group: Group, part: Part) -> bool:
         """Whether a part changes from step to step inside the group's own loop."""
@@ -168,7 +194,8 @@ class Forward(Builder):
         for task, waits in needs.items():
             for index in waits:
                 users.setdefault(index, []).append(task)
-        ready = sorted(task[1] for task, waits in needs.items() if task[0] == "node" and not waits)
+        ready = _Ready()
+        self.release(ready, (task[1] for task, waits in needs.items() if task[0] == "node" and not waits))
         able = sorted(task[1] for task, waits in needs.items() if task[0] == "group" and not waits)
         out: list[Operation] = []
         width = 0
@@ -176,18 +203,25 @@ class Forward(Builder):
             if not ready:
                 for group in (self.groups[number] for number in able):
                     out.extend(self.products(group, loop=domain != WINDOW))
-                    ready.extend(m.node for m in group.members)
+                self.release(ready, (m.node for number in able for m in self.groups[number].members))
                 able.clear()
-                ready.sort()
-            index = next((i for i in ready if self.block_width(i) == width), ready[0])
-            ready.remove(index)
+            index = ready.take(width)
             width = self.block_width(index)
             out.extend(self.statements(index))
-            for task in users.get(index, []):
-                needs[task].discard(index)
-                if not needs[task]:
-                    (ready if task[0] == "node" else able).append(task[1])
+            for kind, number in users.get(index, []):
+                needs[kind, number].discard(index)
+                if needs[kind, number]:
+                    continue
+                if kind == "node":
+                    ready.add(number, self.block_width(number))
+                else:
+                    able.append(number)
         return out
+
+    def release(self, ready: _Ready, nodes: Iterable[int]) -> None:
+        """Have nodes done next, in text order."""
+        for index in sorted(nodes):
+            ready.add(index, self.block_width(index))
 
     def waits(self, group: Group, inside: set[int]) -> set[int]:
         """The nodes of the same step that a group's product has to wait for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -23,38 +24,74 @@ from .plan import (
 )
 
 
-def _clashes(block: list[Map], new: Map, lanes: int) -> bool:
-    """Whether a map touches, under other columns, what the block writes, or writes what the block touches."""
-    mine = [new.target, *(access.place for _, access in new.operands)]
-    for old in block:
-        theirs = [old.target, *(access.place for _, access in old.operands)]
-        if any(p != old.target and p.overlaps(old.target, lanes) for p in mine):
-            return True
-        if any(p != new.target and p.overlaps(new.target, lanes) for p in theirs):
-            return True
-    return False
+class Places:
+    """Places, found by the columns that they share: sorted, apart by buffer and padded width."""
+
+    def __init__(self, lanes: int) -> None:
+        self._lanes = lanes
+        self._all: set[Place] = set()
+        self._found: dict[str, dict[int, list[tuple[int, int]]]] = {}  # (column, width) by buffer and padded width
+
+    def add(self, place: Place) -> None:
+        """One more place."""
+        if place not in self._all:
+            self._all.add(place)
+            widths = self._found.setdefault(place.buffer, {})
+            insort(widths.setdefault(padded(place.width, self._lanes), []), (place.column, place.width))
+
+    def any_over(self, place: Place) -> bool:
+        """Whether one of the places, but ``place`` itself, shares columns with it, padding included."""
+        end = place.column + padded(place.width, self._lanes)
+        for size, columns in self._found.get(place.buffer, {}).items():
+            first = bisect_left(columns, (place.column - size + 1, 0))
+            over = columns[first : first + 2]  # two are more than ``place`` itself
+            if any(column < end and (column, width) != (place.column, place.width) for column, width in over):
+                return True
+        return False
+
+
+class _Touched:
+    """What the maps of a block write and read."""
+
+    def __init__(self, lanes: int) -> None:
+        self._written, self._all = Places(lanes), Places(lanes)
+
+    def clashes(self, new: Map) -> bool:
+        """Whether a map touches, under other columns, what the block writes, or writes what the block touches."""
+        return self._all.any_over(new.target) or any(self._written.any_over(place) for place in _places_of(new))
+
+    def add(self, new: Map) -> None:
+        self._written.add(new.target)
+        for place in _places_of(new):
+            self._all.add(place)
+
+
+def _places_of(statement: Map) -> list[Place]:
+    return [statement.target, *(access.place for _, access in statement.operands)]
 
 
 def fuse(operations: Iterable[Operation], lanes: int) -> tuple[Operation, ...]:
     """Consecutive maps of one padded width as blocks."""
     out: list[Operation] = []
     block: list[Map] = []
+    touched = _Touched(lanes)
 
     def close() -> None:
+        nonlocal touched
         if block:
             out.append(Block(tuple(block)))
             block.clear()
+            touched = _Touched(lanes)
 
     for operation in operations:
         if not isinstance(operation, Map):
             close()
             out.append(operation)
             continue
-        if block and (
-            padded(block[-1].width, lanes) != padded(operation.width, lanes) or _clashes(block, operation, lanes)
-        ):
+        if block and (padded(block[-1].width, lanes) != padded(operation.width, lanes) or touched.clashes(operation)):
             close()
         block.append(operation)
+        touched.add(operation)
     close()
     return tuple(out)
 
@@ -82,19 +119,19 @@ def _map_reads(statement: Map) -> list[Access]:
 
 def drop_dead_stores(segments: list[Segment], lanes: int, kept: set[str]) -> list[Segment]:
     """Marks the maps whose result only later maps of their own block read: it never leaves the registers."""
-    everywhere = [(id(op), access) for s in segments for op in s.operations for access in _reads(op)]
-    by_buffer: dict[str, list[tuple[int, Access]]] = {}
-    for owner, access in everywhere:
-        by_buffer.setdefault(access.place.buffer, []).append((owner, access))
+    read, readers = Places(lanes), dict[Place, set[int]]()
+    shifted: set[Place] = set()
+    for owner, access in ((id(op), access) for s in segments for op in s.operations for access in _reads(op)):
+        read.add(access.place)
+        readers.setdefault(access.place, set()).add(owner)
+        if access.shift:
+            shifted.add(access.place)
 
     def needed(block: Block, number: int) -> bool:
         target = block.maps[number].target
-        if target.buffer in kept:
+        if target.buffer in kept or target in shifted or read.any_over(target):
             return True
-        for owner, access in by_buffer.get(target.buffer, []):
-            if access.place.overlaps(target, lanes) and (owner != id(block) or access.shift or access.place != target):
-                return True
-        return False
+        return not readers.get(target, set()) <= {id(block)}
 
     out = []
     for segment in segments:

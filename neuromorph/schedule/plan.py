@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..graph import Graph
 
@@ -181,6 +182,11 @@ class Plan:
     output: Place
     carries: tuple[str, ...] = ()
     strides: dict[str, int] = field(default_factory=dict, compare=False)
+
+    @cached_property
+    def buffers_by_name(self) -> dict[str, Buffer]:
+        """The same buffers, to be found by their names."""
+        return {buffer.name: buffer for buffer in self.buffers}
 
     @property
     def has_loop(self) -> bool:

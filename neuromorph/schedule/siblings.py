@@ -18,7 +18,7 @@ def virtual_concatenations(graph: Graph, domains: dict[int, int]) -> set[int]:
         for other, late in inputs_of(graph, graph.nodes[index]):
             readers.setdefault(other, []).append((index, late))
     virtual: set[int] = set()
-    layers: dict[int, set[int]] = {}  # the layers that read a virtual concatenation, through others too
+    inside: dict[int, set[int]] = {}  # the domains of the layers that read a virtual concatenation, through others too
     for index in reversed(computing(graph)):
         node = graph.nodes[index]
         if node.merge is None or not node.merge.concatenates:
@@ -28,10 +28,10 @@ def virtual_concatenations(graph: Graph, domains: dict[int, int]) -> set[int]:
             for reader, late in readers.get(index, [])
         ):
             continue
-        found = {layer for reader, _ in readers.get(index, []) for layer in layers.get(reader, {reader})}
-        if not node.delayed or all(domains[layer] == domains[index] for layer in found):
+        found = {domain for reader, _ in readers.get(index, []) for domain in inside.get(reader, {domains[reader]})}
+        if not node.delayed or found <= {domains[index]}:
             virtual.add(index)
-            layers[index] = found
+            inside[index] = found
     return virtual
 
 
@@ -56,21 +56,27 @@ def parts_of(graph: Graph, virtual: set[int], source: int) -> tuple[Part, ...]:
 
 def sibling_groups(graph: Graph, lanes: int, runs: list[tuple[int, list[int]]], virtual: set[int]) -> tuple[Group, ...]:
     """Layers of one run that read the same vector, as groups."""
-    found: dict[tuple[int, tuple[Part, ...]], list[int]] = {}
-    domain_of_run: dict[int, int] = {}
-    for number, (domain, nodes) in enumerate(runs):
-        domain_of_run[number] = domain
+    groups: list[Group] = []
+    for domain, nodes in runs:
+        by_source: dict[int, list[int]] = {}
+        by_parts: dict[tuple[Part, ...], list[int]] = {}  # two sources may be concatenations of the same nodes
         for index in nodes:
             node = graph.nodes[index]
             if node.kind == "layer":
                 assert node.source is not None
-                parts = parts_of(graph, virtual, graph.resolve(node.source))
-                found.setdefault((number, parts), []).append(index)
-    groups: list[Group] = []
-    for (number, parts), layers in found.items():
-        members, column = [], 0
-        for index in layers:
-            members.append(Member(index, column, graph.nodes[index].width))
-            column += padded(graph.nodes[index].width, lanes)
-        groups.append(Group(len(groups), domain_of_run[number], parts, tuple(members), column))
+                source = graph.resolve(node.source)
+                if source not in by_source:
+                    by_source[source] = by_parts.setdefault(parts_of(graph, virtual, source), [])
+                by_source[source].append(index)
+        for parts, layers in by_parts.items():
+            groups.append(_group(graph, lanes, len(groups), domain, parts, layers))
     return tuple(groups)
+
+
+def _group(graph: Graph, lanes: int, number: int, domain: int, parts: tuple[Part, ...], layers: list[int]) -> Group:
+    """Some layers side by side."""
+    members, column = [], 0
+    for index in layers:
+        members.append(Member(index, column, graph.nodes[index].width))
+        column += padded(graph.nodes[index].width, lanes)
+    return Group(number, domain, parts, tuple(members), column)

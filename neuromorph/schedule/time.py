@@ -62,19 +62,24 @@ def _components(nodes: list[int], edges: dict[int, list[int]]) -> list[list[int]
     return found
 
 
-def domains_of(graph: Graph) -> dict[int, int]:
-    """For each computing node the loop it belongs to, or WINDOW."""
+def _parts_of(graph: Graph) -> list[tuple[int, list[int]]]:
+    """The graph cut into loops and single nodes, (domain, nodes), each after all it reads."""
     nodes = computing(graph)
     reads = {index: list(inputs_of(graph, graph.nodes[index])) for index in nodes}
-    components = _components(nodes, {index: [other for other, _ in reads[index]] for index in nodes})
-    domains: dict[int, int] = {}
+    parts = []
     loops = 0
-    for component in components:
+    for component in _components(nodes, {index: [other for other, _ in reads[index]] for index in nodes}):
         inside = set(component)
         looped = any(other in inside and late for index in component for other, late in reads[index])
-        domains.update(dict.fromkeys(component, loops if looped else WINDOW))
+        assert looped or len(component) == 1, "the graph of one step has a cycle"
+        parts.append((loops if looped else WINDOW, component))
         loops += looped
-    return domains
+    return parts
+
+
+def domains_of(graph: Graph) -> dict[int, int]:
+    """For each computing node the loop it belongs to, or WINDOW."""
+    return {index: domain for domain, nodes in _parts_of(graph) for index in nodes}
 
 
 def segments_of(graph: Graph) -> list[tuple[int, list[int]]]:
@@ -82,42 +87,13 @@ def segments_of(graph: Graph) -> list[tuple[int, list[int]]]:
 
     A window node goes into the earliest run in which all it reads is done; runs of loops keep their own order.
     """
-    domains = domains_of(graph)
-    position = {index: place for place, index in enumerate(computing(graph))}
-    level: dict[int, int] = {}  # window nodes: even; loop number k of its chain: odd
-    loop_level: dict[int, int] = {}
-    loop_nodes: dict[int, list[int]] = {}
-    for index in position:
-        if domains[index] != WINDOW:
-            loop_nodes.setdefault(domains[index], []).append(index)
-    reads = {index: [other for other, _ in inputs_of(graph, graph.nodes[index])] for index in position}
-    pending = sorted(position, key=position.__getitem__)
-    while pending:
-        waiting = []
-        for index in pending:
-            if index in level:
-                continue
-            domain = domains[index]
-            mates = [index] if domain == WINDOW else loop_nodes[domain]
-            inside = set(mates)
-            needs = {other for mate in mates for other in reads[mate]} - inside
-            if not needs <= level.keys():
-                waiting.append(index)
-                continue
-            before = max((level[other] for other in needs), default=0)
-            if domain == WINDOW:
-                level[index] = before + before % 2
-            else:
-                loop_level[domain] = before + 1 - before % 2 if before % 2 == 0 else before + 2
-                level.update(dict.fromkeys(mates, loop_level[domain]))
-        assert len(waiting) < len(pending), "the graph of one step has a cycle"
-        pending = waiting
-    return _runs(domains, level, position)
-
-
-def _runs(domains: dict[int, int], level: dict[int, int], position: dict[int, int]) -> list[tuple[int, list[int]]]:
-    """Nodes by level; loops of one level one after the other."""
+    run_of: dict[int, tuple[int, int]] = {}  # (level, domain): levels of window nodes are even, of loops odd
+    for domain, nodes in _parts_of(graph):
+        needs = {other for index in nodes for other, _ in inputs_of(graph, graph.nodes[index])}.difference(nodes)
+        before = max((run_of[other][0] for other in needs), default=0)
+        level = before + before % 2 if domain == WINDOW else before + 1 + before % 2
+        run_of.update(dict.fromkeys(nodes, (level, domain)))
     runs: dict[tuple[int, int], list[int]] = {}
-    for index in sorted(position, key=position.__getitem__):
-        runs.setdefault((level[index], domains[index]), []).append(index)
-    return [(domain, runs[level_, domain]) for level_, domain in sorted(runs)]
+    for index in computing(graph):
+        runs.setdefault(run_of[index], []).append(index)
+    return [(domain, runs[level, domain]) for level, domain in sorted(runs)]
