@@ -82,10 +82,10 @@ def test_any_number_of_interrupts_before_the_call_is_one(monkeypatch: pytest.Mon
 
 
 def test_a_team_whose_call_was_never_made_is_not_used_again() -> None:
-    box = np.zeros(simd.SYNC_SIZE, np.int64)
+    box, other = np.zeros((2, simd.SYNC_SIZE), np.int64)
     with pytest.raises(TypeError):
         run_together(meet, [(0, box), (1, box, 1), (2, box, 1)], stay)  # the others wait for the first
-    assert run_together(meet, [(member, np.zeros_like(box), 1) for member in range(3)], stay) == 0
+    assert run_together(meet, [(member, other, 1) for member in range(3)], stay) == 0
     meet(0, box, 1)  # those that wait go
 
 
