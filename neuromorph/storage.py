@@ -11,15 +11,11 @@ any memory is taken, and nothing is unpickled.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import re
-import secrets
 import stat
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -34,6 +30,7 @@ from .language import parse
 from .optimizers import CHOICES, Optimizer
 from .options import DTYPES, CompileOptions, compile_options, finite_number, one_of
 from .parameters import generator, restore_generator
+from .wholefiles import replace_file
 
 if TYPE_CHECKING:
     from .model import Model
@@ -46,7 +43,6 @@ _VERSION_KEY, _RECORD_KEY = "neuromorph_version", "neuromorph"
 _CODES = {"float32": "F32", "float64": "F64"}
 _SIZES = {"F32": 4, "F64": 8}
 _WIDEST = 1 << 128  # the numbers of a PCG64 generator are smaller
-_STALE = 3600.0  # seconds without a write after which a temporary file was left by a process that died
 
 
 # Saving ---------------------------------------------------------------------------------------------------------------
@@ -64,8 +60,10 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
             raise StorageError(f"can't save the model: {name} has numbers that are not finite")
     metadata = {_VERSION_KEY: str(VERSION), _RECORD_KEY: json.dumps(record_of(kept), allow_nan=False)}
     data = encoded(tensors, metadata)
+    if os.path.exists(given) and not os.path.isfile(given):
+        raise StorageError(f"can't save the model: {given} is not a regular file")
     try:
-        _replace(os.path.realpath(given), data)
+        replace_file(os.path.realpath(given), data)
     except OSError as error:  # of the temporary file, or of none
         raise OSError(error.errno, error.strerror, given) from error
 
@@ -109,68 +107,6 @@ def _generator_record() -> dict[str, Any]:
         "has_uint32": state["has_uint32"],
         "uinteger": state["uinteger"],
     }
-
-
-def _replace(target: str, data: bytes) -> None:
-    """Make ``data`` the contents of a file, whole or not at all, on disk when this returns."""
-    folder, mode = os.path.dirname(target), _mode(target)
-    _remove_stale(target)
-    temporary = os.path.join(folder, f"{_temporary_prefix(target)}{secrets.token_hex(8)}.tmp")
-    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        with open(file, "wb") as stream:
-            if mode is not None:
-                os.chmod(temporary, mode)
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-    _flush_folder(folder)
-
-
-def _temporary_prefix(target: str) -> str:
-    """How the names of a target's temporary files begin: with so much of its own as any file system takes."""
-    return f".neuromorph-{os.path.basename(target)[:40]}-"
-
-
-def _remove_stale(target: str) -> None:
-    """Remove what killed processes left of their temporary files for this target; a save at work is younger."""
-    name = re.compile(re.escape(_temporary_prefix(target)) + r"[0-9a-f]{16}\.tmp")
-    with suppress(OSError), os.scandir(os.path.dirname(target)) as found:
-        for item in found:
-            if name.fullmatch(item.name) and item.is_file(follow_symlinks=False):
-                with suppress(OSError):
-                    if time.time() - item.stat(follow_symlinks=False).st_mtime > _STALE:
-                        os.unlink(item.path)
-
-
-def _mode(target: str) -> int | None:
-    """The permissions of the file that is replaced, None where there is none yet."""
-    try:
-        mode = os.stat(target).st_mode
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(mode):
-        raise StorageError(f"can't save the model: {target} is not a regular file")
-    return stat.S_IMODE(mode)
-
-
-def _flush_folder(folder: str) -> None:
-    """Have the rename on disk, where the system can do that."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(opened)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(opened)
 
 
 # Loading --------------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ import support
 from hypothesis import given
 from hypothesis import strategies as st
 from interpreted import interpreted  # noqa: F401 - a fixture
+from test_graph import LSTM
 from test_random_models import bounded, models
 
 import neuromorph as nm
@@ -32,22 +33,6 @@ from neuromorph.options import compile_options
 
 HEAD = "/uniform -0.6 0.6,const_uneven 0.1 0.3/\n(i, 3)\n"
 END = "\n(o, 2, <linear>, <mse>)"
-LSTM = """/xavier,zero/
-(input, 8)
-{xh, recur, concatenate}
-[gates,
-    (in_gate, 16, <sigmoid>)
-  | (candidate, 16, <tanh>) {scaled, in_gate, multiplicative}
-  | (out_gate, 16, <sigmoid>)
-]
-(forget_gate, 16, <sigmoid>)
-{kept, memory, multiplicative}
-{cell, scaled, additive}
-[m, [memory,]]
-(squashed, <tanh>)
-{hidden, out_gate, multiplicative}
-[h, [recur,]]
-(output, 4, <linear>, <mse>)"""
 GRU = """/xavier,zero/
 (input, 3)
 [reading,

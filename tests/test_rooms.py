@@ -21,6 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "team": set(),
     "simd": set(),
     "cachefiles": {"errors"},
+    "wholefiles": set(),
     "functions": {"errors"},
     "language": {"errors"},
     "options": {"errors", "functions", "cpu"},
@@ -59,7 +60,7 @@ ROOMS: dict[str, set[str]] = {
     },
     # Users of the public interface. The list of the cache's entries is all that it lacks for them.
     "demo": set(),
-    "cli": {"demo", "cache"},
+    "cli": {"demo", "cache", "wholefiles"},
     "__main__": {"cli"},
 }
 # Which rooms may import a package that not everybody may. Beside these, rooms below import NumPy only.

@@ -25,7 +25,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import neuromorph as nm
-from neuromorph import kernels, storage
+from neuromorph import kernels, storage, wholefiles
 
 TEXT = """
 /xavier,const_uneven 0.1 0.3/   # comments are kept: ü, 𝕏
@@ -312,7 +312,7 @@ def test_trouble_leaves_what_was_there(call: str, path: Path, monkeypatch: pytes
         raise KeyboardInterrupt if call == "interrupt" else OSError(28, "No space left on device")
 
     if call == "write":
-        monkeypatch.setattr(storage, "open", lambda *_: fail(), raising=False)
+        monkeypatch.setattr(wholefiles, "open", lambda *_: fail(), raising=False)
     else:
         monkeypatch.setattr(os, "fsync" if call == "interrupt" else call, fail)
     with pytest.raises((OSError, KeyboardInterrupt)):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import stat
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import click
 
 import neuromorph as nm
 
+from ..wholefiles import replace_file
 from .talk import sentence
 
 SAVED = ".safetensors"
@@ -149,23 +149,9 @@ def write(path: str, data: bytes) -> None:
         if os.path.exists(path) and not os.path.isfile(path):
             Path(path).write_bytes(data)
         else:
-            _replace(os.path.realpath(path), data)
+            replace_file(os.path.realpath(path), data)
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from error
-
-
-def _replace(target: str, data: bytes) -> None:
-    """Make ``data`` the contents of a regular file; what is there keeps its permissions."""
-    temporary = os.path.join(os.path.dirname(target), f".neuromorph-{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-        with suppress(FileNotFoundError):
-            os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
-        os.replace(temporary, target)
-    finally:
-        with suppress(OSError):
-            os.unlink(temporary)
 
 
 @dataclass(frozen=True)
