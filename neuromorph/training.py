@@ -94,14 +94,23 @@ def check_carried(data: TrainingData, carry_state: bool) -> None:
         raise DataError("carry_state can't be used with 4-axis inputs: each sequence starts from zero state")
 
 
-def sequences(model: Model, memory: Memory, data: TrainingData, mode: int, capacity: int) -> list[Pass]:
-    """A pass for each sequence of the data, and an array for its losses."""
+def sequences(
+    model: Model,
+    memory: Memory,
+    data: TrainingData,
+    mode: int,
+    capacity: int,
+    losses: NDArray[np.float64] | None = None,
+) -> list[Pass]:
+    """A pass for each sequence of the data. losses: where they are put, (S,) or (N, S); None makes an array."""
+    if losses is None:
+        losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])
     if not data.sequences:
-        return [_pass(model, memory, data.inputs, data.expected, data.weights, capacity, mode)]
+        return [_pass(model, memory, data.inputs, data.expected, data.weights, losses, capacity, mode)]
     weights = [None] * len(data.inputs) if data.weights is None else data.weights
     return [
         _pass(model, memory, *arrays, capacity, mode)
-        for arrays in zip(data.inputs, data.expected, weights, strict=True)
+        for arrays in zip(data.inputs, data.expected, weights, losses, strict=True)
     ]
 
 
@@ -111,12 +120,13 @@ def _pass(
     inputs: NDArray[Any],
     expected: NDArray[Any],
     weights: NDArray[Any] | None,
+    losses: NDArray[np.float64],
     capacity: int,
     mode: int,
 ) -> Pass:
     """One sequence; without weights every window reads the same ones."""
     rows, step = (memory.ones, 0) if weights is None else (weights.reshape(-1), model.batch_size)
-    return Pass(model, memory, inputs, expected, rows, step, _not_reached(len(inputs)), capacity, mode)
+    return Pass(model, memory, inputs, expected, rows, step, losses, capacity, mode)
 
 
 def _not_reached(shape: int | tuple[int, ...]) -> NDArray[np.float64]:
@@ -167,23 +177,23 @@ def learn(
     with model._lock:
         memory = model.memory()
         shuffled = data if order is None or data.sequences else in_order(data, order)
-        passes = sequences(model, memory, shuffled, LEARN, model.bptt_steps)
         model.losses = losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])
+        own = losses if order is None or data.sequences else None
+        passes = sequences(model, memory, shuffled, LEARN, model.bptt_steps, own)
         try:
             for number in range(len(passes)) if order is None or not data.sequences else order:
                 sequence = passes[number]
-                place: Any = number
                 if not data.sequences:
-                    sequence.order, place = order, slice(None) if order is None else order
+                    sequence.order = order
                 if not carry_state:
                     model.reset_state()
-                where = f" of sequence {number}" if data.sequences else ""
-                try:
-                    follow(sequence, verbosity, progress, where)
-                finally:
-                    losses[place] = sequence.losses
+                follow(sequence, verbosity, progress, f" of sequence {number}" if data.sequences else "")
+                if data.sequences:
+                    model.feeds.publish(memory.weights, since=PIECE)
         finally:
             model.feeds.publish(memory.weights)
+            if own is None:
+                losses[order] = passes[0].losses
         return mean_loss(data, losses)
 
 
@@ -209,7 +219,8 @@ def follow(sequence: Pass, verbosity: int, progress: Watcher, where: str = "") -
         try:
             reached = sequence.run(at, stop)
         finally:
-            sequence.model.feeds.publish(sequence.memory.weights, since=PIECE)
+            if stop < sequence.samples:
+                sequence.model.feeds.publish(sequence.memory.weights, since=PIECE)
         took = time.perf_counter() - started
         if reached < stop:
             raise _diverged(sequence, reached, where)
