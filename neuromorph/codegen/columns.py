@@ -44,7 +44,7 @@ class Share:
 
 @dataclass
 class _Hands:
-    """Who has written and read which buffer since the threads last met."""
+    """Who has written and read which block since the threads last met."""
 
     written: dict[str, Owners] = field(default_factory=dict)
     read: dict[str, Owners] = field(default_factory=dict)
@@ -118,14 +118,16 @@ class Columns:
     def accesses(
         self, operation: Operation, cuts: tuple[int, ...] | None
     ) -> tuple[list[tuple[str, Owners]], list[tuple[str, Owners]]]:
-        """(reads, writes) of an operation in buffers of the workspace."""
+        """(reads, writes) of an operation in blocks of the workspace."""
         if isinstance(operation, Product):
             return self._product_accesses(operation, cuts)
         reads, writes = _places(operation)
-        return (
-            [(place.buffer, self.owners(place, cuts)) for place in reads if place.buffer not in EXTERNAL],
-            [(place.buffer, self.owners(place, cuts)) for place in writes],
-        )
+        reads = [place for place in reads if place.buffer not in EXTERNAL]
+        return self._owned(reads, cuts), self._owned(writes, cuts)
+
+    def _owned(self, places: list[Place], cuts: tuple[int, ...] | None) -> list[tuple[str, Owners]]:
+        """The blocks of some places, and who has which of their elements."""
+        return [(self.plan.block(place.buffer), self.owners(place, cuts)) for place in places]
 
     def _product_accesses(
         self, product: Product, cuts: tuple[int, ...] | None
@@ -136,9 +138,9 @@ class Columns:
         inside = None if cuts is None else tuple(min(cut * panel, vectors) for cut in cuts)
         source = product.source.place.buffer
         everything: Owners = ("rows",) if cuts is None else ("all",)
-        reads = [(source, everything)] if source not in EXTERNAL else []
-        target = (product.target.buffer, self.owners(product.target, inside))
-        return reads + ([target] if product.start == "add" else []), [target]
+        reads = [(self.plan.block(source), everything)] if source not in EXTERNAL else []
+        target = self._owned([product.target], inside)
+        return reads + (target if product.start == "add" else []), target
 
 
 def _places(operation: Operation) -> tuple[list[Place], list[Place]]:

@@ -113,8 +113,17 @@ class Workspace:
     @cached_property
     def terms(self) -> dict[str, tuple[int, int]]:
         """(a, b) of each buffer's step 0; a buffer with slots has its first slot one step before."""
+        blocks = self._blocks
+        places = {buffer.name: blocks[buffer.block] for buffer in self.plan.buffers}
+        return places | {"end": blocks["end"]}
+
+    @cached_property
+    def _blocks(self) -> dict[str, tuple[int, int]]:
+        """(a, b) of each block, under the name of its first buffer, and of the end of all."""
         out, a, b = {}, 0, 0
         for buffer in self.plan.buffers:
+            if buffer.block != buffer.name:
+                continue
             if buffer.rows == "slots":
                 b += buffer.stride
             out[buffer.name] = (a, b)

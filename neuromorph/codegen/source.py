@@ -215,6 +215,9 @@ class _Source:
         mentioned = sorted({int(b.name[1:]) for b in self.training.buffers if b.name[0] in "vdc"})
         for index in mentioned:
             writer.comment(f"v{index}: {names[index].name}")
+        for after in self.training.blocks.values():
+            if len(after) > 1:
+                writer.comment(f"one place, at different times: {', '.join(after)}")
 
     # What Python calls -----------------------------------------------------------------------------------------------
 

@@ -57,7 +57,9 @@ def buffers_of(kernel: Kernel, steps: int) -> tuple[BufferReport, ...]:
     found = []
     for buffer in plan.buffers:
         count, stride = rows[buffer.rows] * copies, buffer.stride * size
-        found.append(BufferReport(buffer.name, _holds(plan, buffer), count, stride, count * stride))
+        own = buffer.block == buffer.name
+        holds = _holds(plan, buffer) + ("" if own else f", in the place of {buffer.block}")
+        found.append(BufferReport(buffer.name, holds, count, stride, count * stride if own else 0))
     flat = [("weights", "weights and biases", 1), ("gradients", "of weights and biases", copies)]
     slots = OPTIMIZERS[options.optimizer].slots
     flat += [("memory", f"of the optimizer: {', '.join(slots)}", len(slots))] if slots else []

@@ -8,7 +8,8 @@ runs step by step, because a link back in time needs it. Inside a segment stand 
 - ``Rows``: softmax forward or backward over rows longer than a vector, and ``Loss``.
 
 The passes, in order: ``segments_of`` (where a loop is needed), ``sibling_groups`` (layers that read one vector),
-``_Forward`` and ``_Backward`` (operations in order), ``fuse`` (maps to blocks), ``drop_dead_stores``, ``buffers_of``.
+``_Forward`` and ``_Backward`` (operations in order), ``fuse`` (maps to blocks), ``drop_dead_stores``, ``buffers_of``,
+``share_blocks`` (buffers whose lifetimes do not overlap).
 Names: ``v3`` value of node 3, ``s0`` pre-activations of group 0, ``d3`` gradient of node 3, ``g0`` gradient of the
 pre-activations of group 0, ``c3`` gradient carried back through time to node 3.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 from ..graph import Graph
 from .backward import Backward
 from .forward import Builder
+from .lifetimes import share_blocks
 from .passes import Places, buffers_of, drop_dead_stores, fuse
 from .plan import (
     EXTERNAL,
@@ -96,13 +98,15 @@ def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4) -> Plan:
     slots = {builder.place(index).buffer for index in builder.late}
     final = drop_dead_stores(fused, lanes, slots | set(builder.carries) | EXTERNAL)
     strides = strides_of(builder, size)
+    alone = slots | set(builder.carries)
+    buffers = share_blocks(final, buffers_of(final, strides, slots, set(builder.carries)), alone, lanes)
     return Plan(
         graph,
         lanes,
         groups,
         tuple(final[: len(forward)]),
         tuple(final[len(forward) :]),
-        buffers_of(final, strides, slots, set(builder.carries)),
+        buffers,
         tuple((index, builder.place(index).buffer) for index in sorted(builder.late)),
         tuple(dict.fromkeys(builder.turned)),
         builder.place(graph.output),

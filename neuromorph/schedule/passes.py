@@ -6,22 +6,8 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable
 from dataclasses import replace
 
-from .plan import (
-    EXTERNAL,
-    WINDOW,
-    Access,
-    Bias,
-    Block,
-    Buffer,
-    Loss,
-    Map,
-    Operation,
-    Place,
-    Product,
-    Rows,
-    Segment,
-    padded,
-)
+from .accesses import reads_of, writes_of
+from .plan import EXTERNAL, WINDOW, Block, Buffer, Map, Operation, Place, Segment, padded
 
 
 class Places:
@@ -96,32 +82,11 @@ def fuse(operations: Iterable[Operation], lanes: int) -> tuple[Operation, ...]:
     return tuple(out)
 
 
-def _reads(operation: Operation) -> list[Access]:
-    """What an operation reads, the target of an accumulation included."""
-    if isinstance(operation, Block):
-        return [access for m in operation.maps for access in _map_reads(m)]
-    if isinstance(operation, Rows):
-        return [Access(place) for place in (*operation.operands, *([operation.target] if operation.accumulate else []))]
-    if isinstance(operation, Loss):
-        return [Access(place) for place in (operation.result, operation.logits) if place is not None]
-    if isinstance(operation, Product):
-        own = [Access(operation.target)] if operation.target is not None and operation.start == "add" else []
-        weight = [Access(Place(f"g{operation.group}", 0, 1 << 60))] if operation.kind == "weight" else []
-        return [operation.source, *own, *weight]
-    if isinstance(operation, Bias):
-        return [Access(Place(f"g{operation.group}", 0, 1 << 60))]
-    return _map_reads(operation)
-
-
-def _map_reads(statement: Map) -> list[Access]:
-    return [access for _, access in statement.operands] + ([Access(statement.target)] if statement.accumulate else [])
-
-
 def drop_dead_stores(segments: list[Segment], lanes: int, kept: set[str]) -> list[Segment]:
     """Marks the maps whose result only later maps of their own block read: it never leaves the registers."""
     read, readers = Places(lanes), dict[Place, set[int]]()
     shifted: set[Place] = set()
-    for owner, access in ((id(op), access) for s in segments for op in s.operations for access in _reads(op)):
+    for owner, access in ((id(op), access) for s in segments for op in s.operations for access in reads_of(op)):
         read.add(access.place)
         readers.setdefault(access.place, set()).add(owner)
         if access.shift:
@@ -148,13 +113,6 @@ def drop_dead_stores(segments: list[Segment], lanes: int, kept: set[str]) -> lis
     return out
 
 
-def _writes(operation: Operation) -> list[Place]:
-    if isinstance(operation, Block):
-        return [m.target for m in operation.maps if m.store]
-    target = getattr(operation, "target", None)
-    return [target] if target is not None else []
-
-
 def buffers_of(
     segments: list[Segment], strides: dict[str, int], slots: set[str], carries: set[str]
 ) -> tuple[Buffer, ...]:
@@ -162,9 +120,9 @@ def buffers_of(
     used: dict[str, set[int]] = {}
     for number, segment in enumerate(segments):
         for operation in segment.operations:
-            for place in [*_writes(operation), *(access.place for access in _reads(operation))]:
+            for place in [*writes_of(operation), *(access.place for access in reads_of(operation))]:
                 used.setdefault(place.buffer, set()).add(number)
-    stored = {place.buffer for s in segments for op in s.operations for place in _writes(op)} | slots | carries
+    stored = {place.buffer for s in segments for op in s.operations for place in writes_of(op)} | slots | carries
     out = []
     for name in sorted(stored - EXTERNAL, key=lambda n: (n[0], int(n[1:]))):
         where = used.get(name, set())
@@ -174,5 +132,5 @@ def buffers_of(
             rows = "step"
         else:
             rows = "window"
-        out.append(Buffer(name, strides[name], rows))
+        out.append(Buffer(name, strides[name], rows, name))
     return tuple(out)

@@ -160,11 +160,13 @@ class Group:
 @dataclass(frozen=True)
 class Buffer:
     """A block of the workspace. rows: "window" (steps × lanes), "slots" (one step more: the first holds the state that
-    the window starts from) or "step" (lanes)."""
+    the window starts from) or "step" (lanes). block: the buffer whose block it stands in, by lifetimes; its own name
+    where it comes first or alone."""
 
     name: str
     stride: int
     rows: str
+    block: str
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,20 @@ class Plan:
     def buffers_by_name(self) -> dict[str, Buffer]:
         """The same buffers, to be found by their names."""
         return {buffer.name: buffer for buffer in self.buffers}
+
+    def block(self, name: str) -> str:
+        """The block of a buffer; the name of one that nothing is stored in."""
+        buffer = self.buffers_by_name.get(name)
+        return name if buffer is None else buffer.block
+
+    @property
+    def blocks(self) -> dict[str, list[str]]:
+        """By block the buffers that stand in it at different times, the first of them first."""
+        found = {buffer.name: [buffer.name] for buffer in self.buffers if buffer.block == buffer.name}
+        for buffer in self.buffers:
+            if buffer.block != buffer.name:
+                found[buffer.block].append(buffer.name)
+        return found
 
     @property
     def has_loop(self) -> bool:

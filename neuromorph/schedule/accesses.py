@@ -1,0 +1,36 @@
+"""What an operation reads and writes."""
+
+from __future__ import annotations
+
+from .plan import Access, Bias, Block, Loss, Map, Operation, Place, Product, Rows
+
+_WHOLE_ROW = 1 << 60  # columns, more than any row has
+
+
+def reads_of(operation: Operation) -> list[Access]:
+    """What an operation reads, the target of an accumulation included."""
+    if isinstance(operation, Block):
+        return [access for m in operation.maps for access in _map_reads(m)]
+    if isinstance(operation, Rows):
+        return [Access(place) for place in (*operation.operands, *([operation.target] if operation.accumulate else []))]
+    if isinstance(operation, Loss):
+        return [Access(place) for place in (operation.result, operation.logits) if place is not None]
+    if isinstance(operation, Product):
+        own = [Access(operation.target)] if operation.target is not None and operation.start == "add" else []
+        weight = [Access(Place(f"g{operation.group}", 0, _WHOLE_ROW))] if operation.kind == "weight" else []
+        return [operation.source, *own, *weight]
+    if isinstance(operation, Bias):
+        return [Access(Place(f"g{operation.group}", 0, _WHOLE_ROW))]
+    return _map_reads(operation)
+
+
+def _map_reads(statement: Map) -> list[Access]:
+    return [access for _, access in statement.operands] + ([Access(statement.target)] if statement.accumulate else [])
+
+
+def writes_of(operation: Operation) -> list[Place]:
+    """What an operation leaves in memory."""
+    if isinstance(operation, Block):
+        return [m.target for m in operation.maps if m.store]
+    target = getattr(operation, "target", None)
+    return [target] if target is not None else []
