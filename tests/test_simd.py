@@ -173,11 +173,11 @@ def compiled_calls(functions: list[Callable[..., Any]]) -> Callable[..., None]:
 
 
 def product_calls(shapes: list[simd.Shape]) -> Callable[..., None]:
-    """One compiled function ``call(which, a, ao, b, bo, c, co, rows, inner, bias, place, keep, first, last)``."""
+    """One compiled function ``call(which, a, ao, b, bo, c, co, rows, inner, bias, place, beside, there, keep, …)``."""
     given = {"bias": "bias, place, ", "keep": "keep, "}
-    lines = ["def call(which, a, ao, b, bo, c, co, rows, inner, bias, place, keep, first, last):"]
+    lines = ["def call(which, a, ao, b, bo, c, co, rows, inner, bias, place, beside, there, keep, first, last):"]
     for number, shape in enumerate(shapes):
-        more = given.get(shape.start, "")
+        more = given.get(shape.start, "") + ("beside, there, " if shape.beside_row is not None else "")
         lines += [
             f"    if which == {number}:",
             f"        product{number}(a, ao, b, bo, c, co, rows, inner, {more}first, last)",
@@ -220,6 +220,7 @@ def check_product(call: Callable[..., None], which: int, shape: simd.Shape, rows
         "a": rng.uniform(-1, 1, a_size).astype(dtype), "ao": 3, "b": rng.uniform(-1, 1, b_size).astype(dtype), "bo": 5,
         "c": rng.uniform(-1, 1, c_size).astype(dtype), "co": 7, "rows": rows, "inner": inner,
         "bias": rng.uniform(-1, 1, width + 2).astype(dtype), "place": 2,
+        "beside": rng.uniform(-1, 1, 1 + rows * (shape.beside_row or 0) + width).astype(dtype), "there": 1,
     }  # fmt: skip
     exact, places = expected_product(shape, given), places_of_c(shape, given)
     last = shape.panels
@@ -228,15 +229,52 @@ def check_product(call: Callable[..., None], which: int, shape: simd.Shape, rows
         found, twin, wanted = given["c"].copy(), given["c"].copy(), given["c"].copy()
         call(which, *(given | {"c": found, "keep": keep, "first": first, "last": last}).values())
         extra = {"bias": [given["bias"], 2], "keep": [keep]}.get(shape.start, [])
+        extra += [given["beside"], 1] if shape.beside_row is not None else []
         simd.product_of(shape)(given["a"], 3, given["b"], 5, twin, 7, rows, inner, *extra, first, last)
         mine = slice(first * shape.panel * shape.lanes, last * shape.panel * shape.lanes)
-        start = given["c"][places] if shape.start == "add" or keep else given["bias"][2:] if extra[1:] else 0.0
-        wanted[places[:, mine]] = (start + exact)[:, mine]
+        start = (
+            given["c"][places] if shape.start == "add" or keep else given["bias"][2:] if shape.start == "bias" else 0.0
+        )
+        wanted[places[:, mine]] = ended(shape, start + exact, given)[:, mine]
         np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance(dtype), err_msg=str(shape))
         np.testing.assert_allclose(twin, wanted, rtol=0, atol=tolerance(dtype), err_msg=str(shape))
         outside = np.ones(c_size, bool)
         outside[places[:, mine]] = False
         np.testing.assert_array_equal(found[outside], given["c"][outside], err_msg=str(shape))
+
+
+def ended(shape: simd.Shape, sums: Any, given: dict[str, Any]) -> Any:
+    """What the epilogue makes of the sums, in NumPy's own words."""
+    if not shape.epilogue:
+        return sums
+    if shape.beside_row is None:
+        return np.maximum(sums, -0.25 * sums)
+    rows, width = sums.shape
+    y = given["beside"][given["there"] + np.add.outer(np.arange(rows) * shape.beside_row, np.arange(width))]
+    return np.where(y <= 0.0, 0.0, sums) * np.abs(1.0 - y * y) - np.minimum(y, sums)
+
+
+EPILOGUES = {
+    "where(x <= 0.0, -0.25 * x, x)": False,
+    "where(y <= 0.0, 0.0, x) * absolute(1.0 - y * y) - minimum(y, x)": True,
+}
+
+
+def ended_shapes(dtype: str, lanes: int, registers: int) -> list[simd.Shape]:
+    """Products with epilogues, over one and over several blocks of the inner dimension, in one tile and in many."""
+    shapes = []
+    inners = (9, INNER_BLOCK + 3, 70, INNER_BLOCK)
+    for number, (inner, start) in enumerate(itertools.product(inners, ("bias", "zero", "add"))):
+        epilogue, reads = list(EPILOGUES.items())[number % 2]
+        columns, panel = ((1, 1), (5, 2), (8, 2))[number % 3]
+        rows, width = (None, 5)[number % 2], columns * lanes
+        beside = width + lanes if reads else None
+        shapes.append(
+            simd.Shape(
+                dtype, lanes, rows, inner, columns, panel, inner, 1, None, width, start, registers, epilogue, beside
+            )
+        )
+    return shapes
 
 
 STARTS = ["zero", "add", "bias", "keep"]
@@ -277,6 +315,7 @@ def test_products(number: int) -> None:
     dtype, lanes, registers = MACHINES[number]
     shapes = forward_shapes(dtype, lanes, registers)[number :: len(MACHINES)]
     shapes += other_shapes(dtype, lanes, registers)[number % 2 :: 2]
+    shapes += ended_shapes(dtype, lanes, registers)[number :: len(MACHINES)]
     call = product_calls(shapes)
     for which, shape in enumerate(shapes):
         most = tile_rows(registers, shape.panel)

@@ -140,6 +140,8 @@ class Columns:
         everything: Owners = ("rows",) if cuts is None else ("all",)
         reads = [(self.plan.block(source), everything)] if source not in EXTERNAL else []
         target = self._owned([product.target], inside)
+        if product.epilogue is not None and product.epilogue.beside is not None:
+            reads += self._owned([product.epilogue.beside], inside)
         return reads + (target if product.start == "add" else []), target
 
 

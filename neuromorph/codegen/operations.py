@@ -141,6 +141,8 @@ def _emit_softmax_gradient(frame: Frame, rows: Rows) -> None:
 def emit_product(frame: Frame, product: Product) -> None:
     """A matrix product of a group's part."""
     frame.writer.comment(product.note)
+    if product.epilogue is not None:
+        frame.writer.comment(product.epilogue.note)
     {"forward": _emit_forward, "backward": _emit_backward, "weight": _emit_weight}[product.kind](frame, product)
 
 
@@ -154,22 +156,36 @@ def _from(frame: Frame, access: Access) -> str:
     return f"{frame.array(place.buffer)}, {frame.base(place, access.shift)} + first * {frame.stride(place.buffer)}"
 
 
+def _epilogue(frame: Frame, product: Product) -> tuple[dict[str, object], str]:
+    """The fields of a shape that say how its sums are stored, and the arguments with what stands beside them."""
+    epilogue = product.epilogue
+    if epilogue is None or epilogue.expression == "x":
+        return {}, ""
+    if epilogue.beside is None:
+        return {"epilogue": epilogue.expression}, ""
+    beside = Access(epilogue.beside)
+    fields = {"epilogue": epilogue.expression, "beside_row": frame.stride(epilogue.beside.buffer)}
+    return fields, f"{_from(frame, beside)}, "
+
+
 def _emit_forward(frame: Frame, product: Product) -> None:
     plan, layout = frame.plan, frame.layout
     group = plan.groups[product.group]
     part = group.parts[product.part]
     assert product.target is not None
     columns = group.columns // frame.lanes
+    ending, beside = _epilogue(frame, product)
     name = frame.shape(
         rows=_literal_rows(frame), inner=part.width, columns=columns, panel=layout.panel(group),
         a_row=frame.stride(product.source.place.buffer), a_inner=1, b_row=None,
-        c_row=frame.stride(product.target.buffer), start=product.start,
+        c_row=frame.stride(product.target.buffer), start=product.start, **ending,
     )  # fmt: skip
     bias = f"weights, {layout.bias(group)}, " if product.start == "bias" else ""
     panels = -(-columns // layout.panel(group))
     frame.writer.line(
         f"{name}({_from(frame, product.source)}, weights, {layout.part(group, product.part)}, "
-        f"{_from(frame, Access(product.target))}, last - first, {part.width}, {bias}{frame.panels_of(panels)})"
+        f"{_from(frame, Access(product.target))}, last - first, {part.width}, {bias}{beside}"
+        f"{frame.panels_of(panels)})"
     )
 
 
@@ -179,15 +195,17 @@ def _emit_backward(frame: Frame, product: Product) -> None:
     assert product.target is not None
     columns = padded(group.parts[product.part].width, frame.lanes) // frame.lanes
     panel = layout.turned_panel(group, product.part)
+    ending, beside = _epilogue(frame, product)
     name = frame.shape(
         rows=_literal_rows(frame), inner=group.columns, columns=columns, panel=panel,
         a_row=frame.stride(product.source.place.buffer), a_inner=1, b_row=None,
-        c_row=frame.stride(product.target.buffer), start=product.start,
+        c_row=frame.stride(product.target.buffer), start=product.start, **ending,
     )  # fmt: skip
     panels = -(-columns // panel)
     frame.writer.line(
         f"{name}({_from(frame, product.source)}, turned, {layout.turned[product.group, product.part]}, "
-        f"{_from(frame, Access(product.target))}, last - first, {group.columns}, {frame.panels_of(panels)})"
+        f"{_from(frame, Access(product.target))}, last - first, {group.columns}, {beside}"
+        f"{frame.panels_of(panels)})"
     )
 
 

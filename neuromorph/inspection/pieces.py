@@ -116,6 +116,8 @@ class _Finder:
 
     def note(self, operation: Operation) -> str:
         """What a piece does, in a line."""
+        if isinstance(operation, Product) and operation.epilogue is not None:
+            return f"{operation.note}; {_short(operation.epilogue.note)}"
         if not isinstance(operation, Block):
             return operation.note
         notes = dict.fromkeys(_short(statement.note) for statement in operation.maps)
@@ -130,7 +132,9 @@ class _Finder:
             return ((graph.output, 1.0),)
         if isinstance(operation, Product | Bias):
             members = self.kernel.training.groups[operation.group].members
-            return _normal([(member.node, float(member.width)) for member in members])
+            ended = self.ended_by(operation) if isinstance(operation, Product) else []
+            whole = sum(member.width for member in members) / (1.0 - sum(share for _, share in ended))
+            return _normal([*((m.node, m.width / whole) for m in members), *ended])
         if isinstance(operation, Rows):
             return ((self.node_of(operation.note), 1.0),)
         assert isinstance(operation, Block)
@@ -139,6 +143,13 @@ class _Finder:
             (self.node_of(m.note), work.flops + work.bytes / self.kernel.options.size)
             for m, work in zip(operation.maps, works, strict=True)
         )
+
+    def ended_by(self, product: Product) -> list[tuple[int, float]]:
+        """The node of another group whose derivative a product multiplies with, and its share of the FLOPs."""
+        if product.kind == "forward" or product.epilogue is None:
+            return []
+        epilogue, whole = self.counter.of_epilogue(product).flops, self.counter.of(product, WINDOW).flops
+        return [(self.node_of(product.epilogue.note), epilogue / whole)]
 
     def node_of(self, note: str) -> int:
         """The node that a statement's note names; the result that prediction copies is the output's."""

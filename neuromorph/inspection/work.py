@@ -127,7 +127,18 @@ class Counter:
         bias = times * group.columns if product.start == "bias" else 0
         weight, left, right = times * inner * group.columns, self.rows * inner, self.rows * group.columns
         twice = {"forward": right, "backward": self.rows * self._whole(inner), "weight": weight}[product.kind] * again
-        return Work(2.0 * inner * members * self.rows, self._bytes(weight + left + right + bias + twice))
+        alone = Work(2.0 * inner * members * self.rows, self._bytes(weight + left + right + bias + twice))
+        return alone + self.of_epilogue(product)
+
+    def of_epilogue(self, product: Product) -> Work:
+        """What a product does with its sums, and reads beside them."""
+        if product.epilogue is None:
+            return Work()
+        group, own = self.plan.groups[product.group], product.target
+        width = sum(member.width for member in group.members) if product.kind == "forward" else own.width if own else 0
+        beside = self._whole(width) if product.epilogue.beside is not None else 0
+        each = flops_of(product.epilogue.expression, self.kernel.options.dtype)
+        return Work(each * width * self.rows, self._bytes(beside * self.rows))
 
     def _bias(self, bias: Bias) -> Work:
         group = self.plan.groups[bias.group]

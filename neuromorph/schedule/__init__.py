@@ -8,8 +8,8 @@ runs step by step, because a link back in time needs it. Inside a segment stand 
 - ``Rows``: softmax forward or backward over rows longer than a vector, and ``Loss``.
 
 The passes, in order: ``segments_of`` (where a loop is needed), ``sibling_groups`` (layers that read one vector),
-``_Forward`` and ``_Backward`` (operations in order), ``fuse`` (maps to blocks), ``drop_dead_stores``, ``buffers_of``,
-``share_blocks`` (buffers whose lifetimes do not overlap).
+``Forward`` and ``Backward`` (operations in order), ``fuse_epilogues`` (maps to products), ``fuse`` (maps to blocks),
+``drop_dead_stores``, ``buffers_of``, ``share_blocks`` (buffers whose lifetimes do not overlap).
 Names: ``v3`` value of node 3, ``s0`` pre-activations of group 0, ``d3`` gradient of node 3, ``g0`` gradient of the
 pre-activations of group 0, ``c3`` gradient carried back through time to node 3.
 """
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from ..graph import Graph
 from .backward import Backward
+from .epilogues import fuse_epilogues
 from .forward import Builder
 from .lifetimes import share_blocks
 from .passes import Places, buffers_of, drop_dead_stores, fuse
@@ -28,6 +29,7 @@ from .plan import (
     Bias,
     Block,
     Buffer,
+    Epilogue,
     Group,
     Loss,
     Map,
@@ -51,6 +53,7 @@ __all__ = [
     "Bias",
     "Block",
     "Buffer",
+    "Epilogue",
     "Group",
     "Loss",
     "Map",
@@ -94,7 +97,8 @@ def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4) -> Plan:
     builder = Backward(graph, lanes, runs, virtual, groups, training)
     forward = [s for s in builder.segments() if s.operations]
     backward = [s for s in builder.back() if s.operations] if training else []
-    fused = [Segment(s.domain, fuse(s.operations, lanes)) for s in [*forward, *backward]]
+    ended = fuse_epilogues([*forward, *backward], groups)
+    fused = [Segment(s.domain, fuse(s.operations, lanes)) for s in ended]
     slots = {builder.place(index).buffer for index in builder.late}
     final = drop_dead_stores(fused, lanes, slots | set(builder.carries) | EXTERNAL)
     strides = strides_of(builder, size)

@@ -18,7 +18,8 @@ def reads_of(operation: Operation) -> list[Access]:
     if isinstance(operation, Product):
         own = [Access(operation.target)] if operation.target is not None and operation.start == "add" else []
         weight = [Access(Place(f"g{operation.group}", 0, _WHOLE_ROW))] if operation.kind == "weight" else []
-        return [operation.source, *own, *weight]
+        beside = operation.epilogue.beside if operation.epilogue is not None else None
+        return [operation.source, *own, *weight, *([Access(beside)] if beside is not None else [])]
     if isinstance(operation, Bias):
         return [Access(Place(f"g{operation.group}", 0, _WHOLE_ROW))]
     return _map_reads(operation)

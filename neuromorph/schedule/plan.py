@@ -90,6 +90,15 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class Epilogue:
+    """What is stored in place of a product's sums x: an expression, maybe of the elements y of a place beside them."""
+
+    expression: str
+    beside: Place | None
+    note: str
+
+
+@dataclass(frozen=True)
 class Product:
     """A matrix product of a group's part. kind: "forward" (left X, out pre-activations), "backward" (left gradient of
     the pre-activations, out gradient of X), "weight" (left X, right gradient of the pre-activations)."""
@@ -101,6 +110,7 @@ class Product:
     target: Place | None
     start: str
     note: str
+    epilogue: Epilogue | None = None
 
 
 @dataclass(frozen=True)

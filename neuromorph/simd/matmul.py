@@ -14,6 +14,8 @@ The method (register tiles, packed panels, blocking of the inner dimension) is t
 
 from __future__ import annotations
 
+import re
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -26,6 +28,7 @@ from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, infer, infer_global, signature
 from numba.extending import lower_builtin
 
+from . import expressions
 from .vectors import FLAGS, _intrinsic, data_pointer, spread, suffix
 
 _I1, _I64 = ir.IntType(1), ir.IntType(64)
@@ -47,7 +50,8 @@ class Shape:
     a_row, a_inner: strides of A in elements. b_row: stride of a row of B, or None where B is in panels (inner literal).
     c_row: stride of a row of C, or None where C is in panels (rows literal). start: "zero", "add" (to what C holds),
     "bias" (a vector added to every row), "keep" (add where a run-time flag says so, else zero).
-    registers: vector registers of the machine.
+    registers: vector registers of the machine. epilogue: an expression of ``simd.expressions`` that is stored in place
+    of the sums x; it may also read the elements y of a row matrix beside C, whose stride is beside_row (C in rows).
     """
 
     dtype: str
@@ -62,6 +66,8 @@ class Shape:
     c_row: int | None
     start: str
     registers: int = 16
+    epilogue: str = ""
+    beside_row: int | None = None
 
     @property
     def panels(self) -> int:
@@ -144,7 +150,13 @@ def _twin(shape: Shape) -> Callable[..., None]:
                 begin = extra[0][extra[1] + column : extra[1] + column + width]
             else:
                 begin = out if shape.start == "add" or (shape.start == "keep" and extra[0]) else 0
-            out[...] = begin + left @ right
+            sums = begin + left @ right
+            if shape.epilogue:
+                names = {"x": sums}
+                if shape.beside_row is not None:
+                    names["y"] = _matrix(extra[-2], extra[-1] + column, rows, width, shape.beside_row, 1)
+                sums = expressions.value_of(shape.epilogue, names)
+            out[...] = sums
 
     return product
 
@@ -175,6 +187,17 @@ def _counted(builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: int) 
 
 
 @dataclass(frozen=True)
+class _Steps:
+    """Some inner steps. more: whether sums were begun by others before, ends: whether none come after; None where
+    these are all."""
+
+    begin: ir.Value
+    count: ir.Value
+    more: ir.Value | None = None
+    ends: ir.Value | None = None
+
+
+@dataclass(frozen=True)
 class _Emitter:
     """Emits one product as an LLVM function."""
 
@@ -184,6 +207,7 @@ class _Emitter:
     b: ir.Value
     c: ir.Value
     bias: ir.Value
+    beside: ir.Value
     rows: ir.Value
     inner: ir.Value
     keep: ir.Value
@@ -227,17 +251,18 @@ class _Emitter:
         """The whole product: blocks of the inner dimension, panels, row tiles."""
         shape, builder = self.shape, self.builder
         if shape.inner is not None and shape.inner <= INNER_BLOCK:
-            self.over_panels(_integer(0), self.inner, None)
+            self.over_panels(_Steps(_integer(0), self.inner))
         else:
             with _counted(builder, _integer(0), self.inner, INNER_BLOCK) as begin:
                 left = builder.sub(self.inner, begin)
                 some = builder.select(
                     builder.icmp_signed("<", left, _integer(INNER_BLOCK)), left, _integer(INNER_BLOCK)
                 )
-                self.over_panels(begin, some, builder.icmp_signed(">", begin, _integer(0)))
+                more = builder.icmp_signed(">", begin, _integer(0))
+                self.over_panels(_Steps(begin, some, more, builder.icmp_signed("==", left, some)))
         builder.ret_void()
 
-    def over_panels(self, begin: ir.Value, count: ir.Value, more: ir.Value | None) -> None:
+    def over_panels(self, some: _Steps) -> None:
         shape, builder = self.shape, self.builder
         full, rest = divmod(shape.columns, shape.panel)
         if full:
@@ -246,28 +271,26 @@ class _Emitter:
             alone = [height for height in heights if side_by_side(shape, height) == 1]
             done = _integer(0)
             with _counted(builder, self.first, stop, 1) as panel:
-                self.over_rows(panel, shape.panel, alone, done, begin, count, more)
+                self.over_rows(panel, shape.panel, alone, done, some)
             few = heights[len(alone) :]
             for height in alone if few else ():
                 done = self.rows_after(height, done)
             for height in few:
-                done = self.over_neighbours(height, done, stop, begin, count, more)
+                done = self.over_neighbours(height, done, stop, some)
         if rest:
             mine = builder.and_(
                 builder.icmp_signed("<=", self.first, _integer(full)),
                 builder.icmp_signed(">", self.last, _integer(full)),
             )  # a range that is empty may begin behind the last panel
             with builder.if_then(mine):
-                self.over_rows(_integer(full), rest, row_tiles(shape, rest), _integer(0), begin, count, more)
+                self.over_rows(_integer(full), rest, row_tiles(shape, rest), _integer(0), some)
 
     def rows_after(self, height: int, done: ir.Value) -> ir.Value:
         """The run-time row where tiles of a height end, of those from ``done`` on."""
         left = self.builder.sub(self.rows, done)
         return self.builder.sub(self.rows, self.builder.srem(left, _integer(height)))
 
-    def over_neighbours(
-        self, height: int, done: ir.Value, stop: ir.Value, begin: ir.Value, count: ir.Value, more: ir.Value | None
-    ) -> ir.Value:
+    def over_neighbours(self, height: int, done: ir.Value, stop: ir.Value, some: _Steps) -> ir.Value:
         """Tiles of a few rows over several full panels at a time, then over those left; the row where they end."""
         shape, builder = self.shape, self.builder
         together = side_by_side(shape, height)
@@ -276,38 +299,34 @@ class _Emitter:
             left = builder.srem(builder.sub(stop, self.first), _integer(together))
             middle = builder.sub(stop, left)
             with _counted(builder, self.first, middle, together) as panel:
-                self.over_rows(panel, together * shape.panel, [height], done, begin, count, more)
+                self.over_rows(panel, together * shape.panel, [height], done, some)
             with _counted(builder, middle, stop, 1) as panel:
-                self.over_rows(panel, shape.panel, [height], done, begin, count, more)
+                self.over_rows(panel, shape.panel, [height], done, some)
         return end
 
-    def over_rows(
-        self, panel: ir.Value, vectors: int, heights: list[int], done: ir.Value, begin: ir.Value, count: ir.Value,
-        more: ir.Value | None,
-    ) -> None:  # fmt: skip
-        """Row tiles, from row ``done`` on, of one panel or of neighbours, ``vectors`` wide together, over ``count``
-        inner steps from ``begin``."""
+    def over_rows(self, panel: ir.Value, vectors: int, heights: list[int], done: ir.Value, some: _Steps) -> None:
+        """Row tiles, from row ``done`` on, of one panel or of neighbours, ``vectors`` wide together."""
         shape, builder = self.shape, self.builder
         width, stride = min(vectors, shape.panel) * shape.lanes, shape.panel * shape.lanes
         if shape.b_row is None:
             assert shape.inner is not None
-            b, b_step = self.at(self.b, (panel, shape.inner * stride), (begin, width)), width
+            b, b_step = self.at(self.b, (panel, shape.inner * stride), (some.begin, width)), width
         else:
-            b, b_step = self.at(self.b, (panel, stride), (begin, shape.b_row)), shape.b_row
+            b, b_step = self.at(self.b, (panel, stride), (some.begin, shape.b_row)), shape.b_row
         if shape.c_row is None:
             assert shape.rows is not None
             c, c_step = self.at(self.c, (panel, shape.rows * stride)), width
         else:
             c, c_step = self.at(self.c, (panel, stride)), shape.c_row
         bias = self.at(self.bias, (panel, stride)) if shape.start == "bias" else None
-        a = self.at(self.a, (begin, shape.a_inner))
+        a, beside = self.at(self.a, (some.begin, shape.a_inner)), self.at(self.beside, (panel, stride))
         for height in heights:
             literal = shape.rows is not None
             stop = _integer(self.literal_stop(vectors, height)) if literal else self.rows_after(height, done)
             with _counted(builder, done, stop, height) as row:
                 self.tile(
                     height, vectors, self.at(a, (row, shape.a_row)), b, b_step, self.at(c, (row, c_step)), c_step,
-                    bias, count, more,
+                    bias, self.at(beside, (row, shape.beside_row or 0)), some,
                 )  # fmt: skip
             done = stop
 
@@ -324,23 +343,55 @@ class _Emitter:
 
     def tile(
         self, height: int, vectors: int, a: ir.Value, b: ir.Value, b_step: int, c: ir.Value, c_step: int,
-        bias: ir.Value | None, count: ir.Value, more: ir.Value | None,
+        bias: ir.Value | None, beside: ir.Value, some: _Steps,
     ) -> None:  # fmt: skip
         """One tile: ``height`` rows by ``vectors`` vectors of C."""
         builder, shape = self.builder, self.shape
         cells = [(row, v) for row in range(height) for v in range(vectors)]
         places = [builder.gep(c, [_integer(row * c_step + v * shape.lanes)]) for row, v in cells]
-        sums = self.begin_sums(cells, places, bias, more)
+        sums = self.begin_sums(cells, places, bias, some.more)
         literal = shape.inner if shape.inner is not None and shape.inner <= INNER_BLOCK else None
         if shape.ranges > 1:
-            sums = self.over_ranges(sums, cells, a, b, b_step, count)
+            sums = self.over_ranges(sums, cells, a, b, b_step, some.count)
         elif literal is not None and literal * len(cells) <= 128:
             for k in range(literal):
                 sums = self.step(sums, cells, a, b, b_step, _integer(k), 0)
         else:
-            sums = self.over_inner(sums, cells, a, b, b_step, _integer(0), count, literal)
-        for value, place in zip(sums, places, strict=True):
+            sums = self.over_inner(sums, cells, a, b, b_step, _integer(0), some.count, literal)
+        self.end_sums(sums, cells, places, beside, some.ends)
+
+    def end_sums(
+        self, sums: list[ir.Value], cells: list[tuple[int, int]], places: list[ir.Value], beside: ir.Value,
+        ends: ir.Value | None,
+    ) -> None:  # fmt: skip
+        """Store what the tile's sums have become: once they are whole, what the epilogue makes of them."""
+        builder, shape = self.builder, self.shape
+        if not shape.epilogue:
+            self.write_all(sums, places)
+            return
+        if ends is None:
+            self.write_all(self.ended(sums, cells, beside), places)
+            return
+        with builder.if_else(ends) as (whole, partial):
+            with whole:
+                self.write_all(self.ended(sums, cells, beside), places)
+            with partial:
+                self.write_all(sums, places)
+
+    def write_all(self, values: list[ir.Value], places: list[ir.Value]) -> None:
+        for value, place in zip(values, places, strict=True):
             self.write(value, place)
+
+    def ended(self, sums: list[ir.Value], cells: list[tuple[int, int]], beside: ir.Value) -> list[ir.Value]:
+        """The epilogue of each sum."""
+        builder, shape, out = self.builder, self.shape, []
+        for total, (row, v) in zip(sums, cells, strict=True):
+            names = {"x": total}
+            if shape.beside_row is not None:
+                place = row * shape.beside_row + v * shape.lanes
+                names["y"] = self.read(builder.gep(beside, [_integer(place)]))
+            out.append(expressions.emit(builder, shape.epilogue, names))
+        return out
 
     def begin_sums(
         self,
@@ -520,33 +571,40 @@ class _Emitter:
         return panel * shape.inner * shape.panel * shape.lanes + inside * shape.lanes
 
 
+def _word(value: object) -> str:
+    """A field of a shape as part of a symbol's name; an expression by its letters and, for what they leave out, its
+    checksum."""
+    text = str(value)
+    return text if text.isalnum() or not text else f"{re.sub(r'[^a-z0-9]+', '_', text)}{zlib.crc32(text.encode()):08x}"
+
+
 def _define(module: ir.Module, shape: Shape) -> ir.Function:
     """The LLVM function of a product, made once in each module."""
-    name = "nm.product." + ".".join(str(getattr(shape, f.name)) for f in fields(shape))
+    name = "nm.product." + ".".join(_word(getattr(shape, f.name)) for f in fields(shape))
     known = module.globals.get(name)
     if known is not None:
         return known
     pointer = scalar_type(shape.dtype).as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [pointer] * 4 + [_I64, _I64, _I1, _I64, _I64])
+    kind = ir.FunctionType(ir.VoidType(), [pointer] * 5 + [_I64, _I64, _I1, _I64, _I64])
     function = ir.Function(module, kind, name)
     function.linkage = "internal"
     function.attributes.add("nounwind")
-    function.args[2].add_attribute("noalias")  # C is never A, B or the bias
+    function.args[2].add_attribute("noalias")  # C is never A, B, the bias or what is beside it
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    a, b, c, bias, rows, inner, keep, first, last = function.args
+    a, b, c, bias, beside, rows, inner, keep, first, last = function.args
     rows = rows if shape.rows is None else _integer(shape.rows)
     inner = inner if shape.inner is None else _integer(shape.inner)
-    _Emitter(shape, builder, a, b, c, bias, rows, inner, keep, first, last).emit()
+    _Emitter(shape, builder, a, b, c, bias, beside, rows, inner, keep, first, last).emit()
     return function
 
 
 @cache
 def product_of(shape: Shape) -> Callable[..., None]:
-    """The function of a product: (a, a_offset, b, b_offset, c, c_offset, rows, inner, [bias, offset | keep], first,
-    last)."""
+    """The function of a product: (a, a_offset, b, b_offset, c, c_offset, rows, inner, [bias, offset | keep],
+    [beside, offset], first, last)."""
     twin = _twin(shape)
     kinds: dict[str, list[Any]] = {"bias": [None, types.intp], "keep": [types.boolean]}
-    extra = kinds.get(shape.start, [])
+    extra = kinds.get(shape.start, []) + ([None, types.intp] if shape.beside_row is not None else [])
 
     class _Template(AbstractTemplate):  # type: ignore[misc]
         key = twin
@@ -565,13 +623,15 @@ def product_of(shape: Shape) -> Callable[..., None]:
 
         pointers = [place(0), place(2), place(4)]
         pointers.append(place(8) if shape.start == "bias" else pointers[2])
+        pointers.append(place(len(args) - 4) if shape.beside_row is not None else pointers[2])
         keep = args[8] if shape.start == "keep" else ir.Constant(_I1, 0)
         function = _define(builder.module, shape)
         builder.call(function, [*pointers, args[6], args[7], keep, args[-2], args[-1]])
         return context.get_dummy_value()
 
+    lowered = [
+        types.Array if kind is None else types.Boolean if kind is types.boolean else types.Integer for kind in extra
+    ]
     arrays_and_places = [types.Array, types.Integer] * 3 + [types.Integer, types.Integer]
-    lowered: dict[str, list[Any]] = {"bias": [types.Array, types.Integer], "keep": [types.Boolean]}
-    more = lowered.get(shape.start, [])
-    lower_builtin(twin, *arrays_and_places, *more, types.Integer, types.Integer)(lower)
+    lower_builtin(twin, *arrays_and_places, *lowered, types.Integer, types.Integer)(lower)
     return twin

@@ -213,7 +213,8 @@ def _emit_pick(sign: str) -> Callable[..., ir.Value]:
 
 
 _register(sqrt, 1, _same, _emit_unary("sqrt"))
-_register(absolute, 1, _same, _emit_unary("fabs"))
+emit_absolute = _emit_unary("fabs")
+_register(absolute, 1, _same, emit_absolute)
 _register(maximum, 2, _same, _emit_pick(">"))
 _register(minimum, 2, _same, _emit_pick("<"))
 for _name in ("exp", "log", "tanh", "sigmoid"):

@@ -1,0 +1,120 @@
+"""Element-by-element work that a product does while its sums are in registers.
+
+Two statements are taken into the product before them: the activation of all members of a group, written over their
+pre-activations, and the derivative of an activation, where one product makes the whole gradient that it is multiplied
+with. Only simple expressions: what takes many instructions gains nothing from registers, and would be unrolled over
+every tile. Identities are left out altogether.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+
+from .accesses import reads_of
+from .plan import EXTERNAL, Access, Epilogue, Group, Map, Operation, Place, Product, Segment
+
+_SIMPLE = frozenset({"where", "maximum", "minimum", "absolute"})
+_PARTS = (ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.UnaryOp, ast.USub, ast.Compare, ast.cmpop, ast.Call, ast.Name,
+          ast.Load, ast.Constant)  # fmt: skip
+
+
+@cache
+def is_simple(expression: str) -> bool:
+    """Whether an expression is a few instructions: sums, products, comparisons and choices."""
+    nodes = list(ast.walk(ast.parse(expression, mode="eval").body))
+    called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    return called <= _SIMPLE and all(isinstance(node, _PARTS) for node in nodes)
+
+
+def fuse_epilogues(segments: Iterable[Segment], groups: tuple[Group, ...]) -> list[Segment]:
+    """The segments with such statements taken into products. Statements are not yet fused into blocks."""
+    given = list(segments)
+    readers, writers = _uses(given)
+    out = []
+    for segment in given:
+        forward = _with_activations(segment.operations, groups)
+        out.append(Segment(segment.domain, _with_derivatives(forward, readers, writers)))
+    return out
+
+
+def _uses(segments: list[Segment]) -> tuple[Counter[str], Counter[str]]:
+    """How many operations read and write each buffer."""
+    readers, writers = Counter[str](), Counter[str]()
+    for operation in (operation for segment in segments for operation in segment.operations):
+        readers.update({access.place.buffer for access in reads_of(operation)})
+        target = getattr(operation, "target", None)
+        writers.update({target.buffer} if target is not None else {})
+    return readers, writers
+
+
+def _is_plain(statement: Map) -> bool:
+    """Whether a statement is one simple expression of whole vectors, stored to all of a vector."""
+    cut = statement.accumulate or statement.exact or statement.keep is not None or statement.let
+    whole = all(_is_whole(access, statement.width) for _, access in statement.operands)
+    return not cut and whole and statement.expression != "zero" and is_simple(statement.expression)
+
+
+def _is_whole(access: Access, width: int) -> bool:
+    """Whether an access reads rows of this step in our own memory, as wide as the statement."""
+    place = access.place
+    return not access.shift and access.limit is None and place.width == width and place.buffer not in EXTERNAL
+
+
+def _with_activations(operations: tuple[Operation, ...], groups: tuple[Group, ...]) -> tuple[Operation, ...]:
+    """Forward products whose members have one activation, in place, as epilogue."""
+    in_place = {
+        op.target: op
+        for op in operations
+        if isinstance(op, Map) and op.operands == (("x", Access(op.target)),) and _is_plain(op)
+    }
+    products = [(number, op) for number, op in enumerate(operations) if isinstance(op, Product)]
+    last = {product.group: number for number, product in products if product.kind == "forward"}
+    taken: set[Place] = set()
+    out = list(operations)
+    for index, number in last.items():
+        product, group = operations[number], groups[index]
+        assert isinstance(product, Product)
+        places = [Place(f"s{index}", member.column, member.width) for member in group.members]
+        found = [in_place[place] for place in places if place in in_place]
+        if len(found) == len(places) and len({statement.expression for statement in found}) == 1:
+            notes = ", ".join(statement.note for statement in found)
+            out[number] = replace(product, epilogue=Epilogue(found[0].expression, None, notes))
+            taken |= set(places)
+    return tuple(op for op in out if not (isinstance(op, Map) and op.target in taken and in_place.get(op.target) is op))
+
+
+def _with_derivatives(
+    operations: tuple[Operation, ...], readers: Counter[str], writers: Counter[str]
+) -> tuple[Operation, ...]:
+    """Backward products that write the gradient before an activation at once, not the one behind it."""
+    whole = {
+        op.target: number
+        for number, op in enumerate(operations)
+        if isinstance(op, Product) and op.kind == "backward" and op.start == "zero" and op.target is not None
+        and readers[op.target.buffer] == writers[op.target.buffer] == 1
+    }  # fmt: skip
+    out: list[Operation | None] = list(operations)
+    for number, operation in enumerate(operations):
+        if not isinstance(operation, Map) or not _is_plain(operation) or not operation.operands:
+            continue
+        (_, gradient), *others = operation.operands
+        place = whole.get(gradient.place, number)
+        if place < number and len(others) <= 1:  # what is carried to the step before is read first and made behind
+            product = out[place]
+            assert isinstance(product, Product)
+            out[place] = replace(product, target=operation.target, epilogue=_derivative(operation))
+            out[number] = None
+    return tuple(operation for operation in out if operation is not None)
+
+
+def _derivative(statement: Map) -> Epilogue:
+    """A derivative over the sums x and what is beside them, y."""
+    (gradient, _), *others = statement.operands
+    names = {gradient: "x"} | {name: "y" for name, _ in others}
+    text = re.sub(r"\b[a-z_]+\b", lambda m: names.get(m.group(), m.group()), statement.expression)
+    return Epilogue(text, others[0][1].place if others else None, statement.note)
