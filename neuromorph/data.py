@@ -24,6 +24,7 @@ Shape = tuple[Axis, ...]
 _DEEPEST = 8  # lists within lists that are followed: more than any argument has axes
 _CHUNK = 1 << 16  # numbers looked at in one go when searching for a wrong one
 _FEW = 1 << 12  # numbers below which the time of a NumPy call is that of the call itself
+_CACHED = 1 << 17  # numbers that a second-level cache holds
 _SHOWN = 40  # characters of a value that a message shows
 _MOST = 2**31 - 1  # the largest batch size or number of classes
 _MIXED = "OUSTc"  # kinds of array that NumPy makes of a list with some wrong items among its numbers
@@ -305,13 +306,18 @@ def _check_finite(name: str, array: Array, value: object, weights: Array | None 
 def _total(array: Array) -> float:
     """A sum that is finite only if every number is; it may overflow although all are.
 
-    It needs one pass and no memory. Few numbers are squared on the way: that product is the quickest call,
-    and too short for a BLAS to start threads.
+    It needs no memory. Few numbers are squared on the way: that product is the quickest call, and too short for a BLAS
+    to start threads. Of many, the least and the largest of as many as a second-level cache holds are added.
     """
     if array.size <= _FEW:
         return float(np.vdot(array, array))
+    step = max(1, _CACHED * len(array) // array.size)
+    total = 0.0
     with np.errstate(all="ignore"):
-        return float(np.add.reduce(array, axis=None))
+        for start in range(0, len(array), step):
+            some = array[start : start + step]
+            total += float(np.minimum.reduce(some, axis=None)) + float(np.maximum.reduce(some, axis=None))
+    return total
 
 
 def _first_not_finite(array: Array, weights: Array | None) -> tuple[int, ...] | None:

@@ -106,7 +106,7 @@ def _emit_row_quantities(frame: Frame, form: LogitForm, logits: Place, result: P
         writer.line(f"peak = maximum({logit}, peak)")
         writer.line(f"best = maximum({_cut(frame, frame.load(Access(result), width, column), width, column)}, best)")
         writer.line(f"whole = whole + {_expected(frame, width, column)}")
-    writer.line("lse = largest(peak) - log(splat(largest(best)))")
+    writer.line("lse = largest(peak) - log(largest(best))")
     writer.line("esum = total(whole)")
 
 

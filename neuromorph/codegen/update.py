@@ -21,49 +21,86 @@ def emit_turn(frame: Frame) -> None:
 
 
 @contextmanager
-def _each_parameter(frame: Frame) -> Iterator[None]:
-    """A loop over the vectors of the parameters that are ours, one range of them or several."""
-    writer, lanes, ranges = frame.writer, frame.lanes, parameter_ranges(frame)
+def _each_range(frame: Frame) -> Iterator[tuple[str, str]]:
+    """A loop over the ranges of the parameters that are ours, if there are several; yields a range's bounds."""
+    writer, ranges = frame.writer, parameter_ranges(frame)
     if frame.threads == 1:
-        with writer.block(f"for i in range(0, {frame.layout.size}, {lanes}):"):
-            yield
+        yield "0", str(frame.layout.size)
         return
     most = max(map(len, ranges))
     padded = tuple(tuple(mine + [(0, 0)] * (most - len(mine))) for mine in ranges)
     if most == 1:
         writer.line(f"begin, end = {tuple(mine[0] for mine in padded)}[member]")
-        with writer.block(f"for i in range(begin, end, {lanes}):"):
-            yield
+        yield "begin", "end"
         return
-    with writer.block(f"for begin, end in {padded}[member]:"), writer.block(f"for i in range(begin, end, {lanes}):"):
+    with writer.block(f"for begin, end in {padded}[member]:"):
+        yield "begin", "end"
+
+
+@contextmanager
+def _each_parameter(frame: Frame) -> Iterator[None]:
+    """A loop over the vectors of the parameters that are ours."""
+    with _each_range(frame) as (begin, end), frame.writer.block(f"for i in range({begin}, {end}, {frame.lanes}):"):
         yield
 
 
+LARGE = {"float32": "1.0e38", "float64": "1.0e307"}  # finite numbers, with room for rounding
+SQUARES = 4  # sums of squares that do not wait for one another
+
+
 def emit_norm(frame: Frame) -> None:
-    """One pass over the gradients before anything is changed; gradients of several threads are added in order."""
-    writer, size = frame.writer, frame.layout.size
+    """One pass over the gradients before anything is changed; gradients of several threads are added in order.
+
+    A sum of squares that is finite says that all of them are, and, where rate times it is not too large, that rate
+    times each of them is. Only where it does not say so are they looked at one by one.
+    """
+    writer = frame.writer
     arguments = "gradients, rate" if frame.threads == 1 else "member, sync, sums, gradients, rate"
     doc = "(whether all gradients are finite, at this rate too; the sum of their squares)"
     with frame.function("norm", arguments, doc):
-        writer.line("check, square = splat(0.0), splat(0.0)")
-        with _each_parameter(frame):
-            if frame.private:
-                others = " + ".join(f"load(gradients, i + {n * size})" for n in range(1, frame.threads))
-                writer.lines(f"gradient = load(gradients, i) + {others}", "store(gradients, i, gradient)")
-            else:
-                writer.line("gradient = load(gradients, i)")
-            writer.lines(
-                "check = check + 0.0 * gradient + 0.0 * (rate * gradient)",
-                "square = square + gradient * gradient",
-            )
+        names = [f"square{n}" for n in range(SQUARES)]
+        writer.line(f"{', '.join(names)} = {', '.join(['splat(0.0)'] * SQUARES)}")
+        with _each_range(frame) as (begin, end):
+            step = SQUARES * frame.lanes
+            writer.line(f"some = {begin} + ({end} - {begin}) // {step} * {step}")
+            with writer.block(f"for i in range({begin}, some, {step}):"):
+                for number, name in enumerate(names):
+                    _emit_square(frame, name, f"i + {number * frame.lanes}" if number else "i")
+            with writer.block(f"for i in range(some, {end}, {frame.lanes}):"):
+                _emit_square(frame, names[0], "i")
+        writer.line(f"square = total({' + '.join(names)})")
+        _emit_check(frame)
         if frame.threads == 1:
-            writer.line("return total(check) == 0.0, total(square)")
+            writer.line("return total(check) == 0.0, square")
             return
-        writer.lines("sums[2 * member] = total(check)", "sums[2 * member + 1] = total(square)")
+        writer.lines("sums[2 * member] = total(check)", "sums[2 * member + 1] = square")
         frame.emit_barrier()
         checks = " + ".join(f"sums[{2 * n}]" for n in range(frame.threads))
         squares = " + ".join(f"sums[{2 * n + 1}]" for n in range(frame.threads))
         writer.line(f"return {checks} == 0.0, {squares}")
+
+
+def _emit_square(frame: Frame, name: str, place: str) -> None:
+    """One vector of gradients, those of all threads together, squared and added to a sum."""
+    writer, size = frame.writer, frame.layout.size
+    if frame.private:
+        others = " + ".join(f"load(gradients, {place} + {n * size})" for n in range(1, frame.threads))
+        writer.lines(f"gradient = load(gradients, {place}) + {others}", f"store(gradients, {place}, gradient)")
+    else:
+        writer.line(f"gradient = load(gradients, {place})")
+    writer.line(f"{name} = {name} + gradient * gradient")
+
+
+def _emit_check(frame: Frame) -> None:
+    """The vector ``check``, zero where all gradients are finite."""
+    writer, most = frame.writer, LARGE[frame.dtype]
+    writer.line("check = splat(0.0)")
+    with (
+        writer.block(f"if not (square < {most} and rate < {most} and rate * square < {most}):"),
+        _each_parameter(frame),
+    ):
+        writer.line("gradient = load(gradients, i)")
+        writer.line("check = check + 0.0 * gradient + 0.0 * (rate * gradient)")
 
 
 def emit_update(frame: Frame, name: str) -> None:

@@ -170,9 +170,9 @@ class Counter:
             return Work(0.0, self._bytes(2 * options.batch * sum(strides)))
         if name == "turn":
             return Work(0.0, self._bytes(2 * layout.turned_size))
-        if name == "norm":  # three products with zero or the rate, two sums, one multiply-add
+        if name == "norm":  # one multiply-add
             copies = self.kernel.gradient_copies
-            return Work((7.0 + copies - 1) * self.parameters, self._bytes((copies + (copies > 1)) * size))
+            return Work((2.0 + copies - 1) * self.parameters, self._bytes((copies + (copies > 1)) * size))
         each = 1 + self._statements(text for _, text in optimizer.statements)
         return Work(each * self.parameters, self._bytes((3 + 2 * len(optimizer.slots)) * size))
 

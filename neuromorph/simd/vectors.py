@@ -77,6 +77,14 @@ def spread(builder: ir.IRBuilder, scalar: ir.Value, lanes: int) -> ir.Value:
     )
 
 
+def _halves(builder: ir.IRBuilder, value: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """The lower and the upper half of a vector, each a vector of half as many lanes."""
+    half = value.type.count // 2
+    order = ir.VectorType(_I32, half)
+    lower, upper = (ir.Constant(order, list(range(start, start + half))) for start in (0, half))
+    return builder.shuffle_vector(value, value, lower), builder.shuffle_vector(value, value, upper)
+
+
 def data_pointer(context: Any, builder: ir.IRBuilder, array_type: types.Array, array: ir.Value) -> ir.Value:
     """The address of the first element of a flat array."""
     return context.make_array(array_type)(context, builder, array).data
@@ -217,6 +225,22 @@ emit_absolute = _emit_unary("fabs")
 _register(absolute, 1, _same, emit_absolute)
 _register(maximum, 2, _same, _emit_pick(">"))
 _register(minimum, 2, _same, _emit_pick("<"))
+
+
+@lower_builtin(twins.log, types.Float)  # type: ignore[untyped-decorator]
+def _lower_log(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+    return vector_math.call(builder, "log", args[0])
+
+
+@infer_global(twins.log)
+class _LogOfOne(AbstractTemplate):  # type: ignore[misc]
+    """The logarithm of one number: a row has one, and a whole vector of it would cost as much as all its terms."""
+
+    def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
+        one = len(args) == 1 and not kws and isinstance(args[0], types.Float)
+        return signature(args[0], args[0]) if one else None
+
+
 for _name in ("exp", "log", "tanh", "sigmoid"):
     _register(getattr(twins, _name), 1, _same, lambda b, x, n=_name: vector_math.call(b, n, x))
 
@@ -359,20 +383,20 @@ def vectors(dtype: str, lanes: int) -> Vectors:
         return value.sum(dtype=dtype)
 
     def emit_total(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        add = _intrinsic(builder.module, f"llvm.vector.reduce.fadd.{suffix(packed)}", scalar, [scalar, packed])
-        return builder.call(add, [ir.Constant(scalar, -0.0), args[0]], fastmath=FLAGS)
+        value = args[0]
+        while value.type.count > 1:
+            value = builder.fadd(*_halves(builder, value), flags=FLAGS)
+        return builder.extract_element(value, ir.Constant(_I32, 0))
 
     def largest(value: Any) -> Any:
         """The largest of the lanes; where a lane is NaN, NaN or, in compiled code, the largest of some others."""
         return value.max()
 
     def emit_largest(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        value, width = args[0], lanes
-        while width > 1:
-            width //= 2
-            order = [(lane + width) % lanes if lane < width else lane for lane in range(lanes)]
-            turned = builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(_I32, lanes), order))
-            value = builder.select(builder.fcmp_unordered(">", value, turned), value, turned)
+        value = args[0]
+        while value.type.count > 1:
+            lower, upper = _halves(builder, value)
+            value = builder.select(builder.fcmp_unordered(">", lower, upper), lower, upper)
         return builder.extract_element(value, ir.Constant(_I32, 0))
 
     def softmax(value: Any, count: int) -> Any:
