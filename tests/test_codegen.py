@@ -320,6 +320,33 @@ def test_buffers_do_not_overlap(name: str) -> None:
             assert space.size(capacity, rows) == here
 
 
+# Gradients checked ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_norm_tells_every_gradient_that_is_not_finite_at_some_rate(dtype: str) -> None:
+    """Whatever its place, in the sums of several vectors or in what is left over; squares may overflow."""
+    kernel = kernel_of(text_of("(a, 13, <tanh>) (b, 5, <tanh>)"), dtype=dtype)
+    norm, size, most = plain(kernel).norm, kernel.layout.size, float(np.finfo(dtype).max)
+    assert size % (4 * kernel.options.lanes), "some vectors are left over"
+    gradients = np.zeros(size, dtype)
+    with np.errstate(all="ignore"):
+        assert norm(gradients, 0.1) == (True, 0.0)
+        assert norm(gradients, most * 1e3 if dtype == "float32" else np.inf)[0] == False  # noqa: E712 - NumPy's own
+        for place in range(size):
+            for value, rate, finite in [
+                (np.nan, 0.1, False), (np.inf, 0.1, False), (-np.inf, 0.0, False), (2.0, 0.1, True),
+                (-most, 0.5, True), (most, 2.0, False), (-most**0.75, most**0.5, False), (most**0.4, most**0.5, True),
+            ]:  # fmt: skip
+                gradients[place] = value
+                found, square = norm(gradients, rate)
+                assert found == finite, (place, value, rate)
+                assert (square == gradients[place] ** 2) or not np.isfinite(value)
+            gradients[place] = 0.0
+    gradients[:] = np.arange(size)
+    assert norm(gradients, 0.1)[1] == np.square(gradients).sum()
+
+
 # Large models ---------------------------------------------------------------------------------------------------------
 
 
