@@ -46,7 +46,8 @@ def scalar_type(dtype: str) -> ir.Type:
 class Shape:
     """The literal shape of a product C = start + A B.
 
-    rows, inner: numbers, or None where known at run time; inner is never 0. columns: vectors in a row of C. panel: vectors in a panel.
+    rows, inner: numbers, or None where known at run time; inner is never 0. columns: vectors in a row of C. panel:
+    vectors in a panel.
     a_row, a_inner: strides of A in elements. b_row: stride of a row of B, or None where B is in panels (inner literal).
     c_row: stride of a row of C, or None where C is in panels (rows literal). start: "zero", "add" (to what C holds),
     "bias" (a vector added to every row), "keep" (add where a run-time flag says so, else zero).
