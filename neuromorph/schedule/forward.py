@@ -138,12 +138,18 @@ class Forward(Builder):
     def loss(self) -> Loss:
         output = self.graph.output
         logits = self.pre_activation(output) if self.logits() else None
-        return Loss(self.place(output), logits, self.loss_target(), f"loss: {self.graph.loss.name}")
+        target, note = self.loss_target(), f"loss: {self.graph.loss.name}"
+        if target != self.gradient(output):
+            note += f", back through {describe(self.graph.nodes[output])}"
+        return Loss(self.place(output), logits, target, note)
 
     def loss_target(self) -> Place:
-        """Where the loss writes its gradient: behind the activation where a logits form serves, else before it."""
+        """Where the loss writes its gradient: before the activation where a logits form serves or where the activation
+        changes nothing, else behind it."""
         output = self.graph.output
-        return self.pre_gradient(output) if self.logits() else self.gradient(output)
+        node = self.graph.nodes[output]
+        is_identity = node.kind == "layer" and node.function is not None and node.function.derivative == "1.0"
+        return self.pre_gradient(output) if self.logits() or is_identity else self.gradient(output)
 
     def gradient(self, index: int) -> Place:
         return Place(f"d{index}", 0, self.graph.nodes[index].width)
