@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
@@ -25,14 +24,11 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba.core import types
-from numba.core.typing.templates import AbstractTemplate, infer, infer_global, signature
-from numba.extending import lower_builtin
 
 from . import expressions
-from .vectors import FLAGS, _intrinsic, data_pointer, spread, suffix
+from .routines import ARRAY, CHAINS, I1, I64, counted, integer, routine, summed, teach
+from .vectors import FLAGS, _intrinsic, spread, suffix
 
-_I1, _I64 = ir.IntType(1), ir.IntType(64)
-CHAINS = 8  # sums that are added to independently, so that no addition waits for the one before
 INNER_BLOCK = 512  # rows of a panel that stay in the first-level cache while the tiles pass over them
 SHORTEST_RANGE = 32  # inner steps that are worth a sum of their own
 
@@ -165,28 +161,6 @@ def _twin(shape: Shape) -> Callable[..., None]:
 # LLVM ----------------------------------------------------------------------------------------------------------------
 
 
-def _integer(value: int) -> ir.Constant:
-    return ir.Constant(_I64, value)
-
-
-@contextmanager
-def _counted(builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: int) -> Iterator[ir.Value]:
-    """A loop over ``range(start, stop, step)``; yields the counter."""
-    before = builder.block
-    head, body, after = (builder.append_basic_block(f"loop.{n}") for n in ("head", "body", "after"))
-    builder.branch(head)
-    builder.position_at_end(head)
-    counter = builder.phi(_I64)
-    counter.add_incoming(start, before)
-    builder.cbranch(builder.icmp_signed("<", counter, stop), body, after)
-    builder.position_at_end(body)
-    yield counter
-    following = builder.add(counter, _integer(step))
-    counter.add_incoming(following, builder.block)
-    builder.branch(head)
-    builder.position_at_end(after)
-
-
 @dataclass(frozen=True)
 class _Steps:
     """Some inner steps. more: whether sums were begun by others before, ends: whether none come after; None where
@@ -234,7 +208,7 @@ class _Emitter:
         """``pointer`` plus the sum of value × literal stride, in elements."""
         builder = self.builder
         for value, stride in terms:
-            pointer = builder.gep(pointer, [builder.mul(value, _integer(stride))])
+            pointer = builder.gep(pointer, [builder.mul(value, integer(stride))])
         return pointer
 
     def fused(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
@@ -252,14 +226,12 @@ class _Emitter:
         """The whole product: blocks of the inner dimension, panels, row tiles."""
         shape, builder = self.shape, self.builder
         if shape.inner is not None and shape.inner <= INNER_BLOCK:
-            self.over_panels(_Steps(_integer(0), self.inner))
+            self.over_panels(_Steps(integer(0), self.inner))
         else:
-            with _counted(builder, _integer(0), self.inner, INNER_BLOCK) as begin:
+            with counted(builder, integer(0), self.inner, INNER_BLOCK) as begin:
                 left = builder.sub(self.inner, begin)
-                some = builder.select(
-                    builder.icmp_signed("<", left, _integer(INNER_BLOCK)), left, _integer(INNER_BLOCK)
-                )
-                more = builder.icmp_signed(">", begin, _integer(0))
+                some = builder.select(builder.icmp_signed("<", left, integer(INNER_BLOCK)), left, integer(INNER_BLOCK))
+                more = builder.icmp_signed(">", begin, integer(0))
                 self.over_panels(_Steps(begin, some, more, builder.icmp_signed("==", left, some)))
         builder.ret_void()
 
@@ -267,11 +239,11 @@ class _Emitter:
         shape, builder = self.shape, self.builder
         full, rest = divmod(shape.columns, shape.panel)
         if full:
-            stop = builder.select(builder.icmp_signed("<", self.last, _integer(full)), self.last, _integer(full))
+            stop = builder.select(builder.icmp_signed("<", self.last, integer(full)), self.last, integer(full))
             heights = row_tiles(shape, shape.panel)
             alone = [height for height in heights if side_by_side(shape, height) == 1]
-            done = _integer(0)
-            with _counted(builder, self.first, stop, 1) as panel:
+            done = integer(0)
+            with counted(builder, self.first, stop, 1) as panel:
                 self.over_rows(panel, shape.panel, alone, done, some)
             few = heights[len(alone) :]
             for height in alone if few else ():
@@ -280,16 +252,16 @@ class _Emitter:
                 done = self.over_neighbours(height, done, stop, some)
         if rest:
             mine = builder.and_(
-                builder.icmp_signed("<=", self.first, _integer(full)),
-                builder.icmp_signed(">", self.last, _integer(full)),
+                builder.icmp_signed("<=", self.first, integer(full)),
+                builder.icmp_signed(">", self.last, integer(full)),
             )  # a range that is empty may begin behind the last panel
             with builder.if_then(mine):
-                self.over_rows(_integer(full), rest, row_tiles(shape, rest), _integer(0), some)
+                self.over_rows(integer(full), rest, row_tiles(shape, rest), integer(0), some)
 
     def rows_after(self, height: int, done: ir.Value) -> ir.Value:
         """The run-time row where tiles of a height end, of those from ``done`` on."""
         left = self.builder.sub(self.rows, done)
-        return self.builder.sub(self.rows, self.builder.srem(left, _integer(height)))
+        return self.builder.sub(self.rows, self.builder.srem(left, integer(height)))
 
     def over_neighbours(self, height: int, done: ir.Value, stop: ir.Value, some: _Steps) -> ir.Value:
         """Tiles of a few rows over several full panels at a time, then over those left; the row where they end."""
@@ -297,11 +269,11 @@ class _Emitter:
         together = side_by_side(shape, height)
         end = self.rows_after(height, done)
         with builder.if_then(builder.icmp_signed("<", done, end)):
-            left = builder.srem(builder.sub(stop, self.first), _integer(together))
+            left = builder.srem(builder.sub(stop, self.first), integer(together))
             middle = builder.sub(stop, left)
-            with _counted(builder, self.first, middle, together) as panel:
+            with counted(builder, self.first, middle, together) as panel:
                 self.over_rows(panel, together * shape.panel, [height], done, some)
-            with _counted(builder, middle, stop, 1) as panel:
+            with counted(builder, middle, stop, 1) as panel:
                 self.over_rows(panel, shape.panel, [height], done, some)
         return end
 
@@ -323,8 +295,8 @@ class _Emitter:
         a, beside = self.at(self.a, (some.begin, shape.a_inner)), self.at(self.beside, (panel, stride))
         for height in heights:
             literal = shape.rows is not None
-            stop = _integer(self.literal_stop(vectors, height)) if literal else self.rows_after(height, done)
-            with _counted(builder, done, stop, height) as row:
+            stop = integer(self.literal_stop(vectors, height)) if literal else self.rows_after(height, done)
+            with counted(builder, done, stop, height) as row:
                 self.tile(
                     height, vectors, self.at(a, (row, shape.a_row)), b, b_step, self.at(c, (row, c_step)), c_step,
                     bias, self.at(beside, (row, shape.beside_row or 0)), some,
@@ -349,16 +321,16 @@ class _Emitter:
         """One tile: ``height`` rows by ``vectors`` vectors of C."""
         builder, shape = self.builder, self.shape
         cells = [(row, v) for row in range(height) for v in range(vectors)]
-        places = [builder.gep(c, [_integer(row * c_step + v * shape.lanes)]) for row, v in cells]
+        places = [builder.gep(c, [integer(row * c_step + v * shape.lanes)]) for row, v in cells]
         sums = self.begin_sums(cells, places, bias, some.more)
         literal = shape.inner if shape.inner is not None and shape.inner <= INNER_BLOCK else None
         if shape.ranges > 1:
             sums = self.over_ranges(sums, cells, a, b, b_step, some.count)
         elif literal is not None and literal * len(cells) <= 128:
             for k in range(literal):
-                sums = self.step(sums, cells, a, b, b_step, _integer(k), 0)
+                sums = self.step(sums, cells, a, b, b_step, integer(k), 0)
         else:
-            sums = self.over_inner(sums, cells, a, b, b_step, _integer(0), some.count, literal)
+            sums = self.over_inner(sums, cells, a, b, b_step, integer(0), some.count, literal)
         self.end_sums(sums, cells, places, beside, some.ends)
 
     def end_sums(
@@ -390,7 +362,7 @@ class _Emitter:
             names = {"x": total}
             if shape.beside_row is not None:
                 place = row * shape.beside_row + v * shape.lanes
-                names["y"] = self.read(builder.gep(beside, [_integer(place)]))
+                names["y"] = self.read(builder.gep(beside, [integer(place)]))
             out.append(expressions.emit(builder, shape.epilogue, names))
         return out
 
@@ -407,7 +379,7 @@ class _Emitter:
         if start == "add":
             return [self.read(place) for place in places]
         if bias is not None:
-            ahead = {v: self.read(builder.gep(bias, [_integer(v * self.shape.lanes)])) for _, v in cells}
+            ahead = {v: self.read(builder.gep(bias, [integer(v * self.shape.lanes)])) for _, v in cells}
             fresh = [ahead[v] for _, v in cells]
         else:
             fresh = [zero] * len(cells)
@@ -440,7 +412,7 @@ class _Emitter:
         chains = max(1, min(unroll, CHAINS // len(cells))) if self.shape.rows is not None else 1
         zero = ir.Constant(self.vector, [0.0] * self.shape.lanes)
         count = self.builder.sub(stop, start)
-        whole = self.builder.sub(stop, self.builder.srem(count, _integer(unroll)))
+        whole = self.builder.sub(stop, self.builder.srem(count, integer(unroll)))
         even = unroll == 1 or (literal is not None and literal % unroll == 0)
         wide = sums + [zero] * (len(cells) * (chains - 1))
         wide = self.inner_loop(wide, cells, a, b, b_step, start, whole, unroll)
@@ -459,19 +431,19 @@ class _Emitter:
         all at once where the tile is small, else one after the other."""
         builder, ranges = self.builder, self.shape.ranges
         zeros = [ir.Constant(self.vector, [0.0] * self.shape.lanes)] * len(cells)
-        length = builder.sdiv(count, _integer(ranges))
+        length = builder.sdiv(count, integer(ranges))
 
         def one_range(number: ir.Value, whole: list[ir.Value]) -> list[ir.Value]:
             start = builder.mul(number, length)
-            is_last = builder.icmp_signed("==", number, _integer(ranges - 1))
+            is_last = builder.icmp_signed("==", number, integer(ranges - 1))
             stop = builder.select(is_last, count, builder.add(start, length))
             return self.added(whole, self.over_inner(zeros, cells, a, b, b_step, start, stop, None))
 
         if len(cells) * ranges > CHAINS:
-            return self.looped(sums, _integer(0), _integer(ranges), 1, one_range)
-        starts = [builder.mul(length, _integer(n)) for n in range(ranges)]
+            return summed(self.builder, sums, integer(0), integer(ranges), 1, one_range)
+        starts = [builder.mul(length, integer(n)) for n in range(ranges)]
         parts = self.at_once([zeros] * ranges, cells, a, b, b_step, starts, length)
-        done = builder.mul(length, _integer(ranges))
+        done = builder.mul(length, integer(ranges))
         parts[-1] = self.inner_loop(parts[-1], cells, a, b, b_step, done, count, 1)
         for part in parts:
             sums = self.added(sums, part)
@@ -494,7 +466,7 @@ class _Emitter:
                 sums[mine] = self.step(sums[mine], cells, a, b, b_step, place, 0)
             return sums
 
-        sums = self.looped([value for part in parts for value in part], _integer(0), length, 1, one_step_each)
+        sums = summed(self.builder, [value for part in parts for value in part], integer(0), length, 1, one_step_each)
         return [sums[n * size : (n + 1) * size] for n in range(len(parts))]
 
     def inner_loop(
@@ -510,34 +482,7 @@ class _Emitter:
                 fresh[mine] = self.step(fresh[mine], cells, a, b, b_step, k, ahead)
             return fresh
 
-        return self.looped(sums, start, stop, unroll, some_steps)
-
-    def looped(
-        self, sums: list[ir.Value], start: ir.Value, stop: ir.Value, step: int,
-        body: Callable[[ir.Value, list[ir.Value]], list[ir.Value]],
-    ) -> list[ir.Value]:  # fmt: skip
-        """Sums after a loop over ``range(start, stop, step)`` that holds them in registers; ``body`` adds to them."""
-        builder = self.builder
-        before = builder.block
-        head, inside, after = (builder.append_basic_block(f"inner.{n}") for n in ("head", "body", "after"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        k = builder.phi(_I64)
-        k.add_incoming(start, before)
-        carried = []
-        for value in sums:
-            phi = builder.phi(self.vector)
-            phi.add_incoming(value, before)
-            carried.append(phi)
-        builder.cbranch(builder.icmp_signed("<", k, stop), inside, after)
-        builder.position_at_end(inside)
-        fresh = body(k, list(carried))
-        k.add_incoming(builder.add(k, _integer(step)), builder.block)
-        for phi, value in zip(carried, fresh, strict=True):
-            phi.add_incoming(value, builder.block)
-        builder.branch(head)
-        builder.position_at_end(after)
-        return list(carried)
+        return summed(self.builder, sums, start, stop, unroll, some_steps)
 
     def step(
         self,
@@ -553,12 +498,12 @@ class _Emitter:
         shape, builder = self.shape, self.builder
         row_of_b, column_of_a = self.at(b, (k, b_step)), self.at(a, (k, shape.a_inner))
         right = {
-            v: self.read(builder.gep(row_of_b, [_integer(ahead * b_step + self.across(v))]))
+            v: self.read(builder.gep(row_of_b, [integer(ahead * b_step + self.across(v))]))
             for v in sorted({v for _, v in cells})
         }
         left = {}
         for row in sorted({row for row, _ in cells}):
-            scalar = builder.load(builder.gep(column_of_a, [_integer(row * shape.a_row + ahead * shape.a_inner)]))
+            scalar = builder.load(builder.gep(column_of_a, [integer(row * shape.a_row + ahead * shape.a_inner)]))
             left[row] = spread(builder, scalar, shape.lanes)
         return [self.fused(left[row], right[v], total) for total, (row, v) in zip(sums, cells, strict=True)]
 
@@ -582,20 +527,15 @@ def _word(value: object) -> str:
 def _define(module: ir.Module, shape: Shape) -> ir.Function:
     """The LLVM function of a product, made once in each module."""
     name = "nm.product." + ".".join(_word(getattr(shape, f.name)) for f in fields(shape))
-    known = module.globals.get(name)
-    if known is not None:
-        return known
     pointer = scalar_type(shape.dtype).as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [pointer] * 5 + [_I64, _I64, _I1, _I64, _I64])
-    function = ir.Function(module, kind, name)
-    function.linkage = "internal"
-    function.attributes.add("nounwind")
-    function.args[2].add_attribute("noalias")  # C is never A, B, the bias or what is beside it
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    a, b, c, bias, beside, rows, inner, keep, first, last = function.args
-    rows = rows if shape.rows is None else _integer(shape.rows)
-    inner = inner if shape.inner is None else _integer(shape.inner)
-    _Emitter(shape, builder, a, b, c, bias, beside, rows, inner, keep, first, last).emit()
+    function, is_new = routine(module, name, [pointer] * 5 + [I64, I64, I1, I64, I64])
+    if is_new:
+        function.args[2].add_attribute("noalias")  # C is never A, B, the bias or what is beside it
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        a, b, c, bias, beside, rows, inner, keep, first, last = function.args
+        rows = rows if shape.rows is None else integer(shape.rows)
+        inner = inner if shape.inner is None else integer(shape.inner)
+        _Emitter(shape, builder, a, b, c, bias, beside, rows, inner, keep, first, last).emit()
     return function
 
 
@@ -603,36 +543,17 @@ def _define(module: ir.Module, shape: Shape) -> ir.Function:
 def product_of(shape: Shape) -> Callable[..., None]:
     """The function of a product: (a, a_offset, b, b_offset, c, c_offset, rows, inner, [bias, offset | keep],
     [beside, offset], first, last)."""
-    twin = _twin(shape)
-    kinds: dict[str, list[Any]] = {"bias": [None, types.intp], "keep": [types.boolean]}
-    extra = kinds.get(shape.start, []) + ([None, types.intp] if shape.beside_row is not None else [])
+    starts: dict[str, list[Any]] = {"bias": [ARRAY, types.intp], "keep": [types.boolean]}
+    extra = starts.get(shape.start, []) + ([ARRAY, types.intp] if shape.beside_row is not None else [])
 
-    class _Template(AbstractTemplate):  # type: ignore[misc]
-        key = twin
-
-        def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
-            wanted = [None, types.intp] * 3 + [types.intp, types.intp, *extra, types.intp, types.intp]
-            if len(args) != len(wanted) or kws:
-                return None
-            return signature(types.void, *[a if w is None else w for a, w in zip(args, wanted, strict=True)])
-
-    infer_global(twin, types.Function(infer(_Template)))
-
-    def lower(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+    def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
         def place(i: int) -> ir.Value:
-            return builder.gep(data_pointer(context, builder, sig.args[i], args[i]), [args[i + 1]])
+            return builder.gep(values[i], [values[i + 1]])
 
         pointers = [place(0), place(2), place(4)]
         pointers.append(place(8) if shape.start == "bias" else pointers[2])
-        pointers.append(place(len(args) - 4) if shape.beside_row is not None else pointers[2])
-        keep = args[8] if shape.start == "keep" else ir.Constant(_I1, 0)
-        function = _define(builder.module, shape)
-        builder.call(function, [*pointers, args[6], args[7], keep, args[-2], args[-1]])
-        return context.get_dummy_value()
+        pointers.append(place(len(values) - 4) if shape.beside_row is not None else pointers[2])
+        keep = values[8] if shape.start == "keep" else ir.Constant(I1, 0)
+        builder.call(_define(builder.module, shape), [*pointers, values[6], values[7], keep, values[-2], values[-1]])
 
-    lowered = [
-        types.Array if kind is None else types.Boolean if kind is types.boolean else types.Integer for kind in extra
-    ]
-    arrays_and_places = [types.Array, types.Integer] * 3 + [types.Integer, types.Integer]
-    lower_builtin(twin, *arrays_and_places, *lowered, types.Integer, types.Integer)(lower)
-    return twin
+    return teach(_twin(shape), [ARRAY, types.intp] * 3 + [types.intp] * 2 + extra + [types.intp] * 2, emit)

@@ -10,12 +10,10 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.core.typing.templates import AbstractTemplate, infer, infer_global, signature
-from numba.extending import lower_builtin
 
-from .vectors import data_pointer
+from .routines import ARRAY, I64, integer, routine, teach
 
-_I32, _I64 = ir.IntType(32), ir.IntType(64)
+_I32 = ir.IntType(32)
 SYNC_SIZE = 16  # int64 numbers that a barrier needs: the count in the first, the generation in the ninth
 _GENERATION = 8  # a cache line away from the count
 _SPINS = 300  # looks before the processor is offered to others
@@ -32,16 +30,6 @@ def barrier(sync: Any, threads: int) -> None:
             sync[_GENERATION] += 1
     while sync[_GENERATION] == generation:
         time.sleep(0)
-
-
-class _Template(AbstractTemplate):  # type: ignore[misc]
-    key = barrier
-
-    def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
-        return signature(types.void, args[0], types.intp) if len(args) == 2 and not kws else None
-
-
-infer_global(barrier, types.Function(infer(_Template)))
 
 
 def _pause(builder: ir.IRBuilder) -> None:
@@ -71,9 +59,9 @@ def _look(builder: ir.IRBuilder, place: ir.Value, value: ir.Value, most: ir.Valu
     spin, again, yielding, done = (function.append_basic_block(n) for n in ("spin", "again", "yielding", "done"))
     builder.branch(spin)
     builder.position_at_end(spin)
-    looks = builder.phi(_I64)
-    looks.add_incoming(ir.Constant(_I64, 0), before)
-    more = builder.add(looks, ir.Constant(_I64, 1))
+    looks = builder.phi(I64)
+    looks.add_incoming(integer(0), before)
+    more = builder.add(looks, integer(1))
     same = builder.icmp_signed("==", builder.load_atomic(place, "acquire", 8), value)
     if most is not None:
         same = builder.and_(same, builder.icmp_signed("<", looks, most))
@@ -81,7 +69,7 @@ def _look(builder: ir.IRBuilder, place: ir.Value, value: ir.Value, most: ir.Valu
     builder.position_at_end(again)
     _pause(builder)
     looks.add_incoming(more, again)
-    builder.cbranch(builder.icmp_signed("<", more, ir.Constant(_I64, _SPINS)), spin, yielding)
+    builder.cbranch(builder.icmp_signed("<", more, integer(_SPINS)), spin, yielding)
     builder.position_at_end(yielding)
     _offer(builder)
     looks.add_incoming(more, yielding)
@@ -90,44 +78,39 @@ def _look(builder: ir.IRBuilder, place: ir.Value, value: ir.Value, most: ir.Valu
     builder.ret_void()
 
 
-def _function(module: ir.Module, name: str, arguments: list[ir.Type]) -> ir.Function:
-    """A function of our own in a module, not yet written."""
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
+def _define(module: ir.Module) -> ir.Function:
+    """void barrier(count, generation, threads), made once in each module."""
+    pointer = I64.as_pointer()
+    function, is_new = routine(module, "nm.barrier", [pointer, pointer, I64])
+    if is_new:
+        function.attributes.add("noinline")
+        _emit_barrier(function)
     return function
 
 
-def _define(module: ir.Module) -> ir.Function:
-    """void barrier(count, generation, threads), made once in each module."""
-    name = "nm.barrier"
-    known = module.globals.get(name)
-    if known is not None:
-        return known
-    pointer = _I64.as_pointer()
-    function = _function(module, name, [pointer, pointer, _I64])
+def _emit_barrier(function: ir.Function) -> None:
+    """The last to come opens the barrier for the others, who look at its generation."""
     count, generation, threads = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     last, waits = (function.append_basic_block(n) for n in ("last", "waits"))
     before = builder.load_atomic(generation, "acquire", 8)
-    arrived = builder.atomic_rmw("add", count, ir.Constant(_I64, 1), "acq_rel")
-    everyone = builder.icmp_signed("==", builder.add(arrived, ir.Constant(_I64, 1)), threads)
+    arrived = builder.atomic_rmw("add", count, integer(1), "acq_rel")
+    everyone = builder.icmp_signed("==", builder.add(arrived, integer(1)), threads)
     builder.cbranch(everyone, last, waits)
     builder.position_at_end(last)
-    builder.store_atomic(ir.Constant(_I64, 0), count, "release", 8)
-    builder.store_atomic(builder.add(before, ir.Constant(_I64, 1)), generation, "release", 8)
+    builder.store_atomic(integer(0), count, "release", 8)
+    builder.store_atomic(builder.add(before, integer(1)), generation, "release", 8)
     builder.ret_void()
     builder.position_at_end(waits)
     _look(builder, generation, before, None)
-    return function
 
 
-@lower_builtin(barrier, types.Array, types.Integer)  # type: ignore[untyped-decorator]
-def _lower(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-    count = data_pointer(context, builder, sig.args[0], args[0])
-    generation = builder.gep(count, [ir.Constant(_I64, _GENERATION)])
-    builder.call(_define(builder.module), [count, generation, args[1]])
-    return context.get_dummy_value()
+def _call_barrier(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
+    count, threads = values
+    builder.call(_define(builder.module), [count, builder.gep(count, [integer(_GENERATION)]), threads])
+
+
+teach(barrier, [ARRAY, types.intp], _call_barrier)
 
 
 def linger(box: Any, number: int, looks: int) -> None:
@@ -140,23 +123,13 @@ def linger(box: Any, number: int, looks: int) -> None:
         time.sleep(0)
 
 
-class _LingerTemplate(AbstractTemplate):  # type: ignore[misc]
-    key = linger
-
-    def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
-        return signature(types.void, args[0], types.intp, types.intp) if len(args) == 3 and not kws else None
-
-
-infer_global(linger, types.Function(infer(_LingerTemplate)))
-
-
-@lower_builtin(linger, types.Array, types.Integer, types.Integer)  # type: ignore[untyped-decorator]
-def _lower_linger(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-    module = builder.module
-    function = module.globals.get("nm.linger")
-    if function is None:
-        function = _function(module, "nm.linger", [_I64.as_pointer(), _I64, _I64])
+def _call_linger(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
+    function, is_new = routine(builder.module, "nm.linger", [I64.as_pointer(), I64, I64])
+    if is_new:
+        function.attributes.add("noinline")
         box, number, looks = function.args
         _look(ir.IRBuilder(function.append_basic_block("entry")), box, number, looks)
-    builder.call(function, [data_pointer(context, builder, sig.args[0], args[0]), args[1], args[2]])
-    return context.get_dummy_value()
+    builder.call(function, values)
+
+
+teach(linger, [ARRAY, types.intp, types.intp], _call_linger)

@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba.core import types
-from numba.core.typing.templates import AbstractTemplate, infer, infer_global, signature
-from numba.extending import lower_builtin
 
-from .matmul import _counted, _integer, scalar_type
-from .vectors import data_pointer
+from .matmul import scalar_type
+from .routines import ARRAY, I64, counted, integer, routine, teach
 
-_I32, _I64 = ir.IntType(32), ir.IntType(64)
+_I32 = ir.IntType(32)
 
 
 @dataclass(frozen=True)
@@ -79,12 +77,12 @@ def _panel_place(builder: ir.IRBuilder, vector: ir.Value, depth: int, shape: tup
     lanes."""
     columns, panel, lanes = shape
     full, rest = divmod(columns, panel)
-    number = builder.sdiv(vector, _integer(panel))
-    inside = builder.srem(vector, _integer(panel))
-    start = builder.mul(number, _integer(depth * panel * lanes))
-    last = builder.icmp_signed("==", number, _integer(full))
-    stride = builder.select(last, _integer(rest * lanes), _integer(panel * lanes))
-    return builder.add(start, builder.mul(inside, _integer(lanes))), stride
+    number = builder.sdiv(vector, integer(panel))
+    inside = builder.srem(vector, integer(panel))
+    start = builder.mul(number, integer(depth * panel * lanes))
+    last = builder.icmp_signed("==", number, integer(full))
+    stride = builder.select(last, integer(rest * lanes), integer(panel * lanes))
+    return builder.add(start, builder.mul(inside, integer(lanes))), stride
 
 
 def _emit(builder: ir.IRBuilder, shape: TurnShape, arguments: list[ir.Value]) -> None:
@@ -96,40 +94,37 @@ def _emit(builder: ir.IRBuilder, shape: TurnShape, arguments: list[ir.Value]) ->
 
     def block(column: ir.Value, group: ir.Value, count: int) -> None:
         start, step = _panel_place(builder, column, shape.rows, (shape.columns, shape.panel, lanes))
-        first = builder.mul(group, _integer(lanes))
+        first = builder.mul(group, integer(lanes))
         rows = []
         for row in range(count):
-            place = builder.add(start, builder.mul(builder.add(first, _integer(row)), step))
+            place = builder.add(start, builder.mul(builder.add(first, integer(row)), step))
             pointer = builder.bitcast(builder.gep(source, [place]), vector.as_pointer())
             rows.append(builder.load(pointer, align=4))
         rows += [zero] * (lanes - count)
         depth = shape.columns * lanes
         start, step = _panel_place(builder, group, depth, (shape.turned_columns, shape.turned_panel, lanes))
-        first = builder.mul(column, _integer(lanes))
+        first = builder.mul(column, integer(lanes))
         for row, value in enumerate(turn_block(builder, rows)):
-            place = builder.add(start, builder.mul(builder.add(first, _integer(row)), step))
+            place = builder.add(start, builder.mul(builder.add(first, integer(row)), step))
             builder.store(value, builder.bitcast(builder.gep(target, [place]), vector.as_pointer()), align=4)
 
     whole, rest = divmod(shape.rows, lanes)
-    with _counted(builder, begin, end, 1) as column:
+    with counted(builder, begin, end, 1) as column:
         if whole:
-            with _counted(builder, _integer(0), _integer(whole), 1) as group:
+            with counted(builder, integer(0), integer(whole), 1) as group:
                 block(column, group, lanes)
         if rest:
-            block(column, _integer(whole), rest)
+            block(column, integer(whole), rest)
     builder.ret_void()
 
 
 def _define(module: ir.Module, shape: TurnShape) -> ir.Function:
     name = "nm.turn." + ".".join(str(getattr(shape, f.name)) for f in fields(shape))
-    known = module.globals.get(name)
-    if known is not None:
-        return known
     pointer = scalar_type(shape.dtype).as_pointer()
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer, pointer, _I64, _I64]), name)
-    function.linkage = "internal"
-    function.args[1].add_attribute("noalias")
-    _emit(ir.IRBuilder(function.append_basic_block("entry")), shape, list(function.args))
+    function, is_new = routine(module, name, [pointer, pointer, I64, I64])
+    if is_new:
+        function.args[1].add_attribute("noalias")
+        _emit(ir.IRBuilder(function.append_basic_block("entry")), shape, list(function.args))
     return function
 
 
@@ -153,22 +148,9 @@ def turn_of(shape: TurnShape) -> Callable[..., None]:
         own = matrix_to_panels(mine, shape.turned_panel, lanes)
         flat[own] = matrix_to_panels(turned, shape.turned_panel, lanes)[own]
 
-    class _Template(AbstractTemplate):  # type: ignore[misc]
-        key = turn
+    def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
+        source, start, target, place, *bounds = values
+        pointers = [builder.gep(source, [start]), builder.gep(target, [place])]
+        builder.call(_define(builder.module, shape), [*pointers, *bounds])
 
-        def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
-            if len(args) != 6 or kws:
-                return None
-            return signature(types.void, args[0], types.intp, args[2], types.intp, types.intp, types.intp)
-
-    infer_global(turn, types.Function(infer(_Template)))
-
-    def lower(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-        source = builder.gep(data_pointer(context, builder, sig.args[0], args[0]), [args[1]])
-        target = builder.gep(data_pointer(context, builder, sig.args[2], args[2]), [args[3]])
-        builder.call(_define(builder.module, shape), [source, target, args[4], args[5]])
-        return context.get_dummy_value()
-
-    kinds = (types.Array, types.Integer, types.Array, types.Integer, types.Integer, types.Integer)
-    lower_builtin(turn, *kinds)(lower)
-    return turn
+    return teach(turn, [ARRAY, types.intp, ARRAY, *[types.intp] * 3], emit)

@@ -1,0 +1,113 @@
+"""What the routines of this room share: how Numba learns of one, how it is defined once a module, and its loops.
+
+A routine is a plain Python function over flat arrays, its twin, and an LLVM function of literal shape that takes its
+place in compiled code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.typing.templates import AbstractTemplate, infer, infer_global, signature
+from numba.extending import lower_builtin
+
+I1, I64 = ir.IntType(1), ir.IntType(64)
+ARRAY = None  # in place of a Numba type: an array of any element
+CHAINS = 8  # sums that are added to independently, so that no addition waits for the one before
+
+_LOWERED = {ARRAY: types.Array, types.boolean: types.Boolean, types.intp: types.Integer}
+
+
+def teach(twin: Callable[..., Any], arguments: list[Any], emit: Callable[..., None]) -> Callable[..., None]:
+    """Teach Numba a routine without result; the twin again.
+
+    arguments: their types, ARRAY for any array. emit(builder, values): the call, with the address of the first element
+    in place of every array.
+    """
+
+    class _Template(AbstractTemplate):  # type: ignore[misc]
+        key = twin
+
+        def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
+            if len(args) != len(arguments) or kws:
+                return None
+            wanted = [a if kind is ARRAY else kind for a, kind in zip(args, arguments, strict=True)]
+            return signature(types.void, *wanted)
+
+    infer_global(twin, types.Function(infer(_Template)))
+
+    def lower(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        values = [
+            context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
+            for kind, value in zip(sig.args, args, strict=True)
+        ]
+        emit(builder, values)
+        return context.get_dummy_value()
+
+    lower_builtin(twin, *[_LOWERED[kind] for kind in arguments])(lower)
+    return twin
+
+
+def routine(module: ir.Module, name: str, arguments: list[ir.Type]) -> tuple[ir.Function, bool]:
+    """The module's own function of that name, and whether it has still to be written."""
+    known = module.globals.get(name)
+    if known is not None:
+        return known, False
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
+    function.linkage = "internal"
+    function.attributes.add("nounwind")
+    return function, True
+
+
+def integer(value: int) -> ir.Constant:
+    """A number of elements, rows or steps."""
+    return ir.Constant(I64, value)
+
+
+@contextmanager
+def counted(builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: int) -> Iterator[ir.Value]:
+    """A loop over ``range(start, stop, step)``; yields the counter."""
+    before = builder.block
+    head, body, after = (builder.append_basic_block(f"loop.{n}") for n in ("head", "body", "after"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    counter = builder.phi(I64)
+    counter.add_incoming(start, before)
+    builder.cbranch(builder.icmp_signed("<", counter, stop), body, after)
+    builder.position_at_end(body)
+    yield counter
+    following = builder.add(counter, integer(step))
+    counter.add_incoming(following, builder.block)
+    builder.branch(head)
+    builder.position_at_end(after)
+
+
+def summed(
+    builder: ir.IRBuilder, sums: list[ir.Value], start: ir.Value, stop: ir.Value, step: int,
+    body: Callable[[ir.Value, list[ir.Value]], list[ir.Value]],
+) -> list[ir.Value]:  # fmt: skip
+    """Sums after a loop over ``range(start, stop, step)`` that holds them in registers; ``body`` adds to them."""
+    before = builder.block
+    head, inside, after = (builder.append_basic_block(f"inner.{n}") for n in ("head", "body", "after"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    counter = builder.phi(I64)
+    counter.add_incoming(start, before)
+    carried = []
+    for value in sums:
+        phi = builder.phi(value.type)
+        phi.add_incoming(value, before)
+        carried.append(phi)
+    builder.cbranch(builder.icmp_signed("<", counter, stop), inside, after)
+    builder.position_at_end(inside)
+    fresh = body(counter, list(carried))
+    counter.add_incoming(builder.add(counter, integer(step)), builder.block)
+    for phi, value in zip(carried, fresh, strict=True):
+        phi.add_incoming(value, builder.block)
+    builder.branch(head)
+    builder.position_at_end(after)
+    return list(carried)
