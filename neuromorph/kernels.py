@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,11 @@ from .codegen import Kernel, KernelOptions, divide, generate
 from .errors import NeuromorphError
 from .functions import OPTIMIZERS
 from .graph import Graph
+from .limits import NO_LIMIT, allowed_memory
 from .options import CompileOptions, lanes_for, simd_bits, vector_registers
 
 Floats = NDArray[Any]
 ALIGNMENT = 64  # bytes
-NO_LIMIT = 1 << 62  # bytes that nothing reaches
-GROUPS, MOUNTED = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")  # where Linux says what limits a process
 
 
 class ModelTooLargeError(NeuromorphError, MemoryError):
@@ -42,30 +40,6 @@ def physical_memory() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
         return NO_LIMIT
-
-
-def allowed_memory(groups: Path = GROUPS, mounted: Path = MOUNTED) -> int:
-    """Bytes that the control groups of this process, such as those of a container, let it have; those of Linux, of
-    version 2 or 1 (https://docs.kernel.org/admin-guide/cgroup-v2.html), where they can be read."""
-    limits = [NO_LIMIT]
-    for line in _text(groups).splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        root, name = (mounted / "memory", "memory.limit_in_bytes") if controllers else (mounted, "memory.max")
-        own = PurePosixPath(path.lstrip("/"))  # of the whole machine, and inside a container maybe not to be seen
-        texts = [_text(root / folder / name).strip() for folder in (own, *own.parents)]
-        limits += [int(text) for text in texts if text.isascii() and text.isdigit()]
-    return min(limits)
-
-
-def _text(path: Path) -> str:
-    """What a file of the system says, nothing where it can't be read."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 def _check_fits(needed: int, what: str) -> None:

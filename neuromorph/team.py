@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from itertools import starmap
 from typing import Any
 
+from .limits import allowed_processors
+
 LOOKS = 1000  # at the number of calls before a thread goes to sleep: half a millisecond on an idle machine
 TRIES = 3  # of a call here, before an Exception is taken to be the function's own, and not one of a signal handler
 Arguments = tuple[Any, ...]
@@ -164,8 +166,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def processors() -> int:
-    """Processors that this process may use."""
+    """Processors that this process may use: those that it may run on, and no more than its quota of time is worth."""
     try:
-        return len(os.sched_getaffinity(0))
+        there = len(os.sched_getaffinity(0))
     except AttributeError:
-        return os.cpu_count() or 1
+        there = os.cpu_count() or 1
+    return min(there, allowed_processors())

@@ -223,7 +223,7 @@ def _rows(kernel: Kernel, trial: Trial) -> np.ndarray:
 
 def call_windows(
     kernel: Kernel, functions: Any, trial: Trial, memory: Memory, capacity: int, mode: int, losses: np.ndarray,
-    **arguments: Any,
+    /, **arguments: Any,
 ) -> int:  # fmt: skip
     """One call of ``train``; where it stopped. Checks that no argument of data was changed."""
     dtype, (samples, batch, _) = kernel.options.dtype, trial.inputs.shape

@@ -88,6 +88,7 @@ def test_random_cases_are_odd_shapes_of_every_family_and_the_same_for_a_seed() -
     found = list(islice(cases.random_cases(3), 60))
     assert found[:12] == list(islice(cases.random_cases(3), 12))
     assert found[0] != next(cases.random_cases(4))
+    assert found[17] == cases.random_case(3, 17)
     assert {case.name.partition("-")[2] for case in found} == set(cases.FAMILIES)
     widths = {node.width for case in found for node in case.model().graph.nodes}
     assert {1, 37, 133} <= widths
@@ -277,6 +278,138 @@ def test_where_no_peer_counts_there_is_no_ratio() -> None:
     json.dumps(result.as_json(100.0), allow_nan=False)
 
 
+def test_what_random_graphs_come_to() -> None:
+    """How many, what was left out and why, and the worst with all that is needed to measure it again."""
+    contest, report, cases = room("peers.contest"), room("peers.report"), room("peers.cases")
+    good, bad = _result(("jax", 10.0, None), ("jax", 3.0, None)), _result(("jax", 10.0, "x"), ("jax", 1.0, "y"))
+    weak = contest.Result(good.case, good.ours, None, (), 1, "learning changes nothing")
+    for peer, why in zip(bad.peers, (contest.DIFFERS, contest.UNTRIED), strict=True):
+        peer.why = why
+    lines = report.random_summary([good, bad, weak], ["random3-lstm: not measured: it broke"], 7)
+    assert lines == [
+        "random graphs of seed 7: 1 of 4 measured beside a peer",
+        "left out: lstm4: losses that differ",
+        "left out: lstm4: it learns too little to compare losses",
+        "left out: random3-lstm: not measured: it broke",
+        "ways of peers to train them: 4, 2 counted; 1 left out: losses that differ; 1 left out: no time left to try",
+        "worst ratio of 1 random graphs: 1.50, lstm4 beside jax (way, 2 threads)",
+        f"batch 5, windows of 16: {' '.join(cases.listed()['lstm4'].text.split())}",
+        "again: --cases lstm4 --seed 7",
+    ]
+    assert report.random_summary([], [], 0) == ["random graphs of seed 0: 0 of 0 measured beside a peer"]
+
+
+class _Stage:
+    """Workers that take no time: by engine, way and threads the microseconds of a sample or an error."""
+
+    def __init__(self, figures: dict[tuple[str, str, int], Any]) -> None:
+        self.figures, self.folder, self.asked = figures, "", []
+
+    def process(self, key: tuple[str, int]) -> Any:
+        return _Actor(self)
+
+    def clear(self, limit: float) -> None:
+        pass
+
+
+class _Actor:
+    def __init__(self, stage: _Stage) -> None:
+        self.stage, self.gone, self.names = stage, False, {}
+
+    def ask(self, order: dict[str, Any], limit: float) -> Any:
+        if order["do"] == "prepare":
+            task = order["task"]
+            name = self.names[order["number"]] = task["engine"], task["variant"]["name"], task["threads"]
+            self.stage.asked.append(name)
+            if isinstance(self.stage.figures.get(name), Exception):
+                raise self.stage.figures[name]
+            return {"version": "1", "compiling": 0.0, "losses": [0.5, 0.4], "moved": 0.3}
+        if order["do"] == "drop":
+            return True
+        seconds = self.stage.figures.get(self.names[order["number"]], 5.0)
+        return {"seconds": seconds * 1e-3, "cpu": 1e-3, "samples": 1000}
+
+
+def _held(figures: dict[tuple[str, str, int], Any], **settings: Any) -> tuple[Any, list[Any]]:
+    """A small case's contest on such a stage; and who prepared."""
+    contest, cases = room("peers.contest"), room("peers.cases")
+    case, stage = cases.Case("small", cases._seed_model("lstm-model", 4), 3, 16, 32, 0.5), _Stage(figures)
+    chosen = contest.Settings(peers=("jax",), threads=(1, 2), **settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contest, "PAUSE", 0.0)
+        return contest.contest(case, chosen, stage), stage.asked
+
+
+WAYS = ["jit, fused", "jit, fused, unroll 16", "jit, fused, unroll 4", "jit, node by node",
+        "jit, node by node, unroll 16"]  # fmt: skip
+
+
+def test_every_way_is_tried_on_all_threads_but_what_they_could_not_save() -> None:
+    contest = room("peers.contest")
+    result, asked = _held({("jax", WAYS[1], 1): 2.5, ("jax", WAYS[3], 1): 6.1})
+    assert asked[0][0] == "neuromorph"
+    assert [peer.why for peer in result.peers] == [""] * 7 + [contest.HOPELESS, "", ""]
+    assert asked[1:] == [("jax", way, count) for way in WAYS for count in (1, 2) if (way, count) != (WAYS[3], 2)]
+    assert result.best_peer.best == 2.5
+    assert result.alone is result.ours
+    assert [len(peer.timings) for peer in result.peers] == [2, 2, 7, 2, 2, 2, 1, 0, 2, 2]  # 2.5 against 5, and 6.1
+
+
+@pytest.mark.parametrize(("name", "why"), [("TimeLimitError", "time limit"), ("WorkerError", "peer failed")])
+def test_a_way_that_fails_is_not_tried_again_and_the_others_count(name: str, why: str) -> None:
+    error = getattr(room("peers.processes"), name)("too slow")
+    result, asked = _held({("jax", WAYS[0], 1): error})
+    assert [peer.why for peer in result.peers] == [why] * 2 + [""] * 8
+    assert ("jax", WAYS[0], 2) not in asked
+    assert result.ratio == 1.0
+
+
+def test_patience_ends_a_library() -> None:
+    contest = room("peers.contest")
+    result, asked = _held({}, patience=-1.0)
+    assert {peer.why for peer in result.peers} == {contest.UNTRIED}
+    assert result.left_out == "no peer"
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("adaptive", "rounds"), [(True, 3), (False, 7)])
+def test_steady_figures_end_a_contest_that_may_end(adaptive: bool, rounds: int) -> None:
+    result, _ = _held({}, adaptive=adaptive)
+    assert {len(contestant.timings) for contestant in (result.ours, *result.peers)} == {rounds}
+
+
+def test_those_that_lose_their_process_with_another_prepare_again() -> None:
+    """A worker that took too long is ended, with all that it had prepared."""
+    processes, late = room("peers.processes"), ("jax", WAYS[2], 1)
+    pool = _Stage({late: processes.TimeLimitError("too slow")})
+    workers: dict[Any, _Actor] = {}
+
+    def process(key: tuple[str, int]) -> _Actor:
+        if key not in workers or workers[key].gone:
+            workers[key] = _Mortal(pool)
+        return workers[key]
+
+    pool.process = process  # type: ignore[method-assign]
+    contest, cases = room("peers.contest"), room("peers.cases")
+    case = cases.Case("small", cases._seed_model("lstm-model", 4), 3, 16, 32, 0.5)
+    result = contest.contest(case, contest.Settings(peers=("jax",), threads=(1,), runs=3), pool)
+    again = [("jax", way, 1) for way in (*WAYS[:3], *WAYS[:2], *WAYS[3:])]
+    assert pool.asked[1:] == again
+    assert [len(peer.timings) for peer in result.peers] == [4, 4, 0, 3, 3]
+
+
+class _Mortal(_Actor):
+    """Ends with the first error."""
+
+    def ask(self, order: dict[str, Any], limit: float) -> Any:
+        assert not self.gone
+        try:
+            return super().ask(order, limit)
+        except Exception:
+            self.gone = True
+            raise
+
+
 def test_a_chart_is_a_picture(tmp_path: Any) -> None:
     room("peers.report").chart(tmp_path / "c.png", [_result(("jax", 10.0, None), ("torch", 9.0, "no"))], "a machine")
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
@@ -290,8 +423,8 @@ def test_a_worker_that_can_not_or_takes_too_long_is_named_and_ended(tmp_path: An
     worker = processes.Process(str(tmp_path))
     with pytest.raises(processes.WorkerError, match="KeyError: 'do'"):
         worker.ask({}, 60.0)
-    worker = processes.Process(str(tmp_path))
-    with pytest.raises(processes.WorkerError, match="not done after 0 s"):
+    assert worker.ask({"do": "clear"}, 60.0) == 0  # who says why it can't lives on
+    with pytest.raises(processes.TimeLimitError, match="not done after 0 s"):
         worker.ask({"do": "peak", "threads": [1]}, 0.0)
     with pytest.raises(processes.WorkerError, match="its process was ended"):
         worker.ask({"do": "peak", "threads": [1]}, 60.0)
@@ -323,6 +456,10 @@ def test_one_tiny_case_without_peers(
     ("argument", "message"),
     [
         (["--cases", "lstm5"], "unknown: 'lstm5'; known are lstm4, big4"),
+        (["--cases", "lstm4,,"], "unknown: ''; known are"),
+        (["--cases", "random1-tree"], "unknown: 'random1-tree'; known are"),
+        (["--peers", "jax,"], "unknown: ''; known are"),
+        (["--patience", "0"], "a whole number of at least 1, not '0'"),
         (["--peers", "keras"], "unknown: 'keras'; known are jax, torch, none"),
         (["--runs", "0"], "a whole number of at least 1, not '0'"),
         (["--random", "-1"], "a whole number of at least 0, not '-1'"),
@@ -334,6 +471,22 @@ def test_a_wrong_argument_is_named(argument: list[str], message: str, capsys: py
     with pytest.raises(SystemExit):
         room("benchmark").main(argument)
     assert message in capsys.readouterr().err
+
+
+def test_a_random_graph_is_measured_again_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark, cases = room("benchmark"), room("peers.cases")
+    options = benchmark._parser().parse_args(["--cases", "lstm4,random7-gru", "--seed", "3"])
+    assert benchmark._chosen(options) == [cases.listed()["lstm4"], cases.random_case(3, 7)]
+    options = benchmark._parser().parse_args(["--cases", "random7-lstm"])
+    with pytest.raises(SystemExit, match="unknown: 'random7-lstm'; did you mean random7-gru"):
+        benchmark._chosen(options)
+
+
+def test_what_quick_leaves_out_is_counted() -> None:
+    benchmark, contest = room("benchmark"), room("peers.contest")
+    line = benchmark._what_quick_left_out([_result()], contest.Settings())
+    assert "6 of 8 ways" in line
+    assert "an eighth of the samples" in line
 
 
 def test_a_missing_peer_is_said_and_left_out(

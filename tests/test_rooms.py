@@ -18,7 +18,8 @@ PACKAGE = Path(neuromorph.__file__).parent
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "cpu": set(),
-    "team": set(),
+    "limits": set(),
+    "team": {"limits"},
     "simd": set(),
     "cachefiles": {"errors"},
     "wholefiles": set(),
@@ -37,7 +38,7 @@ ROOMS: dict[str, set[str]] = {
     "schedule": {"graph", "functions", "options"},
     "drawing": {"graph"},
     "codegen": {"schedule", "graph", "functions", "options", "team"},
-    "kernels": {"codegen", "jit", "modules", "cache", "functions", "graph", "options", "errors"},
+    "kernels": {"codegen", "jit", "modules", "cache", "functions", "graph", "options", "errors", "limits"},
     "samples": {"data", "errors"},
     "training": {"data", "errors", "samples", "team"},
     # What is done to a built model; it knows models and their kernels by type only.

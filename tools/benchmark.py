@@ -14,15 +14,23 @@ The peers are no part of neuromorph's dependencies. Give them an environment of 
 (For PyTorch without CUDA: ``pip install torch --index-url https://download.pytorch.org/whl/cpu`` first. torch.compile
 needs a C++ compiler.) A peer that is not installed is named and left out.
 
-Fair play. Every contestant has a process of its own; all train the same model from the same parameters on the same
-data with plain SGD and the same windows, and they take turns, the best run counting. Ours is the public call
-``nm.train``, checks included, with as many threads as it chooses. A peer is the fastest of: JAX, all windows in one
-jitted call (or one call a window where windows are long), the scan over time rolled and unrolled; PyTorch eager,
-torch.compile and, for the textbook LSTM, torch.nn.LSTM; each written node by node and as an expert would (gates as one
-product, input products and outputs outside the loop over time), each on one thread and on all. A peer counts only where
-its losses over the first windows equal ours to 1e-4, and those windows are as many as it takes for learning to show.
-Compile times are left out of the figures and stand in the JSON. A variant that is twice as slow as its library's best
-keeps the figure of the rounds that it had; a PyTorch run has at most as many windows as fit into two seconds.
+Fair play. Every library has a process of its own for each number of threads; all train the same model from the same
+parameters on the same data with plain SGD and the same windows, and they take turns, the best run counting. Ours is the
+public call ``nm.train``, checks included, with as many threads as it chooses. A peer is the fastest of: JAX, all
+windows in one jitted call (or one call a window where windows are long), the scan over time rolled and unrolled;
+PyTorch eager, torch.compile and, for the textbook LSTM, torch.nn.LSTM; each written node by node and as an expert would
+(gates as one product, input products and outputs outside the loop over time), each on one thread and on all. A peer
+counts only where its losses over the first windows equal ours to 1e-4, and those windows are as many as it takes for
+learning to show.
+Compile times are left out of the figures and stand in the JSON. A way that is far slower than its library's best keeps
+the figure of the rounds that it had, and one that more threads could not save is not tried on them; a PyTorch run has
+at most as many windows as fit into two seconds.
+
+Random graphs have the same peers in the same ways, with bounds so that many graphs can be measured: libraries keep
+their processes from graph to graph and begin no further way of one after --patience seconds, the likeliest to win
+coming first, a PyTorch run takes half a second, and a contest ends after three rounds or more when figures are steady.
+The report counts graphs and ways that are left out, and says why. A name among --cases, such as random12-branches,
+measures one of them again, as thoroughly as a listed case.
 
 The peak is that of fused multiply-adds in registers, measured before and after in the same run; GFLOP/s count matrix
 products only, each multiply-add as two.
@@ -33,20 +41,22 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import re
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from peers import report
-from peers.cases import Case, listed, random_cases
-from peers.contest import Result, Settings, contest
-from peers.processes import Process, WorkerError
+from peers.cases import FAMILIES, Case, listed, random_case
+from peers.contest import HOPELESS, UNTRIED, Result, Settings, contest
+from peers.engine import variants
+from peers.processes import Pool, WorkerError
 
 PEERS = ("jax", "torch")
+QUICK = "an eighth of the samples, at most 3 rounds, neither torch.compile nor JAX's scan unrolled by 4"
 BUSY = 0.5  # a load of the machine beyond which figures mean little
 
 
@@ -63,9 +73,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.quick:
         peaks = [max(pair) for pair in zip(peaks, _peak(settings), strict=True)]
     _show(results, random, peaks, settings)
-    _write(options, results, random, peaks, machine, settings)
-    for line in (*failed, *skipped):
+    for line in failed:
         _say(line)
+    if options.quick:
+        _say(_what_quick_left_out([*results, *random], settings))
+    if options.random:
+        for line in report.random_summary(random, skipped, options.seed):
+            _say(line)
+    _write(options, results, random, skipped, peaks, machine, settings)
     return 1 if failed else 0
 
 
@@ -88,29 +103,36 @@ def _parser() -> argparse.ArgumentParser:
     about, _, rest = (__doc__ or "").partition("\n\n")
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=about, epilog=rest, formatter_class=raw)
-    parser.add_argument("--cases", type=_cases, default=list(listed()), help="names, or none (default: all nine)")
+    parser.add_argument("--cases", type=_cases, default=list(listed()), help="names, or none (default: all listed)")
     parser.add_argument("--peers", type=_peers, default=PEERS, help="jax, torch, both (default) or none")
     parser.add_argument("--runs", type=_count, default=7, help="rounds; the best run counts (default: 7)")
     parser.add_argument("--random", type=_number, default=0, metavar="N", help="so many random graphs too")
     parser.add_argument("--seed", type=_number, default=0, help="of the random graphs (default: 0)")
     parser.add_argument("--limit", type=_count, default=240, help="seconds for a peer to compile (default: 240)")
-    parser.add_argument("--quick", action="store_true", help="an eighth of the samples, 3 rounds, no torch.compile")
+    parser.add_argument(
+        "--patience",
+        type=_count,
+        default=30,
+        help="of a random graph, seconds for a peer's ways to compile (default: 30)",
+    )
+    parser.add_argument("--quick", action="store_true", help=QUICK)
     parser.add_argument("--json", type=_file, metavar="FILE", help="write all figures")
     parser.add_argument("--chart", type=_file, metavar="FILE", help="write a bar chart (PNG; needs matplotlib)")
     return parser
 
 
-def _names(text: str, known: Sequence[str]) -> list[str]:
-    """Known names from a text with commas between them; "none" is no name."""
+def _names(text: str, known: Sequence[str], more: str = "(?!)") -> list[str]:
+    """Known names, or such as ``more`` matches, from a text with commas between them; "none" is no name."""
     names = [] if text == "none" else [name.strip() for name in text.split(",")]
     for name in names:
-        if name not in known:
+        if name not in known and not re.fullmatch(more, name):
             raise argparse.ArgumentTypeError(f"unknown: {name!r}; known are {', '.join(known)}, none")
     return list(dict.fromkeys(names))
 
 
 def _cases(text: str) -> list[str]:
-    return _names(text, list(listed()))
+    """Listed cases, or random ones by number and family."""
+    return _names(text, list(listed()), rf"random\d{{1,5}}-({'|'.join(FAMILIES)})")
 
 
 def _peers(text: str) -> tuple[str, ...]:
@@ -142,7 +164,7 @@ def _settings(options: argparse.Namespace) -> Settings:
             _say(f"{peer} is not installed and left out (pip install '.[bench]' brings the peers)")
     threads = tuple(dict.fromkeys((1, report.cores())))
     runs = min(options.runs, 3) if options.quick else options.runs
-    return Settings(runs, tuple(present), threads, options.limit, not options.quick, _progress)
+    return Settings(runs, tuple(present), threads, options.limit, not options.quick, say=_progress)
 
 
 # Measuring -----------------------------------------------------------------------------------------------------------
@@ -150,25 +172,31 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 def _peak(settings: Settings) -> list[float]:
     """GFLOP/s of fused multiply-adds on one thread, and on all where there are more."""
-    with tempfile.TemporaryDirectory(prefix="neuromorph-benchmark-") as folder:
-        process = Process(folder)
-        try:
-            return list(process.ask({"do": "peak", "threads": settings.threads}, settings.limit))
-        finally:
-            process.close()
+    with Pool() as pool:
+        return list(pool.process(("peak", 1)).ask({"do": "peak", "threads": settings.threads}, settings.limit))
 
 
 def _chosen(options: argparse.Namespace) -> list[Case]:
     cases = listed()
-    return [cases[name].shortened(8) if options.quick else cases[name] for name in options.cases]
+    found = [cases[name] if name in cases else _named(name, options.seed) for name in options.cases]
+    return [case.shortened(8) for case in found] if options.quick else found
 
 
-def _measure(cases: Sequence[Case], settings: Settings) -> tuple[list[Result], list[str]]:
-    """Results, and a line for each case of ours that failed."""
+def _named(name: str, seed: int) -> Case:
+    """A random graph by its name; its number alone decides what it is."""
+    case = random_case(seed, int(name.removeprefix("random").partition("-")[0]))
+    if case.name != name:
+        raise SystemExit(f"benchmark.py: unknown: {name!r}; did you mean {case.name}?")
+    return case
+
+
+def _measure(cases: Sequence[Case], settings: Settings, pool: Pool | None = None) -> tuple[list[Result], list[str]]:
+    """Results, and a line for each case of ours that failed. Workers are new for each case, or those of ``pool``."""
     results, failed = [], []
     for case in cases:
         try:
-            results.append(contest(case, settings))
+            with nullcontext(pool) if pool is not None else Pool() as workers:
+                results.append(contest(case, settings, workers))
             settings.say(_outcome(results[-1]))
         except WorkerError as error:
             failed.append(f"{case.name}: not measured: {error}")
@@ -183,18 +211,12 @@ def _outcome(result: Result) -> str:
 
 
 def _measure_random(options: argparse.Namespace, settings: Settings) -> tuple[list[Result], list[str]]:
-    """So many random graphs; one that can't be trained makes room for the next."""
-    fresh: Iterator[Case] = islice(random_cases(options.seed), 2 * options.random)
-    plain = replace(settings, thorough=False)
-    results: list[Result] = []
-    skipped: list[str] = []
-    for case in fresh:
-        if len(results) == options.random:
-            break
-        found, failed = _measure([case.shortened(8) if options.quick else case], plain)
-        results += found
-        skipped += failed
-    return results, skipped
+    """So many random graphs, and a line for each that ours could not be measured on."""
+    cases = [random_case(options.seed, number) for number in range(options.random)]
+    limit = min(settings.limit, 2.0 * options.patience)
+    bounded = replace(settings, patience=options.patience, limit=limit, adaptive=True, slow=0.5)
+    with Pool() as pool:
+        return _measure([case.shortened(8) if options.quick else case for case in cases], bounded, pool)
 
 
 # What comes out ------------------------------------------------------------------------------------------------------
@@ -208,30 +230,32 @@ def _show(results: list[Result], random: list[Result], peaks: list[float], setti
     for part in (results, random):
         if part:
             _say("\n" + report.table(part, peaks[-1]))
-    refused = [(r.case.name, p.name, p.refused) for r in (*results, *random) for p in r.peers if p.refused is not None]
-    for case, name, reason in refused:
-        _say(f"does not count: {case}: {name}: {reason}")
-    worst = _worst(random)
-    if worst is not None:
-        _say(f"worst ratio of {len(random)} random graphs: {worst.ratio:.2f} ({worst.case.name})")
+    for result in (*results, *random):
+        for peer in result.peers:
+            if peer.refused is not None and peer.why not in (HOPELESS, UNTRIED):
+                _say(f"does not count: {result.case.name}: {peer.name}: {peer.refused}")
 
 
-def _worst(random: Sequence[Result]) -> Result | None:
-    counted = [result for result in random if result.ratio is not None]
-    return min(counted, key=lambda result: result.ratio or 0.0, default=None)
+def _what_quick_left_out(results: Sequence[Result], settings: Settings) -> str:
+    """By how much --quick made the figures less sure."""
+    whole, there = (
+        sum(len(variants(peer, r.case, thorough=thorough, flops=r.flops)) for r in results for peer in settings.peers)
+        for thorough in (True, False)
+    )
+    return f"--quick: {QUICK}: {there} of {whole} ways that peers have to write these models; figures are rough"
 
 
 def _write(
-    options: argparse.Namespace, results: list[Result], random: list[Result], peaks: list[float],
-    machine: dict[str, Any], settings: Settings,
+    options: argparse.Namespace, results: list[Result], random: list[Result], skipped: list[str],
+    peaks: list[float], machine: dict[str, Any], settings: Settings,
 ) -> None:  # fmt: skip
     if options.json is not None:
-        worst = _worst(random)
+        worst = report.worst(random)
         document = {
             "machine": machine, "versions": report.versions([*results, *random]), "quick": options.quick,
             "peak_gflops": dict(zip(settings.threads, peaks, strict=True)), "runs": settings.runs,
             "cases": [result.as_json(peaks[-1]) for result in results], "seed": options.seed,
-            "random": [result.as_json(peaks[-1]) for result in random],
+            "random": [result.as_json(peaks[-1]) for result in random], "random_not_measured": skipped,
             "worst_random": None if worst is None else {"case": worst.case.name, "ratio": worst.ratio},
         }  # fmt: skip
         options.json.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")

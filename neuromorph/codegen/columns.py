@@ -7,7 +7,6 @@ what another has written, or would write over what another may still be reading.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -15,7 +14,9 @@ from ..schedule import EXTERNAL, Block, Loss, Map, Operation, Place, Places, Pla
 from .layout import panel_of
 
 BALANCE = 0.75  # the least share of the threads' time that a cut by columns has to use
-Owners = tuple[object, ...]  # who has which elements of a buffer: ("rows",), ("all",) or ("columns", bounds…)
+Spot = tuple[str, int]  # a buffer, and the number of a vector in its rows
+Accesses = list[tuple[Spot, int]]  # who has a spot: the thread of that number, or one of these:
+EACH, ALL, PARTS = -1, -2, -3  # each thread its own rows, all threads all rows, several threads each some elements
 
 
 def panel_cuts(vectors: int, registers: int, threads: int) -> tuple[int, ...] | None:
@@ -44,23 +45,23 @@ class Share:
 
 @dataclass
 class _Hands:
-    """Who has written and read which block since the threads last met."""
+    """Who has written and read which vectors of the blocks of memory since the threads last met."""
 
-    written: dict[str, Owners] = field(default_factory=dict)
-    read: dict[str, Owners] = field(default_factory=dict)
+    written: dict[Spot, int] = field(default_factory=dict)
+    read: dict[Spot, int] = field(default_factory=dict)
 
-    def clash(self, reads: Iterable[tuple[str, Owners]], writes: Iterable[tuple[str, Owners]]) -> bool:
+    def clash(self, reads: Accesses, writes: Accesses) -> bool:
         """Whether accesses need what others wrote, or write over what others read."""
-        return any(self.written.get(name, owners) != owners for name, owners in (*reads, *writes)) or any(
-            self.read.get(name, owners) != owners for name, owners in writes
+        return any(self.written.get(spot, who) != who for spot, who in (*reads, *writes)) or any(
+            self.read.get(spot, who) != who for spot, who in writes
         )
 
-    def note(self, reads: Iterable[tuple[str, Owners]], writes: Iterable[tuple[str, Owners]]) -> None:
-        """Remember accesses. Reads of different owners count as reads by all."""
-        for name, owners in reads:
-            self.read[name] = owners if self.read.get(name, owners) == owners else ("all",)
-        for name, owners in writes:
-            self.written[name] = owners
+    def note(self, reads: Accesses, writes: Accesses) -> None:
+        """Remember accesses. Whatever is done then to what several have written, nobody may do without a meeting."""
+        for spot, who in reads:
+            self.read[spot] = who if self.read.get(spot, who) == who else ALL
+        for spot, who in writes:
+            self.written[spot] = who if self.written.get(spot, who) == who else PARTS
 
 
 @dataclass(frozen=True)
@@ -109,39 +110,41 @@ class Columns:
     def _vectors(self, width: int) -> int:
         return padded(width, self.plan.lanes) // self.plan.lanes
 
-    def owners(self, place: Place, cuts: tuple[int, ...] | None) -> Owners:
-        """Who has which elements of a place, cut at vectors."""
-        if cuts is None:
-            return ("rows",)
-        return ("columns", *(place.column + cut * self.plan.lanes for cut in cuts))
+    def owned(self, place: Place, cuts: tuple[int, ...] | None) -> Accesses:
+        """Who has which vectors of a place, cut at vectors of its own, or divided by rows."""
+        shares = [(EACH, 0, self._vectors(place.width))]
+        if cuts is not None:
+            shares = [(thread, begin, end) for thread, (begin, end) in enumerate(pairwise(cuts))]
+        lanes, column = self.plan.lanes, place.column
+        return [
+            ((self.plan.block(place.buffer), vector), who)
+            for who, begin, end in shares
+            for vector in range(column // lanes + begin, -(-column // lanes) + end)
+            if begin < end
+        ]
 
-    def accesses(
-        self, operation: Operation, cuts: tuple[int, ...] | None
-    ) -> tuple[list[tuple[str, Owners]], list[tuple[str, Owners]]]:
-        """(reads, writes) of an operation in blocks of the workspace."""
+    def accesses(self, operation: Operation, cuts: tuple[int, ...] | None) -> tuple[Accesses, Accesses]:
+        """(reads, writes) of an operation in blocks of the workspace, whose buffers have rows of one length."""
         if isinstance(operation, Product):
             return self._product_accesses(operation, cuts)
         reads, writes = _places(operation)
-        reads = [place for place in reads if place.buffer not in EXTERNAL]
-        return self._owned(reads, cuts), self._owned(writes, cuts)
+        return (
+            [access for place in reads if place.buffer not in EXTERNAL for access in self.owned(place, cuts)],
+            [access for place in writes for access in self.owned(place, cuts)],
+        )
 
-    def _owned(self, places: list[Place], cuts: tuple[int, ...] | None) -> list[tuple[str, Owners]]:
-        """The blocks of some places, and who has which of their elements."""
-        return [(self.plan.block(place.buffer), self.owners(place, cuts)) for place in places]
-
-    def _product_accesses(
-        self, product: Product, cuts: tuple[int, ...] | None
-    ) -> tuple[list[tuple[str, Owners]], list[tuple[str, Owners]]]:
+    def _product_accesses(self, product: Product, cuts: tuple[int, ...] | None) -> tuple[Accesses, Accesses]:
         assert product.target is not None
         vectors = self._vectors(self._width(product))
         panel = panel_of(vectors, self.registers)
         inside = None if cuts is None else tuple(min(cut * panel, vectors) for cut in cuts)
-        source = product.source.place.buffer
-        everything: Owners = ("rows",) if cuts is None else ("all",)
-        reads = [(self.plan.block(source), everything)] if source not in EXTERNAL else []
-        target = self._owned([product.target], inside)
+        source = product.source.place
+        reads = [] if source.buffer in EXTERNAL else self.owned(source, None)
+        if cuts is not None:
+            reads = [(spot, ALL) for spot, _ in reads]
+        target = self.owned(product.target, inside)
         if product.epilogue is not None and product.epilogue.beside is not None:
-            reads += self._owned([product.epilogue.beside], inside)
+            reads += self.owned(product.epilogue.beside, inside)
         return reads + (target if product.start == "add" else []), target
 
 

@@ -6,20 +6,24 @@ The figures are rough on purpose: they only have to tell work that is well worth
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from ..graph import Graph
 from ..options import CompileOptions
 from ..team import processors
+from .columns import vector_cuts
 from .layout import panel_of
 from .source import KernelOptions
 
 SPEED = 40e9  # floating-point operations a second that one processor does, about
 ELEMENT = 1.5e-9  # seconds that an element of an activation takes, forward and backward, about
 WORTH = 50e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
+MOST_THREADS = 64  # of one model, however many processors there are
 CHUNK_BYTES = 128 * 1024  # values of a chunk's rows: well inside a second-level cache
 FEW_PARAMETERS = 16 * 1024  # so few that gradients of a thread's own cost little
 LINE = 64  # bytes that one processor takes from another at once
 EXCHANGE = 20e-9  # seconds a line of weights costs whose gradients one thread sums and whose values all read, about
+NEAR = 1.05  # times the least time, where more threads are not worth it
 HEAVY = 3  # weights for each value of a window from where on values, and not weights, should change hands
 
 
@@ -27,33 +31,61 @@ def work_of_window(graph: Graph, rows: int) -> float:
     """Seconds that one thread needs for a window of so many rows, about."""
     products = sum(graph.fan_in(i) * graph.nodes[i].width for i in graph.parameters)
     elements = sum(node.width for node in graph.nodes if node.live and node.kind != "split")
-    return rows * (6.0 * products / SPEED + elements * ELEMENT)
+    return rows * (_seconds_of_products(products) + elements * ELEMENT)
+
+
+def _seconds_of_products(weights: int) -> float:
+    """Seconds that a row takes through so many weights, forward, backward and for their gradients."""
+    return 6.0 * weights / SPEED
 
 
 def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> KernelOptions:
-    """The options with threads and chunks decided."""
-    rows = options.bptt_steps * options.batch_size
-    most = min(options.threads or processors(), processors(), options.batch_size, 64)
-    threads = max(1, min(most, int(work_of_window(graph, rows) / WORTH)))
-    chunk = _chunk(graph, chosen, rows)
-    columns = threads > 1 and not chunk and _is_heavy(graph, rows)
-    if columns and not _pays(graph, chosen, rows, threads):
-        threads, columns = 1, False
-    return replace(chosen, threads=threads, chunk=chunk, columns=columns)
+    """The options with threads and chunks decided: at most as many threads as were asked for, and as are of use.
 
-
-def _pays(graph: Graph, chosen: KernelOptions, rows: int, threads: int) -> bool:
-    """Whether threads gain by columns, where the weights of layers that are too narrow to be divided change hands.
-
-    Deep chains of narrow layers on a few rows do not: one thread has all their weights in its own cache.
+    Where time needs a loop, threads divide its lanes; else the rows of a whole window, one by one or in chunks, or the
+    columns of the layers.
     """
-    narrow = 0
+    rows = options.bptt_steps * options.batch_size
+    worth = int(work_of_window(graph, rows) / WORTH)
+    most = max(1, min(options.threads or processors(), processors(), MOST_THREADS, worth))
+    chunk = _chunk(graph, chosen, rows)
+    if not chunk and _is_heavy(graph, rows):
+        threads = _threads_by_columns(graph, chosen, rows, most)
+        return replace(chosen, threads=threads, columns=threads > 1)
+    divided = options.batch_size if graph.has_time_links else rows
+    return replace(chosen, threads=min(most, divided), chunk=chunk)
+
+
+def _threads_by_columns(graph: Graph, chosen: KernelOptions, rows: int, most: int) -> int:
+    """The fewest of at most ``most`` threads that take little more than the least time by columns."""
+    widest = max(_vectors(graph, chosen, index) for index in graph.parameters)
+    useful = max(rows, -(-widest // panel_of(widest, chosen.registers)))
+    seconds = [_seconds_by_columns(graph, chosen, rows, threads) for threads in range(1, min(most, useful) + 1)]
+    return 1 + next(n for n, time in enumerate(seconds) if time <= NEAR * min(seconds))
+
+
+def _seconds_by_columns(graph: Graph, chosen: KernelOptions, rows: int, threads: int) -> float:
+    """Seconds of a window by columns, about: a layer takes as long as the thread with most of its columns.
+
+    Layers too narrow to be cut are divided by rows, of which there may be fewer than threads, and their weights change
+    hands. Deep chains of them on a few rows do not pay: one thread has all their weights in its own cache.
+    """
+    seconds, rest = 0.0, work_of_window(graph, rows)
     for index in graph.parameters:
-        vectors = -(-graph.nodes[index].width // chosen.lanes)
-        if -(-vectors // panel_of(vectors, chosen.registers)) < threads:
-            narrow += graph.fan_in(index) * graph.nodes[index].width
-    work = work_of_window(graph, rows)
-    return work / threads + narrow * chosen.size / LINE * EXCHANGE < work
+        vectors, weights = _vectors(graph, chosen, index), graph.fan_in(index) * graph.nodes[index].width
+        alone = rows * (_seconds_of_products(weights) + graph.nodes[index].width * ELEMENT)
+        cuts = vector_cuts(vectors, chosen.registers, threads)
+        if cuts is None:
+            seconds += alone / min(threads, rows) + weights * chosen.size / LINE * EXCHANGE
+        else:
+            seconds += alone * max(end - begin for begin, end in pairwise(cuts)) / vectors
+        rest -= alone
+    return seconds + rest / threads
+
+
+def _vectors(graph: Graph, chosen: KernelOptions, index: int) -> int:
+    """Vectors that a layer is wide."""
+    return -(-graph.nodes[index].width // chosen.lanes)
 
 
 def _is_heavy(graph: Graph, rows: int) -> bool:

@@ -338,7 +338,7 @@ class _Source:
                 writer.line("return sample")
             writer.line("shrink = clip / square**0.5 if clip > 0.0 and square > clip * clip else 1.0")
             writer.line(f"update({frame.team('weights, gradients, memory, constants, rate, shrink')})")
-            if frame.private:
+            if frame.private and not OPTIMIZERS[self.options.optimizer].counts:  # an update that counts has just met
                 frame.emit_barrier()
             writer.line(f"turn({frame.team('weights, turned')})")
 

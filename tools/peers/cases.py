@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -182,14 +183,15 @@ BOUNDED = ("tanh", "sigmoid", "softmax")
 SMOOTH = (*BOUNDED, "relu", "elu", "swish", "gelu", "relu_leaky")
 
 
+def random_case(seed: int, number: int) -> Case:
+    """The random model of a number, of every family in turn; always the same for the same seed."""
+    family = list(FAMILIES)[number % len(FAMILIES)]
+    return _random_case(f"random{number}-{family}", FAMILIES[family], np.random.default_rng([seed, number]))
+
+
 def random_cases(seed: int) -> Iterator[Case]:
-    """Random models of every family in turn, without end; the same for the same seed."""
-    number = 0
-    while True:
-        for family, write in FAMILIES.items():
-            rng = np.random.default_rng([seed, number])
-            yield _random_case(f"random{number}-{family}", write, rng)
-            number += 1
+    """Those of all numbers, one after the other, without end."""
+    return (random_case(seed, number) for number in count())
 
 
 def _random_case(name: str, write: Callable[[np.random.Generator], str], rng: np.random.Generator) -> Case:

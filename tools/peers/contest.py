@@ -5,37 +5,54 @@ from __future__ import annotations
 import contextlib
 import math
 import statistics
-import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import neuromorph as nm
+
 from .cases import Case, flops
 from .engine import Prepared, Task, Timing, Variant, variants
-from .processes import Process, WorkerError
+from .processes import Pool, Process, TimeLimitError, WorkerError
 
 TOLERANCE = 1e-4  # relative, of a window's loss
 LEAST_MOVED = 10 * TOLERANCE  # what learning has to change for the comparison to say anything
-SLOWER = 2.0  # a contestant so many times slower than its library's best runs no more
+SLOWER = (2.0, 1.5, 1.2)  # by rounds: who is so many times slower than its library's best runs no more
+MARGIN = 1.2  # by which one on one thread is farther behind than threads could make up for, before it is given up
+STEADY = 3  # rounds from where on a contest may end: when the last two made nobody's best better by a hundredth
 PAUSE = 0.02  # seconds between two turns, in which threads that spin fall asleep
+
+# Why a contestant does not count.
+DIFFERS, LATE, FAILED = "losses that differ", "time limit", "peer failed"
+UNTRIED, HOPELESS = "no time left to try", "too slow on one thread"  # these were not even prepared
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to measure: rounds, peers by name, numbers of threads, seconds to prepare in, torch.compile or not."""
+    """How to measure: rounds, peers by name, numbers of threads, seconds for one way to prepare in, the slow ways
+    (torch.compile) or not.
+
+    patience: seconds after which a library begins to prepare no further way. adaptive: whether a contest ends before
+    its rounds are over, where figures are steady. slow: the most seconds of a PyTorch run.
+    """
 
     runs: int = 7
     peers: tuple[str, ...] = ("jax", "torch")
     threads: tuple[int, ...] = (1,)
     limit: float = 240.0
     thorough: bool = True
+    patience: float = math.inf
+    adaptive: bool = False
+    slow: float = 2.0
     say: Callable[[str], None] = lambda line: None
 
 
 @dataclass
 class Contestant:
-    """One way to train the case, its process and its figures; ``refused`` says why it does not count."""
+    """One way to train the case, its process and its figures; ``refused`` says why it does not count, and ``why`` the
+    same in a word for all such cases. ``number``: its own in the process that it shares with others of its library."""
 
     engine: str
     variant: Variant
@@ -44,6 +61,12 @@ class Contestant:
     prepared: Prepared | None = None
     timings: list[Timing] = field(default_factory=list)
     refused: str | None = None
+    why: str = ""
+    number: int = 0
+
+    def refuse(self, why: str, detail: str) -> None:
+        """It does not count."""
+        self.why, self.refused = why, detail
 
     @property
     def name(self) -> str:
@@ -61,7 +84,7 @@ class Contestant:
     def as_json(self) -> dict[str, Any]:
         """All its figures."""
         figures: dict[str, Any] = {"engine": self.engine, "variant": self.variant.name, "threads": self.threads or None}
-        figures |= {"refused": self.refused, "runs": len(self.timings)}
+        figures |= {"refused": self.refused, "why": self.why or None, "runs": len(self.timings)}
         if self.prepared is not None:
             figures |= {"version": self.prepared.version, "compile_s": self.prepared.compiling}
         if self.timings:
@@ -74,13 +97,24 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Result:
-    """A case's figures. us: microseconds of a sample, ours and the best peer's, infinity where there is none."""
+    """A case's figures. ``weak``: why no peer's losses can be compared with ours, so that none was tried."""
 
     case: Case
     ours: Contestant
     alone: Contestant | None
     peers: tuple[Contestant, ...]
     flops: int
+    weak: str | None = None
+
+    @property
+    def left_out(self) -> str | None:
+        """Why there is no ratio, in a word or two."""
+        if self.ratio is not None:
+            return None
+        if self.weak is not None:
+            return "it learns too little to compare losses"
+        reasons = Counter(peer.why for peer in self.peers if peer.why not in (UNTRIED, HOPELESS))
+        return reasons.most_common(1)[0][0] if reasons else "no peer"
 
     @property
     def best_peer(self) -> Contestant | None:
@@ -122,7 +156,7 @@ class Result:
         return {
             "case": case.name, "text": case.text, "batch": case.batch, "window": case.window,
             "samples": case.samples, "learning_rate": case.rate, "target": case.target, "ratio": self.ratio,
-            "best_peer": None if peer is None else peer.name, "scaling": self.scaling,
+            "best_peer": None if peer is None else peer.name, "left_out": self.left_out, "scaling": self.scaling,
             "flops_per_sample": self.flops, "gflops": self.gflops if measured else None,
             "share_of_peak": self.gflops / peak if measured else None, "ours": self.ours.as_json(),
             "ours_one_thread": None if self.alone is None else self.alone.as_json(),
@@ -147,84 +181,132 @@ def weakness(ours: Prepared) -> str | None:
     return None
 
 
-def contest(case: Case, settings: Settings) -> Result:
+def contest(case: Case, settings: Settings, pool: Pool) -> Result:
     """All contestants' figures of one case. Raises WorkerError where ours fails."""
-    name = "neuromorph-benchmark-"
-    with (
-        tempfile.TemporaryDirectory(prefix=name, ignore_cleanup_errors=True) as folder,
-        contextlib.ExitStack() as stack,
-    ):
-        return _Contest(case, settings, folder, stack).held()
+    try:
+        return _Contest(case, settings, pool).held()
+    finally:
+        pool.clear(settings.limit)
 
 
 class _Contest:
-    def __init__(self, case: Case, settings: Settings, folder: str, stack: contextlib.ExitStack) -> None:
-        self.case, self.settings, self.folder, self.stack = case, settings, folder, stack
+    def __init__(self, case: Case, settings: Settings, pool: Pool) -> None:
+        self.case, self.settings, self.pool = case, settings, pool
         self.flops = flops(case)
+        self.contestants: list[Contestant] = []
 
     def held(self) -> Result:
         """Prepare, compare, run in turns."""
-        ours = Contestant("neuromorph", Variant("train", "train"), 0)
+        ours = self._added("neuromorph", Variant("train", "train"), 0)
         reference = self._prepare(ours, 0)
-        alone = self._ours_alone(len(reference.losses))
-        peers = [self._enter(peer, reference) for peer in self._peers()]
-        self._turns([ours, *([alone] if alone else []), *peers])
-        return Result(self.case, ours, alone, tuple(peers), self.flops)
+        alone, weak = self._ours_alone(ours, len(reference.losses)), weakness(reference)
+        if weak is None:
+            for engine in self.settings.peers:
+                self._enter_library(engine, reference)
+        self._turns()
+        peers = tuple(contestant for contestant in self.contestants if contestant.engine != "neuromorph")
+        return Result(self.case, ours, alone, peers, self.flops, weak)
 
-    def _peers(self) -> list[Contestant]:
-        return [
-            Contestant(engine, variant, threads)
-            for engine in self.settings.peers
-            for variant in variants(engine, self.case, thorough=self.settings.thorough, flops=self.flops)
-            for threads in self.settings.threads
-        ]
+    def _added(self, engine: str, variant: Variant, threads: int) -> Contestant:
+        self.contestants.append(Contestant(engine, variant, threads, number=len(self.contestants)))
+        return self.contestants[-1]
+
+    # Preparing -------------------------------------------------------------------------------------------------------
+
+    def _ours_alone(self, ours: Contestant, check: int) -> Contestant | None:
+        """Ours on one thread, where there are more; where it is the same code, ``ours`` itself."""
+        if self.settings.threads == (1,):
+            return None
+        if nm.kernel_source(self.case.model()) == nm.kernel_source(self.case.model(1)):
+            return ours
+        alone = self._added("neuromorph", Variant("train", "train"), 1)
+        self._prepare(alone, check)
+        return alone
+
+    def _enter_library(self, engine: str, reference: Prepared) -> None:
+        """All ways of a library, each on one thread and then on more."""
+        began, alone = time.monotonic(), list[Contestant]()
+        for variant in variants(engine, self.case, thorough=self.settings.thorough, flops=self.flops):
+            alone.append(self._added(engine, variant, 1))
+            for threads in self.settings.threads:
+                peer = alone[-1] if threads == 1 else self._added(engine, variant, threads)
+                if threads == 1 or not self._gives_up(peer, alone):
+                    if time.monotonic() - began > self.settings.patience:
+                        peer.refuse(UNTRIED, f"not tried after {self.settings.patience:.0f} s for its library")
+                    else:
+                        self._enter(peer, reference)
+
+    def _gives_up(self, peer: Contestant, alone: Sequence[Contestant]) -> bool:
+        """Whether what came of the same way on one thread, the last of ``alone``, makes trying it on more useless."""
+        first, best = alone[-1], min(other.best for other in alone)
+        if first.refused is not None:
+            peer.refuse(first.why, first.refused)
+        elif first.best > MARGIN * peer.threads * best:
+            peer.refuse(HOPELESS, f"on one thread it takes {first.best / best:.1f} times as long as the best")
+        return peer.refused is not None
+
+    def _enter(self, peer: Contestant, reference: Prepared) -> None:
+        """A peer that prepared and whose losses were compared; refused where it can't or they differ."""
+        try:
+            prepared = self._prepare(peer, len(reference.losses))
+        except WorkerError as error:
+            self._lose(peer, error)
+            return
+        unlike = difference(reference.losses, prepared.losses)
+        if unlike is not None:
+            peer.refuse(DIFFERS, unlike)
+            self._retire(peer)
+            self.settings.say(f"{self.case.name}: {peer.name} does not count: {unlike}")
 
     def _prepare(self, contestant: Contestant, check: int) -> Prepared:
-        """A contestant's process, ready to run, and its first timed run."""
+        """A contestant in its library's process, ready to run, and its first timed run."""
         self.settings.say(f"{self.case.name}: preparing {contestant.name}")
-        process = contestant.process = Process(self.folder)
-        self.stack.callback(process.close)
-        task = Task(contestant.engine, self.case, contestant.variant, contestant.threads, self.folder, check)
-        answer = process.ask({"do": "prepare", "task": task.as_json()}, self.settings.limit)
-        contestant.prepared = prepared = Prepared(**answer)
+        engine, threads = contestant.engine, contestant.threads
+        process = contestant.process = self.pool.process((engine, max(1, threads)))
+        task = Task(engine, self.case, contestant.variant, threads, self.pool.folder, check, self.settings.slow)
+        order = {"do": "prepare", "number": contestant.number, "task": task.as_json()}
+        contestant.prepared = prepared = Prepared(**process.ask(order, self.settings.limit))
         self._run(contestant)
         return prepared
+
+    def _lose(self, peer: Contestant, error: WorkerError) -> None:
+        """A peer that failed. Those that lost their process with it prepare again, and go on."""
+        peer.refuse(LATE if isinstance(error, TimeLimitError) else FAILED, str(error))
+        self.settings.say(f"{self.case.name}: {peer.name} does not count: {error}")
+        process = peer.process
+        self._retire(peer)
+        if process is None or not process.gone:
+            return
+        for other in self.contestants:
+            if other.process is process and other.prepared is not None:
+                try:
+                    self._prepare(other, len(other.prepared.losses))
+                except WorkerError as again:
+                    other.refuse(FAILED, str(again))
+                    self._retire(other)
+
+    def _retire(self, contestant: Contestant) -> None:
+        """It runs no more, and gives its memory back."""
+        process, contestant.process = contestant.process, None
+        if process is not None and not process.gone:
+            with contextlib.suppress(WorkerError):
+                process.ask({"do": "drop", "number": contestant.number}, self.settings.limit)
+
+    # Running ---------------------------------------------------------------------------------------------------------
 
     def _run(self, contestant: Contestant) -> None:
         assert contestant.process is not None
         time.sleep(PAUSE)
-        contestant.timings.append(Timing(**contestant.process.ask({"do": "run"}, self.settings.limit)))
+        order = {"do": "run", "number": contestant.number}
+        contestant.timings.append(Timing(**contestant.process.ask(order, self.settings.limit)))
 
-    def _ours_alone(self, check: int) -> Contestant | None:
-        """Ours on one thread, where there are more."""
-        if self.settings.threads == (1,):
-            return None
-        alone = Contestant("neuromorph", Variant("train", "train"), 1)
-        self._prepare(alone, check)
-        return alone
-
-    def _enter(self, peer: Contestant, reference: Prepared) -> Contestant:
-        """A peer that prepared and whose losses were compared; refused where it can't or they differ."""
-        try:
-            prepared = self._prepare(peer, len(reference.losses))
-            peer.refused = difference(reference.losses, prepared.losses) or weakness(reference)
-        except WorkerError as error:
-            peer.refused = str(error)
-        if peer.refused is not None:
-            self.settings.say(f"{self.case.name}: {peer.name} does not count: {peer.refused}")
-            self._retire(peer)
-        return peer
-
-    def _retire(self, contestant: Contestant) -> None:
-        if contestant.process is not None:
-            contestant.process.close()
-            contestant.process = None
-
-    def _turns(self, contestants: list[Contestant]) -> None:
-        """Rounds in which each one still in the race runs once."""
-        for _ in range(self.settings.runs - 1):
-            self._leave_out_the_slow(contestants)
-            for contestant in contestants:
+    def _turns(self) -> None:
+        """Rounds in which each one still in the race runs once; the first was the one after preparing."""
+        for finished in range(1, self.settings.runs):
+            self._leave_out_the_slow(finished)
+            if self.settings.adaptive and finished >= STEADY and self._steady():
+                return
+            for contestant in self.contestants:
                 if contestant.process is not None:
                     self._turn(contestant)
 
@@ -234,12 +316,18 @@ class _Contest:
         except WorkerError as error:
             if contestant.engine == "neuromorph":
                 raise
-            contestant.refused = str(error)
-            self._retire(contestant)
+            self._lose(contestant, error)
 
-    def _leave_out_the_slow(self, contestants: list[Contestant]) -> None:
-        """A library's variants that are far from its best keep the figure they have."""
-        for contestant in contestants:
-            rivals = [other.best for other in contestants if other.engine == contestant.engine]
-            if contestant.engine != "neuromorph" and contestant.best > SLOWER * min(rivals):
+    def _steady(self) -> bool:
+        """Whether the last two runs of all who are in the race made no best better by more than a hundredth."""
+        racing = [contestant for contestant in self.contestants if contestant.process is not None]
+        times = [[timing.microseconds for timing in contestant.timings] for contestant in racing]
+        return all(min(each[:-2], default=math.inf) <= 1.01 * min(each) for each in times)
+
+    def _leave_out_the_slow(self, finished: int) -> None:
+        """A library's ways that are far from its best keep the figure they have."""
+        slower = SLOWER[min(finished, len(SLOWER)) - 1]
+        for contestant in self.contestants:
+            rivals = [other.best for other in self.contestants if other.engine == contestant.engine]
+            if contestant.engine != "neuromorph" and contestant.best > slower * min(rivals):
                 self._retire(contestant)

@@ -79,7 +79,7 @@ class Jax:
         self.window = written.bind({**FUNCTIONS, **scan})
         self.parameters = [jnp.asarray(array) for array in written.pack(task.parameters())]
         self.state = tuple(jnp.zeros((self.case.batch, width), jnp.float32) for width in written.state)
-        self.data = tuple(jnp.asarray(in_windows(self.case, array, written.recurrent)) for array in data(self.case))
+        self.windows = [in_windows(self.case, array, written.recurrent) for array in data(self.case)]
 
     def _update(self, carried: Any, sample: Any) -> Any:
         """One window: loss, gradient, step."""
@@ -105,11 +105,12 @@ class Jax:
             (p, s), losses = lax.scan(self._update, (p, s), (x, e))
             return p, s, losses
 
-        call = jax.jit(train, donate_argnums=(0, 1)).lower(self.parameters, self.state, *self.data).compile()
-        self._call = lambda p, s: jax.block_until_ready(call(p, s, *self.data))[2]
+        samples = [jnp.asarray(array) for array in self.windows]
+        call = jax.jit(train, donate_argnums=(0, 1)).lower(self.parameters, self.state, *samples).compile()
+        self._call = lambda p, s: jax.block_until_ready(call(p, s, *samples))[2]
 
     def _compile_window(self) -> None:
-        samples = list(zip(*(list(array) for array in self.data), strict=True))
+        samples = [tuple(map(jnp.asarray, window)) for window in zip(*self.windows, strict=True)]
         jax.block_until_ready(samples)
         step = jax.jit(self._update, donate_argnums=0)
         call = step.lower((self.parameters, self.state), samples[0]).compile()

@@ -20,6 +20,10 @@ class WorkerError(RuntimeError):
     """A worker said why it can't, ended, or took too long."""
 
 
+class TimeLimitError(WorkerError):
+    """A worker took too long."""
+
+
 class Process:
     """A worker in a process of its own. ``folder``: where it may write; it also holds the kernels' cache."""
 
@@ -32,9 +36,15 @@ class Process:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
         )  # fmt: skip
 
+    @property
+    def gone(self) -> bool:
+        """Whether it was ended."""
+        return self._process.returncode is not None
+
     def ask(self, order: dict[str, Any], limit: float) -> Any:
-        """An order's answer within ``limit`` seconds. Raises WorkerError, after which the process is gone."""
-        if self._process.returncode is not None:
+        """An order's answer within ``limit`` seconds. Raises WorkerError: a worker that says why it can't lives on, any
+        other is gone."""
+        if self.gone:
             raise WorkerError("its process was ended")
         try:
             assert self._process.stdin is not None
@@ -45,7 +55,6 @@ class Process:
             self.close()
             raise error if isinstance(error, WorkerError) else WorkerError(str(error)) from None
         if "error" in answer:
-            self.close()
             raise WorkerError(answer["error"])
         return answer["ok"]
 
@@ -57,7 +66,7 @@ class Process:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while not received.endswith(b"\n"):
                 if not selector.select(max(0.0, end - time.monotonic())):
-                    raise WorkerError(f"not done after {limit:.0f} s")
+                    raise TimeLimitError(f"not done after {limit:.0f} s")
                 part = os.read(self._process.stdout.fileno(), 1 << 16)
                 if not part:
                     raise WorkerError(f"its process ended: {self._last_words()}")
@@ -78,3 +87,40 @@ class Process:
             with contextlib.suppress(OSError):
                 if stream is not None:
                     stream.close()
+
+
+class Pool:
+    """Workers by key, each started when it is first asked for, and the folder in which they may write."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="neuromorph-benchmark-", ignore_cleanup_errors=True)
+        self._processes: dict[tuple[str, int], Process] = {}
+
+    @property
+    def folder(self) -> str:
+        """Where the workers may write."""
+        return self._folder.name
+
+    def process(self, key: tuple[str, int]) -> Process:
+        """The worker of a key; a new one where the last was ended."""
+        found = self._processes.get(key)
+        if found is None or found.gone:
+            found = self._processes[key] = Process(self.folder)
+        return found
+
+    def clear(self, limit: float) -> None:
+        """Let all workers forget what they have prepared; one that can't is ended."""
+        for process in self._processes.values():
+            try:
+                if not process.gone:
+                    process.ask({"do": "clear"}, limit)
+            except WorkerError:
+                process.close()
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for process in self._processes.values():
+            process.close()
+        self._folder.cleanup()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def _row(result: Result, peak: float) -> tuple[str, ...]:
         "-" if result.case.target is None else f"{result.case.target:g}",
         _number(result.gflops),
         f"{result.gflops / peak:.1%}",
-        "no peer that counts" if peer is None else peer.name,
+        _name(peer),
     )
 
 
@@ -93,11 +94,47 @@ def _best(contestant: Contestant | None) -> str:
     return "-" if contestant is None else _number(contestant.best)
 
 
+def _name(peer: Contestant | None) -> str:
+    return "no peer that counts" if peer is None else peer.name
+
+
 def _number(value: float) -> str:
     """Three digits that matter."""
     if not math.isfinite(value):
         return "-"
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def worst(random: Sequence[Result]) -> Result | None:
+    """The result with the least ratio."""
+    counted = [result for result in random if result.ratio is not None]
+    return min(counted, key=lambda result: result.ratio or 0.0, default=None)
+
+
+def random_summary(random: Sequence[Result], failed: Sequence[str], seed: int) -> list[str]:
+    """How many random graphs were measured, which were left out and why, and the worst ratio with its model.
+
+    ``failed``: a line for each that ours could not be measured on.
+    """
+    left_out = [(result.case.name, result.left_out) for result in random if result.left_out is not None]
+    asked, counted = len(random) + len(failed), len(random) - len(left_out)
+    lines = [f"random graphs of seed {seed}: {counted} of {asked} measured beside a peer"]
+    lines += [f"left out: {name}: {reason}" for name, reason in left_out]
+    lines += [f"left out: {line}" for line in failed]
+    whys = Counter(peer.why for result in random for peer in result.peers if peer.why)
+    ways = sum(len(result.peers) for result in random)
+    if ways:
+        causes = "".join(f"; {count} left out: {why}" for why, count in whys.most_common())
+        lines.append(f"ways of peers to train them: {ways}, {ways - whys.total()} counted{causes}")
+    slowest = worst(random)
+    if slowest is not None:
+        peer, name = slowest.best_peer, slowest.case.name
+        lines.append(f"worst ratio of {counted} random graphs: {slowest.ratio:.2f}, {name} beside {peer and peer.name}")
+        lines.append(
+            f"batch {slowest.case.batch}, windows of {slowest.case.window}: {' '.join(slowest.case.text.split())}"
+        )
+        lines.append(f"again: --cases {name} --seed {seed}")
+    return lines
 
 
 def chart(path: Path, results: Sequence[Result], title: str) -> None:

@@ -5,6 +5,7 @@ Started by ``processes.Process`` as ``python -m peers.worker``. Whatever else a 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -32,10 +33,10 @@ def main() -> None:
 
 
 class _Server:
-    """Does what the orders say."""
+    """Does what the orders say. One library has all its ways to write a case here, each with a number."""
 
     def __init__(self) -> None:
-        self.engine: Engine | None = None
+        self.engines: dict[int, Engine] = {}
 
     def serve(self, order: dict[str, Any]) -> object:
         """An order's answer."""
@@ -43,11 +44,26 @@ class _Server:
             from neuromorph.inspection import fma_peak
 
             return [fma_peak(threads) for threads in order["threads"]]
+        if order["do"] == "clear":
+            return self.clear()
+        number = order["number"]
         if order["do"] == "prepare":
-            self.engine = start(Task.from_json(order["task"]))
-            return asdict(self.engine.prepare())
-        assert self.engine is not None
-        return asdict(self.engine.run())
+            engine = start(Task.from_json(order["task"]))
+            prepared = engine.prepare()
+            self.engines[number] = engine
+            return asdict(prepared)
+        if order["do"] == "drop":
+            return self.engines.pop(number, None) is not None
+        return asdict(self.engines[number].run())
+
+    def clear(self) -> int:
+        """Forget all engines, and what JAX has compiled for them; how many there were."""
+        count = len(self.engines)
+        self.engines.clear()
+        if "jax" in sys.modules:
+            sys.modules["jax"].clear_caches()
+        gc.collect()
+        return count
 
 
 def start(task: Task) -> Engine:

@@ -1,0 +1,131 @@
+"""Among how many threads a window is divided, and that more threads than rows do no harm."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import support
+from interpreted import interpreted  # noqa: F401 - a fixture
+
+import neuromorph as nm
+from neuromorph.codegen import KernelOptions, divide
+from neuromorph.options import compile_options
+
+HEAD = support.HEADER
+CHAIN = f"{HEAD} (input, 4) (a, 32, <tanh>) (b, 16, <tanh>) (output, 4, <tanh>, <mse>)"
+WIDE = f"{HEAD} (input, 4096) (a, 4096, <relu>) (output, 10, <softmax>, <cross_entropy>)"
+MIDDLE = f"{HEAD} (input, 256) (a, 256, <relu>) (output, 256, <linear>, <mse>)"
+NARROW = f"{HEAD} (input, 60000) (output, 8, <linear>, <mse>)"
+LOOP = f"{HEAD} (input, 512) {{both, recur, additive}} (a, 512, <tanh>) [link, [recur,]] (output, 512, <linear>, <mse>)"
+SMALL = f"{HEAD} (input, 3) (a, 6, <tanh>) (output, 2, <sigmoid>, <mse>)"
+HEAVY = f"{HEAD} (input, 40) (a, 40, <tanh>) (output, 3, <sigmoid>, <mse>)"
+
+
+@pytest.fixture
+def rules(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module, on a machine of eight processors."""
+    module = sys.modules["neuromorph.codegen.divide"]
+    monkeypatch.setattr(module, "processors", lambda: 8)
+    return module
+
+
+def divided(text: str, batch: int, window: int, threads: int | None = None) -> tuple[int, str]:
+    """(threads, what they divide) of a model."""
+    graph = support.graph_of(text)
+    options = compile_options(
+        batch, optimizer="sgd", bptt_steps=window, dtype="float32", threads=threads, has_time_links=graph.has_time_links
+    )
+    chosen = divide(graph, KernelOptions(batch, "float32", 8, 16, "sgd"), options)
+    assert not (chosen.chunk and chosen.columns)
+    return chosen.threads, "columns" if chosen.columns else "chunks" if chosen.chunk else "rows"
+
+
+@pytest.mark.usefixtures("rules")
+@pytest.mark.parametrize(
+    ("text", "batch", "window", "wanted"),
+    [
+        (CHAIN, 1, 10_000, (8, "chunks")),
+        (CHAIN, 10_000, 1, (8, "chunks")),
+        (MIDDLE, 1, 1_000, (8, "rows")),
+        (WIDE, 2, 1, (8, "columns")),
+        (WIDE, 1, 2, (8, "columns")),
+        (LOOP, 3, 1_000, (3, "rows")),  # step by step, threads have nothing but lanes
+        (LOOP, 1, 1_000, (1, "rows")),
+        (NARROW, 1, 1, (1, "rows")),  # neither columns enough nor rows
+        (NARROW, 100, 1, (8, "columns")),
+        (CHAIN, 1, 1, (1, "rows")),
+    ],
+)
+def test_what_limits_threads(text: str, batch: int, window: int, wanted: tuple[int, str]) -> None:
+    assert divided(text, batch, window) == wanted
+
+
+@pytest.mark.usefixtures("rules")
+def test_more_threads_than_can_be_used_are_reduced() -> None:
+    for threads, wanted in ((1, 1), (3, 3), (8, 8), (100, 8), (2**31, 8)):
+        assert divided(CHAIN, 1, 10_000, threads) == (wanted, "chunks")
+        assert divided(WIDE, 2, 1, threads) == (wanted, "columns" if wanted > 1 else "rows")
+        assert divided(MIDDLE, 1, 1_000, threads) == (wanted, "rows")
+    assert divided(LOOP, 3, 1_000, 100) == (3, "rows")
+
+
+def test_no_thread_is_without_a_row_or_a_panel(rules: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the work is worth."""
+    monkeypatch.setattr(rules, "WORTH", 1e-12)
+    monkeypatch.setattr(rules, "EXCHANGE", 0.0)
+    monkeypatch.setattr(rules, "processors", lambda: 1000)
+    assert divided(MIDDLE, 1, 200) == (rules.MOST_THREADS, "rows")
+    assert divided(SMALL, 1, 5) == (5, "rows")
+    assert divided(LOOP, 5, 7) == (5, "rows")
+    assert divided(WIDE, 1, 1) == (64, "columns")
+    assert divided(HEAVY, 1, 1) == (3, "columns")  # 40 are five vectors, in three panels
+    assert divided(NARROW, 3, 1) == (3, "columns")
+
+
+def test_columns_take_as_many_threads_as_have_panels() -> None:
+    """Of six threads, two would have none of a layer's four panels: four are as fast."""
+    chain = "".join(f"(a{number}, 64, <tanh>)" for number in range(60))
+    text = f"{HEAD} (input, 64) {chain} (output, 64, <linear>, <mse>)"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["neuromorph.codegen.divide"], "processors", lambda: 6)
+        assert divided(text, 16, 1) == (4, "columns")
+
+
+# More threads than rows ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize(
+    ("text", "window", "kind"),
+    [(SMALL, 5, "rows"), (HEAVY, 1, "columns"), (SMALL, 150, "chunks")],
+    ids=["rows", "columns", "chunks"],
+)
+def test_a_model_whose_last_window_has_fewer_rows_than_threads(
+    text: str, window: int, kind: str, rules: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one lane; training, evaluating and single samples agree with one thread."""
+    for name, value in (("WORTH", 1e-12), ("EXCHANGE", 0.0), ("CHUNK_BYTES", 1)):
+        monkeypatch.setattr(rules, name, value)
+    many, one = (model_of(text, window, threads) for threads in (100, 1))
+    options = many.kernels.kernel.options
+    assert (options.threads > 1, bool(options.chunk), options.columns) == (True, kind == "chunks", kind == "columns")
+    rng = np.random.default_rng(0)
+    x, e = rng.normal(size=(2 * window + 1, 1, many.input_width)), rng.random((2 * window + 1, 1, many.output_width))
+    for model in (many, one):
+        model.train(x, e, 0)
+        for sample in range(3):
+            model.train(x[sample : sample + 1], e[sample : sample + 1], 0)
+    for name, value in one.get_parameters().items():
+        np.testing.assert_allclose(many.get_parameters()[name], value, rtol=1e-10, atol=1e-13, err_msg=name)
+    assert many.evaluate(x, e) == pytest.approx(one.evaluate(x, e), rel=1e-10)
+    np.testing.assert_allclose(many.predict(x), one.predict(x), rtol=1e-10)
+    many_gradients, one_gradients = many.gradients(x, e)[1], one.gradients(x, e)[1]
+    np.testing.assert_allclose(many_gradients["output.weight"], one_gradients["output.weight"], rtol=1e-9)
+
+
+def model_of(text: str, window: int, threads: int) -> nm.Model:
+    nm.seed(3)
+    return nm.build(nm.compile(text, 1, 0.1, bptt_steps=window, dtype="float64", threads=threads))
