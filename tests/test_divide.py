@@ -11,7 +11,7 @@ import support
 from interpreted import interpreted  # noqa: F401 - a fixture
 
 import neuromorph as nm
-from neuromorph.codegen import KernelOptions, divide
+from neuromorph.codegen import KernelOptions, divide, threads_of_prediction
 from neuromorph.options import compile_options
 
 HEAD = support.HEADER
@@ -129,3 +129,35 @@ def test_a_model_whose_last_window_has_fewer_rows_than_threads(
 def model_of(text: str, window: int, threads: int) -> nm.Model:
     nm.seed(3)
     return nm.build(nm.compile(text, 1, 0.1, bptt_steps=window, dtype="float64", threads=threads))
+
+
+# Prediction -----------------------------------------------------------------------------------------------------------
+
+
+def test_prediction_takes_threads_where_each_has_work_worth_waking_it(rules: Any) -> None:
+    def threads(text: str, rows: int, most: int | None = None) -> int:
+        graph = support.graph_of(text)
+        options = compile_options(
+            4, optimizer="sgd", bptt_steps=1, dtype="float32", threads=most, has_time_links=graph.has_time_links
+        )
+        return threads_of_prediction(graph, options, rows)
+
+    assert [threads(SMALL, rows) for rows in (1, 100, 10_000)] == [1, 1, 1]
+    assert threads(WIDE, 1000) == 8
+    assert threads(WIDE, 3) == 3  # no more than rows
+    assert threads(WIDE, 1000, most=2) == 2
+    assert threads(LOOP, 100_000) == 1  # a step waits for the one before
+    assert 1 < threads(CHAIN, 50_000) < 8
+
+
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize("shape", [(7, 2, 3), (1, 9, 3), (3, 4, 2, 3), (5, 3)], ids=str)
+def test_predictions_of_threads_are_those_of_one(shape: tuple[int, ...], rules: Any, monkeypatch: Any) -> None:
+    """Bit for bit, whatever the axes are, in pieces of a few rows and with threads that have nothing to do."""
+    model = nm.compile(SMALL, 2, 0.1)
+    model.build()
+    inputs = np.random.default_rng(3).uniform(-1, 1, shape).astype(np.float32)
+    wanted = model.predict(inputs)
+    monkeypatch.setattr(rules, "WAKING", 1e-12)
+    monkeypatch.setattr("neuromorph.inference.CHUNK_ROWS", 2)
+    np.testing.assert_array_equal(model.predict(inputs), wanted)

@@ -18,6 +18,8 @@ from .source import KernelOptions
 SPEED = 40e9  # floating-point operations a second that one processor does, about
 ELEMENT = 1.5e-9  # seconds that an element of an activation takes, forward and backward, about
 WORTH = 50e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
+FORWARD = 3  # times the work of the forward pass that a training window has, about
+WAKING = 500e-6  # seconds of work that a thread must have to be woken for it
 MOST_THREADS = 64  # of one model, however many processors there are
 CHUNK_BYTES = 128 * 1024  # values of a chunk's rows: well inside a second-level cache
 FEW_PARAMETERS = 16 * 1024  # so few that gradients of a thread's own cost little
@@ -37,6 +39,14 @@ def work_of_window(graph: Graph, rows: int) -> float:
 def _seconds_of_products(weights: int) -> float:
     """Seconds that a row takes through so many weights, forward, backward and for their gradients."""
     return 6.0 * weights / SPEED
+
+
+def threads_of_prediction(graph: Graph, options: CompileOptions, rows: int) -> int:
+    """Threads worth taking for the values of so many rows: one, where a link back in time makes them wait."""
+    if graph.has_time_links:
+        return 1
+    worth = int(work_of_window(graph, rows) / FORWARD / WAKING)
+    return max(1, min(options.threads or processors(), processors(), MOST_THREADS, worth, rows))
 
 
 def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> KernelOptions:
