@@ -1,7 +1,7 @@
 """Numba's compiler without the passes that find nothing to do in a generated kernel.
 
 A kernel has no closures, no ``with``, no exceptions, no array expressions, no function to inline and no branch on a
-constant. The passes that look for these walk over every statement, though, and take an eighth of the time of compiling.
+constant. The passes that look for these walk over every statement, though, and take a tenth of the time of compiling.
 See "Customizing the Compiler" in Numba's documentation.
 """
 
