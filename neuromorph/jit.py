@@ -63,8 +63,8 @@ def bundle_key(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -
     """The cache's key of some functions, compiled, of the module of ``key``.
 
     The entry holds ``kernel.bin`` (what is loaded), ``kernel.py`` (the source), ``functions.json`` (a list of objects
-    with the ``name``, ``symbol`` and ``arguments`` of each function, and in ``ir`` and ``assembly`` the names of the
-    files) and for each function its LLVM IR and assembly, such as ``forward.ll`` and ``forward.s``.
+    with the ``name``, ``symbol`` and ``arguments`` of each function, and in ``ir`` the name of a file) and for each
+    function its LLVM IR, such as ``forward.ll``. Assembly is made of it when it is first asked for.
     """
     return cache.key_of(key, dtype, *(" ".join((name, *kinds)) for name, kinds in functions.items()))
 
@@ -205,11 +205,9 @@ def _files(module: ModuleType, functions: Mapping[str, tuple[str, ...]], results
     files = {"kernel.py": module.__loader__.get_source(module.__name__).encode()}  # type: ignore[union-attr]
     listed = []
     for (name, kinds), result in zip(functions.items(), results, strict=True):
-        ir, assembly = f"{name}.ll", f"{name}.s"
         symbol = result.fndesc.llvm_func_name
-        listed.append({"name": name, "symbol": symbol, "arguments": kinds, "ir": ir, "assembly": assembly})
-        files[ir] = result.library.get_llvm_str().encode()
-        files[assembly] = result.library.get_asm_str().encode()
+        listed.append({"name": name, "symbol": symbol, "arguments": kinds, "ir": f"{name}.ll"})
+        files[f"{name}.ll"] = result.library.get_llvm_str().encode()
     files["functions.json"] = json.dumps(listed, indent=1).encode()
     files[_OBJECT] = _numba("serialize").dumps((_needed(results), [result._reduce() for result in results]))
     return files
@@ -221,18 +219,42 @@ Texts = dict[str, tuple[str, str]]
 
 
 def stored_texts(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -> Texts | None:
-    """LLVM IR and assembly of each function of a bundle, as they were stored beside it; None where there are none.
+    """LLVM IR and assembly of each function of a bundle; None where the cache has no IR of it.
 
-    LLVM has made them after the machine code, from the same module. It may then place a few moves and address
-    computations otherwise than in the machine code.
+    The IR is that which was stored beside the machine code. The assembly is made of it when it is first asked for, and
+    stored too: LLVM would take as long for it as for the machine code, and few builds are ever looked at. It may place
+    a few moves and address computations otherwise than the machine code.
     """
-    own, found = bundle_key(key, functions, dtype), {}
-    for name in functions:
-        ir, assembly = (cache.read(own, f"{name}.{ending}") for ending in ("ll", "s"))
-        if ir is None or assembly is None:
+    own = bundle_key(key, functions, dtype)
+    ir = _texts_of(own, functions, "ll")
+    if ir is None:
+        return None
+    aside = cache.key_of(own, "assembly")
+    assembly = _texts_of(own, functions, "s") or _texts_of(aside, functions, "s")
+    if assembly is None:
+        with _gate:
+            assembly = {name: assembly_of(text) for name, text in ir.items()}
+        cache.write(aside, {f"{name}.s": text.encode() for name, text in assembly.items()})
+    return {name: (ir[name], assembly[name]) for name in functions}
+
+
+def _texts_of(entry: str, names: Iterable[str], ending: str) -> dict[str, str] | None:
+    """Files of an entry by the names of functions; None where one is missing."""
+    found = {}
+    for name in names:
+        data = cache.read(entry, f"{name}.{ending}")
+        if data is None:
             return None
-        found[name] = (ir.decode(), assembly.decode())
+        found[name] = data.decode()
     return found
+
+
+def assembly_of(ir: str) -> str:
+    """Assembly that LLVM makes of optimised IR, for the processor that Numba compiles for."""
+    from llvmlite.binding import parse_assembly
+    from numba.core.registry import cpu_target
+
+    return str(cpu_target.target_context.codegen()._tm.emit_assembly(parse_assembly(ir)))
 
 
 def texts_with_lines(module: ModuleType, functions: Mapping[str, tuple[str, ...]], dtype: str) -> Texts:
@@ -244,9 +266,8 @@ def texts_with_lines(module: ModuleType, functions: Mapping[str, tuple[str, ...]
     for name in functions:
         getattr(module, name)._compiler._customize_flags = _with_line_numbers
     with _lock, _gate:
-        libraries = [result.library for result in _compile(module, functions, dtype)]
-        texts = [(library.get_llvm_str(), library.get_asm_str()) for library in libraries]
-        return dict(zip(functions, texts, strict=True))
+        ir = [result.library.get_llvm_str() for result in _compile(module, functions, dtype)]
+        return {name: (text, assembly_of(text)) for name, text in zip(functions, ir, strict=True)}
 
 
 def _with_line_numbers(flags: Any) -> Any:

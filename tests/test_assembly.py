@@ -348,10 +348,12 @@ def compiled(kernel: Any, names: Iterable[str]) -> tuple[dict[str, Function], st
     jit.ready(modules.load_module(kernel.source, key), key, wanted, kernel.options.dtype)
     bundle = jit.bundle_key(key, wanted, kernel.options.dtype)
     described = json.loads(cache.read(bundle, "functions.json") or b"")
+    texts = jit.stored_texts(key, wanted, kernel.options.dtype)
     assert HOST is not None
+    assert texts is not None
     functions: dict[str, Function] = {}
-    for item in described:
-        functions |= functions_of((cache.read(bundle, item["assembly"]) or b"").decode(), HOST)
+    for _, assembly in texts.values():
+        functions |= functions_of(assembly, HOST)
     return functions, described[-1]["symbol"]
 
 

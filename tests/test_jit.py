@@ -44,7 +44,7 @@ def whole(x, count):
     return total
 '''
 FUNCTIONS = {"part": ("array", "count"), "whole": ("array", "count")}
-FILES = ("functions.json", "kernel.bin", "kernel.py", "meta.json", "part.ll", "part.s", "whole.ll", "whole.s")
+FILES = ("functions.json", "kernel.bin", "kernel.py", "meta.json", "part.ll", "whole.ll")
 VALUES = np.arange(5.0)
 
 
@@ -111,18 +111,28 @@ def test_a_bundle_is_one_entry(key: str) -> None:
 def test_each_function_has_its_own_texts(key: str) -> None:
     build(key)
     described = listed(key)
-    assert [(item["name"], item["ir"], item["assembly"]) for item in described] == [
-        ("part", "part.ll", "part.s"),
-        ("whole", "whole.ll", "whole.s"),
-    ]
+    assert [(item["name"], item["ir"]) for item in described] == [("part", "part.ll"), ("whole", "whole.ll")]
     assert [tuple(item["arguments"]) for item in described] == list(FUNCTIONS.values())
+    texts = jit.stored_texts(key, FUNCTIONS, "float64")
+    assert texts is not None
     for item in described:
-        symbol = item["symbol"].encode()
-        assert f"{len(item['name'])}{item['name']}".encode() in symbol
-        ir, assembly = (cache.read(entry_of(key), item[kind]) or b"" for kind in ("ir", "assembly"))
-        assert b"define" in ir
-        assert symbol in ir
-        assert symbol + b":" in assembly
+        assert f"{len(item['name'])}{item['name']}" in item["symbol"]
+        ir, assembly = texts[item["name"]]
+        assert ir.encode() == cache.read(entry_of(key), item["ir"])
+        assert "define" in ir
+        assert item["symbol"] in ir
+        assert item["symbol"] + ":" in assembly
+
+
+def test_assembly_is_made_when_it_is_asked_for_and_stored_then(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = build(key)
+    assert len(cache.list_entries()) == 1
+    texts = jit.stored_texts(key, FUNCTIONS, "float64")
+    assert texts is not None
+    assert sorted(found.files for found in cache.list_entries()) == [FILES, ("meta.json", "part.s", "whole.s")]
+    assert texts["whole"][1] == next(iter(entry.overloads.values())).library.get_asm_str()
+    monkeypatch.setattr(jit, "assembly_of", lambda ir: pytest.fail("made a second time"))
+    assert jit.stored_texts(key, FUNCTIONS, "float64") == texts
 
 
 def test_functions_are_called_and_not_linked(key: str) -> None:
@@ -642,7 +652,7 @@ def test_another_process_compiles_nothing(folder: Path) -> None:
     assert [entry.key for entry in cache.list_entries()] == [entry.key for entry in stored]
     assert len(stored) == 2
     assert all({"kernel.bin", "kernel.py", "functions.json"} < set(entry.files) for entry in stored)
-    assert any({"forward.ll", "forward.s", "train.ll", "train.s"} < set(entry.files) for entry in stored)
+    assert any({"forward.ll", "train.ll"} < set(entry.files) for entry in stored)
 
 
 def test_eight_processes_build_one_model_after_one_was_killed_in_the_middle_of_a_write(folder: Path) -> None:

@@ -9,16 +9,22 @@ import functools
 import inspect
 import itertools
 import mmap
+import operator
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from numba import njit
+from numba import njit, types
+from numba.core.compiler import Compiler, CompilerBase
+from numba.core.registry import cpu_target
+from numba.core.typing.builtins import BinOpAdd, BinOpMul, BinOpSub
 
 from neuromorph import simd
 from neuromorph.simd.matmul import INNER_BLOCK, row_tiles, tile_rows
+from neuromorph.simd.pipeline import NEEDLESS
 from neuromorph.simd.transpose import matrix_to_panels, panels_to_matrix
 
 WIDTHS = [("float32", 4), ("float32", 8), ("float32", 16), ("float64", 2), ("float64", 4), ("float64", 8)]
@@ -426,3 +432,44 @@ def test_threads_meet_at_a_barrier(jit: bool) -> None:
     assert not any(thread.is_alive() for thread in team)
     assert (board == rounds).all()
     assert not wrong.any()
+
+
+# What Numba is told and spared ----------------------------------------------------------------------------------------
+
+
+def offset(i: Any, row: Any) -> Any:
+    return 3 + i * row - 7
+
+
+def test_whole_numbers_are_added_and_multiplied_as_numba_does_it() -> None:
+    context = cpu_target.typing_context
+    own = {operator.add: BinOpAdd, operator.sub: BinOpSub, operator.mul: BinOpMul}
+    cpu_target.target_context.refresh()
+    for function, template in own.items():
+        for pair in itertools.product((types.int64, types.int32, types.uint64, types.float32), repeat=2):
+            wanted = context.resolve_overload(function, template.cases, pair, {})
+            assert context.resolve_function_type(function, pair, {}) == wanted
+
+
+def test_the_passes_left_out_are_numbas_and_find_nothing_to_do() -> None:
+    names: dict[type[CompilerBase], list[str]] = {}
+
+    def named(base: type[CompilerBase]) -> type[CompilerBase]:
+        class Named(base):  # type: ignore[misc]
+            def define_pipelines(self) -> list[Any]:
+                (passes,) = super().define_pipelines()
+                names[base] = [each.name() for each, _ in passes.passes]
+                return [passes]
+
+        return Named
+
+    arguments = (types.int64, types.int64)
+    texts = []
+    for base in (Compiler, simd.KernelCompiler):
+        function = njit(pipeline_class=named(base), no_cfunc_wrapper=True)(offset)
+        function.compile(arguments)
+        texts.append(re.sub(r"offset[^ \"(]*", "offset", function.inspect_llvm(arguments)))
+        assert function(5, 11) == offset(5, 11)
+    assert texts[0] == texts[1]
+    assert set(names[Compiler]) >= NEEDLESS
+    assert names[simd.KernelCompiler] == [name for name in names[Compiler] if name not in NEEDLESS]

@@ -180,7 +180,10 @@ class _Source:
         writer.lines("from numba import njit", "", "from neuromorph import simd")
         writer.line(f"from neuromorph.simd import {', '.join(_IMPORTED)}")
         writer.line()
-        writer.line('JIT = {"nogil": True, "fastmath": False, "boundscheck": False, "error_model": "numpy"}')
+        with writer.block("JIT = {"):
+            writer.lines('"nogil": True, "fastmath": False, "boundscheck": False, "error_model": "numpy",')
+            writer.line('"pipeline_class": simd.KernelCompiler,')
+        writer.line("}")
         writer.line('INSIDE = {**JIT, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}')
         writer.line(f'VECTORS = simd.vectors("{options.dtype}", {options.lanes})')
         for name in _VECTOR_NAMES:

@@ -1,6 +1,7 @@
 """Vector instructions for generated kernels, each with a plain Python twin for when JIT is off."""
 
 from .matmul import Shape, product_of
+from .pipeline import KernelCompiler
 from .sums import SumShape, sums_of
 from .threads import SYNC_SIZE, barrier, linger
 from .transpose import TurnShape, turn_of
@@ -9,6 +10,7 @@ from .vectors import absolute, maximum, minimum, sqrt, vectors, where
 
 __all__ = [
     "SYNC_SIZE",
+    "KernelCompiler",
     "Shape",
     "SumShape",
     "TurnShape",

@@ -15,6 +15,8 @@ from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, infer, infer_global, signature
 from numba.extending import lower_builtin
 
+from .vectors import data_pointer
+
 I1, I64 = ir.IntType(1), ir.IntType(64)
 ARRAY = None  # in place of a Numba type: an array of any element
 CHAINS = 8  # sums that are added to independently, so that no addition waits for the one before
@@ -42,7 +44,7 @@ def teach(twin: Callable[..., Any], arguments: list[Any], emit: Callable[..., No
 
     def lower(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
         values = [
-            context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
+            data_pointer(context, builder, kind, value) if isinstance(kind, types.Array) else value
             for kind, value in zip(sig.args, args, strict=True)
         ]
         emit(builder, values)
@@ -68,6 +70,18 @@ def integer(value: int) -> ir.Constant:
     return ir.Constant(I64, value)
 
 
+def _close(builder: ir.IRBuilder, head: ir.Block) -> None:
+    """The jump back to the head of a loop, which LLVM shall not unroll further where the count is not literal.
+
+    It would copy what is unrolled by hand already: much more code, and none of it quicker.
+    See "llvm.loop.unroll.runtime.disable" in LLVM's language reference; a loop's node begins with itself.
+    """
+    module = builder.module
+    node = module.add_metadata([f"loop {len(module.metadata)}"])
+    node.operands = (node, module.add_metadata(["llvm.loop.unroll.runtime.disable"]))
+    builder.branch(head).set_metadata("llvm.loop", node)
+
+
 @contextmanager
 def counted(builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: int) -> Iterator[ir.Value]:
     """A loop over ``range(start, stop, step)``; yields the counter."""
@@ -82,7 +96,7 @@ def counted(builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: int) -
     yield counter
     following = builder.add(counter, integer(step))
     counter.add_incoming(following, builder.block)
-    builder.branch(head)
+    _close(builder, head)
     builder.position_at_end(after)
 
 
@@ -108,6 +122,6 @@ def summed(
     counter.add_incoming(builder.add(counter, integer(step)), builder.block)
     for phi, value in zip(carried, fresh, strict=True):
         phi.add_incoming(value, builder.block)
-    builder.branch(head)
+    _close(builder, head)
     builder.position_at_end(after)
     return list(carried)

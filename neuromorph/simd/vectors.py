@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from llvmlite import ir
@@ -87,7 +87,7 @@ def _halves(builder: ir.IRBuilder, value: ir.Value) -> tuple[ir.Value, ir.Value]
 
 def data_pointer(context: Any, builder: ir.IRBuilder, array_type: types.Array, array: ir.Value) -> ir.Value:
     """The address of the first element of a flat array."""
-    return context.make_array(array_type)(context, builder, array).data
+    return context.data_model_manager[array_type].get(builder, array, "data")
 
 
 def _intrinsic(module: ir.Module, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
@@ -111,6 +111,12 @@ def _vector_of(*args: types.Type) -> VectorType | None:
     return None
 
 
+# What Numba's own templates say of offsets, said at once: most operators of a kernel make an offset.
+_TWO_COUNTS = (types.int64, types.int64)
+_COUNT_OF_TWO = signature(types.int64, *_TWO_COUNTS)
+_OF_COUNTS = frozenset({operator.add, operator.sub, operator.mul})
+
+
 def _operand_types(vector: VectorType, args: tuple[types.Type, ...]) -> list[types.Type]:
     return [vector if isinstance(a, VectorType) else vector.dtype for a in args]
 
@@ -132,7 +138,12 @@ def _register(
 
     @infer_global(function)
     class _Template(AbstractTemplate):  # type: ignore[misc]
+        # Numba asks what is for a target first, and only then its own, "generic" templates: dozens for an operator.
+        metadata: ClassVar[dict[str, str]] = {"target": "cpu"}
+
         def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
+            if args == _TWO_COUNTS and function in _OF_COUNTS:
+                return _COUNT_OF_TWO
             vector = _vector_of(*args)
             if vector is None or len(args) != arity or kws:
                 return None
