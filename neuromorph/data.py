@@ -304,7 +304,7 @@ def _check_finite(name: str, array: Array, value: object, weights: Array | None 
 
 
 def _total(array: Array) -> float:
-    """A sum that is finite only if every number is; it may overflow although all are.
+    """A number that is finite only if every number is; it may overflow although all are.
 
     It needs no memory. Few numbers are squared on the way: that product is the quickest call, and too short for a BLAS
     to start threads. Of many, the least and the largest of as many as a second-level cache holds are added.

@@ -11,15 +11,18 @@ from __future__ import annotations
 import ast
 import builtins
 import io
+import itertools
 import os
 import re
 import subprocess
 import sys
 import time
 import tokenize
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -28,10 +31,13 @@ from test_kernels import FORWARD, GRU, LSTM, STRUCTURES, text_of
 from test_random_models import bounded, models
 from test_schedule import in_line, layers
 
+from neuromorph import cache, modules
 from neuromorph.codegen import Kernel, source
 from neuromorph.codegen.layout import Layout, Workspace, panel_of
 from neuromorph.codegen.writer import Writer
 from neuromorph.schedule import plan
+from neuromorph.simd import SYNC_SIZE
+from neuromorph.team import run_together
 
 GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_MODELS = ("small-model", "gated-model", "lstm-model", "big-model")
@@ -323,28 +329,62 @@ def test_buffers_do_not_overlap(name: str) -> None:
 # Gradients checked ----------------------------------------------------------------------------------------------------
 
 
+def norms(kernel: Kernel) -> Iterator[Callable[[Any, float], tuple[bool, float]]]:
+    """The function ``norm``, as plain Python and compiled."""
+    yield plain(kernel).norm
+    norm = modules.load_module(kernel.source, cache.key_of(kernel.source)).norm
+    yield numba.njit(lambda gradients, rate: norm(gradients, rate))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_norm_tells_every_gradient_that_is_not_finite_at_some_rate(dtype: str) -> None:
     """Whatever its place, in the sums of several vectors or in what is left over; squares may overflow."""
     kernel = kernel_of(text_of("(a, 13, <tanh>) (b, 5, <tanh>)"), dtype=dtype)
-    norm, size, most = plain(kernel).norm, kernel.layout.size, float(np.finfo(dtype).max)
+    size, most = kernel.layout.size, float(np.finfo(dtype).max)
     assert size % (4 * kernel.options.lanes), "some vectors are left over"
-    gradients = np.zeros(size, dtype)
-    with np.errstate(all="ignore"):
-        assert norm(gradients, 0.1) == (True, 0.0)
-        assert norm(gradients, most * 1e3 if dtype == "float32" else np.inf)[0] == False  # noqa: E712 - NumPy's own
-        for place in range(size):
-            for value, rate, finite in [
-                (np.nan, 0.1, False), (np.inf, 0.1, False), (-np.inf, 0.0, False), (2.0, 0.1, True),
-                (-most, 0.5, True), (most, 2.0, False), (-most**0.75, most**0.5, False), (most**0.4, most**0.5, True),
-            ]:  # fmt: skip
+    cases = [
+        (np.nan, 0.1, False), (np.inf, 0.1, False), (-np.inf, 0.0, False), (2.0, 0.1, True), (-most, 0.5, True),
+        (most, 1.0, True), (most, 2.0, False), (-(most**0.75), most**0.5, False), (most**0.4, most**0.5, True),
+        (most**0.45, most**0.6, False), (-(most**0.45), most**0.5, True),
+    ]  # fmt: skip
+    for norm in norms(kernel):
+        gradients = np.zeros(size, dtype)
+        with np.errstate(all="ignore"):
+            assert norm(gradients, 0.1) == (True, 0.0)
+            assert not norm(gradients, np.inf)[0]
+            for place, (value, rate, finite) in itertools.product(range(size), cases):
                 gradients[place] = value
                 found, square = norm(gradients, rate)
                 assert found == finite, (place, value, rate)
-                assert (square == gradients[place] ** 2) or not np.isfinite(value)
-            gradients[place] = 0.0
-    gradients[:] = np.arange(size)
-    assert norm(gradients, 0.1)[1] == np.square(gradients).sum()
+                assert square == gradients[place] ** 2 or not np.isfinite(value)
+                gradients[place] = 0.0
+        gradients[:] = np.arange(size)
+        assert norm(gradients, 0.1)[1] == np.square(gradients).sum()
+
+
+def test_threads_tell_one_another_of_gradients_that_are_not_finite() -> None:
+    kernel = kernel_of(text_of("(a, 13, <tanh>) (b, 5, <tanh>)"), threads=2)
+    norm, sync, sums = plain(kernel).norm, np.zeros(SYNC_SIZE, np.int64), np.zeros(4)
+    for place in (None, 0, kernel.layout.size - 1):
+        gradients = np.ones(kernel.layout.size)
+        if place is not None:
+            gradients[place] = np.nan
+        found = run_together(norm_of(norm), [(member, sync, sums, gradients) for member in range(2)])
+        assert found == (place is None)
+
+
+def norm_of(norm: Callable[..., tuple[bool, float]]) -> Callable[..., bool]:
+    """What a member is told, given that all are told the same."""
+    told: dict[int, bool] = {}
+
+    def call(member: int, sync: Any, sums: Any, gradients: Any) -> bool:
+        told[member] = bool(norm(member, sync, sums, gradients, 0.1)[0])
+        while len(told) < 2:
+            time.sleep(0)
+        assert told[0] == told[1]
+        return told[member]
+
+    return call
 
 
 # Large models ---------------------------------------------------------------------------------------------------------

@@ -175,10 +175,11 @@ def test_checking_a_large_array_needs_no_memory(fill):
 # Values that are not finite
 
 
-def test_a_sum_may_overflow_although_every_number_is_finite():
+@pytest.mark.parametrize(("dtype", "most"), [(np.float32, 3e38), (np.float64, 1.7e308)])
+def test_a_sum_may_overflow_although_every_number_is_finite(dtype, most):
     for samples in (4, 4000):
-        array = np.full((samples, 2, 2), 3e38, np.float32)
-        assert tensor(array) is array
+        array = np.full((samples, 2, 2), most, dtype)
+        assert tensor(array, dtype=dtype) is array
 
 
 @pytest.mark.parametrize(
@@ -207,6 +208,15 @@ def test_the_first_wrong_number_of_a_large_array_is_found(at):
     array[at] = np.nan
     text = message(tensor, array, shape=(("samples", None), ("batch", 2), ("width", 7)))
     assert text == f"inputs[{at[0]}, {at[1]}, {at[2]}] is nan, but must be finite"
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("at", [(0, 0, 0), (49_999, 1, 6), (31_111, 0, 3)])
+def test_one_wrong_number_in_a_large_array_is_found(value, at):
+    array = np.ones((50_000, 2, 7), np.float32)
+    array[at] = value
+    text = message(tensor, array, shape=(("samples", None), ("batch", 2), ("width", 7)))
+    assert text == f"inputs[{at[0]}, {at[1]}, {at[2]}] is {value}, but must be finite"
 
 
 def test_float64_has_its_own_range():

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from llvmlite import ir
 from support import graph_of
 from test_kernels import text_of
+from test_simd import product_calls
 
 from neuromorph.functions import ACTIVATIONS, MERGES
 from neuromorph.schedule import Access, Epilogue, Map, Operation, Place, Plan, Product, Segment, plan
 from neuromorph.schedule.epilogues import fuse_epilogues, is_simple
 from neuromorph.schedule.forward import with_parameter
-from neuromorph.simd import expressions
+from neuromorph.simd import Shape, expressions, product_of
 
 
 def plan_of(body: str, *, training: bool = True, width: int = 4) -> Plan:
@@ -111,6 +114,26 @@ def test_every_simple_text_can_be_emitted_and_evaluated(text: str) -> None:
         wanted = [eval(text, {"where": lambda c, a, b: a if c else b, "absolute": abs, "maximum": max, "minimum": min},
                        {name: float(value[n]) for name, value in values.items()}) for n in range(4)]  # fmt: skip
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_compiled_epilogues_bend_where_the_twins_do() -> None:
+    """At zero of either sign, beside it, and for NaN: sums of one product each, so that they are the numbers given."""
+    edges = np.array([-1.0, -0.0, 0.0, 1.0, np.nan, 0.5, -2.0, 3.0], np.float32)
+    texts = [text for text in SIMPLE if {"x", "y"} >= set(re.findall(r"\b[a-z]\b", text))]
+    shapes = [
+        Shape("float32", 8, 1, 1, 8, 1, 1, 1, None, 64, "zero", epilogue=f"x * ({text})", beside_row=64)
+        if "y" in text
+        else Shape("float32", 8, 1, 1, 8, 1, 1, 1, None, 64, "zero", epilogue=text)
+        for text in texts
+    ]
+    assert len(shapes) > 5
+    call, one, nothing = product_calls(shapes), np.ones(1, np.float32), np.zeros(1, np.float32)
+    x, y = np.tile(edges, 8), np.repeat(edges, 8)
+    for number, shape in enumerate(shapes):
+        found, twin = np.zeros((2, 64), np.float32)
+        call(number, one, 0, x, 0, found, 0, 1, 1, nothing, 0, y, 0, False, 0, 8)
+        product_of(shape)(one, 0, x, 0, twin, 0, 1, 1, *([y, 0] if shape.beside_row else []), 0, 8)
+        np.testing.assert_array_equal(found, twin, err_msg=shape.epilogue)
 
 
 def test_what_takes_many_instructions_is_not_simple() -> None:

@@ -94,6 +94,17 @@ def test_every_line_that_computes_is_in_one_piece_and_every_piece_is_somebodys(n
     assert layers <= {node for piece in pieces for node, _ in piece.shares}
 
 
+def test_a_product_is_shared_with_the_node_whose_derivative_it_multiplies_with() -> None:
+    kernel = kernel_of(DENSE)
+    names = [node.name for node in kernel.training.graph.nodes]
+    product = next(piece for piece in pieces_of(kernel, WINDOW) if piece.note.startswith("back to a;"))
+    assert product.note == "back to a; back through a tanh"
+    share = 3 * 8 / (2 * 8 * 4 + 3 * 8)
+    assert [(names[node], round(part, 6)) for node, part in product.shares] == [
+        ("b", round(1 - share, 6)), ("a", round(share, 6)),
+    ]  # fmt: skip
+
+
 def test_a_piece_names_the_nodes_of_its_comments() -> None:
     kernel = kernel_of(RECURRENT)
     graph, lines = kernel.training.graph, kernel.source.splitlines()
@@ -164,7 +175,10 @@ def test_bytes_of_a_product_and_of_a_block_are_counted_as_by_hand() -> None:
     assert forward[1] == rows * (8 + 8), "tanh reads and writes 8 numbers a row"
     weigh = [piece.work.bytes / 4 for piece in pieces if piece.function == "weigh"]
     assert weigh[:2] == [6 * 8 + rows * (6 + 8), (rows + 1) * 8]
+    backward = [piece for piece in pieces if piece.function == "backward" and piece.kind == "product"]
+    assert backward[0].work.bytes / 4 == 4 * 4 + rows * (4 + 4 + 4), "weights, gradients, results, bends"
     norm = next(piece for piece in pieces if piece.function == "norm")
+    assert norm.work.flops == 2 * (7 * 8 + 9 * 4 + 5 * 2), "a multiply-add for each parameter"
     assert norm.work.bytes / 4 == 7 * 8 + 9 * 4 + 5 * 4
 
 
@@ -525,6 +539,10 @@ def test_the_plan_with_its_loop_and_buffers(model: nm.Model, inspection: Inspect
     assert flat == {
         "weights": kernel.layout.size * 4, "gradients": kernel.layout.size * 4, "turned": kernel.layout.turned_size * 4
     }  # fmt: skip
+    shared = [buffer for buffer in inspection.buffers if buffer.rows and not buffer.bytes]
+    assert shared
+    for buffer in shared:
+        assert f", in the place of {kernel.training.block(buffer.name)}" in buffer.holds
     state = next(buffer for buffer in inspection.buffers if "with the step before" in buffer.holds)
     assert (state.rows, "value of state" in state.holds) == ((WINDOW + 1) * BATCH, True)
 

@@ -352,6 +352,8 @@ def read(operation: Operation) -> Iterator[Access]:
         yield operation.source
         if operation.target is not None and operation.start == "add":
             yield Access(operation.target)
+        if operation.epilogue is not None and operation.epilogue.beside is not None:
+            yield Access(operation.epilogue.beside)
 
 
 def written(operation: Operation) -> Iterator[Place]:

@@ -203,7 +203,7 @@ def expected_product(shape: simd.Shape, given: dict[str, Any]) -> Any:
         b = panels_to_matrix(flat, inner, shape.columns, shape.panel, lanes)
     else:
         b = given["b"][given["bo"] + np.add.outer(np.arange(inner) * shape.b_row, np.arange(width))]
-    return np.float64(a) @ np.float64(b)
+    return a.astype(np.float64) @ b.astype(np.float64)
 
 
 def places_of_c(shape: simd.Shape, given: dict[str, Any]) -> Any:
@@ -273,7 +273,7 @@ def ended_shapes(dtype: str, lanes: int, registers: int) -> list[simd.Shape]:
     for number, (inner, start) in enumerate(itertools.product(inners, ("bias", "zero", "add"))):
         epilogue, reads = list(EPILOGUES.items())[number % 2]
         columns, panel = ((1, 1), (5, 2), (8, 2))[number % 3]
-        rows, width = (None, 5)[number % 2], columns * lanes
+        rows, width = (None, 5)[number // 2 % 2], columns * lanes
         beside = width + lanes if reads else None
         shapes.append(
             simd.Shape(

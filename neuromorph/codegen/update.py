@@ -44,6 +44,7 @@ def _each_parameter(frame: Frame) -> Iterator[None]:
         yield
 
 
+MOST = {"float32": "3.4028234663852886e+38", "float64": "1.7976931348623157e+308"}  # the largest finite numbers
 LARGE = {"float32": "1.0e38", "float64": "1.0e307"}  # finite numbers, with room for rounding
 SQUARES = 4  # sums of squares that do not wait for one another
 
@@ -92,7 +93,8 @@ def _emit_square(frame: Frame, name: str, place: str) -> None:
 
 
 def _emit_check(frame: Frame) -> None:
-    """The vector ``check``, zero where all gradients are finite."""
+    """The vector ``check``, zero where all gradients are finite, at this rate too. Sums with zero times them would not
+    do: in any order of its own the compiler may add first."""
     writer, most = frame.writer, LARGE[frame.dtype]
     writer.line("check = splat(0.0)")
     with (
@@ -100,7 +102,8 @@ def _emit_check(frame: Frame) -> None:
         _each_parameter(frame),
     ):
         writer.line("gradient = load(gradients, i)")
-        writer.line("check = check + 0.0 * gradient + 0.0 * (rate * gradient)")
+        writer.line(f"check = check + where(absolute(gradient) <= {MOST[frame.dtype]}, 0.0, 1.0)")
+        writer.line(f"check = check + where(absolute(rate * gradient) <= {MOST[frame.dtype]}, 0.0, 1.0)")
 
 
 def emit_update(frame: Frame, name: str) -> None:

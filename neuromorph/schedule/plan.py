@@ -169,9 +169,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Buffer:
-    """A block of the workspace. rows: "window" (steps × lanes), "slots" (one step more: the first holds the state that
-    the window starts from) or "step" (lanes). block: the buffer whose block it stands in, by lifetimes; its own name
-    where it comes first or alone."""
+    """Rows of numbers in the workspace. rows: "window" (steps × lanes), "slots" (one step more: the first holds the
+    state that the window starts from) or "step" (lanes). block: the buffer whose block it stands in, by lifetimes; its
+    own name where it comes first or alone."""
 
     name: str
     stride: int
