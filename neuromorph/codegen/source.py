@@ -252,7 +252,8 @@ class _Source:
         writer, batch = frame.writer, self.options.batch
         width, wide = self.training.strides["x"], self.training.strides["y"]
         writer.lines(
-            "steps = min(capacity, samples - sample)",
+            "left = samples - sample",
+            "steps = capacity if capacity < left else left",
             f"rows = steps * {batch}",
             f"x0, expected0, weight0 = sample * {batch * width}, sample * {batch * wide}, sample * row_step",
             "weight = float(rows)",
@@ -309,7 +310,7 @@ class _Source:
             ):
                 writer.line("store(gradients, i, splat(0.0))")
         with writer.block(f"for row in range(first, last, {chunk}):"):
-            writer.line(f"some = min({chunk}, last - row)")
+            writer.line(f"some = {chunk} if {chunk} < last - row else last - row")
             writer.line(f"forward({frame.team(f'some, {chunk}, work, weights, x, x0 + row * {width}')})")
             measured = (
                 f"some, {chunk}, work, expected, expected0 + row * {wide}, row_weights, "
@@ -382,7 +383,8 @@ class _Source:
             writer.line("sample = 0")
             with writer.block("while sample < samples:"):
                 writer.lines(
-                    "steps = min(capacity, samples - sample)",
+                    "left = samples - sample",
+                    "steps = capacity if capacity < left else left",
                     f"x0, y0 = sample * batch * {width}, sample * batch * {wide}",
                     "forward_only(batch, steps, capacity, work, weights, x, x0, y, y0)",
                     "time_shift_only(batch, steps, capacity, work)",

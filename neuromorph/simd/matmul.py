@@ -30,6 +30,9 @@ from .routines import ARRAY, CHAINS, I1, I64, counted, integer, routine, summed,
 from .vectors import FLAGS, _intrinsic, spread, suffix
 
 INNER_BLOCK = 512  # rows of a panel that stay in the first-level cache while the tiles pass over them
+SMALL = 64  # inner steps times vectors of a product that is so quick that compiling many tiles for it does not pay
+FEW_HEIGHTS = (8, 4, 1)
+UNROLLED = 64  # multiply-adds of a tile that is written out whole
 SHORTEST_RANGE = 32  # inner steps that are worth a sum of their own
 
 
@@ -104,7 +107,8 @@ def side_by_side(shape: Shape, height: int) -> int:
 
 
 def row_tiles(shape: Shape, vectors: int) -> list[int]:
-    """Heights of the row tiles, largest first: for literal rows as even as can be, else a full one and halves of it."""
+    """Heights of the row tiles, largest first: for literal rows as even as can be, else a full one and halves of it, of
+    which a small product has only some."""
     most = tile_rows(shape.registers, vectors)
     if shape.rows is not None:
         count = -(-shape.rows // most)
@@ -116,7 +120,9 @@ def row_tiles(shape: Shape, vectors: int) -> list[int]:
         if size < most:
             heights.append(size)
         size //= 2
-    return heights
+    assert shape.inner is not None
+    is_small = shape.inner * shape.columns <= SMALL
+    return [height for height in heights if height in FEW_HEIGHTS] if is_small else heights
 
 
 # The plain Python twin -----------------------------------------------------------------------------------------------
@@ -326,7 +332,7 @@ class _Emitter:
         literal = shape.inner if shape.inner is not None and shape.inner <= INNER_BLOCK else None
         if shape.ranges > 1:
             sums = self.over_ranges(sums, cells, a, b, b_step, some.count)
-        elif literal is not None and literal * len(cells) <= 128:
+        elif literal is not None and literal * len(cells) <= UNROLLED:
             for k in range(literal):
                 sums = self.step(sums, cells, a, b, b_step, integer(k), 0)
         else:
