@@ -1,6 +1,7 @@
 """The cache of compiled kernels on disk: keys, reading and writing, its bound, and what users see of it.
 
-The cache is a folder of entries, one for each compiled bundle; ``cachefiles.py`` says how they lie there and why they
+The cache is a folder of entries, one for each compiled bundle and one for its assembly, if somebody has asked for that;
+``cachefiles.py`` says how they lie there and why they
 can be trusted. No trouble with the cache breaks a program: it is told once, as a ``CacheWarning``, and kernels are
 compiled in memory.
 """

@@ -56,16 +56,16 @@ def _run(
 ) -> None:
     """One sequence (S, B, W) from the state in the first of ``spaces``, in pieces of whole chunks.
 
-    Where there are several spaces, there is no state, and each thread takes some samples of a piece.
+    Where there are several spaces, there is no state, and each thread takes some samples of a piece, if it is large.
     """
     from .codegen import threads_of_prediction
 
     start, lanes = 0, inputs.shape[1]
     while start < len(inputs):
         stop = min(len(inputs), start + pace.windows * capacity)
-        some = threads_of_prediction(model.graph, model.options, (stop - start) * lanes)
+        enough = threads_of_prediction(model.graph, model.options, (stop - start) * lanes) >= len(spaces)
         started = time.perf_counter()
-        _call(model, spaces[:some], capacity, inputs[start:stop], results[start:stop])
+        _call(model, spaces if enough else spaces[:1], capacity, inputs[start:stop], results[start:stop])
         pace.took((stop - start) // capacity, time.perf_counter() - started)
         start = stop
 
@@ -81,7 +81,11 @@ def _call(model: Model, spaces: list[NDArray[Any]], capacity: int, inputs: NDArr
     if len(arguments) == 1:
         kernel(*arguments[0])
     else:
-        run_together(kernel, arguments)
+        try:
+            run_together(kernel, arguments)
+        except RuntimeError:  # the system starts no more threads: all is then done here
+            for each in arguments:
+                kernel(*each)
 
 
 def _each(array: NDArray[Any]) -> NDArray[Any]:

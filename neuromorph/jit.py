@@ -229,12 +229,13 @@ def stored_texts(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str)
     ir = _texts_of(own, functions, "ll")
     if ir is None:
         return None
-    aside = cache.key_of(own, "assembly")
+    aside = cache.key_of(own, "assembly", *ir.values())
     assembly = _texts_of(own, functions, "s") or _texts_of(aside, functions, "s")
     if assembly is None:
         with _gate:
             assembly = {name: assembly_of(text) for name, text in ir.items()}
-        cache.write(aside, {f"{name}.s": text.encode() for name, text in assembly.items()})
+        with suppress(CacheWarning):  # made an error by the user's filters
+            cache.write(aside, {f"{name}.s": text.encode() for name, text in assembly.items()})
     return {name: (ir[name], assembly[name]) for name in functions}
 
 

@@ -23,8 +23,10 @@ def allowed_memory(groups: Path = GROUPS, mounted: Path = MOUNTED) -> int:
 
 @cache
 def allowed_processors(groups: Path = GROUPS, mounted: Path = MOUNTED) -> int:
-    """Processors whose whole time the control groups of this process let it have, rounded up, ``NO_LIMIT`` where they
-    say nothing: the least quota of time in a period. Read once in a process; a forked child keeps what was read."""
+    """Processors whose whole time the control groups of this process let it have, ``NO_LIMIT`` where they say nothing:
+    the least quota of time in a period, of which at most a quarter of a processor is given up to the next whole one.
+    Threads that wait for one another spend a quota by waiting. Read once in a process; a forked child keeps it.
+    """
     limits = [NO_LIMIT]
     for folder, version in _folders("cpu", groups, mounted):
         if version == 2:
@@ -32,7 +34,7 @@ def allowed_processors(groups: Path = GROUPS, mounted: Path = MOUNTED) -> int:
         else:
             quota, period = (_text(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
         if _whole(quota) < NO_LIMIT and 0 < _whole(period) < NO_LIMIT:
-            limits.append(max(1, -(-_whole(quota) // _whole(period))))
+            limits.append(max(1, (4 * _whole(quota) + _whole(period)) // (4 * _whole(period))))
     return min(limits)
 
 

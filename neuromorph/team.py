@@ -4,7 +4,7 @@ Numba's own layers of threads can't be entered from several threads at once, or 
 Python threads over kernels that release the GIL: a kernel's members meet at barriers inside it, so a team is called
 once for many windows. A team belongs to one call at a time; calls at once each take a team of their own.
 
-A compiled kernel's first member is the thread that calls. The others linger a little after each call: the next one,
+In training, a kernel's first member is the thread that calls. The others linger a little after each call: the next one,
 which in on-line learning comes at once, then finds them awake.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from interpreted import interpreted  # noqa: F401 - a fixture
 import neuromorph as nm
 from neuromorph.codegen import KernelOptions, divide, threads_of_prediction
 from neuromorph.options import compile_options
+from neuromorph.team import run_together
 
 HEAD = support.HEADER
 CHAIN = f"{HEAD} (input, 4) (a, 32, <tanh>) (b, 16, <tanh>) (output, 4, <tanh>, <mse>)"
@@ -52,7 +54,8 @@ def divided(text: str, batch: int, window: int, threads: int | None = None) -> t
         (MIDDLE, 1, 1_000, (8, "rows")),
         (WIDE, 2, 1, (8, "columns")),
         (WIDE, 1, 2, (8, "columns")),
-        (LOOP, 3, 1_000, (3, "rows")),  # step by step, threads have nothing but lanes
+        (LOOP, 24, 1_000, (3, "rows")),  # step by step, threads have nothing but lanes, and each needs some
+        (LOOP, 15, 1_000, (1, "rows")),
         (LOOP, 1, 1_000, (1, "rows")),
         (NARROW, 1, 1, (1, "rows")),  # neither columns enough nor rows
         (NARROW, 100, 1, (8, "columns")),
@@ -69,7 +72,7 @@ def test_more_threads_than_can_be_used_are_reduced() -> None:
         assert divided(CHAIN, 1, 10_000, threads) == (wanted, "chunks")
         assert divided(WIDE, 2, 1, threads) == (wanted, "columns" if wanted > 1 else "rows")
         assert divided(MIDDLE, 1, 1_000, threads) == (wanted, "rows")
-    assert divided(LOOP, 3, 1_000, 100) == (3, "rows")
+    assert divided(LOOP, 24, 1_000, 100) == (3, "rows")
 
 
 def test_no_thread_is_without_a_row_or_a_panel(rules: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +82,7 @@ def test_no_thread_is_without_a_row_or_a_panel(rules: Any, monkeypatch: pytest.M
     monkeypatch.setattr(rules, "processors", lambda: 1000)
     assert divided(MIDDLE, 1, 200) == (rules.MOST_THREADS, "rows")
     assert divided(SMALL, 1, 5) == (5, "rows")
+    monkeypatch.setattr(rules, "LEAST_LANES", 1)
     assert divided(LOOP, 5, 7) == (5, "rows")
     assert divided(WIDE, 1, 1) == (64, "columns")
     assert divided(HEAVY, 1, 1) == (3, "columns")  # 40 are five vectors, in three panels
@@ -160,4 +164,40 @@ def test_predictions_of_threads_are_those_of_one(shape: tuple[int, ...], rules: 
     wanted = model.predict(inputs)
     monkeypatch.setattr(rules, "WAKING", 1e-12)
     monkeypatch.setattr("neuromorph.inference.CHUNK_ROWS", 2)
+    teams = teams_of(monkeypatch)
+    np.testing.assert_array_equal(model.predict(inputs), wanted)
+    assert set(teams) == ({8} if inputs.size // 3 > 10 else set())  # all threads, for pieces with rows for all, or none
+
+
+def teams_of(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many threads each call of a prediction kernel was given, where there was more than one."""
+    found: list[int] = []
+
+    def noted(function: Any, arguments: Any) -> Any:
+        found.append(len(arguments))
+        return run_together(function, arguments)
+
+    monkeypatch.setattr("neuromorph.inference.run_together", noted)
+    return found
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_compiled_predictions_of_threads_are_those_of_one(dtype: Any, rules: Any, monkeypatch: Any) -> None:
+    """Read-only inputs, from several Python threads at once; and where no thread can be had, still the same."""
+    model = nm.compile(SMALL, 2, 0.1, dtype=dtype)
+    model.build()
+    inputs = np.random.default_rng(3).uniform(-1, 1, (3001, 2, 3)).astype(dtype)
+    inputs.flags.writeable = False
+    wanted = model.predict(inputs)
+    monkeypatch.setattr(rules, "WAKING", 1e-9)
+    teams = teams_of(monkeypatch)
+    with ThreadPoolExecutor(3) as pool:
+        for found in pool.map(lambda _: model.predict(inputs), range(6)):
+            np.testing.assert_array_equal(found, wanted)
+    assert set(teams) == {8}
+
+    def none_left(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("neuromorph.inference.run_together", none_left)
     np.testing.assert_array_equal(model.predict(inputs), wanted)

@@ -29,7 +29,8 @@ MEMORY = {
     "none": ("", {}, NO_LIMIT),
 }
 PROCESSORS = {
-    "version 2, rounded up": ("0::/\n", {"cpu.max": "250000 100000\n"}, 3),
+    "version 2, rounded down": ("0::/\n", {"cpu.max": "270000 100000\n"}, 2),
+    "nearly three": ("0::/\n", {"cpu.max": "275000 100000\n"}, 3),
     "whole": ("0::/\n", {"cpu.max": "200000 100000\n"}, 2),
     "half of one": ("0::/\n", {"cpu.max": "50000 100000\n"}, 1),
     "nothing is still one": ("0::/\n", {"cpu.max": "0 100000\n"}, 1),
@@ -42,12 +43,12 @@ PROCESSORS = {
     "version 1": (
         "3:cpuacct,cpu:/docker/abc\n",
         {"cpu/docker/abc/cpu.cfs_quota_us": "350000\n", "cpu/docker/abc/cpu.cfs_period_us": "100000\n"},
-        4,
+        3,
     ),
     "version 1, mounted by both names": (
         "3:cpu,cpuacct:/\n",
         {"cpu,cpuacct/cpu.cfs_quota_us": "150000\n", "cpu,cpuacct/cpu.cfs_period_us": "100000\n"},
-        2,
+        1,
     ),
     "version 1, no limit": (
         "3:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, NO_LIMIT,

@@ -38,6 +38,7 @@ def _many_threads() -> Iterator[None]:
     rules = sys.modules["neuromorph.codegen.divide"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rules, "WORTH", 1e-12)
+        patch.setattr(rules, "LEAST_LANES", 1)
         patch.setattr(rules, "processors", lambda: 4)
         yield
 
@@ -302,7 +303,7 @@ import neuromorph as nm
 import neuromorph.codegen, test_threads
 from test_threads import at_once, data, made, trained, training_of
 rules = sys.modules["neuromorph.codegen.divide"]
-rules.WORTH, rules.processors = 1e-12, lambda: 4
+rules.WORTH, rules.LEAST_LANES, rules.processors = 1e-12, 1, lambda: 4
 
 def child(*works):
     "Exit status of a forked process that does all these works at once, one that hangs is killed."

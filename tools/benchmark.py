@@ -213,7 +213,7 @@ def _outcome(result: Result) -> str:
 def _measure_random(options: argparse.Namespace, settings: Settings) -> tuple[list[Result], list[str]]:
     """So many random graphs, and a line for each that ours could not be measured on."""
     cases = [random_case(options.seed, number) for number in range(options.random)]
-    limit = min(settings.limit, 2.0 * options.patience)
+    limit = min(settings.limit, 2.0 * options.patience)  # one way alone may take longer than the patience with all
     bounded = replace(settings, patience=options.patience, limit=limit, adaptive=True, slow=0.5)
     with Pool() as pool:
         return _measure([case.shortened(8) if options.quick else case for case in cases], bounded, pool)

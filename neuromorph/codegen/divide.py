@@ -20,6 +20,7 @@ ELEMENT = 1.5e-9  # seconds that an element of an activation takes, forward and 
 WORTH = 50e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
 FORWARD = 3  # times the work of the forward pass that a training window has, about
 WAKING = 500e-6  # seconds of work that a thread must have to be woken for it
+LEAST_LANES = 8  # of a thread in a loop: fewer rows take a product nearly as long, and threads meet at every loop
 MOST_THREADS = 64  # of one model, however many processors there are
 CHUNK_BYTES = 128 * 1024  # values of a chunk's rows: well inside a second-level cache
 FEW_PARAMETERS = 16 * 1024  # so few that gradients of a thread's own cost little
@@ -62,7 +63,7 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> Kern
     if not chunk and _is_heavy(graph, rows):
         threads = _threads_by_columns(graph, chosen, rows, most)
         return replace(chosen, threads=threads, columns=threads > 1)
-    divided = options.batch_size if graph.has_time_links else rows
+    divided = max(1, options.batch_size // LEAST_LANES) if graph.has_time_links else rows
     return replace(chosen, threads=min(most, divided), chunk=chunk)
 
 

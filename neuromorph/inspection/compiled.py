@@ -71,9 +71,9 @@ class Compiled:
 def compiled_parts(kernels: Kernels) -> Compiled:
     """What the compiler made of a model's training kernel.
 
-    The texts are those stored beside the kernel. Source lines come from compiling the same source once more with line
-    numbers, which change no instruction; where the result is not the same, instruction by instruction, the lines are
-    left out. Where the cache has no texts, those of the second compilation stand in for them.
+    The IR is that stored beside the kernel, and the assembly is made of it. Source lines come from compiling the same
+    source once more with line numbers, which change no instruction; where the result is not the same, instruction by
+    instruction, the lines are left out. Where the cache has no IR, that of the second compilation stands in for it.
     """
     kernel, dtype = kernels.kernel, kernels.options.dtype
     functions = {name: kernel.functions[name] for name in kernel.bundles["train"]}

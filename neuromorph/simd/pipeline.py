@@ -1,7 +1,8 @@
-"""Numba's compiler without the passes that find nothing to do in a generated kernel.
+"""Numba's compiler without the passes that a generated kernel does not need.
 
 A kernel has no closures, no ``with``, no exceptions, no array expressions, no function to inline and no branch on a
-constant. The passes that look for these walk over every statement, though, and take a tenth of the time of compiling.
+constant; that an index is one, LLVM sees by itself. The passes that look for these walk over every statement, though,
+and take a tenth of the time of compiling.
 See "Customizing the Compiler" in Numba's documentation.
 """
 

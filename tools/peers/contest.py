@@ -240,7 +240,7 @@ class _Contest:
         """Whether what came of the same way on one thread, the last of ``alone``, makes trying it on more useless."""
         first, best = alone[-1], min(other.best for other in alone)
         if first.refused is not None:
-            peer.refuse(first.why, first.refused)
+            peer.refuse(first.why, f"not tried, since on one thread: {first.refused}")
         elif first.best > MARGIN * peer.threads * best:
             peer.refuse(HOPELESS, f"on one thread it takes {first.best / best:.1f} times as long as the best")
         return peer.refused is not None
@@ -270,20 +270,26 @@ class _Contest:
         return prepared
 
     def _lose(self, peer: Contestant, error: WorkerError) -> None:
-        """A peer that failed. Those that lost their process with it prepare again, and go on."""
+        """A peer that can't prepare. Those that lost their process with it prepare again, and go on."""
         peer.refuse(LATE if isinstance(error, TimeLimitError) else FAILED, str(error))
         self.settings.say(f"{self.case.name}: {peer.name} does not count: {error}")
-        process = peer.process
         self._retire(peer)
-        if process is None or not process.gone:
-            return
-        for other in self.contestants:
-            if other.process is process and other.prepared is not None:
-                try:
-                    self._prepare(other, len(other.prepared.losses))
-                except WorkerError as again:
-                    other.refuse(FAILED, str(again))
-                    self._retire(other)
+        self._recover()
+
+    def _recover(self) -> None:
+        """Those whose process is gone prepare again. Who can't keeps the figure of the runs that it had."""
+        while lost := [each for each in self.contestants if each.process is not None and each.process.gone]:
+            other = lost[0]
+            assert other.prepared is not None
+            try:
+                self._prepare(other, len(other.prepared.losses))
+            except WorkerError as error:
+                self._end(other, error)
+
+    def _end(self, peer: Contestant, error: WorkerError) -> None:
+        """A peer that has counted and can't go on."""
+        self.settings.say(f"{self.case.name}: {peer.name} runs no more: {error}")
+        self._retire(peer)
 
     def _retire(self, contestant: Contestant) -> None:
         """It runs no more, and gives its memory back."""
@@ -316,7 +322,8 @@ class _Contest:
         except WorkerError as error:
             if contestant.engine == "neuromorph":
                 raise
-            self._lose(contestant, error)
+            self._end(contestant, error)
+            self._recover()
 
     def _steady(self) -> bool:
         """Whether the last two runs of all who are in the race made no best better by more than a hundredth."""

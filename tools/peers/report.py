@@ -28,8 +28,10 @@ def machine() -> dict[str, Any]:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use, as ours counts them: a container's quota too."""
+    from neuromorph.team import processors
+
+    return processors()
 
 
 def _cpu_name() -> str:

@@ -57,11 +57,13 @@ class _Server:
         return asdict(self.engines[number].run())
 
     def clear(self) -> int:
-        """Forget all engines, and what JAX has compiled for them; how many there were."""
+        """Forget all engines, and what JAX and PyTorch have compiled for them; how many there were."""
         count = len(self.engines)
         self.engines.clear()
         if "jax" in sys.modules:
             sys.modules["jax"].clear_caches()
+        if "torch._dynamo" in sys.modules:  # else it counts what it has compiled for one graph against the next
+            sys.modules["torch._dynamo"].reset()
         gc.collect()
         return count
 
