@@ -500,8 +500,9 @@ def test_state_is_carried_on_only_when_asked() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_state_can_be_read_set_and_reset(threads: int) -> None:
+def test_state_can_be_read_set_and_reset(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of a model wide enough that threads share its lanes."""
+    monkeypatch.setattr(sys.modules["neuromorph.codegen.divide"], "LEAST_LANES", 1)
     width = 5 if threads == 1 else 256
     text = TEXT.replace("(a, 5,", f"(a, {width},")
     nm.seed(1)
@@ -821,8 +822,9 @@ def test_predict_and_evaluate_start_from_zero_and_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_evaluate_goes_on_from_the_state_that_there_is(threads: int) -> None:
+def test_evaluate_goes_on_from_the_state_that_there_is(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of a model wide enough that threads share its lanes. The model stays as it is."""
+    monkeypatch.setattr(sys.modules["neuromorph.codegen.divide"], "LEAST_LANES", 1)
     nm.seed(1)
     text = TEXT.replace("(a, 5,", f"(a, {5 if threads == 1 else 256},")
     model = nm.build(nm.compile(text, BATCH, 0.01, bptt_steps=WINDOW, threads=threads))
