@@ -426,28 +426,38 @@ class Model:
         size = self.kernels.kernel.layout.size
         return [flat[number * size : (number + 1) * size] for number in range(len(self._update.slots))]
 
-    def _state_views(self) -> dict[str, Floats]:
-        """Views (B, width) of the state that the next window starts from, by the name that a link in time reads."""
-        space = self.memory().space
-        return state_views(self.kernels.kernel.training_space, space, self.bptt_steps, self.batch_size)
+    def _state_views(self) -> list[dict[str, Floats]]:
+        """Views (lanes, width) of the state that the next window starts from, by the name that a link in time reads;
+        of all lanes in order, which may stand in several workspaces."""
+        kernel, spaces = self.kernels.kernel, self.memory().spaces
+        lanes = [len(kernel.lanes_of(number)) for number in range(len(spaces))]
+        return [state_views(kernel.training_space, s, self.bptt_steps, n) for s, n in zip(spaces, lanes, strict=True)]
 
     @property
     def state(self) -> dict[str, Floats]:
         """Recurrent state after the last ``train``: {name of the node that a link in time reads: (B, width)},
         copies."""
         with self._lock:
-            return {name: view.copy() for name, view in self._state_views().items()}
+            parts = self._state_views()
+            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     @state.setter
     def state(self, values: Mapping[str, Any]) -> None:
         with self._lock:
-            set_state(self._state_views(), values)
+            fresh, begin = self.state, 0
+            set_state(fresh, values)
+            for part in self._state_views():
+                end = begin + len(next(iter(part.values()), ()))
+                for name, view in part.items():
+                    view[:] = fresh[name][begin:end]
+                begin = end
 
     def reset_state(self) -> None:
         """Recurrent state back to zeros."""
         with self._lock:
-            for view in self._state_views().values():
-                view[:] = 0.0
+            for part in self._state_views():
+                for view in part.values():
+                    view[:] = 0.0
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file; see ``neuromorph.save``."""

@@ -6,6 +6,7 @@ Each gives an ``Outcome`` for the same ``Trial``; ``assert_agree`` compares two.
 from __future__ import annotations
 
 import inspect
+import sys
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 
 import numba
 import numpy as np
+import pytest
 
 from neuromorph import cache, jit, modules, reference
 from neuromorph.codegen import Kernel, KernelOptions, generate
@@ -42,6 +44,18 @@ def kernel_of(
 ) -> Kernel:
     """The kernel of a text; ``more``: optimizer, threads, chunk."""
     return generate(graph_of(text), KernelOptions(batch, dtype, lanes, registers, **more))
+
+
+def divide_everything(patch: pytest.MonkeyPatch, processors: int | None = None) -> None:
+    """Threads for whatever can be divided, however little work it is; and so many processors, where a number is
+    given."""
+    rules = sys.modules["neuromorph.codegen.divide"]
+    for name in ("EXCHANGE", "MEETINGS", "MEETING"):
+        patch.setattr(rules, name, 0.0)
+    patch.setattr(rules, "WORTH", 1e-12)
+    patch.setattr(rules, "LEAST_LANES", 1)
+    if processors is not None:
+        patch.setattr(rules, "processors", lambda: processors)
 
 
 # What is run ----------------------------------------------------------------------------------------------------------

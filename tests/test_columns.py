@@ -170,7 +170,7 @@ KERNELS: dict[str, tuple[str, dict[str, Any], set[tuple[str, str]]]] = {
     "narrow columns": (NARROW, {"columns": True}, set()),
     "chunks": (NARROW, {"chunk": 2}, set()),
     "chunks, no counts": (NARROW, {"chunk": 2, "optimizer": "sgd"}, set()),
-    "lanes": (RECURRENT, {}, {TURNED}),
+    "lanes": (RECURRENT, {}, set()),
 }
 
 

@@ -42,7 +42,8 @@ def divided(text: str, batch: int, window: int, threads: int | None = None) -> t
     )
     chosen = divide(graph, KernelOptions(batch, "float32", 8, 16, "sgd"), options)
     assert not (chosen.chunk and chosen.columns)
-    return chosen.threads, "columns" if chosen.columns else "chunks" if chosen.chunk else "rows"
+    apart = graph.has_time_links and chosen.threads > 1
+    return chosen.threads, "columns" if chosen.columns else "chunks" if chosen.chunk else "lanes" if apart else "rows"
 
 
 @pytest.mark.usefixtures("rules")
@@ -54,9 +55,12 @@ def divided(text: str, batch: int, window: int, threads: int | None = None) -> t
         (MIDDLE, 1, 1_000, (8, "rows")),
         (WIDE, 2, 1, (8, "columns")),
         (WIDE, 1, 2, (8, "columns")),
-        (LOOP, 24, 1_000, (3, "rows")),  # step by step, threads have nothing but lanes, and each needs some
-        (LOOP, 15, 1_000, (1, "rows")),
-        (LOOP, 1, 1_000, (1, "rows")),
+        (LOOP, 24, 1_000, (8, "lanes")),  # step by step, threads have nothing but lanes
+        (LOOP, 15, 1_000, (5, "lanes")),  # seven would take as long: some of them have three
+        (LOOP, 4, 16, (2, "lanes")),
+        (LOOP, 3, 1_000, (1, "rows")),  # one lane alone takes nearly as long as two
+        (LOOP, 64, 1, (6, "lanes")),  # the more threads, the more gradients to sum
+        (LOOP, 16, 1, (1, "rows")),
         (NARROW, 1, 1, (1, "rows")),  # neither columns enough nor rows
         (NARROW, 100, 1, (8, "columns")),
         (CHAIN, 1, 1, (1, "rows")),
@@ -72,18 +76,16 @@ def test_more_threads_than_can_be_used_are_reduced() -> None:
         assert divided(CHAIN, 1, 10_000, threads) == (wanted, "chunks")
         assert divided(WIDE, 2, 1, threads) == (wanted, "columns" if wanted > 1 else "rows")
         assert divided(MIDDLE, 1, 1_000, threads) == (wanted, "rows")
-    assert divided(LOOP, 24, 1_000, 100) == (3, "rows")
+    assert divided(LOOP, 24, 1_000, 100) == (8, "lanes")
+    assert divided(LOOP, 24, 1_000, 7) == (6, "lanes")  # one of seven would have as many as one of six
 
 
 def test_no_thread_is_without_a_row_or_a_panel(rules: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the work is worth."""
-    monkeypatch.setattr(rules, "WORTH", 1e-12)
-    monkeypatch.setattr(rules, "EXCHANGE", 0.0)
-    monkeypatch.setattr(rules, "processors", lambda: 1000)
+    support.divide_everything(monkeypatch, 1000)
     assert divided(MIDDLE, 1, 200) == (rules.MOST_THREADS, "rows")
     assert divided(SMALL, 1, 5) == (5, "rows")
-    monkeypatch.setattr(rules, "LEAST_LANES", 1)
-    assert divided(LOOP, 5, 7) == (5, "rows")
+    assert divided(LOOP, 5, 7) == (5, "lanes")
     assert divided(WIDE, 1, 1) == (64, "columns")
     assert divided(HEAVY, 1, 1) == (3, "columns")  # 40 are five vectors, in three panels
     assert divided(NARROW, 3, 1) == (3, "columns")
@@ -111,8 +113,8 @@ def test_a_model_whose_last_window_has_fewer_rows_than_threads(
     text: str, window: int, kind: str, rules: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of one lane; training, evaluating and single samples agree with one thread."""
-    for name, value in (("WORTH", 1e-12), ("EXCHANGE", 0.0), ("CHUNK_BYTES", 1)):
-        monkeypatch.setattr(rules, name, value)
+    support.divide_everything(monkeypatch)
+    monkeypatch.setattr(rules, "CHUNK_BYTES", 1)
     many, one = (model_of(text, window, threads) for threads in (100, 1))
     options = many.kernels.kernel.options
     assert (options.threads > 1, bool(options.chunk), options.columns) == (True, kind == "chunks", kind == "columns")

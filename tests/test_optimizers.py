@@ -6,7 +6,6 @@ import copy
 import json
 import pickle
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -176,9 +175,7 @@ def test_clipping_matters_in_what_is_recorded() -> None:
 @pytest.mark.parametrize("optimizer", EVERY, ids=lambda one: one.kind)
 def test_threads_update_as_one_does(optimizer: nm.Optimizer, monkeypatch: pytest.MonkeyPatch) -> None:
     one = after_training(padded(optimizer))
-    rules = sys.modules["neuromorph.codegen.divide"]
-    monkeypatch.setattr(rules, "WORTH", 1e-12)
-    monkeypatch.setattr(rules, "processors", lambda: 2)
+    support.divide_everything(monkeypatch, 2)
     model = padded(optimizer)
     assert "2 threads" in model.kernel_source()
     two = after_training(model)

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import support
 
 import neuromorph as nm
 from neuromorph import inference, training
@@ -501,14 +502,12 @@ def test_state_is_carried_on_only_when_asked() -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_state_can_be_read_set_and_reset(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also of a model wide enough that threads share its lanes."""
-    monkeypatch.setattr(sys.modules["neuromorph.codegen.divide"], "LEAST_LANES", 1)
-    width = 5 if threads == 1 else 256
-    text = TEXT.replace("(a, 5,", f"(a, {width},")
+    """Also where threads divide the lanes."""
+    support.divide_everything(monkeypatch)
     nm.seed(1)
-    model = nm.build(nm.compile(text, BATCH, 0.01, bptt_steps=WINDOW, threads=threads))
+    model = nm.build(nm.compile(TEXT, BATCH, 0.01, bptt_steps=WINDOW, threads=threads))
     assert model.kernels.kernel.options.threads == min(threads, processors())
-    assert {name: array.shape for name, array in model.state.items()} == {"recur": (BATCH, width)}
+    assert {name: array.shape for name, array in model.state.items()} == {"recur": (BATCH, 5)}
     start = copy.deepcopy(model)
     model.train(INPUTS[:8], EXPECTED[:8], 0)
     kept, parameters = model.state, model.get_parameters()
@@ -823,11 +822,10 @@ def test_predict_and_evaluate_start_from_zero_and_change_nothing() -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_evaluate_goes_on_from_the_state_that_there_is(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also of a model wide enough that threads share its lanes. The model stays as it is."""
-    monkeypatch.setattr(sys.modules["neuromorph.codegen.divide"], "LEAST_LANES", 1)
+    """Also where threads divide the lanes. The model stays as it is."""
+    support.divide_everything(monkeypatch)
     nm.seed(1)
-    text = TEXT.replace("(a, 5,", f"(a, {5 if threads == 1 else 256},")
-    model = nm.build(nm.compile(text, BATCH, 0.01, bptt_steps=WINDOW, threads=threads))
+    model = nm.build(nm.compile(TEXT, BATCH, 0.01, bptt_steps=WINDOW, threads=threads))
     assert model.kernels.kernel.options.threads == min(threads, processors())
     model.train(INPUTS[:6], EXPECTED[:6], 0)
     state, losses, parameters = model.state, model.losses.copy(), model.get_parameters()

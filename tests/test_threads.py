@@ -28,24 +28,26 @@ from neuromorph import team, training
 RECURRENT = """/xavier,const_uneven 0.1 0.3/
 (input, 3) {both, recur, concatenate} (a, 5, <tanh>) [link, [recur,]] (output, 2, <linear>, <mse>)"""
 FORWARD = "/xavier,zero/ (input, 3) (a, 6, <tanh>) (output, 2, <sigmoid>, <mse>)"
-KINDS = {"two": (RECURRENT, 8, 2), "four": (RECURRENT, 8, 4), "three, in chunks": (FORWARD, 300, 3)}
+KINDS = {
+    "two": (RECURRENT, 8, 2),
+    "three": (RECURRENT, 8, 3),
+    "four": (RECURRENT, 8, 4),
+    "three, in chunks": (FORWARD, 300, 3),
+}
 LIMIT = 300  # seconds on a busy machine for what should be done in one or two
 can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can't fork")
 
 
 @pytest.fixture(autouse=True)
 def _many_threads() -> Iterator[None]:
-    rules = sys.modules["neuromorph.codegen.divide"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rules, "WORTH", 1e-12)
-        patch.setattr(rules, "LEAST_LANES", 1)
-        patch.setattr(rules, "processors", lambda: 4)
+        support.divide_everything(patch, 4)
         yield
 
 
 def made(kind: str, seed: int = 1, rate: float = 0.05) -> nm.Model:
     """A built model of as many threads as its kind says."""
-    text, batch, threads = KINDS[kind]
+    text, batch, threads = (RECURRENT, 8, 1) if kind == "alone" else KINDS[kind]
     nm.seed(seed)
     model = nm.build(nm.compile(text, batch, rate, bptt_steps=4, threads=threads))
     assert model.kernels.kernel.options.threads == threads
@@ -152,6 +154,38 @@ def test_repetitions_on_a_busy_machine_give_the_same_bits(kind: str) -> None:
 def test_bits_depend_on_the_data_and_the_seed() -> None:
     """What is compared in this file can differ."""
     assert len({trained(made("two", seed), 40, passes) for seed in (1, 2) for passes in (1, 2)}) == 4
+
+
+# State ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["two", "three", "four"])
+def test_state_of_lanes_that_threads_divide_is_that_of_one_thread(kind: str) -> None:
+    """Read, set, carried on and put back to zeros, lane by lane; also where a thread has fewer lanes than others."""
+    many, alone, inputs = made(kind), made("alone"), data(made("alone"))
+
+    def check() -> None:
+        assert many.state["recur"].shape == (8, 5)
+        np.testing.assert_allclose(many.state["recur"], alone.state["recur"], rtol=1e-4, atol=1e-6)
+
+    given = np.random.default_rng(2).normal(size=(8, 5)).astype(np.float32)
+    for model in (many, alone):
+        model.train(*inputs, 0)
+    check()
+    for model in (many, alone):
+        model.state = {"recur": given}
+    np.testing.assert_array_equal(many.state["recur"], given)
+    assert many.evaluate(*inputs, carry_state=True) == pytest.approx(alone.evaluate(*inputs, carry_state=True), 1e-5)
+    for model in (many, alone):
+        model.train(*inputs, 0, carry_state=True)
+    check()
+    many.state["recur"][:] = 7.0  # a copy
+    check()
+    with pytest.raises(nm.DataError):
+        many.state = {"recur": np.full((8, 5), np.nan)}
+    check()
+    many.reset_state()
+    assert not many.state["recur"].any()
 
 
 # Several models, several callers -------------------------------------------------------------------------------------
@@ -300,10 +334,9 @@ PRELUDE = """
 import os, signal, sys, threading, time
 sys.path.insert(0, TESTS)
 import neuromorph as nm
-import neuromorph.codegen, test_threads
+import neuromorph.codegen, pytest, support, test_threads
 from test_threads import at_once, data, made, trained, training_of
-rules = sys.modules["neuromorph.codegen.divide"]
-rules.WORTH, rules.LEAST_LANES, rules.processors = 1e-12, 1, lambda: 4
+support.divide_everything(pytest.MonkeyPatch(), 4)
 
 def child(*works):
     "Exit status of a forked process that does all these works at once, one that hangs is killed."

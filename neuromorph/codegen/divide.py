@@ -15,12 +15,14 @@ from .columns import vector_cuts
 from .layout import panel_of
 from .source import KernelOptions
 
-SPEED = 40e9  # floating-point operations a second that one processor does, about
-ELEMENT = 1.5e-9  # seconds that an element of an activation takes, forward and backward, about
-WORTH = 50e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
+SPEED = 80e9  # operations a second on numbers of four bytes that one processor does in products, about
+ELEMENT = 0.5e-9  # seconds that an element of an activation takes, forward and backward, about
+WORTH = 22e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
 FORWARD = 3  # times the work of the forward pass that a training window has, about
-WAKING = 500e-6  # seconds of work that a thread must have to be woken for it
-LEAST_LANES = 8  # of a thread in a loop: fewer rows take a product nearly as long, and threads meet at every loop
+WAKING = 220e-6  # seconds of work that a thread must have to be woken for it
+LEAST_LANES = 2  # of a thread in a loop: one alone takes nearly as long as two
+MEETINGS = 5e-6  # seconds of a window that threads which go apart are not at work, about
+MEETING = 0.5e-6  # seconds more for each of them
 MOST_THREADS = 64  # of one model, however many processors there are
 CHUNK_BYTES = 128 * 1024  # values of a chunk's rows: well inside a second-level cache
 FEW_PARAMETERS = 16 * 1024  # so few that gradients of a thread's own cost little
@@ -30,23 +32,27 @@ NEAR = 1.05  # times the least time, where more threads are not worth it
 HEAVY = 3  # weights for each value of a window from where on values, and not weights, should change hands
 
 
-def work_of_window(graph: Graph, rows: int) -> float:
-    """Seconds that one thread needs for a window of so many rows, about."""
-    products = sum(graph.fan_in(i) * graph.nodes[i].width for i in graph.parameters)
+def work_of_window(graph: Graph, rows: int, size: int = 4) -> float:
+    """Seconds that one thread needs for a window of so many rows of numbers of so many bytes, about."""
     elements = sum(node.width for node in graph.nodes if node.live and node.kind != "split")
-    return rows * (_seconds_of_products(products) + elements * ELEMENT)
+    return rows * (_seconds_of_products(_weights(graph), size) + elements * ELEMENT * size / 4)
 
 
-def _seconds_of_products(weights: int) -> float:
+def _weights(graph: Graph) -> int:
+    return sum(graph.fan_in(i) * graph.nodes[i].width for i in graph.parameters)
+
+
+def _seconds_of_products(weights: int, size: int) -> float:
     """Seconds that a row takes through so many weights, forward, backward and for their gradients."""
-    return 6.0 * weights / SPEED
+    return 6.0 * weights / SPEED * size / 4
 
 
 def threads_of_prediction(graph: Graph, options: CompileOptions, rows: int) -> int:
     """Threads worth taking for the values of so many rows: one, where a link back in time makes them wait."""
     if graph.has_time_links:
         return 1
-    worth = int(work_of_window(graph, rows) / FORWARD / WAKING)
+    size = 4 if options.dtype == "float32" else 8
+    worth = int(work_of_window(graph, rows, size) / FORWARD / WAKING)
     return max(1, min(options.threads or processors(), processors(), MOST_THREADS, worth, rows))
 
 
@@ -57,22 +63,43 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> Kern
     columns of the layers.
     """
     rows = options.bptt_steps * options.batch_size
-    worth = int(work_of_window(graph, rows) / WORTH)
-    most = max(1, min(options.threads or processors(), processors(), MOST_THREADS, worth))
+    there = max(1, min(options.threads or processors(), processors(), MOST_THREADS))
+    if graph.has_time_links:
+        return replace(chosen, threads=_threads_apart(graph, chosen, options.bptt_steps, there))
+    most = max(1, min(there, int(work_of_window(graph, rows, chosen.size) / WORTH)))
     chunk = _chunk(graph, chosen, rows)
     if not chunk and _is_heavy(graph, rows):
         threads = _threads_by_columns(graph, chosen, rows, most)
         return replace(chosen, threads=threads, columns=threads > 1)
-    divided = max(1, options.batch_size // LEAST_LANES) if graph.has_time_links else rows
-    return replace(chosen, threads=min(most, divided), chunk=chunk)
+    return replace(chosen, threads=min(most, rows), chunk=chunk)
+
+
+def _threads_apart(graph: Graph, chosen: KernelOptions, steps: int, most: int) -> int:
+    """The threads that lanes are divided among: each takes its own through a window, and then all their gradients are
+    summed."""
+    useful = max(1, chosen.batch // LEAST_LANES)
+    return _fewest([_seconds_apart(graph, chosen, steps, threads) for threads in range(1, min(most, useful) + 1)])
+
+
+def _seconds_apart(graph: Graph, chosen: KernelOptions, steps: int, threads: int) -> float:
+    """Seconds of a window whose lanes are divided, about: the thread with most lanes, and what changes hands after."""
+    work = work_of_window(graph, steps * -(-chosen.batch // threads), chosen.size)
+    if threads == 1:
+        return work
+    lines = _weights(graph) * chosen.size / LINE
+    return work + lines * EXCHANGE * 2 * (threads - 1) / threads + MEETINGS + MEETING * threads
+
+
+def _fewest(seconds: list[float]) -> int:
+    """The fewest threads that take little more than the least time; ``seconds`` are those of one thread, of two …"""
+    return 1 + next(n for n, time in enumerate(seconds) if time <= NEAR * min(seconds))
 
 
 def _threads_by_columns(graph: Graph, chosen: KernelOptions, rows: int, most: int) -> int:
-    """The fewest of at most ``most`` threads that take little more than the least time by columns."""
+    """The threads that layers are divided among by columns."""
     widest = max(_vectors(graph, chosen, index) for index in graph.parameters)
     useful = max(rows, -(-widest // panel_of(widest, chosen.registers)))
-    seconds = [_seconds_by_columns(graph, chosen, rows, threads) for threads in range(1, min(most, useful) + 1)]
-    return 1 + next(n for n, time in enumerate(seconds) if time <= NEAR * min(seconds))
+    return _fewest([_seconds_by_columns(graph, chosen, rows, threads) for threads in range(1, min(most, useful) + 1)])
 
 
 def _seconds_by_columns(graph: Graph, chosen: KernelOptions, rows: int, threads: int) -> float:
@@ -81,10 +108,11 @@ def _seconds_by_columns(graph: Graph, chosen: KernelOptions, rows: int, threads:
     Layers too narrow to be cut are divided by rows, of which there may be fewer than threads, and their weights change
     hands. Deep chains of them on a few rows do not pay: one thread has all their weights in its own cache.
     """
-    seconds, rest = 0.0, work_of_window(graph, rows)
+    seconds, rest = 0.0, work_of_window(graph, rows, chosen.size)
     for index in graph.parameters:
         vectors, weights = _vectors(graph, chosen, index), graph.fan_in(index) * graph.nodes[index].width
-        alone = rows * (_seconds_of_products(weights) + graph.nodes[index].width * ELEMENT)
+        elements = graph.nodes[index].width * ELEMENT * chosen.size / 4
+        alone = rows * (_seconds_of_products(weights, chosen.size) + elements)
         cuts = vector_cuts(vectors, chosen.registers, threads)
         if cuts is None:
             seconds += alone / min(threads, rows) + weights * chosen.size / LINE * EXCHANGE
@@ -102,9 +130,7 @@ def _vectors(graph: Graph, chosen: KernelOptions, index: int) -> int:
 def _is_heavy(graph: Graph, rows: int) -> bool:
     """Whether a model without loops has so many weights, for so few rows, that threads should divide its layers by
     columns: each then keeps its weights, and values change hands."""
-    weights = sum(graph.fan_in(i) * graph.nodes[i].width for i in graph.parameters)
-    values = sum(graph.nodes[i].width for i in graph.parameters) * rows
-    return not graph.has_time_links and weights >= HEAVY * values
+    return _weights(graph) >= HEAVY * rows * sum(graph.nodes[i].width for i in graph.parameters)
 
 
 def _chunk(graph: Graph, chosen: KernelOptions, rows: int) -> int:
@@ -113,4 +139,4 @@ def _chunk(graph: Graph, chosen: KernelOptions, rows: int) -> int:
     elements = sum(3 * (node.width + chosen.lanes) for node in graph.nodes if node.live and node.kind != "split")
     chunk = max(64, CHUNK_BYTES // (elements * chosen.size) // 16 * 16)
     few = parameters <= FEW_PARAMETERS
-    return chunk if few and rows >= 2 * chunk and not graph.has_time_links else 0
+    return chunk if few and rows >= 2 * chunk else 0

@@ -11,7 +11,8 @@ from .layout import Layout
 from .writer import Writer
 
 _KINDS = {
-    "count": "member calls looks batch steps capacity sample stop samples mode x0 y0 expected0 weight0 row_step row0",
+    "count": "member calls looks batch steps capacity sample stop samples mode x0 y0 inputs expected0 weight0 row_step "
+    "row0",
     "array": "work weights turned gradients memory y row_losses",
     "data": "x expected row_weights",
     "doubles": "constants losses sums",
@@ -28,9 +29,11 @@ class Frame:
     """What the lines of one generated function share: the plan, its layout, and how rows are counted.
 
     ``batch`` is the text of the number of lanes: a literal in training, a variable in prediction. ``rows`` is the
-    literal number of a thread's rows of a step, where it is one number. With several threads, each takes a range of
-    the rows of a shared workspace, or (``columns``) of the columns of its layers; in chunks, each has a workspace and
-    gradients of its own. ``cuts`` are the column bounds by thread of the operation at hand, None for all columns.
+    literal number of a thread's rows of a step, where it is one number. With several threads, each takes a range of the
+    rows of a shared workspace, or (``columns``) of the columns of its layers; in chunks, each has a workspace and
+    gradients of its own, and so it has where threads go apart: ``together`` is then the number of all their lanes, and
+    ``batch`` that of one thread's, a variable where it is not the same for all. ``cuts`` are the column bounds by
+    thread of the operation at hand, None for all columns.
     """
 
     plan: Plan
@@ -42,6 +45,7 @@ class Frame:
     threads: int = 1
     chunk: int = 0
     columns: bool = False
+    together: int = 0
     cuts: tuple[int, ...] | None = None
     predicts: bool = False
     functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -52,12 +56,12 @@ class Frame:
     @property
     def shares_rows(self) -> bool:
         """Whether threads divide one workspace."""
-        return self.threads > 1 and not self.chunk
+        return self.threads > 1 and not self.chunk and not self.together
 
     @property
     def private(self) -> bool:
         """Whether each thread has gradients of its own."""
-        return self.threads > 1 and self.chunk > 0
+        return self.threads > 1 and not self.shares_rows
 
     @contextmanager
     def function(self, name: str, arguments: str, doc: str) -> Iterator[None]:
@@ -71,6 +75,10 @@ class Frame:
     def team(self, arguments: str) -> str:
         """Arguments, preceded by the thread's number and where it meets the others, if there are others."""
         return f"member, sync, {arguments}" if self.threads > 1 else arguments
+
+    def measured(self, arguments: str) -> str:
+        """Arguments, preceded by what tells where the losses of a window's rows stand."""
+        return f"steps, capacity, {arguments}" if self.together else f"steps, {arguments}"
 
     def emit_barrier(self) -> None:
         """A line where threads wait for one another."""

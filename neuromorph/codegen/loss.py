@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 from ..functions import LogitForm
 from ..schedule import Access, Loss, Place
@@ -16,8 +17,8 @@ def emit_loss(frame: Frame, loss: Loss) -> None:
     expected."""
     writer, place = frame.writer, loss.result
     writer.comment(loss.note)
-    with frame.each_row():
-        writer.line("weight = row_weights[weight0 + r]")
+    with _each_row(frame):
+        writer.line(f"weight = row_weights[weight0 + {_outside(frame)}]")
         with writer.block("if weight == 0.0:"):
             writer.line("row_losses[row0 + r] = 0.0")
             _emit_left_out(frame, loss)
@@ -30,6 +31,26 @@ def emit_loss(frame: Frame, loss: Loss) -> None:
             writer.line(f"row_losses[row0 + r] = total(loss){mean}")
 
 
+@contextmanager
+def _each_row(frame: Frame) -> Iterator[None]:
+    """A loop over our rows; where threads go apart, ``ahead`` says how much earlier they come than among all rows."""
+    if not frame.together:
+        with frame.each_row():
+            yield
+        return
+    writer, batch = frame.writer, frame.batch
+    with writer.block("for t in range(steps):"):
+        begin = f"{frame.together} * member // {frame.threads}"
+        writer.line(f"ahead = t * {frame.together} + {begin} - t * {batch}")
+        with writer.block(f"for r in range(t * {batch}, (t + 1) * {batch}):"):
+            yield
+
+
+def _outside(frame: Frame) -> str:
+    """The number of row r in the arrays of the caller, as source."""
+    return "(ahead + r)" if frame.together else "r"
+
+
 def _emit_left_out(frame: Frame, loss: Loss) -> None:
     assert loss.target is not None
     with frame.each_vector(loss.result.width) as column:
@@ -37,7 +58,7 @@ def _emit_left_out(frame: Frame, loss: Loss) -> None:
 
 
 def _expected(frame: Frame, width: int, column: str) -> str:
-    where = f"expected0 + r * {width}" + (f" + {column}" if column != "0" else "")
+    where = f"expected0 + {_outside(frame)} * {width}" + (f" + {column}" if column != "0" else "")
     if frame.ragged(width, width):
         return f"load_head(expected, {where}, {frame.left(width, column)})"
     return f"load(expected, {where})"
@@ -116,10 +137,24 @@ def emit_means(frame: Frame, batch: int) -> None:
     writer.line("sum_loss, sum_weight = 0.0, 0.0")
     with writer.block("for t in range(steps):"):
         writer.lines("loss, weight = 0.0, 0.0")
-        with writer.block(f"for r in range(t * {batch}, (t + 1) * {batch}):"):
-            writer.line("loss += row_weights[weight0 + r] * row_losses[r]")
-            writer.line("weight += row_weights[weight0 + r]")
+        if frame.together:
+            _emit_mean_of_threads(frame)
+        else:
+            with writer.block(f"for r in range(t * {batch}, (t + 1) * {batch}):"):
+                writer.line("loss += row_weights[weight0 + r] * row_losses[r]")
+                writer.line("weight += row_weights[weight0 + r]")
         writer.lines("sum_loss += loss", "sum_weight += weight")
         with writer.block("if member == 0:") if frame.threads > 1 else nullcontext():
             writer.line("losses[sample + t] = loss / weight if weight > 0.0 else 0.0")
     writer.line("return sum_loss / sum_weight if sum_weight > 0.0 else 0.0")
+
+
+def _emit_mean_of_threads(frame: Frame) -> None:
+    """One step's losses, of every thread those of its lanes; they stand together for a whole window."""
+    writer, batch, threads = frame.writer, frame.together, frame.threads
+    with writer.block(f"for other in range({threads}):"):
+        writer.line(f"first, last = {batch} * other // {threads}, {batch} * (other + 1) // {threads}")
+        writer.line("row = first * capacity + t * (last - first) - first")
+        with writer.block("for r in range(first, last):"):
+            writer.line(f"loss += row_weights[weight0 + t * {batch} + r] * row_losses[row + r]")
+            writer.line(f"weight += row_weights[weight0 + t * {batch} + r]")

@@ -8,7 +8,6 @@ What a thread has made the gradients of it also checks, updates and transposes, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 from ..schedule import Bias, Product
 from .columns import panel_cuts, vector_cuts
@@ -79,10 +78,9 @@ def cut_of(frame: Frame, operation: Product | Bias) -> tuple[int, ...]:
 
 def parameter_ranges(frame: Frame) -> list[list[tuple[int, int]]]:
     """For each thread its ranges in the flat arrays of parameters, as few as can be."""
-    size, threads, lanes = frame.layout.size, frame.threads, frame.lanes
-    if not frame.shares_rows:
-        bounds = [size // lanes * n // threads * lanes for n in range(threads + 1)]
-        return [[(begin, end)] for begin, end in pairwise(bounds)]
+    threads = frame.threads
+    if threads == 1:
+        return [[(0, frame.layout.size)]]
     pairs = list(zip(tasks_of(frame), cuts_of(frame), strict=True))
     return [
         _joined([(t.place + t.reach(cuts[n]), t.place + t.reach(cuts[n + 1])) for t, cuts in pairs])
@@ -103,10 +101,8 @@ def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def turn_bounds(frame: Frame) -> list[tuple[int, ...]]:
     """For each transpose the bounds by thread of the column vectors that it is made from."""
-    if not frame.shares_rows:
-        turned = [frame.plan.groups[g] for g, _ in frame.plan.turned]
-        parts = [part for _, part in frame.plan.turned]
-        return frame.shares([(g.columns // frame.lanes, g.parts[p].width) for g, p in zip(turned, parts, strict=True)])
+    if frame.threads == 1:
+        return [(0, frame.plan.groups[index].columns // frame.lanes) for index, _ in frame.plan.turned]
     owned = {(task.group, task.part): cuts for task, cuts in zip(tasks_of(frame), cuts_of(frame), strict=True)}
     out = []
     for index, part in frame.plan.turned:

@@ -10,11 +10,11 @@ from functools import cached_property
 
 from ..functions import OPTIMIZERS
 from ..graph import Graph
-from ..schedule import WINDOW, Plan, plan
+from ..schedule import Plan, plan
 from .frame import Frame
 from .layout import Layout, Workspace
 from .update import emit_norm, emit_turn, emit_update
-from .window import emit_backward, emit_forward, emit_mean, emit_measure, emit_shift, emit_weigh
+from .window import emit_backward, emit_forward, emit_mean, emit_measure, emit_shift, emit_take, emit_weigh
 from .writer import Writer
 
 _VECTOR_NAMES = ["load", "load_head", "store", "store_head", "head", "splat", "total", "largest", "softmax"]
@@ -27,7 +27,9 @@ class KernelOptions:
 
     threads: that run a window together. chunk: rows that a model without loops takes through all its layers at once,
     each thread in a workspace and with gradients of its own; 0 where a window goes through layer by layer, whole.
-    columns: whether threads divide the layers of a model without loops by columns, and not a window's rows.
+    columns: whether threads divide the layers of a model without loops by columns, and not a window's rows. Threads of
+    a model with links in time always go apart: each takes some lanes through a window by itself, in a workspace and
+    with gradients of its own.
     """
 
     batch: int
@@ -84,10 +86,15 @@ class Kernel:
         return {"train": tuple(names[:last]), "predict": tuple(names[last:])}
 
     def space_size(self, capacity: int) -> int:
-        """Elements of the workspace of one thread (with chunks) or of all together, for windows up to ``capacity``."""
-        if self.options.chunk:
-            return self.training_space.size(self.options.chunk, 1)
-        return self.training_space.size(capacity, self.options.batch)
+        """Elements of the workspace of one thread, or of all together where they share one, for windows up to
+        ``capacity``. Behind that of a thread that goes apart stand the inputs of its lanes."""
+        options, space = self.options, self.training_space
+        if options.chunk:
+            return space.size(options.chunk, 1)
+        if self.apart:
+            most = -(-options.batch // options.threads)
+            return space.size(capacity, most) + capacity * most * self.training.strides["x"]
+        return space.size(capacity, options.batch)
 
     def step_space_size(self, lanes: int) -> int:
         """Elements of the workspace of ``step`` for some lanes: that of one step, and behind it a copy of its input."""
@@ -96,8 +103,18 @@ class Kernel:
 
     @property
     def gradient_copies(self) -> int:
-        """Arrays of gradients: one, or one a thread."""
-        return self.options.threads if self.options.chunk else 1
+        """Workspaces, and arrays of gradients: one, or one a thread."""
+        return self.options.threads if self.options.chunk or self.apart else 1
+
+    @property
+    def apart(self) -> bool:
+        """Whether threads go apart, with lanes of their own."""
+        return self.options.threads > 1 and self.graph.has_time_links
+
+    def lanes_of(self, member: int) -> range:
+        """The lanes whose state is in the workspace of that number."""
+        batch, shares = self.options.batch, self.options.threads if self.apart else 1
+        return range(batch * member // shares, batch * (member + 1) // shares)
 
 
 def generate(graph: Graph, options: KernelOptions) -> Kernel:
@@ -125,6 +142,8 @@ class _Source:
         """The file: head, products, then the functions, whose products the head has to know."""
         body = Writer()
         frame = self.training_frame(body)
+        if frame.together:
+            emit_take(frame, self.training_space)
         emit_forward(frame, self.training_space)
         emit_measure(frame, self.training_space)
         emit_mean(frame, self.options.batch)
@@ -139,7 +158,7 @@ class _Source:
         self.emit_train(frame)
         ahead = replace(
             frame, plan=self.prediction, layout=replace(self.layout, plan=self.prediction), batch="batch", rows=None,
-            threads=1, chunk=0, predicts=True,
+            threads=1, chunk=0, together=0, predicts=True,
         )  # fmt: skip
         emit_forward(ahead, self.prediction_space)
         emit_shift(ahead, self.prediction_space)
@@ -155,9 +174,11 @@ class _Source:
         batch = 1 if options.chunk else options.batch
         threads = options.threads
         rows = batch // threads if batch % threads == 0 else None
+        apart = threads > 1 and self.graph.has_time_links
+        own = "batch" if apart and rows is None else str(rows if apart else batch)
         return Frame(
-            self.training, self.layout, writer, str(batch), rows, options.dtype, threads, options.chunk,
-            columns=options.columns, functions=self.functions,
+            self.training, self.layout, writer, own, rows, options.dtype, threads, options.chunk,
+            columns=options.columns, together=batch if apart else 0, functions=self.functions,
         )  # fmt: skip
 
     # Head ------------------------------------------------------------------------------------------------------------
@@ -173,6 +194,7 @@ class _Source:
         kind = f"batch {options.batch}, {options.dtype}, vectors of {options.lanes}, optimizer {options.optimizer}"
         how = f", {options.threads} threads" if options.threads > 1 else ""
         how += f", chunks of {options.chunk} rows" if options.chunk else ", by columns" if options.columns else ""
+        how += " apart" if options.threads > 1 and self.graph.has_time_links else ""
         writer.comment(kind + how)
         writer.comment("")
         self.emit_legend(writer)
@@ -235,6 +257,10 @@ class _Source:
         doc = "Windows from ``sample`` to ``stop``: mode 0 measures, 1 makes gradients, 2 learns. Where it stopped."
         writer = frame.writer
         with frame.function("train", arguments, doc):
+            if frame.together:
+                a, b = self.training_space.terms["end"]
+                writer.line(frame.range_of(str(self.options.batch)))
+                writer.line(f"inputs = (last - first) * ({a} * capacity + {b})")
             writer.line(f"turn({frame.team('weights, turned')})")
             frame.emit_barrier()
             with writer.block("while sample < stop:"):
@@ -265,6 +291,8 @@ class _Source:
         writer.line("scale_all = 1.0 / weight if weight > 0.0 else 0.0")
         if self.options.chunk:
             self.emit_chunks(frame)
+        elif frame.together:
+            self.emit_apart(frame)
         else:
             self.emit_whole(frame)
         writer.line(f"time_shift({frame.team('steps, capacity, work')})")
@@ -275,7 +303,7 @@ class _Source:
         """The reported losses; a window whose loss is not finite ends everything."""
         writer = frame.writer
         frame.emit_barrier()
-        writer.line(f"loss = mean({frame.team('steps, row_weights, weight0, row_losses, losses, sample')})")
+        writer.line(f"loss = mean({frame.team(frame.measured('row_weights, weight0, row_losses, losses, sample'))})")
         with writer.block("if not loss - loss == 0.0:"):
             writer.line("return sample")
 
@@ -283,13 +311,9 @@ class _Source:
         """A window that goes through layer by layer."""
         writer = frame.writer
         writer.line(f"forward({frame.team('steps, capacity, work, weights, x, x0')})")
-        if self.training.forward[-2].domain != WINDOW:
-            frame.emit_barrier()
         measured = "steps, capacity, work, expected, expected0, row_weights, weight0, scale_all, row_losses, 0"
         writer.line(f"measure({frame.team(measured)})")
         with writer.block("if mode > 0:"):
-            if self.training.backward[0].domain != WINDOW:
-                frame.emit_barrier()
             writer.line(f"backward({frame.team('steps, capacity, work, turned, x, x0')})")
         self.emit_means(frame)
         with writer.block("if mode > 0:"):
@@ -325,6 +349,22 @@ class _Source:
         with writer.block("if mode > 0:"):
             self.emit_step(frame)
 
+    def emit_apart(self, frame: Frame) -> None:
+        """A window that each thread takes its own lanes through."""
+        writer = frame.writer
+        writer.line(f"take({frame.team('steps, work, inputs, x, x0')})")
+        writer.line(f"forward({frame.team('steps, capacity, work, weights, work, inputs')})")
+        measured = (
+            "steps, capacity, work, expected, expected0, row_weights, weight0, scale_all, row_losses, first * capacity"
+        )
+        writer.line(f"measure({frame.team(measured)})")
+        with writer.block("if mode > 0:"):
+            writer.line(f"backward({frame.team('steps, capacity, work, turned, work, inputs')})")
+            writer.line(f"weigh({frame.team('steps, capacity, work, gradients, work, inputs, False')})")
+        self.emit_means(frame)
+        with writer.block("if mode > 0:"):
+            self.emit_step(frame)
+
     def emit_step(self, frame: Frame) -> None:
         """Gradients checked, and the optimizer's step.
 
@@ -342,8 +382,6 @@ class _Source:
                 writer.line("return sample")
             writer.line("shrink = clip / square**0.5 if clip > 0.0 and square > clip * clip else 1.0")
             writer.line(f"update({frame.team('weights, gradients, memory, constants, rate, shrink')})")
-            if frame.private and not OPTIMIZERS[self.options.optimizer].counts:  # an update that counts has just met
-                frame.emit_barrier()
             writer.line(f"turn({frame.team('weights, turned')})")
 
     def emit_step_once(self, frame: Frame) -> None:

@@ -31,6 +31,8 @@ def _dry_run(frame: Frame, segments: Iterable[Segment]) -> str:
 def emit_offsets(frame: Frame, space: Workspace, text: str) -> None:
     """Where the buffers stand that some source lines mention."""
     literal, words = frame.batch.isdigit(), words_in(text)
+    if frame.together and not literal:
+        frame.writer.lines(frame.range_of(str(frame.together)), "batch = last - first")
     frame.writer.line(f"rows = steps * {frame.batch}" if frame.batch != "1" else "rows = steps")
     for name, (a, b) in space.terms.items():
         if name not in words and f"{name}t" not in words:  # with a t, it is the one of a time step
@@ -89,13 +91,11 @@ def _emit_any(frame: Frame, operation: object) -> None:
 
 
 def emit_segments(frame: Frame, space: Workspace, segments: tuple[Segment, ...], *, backward: bool) -> None:
-    """Offsets and segments; threads meet wherever rows change hands."""
+    """Offsets and segments."""
     emit_offsets(frame, space, _dry_run(frame, segments) + " ".join(frame.plan.carries if backward else ()))
     if backward:
         _emit_zero_carries(frame)
-    for number, segment in enumerate(segments):
-        if number and frame.shares_rows and segment.domain != segments[number - 1].domain:
-            frame.emit_barrier()
+    for segment in segments:
         emit_segment(frame, segment, backward=backward)
 
 
@@ -108,6 +108,20 @@ def _emit_zero_carries(frame: Frame) -> None:
         stride = frame.stride(name)
         with writer.block(f"for i in range({name} + first * {stride}, {name} + last * {stride}, {frame.lanes}):"):
             writer.line("store(work, i, splat(0.0))")
+
+
+def emit_take(frame: Frame, space: Workspace) -> None:
+    """The inputs of a thread's lanes, from among those of all, row by row where its products expect them."""
+    writer, width, lanes = frame.writer, frame.stride("x"), frame.lanes
+    with frame.function("take", frame.team("steps, work, inputs, x, x0"), "Our lanes' inputs of a window."):
+        writer.line(frame.range_of(str(frame.together)))
+        writer.line(f"count = (last - first) * {width}")
+        with writer.block("for t in range(steps):"):
+            writer.line(f"here, there = inputs + t * count, x0 + (t * {frame.together} + first) * {width}")
+            with writer.block(f"for i in range(0, count - {lanes - 1}, {lanes}):"):
+                writer.line("store(work, here + i, load(x, there + i))")
+            writer.line(f"i = count - count % {lanes}")
+            writer.line("store_head(work, here + i, load_head(x, there + i, count - i), count - i)")
 
 
 def emit_forward(frame: Frame, space: Workspace) -> None:
@@ -131,7 +145,7 @@ def emit_measure(frame: Frame, space: Workspace) -> None:
 
 def emit_mean(frame: Frame, batch: int) -> None:
     """Per-sample losses and the sums that the window's mean is made of."""
-    arguments = frame.team("steps, row_weights, weight0, row_losses, losses, sample")
+    arguments = frame.team(frame.measured("row_weights, weight0, row_losses, losses, sample"))
     with frame.function("mean", arguments, "Losses of the samples; (the window's mean loss)."):
         emit_means(frame, batch)
 

@@ -51,8 +51,8 @@ def groups_of(kernel: Kernel) -> tuple[GroupReport, ...]:
 def buffers_of(kernel: Kernel, steps: int) -> tuple[BufferReport, ...]:
     """The workspace's buffers in the order of the source's names, then the flat arrays; for windows of ``steps``."""
     plan, size, options = kernel.training, kernel.options.size, kernel.options
-    lanes, steps = (1, options.chunk) if options.chunk else (options.batch, steps)
-    copies = kernel.gradient_copies  # of a workspace in chunks, one for each thread
+    copies = kernel.gradient_copies  # of the workspace, where each thread has its own
+    lanes, steps = (1, options.chunk) if options.chunk else (-(-options.batch // copies), steps)
     rows = {"window": steps * lanes, "slots": (steps + 1) * lanes, "step": lanes}
     found = []
     for buffer in plan.buffers:
@@ -60,6 +60,9 @@ def buffers_of(kernel: Kernel, steps: int) -> tuple[BufferReport, ...]:
         own = buffer.block == buffer.name
         holds = _holds(plan, buffer) + ("" if own else f", in the place of {buffer.block}")
         found.append(BufferReport(buffer.name, holds, count, stride, count * stride if own else 0))
+    if kernel.apart:
+        count, stride = steps * lanes * copies, plan.strides["x"] * size
+        found.append(BufferReport("inputs", "inputs of each thread's lanes", count, stride, count * stride))
     flat = [("weights", "weights and biases", 1), ("gradients", "of weights and biases", copies)]
     slots = OPTIMIZERS[options.optimizer].slots
     flat += [("memory", f"of the optimizer: {', '.join(slots)}", len(slots))] if slots else []

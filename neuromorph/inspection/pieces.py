@@ -16,14 +16,16 @@ from functools import cached_property
 from ..codegen import Kernel
 from ..graph import Graph
 from ..schedule import WINDOW, Bias, Block, Loss, Operation, Product, Rows, Segment
+from ..schedule.accesses import reads_of
 from .work import Counter, Work
 
 STAGES = {
-    "forward": "forward", "measure": "loss", "mean": "loss", "backward": "backward", "weigh": "weight gradient",
-    "norm": "update", "update": "update", "turn": "update", "time_shift": "time shift",
+    "take": "forward", "forward": "forward", "measure": "loss", "mean": "loss", "backward": "backward",
+    "weigh": "weight gradient", "norm": "update", "update": "update", "turn": "update", "time_shift": "time shift",
 }  # fmt: skip
 BY_OPERATION = ("forward", "measure", "backward", "weigh")  # functions that are made of the plan's operations
 WHOLE = {  # functions that are pieces by themselves
+    "take": "inputs of a thread's lanes",
     "mean": "mean loss of the samples",
     "norm": "gradients checked, and their norm",
     "update": "one step of the optimizer",
@@ -158,8 +160,12 @@ class _Finder:
         return self.numbers[found.group(1)]
 
     def shares_of_function(self, name: str) -> tuple[tuple[int, float], ...]:
-        """By parameters, by transposed weights, by width of the state."""
+        """By who reads the input, by transposed weights, by width of the state, by parameters."""
         plan, graph = self.kernel.training, self.graph
+        if name == "take":
+            found = (operation for segment in plan.forward for operation in segment.operations)
+            readers = [each for each in found if any(access.place.buffer == "x" for access in reads_of(each))]
+            return _normal([share for each in readers for share in self.shares(each)])
         if name == "mean":
             return ((graph.output, 1.0),)
         if name == "time_shift":

@@ -160,9 +160,11 @@ class Counter:
         return sum((group.fan_in + 1) * member.width for group in groups for member in group.members)
 
     def of_function(self, name: str) -> Work:
-        """The work of ``mean``, ``time_shift``, ``turn``, ``norm`` or ``update`` in a window."""
+        """The work of ``take``, ``mean``, ``time_shift``, ``turn``, ``norm`` or ``update`` in a window."""
         layout, size, options = self.kernel.layout, self.kernel.layout.size, self.kernel.options
         optimizer = OPTIMIZERS[options.optimizer]
+        if name == "take":
+            return Work(0.0, self._bytes(2 * self.rows * self.plan.strides["x"]))
         if name == "mean":
             return Work(3.0 * self.rows, self._bytes(2 * self.rows))
         if name == "time_shift":
