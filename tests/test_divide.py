@@ -59,7 +59,7 @@ def divided(text: str, batch: int, window: int, threads: int | None = None) -> t
         (LOOP, 15, 1_000, (5, "lanes")),  # seven would take as long: some of them have three
         (LOOP, 4, 16, (2, "lanes")),
         (LOOP, 3, 1_000, (1, "rows")),  # one lane alone takes nearly as long as two
-        (LOOP, 64, 1, (6, "lanes")),  # the more threads, the more gradients to sum
+        (LOOP, 64, 1, (5, "lanes")),  # the more threads, the more gradients to sum
         (LOOP, 16, 1, (1, "rows")),
         (NARROW, 1, 1, (1, "rows")),  # neither columns enough nor rows
         (NARROW, 100, 1, (8, "columns")),

@@ -15,13 +15,15 @@ from .columns import vector_cuts
 from .layout import panel_of
 from .source import KernelOptions
 
-SPEED = 80e9  # operations a second on numbers of four bytes that one processor does in products, about
-ELEMENT = 0.5e-9  # seconds that an element of an activation takes, forward and backward, about
+SPEED = 100e9  # operations a second on numbers of four bytes that one processor does in products, about
+ELEMENT = 0.8e-9  # seconds that an element of a layer or activation takes, forward and backward, about
+MERGED = 0.2e-9  # seconds that an element of a merge takes, about
+STEP = 0.12e-6  # seconds that a step of time loops takes, however few lanes there are, about
 WORTH = 22e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
 FORWARD = 3  # times the work of the forward pass that a training window has, about
 WAKING = 220e-6  # seconds of work that a thread must have to be woken for it
 LEAST_LANES = 2  # of a thread in a loop: one alone takes nearly as long as two
-MEETINGS = 5e-6  # seconds of a window that threads which go apart are not at work, about
+MEETINGS = 4e-6  # seconds of a window that threads which go apart are not at work, about
 MEETING = 0.5e-6  # seconds more for each of them
 MOST_THREADS = 64  # of one model, however many processors there are
 CHUNK_BYTES = 128 * 1024  # values of a chunk's rows: well inside a second-level cache
@@ -34,8 +36,9 @@ HEAVY = 3  # weights for each value of a window from where on values, and not we
 
 def work_of_window(graph: Graph, rows: int, size: int = 4) -> float:
     """Seconds that one thread needs for a window of so many rows of numbers of so many bytes, about."""
-    elements = sum(node.width for node in graph.nodes if node.live and node.kind != "split")
-    return rows * (_seconds_of_products(_weights(graph), size) + elements * ELEMENT * size / 4)
+    cost = {"layer": ELEMENT, "activation": ELEMENT, "merge": MERGED}
+    elements = sum(node.width * cost.get(node.kind, 0.0) for node in graph.nodes if node.live)
+    return rows * (_seconds_of_products(_weights(graph), size) + elements * size / 4)
 
 
 def _weights(graph: Graph) -> int:
@@ -83,7 +86,7 @@ def _threads_apart(graph: Graph, chosen: KernelOptions, steps: int, most: int) -
 
 def _seconds_apart(graph: Graph, chosen: KernelOptions, steps: int, threads: int) -> float:
     """Seconds of a window whose lanes are divided, about: the thread with most lanes, and what changes hands after."""
-    work = work_of_window(graph, steps * -(-chosen.batch // threads), chosen.size)
+    work = work_of_window(graph, steps * -(-chosen.batch // threads), chosen.size) + steps * STEP
     if threads == 1:
         return work
     lines = _weights(graph) * chosen.size / LINE
