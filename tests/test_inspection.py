@@ -83,7 +83,7 @@ def test_every_line_that_computes_is_in_one_piece_and_every_piece_is_somebodys(n
     computing = [
         n for n, text in enumerate(lines[:last], 1) if re.search(r"\b(?:product|sums|turn)[0-9]+\(|\bstore\(", text)
     ]
-    zeroed = [n for n in computing if "splat(0.0))" in lines[n - 1] and "for i in range(c" in lines[n - 2]]
+    zeroed = [n for n in computing if "splat(0.0))" in lines[n - 1] and "for i in span(c" in lines[n - 2]]
     assert set(computing) - set(zeroed) <= set(owned)
     live = {node.index for node in kernel.training.graph.nodes if node.live and node.kind not in ("split", "input")}
     for piece in pieces:
@@ -117,7 +117,7 @@ def test_a_piece_names_the_nodes_of_its_comments() -> None:
     block = next(piece for piece in pieces if piece.function == "forward" and "kept multiplicative" in piece.note)
     told = re.findall(r"# (\w+):", "\n".join(lines[block.lines[0] - 1 : block.lines[1]]))
     assert [names[node] for node, _ in block.shares] == told == ["keep", "fresh", "write", "kept", "state"]
-    assert lines[block.statement - 1].strip().startswith("for r in range")
+    assert lines[block.statement - 1].strip().startswith("for r in span")
     shares = {names[node]: share for node, share in block.shares}
     assert max(shares["kept"], shares["state"]) < min(shares["keep"], shares["fresh"]), "a product costs less than tanh"
 

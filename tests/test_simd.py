@@ -13,18 +13,21 @@ import operator
 import re
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from numba import njit, types
+from numba.core import codegen
 from numba.core.compiler import Compiler, CompilerBase
+from numba.core.errors import TypingError
 from numba.core.registry import cpu_target
 from numba.core.typing.builtins import BinOpAdd, BinOpMul, BinOpSub
 
 from neuromorph import simd
 from neuromorph.simd.matmul import INNER_BLOCK, row_tiles, tile_rows
-from neuromorph.simd.pipeline import NEEDLESS
+from neuromorph.simd.pipeline import NEEDLESS, _library
 from neuromorph.simd.transpose import matrix_to_panels, panels_to_matrix
 
 WIDTHS = [("float32", 4), ("float32", 8), ("float32", 16), ("float64", 2), ("float64", 4), ("float64", 8)]
@@ -451,6 +454,54 @@ def test_whole_numbers_are_added_and_multiplied_as_numba_does_it() -> None:
             assert context.resolve_function_type(function, pair, {}) == wanted
 
 
+def numbers_of(start: Any, stop: Any) -> Any:
+    """The sums, which tell one order from another, of three loops, the outer of two run again and again."""
+    by_one, by_three, back = 0, 0, 0
+    for i in simd.span(start, stop):
+        by_one = 7 * by_one + i
+        for j in simd.span(i, stop, 3):
+            by_three = (5 * by_three + j) % 1_000_003
+    for i in simd.span(stop - 1, start - 1, -1):
+        back = 3 * back + i
+    return by_one, by_three, back
+
+
+def test_a_span_is_a_range() -> None:
+    compiled = njit(pipeline_class=simd.KernelCompiler)(numbers_of)
+    for start, stop in itertools.product(range(-3, 9), repeat=2):
+        assert compiled(start, stop) == numbers_of(start, stop)
+    assert simd.span(2, 11, 4) == range(2, 11, 4)
+
+
+@pytest.mark.parametrize("text", ["span(0, n, n)", "span(0, n, 0)", "span(n)", "span(0.5, n)", "span(0, n, step=1)"])
+def test_a_span_has_whole_ends_and_a_literal_step(text: str) -> None:
+    scope: dict[str, Any] = {"span": simd.span}
+    exec(f"def count(n):\n    out = 0\n    for i in {text}:\n        out += 1\n    return out", scope)
+    with pytest.raises(TypingError, match="span"):
+        njit(scope["count"])(3)
+
+
+class OtherCode:
+    """Numba's generator of code as another version may have it."""
+
+    def create_library(self, name: str) -> Any:
+        return SimpleNamespace(name=name, enable_object_caching=lambda: None, _optimize_functions=self)
+
+
+def test_another_version_of_numba_optimises_in_its_own_way() -> None:
+    code = OtherCode()
+    assert _library(code, "some")._optimize_functions is code
+    assert not hasattr(_library(code, "some"), "_optimize_final_module")
+
+
+def test_numba_optimises_a_kernel_once() -> None:
+    """So that a version which no longer asks its library is noticed: all still works there, but compiles longer."""
+    library = _library(cpu_target.target_context.codegen(), "some")
+    changed = {"_optimize_functions", "_optimize_final_module"}
+    assert changed <= vars(library).keys()
+    assert all(f"self.{name}(" in inspect.getsource(codegen) for name in changed)
+
+
 def test_the_passes_left_out_are_numbas_and_find_nothing_to_do() -> None:
     names: dict[type[CompilerBase], list[str]] = {}
 
@@ -468,7 +519,10 @@ def test_the_passes_left_out_are_numbas_and_find_nothing_to_do() -> None:
     for base in (Compiler, simd.KernelCompiler):
         function = njit(pipeline_class=named(base), no_cfunc_wrapper=True)(offset)
         function.compile(arguments)
-        texts.append(re.sub(r"offset[^ \"(]*", "offset", function.inspect_llvm(arguments)))
+        text = re.sub(r"offset[^ \"(]*", "offset", function.inspect_llvm(arguments))
+        texts.append(
+            re.sub(r"^(entry|B0):", "begin:", text[text.index("define") : text.index("\n}")], flags=re.MULTILINE)
+        )
         assert function(5, 11) == offset(5, 11)
     assert texts[0] == texts[1]
     assert set(names[Compiler]) >= NEEDLESS

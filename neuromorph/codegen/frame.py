@@ -152,7 +152,7 @@ class Frame:
     @contextmanager
     def each_row(self) -> Iterator[None]:
         """A loop over the rows of the domain that are ours."""
-        with self.writer.block("for r in range(first, last):"):
+        with self.writer.block("for r in span(first, last):"):
             yield
 
     @contextmanager
@@ -161,7 +161,7 @@ class Frame:
         if padded(width, self.lanes) == self.lanes:
             yield "0"
         else:
-            with self.writer.block(f"for q in range({self.columns_of(width)}, {self.lanes}):"):
+            with self.writer.block(f"for q in span({self.columns_of(width)}, {self.lanes}):"):
                 yield "q"
 
     def columns_of(self, width: int) -> str:

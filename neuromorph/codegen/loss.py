@@ -39,10 +39,10 @@ def _each_row(frame: Frame) -> Iterator[None]:
             yield
         return
     writer, batch = frame.writer, frame.batch
-    with writer.block("for t in range(steps):"):
+    with writer.block("for t in span(0, steps):"):
         begin = f"{frame.together} * member // {frame.threads}"
         writer.line(f"ahead = t * {frame.together} + {begin} - t * {batch}")
-        with writer.block(f"for r in range(t * {batch}, (t + 1) * {batch}):"):
+        with writer.block(f"for r in span(t * {batch}, (t + 1) * {batch}):"):
             yield
 
 
@@ -135,12 +135,12 @@ def emit_means(frame: Frame, batch: int) -> None:
     """The weighted mean loss of each sample over its lanes, 0 where all are left out; and the window's mean loss."""
     writer = frame.writer
     writer.line("sum_loss, sum_weight = 0.0, 0.0")
-    with writer.block("for t in range(steps):"):
+    with writer.block("for t in span(0, steps):"):
         writer.lines("loss, weight = 0.0, 0.0")
         if frame.together:
             _emit_mean_of_threads(frame)
         else:
-            with writer.block(f"for r in range(t * {batch}, (t + 1) * {batch}):"):
+            with writer.block(f"for r in span(t * {batch}, (t + 1) * {batch}):"):
                 writer.line("loss += row_weights[weight0 + r] * row_losses[r]")
                 writer.line("weight += row_weights[weight0 + r]")
         writer.lines("sum_loss += loss", "sum_weight += weight")
@@ -152,9 +152,9 @@ def emit_means(frame: Frame, batch: int) -> None:
 def _emit_mean_of_threads(frame: Frame) -> None:
     """One step's losses, of every thread those of its lanes; they stand together for a whole window."""
     writer, batch, threads = frame.writer, frame.together, frame.threads
-    with writer.block(f"for other in range({threads}):"):
+    with writer.block(f"for other in span(0, {threads}):"):
         writer.line(f"first, last = {batch} * other // {threads}, {batch} * (other + 1) // {threads}")
         writer.line("row = first * capacity + t * (last - first) - first")
-        with writer.block("for r in range(first, last):"):
+        with writer.block("for r in span(first, last):"):
             writer.line(f"loss += row_weights[weight0 + t * {batch} + r] * row_losses[row + r]")
             writer.line(f"weight += row_weights[weight0 + t * {batch} + r]")

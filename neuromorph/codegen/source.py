@@ -18,7 +18,9 @@ from .window import emit_backward, emit_forward, emit_mean, emit_measure, emit_s
 from .writer import Writer
 
 _VECTOR_NAMES = ["load", "load_head", "store", "store_head", "head", "splat", "total", "largest", "softmax"]
-_IMPORTED = ["absolute", "barrier", "exp", "linger", "log", "maximum", "minimum", "sigmoid", "sqrt", "tanh", "where"]
+_IMPORTED = [
+    "absolute", "barrier", "exp", "linger", "log", "maximum", "minimum", "sigmoid", "span", "sqrt", "tanh", "where",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -204,9 +206,9 @@ class _Source:
         writer.line()
         with writer.block("JIT = {"):
             writer.lines('"nogil": True, "fastmath": False, "boundscheck": False, "error_model": "numpy",')
-            writer.line('"pipeline_class": simd.KernelCompiler,')
+            writer.line('"pipeline_class": simd.KernelCompiler, "no_cfunc_wrapper": True,')
         writer.line("}")
-        writer.line('INSIDE = {**JIT, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}')
+        writer.line('INSIDE = {**JIT, "no_cpython_wrapper": True}')
         writer.line(f'VECTORS = simd.vectors("{options.dtype}", {options.lanes})')
         for name in _VECTOR_NAMES:
             writer.line(f"{name} = VECTORS.{name}")
@@ -286,7 +288,7 @@ class _Source:
         )
         with writer.block("if row_step > 0:"):
             writer.line("weight = 0.0")
-            with writer.block("for r in range(rows):"):
+            with writer.block("for r in span(0, rows):"):
                 writer.line("weight += row_weights[weight0 + r]")
         writer.line("scale_all = 1.0 / weight if weight > 0.0 else 0.0")
         if self.options.chunk:
@@ -329,11 +331,11 @@ class _Source:
             with (
                 writer.block("if first == last:"),
                 writer.block(
-                    f"for i in range(member * {self.layout.size}, (member + 1) * {self.layout.size}, {frame.lanes}):"
+                    f"for i in span(member * {self.layout.size}, (member + 1) * {self.layout.size}, {frame.lanes}):"
                 ),
             ):
                 writer.line("store(gradients, i, splat(0.0))")
-        with writer.block(f"for row in range(first, last, {chunk}):"):
+        with writer.block(f"for row in span(first, last, {chunk}):"):
             writer.line(f"some = {chunk} if {chunk} < last - row else last - row")
             writer.line(f"forward({frame.team(f'some, {chunk}, work, weights, x, x0 + row * {width}')})")
             measured = (
@@ -397,7 +399,7 @@ class _Source:
             with writer.block(f"if len(x) != count or len(y) != batch * {wide}:"):
                 writer.line("return 1")
             writer.line("check = splat(0.0)")
-            with writer.block(f"for i in range(0, count - {lanes - 1}, {lanes}):"):
+            with writer.block(f"for i in span(0, count - {lanes - 1}, {lanes}):"):
                 writer.lines("x_ = load(x, i)", "check = check + 0.0 * x_", "store(work, x0 + i, x_)")
             writer.line(f"whole = count - count % {lanes}")
             with writer.block("if whole < count:"):

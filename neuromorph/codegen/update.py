@@ -40,7 +40,7 @@ def _each_range(frame: Frame) -> Iterator[tuple[str, str]]:
 @contextmanager
 def _each_parameter(frame: Frame) -> Iterator[None]:
     """A loop over the vectors of the parameters that are ours."""
-    with _each_range(frame) as (begin, end), frame.writer.block(f"for i in range({begin}, {end}, {frame.lanes}):"):
+    with _each_range(frame) as (begin, end), frame.writer.block(f"for i in span({begin}, {end}, {frame.lanes}):"):
         yield
 
 
@@ -64,10 +64,10 @@ def emit_norm(frame: Frame) -> None:
         with _each_range(frame) as (begin, end):
             step = SQUARES * frame.lanes
             writer.line(f"some = {begin} + ({end} - {begin}) // {step} * {step}")
-            with writer.block(f"for i in range({begin}, some, {step}):"):
+            with writer.block(f"for i in span({begin}, some, {step}):"):
                 for number, name in enumerate(names):
                     _emit_square(frame, name, f"i + {number * frame.lanes}" if number else "i")
-            with writer.block(f"for i in range(some, {end}, {frame.lanes}):"):
+            with writer.block(f"for i in span(some, {end}, {frame.lanes}):"):
                 _emit_square(frame, names[0], "i")
         writer.line(f"square = total({' + '.join(names)})")
         _emit_check(frame)

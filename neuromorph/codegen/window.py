@@ -55,7 +55,7 @@ def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
             _emit_any(frame, operation)
         return
     writer.line(frame.my_rows(frame.batch))
-    steps = "range(steps - 1, -1, -1)" if backward else "range(steps)"
+    steps = "span(steps - 1, -1, -1)" if backward else "span(0, steps)"
     with writer.block(f"for t in {steps}:"):
         inner = Writer()
         for operation in segment.operations:
@@ -106,7 +106,7 @@ def _emit_zero_carries(frame: Frame) -> None:
         writer.line(frame.my_rows(frame.batch))
     for name in frame.plan.carries:
         stride = frame.stride(name)
-        with writer.block(f"for i in range({name} + first * {stride}, {name} + last * {stride}, {frame.lanes}):"):
+        with writer.block(f"for i in span({name} + first * {stride}, {name} + last * {stride}, {frame.lanes}):"):
             writer.line("store(work, i, splat(0.0))")
 
 
@@ -116,9 +116,9 @@ def emit_take(frame: Frame, space: Workspace) -> None:
     with frame.function("take", frame.team("steps, work, inputs, x, x0"), "Our lanes' inputs of a window."):
         writer.line(frame.range_of(str(frame.together)))
         writer.line(f"count = (last - first) * {width}")
-        with writer.block("for t in range(steps):"):
+        with writer.block("for t in span(0, steps):"):
             writer.line(f"here, there = inputs + t * count, x0 + (t * {frame.together} + first) * {width}")
-            with writer.block(f"for i in range(0, count - {lanes - 1}, {lanes}):"):
+            with writer.block(f"for i in span(0, count - {lanes - 1}, {lanes}):"):
                 writer.line("store(work, here + i, load(x, there + i))")
             writer.line(f"i = count - count % {lanes}")
             writer.line("store_head(work, here + i, load_head(x, there + i, count - i), count - i)")
@@ -185,7 +185,7 @@ def emit_shift(frame: Frame, space: Workspace) -> None:
         for _, buffer in frame.plan.state:
             stride, step = frame.stride(buffer), frame.step(buffer)
             with writer.block(
-                f"for i in range({buffer} + first * {stride}, {buffer} + last * {stride}, {frame.lanes}):"
+                f"for i in span({buffer} + first * {stride}, {buffer} + last * {stride}, {frame.lanes}):"
             ):
                 writer.line(f"store(work, i - {step}, load(work, i + (steps - 1) * {step}))")
         writer.line("return")

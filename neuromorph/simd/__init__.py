@@ -1,5 +1,6 @@
 """Vector instructions for generated kernels, each with a plain Python twin for when JIT is off."""
 
+from .loops import span
 from .matmul import Shape, product_of
 from .pipeline import KernelCompiler
 from .sums import SumShape, sums_of
@@ -23,6 +24,7 @@ __all__ = [
     "minimum",
     "product_of",
     "sigmoid",
+    "span",
     "sqrt",
     "sums_of",
     "tanh",

@@ -3,6 +3,10 @@
 A kernel has no closures, no ``with``, no exceptions, no array expressions, no function to inline and no branch on a
 constant; that an index is one, LLVM sees by itself. The passes that look for these walk over every statement, though,
 and take a tenth of the time of compiling.
+
+Numba has LLVM optimise each function, then the module cheaply, to bring counts of references together, then the module
+in full. A kernel counts no references, and its loops are vectors and unrolled already: it is optimised once, and
+LLVM's own vectorisers have nothing to look for. That takes half of LLVM's time.
 See "Customizing the Compiler" in Numba's documentation.
 """
 
@@ -29,6 +33,7 @@ NEEDLESS = frozenset(
         "nopython_rewrites",
     }
 )
+LEVEL = 2  # of LLVM's optimisation; 3 takes longer and gives no faster kernels
 
 
 class KernelCompiler(CompilerBase):  # type: ignore[misc]
@@ -36,9 +41,33 @@ class KernelCompiler(CompilerBase):  # type: ignore[misc]
 
     def define_pipelines(self) -> list[Any]:
         """Numba's passes, in its order, without the needless ones."""
+        state = self.state
+        if state.library is None and state.func_id is not None:
+            state.library = _library(state.targetctx.codegen(), state.func_id.func_qualname)
         passes = PassManager("nopython")
-        for each, description in DefaultPassBuilder.define_nopython_pipeline(self.state).passes:
+        for each, description in DefaultPassBuilder.define_nopython_pipeline(state).passes:
             if each.name() not in NEEDLESS:
                 passes.add_pass(each, description)
         passes.finalize()
         return [passes]
+
+
+def _library(codegen: Any, name: str) -> Any:
+    """What Numba would make for a function's code by itself, but for how LLVM optimises it.
+
+    That is not part of Numba's interface: where a version of Numba has other ways, they stay as they are.
+    """
+    library = codegen.create_library(name)
+    library.enable_object_caching()
+    if hasattr(codegen, "_pass_builder") and hasattr(library, "_optimize_final_module"):
+
+        def lay_out(module: Any) -> None:
+            module.data_layout = codegen._data_layout
+
+        def optimise() -> None:
+            passes, builder = codegen._module_pass_manager(opt=LEVEL, loop_vectorize=False, slp_vectorize=False)
+            passes.add_global_dead_code_eliminate_pass()  # functions that counts of references would call
+            passes.run(library._final_module, builder)
+
+        library._optimize_functions, library._optimize_final_module = lay_out, optimise
+    return library
