@@ -496,6 +496,8 @@ def test_another_version_of_numba_optimises_in_its_own_way() -> None:
 
 def test_numba_optimises_a_kernel_once() -> None:
     """So that a version which no longer asks its library is noticed: all still works there, but compiles longer."""
+    if not hasattr(cpu_target.target_context.codegen(), "_pass_builder"):
+        pytest.skip("this version of Numba runs LLVM's older passes, which are left as they are")
     library = _library(cpu_target.target_context.codegen(), "some")
     changed = {"_optimize_functions", "_optimize_final_module"}
     assert changed <= vars(library).keys()
