@@ -83,21 +83,35 @@ def _close(builder: ir.IRBuilder, head: ir.Block) -> None:
 
 
 @contextmanager
-def counted(builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: int) -> Iterator[ir.Value]:
-    """A loop over ``range(start, stop, step)``; yields the counter."""
+def _looping(
+    builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: int, sums: list[ir.Value]
+) -> Iterator[tuple[ir.Value, list[ir.Value], list[ir.Value]]]:
+    """A loop over ``range(start, stop, step)``; yields the counter, what the sums are, and a list for what they become.
+
+    After the loop, what they are is what they have become.
+    """
     before = builder.block
     head, body, after = (builder.append_basic_block(f"loop.{n}") for n in ("head", "body", "after"))
     builder.branch(head)
     builder.position_at_end(head)
-    counter = builder.phi(I64)
-    counter.add_incoming(start, before)
+    counter, *carried = phis = [builder.phi(kind) for kind in (I64, *(value.type for value in sums))]
+    for phi, value in zip(phis, (start, *sums), strict=True):
+        phi.add_incoming(value, before)
     builder.cbranch(builder.icmp_signed("<", counter, stop), body, after)
     builder.position_at_end(body)
-    yield counter
-    following = builder.add(counter, integer(step))
-    counter.add_incoming(following, builder.block)
+    fresh: list[ir.Value] = []
+    yield counter, carried, fresh
+    for phi, value in zip(phis, (builder.add(counter, integer(step)), *fresh), strict=True):
+        phi.add_incoming(value, builder.block)
     _close(builder, head)
     builder.position_at_end(after)
+
+
+@contextmanager
+def counted(builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: int) -> Iterator[ir.Value]:
+    """A loop over ``range(start, stop, step)``; yields the counter."""
+    with _looping(builder, start, stop, step, []) as (counter, _, _):
+        yield counter
 
 
 def summed(
@@ -105,23 +119,6 @@ def summed(
     body: Callable[[ir.Value, list[ir.Value]], list[ir.Value]],
 ) -> list[ir.Value]:  # fmt: skip
     """Sums after a loop over ``range(start, stop, step)`` that holds them in registers; ``body`` adds to them."""
-    before = builder.block
-    head, inside, after = (builder.append_basic_block(f"inner.{n}") for n in ("head", "body", "after"))
-    builder.branch(head)
-    builder.position_at_end(head)
-    counter = builder.phi(I64)
-    counter.add_incoming(start, before)
-    carried = []
-    for value in sums:
-        phi = builder.phi(value.type)
-        phi.add_incoming(value, before)
-        carried.append(phi)
-    builder.cbranch(builder.icmp_signed("<", counter, stop), inside, after)
-    builder.position_at_end(inside)
-    fresh = body(counter, list(carried))
-    counter.add_incoming(builder.add(counter, integer(step)), builder.block)
-    for phi, value in zip(carried, fresh, strict=True):
-        phi.add_incoming(value, builder.block)
-    _close(builder, head)
-    builder.position_at_end(after)
-    return list(carried)
+    with _looping(builder, start, stop, step, sums) as (counter, carried, fresh):
+        fresh.extend(body(counter, list(carried)))
+    return carried
