@@ -67,11 +67,6 @@ class Memory:
         """The weights of a window's rows where none are given; made when first needed, for a file may claim many."""
         return np.ones_like(self.row_losses)
 
-    @property
-    def space(self) -> Floats:
-        """The workspace that holds recurrent state."""
-        return self.spaces[0]
-
 
 class Model:
     """A neural network compiled from an MDL text. Made by ``neuromorph.compile``.

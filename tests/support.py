@@ -50,10 +50,10 @@ def divide_everything(patch: pytest.MonkeyPatch, processors: int | None = None) 
     """Threads for whatever can be divided, however little work it is; and so many processors, where a number is
     given."""
     rules = sys.modules["neuromorph.codegen.divide"]
-    for name in ("EXCHANGE", "MEETINGS", "MEETING"):
+    for name, value in (("WORTH", 1e-12), ("LEAST_LANES", 1), ("NEAR", 1.0)):
+        patch.setattr(rules, name, value)
+    for name in ("STEP", "EXCHANGE", "MEETINGS", "MEETING"):
         patch.setattr(rules, name, 0.0)
-    patch.setattr(rules, "WORTH", 1e-12)
-    patch.setattr(rules, "LEAST_LANES", 1)
     if processors is not None:
         patch.setattr(rules, "processors", lambda: processors)
 

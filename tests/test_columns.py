@@ -163,6 +163,7 @@ def test_threads_whose_share_is_empty(text: str, how: dict[str, Any], batch: int
 # Meetings that are missing -------------------------------------------------------------------------------------------
 
 # By kernel, what may go unseen: the function, and the line after the meeting.
+RETURNED = ("train", "return sample")  # what it guards is the next call, by a team of others, and not this one
 TURNED = ("train", "while sample < stop:")  # forward has met before backward reads what others have transposed
 KERNELS: dict[str, tuple[str, dict[str, Any], set[tuple[str, str]]]] = {
     "rows": (FEED_FORWARD, {}, set()),
@@ -190,7 +191,7 @@ def test_the_adversary_sees_every_meeting_that_is_missing(kind: str) -> None:
             if _is_right(made, poorer, trial, wanted):
                 function = next(before for before in lines[place::-1] if before.startswith("def "))
                 unseen.add((function[4 : function.index("(")], lines[place + 1].strip()))
-    assert unseen == allowed
+    assert unseen == allowed | {RETURNED}
 
 
 def run_of(made: Any, functions: Any, trial: Any) -> dict[str, np.ndarray]:

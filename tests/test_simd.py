@@ -498,9 +498,11 @@ def test_numba_optimises_a_kernel_once() -> None:
     """So that a version which no longer asks its library is noticed: all still works there, but compiles longer."""
     if not hasattr(cpu_target.target_context.codegen(), "_pass_builder"):
         pytest.skip("this version of Numba runs LLVM's older passes, which are left as they are")
-    library = _library(cpu_target.target_context.codegen(), "some")
+    arguments = (types.int64, types.int64)
+    function = njit(pipeline_class=simd.KernelCompiler)(offset)
+    function.compile(arguments)
     changed = {"_optimize_functions", "_optimize_final_module"}
-    assert changed <= vars(library).keys()
+    assert changed <= vars(function.overloads[arguments].library).keys()
     assert all(f"self.{name}(" in inspect.getsource(codegen) for name in changed)
 
 

@@ -23,7 +23,7 @@ WORTH = 22e-6  # seconds of work in a window that a thread must have to pay for 
 FORWARD = 3  # times the work of the forward pass that a training window has, about
 WAKING = 220e-6  # seconds of work that a thread must have to be woken for it
 LEAST_LANES = 2  # of a thread in a loop: one alone takes nearly as long as two
-MEETINGS = 4e-6  # seconds of a window that threads which go apart are not at work, about
+MEETINGS = 8e-6  # seconds of a window that threads which go apart are not at work, about
 MEETING = 0.5e-6  # seconds more for each of them
 MOST_THREADS = 64  # of one model, however many processors there are
 CHUNK_BYTES = 128 * 1024  # values of a chunk's rows: well inside a second-level cache
@@ -66,10 +66,10 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> Kern
     columns of the layers.
     """
     rows = options.bptt_steps * options.batch_size
-    there = max(1, min(options.threads or processors(), processors(), MOST_THREADS))
+    worth = int(work_of_window(graph, rows, chosen.size) / WORTH)
+    most = max(1, min(options.threads or processors(), processors(), MOST_THREADS, worth))
     if graph.has_time_links:
-        return replace(chosen, threads=_threads_apart(graph, chosen, options.bptt_steps, there))
-    most = max(1, min(there, int(work_of_window(graph, rows, chosen.size) / WORTH)))
+        return replace(chosen, threads=_threads_apart(graph, chosen, options.bptt_steps, most))
     chunk = _chunk(graph, chosen, rows)
     if not chunk and _is_heavy(graph, rows):
         threads = _threads_by_columns(graph, chosen, rows, most)

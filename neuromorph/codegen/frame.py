@@ -28,7 +28,7 @@ ENTRIES = ("train", "stay", "step", "predict")  # the functions that Python call
 class Frame:
     """What the lines of one generated function share: the plan, its layout, and how rows are counted.
 
-    ``batch`` is the text of the number of lanes: a literal in training, a variable in prediction. ``rows`` is the
+    ``batch`` is the text of the number of lanes: a literal or, always in prediction, a variable. ``rows`` is the
     literal number of a thread's rows of a step, where it is one number. With several threads, each takes a range of the
     rows of a shared workspace, or (``columns``) of the columns of its layers; in chunks, each has a workspace and
     gradients of its own, and so it has where threads go apart: ``together`` is then the number of all their lanes, and

@@ -1,8 +1,9 @@
-"""Which parameters are whose, where threads share one workspace.
+"""Which parameters are whose, where several threads train a model.
 
 The gradients of weights and biases are cut into pieces, panels of weights and vectors of biases, in the order in which
 they stand in memory. Every thread takes a run of them, or, where layers are divided by columns, those of its columns.
-What a thread has made the gradients of it also checks, updates and transposes, and needs nobody's leave to begin.
+What is its own it checks, updates and transposes, and where threads share one workspace it also makes the gradients of
+it, and needs nobody's leave to begin. Where each has gradients of its own for all of them, it sums up those of its run.
 """
 
 from __future__ import annotations

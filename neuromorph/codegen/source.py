@@ -114,9 +114,9 @@ class Kernel:
         return self.options.threads > 1 and self.graph.has_time_links
 
     def lanes_of(self, member: int) -> range:
-        """The lanes whose state is in the workspace of that number."""
-        batch, shares = self.options.batch, self.options.threads if self.apart else 1
-        return range(batch * member // shares, batch * (member + 1) // shares)
+        """The lanes whose state is in the workspace of that number, where there is any."""
+        batch, threads = self.options.batch, self.options.threads
+        return range(batch * member // threads, batch * (member + 1) // threads) if self.apart else range(batch)
 
 
 def generate(graph: Graph, options: KernelOptions) -> Kernel:
@@ -145,7 +145,7 @@ class _Source:
         body = Writer()
         frame = self.training_frame(body)
         if frame.together:
-            emit_take(frame, self.training_space)
+            emit_take(frame)
         emit_forward(frame, self.training_space)
         emit_measure(frame, self.training_space)
         emit_mean(frame, self.options.batch)
@@ -235,7 +235,10 @@ class _Source:
         """What the short names stand for."""
         names = self.graph.nodes
         writer.comment("v value of a node, s pre-activations of sibling layers, d and g their gradients,")
-        writer.comment("c gradient carried back in time; row r of a buffer is sample r // batch, lane r % batch.")
+        whose = " of the thread's" if self.options.threads > 1 and self.graph.has_time_links else ""
+        writer.comment(
+            f"c gradient carried back in time; row r of a buffer is sample r // batch, lane r % batch{whose}."
+        )
         for group in self.training.groups:
             members = ", ".join(f"{names[m.node].name} at {m.column}" for m in group.members)
             writer.comment(f"s{group.index}, g{group.index}: {members}")
@@ -307,7 +310,7 @@ class _Source:
         frame.emit_barrier()
         writer.line(f"loss = mean({frame.team(frame.measured('row_weights, weight0, row_losses, losses, sample'))})")
         with writer.block("if not loss - loss == 0.0:"):
-            writer.line("return sample")
+            emit_return(frame)
 
     def emit_whole(self, frame: Frame) -> None:
         """A window that goes through layer by layer."""
@@ -377,11 +380,11 @@ class _Source:
         given = "gradients, rate" if frame.threads == 1 else "member, sync, sums, gradients, rate"
         writer.line(f"finite, square = norm({given})")
         with writer.block("if not finite:"):
-            writer.line("return sample")
+            emit_return(frame)
         squared = "" if OPTIMIZERS[self.options.optimizer].slots else "clip > 0.0 and "
         with writer.block("if mode == 2 and weight > 0.0:"):
             with writer.block(f"if {squared}not square - square == 0.0:"):
-                writer.line("return sample")
+                emit_return(frame)
             writer.line("shrink = clip / square**0.5 if clip > 0.0 and square > clip * clip else 1.0")
             writer.line(f"update({frame.team('weights, gradients, memory, constants, rate, shrink')})")
             writer.line(f"turn({frame.team('weights, turned')})")
@@ -430,3 +433,9 @@ class _Source:
                     "time_shift_only(batch, steps, capacity, work)",
                     "sample += steps",
                 )
+
+
+def emit_return(frame: Frame) -> None:
+    """The end of ``train`` before its time, once no thread reads any more what the next call writes."""
+    frame.emit_barrier()
+    frame.writer.line("return sample")

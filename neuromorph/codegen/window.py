@@ -54,7 +54,7 @@ def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
         for operation in segment.operations:
             _emit_any(frame, operation)
         return
-    writer.line(frame.my_rows(frame.batch))
+    writer.line(f"first, last = 0, {frame.batch}")
     steps = "span(steps - 1, -1, -1)" if backward else "span(0, steps)"
     with writer.block(f"for t in {steps}:"):
         inner = Writer()
@@ -100,17 +100,17 @@ def emit_segments(frame: Frame, space: Workspace, segments: tuple[Segment, ...],
 
 
 def _emit_zero_carries(frame: Frame) -> None:
-    """Nothing is carried back into the last step; each thread begins its own lanes."""
+    """Nothing is carried back into the last step."""
     writer = frame.writer
     if frame.plan.carries:
-        writer.line(frame.my_rows(frame.batch))
+        writer.line(f"first, last = 0, {frame.batch}")
     for name in frame.plan.carries:
         stride = frame.stride(name)
         with writer.block(f"for i in span({name} + first * {stride}, {name} + last * {stride}, {frame.lanes}):"):
             writer.line("store(work, i, splat(0.0))")
 
 
-def emit_take(frame: Frame, space: Workspace) -> None:
+def emit_take(frame: Frame) -> None:
     """The inputs of a thread's lanes, from among those of all, row by row where its products expect them."""
     writer, width, lanes = frame.writer, frame.stride("x"), frame.lanes
     with frame.function("take", frame.team("steps, work, inputs, x, x0"), "Our lanes' inputs of a window."):
@@ -181,7 +181,7 @@ def emit_shift(frame: Frame, space: Workspace) -> None:
     with frame.function(name, arguments, "Time shift: the last step becomes the one before the first."):
         if frame.plan.state:
             emit_offsets(frame, space, " ".join(buffer for _, buffer in frame.plan.state))
-            writer.line(frame.my_rows(frame.batch))
+            writer.line(f"first, last = 0, {frame.batch}")
         for _, buffer in frame.plan.state:
             stride, step = frame.stride(buffer), frame.step(buffer)
             with writer.block(

@@ -5,8 +5,8 @@ constant; that an index is one, LLVM sees by itself. The passes that look for th
 and take a tenth of the time of compiling.
 
 Numba has LLVM optimise each function, then the module cheaply, to bring counts of references together, then the module
-in full. A kernel counts no references, and its loops are vectors and unrolled already: it is optimised once, and
-LLVM's own vectorisers have nothing to look for. That takes half of LLVM's time.
+in full. A kernel counts references at most around its calls, and its loops are vectors and unrolled already: it is
+optimised once, and LLVM's own vectorisers have nothing to look for. That takes half of LLVM's time.
 See "Customizing the Compiler" in Numba's documentation.
 """
 
@@ -59,15 +59,17 @@ def _library(codegen: Any, name: str) -> Any:
     """
     library = codegen.create_library(name)
     library.enable_object_caching()
-    if hasattr(codegen, "_pass_builder") and hasattr(library, "_optimize_final_module"):
+    try:
+        passes, builder = codegen._module_pass_manager(opt=LEVEL, loop_vectorize=False, slp_vectorize=False)
+        passes.add_global_dead_code_eliminate_pass()  # functions that pruned counts of references would have called
+    except (AttributeError, TypeError, ValueError):
+        return library
 
-        def lay_out(module: Any) -> None:
-            module.data_layout = codegen._data_layout
+    def lay_out(module: Any) -> None:
+        module.data_layout = codegen._data_layout
 
-        def optimise() -> None:
-            passes, builder = codegen._module_pass_manager(opt=LEVEL, loop_vectorize=False, slp_vectorize=False)
-            passes.add_global_dead_code_eliminate_pass()  # functions that counts of references would call
-            passes.run(library._final_module, builder)
+    def optimise() -> None:
+        passes.run(library._final_module, builder)
 
-        library._optimize_functions, library._optimize_final_module = lay_out, optimise
+    library._optimize_functions, library._optimize_final_module = lay_out, optimise
     return library
