@@ -439,13 +439,11 @@ class Model:
     @state.setter
     def state(self, values: Mapping[str, Any]) -> None:
         with self._lock:
-            fresh, begin = self.state, 0
+            fresh, kernel = self.state, self.kernels.kernel
             set_state(fresh, values)
-            for part in self._state_views():
-                end = begin + len(next(iter(part.values()), ()))
+            for number, part in enumerate(self._state_views()):
                 for name, view in part.items():
-                    view[:] = fresh[name][begin:end]
-                begin = end
+                    view[:] = fresh[name][kernel.lanes_of(number)]
 
     def reset_state(self) -> None:
         """Recurrent state back to zeros."""

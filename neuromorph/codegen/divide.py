@@ -34,7 +34,7 @@ NEAR = 1.05  # times the least time, where more threads are not worth it
 HEAVY = 3  # weights for each value of a window from where on values, and not weights, should change hands
 
 
-def work_of_window(graph: Graph, rows: int, size: int = 4) -> float:
+def work_of_window(graph: Graph, rows: int, size: int) -> float:
     """Seconds that one thread needs for a window of so many rows of numbers of so many bytes, about."""
     cost = {"layer": ELEMENT, "activation": ELEMENT, "merge": MERGED}
     elements = sum(node.width * cost.get(node.kind, 0.0) for node in graph.nodes if node.live)

@@ -39,7 +39,7 @@ def _each_row(frame: Frame) -> Iterator[None]:
             yield
         return
     writer, batch = frame.writer, frame.batch
-    with writer.block("for t in span(0, steps):"):
+    with writer.block("for t in span(0, steps):"):  # first of all, for a piece of the kernel is one statement
         begin = f"{frame.together} * member // {frame.threads}"
         writer.line(f"ahead = t * {frame.together} + {begin} - t * {batch}")
         with writer.block(f"for r in span(t * {batch}, (t + 1) * {batch}):"):

@@ -111,12 +111,17 @@ class Kernel:
     @property
     def apart(self) -> bool:
         """Whether threads go apart, with lanes of their own."""
-        return self.options.threads > 1 and self.graph.has_time_links
+        return goes_apart(self.graph, self.options)
 
     def lanes_of(self, member: int) -> range:
         """The lanes whose state is in the workspace of that number, where there is any."""
         batch, threads = self.options.batch, self.options.threads
         return range(batch * member // threads, batch * (member + 1) // threads) if self.apart else range(batch)
+
+
+def goes_apart(graph: Graph, options: KernelOptions) -> bool:
+    """Whether each thread takes lanes of its own through a window: where links in time would make others wait."""
+    return options.threads > 1 and graph.has_time_links
 
 
 def generate(graph: Graph, options: KernelOptions) -> Kernel:
@@ -176,7 +181,7 @@ class _Source:
         batch = 1 if options.chunk else options.batch
         threads = options.threads
         rows = batch // threads if batch % threads == 0 else None
-        apart = threads > 1 and self.graph.has_time_links
+        apart = goes_apart(self.graph, options)
         own = "batch" if apart and rows is None else str(rows if apart else batch)
         return Frame(
             self.training, self.layout, writer, own, rows, options.dtype, threads, options.chunk,
@@ -196,7 +201,7 @@ class _Source:
         kind = f"batch {options.batch}, {options.dtype}, vectors of {options.lanes}, optimizer {options.optimizer}"
         how = f", {options.threads} threads" if options.threads > 1 else ""
         how += f", chunks of {options.chunk} rows" if options.chunk else ", by columns" if options.columns else ""
-        how += " apart" if options.threads > 1 and self.graph.has_time_links else ""
+        how += " apart" if goes_apart(self.graph, options) else ""
         writer.comment(kind + how)
         writer.comment("")
         self.emit_legend(writer)
@@ -235,7 +240,7 @@ class _Source:
         """What the short names stand for."""
         names = self.graph.nodes
         writer.comment("v value of a node, s pre-activations of sibling layers, d and g their gradients,")
-        whose = " of the thread's" if self.options.threads > 1 and self.graph.has_time_links else ""
+        whose = " of the thread's" if goes_apart(self.graph, self.options) else ""
         writer.comment(
             f"c gradient carried back in time; row r of a buffer is sample r // batch, lane r % batch{whose}."
         )

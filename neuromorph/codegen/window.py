@@ -101,13 +101,9 @@ def emit_segments(frame: Frame, space: Workspace, segments: tuple[Segment, ...],
 
 def _emit_zero_carries(frame: Frame) -> None:
     """Nothing is carried back into the last step."""
-    writer = frame.writer
-    if frame.plan.carries:
-        writer.line(f"first, last = 0, {frame.batch}")
     for name in frame.plan.carries:
-        stride = frame.stride(name)
-        with writer.block(f"for i in span({name} + first * {stride}, {name} + last * {stride}, {frame.lanes}):"):
-            writer.line("store(work, i, splat(0.0))")
+        with frame.writer.block(f"for i in span({name}, {name} + {frame.step(name)}, {frame.lanes}):"):
+            frame.writer.line("store(work, i, splat(0.0))")
 
 
 def emit_take(frame: Frame) -> None:
@@ -181,11 +177,8 @@ def emit_shift(frame: Frame, space: Workspace) -> None:
     with frame.function(name, arguments, "Time shift: the last step becomes the one before the first."):
         if frame.plan.state:
             emit_offsets(frame, space, " ".join(buffer for _, buffer in frame.plan.state))
-            writer.line(f"first, last = 0, {frame.batch}")
         for _, buffer in frame.plan.state:
-            stride, step = frame.stride(buffer), frame.step(buffer)
-            with writer.block(
-                f"for i in span({buffer} + first * {stride}, {buffer} + last * {stride}, {frame.lanes}):"
-            ):
+            step = frame.step(buffer)
+            with writer.block(f"for i in span({buffer}, {buffer} + {step}, {frame.lanes}):"):
                 writer.line(f"store(work, i - {step}, load(work, i + (steps - 1) * {step}))")
         writer.line("return")
