@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import cache, jit, modules
-from .codegen import Kernel, KernelOptions, divide, generate
+from .codegen import FORWARD, Kernel, KernelOptions, divide, generate, seconds_of_step
 from .errors import NeuromorphError
 from .functions import OPTIMIZERS
 from .graph import Graph
@@ -108,7 +108,8 @@ class Kernels:
         """An entry function of the module, compiled with what it calls or taken from the cache."""
         bundle = self.kernel.bundles[name]
         functions = {name: self.kernel.functions[name] for name in bundle}
-        return jit.ready(self.module, self.key, functions, self.options.dtype, self.before_compiling)
+        last = jit.ready(self.module, self.key, functions, self.options.dtype, self.before_compiling)
+        return last if name == bundle[-1] else getattr(self.module, name)
 
     @cached_property
     def train(self) -> Any:
@@ -116,9 +117,22 @@ class Kernels:
         return self._entry("train")
 
     @property
-    def stay(self) -> Any:
-        """The generated function with which a thread waits for the next call; it comes with ``train``."""
-        return self.module.stay
+    def lead(self) -> Any:
+        """The generated function with which a thread has others that wait do their part; it comes with ``train``."""
+        return self.module.lead
+
+    @property
+    def serve(self) -> Any:
+        """The generated function with which a thread waits for calls; it comes with ``train``."""
+        return self.module.serve
+
+    def seconds(self, steps: int, *, forward_only: bool) -> float:
+        """Seconds that one thread needs for so many steps of training, or of measuring, about."""
+        return steps * self._step_seconds / (FORWARD if forward_only else 1)
+
+    @cached_property
+    def _step_seconds(self) -> float:
+        return seconds_of_step(self.graph, self.options)
 
     @cached_property
     def predict(self) -> Any:

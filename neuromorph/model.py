@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import threading
@@ -9,7 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .inspection import Inspection
     from .kernels import Kernels
     from .streaming import Stream
+    from .team import Team
 
 Floats = NDArray[Any]
 
@@ -57,10 +59,20 @@ class Memory:
     gradients: Floats
     optimizer: Floats
     constants: NDArray[np.float64]
-    spaces: list[Floats]  # one that threads share, or one each
+    space: Floats  # one that threads share, or those of all of them, one after the other
+    copies: int  # of the workspace
     row_losses: Floats
     sums: NDArray[np.float64]
     sync: NDArray[np.int64]
+    states: list[dict[str, Floats]] | None = None  # views of the recurrent state, once it was asked for
+    team: Team | None = None  # of the last call by several threads
+    number: int = field(default_factory=itertools.count(1).__next__)  # by which the team knows us
+
+    @property
+    def spaces(self) -> list[Floats]:
+        """The workspaces, views."""
+        size = len(self.space) // self.copies
+        return [self.space[begin : begin + size] for begin in range(0, size * self.copies, size)]
 
     @cached_property
     def ones(self) -> Floats:
@@ -282,6 +294,7 @@ class Model:
     def scratch(self, capacity: int, weights: Floats, remembered: Floats, constants: NDArray[np.float64]) -> Memory:
         """Memory for windows of at most ``capacity`` samples around some weights and what the optimizer remembers."""
         from .kernels import aligned_zeros
+        from .schedule import padded
 
         kernel, dtype = self.kernels.kernel, self._options.dtype
         threads, copies = kernel.options.threads, kernel.gradient_copies
@@ -291,7 +304,8 @@ class Model:
             aligned_zeros(copies * kernel.layout.size, dtype),
             remembered,
             constants,
-            [aligned_zeros(kernel.space_size(capacity) + 16, dtype) for _ in range(copies)],
+            aligned_zeros(copies * padded(kernel.space_size(capacity) + 16, 16), dtype),
+            copies,
             aligned_zeros(capacity * self.batch_size, dtype),
             np.zeros(2 * threads),
             np.zeros(16, np.int64),
@@ -424,9 +438,14 @@ class Model:
     def _state_views(self) -> list[dict[str, Floats]]:
         """Views (lanes, width) of the state that the next window starts from, by the name that a link in time reads;
         of all lanes in order, which may stand in several workspaces."""
-        kernel, spaces = self.kernels.kernel, self.memory().spaces
-        lanes = [len(kernel.lanes_of(number)) for number in range(len(spaces))]
-        return [state_views(kernel.training_space, s, self.bptt_steps, n) for s, n in zip(spaces, lanes, strict=True)]
+        memory = self.memory()
+        if memory.states is None:
+            kernel = self.kernels.kernel
+            memory.states = [
+                state_views(kernel.training_space, space, self.bptt_steps, len(kernel.lanes_of(number)))
+                for number, space in enumerate(memory.spaces)
+            ]
+        return memory.states
 
     @property
     def state(self) -> dict[str, Floats]:

@@ -4,54 +4,64 @@ Numba's own layers of threads can't be entered from several threads at once, or 
 Python threads over kernels that release the GIL: a kernel's members meet at barriers inside it, so a team is called
 once for many windows. A team belongs to one call at a time; calls at once each take a team of their own.
 
-In training, a kernel's first member is the thread that calls. The others linger a little after each call: the next one,
-which in on-line learning comes at once, then finds them awake.
+In training, a kernel's first member is the thread that calls. The others linger a little after each call, in compiled
+code that looks into the team's box: the next call, which in on-line learning comes at once, then finds them awake.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from itertools import starmap
 from typing import Any
 
+from .boxes import BOX_SIZE, CALLS, NUMBERS, WAITING
 from .limits import allowed_processors
 
-LOOKS = 1000  # at the number of calls before a thread goes to sleep: half a millisecond on an idle machine
+LOOKS = 1000  # into the box before a thread goes to sleep: half a millisecond on an idle machine
 TRIES = 3  # of a call here, before an Exception is taken to be the function's own, and not one of a signal handler
 Arguments = tuple[Any, ...]
-Stay = Callable[[Any, int, int], None]
+Stay = Callable[[int, int, int], int]
+Job = tuple[Callable[..., Any], Sequence[Arguments], Stay | None]
 
 
 class Team:
-    """Some waiting threads."""
+    """Some waiting threads, for whoever holds the lock ``free``, which is theirs who made the team.
+
+    box, numbers: where threads that linger find a call. Users are known by numbers, which are never 0.
+    """
 
     def __init__(self, size: int) -> None:
         import numpy as np
 
         self.size = size
-        self.lost = False  # whether its threads may wait for a member that never comes
+        self.lost = False  # whether its threads may wait for a member that never comes, or are not there any more
+        self.free = threading.Lock()
+        self.free.acquire()
+        self.box, self.numbers = np.zeros(BOX_SIZE, np.int64), np.zeros(NUMBERS)
         self._condition = threading.Condition()
-        self._job: tuple[Callable[..., Any], Sequence[Arguments]] | None = None
-        self._calls = np.zeros(16, np.int64)  # how many there were stands in the first, alone on its cache line
-        self._stay: Stay | None = None
+        self._job: Job | None = None
+        self._lingers = 0  # for whose calls
+        self._last = 0  # whose call it was
+        self._ended = 0.0
         self._open = 0
         self._results: list[Any] = [None] * size
         for member in range(size):
             threading.Thread(target=self._work, args=(member,), name=f"neuromorph-{member}", daemon=True).start()
 
     def _work(self, member: int) -> None:
-        done = 0
+        done, stay = 0, None
         while True:
-            stay = self._stay
             if stay is not None:
-                stay(self._calls, done, LOOKS)
+                done = stay(member + 1, done, LOOKS)
+                stay = None  # and with it what belongs to a model
             with self._condition:
-                self._condition.wait_for(lambda seen=done: self._calls[0] != seen)  # type: ignore[misc]
-                done, job = int(self._calls[0]), self._job
+                self._condition.wait_for(lambda seen=done: self.box[CALLS] != seen)  # type: ignore[misc]
+                done, job = int(self.box[CALLS]), self._job
             assert job is not None
-            function, arguments = job
+            function, arguments, stay = job
             try:
                 result = function(*arguments[member])
             except BaseException as error:
@@ -70,10 +80,10 @@ class Team:
         An interrupt is raised only after all members are done, since none can finish alone.
         """
         interrupt: BaseException | None = None
-        before = int(self._calls[0])
+        before, job = int(self.box[CALLS]), (function, arguments, None)
         while True:
             try:
-                self._post(before, function, arguments, None)
+                self._post(before, job)
                 with self._condition:
                     self._condition.wait_for(lambda: not self._open)
                 break
@@ -86,19 +96,23 @@ class Team:
                 raise result
         return self._results[0]
 
-    def join(self, function: Callable[..., Any], arguments: Sequence[Arguments], mine: Arguments, stay: Stay) -> Any:
+    def join(
+        self, function: Callable[..., Any], arguments: Sequence[Arguments], mine: Arguments, stay: Stay, user: int
+    ) -> Any:
         """Call a compiled function once in each thread, with that member's arguments, and here with ``mine``; its
-        result here. The threads linger for the next call by ``stay``.
+        result here. Then the threads linger for more calls of this user's by ``stay(member, calls, looks)``, until none
+        comes or one that is not in the box; it returns how many calls there were.
 
         The function is called, and its result kept, in one step that no interrupt comes between; one that came before
         is raised afterwards, since the others can't finish alone. They have then passed their last meeting: they touch
         nothing any more, and are not waited for.
         """
         interrupt: BaseException | None = None
-        before, tries, results = int(self._calls[0]), 0, list[Any]()
+        before, tries, results = int(self.box[CALLS]), 0, list[Any]()
+        job, self._lingers = (function, arguments, stay), user
         while not results and not self.lost:
             try:
-                self._post(before, function, arguments, stay)
+                self._post(before, job)
                 results.extend(starmap(function, (mine,)))
             except BaseException as error:
                 interrupt = error
@@ -108,57 +122,70 @@ class Team:
             raise interrupt
         return results[0]
 
-    def _post(
-        self, before: int, function: Callable[..., Any], arguments: Sequence[Arguments], stay: Stay | None
-    ) -> None:
-        """Give the threads their work, once they are done with the last; after ``before`` calls, and only then."""
+    def _post(self, before: int, job: Job) -> None:
+        """Give the threads their work, once they are done with the last; after ``before`` calls, and only then.
+
+        Who was interrupted in here may call it again, for the same job.
+        """
         with self._condition:
-            if self._calls[0] == before:
-                self._condition.wait_for(lambda: not self._open)
-                self._job, self._open, self._stay = (function, arguments), self.size, stay
-                self._calls[0] += 1
+            if self.box[CALLS] == before:
+                if self._job is not job:
+                    self._condition.wait_for(lambda: not self._open)
+                self._job = job
+                self._open = self.size
+                self.box[CALLS] += 1
             self._condition.notify_all()
+
+    def is_awake_for(self, user: int) -> bool:
+        """Whether all threads linger for calls of this user's."""
+        return bool(self._lingers == user and self.box.item(WAITING) == self.size)
+
+    def called(self, user: int) -> None:
+        """Remember that a call of this user's ended now."""
+        self._last, self._ended = user, time.perf_counter()
+
+    def was_called(self, user: int, seconds: float) -> bool:
+        """Whether the last call was this user's, and ended within so many seconds."""
+        return self._last == user and time.perf_counter() - self._ended < seconds
 
 
 _lock = threading.Lock()
-_idle: dict[int, list[Team]] = {}
-_process = os.getpid()
+_teams: dict[int, list[Team]] = {}
 
 
-def run_together(function: Callable[..., Any], arguments: Sequence[Arguments], stay: Stay | None = None) -> Any:
-    """Call a function in as many threads as there are tuples of arguments; the first one's result.
-
-    Where there is ``stay``, a compiled function by which a thread waits for the next call, this thread is the first of
-    them, and ``function`` has to be compiled too and may not raise. Threads are kept for the next call; a forked child
-    starts its own.
-    """
-    team = _team(len(arguments) - (stay is not None))
+def run_together(function: Callable[..., Any], arguments: Sequence[Arguments]) -> Any:
+    """Call a function in as many threads as there are tuples of arguments; the first one's result."""
+    team = take(len(arguments))
     try:
-        if stay is None:
-            return team.run(function, arguments)
-        return team.join(function, arguments[1:], arguments[0], stay)
+        return team.run(function, arguments)
     finally:
-        if not team.lost:
-            with _lock:
-                _idle.setdefault(team.size, []).append(team)
+        team.free.release()
 
 
-def _team(size: int) -> Team:
-    """A team that nobody uses."""
-    global _process
+def take(size: int, known: Team | None = None) -> Team:
+    """A team that nobody else uses until its lock ``free`` is released; ``known``, if it can be had.
+
+    Threads are kept for the next call; a forked child starts its own.
+    """
+    if known is not None and not known.lost and known.free.acquire(blocking=False):
+        return known
     with _lock:
-        if _process != os.getpid():
-            _idle.clear()
-            _process = os.getpid()
-        kept = _idle.setdefault(size, [])
-        return kept.pop() if kept else Team(size)
+        kept = _teams[size] = [team for team in _teams.get(size, ()) if not team.lost]
+        for team in reversed(kept):
+            if team.free.acquire(blocking=False):
+                return team
+        kept.append(Team(size))
+        return kept[-1]
 
 
 def _after_fork() -> None:
-    """In a child, nothing of the parent's threads is left, and its lock may be held."""
+    """In a child, nothing of the parent's threads is left, and its locks may be held."""
     global _lock
     _lock = threading.Lock()
-    _idle.clear()
+    for kept in _teams.values():
+        for team in kept:
+            team.lost = True
+    _teams.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .calls import call_members
 from .data import TrainingData, training_data
 from .errors import DataError, TrainingDivergedError
 from .samples import labels_as_vectors, lengths_as_weights
-from .team import run_together
 
 if TYPE_CHECKING:
     from .model import Memory, Model
@@ -58,22 +58,17 @@ class Pass:
 
     def run(self, start: int, stop: int) -> int:
         """The windows from sample ``start`` to ``stop``; the sample that it reached."""
-        memory, kernels = self.memory, self.model.kernels
-        threads = kernels.kernel.options.threads
-        if threads == 1:
-            return int(kernels.train(*self._arguments(start, stop, memory.spaces[0])))
-        calls = [self._arguments(start, stop, space) for space in memory.spaces]
-        members = [(member, memory.sync, memory.sums, *calls[member % len(calls)]) for member in range(threads)]
-        return int(run_together(kernels.train, members, kernels.stay if hasattr(kernels.train, "compile") else None))
-
-    def _arguments(self, start: int, stop: int, space: NDArray[Any]) -> tuple[Any, ...]:
-        """What the kernel takes."""
-        memory, model = self.memory, self.model
-        return (
-            start, stop, self.samples, self.capacity, self.mode, space, memory.weights, memory.turned,
+        memory, model, kernels = self.memory, self.model, self.model.kernels
+        arguments = (
+            start, stop, self.samples, self.capacity, self.mode, memory.space, memory.weights, memory.turned,
             memory.gradients, memory.optimizer, memory.constants, self.inputs.reshape(-1), self.expected.reshape(-1),
             self.weights, self.row_step, memory.row_losses, self.losses, model.learning_rate, model.clip_norm or 0.0,
         )  # fmt: skip
+        if kernels.kernel.options.threads == 1:
+            return int(kernels.train(*arguments))
+        return call_members(
+            kernels, memory, arguments, kernels.seconds(stop - start, forward_only=self.mode == MEASURE)
+        )
 
 
 def check_data(model: Model, inputs: Any, expected: Any, sample_weight: Any, lengths: Any = None) -> TrainingData:
@@ -284,8 +279,7 @@ def measure(model: Model, data: TrainingData, *, carry_state: bool = False) -> f
         passes = sequences(model, memory, data, MEASURE, model.bptt_steps)
         found, pace = np.zeros((len(passes), passes[0].samples)), Pace()
         for number, sequence in enumerate(passes):
-            for space, own in zip(memory.spaces, model.memory().spaces, strict=True):
-                space[:] = own if carry_state else 0.0
+            memory.space[:] = model.memory().space if carry_state else 0.0
             _measure(sequence, pace)
             found[number] = sequence.losses
     return mean_loss(data, found if data.sequences else found[0])

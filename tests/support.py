@@ -144,7 +144,9 @@ def plain(kernel: Kernel) -> Any:
 def _ready(kernel: Kernel, name: str) -> Any:
     key = cache.key_of(kernel.source, *cache.environment())
     functions = {f: kernel.functions[f] for f in kernel.bundles[name]}
-    return jit.ready(modules.load_module(kernel.source, key), key, functions, kernel.options.dtype)
+    module = modules.load_module(kernel.source, key)
+    jit.ready(module, key, functions, kernel.options.dtype)
+    return getattr(module, name)
 
 
 def compiled(kernel: Kernel) -> Any:
@@ -165,7 +167,7 @@ class Memory:
     weights: np.ndarray
     turned: np.ndarray
     gradients: np.ndarray
-    spaces: list[np.ndarray]
+    space: np.ndarray
 
     @classmethod
     def of(cls, kernel: Kernel, parameters: dict[str, np.ndarray], capacity: int) -> Memory:
@@ -176,7 +178,7 @@ class Memory:
             np.zeros(layout.size + GUARD, dtype),
             np.full(layout.turned_size + GUARD, np.nan, dtype),
             np.full(copies * layout.size + GUARD, np.nan, dtype),
-            [np.zeros(kernel.space_size(capacity) + GUARD, dtype) for _ in range(copies)],
+            np.zeros(copies * (kernel.space_size(capacity) + GUARD), dtype),
         )
         for name, (weight, bias) in memory.places().items():
             memory.weights[weight] = parameters[f"{name}.weight"]
@@ -187,7 +189,7 @@ class Memory:
 
     def arrays(self) -> list[np.ndarray]:
         """All of them."""
-        return [self.weights, self.turned, self.gradients, *self.spaces]
+        return [self.weights, self.turned, self.gradients, *np.split(self.space, self.kernel.gradient_copies)]
 
     def places(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Where each layer's weight and bias stand."""
@@ -220,12 +222,12 @@ def call(function: Any, given: dict[str, Any]) -> Any:
     return function(*(given[name] for name in inspect.signature(getattr(function, "py_func", function)).parameters))
 
 
-def call_together(function: Any, threads: int, given: dict[str, Any], spaces: list[np.ndarray]) -> Any:
-    """A function called by a team of threads, or alone."""
-    shared = {"sync": np.zeros(SYNC_SIZE, np.int64), "sums": np.zeros(2 * threads)}
-    calls = [given | shared | {"member": n, "work": spaces[n % len(spaces)]} for n in range(threads)]
-    if threads == 1:
-        return call(function, calls[0])
+def call_together(function: Any, threads: int, given: dict[str, Any]) -> Any:
+    """A function called by a team of threads; where ``given`` has ``until``, by one for all members before that."""
+    shared = {"begin": 0, "sync": np.zeros(SYNC_SIZE, np.int64), "sums": np.zeros(2 * threads)}
+    if threads == 1 or "until" in given:
+        return call(function, shared | given)
+    calls = [given | shared | {"begin": n, "until": n + 1} for n in range(threads)]
     return run_together(lambda mine: call(function, mine), [(mine,) for mine in calls])
 
 
@@ -251,7 +253,7 @@ def call_windows(
         "rate": RATE, "clip": 0.0,
     }  # fmt: skip
     with np.errstate(all="ignore"):
-        reached = call_together(functions.train, kernel.options.threads, given | arguments, memory.spaces)
+        reached = call_together(functions.train, kernel.options.threads, given | {"work": memory.space} | arguments)
     for array, copy in zip(data, copies, strict=True):
         np.testing.assert_array_equal(array, copy)
     memory.check()

@@ -36,8 +36,6 @@ from neuromorph.codegen import Kernel, source
 from neuromorph.codegen.layout import Layout, Workspace, panel_of
 from neuromorph.codegen.writer import Writer
 from neuromorph.schedule import plan
-from neuromorph.simd import SYNC_SIZE
-from neuromorph.team import run_together
 
 GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_MODELS = ("small-model", "gated-model", "lstm-model", "big-model")
@@ -362,29 +360,17 @@ def test_norm_tells_every_gradient_that_is_not_finite_at_some_rate(dtype: str) -
         assert norm(gradients, 0.1)[1] == np.square(gradients).sum()
 
 
-def test_threads_tell_one_another_of_gradients_that_are_not_finite() -> None:
+def test_sums_of_members_say_whose_gradients_are_not_finite() -> None:
     kernel = kernel_of(text_of("(a, 13, <tanh>) (b, 5, <tanh>)"), threads=2)
-    norm, sync, sums = plain(kernel).norm, np.zeros(SYNC_SIZE, np.int64), np.zeros(4)
-    for place in (None, 0, kernel.layout.size - 1):
-        gradients = np.ones(kernel.layout.size)
+    norm, size = plain(kernel).norm, kernel.layout.size
+    for place in (None, 0, size - 1):
+        gradients, sums = np.ones(size), np.full(4, 7.0)
         if place is not None:
             gradients[place] = np.nan
-        found = run_together(norm_of(norm), [(member, sync, sums, gradients) for member in range(2)])
-        assert found == (place is None)
-
-
-def norm_of(norm: Callable[..., tuple[bool, float]]) -> Callable[..., bool]:
-    """What a member is told, given that all are told the same."""
-    told: dict[int, bool] = {}
-
-    def call(member: int, sync: Any, sums: Any, gradients: Any) -> bool:
-        told[member] = bool(norm(member, sync, sums, gradients, 0.1)[0])
-        while len(told) < 2:
-            time.sleep(0)
-        assert told[0] == told[1]
-        return told[member]
-
-    return call
+        for member in range(2):
+            norm(member, sums, gradients, 0.1)
+        assert list(sums[::2] > 0) == [place == 0, place == size - 1]
+        assert place is not None or sums[1] + sums[3] == size
 
 
 # Large models ---------------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ class Turns:
                 self.at += 1
             self.condition.notify_all()
 
-    def barrier(self, sync: Any, threads: int) -> None:
+    def barrier(self, sync: Any, parties: int) -> None:
         assert not self.gone, "it waits for a member that is gone"
         self.pass_on()
         self.wait_for_turn(self.members.number)
@@ -148,16 +148,31 @@ def test_random_models_divided_by_rows(text: str, threads: int, batch: int) -> N
     check_in_turns(text, batch=batch, threads=threads, wild=True, lanes=2)
 
 
-@pytest.mark.parametrize("batch", [1, 2])
-@pytest.mark.parametrize(
+each_way = pytest.mark.parametrize(
     ("text", "how"),
     [(FEED_FORWARD, {}), (FEED_FORWARD, {"columns": True}), (NARROW, {"columns": True}), (NARROW, {"chunk": 2}),
      (RECURRENT, {})],
     ids=["rows", "columns", "narrow columns", "chunks", "lanes"],
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@each_way
 def test_threads_whose_share_is_empty(text: str, how: dict[str, Any], batch: int) -> None:
     """More threads than lanes, and in the last window than rows."""
     check_in_turns(text, batch=batch, threads=5, lanes=2, **how)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 5])
+@each_way
+def test_one_thread_does_what_all_members_do_bit_by_bit(text: str, how: dict[str, Any], threads: int) -> None:
+    """Also what clipping, an optimizer that counts, and measuring leave."""
+    made = support.kernel_of(text, batch=3, threads=threads, lanes=2, optimizer="adam", **how)
+    trial = support.trial_of(text, batch=3, samples=5, window=2, weighted=True)
+    wanted = run_of(made, support.plain(made), trial)
+    found = run_of(made, support.plain(made), trial, until=threads)
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(found[name], value, name)
 
 
 # Meetings that are missing -------------------------------------------------------------------------------------------
@@ -186,24 +201,24 @@ def test_the_adversary_sees_every_meeting_that_is_missing(kind: str) -> None:
     assert _is_right(made, made.source, trial, wanted)
     lines, unseen = made.source.splitlines(), set()
     for place, line in enumerate(lines):
-        if line.strip() == "barrier(sync, 2)":
-            poorer = "\n".join([*lines[:place], line.replace("barrier(sync, 2)", "pass"), *lines[place + 1 :]])
+        if line.strip() == "barrier(sync, parties)":
+            poorer = "\n".join([*lines[:place], line.replace("barrier(sync, parties)", "pass"), *lines[place + 1 :]])
             if _is_right(made, poorer, trial, wanted):
                 function = next(before for before in lines[place::-1] if before.startswith("def "))
                 unseen.add((function[4 : function.index("(")], lines[place + 1].strip()))
     assert unseen == allowed | {RETURNED}
 
 
-def run_of(made: Any, functions: Any, trial: Any) -> dict[str, np.ndarray]:
+def run_of(made: Any, functions: Any, trial: Any, **alone: int) -> dict[str, np.ndarray]:
     """What training with clipped gradients leaves, and what measuring says."""
     kind, learned = made.options.optimizer, support.Memory.of(made, trial.parameters, trial.window)
     record, losses, measured = OPTIMIZERS[kind], *np.zeros((2, len(trial.inputs)))
     constants = np.array([*optimizer_of(kind).constants, *(0.0 for _ in record.counts)])
     remembered = np.zeros(max(1, len(record.slots)) * made.layout.size)
-    more = {"memory": remembered, "constants": constants, "clip": 0.05}
+    more = {"memory": remembered, "constants": constants, "clip": 0.05, **alone}
     reached = [
         support.call_windows(made, functions, trial, learned, trial.window, 2, losses, **more),
-        support.call_windows(made, functions, trial, learned, trial.window, 0, measured),
+        support.call_windows(made, functions, trial, learned, trial.window, 0, measured, **alone),
     ]
     found = {"losses": losses, "measured": measured, "reached": np.array(reached), "constants": constants}
     return found | learned.unpack(learned.weights)

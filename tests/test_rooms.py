@@ -19,8 +19,9 @@ ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "cpu": set(),
     "limits": set(),
-    "team": {"limits"},
-    "simd": set(),
+    "boxes": set(),
+    "team": {"boxes", "limits"},
+    "simd": {"boxes"},
     "cachefiles": {"errors"},
     "wholefiles": set(),
     "functions": {"errors"},
@@ -37,10 +38,11 @@ ROOMS: dict[str, set[str]] = {
     "data": {"errors"},
     "schedule": {"graph", "functions", "options"},
     "drawing": {"graph"},
-    "codegen": {"schedule", "graph", "functions", "options", "team"},
+    "codegen": {"schedule", "graph", "functions", "options", "team", "boxes"},
     "kernels": {"codegen", "jit", "modules", "cache", "functions", "graph", "options", "errors", "limits"},
     "samples": {"data", "errors"},
-    "training": {"data", "errors", "samples", "team"},
+    "calls": {"team"},
+    "training": {"calls", "data", "errors", "samples"},
     # What is done to a built model; it knows models and their kernels by type only.
     "inspection": {
         "errors",
@@ -57,6 +59,7 @@ ROOMS: dict[str, set[str]] = {
         "schedule",
         "drawing",
         "codegen",
+        "calls",
         "training",
     },
     # Users of the public interface. The list of the cache's entries is all that it lacks for them.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import threading
 import time
 from typing import Any
 
@@ -13,12 +12,7 @@ from numba import njit
 from test_threads import interrupted_after
 
 from neuromorph import simd
-from neuromorph.team import TRIES, Team, run_together
-
-
-@njit(nogil=True)
-def stay(box: Any, calls: int, looks: int) -> None:
-    simd.linger(box, calls, looks)
+from neuromorph.team import TRIES, Team, take
 
 
 @njit(nogil=True)
@@ -28,10 +22,19 @@ def meet(member: int, sync: Any, times: int) -> int:
     return member
 
 
+def join(function: Any, arguments: list[Any]) -> Any:
+    """A call whose first member is the caller; the others go to sleep at once."""
+    team = take(len(arguments) - 1)
+    try:
+        return team.join(function, arguments[1:], arguments[0], lambda member, calls, looks: calls, 7)
+    finally:
+        team.free.release()
+
+
 def test_the_caller_is_the_first_member() -> None:
     sync = np.zeros(simd.SYNC_SIZE, np.int64)
     for _ in range(200):
-        assert run_together(meet, [(member, sync, 5) for member in range(3)], stay) == 0
+        assert join(meet, [(member, sync, 5) for member in range(3)]) == 0
     assert sync[8] == 200 * 5
 
 
@@ -39,7 +42,7 @@ def test_a_team_works_again_after_its_threads_went_to_sleep() -> None:
     sync = np.zeros(simd.SYNC_SIZE, np.int64)
     for pause in (0.0, 0.05, 0.0):
         time.sleep(pause)
-        assert run_together(meet, [(member, sync, 1) for member in range(3)], stay) == 0
+        assert join(meet, [(member, sync, 1) for member in range(3)]) == 0
 
 
 def test_an_interrupt_of_the_caller_comes_when_all_have_met() -> None:
@@ -47,20 +50,20 @@ def test_an_interrupt_of_the_caller_comes_when_all_have_met() -> None:
 
     def for_ever() -> None:
         while True:
-            run_together(meet, [(member, sync, 50) for member in range(3)], stay)
+            join(meet, [(member, sync, 50) for member in range(3)])
 
     for number in range(10):
         interrupted_after(0.02 + 0.007 * number, for_ever)
         assert sync[0] == 0
         assert sync[8] % 50 == 0
-    assert run_together(meet, [(member, sync, 1) for member in range(3)], stay) == 0
+    assert join(meet, [(member, sync, 1) for member in range(3)]) == 0
 
 
 def test_an_error_of_the_function_is_raised_and_the_team_goes_on() -> None:
     for _ in range(TRIES):
         with pytest.raises(ZeroDivisionError):
-            run_together(operator.truediv, [(1, 0), (1, 1)], stay)
-        assert run_together(operator.truediv, [(1, 4), (1, 1)], stay) == 0.25
+            join(operator.truediv, [(1, 0), (1, 1)])
+        assert join(operator.truediv, [(1, 4), (1, 1)]) == 0.25
 
 
 def test_any_number_of_interrupts_before_the_call_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,27 +79,14 @@ def test_any_number_of_interrupts_before_the_call_is_one(monkeypatch: pytest.Mon
     monkeypatch.setattr(Team, "_post", interrupted)
     arguments = [(member, sync, 5) for member in range(3)]
     with pytest.raises(KeyboardInterrupt):
-        run_together(meet, arguments, stay)
+        join(meet, arguments)
     assert (sync[8], left) == (5, [])
-    assert run_together(meet, arguments, stay) == 0
+    assert join(meet, arguments) == 0
 
 
 def test_a_team_whose_call_was_never_made_is_not_used_again() -> None:
     box, other = np.zeros((2, simd.SYNC_SIZE), np.int64)
     with pytest.raises(TypeError):
-        run_together(meet, [(0, box), (1, box, 1), (2, box, 1)], stay)  # the others wait for the first
-    assert run_together(meet, [(member, other, 1) for member in range(3)], stay) == 0
+        join(meet, [(0, box), (1, box, 1), (2, box, 1)])  # the others wait for the first
+    assert join(meet, [(member, other, 1) for member in range(3)]) == 0
     meet(0, box, 1)  # those that wait go
-
-
-@pytest.mark.parametrize("waits", [stay, simd.linger], ids=["compiled", "plain"])
-def test_lingering_ends_with_the_next_call_or_with_the_last_look(waits: Any) -> None:
-    box = np.zeros(16, np.int64)
-    waits(box, 7, 1 << 60)
-    waits(box, 0, 1000)
-    caller = threading.Timer(0.05, box.__setitem__, (0, 1))
-    caller.start()
-    started = time.perf_counter()
-    waits(box, 0, 1 << 60)
-    assert box[0] == 1
-    assert time.perf_counter() - started > 0.02

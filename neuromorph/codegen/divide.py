@@ -41,6 +41,12 @@ def work_of_window(graph: Graph, rows: int, size: int) -> float:
     return rows * (_seconds_of_products(_weights(graph), size) + elements * size / 4)
 
 
+def seconds_of_step(graph: Graph, options: CompileOptions) -> float:
+    """Seconds that one thread needs to train a step of all lanes, about."""
+    work = work_of_window(graph, options.batch_size, 4 if options.dtype == "float32" else 8)
+    return work + STEP * graph.has_time_links
+
+
 def _weights(graph: Graph) -> int:
     return sum(graph.fan_in(i) * graph.nodes[i].width for i in graph.parameters)
 

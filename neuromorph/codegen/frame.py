@@ -11,17 +11,17 @@ from .layout import Layout
 from .writer import Writer
 
 _KINDS = {
-    "count": "member calls looks batch steps capacity sample stop samples mode x0 y0 inputs expected0 weight0 row_step "
-    "row0",
+    "count": "begin until member calls looks batch steps capacity sample stop samples mode x0 y0 inputs expected0 "
+    "weight0 row_step row0",
     "array": "work weights turned gradients memory y row_losses",
     "data": "x expected row_weights",
-    "doubles": "constants losses sums",
+    "doubles": "constants losses sums numbers",
     "number": "rate clip shrink scale_all",
     "flag": "keep",
     "sync": "sync box",
 }
 ARGUMENT_KINDS = {name: kind for kind, names in _KINDS.items() for name in names.split()}
-ENTRIES = ("train", "stay", "step", "predict")  # the functions that Python calls
+ENTRIES = ("train", "lead", "serve", "step", "predict")  # the functions that Python calls
 
 
 @dataclass
@@ -73,8 +73,27 @@ class Frame:
             yield
 
     def team(self, arguments: str) -> str:
-        """Arguments, preceded by the thread's number and where it meets the others, if there are others."""
-        return f"member, sync, {arguments}" if self.threads > 1 else arguments
+        """Arguments, preceded by the number of the member whose part is done, if there are several."""
+        return f"member, {arguments}" if self.threads > 1 else arguments
+
+    def meeting(self, arguments: str) -> str:
+        """Arguments of a function inside which members meet, if they divide layers by columns: it takes all members
+        that the thread is, and where these meet the others."""
+        return f"begin, until, sync, {arguments}" if self.columns else self.team(arguments)
+
+    @contextmanager
+    def each_member(self) -> Iterator[None]:
+        """A loop over the members that the thread is: one, or where one thread does everything, all."""
+        if self.threads == 1:
+            yield
+            return
+        with self.writer.block("for member in span(begin, until):"):
+            yield
+
+    def emit_parties(self) -> None:
+        """The line that says how many threads there are that meet."""
+        if self.threads > 1:
+            self.writer.line(f"parties = {self.threads} // (until - begin)")
 
     def measured(self, arguments: str) -> str:
         """Arguments, preceded by what tells where the losses of a window's rows stand."""
@@ -83,7 +102,7 @@ class Frame:
     def emit_barrier(self) -> None:
         """A line where threads wait for one another."""
         if self.threads > 1:
-            self.writer.line(f"barrier(sync, {self.threads})")
+            self.writer.line("barrier(sync, parties)")
 
     def my_rows(self, count: str) -> str:
         """The line that says which of ``count`` rows of the workspace are ours."""

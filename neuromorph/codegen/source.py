@@ -5,6 +5,7 @@ Emission is pure: the same graph and options give the same bytes. Text of the us
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -13,14 +14,16 @@ from ..graph import Graph
 from ..schedule import Plan, plan
 from .frame import Frame
 from .layout import Layout, Workspace
-from .update import emit_norm, emit_turn, emit_update
+from .update import emit_norm, emit_turn, emit_update, emit_verdict
+from .waiting import TRAINED, emit_lead, emit_serve
 from .window import emit_backward, emit_forward, emit_mean, emit_measure, emit_shift, emit_take, emit_weigh
 from .writer import Writer
 
 _VECTOR_NAMES = ["load", "load_head", "store", "store_head", "head", "splat", "total", "largest", "softmax"]
 _IMPORTED = [
-    "absolute", "barrier", "exp", "linger", "log", "maximum", "minimum", "sigmoid", "span", "sqrt", "tanh", "where",
+    "absolute", "barrier", "exp", "log", "maximum", "minimum", "part", "sigmoid", "span", "sqrt", "tanh", "where",
 ]  # fmt: skip
+_IN_BOXES = ["address_of", "array_at", "arrive", "claim", "leave", "linger", "post"]  # where there are several threads
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Kernel:
     def bundles(self) -> dict[str, tuple[str, ...]]:
         """The functions that an entry function needs, itself last."""
         names = list(self.functions)
-        last = names.index("train") + 1
+        last = names.index("serve" if self.options.threads > 1 else "train") + 1
         return {"train": tuple(names[:last]), "predict": tuple(names[last:])}
 
     def space_size(self, capacity: int) -> int:
@@ -160,9 +163,10 @@ class _Source:
         emit_turn(frame)
         emit_norm(frame)
         emit_update(frame, self.options.optimizer)
-        if self.options.threads > 1:
-            self.emit_stay(frame)
         self.emit_train(frame)
+        if frame.threads > 1:
+            emit_lead(frame)
+            emit_serve(frame)
         ahead = replace(
             frame, plan=self.prediction, layout=replace(self.layout, plan=self.prediction), batch="batch", rows=None,
             threads=1, chunk=0, together=0, predicts=True,
@@ -185,7 +189,7 @@ class _Source:
         own = "batch" if apart and rows is None else str(rows if apart else batch)
         return Frame(
             self.training, self.layout, writer, own, rows, options.dtype, threads, options.chunk,
-            columns=options.columns, together=batch if apart else 0, functions=self.functions,
+            columns=options.columns and threads > 1, together=batch if apart else 0, functions=self.functions,
         )  # fmt: skip
 
     # Head ------------------------------------------------------------------------------------------------------------
@@ -208,6 +212,8 @@ class _Source:
         writer.line()
         writer.lines("from numba import njit", "", "from neuromorph import simd")
         writer.line(f"from neuromorph.simd import {', '.join(_IMPORTED)}")
+        if options.threads > 1:
+            writer.line(f"from neuromorph.simd import {', '.join(_IN_BOXES)}")
         writer.line()
         with writer.block("JIT = {"):
             writer.lines('"nogil": True, "fastmath": False, "boundscheck": False, "error_model": "numpy",')
@@ -258,30 +264,19 @@ class _Source:
 
     def emit_train(self, frame: Frame) -> None:
         """Windows one after the other."""
-        arguments = (
-            "sample, stop, samples, capacity, mode, work, weights, turned, gradients, memory, constants, x, expected, "
-            "row_weights, row_step, row_losses, losses, rate, clip"
-        )
-        if frame.threads > 1:
-            arguments = "member, sync, sums, " + arguments
+        arguments = f"begin, until, sync, sums, {TRAINED}" if frame.threads > 1 else TRAINED
         doc = "Windows from ``sample`` to ``stop``: mode 0 measures, 1 makes gradients, 2 learns. Where it stopped."
         writer = frame.writer
         with frame.function("train", arguments, doc):
-            if frame.together:
-                a, b = self.training_space.terms["end"]
-                writer.line(frame.range_of(str(self.options.batch)))
-                writer.line(f"inputs = (last - first) * ({a} * capacity + {b})")
-            writer.line(f"turn({frame.team('weights, turned')})")
+            frame.emit_parties()
+            if frame.private:
+                writer.line(f"space = len(work) // {frame.threads}")
+            with frame.each_member():
+                writer.line(f"turn({frame.team('weights, turned')})")
             frame.emit_barrier()
             with writer.block("while sample < stop:"):
                 self.emit_window(frame)
             writer.line("return sample")
-
-    def emit_stay(self, frame: Frame) -> None:
-        """What a thread does between two calls."""
-        doc = "Return when the next call comes, the number in the box no longer ``calls``, or after so many looks."
-        with frame.function("stay", "box, calls, looks", doc):
-            frame.writer.line("linger(box, calls, looks)")
 
     def emit_window(self, frame: Frame) -> None:
         """One window: its functions, and what stops it."""
@@ -305,72 +300,89 @@ class _Source:
             self.emit_apart(frame)
         else:
             self.emit_whole(frame)
-        writer.line(f"time_shift({frame.team('steps, capacity, work')})")
+        with frame.each_member():
+            work = emit_own(frame)
+            writer.line(f"time_shift({frame.team(f'steps, capacity, {work}')})")
         frame.emit_barrier()
+        if frame.threads > 1 and OPTIMIZERS[self.options.optimizer].counts:
+            with writer.block("if begin == 0 and mode == 2 and weight > 0.0:"):
+                writer.line("count(constants)")
         writer.line("sample += steps")
 
     def emit_means(self, frame: Frame) -> None:
         """The reported losses; a window whose loss is not finite ends everything."""
         writer = frame.writer
         frame.emit_barrier()
-        writer.line(f"loss = mean({frame.team(frame.measured('row_weights, weight0, row_losses, losses, sample'))})")
+        who = "begin, " if frame.threads > 1 else ""
+        writer.line(f"loss = mean({who}{frame.measured('row_weights, weight0, row_losses, losses, sample')})")
         with writer.block("if not loss - loss == 0.0:"):
             emit_return(frame)
 
     def emit_whole(self, frame: Frame) -> None:
         """A window that goes through layer by layer."""
         writer = frame.writer
-        writer.line(f"forward({frame.team('steps, capacity, work, weights, x, x0')})")
-        measured = "steps, capacity, work, expected, expected0, row_weights, weight0, scale_all, row_losses, 0"
-        writer.line(f"measure({frame.team(measured)})")
-        with writer.block("if mode > 0:"):
-            writer.line(f"backward({frame.team('steps, capacity, work, turned, x, x0')})")
+        with nullcontext() if frame.columns else frame.each_member():
+            writer.line(f"forward({frame.meeting('steps, capacity, work, weights, x, x0')})")
+            measured = "steps, capacity, work, expected, expected0, row_weights, weight0, scale_all, row_losses, 0"
+            writer.line(f"measure({frame.meeting(measured)})")
+            with writer.block("if mode > 0:"):
+                writer.line(f"backward({frame.meeting('steps, capacity, work, turned, x, x0')})")
         self.emit_means(frame)
         with writer.block("if mode > 0:"):
-            writer.line(f"weigh({frame.team('steps, capacity, work, gradients, x, x0, False')})")
+            with frame.each_member():
+                writer.line(f"weigh({frame.team('steps, capacity, work, gradients, x, x0, False')})")
             self.emit_step(frame)
 
     def emit_chunks(self, frame: Frame) -> None:
         """A window that goes through a few rows at a time."""
-        writer, chunk = frame.writer, self.options.chunk
+        with frame.each_member():
+            self.emit_rows(frame)
+        self.emit_means(frame)
+        with frame.writer.block("if mode > 0:"):
+            self.emit_step(frame)
+
+    def emit_rows(self, frame: Frame) -> None:
+        """A member's rows of a window, chunk by chunk."""
+        writer, chunk, size = frame.writer, self.options.chunk, self.layout.size
         width, wide = self.training.strides["x"], self.training.strides["y"]
         writer.line(frame.range_of("rows"))
+        work = emit_own(frame)
         if frame.private:
             with (
                 writer.block("if first == last:"),
-                writer.block(
-                    f"for i in span(member * {self.layout.size}, (member + 1) * {self.layout.size}, {frame.lanes}):"
-                ),
+                writer.block(f"for i in span(member * {size}, (member + 1) * {size}, {frame.lanes}):"),
             ):
                 writer.line("store(gradients, i, splat(0.0))")
         with writer.block(f"for row in span(first, last, {chunk}):"):
             writer.line(f"some = {chunk} if {chunk} < last - row else last - row")
-            writer.line(f"forward({frame.team(f'some, {chunk}, work, weights, x, x0 + row * {width}')})")
+            writer.line(f"forward({frame.team(f'some, {chunk}, {work}, weights, x, x0 + row * {width}')})")
             measured = (
-                f"some, {chunk}, work, expected, expected0 + row * {wide}, row_weights, "
+                f"some, {chunk}, {work}, expected, expected0 + row * {wide}, row_weights, "
                 "weight0 + row, scale_all, row_losses, row"
             )
             writer.line(f"measure({frame.team(measured)})")
             with writer.block("if mode > 0:"):
-                writer.line(f"backward({frame.team(f'some, {chunk}, work, turned, x, x0 + row * {width}')})")
-                weighed = f"some, {chunk}, work, gradients, x, x0 + row * {width}, row > first"
+                writer.line(f"backward({frame.team(f'some, {chunk}, {work}, turned, x, x0 + row * {width}')})")
+                weighed = f"some, {chunk}, {work}, gradients, x, x0 + row * {width}, row > first"
                 writer.line(f"weigh({frame.team(weighed)})")
-        self.emit_means(frame)
-        with writer.block("if mode > 0:"):
-            self.emit_step(frame)
 
     def emit_apart(self, frame: Frame) -> None:
-        """A window that each thread takes its own lanes through."""
+        """A window that each member takes its own lanes through."""
         writer = frame.writer
-        writer.line(f"take({frame.team('steps, work, inputs, x, x0')})")
-        writer.line(f"forward({frame.team('steps, capacity, work, weights, work, inputs')})")
-        measured = (
-            "steps, capacity, work, expected, expected0, row_weights, weight0, scale_all, row_losses, first * capacity"
-        )
-        writer.line(f"measure({frame.team(measured)})")
-        with writer.block("if mode > 0:"):
-            writer.line(f"backward({frame.team('steps, capacity, work, turned, work, inputs')})")
-            writer.line(f"weigh({frame.team('steps, capacity, work, gradients, work, inputs, False')})")
+        with frame.each_member():
+            work, (a, b) = emit_own(frame), self.training_space.terms["end"]
+            writer.line(frame.range_of(str(self.options.batch)))
+            writer.line(f"inputs = (last - first) * ({a} * capacity + {b})")
+            writer.line(f"take({frame.team(f'steps, {work}, inputs, x, x0')})")
+            writer.line(f"forward({frame.team(f'steps, capacity, {work}, weights, {work}, inputs')})")
+            measured = (
+                f"steps, capacity, {work}, expected, expected0, row_weights, weight0, scale_all, row_losses, "
+                "first * capacity"
+            )
+            writer.line(f"measure({frame.team(measured)})")
+            with writer.block("if mode > 0:"):
+                writer.line(f"backward({frame.team(f'steps, capacity, {work}, turned, {work}, inputs')})")
+                writer.line(f"weigh({frame.team(f'steps, capacity, {work}, gradients, {work}, inputs, False')})")
         self.emit_means(frame)
         with writer.block("if mode > 0:"):
             self.emit_step(frame)
@@ -382,8 +394,7 @@ class _Source:
         must be finite too: they would stay infinite, and no later step would move what they belong to.
         """
         writer = frame.writer
-        given = "gradients, rate" if frame.threads == 1 else "member, sync, sums, gradients, rate"
-        writer.line(f"finite, square = norm({given})")
+        emit_verdict(frame)
         with writer.block("if not finite:"):
             emit_return(frame)
         squared = "" if OPTIMIZERS[self.options.optimizer].slots else "clip > 0.0 and "
@@ -391,8 +402,9 @@ class _Source:
             with writer.block(f"if {squared}not square - square == 0.0:"):
                 emit_return(frame)
             writer.line("shrink = clip / square**0.5 if clip > 0.0 and square > clip * clip else 1.0")
-            writer.line(f"update({frame.team('weights, gradients, memory, constants, rate, shrink')})")
-            writer.line(f"turn({frame.team('weights, turned')})")
+            with frame.each_member():
+                writer.line(f"update({frame.team('weights, gradients, memory, constants, rate, shrink')})")
+                writer.line(f"turn({frame.team('weights, turned')})")
 
     def emit_step_once(self, frame: Frame) -> None:
         """One step from the state that the workspace holds, by the functions that ``predict`` calls.
@@ -438,6 +450,14 @@ class _Source:
                     "time_shift_only(batch, steps, capacity, work)",
                     "sample += steps",
                 )
+
+
+def emit_own(frame: Frame) -> str:
+    """The name of the workspace that a member works in: its own, which a line names, or that of all."""
+    if not frame.private:
+        return "work"
+    frame.writer.line("own = part(work, member * space)")
+    return "own"
 
 
 def emit_return(frame: Frame) -> None:

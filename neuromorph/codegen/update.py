@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 from ..functions import OPTIMIZERS, Optimizer
 from .frame import Frame
@@ -56,8 +56,10 @@ def emit_norm(frame: Frame) -> None:
     times each of them is. Only where it does not say so are they looked at one by one.
     """
     writer = frame.writer
-    arguments = "gradients, rate" if frame.threads == 1 else "member, sync, sums, gradients, rate"
+    arguments = "gradients, rate" if frame.threads == 1 else "member, sums, gradients, rate"
     doc = "(whether all gradients are finite, at this rate too; the sum of their squares)"
+    if frame.threads > 1:
+        doc = "Sums over our gradients: how many are not finite, at this rate too; their squares."
     with frame.function("norm", arguments, doc):
         names = [f"square{n}" for n in range(SQUARES)]
         writer.line(f"{', '.join(names)} = {', '.join(['splat(0.0)'] * SQUARES)}")
@@ -75,10 +77,20 @@ def emit_norm(frame: Frame) -> None:
             writer.line("return total(check) == 0.0, square")
             return
         writer.lines("sums[2 * member] = total(check)", "sums[2 * member + 1] = square")
-        frame.emit_barrier()
-        checks = " + ".join(f"sums[{2 * n}]" for n in range(frame.threads))
-        squares = " + ".join(f"sums[{2 * n + 1}]" for n in range(frame.threads))
-        writer.line(f"return {checks} == 0.0, {squares}")
+
+
+def emit_verdict(frame: Frame) -> None:
+    """The lines that say whether all gradients are finite, and what the sum of their squares is; a meeting first,
+    where there are several threads, so that all see the same."""
+    writer = frame.writer
+    if frame.threads == 1:
+        writer.line("finite, square = norm(gradients, rate)")
+        return
+    with frame.each_member():
+        writer.line("norm(member, sums, gradients, rate)")
+    frame.emit_barrier()
+    checks, squares = (" + ".join(f"sums[{2 * n + k}]" for n in range(frame.threads)) for k in (0, 1))
+    writer.lines(f"finite = {checks} == 0.0", f"square = {squares}")
 
 
 def _emit_square(frame: Frame, name: str, place: str) -> None:
@@ -121,23 +133,31 @@ def emit_update(frame: Frame, name: str) -> None:
             for number, slot in enumerate(optimizer.slots):
                 writer.line(f"store(memory, i + {number * size}, {slot})")
             writer.line("store(weights, i, p)")
-        if optimizer.counts:
+        if optimizer.counts and frame.threads == 1:
+            _emit_counts(frame, optimizer)
+    if optimizer.counts and frame.threads > 1:
+        with frame.function("count", "constants", "What the optimizer counts, once all members have made their step."):
+            _emit_constants(frame, optimizer)
             _emit_counts(frame, optimizer)
 
 
 def _emit_numbers(frame: Frame, optimizer: Optimizer) -> None:
     """The optimizer's constants, and the numbers that change with every update."""
+    _emit_constants(frame, optimizer)
+    for name, text in optimizer.scalars:
+        frame.writer.line(f"{name} = {text}")
+
+
+def _emit_constants(frame: Frame, optimizer: Optimizer) -> None:
+    """The optimizer's constants, and its counts as they are after this step."""
     writer = frame.writer
     for number, name in enumerate((*optimizer.constants, *(name for name, _ in optimizer.counts))):
         writer.line(f"{name} = float(constants[{number}])")
-    for name, text in (*optimizer.counts, *optimizer.scalars):
+    for name, text in optimizer.counts:
         writer.line(f"{name} = {text}")
 
 
 def _emit_counts(frame: Frame, optimizer: Optimizer) -> None:
-    """What is remembered behind the constants, written when every thread has read it."""
-    writer = frame.writer
-    frame.emit_barrier()
-    with writer.block("if member == 0:") if frame.threads > 1 else nullcontext():
-        for number, (name, _) in enumerate(optimizer.counts, len(optimizer.constants)):
-            writer.line(f"constants[{number}] = {name}")
+    """What is remembered behind the constants."""
+    for number, (name, _) in enumerate(optimizer.counts, len(optimizer.constants)):
+        frame.writer.line(f"constants[{number}] = {name}")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ..schedule import EXTERNAL, WINDOW, Loss, Segment
-from .columns import Columns
+from ..schedule import EXTERNAL, WINDOW, Loss, Operation, Segment
+from .columns import Columns, Share
 from .frame import Frame
 from .layout import Workspace
 from .loss import emit_loss, emit_means
@@ -69,18 +69,31 @@ def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
 
 
 def _emit_columns(frame: Frame, segment: Segment) -> None:
-    """A segment's operations, each divided by columns or by rows."""
+    """A segment's operations, each divided by columns or by rows, from meeting to meeting for all our members."""
     shares = Columns(frame.plan, frame.layout.registers, frame.threads).shares()
-    before = None
+    runs: list[list[Operation]] = [[]]
     for operation in segment.operations:
-        share = shares[id(operation)]
-        if share.meet:
+        if shares[id(operation)].meet:
+            runs.append([])
+        runs[-1].append(operation)
+    for number, run in enumerate(runs):
+        if number:
             frame.emit_barrier()
-        rows = frame.my_rows("rows") if share.cuts is None else "first, last = 0, rows"
+        if run:
+            with frame.each_member():
+                _emit_run(frame, run, shares)
+
+
+def _emit_run(frame: Frame, run: list[Operation], shares: dict[int, Share]) -> None:
+    """Operations of one member between two meetings."""
+    before = None
+    for operation in run:
+        cuts = shares[id(operation)].cuts
+        rows = frame.my_rows("rows") if cuts is None else "first, last = 0, rows"
         if rows != before:
             frame.writer.line(rows)
             before = rows
-        _emit_any(replace(frame, cuts=share.cuts), operation)
+        _emit_any(replace(frame, cuts=cuts), operation)
 
 
 def _emit_any(frame: Frame, operation: object) -> None:
@@ -92,6 +105,8 @@ def _emit_any(frame: Frame, operation: object) -> None:
 
 def emit_segments(frame: Frame, space: Workspace, segments: tuple[Segment, ...], *, backward: bool) -> None:
     """Offsets and segments."""
+    if frame.columns and not frame.predicts:
+        frame.emit_parties()
     emit_offsets(frame, space, _dry_run(frame, segments) + " ".join(frame.plan.carries if backward else ()))
     if backward:
         _emit_zero_carries(frame)
@@ -126,7 +141,7 @@ def emit_forward(frame: Frame, space: Workspace) -> None:
     if frame.predicts:
         arguments, name = "batch, steps, capacity, work, weights, x, x0, y, y0", "forward_only"
     else:
-        arguments, name = frame.team("steps, capacity, work, weights, x, x0"), "forward"
+        arguments, name = frame.meeting("steps, capacity, work, weights, x, x0"), "forward"
     with frame.function(name, arguments, "Every node's value, for a window."):
         emit_segments(frame, space, segments, backward=False)
 
@@ -135,7 +150,7 @@ def emit_measure(frame: Frame, space: Workspace) -> None:
     """The loss segment."""
     segments = tuple(s for s in frame.plan.forward if isinstance(s.operations[0], Loss))
     arguments = "steps, capacity, work, expected, expected0, row_weights, weight0, scale_all, row_losses, row0"
-    with frame.function("measure", frame.team(arguments), "The loss of every row, and the start of the gradients."):
+    with frame.function("measure", frame.meeting(arguments), "The loss of every row, and the start of the gradients."):
         emit_segments(frame, space, segments, backward=False)
 
 
@@ -148,7 +163,7 @@ def emit_mean(frame: Frame, batch: int) -> None:
 
 def emit_backward(frame: Frame, space: Workspace) -> None:
     """All backward segments but the weight gradients."""
-    arguments = frame.team("steps, capacity, work, turned, x, x0")
+    arguments = frame.meeting("steps, capacity, work, turned, x, x0")
     with frame.function("backward", arguments, "Gradients of all values."):
         emit_segments(frame, space, frame.plan.backward[:-1], backward=True)
         frame.writer.line("return")

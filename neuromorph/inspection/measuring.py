@@ -85,8 +85,7 @@ class _Bench:
     def run(self, function: Callable[..., Any], clocks: NDArray[np.int64] | None = None) -> float:
         """Seconds of one call over all windows, from zero state; ``clocks``: a row for each thread."""
         calls, threads = self._calls(clocks), self.model.kernels.kernel.options.threads
-        for space in self.memory.spaces:
-            space[:] = 0.0
+        self.memory.space[:] = 0.0
         started = time.perf_counter()
         reached = function(*calls[0]) if threads == 1 else run_together(function, calls)
         took = time.perf_counter() - started
@@ -98,11 +97,9 @@ class _Bench:
 
     def _calls(self, clocks: NDArray[np.int64] | None) -> list[tuple[Any, ...]]:
         """The arguments of each thread."""
-        shared, spaces = self.arguments, self.memory.spaces
-        threads = self.model.kernels.kernel.options.threads
-        calls = []
+        threads, calls = self.model.kernels.kernel.options.threads, []
         for member in range(threads):
-            own = shared | {"member": member, "work": spaces[member % len(spaces)]}
+            own = self.arguments | {"begin": member, "until": member + 1}
             first = () if clocks is None else (clocks[member],)
             calls.append((*first, *(own[name] for name in self.names)))
         return calls
@@ -117,7 +114,7 @@ class _Bench:
             expected /= expected.sum(axis=1, keepdims=True)
         return {
             "sample": 0, "stop": samples, "samples": samples, "capacity": model.bptt_steps, "mode": LEARN,
-            "weights": memory.weights, "turned": memory.turned, "gradients": memory.gradients,
+            "work": memory.space, "weights": memory.weights, "turned": memory.turned, "gradients": memory.gradients,
             "memory": memory.optimizer, "constants": memory.constants, "x": inputs.astype(model.dtype).ravel(),
             "expected": expected.astype(model.dtype).ravel(), "row_weights": memory.ones, "row_step": 0,
             "row_losses": memory.row_losses, "losses": np.zeros(samples), "rate": 0.0,
@@ -131,7 +128,8 @@ class _Clocked:
     def __init__(self, model: Model, pieces: Sequence[Piece]) -> None:
         kernels = model.kernels
         kernel, dtype = kernels.kernel, model.options.dtype
-        names = kernel.bundles["train"]
+        bundle = kernel.bundles["train"]
+        names = bundle[: bundle.index("train") + 1]
         source = clocked_source(kernel.source, names, pieces)
         key = cache.key_of(source, *cache.environment())
         module = modules.load_module(source, key)

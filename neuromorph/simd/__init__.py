@@ -1,13 +1,15 @@
 """Vector instructions for generated kernels, each with a plain Python twin for when JIT is off."""
 
+from .box import arrive, claim, leave, linger, post
 from .loops import span
 from .matmul import Shape, product_of
 from .pipeline import KernelCompiler
 from .sums import SumShape, sums_of
-from .threads import SYNC_SIZE, barrier, linger
+from .threads import SYNC_SIZE, barrier
 from .transpose import TurnShape, turn_of
 from .twins import exp, log, sigmoid, tanh
 from .vectors import absolute, maximum, minimum, sqrt, vectors, where
+from .views import address_of, array_at, part
 
 __all__ = [
     "SYNC_SIZE",
@@ -16,12 +18,19 @@ __all__ = [
     "SumShape",
     "TurnShape",
     "absolute",
+    "address_of",
+    "array_at",
+    "arrive",
     "barrier",
+    "claim",
     "exp",
+    "leave",
     "linger",
     "log",
     "maximum",
     "minimum",
+    "part",
+    "post",
     "product_of",
     "sigmoid",
     "span",

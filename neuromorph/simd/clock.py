@@ -14,10 +14,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.core.typing.templates import AbstractTemplate, infer, infer_global, signature
-from numba.extending import lower_builtin
 
-from .vectors import data_pointer
+from .lowering import ARRAY, data_pointer, define
 
 _I64 = ir.IntType(64)
 
@@ -33,27 +31,6 @@ def lap(clock: Any, number: int, since: int) -> int:
     clock[2 * number] += now - since
     clock[2 * number + 1] += 1
     return now
-
-
-class _Ticks(AbstractTemplate):  # type: ignore[misc]
-    key = ticks
-
-    def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
-        return signature(types.int64) if not args and not kws else None
-
-
-infer_global(ticks, types.Function(infer(_Ticks)))
-
-
-class _Lap(AbstractTemplate):  # type: ignore[misc]
-    key = lap
-
-    def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
-        fits = len(args) == 3 and not kws
-        return signature(types.int64, args[0], types.intp, types.int64) if fits else None
-
-
-infer_global(lap, types.Function(infer(_Lap)))
 
 
 def _now(builder: ir.IRBuilder) -> ir.Value:
@@ -87,13 +64,11 @@ def read_on_arm(builder: ir.IRBuilder) -> ir.Value:
     return now
 
 
-@lower_builtin(ticks)  # type: ignore[untyped-decorator]
-def _lower_ticks(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+def _emit_ticks(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
     return _now(builder)
 
 
-@lower_builtin(lap, types.Array, types.Integer, types.Integer)  # type: ignore[untyped-decorator]
-def _lower_lap(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+def _emit_lap(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
     place = builder.shl(args[1], ir.Constant(_I64, 1))
     pointer = builder.gep(data_pointer(context, builder, sig.args[0], args[0]), [place])
     count = builder.gep(pointer, [ir.Constant(_I64, 1)])
@@ -101,3 +76,7 @@ def _lower_lap(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
     builder.store(builder.add(builder.load(pointer), builder.sub(now, args[2])), pointer)
     builder.store(builder.add(builder.load(count), ir.Constant(_I64, 1)), count)
     return now
+
+
+define(ticks, types.int64, (), _emit_ticks)
+define(lap, types.int64, (ARRAY, types.intp, types.int64), _emit_lap)

@@ -26,7 +26,8 @@ from llvmlite import ir
 from numba.core import types
 
 from . import expressions
-from .routines import ARRAY, CHAINS, I1, I64, counted, integer, routine, summed, teach
+from .lowering import ARRAY
+from .routines import CHAINS, I1, I64, counted, integer, routine, summed, teach
 from .vectors import FLAGS, _intrinsic, spread, suffix
 
 INNER_BLOCK = 512  # rows of a panel that stay in the first-level cache while the tiles pass over them

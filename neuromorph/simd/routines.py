@@ -12,46 +12,28 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import types
-from numba.core.typing.templates import AbstractTemplate, infer, infer_global, signature
-from numba.extending import lower_builtin
 
-from .vectors import data_pointer
+from .lowering import Twin, data_pointer, define
 
 I1, I64 = ir.IntType(1), ir.IntType(64)
-ARRAY = None  # in place of a Numba type: an array of any element
 CHAINS = 8  # sums that are added to independently, so that no addition waits for the one before
 
-_LOWERED = {ARRAY: types.Array, types.boolean: types.Boolean, types.intp: types.Integer}
 
-
-def teach(twin: Callable[..., Any], arguments: list[Any], emit: Callable[..., None]) -> Callable[..., None]:
-    """Teach Numba a routine without result; the twin again.
+def teach(twin: Twin, arguments: list[Any], emit: Callable[..., Any], result: Any = types.void) -> Twin:
+    """Teach Numba a routine; the twin again.
 
     arguments: their types, ARRAY for any array. emit(builder, values): the call, with the address of the first element
     in place of every array.
     """
 
-    class _Template(AbstractTemplate):  # type: ignore[misc]
-        key = twin
-
-        def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
-            if len(args) != len(arguments) or kws:
-                return None
-            wanted = [a if kind is ARRAY else kind for a, kind in zip(args, arguments, strict=True)]
-            return signature(types.void, *wanted)
-
-    infer_global(twin, types.Function(infer(_Template)))
-
-    def lower(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+    def emit_call(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
         values = [
             data_pointer(context, builder, kind, value) if isinstance(kind, types.Array) else value
             for kind, value in zip(sig.args, args, strict=True)
         ]
-        emit(builder, values)
-        return context.get_dummy_value()
+        return emit(builder, values)
 
-    lower_builtin(twin, *[_LOWERED[kind] for kind in arguments])(lower)
-    return twin
+    return define(twin, result, tuple(arguments), emit_call)
 
 
 def routine(module: ir.Module, name: str, arguments: list[ir.Type]) -> tuple[ir.Function, bool]:

@@ -11,8 +11,9 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
+from .lowering import ARRAY
 from .matmul import scalar_type
-from .routines import ARRAY, CHAINS, I1, I64, counted, integer, routine, summed, teach
+from .routines import CHAINS, I1, I64, counted, integer, routine, summed, teach
 from .vectors import FLAGS
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from .routines import ARRAY, I64, integer, routine, teach
+from .lowering import ARRAY
+from .routines import I64, integer, routine, teach
 
 _I32 = ir.IntType(32)
 SYNC_SIZE = 16  # int64 numbers that a barrier needs: the count in the first, the generation in the ninth
@@ -50,7 +51,7 @@ def _offer(builder: ir.IRBuilder) -> None:
     builder.call(function, [])
 
 
-def _look(builder: ir.IRBuilder, place: ir.Value, value: ir.Value, most: ir.Value | None) -> None:
+def look(builder: ir.IRBuilder, place: ir.Value, value: ir.Value, most: ir.Value | None) -> None:
     """Return from the function as soon as a number in memory is no longer ``value``, or after ``most`` looks.
 
     Now and then the processor is offered to others.
@@ -102,7 +103,7 @@ def _emit_barrier(function: ir.Function) -> None:
     builder.store_atomic(builder.add(before, integer(1)), generation, "release", 8)
     builder.ret_void()
     builder.position_at_end(waits)
-    _look(builder, generation, before, None)
+    look(builder, generation, before, None)
 
 
 def _call_barrier(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
@@ -111,25 +112,3 @@ def _call_barrier(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
 
 
 teach(barrier, [ARRAY, types.intp], _call_barrier)
-
-
-def linger(box: Any, number: int, looks: int) -> None:
-    """Return as soon as the first number of an int64 array is no longer ``number``, or after so many looks at it.
-
-    A thread that lingers is at work again at once, where waking a sleeping one takes some tens of microseconds.
-    """
-    while box[0] == number and looks > 0:
-        looks -= 1
-        time.sleep(0)
-
-
-def _call_linger(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
-    function, is_new = routine(builder.module, "nm.linger", [I64.as_pointer(), I64, I64])
-    if is_new:
-        function.attributes.add("noinline")
-        box, number, looks = function.args
-        _look(ir.IRBuilder(function.append_basic_block("entry")), box, number, looks)
-    builder.call(function, values)
-
-
-teach(linger, [ARRAY, types.intp, types.intp], _call_linger)

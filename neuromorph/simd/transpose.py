@@ -11,8 +11,9 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
+from .lowering import ARRAY
 from .matmul import scalar_type
-from .routines import ARRAY, I64, counted, integer, routine, teach
+from .routines import I64, counted, integer, routine, teach
 
 _I32 = ir.IntType(32)
 

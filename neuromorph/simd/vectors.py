@@ -21,11 +21,12 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.datamodel import PrimitiveModel, register_default
-from numba.core.typing.templates import AbstractTemplate, infer, infer_global, signature
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, lower_cast
 
 from . import math as vector_math
 from . import twins
+from .lowering import ARRAY, data_pointer, define
 
 FLAGS = ("contract", "nsz", "arcp", "afn", "reassoc")
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
@@ -83,11 +84,6 @@ def _halves(builder: ir.IRBuilder, value: ir.Value) -> tuple[ir.Value, ir.Value]
     order = ir.VectorType(_I32, half)
     lower, upper = (ir.Constant(order, list(range(start, start + half))) for start in (0, half))
     return builder.shuffle_vector(value, value, lower), builder.shuffle_vector(value, value, upper)
-
-
-def data_pointer(context: Any, builder: ir.IRBuilder, array_type: types.Array, array: ir.Value) -> ir.Value:
-    """The address of the first element of a flat array."""
-    return context.data_model_manager[array_type].get(builder, array, "data")
 
 
 def _intrinsic(module: ir.Module, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
@@ -315,26 +311,6 @@ def vectors(dtype: str, lanes: int) -> Vectors:
         steps = ir.Constant(ir.VectorType(_I64, lanes), list(range(lanes)))
         return builder.icmp_signed("<", steps, spread(builder, count, lanes))
 
-    def define(
-        function: Callable[..., Any], result: types.Type, arguments: tuple[Any, ...], emit: Callable[..., Any]
-    ) -> Any:
-        class _Template(AbstractTemplate):  # type: ignore[misc]
-            key = function
-
-            def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
-                if len(args) != len(arguments) or kws:
-                    return None
-                fixed = [a if kind is types.Array else kind for a, kind in zip(args, arguments, strict=True)]
-                return signature(result, *fixed)
-
-        infer_global(function, types.Function(infer(_Template)))
-
-        def lower(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-            return emit(context, builder, sig, args)
-
-        lower_builtin(function, *[types.Array if a is types.Array else a for a in arguments])(lower)
-        return function
-
     def load(array: Any, index: int) -> Any:
         """The vector at ``index``."""
         return array[index : index + lanes].copy()
@@ -361,7 +337,6 @@ def vectors(dtype: str, lanes: int) -> Vectors:
 
     def emit_store(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         builder.store(args[2], address(context, builder, sig.args[0], args[0], args[1]), align=size)
-        return context.get_dummy_value()
 
     def store_head(array: Any, index: int, value: Any, count: int) -> None:
         """Write the first ``count`` lanes of a vector at ``index``."""
@@ -373,7 +348,6 @@ def vectors(dtype: str, lanes: int) -> Vectors:
         name = f"llvm.masked.store.{suffix(packed)}.p0"
         write = _intrinsic(builder.module, name, ir.VoidType(), [packed, packed.as_pointer(), _I32, mask])
         builder.call(write, [args[2], pointer, ir.Constant(_I32, size), below(builder, args[3])])
-        return context.get_dummy_value()
 
     def head(first: Any, rest: Any, count: int) -> Any:
         """The first ``count`` lanes of one vector, followed by the other's."""
@@ -427,7 +401,7 @@ def vectors(dtype: str, lanes: int) -> Vectors:
         return builder.fdiv(powers, whole, flags=FLAGS)
 
     nothing: Any = types.void
-    array, index = types.Array, types.intp
+    array, index = ARRAY, types.intp
     return Vectors(
         dtype,
         lanes,

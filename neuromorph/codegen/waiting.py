@@ -1,0 +1,64 @@
+"""Calls of ``train`` that members find in a box, without Python: ``lead`` hands one out, ``serve`` waits for it.
+
+``serve`` takes what ``train`` took in the call before. What differs from call to call it finds in the box, counts as
+they are and arrays by address, and numbers with a point in an array of their own; the rest a model keeps.
+"""
+
+from __future__ import annotations
+
+from ..boxes import CALLS, GIVEN, IN_BOX
+from .frame import ARGUMENT_KINDS, Frame
+
+TRAINED = (  # what ``train`` takes
+    "sample, stop, samples, capacity, mode, work, weights, turned, gradients, memory, constants, x, expected, "
+    "row_weights, row_step, row_losses, losses, rate, clip"
+)
+_ARRAYS = ("x", "expected", "row_weights", "losses")  # of a call
+_FOREVER = "1 << 60"  # looks
+
+
+def _places() -> tuple[dict[str, str], dict[str, str]]:
+    """Where each argument of a call stands in the box, and where among the numbers, as source."""
+    names = TRAINED.split(", ")
+    boxed = [name for name in names if ARGUMENT_KINDS[name] == "count" or name in _ARRAYS]
+    numbers = [name for name in names if ARGUMENT_KINDS[name] == "number"]
+    in_box = {name: f"box[{place}]" for place, name in enumerate(boxed, GIVEN)}
+    return in_box, {name: f"numbers[{place}]" for place, name in enumerate(numbers)}
+
+
+def emit_lead(frame: Frame) -> None:
+    """``train``, called by the first member, with all others."""
+    writer, (in_box, in_numbers) = frame.writer, _places()
+    doc = "``train`` by all members, of whom we are the first: where it stopped; or -1 if not all others wait."
+    with frame.function("lead", f"box, numbers, sync, sums, {TRAINED}", doc):
+        with writer.block(f"if not claim(box, {frame.threads - 1}):"):
+            writer.line("return -1")
+        for name, place in in_box.items():
+            writer.line(f"{place} = {f'address_of({name})' if name in _ARRAYS else name}")
+        for name, place in in_numbers.items():
+            writer.line(f"{place} = {name}")
+        writer.lines("post(box)", f"return train(0, 1, sync, sums, {TRAINED})")
+
+
+def emit_serve(frame: Frame) -> None:
+    """What another member does between two calls of Python's, and the calls that it finds in the box."""
+    writer, (in_box, in_numbers) = frame.writer, _places()
+    arguments = f"member, box, numbers, calls, looks, sync, sums, {TRAINED}"
+    doc = "Wait for calls and do our part of them: how many there were when none came, or one that Python has to make."
+    given = [
+        f"array_at({name}, {in_box[name]})" if name in _ARRAYS else in_box.get(name) or in_numbers.get(name) or name
+        for name in TRAINED.split(", ")
+    ]
+    with frame.function("serve", arguments, doc):
+        writer.line("arrive(box)")
+        with writer.block("while True:"):
+            writer.line("linger(box, calls, looks)")
+            with writer.block(f"if box[{CALLS}] == calls:"):
+                with writer.block("if leave(box):"):
+                    writer.line("return calls")
+                writer.line(f"linger(box, calls, {_FOREVER})")
+            with writer.block(f"if box[{IN_BOX}] != box[{CALLS}]:"):
+                writer.lines("leave(box)", "return calls")
+            writer.lines(
+                f"calls = box[{CALLS}]", f"train(member, member + 1, sync, sums, {', '.join(given)})", "arrive(box)"
+            )

@@ -1,0 +1,46 @@
+"""How Numba learns of a function that stands for instructions of our own: its types, and what it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.typing.templates import AbstractTemplate, infer, infer_global, signature
+from numba.extending import lower_builtin
+
+ARRAY = types.Array  # in place of a Numba type: an array of any element; as a result, one of the first argument's type
+Emit = Callable[[Any, ir.IRBuilder, Any, Any], Any]
+Twin = TypeVar("Twin", bound=Callable[..., Any])
+
+
+def define(twin: Twin, result: Any, arguments: tuple[Any, ...], emit: Emit) -> Twin:
+    """Teach Numba a function; the twin again, which is what it does without Numba.
+
+    result, arguments: their types. emit(context, builder, signature, values): the instructions, and the result's value,
+    which is of no account where there is none.
+    """
+
+    class _Template(AbstractTemplate):  # type: ignore[misc]
+        key = twin
+
+        def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
+            if len(args) != len(arguments) or kws:
+                return None
+            wanted = [a if kind is ARRAY else kind for a, kind in zip(args, arguments, strict=True)]
+            return signature(args[0] if result is ARRAY else result, *wanted)
+
+    infer_global(twin, types.Function(infer(_Template)))
+
+    def lower(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
+        value = emit(context, builder, sig, args)
+        return context.get_dummy_value() if sig.return_type is types.void else value
+
+    lower_builtin(twin, *arguments)(lower)
+    return twin
+
+
+def data_pointer(context: Any, builder: ir.IRBuilder, array_type: types.Array, array: ir.Value) -> ir.Value:
+    """The address of the first element of a flat array."""
+    return context.data_model_manager[array_type].get(builder, array, "data")

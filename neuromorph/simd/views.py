@@ -1,0 +1,61 @@
+"""Parts of flat arrays, and arrays elsewhere in memory, without a copy and without an object.
+
+A view owns nothing: the array that it was made of, or whoever owns the memory, has to outlive it. Its length is that
+of the array that it was made of, which no kernel looks at.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+
+from .lowering import ARRAY, data_pointer, define
+
+
+def part(array: Any, start: int) -> Any:
+    """A flat array from the element at ``start`` on."""
+    return array[start:]
+
+
+def address_of(array: Any) -> int:
+    """Where in memory a flat array begins."""
+    return int(array.ctypes.data)
+
+
+def array_at(like: Any, address: int) -> Any:
+    """The flat array of the same type that begins at an address."""
+    interface = {**like.__array_interface__, "data": (address, not like.flags.writeable)}
+    return np.asarray(type("_Place", (), {"__array_interface__": interface, "like": like})())
+
+
+def _moved(context: Any, builder: ir.IRBuilder, kind: Any, array: ir.Value, data: ir.Value) -> ir.Value:
+    """An array that begins elsewhere, and that nobody counts references to."""
+    made = cgutils.create_struct_proxy(kind)(context, builder, value=array)
+    made.data = data
+    made.meminfo = cgutils.get_null_value(made.meminfo.type)
+    made.parent = cgutils.get_null_value(made.parent.type)
+    return made._getvalue()
+
+
+def _emit_part(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+    kind = sig.args[0]
+    data = builder.gep(data_pointer(context, builder, kind, args[0]), [args[1]])
+    return _moved(context, builder, kind, args[0], data)
+
+
+def _emit_address(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+    return builder.ptrtoint(data_pointer(context, builder, sig.args[0], args[0]), ir.IntType(64))
+
+
+def _emit_at(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+    kind = sig.args[0]
+    there = data_pointer(context, builder, kind, args[0])
+    return _moved(context, builder, kind, args[0], builder.inttoptr(args[1], there.type))
+
+
+define(part, ARRAY, (ARRAY, types.intp), _emit_part)
+define(address_of, types.intp, (ARRAY,), _emit_address)
+define(array_at, ARRAY, (ARRAY, types.intp), _emit_at)

@@ -1,0 +1,336 @@
+"""How a kernel of several members is called: by threads found awake, by threads woken, or by one for all; same bits."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import support
+from numba import njit
+from test_threads import LIMIT, at_once, data, digest, interrupted_after, load, made
+
+import neuromorph as nm
+from neuromorph import calls, simd, team
+from neuromorph.boxes import BOX_SIZE, CALLS, GIVEN, IN_BOX, WAITING
+from neuromorph.kernels import Kernels
+
+AT_ONCE = 60.0  # seconds that are soon enough even on a busy machine
+COLUMNS = """/xavier,const_uneven 0.1 0.3/
+(input, 3) (a, 96, <tanh>) (b, 96, <relu>) (output, 2, <linear>, <mse>)"""
+
+
+@pytest.fixture(autouse=True)
+def _many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    support.divide_everything(monkeypatch, 4)
+
+
+@pytest.fixture
+def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How each call was made from now on: "found" awake, "woken", or neither, by one "alone"."""
+    found: list[str] = []
+    join, lead, called = team.Team.join, Kernels.lead.fget, team.Team.called  # type: ignore[attr-defined]
+    way = threading.local()
+
+    def woken(self: team.Team, *arguments: Any) -> Any:
+        way.taken = "woken"
+        return join(self, *arguments)
+
+    def awake(self: Kernels) -> Callable[..., int]:
+        def call(*arguments: Any) -> int:
+            reached = int(lead(self)(*arguments))
+            way.taken = "found" if reached >= 0 else "alone"
+            return reached
+
+        return call
+
+    def ended(self: team.Team, user: int) -> None:
+        found.append(getattr(way, "taken", "alone"))
+        way.taken = "alone"
+        called(self, user)
+
+    monkeypatch.setattr(team.Team, "join", woken)
+    monkeypatch.setattr(Kernels, "lead", property(awake))
+    monkeypatch.setattr(team.Team, "called", ended)
+    return found
+
+
+def window(model: nm.Model, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The data of one window."""
+    inputs, expected = data(model, 40)
+    begin = number * model.bptt_steps
+    return inputs[begin : begin + model.bptt_steps], expected[begin : begin + model.bptt_steps]
+
+
+def learn_on_line(model: nm.Model, windows: int = 10) -> str:
+    """The digest after one call a window."""
+    losses = [model.train(*window(model, number), 0, carry_state=True) for number in range(windows)]
+    model.losses = np.array(losses)
+    return digest(model)
+
+
+# The box --------------------------------------------------------------------------------------------------------------
+
+
+def lead(box: Any, members: int, number: int) -> bool:
+    if not simd.claim(box, members):
+        return False
+    box[GIVEN] = number
+    simd.post(box)
+    return True
+
+
+def serve(member: int, box: Any, calls: int, looks: int, board: Any) -> int:
+    simd.arrive(box)
+    while True:
+        simd.linger(box, calls, looks)
+        if box[CALLS] == calls:
+            if simd.leave(box):
+                return calls
+            simd.linger(box, calls, 1 << 60)
+        if box[IN_BOX] != box[CALLS]:
+            simd.leave(box)
+            return calls
+        calls = box[CALLS]
+        board[member] += box[GIVEN]
+        simd.arrive(box)
+
+
+def linger(box: Any, calls: int, looks: int) -> None:
+    simd.linger(box, calls, looks)
+
+
+@pytest.fixture(scope="module")
+def compiled_box() -> tuple[Any, Any]:
+    return njit(nogil=True)(lead), njit(nogil=True)(serve)
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "compiled"])
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_call_in_the_box_is_made_by_all_or_none(jit: bool, members: int, request: pytest.FixtureRequest) -> None:
+    """Members come and go, after few looks and many; each call that was led is made once by each."""
+    first, rest = request.getfixturevalue("compiled_box") if jit else (lead, serve)
+    box, board, over = np.zeros(BOX_SIZE, np.int64), np.zeros(members, np.int64), threading.Event()
+    counts = [0] * members
+
+    def work(member: int) -> None:
+        random = np.random.default_rng(member)
+        while not over.is_set():
+            counts[member] = int(rest(member, box, counts[member], int(random.integers(0, 2000)), board))
+
+    threads = [threading.Thread(target=work, args=(member,)) for member in range(members)]
+    for thread in threads:
+        thread.start()
+    led, ended = 0, time.monotonic() + LIMIT
+    while led < 200 and time.monotonic() < ended:
+        if first(box, members, led + 1):
+            led += 1
+            while board.min() < led * (led + 1) // 2 and time.monotonic() < ended:
+                time.sleep(0)
+    over.set()
+    for thread in threads:
+        thread.join(LIMIT)
+    assert led == 200
+    assert (board == led * (led + 1) // 2).all()
+    assert box[WAITING] == 0
+    assert box[CALLS] == led
+    assert counts == [led] * members
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "compiled"])
+def test_members_leave_for_a_call_that_is_not_in_the_box(jit: bool, request: pytest.FixtureRequest) -> None:
+    first, rest = request.getfixturevalue("compiled_box") if jit else (lead, serve)
+    box, board, found = np.zeros(BOX_SIZE, np.int64), np.zeros(1, np.int64), []
+    thread = threading.Thread(target=lambda: found.append(rest(0, box, 0, 1 << 60, board)))
+    thread.start()
+    while not first(box, 1, 7):
+        time.sleep(0)
+    while not (board[0] and box[WAITING]):
+        time.sleep(0)
+    box[CALLS] += 1
+    thread.join(LIMIT)
+    assert (found, board[0], box[WAITING]) == ([1], 7, 0)
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "compiled"])
+def test_lingering_ends_with_the_next_call_or_with_the_last_look(jit: bool) -> None:
+    waits = njit(nogil=True)(linger) if jit else linger
+    box = np.zeros(BOX_SIZE, np.int64)
+    waits(box, 7, 1 << 60)
+    waits(box, 0, 1000)
+    caller = threading.Timer(0.05, box.__setitem__, (0, 1))
+    caller.start()
+    started = time.perf_counter()
+    waits(box, 0, 1 << 60)
+    assert box[0] == 1
+    assert time.perf_counter() - started > 0.02
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "compiled"])
+def test_views_of_arrays(jit: bool) -> None:
+    def look(array: Any, like: Any, found: Any) -> None:
+        behind = simd.part(array, 3)
+        behind[0] = 30.0
+        found[0] = simd.array_at(like, simd.address_of(behind))[1]
+        found[1] = simd.array_at(like, simd.address_of(array))[3]
+
+    array, found = np.arange(6.0), np.zeros(2)
+    (njit(look) if jit else look)(array, np.zeros(4), found)
+    np.testing.assert_array_equal(found, [4.0, 30.0])
+    np.testing.assert_array_equal(array, [0.0, 1.0, 2.0, 30.0, 4.0, 5.0])
+
+
+# Which way ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_short_call_wakes_nobody(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "SOON", 0.0)
+    model = made("two")
+    for _ in range(5):
+        model.train(*window(model), 0)
+    assert ways == ["alone"] * 5
+
+
+def test_a_long_call_wakes_threads(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it is known to be long: its first window is a call of its own."""
+    monkeypatch.setattr(calls, "SOON", 0.0)
+    model = made("two")
+    model.train(*data(model, 20_000), 0)
+    assert ways[0] == "alone"
+    assert "woken" in ways
+
+
+@pytest.mark.parametrize("forward_only", [False, True])
+def test_how_long_a_call_has_to_be(forward_only: bool, ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "SOON", 0.0)
+    monkeypatch.setattr(team.Team, "is_awake_for", lambda *_: False)
+    model = made("two")
+    monkeypatch.setattr(calls, "WAKING", model.kernels.seconds(model.bptt_steps, forward_only=forward_only) / 2 * 1.01)
+    for _ in range(2):
+        if forward_only:
+            model.evaluate(*window(model))
+        else:
+            model.train(*window(model), 0)
+        monkeypatch.setattr(calls, "WAKING", calls.WAKING / 1.02)
+    assert ways == ["alone", "woken"]
+
+
+def test_calls_that_follow_one_another_find_threads_awake(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine too, if not every time."""
+    monkeypatch.setattr(calls, "SOON", AT_ONCE)
+    model, ended = made("three"), time.monotonic() + LIMIT
+    while ways.count("found") < 20 and time.monotonic() < ended:
+        model.train(*window(model), 0)
+    assert ways[:2] == ["alone", "woken"]
+    assert ways.count("found") >= 20
+
+
+def test_models_that_take_turns_keep_to_one_thread(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that wait for one of them would have to be called away by the other each time."""
+    monkeypatch.setattr(calls, "SOON", AT_ONCE)
+    models = [made("two", seed) for seed in (1, 2)]
+    for _ in range(20):
+        for model in models:
+            model.train(*window(model), 0)
+    assert ways == ["alone"] * 40
+
+
+# The same bits --------------------------------------------------------------------------------------------------------
+
+
+def by_columns() -> nm.Model:
+    nm.seed(1)
+    model = nm.build(nm.compile(COLUMNS, 8, 0.05, optimizer="adam", clip_norm=0.5, threads=2))
+    assert model.kernels.kernel.options.columns
+    return model
+
+
+MODELS: dict[str, Callable[[], nm.Model]] = {
+    "two": lambda: made("two"),
+    "three": lambda: made("three"),
+    "chunks": lambda: made("three, in chunks"),
+    "columns": by_columns,
+}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_every_way_gives_the_same_bits(kind: str, ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread for all, threads woken each time, and threads found awake by most calls, on a busy machine."""
+    monkeypatch.setattr(calls, "SOON", 0.0)
+    monkeypatch.setattr(calls, "_pays", lambda *_: False)
+    wanted = learn_on_line(MODELS[kind]())
+    assert set(ways) == {"alone"}
+    monkeypatch.setattr(calls, "_pays", lambda *_: True)
+    with monkeypatch.context() as patch:
+        patch.setattr(team.Team, "is_awake_for", lambda *_: False)
+        ways.clear()
+        assert learn_on_line(MODELS[kind]()) == wanted
+        assert set(ways) == {"woken"}
+    ways.clear()
+    ended = time.monotonic() + LIMIT
+    while ways.count("found") < 20 and time.monotonic() < ended:
+        assert learn_on_line(MODELS[kind]()) == wanted
+    assert ways.count("found") >= 20
+    with load():
+        assert {learn_on_line(MODELS[kind]()) for _ in range(5)} == {wanted}
+
+
+def test_calls_at_once_of_several_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each in its own thread of Python's, some alone and some with threads of their own."""
+    monkeypatch.setattr(calls, "SOON", AT_ONCE)
+    wanted = [learn_on_line(make()) for make in MODELS.values()]
+    models = [make() for make in MODELS.values() for _ in range(2)]
+    found = at_once([lambda model=model: learn_on_line(model) for model in models])  # type: ignore[misc]
+    assert found == [one for one in wanted for _ in range(2)]
+
+
+# What may go wrong ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pays", [False, True], ids=["alone", "together"])
+def test_a_window_that_diverges_ends_the_call_alone(pays: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_pays", lambda *_: pays)
+    model, other = made("two"), made("two")
+    inputs, expected = window(model)
+    for _ in range(5):
+        with pytest.raises(nm.TrainingDivergedError):
+            model.train(inputs, np.full_like(expected, 3e38), 0)
+        model.train(inputs, expected, 0)
+        other.train(inputs, expected, 0)
+    assert digest(model) == digest(other)
+
+
+def test_the_memory_of_a_released_model_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where threads waited for its next call."""
+    monkeypatch.setattr(calls, "_pays", lambda *_: True)
+    model = made("two")
+    for _ in range(20):
+        model.train(*window(model), 0)
+    kept = weakref.ref(model.memory())
+    model.release()
+    ended = time.monotonic() + LIMIT
+    while kept() is not None and time.monotonic() < ended:
+        gc.collect()
+        time.sleep(0.01)
+    assert kept() is None
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such signals")
+def test_interrupts_between_and_within_short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "SOON", AT_ONCE)
+    wanted, model = learn_on_line(made("three")), made("three")
+
+    def for_ever() -> None:
+        while True:
+            model.train(*window(model), 0)
+
+    for number in range(15):
+        interrupted_after(0.01 + 0.0037 * number, for_ever)
+        assert all(np.isfinite(value).all() for value in model.get_parameters().values())
+    assert learn_on_line(made("three")) == wanted
