@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .team import Stay, Team, run_together, take
 
 if TYPE_CHECKING:
     from .kernels import Kernels
     from .model import Memory
 
-WAKING = 220e-6  # seconds that other threads must save one to be woken
+SAVED = 220e-6  # seconds that other threads must save to be woken
 MORE = 20e-6  # the same for each of them but the first
-SOON = 250e-6  # seconds after a call in which the next one says that more will follow: half of what threads wait awake
+SOON = 250e-6  # seconds after a model's call in which its next one says that more will follow
 
 
 def call_members(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], seconds: float) -> int:
@@ -47,7 +49,7 @@ def call_members(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], s
 
 def _pays(seconds: float, threads: int) -> bool:
     """Whether threads that sleep should be woken for so much work."""
-    return seconds - seconds / threads >= WAKING + MORE * (threads - 2)
+    return seconds - seconds / threads >= SAVED + MORE * (threads - 2)
 
 
 def _members(threads: int, shared: tuple[Any, ...]) -> list[tuple[Any, ...]]:
@@ -56,6 +58,10 @@ def _members(threads: int, shared: tuple[Any, ...]) -> list[tuple[Any, ...]]:
 
 
 def _waiting(kernels: Kernels, team: Team, shared: tuple[Any, ...]) -> Stay:
-    """How a member waits for more calls."""
+    """How a member waits for more calls: with all that a model keeps, and nothing of the data of this one."""
+    from .codegen import CALL_ARRAYS, TRAINED
+
     serve, box, numbers = kernels.serve, team.box, team.numbers
-    return lambda member, calls, looks: int(serve(member, box, numbers, calls, looks, *shared))
+    names = ("sync", "sums", *TRAINED.split(", "))
+    kept = [np.empty(0, v.dtype) if name in CALL_ARRAYS else v for name, v in zip(names, shared, strict=True)]
+    return lambda member, calls, looks: int(serve(member, box, numbers, calls, looks, *kept))

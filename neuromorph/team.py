@@ -41,9 +41,11 @@ class Team:
         self.free = threading.Lock()
         self.free.acquire()
         self.box, self.numbers = np.zeros(BOX_SIZE, np.int64), np.zeros(NUMBERS)
-        self._condition = threading.Condition()
+        self._mutex = threading.RLock()  # left, unlike a condition, in one step that no interrupt comes between
+        self._condition = threading.Condition(self._mutex)
         self._job: Job | None = None
-        self._lingers = 0  # for whose calls
+        self._lingers = 0  # for whose calls its threads do
+        self._patience = float("inf")  # seconds until they go to sleep
         self._last = 0  # whose call it was
         self._ended = 0.0
         self._open = 0
@@ -55,9 +57,9 @@ class Team:
         done, stay = 0, None
         while True:
             if stay is not None:
-                done = stay(member + 1, done, LOOKS)
+                done = self._linger(stay, member, done)
                 stay = None  # and with it what belongs to a model
-            with self._condition:
+            with self._mutex:
                 self._condition.wait_for(lambda seen=done: self.box[CALLS] != seen)  # type: ignore[misc]
                 done, job = int(self.box[CALLS]), self._job
             assert job is not None
@@ -67,12 +69,20 @@ class Team:
             except BaseException as error:
                 result = error
             del job, arguments
-            with self._condition:
+            with self._mutex:
                 self._results[member] = result
                 self._open -= 1
                 if not self._open:
                     self._job = None
                     self._condition.notify_all()
+
+    def _linger(self, stay: Stay, member: int, done: int) -> int:
+        """Wait for calls, ``done`` of which there were; how many there were when it ended."""
+        started = time.perf_counter()
+        found = stay(member + 1, done, LOOKS)
+        if found == done == self.box[CALLS]:
+            self._patience = min(self._patience, time.perf_counter() - started)
+        return found
 
     def run(self, function: Callable[..., Any], arguments: Sequence[Arguments]) -> Any:
         """Call a function once in each thread, with that member's arguments; the first member's result.
@@ -83,8 +93,8 @@ class Team:
         before, job = int(self.box[CALLS]), (function, arguments, None)
         while True:
             try:
-                self._post(before, job)
-                with self._condition:
+                self._post(before, job, 0)
+                with self._mutex:
                     self._condition.wait_for(lambda: not self._open)
                 break
             except BaseException as error:
@@ -109,10 +119,10 @@ class Team:
         """
         interrupt: BaseException | None = None
         before, tries, results = int(self.box[CALLS]), 0, list[Any]()
-        job, self._lingers = (function, arguments, stay), user
+        job = (function, arguments, stay)
         while not results and not self.lost:
             try:
-                self._post(before, job)
+                self._post(before, job, user)
                 results.extend(starmap(function, (mine,)))
             except BaseException as error:
                 interrupt = error
@@ -122,16 +132,17 @@ class Team:
             raise interrupt
         return results[0]
 
-    def _post(self, before: int, job: Job) -> None:
-        """Give the threads their work, once they are done with the last; after ``before`` calls, and only then.
+    def _post(self, before: int, job: Job, user: int) -> None:
+        """Give the threads their work, once they are done with the last; after ``before`` calls, and only then. They
+        will linger for this user.
 
-        Who was interrupted in here may call it again, for the same job.
+        Who was interrupted in here has to call it again, for the same job.
         """
-        with self._condition:
+        with self._mutex:
             if self.box[CALLS] == before:
                 if self._job is not job:
                     self._condition.wait_for(lambda: not self._open)
-                self._job = job
+                self._job, self._lingers = job, user
                 self._open = self.size
                 self.box[CALLS] += 1
             self._condition.notify_all()
@@ -145,8 +156,8 @@ class Team:
         self._last, self._ended = user, time.perf_counter()
 
     def was_called(self, user: int, seconds: float) -> bool:
-        """Whether the last call was this user's, and ended within so many seconds."""
-        return self._last == user and time.perf_counter() - self._ended < seconds
+        """Whether the last call was this user's, and ended within so many seconds, and half of what threads linger."""
+        return self._last == user and time.perf_counter() - self._ended < min(seconds, self._patience / 2)
 
 
 _lock = threading.Lock()

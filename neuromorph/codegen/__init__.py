@@ -2,5 +2,16 @@
 
 from .divide import FORWARD, divide, seconds_of_step, threads_of_prediction
 from .source import Kernel, KernelOptions, generate
+from .waiting import CALL_ARRAYS, TRAINED
 
-__all__ = ["FORWARD", "Kernel", "KernelOptions", "divide", "generate", "seconds_of_step", "threads_of_prediction"]
+__all__ = [
+    "CALL_ARRAYS",
+    "FORWARD",
+    "TRAINED",
+    "Kernel",
+    "KernelOptions",
+    "divide",
+    "generate",
+    "seconds_of_step",
+    "threads_of_prediction",
+]

@@ -19,10 +19,11 @@ SPEED = 100e9  # operations a second on numbers of four bytes that one processor
 ELEMENT = 0.8e-9  # seconds that an element of a layer or activation takes, forward and backward, about
 MERGED = 0.2e-9  # seconds that an element of a merge takes, about
 STEP = 0.12e-6  # seconds that a step of time loops takes, however few lanes there are, about
-WORTH = 22e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
+WORTH = 30e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
 FORWARD = 3  # times the work of the forward pass that a training window has, about
 WAKING = 220e-6  # seconds of work that a thread must have to be woken for it
 LEAST_LANES = 2  # of a thread in a loop: one alone takes nearly as long as two
+MORE_LANES = 6  # of a thread where one thread does the shares of all in calls of one window, one after the other
 MEETINGS = 8e-6  # seconds of a window that threads which go apart are not at work, about
 MEETING = 0.5e-6  # seconds more for each of them
 MOST_THREADS = 64  # of one model, however many processors there are
@@ -86,7 +87,8 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> Kern
 def _threads_apart(graph: Graph, chosen: KernelOptions, steps: int, most: int) -> int:
     """The threads that lanes are divided among: each takes its own through a window, and then all their gradients are
     summed."""
-    useful = max(1, chosen.batch // LEAST_LANES)
+    alone = _seconds_apart(graph, chosen, steps, 1) < 2 * WAKING
+    useful = max(1, chosen.batch // (MORE_LANES if alone else LEAST_LANES))
     return _fewest([_seconds_apart(graph, chosen, steps, threads) for threads in range(1, min(most, useful) + 1)])
 
 

@@ -21,9 +21,11 @@ from .writer import Writer
 
 _VECTOR_NAMES = ["load", "load_head", "store", "store_head", "head", "splat", "total", "largest", "softmax"]
 _IMPORTED = [
-    "absolute", "barrier", "exp", "log", "maximum", "minimum", "part", "sigmoid", "span", "sqrt", "tanh", "where",
+    "absolute", "exp", "log", "maximum", "minimum", "sigmoid", "span", "sqrt", "tanh", "where",
 ]  # fmt: skip
-_IN_BOXES = ["address_of", "array_at", "arrive", "claim", "leave", "linger", "post"]  # where there are several threads
+_FOR_SEVERAL = [  # threads
+    "address_of", "array_at", "arrive", "barrier", "claim", "leave", "linger", "part", "post",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,7 @@ class _Source:
         writer.lines("from numba import njit", "", "from neuromorph import simd")
         writer.line(f"from neuromorph.simd import {', '.join(_IMPORTED)}")
         if options.threads > 1:
-            writer.line(f"from neuromorph.simd import {', '.join(_IN_BOXES)}")
+            writer.line(f"from neuromorph.simd import {', '.join(_FOR_SEVERAL)}")
         writer.line()
         with writer.block("JIT = {"):
             writer.lines('"nogil": True, "fastmath": False, "boundscheck": False, "error_model": "numpy",')

@@ -1,26 +1,27 @@
 """Calls of ``train`` that members find in a box, without Python: ``lead`` hands one out, ``serve`` waits for it.
 
-``serve`` takes what ``train`` took in the call before. What differs from call to call it finds in the box, counts as
-they are and arrays by address, and numbers with a point in an array of their own; the rest a model keeps.
+``serve`` takes what ``train`` takes. What differs from call to call it finds in the box, counts as they are and arrays
+by address, and numbers with a point in an array of their own; what it was given in their place has the right type only.
+The rest a model keeps.
 """
 
 from __future__ import annotations
 
-from ..boxes import CALLS, GIVEN, IN_BOX
+from ..boxes import GIVEN, IN_BOX
 from .frame import ARGUMENT_KINDS, Frame
 
 TRAINED = (  # what ``train`` takes
     "sample, stop, samples, capacity, mode, work, weights, turned, gradients, memory, constants, x, expected, "
     "row_weights, row_step, row_losses, losses, rate, clip"
 )
-_ARRAYS = ("x", "expected", "row_weights", "losses")  # of a call
+CALL_ARRAYS = ("x", "expected", "row_weights", "losses")  # of a call
 _FOREVER = "1 << 60"  # looks
 
 
 def _places() -> tuple[dict[str, str], dict[str, str]]:
     """Where each argument of a call stands in the box, and where among the numbers, as source."""
     names = TRAINED.split(", ")
-    boxed = [name for name in names if ARGUMENT_KINDS[name] == "count" or name in _ARRAYS]
+    boxed = [name for name in names if ARGUMENT_KINDS[name] == "count" or name in CALL_ARRAYS]
     numbers = [name for name in names if ARGUMENT_KINDS[name] == "number"]
     in_box = {name: f"box[{place}]" for place, name in enumerate(boxed, GIVEN)}
     return in_box, {name: f"numbers[{place}]" for place, name in enumerate(numbers)}
@@ -34,7 +35,7 @@ def emit_lead(frame: Frame) -> None:
         with writer.block(f"if not claim(box, {frame.threads - 1}):"):
             writer.line("return -1")
         for name, place in in_box.items():
-            writer.line(f"{place} = {f'address_of({name})' if name in _ARRAYS else name}")
+            writer.line(f"{place} = {f'address_of({name})' if name in CALL_ARRAYS else name}")
         for name, place in in_numbers.items():
             writer.line(f"{place} = {name}")
         writer.lines("post(box)", f"return train(0, 1, sync, sums, {TRAINED})")
@@ -46,19 +47,18 @@ def emit_serve(frame: Frame) -> None:
     arguments = f"member, box, numbers, calls, looks, sync, sums, {TRAINED}"
     doc = "Wait for calls and do our part of them: how many there were when none came, or one that Python has to make."
     given = [
-        f"array_at({name}, {in_box[name]})" if name in _ARRAYS else in_box.get(name) or in_numbers.get(name) or name
+        f"array_at({name}, {in_box[name]})" if name in CALL_ARRAYS else in_box.get(name) or in_numbers.get(name) or name
         for name in TRAINED.split(", ")
     ]
     with frame.function("serve", arguments, doc):
         writer.line("arrive(box)")
         with writer.block("while True:"):
-            writer.line("linger(box, calls, looks)")
-            with writer.block(f"if box[{CALLS}] == calls:"):
+            writer.line("seen = linger(box, calls, looks)")
+            with writer.block("if seen == calls:"):
                 with writer.block("if leave(box):"):
                     writer.line("return calls")
-                writer.line(f"linger(box, calls, {_FOREVER})")
-            with writer.block(f"if box[{IN_BOX}] != box[{CALLS}]:"):
+                writer.line(f"seen = linger(box, calls, {_FOREVER})")
+            with writer.block(f"if box[{IN_BOX}] != seen:"):
                 writer.lines("leave(box)", "return calls")
-            writer.lines(
-                f"calls = box[{CALLS}]", f"train(member, member + 1, sync, sums, {', '.join(given)})", "arrive(box)"
-            )
+            writer.line("calls = seen")
+            writer.lines(f"train(member, member + 1, sync, sums, {', '.join(given)})", "arrive(box)")

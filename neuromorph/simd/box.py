@@ -25,11 +25,15 @@ from .threads import look
 _twin_lock = threading.Lock()
 
 
-def linger(box: Any, calls: int, looks: int) -> None:
-    """Return as soon as the number of calls is no longer ``calls``, or after so many looks at it."""
-    while box[CALLS] == calls and looks > 0:
+def linger(box: Any, calls: int, looks: int) -> int:
+    """The number of calls, as soon as it is no longer ``calls``, or after so many looks at it.
+
+    Who goes by this number sees all that was written before it was.
+    """
+    while (seen := int(box[CALLS])) == calls and looks > 0:
         looks -= 1
         time.sleep(0)
+    return seen
 
 
 def arrive(box: Any) -> None:
@@ -66,7 +70,7 @@ def _at(builder: ir.IRBuilder, box: ir.Value, place: int) -> ir.Value:
     return builder.gep(box, [integer(place)])
 
 
-def _call_linger(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
+def _call_linger(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
     function, is_new = routine(builder.module, "nm.linger", [I64.as_pointer(), I64, I64])
     if is_new:
         function.attributes.add("noinline")
@@ -74,6 +78,7 @@ def _call_linger(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
         inside = ir.IRBuilder(function.append_basic_block("entry"))
         look(inside, _at(inside, box, CALLS), calls, looks)
     builder.call(function, values)
+    return builder.load_atomic(_at(builder, values[0], CALLS), "acquire", 8)
 
 
 def _emit_arrive(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
@@ -113,7 +118,7 @@ def _emit_post(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
     builder.store_atomic(number, place, "release", 8)
 
 
-teach(linger, [ARRAY, types.intp, types.intp], _call_linger)
+teach(linger, [ARRAY, types.intp, types.intp], _call_linger, types.intp)
 teach(arrive, [ARRAY], _emit_arrive)
 teach(leave, [ARRAY], _emit_leave, types.boolean)
 teach(claim, [ARRAY, types.intp], _emit_claim, types.boolean)
