@@ -353,7 +353,7 @@ def test_what_a_released_model_kept_goes_and_data_before_that(monkeypatch: pytes
     model.losses = np.zeros(0)
     del inputs, expected
     gc.collect()
-    assert [each() for each in given] == [None] * 3
+    assert all(each() is None for each in given)
     crew = model.memory().team
     model.release()
     gc.collect()
