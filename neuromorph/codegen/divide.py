@@ -19,7 +19,8 @@ SPEED = 100e9  # operations a second on numbers of four bytes that one processor
 ELEMENT = 0.8e-9  # seconds that an element of a layer or activation takes, forward and backward, about
 MERGED = 0.2e-9  # seconds that an element of a merge takes, about
 STEP = 0.12e-6  # seconds that a step of time loops takes, however few lanes there are, about
-WORTH = 30e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
+WORTH = 22e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
+WORTH_APART = 30e-6  # the same for threads that go apart, whose inputs are copied and gradients added
 FORWARD = 3  # times the work of the forward pass that a training window has, about
 WAKING = 220e-6  # seconds of work that a thread must have to be woken for it
 LEAST_LANES = 2  # of a thread in a loop: one alone takes nearly as long as two
@@ -73,7 +74,7 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> Kern
     columns of the layers.
     """
     rows = options.bptt_steps * options.batch_size
-    worth = int(work_of_window(graph, rows, chosen.size) / WORTH)
+    worth = int(work_of_window(graph, rows, chosen.size) / (WORTH_APART if graph.has_time_links else WORTH))
     most = max(1, min(options.threads or processors(), processors(), MOST_THREADS, worth))
     if graph.has_time_links:
         return replace(chosen, threads=_threads_apart(graph, chosen, options.bptt_steps, most))
