@@ -1020,8 +1020,10 @@ def test_a_reader_that_leaves_is_no_trouble() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
-def test_a_full_disk_under_stdout_is_one_line() -> None:
-    with open("/dev/full", "w") as full, process("format", "net.mdl", stdout=full) as writing:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_under_stdout_is_one_line(unbuffered: str) -> None:
+    env = {"PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "w") as full, process("format", "net.mdl", stdout=full, env=env) as writing:
         assert writing.communicate(timeout=60)[1] == "error: No space left on device\n"
     assert writing.returncode == 1
 

@@ -32,7 +32,11 @@ def give_raw(data: str | bytes) -> None:
     """A result on stdout as it is; OSError where stdout is closed."""
     if sys.stdout is None:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF), "stdout")
-    click.echo(data, nl=False)
+    try:
+        click.echo(data, nl=False)
+    except OSError:
+        _forget(sys.stdout)  # which may hold what could not be written, and would fail once more
+        raise
 
 
 def printable(text: str) -> str:
