@@ -296,12 +296,16 @@ class _Source:
             with writer.block("for r in span(0, rows):"):
                 writer.line("weight += row_weights[weight0 + r]")
         writer.line("scale_all = 1.0 / weight if weight > 0.0 else 0.0")
-        if self.options.chunk:
-            self.emit_chunks(frame)
-        elif frame.together:
-            self.emit_apart(frame)
-        else:
-            self.emit_whole(frame)
+        whole = not self.options.chunk and not frame.together
+        emit_share = self.emit_whole if whole else self.emit_apart if frame.together else self.emit_rows
+        with nullcontext() if frame.columns else frame.each_member():
+            emit_share(frame)
+        self.emit_means(frame)
+        with writer.block("if mode > 0:"):
+            if whole:
+                with frame.each_member():
+                    writer.line(f"weigh({frame.team('steps, capacity, work, gradients, x, x0, False')})")
+            self.emit_step(frame)
         with frame.each_member():
             work = emit_own(frame)
             writer.line(f"time_shift({frame.team(f'steps, capacity, {work}')})")
@@ -321,30 +325,12 @@ class _Source:
             emit_return(frame)
 
     def emit_whole(self, frame: Frame) -> None:
-        """A window that goes through layer by layer."""
-        writer = frame.writer
-        with nullcontext() if frame.columns else frame.each_member():
-            writer.line(f"forward({frame.meeting('steps, capacity, work, weights, x, x0')})")
-            measured = "steps, capacity, work, expected, expected0, row_weights, weight0, scale_all, row_losses, 0"
-            writer.line(f"measure({frame.meeting(measured)})")
-            with writer.block("if mode > 0:"):
-                writer.line(f"backward({frame.meeting('steps, capacity, work, turned, x, x0')})")
-        self.emit_means(frame)
-        with writer.block("if mode > 0:"):
-            with frame.each_member():
-                writer.line(f"weigh({frame.team('steps, capacity, work, gradients, x, x0, False')})")
-            self.emit_step(frame)
-
-    def emit_chunks(self, frame: Frame) -> None:
-        """A window that goes through a few rows at a time."""
-        with frame.each_member():
-            self.emit_rows(frame)
-        self.emit_means(frame)
-        with frame.writer.block("if mode > 0:"):
-            self.emit_step(frame)
+        """A member's share of a window that goes through layer by layer; its weight gradients need those of all."""
+        measured = "expected0, row_weights, weight0, scale_all, row_losses, 0"
+        self.emit_pass(frame, "steps, capacity, work", "x, x0", measured)
 
     def emit_rows(self, frame: Frame) -> None:
-        """A member's rows of a window, chunk by chunk."""
+        """A member's rows of a window, a few at a time."""
         writer, chunk, size = frame.writer, self.options.chunk, self.layout.size
         width, wide = self.training.strides["x"], self.training.strides["y"]
         writer.line(frame.range_of("rows"))
@@ -357,37 +343,29 @@ class _Source:
                 writer.line("store(gradients, i, splat(0.0))")
         with writer.block(f"for row in span(first, last, {chunk}):"):
             writer.line(f"some = {chunk} if {chunk} < last - row else last - row")
-            writer.line(f"forward({frame.team(f'some, {chunk}, {work}, weights, x, x0 + row * {width}')})")
-            measured = (
-                f"some, {chunk}, {work}, expected, expected0 + row * {wide}, row_weights, "
-                "weight0 + row, scale_all, row_losses, row"
-            )
-            writer.line(f"measure({frame.team(measured)})")
-            with writer.block("if mode > 0:"):
-                writer.line(f"backward({frame.team(f'some, {chunk}, {work}, turned, x, x0 + row * {width}')})")
-                weighed = f"some, {chunk}, {work}, gradients, x, x0 + row * {width}, row > first"
-                writer.line(f"weigh({frame.team(weighed)})")
+            measured = f"expected0 + row * {wide}, row_weights, weight0 + row, scale_all, row_losses, row"
+            given = f"some, {chunk}, {work}", f"x, x0 + row * {width}", measured
+            self.emit_pass(frame, *given, keep="row > first")
 
     def emit_apart(self, frame: Frame) -> None:
-        """A window that each member takes its own lanes through."""
+        """A member's lanes, which it takes through a window by itself."""
         writer = frame.writer
-        with frame.each_member():
-            work, (a, b) = emit_own(frame), self.training_space.terms["end"]
-            writer.line(frame.range_of(str(self.options.batch)))
-            writer.line(f"inputs = (last - first) * ({a} * capacity + {b})")
-            writer.line(f"take({frame.team(f'steps, {work}, inputs, x, x0')})")
-            writer.line(f"forward({frame.team(f'steps, capacity, {work}, weights, {work}, inputs')})")
-            measured = (
-                f"steps, capacity, {work}, expected, expected0, row_weights, weight0, scale_all, row_losses, "
-                "first * capacity"
-            )
-            writer.line(f"measure({frame.team(measured)})")
-            with writer.block("if mode > 0:"):
-                writer.line(f"backward({frame.team(f'steps, capacity, {work}, turned, {work}, inputs')})")
-                writer.line(f"weigh({frame.team(f'steps, capacity, {work}, gradients, {work}, inputs, False')})")
-        self.emit_means(frame)
+        work, (a, b) = emit_own(frame), self.training_space.terms["end"]
+        writer.line(frame.range_of(str(self.options.batch)))
+        writer.line(f"inputs = (last - first) * ({a} * capacity + {b})")
+        writer.line(f"take({frame.team(f'steps, {work}, inputs, x, x0')})")
+        measured = "expected0, row_weights, weight0, scale_all, row_losses, first * capacity"
+        self.emit_pass(frame, f"steps, capacity, {work}", f"{work}, inputs", measured, keep="False")
+
+    def emit_pass(self, frame: Frame, space: str, inputs: str, measured: str, keep: str | None = None) -> None:
+        """Forward, loss and backward, and where ``keep`` says whether they are added to, weight gradients."""
+        writer = frame.writer
+        writer.line(f"forward({frame.meeting(f'{space}, weights, {inputs}')})")
+        writer.line(f"measure({frame.meeting(f'{space}, expected, {measured}')})")
         with writer.block("if mode > 0:"):
-            self.emit_step(frame)
+            writer.line(f"backward({frame.meeting(f'{space}, turned, {inputs}')})")
+            if keep is not None:
+                writer.line(f"weigh({frame.team(f'{space}, gradients, {inputs}, {keep}')})")
 
     def emit_step(self, frame: Frame) -> None:
         """Gradients checked, and the optimizer's step.
