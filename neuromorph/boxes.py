@@ -1,9 +1,27 @@
-"""The box in which a kernel's members find their calls: an int64 array of BOX_SIZE, and what stands where in it.
+"""The box that the threads of a team share, and through which a kernel's members find each other and their calls.
 
-CALLS: how many calls there were. IN_BOX: the number of the last one whose arguments are in the box, from GIVEN on; the
-others Python has to make. WAITING: how many members wait. What different threads write has cache lines of its own.
+An int64 array of BOX_SIZE. First comes what barriers count. CALLS: how many calls there were. IN_BOX: the number of the
+last one whose arguments are in the box, from GIVEN on; the others Python has to make. USER: whose calls the members
+wait for, and WAITING: how many of them do. LAST: whose call the last one was, ENDED: when it ended, and PATIENCE: how
+long after that a call follows it soon, in ticks of the processor's clock; half of what members wait for it, once that
+is known. What different threads write has cache lines of its own.
+
+Beside it is an array of numbers with a point: two of a call's arguments, and from SUMS on two for each member.
 """
 
-CALLS, IN_BOX, WAITING, GIVEN = 0, 1, 8, 16
-BOX_SIZE = 40
-NUMBERS = 2  # numbers with a point that a call has beside
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+CALLS, IN_BOX, USER, LAST, ENDED, WAITING, PATIENCE, GIVEN = 16, 17, 18, 19, 20, 24, 25, 32
+BOX_SIZE = 56
+SUMS = 2
+NOT_KNOWN = 1 << 62  # ticks
+
+
+def new_box(members: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """A box, and the numbers beside it, for so many members."""
+    box = np.zeros(BOX_SIZE, np.int64)
+    box[PATIENCE] = NOT_KNOWN
+    return box, np.zeros(SUMS + 2 * members)

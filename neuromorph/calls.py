@@ -1,7 +1,8 @@
 """Calls of a training kernel that is made for several members.
 
 A member is a share of a window's work. A team of threads does one each; but a call that is too short to wake anybody
-for is made by one thread alone, which does the shares of all of them one after the other, with the same bits.
+for is made by one thread alone, which does the shares of all of them one after the other, with the same bits. There
+every statement of Python's counts: it is the compiled ``lead`` that finds out what is to be done, and does it.
 """
 
 from __future__ import annotations
@@ -10,46 +11,43 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .boxes import new_box
 from .team import Stay, Team, run_together, take
 
 if TYPE_CHECKING:
     from .kernels import Kernels
     from .model import Memory
 
-SAVED = 220e-6  # seconds that other threads must save to be woken
-MORE = 20e-6  # the same for each of them but the first
-SOON = 250e-6  # seconds after a model's call in which its next one says that more will follow
 
-
-def call_members(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], seconds: float) -> int:
+def call_members(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], enough: int) -> int:
     """The kernel's ``train`` by all its members, with the arguments that they share; the sample that it reached.
 
-    seconds: of work that the call is, about. Where the threads of this model's last call are still awake, they are
-    called. Else they are woken, if the work is worth it or if calls follow one another so soon that they will be found
-    awake from now on.
+    Where the threads of this model's last call are still awake, they are called. Else they are woken for ``enough``
+    samples, or if calls follow one another so soon that they will be found awake from now on.
     """
-    threads, train = kernels.kernel.options.threads, kernels.train
-    shared = (memory.sync, memory.sums, *arguments)
-    if not hasattr(train, "compile"):  # plain Python, with JIT off
-        return int(run_together(train, _members(threads, shared)))
-    user, team = memory.number, take(threads - 1, memory.team)
+    team = memory.team
+    if team is None or team.lost or not team.free.acquire(False):
+        if not kernels.compiled:
+            return _in_plain_python(kernels, arguments)
+        memory.team = team = take(kernels.threads - 1)
     try:
-        memory.team = team
-        reached = kernels.lead(team.box, team.numbers, *shared) if team.is_awake_for(user) else -1
-        if reached < 0 and not (_pays(seconds, threads) or team.was_called(user, SOON)):
-            reached = train(0, threads, *shared)
-        if reached < 0:
-            mine, *others = _members(threads, shared)
-            reached = team.join(train, others, mine, _waiting(kernels, team, shared), user)
-        team.called(user)
-        return int(reached)
+        reached: int = kernels.lead(team.box, team.numbers, memory.number, enough, *arguments)
+        return reached if reached >= 0 else _woken(kernels, team, memory.number, arguments)
     finally:
         team.free.release()
 
 
-def _pays(seconds: float, threads: int) -> bool:
-    """Whether threads that sleep should be woken for so much work."""
-    return seconds - seconds / threads >= SAVED + MORE * (threads - 2)
+def _woken(kernels: Kernels, team: Team, user: int, arguments: tuple[Any, ...]) -> int:
+    """A call by threads that sleep, or that wait for another model's calls."""
+    _, *others = _members(kernels.threads, (team.box, team.numbers, *arguments))
+    mine = (team.box, team.numbers, user, -1, *arguments)
+    return int(team.join(kernels.train, others, kernels.lead, mine, _waiting(kernels, team, arguments), user))
+
+
+def _in_plain_python(kernels: Kernels, arguments: tuple[Any, ...]) -> int:
+    """With JIT off, members are threads of Python's."""
+    box, numbers = new_box(kernels.threads)
+    return int(run_together(kernels.train, _members(kernels.threads, (box, numbers, *arguments))))
 
 
 def _members(threads: int, shared: tuple[Any, ...]) -> list[tuple[Any, ...]]:
@@ -57,11 +55,10 @@ def _members(threads: int, shared: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     return [(member, member + 1, *shared) for member in range(threads)]
 
 
-def _waiting(kernels: Kernels, team: Team, shared: tuple[Any, ...]) -> Stay:
+def _waiting(kernels: Kernels, team: Team, arguments: tuple[Any, ...]) -> Stay:
     """How a member waits for more calls: with all that a model keeps, and nothing of the data of this one."""
     from .codegen import CALL_ARRAYS, TRAINED
 
-    serve, box, numbers = kernels.serve, team.box, team.numbers
-    names = ("sync", "sums", *TRAINED.split(", "))
-    kept = [np.empty(0, v.dtype) if name in CALL_ARRAYS else v for name, v in zip(names, shared, strict=True)]
+    serve, box, numbers, named = kernels.serve, team.box, team.numbers, zip(TRAINED.split(", "), arguments, strict=True)
+    kept = [np.empty(0, value.dtype) if name in CALL_ARRAYS else value for name, value in named]
     return lambda member, calls, looks: int(serve(member, box, numbers, calls, looks, *kept))

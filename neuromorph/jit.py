@@ -51,7 +51,7 @@ def signature(dtype: str, kinds: tuple[str, ...]) -> tuple[Any, ...]:
         "count": types.int64,
         "number": types.float64,
         "flag": types.boolean,
-        "sync": types.Array(types.int64, 1, "C"),
+        "integers": types.Array(types.int64, 1, "C"),
         "array": types.Array(element, 1, "C"),
         "data": types.Array(element, 1, "C", readonly=True),
         "doubles": types.Array(types.float64, 1, "C"),

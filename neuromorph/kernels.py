@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import cache, jit, modules
-from .codegen import FORWARD, Kernel, KernelOptions, divide, generate, seconds_of_step
+from .codegen import FORWARD, Kernel, KernelOptions, divide, generate, seconds_of_step, worth_waking
 from .errors import NeuromorphError
 from .functions import OPTIMIZERS
 from .graph import Graph
@@ -116,23 +116,32 @@ class Kernels:
         """The generated function ``train``, ready to call."""
         return self._entry("train")
 
-    @property
+    @cached_property
     def lead(self) -> Any:
-        """The generated function with which a thread has others that wait do their part; it comes with ``train``."""
+        """The generated function that calls ``train`` for all members, with those that wait or alone."""
+        self.train  # noqa: B018 - compiles, or is found in the cache
         return self.module.lead
+
+    @cached_property
+    def threads(self) -> int:
+        """Threads that training takes."""
+        return self.kernel.options.threads
+
+    @cached_property
+    def compiled(self) -> bool:
+        """Whether kernels are compiled; with JIT off they are plain Python."""
+        return hasattr(self.train, "compile")
 
     @property
     def serve(self) -> Any:
         """The generated function with which a thread waits for calls; it comes with ``train``."""
         return self.module.serve
 
-    def seconds(self, steps: int, *, forward_only: bool) -> float:
-        """Seconds that one thread needs for so many steps of training, or of measuring, about."""
-        return steps * self._step_seconds / (FORWARD if forward_only else 1)
-
     @cached_property
-    def _step_seconds(self) -> float:
-        return seconds_of_step(self.graph, self.options)
+    def worth_waking(self) -> tuple[int, int]:
+        """From how many samples on threads that sleep are woken to measure, and to make gradients or learn."""
+        step = seconds_of_step(self.graph, self.options)
+        return worth_waking(step / FORWARD, self.threads), worth_waking(step, self.threads)
 
     @cached_property
     def predict(self) -> Any:

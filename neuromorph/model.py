@@ -62,8 +62,6 @@ class Memory:
     space: Floats  # one that threads share, or those of all of them, one after the other
     copies: int  # of the workspace
     row_losses: Floats
-    sums: NDArray[np.float64]
-    sync: NDArray[np.int64]
     states: list[dict[str, Floats]] | None = None  # views of the recurrent state, once it was asked for
     team: Team | None = None  # of the last call by several threads
     number: int = field(default_factory=itertools.count(1).__next__)  # by which the team knows us
@@ -297,7 +295,7 @@ class Model:
         from .schedule import padded
 
         kernel, dtype = self.kernels.kernel, self._options.dtype
-        threads, copies = kernel.options.threads, kernel.gradient_copies
+        copies = kernel.gradient_copies
         return Memory(
             weights,
             aligned_zeros(max(1, kernel.layout.turned_size), dtype),
@@ -307,8 +305,6 @@ class Model:
             aligned_zeros(copies * padded(kernel.space_size(capacity) + 16, 16), dtype),
             copies,
             aligned_zeros(capacity * self.batch_size, dtype),
-            np.zeros(2 * threads),
-            np.zeros(16, np.int64),
         )
 
     def release(self) -> None:

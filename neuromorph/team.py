@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Sequence
 from itertools import starmap
 from typing import Any
 
-from .boxes import BOX_SIZE, CALLS, NUMBERS, WAITING
+from .boxes import CALLS, USER, new_box
 from .limits import allowed_processors
 
 LOOKS = 1000  # into the box before a thread goes to sleep: half a millisecond on an idle machine
@@ -30,24 +29,19 @@ Job = tuple[Callable[..., Any], Sequence[Arguments], Stay | None]
 class Team:
     """Some waiting threads, for whoever holds the lock ``free``, which is theirs who made the team.
 
-    box, numbers: where threads that linger find a call. Users are known by numbers, which are never 0.
+    box, numbers: what the threads share with the caller, and where those that linger find a call. Users are known by
+    numbers, which are never 0.
     """
 
     def __init__(self, size: int) -> None:
-        import numpy as np
-
         self.size = size
         self.lost = False  # whether its threads may wait for a member that never comes, or are not there any more
         self.free = threading.Lock()
         self.free.acquire()
-        self.box, self.numbers = np.zeros(BOX_SIZE, np.int64), np.zeros(NUMBERS)
+        self.box, self.numbers = new_box(size + 1)
         self._mutex = threading.RLock()  # left, unlike a condition, in one step that no interrupt comes between
         self._condition = threading.Condition(self._mutex)
         self._job: Job | None = None
-        self._lingers = 0  # for whose calls its threads do
-        self._patience = float("inf")  # seconds until they go to sleep
-        self._last = 0  # whose call it was
-        self._ended = 0.0
         self._open = 0
         self._results: list[Any] = [None] * size
         for member in range(size):
@@ -57,7 +51,7 @@ class Team:
         done, stay = 0, None
         while True:
             if stay is not None:
-                done = self._linger(stay, member, done)
+                done = stay(member + 1, done, LOOKS)
                 stay = None  # and with it what belongs to a model
             with self._mutex:
                 self._condition.wait_for(lambda seen=done: self.box[CALLS] != seen)  # type: ignore[misc]
@@ -75,14 +69,6 @@ class Team:
                 if not self._open:
                     self._job = None
                     self._condition.notify_all()
-
-    def _linger(self, stay: Stay, member: int, done: int) -> int:
-        """Wait for calls, ``done`` of which there were; how many there were when it ended."""
-        started = time.perf_counter()
-        found = stay(member + 1, done, LOOKS)
-        if found == done == self.box[CALLS]:
-            self._patience = min(self._patience, time.perf_counter() - started)
-        return found
 
     def run(self, function: Callable[..., Any], arguments: Sequence[Arguments]) -> Any:
         """Call a function once in each thread, with that member's arguments; the first member's result.
@@ -107,13 +93,14 @@ class Team:
         return self._results[0]
 
     def join(
-        self, function: Callable[..., Any], arguments: Sequence[Arguments], mine: Arguments, stay: Stay, user: int
-    ) -> Any:
-        """Call a compiled function once in each thread, with that member's arguments, and here with ``mine``; its
-        result here. Then the threads linger for more calls of this user's by ``stay(member, calls, looks)``, until none
-        comes or one that is not in the box; it returns how many calls there were.
+        self, function: Callable[..., Any], arguments: Sequence[Arguments], lead: Callable[..., Any], mine: Arguments,
+        stay: Stay, user: int,
+    ) -> Any:  # fmt: skip
+        """Call a compiled function once in each thread, with that member's arguments, and here ``lead`` with ``mine``;
+        the result here. Then the threads linger for more calls of this user's by ``stay(member, calls, looks)``, until
+        none comes or one that is not in the box; it returns how many calls there were.
 
-        The function is called, and its result kept, in one step that no interrupt comes between; one that came before
+        ``lead`` is called, and its result kept, in one step that no interrupt comes between; one that came before
         is raised afterwards, since the others can't finish alone. They have then passed their last meeting: they touch
         nothing any more, and are not waited for.
         """
@@ -123,7 +110,7 @@ class Team:
         while not results and not self.lost:
             try:
                 self._post(before, job, user)
-                results.extend(starmap(function, (mine,)))
+                results.extend(starmap(lead, (mine,)))
             except BaseException as error:
                 interrupt = error
                 tries += isinstance(error, Exception)
@@ -142,22 +129,10 @@ class Team:
             if self.box[CALLS] == before:
                 if self._job is not job:
                     self._condition.wait_for(lambda: not self._open)
-                self._job, self._lingers = job, user
-                self._open = self.size
+                self._job, self._open = job, self.size
+                self.box[USER] = user
                 self.box[CALLS] += 1
             self._condition.notify_all()
-
-    def is_awake_for(self, user: int) -> bool:
-        """Whether all threads linger for calls of this user's."""
-        return bool(self._lingers == user and self.box.item(WAITING) == self.size)
-
-    def called(self, user: int) -> None:
-        """Remember that a call of this user's ended now."""
-        self._last, self._ended = user, time.perf_counter()
-
-    def was_called(self, user: int, seconds: float) -> bool:
-        """Whether the last call was this user's, and ended within so many seconds, and half of what threads linger."""
-        return self._last == user and time.perf_counter() - self._ended < min(seconds, self._patience / 2)
 
 
 _lock = threading.Lock()
@@ -173,17 +148,15 @@ def run_together(function: Callable[..., Any], arguments: Sequence[Arguments]) -
         team.free.release()
 
 
-def take(size: int, known: Team | None = None) -> Team:
-    """A team that nobody else uses until its lock ``free`` is released; ``known``, if it can be had.
+def take(size: int) -> Team:
+    """A team that nobody else uses until its lock ``free`` is released.
 
     Threads are kept for the next call; a forked child starts its own.
     """
-    if known is not None and not known.lost and known.free.acquire(blocking=False):
-        return known
     with _lock:
         kept = _teams[size] = [team for team in _teams.get(size, ()) if not team.lost]
         for team in reversed(kept):
-            if team.free.acquire(blocking=False):
+            if team.free.acquire(False):
                 return team
         kept.append(Team(size))
         return kept[-1]

@@ -64,11 +64,9 @@ class Pass:
             memory.gradients, memory.optimizer, memory.constants, self.inputs.reshape(-1), self.expected.reshape(-1),
             self.weights, self.row_step, memory.row_losses, self.losses, model.learning_rate, model.clip_norm or 0.0,
         )  # fmt: skip
-        if kernels.kernel.options.threads == 1:
+        if kernels.threads == 1:
             return int(kernels.train(*arguments))
-        return call_members(
-            kernels, memory, arguments, kernels.seconds(stop - start, forward_only=self.mode == MEASURE)
-        )
+        return call_members(kernels, memory, arguments, kernels.worth_waking[self.mode != MEASURE])
 
 
 def check_data(model: Model, inputs: Any, expected: Any, sample_weight: Any, lengths: Any = None) -> TrainingData:

@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 
 from neuromorph import cache, jit, modules, reference
+from neuromorph.boxes import new_box
 from neuromorph.codegen import Kernel, KernelOptions, generate
 from neuromorph.graph import Graph, build_graph
 from neuromorph.language import parse
-from neuromorph.simd import SYNC_SIZE
 from neuromorph.team import run_together
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -50,9 +50,9 @@ def divide_everything(patch: pytest.MonkeyPatch, processors: int | None = None) 
     """Threads for whatever can be divided, however little work it is; and so many processors, where a number is
     given."""
     rules = sys.modules["neuromorph.codegen.divide"]
-    for name, value in (("WORTH", 1e-12), ("WORTH_APART", 1e-12), ("LEAST_LANES", 1), ("MORE_LANES", 1), ("NEAR", 1.0)):
+    for name, value in (("WORTH", 1e-12), ("LEAST_LANES", 1), ("MORE_LANES", 1), ("NEAR", 1.0)):
         patch.setattr(rules, name, value)
-    for name in ("STEP", "EXCHANGE", "MEETINGS", "MEETING"):
+    for name in ("STEP", "EXCHANGE", "MEETINGS", "MEETING", "AGAIN", "COPIED", "FOUND_OUT"):
         patch.setattr(rules, name, 0.0)
     if processors is not None:
         patch.setattr(rules, "processors", lambda: processors)
@@ -224,7 +224,8 @@ def call(function: Any, given: dict[str, Any]) -> Any:
 
 def call_together(function: Any, threads: int, given: dict[str, Any]) -> Any:
     """A function called by a team of threads; where ``given`` has ``until``, by one for all members before that."""
-    shared = {"begin": 0, "sync": np.zeros(SYNC_SIZE, np.int64), "sums": np.zeros(2 * threads)}
+    box, numbers = new_box(threads)
+    shared = {"begin": 0, "box": box, "numbers": numbers}
     if threads == 1 or "until" in given:
         return call(function, shared | given)
     calls = [given | shared | {"begin": n, "until": n + 1} for n in range(threads)]

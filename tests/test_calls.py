@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import math
 import signal
+import sys
 import threading
 import time
 import weakref
@@ -17,11 +19,12 @@ from numba import njit
 from test_threads import KINDS, LIMIT, at_once, data, digest, interrupted_after, load, made
 
 import neuromorph as nm
-from neuromorph import calls, simd, team
-from neuromorph.boxes import BOX_SIZE, CALLS, GIVEN, IN_BOX, WAITING
+from neuromorph import calls, kernels, simd, team
+from neuromorph.boxes import BOX_SIZE, CALLS, GIVEN, IN_BOX, NOT_KNOWN, PATIENCE, USER, WAITING, new_box
+from neuromorph.codegen import FORWARD, seconds_of_step, worth_waking
 from neuromorph.kernels import Kernels
 
-AT_ONCE = 60.0  # seconds that are soon enough even on a busy machine
+RULES = sys.modules["neuromorph.codegen.divide"]
 COLUMNS = """/xavier,const_uneven 0.1 0.3/
 (input, 3) (a, 96, <tanh>) (b, 96, <relu>) (output, 2, <linear>, <mse>)"""
 
@@ -33,32 +36,38 @@ def _many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """How each call was made from now on: "found" awake, "woken", or neither, by one "alone"."""
+    """How each call was made from now on: members were "found" awake, or "woken", or one did all "alone"."""
     found: list[str] = []
-    join, lead, called = team.Team.join, Kernels.lead.fget, team.Team.called  # type: ignore[attr-defined]
-    way = threading.local()
 
-    def woken(self: team.Team, *arguments: Any) -> Any:
-        way.taken = "woken"
-        return join(self, *arguments)
-
-    def awake(self: Kernels) -> Callable[..., int]:
-        def call(*arguments: Any) -> int:
-            reached = int(lead(self)(*arguments))
-            way.taken = "found" if reached >= 0 else "alone"
+    def lead(self: Kernels) -> Callable[..., int]:
+        def call(box: Any, numbers: Any, user: int, enough: int, *arguments: Any) -> int:
+            before = int(box[CALLS])
+            reached = int(self.module.lead(box, numbers, user, enough, *arguments))
+            if reached >= 0:
+                found.append("woken" if enough < 0 else "found" if box[CALLS] != before else "alone")
             return reached
 
         return call
 
-    def ended(self: team.Team, user: int) -> None:
-        found.append(getattr(way, "taken", "alone"))
-        way.taken = "alone"
-        called(self, user)
-
-    monkeypatch.setattr(team.Team, "join", woken)
-    monkeypatch.setattr(Kernels, "lead", property(awake))
-    monkeypatch.setattr(team.Team, "called", ended)
+    monkeypatch.setattr(Kernels, "lead", property(lead))
     return found
+
+
+def never_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads are woken for long calls only, and not found awake but after them."""
+
+    def box_without_patience(members: int) -> tuple[Any, Any]:
+        box, numbers = new_box(members)
+        box[PATIENCE] = 0
+        return box, numbers
+
+    monkeypatch.setattr(team, "_teams", {})
+    monkeypatch.setattr(team, "new_box", box_without_patience)
+
+
+def always_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread is found awake."""
+    monkeypatch.setattr(calls, "_waiting", lambda *_: lambda member, calls, looks: calls)
 
 
 def window(model: nm.Model, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -194,7 +203,7 @@ def test_views_of_arrays(jit: bool) -> None:
 
 
 def test_a_short_call_wakes_nobody(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "SOON", 0.0)
+    never_soon(monkeypatch)
     model = made("two")
     for _ in range(5):
         model.train(*window(model), 0)
@@ -203,7 +212,7 @@ def test_a_short_call_wakes_nobody(ways: list[str], monkeypatch: pytest.MonkeyPa
 
 def test_a_long_call_wakes_threads(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Once it is known to be long: its first window is a call of its own."""
-    monkeypatch.setattr(calls, "SOON", 0.0)
+    never_soon(monkeypatch)
     model = made("two")
     model.train(*data(model, 20_000), 0)
     assert ways[0] == "alone"
@@ -212,22 +221,29 @@ def test_a_long_call_wakes_threads(ways: list[str], monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("forward_only", [False, True])
 def test_how_long_a_call_has_to_be(forward_only: bool, ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "SOON", 0.0)
-    monkeypatch.setattr(team.Team, "is_awake_for", lambda *_: False)
-    model = made("two")
-    monkeypatch.setattr(calls, "SAVED", model.kernels.seconds(model.bptt_steps, forward_only=forward_only) / 2 * 1.01)
-    for _ in range(2):
+    never_soon(monkeypatch)
+    always_woken(monkeypatch)
+    step = seconds_of_step(made("two").graph, made("two").options) / (FORWARD if forward_only else 1)
+    for times in (1.01, 0.99):
+        model = made("two")
+        monkeypatch.setattr(RULES, "SAVED", model.bptt_steps * step / 2 * times)
         if forward_only:
             model.evaluate(*window(model))
         else:
             model.train(*window(model), 0)
-        monkeypatch.setattr(calls, "SAVED", calls.SAVED / 1.02)
     assert ways == ["alone", "woken"]
 
 
-def test_calls_that_follow_one_another_find_threads_awake(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_where_on_threads_are_woken() -> None:
+    """Where they save so much of one thread's time, each of them a little more; seconds that are powers of two."""
+    step = 2.0**-20
+    assert worth_waking(step, 2) == math.ceil(2 * RULES.SAVED / step)
+    assert worth_waking(2 * step, 2) == math.ceil(RULES.SAVED / step)
+    assert worth_waking(step, 4) == math.ceil((RULES.SAVED + 2 * RULES.MORE) / (0.75 * step))
+
+
+def test_calls_that_follow_one_another_find_threads_awake(ways: list[str]) -> None:
     """On a busy machine too, if not every time."""
-    monkeypatch.setattr(calls, "SOON", AT_ONCE)
     model, ended = made("three"), time.monotonic() + LIMIT
     while ways.count("found") < 20 and time.monotonic() < ended:
         model.train(*window(model), 0)
@@ -235,9 +251,19 @@ def test_calls_that_follow_one_another_find_threads_awake(ways: list[str], monke
     assert ways.count("found") >= 20
 
 
-def test_models_that_take_turns_keep_to_one_thread(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_long_threads_wait_is_found_out_and_says_what_is_soon(ways: list[str]) -> None:
+    model = made("two")
+    wait_until(lambda: model.train(*window(model), 0) and "woken" in ways)
+    box = model.memory().team.box
+    wait_until(lambda: not box[WAITING] and box[PATIENCE] < NOT_KNOWN)
+    time.sleep(0.2)  # many times what threads wait
+    ways.clear()
+    model.train(*window(model), 0)
+    assert ways == ["alone"]
+
+
+def test_models_that_take_turns_keep_to_one_thread(ways: list[str]) -> None:
     """Threads that wait for one of them would have to be called away by the other each time."""
-    monkeypatch.setattr(calls, "SOON", AT_ONCE)
     models = [made("two", seed) for seed in (1, 2)]
     for _ in range(20):
         for model in models:
@@ -266,13 +292,14 @@ MODELS: dict[str, Callable[[], nm.Model]] = {
 @pytest.mark.parametrize("kind", MODELS)
 def test_every_way_gives_the_same_bits(kind: str, ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread for all, threads woken each time, and threads found awake by most calls, on a busy machine."""
-    monkeypatch.setattr(calls, "SOON", 0.0)
-    monkeypatch.setattr(calls, "_pays", lambda *_: False)
-    wanted = learn_on_line(MODELS[kind]())
-    assert set(ways) == {"alone"}
-    monkeypatch.setattr(calls, "_pays", lambda *_: True)
     with monkeypatch.context() as patch:
-        patch.setattr(team.Team, "is_awake_for", lambda *_: False)
+        never_soon(patch)
+        patch.setattr(kernels, "worth_waking", lambda *_: 1 << 60)
+        wanted = learn_on_line(MODELS[kind]())
+        assert set(ways) == {"alone"}
+    monkeypatch.setattr(kernels, "worth_waking", lambda *_: 0)
+    with monkeypatch.context() as patch:
+        always_woken(patch)
         ways.clear()
         assert learn_on_line(MODELS[kind]()) == wanted
         assert set(ways) == {"woken"}
@@ -285,9 +312,8 @@ def test_every_way_gives_the_same_bits(kind: str, ways: list[str], monkeypatch: 
         assert {learn_on_line(MODELS[kind]()) for _ in range(5)} == {wanted}
 
 
-def test_calls_at_once_of_several_models(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_at_once_of_several_models() -> None:
     """Each in its own thread of Python's, some alone and some with threads of their own."""
-    monkeypatch.setattr(calls, "SOON", AT_ONCE)
     wanted = [learn_on_line(make()) for make in MODELS.values()]
     models = [make() for make in MODELS.values() for _ in range(2)]
     found = at_once([lambda model=model: learn_on_line(model) for model in models])  # type: ignore[misc]
@@ -316,12 +342,12 @@ def test_calls_that_differ_in_everything(kind: str, optimizer: str, monkeypatch:
         model.losses = np.array(found)
         return digest(model) + str(sorted((name, v.sum()) for name, v in model.optimizer_state.items()))
 
-    monkeypatch.setattr(calls, "_pays", lambda *_: False)
-    monkeypatch.setattr(calls, "SOON", 0.0)
-    wanted = learn()
-    monkeypatch.setattr(calls, "SOON", AT_ONCE)
+    with monkeypatch.context() as patch:
+        never_soon(patch)
+        patch.setattr(kernels, "worth_waking", lambda *_: 1 << 60)
+        wanted = learn()
     assert [learn() for _ in range(3)] == [wanted] * 3
-    monkeypatch.setattr(calls, "_pays", lambda *_: True)
+    monkeypatch.setattr(kernels, "worth_waking", lambda *_: 0)
     assert [learn() for _ in range(3)] == [wanted] * 3
 
 
@@ -330,7 +356,7 @@ def test_calls_that_differ_in_everything(kind: str, optimizer: str, monkeypatch:
 
 @pytest.mark.parametrize("pays", [False, True], ids=["alone", "together"])
 def test_a_window_that_diverges_ends_the_call_alone(pays: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "_pays", lambda *_: pays)
+    monkeypatch.setattr(kernels, "worth_waking", lambda *_: 0 if pays else 1 << 60)
     model, other = made("two"), made("two")
     inputs, expected = window(model)
     for _ in range(5):
@@ -343,18 +369,18 @@ def test_a_window_that_diverges_ends_the_call_alone(pays: bool, monkeypatch: pyt
 
 def test_what_a_released_model_kept_goes_and_data_before_that(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where threads wait for its next call: these hold no data, and the model only until they go to sleep."""
-    monkeypatch.setattr(calls, "_pays", lambda *_: True)
+    monkeypatch.setattr(kernels, "worth_waking", lambda *_: 0)
     monkeypatch.setattr(team, "LOOKS", 1 << 60)
     model, (inputs, expected) = made("two"), data(made("two"))
     model.train(inputs, expected, 0)
-    wait_until(lambda: model.memory().team.is_awake_for(model.memory().number))
+    crew = model.memory().team
+    wait_until(lambda: crew.box[WAITING] == crew.size and crew.box[USER] == model.memory().number)
     kept = [weakref.ref(array.base) for array in (model.memory().space, model.memory().weights)]
     given = [weakref.ref(array) for array in (inputs, expected, model.losses)]
     model.losses = np.zeros(0)
     del inputs, expected
     gc.collect()
     assert all(each() is None for each in given)
-    crew = model.memory().team
     model.release()
     gc.collect()
     assert all(each() is not None for each in kept), "the threads wait with it"
@@ -363,8 +389,7 @@ def test_what_a_released_model_kept_goes_and_data_before_that(monkeypatch: pytes
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such signals")
-def test_interrupts_between_and_within_short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "SOON", AT_ONCE)
+def test_interrupts_between_and_within_short_calls() -> None:
     wanted, model = learn_on_line(made("three")), made("three")
 
     def for_ever() -> None:

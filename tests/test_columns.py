@@ -65,7 +65,7 @@ class Turns:
                 self.at += 1
             self.condition.notify_all()
 
-    def barrier(self, sync: Any, parties: int) -> None:
+    def barrier(self, box: Any, parties: int) -> None:
         assert not self.gone, "it waits for a member that is gone"
         self.pass_on()
         self.wait_for_turn(self.members.number)
@@ -201,8 +201,8 @@ def test_the_adversary_sees_every_meeting_that_is_missing(kind: str) -> None:
     assert _is_right(made, made.source, trial, wanted)
     lines, unseen = made.source.splitlines(), set()
     for place, line in enumerate(lines):
-        if line.strip() == "barrier(sync, parties)":
-            poorer = "\n".join([*lines[:place], line.replace("barrier(sync, parties)", "pass"), *lines[place + 1 :]])
+        if line.strip() == "barrier(box, parties)":
+            poorer = "\n".join([*lines[:place], line.replace("barrier(box, parties)", "pass"), *lines[place + 1 :]])
             if _is_right(made, poorer, trial, wanted):
                 function = next(before for before in lines[place::-1] if before.startswith("def "))
                 unseen.add((function[4 : function.index("(")], lines[place + 1].strip()))

@@ -71,6 +71,26 @@ def test_what_limits_threads(text: str, batch: int, window: int, wanted: tuple[i
 
 
 @pytest.mark.usefixtures("rules")
+@pytest.mark.parametrize(
+    ("width", "batch", "window", "wanted"),
+    [
+        (64, 16, 16, 2),
+        (64, 15, 16, 1),  # products of fewer lanes are slower
+        (64, 15, 80, 2),  # a call of this window is worth waking others
+        (24, 64, 32, 2),
+        (24, 20, 64, 1),  # two time loops, each of many steps with little work
+        (100, 16, 8, 1),  # gradients of many weights, twice
+        (100, 16, 20, 2),
+    ],
+)
+def test_lanes_of_a_short_window_where_one_thread_does_the_shares_of_two_as_quickly(
+    width: int, batch: int, window: int, wanted: int
+) -> None:
+    text = f"{HEAD} (input, 8) {{both, recur, concatenate}} (a, {width}, <tanh>) [link, [recur,]]"
+    assert divided(f"{text} (output, 4, <linear>, <mse>)", batch, window, 2)[0] == wanted
+
+
+@pytest.mark.usefixtures("rules")
 def test_more_threads_than_can_be_used_are_reduced() -> None:
     for threads, wanted in ((1, 1), (3, 3), (8, 8), (100, 8), (2**31, 8)):
         assert divided(CHAIN, 1, 10_000, threads) == (wanted, "chunks")

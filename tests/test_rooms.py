@@ -41,12 +41,13 @@ ROOMS: dict[str, set[str]] = {
     "codegen": {"schedule", "graph", "functions", "options", "team", "boxes"},
     "kernels": {"codegen", "jit", "modules", "cache", "functions", "graph", "options", "errors", "limits"},
     "samples": {"data", "errors"},
-    "calls": {"codegen", "team"},
+    "calls": {"boxes", "codegen", "team"},
     "training": {"calls", "data", "errors", "samples"},
     # What is done to a built model; it knows models and their kernels by type only.
     "inspection": {
         "errors",
         "cpu",
+        "boxes",
         "team",
         "simd",
         "cache",

@@ -26,7 +26,7 @@ def join(function: Any, arguments: list[Any]) -> Any:
     """A call whose first member is the caller; the others go to sleep at once."""
     team = take(len(arguments) - 1)
     try:
-        return team.join(function, arguments[1:], arguments[0], lambda member, calls, looks: calls, 7)
+        return team.join(function, arguments[1:], function, arguments[0], lambda member, calls, looks: calls, 7)
     finally:
         team.free.release()
 

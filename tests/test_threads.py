@@ -23,7 +23,7 @@ import pytest
 import support
 
 import neuromorph as nm
-from neuromorph import calls, team, training
+from neuromorph import kernels, team, training
 
 RECURRENT = """/xavier,const_uneven 0.1 0.3/
 (input, 3) {both, recur, concatenate} (a, 5, <tanh>) [link, [recur,]] (output, 2, <linear>, <mse>)"""
@@ -42,7 +42,7 @@ can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can't
 def _many_threads() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         support.divide_everything(patch, 4)
-        patch.setattr(calls, "_pays", lambda *_: True)
+        patch.setattr(kernels, "worth_waking", lambda *_: 0)
         yield
 
 
@@ -335,10 +335,10 @@ PRELUDE = """
 import os, signal, sys, threading, time
 sys.path.insert(0, TESTS)
 import neuromorph as nm
-import neuromorph.calls, neuromorph.codegen, pytest, support, test_threads
+import neuromorph.kernels, neuromorph.codegen, pytest, support, test_threads
 from test_threads import at_once, data, made, trained, training_of
 support.divide_everything(pytest.MonkeyPatch(), 4)
-neuromorph.calls._pays = lambda *_: True
+neuromorph.kernels.worth_waking = lambda *_: 0
 
 def child(*works):
     "Exit status of a forked process that does all these works at once, one that hangs is killed."

@@ -1,6 +1,6 @@
 """From a plan to source text."""
 
-from .divide import FORWARD, divide, seconds_of_step, threads_of_prediction
+from .divide import FORWARD, divide, seconds_of_step, threads_of_prediction, worth_waking
 from .source import Kernel, KernelOptions, generate
 from .waiting import CALL_ARRAYS, TRAINED
 
@@ -14,4 +14,5 @@ __all__ = [
     "generate",
     "seconds_of_step",
     "threads_of_prediction",
+    "worth_waking",
 ]

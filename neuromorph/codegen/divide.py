@@ -5,6 +5,7 @@ The figures are rough on purpose: they only have to tell work that is well worth
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -19,12 +20,16 @@ SPEED = 100e9  # operations a second on numbers of four bytes that one processor
 ELEMENT = 0.8e-9  # seconds that an element of a layer or activation takes, forward and backward, about
 MERGED = 0.2e-9  # seconds that an element of a merge takes, about
 STEP = 0.12e-6  # seconds that a step of time loops takes, however few lanes there are, about
-WORTH = 22e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
-WORTH_APART = 30e-6  # the same for threads that go apart, whose inputs are copied and gradients added
+WORTH = 45e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
 FORWARD = 3  # times the work of the forward pass that a training window has, about
 WAKING = 220e-6  # seconds of work that a thread must have to be woken for it
+SAVED = 220e-6  # seconds that other threads must save a call to be woken for it
+MORE = 20e-6  # the same for each of them but the first
 LEAST_LANES = 2  # of a thread in a loop: one alone takes nearly as long as two
-MORE_LANES = 6  # of a thread where one thread does the shares of all in calls of one window, one after the other
+MORE_LANES = 8  # of a thread where one thread does the shares of all in calls of one window, one after the other
+AGAIN = 0.06e-6  # seconds that it then takes more for a step of each further share's time loop, about
+COPIED = 5e-9  # seconds more for a line of its gradients
+FOUND_OUT = 2e-6  # seconds more until it knows that it is alone
 MEETINGS = 8e-6  # seconds of a window that threads which go apart are not at work, about
 MEETING = 0.5e-6  # seconds more for each of them
 MOST_THREADS = 64  # of one model, however many processors there are
@@ -53,9 +58,19 @@ def _weights(graph: Graph) -> int:
     return sum(graph.fan_in(i) * graph.nodes[i].width for i in graph.parameters)
 
 
+def _lines(graph: Graph, chosen: KernelOptions) -> float:
+    """Lines of memory that the weights, or their gradients, take."""
+    return _weights(graph) * chosen.size / LINE
+
+
 def _seconds_of_products(weights: int, size: int) -> float:
     """Seconds that a row takes through so many weights, forward, backward and for their gradients."""
     return 6.0 * weights / SPEED * size / 4
+
+
+def worth_waking(step: float, threads: int) -> int:
+    """From how many samples on, of so many seconds each for one thread, others that sleep are woken for a call."""
+    return math.ceil((SAVED + MORE * (threads - 2)) / (step - step / threads))
 
 
 def threads_of_prediction(graph: Graph, options: CompileOptions, rows: int) -> int:
@@ -74,7 +89,7 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> Kern
     columns of the layers.
     """
     rows = options.bptt_steps * options.batch_size
-    worth = int(work_of_window(graph, rows, chosen.size) / (WORTH_APART if graph.has_time_links else WORTH))
+    worth = int(work_of_window(graph, rows, chosen.size) / WORTH)
     most = max(1, min(options.threads or processors(), processors(), MOST_THREADS, worth))
     if graph.has_time_links:
         return replace(chosen, threads=_threads_apart(graph, chosen, options.bptt_steps, most))
@@ -88,9 +103,19 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> Kern
 def _threads_apart(graph: Graph, chosen: KernelOptions, steps: int, most: int) -> int:
     """The threads that lanes are divided among: each takes its own through a window, and then all their gradients are
     summed."""
-    alone = _seconds_apart(graph, chosen, steps, 1) < 2 * WAKING
-    useful = max(1, chosen.batch // (MORE_LANES if alone else LEAST_LANES))
-    return _fewest([_seconds_apart(graph, chosen, steps, threads) for threads in range(1, min(most, useful) + 1)])
+    useful = range(1, min(most, max(1, chosen.batch // LEAST_LANES)) + 1)
+    if _seconds_apart(graph, chosen, steps, 1) < 2 * WAKING:  # one thread makes calls of one window
+        useful = range(1, 1 + sum(_bears_shares(graph, chosen, steps, threads) for threads in useful))
+    return _fewest([_seconds_apart(graph, chosen, steps, threads) for threads in useful])
+
+
+def _bears_shares(graph: Graph, chosen: KernelOptions, steps: int, threads: int) -> bool:
+    """Whether one thread loses little when it does the shares of so many, one after the other."""
+    if threads == 1:
+        return True
+    more = FOUND_OUT + (threads - 1) * (steps * AGAIN + _lines(graph, chosen) * COPIED)
+    few = NEAR - 1.0
+    return chosen.batch >= threads * MORE_LANES and more <= few * _seconds_apart(graph, chosen, steps, 1)
 
 
 def _seconds_apart(graph: Graph, chosen: KernelOptions, steps: int, threads: int) -> float:
@@ -98,8 +123,7 @@ def _seconds_apart(graph: Graph, chosen: KernelOptions, steps: int, threads: int
     work = work_of_window(graph, steps * -(-chosen.batch // threads), chosen.size) + steps * STEP
     if threads == 1:
         return work
-    lines = _weights(graph) * chosen.size / LINE
-    return work + lines * EXCHANGE * 2 * (threads - 1) / threads + MEETINGS + MEETING * threads
+    return work + _lines(graph, chosen) * EXCHANGE * 2 * (threads - 1) / threads + MEETINGS + MEETING * threads
 
 
 def _fewest(seconds: list[float]) -> int:

@@ -11,14 +11,14 @@ from .layout import Layout
 from .writer import Writer
 
 _KINDS = {
-    "count": "begin until member calls looks batch steps capacity sample stop samples mode x0 y0 inputs expected0 "
-    "weight0 row_step row0",
+    "count": "begin until member calls looks user enough batch steps capacity sample stop samples mode x0 y0 inputs "
+    "expected0 weight0 row_step row0",
     "array": "work weights turned gradients memory y row_losses",
     "data": "x expected row_weights",
-    "doubles": "constants losses sums numbers",
+    "doubles": "constants losses numbers",
     "number": "rate clip shrink scale_all",
     "flag": "keep",
-    "sync": "sync box",
+    "integers": "box",
 }
 ARGUMENT_KINDS = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 ENTRIES = ("train", "lead", "serve", "step", "predict")  # the functions that Python calls
@@ -79,7 +79,7 @@ class Frame:
     def meeting(self, arguments: str) -> str:
         """Arguments of a function inside which members meet, if they divide layers by columns: it takes all members
         that the thread is, and where these meet the others."""
-        return f"begin, until, sync, {arguments}" if self.columns else self.team(arguments)
+        return f"begin, until, box, {arguments}" if self.columns else self.team(arguments)
 
     @contextmanager
     def each_member(self) -> Iterator[None]:
@@ -102,7 +102,7 @@ class Frame:
     def emit_barrier(self) -> None:
         """A line where threads wait for one another."""
         if self.threads > 1:
-            self.writer.line("barrier(sync, parties)")
+            self.writer.line("barrier(box, parties)")
 
     def my_rows(self, count: str) -> str:
         """The line that says which of ``count`` rows of the workspace are ours."""

@@ -24,7 +24,7 @@ _IMPORTED = [
     "absolute", "exp", "log", "maximum", "minimum", "sigmoid", "span", "sqrt", "tanh", "where",
 ]  # fmt: skip
 _FOR_SEVERAL = [  # threads
-    "address_of", "array_at", "arrive", "barrier", "claim", "leave", "linger", "part", "post",
+    "address_of", "array_at", "arrive", "barrier", "claim", "leave", "linger", "part", "post", "ticks",
 ]  # fmt: skip
 
 
@@ -266,7 +266,7 @@ class _Source:
 
     def emit_train(self, frame: Frame) -> None:
         """Windows one after the other."""
-        arguments = f"begin, until, sync, sums, {TRAINED}" if frame.threads > 1 else TRAINED
+        arguments = f"begin, until, box, numbers, {TRAINED}" if frame.threads > 1 else TRAINED
         doc = "Windows from ``sample`` to ``stop``: mode 0 measures, 1 makes gradients, 2 learns. Where it stopped."
         writer = frame.writer
         with frame.function("train", arguments, doc):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..boxes import SUMS
 from ..functions import OPTIMIZERS, Optimizer
 from .frame import Frame
 from .sharing import parameter_ranges, turn_bounds
@@ -56,7 +57,7 @@ def emit_norm(frame: Frame) -> None:
     times each of them is. Only where it does not say so are they looked at one by one.
     """
     writer = frame.writer
-    arguments = "gradients, rate" if frame.threads == 1 else "member, sums, gradients, rate"
+    arguments = "gradients, rate" if frame.threads == 1 else "member, numbers, gradients, rate"
     doc = "(whether all gradients are finite, at this rate too; the sum of their squares)"
     if frame.threads > 1:
         doc = "Sums over our gradients: how many are not finite, at this rate too; their squares."
@@ -76,7 +77,7 @@ def emit_norm(frame: Frame) -> None:
         if frame.threads == 1:
             writer.line("return total(check) == 0.0, square")
             return
-        writer.lines("sums[2 * member] = total(check)", "sums[2 * member + 1] = square")
+        writer.lines(f"numbers[2 * member + {SUMS}] = total(check)", f"numbers[2 * member + {SUMS + 1}] = square")
 
 
 def emit_verdict(frame: Frame) -> None:
@@ -87,9 +88,9 @@ def emit_verdict(frame: Frame) -> None:
         writer.line("finite, square = norm(gradients, rate)")
         return
     with frame.each_member():
-        writer.line("norm(member, sums, gradients, rate)")
+        writer.line("norm(member, numbers, gradients, rate)")
     frame.emit_barrier()
-    checks, squares = (" + ".join(f"sums[{2 * n + k}]" for n in range(frame.threads)) for k in (0, 1))
+    checks, squares = (" + ".join(f"numbers[{2 * n + SUMS + k}]" for n in range(frame.threads)) for k in (0, 1))
     writer.lines(f"finite = {checks} == 0.0", f"square = {squares}")
 
 

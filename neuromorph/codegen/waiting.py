@@ -1,4 +1,4 @@
-"""Calls of ``train`` that members find in a box, without Python: ``lead`` hands one out, ``serve`` waits for it.
+"""Calls of ``train`` that members find in a box, without Python: ``lead`` makes one, ``serve`` waits for it.
 
 ``serve`` takes what ``train`` takes. What differs from call to call it finds in the box, counts as they are and arrays
 by address, and numbers with a point in an array of their own; what it was given in their place has the right type only.
@@ -7,7 +7,7 @@ The rest a model keeps.
 
 from __future__ import annotations
 
-from ..boxes import GIVEN, IN_BOX
+from ..boxes import ENDED, GIVEN, IN_BOX, LAST, PATIENCE, USER
 from .frame import ARGUMENT_KINDS, Frame
 
 TRAINED = (  # what ``train`` takes
@@ -28,23 +28,38 @@ def _places() -> tuple[dict[str, str], dict[str, str]]:
 
 
 def emit_lead(frame: Frame) -> None:
-    """``train``, called by the first member, with all others."""
+    """``train``, called by the first member: with all others, or alone where they are not there and not needed."""
     writer, (in_box, in_numbers) = frame.writer, _places()
-    doc = "``train`` by all members, of whom we are the first: where it stopped; or -1 if not all others wait."
-    with frame.function("lead", f"box, numbers, sync, sums, {TRAINED}", doc):
-        with writer.block(f"if not claim(box, {frame.threads - 1}):"):
+    doc = (
+        "``train`` with all that wait for this user's calls, or alone. -1 where they are to be woken: for ``enough`` "
+        "samples, or because calls follow one another soon. With -1 for enough, the others have been called."
+    )
+    with frame.function("lead", f"box, numbers, user, enough, {TRAINED}", doc):
+        writer.line("until = 1")
+        with writer.block("if enough < 0:"):
+            writer.line("pass")
+        with writer.block(f"elif box[{USER}] == user and claim(box, {frame.threads - 1}):"):
+            for name, place in in_box.items():
+                writer.line(f"{place} = {f'address_of({name})' if name in CALL_ARRAYS else name}")
+            for name, place in in_numbers.items():
+                writer.line(f"{place} = {name}")
+            writer.line("post(box)")
+        soon = f"box[{LAST}] == user and ticks() - box[{ENDED}] < box[{PATIENCE}]"
+        with writer.block(f"elif stop - sample >= enough or ({soon}):"):
             writer.line("return -1")
-        for name, place in in_box.items():
-            writer.line(f"{place} = {f'address_of({name})' if name in CALL_ARRAYS else name}")
-        for name, place in in_numbers.items():
-            writer.line(f"{place} = {name}")
-        writer.lines("post(box)", f"return train(0, 1, sync, sums, {TRAINED})")
+        with writer.block("else:"):
+            writer.line(f"until = {frame.threads}")
+        writer.lines(
+            f"reached = train(0, until, box, numbers, {TRAINED})",
+            f"box[{LAST}], box[{ENDED}] = user, ticks()",
+            "return reached",
+        )
 
 
 def emit_serve(frame: Frame) -> None:
     """What another member does between two calls of Python's, and the calls that it finds in the box."""
     writer, (in_box, in_numbers) = frame.writer, _places()
-    arguments = f"member, box, numbers, calls, looks, sync, sums, {TRAINED}"
+    arguments = f"member, box, numbers, calls, looks, {TRAINED}"
     doc = "Wait for calls and do our part of them: how many there were when none came, or one that Python has to make."
     given = [
         f"array_at({name}, {in_box[name]})" if name in CALL_ARRAYS else in_box.get(name) or in_numbers.get(name) or name
@@ -53,12 +68,15 @@ def emit_serve(frame: Frame) -> None:
     with frame.function("serve", arguments, doc):
         writer.line("arrive(box)")
         with writer.block("while True:"):
-            writer.line("seen = linger(box, calls, looks)")
+            writer.lines("since = ticks()", "seen = linger(box, calls, looks)")
             with writer.block("if seen == calls:"):
+                writer.line("half = (ticks() - since) // 2")
+                with writer.block(f"if half < box[{PATIENCE}]:"):
+                    writer.line(f"box[{PATIENCE}] = half")
                 with writer.block("if leave(box):"):
                     writer.line("return calls")
                 writer.line(f"seen = linger(box, calls, {_FOREVER})")
             with writer.block(f"if box[{IN_BOX}] != seen:"):
                 writer.lines("leave(box)", "return calls")
             writer.line("calls = seen")
-            writer.lines(f"train(member, member + 1, sync, sums, {', '.join(given)})", "arrive(box)")
+            writer.lines(f"train(member, member + 1, box, numbers, {', '.join(given)})", "arrive(box)")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import cache, jit, modules
+from ..boxes import new_box
 from ..errors import TrainingDivergedError
 from ..team import run_together
 from ..training import LEARN
@@ -84,7 +85,7 @@ class _Bench:
 
     def run(self, function: Callable[..., Any], clocks: NDArray[np.int64] | None = None) -> float:
         """Seconds of one call over all windows, from zero state; ``clocks``: a row for each thread."""
-        calls, threads = self._calls(clocks), self.model.kernels.kernel.options.threads
+        calls, threads = self._calls(clocks), self.model.kernels.threads
         self.memory.space[:] = 0.0
         started = time.perf_counter()
         reached = function(*calls[0]) if threads == 1 else run_together(function, calls)
@@ -97,7 +98,7 @@ class _Bench:
 
     def _calls(self, clocks: NDArray[np.int64] | None) -> list[tuple[Any, ...]]:
         """The arguments of each thread."""
-        threads, calls = self.model.kernels.kernel.options.threads, []
+        threads, calls = self.model.kernels.threads, []
         for member in range(threads):
             own = self.arguments | {"begin": member, "until": member + 1}
             first = () if clocks is None else (clocks[member],)
@@ -107,6 +108,7 @@ class _Bench:
     def _arguments(self) -> dict[str, Any]:
         """What ``train`` takes, by name, but for what threads have of their own."""
         model, memory, random = self.model, self.memory, np.random.default_rng(0)
+        box, numbers = new_box(model.kernels.threads)
         samples = self.windows * model.bptt_steps
         inputs = random.normal(0.0, 0.5, (samples * model.batch_size, model.input_width))
         expected = random.uniform(0.1, 0.9, (samples * model.batch_size, model.output_width))
@@ -118,7 +120,7 @@ class _Bench:
             "memory": memory.optimizer, "constants": memory.constants, "x": inputs.astype(model.dtype).ravel(),
             "expected": expected.astype(model.dtype).ravel(), "row_weights": memory.ones, "row_step": 0,
             "row_losses": memory.row_losses, "losses": np.zeros(samples), "rate": 0.0,
-            "clip": model.clip_norm or 0.0, "sync": memory.sync, "sums": memory.sums,
+            "clip": model.clip_norm or 0.0, "box": box, "numbers": numbers,
         }  # fmt: skip
 
 
@@ -133,8 +135,8 @@ class _Clocked:
         source = clocked_source(kernel.source, names, pieces)
         key = cache.key_of(source, *cache.environment())
         module = modules.load_module(source, key)
-        self.train = jit.ready(module, key, {name: ("sync", *kernel.functions[name]) for name in names}, dtype)
-        self.idle = jit.ready(module, key, {IDLE: ("sync", "count")}, dtype)
+        self.train = jit.ready(module, key, {name: ("integers", *kernel.functions[name]) for name in names}, dtype)
+        self.idle = jit.ready(module, key, {IDLE: ("integers", "count")}, dtype)
         self.threads, self.places = kernel.options.threads, 2 * (len(pieces) + 2)
 
     def run(self, bench: _Bench) -> NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """Vector instructions for generated kernels, each with a plain Python twin for when JIT is off."""
 
 from .box import arrive, claim, leave, linger, post
+from .clock import ticks
 from .loops import span
 from .matmul import Shape, product_of
 from .pipeline import KernelCompiler
@@ -37,6 +38,7 @@ __all__ = [
     "sqrt",
     "sums_of",
     "tanh",
+    "ticks",
     "turn_of",
     "vectors",
     "where",
