@@ -26,10 +26,13 @@ def call_members(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], e
     samples, or if calls follow one another so soon that they will be found awake from now on.
     """
     team = memory.team
-    if team is None or team.lost or not team.free.acquire(False):
+    if team is None or not team.free.acquire(False) or team.lost:
         if not kernels.compiled:
             return _in_plain_python(kernels, arguments)
-        memory.team = team = take(kernels.threads - 1)
+        try:
+            memory.team = team = take(kernels.threads - 1)
+        except RuntimeError:  # no thread can be started
+            return int(kernels.train(0, kernels.threads, *new_box(kernels.threads), *arguments))
     try:
         reached: int = kernels.lead(team.box, team.numbers, memory.number, enough, *arguments)
         return reached if reached >= 0 else _woken(kernels, team, memory.number, arguments)

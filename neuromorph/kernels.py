@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import cache, jit, modules
-from .codegen import FORWARD, Kernel, KernelOptions, divide, generate, seconds_of_step, worth_waking
+from .codegen import Kernel, KernelOptions, divide, generate, worth_waking
 from .errors import NeuromorphError
 from .functions import OPTIMIZERS
 from .graph import Graph
@@ -140,8 +140,7 @@ class Kernels:
     @cached_property
     def worth_waking(self) -> tuple[int, int]:
         """From how many samples on threads that sleep are woken to measure, and to make gradients or learn."""
-        step = seconds_of_step(self.graph, self.options)
-        return worth_waking(step / FORWARD, self.threads), worth_waking(step, self.threads)
+        return worth_waking(self.graph, self.options, self.threads)
 
     @cached_property
     def predict(self) -> Any:

@@ -36,6 +36,7 @@ class Team:
     def __init__(self, size: int) -> None:
         self.size = size
         self.lost = False  # whether its threads may wait for a member that never comes, or are not there any more
+        self.gone = False  # whether we are in a forked child, where it has no threads
         self.free = threading.Lock()
         self.free.acquire()
         self.box, self.numbers = new_box(size + 1)
@@ -51,7 +52,11 @@ class Team:
         done, stay = 0, None
         while True:
             if stay is not None:
-                done = stay(member + 1, done, LOOKS)
+                try:
+                    done = stay(member + 1, done, LOOKS)
+                except BaseException:
+                    self.lost = True
+                    return
                 stay = None  # and with it what belongs to a model
             with self._mutex:
                 self._condition.wait_for(lambda seen=done: self.box[CALLS] != seen)  # type: ignore[misc]
@@ -107,14 +112,15 @@ class Team:
         interrupt: BaseException | None = None
         before, tries, results = int(self.box[CALLS]), 0, list[Any]()
         job = (function, arguments, stay)
-        while not results and not self.lost:
+        self.lost = True  # until the call was made, whatever keeps it from being made, at whatever place
+        while not results and tries < TRIES and not self.gone:
             try:
                 self._post(before, job, user)
                 results.extend(starmap(lead, (mine,)))
             except BaseException as error:
                 interrupt = error
                 tries += isinstance(error, Exception)
-                self.lost = tries == TRIES and not results
+        self.lost = not results
         if interrupt is not None:
             raise interrupt
         return results[0]
@@ -156,7 +162,7 @@ def take(size: int) -> Team:
     with _lock:
         kept = _teams[size] = [team for team in _teams.get(size, ()) if not team.lost]
         for team in reversed(kept):
-            if team.free.acquire(False):
+            if team.free.acquire(False) and not team.lost:
                 return team
         kept.append(Team(size))
         return kept[-1]
@@ -168,7 +174,7 @@ def _after_fork() -> None:
     _lock = threading.Lock()
     for kept in _teams.values():
         for team in kept:
-            team.lost = True
+            team.lost = team.gone = True
     _teams.clear()
 
 

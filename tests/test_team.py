@@ -11,7 +11,7 @@ import pytest
 from numba import njit
 from test_threads import interrupted_after
 
-from neuromorph import simd
+from neuromorph import simd, team
 from neuromorph.team import TRIES, Team, take
 
 
@@ -24,11 +24,11 @@ def meet(member: int, sync: Any, times: int) -> int:
 
 def join(function: Any, arguments: list[Any]) -> Any:
     """A call whose first member is the caller; the others go to sleep at once."""
-    team = take(len(arguments) - 1)
+    crew = take(len(arguments) - 1)
     try:
-        return team.join(function, arguments[1:], function, arguments[0], lambda member, calls, looks: calls, 7)
+        return crew.join(function, arguments[1:], function, arguments[0], lambda member, calls, looks: calls, 7)
     finally:
-        team.free.release()
+        crew.free.release()
 
 
 def test_the_caller_is_the_first_member() -> None:
@@ -82,6 +82,32 @@ def test_any_number_of_interrupts_before_the_call_is_one(monkeypatch: pytest.Mon
         join(meet, arguments)
     assert (sync[8], left) == (5, [])
     assert join(meet, arguments) == 0
+
+
+def test_an_interrupt_of_an_interrupt_leaves_a_team_that_nobody_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a place where nothing catches it: the members wait for a caller that went."""
+
+    post, box = Team._post, np.zeros(simd.SYNC_SIZE, np.int64)
+
+    def interrupted(*arguments: Any) -> None:
+        post(*arguments)
+        raise KeyboardInterrupt
+
+    def interrupted_again(*_: Any) -> bool:
+        raise KeyboardInterrupt
+
+    arguments = [(member, box, 1) for member in range(3)]
+    crew = take(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Team, "_post", interrupted)
+        patch.setattr(team, "isinstance", interrupted_again, raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            crew.join(meet, arguments[1:], meet, arguments[0], lambda member, calls, looks: calls, 7)
+    crew.free.release()
+    assert crew.lost
+    other = np.zeros(simd.SYNC_SIZE, np.int64)
+    assert join(meet, [(member, other, 1) for member in range(3)]) == 0
+    meet(0, box, 1)  # those that wait go
 
 
 def test_a_team_whose_call_was_never_made_is_not_used_again() -> None:

@@ -42,7 +42,7 @@ can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can't
 def _many_threads() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         support.divide_everything(patch, 4)
-        patch.setattr(kernels, "worth_waking", lambda *_: 0)
+        patch.setattr(kernels, "worth_waking", lambda *_: (0, 0))
         yield
 
 
@@ -284,7 +284,7 @@ def interrupted_after(seconds: float, work: Callable[[], None]) -> None:
 
 def test_an_interrupt_leaves_whole_windows_and_a_team_that_works() -> None:
     wanted, model = trained(made("four")), made("four")
-    inputs, expected = data(model, 20_000)
+    inputs, expected = data(model, 200_000)
 
     def for_ever() -> None:
         while True:
@@ -338,7 +338,7 @@ import neuromorph as nm
 import neuromorph.kernels, neuromorph.codegen, pytest, support, test_threads
 from test_threads import at_once, data, made, trained, training_of
 support.divide_everything(pytest.MonkeyPatch(), 4)
-neuromorph.kernels.worth_waking = lambda *_: 0
+neuromorph.kernels.worth_waking = lambda *_: (0, 0)
 
 def child(*works):
     "Exit status of a forked process that does all these works at once, one that hangs is killed."

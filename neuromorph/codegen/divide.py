@@ -11,6 +11,8 @@ from itertools import pairwise
 
 from ..graph import Graph
 from ..options import CompileOptions
+from ..schedule import WINDOW
+from ..schedule.time import domains_of
 from ..team import processors
 from .columns import vector_cuts
 from .layout import panel_of
@@ -23,13 +25,13 @@ STEP = 0.12e-6  # seconds that a step of time loops takes, however few lanes the
 WORTH = 45e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
 FORWARD = 3  # times the work of the forward pass that a training window has, about
 WAKING = 220e-6  # seconds of work that a thread must have to be woken for it
-SAVED = 220e-6  # seconds that other threads must save a call to be woken for it
+SAVED = 1e-3  # seconds that other threads must save a call to be woken for it, maybe from a processor's own sleep
 MORE = 20e-6  # the same for each of them but the first
 LEAST_LANES = 2  # of a thread in a loop: one alone takes nearly as long as two
 MORE_LANES = 8  # of a thread where one thread does the shares of all in calls of one window, one after the other
-AGAIN = 0.06e-6  # seconds that it then takes more for a step of each further share's time loop, about
+AGAIN = 0.06e-6  # seconds that it then takes more for a step of each further share's time loops, for each loop, about
 COPIED = 5e-9  # seconds more for a line of its gradients
-FOUND_OUT = 2e-6  # seconds more until it knows that it is alone
+FOUND_OUT = 4e-6  # seconds more until it knows that it is alone
 MEETINGS = 8e-6  # seconds of a window that threads which go apart are not at work, about
 MEETING = 0.5e-6  # seconds more for each of them
 MOST_THREADS = 64  # of one model, however many processors there are
@@ -50,12 +52,17 @@ def work_of_window(graph: Graph, rows: int, size: int) -> float:
 
 def seconds_of_step(graph: Graph, options: CompileOptions) -> float:
     """Seconds that one thread needs to train a step of all lanes, about."""
-    work = work_of_window(graph, options.batch_size, 4 if options.dtype == "float32" else 8)
+    work = work_of_window(graph, options.batch_size, _size(options))
     return work + STEP * graph.has_time_links
 
 
 def _weights(graph: Graph) -> int:
     return sum(graph.fan_in(i) * graph.nodes[i].width for i in graph.parameters)
+
+
+def _size(options: CompileOptions) -> int:
+    """Bytes of a number."""
+    return 4 if options.dtype == "float32" else 8
 
 
 def _lines(graph: Graph, chosen: KernelOptions) -> float:
@@ -68,17 +75,22 @@ def _seconds_of_products(weights: int, size: int) -> float:
     return 6.0 * weights / SPEED * size / 4
 
 
-def worth_waking(step: float, threads: int) -> int:
-    """From how many samples on, of so many seconds each for one thread, others that sleep are woken for a call."""
-    return math.ceil((SAVED + MORE * (threads - 2)) / (step - step / threads))
+def worth_waking(graph: Graph, options: CompileOptions, threads: int) -> tuple[int, int]:
+    """From how many samples on threads that sleep are woken for a call, to measure and to make gradients or learn.
+
+    Sooner where one thread is slow at the shares of all, since each is of few lanes.
+    """
+    few_lanes = graph.has_time_links and options.batch_size < threads * MORE_LANES
+    saved = (WAKING if few_lanes else SAVED) + MORE * (threads - 2)
+    each = seconds_of_step(graph, options) * (1.0 - 1.0 / threads)
+    return math.ceil(saved * FORWARD / each), math.ceil(saved / each)
 
 
 def threads_of_prediction(graph: Graph, options: CompileOptions, rows: int) -> int:
     """Threads worth taking for the values of so many rows: one, where a link back in time makes them wait."""
     if graph.has_time_links:
         return 1
-    size = 4 if options.dtype == "float32" else 8
-    worth = int(work_of_window(graph, rows, size) / FORWARD / WAKING)
+    worth = int(work_of_window(graph, rows, _size(options)) / FORWARD / WAKING)
     return max(1, min(options.threads or processors(), processors(), MOST_THREADS, worth, rows))
 
 
@@ -97,7 +109,10 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> Kern
     if not chunk and _is_heavy(graph, rows):
         threads = _threads_by_columns(graph, chosen, rows, most)
         return replace(chosen, threads=threads, columns=threads > 1)
-    return replace(chosen, threads=min(most, rows), chunk=chunk)
+    useful = range(1, min(most, rows) + 1)
+    if chunk:
+        useful = range(1, 1 + sum(_bears_shares(graph, chosen, rows, threads) for threads in useful))
+    return replace(chosen, threads=useful[-1], chunk=chunk)
 
 
 def _threads_apart(graph: Graph, chosen: KernelOptions, steps: int, most: int) -> int:
@@ -105,17 +120,21 @@ def _threads_apart(graph: Graph, chosen: KernelOptions, steps: int, most: int) -
     summed."""
     useful = range(1, min(most, max(1, chosen.batch // LEAST_LANES)) + 1)
     if _seconds_apart(graph, chosen, steps, 1) < 2 * WAKING:  # one thread makes calls of one window
-        useful = range(1, 1 + sum(_bears_shares(graph, chosen, steps, threads) for threads in useful))
+        useful = range(1, 1 + sum(_bears_shares(graph, chosen, steps * chosen.batch, threads) for threads in useful))
     return _fewest([_seconds_apart(graph, chosen, steps, threads) for threads in useful])
 
 
-def _bears_shares(graph: Graph, chosen: KernelOptions, steps: int, threads: int) -> bool:
-    """Whether one thread loses little when it does the shares of so many, one after the other."""
+def _bears_shares(graph: Graph, chosen: KernelOptions, rows: int, threads: int) -> bool:
+    """Whether one thread loses little when it does the shares of so many, one after the other, each with gradients of
+    its own."""
     if threads == 1:
         return True
-    more = FOUND_OUT + (threads - 1) * (steps * AGAIN + _lines(graph, chosen) * COPIED)
-    few = NEAR - 1.0
-    return chosen.batch >= threads * MORE_LANES and more <= few * _seconds_apart(graph, chosen, steps, 1)
+    loops = len(set(domains_of(graph).values()) - {WINDOW})
+    if loops and chosen.batch < threads * MORE_LANES:
+        return False
+    steps = rows // chosen.batch
+    more = FOUND_OUT + (threads - 1) * (steps * loops * AGAIN + _lines(graph, chosen) * COPIED)
+    return more <= (NEAR - 1.0) * (work_of_window(graph, rows, chosen.size) + steps * STEP * (loops > 0))
 
 
 def _seconds_apart(graph: Graph, chosen: KernelOptions, steps: int, threads: int) -> float:
