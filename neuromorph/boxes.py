@@ -4,7 +4,7 @@ An int64 array of BOX_SIZE. First comes what barriers count. CALLS: how many cal
 last one whose arguments are in the box, from GIVEN on; the others Python has to make. USER: whose calls the members
 wait for, and WAITING: how many of them do. LAST: whose call the last one was, ENDED: when it ended, and PATIENCE: how
 long after that a call follows it soon, in ticks of the processor's clock; half of what members wait for it, once that
-is known. What different threads write has cache lines of its own.
+is known. CALLS and WAITING, which other threads look at and write, are never in one cache line.
 
 Beside it is an array of numbers with a point: two of a call's arguments, and from SUMS on two for each member.
 """

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import starmap
 from typing import Any
 
@@ -52,11 +53,8 @@ class Team:
         done, stay = 0, None
         while True:
             if stay is not None:
-                try:
+                with suppress(Exception):  # such as no memory to call it: then we sleep at once
                     done = stay(member + 1, done, LOOKS)
-                except BaseException:
-                    self.lost = True
-                    return
                 stay = None  # and with it what belongs to a model
             with self._mutex:
                 self._condition.wait_for(lambda seen=done: self.box[CALLS] != seen)  # type: ignore[misc]
@@ -120,7 +118,7 @@ class Team:
             except BaseException as error:
                 interrupt = error
                 tries += isinstance(error, Exception)
-        self.lost = not results
+        self.lost = self.gone or not results
         if interrupt is not None:
             raise interrupt
         return results[0]

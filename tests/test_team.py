@@ -84,6 +84,21 @@ def test_any_number_of_interrupts_before_the_call_is_one(monkeypatch: pytest.Mon
     assert join(meet, arguments) == 0
 
 
+def test_a_member_that_could_not_linger_is_there_for_the_next_call() -> None:
+    box, crew = np.zeros(simd.SYNC_SIZE, np.int64), take(2)
+
+    def stay(member: int, calls: int, looks: int) -> int:
+        raise MemoryError
+
+    try:
+        for _ in range(3):
+            assert crew.join(meet, [(1, box, 1), (2, box, 1)], meet, (0, box, 1), stay, 7) == 0
+    finally:
+        crew.free.release()
+    assert box[8] == 3
+    assert not crew.lost
+
+
 def test_an_interrupt_of_an_interrupt_leaves_a_team_that_nobody_uses(monkeypatch: pytest.MonkeyPatch) -> None:
     """At a place where nothing catches it: the members wait for a caller that went."""
 
