@@ -4,7 +4,8 @@ An int64 array of BOX_SIZE. First comes what barriers count. CALLS: how many cal
 last one whose arguments are in the box, from GIVEN on; the others Python has to make. USER: whose calls the members
 wait for, and WAITING: how many of them do. LAST: whose call the last one was, ENDED: when it ended, and PATIENCE: how
 long after that a call follows it soon, in ticks of the processor's clock; half of what members wait for it, once that
-is known. CALLS and WAITING, which other threads look at and write, are never in one cache line.
+is known. For DOZING times as long, processors wake LESS times faster than later. CALLS and WAITING, which other threads
+look at and write, are never in one cache line.
 
 Beside it is an array of numbers with a point: two of a call's arguments, and from SUMS on two for each member.
 """
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 CALLS, IN_BOX, USER, LAST, ENDED, WAITING, PATIENCE, GIVEN = 16, 17, 18, 19, 20, 24, 25, 32
 BOX_SIZE = 56
 SUMS = 2
-NOT_KNOWN = 1 << 62  # ticks
+DOZING, LESS = 8, 4
+NOT_KNOWN = 1 << 56  # ticks
 
 
 def new_box(members: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

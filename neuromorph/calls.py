@@ -23,7 +23,8 @@ def call_members(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], e
     """The kernel's ``train`` by all its members, with the arguments that they share; the sample that it reached.
 
     Where the threads of this model's last call are still awake, they are called. Else they are woken for ``enough``
-    samples, or if calls follow one another so soon that they will be found awake from now on.
+    samples, or fewer after a short rest, or if calls follow one another so soon that they will be found awake from now
+    on.
     """
     team = memory.team
     if team is None or not team.free.acquire(False) or team.lost:

@@ -19,7 +19,20 @@ from test_threads import KINDS, LIMIT, at_once, data, digest, interrupted_after,
 
 import neuromorph as nm
 from neuromorph import calls, kernels, simd, team
-from neuromorph.boxes import BOX_SIZE, CALLS, GIVEN, IN_BOX, NOT_KNOWN, PATIENCE, USER, WAITING, new_box
+from neuromorph.boxes import (
+    BOX_SIZE,
+    CALLS,
+    DOZING,
+    ENDED,
+    GIVEN,
+    IN_BOX,
+    LAST,
+    NOT_KNOWN,
+    PATIENCE,
+    USER,
+    WAITING,
+    new_box,
+)
 from neuromorph.codegen import FORWARD, seconds_of_step, worth_waking
 from neuromorph.kernels import Kernels
 from neuromorph.options import compile_options
@@ -236,16 +249,10 @@ def test_how_long_a_call_has_to_be(forward_only: bool, ways: list[str], monkeypa
 
 
 def test_from_where_on_threads_are_woken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where they save so much of one thread's time, each of them a little more; and less where shares are small."""
+    """Where they save so much of one thread's time, each of them a little more."""
     graph = made("two").graph
-    monkeypatch.setattr(RULES, "MORE_LANES", 8)
-    wide, narrow = (
-        compile_options(batch, optimizer="sgd", bptt_steps=4, dtype="float32", threads=None, has_time_links=True)
-        for batch in (32, 8)
-    )
-    for options, threads, saved in (
-        (wide, 2, RULES.SAVED), (wide, 4, RULES.SAVED + 2 * RULES.MORE), (narrow, 2, RULES.WAKING),
-    ):  # fmt: skip
+    options = compile_options(32, optimizer="sgd", bptt_steps=4, dtype="float32", threads=None, has_time_links=True)
+    for threads, saved in ((2, RULES.SAVED), (4, RULES.SAVED + 2 * RULES.MORE)):
         each = seconds_of_step(graph, options) * (1 - 1 / threads)
         assert worth_waking(graph, options, threads) == (
             pytest.approx(FORWARD * saved / each, abs=1), pytest.approx(saved / each, abs=1),
@@ -277,6 +284,35 @@ def test_how_long_threads_wait_is_found_out_and_says_what_is_soon(ways: list[str
     while "woken" not in ways and time.monotonic() < ended:  # once two calls are near enough to each other
         model.train(*window(model), 0)
     assert "woken" in ways
+
+
+PATIENT = 1 << 40  # ticks: minutes
+
+
+@pytest.mark.parametrize(
+    ("rest", "samples", "way"),
+    [
+        (0.5, 1, "woken"), (2.0, 1, "alone"), (2.0, 3, "alone"), (2.0, 4, "woken"), (DOZING - 0.5, 4, "woken"),
+        (DOZING + 0.5, 4, "alone"), (DOZING + 0.5, 15, "alone"), (DOZING + 0.5, 16, "woken"),
+    ],
+)  # fmt: skip
+def test_after_a_short_rest_fewer_samples_are_enough(
+    rest: float, samples: int, way: str, ways: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``rest``: how long the last call is over, in what is soon; 16 samples are enough after any rest."""
+    always_woken(monkeypatch)
+    monkeypatch.setattr(kernels, "worth_waking", lambda *_: (16, 16))
+    nm.seed(1)
+    text, batch, threads = KINDS["two"]
+    model = nm.build(nm.compile(text, batch, 0.05, bptt_steps=16, threads=threads))
+    inputs, expected = data(model, 16)
+    model.train(inputs[:1], expected[:1], 0)
+    box = model.memory().team.box
+    for last, found in ((int(box[LAST]), way), (-1, "woken" if samples == 16 else "alone")):
+        ways.clear()
+        box[LAST], box[ENDED], box[PATIENCE] = last, box[ENDED] - int(rest * PATIENT), PATIENT
+        model.train(inputs[:samples], expected[:samples], 0)
+        assert ways == [found]
 
 
 def test_where_no_thread_can_be_started_one_does_everything(monkeypatch: pytest.MonkeyPatch) -> None:

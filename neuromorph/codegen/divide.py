@@ -9,6 +9,7 @@ import math
 from dataclasses import replace
 from itertools import pairwise
 
+from ..boxes import LESS
 from ..graph import Graph
 from ..options import CompileOptions
 from ..schedule import WINDOW
@@ -25,7 +26,7 @@ STEP = 0.12e-6  # seconds that a step of time loops takes, however few lanes the
 WORTH = 45e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
 FORWARD = 3  # times the work of the forward pass that a training window has, about
 WAKING = 220e-6  # seconds of work that a thread must have to be woken for it
-SAVED = 1e-3  # seconds that other threads must save a call to be woken for it, maybe from a processor's own sleep
+SAVED = LESS * WAKING  # seconds that other threads must save a call to be woken for it after a long rest
 MORE = 20e-6  # the same for each of them but the first
 LEAST_LANES = 2  # of a thread in a loop: one alone takes nearly as long as two
 MORE_LANES = 8  # of a thread where one thread does the shares of all in calls of one window, one after the other
@@ -76,12 +77,8 @@ def _seconds_of_products(weights: int, size: int) -> float:
 
 
 def worth_waking(graph: Graph, options: CompileOptions, threads: int) -> tuple[int, int]:
-    """From how many samples on threads that sleep are woken for a call, to measure and to make gradients or learn.
-
-    Sooner where one thread is slow at the shares of all, since each is of few lanes.
-    """
-    few_lanes = graph.has_time_links and options.batch_size < threads * MORE_LANES
-    saved = (WAKING if few_lanes else SAVED) + MORE * (threads - 2)
+    """From how many samples on threads that sleep are woken for a call, to measure and to make gradients or learn."""
+    saved = SAVED + MORE * (threads - 2)
     each = seconds_of_step(graph, options) * (1.0 - 1.0 / threads)
     return math.ceil(saved * FORWARD / each), math.ceil(saved / each)
 

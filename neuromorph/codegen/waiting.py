@@ -7,7 +7,7 @@ The rest a model keeps.
 
 from __future__ import annotations
 
-from ..boxes import ENDED, GIVEN, IN_BOX, LAST, PATIENCE, USER
+from ..boxes import DOZING, ENDED, GIVEN, IN_BOX, LAST, LESS, PATIENCE, USER
 from .frame import ARGUMENT_KINDS, Frame
 
 TRAINED = (  # what ``train`` takes
@@ -32,7 +32,8 @@ def emit_lead(frame: Frame) -> None:
     writer, (in_box, in_numbers) = frame.writer, _places()
     doc = (
         "``train`` with all that wait for this user's calls, or alone. -1 where they are to be woken: for ``enough`` "
-        "samples, or because calls follow one another soon. With -1 for enough, the others have been called."
+        f"samples, or after a short rest for {LESS} times fewer, or because calls follow one another soon. With -1 "
+        "for enough, the others have been called."
     )
     with frame.function("lead", f"box, numbers, user, enough, {TRAINED}", doc):
         writer.line("until = 1")
@@ -44,8 +45,10 @@ def emit_lead(frame: Frame) -> None:
             for name, place in in_numbers.items():
                 writer.line(f"{place} = {name}")
             writer.line("post(box)")
-        soon = f"box[{LAST}] == user and ticks() - box[{ENDED}] < box[{PATIENCE}]"
-        with writer.block(f"elif stop - sample >= enough or ({soon}):"):
+        with writer.block("elif stop - sample >= enough:"):
+            writer.line("return -1")
+        rest = f"{DOZING} if {LESS} * (stop - sample) >= enough else 1"
+        with writer.block(f"elif box[{LAST}] == user and ticks() - box[{ENDED}] < ({rest}) * box[{PATIENCE}]:"):
             writer.line("return -1")
         with writer.block("else:"):
             writer.line(f"until = {frame.threads}")
