@@ -27,7 +27,7 @@ def call_members(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], e
     on.
     """
     team = memory.team
-    if team is None or not team.free.acquire(False) or team.lost:
+    if team is None or not team.taken():
         if not kernels.compiled:
             return _in_plain_python(kernels, arguments)
         try:

@@ -37,28 +37,42 @@ class Team:
     def __init__(self, size: int) -> None:
         self.size = size
         self.lost = False  # whether its threads may wait for a member that never comes, or are not there any more
-        self.gone = False  # whether we are in a forked child, where it has no threads
+        self.gone = False  # whether it has no threads: some could not be started, or we are in a forked child
         self.free = threading.Lock()
         self.free.acquire()
         self.box, self.numbers = new_box(size + 1)
         self._mutex = threading.RLock()  # left, unlike a condition, in one step that no interrupt comes between
         self._condition = threading.Condition(self._mutex)
-        self._job: Job | None = None
+        self._job: Job | None = None  # none when it is done
+        self._posted = 0  # which call it is
         self._open = 0
         self._results: list[Any] = [None] * size
-        for member in range(size):
-            threading.Thread(target=self._work, args=(member,), name=f"neuromorph-{member}", daemon=True).start()
+        try:
+            for member in range(size):
+                threading.Thread(target=self._work, args=(member,), name=f"neuromorph-{member}", daemon=True).start()
+        except BaseException:
+            with self._mutex:
+                self.gone = True
+                self._condition.notify_all()
+            raise
+
+    def taken(self) -> bool:
+        """Whether it is ours from now on, until we release ``free``. One that is lost is nobody's any more."""
+        return self.free.acquire(False) and not self.lost
 
     def _work(self, member: int) -> None:
         done, stay = 0, None
         while True:
             if stay is not None:
                 with suppress(Exception):  # such as no memory to call it: then we sleep at once
-                    done = stay(member + 1, done, LOOKS)
+                    stay(member + 1, done, LOOKS)
                 stay = None  # and with it what belongs to a model
             with self._mutex:
-                self._condition.wait_for(lambda seen=done: self.box[CALLS] != seen)  # type: ignore[misc]
-                done, job = int(self.box[CALLS]), self._job
+                while self._posted == done and not self.gone:
+                    self._condition.wait()
+                if self.gone:
+                    return
+                done, job = self._posted, self._job
             assert job is not None
             function, arguments, stay = job
             try:
@@ -101,7 +115,7 @@ class Team:
     ) -> Any:  # fmt: skip
         """Call a compiled function once in each thread, with that member's arguments, and here ``lead`` with ``mine``;
         the result here. Then the threads linger for more calls of this user's by ``stay(member, calls, looks)``, until
-        none comes or one that is not in the box; it returns how many calls there were.
+        none comes or one that is not in the box.
 
         ``lead`` is called, and its result kept, in one step that no interrupt comes between; one that came before
         is raised afterwards, since the others can't finish alone. They have then passed their last meeting: they touch
@@ -136,6 +150,7 @@ class Team:
                 self._job, self._open = job, self.size
                 self.box[USER] = user
                 self.box[CALLS] += 1
+            self._posted = int(self.box[CALLS])
             self._condition.notify_all()
 
 
@@ -155,12 +170,12 @@ def run_together(function: Callable[..., Any], arguments: Sequence[Arguments]) -
 def take(size: int) -> Team:
     """A team that nobody else uses until its lock ``free`` is released.
 
-    Threads are kept for the next call; a forked child starts its own.
+    Threads are kept for the next call; a forked child starts its own. A RuntimeError where none can be started.
     """
     with _lock:
-        kept = _teams[size] = [team for team in _teams.get(size, ()) if not team.lost]
+        kept = _teams.setdefault(size, [])
         for team in reversed(kept):
-            if team.free.acquire(False) and not team.lost:
+            if team.taken():
                 return team
         kept.append(Team(size))
         return kept[-1]

@@ -29,11 +29,13 @@ from neuromorph.boxes import (
     LAST,
     NOT_KNOWN,
     PATIENCE,
+    SUMS,
     USER,
     WAITING,
     new_box,
 )
 from neuromorph.codegen import FORWARD, seconds_of_step, worth_waking
+from neuromorph.codegen.waiting import _places
 from neuromorph.kernels import Kernels
 from neuromorph.options import compile_options
 
@@ -210,6 +212,13 @@ def test_views_of_arrays(jit: bool) -> None:
     (njit(look) if jit else look)(array, np.zeros(4), found)
     np.testing.assert_array_equal(found, [4.0, 30.0])
     np.testing.assert_array_equal(array, [0.0, 1.0, 2.0, 30.0, 4.0, 5.0])
+
+
+def test_what_a_call_needs_has_its_place() -> None:
+    in_box, in_numbers = _places()
+    assert CALLS >= simd.SYNC_SIZE
+    assert GIVEN + len(in_box) <= BOX_SIZE
+    assert len(in_numbers) <= SUMS
 
 
 # Which way ------------------------------------------------------------------------------------------------------------
@@ -419,6 +428,8 @@ def test_calls_that_differ_in_everything(kind: str, optimizer: str, monkeypatch:
 
 @pytest.mark.parametrize("pays", [False, True], ids=["alone", "together"])
 def test_a_window_that_diverges_ends_the_call_alone(pays: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not pays:
+        never_soon(monkeypatch)
     monkeypatch.setattr(kernels, "worth_waking", lambda *_: (0, 0) if pays else (1 << 60, 1 << 60))
     model, other = made("two"), made("two")
     inputs, expected = window(model)

@@ -32,7 +32,7 @@ from neuromorph.inspection.clocked import clocked_source
 from neuromorph.inspection.pieces import Piece, pieces_of
 from neuromorph.inspection.tables import count_text, percent, time_text
 from neuromorph.inspection.work import Counter, flops_of
-from neuromorph.simd.clock import lap, read_on_arm, read_on_x86
+from neuromorph.simd.clock import lap, read_anywhere, read_on_arm, read_on_x86
 from neuromorph.simd.counts import operations_of
 
 RECURRENT = """
@@ -321,6 +321,7 @@ def test_what_has_no_line_between_two_of_one_owner_is_its_own() -> None:
     ("read", "triple", "expected"),
     [
         (read_on_x86, "x86_64-unknown-linux-gnu", ["lfence", "rdtsc", "lfence"]),
+        (read_anywhere, "x86_64-unknown-linux-gnu", ["rdtsc"]),
         (read_on_arm, "aarch64-unknown-linux-gnu", ["isb", "mrs", "isb"]),
     ],
 )

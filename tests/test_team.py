@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import operator
+import threading
 import time
 from typing import Any
 
 import numpy as np
 import pytest
 from numba import njit
-from test_threads import interrupted_after
+from test_threads import LIMIT, interrupted_after
 
 from neuromorph import simd, team
+from neuromorph.boxes import CALLS
 from neuromorph.team import TRIES, Team, take
 
 
@@ -97,6 +99,63 @@ def test_a_member_that_could_not_linger_is_there_for_the_next_call() -> None:
         crew.free.release()
     assert box[8] == 3
     assert not crew.lost
+
+
+def test_a_team_in_a_call_is_kept_and_a_forked_child_knows_that_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though others look for a team meanwhile: else each call at once would leave its threads behind for ever."""
+    monkeypatch.setattr(team, "_teams", {})
+    crew, others = take(2), list[Team]()
+
+    def lead() -> None:
+        others.append(take(2))
+
+    crew.join(lambda: None, [(), ()], lead, (), lambda member, calls, looks: calls, 7)
+    for one in (crew, *others):
+        one.free.release()
+    assert {take(2), take(2)} == {crew, *others}
+    team._after_fork()
+    assert all(one.gone and one.lost for one in (crew, *others))
+    new = take(2)
+    assert new not in (crew, *others)
+
+
+def test_where_not_all_threads_can_be_started_those_that_were_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, started = threading.Thread.start, list[threading.Thread]()
+
+    def two(thread: threading.Thread) -> None:
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(team, "_teams", {})
+    monkeypatch.setattr(threading.Thread, "start", two)
+    with pytest.raises(RuntimeError):
+        take(3)
+    for thread in started:
+        thread.join(LIMIT)
+        assert not thread.is_alive()
+
+
+def test_a_member_whose_count_is_late_waits_for_the_next_call() -> None:
+    """Such as one that did a call in the box, and had no memory to say so."""
+    box, crew, late = np.zeros(simd.SYNC_SIZE, np.int64), take(2), list[int]()
+
+    def stay(member: int, calls: int, looks: int) -> int:
+        crew.box[CALLS] += 1
+        late.append(member)
+        raise MemoryError
+
+    try:
+        for times in range(1, 5):
+            assert crew.join(meet, [(1, box, 1), (2, box, 1)], meet, (0, box, 1), stay, 7) == 0
+            ended = time.monotonic() + LIMIT
+            while len(late) < 2 * times:
+                assert time.monotonic() < ended
+                time.sleep(0.001)
+    finally:
+        crew.free.release()
+    assert box[8] == 4
 
 
 def test_an_interrupt_of_an_interrupt_leaves_a_team_that_nobody_uses(monkeypatch: pytest.MonkeyPatch) -> None:

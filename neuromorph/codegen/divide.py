@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from ..boxes import LESS
 from ..graph import Graph
@@ -26,8 +26,8 @@ STEP = 0.12e-6  # seconds that a step of time loops takes, however few lanes the
 WORTH = 45e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
 FORWARD = 3  # times the work of the forward pass that a training window has, about
 WAKING = 220e-6  # seconds of work that a thread must have to be woken for it
-SAVED = LESS * WAKING  # seconds that other threads must save a call to be woken for it after a long rest
-MORE = 20e-6  # the same for each of them but the first
+SAVED = LESS * WAKING  # seconds that another thread must save a call to be woken for it after a long rest
+MORE = 20e-6  # seconds more that each further one must save
 LEAST_LANES = 2  # of a thread in a loop: one alone takes nearly as long as two
 MORE_LANES = 8  # of a thread where one thread does the shares of all in calls of one window, one after the other
 AGAIN = 0.06e-6  # seconds that it then takes more for a step of each further share's time loops, for each loop, about
@@ -78,9 +78,14 @@ def _seconds_of_products(weights: int, size: int) -> float:
 
 def worth_waking(graph: Graph, options: CompileOptions, threads: int) -> tuple[int, int]:
     """From how many samples on threads that sleep are woken for a call, to measure and to make gradients or learn."""
-    saved = SAVED + MORE * (threads - 2)
+    saved = _saved(threads)
     each = seconds_of_step(graph, options) * (1.0 - 1.0 / threads)
     return math.ceil(saved * FORWARD / each), math.ceil(saved / each)
+
+
+def _saved(threads: int) -> float:
+    """Seconds that all threads but one must save a call to be woken for it after a long rest."""
+    return SAVED + MORE * (threads - 2)
 
 
 def threads_of_prediction(graph: Graph, options: CompileOptions, rows: int) -> int:
@@ -115,9 +120,14 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> Kern
 def _threads_apart(graph: Graph, chosen: KernelOptions, steps: int, most: int) -> int:
     """The threads that lanes are divided among: each takes its own through a window, and then all their gradients are
     summed."""
-    useful = range(1, min(most, max(1, chosen.batch // LEAST_LANES)) + 1)
-    if _seconds_apart(graph, chosen, steps, 1) < 2 * WAKING:  # one thread makes calls of one window
-        useful = range(1, 1 + sum(_bears_shares(graph, chosen, steps * chosen.batch, threads) for threads in useful))
+    alone, rows = _seconds_apart(graph, chosen, steps, 1), steps * chosen.batch
+
+    def wakes(threads: int) -> bool:
+        """Whether they are woken for a call of one window, at least after a short rest."""
+        return alone * (1.0 - 1.0 / threads) * LESS >= _saved(threads)
+
+    possible = range(1, min(most, max(1, chosen.batch // LEAST_LANES)) + 1)
+    useful = takewhile(lambda threads: wakes(threads) or _bears_shares(graph, chosen, rows, threads), possible)
     return _fewest([_seconds_apart(graph, chosen, steps, threads) for threads in useful])
 
 

@@ -74,7 +74,7 @@ def emit_serve(frame: Frame) -> None:
             writer.lines("since = ticks()", "seen = linger(box, calls, looks)")
             with writer.block("if seen == calls:"):
                 writer.line("half = (ticks() - since) // 2")
-                with writer.block(f"if half < box[{PATIENCE}]:"):
+                with writer.block(f"if 0 < half < box[{PATIENCE}]:"):
                     writer.line(f"box[{PATIENCE}] = half")
                 with writer.block("if leave(box):"):
                     writer.line("return calls")

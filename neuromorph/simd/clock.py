@@ -35,19 +35,25 @@ def lap(clock: Any, number: int, since: int) -> int:
 
 def _now(builder: ir.IRBuilder) -> ir.Value:
     """The counter, read when everything before it is done and nothing behind it has begun."""
-    if platform.machine().lower() in ("aarch64", "arm64"):
+    machine = platform.machine().lower()
+    if machine in ("aarch64", "arm64"):
         return read_on_arm(builder)
-    return read_on_x86(builder)
+    return read_on_x86(builder) if machine in ("x86_64", "amd64", "i686") else read_anywhere(builder)
 
 
 def read_on_x86(builder: ir.IRBuilder) -> ir.Value:
     """The time stamp counter between two fences."""
     fence = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), []), "llvm.x86.sse2.lfence")
-    read = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_I64, []), "llvm.readcyclecounter")
     builder.call(fence, [])
-    now = builder.call(read, [])
+    now = read_anywhere(builder)
     builder.call(fence, [])
     return now
+
+
+def read_anywhere(builder: ir.IRBuilder) -> ir.Value:
+    """What LLVM takes for a counter of cycles; where it knows none, it stands still."""
+    read = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_I64, []), "llvm.readcyclecounter")
+    return builder.call(read, [])
 
 
 def read_on_arm(builder: ir.IRBuilder) -> ir.Value:
