@@ -134,9 +134,9 @@ class Stream:
         nothing. Raises DataError for what does not fit or is not finite, ModelStateError where the model was released;
         the state stays as it was.
         """
-        if type(x) is np.ndarray and x.dtype is self._dtype:
+        if type(x) is np.ndarray and x.dtype is self._dtype and x.flags.c_contiguous:
             try:
-                if self._single:
+                if self._single and x.ndim == 1:
                     y = np.empty(self._wide[1], self._dtype) if out is None else out
                     if self._step(1, self._space, self._feed.weights, x, y) == 0:
                         return y

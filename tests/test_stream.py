@@ -339,6 +339,24 @@ def test_nothing_is_allocated_with_out() -> None:
         assert peak - before < most < with_result, "a call takes memory for an array"
 
 
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_the_compiled_function_is_called_with_nothing_but_its_own_types(lanes: int) -> None:
+    """For others Numba would look for a version of it, which takes fifty times as long as a call."""
+    stream, wanted, given = shared("lstm-model").stream(lanes), shared("lstm-model").stream(lanes), list[np.ndarray]()
+    step, x = stream._step, samples(shared("lstm-model"), 1, lanes)[0]
+
+    def recording(*arguments: Any) -> Any:
+        given.extend(arguments[3:])
+        return step(*arguments)
+
+    stream._step = recording
+    shapes = [x, np.asfortranarray(x), np.repeat(x, 2, -1)[..., ::2], x.astype("f8"), x.tolist()]
+    for array in [*shapes, *([x[0], np.repeat(x[0], 2)[::2], x[0].tolist()] if lanes == 1 else [])]:
+        np.testing.assert_array_equal(np.ravel(stream(array)), wanted(x).ravel())
+    assert len(given) == 2 * (8 if lanes == 1 else 5), "a call was tried twice"
+    assert all(one.ndim == 1 and one.flags.c_contiguous and one.dtype == np.float32 for one in given)
+
+
 def test_a_call_is_quick() -> None:
     """About a microsecond; the bound is for busy machines and only tells a compiled call from a checked one."""
     stream, x, out = shared("lstm-model").stream(), np.ones(4, np.float32), np.zeros(4, np.float32)
