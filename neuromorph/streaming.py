@@ -134,19 +134,30 @@ class Stream:
         nothing. Raises DataError for what does not fit or is not finite, ModelStateError where the model was released;
         the state stays as it was.
         """
-        if type(x) is np.ndarray and x.dtype is self._dtype and x.flags.c_contiguous:
+        if self._plain(x) and (out is None or (self._plain(out) and out.flags.writeable)):
             try:
                 if self._single and x.ndim == 1:
                     y = np.empty(self._wide[1], self._dtype) if out is None else out
-                    if self._step(1, self._space, self._feed.weights, x, y) == 0:
+                    if y.ndim == 1 and self._step(1, self._space, self._feed.weights, x, y) == 0:
                         return y
                 elif x.shape == self._taken:
-                    y = np.empty(self._wide, self._dtype) if out is None else self._checked(out, self._wide)
-                    if self._step(self._lanes, self._space, self._feed.weights, x.reshape(-1), y.reshape(-1)) == 0:
+                    y = np.empty(self._wide, self._dtype) if out is None else out
+                    if y.shape == self._wide and (
+                        self._step(self._lanes, self._space, self._feed.weights, x.reshape(-1), y.reshape(-1)) == 0
+                    ):
                         return y
-            except TypeError:  # of the compiled function: an argument of another type
+            except TypeError:  # of the compiled function: there are no weights any more
                 pass
         return self._carefully(x, out)
+
+    def _plain(self, array: Any) -> bool:
+        """Whether the compiled function can be called with it. It must not be asked: Numba looks for another version
+        of it for as long as fifty steps take, and finds one for wrong arrays once it has seen one that is not aligned.
+        """
+        if type(array) is not np.ndarray or array.dtype is not self._dtype:
+            return False
+        flags = array.flags
+        return flags.c_contiguous and flags.aligned
 
     def _carefully(self, x: Any, out: Any) -> Floats:
         """A step with whatever users hand over, or an error that says what does not fit."""

@@ -350,11 +350,38 @@ def test_the_compiled_function_is_called_with_nothing_but_its_own_types(lanes: i
         return step(*arguments)
 
     stream._step = recording
-    shapes = [x, np.asfortranarray(x), np.repeat(x, 2, -1)[..., ::2], x.astype("f8"), x.tolist()]
-    for array in [*shapes, *([x[0], np.repeat(x[0], 2)[::2], x[0].tolist()] if lanes == 1 else [])]:
+    shapes = [x, not_aligned(x), np.asfortranarray(x), np.repeat(x, 2, -1)[..., ::2], x.astype("f8"), x.tolist()]
+    flat = [x[0], not_aligned(x[0]), np.repeat(x[0], 2)[::2], x[0].tolist()] if lanes == 1 else []
+    for array in shapes + flat:
         np.testing.assert_array_equal(np.ravel(stream(array)), wanted(x).ravel())
-    assert len(given) == 2 * (8 if lanes == 1 else 5), "a call was tried twice"
-    assert all(one.ndim == 1 and one.flags.c_contiguous and one.dtype == np.float32 for one in given)
+    assert len(given) == 2 * len(shapes + flat), "a call was tried twice"
+    assert all(type(one) is np.ndarray and one.ndim == 1 and one.dtype == np.float32 for one in given)
+    assert all(one.flags.c_contiguous and one.flags.aligned for one in given)
+
+
+def not_aligned(array: np.ndarray) -> np.ndarray:
+    """A copy that begins at an odd address."""
+    room = np.empty(array.nbytes + 1, np.uint8)[1:]
+    copy = room.view(array.dtype).reshape(array.shape)
+    copy[:] = array
+    assert not copy.flags.aligned
+    return copy
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_what_can_not_take_the_result_is_refused_whatever_came_before(flat: bool) -> None:
+    """Numba takes a swapped array for a native one, after one that is not aligned."""
+    stream, x = shared("lstm-model").stream(), samples(shared("lstm-model"), 1, 1)[0]
+    x = x[0] if flat else x
+    good = np.zeros((4,) if flat else (1, 4), np.float32)
+    fixed = good.copy()
+    fixed.flags.writeable = False
+    wrong = [not_aligned(good), good.astype(">f4"), np.ma.masked_all(good.shape, np.float32), fixed, good[None]]
+    for out in [*wrong, good.view(np.recarray), np.zeros(8, np.float32)[::2].reshape(good.shape), good[..., :3].copy()]:
+        with pytest.raises(nm.DataError, match="out"):
+            stream(x, out)
+    assert not any(out.any() for out in wrong if not np.ma.isMA(out)), "one was written to"
+    np.testing.assert_array_equal(stream(x, good), shared("lstm-model").stream()(x))
 
 
 def test_a_call_is_quick() -> None:
