@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 CALLS, IN_BOX, USER, LAST, ENDED, WAITING, PATIENCE, GIVEN = 16, 17, 18, 19, 20, 24, 25, 32
 BOX_SIZE = 56
 SUMS = 2
-DOZING, LESS = 8, 4
+DOZING, LESS = 8, 2
 NOT_KNOWN = 1 << 56  # ticks
 
 

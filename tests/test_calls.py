@@ -301,8 +301,8 @@ PATIENT = 1 << 40  # ticks: minutes
 @pytest.mark.parametrize(
     ("rest", "samples", "way"),
     [
-        (0.5, 1, "woken"), (2.0, 1, "alone"), (2.0, 3, "alone"), (2.0, 4, "woken"), (DOZING - 0.5, 4, "woken"),
-        (DOZING + 0.5, 4, "alone"), (DOZING + 0.5, 15, "alone"), (DOZING + 0.5, 16, "woken"),
+        (0.5, 1, "woken"), (2.0, 1, "alone"), (2.0, 7, "alone"), (2.0, 8, "woken"), (DOZING - 0.5, 8, "woken"),
+        (DOZING + 0.5, 8, "alone"), (DOZING + 0.5, 15, "alone"), (DOZING + 0.5, 16, "woken"),
     ],
 )  # fmt: skip
 def test_after_a_short_rest_fewer_samples_are_enough(
