@@ -26,6 +26,7 @@ from neuromorph.codegen.layout import panel_of
 from neuromorph.functions import OPTIMIZERS
 from neuromorph.optimizers import optimizer_of
 from neuromorph.options import compile_options
+from neuromorph.schedule import Sum
 
 HEAD = support.HEADER
 WIDE = st.sampled_from([1, 3, 6, 8, 9, 10, 16, 17, 24])
@@ -38,6 +39,8 @@ RECURRENT = f"""{HEAD}
 (keep, 8, <sigmoid>) {{kept, memory, multiplicative}} {{cell, scaled, additive}} [m, [memory,]] (squashed, <tanh>)
 [h, [before,]] (output, 4, <linear>, <mse>)"""
 
+BOTTLENECK = f"""{HEAD} (input, 18) (a, 24, <tanh>) (b, 3, <relu>) (c, 32, <relu>) (d, 5, <elu>)
+{{e, a, concatenate}} (f, 2, <relu>) (g, 2, <swish>) (output, 4, <softmax>, <cross_entropy>)"""
 NARROW = f"{HEAD} (input, 5) (a, 3, <tanh>) (b, 2, <relu>) (output, 3, <softmax>, <cross_entropy>)"
 
 
@@ -130,6 +133,38 @@ def test_rows_divided(threads: int, text: str) -> None:
     check_in_turns(text, batch=5, threads=threads, lanes=2)
 
 
+@pytest.mark.parametrize("registers", [16, 32])
+@pytest.mark.parametrize("threads", [2, 3, 4])
+def test_narrow_layers_divided_by_what_they_sum_over(threads: int, registers: int) -> None:
+    made = support.kernel_of(BOTTLENECK, threads=threads, lanes=2, registers=registers, columns=True)
+    kinds = {operation.product.kind for operation in sums_of(made)}
+    assert kinds == {"forward", "backward"}
+    check_in_turns(BOTTLENECK, batch=3, threads=threads, lanes=2, registers=registers, columns=True)
+
+
+def sums_of(made: Any) -> list[Sum]:
+    plan = made.training
+    operations = [op for segment in (*plan.forward, *plan.backward) for op in segment.operations]
+    return [op for op in operations if isinstance(op, Sum)]
+
+
+def test_which_layers_are_divided_by_what_they_sum_over() -> None:
+    """Those of one panel that can't be cut, behind a vector that can; their weights are cut by rows then."""
+    text = (
+        f"{HEAD} (input, 3) (a, 24, <relu>) (b, 6, <relu>) (c, 2, <tanh>) (d, 24, <tanh>) (output, 16, <linear>, <mse>)"
+    )
+    made = support.kernel_of(text, threads=2, lanes=2, columns=True)
+    notes = [(operation.product.kind, operation.product.note) for operation in sums_of(made)]
+    assert notes == [("forward", "b from a"), ("backward", "back to c")]
+    plan = made.training
+    assert plan.inner == {(1, 0)}
+    buffers = {buffer.name: buffer.stride for buffer in plan.buffers if buffer.name.startswith("p")}
+    assert buffers == {"p0": 2 * 8, "p1": 2 * 8}  # of each thread whole cache lines
+    alone = support.kernel_of(text, lanes=2)
+    assert not sums_of(alone)
+    assert not alone.training.inner
+
+
 @pytest.mark.parametrize("chunk", [2, 3])
 def test_chunks(chunk: int) -> None:
     check_in_turns(FEED_FORWARD, batch=5, threads=2, lanes=2, chunk=chunk)
@@ -151,8 +186,8 @@ def test_random_models_divided_by_rows(text: str, threads: int, batch: int) -> N
 each_way = pytest.mark.parametrize(
     ("text", "how"),
     [(FEED_FORWARD, {}), (FEED_FORWARD, {"columns": True}), (NARROW, {"columns": True}), (NARROW, {"chunk": 2}),
-     (RECURRENT, {})],
-    ids=["rows", "columns", "narrow columns", "chunks", "lanes"],
+     (BOTTLENECK, {"columns": True}), (RECURRENT, {})],
+    ids=["rows", "columns", "narrow columns", "chunks", "sums of all", "lanes"],
 )  # fmt: skip
 
 
@@ -184,6 +219,7 @@ KERNELS: dict[str, tuple[str, dict[str, Any], set[tuple[str, str]]]] = {
     "rows": (FEED_FORWARD, {}, set()),
     "columns": (FEED_FORWARD, {"columns": True}, {TURNED}),
     "narrow columns": (NARROW, {"columns": True}, set()),
+    "sums of all": (BOTTLENECK, {"columns": True}, {TURNED}),
     "chunks": (NARROW, {"chunk": 2}, set()),
     "chunks, no counts": (NARROW, {"chunk": 2, "optimizer": "sgd"}, set()),
     "lanes": (RECURRENT, {}, set()),

@@ -354,7 +354,7 @@ def test_every_remainder_of_rows_has_its_tiles() -> None:
 @pytest.mark.parametrize(("dtype", "lanes"), [("float32", 4), ("float64", 8), ("float32", 16), ("float64", 2)])
 def test_transposes_of_panels(dtype: str, lanes: int) -> None:
     sizes = [(1, 1, 1, 1), (lanes, 2, 2, 1), (lanes + 1, 3, 2, 2), (2 * lanes - 1, 5, 2, 2), (3 * lanes + 2, 4, 4, 3)]
-    shapes = [simd.TurnShape(dtype, lanes, *size) for size in sizes]
+    shapes = [simd.TurnShape(dtype, lanes, *size, by_rows=by_rows) for size in sizes for by_rows in (False, True)]
     call = compiled_calls([simd.turn_of(shape) for shape in shapes])
     rng = np.random.default_rng(lanes)
     for which, shape in enumerate(shapes):
@@ -362,10 +362,11 @@ def test_transposes_of_panels(dtype: str, lanes: int) -> None:
         source = np.concatenate([np.full(3, 7.0, dtype), matrix_to_panels(matrix, shape.panel, lanes)])
         whole = np.zeros((shape.columns * lanes, shape.turned_columns * lanes), dtype)
         whole[:, : shape.rows] = matrix.T
-        ends = shape.columns - 1, shape.columns
-        for first, last in [(0, shape.columns), (0, 1), ends, (1, 1), (ends[1], ends[1])]:
-            wanted = np.full_like(whole, 4.0)
-            wanted[first * lanes : last * lanes] = whole[first * lanes : last * lanes]
+        count = shape.turned_columns if shape.by_rows else shape.columns
+        for first, last in [(0, count), (0, 1), (count - 1, count), (1, 1), (count, count)]:
+            wanted, some = np.full_like(whole, 4.0), slice(first * lanes, last * lanes)
+            mine = (slice(None), some) if shape.by_rows else some
+            wanted[mine] = whole[mine]
             flat = matrix_to_panels(wanted, shape.turned_panel, lanes)
             for turn in (lambda *given, n=which: call(n, *given), simd.turn_of(shape)):
                 target = np.full(flat.size + 9, 4.0, dtype)

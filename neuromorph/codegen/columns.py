@@ -1,8 +1,9 @@
 """Layers divided by columns: where weights are large and rows few, each thread computes some columns of a layer.
 
 What a thread has computed of a layer, and its weights, stay in its own caches; only the vectors between layers change
-hands. Layers too narrow to be cut, softmax and the loss are divided by rows. Threads meet only where one of them needs
-what another has written, or would write over what another may still be reading.
+hands. Layers too narrow to be cut are divided by what they sum over (``inner``) or else, as softmax and the loss, by
+rows. Threads meet only where one of them needs what another has written, or would write over what another may still be
+reading.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from ..schedule import EXTERNAL, Block, Loss, Map, Operation, Place, Places, Plan, Product, Rows, padded
+from ..schedule import EXTERNAL, Block, Loss, Map, Operation, Place, Places, Plan, Product, Rows, Sum, padded
 from .layout import panel_of
 
 BALANCE = 0.75  # the least share of the threads' time that a cut by columns has to use
@@ -36,8 +37,8 @@ def vector_cuts(vectors: int, registers: int, threads: int) -> tuple[int, ...] |
 
 @dataclass(frozen=True)
 class Share:
-    """How one operation is divided: by columns at these bounds (panels of a product, vectors of a block) or, None, by
-    rows; and whether the threads have to meet before it."""
+    """How one operation is divided: by columns at these bounds (panels of a product, vectors of a block, vectors of
+    what a product sums over) or, None, by rows; and whether the threads have to meet before it."""
 
     cuts: tuple[int, ...] | None
     meet: bool
@@ -88,8 +89,10 @@ class Columns:
 
     def cuts(self, operation: Operation) -> tuple[int, ...] | None:
         """Where an operation is cut."""
+        if isinstance(operation, Product) and operation.partials is not None:
+            return vector_cuts(self._vectors(operation.source.place.width), self.registers, self.threads)
         if isinstance(operation, Product):
-            return panel_cuts(self._vectors(self._width(operation)), self.registers, self.threads)
+            return panel_cuts(self._vectors(width_of(self.plan, operation)), self.registers, self.threads)
         if isinstance(operation, Block) and not self._shifted(operation):
             return vector_cuts(self._vectors(operation.maps[0].width), self.registers, self.threads)
         return None
@@ -101,11 +104,6 @@ class Columns:
         for place in (*reads, *writes):
             touched.add(place)
         return any(touched.any_over(place) for place in writes)
-
-    def _width(self, product: Product) -> int:
-        """Columns of a product's result."""
-        group = self.plan.groups[product.group]
-        return group.columns if product.kind == "forward" else group.parts[product.part].width
 
     def _vectors(self, width: int) -> int:
         return padded(width, self.plan.lanes) // self.plan.lanes
@@ -125,8 +123,15 @@ class Columns:
 
     def accesses(self, operation: Operation, cuts: tuple[int, ...] | None) -> tuple[Accesses, Accesses]:
         """(reads, writes) of an operation in blocks of the workspace, whose buffers have rows of one length."""
+        if isinstance(operation, Product) and operation.partials is not None:
+            source, sums = operation.source.place, operation.partials
+            mine = [] if source.buffer in EXTERNAL else self.owned(source, cuts)
+            return mine, [((sums.buffer, thread), thread) for thread in range(sums.threads)]
         if isinstance(operation, Product):
             return self._product_accesses(operation, cuts)
+        if isinstance(operation, Sum):
+            _, target = self._product_accesses(operation.product, None)
+            return self._sum_reads(operation), target
         reads, writes = _places(operation)
         return (
             [access for place in reads if place.buffer not in EXTERNAL for access in self.owned(place, cuts)],
@@ -135,7 +140,7 @@ class Columns:
 
     def _product_accesses(self, product: Product, cuts: tuple[int, ...] | None) -> tuple[Accesses, Accesses]:
         assert product.target is not None
-        vectors = self._vectors(self._width(product))
+        vectors = self._vectors(width_of(self.plan, product))
         panel = panel_of(vectors, self.registers)
         inside = None if cuts is None else tuple(min(cut * panel, vectors) for cut in cuts)
         source = product.source.place
@@ -146,6 +151,21 @@ class Columns:
         if product.epilogue is not None and product.epilogue.beside is not None:
             reads += self.owned(product.epilogue.beside, inside)
         return reads + (target if product.start == "add" else []), target
+
+    def _sum_reads(self, operation: Sum) -> Accesses:
+        """Whatever all threads have summed up of a thread's rows, and what stands beside them."""
+        product, sums = operation.product, operation.partials
+        assert product.target is not None
+        beside = product.epilogue.beside if product.epilogue is not None else None
+        own = (beside, product.target if product.start == "add" else None)
+        reads: Accesses = [((sums.buffer, thread), EACH) for thread in range(sums.threads)]
+        return reads + [access for place in own if place is not None for access in self.owned(place, None)]
+
+
+def width_of(plan: Plan, product: Product) -> int:
+    """Columns of a forward or backward product's result."""
+    group = plan.groups[product.group]
+    return group.columns if product.kind == "forward" else group.parts[product.part].width
 
 
 def _places(operation: Operation) -> tuple[list[Place], list[Place]]:

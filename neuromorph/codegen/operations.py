@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from itertools import pairwise
 
-from ..schedule import WINDOW, Access, Bias, Block, Map, Operation, Place, Product, Rows, padded
+from ..schedule import WINDOW, Access, Bias, Block, Map, Operation, Partials, Place, Product, Rows, Sum, padded
 from .frame import Frame
-from .sharing import cut_of
+from .sharing import cut_of, inner_cuts
 
 # Element by element --------------------------------------------------------------------------------------------------
 
@@ -143,7 +145,10 @@ def emit_product(frame: Frame, product: Product) -> None:
     frame.writer.comment(product.note)
     if product.epilogue is not None:
         frame.writer.comment(product.epilogue.note)
-    {"forward": _emit_forward, "backward": _emit_backward, "weight": _emit_weight}[product.kind](frame, product)
+    if product.partials is not None:
+        _emit_partial(frame, product)
+    else:
+        {"forward": _emit_forward, "backward": _emit_backward, "weight": _emit_weight}[product.kind](frame, product)
 
 
 def _literal_rows(frame: Frame) -> int | None:
@@ -209,6 +214,76 @@ def _emit_backward(frame: Frame, product: Product) -> None:
     )
 
 
+def _emit_partial(frame: Frame, product: Product) -> None:
+    """A member's sums over its own columns of the source, with its own rows of the weights."""
+    plan, layout, sums = frame.plan, frame.layout, product.partials
+    group, source = plan.groups[product.group], product.source.place
+    assert sums is not None
+    if product.kind == "forward":
+        columns, array, place = group.columns, "weights", layout.part(group, product.part)
+    else:
+        columns = padded(group.parts[product.part].width, frame.lanes)
+        array, place = "turned", layout.turned[product.group, product.part]
+    cuts = inner_cuts(frame, source.width)
+    begin = f"{cuts[:-1]}[member]"
+
+    def line(inner: int) -> str:
+        name = frame.shape(
+            rows=None, inner=inner, columns=columns // frame.lanes, panel=columns // frame.lanes,
+            a_row=frame.stride(source.buffer), a_inner=1, b_row=None, c_row=sums.width, start="zero",
+        )  # fmt: skip
+        return (
+            f"{name}({_from(frame, product.source)} + {begin}, {array}, {place} + {columns} * {begin}, "
+            f"work, {_partials(frame, sums, 'member')}, last - first, {inner}, 0, 1)"
+        )
+
+    _emit_by_count(frame, cuts, line)
+
+
+def _partials(frame: Frame, sums: Partials, member: str) -> str:
+    """Where the sums of a member begin."""
+    return f"{sums.buffer} + {member} * capacity * {int(frame.batch) * sums.width}"
+
+
+def _emit_by_count(frame: Frame, cuts: tuple[int, ...], line: Callable[[int], str]) -> None:
+    """A line for a member whose part of a dimension has so many elements: one line for each number there is."""
+    counts = tuple(end - begin for begin, end in pairwise(cuts))
+    different = sorted({*counts} - {0})
+    if {*counts} == {*different} and len(different) == 1:
+        frame.writer.line(line(different[0]))
+        return
+    for number, count in enumerate(different):
+        with frame.writer.block(f"{'elif' if number else 'if'} {counts}[member] == {count}:"):
+            frame.writer.line(line(count))
+
+
+def emit_sum(frame: Frame, operation: Sum) -> None:
+    """The sums of all members, for the rows of one, and what is done with them."""
+    writer, product, sums = frame.writer, operation.product, operation.partials
+    group, target, epilogue = frame.plan.groups[product.group], product.target, product.epilogue
+    assert target is not None
+    writer.comment(operation.note)
+    if epilogue is not None:
+        writer.comment(epilogue.note)
+    with frame.each_row(), frame.each_vector(target.width) as column:
+        terms = {
+            "bias": [f"load(weights, {frame.layout.bias(group)} + {column})"],
+            "add": [f"load(work, {frame.at(target, 0, column)})"],
+        }.get(product.start, [])
+        terms += [
+            f"load(work, {_partials(frame, sums, str(member))} + r * {sums.width} + {column})"
+            for member in range(sums.threads)
+        ]
+        writer.line(f"sums = {terms[0]}")
+        writer.lines(*(f"sums = sums + {term}" for term in terms[1:]))
+        names = {"x": "sums"}
+        if epilogue is not None and epilogue.beside is not None:
+            writer.line(f"beside = load(work, {frame.at(epilogue.beside, 0, column)})")
+            names["y"] = "beside"
+        value = _substitute(epilogue.expression, names) if epilogue is not None else "sums"
+        writer.line(f"store(work, {frame.at(target, 0, column)}, {value})")
+
+
 def _own(frame: Frame, place: int) -> str:
     """A place among the gradients, as source: each thread's own where it has its own."""
     return f"own + {place}" if frame.private else str(place)
@@ -218,17 +293,25 @@ def _emit_weight(frame: Frame, product: Product) -> None:
     plan, layout = frame.plan, frame.layout
     group = plan.groups[product.group]
     part = group.parts[product.part]
-    columns = group.columns // frame.lanes
-    right = f"g{group.index}"
-    name = frame.shape(
-        rows=part.width, inner=None, columns=columns, panel=layout.panel(group), a_row=1,
-        a_inner=frame.stride(product.source.place.buffer), b_row=frame.stride(right), c_row=None, start=product.start,
-    )  # fmt: skip
-    source, cuts = product.source.place, cut_of(frame, product)
-    frame.writer.line(
-        f"{name}({frame.array(source.buffer)}, {frame.base(source, product.source.shift)}, work, {right}, gradients, "
-        f"{_own(frame, layout.part(group, product.part))}, {part.width}, rows, keep, {frame.bounds(cuts)})"
-    )
+    source, right, cuts = product.source.place, f"g{group.index}", cut_of(frame, product)
+    left = f"{frame.array(source.buffer)}, {frame.base(source, product.source.shift)}"
+    place = _own(frame, layout.part(group, product.part))
+
+    def line(count: int, skipped: str, skipped_weights: str, panels: str) -> str:
+        name = frame.shape(
+            rows=count, inner=None, columns=group.columns // frame.lanes, panel=layout.panel(group), a_row=1,
+            a_inner=frame.stride(source.buffer), b_row=frame.stride(right), c_row=None, start=product.start,
+        )  # fmt: skip
+        return (
+            f"{name}({left}{skipped}, work, {right}, gradients, {place}{skipped_weights}, "
+            f"{count}, rows, keep, {panels})"
+        )
+
+    if (group.index, product.part) in plan.inner:
+        begin = f"{cuts[:-1]}[member]"
+        _emit_by_count(frame, cuts, lambda count: line(count, f" + {begin}", f" + {group.columns} * {begin}", "0, 1"))
+    else:
+        frame.writer.line(line(part.width, "", "", frame.bounds(cuts)))
 
 
 def emit_bias(frame: Frame, bias: Bias) -> None:
@@ -249,6 +332,8 @@ def emit_operation(frame: Frame, operation: Operation) -> None:
         emit_rows(frame, operation)
     elif isinstance(operation, Product):
         emit_product(frame, operation)
+    elif isinstance(operation, Sum):
+        emit_sum(frame, operation)
     else:
         assert isinstance(operation, Bias)
         emit_bias(frame, operation)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..schedule import Bias, Product
+from ..schedule import Bias, Product, padded
 from .columns import panel_cuts, vector_cuts
 from .frame import Frame
 
@@ -47,6 +47,8 @@ def _task(frame: Frame, operation: Product | Bias) -> Task:
         return Task(group.index, None, layout.bias(group), vectors, 1, lanes, group.columns)
     panel, depth = layout.panel(group), group.parts[operation.part].width
     place = layout.part(group, operation.part)
+    if (group.index, operation.part) in frame.plan.inner:
+        return Task(group.index, operation.part, place, depth, vectors, group.columns, depth * group.columns)
     pieces = -(-vectors // panel)
     return Task(group.index, operation.part, place, pieces, panel * depth, panel * lanes * depth, group.columns * depth)
 
@@ -61,10 +63,19 @@ def cuts_of(frame: Frame) -> list[tuple[int, ...]]:
 
 
 def _column_cuts(frame: Frame, task: Task) -> tuple[int, ...] | None:
-    """The bounds of a task that belong to the columns of its layers."""
+    """The bounds of a task that belong to the columns of its layers, or of the vector that they read."""
+    if (task.group, task.part) in frame.plan.inner:
+        return inner_cuts(frame, task.pieces)
     vectors = frame.plan.groups[task.group].columns // frame.lanes
     cut = vector_cuts if task.part is None else panel_cuts
     return cut(vectors, frame.layout.registers, frame.threads)
+
+
+def inner_cuts(frame: Frame, width: int) -> tuple[int, ...]:
+    """The bounds by thread, in elements, of a vector that products sum over."""
+    cuts = vector_cuts(padded(width, frame.lanes) // frame.lanes, frame.layout.registers, frame.threads)
+    assert cuts is not None
+    return tuple(min(cut * frame.lanes, width) for cut in cuts)
 
 
 def cut_of(frame: Frame, operation: Product | Bias) -> tuple[int, ...]:
@@ -101,7 +112,7 @@ def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def turn_bounds(frame: Frame) -> list[tuple[int, ...]]:
-    """For each transpose the bounds by thread of the column vectors that it is made from."""
+    """For each transpose the bounds by thread of the column vectors, or blocks of rows, that it is made from."""
     if frame.threads == 1:
         return [(0, frame.plan.groups[index].columns // frame.lanes) for index, _ in frame.plan.turned]
     owned = {(task.group, task.part): cuts for task, cuts in zip(tasks_of(frame), cuts_of(frame), strict=True)}
@@ -109,5 +120,8 @@ def turn_bounds(frame: Frame) -> list[tuple[int, ...]]:
     for index, part in frame.plan.turned:
         group = frame.plan.groups[index]
         panel, vectors = frame.layout.panel(group), group.columns // frame.lanes
-        out.append(tuple(min(cut * panel, vectors) for cut in owned[index, part]))
+        if (index, part) in frame.plan.inner:
+            out.append(tuple(-(-cut // frame.lanes) for cut in owned[index, part]))
+        else:
+            out.append(tuple(min(cut * panel, vectors) for cut in owned[index, part]))
     return out

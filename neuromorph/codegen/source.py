@@ -13,6 +13,7 @@ from ..functions import OPTIMIZERS
 from ..graph import Graph
 from ..schedule import Plan, plan
 from .frame import Frame
+from .inner import divide_inner
 from .layout import Layout, Workspace
 from .update import emit_norm, emit_turn, emit_update, emit_verdict
 from .waiting import TRAINED, emit_lead, emit_serve
@@ -132,6 +133,8 @@ def goes_apart(graph: Graph, options: KernelOptions) -> bool:
 def generate(graph: Graph, options: KernelOptions) -> Kernel:
     """The kernel of a checked graph."""
     training = plan(graph, options.lanes, training=True, size=options.size)
+    if options.columns and options.threads > 1:
+        training = divide_inner(training, options.registers, options.threads, options.size)
     prediction = plan(graph, options.lanes, training=False, size=options.size)
     layout = Layout(training, options.registers)
     return Kernel(graph, options, training, prediction, layout, Workspace(training), Workspace(prediction))
@@ -241,7 +244,8 @@ class _Source:
             writer.line(
                 f"turn{number} = simd.turn_of(simd.TurnShape({kind}, rows={group.parts[part].width}, "
                 f"columns={group.columns // options.lanes}, panel={self.layout.panel(group)}, "
-                f"turned_panel={self.layout.turned_panel(group, part)}))"
+                f"turned_panel={self.layout.turned_panel(group, part)}"
+                f"{', by_rows=True' if (index, part) in self.training.inner else ''}))"
             )
 
     def emit_legend(self, writer: Writer) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..codegen import Kernel
 from ..functions import OPTIMIZERS
-from ..schedule import WINDOW, Buffer, Group, Plan, Segment
+from ..schedule import WINDOW, Buffer, Group, Plan, Segment, Sum
 from .report import BufferReport, GroupReport, LoopReport
 
 _HOLDS = {"v": "value of", "d": "gradient of", "c": "gradient carried back in time to"}
@@ -75,12 +75,20 @@ def buffers_of(kernel: Kernel, steps: int) -> tuple[BufferReport, ...]:
 def _holds(plan: Plan, buffer: Buffer) -> str:
     """What is in a buffer, in words."""
     letter, number = buffer.name[0], int(buffer.name[1:])
+    if letter == "p":
+        return f"each thread's own sums: {_summed(plan, buffer.name)}"
     state = ", with the step before" if buffer.rows == "slots" else ""
     if letter in _HOLDS:
         return f"{_HOLDS[letter]} {plan.graph.nodes[number].name}{state}"
     group = plan.groups[number]
     what = "gradient of the pre-activations of" if letter == "g" else "pre-activations, then values, of"
     return f"{what} {_members(plan, group)}{state}"
+
+
+def _summed(plan: Plan, name: str) -> str:
+    """The product whose partial sums are in a buffer."""
+    operations = (operation for segment in (*plan.forward, *plan.backward) for operation in segment.operations)
+    return next(op.product.note for op in operations if isinstance(op, Sum) and op.partials.buffer == name)
 
 
 def _members(plan: Plan, group: Group) -> str:

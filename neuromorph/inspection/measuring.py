@@ -77,11 +77,12 @@ class _Bench:
 
     def choose_windows(self) -> None:
         """As many windows a call as take a few thousandths of a second, and whose data stay in a cache."""
-        took = min(self.run(self.kernel) for _ in range(3))
         model = self.model
         size = model.bptt_steps * model.batch_size * (model.input_width + model.output_width) * model.dtype.itemsize
-        self.windows = max(1, min(MOST_WINDOWS, int(CALL / max(took, 1e-7)), DATA_BYTES // size))
-        self.arguments = self._arguments()
+        for _ in range(2):  # a call of one window tells how long it takes to wake threads
+            took = min(self.run(self.kernel) for _ in range(3)) / self.windows
+            self.windows = max(1, min(MOST_WINDOWS, int(CALL / max(took, 1e-7)), DATA_BYTES // size))
+            self.arguments = self._arguments()
 
     def run(self, function: Callable[..., Any], clocks: NDArray[np.int64] | None = None) -> float:
         """Seconds of one call over all windows, from zero state; ``clocks``: a row for each thread."""

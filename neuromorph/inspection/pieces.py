@@ -15,7 +15,7 @@ from functools import cached_property
 
 from ..codegen import Kernel
 from ..graph import Graph
-from ..schedule import WINDOW, Bias, Block, Loss, Operation, Product, Rows, Segment
+from ..schedule import WINDOW, Bias, Block, Loss, Operation, Product, Rows, Segment, Sum
 from ..schedule.accesses import reads_of
 from .work import Counter, Work
 
@@ -40,10 +40,10 @@ class Piece:
     """A part of the kernel that is timed on its own.
 
     function: the generated function it stands in, stage: of training ("forward", "loss", "backward", "weight gradient",
-    "update", "time shift"). kind: "product", "block", "rows", "loss", "bias", or "function". lines: first and last in
-    the source, comments included; statement: the line where its statement begins. domain: the number of the time loop
-    it runs in, or -1. shares: the nodes whose work it is, and what part of it is whose; they add up to 1. work: per
-    window.
+    "update", "time shift"). kind: "product", "sum", "block", "rows", "loss", "bias", or "function". lines: first and
+    last in the source, comments included; statement: the line where its statement begins. domain: the number of the
+    time loop it runs in, or -1. shares: the nodes whose work it is, and what part of it is whose; they add up to 1.
+    work: per window.
     """
 
     function: str
@@ -130,6 +130,8 @@ class _Finder:
     def shares(self, operation: Operation) -> tuple[tuple[int, float], ...]:
         """Products and biases by width of the members; statements of a block by FLOPs and numbers read and written."""
         graph = self.graph
+        if isinstance(operation, Sum):
+            return self.shares(operation.product)
         if isinstance(operation, Loss):
             return ((graph.output, 1.0),)
         if isinstance(operation, Product | Bias):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..codegen import Kernel
 from ..functions import OPTIMIZERS
-from ..schedule import WINDOW, Access, Bias, Block, Loss, Map, Operation, Place, Plan, Product, Rows, padded
+from ..schedule import WINDOW, Access, Bias, Block, Loss, Map, Operation, Place, Plan, Product, Rows, Sum, padded
 from ..simd.counts import operations_of
 
 _VECTOR_MATH = ("exp", "log", "tanh", "sigmoid")
@@ -85,6 +85,8 @@ class Counter:
             return self._loss(operation)
         if isinstance(operation, Bias):
             return self._bias(operation)
+        if isinstance(operation, Sum):
+            return self._sum(operation)
         assert isinstance(operation, Product)
         return self._product(operation, self.executions(domain))
 
@@ -139,6 +141,14 @@ class Counter:
         beside = self._whole(width) if product.epilogue.beside is not None else 0
         each = flops_of(product.epilogue.expression, self.kernel.options.dtype)
         return Work(each * width * self.rows, self._bytes(beside * self.rows))
+
+    def _sum(self, operation: Sum) -> Work:
+        """The threads' sums, a bias or what was there before, added up."""
+        product, threads = operation.product, operation.partials.threads
+        assert product.target is not None
+        width, more = product.target.width, product.start != "zero"
+        moved = (threads + 1 + (product.start == "add")) * self._whole(width) * self.rows
+        return Work((threads - 1.0 + more) * width * self.rows, self._bytes(moved)) + self.of_epilogue(product)
 
     def _bias(self, bias: Bias) -> Work:
         group = self.plan.groups[bias.group]

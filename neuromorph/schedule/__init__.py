@@ -36,11 +36,13 @@ from .plan import (
     Member,
     Operation,
     Part,
+    Partials,
     Place,
     Plan,
     Product,
     Rows,
     Segment,
+    Sum,
     padded,
 )
 from .siblings import sibling_groups, virtual_concatenations
@@ -60,12 +62,14 @@ __all__ = [
     "Member",
     "Operation",
     "Part",
+    "Partials",
     "Place",
     "Places",
     "Plan",
     "Product",
     "Rows",
     "Segment",
+    "Sum",
     "padded",
     "plan",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .plan import Access, Bias, Block, Loss, Map, Operation, Place, Product, Rows
+from .plan import Access, Bias, Block, Loss, Map, Operation, Place, Product, Rows, Sum
 
 _WHOLE_ROW = 1 << 60  # columns, more than any row has
 
@@ -20,6 +20,9 @@ def reads_of(operation: Operation) -> list[Access]:
         weight = [Access(Place(f"g{operation.group}", 0, _WHOLE_ROW))] if operation.kind == "weight" else []
         beside = operation.epilogue.beside if operation.epilogue is not None else None
         return [operation.source, *own, *weight, *([Access(beside)] if beside is not None else [])]
+    if isinstance(operation, Sum):
+        of_threads = Access(Place(operation.partials.buffer, 0, operation.partials.width))
+        return [of_threads, *reads_of(operation.product)[1:]]
     if isinstance(operation, Bias):
         return [Access(Place(f"g{operation.group}", 0, _WHOLE_ROW))]
     return _map_reads(operation)
@@ -33,5 +36,7 @@ def writes_of(operation: Operation) -> list[Place]:
     """What an operation leaves in memory."""
     if isinstance(operation, Block):
         return [m.target for m in operation.maps if m.store]
-    target = getattr(operation, "target", None)
+    if isinstance(operation, Product) and operation.partials is not None:
+        return [Place(operation.partials.buffer, 0, operation.partials.width)]
+    target = operation.product.target if isinstance(operation, Sum) else getattr(operation, "target", None)
     return [target] if target is not None else []

@@ -99,9 +99,20 @@ class Epilogue:
 
 
 @dataclass(frozen=True)
+class Partials:
+    """Where the sums stand that each thread makes over its own part of a product's inner dimension: in a buffer that
+    has, one thread's rows after the other's, rows of ``width`` elements."""
+
+    buffer: str
+    width: int
+    threads: int
+
+
+@dataclass(frozen=True)
 class Product:
     """A matrix product of a group's part. kind: "forward" (left X, out pre-activations), "backward" (left gradient of
-    the pre-activations, out gradient of X), "weight" (left X, right gradient of the pre-activations)."""
+    the pre-activations, out gradient of X), "weight" (left X, right gradient of the pre-activations). With
+    ``partials`` it makes the sums of each thread only, and a ``Sum`` adds them up."""
 
     kind: str
     group: int
@@ -111,6 +122,16 @@ class Product:
     start: str
     note: str
     epilogue: Epilogue | None = None
+    partials: Partials | None = None
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The sums of all threads added up, in order, to what ``product`` would have stored."""
+
+    product: Product
+    partials: Partials
+    note: str
 
 
 @dataclass(frozen=True)
@@ -121,7 +142,7 @@ class Bias:
     note: str
 
 
-Operation = Map | Block | Rows | Loss | Product | Bias
+Operation = Map | Block | Rows | Loss | Product | Sum | Bias
 
 
 @dataclass(frozen=True)
@@ -204,6 +225,12 @@ class Plan:
         """The block of a buffer; the name of one that nothing is stored in."""
         buffer = self.buffers_by_name.get(name)
         return name if buffer is None else buffer.block
+
+    @cached_property
+    def inner(self) -> frozenset[tuple[int, int]]:
+        """(group, part) of the weights whose rows, and not columns, threads divide."""
+        operations = [operation for segment in self.forward for operation in segment.operations]
+        return frozenset((op.group, op.part) for op in operations if isinstance(op, Product) and op.partials)
 
     @property
     def blocks(self) -> dict[str, list[str]]:

@@ -23,6 +23,7 @@ class TurnShape:
     """A panel matrix of ``rows`` rows and ``columns`` vectors, and the panel width of its transpose.
 
     The transpose has columns × lanes rows and its columns are the ``rows``, padded to whole vectors with zeros.
+    by_rows: whether a call takes some blocks of ``lanes`` rows, and not some column vectors.
     """
 
     dtype: str
@@ -31,6 +32,7 @@ class TurnShape:
     columns: int
     panel: int
     turned_panel: int
+    by_rows: bool = False
 
     @property
     def turned_columns(self) -> int:
@@ -110,6 +112,17 @@ def _emit(builder: ir.IRBuilder, shape: TurnShape, arguments: list[ir.Value]) ->
             builder.store(value, builder.bitcast(builder.gep(target, [place]), vector.as_pointer()), align=4)
 
     whole, rest = divmod(shape.rows, lanes)
+    every = integer(0), integer(shape.columns), 1
+    if shape.by_rows:
+        stop = builder.select(builder.icmp_signed("<", end, integer(whole)), end, integer(whole))
+        with counted(builder, begin, stop, 1) as group, counted(builder, *every) as column:
+            block(column, group, lanes)
+        here = builder.icmp_signed("<=", begin, integer(whole)), builder.icmp_signed(">", end, integer(whole))
+        if rest:
+            with builder.if_then(builder.and_(*here)), counted(builder, *every) as column:
+                block(column, integer(whole), rest)
+        builder.ret_void()
+        return
     with counted(builder, begin, end, 1) as column:
         if whole:
             with counted(builder, integer(0), integer(whole), 1) as group:
@@ -133,7 +146,7 @@ def _define(module: ir.Module, shape: TurnShape) -> ir.Function:
 def turn_of(shape: TurnShape) -> Callable[..., None]:
     """The function (source, its offset, target, its offset, first, last) that writes the transpose's panels.
 
-    Of the source's column vectors it takes those from ``first`` to ``last``.
+    Of the source's column vectors, or blocks of rows, it takes those from ``first`` to ``last``.
     """
 
     def turn(source: Any, start: int, target: Any, place: int, first: int, last: int) -> None:
@@ -145,7 +158,8 @@ def turn_of(shape: TurnShape) -> Callable[..., None]:
         turned = np.zeros((depth, wide * lanes), plain.dtype)
         turned[:, : shape.rows] = plain.T
         mine = np.zeros(turned.shape, bool)  # what else is there, other threads may be writing
-        mine[first * lanes : last * lanes] = True
+        some = slice(first * lanes, last * lanes)
+        mine[(slice(None), some) if shape.by_rows else some] = True
         own = matrix_to_panels(mine, shape.turned_panel, lanes)
         flat[own] = matrix_to_panels(turned, shape.turned_panel, lanes)[own]
 

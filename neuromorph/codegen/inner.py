@@ -1,0 +1,57 @@
+"""Layers too narrow to be cut by columns, divided by what they sum over.
+
+Where a layer of few columns reads a vector that is cut, each thread multiplies the columns that are its own with its
+own rows of the weights: neither change hands. What does are the sums of each, as narrow as the layer, which then every
+thread adds up for some rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..schedule import Buffer, Operation, Partials, Plan, Product, Segment, Sum, padded
+from .columns import panel_cuts, vector_cuts, width_of
+from .layout import panel_of
+
+LINE = 64  # bytes that one processor takes from another at once
+
+
+def divide_inner(plan: Plan, registers: int, threads: int, size: int) -> Plan:
+    """A plan without loops whose narrow products are made of partial sums of so many threads; numbers of ``size``
+    bytes."""
+    divided = _Divided(plan, registers, threads, size)
+    forward, backward = (tuple(map(divided.segment, segments)) for segments in (plan.forward, plan.backward))
+    buffers = [Buffer(p.buffer, p.width * threads, "window", p.buffer) for p in divided.partials]
+    strides = plan.strides | {buffer.name: buffer.stride for buffer in buffers}
+    return replace(plan, forward=forward, backward=backward, buffers=(*plan.buffers, *buffers), strides=strides)
+
+
+class _Divided:
+    def __init__(self, plan: Plan, registers: int, threads: int, size: int) -> None:
+        self.plan, self.registers, self.threads, self.size = plan, registers, threads, size
+        self.partials: list[Partials] = []
+
+    def segment(self, segment: Segment) -> Segment:
+        """The segment with such products as two operations."""
+        return replace(segment, operations=tuple(part for op in segment.operations for part in self.parts(op)))
+
+    def parts(self, operation: Operation) -> tuple[Operation, ...]:
+        """An operation, or the two in its place."""
+        if not isinstance(operation, Product) or operation.kind == "weight" or not self.is_narrow(operation):
+            return (operation,)
+        assert operation.target is not None
+        width = padded(width_of(self.plan, operation), max(self.plan.lanes, LINE // self.size))
+        partials = Partials(f"p{len(self.partials)}", width, self.threads)
+        self.partials.append(partials)
+        alone = replace(operation, start="zero", epilogue=None, partials=partials)
+        return alone, Sum(operation, partials, f"{operation.note}, the sums of all threads")
+
+    def is_narrow(self, product: Product) -> bool:
+        """Whether a product has one panel that can't be cut, and sums over a vector that can."""
+        wide, deep = (self._vectors(width) for width in (width_of(self.plan, product), product.source.place.width))
+        if panel_cuts(wide, self.registers, self.threads) is not None or wide > panel_of(wide, self.registers):
+            return False
+        return vector_cuts(deep, self.registers, self.threads) is not None
+
+    def _vectors(self, width: int) -> int:
+        return padded(width, self.plan.lanes) // self.plan.lanes
