@@ -7,11 +7,13 @@ every statement of Python's counts: it is the compiled ``lead`` that finds out w
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .boxes import new_box
+from .contest import Contest, Way
 from .team import Stay, Team, run_together, take
 
 if TYPE_CHECKING:
@@ -24,8 +26,36 @@ def call_members(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], e
 
     Where the threads of this model's last call are still awake, they are called. Else they are woken for ``enough``
     samples, or fewer after a short rest, or if calls follow one another so soon that they will be found awake from now
-    on.
+    on. Where windows are so short that threads may lose by it, one of them does what it has shown to do quicker.
     """
+    if kernels.contested:
+        return _contest(kernels, memory, arguments, enough)
+    return _call(kernels, memory, arguments, enough)
+
+
+def _contest(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], enough: int) -> int:
+    """A call in parts, each by all threads or by one, which is timed."""
+    at, stop, samples, capacity, mode, *rest = arguments
+    contest = memory.contests.get(mode)
+    if contest is None:
+        contest = memory.contests[mode] = Contest(kernels.seconds_of_window(mode > 0))
+    for way, windows in contest.parts(-(-(stop - at) // capacity)):
+        end = min(stop, at + windows * capacity)
+        part = (at, end, samples, capacity, mode, *rest)
+        started = time.perf_counter()
+        if way is Way.ALL:
+            reached = _call(kernels, memory, part, min(enough, end - at))
+        else:
+            reached = int(kernels.train(0, kernels.threads, *memory.alone(kernels.threads), *part))
+        contest.took(way, windows, time.perf_counter() - started)
+        if reached < end:
+            return reached
+        at = end
+    return int(stop)
+
+
+def _call(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], enough: int) -> int:
+    """A call by all members or, if it is too short to wake them, by one thread for all."""
     team = memory.team
     if team is None or not team.taken():
         if not kernels.compiled:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import cache, jit, modules
-from .codegen import Kernel, KernelOptions, divide, generate, worth_waking
+from .codegen import FORWARD, Kernel, KernelOptions, divide, generate, is_short, seconds_of_step, worth_waking
 from .errors import NeuromorphError
 from .functions import OPTIMIZERS
 from .graph import Graph
@@ -141,6 +141,15 @@ class Kernels:
     def worth_waking(self) -> tuple[int, int]:
         """From how many samples on threads that sleep are woken to measure, and to make gradients or learn."""
         return worth_waking(self.graph, self.options, self.threads)
+
+    @cached_property
+    def contested(self) -> bool:
+        """Whether it is to be found out, again and again, if several threads are quicker than one."""
+        return self.threads > 1 and self.compiled and is_short(self.graph, self.options)
+
+    def seconds_of_window(self, learns: bool) -> float:
+        """Seconds that one thread needs for a window, to measure or to learn, about."""
+        return seconds_of_step(self.graph, self.options) * self.options.bptt_steps / (1 if learns else FORWARD)
 
     @cached_property
     def predict(self) -> Any:

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from . import training
 from .advice import advise
+from .boxes import new_box
+from .contest import Contest
 from .errors import DataError, MDLWarning, ModelStateError, nearest
 from .functions import OPTIMIZERS
 from .functions import Optimizer as Record
@@ -65,6 +67,14 @@ class Memory:
     states: list[dict[str, Floats]] | None = None  # views of the recurrent state, once it was asked for
     team: Team | None = None  # of the last call by several threads
     number: int = field(default_factory=itertools.count(1).__next__)  # by which the team knows us
+    contests: dict[int, Contest] = field(default_factory=dict)  # by mode: who trains a window quicker
+    box: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None  # of one thread that does the work of several
+
+    def alone(self, members: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """A box, and the numbers beside it, for one thread that is so many members."""
+        if self.box is None:
+            self.box = new_box(members)
+        return self.box
 
     @property
     def spaces(self) -> list[Floats]:

@@ -23,6 +23,8 @@ MIDDLE = f"{HEAD} (input, 256) (a, 256, <relu>) (output, 256, <linear>, <mse>)"
 NARROW = f"{HEAD} (input, 60000) (output, 8, <linear>, <mse>)"
 LOOP = f"{HEAD} (input, 512) {{both, recur, additive}} (a, 512, <tanh>) [link, [recur,]] (output, 512, <linear>, <mse>)"
 SMALL = f"{HEAD} (input, 3) (a, 6, <tanh>) (output, 2, <sigmoid>, <mse>)"
+DIGITS = f"{HEAD} (input, 64) (hidden, 128, <relu>) (output, 10, <softmax>, <cross_entropy>)"
+DEEP = f"{HEAD} (input, 64) {''.join(f'(h{n}, 64, <relu>)' for n in range(4))} (output, 10, <linear>, <mse>)"
 HEAVY = f"{HEAD} (input, 40) (a, 40, <tanh>) (output, 3, <sigmoid>, <mse>)"
 
 
@@ -61,9 +63,12 @@ def divided(text: str, batch: int, window: int, threads: int | None = None) -> t
         (LOOP, 3, 1_000, (1, "rows")),  # one lane alone takes nearly as long as two
         (LOOP, 64, 1, (5, "lanes")),  # the more threads, the more gradients to sum
         (LOOP, 16, 1, (1, "rows")),
-        (NARROW, 1, 1, (1, "rows")),  # neither columns enough nor rows
+        (NARROW, 1, 1, (3, "columns")),  # by what they sum over; more threads would have too little work
         (NARROW, 100, 1, (8, "columns")),
         (CHAIN, 1, 1, (1, "rows")),
+        (DIGITS, 32, 1, (2, "columns")),
+        (DIGITS, 16, 1, (1, "rows")),  # little work
+        (DEEP, 32, 1, (1, "rows")),  # more changes hands than is computed
     ],
 )
 def test_what_limits_threads(text: str, batch: int, window: int, wanted: tuple[int, str]) -> None:

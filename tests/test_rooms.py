@@ -41,7 +41,8 @@ ROOMS: dict[str, set[str]] = {
     "codegen": {"schedule", "graph", "functions", "options", "team", "boxes"},
     "kernels": {"codegen", "jit", "modules", "cache", "functions", "graph", "options", "errors", "limits"},
     "samples": {"data", "errors"},
-    "calls": {"boxes", "codegen", "team"},
+    "contest": set(),
+    "calls": {"boxes", "codegen", "contest", "team"},
     "training": {"calls", "data", "errors", "samples"},
     # What is done to a built model; it knows models and their kernels by type only.
     "inspection": {

@@ -1,6 +1,6 @@
 """From a plan to source text."""
 
-from .divide import FORWARD, divide, seconds_of_step, threads_of_prediction, worth_waking
+from .divide import FORWARD, divide, is_short, seconds_of_step, threads_of_prediction, worth_waking
 from .source import Kernel, KernelOptions, generate
 from .waiting import CALL_ARRAYS, TRAINED
 
@@ -12,6 +12,7 @@ __all__ = [
     "KernelOptions",
     "divide",
     "generate",
+    "is_short",
     "seconds_of_step",
     "threads_of_prediction",
     "worth_waking",

@@ -41,6 +41,10 @@ FEW_PARAMETERS = 16 * 1024  # so few that gradients of a thread's own cost littl
 LINE = 64  # bytes that one processor takes from another at once
 EXCHANGE = 20e-9  # seconds a line of weights costs whose gradients one thread sums and whose values all read, about
 NEAR = 1.05  # times the least time, where more threads are not worth it
+SHORT_MEETING = 0.15e-6  # seconds of a meeting in a window that is hardly worth two threads, about
+MOVED = 45e-9  # seconds a line of values costs that one thread writes and another reads there, about
+SHORT_SHARE = 8e-6  # seconds of work that a thread must have there, about
+GAIN = 0.8  # of one thread's time that two may take at most where a window is so short
 HEAVY = 3  # weights for each value of a window from where on values, and not weights, should change hands
 
 
@@ -93,7 +97,7 @@ def threads_of_prediction(graph: Graph, options: CompileOptions, rows: int) -> i
     if graph.has_time_links:
         return 1
     worth = int(work_of_window(graph, rows, _size(options)) / FORWARD / WAKING)
-    return max(1, min(options.threads or processors(), processors(), MOST_THREADS, worth, rows))
+    return max(1, min(_threads_there(options), worth, rows))
 
 
 def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> KernelOptions:
@@ -104,10 +108,13 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> Kern
     """
     rows = options.bptt_steps * options.batch_size
     worth = int(work_of_window(graph, rows, chosen.size) / WORTH)
-    most = max(1, min(options.threads or processors(), processors(), MOST_THREADS, worth))
+    most = max(1, min(_threads_there(options), worth))
     if graph.has_time_links:
         return replace(chosen, threads=_threads_apart(graph, chosen, options.bptt_steps, most))
     chunk = _chunk(graph, chosen, rows)
+    if worth < 2 and not chunk:
+        threads = _threads_of_short_window(graph, chosen, rows, options)
+        return replace(chosen, threads=threads, columns=threads > 1)
     if not chunk and _is_heavy(graph, rows):
         threads = _threads_by_columns(graph, chosen, rows, most)
         return replace(chosen, threads=threads, columns=threads > 1)
@@ -115,6 +122,52 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> Kern
     if chunk:
         useful = range(1, 1 + sum(_bears_shares(graph, chosen, rows, threads) for threads in useful))
     return replace(chosen, threads=useful[-1], chunk=chunk)
+
+
+def _threads_there(options: CompileOptions) -> int:
+    """The most threads that a model may have."""
+    return min(options.threads or processors(), processors(), MOST_THREADS)
+
+
+def is_short(graph: Graph, options: CompileOptions) -> bool:
+    """Whether a window has hardly enough work for two threads: how far apart their caches are then decides whether
+    they gain anything."""
+    rows = options.bptt_steps * options.batch_size
+    return not graph.has_time_links and work_of_window(graph, rows, _size(options)) < 2 * WORTH
+
+
+def _threads_of_short_window(graph: Graph, chosen: KernelOptions, rows: int, options: CompileOptions) -> int:
+    """The threads of such a window, by columns; several only where they gain much as long as they share a cache."""
+    most = max(1, min(_threads_there(options), int(work_of_window(graph, rows, chosen.size) / SHORT_SHARE)))
+    seconds = [_seconds_of_short_window(graph, chosen, rows, threads) for threads in range(1, most + 1)]
+    threads = _fewest(seconds)
+    return threads if seconds[threads - 1] <= GAIN * seconds[0] else 1
+
+
+def _seconds_of_short_window(graph: Graph, chosen: KernelOptions, rows: int, threads: int) -> float:
+    """Seconds of a window by columns, with all that changes hands: of a vector that threads have by columns, and that
+    all read, every thread's part; of one that is made of partial sums, these and their sum."""
+    whole = work_of_window(graph, rows, chosen.size)
+    if threads == 1:
+        return whole
+    seconds, rest, lines, moved = 0.0, whole, chosen.size * chosen.lanes / LINE, 0.0
+    for index in graph.parameters:
+        node = graph.nodes[index]
+        wide, deep = _vectors(graph, chosen, index), -(-graph.fan_in(index) // chosen.lanes)
+        learns = node.source != graph.input
+        weights = graph.fan_in(index) * node.width
+        alone = rows * (_seconds_of_products(weights, chosen.size) + node.width * ELEMENT * chosen.size / 4)
+        by_columns, by_rows = (vector_cuts(n, chosen.registers, threads) for n in (wide, deep))
+        cuts, vectors = (by_columns, wide) if by_columns is not None else (by_rows, deep)
+        if cuts is None:
+            seconds += alone / min(threads, rows)
+            moved += weights * chosen.size / LINE
+        else:
+            seconds += alone * max(end - begin for begin, end in pairwise(cuts)) / vectors
+            moved += rows * lines * (2 * wide if by_columns is None else learns * (wide + deep))
+        rest -= alone
+    meetings = 3 + 2 * len(graph.parameters)
+    return seconds + rest / threads + moved * MOVED * (threads - 1) / threads + meetings * SHORT_MEETING * threads / 2
 
 
 def _threads_apart(graph: Graph, chosen: KernelOptions, steps: int, most: int) -> int:

@@ -1,0 +1,155 @@
+"""Which is quicker, all threads of a kernel or one of them: what is tried how often, and what is believed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neuromorph as nm
+from neuromorph import calls, contest
+from neuromorph.contest import LEAST, RARELY, TRIAL, Contest, Way
+
+WINDOW = 20e-6
+DIGITS = "/he,zero/ (input, 64) (hidden, 128, <relu>) (output, 10, <softmax>, <cross_entropy>)"
+
+
+def run(match: Contest, windows: int, seconds: dict[Way, float]) -> dict[Way, int]:
+    """A call where the ways take so long for a window; the windows that each did."""
+    done = dict.fromkeys(Way, 0)
+    for way, some in match.parts(windows):
+        assert some > 0
+        match.took(way, some, some * seconds[way])
+        done[way] += some
+    assert sum(done.values()) == windows
+    return done
+
+
+@pytest.mark.parametrize("windows", [20, 200, 5000])
+@pytest.mark.parametrize("quick", Way)
+def test_the_quicker_way_has_nearly_all_windows_whatever_the_length_of_calls(quick: Way, windows: int) -> None:
+    match = Contest(WINDOW)
+    seconds = dict.fromkeys(Way, 2 * WINDOW) | {quick: WINDOW}
+    for _ in range(30):
+        run(match, windows, seconds)
+    rounds = max(100, 40 * match.trial // windows)
+    done = [run(match, windows, seconds) for _ in range(rounds)]
+    share = sum(each[quick] for each in done) / (rounds * windows)
+    assert 1 - 1.5 / RARELY <= share < 1
+
+
+@pytest.mark.parametrize("quick", Way)
+def test_a_change_is_seen(quick: Way) -> None:
+    match = Contest(WINDOW)
+    slow = next(way for way in Way if way is not quick)
+    for _ in range(100):
+        run(match, 2500, {quick: 2 * WINDOW, slow: WINDOW})
+    assert match.quicker is slow
+    pieces = 0
+    while match.quicker is slow:
+        run(match, 2500, {quick: WINDOW, slow: 2 * WINDOW})
+        pieces += 1
+    assert pieces <= 2 + RARELY * match.trial / 2500
+
+
+def test_threads_have_to_be_worth_it() -> None:
+    match = Contest(WINDOW)
+    for _ in range(10):
+        run(match, 2500, {Way.ALL: 0.99 * WINDOW, Way.ONE: WINDOW})
+    assert match.quicker is Way.ONE
+
+
+def test_a_short_call_is_one_threads_and_no_trial() -> None:
+    match = Contest(WINDOW)
+    few = int(LEAST / WINDOW) - 1
+    for _ in range(1000):
+        assert run(match, few, dict.fromkeys(Way, WINDOW))[Way.ONE] == few
+
+
+def test_one_odd_call_of_few_windows_changes_little() -> None:
+    match = Contest(WINDOW)
+    for _ in range(10):
+        run(match, 2500, {Way.ALL: WINDOW, Way.ONE: 2 * WINDOW})
+    match.took(Way.ALL, 8, 8 * 5 * WINDOW)
+    assert match.quicker is Way.ALL
+    assert match.trial == TRIAL / WINDOW
+
+
+@pytest.fixture
+def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["neuromorph.codegen.divide"], "processors", lambda: 2)
+
+
+def digits(count: int) -> tuple[nm.Model, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(3)
+    labels = np.eye(10, dtype=np.float32)[rng.integers(0, 10, (count, 32))]
+    nm.seed(5)
+    model = nm.build(nm.compile(DIGITS, 32, 0.05, bptt_steps=1))
+    return model, rng.normal(size=(count, 32, 64)).astype(np.float32), labels
+
+
+def only(*ways: Way) -> Any:
+    """``Contest.parts`` that takes these ways in turn, a window or a few at a time."""
+
+    def parts(self: Contest, windows: int) -> Iterator[tuple[Way, int]]:
+        done = 0
+        while done < windows:
+            some = min(windows - done, 1 + done % 7)
+            yield ways[done % len(ways)], some
+            done += some
+
+    return parts
+
+
+@pytest.mark.usefixtures("two_processors")
+def test_whoever_does_what_the_bits_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for ways in ((Way.ONE,), (Way.ALL,), (Way.ALL, Way.ONE)):
+        monkeypatch.setattr(Contest, "parts", only(*ways))
+        model, inputs, labels = digits(60)
+        assert model.kernels.contested
+        loss = nm.train(model, inputs, labels, 0)
+        found.append([loss, nm.evaluate(model, inputs, labels), *nm.get_parameters(model).values(), model.losses])
+    for others in found[1:]:
+        for one, other in zip(found[0], others, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.usefixtures("two_processors")
+def test_they_are_what_one_thread_alone_would_learn() -> None:
+    model, inputs, labels = digits(200)
+    nm.train(model, inputs, labels, 0)
+    nm.seed(5)
+    alone = nm.build(nm.compile(DIGITS, 32, 0.05, bptt_steps=1, threads=1))
+    assert not alone.kernels.contested
+    nm.train(alone, inputs, labels, 0)
+    np.testing.assert_allclose(model.losses, alone.losses, rtol=2e-4)
+
+
+@pytest.mark.usefixtures("two_processors")
+def test_a_call_that_diverges_in_one_part_ends_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Contest, "parts", only(Way.ALL, Way.ONE))
+    model, inputs, labels = digits(60)
+    labels[33] = 3e38
+    with pytest.raises(nm.TrainingDivergedError, match="sample 33"):
+        nm.train(model, inputs, labels, 0)
+    assert np.isfinite(model.losses[:33]).all()
+
+
+@pytest.mark.usefixtures("two_processors")
+def test_both_ways_are_timed_and_short_calls_start_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Way] = []
+    real = calls._call
+    monkeypatch.setattr(calls, "_call", lambda *given: [made.append(Way.ALL), real(*given)][1])
+    model, inputs, labels = digits(600)
+    for at in range(5):
+        nm.train(model, inputs[at : at + 1], labels[at : at + 1], 0)
+    assert not made
+    for _ in range(3):
+        nm.train(model, inputs, labels, 0)
+    assert made
+    (match,) = model.memory().contests.values()
+    assert set(match._seconds) == set(contest.Way)
