@@ -19,6 +19,7 @@ CALLS, IN_BOX, USER, LAST, ENDED, WAITING, PATIENCE, GIVEN = 16, 17, 18, 19, 20,
 BOX_SIZE = 56
 SUMS = 2
 DOZING, LESS = 8, 2
+MEASURE, GRADIENTS, LEARN = 0, 1, 2  # what a call does with a window
 NOT_KNOWN = 1 << 56  # ticks
 
 

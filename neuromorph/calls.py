@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .boxes import new_box
+from .boxes import GRADIENTS, new_box
 from .contest import Contest, Way
 from .team import Stay, Team, run_together, take
 
@@ -28,9 +28,12 @@ def call_members(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], e
     samples, or fewer after a short rest, or if calls follow one another so soon that they will be found awake from now
     on. Where windows are so short that threads may lose by it, one of them does what it has shown to do quicker.
     """
-    if kernels.contested:
-        return _contest(kernels, memory, arguments, enough)
-    return _call(kernels, memory, arguments, enough)
+    start, stop, mode = arguments[0], arguments[1], arguments[4]
+    if not kernels.contested or mode == GRADIENTS:  # whose windows may have any length
+        return _call(kernels, memory, arguments, enough)
+    if stop - start < kernels.contested_from[mode]:
+        return int(kernels.train(0, kernels.threads, *memory.alone(kernels.threads), *arguments))
+    return _contest(kernels, memory, arguments, enough)
 
 
 def _contest(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], enough: int) -> int:
@@ -38,7 +41,7 @@ def _contest(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], enoug
     at, stop, samples, capacity, mode, *rest = arguments
     contest = memory.contests.get(mode)
     if contest is None:
-        contest = memory.contests[mode] = Contest(kernels.seconds_of_window(mode > 0))
+        contest = memory.contests[mode] = Contest(kernels.contested_from[mode] // capacity)
     for way, windows in contest.parts(-(-(stop - at) // capacity)):
         end = min(stop, at + windows * capacity)
         part = (at, end, samples, capacity, mode, *rest)
@@ -47,9 +50,9 @@ def _contest(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], enoug
             reached = _call(kernels, memory, part, min(enough, end - at))
         else:
             reached = int(kernels.train(0, kernels.threads, *memory.alone(kernels.threads), *part))
-        contest.took(way, windows, time.perf_counter() - started)
         if reached < end:
             return reached
+        contest.took(way, windows, time.perf_counter() - started)
         at = end
     return int(stop)
 

@@ -15,7 +15,6 @@ from enum import Enum
 
 TRIAL = 2e-3  # seconds of work of a trial, about: so many windows that waking threads for them matters little
 RARELY = 100  # of so many windows one is a trial's
-LEAST = 150e-6  # seconds of work of a call that threads could gain from at all, about
 BETTER = 0.97  # of one thread's time that all have to stay below
 
 
@@ -26,45 +25,43 @@ class Way(Enum):
     ONE = "one thread"
 
 
+def trial_of(window: float) -> int:
+    """Windows of a trial, if one thread needs so many seconds for one, about. A call of fewer is one thread's."""
+    return max(1, math.ceil(TRIAL / window))
+
+
 @dataclass
 class Contest:
-    """What is known of a kernel's ways. window: seconds that one thread needs for a window, about."""
+    """What is known of a kernel's ways. trial: windows of a trial."""
 
-    window: float
+    trial: int
     _seconds: dict[Way, float] = field(default_factory=dict)  # of a window, as last seen
+    _seen: dict[Way, int] = field(default_factory=dict)  # windows
     _owed: float = 0.0  # windows of trials that are due
-
-    def __post_init__(self) -> None:
-        self._owed = float(self.trial)
-
-    @property
-    def trial(self) -> int:
-        """Windows of a trial."""
-        return max(1, math.ceil(TRIAL / self.window))
 
     @property
     def quicker(self) -> Way:
-        """The way that was quicker when both were last seen; what was never seen may be."""
-        if len(self._seconds) < len(Way):
-            return Way.ONE if Way.ALL in self._seconds else Way.ALL
-        return Way.ALL if self._seconds[Way.ALL] < BETTER * self._seconds[Way.ONE] else Way.ONE
+        """The way that was quicker when both were last seen."""
+        alone = self._seconds.get(Way.ONE, math.inf)
+        return Way.ALL if self._seconds.get(Way.ALL, math.inf) < BETTER * alone else Way.ONE
 
     def parts(self, windows: int) -> Iterator[tuple[Way, int]]:
-        """The windows of a call, each part with its way; a short call is one thread's."""
-        if windows * self.window < LEAST:
-            yield Way.ONE, windows
-            return
+        """The windows of a call, each part with its way; what ``took`` hears of a part counts for the next."""
+        for way in Way:
+            if self._seen.get(way, 0) < self.trial <= windows:
+                yield way, self.trial
+                windows -= self.trial
         self._owed += windows / RARELY
-        tried = min(windows, int(self._owed)) if self._owed >= self.trial else 0
+        tried = self.trial if self.trial <= min(self._owed, windows) else 0
         self._owed -= tried
-        best, other = self.quicker, Way.ONE if self.quicker is Way.ALL else Way.ALL
+        best = self.quicker
         if tried < windows:
             yield best, windows - tried
         if tried:
-            yield other, tried
+            yield Way.ONE if best is Way.ALL else Way.ALL, tried
 
     def took(self, way: Way, windows: int, seconds: float) -> None:
         """So many windows took so long; few of them say less than many."""
-        new = seconds / windows
-        old = self._seconds.get(way, new)
-        self._seconds[way] = old + (new - old) * min(1.0, windows / self.trial)
+        seen = self._seen[way] = min(self.trial, self._seen.get(way, 0) + windows)
+        old = self._seconds.get(way, 0.0)
+        self._seconds[way] = old + (seconds / windows - old) * min(1.0, windows / seen)

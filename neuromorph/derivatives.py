@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .boxes import GRADIENTS
 from .data import prediction_data
 from .errors import DataError, GradientError, TrainingDivergedError
 from .options import whole_number
-from .training import GRADIENTS, Pass, check_data, mean_loss, scratch, sequences
+from .training import Pass, check_data, mean_loss, scratch, sequences
 
 if TYPE_CHECKING:
     from .model import Model

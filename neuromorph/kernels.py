@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import cache, jit, modules
+from .boxes import LEARN, MEASURE
 from .codegen import FORWARD, Kernel, KernelOptions, divide, generate, is_short, seconds_of_step, worth_waking
+from .contest import trial_of
 from .errors import NeuromorphError
 from .functions import OPTIMIZERS
 from .graph import Graph
@@ -147,9 +149,12 @@ class Kernels:
         """Whether it is to be found out, again and again, if several threads are quicker than one."""
         return self.threads > 1 and self.compiled and is_short(self.graph, self.options)
 
-    def seconds_of_window(self, learns: bool) -> float:
-        """Seconds that one thread needs for a window, to measure or to learn, about."""
-        return seconds_of_step(self.graph, self.options) * self.options.bptt_steps / (1 if learns else FORWARD)
+    @cached_property
+    def contested_from(self) -> dict[int, int]:
+        """Samples of a call from where on that is found out, to measure and to learn: those of a trial."""
+        steps = self.options.bptt_steps
+        window = seconds_of_step(self.graph, self.options) * steps
+        return {MEASURE: trial_of(window / FORWARD) * steps, LEARN: trial_of(window) * steps}
 
     @cached_property
     def predict(self) -> Any:

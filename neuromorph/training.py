@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .boxes import LEARN, MEASURE
 from .calls import call_members
 from .data import TrainingData, training_data
 from .errors import DataError, TrainingDivergedError
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from .model import Memory, Model
 
 PIECE = 0.05  # seconds of kernel time between two looks at the world
-MEASURE, GRADIENTS, LEARN = 0, 1, 2  # what the kernel does with a window
 
 
 @dataclass(slots=True)
@@ -300,7 +300,9 @@ def _measure(sequence: Pass, pace: Pace) -> None:
 def scratch(model: Model, capacity: int) -> Memory:
     """The model's parameters with a workspace and gradients of their own."""
     own = model.memory()
-    return model.scratch(capacity, own.weights, own.optimizer, own.constants)
+    memory = model.scratch(capacity, own.weights, own.optimizer, own.constants)
+    memory.contests = own.contests
+    return memory
 
 
 class Progress:

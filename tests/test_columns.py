@@ -7,6 +7,7 @@ and once in the reverse. Whatever a thread reads too early, or writes too soon, 
 from __future__ import annotations
 
 import functools
+import random
 import sys
 import threading
 from itertools import pairwise
@@ -140,6 +141,42 @@ def test_narrow_layers_divided_by_what_they_sum_over(threads: int, registers: in
     kinds = {operation.product.kind for operation in sums_of(made)}
     assert kinds == {"forward", "backward"}
     check_in_turns(BOTTLENECK, batch=3, threads=threads, lanes=2, registers=registers, columns=True)
+
+
+NARROW_AND_WIDE = (1, 2, 3, 4, 6, 8, 12, 16, 17, 24, 33, 40)
+ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear", "elu", "swish", "softmax", "gelu")
+
+
+def feed_forward(choice: random.Random) -> str:
+    """Layers of very different widths, merges and splits; every other text has sums of partial sums."""
+
+    def layer(name: str) -> str:
+        return f"({name}, {choice.choice(NARROW_AND_WIDE)}, <{choice.choice(ACTIVATIONS)}>)"
+
+    parts, names = [f"(input, {choice.choice(NARROW_AND_WIDE)})"], ["input"]
+    for number in range(choice.randint(1, 6)):
+        kind = choice.choices(["layer", "merge", "split"], [6, 2, 2])[0]
+        if kind == "layer":
+            parts.append(layer(f"a{number}"))
+            names.append(f"a{number}")
+        elif kind == "merge":
+            how = choice.choice(["concatenate", "additive", "multiplicative"])
+            parts.append(f"{{a{number}, {choice.choice(names)}, {how}}}")
+            names.append(f"a{number}")
+        else:
+            parts.append(f"[s{number}, {layer(f'b{number}')} | {layer(f'c{number}')}]")
+            names += [f"b{number}", f"c{number}"]
+    ends = ["<softmax>, <cross_entropy>", "<linear>, <mse>", "<tanh>, <mse>"]
+    parts.append(f"(output, {choice.choice(NARROW_AND_WIDE[1:])}, {choice.choice(ends)})")
+    return f"{HEAD} {' '.join(parts)}"
+
+
+@bounded(60)
+@given(st.integers(0, 2**32), st.sampled_from([2, 3, 5, 8]), st.sampled_from([2, 4, 8]), st.sampled_from([16, 32]))
+def test_narrow_layers_of_random_models(seed: int, threads: int, lanes: int, registers: int) -> None:
+    choice = random.Random(seed)
+    text, batch = feed_forward(choice), choice.choice([1, 2, 3, 5])
+    check_in_turns(text, batch=batch, threads=threads, wild=True, lanes=lanes, registers=registers, columns=True)
 
 
 def sums_of(made: Any) -> list[Sum]:

@@ -35,6 +35,14 @@ def vector_cuts(vectors: int, registers: int, threads: int) -> tuple[int, ...] |
     return None if cuts is None else tuple(min(cut * panel, vectors) for cut in cuts)
 
 
+def inner_cuts(wide: int, deep: int, registers: int, threads: int) -> tuple[int, ...] | None:
+    """The bounds in vectors of what a product sums over, ``deep`` vectors, where that is divided: it has one panel,
+    ``wide`` vectors, that can't be cut, behind a vector that can."""
+    if panel_cuts(wide, registers, threads) is not None or wide > panel_of(wide, registers):
+        return None
+    return vector_cuts(deep, registers, threads)
+
+
 @dataclass(frozen=True)
 class Share:
     """How one operation is divided: by columns at these bounds (panels of a product, vectors of a block, vectors of

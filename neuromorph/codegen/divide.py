@@ -15,7 +15,7 @@ from ..options import CompileOptions
 from ..schedule import WINDOW
 from ..schedule.time import domains_of
 from ..team import processors
-from .columns import vector_cuts
+from .columns import inner_cuts, vector_cuts
 from .layout import panel_of
 from .source import KernelOptions
 
@@ -157,7 +157,8 @@ def _seconds_of_short_window(graph: Graph, chosen: KernelOptions, rows: int, thr
         learns = node.source != graph.input
         weights = graph.fan_in(index) * node.width
         alone = rows * (_seconds_of_products(weights, chosen.size) + node.width * ELEMENT * chosen.size / 4)
-        by_columns, by_rows = (vector_cuts(n, chosen.registers, threads) for n in (wide, deep))
+        by_columns = vector_cuts(wide, chosen.registers, threads)
+        by_rows = inner_cuts(wide, deep, chosen.registers, threads)
         cuts, vectors = (by_columns, wide) if by_columns is not None else (by_rows, deep)
         if cuts is None:
             seconds += alone / min(threads, rows)

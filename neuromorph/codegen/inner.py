@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..schedule import Buffer, Operation, Partials, Plan, Product, Segment, Sum, padded
-from .columns import panel_cuts, vector_cuts, width_of
-from .layout import panel_of
+from .columns import inner_cuts, width_of
 
 LINE = 64  # bytes that one processor takes from another at once
 
@@ -49,9 +48,7 @@ class _Divided:
     def is_narrow(self, product: Product) -> bool:
         """Whether a product has one panel that can't be cut, and sums over a vector that can."""
         wide, deep = (self._vectors(width) for width in (width_of(self.plan, product), product.source.place.width))
-        if panel_cuts(wide, self.registers, self.threads) is not None or wide > panel_of(wide, self.registers):
-            return False
-        return vector_cuts(deep, self.registers, self.threads) is not None
+        return inner_cuts(wide, deep, self.registers, self.threads) is not None
 
     def _vectors(self, width: int) -> int:
         return padded(width, self.plan.lanes) // self.plan.lanes

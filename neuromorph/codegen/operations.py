@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from ..schedule import WINDOW, Access, Bias, Block, Map, Operation, Partials, Place, Product, Rows, Sum, padded
 from .frame import Frame
-from .sharing import cut_of, inner_cuts
+from .sharing import cut_of, summed_cuts
 
 # Element by element --------------------------------------------------------------------------------------------------
 
@@ -224,7 +224,7 @@ def _emit_partial(frame: Frame, product: Product) -> None:
     else:
         columns = padded(group.parts[product.part].width, frame.lanes)
         array, place = "turned", layout.turned[product.group, product.part]
-    cuts = inner_cuts(frame, source.width)
+    cuts = summed_cuts(frame, source.width)
     begin = f"{cuts[:-1]}[member]"
 
     def line(inner: int) -> str:
@@ -262,6 +262,8 @@ def emit_sum(frame: Frame, operation: Sum) -> None:
     writer, product, sums = frame.writer, operation.product, operation.partials
     group, target, epilogue = frame.plan.groups[product.group], product.target, product.epilogue
     assert target is not None
+    cuts = summed_cuts(frame, product.source.place.width)
+    members = [member for member, (begin, end) in enumerate(pairwise(cuts)) if begin < end]
     writer.comment(operation.note)
     if epilogue is not None:
         writer.comment(epilogue.note)
@@ -271,8 +273,7 @@ def emit_sum(frame: Frame, operation: Sum) -> None:
             "add": [f"load(work, {frame.at(target, 0, column)})"],
         }.get(product.start, [])
         terms += [
-            f"load(work, {_partials(frame, sums, str(member))} + r * {sums.width} + {column})"
-            for member in range(sums.threads)
+            f"load(work, {_partials(frame, sums, str(member))} + r * {sums.width} + {column})" for member in members
         ]
         writer.line(f"sums = {terms[0]}")
         writer.lines(*(f"sums = sums + {term}" for term in terms[1:]))

@@ -65,13 +65,13 @@ def cuts_of(frame: Frame) -> list[tuple[int, ...]]:
 def _column_cuts(frame: Frame, task: Task) -> tuple[int, ...] | None:
     """The bounds of a task that belong to the columns of its layers, or of the vector that they read."""
     if (task.group, task.part) in frame.plan.inner:
-        return inner_cuts(frame, task.pieces)
+        return summed_cuts(frame, task.pieces)
     vectors = frame.plan.groups[task.group].columns // frame.lanes
     cut = vector_cuts if task.part is None else panel_cuts
     return cut(vectors, frame.layout.registers, frame.threads)
 
 
-def inner_cuts(frame: Frame, width: int) -> tuple[int, ...]:
+def summed_cuts(frame: Frame, width: int) -> tuple[int, ...]:
     """The bounds by thread, in elements, of a vector that products sum over."""
     cuts = vector_cuts(padded(width, frame.lanes) // frame.lanes, frame.layout.registers, frame.threads)
     assert cuts is not None

@@ -44,6 +44,7 @@ def inspect(model: Model) -> Inspection:
         dtype=options.dtype,
         optimizer=options.optimizer,
         threads=kernel.options.threads,
+        contested=kernels.contested,
         chunk=kernel.options.chunk,
         cpu=cpu().name,
         lanes=kernel.options.lanes,

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import cache, jit, modules
-from ..boxes import new_box
+from ..boxes import LEARN, new_box
 from ..errors import TrainingDivergedError
 from ..team import run_together
-from ..training import LEARN
 from .clocked import IDLE, clocked_source
 from .pieces import Piece
 

@@ -10,7 +10,7 @@ from ..drawing.svg import escape
 from .assembly import Routine, calls_of, is_kernel_code, owners
 from .assets import SCRIPT, STYLE
 from .report import Inspection, NodeReport, PieceReport
-from .tables import COLUMNS, NOTES, between_pieces, count_text, loop_text, percent, time_text
+from .tables import COLUMNS, NOTES, between_pieces, count_text, loop_text, percent, threads_text, time_text
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _HINT = "Choose a node in the graph, a row of a table, or a line of the source or assembly."
@@ -46,7 +46,7 @@ def _page(inspection: Inspection) -> Iterator[str]:
 
 def _header(inspection: Inspection) -> Iterator[str]:
     i = inspection
-    threads = f"{i.threads} thread{'s' * (i.threads != 1)}" + (f", chunks of {i.chunk} rows" if i.chunk else "")
+    threads = threads_text(i) + (f", chunks of {i.chunk} rows" if i.chunk else "")
     yield "<header><h1>Kernel report</h1>"
     yield (
         f'<p class="muted">Batch {i.batch_size}, windows of {i.bptt_steps}, {i.dtype}, {escape(i.optimizer)}, '

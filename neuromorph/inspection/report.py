@@ -123,7 +123,8 @@ class Inspection:
     average) is taken off. So their sum (``pieces_seconds``, with ``rest_seconds`` of the code between them and
     ``waiting_seconds`` at barriers) is not the kernel's time: it lacks what the processor does at the same time, which
     makes it larger, and in very short pieces the clock's own time is taken off too generously. ``sum_by_kernel`` says
-    how far they are apart. With several threads, times of pieces are means over the threads.
+    how far they are apart. With several threads, times of pieces are means over the threads; all are timed, also where
+    training takes one thread as long as that is quicker (``contested``).
 
     FLOPs and bytes are counted from the plan: see the notes at the end of the tables. ``peak_gflops``: multiply-adds in
     registers, measured in the same call on as many threads as the kernel has.
@@ -140,6 +141,7 @@ class Inspection:
     dtype: str
     optimizer: str
     threads: int
+    contested: bool
     chunk: int
     cpu: str
     lanes: int

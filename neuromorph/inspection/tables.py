@@ -75,11 +75,17 @@ def calls_text(calls: Sequence[str]) -> str:
     return ", ".join(calls) or "none"
 
 
+def threads_text(inspection: Inspection) -> str:
+    """How many threads train, and are timed."""
+    many = inspection.threads
+    return f"{many} thread{'s' * (many != 1)}" + " (training takes one where that is quicker)" * inspection.contested
+
+
 def head(inspection: Inspection) -> list[str]:
     """What was inspected, and its main figures."""
     i = inspection
     window = f"window of {i.bptt_steps} sample{'s' * (i.bptt_steps != 1)}"
-    where = f"{i.threads} thread{'s' * (i.threads != 1)}" + (f" in chunks of {i.chunk} rows" if i.chunk else "")
+    where = threads_text(i) + (f" in chunks of {i.chunk} rows" if i.chunk else "")
     return [
         f"kernel: batch {i.batch_size}, {window}, {i.dtype}, optimizer {i.optimizer}, {where}, "
         f"{i.parameters:,} parameters",
