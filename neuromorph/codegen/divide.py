@@ -12,7 +12,7 @@ from itertools import pairwise, takewhile
 from ..boxes import LESS
 from ..graph import Graph
 from ..options import CompileOptions
-from ..schedule import WINDOW
+from ..schedule import LINE, WINDOW
 from ..schedule.time import domains_of
 from ..team import processors
 from .columns import inner_cuts, vector_cuts
@@ -38,7 +38,6 @@ MEETING = 0.5e-6  # seconds more for each of them
 MOST_THREADS = 64  # of one model, however many processors there are
 CHUNK_BYTES = 128 * 1024  # values of a chunk's rows: well inside a second-level cache
 FEW_PARAMETERS = 16 * 1024  # so few that gradients of a thread's own cost little
-LINE = 64  # bytes that one processor takes from another at once
 EXCHANGE = 20e-9  # seconds a line of weights costs whose gradients one thread sums and whose values all read, about
 NEAR = 1.05  # times the least time, where more threads are not worth it
 SHORT_MEETING = 0.15e-6  # seconds of a meeting in a window that is hardly worth two threads, about

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..schedule import Buffer, Operation, Partials, Plan, Product, Segment, Sum, padded
+from ..schedule import LINE, Buffer, Operation, Partials, Plan, Product, Segment, Sum, padded
 from .columns import inner_cuts, width_of
-
-LINE = 64  # bytes that one processor takes from another at once
 
 
 def divide_inner(plan: Plan, registers: int, threads: int, size: int) -> Plan:

@@ -24,6 +24,7 @@ from .lifetimes import share_blocks
 from .passes import Places, buffers_of, drop_dead_stores, fuse
 from .plan import (
     EXTERNAL,
+    LINE,
     WINDOW,
     Access,
     Bias,
@@ -50,6 +51,7 @@ from .time import segments_of
 
 __all__ = [
     "EXTERNAL",
+    "LINE",
     "WINDOW",
     "Access",
     "Bias",
@@ -76,9 +78,10 @@ __all__ = [
 
 
 def _stride(width: int, lanes: int, size: int) -> int:
-    """A row's stride: whole vectors, and never a multiple of a kibibyte, where cache sets would collide."""
+    """A row's stride: whole vectors, and never a multiple of half a kibibyte, where cache sets would collide. It is
+    whole lines longer then, so that a panel's vectors do not lie across more of them than need be."""
     stride = padded(width, lanes)
-    return stride + lanes if stride * size % 1024 == 0 else stride
+    return stride + max(lanes, LINE // size) if stride * size % 512 == 0 else stride
 
 
 def strides_of(builder: Builder, size: int) -> dict[str, int]:

@@ -8,6 +8,7 @@ from functools import cached_property
 from ..graph import Graph
 
 EXTERNAL = {"x", "y"}  # the caller's arrays of inputs and, in prediction, of results: rows without padding
+LINE = 64  # bytes of a line of memory, as caches hold it and one processor takes it from another
 WINDOW = -1  # the domain of operations that run over a whole window at once; loops count from 0
 
 

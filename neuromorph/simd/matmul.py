@@ -31,6 +31,7 @@ from .routines import CHAINS, I1, I64, counted, integer, routine, summed, teach
 from .vectors import FLAGS, _intrinsic, spread, suffix
 
 INNER_BLOCK = 512  # rows of a panel that stay in the first-level cache while the tiles pass over them
+ROW_BLOCK = 128  # rows of a matrix in rows that do: each of them has a line of its own, or two, and maybe a page
 SMALL = 64  # inner steps times vectors of a product that is so quick that compiling many tiles for it does not pay
 FEW_HEIGHTS = (8, 4, 1)
 UNROLLED = 64  # multiply-adds of a tile that is written out whole
@@ -74,6 +75,11 @@ class Shape:
     def panels(self) -> int:
         """Panels in a row of C, a narrower last one included."""
         return -(-self.columns // self.panel)
+
+    @property
+    def block(self) -> int:
+        """Inner steps that the tiles pass over before they go on to the next ones."""
+        return INNER_BLOCK if self.b_row is None else ROW_BLOCK
 
     def panel_offset(self, panel: int, depth: int) -> int:
         """Where a panel of a matrix with ``depth`` rows begins."""
@@ -231,13 +237,13 @@ class _Emitter:
 
     def emit(self) -> None:
         """The whole product: blocks of the inner dimension, panels, row tiles."""
-        shape, builder = self.shape, self.builder
-        if shape.inner is not None and shape.inner <= INNER_BLOCK:
+        shape, builder, block = self.shape, self.builder, self.shape.block
+        if shape.inner is not None and shape.inner <= block:
             self.over_panels(_Steps(integer(0), self.inner))
         else:
-            with counted(builder, integer(0), self.inner, INNER_BLOCK) as begin:
+            with counted(builder, integer(0), self.inner, block) as begin:
                 left = builder.sub(self.inner, begin)
-                some = builder.select(builder.icmp_signed("<", left, integer(INNER_BLOCK)), left, integer(INNER_BLOCK))
+                some = builder.select(builder.icmp_signed("<", left, integer(block)), left, integer(block))
                 more = builder.icmp_signed(">", begin, integer(0))
                 self.over_panels(_Steps(begin, some, more, builder.icmp_signed("==", left, some)))
         builder.ret_void()
@@ -330,7 +336,7 @@ class _Emitter:
         cells = [(row, v) for row in range(height) for v in range(vectors)]
         places = [builder.gep(c, [integer(row * c_step + v * shape.lanes)]) for row, v in cells]
         sums = self.begin_sums(cells, places, bias, some.more)
-        literal = shape.inner if shape.inner is not None and shape.inner <= INNER_BLOCK else None
+        literal = shape.inner if shape.inner is not None and shape.inner <= shape.block else None
         if shape.ranges > 1:
             sums = self.over_ranges(sums, cells, a, b, b_step, some.count)
         elif literal is not None and literal * len(cells) <= UNROLLED:
