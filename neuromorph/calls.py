@@ -25,8 +25,8 @@ def call_members(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], e
     """The kernel's ``train`` by all its members, with the arguments that they share; the sample that it reached.
 
     Where the threads of this model's last call are still awake, they are called. Else they are woken for ``enough``
-    samples, or fewer after a short rest, or if calls follow one another so soon that they will be found awake from now
-    on. Where windows are so short that threads may lose by it, one of them does what it has shown to do quicker.
+    samples, or if calls have followed one another so soon, and for so long, that they will be found awake from now on.
+    Where windows are so short that threads may lose by it, one of them does what it has shown to do quicker.
     """
     start, stop, mode = arguments[0], arguments[1], arguments[4]
     if not kernels.contested or mode == GRADIENTS:  # whose windows may have any length

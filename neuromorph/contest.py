@@ -2,8 +2,8 @@
 
 Two threads that share a cache save a third of a window of twenty microseconds; where their caches are far apart, what
 they exchange doubles it. Which of these it is only time tells, and on a shared machine it changes from one second to
-the next. Both ways give the same bits, so one window in a hundred is done the other way, and the quicker one has the
-rest.
+the next. Both ways give the same bits, so one window in two hundred is done the other way, and the quicker one has
+the rest.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 TRIAL = 2e-3  # seconds of work of a trial, about: so many windows that waking threads for them matters little
-RARELY = 100  # of so many windows one is a trial's
+RARELY = 200  # of so many windows one is a trial's
 BETTER = 0.97  # of one thread's time that all have to stay below
 
 

@@ -22,13 +22,14 @@ from neuromorph import calls, kernels, simd, team
 from neuromorph.boxes import (
     BOX_SIZE,
     CALLS,
-    DOZING,
     ENDED,
     GIVEN,
     IN_BOX,
     LAST,
+    LASTING,
     NOT_KNOWN,
     PATIENCE,
+    STREAK,
     SUMS,
     USER,
     WAITING,
@@ -268,6 +269,13 @@ def test_from_where_on_threads_are_woken(monkeypatch: pytest.MonkeyPatch) -> Non
         )  # fmt: skip
 
 
+@pytest.fixture
+def two_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls need not have followed one another for long: on a busy machine they never have."""
+    monkeypatch.setattr("neuromorph.codegen.waiting.LASTING", 0)
+
+
+@pytest.mark.usefixtures("two_are_enough")
 def test_calls_that_follow_one_another_find_threads_awake(ways: list[str]) -> None:
     """On a busy machine too, if not every time."""
     model, ended = made("three"), time.monotonic() + LIMIT
@@ -277,6 +285,7 @@ def test_calls_that_follow_one_another_find_threads_awake(ways: list[str]) -> No
     assert ways.count("found") >= 20
 
 
+@pytest.mark.usefixtures("two_are_enough")
 def test_how_long_threads_wait_is_found_out_and_says_what_is_soon(ways: list[str]) -> None:
     model = made("two")
     wait_until(lambda: model.train(*window(model), 0) and "woken" in ways)
@@ -299,16 +308,17 @@ PATIENT = 1 << 40  # ticks: minutes
 
 
 @pytest.mark.parametrize(
-    ("rest", "samples", "way"),
+    ("rest", "streak", "samples", "way"),
     [
-        (0.5, 1, "woken"), (2.0, 1, "alone"), (2.0, 7, "alone"), (2.0, 8, "woken"), (DOZING - 0.5, 8, "woken"),
-        (DOZING + 0.5, 8, "alone"), (DOZING + 0.5, 15, "alone"), (DOZING + 0.5, 16, "woken"),
+        (0.5, 0, 1, "alone"), (0.5, 16 * LASTING - 2, 1, "alone"), (0.5, 16 * LASTING - 1, 1, "woken"),
+        (0.5, 16 * LASTING - 8, 8, "woken"), (0.5, 16 * LASTING - 9, 8, "alone"), (2.0, 32 * LASTING, 1, "alone"),
+        (2.0, 0, 15, "alone"), (2.0, 0, 16, "woken"),
     ],
 )  # fmt: skip
-def test_after_a_short_rest_fewer_samples_are_enough(
-    rest: float, samples: int, way: str, ways: list[str], monkeypatch: pytest.MonkeyPatch
+def test_samples_are_enough_in_one_call_or_in_many_that_follow_one_another(
+    rest: float, streak: int, samples: int, way: str, ways: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``rest``: how long the last call is over, in what is soon; 16 samples are enough after any rest."""
+    """``rest``: how long the last call is over, in what is soon; 16 samples are enough for one call."""
     always_woken(monkeypatch)
     monkeypatch.setattr(kernels, "worth_waking", lambda *_: (16, 16))
     nm.seed(1)
@@ -320,8 +330,11 @@ def test_after_a_short_rest_fewer_samples_are_enough(
     for last, found in ((int(box[LAST]), way), (-1, "woken" if samples == 16 else "alone")):
         ways.clear()
         box[LAST], box[ENDED], box[PATIENCE] = last, box[ENDED] - int(rest * PATIENT), PATIENT
+        box[STREAK] = streak
         model.train(inputs[:samples], expected[:samples], 0)
         assert ways == [found]
+        if way == "alone":
+            assert box[STREAK] == samples + (streak if rest < 1.0 and last != -1 else streak // 2)
 
 
 def test_where_no_thread_can_be_started_one_does_everything(monkeypatch: pytest.MonkeyPatch) -> None:

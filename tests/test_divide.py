@@ -83,7 +83,8 @@ def test_what_limits_threads(text: str, batch: int, window: int, wanted: tuple[i
         (64, 16, 16, 1),  # little work
         (64, 15, 30, 1),  # products of fewer lanes are slower
         (64, 15, 80, 1),
-        (64, 15, 160, 2),  # a call of this window is worth waking others
+        (64, 15, 160, 1),
+        (64, 15, 320, 2),  # a call of this window is worth waking others
         (24, 64, 32, 2),
         (24, 20, 64, 1),  # two time loops, each of many steps with little work
         (100, 16, 8, 1),  # gradients of many weights, twice

@@ -9,7 +9,6 @@ import math
 from dataclasses import replace
 from itertools import pairwise, takewhile
 
-from ..boxes import LESS
 from ..graph import Graph
 from ..options import CompileOptions
 from ..schedule import LINE, WINDOW
@@ -27,11 +26,12 @@ WORTH = 45e-6  # seconds of work in a window that a thread must have to pay for 
 FORWARD = 3  # times the work of the forward pass that a training window has, about
 WAKING = 220e-6  # seconds of work that a thread must have to be woken for it
 SAVED = 4 * WAKING  # seconds that another thread must save a call to be woken for it after a long rest
-MORE = 20e-6  # seconds more that each further one must save
+MORE = 85e-6  # seconds more that each further one must save: they are woken one after the other
 LEAST_LANES = 2  # of a thread in a loop: one alone takes nearly as long as two
 MORE_LANES = 8  # of a thread where one thread does the shares of all in calls of one window, one after the other
 AGAIN = 0.06e-6  # seconds that it then takes more for a step of each further share's time loops, for each loop, about
 COPIED = 5e-9  # seconds more for a line of its gradients
+LEFT = 0.3  # rows that the same time would do, lost at the end of each share for each register that tiles have
 FOUND_OUT = 4e-6  # seconds more until it knows that it is alone
 MEETINGS = 8e-6  # seconds of a window that threads which go apart are not at work, about
 MEETING = 0.5e-6  # seconds more for each of them
@@ -117,10 +117,15 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> Kern
     if not chunk and _is_heavy(graph, rows):
         threads = _threads_by_columns(graph, chosen, rows, most)
         return replace(chosen, threads=threads, columns=threads > 1)
-    useful = range(1, min(most, rows) + 1)
-    if chunk:
-        useful = range(1, 1 + sum(_bears_shares(graph, chosen, rows, threads) for threads in useful))
-    return replace(chosen, threads=useful[-1], chunk=chunk)
+    whole = work_of_window(graph, rows, chosen.size)
+
+    def pays(threads: int) -> bool:
+        if chunk:
+            return _bears_shares(graph, chosen, rows, threads)
+        return _is_woken_for(whole, threads) or _bears_remainders(chosen, rows, threads)
+
+    threads = [*takewhile(pays, range(1, min(most, rows) + 1))][-1]
+    return replace(chosen, threads=threads, chunk=chunk)
 
 
 def _threads_there(options: CompileOptions) -> int:
@@ -175,13 +180,22 @@ def _threads_apart(graph: Graph, chosen: KernelOptions, steps: int, most: int) -
     summed."""
     alone, rows = _seconds_apart(graph, chosen, steps, 1), steps * chosen.batch
 
-    def wakes(threads: int) -> bool:
-        """Whether they are woken for a call of one window, at least after a short rest."""
-        return alone * (1.0 - 1.0 / threads) * LESS >= _saved(threads)
+    def pays(threads: int) -> bool:
+        return _is_woken_for(alone, threads) or _bears_shares(graph, chosen, rows, threads)
 
-    possible = range(1, min(most, max(1, chosen.batch // LEAST_LANES)) + 1)
-    useful = takewhile(lambda threads: wakes(threads) or _bears_shares(graph, chosen, rows, threads), possible)
+    useful = takewhile(pays, range(1, min(most, max(1, chosen.batch // LEAST_LANES)) + 1))
     return _fewest([_seconds_apart(graph, chosen, steps, threads) for threads in useful])
+
+
+def _is_woken_for(alone: float, threads: int) -> bool:
+    """Whether so many threads are woken for a call of one window, if one needs so many seconds for it."""
+    return alone * (1.0 - 1.0 / threads) >= _saved(threads)
+
+
+def _bears_remainders(chosen: KernelOptions, rows: int, threads: int) -> bool:
+    """Whether one thread loses little when it does the rows of so many, one after the other: at the end of each share
+    there are rows left that do not fill a tile."""
+    return threads == 1 or (threads - 1) * LEFT * chosen.registers <= (NEAR - 1.0) * rows
 
 
 def _bears_shares(graph: Graph, chosen: KernelOptions, rows: int, threads: int) -> bool:

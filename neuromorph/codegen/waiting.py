@@ -7,7 +7,7 @@ The rest a model keeps.
 
 from __future__ import annotations
 
-from ..boxes import DOZING, ENDED, GIVEN, IN_BOX, LAST, LESS, PATIENCE, USER
+from ..boxes import ENDED, GIVEN, IN_BOX, LAST, LASTING, PATIENCE, STREAK, USER
 from .frame import ARGUMENT_KINDS, Frame
 
 TRAINED = (  # what ``train`` takes
@@ -32,8 +32,8 @@ def emit_lead(frame: Frame) -> None:
     writer, (in_box, in_numbers) = frame.writer, _places()
     doc = (
         "``train`` with all that wait for this user's calls, or alone. -1 where they are to be woken: for ``enough`` "
-        f"samples, or after a short rest for {LESS} times fewer, or because calls follow one another soon. With -1 "
-        "for enough, the others have been called."
+        f"samples, or because calls of {LASTING} times as many have followed one another soon. With -1 for enough, "
+        "the others have been called."
     )
     with frame.function("lead", f"box, numbers, user, enough, {TRAINED}", doc):
         writer.line("until = 1")
@@ -47,10 +47,13 @@ def emit_lead(frame: Frame) -> None:
             writer.line("post(box)")
         with writer.block("elif stop - sample >= enough:"):
             writer.line("return -1")
-        rest = f"{DOZING} if {LESS} * (stop - sample) >= enough else 1"
-        with writer.block(f"elif box[{LAST}] == user and ticks() - box[{ENDED}] < ({rest}) * box[{PATIENCE}]:"):
-            writer.line("return -1")
         with writer.block("else:"):
+            writer.lines(
+                f"soon = box[{LAST}] == user and ticks() - box[{ENDED}] < box[{PATIENCE}]",
+                f"box[{STREAK}] = stop - sample + (box[{STREAK}] if soon else box[{STREAK}] // 2)",
+            )
+            with writer.block(f"if soon and box[{STREAK}] >= {LASTING} * enough:"):
+                writer.line("return -1")
             writer.line(f"until = {frame.threads}")
         writer.lines(
             f"reached = train(0, until, box, numbers, {TRAINED})",
