@@ -332,7 +332,8 @@ def test_an_interrupt_while_a_team_is_given_its_work(before: bool, monkeypatch: 
 # Other processes -----------------------------------------------------------------------------------------------------
 
 PRELUDE = """
-import os, signal, sys, threading, time
+import os, signal, sys, threading, time, warnings
+warnings.filterwarnings("ignore", "This process .* is multi-threaded, use of fork", DeprecationWarning)
 sys.path.insert(0, TESTS)
 import neuromorph as nm
 import neuromorph.kernels, neuromorph.codegen, pytest, support, test_threads
