@@ -562,7 +562,8 @@ def test_threads_build_one_bundle_and_several(key: str, monkeypatch: pytest.Monk
 
 
 FORKING = f"""
-import os, signal, sys, threading, time
+import os, signal, sys, threading, time, warnings
+warnings.filterwarnings("ignore", "This process .* is multi-threaded, use of fork", DeprecationWarning)
 import numpy as np
 from neuromorph import cache, jit, modules
 
