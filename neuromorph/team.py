@@ -20,7 +20,7 @@ from typing import Any
 from .boxes import CALLS, USER, new_box
 from .limits import allowed_processors
 
-LOOKS = 2000  # into the box before a thread goes to sleep: half a millisecond to one on an idle machine
+LOOKS = 2000  # into the box before a thread goes to sleep: 0.2 to 1 ms on an idle machine
 TRIES = 3  # of a call here, before an Exception is taken to be the function's own, and not one of a signal handler
 Arguments = tuple[Any, ...]
 Stay = Callable[[int, int, int], int]

@@ -52,7 +52,7 @@ def divide_everything(patch: pytest.MonkeyPatch, processors: int | None = None) 
     rules = sys.modules["neuromorph.codegen.divide"]
     for name, value in (("WORTH", 1e-12), ("LEAST_LANES", 1), ("MORE_LANES", 1), ("NEAR", 1.0)):
         patch.setattr(rules, name, value)
-    for name in ("STEP", "EXCHANGE", "MEETINGS", "MEETING", "AGAIN", "COPIED", "FOUND_OUT", "LEFT"):
+    for name in ("STEP", "EXCHANGE", "MEETINGS", "MEETING", "AGAIN", "COPIED", "FOUND_OUT"):
         patch.setattr(rules, name, 0.0)
     if processors is not None:
         patch.setattr(rules, "processors", lambda: processors)

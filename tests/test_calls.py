@@ -33,6 +33,7 @@ from neuromorph.boxes import (
     SUMS,
     USER,
     WAITING,
+    WHOLE,
     new_box,
 )
 from neuromorph.codegen import FORWARD, seconds_of_step, worth_waking
@@ -259,7 +260,7 @@ def test_how_long_a_call_has_to_be(forward_only: bool, ways: list[str], monkeypa
 
 
 def test_from_where_on_threads_are_woken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where they save so much of one thread's time, each of them a little more."""
+    """Where they save so much of one thread's time, and more the more there are to wake."""
     graph = made("two").graph
     options = compile_options(32, optimizer="sgd", bptt_steps=4, dtype="float32", threads=None, has_time_links=True)
     for threads, saved in ((2, RULES.SAVED), (4, RULES.SAVED + 2 * RULES.MORE)):
@@ -318,7 +319,8 @@ PATIENT = 1 << 40  # ticks: minutes
 def test_samples_are_enough_in_one_call_or_in_many_that_follow_one_another(
     rest: float, streak: int, samples: int, way: str, ways: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``rest``: how long the last call is over, in what is soon; 16 samples are enough for one call."""
+    """``rest``: how long the last call is over, in what is soon; 16 samples are enough for one call; ``streak``: those
+    of calls that followed one another. What they were woken for they are not woken for again."""
     always_woken(monkeypatch)
     monkeypatch.setattr(kernels, "worth_waking", lambda *_: (16, 16))
     nm.seed(1)
@@ -330,11 +332,12 @@ def test_samples_are_enough_in_one_call_or_in_many_that_follow_one_another(
     for last, found in ((int(box[LAST]), way), (-1, "woken" if samples == 16 else "alone")):
         ways.clear()
         box[LAST], box[ENDED], box[PATIENCE] = last, box[ENDED] - int(rest * PATIENT), PATIENT
-        box[STREAK] = streak
+        box[STREAK] = streak * WHOLE // 16
         model.train(inputs[:samples], expected[:samples], 0)
         assert ways == [found]
-        if way == "alone":
-            assert box[STREAK] == samples + (streak if rest < 1.0 and last != -1 else streak // 2)
+        if samples < 16:
+            kept = 0 if last == -1 else streak if rest < 1.0 else streak / 2
+            assert box[STREAK] == (0 if found == "woken" else (samples + kept) * WHOLE / 16)
 
 
 def test_where_no_thread_can_be_started_one_does_everything(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,6 +350,7 @@ def test_where_no_thread_can_be_started_one_does_everything(monkeypatch: pytest.
     assert learn_on_line(made("three")) == wanted
 
 
+@pytest.mark.usefixtures("two_are_enough")
 def test_models_that_take_turns_keep_to_one_thread(ways: list[str]) -> None:
     """Threads that wait for one of them would have to be called away by the other each time."""
     models = [made("two", seed) for seed in (1, 2)]
@@ -366,11 +370,21 @@ def by_columns() -> nm.Model:
     return model
 
 
+def by_rows() -> nm.Model:
+    nm.seed(1)
+    text = "/xavier,const_uneven 0.1 0.3/ (input, 3) (a, 37, <tanh>) (b, 20, <relu>) (output, 2, <softmax>, <mse>)"
+    model = nm.build(nm.compile(text, 32, 0.05, optimizer="adam", clip_norm=0.5, threads=3))
+    options = model.kernels.kernel.options
+    assert (options.threads, options.columns, options.chunk) == (3, False, 0)
+    return model
+
+
 MODELS: dict[str, Callable[[], nm.Model]] = {
     "two": lambda: made("two"),
     "three": lambda: made("three"),
     "chunks": lambda: made("three, in chunks"),
     "columns": by_columns,
+    "rows": by_rows,
 }
 
 
@@ -397,6 +411,7 @@ def test_every_way_gives_the_same_bits(kind: str, ways: list[str], monkeypatch: 
         assert {learn_on_line(MODELS[kind]()) for _ in range(5)} == {wanted}
 
 
+@pytest.mark.usefixtures("two_are_enough")
 def test_calls_at_once_of_several_models() -> None:
     """Each in its own thread of Python's, some alone and some with threads of their own."""
     wanted = [learn_on_line(make()) for make in MODELS.values()]
@@ -405,6 +420,7 @@ def test_calls_at_once_of_several_models() -> None:
     assert found == [one for one in wanted for _ in range(2)]
 
 
+@pytest.mark.usefixtures("two_are_enough")
 @pytest.mark.parametrize("kind", ["two", "chunks"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_calls_that_differ_in_everything(kind: str, optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -476,6 +492,7 @@ def test_what_a_released_model_kept_goes_and_data_before_that(monkeypatch: pytes
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such signals")
+@pytest.mark.usefixtures("two_are_enough")
 def test_interrupts_between_and_within_short_calls() -> None:
     wanted, model = learn_on_line(made("three")), made("three")
 
@@ -486,4 +503,7 @@ def test_interrupts_between_and_within_short_calls() -> None:
     for number in range(15):
         interrupted_after(0.01 + 0.0037 * number, for_ever)
         assert all(np.isfinite(value).all() for value in model.get_parameters().values())
+    crew = model.memory().team
+    assert crew is not None
+    assert crew.box[CALLS] > 0
     assert learn_on_line(made("three")) == wanted

@@ -26,7 +26,7 @@ from numba.core.registry import cpu_target
 from numba.core.typing.builtins import BinOpAdd, BinOpMul, BinOpSub
 
 from neuromorph import simd
-from neuromorph.simd.matmul import INNER_BLOCK, row_tiles, tile_rows
+from neuromorph.simd.matmul import INNER_BLOCK, ROW_BLOCK, row_tiles, tile_rows
 from neuromorph.simd.pipeline import NEEDLESS, _library
 from neuromorph.simd.transpose import matrix_to_panels, panels_to_matrix
 
@@ -329,7 +329,8 @@ def test_products(number: int) -> None:
     for which, shape in enumerate(shapes):
         most = tile_rows(registers, shape.panel)
         for rows in [*range(2 * most + 2), 3 * most + 1] if shape.rows is None else [shape.rows]:
-            inners = [1, 7, 8, 33, INNER_BLOCK, 2 * INNER_BLOCK + 5] if shape.inner is None else [shape.inner]
+            around = [ROW_BLOCK - 1, ROW_BLOCK, ROW_BLOCK + 1, 2 * ROW_BLOCK + 5]
+            inners = [1, 7, 8, 33, *around] if shape.inner is None else [shape.inner]
             for inner in inners if rows else []:
                 check_product(call, which, shape, rows, inner)
 

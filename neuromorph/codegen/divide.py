@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import pairwise, takewhile
+from itertools import pairwise
 
 from ..graph import Graph
 from ..options import CompileOptions
@@ -25,13 +25,12 @@ STEP = 0.12e-6  # seconds that a step of time loops takes, however few lanes the
 WORTH = 45e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
 FORWARD = 3  # times the work of the forward pass that a training window has, about
 WAKING = 220e-6  # seconds of work that a thread must have to be woken for it
-SAVED = 4 * WAKING  # seconds that another thread must save a call to be woken for it after a long rest
+SAVED = 4 * WAKING  # seconds that another thread must save a call to be woken for it
 MORE = 150e-6  # seconds more that each further one must save: they are woken one after the other
 LEAST_LANES = 2  # of a thread in a loop: one alone takes nearly as long as two
 MORE_LANES = 8  # of a thread where one thread does the shares of all in calls of one window, one after the other
 AGAIN = 0.06e-6  # seconds that it then takes more for a step of each further share's time loops, for each loop, about
 COPIED = 5e-9  # seconds more for a line of its gradients
-LEFT = 0.3  # rows that the same time would do, lost at the end of each share for each register that tiles have
 FOUND_OUT = 4e-6  # seconds more until it knows that it is alone
 MEETINGS = 8e-6  # seconds of a window that threads which go apart are not at work, about
 MEETING = 0.5e-6  # seconds more for each of them
@@ -40,6 +39,7 @@ CHUNK_BYTES = 128 * 1024  # values of a chunk's rows: well inside a second-level
 FEW_PARAMETERS = 16 * 1024  # so few that gradients of a thread's own cost little
 EXCHANGE = 20e-9  # seconds a line of weights costs whose gradients one thread sums and whose values all read, about
 NEAR = 1.05  # times the least time, where more threads are not worth it
+BEARABLE = 0.05  # of its time that one thread may lose when it does the shares of all
 SHORT_MEETING = 0.15e-6  # seconds of a meeting in a window that is hardly worth two threads, about
 MOVED = 45e-9  # seconds a line of values costs that one thread writes and another reads there, about
 SHORT_SHARE = 8e-6  # seconds of work that a thread must have there, about
@@ -87,7 +87,7 @@ def worth_waking(graph: Graph, options: CompileOptions, threads: int) -> tuple[i
 
 
 def _saved(threads: int) -> float:
-    """Seconds that all threads but one must save a call to be woken for it after a long rest."""
+    """Seconds that all threads but one must save a call to be woken for it."""
     return SAVED + MORE * (threads - 2)
 
 
@@ -117,15 +117,10 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> Kern
     if not chunk and _is_heavy(graph, rows):
         threads = _threads_by_columns(graph, chosen, rows, most)
         return replace(chosen, threads=threads, columns=threads > 1)
-    whole = work_of_window(graph, rows, chosen.size)
-
-    def pays(threads: int) -> bool:
-        if chunk:
-            return _bears_shares(graph, chosen, rows, threads)
-        return _is_woken_for(whole, threads) or _bears_remainders(chosen, rows, threads)
-
-    threads = [*takewhile(pays, range(1, min(most, rows) + 1))][-1]
-    return replace(chosen, threads=threads, chunk=chunk)
+    useful = range(1, min(most, rows) + 1)
+    if chunk:
+        useful = range(1, 1 + sum(_bears_shares(graph, chosen, rows, threads) for threads in useful))
+    return replace(chosen, threads=useful[-1], chunk=chunk)
 
 
 def _threads_there(options: CompileOptions) -> int:
@@ -180,22 +175,13 @@ def _threads_apart(graph: Graph, chosen: KernelOptions, steps: int, most: int) -
     summed."""
     alone, rows = _seconds_apart(graph, chosen, steps, 1), steps * chosen.batch
 
-    def pays(threads: int) -> bool:
-        return _is_woken_for(alone, threads) or _bears_shares(graph, chosen, rows, threads)
+    def seconds(threads: int) -> float:
+        """Those of a window; more threads are woken for a call of one, or one does the shares of all as well."""
+        is_woken = alone * (1.0 - 1.0 / threads) >= _saved(threads)
+        good = is_woken or _bears_shares(graph, chosen, rows, threads)
+        return _seconds_apart(graph, chosen, steps, threads) if good else math.inf
 
-    useful = takewhile(pays, range(1, min(most, max(1, chosen.batch // LEAST_LANES)) + 1))
-    return _fewest([_seconds_apart(graph, chosen, steps, threads) for threads in useful])
-
-
-def _is_woken_for(alone: float, threads: int) -> bool:
-    """Whether so many threads are woken for a call of one window, if one needs so many seconds for it."""
-    return alone * (1.0 - 1.0 / threads) >= _saved(threads)
-
-
-def _bears_remainders(chosen: KernelOptions, rows: int, threads: int) -> bool:
-    """Whether one thread loses little when it does the rows of so many, one after the other: at the end of each share
-    there are rows left that do not fill a tile."""
-    return threads == 1 or (threads - 1) * LEFT * chosen.registers <= (NEAR - 1.0) * rows
+    return _fewest([*map(seconds, range(1, min(most, max(1, chosen.batch // LEAST_LANES)) + 1))])
 
 
 def _bears_shares(graph: Graph, chosen: KernelOptions, rows: int, threads: int) -> bool:
@@ -208,7 +194,7 @@ def _bears_shares(graph: Graph, chosen: KernelOptions, rows: int, threads: int) 
         return False
     steps = rows // chosen.batch
     more = FOUND_OUT + (threads - 1) * (steps * loops * AGAIN + _lines(graph, chosen) * COPIED)
-    return more <= (NEAR - 1.0) * (work_of_window(graph, rows, chosen.size) + steps * STEP * (loops > 0))
+    return more <= BEARABLE * (work_of_window(graph, rows, chosen.size) + steps * STEP * (loops > 0))
 
 
 def _seconds_apart(graph: Graph, chosen: KernelOptions, steps: int, threads: int) -> float:

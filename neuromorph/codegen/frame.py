@@ -77,9 +77,11 @@ class Frame:
         return f"member, {arguments}" if self.threads > 1 else arguments
 
     def meeting(self, arguments: str) -> str:
-        """Arguments of a function inside which members meet, if they divide layers by columns: it takes all members
-        that the thread is, and where these meet the others."""
-        return f"begin, until, box, {arguments}" if self.columns else self.team(arguments)
+        """Arguments of a function that does the parts of all members that the thread is, where they divide one
+        workspace: their rows are one range, and if they divide layers by columns, they meet the others inside."""
+        if self.columns:
+            return f"begin, until, box, {arguments}"
+        return f"begin, until, {arguments}" if self.shares_rows else self.team(arguments)
 
     @contextmanager
     def each_member(self) -> Iterator[None]:
@@ -105,14 +107,15 @@ class Frame:
             self.writer.line("barrier(box, parties)")
 
     def my_rows(self, count: str) -> str:
-        """The line that says which of ``count`` rows of the workspace are ours."""
-        return self.range_of(count) if self.shares_rows else f"first, last = 0, {count}"
+        """The line that says which of ``count`` rows of the workspace are those of all members that we are."""
+        return self._range(count, "begin", "until") if self.shares_rows else f"first, last = 0, {count}"
 
     def range_of(self, count: str) -> str:
-        """The line that gives this thread its share of ``count`` rows."""
-        if self.threads == 1:
-            return f"first, last = 0, {count}"
-        return f"first, last = {count} * member // {self.threads}, {count} * (member + 1) // {self.threads}"
+        """The line that gives a member its share of ``count`` rows."""
+        return f"first, last = 0, {count}" if self.threads == 1 else self._range(count, "member", "(member + 1)")
+
+    def _range(self, count: str, begin: str, until: str) -> str:
+        return f"first, last = {count} * {begin} // {self.threads}, {count} * {until} // {self.threads}"
 
     def step(self, name: str) -> str:
         """Elements between two steps of a buffer."""

@@ -302,7 +302,7 @@ class _Source:
         writer.line("scale_all = 1.0 / weight if weight > 0.0 else 0.0")
         whole = not self.options.chunk and not frame.together
         emit_share = self.emit_whole if whole else self.emit_apart if frame.together else self.emit_rows
-        with nullcontext() if frame.columns else frame.each_member():
+        with nullcontext() if frame.shares_rows else frame.each_member():
             emit_share(frame)
         self.emit_means(frame)
         with writer.block("if mode > 0:"):

@@ -7,7 +7,7 @@ The rest a model keeps.
 
 from __future__ import annotations
 
-from ..boxes import ENDED, GIVEN, IN_BOX, LAST, LASTING, PATIENCE, STREAK, USER
+from ..boxes import ENDED, GIVEN, IN_BOX, LAST, LASTING, PATIENCE, STREAK, USER, WHOLE
 from .frame import ARGUMENT_KINDS, Frame
 
 TRAINED = (  # what ``train`` takes
@@ -32,8 +32,8 @@ def emit_lead(frame: Frame) -> None:
     writer, (in_box, in_numbers) = frame.writer, _places()
     doc = (
         "``train`` with all that wait for this user's calls, or alone. -1 where they are to be woken: for ``enough`` "
-        f"samples, or because calls of {LASTING} times as many have followed one another soon. With -1 for enough, "
-        "the others have been called."
+        f"samples, or because calls with {LASTING} times as much work have followed one another soon. With -1 for "
+        "enough, the others have been called."
     )
     with frame.function("lead", f"box, numbers, user, enough, {TRAINED}", doc):
         writer.line("until = 1")
@@ -49,10 +49,13 @@ def emit_lead(frame: Frame) -> None:
             writer.line("return -1")
         with writer.block("else:"):
             writer.lines(
+                f"streak = box[{STREAK}] if box[{LAST}] == user else 0",
                 f"soon = box[{LAST}] == user and ticks() - box[{ENDED}] < box[{PATIENCE}]",
-                f"box[{STREAK}] = stop - sample + (box[{STREAK}] if soon else box[{STREAK}] // 2)",
+                f"streak = (streak if soon else streak // 2) + (stop - sample) * {WHOLE} // enough",
+                f"wakes = soon and streak >= {LASTING * WHOLE}",
+                f"box[{STREAK}] = 0 if wakes else streak",
             )
-            with writer.block(f"if soon and box[{STREAK}] >= {LASTING} * enough:"):
+            with writer.block("if wakes:"):
                 writer.line("return -1")
             writer.line(f"until = {frame.threads}")
         writer.lines(

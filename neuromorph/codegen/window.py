@@ -79,17 +79,20 @@ def _emit_columns(frame: Frame, segment: Segment) -> None:
     for number, run in enumerate(runs):
         if number:
             frame.emit_barrier()
-        if run:
+        if all(shares[id(operation)].cuts is None for operation in run):
+            _emit_run(frame, run, shares, frame.my_rows("rows"))
+        else:
             with frame.each_member():
-                _emit_run(frame, run, shares)
+                _emit_run(frame, run, shares, frame.range_of("rows"))
 
 
-def _emit_run(frame: Frame, run: list[Operation], shares: dict[int, Share]) -> None:
-    """Operations of one member between two meetings."""
+def _emit_run(frame: Frame, run: list[Operation], shares: dict[int, Share], share: str) -> None:
+    """Operations of a member between two meetings, or of all members that we are where these differ in rows alone;
+    ``share``: the line with their rows."""
     before = None
     for operation in run:
         cuts = shares[id(operation)].cuts
-        rows = frame.my_rows("rows") if cuts is None else "first, last = 0, rows"
+        rows = share if cuts is None else "first, last = 0, rows"
         if rows != before:
             frame.writer.line(rows)
             before = rows

@@ -78,8 +78,8 @@ __all__ = [
 
 
 def _stride(width: int, lanes: int, size: int) -> int:
-    """A row's stride: whole vectors, and never a multiple of half a kibibyte, where cache sets would collide. It is
-    whole lines longer then, so that a panel's vectors do not lie across more of them than need be."""
+    """A row's stride: whole vectors, and never a multiple of half a kibibyte, where cache sets would collide. It is a
+    whole line longer then, so that all rows begin at the same place of a line."""
     stride = padded(width, lanes)
     return stride + max(lanes, LINE // size) if stride * size % 512 == 0 else stride
 

@@ -141,6 +141,11 @@ def _matrix(array: Any, offset: int, rows: int, columns: int, row: int, column: 
     return np.lib.stride_tricks.as_strided(array[offset:], (rows, columns), (row * step, column * step))
 
 
+def _multiplied(left: Any, right: Any, shape: Shape) -> Any:
+    """Their product; where rows have to be equal, row by row."""
+    return np.stack([row @ right for row in left]) if shape.rows is None and len(left) else left @ right
+
+
 def _twin(shape: Shape) -> Callable[..., None]:
     def product(a: Any, ao: int, b: Any, bo: int, c: Any, co: int, rows: int, inner: int, *rest: Any) -> None:
         """C[first panel : last panel] = start + A B over matrices at offsets of flat arrays."""
@@ -160,7 +165,7 @@ def _twin(shape: Shape) -> Callable[..., None]:
                 begin = extra[0][extra[1] + column : extra[1] + column + width]
             else:
                 begin = out if shape.start == "add" or (shape.start == "keep" and extra[0]) else 0
-            sums = begin + left @ right
+            sums = begin + _multiplied(left, right, shape)
             if shape.epilogue:
                 names = {"x": sums}
                 if shape.beside_row is not None:
