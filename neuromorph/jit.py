@@ -209,8 +209,13 @@ def _files(module: ModuleType, functions: Mapping[str, tuple[str, ...]], results
         listed.append({"name": name, "symbol": symbol, "arguments": kinds, "ir": f"{name}.ll"})
         files[f"{name}.ll"] = result.library.get_llvm_str().encode()
     files["functions.json"] = json.dumps(listed, indent=1).encode()
-    files[_OBJECT] = _numba("serialize").dumps((_needed(results), [result._reduce() for result in results]))
+    files[_OBJECT] = _numba("serialize").dumps((_needed(results), [_reduced(result) for result in results]))
     return files
+
+
+def _reduced(result: Any) -> Any:
+    """What Numba stores of a compiled function, without its source annotated with types: that takes long to write."""
+    return result._replace(type_annotation="")._reduce()
 
 
 # Showing --------------------------------------------------------------------------------------------------------------

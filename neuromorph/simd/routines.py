@@ -36,14 +36,19 @@ def teach(twin: Twin, arguments: list[Any], emit: Callable[..., Any], result: An
     return define(twin, result, tuple(arguments), emit_call)
 
 
-def routine(module: ir.Module, name: str, arguments: list[ir.Type]) -> tuple[ir.Function, bool]:
-    """The module's own function of that name, and whether it has still to be written."""
+def routine(module: ir.Module, name: str, arguments: list[ir.Type], *, inline: bool = True) -> tuple[ir.Function, bool]:
+    """The module's own function of that name, and whether it has still to be written.
+
+    inline: whether LLVM may put its body in place of a call.
+    """
     known = module.globals.get(name)
     if known is not None:
         return known, False
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
     function.linkage = "internal"
     function.attributes.add("nounwind")
+    if not inline:
+        function.attributes.add("noinline")
     return function, True
 
 
@@ -53,14 +58,14 @@ def integer(value: int) -> ir.Constant:
 
 
 def _close(builder: ir.IRBuilder, head: ir.Block) -> None:
-    """The jump back to the head of a loop, which LLVM shall not unroll further where the count is not literal.
+    """The jump back to the head of a loop, which LLVM shall not unroll further.
 
     It would copy what is unrolled by hand already: much more code, and none of it quicker.
-    See "llvm.loop.unroll.runtime.disable" in LLVM's language reference; a loop's node begins with itself.
+    See "llvm.loop.unroll.disable" in LLVM's language reference; a loop's node begins with itself.
     """
     module = builder.module
     node = module.add_metadata([f"loop {len(module.metadata)}"])
-    node.operands = (node, module.add_metadata(["llvm.loop.unroll.runtime.disable"]))
+    node.operands = (node, module.add_metadata(["llvm.loop.unroll.disable"]))
     builder.branch(head).set_metadata("llvm.loop", node)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -33,6 +33,7 @@ class _Emitter:
     shape: SumShape
     builder: ir.IRBuilder
     source: ir.Value
+    stride: ir.Value
     rows: ir.Value
     target: ir.Value
     keep: ir.Value
@@ -71,10 +72,11 @@ class _Emitter:
         builder, shape = self.builder, self.shape
 
         def some_rows(row: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
-            here, fresh = builder.gep(self.source, [builder.mul(row, integer(shape.stride))]), []
+            here, fresh = builder.gep(self.source, [builder.mul(row, self.stride)]), []
             for number, value in enumerate(carried):
-                ahead, column = divmod(number, count)
-                place = self.at(here, start, integer(ahead * shape.stride + column * shape.lanes))
+                if number and number % count == 0:
+                    here = builder.gep(here, [self.stride])
+                place = self.at(here, start, integer(number % count * shape.lanes))
                 fresh.append(builder.fadd(value, builder.load(place, align=4), flags=FLAGS))
             return fresh
 
@@ -82,15 +84,16 @@ class _Emitter:
 
 
 def _define(module: ir.Module, shape: SumShape) -> ir.Function:
-    name = "nm.sums." + ".".join(str(getattr(shape, f.name)) for f in fields(shape))
+    """One function for all strides: what is stored counts more than what an address costs."""
     pointer = scalar_type(shape.dtype).as_pointer()
-    function, is_new = routine(module, name, [pointer, I64, pointer, I1, I64, I64])
+    name, arguments = f"nm.sums.{shape.dtype}.{shape.lanes}", [pointer, I64, I64, pointer, I1, I64, I64]
+    function, is_new = routine(module, name, arguments)
     if is_new:
-        function.args[2].add_attribute("noalias")
+        function.args[3].add_attribute("noalias")
         builder = ir.IRBuilder(function.append_basic_block("entry"))
-        source, rows, target, keep, first, last = function.args
-        emitter = _Emitter(shape, builder, source, rows, target, keep)
-        for count in (8, 4, 2, 1):
+        source, stride, rows, target, keep, first, last = function.args
+        emitter = _Emitter(shape, builder, source, stride, rows, target, keep)
+        for count in (4, 1):
             stop = builder.sub(last, builder.srem(builder.sub(last, first), integer(count)))
             with counted(builder, first, stop, count) as column:
                 emitter.columns(column, count)
@@ -120,7 +123,7 @@ def sums_of(shape: SumShape) -> Callable[..., None]:
     def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
         source, start, rows, target, place, *rest = values
         source, target = builder.gep(source, [start]), builder.gep(target, [place])
-        builder.call(_define(builder.module, shape), [source, rows, target, *rest])
+        builder.call(_define(builder.module, shape), [source, integer(shape.stride), rows, target, *rest])
 
     counts = [types.intp] * 2
     return teach(column_sums, [ARRAY, *counts, ARRAY, types.intp, types.boolean, *counts], emit)

@@ -88,28 +88,44 @@ def _panel_place(builder: ir.IRBuilder, vector: ir.Value, depth: int, shape: tup
     return builder.add(start, builder.mul(inside, integer(lanes))), stride
 
 
+def _call_block(builder: ir.IRBuilder, shape: TurnShape, count: int, *places: ir.Value) -> None:
+    """Transpose a block of ``count`` rows: a call of a function that all shapes share, for a matrix has many blocks.
+
+    places: source and the stride of its rows, target and the stride of its rows.
+    """
+    lanes, scalar = shape.lanes, scalar_type(shape.dtype)
+    name, pointer = f"nm.block.{shape.dtype}.{lanes}.{count}", scalar.as_pointer()
+    function, is_new = routine(builder.module, name, [pointer, I64, pointer, I64], inline=False)
+    if is_new:
+        inside = ir.IRBuilder(function.append_basic_block("entry"))
+        source, step, target, turned_step = function.args
+        vector = ir.VectorType(scalar, lanes)
+
+        def at(start: ir.Value, stride: ir.Value, row: int) -> ir.Value:
+            place = inside.gep(start, [inside.mul(stride, integer(row))])
+            return inside.bitcast(place, vector.as_pointer())
+
+        rows = [inside.load(at(source, step, row), align=4) for row in range(count)]
+        zero = ir.Constant(vector, [0.0] * lanes)
+        for row, value in enumerate(turn_block(inside, rows + [zero] * (lanes - count))):
+            inside.store(value, at(target, turned_step, row), align=4)
+        inside.ret_void()
+    builder.call(function, places)
+
+
 def _emit(builder: ir.IRBuilder, shape: TurnShape, arguments: list[ir.Value]) -> None:
     """The function's body: a loop over column vectors, one over blocks of rows, and the rows left over."""
     source, target, begin, end = arguments
     lanes = shape.lanes
-    vector = ir.VectorType(scalar_type(shape.dtype), lanes)
-    zero = ir.Constant(vector, [0.0] * lanes)
 
     def block(column: ir.Value, group: ir.Value, count: int) -> None:
-        start, step = _panel_place(builder, column, shape.rows, (shape.columns, shape.panel, lanes))
-        first = builder.mul(group, integer(lanes))
-        rows = []
-        for row in range(count):
-            place = builder.add(start, builder.mul(builder.add(first, integer(row)), step))
-            pointer = builder.bitcast(builder.gep(source, [place]), vector.as_pointer())
-            rows.append(builder.load(pointer, align=4))
-        rows += [zero] * (lanes - count)
+        here, step = _panel_place(builder, column, shape.rows, (shape.columns, shape.panel, lanes))
+        here = builder.add(here, builder.mul(builder.mul(group, integer(lanes)), step))
         depth = shape.columns * lanes
-        start, step = _panel_place(builder, group, depth, (shape.turned_columns, shape.turned_panel, lanes))
-        first = builder.mul(column, integer(lanes))
-        for row, value in enumerate(turn_block(builder, rows)):
-            place = builder.add(start, builder.mul(builder.add(first, integer(row)), step))
-            builder.store(value, builder.bitcast(builder.gep(target, [place]), vector.as_pointer()), align=4)
+        there, turned_step = _panel_place(builder, group, depth, (shape.turned_columns, shape.turned_panel, lanes))
+        there = builder.add(there, builder.mul(builder.mul(column, integer(lanes)), turned_step))
+        places = builder.gep(source, [here]), step, builder.gep(target, [there]), turned_step
+        _call_block(builder, shape, count, *places)
 
     whole, rest = divmod(shape.rows, lanes)
     every = integer(0), integer(shape.columns), 1
