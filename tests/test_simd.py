@@ -13,11 +13,13 @@ import operator
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from llvmlite import ir
 from numba import njit, types
 from numba.core import codegen
 from numba.core.compiler import Compiler, CompilerBase
@@ -26,7 +28,8 @@ from numba.core.registry import cpu_target
 from numba.core.typing.builtins import BinOpAdd, BinOpMul, BinOpSub
 
 from neuromorph import simd
-from neuromorph.simd.matmul import INNER_BLOCK, ROW_BLOCK, row_tiles, tile_rows
+from neuromorph.simd import matmul
+from neuromorph.simd.matmul import FAR, INNER_BLOCK, MANY_ROWS, ROW_BLOCK, row_tiles, tile_rows
 from neuromorph.simd.pipeline import NEEDLESS, _library
 from neuromorph.simd.transpose import matrix_to_panels, panels_to_matrix
 
@@ -315,6 +318,15 @@ def other_shapes(dtype: str, lanes: int, registers: int) -> list[simd.Shape]:
     return shapes
 
 
+def far_shapes(dtype: str, lanes: int, registers: int) -> list[simd.Shape]:
+    """Weight gradients of many rows, and rows of B that are copied because they stand far apart."""
+    row = FAR // np.dtype(dtype).itemsize + lanes
+    return [
+        simd.Shape(dtype, lanes, MANY_ROWS + 5, None, 3, 2, 1, row + 1, row, None, start, registers)
+        for start in ("keep", "zero")
+    ]
+
+
 MACHINES = [("float32", 8, 16), ("float64", 8, 32), ("float32", 4, 16)]
 
 
@@ -324,6 +336,7 @@ def test_products(number: int) -> None:
     dtype, lanes, registers = MACHINES[number]
     shapes = forward_shapes(dtype, lanes, registers)[number :: len(MACHINES)]
     shapes += other_shapes(dtype, lanes, registers)[number % 2 :: 2]
+    shapes += far_shapes(dtype, lanes, registers)[number % 2 :: 2]
     shapes += ended_shapes(dtype, lanes, registers)[number :: len(MACHINES)]
     call = product_calls(shapes)
     for which, shape in enumerate(shapes):
@@ -333,6 +346,13 @@ def test_products(number: int) -> None:
             inners = [1, 7, 8, 33, *around] if shape.inner is None else [shape.inner]
             for inner in inners if rows else []:
                 check_product(call, which, shape, rows, inner)
+
+
+def test_a_long_product_is_not_copied_to_where_it_is_called() -> None:
+    short = simd.Shape("float32", 8, 4, 4, 1, 1, 4, 1, None, 8, "zero")
+    for shape, is_long in ((short, False), (replace(short, rows=None, inner=200, columns=9, panel=2, c_row=72), True)):
+        function = matmul._define(ir.Module(), shape)
+        assert ("noinline" in function.attributes) == is_long
 
 
 def test_every_remainder_of_rows_has_its_tiles() -> None:

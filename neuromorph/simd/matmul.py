@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 
 from . import expressions
 from .lowering import ARRAY
@@ -33,8 +33,14 @@ from .vectors import FLAGS, _intrinsic, spread, suffix
 INNER_BLOCK = 512  # rows of a panel that stay in the first-level cache while the tiles pass over them
 ROW_BLOCK = 128  # rows of a matrix in rows that do: each of them has a line of its own, or two, and maybe a page
 SMALL = 64  # inner steps times vectors of a product that is so quick that compiling many tiles for it does not pay
+LARGE = 1024  # inner steps times vectors of a product beyond which a few per cent count more than compiling
+FEW_SUMS = 512  # vectors in a C with as few, where the inner dimension is known at run time
 FEW_HEIGHTS = (8, 4, 1)
 UNROLLED = 64  # multiply-adds of a tile that is written out whole
+MANY_ROWS = 96  # of A and C: many tiles pass over the same rows of B
+FAR = 1024  # bytes between rows, from where on they are not foreseen
+DEEPEST = 16  # inner steps of one that is: each sum is a chain of as many
+LONG = 300  # instructions of a function that LLVM shall not copy to where it is called, and optimise there once more
 SHORTEST_RANGE = 32  # inner steps that are worth a sum of their own
 
 
@@ -86,6 +92,32 @@ class Shape:
         return panel * depth * self.panel * self.lanes
 
     @property
+    def steps(self) -> int:
+        """Inner steps times vectors in a row of C, for a literal inner dimension: how much work a row of C is."""
+        assert self.inner is not None
+        return self.inner * self.columns
+
+    @property
+    def written_out(self) -> int:
+        """Multiply-adds of a tile that is written out whole."""
+        is_quick = self.inner is not None and (self.rows is not None or self.steps <= SMALL)
+        return UNROLLED if is_quick else 0
+
+    @property
+    def at_once(self) -> int:
+        """Multiply-adds of a tile that are written out in a loop over the inner dimension: half as many are a few per
+        cent slower, and compile much sooner."""
+        literal, most = (self.rows, FEW_SUMS) if self.inner is None else (self.inner, LARGE)
+        assert literal is not None
+        return 16 if SMALL < literal * self.columns <= most else 32
+
+    def far(self, stride: int | None) -> bool:
+        """Whether what a large sum over run-time rows reads stands so far apart that getting it costs much."""
+        size = 4 if self.dtype == "float32" else 8
+        is_large = self.inner is None and self.rows is not None and self.rows >= MANY_ROWS
+        return is_large and stride is not None and stride * size >= FAR
+
+    @property
     def ranges(self) -> int:
         """Equal ranges of (a block of) the inner dimension that are summed up each on its own, so that one row of few
         columns has sums that do not wait for each other. The same for every tile, where rows have to be equal."""
@@ -127,9 +159,8 @@ def row_tiles(shape: Shape, vectors: int) -> list[int]:
         if size < most:
             heights.append(size)
         size //= 2
-    assert shape.inner is not None
-    is_small = shape.inner * shape.columns <= SMALL
-    return [height for height in heights if height in FEW_HEIGHTS] if is_small else heights
+    few = FEW_HEIGHTS if shape.steps <= SMALL else (most, 4, 1) if shape.steps <= LARGE else heights
+    return [height for height in heights if height in few]
 
 
 # The plain Python twin -----------------------------------------------------------------------------------------------
@@ -217,17 +248,32 @@ class _Emitter:
         return FLAGS if self.shape.rows is not None else tuple(flag for flag in FLAGS if flag != "reassoc")
 
     def read(self, pointer: ir.Value) -> ir.Value:
-        return self.builder.load(self.builder.bitcast(pointer, self.vector.as_pointer()), align=4)
+        return self.builder.load(pointer, align=4)
 
     def write(self, value: ir.Value, pointer: ir.Value) -> None:
-        self.builder.store(value, self.builder.bitcast(pointer, self.vector.as_pointer()), align=4)
+        self.builder.store(value, pointer, align=4)
 
     def at(self, pointer: ir.Value, *terms: tuple[ir.Value, int]) -> ir.Value:
         """``pointer`` plus the sum of value × literal stride, in elements."""
         builder = self.builder
         for value, stride in terms:
-            pointer = builder.gep(pointer, [builder.mul(value, integer(stride))])
+            if isinstance(value, ir.Constant):
+                pointer = self.ahead(pointer, value.constant * stride)
+            else:
+                pointer = builder.gep(pointer, [builder.mul(value, self.steps_of(pointer, stride))])
         return pointer
+
+    def ahead(self, pointer: ir.Value, elements: int) -> ir.Value:
+        """``pointer`` plus a literal number of elements."""
+        return self.builder.gep(pointer, [self.steps_of(pointer, elements)]) if elements else pointer
+
+    def steps_of(self, pointer: ir.Value, elements: int) -> ir.Value:
+        """Elements as a number of what a pointer points to: elements, or vectors."""
+        if not isinstance(pointer.type.pointee, ir.VectorType):
+            return integer(elements)
+        vectors, rest = divmod(elements, self.shape.lanes)
+        assert not rest, "rows begin at whole vectors"
+        return integer(vectors)
 
     def fused(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
         """x y + z of each lane: one instruction where the machine has it."""
@@ -304,6 +350,8 @@ class _Emitter:
             b, b_step = self.at(self.b, (panel, shape.inner * stride), (some.begin, width)), width
         else:
             b, b_step = self.at(self.b, (panel, stride), (some.begin, shape.b_row)), shape.b_row
+            if shape.far(shape.b_row):
+                b, b_step = self.packed(b, width, some.count), width
         if shape.c_row is None:
             assert shape.rows is not None
             c, c_step = self.at(self.c, (panel, shape.rows * stride)), width
@@ -321,6 +369,30 @@ class _Emitter:
                 )  # fmt: skip
             done = stop
 
+    def packed(self, b: ir.Value, width: int, count: ir.Value) -> ir.Value:
+        """A copy of some rows of a panel, one right after the other, in a place of our own."""
+        builder, shape = self.builder, self.shape
+        assert shape.b_row is not None
+        with builder.goto_entry_block():
+            place = builder.alloca(self.vector, shape.block * width // shape.lanes)
+            place.align = 64
+        with counted(builder, integer(0), count, 1) as row:
+            source, target = self.at(b, (row, shape.b_row)), self.at(place, (row, width))
+            for ahead in range(0, width, shape.lanes):
+                self.write(self.read(self.ahead(source, ahead)), self.ahead(target, ahead))
+        return place
+
+    def fetch_ahead(self, column_of_a: ir.Value, ahead: int) -> None:
+        """Ask for the rows that the next but one tile reads of a matrix in rows: they come from everywhere, and no
+        machine foresees that."""
+        builder, shape = self.builder, self.shape
+        number, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        place = self.ahead(column_of_a, ahead * shape.a_inner + 2 * tile_rows(shape.registers, shape.panel))
+        reading, nearest, data = (ir.Constant(number, value) for value in (0, 3, 1))
+        builder.call(prefetch, [builder.bitcast(place, byte), reading, nearest, data])
+
     def literal_stop(self, vectors: int, height: int) -> int:
         """The row where the tiles of ``height`` end, for literal rows."""
         rows = self.shape.rows
@@ -337,14 +409,14 @@ class _Emitter:
         bias: ir.Value | None, beside: ir.Value, some: _Steps,
     ) -> None:  # fmt: skip
         """One tile: ``height`` rows by ``vectors`` vectors of C."""
-        builder, shape = self.builder, self.shape
+        shape = self.shape
         cells = [(row, v) for row in range(height) for v in range(vectors)]
-        places = [builder.gep(c, [integer(row * c_step + v * shape.lanes)]) for row, v in cells]
+        places = [self.ahead(c, row * c_step + v * shape.lanes) for row, v in cells]
         sums = self.begin_sums(cells, places, bias, some.more)
         literal = shape.inner if shape.inner is not None and shape.inner <= shape.block else None
         if shape.ranges > 1:
             sums = self.over_ranges(sums, cells, a, b, b_step, some.count)
-        elif literal is not None and literal * len(cells) <= UNROLLED:
+        elif literal is not None and literal <= DEEPEST and literal * len(cells) <= shape.written_out:
             for k in range(literal):
                 sums = self.step(sums, cells, a, b, b_step, integer(k), 0)
         else:
@@ -380,7 +452,7 @@ class _Emitter:
             names = {"x": total}
             if shape.beside_row is not None:
                 place = row * shape.beside_row + v * shape.lanes
-                names["y"] = self.read(builder.gep(beside, [integer(place)]))
+                names["y"] = self.read(self.ahead(beside, place))
             out.append(expressions.emit(builder, shape.epilogue, names))
         return out
 
@@ -397,7 +469,7 @@ class _Emitter:
         if start == "add":
             return [self.read(place) for place in places]
         if bias is not None:
-            ahead = {v: self.read(builder.gep(bias, [integer(v * self.shape.lanes)])) for _, v in cells}
+            ahead = {v: self.read(self.ahead(bias, v * self.shape.lanes)) for _, v in cells}
             fresh = [ahead[v] for _, v in cells]
         else:
             fresh = [zero] * len(cells)
@@ -426,7 +498,7 @@ class _Emitter:
 
         A tile of few sums would wait for each addition before the next: it keeps several chains of them.
         """
-        unroll = max(1, min(8, 32 // len(cells)))
+        unroll = max(1, min(8, self.shape.at_once // len(cells)))
         chains = max(1, min(unroll, CHAINS // len(cells))) if self.shape.rows is not None else 1
         zero = ir.Constant(self.vector, [0.0] * self.shape.lanes)
         count = self.builder.sub(stop, start)
@@ -516,12 +588,13 @@ class _Emitter:
         shape, builder = self.shape, self.builder
         row_of_b, column_of_a = self.at(b, (k, b_step)), self.at(a, (k, shape.a_inner))
         right = {
-            v: self.read(builder.gep(row_of_b, [integer(ahead * b_step + self.across(v))]))
-            for v in sorted({v for _, v in cells})
+            v: self.read(self.ahead(row_of_b, ahead * b_step + self.across(v))) for v in sorted({v for _, v in cells})
         }
+        if shape.far(shape.a_inner):
+            self.fetch_ahead(column_of_a, ahead)
         left = {}
         for row in sorted({row for row, _ in cells}):
-            scalar = builder.load(builder.gep(column_of_a, [integer(row * shape.a_row + ahead * shape.a_inner)]))
+            scalar = builder.load(self.ahead(column_of_a, row * shape.a_row + ahead * shape.a_inner))
             left[row] = spread(builder, scalar, shape.lanes)
         return [self.fused(left[row], right[v], total) for total, (row, v) in zip(sums, cells, strict=True)]
 
@@ -550,10 +623,14 @@ def _define(module: ir.Module, shape: Shape) -> ir.Function:
     if is_new:
         function.args[2].add_attribute("noalias")  # C is never A, B, the bias or what is beside it
         builder = ir.IRBuilder(function.append_basic_block("entry"))
-        a, b, c, bias, beside, rows, inner, keep, first, last = function.args
+        a, *vectors, rows, inner, keep, first, last = function.args
+        kind = ir.VectorType(scalar_type(shape.dtype), shape.lanes).as_pointer()
+        b, c, bias, beside = (builder.bitcast(pointer, kind) for pointer in vectors)
         rows = rows if shape.rows is None else integer(shape.rows)
         inner = inner if shape.inner is None else integer(shape.inner)
         _Emitter(shape, builder, a, b, c, bias, beside, rows, inner, keep, first, last).emit()
+        if sum(len(block.instructions) for block in function.blocks) > LONG:
+            function.attributes.add("noinline")
     return function
 
 
