@@ -29,7 +29,7 @@ from numba.core.typing.builtins import BinOpAdd, BinOpMul, BinOpSub
 
 from neuromorph import simd
 from neuromorph.simd import matmul
-from neuromorph.simd.matmul import FAR, INNER_BLOCK, MANY_ROWS, ROW_BLOCK, row_tiles, tile_rows
+from neuromorph.simd.matmul import FAR, INNER_BLOCK, LARGE, MANY_ROWS, ROW_BLOCK, SMALL, row_tiles, tile_rows
 from neuromorph.simd.pipeline import NEEDLESS, _library
 from neuromorph.simd.transpose import matrix_to_panels, panels_to_matrix
 
@@ -319,11 +319,15 @@ def other_shapes(dtype: str, lanes: int, registers: int) -> list[simd.Shape]:
 
 
 def far_shapes(dtype: str, lanes: int, registers: int) -> list[simd.Shape]:
-    """Weight gradients of many rows, and rows of B that are copied because they stand far apart."""
-    row = FAR // np.dtype(dtype).itemsize + lanes
+    """Weight gradients of many rows; rows of A, of B or of both stand far apart."""
+    far = FAR // np.dtype(dtype).itemsize + lanes
     return [
-        simd.Shape(dtype, lanes, MANY_ROWS + 5, None, 3, 2, 1, row + 1, row, None, start, registers)
-        for start in ("keep", "zero")
+        simd.Shape(dtype, lanes, MANY_ROWS + 5, None, columns, panel, 1, a_inner, b_row, None, start, registers)
+        for columns, panel, a_inner, b_row, start in [
+            (3, 2, far + 1, far, "keep"),
+            (5, 4, MANY_ROWS + 6, far, "zero"),
+            (4, 3, far + 1, 5 * lanes, "keep"),
+        ]
     ]
 
 
@@ -336,7 +340,7 @@ def test_products(number: int) -> None:
     dtype, lanes, registers = MACHINES[number]
     shapes = forward_shapes(dtype, lanes, registers)[number :: len(MACHINES)]
     shapes += other_shapes(dtype, lanes, registers)[number % 2 :: 2]
-    shapes += far_shapes(dtype, lanes, registers)[number % 2 :: 2]
+    shapes += far_shapes(dtype, lanes, registers)[number :: len(MACHINES)]
     shapes += ended_shapes(dtype, lanes, registers)[number :: len(MACHINES)]
     call = product_calls(shapes)
     for which, shape in enumerate(shapes):
@@ -353,6 +357,30 @@ def test_a_long_product_is_not_copied_to_where_it_is_called() -> None:
     for shape, is_long in ((short, False), (replace(short, rows=None, inner=200, columns=9, panel=2, c_row=72), True)):
         function = matmul._define(ir.Module(), shape)
         assert ("noinline" in function.attributes) == is_long
+
+
+def test_what_many_tiles_read_from_afar_is_copied_or_fetched_ahead() -> None:
+    far, near = FAR // 4, FAR // 4 - 8
+    one = simd.Shape("float32", 8, MANY_ROWS, None, 2, 2, 1, far, far, None, "zero")
+    for shape, copies, fetches in [
+        (one, 1, True),
+        (replace(one, a_inner=near), 1, False),
+        (replace(one, b_row=near), 0, True),
+        (replace(one, rows=MANY_ROWS - 1), 0, False),
+    ]:
+        function = matmul._define(ir.Module(), shape)
+        entry, *others = function.blocks
+        assert [str(made).count(" = alloca") for made in (entry, *others)] == [copies] + [0] * len(others)
+        assert ('@"llvm.prefetch.p0"' in str(function)) == fetches
+        assert "noinline" in function.attributes or not copies
+
+
+def test_products_of_medium_size_are_written_shorter() -> None:
+    """A few per cent of speed count where a product is large, and nothing is gained where it is tiny."""
+    shape = simd.Shape("float32", 8, None, 4, 1, 1, 4, 1, None, 8, "zero")
+    sizes = [replace(shape, inner=SMALL), replace(shape, inner=SMALL + 1), replace(shape, inner=LARGE + 1)]
+    assert [each.unrolled for each in sizes] == [32, 16, 32]
+    assert [row_tiles(each, 1) for each in sizes] == [[8, 4, 1], [12, 4, 1], [12, 8, 4, 2, 1]]
 
 
 def test_every_remainder_of_rows_has_its_tiles() -> None:
@@ -408,12 +436,14 @@ def test_panels_hold_a_matrix() -> None:
 
 @pytest.mark.parametrize(("dtype", "lanes"), [("float32", 8), ("float64", 2)])
 def test_sums_of_columns(dtype: str, lanes: int) -> None:
-    vectors = 15  # groups of eight, four, two and one
-    stride = (vectors + 1) * lanes
-    shape = simd.SumShape(dtype, lanes, stride)
-    call = compiled_calls([simd.sums_of(shape)])
+    """Groups of four and one, of matrices with two strides, which share what is compiled."""
+    vectors = 15
+    strides = [(vectors + 1) * lanes, (vectors + 4) * lanes]
+    shapes = [simd.SumShape(dtype, lanes, stride) for stride in strides]
+    call = compiled_calls([simd.sums_of(shape) for shape in shapes])
     rng = np.random.default_rng(1)
-    for rows, keep in itertools.product([0, 1, 2, 7, 8, 9, 41], [False, True]):
+    for rows, keep, which in itertools.product([0, 1, 2, 7, 8, 9, 41], [False, True], [0, 1]):
+        stride, shape = strides[which], shapes[which]
         source = rng.uniform(-1, 1, 3 + rows * stride + stride).astype(dtype)
         before = rng.uniform(-1, 1, 5 + stride).astype(dtype)
         for first, last in [(0, vectors), (0, 8), (3, 10), (14, 15), (4, 4)]:
@@ -422,7 +452,7 @@ def test_sums_of_columns(dtype: str, lanes: int) -> None:
             wanted = before.copy()
             part = wanted[5:][inside]
             part[:] = matrix.sum(axis=0, dtype=np.float64) + (part if keep else 0)
-            for sums in (lambda *given: call(0, *given), simd.sums_of(shape)):
+            for sums in (functools.partial(call, which), simd.sums_of(shape)):
                 found = before.copy()
                 sums(source, 3, rows, found, 5, keep, first, last)
                 np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance(dtype))

@@ -61,10 +61,11 @@ class Compiled:
         owned = owners(first.lines, inside)
         lines = [line for line, owner in zip(first.lines, owned, strict=True) if whole or owner == 0]
         called = {symbol for symbol, source in self.calls[first.symbol] if whole or source in inside}
-        for routine in others:
-            if routine.symbol in called and routine.symbol != _BARRIER:
+        while some := [routine for routine in others if routine.symbol in called and routine.symbol != _BARRIER]:
+            for routine in some:
                 lines += routine.lines
                 called |= {inner for inner, _ in self.calls[routine.symbol]}
+            others = [routine for routine in others if routine not in some]
         return lines, called
 
 

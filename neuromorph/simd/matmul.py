@@ -32,14 +32,14 @@ from .vectors import FLAGS, _intrinsic, spread, suffix
 
 INNER_BLOCK = 512  # rows of a panel that stay in the first-level cache while the tiles pass over them
 ROW_BLOCK = 128  # rows of a matrix in rows that do: each of them has a line of its own, or two, and maybe a page
-SMALL = 64  # inner steps times vectors of a product that is so quick that compiling many tiles for it does not pay
-LARGE = 1024  # inner steps times vectors of a product beyond which a few per cent count more than compiling
-FEW_SUMS = 512  # vectors in a C with as few, where the inner dimension is known at run time
+SMALL, LARGE = 64, 1024  # vectors that a row of A is multiplied by: a product of few is quick whatever is compiled, and
+# of many, a few per cent count more than compiling
 FEW_HEIGHTS = (8, 4, 1)
+FEW_SUMS = 512  # vectors of a C that is small, where the inner dimension is known at run time
 UNROLLED = 64  # multiply-adds of a tile that is written out whole
-MANY_ROWS = 96  # of A and C: many tiles pass over the same rows of B
-FAR = 1024  # bytes between rows, from where on they are not foreseen
-DEEPEST = 16  # inner steps of one that is: each sum is a chain of as many
+DEEPEST = 16  # inner steps of such a tile: each of its sums is one chain of as many additions
+MANY_ROWS = 96  # rows of a C whose many tiles read the same rows of B again and again
+FAR = 1024  # bytes from row to row of a matrix that is slow to read: the machine does not foresee where the next one is
 LONG = 300  # instructions of a function that LLVM shall not copy to where it is called, and optimise there once more
 SHORTEST_RANGE = 32  # inner steps that are worth a sum of their own
 
@@ -56,7 +56,8 @@ class Shape:
     rows, inner: numbers, or None where known at run time; inner is never 0. columns: vectors in a row of C. panel:
     vectors in a panel.
     a_row, a_inner: strides of A in elements. b_row: stride of a row of B, or None where B is in panels (inner literal).
-    c_row: stride of a row of C, or None where C is in panels (rows literal). start: "zero", "add" (to what C holds),
+    c_row: stride of a row of C, or None where C is in panels (rows literal). Those of B, C and what is beside C are
+    whole vectors. start: "zero", "add" (to what C holds),
     "bias" (a vector added to every row), "keep" (add where a run-time flag says so, else zero).
     registers: vector registers of the machine. epilogue: an expression of ``simd.expressions`` that is stored in place
     of the sums x; it may also read the elements y of a row matrix beside C, whose stride is beside_row (C in rows).
@@ -104,18 +105,18 @@ class Shape:
         return UNROLLED if is_quick else 0
 
     @property
-    def at_once(self) -> int:
-        """Multiply-adds of a tile that are written out in a loop over the inner dimension: half as many are a few per
-        cent slower, and compile much sooner."""
+    def unrolled(self) -> int:
+        """Multiply-adds of a tile that are written out in a loop over the inner dimension. Half as many are a few per
+        cent slower and compile much sooner, which is better for products of medium size."""
         literal, most = (self.rows, FEW_SUMS) if self.inner is None else (self.inner, LARGE)
         assert literal is not None
         return 16 if SMALL < literal * self.columns <= most else 32
 
     def far(self, stride: int | None) -> bool:
-        """Whether what a large sum over run-time rows reads stands so far apart that getting it costs much."""
+        """Whether many tiles read a matrix whose rows are so far apart, in a sum over run-time inner steps."""
         size = 4 if self.dtype == "float32" else 8
-        is_large = self.inner is None and self.rows is not None and self.rows >= MANY_ROWS
-        return is_large and stride is not None and stride * size >= FAR
+        is_read_often = self.inner is None and self.rows is not None and self.rows >= MANY_ROWS
+        return is_read_often and stride is not None and stride * size >= FAR
 
     @property
     def ranges(self) -> int:
@@ -382,14 +383,13 @@ class _Emitter:
                 self.write(self.read(self.ahead(source, ahead)), self.ahead(target, ahead))
         return place
 
-    def fetch_ahead(self, column_of_a: ir.Value, ahead: int) -> None:
-        """Ask for the rows that the next but one tile reads of a matrix in rows: they come from everywhere, and no
-        machine foresees that."""
+    def fetch_ahead(self, column_of_a: ir.Value, ahead: int, height: int) -> None:
+        """Ask for what the next but one tile of a height reads of A at an inner step, without waiting for it."""
         builder, shape = self.builder, self.shape
         number, byte = ir.IntType(32), ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        place = self.ahead(column_of_a, ahead * shape.a_inner + 2 * tile_rows(shape.registers, shape.panel))
+        place = self.ahead(column_of_a, ahead * shape.a_inner + 2 * height * shape.a_row)
         reading, nearest, data = (ir.Constant(number, value) for value in (0, 3, 1))
         builder.call(prefetch, [builder.bitcast(place, byte), reading, nearest, data])
 
@@ -498,7 +498,7 @@ class _Emitter:
 
         A tile of few sums would wait for each addition before the next: it keeps several chains of them.
         """
-        unroll = max(1, min(8, self.shape.at_once // len(cells)))
+        unroll = max(1, min(8, self.shape.unrolled // len(cells)))
         chains = max(1, min(unroll, CHAINS // len(cells))) if self.shape.rows is not None else 1
         zero = ir.Constant(self.vector, [0.0] * self.shape.lanes)
         count = self.builder.sub(stop, start)
@@ -591,7 +591,7 @@ class _Emitter:
             v: self.read(self.ahead(row_of_b, ahead * b_step + self.across(v))) for v in sorted({v for _, v in cells})
         }
         if shape.far(shape.a_inner):
-            self.fetch_ahead(column_of_a, ahead)
+            self.fetch_ahead(column_of_a, ahead, len(cells) // len(right))
         left = {}
         for row in sorted({row for row, _ in cells}):
             scalar = builder.load(self.ahead(column_of_a, row * shape.a_row + ahead * shape.a_inner))
@@ -629,7 +629,8 @@ def _define(module: ir.Module, shape: Shape) -> ir.Function:
         rows = rows if shape.rows is None else integer(shape.rows)
         inner = inner if shape.inner is None else integer(shape.inner)
         _Emitter(shape, builder, a, b, c, bias, beside, rows, inner, keep, first, last).emit()
-        if sum(len(block.instructions) for block in function.blocks) > LONG:
+        is_long = sum(len(block.instructions) for block in function.blocks) > LONG
+        if is_long or shape.far(shape.b_row):  # whose copy of a panel shall not stay on the stack
             function.attributes.add("noinline")
     return function
 

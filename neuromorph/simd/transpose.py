@@ -89,7 +89,7 @@ def _panel_place(builder: ir.IRBuilder, vector: ir.Value, depth: int, shape: tup
 
 
 def _call_block(builder: ir.IRBuilder, shape: TurnShape, count: int, *places: ir.Value) -> None:
-    """Transpose a block of ``count`` rows: a call of a function that all shapes share, for a matrix has many blocks.
+    """Transpose a block of ``count`` rows: a call of a function that all shapes share, so that it is compiled once.
 
     places: source and the stride of its rows, target and the stride of its rows.
     """
