@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 
 from . import expressions
 from .lowering import ARRAY
@@ -387,8 +387,7 @@ class _Emitter:
         """Ask for what the next but one tile of a height reads of A at an inner step, without waiting for it."""
         builder, shape = self.builder, self.shape
         number, byte = ir.IntType(32), ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        prefetch = _intrinsic(builder.module, "llvm.prefetch.p0", ir.VoidType(), [byte, number, number, number])
         place = self.ahead(column_of_a, ahead * shape.a_inner + 2 * height * shape.a_row)
         reading, nearest, data = (ir.Constant(number, value) for value in (0, 3, 1))
         builder.call(prefetch, [builder.bitcast(place, byte), reading, nearest, data])
@@ -630,7 +629,7 @@ def _define(module: ir.Module, shape: Shape) -> ir.Function:
         inner = inner if shape.inner is None else integer(shape.inner)
         _Emitter(shape, builder, a, b, c, bias, beside, rows, inner, keep, first, last).emit()
         is_long = sum(len(block.instructions) for block in function.blocks) > LONG
-        if is_long or shape.far(shape.b_row):  # whose copy of a panel shall not stay on the stack
+        if is_long or shape.far(shape.b_row):  # a panel's copy shall not stay on the caller's stack
             function.attributes.add("noinline")
     return function
 
