@@ -23,7 +23,7 @@ from . import training
 from .advice import advise
 from .boxes import new_box
 from .contest import Contest
-from .errors import DataError, MDLWarning, ModelStateError, nearest
+from .errors import DataError, Location, MDLSyntaxError, MDLWarning, ModelStateError, nearest
 from .functions import OPTIMIZERS
 from .functions import Optimizer as Record
 from .graph import Graph, build_graph
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 Floats = NDArray[Any]
 
 _models: WeakSet[Model] = WeakSet()  # whose locks a forked child has to look after
+_LONGEST_PATH = 4096
 _SHOWN_NODES = 1_000  # of a picture that a notebook shows by itself
 
 
@@ -629,6 +630,9 @@ def text_of(mdl: Any) -> tuple[str, str | None]:
         return path.read_bytes().decode("utf-8", errors="surrogateescape"), str(path)
     if not isinstance(mdl, str):
         raise TypeError(f"mdl must be a text (str) or a path object, not {type(mdl).__name__}")
+    if mdl.endswith(".mdl") and len(mdl) <= _LONGEST_PATH and "(" not in mdl:
+        reason = f"this is the name of a file, and no model; to read the file, pass pathlib.Path({mdl!r})"
+        raise MDLSyntaxError(reason, source=mdl, location=Location(1, 1))
     return mdl, None
 
 

@@ -247,6 +247,25 @@ def test_one_thread_does_what_all_members_do_bit_by_bit(text: str, how: dict[str
         np.testing.assert_array_equal(found[name], value, name)
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+@each_way
+def test_one_thread_for_all_goes_over_the_parameters_in_one_go(text: str, how: dict[str, Any], threads: int) -> None:
+    made = support.kernel_of(text, batch=3, threads=threads, lanes=2, **how)
+    functions, gone, spans = support.plain(made), [], []
+    step, span = functions.update, functions.span
+
+    def counted(begin: int, until: int, *rest: Any) -> None:
+        gone.append((begin, until))
+        functions.span = lambda *bounds: spans.append(bounds) or span(*bounds)
+        step(begin, until, *rest)
+        functions.span = span
+
+    functions.update = counted
+    run_of(made, functions, support.trial_of(text, batch=3, samples=4, window=2), until=threads)
+    assert gone == [(0, threads)] * 2
+    assert [bounds for bounds in spans if bounds[0] < bounds[1]] == [(0, made.layout.size, 2)] * 2
+
+
 # Meetings that are missing -------------------------------------------------------------------------------------------
 
 # By kernel, what may go unseen: the function, and the line after the meeting.

@@ -128,6 +128,18 @@ def test_errors_and_warnings_of_a_file_name_it(tmp_path: Path, kind: Callable[[P
     assert warned[0].filename == __file__
 
 
+@pytest.mark.parametrize("name", ["net.mdl", "/home/somebody/net.mdl", "some folder/net.mdl"])
+def test_the_name_of_a_file_is_no_text_and_the_error_says_how_to_read_it(name: str) -> None:
+    with pytest.raises(nm.MDLSyntaxError, match=re.escape(f"to read the file, pass pathlib.Path({name!r})")):
+        nm.compile(name, 1, 0.1)
+    with pytest.raises(nm.MDLSyntaxError, match="name of a file"):
+        nm.check(name)
+
+
+def test_a_text_may_end_in_a_comment_that_names_a_file() -> None:
+    assert nm.compile(f"{PLAIN} # plain.mdl", 1, 0.1).input_width == 3
+
+
 def test_a_file_of_other_bytes_is_a_syntax_error(tmp_path: Path) -> None:
     path = tmp_path / "bytes.mdl"
     path.write_bytes(b"/xavier,zero/ # caf\xe9\n(input, 3)\xff")

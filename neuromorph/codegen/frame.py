@@ -76,12 +76,17 @@ class Frame:
         """Arguments, preceded by the number of the member whose part is done, if there are several."""
         return f"member, {arguments}" if self.threads > 1 else arguments
 
+    def joint(self, arguments: str) -> str:
+        """Arguments of a function that does the parts of all members that the thread is at once, as one range."""
+        return f"begin, until, {arguments}" if self.threads > 1 else arguments
+
+    def divided(self, arguments: str) -> str:
+        """Arguments of a function that does them at once where they divide one workspace, and else one by one."""
+        return self.joint(arguments) if self.shares_rows else self.team(arguments)
+
     def meeting(self, arguments: str) -> str:
-        """Arguments of a function that does the parts of all members that the thread is, where they divide one
-        workspace: their rows are one range, and if they divide layers by columns, they meet the others inside."""
-        if self.columns:
-            return f"begin, until, box, {arguments}"
-        return f"begin, until, {arguments}" if self.shares_rows else self.team(arguments)
+        """The same, for one in which they meet the others if they divide layers by columns."""
+        return f"begin, until, box, {arguments}" if self.columns else self.divided(arguments)
 
     @contextmanager
     def each_member(self) -> Iterator[None]:
@@ -134,10 +139,10 @@ class Frame:
         return out
 
     def bounds(self, cuts: tuple[int, ...]) -> str:
-        """First and last of our pieces, as source."""
+        """First and last of the pieces of all members that we are, as source."""
         if len(cuts) == 2:
             return f"{cuts[0]}, {cuts[1]}"
-        return f"{cuts}[member], {cuts}[member + 1]"
+        return f"{cuts}[begin], {cuts}[until]"
 
     @property
     def lanes(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import pairwise
 
 from ..schedule import WINDOW, Access, Bias, Block, Map, Operation, Partials, Place, Product, Rows, Sum, padded
@@ -225,7 +226,7 @@ def _emit_partial(frame: Frame, product: Product) -> None:
         columns = padded(group.parts[product.part].width, frame.lanes)
         array, place = "turned", layout.turned[product.group, product.part]
     cuts = summed_cuts(frame, source.width)
-    begin = f"{cuts[:-1]}[member]"
+    mine = f"{cuts[:-1]}[member]"
 
     def line(inner: int) -> str:
         name = frame.shape(
@@ -233,7 +234,7 @@ def _emit_partial(frame: Frame, product: Product) -> None:
             a_row=frame.stride(source.buffer), a_inner=1, b_row=None, c_row=sums.width, start="zero",
         )  # fmt: skip
         return (
-            f"{name}({_from(frame, product.source)} + {begin}, {array}, {place} + {columns} * {begin}, "
+            f"{name}({_from(frame, product.source)} + {mine}, {array}, {place} + {columns} * {mine}, "
             f"work, {_partials(frame, sums, 'member')}, last - first, {inner}, 0, 1)"
         )
 
@@ -246,15 +247,17 @@ def _partials(frame: Frame, sums: Partials, member: str) -> str:
 
 
 def _emit_by_count(frame: Frame, cuts: tuple[int, ...], line: Callable[[int], str]) -> None:
-    """A line for a member whose part of a dimension has so many elements: one line for each number there is."""
+    """A line for each of our members, with as many elements of a dimension as are its own: one for each number that
+    there is."""
     counts = tuple(end - begin for begin, end in pairwise(cuts))
     different = sorted({*counts} - {0})
-    if {*counts} == {*different} and len(different) == 1:
-        frame.writer.line(line(different[0]))
-        return
-    for number, count in enumerate(different):
-        with frame.writer.block(f"{'elif' if number else 'if'} {counts}[member] == {count}:"):
-            frame.writer.line(line(count))
+    with frame.each_member():
+        if {*counts} == {*different} and len(different) == 1:
+            frame.writer.line(line(different[0]))
+            return
+        for number, count in enumerate(different):
+            with frame.writer.block(f"{'elif' if number else 'if'} {counts}[member] == {count}:"):
+                frame.writer.line(line(count))
 
 
 def emit_sum(frame: Frame, operation: Sum) -> None:
@@ -309,20 +312,21 @@ def _emit_weight(frame: Frame, product: Product) -> None:
         )
 
     if (group.index, product.part) in plan.inner:
-        begin = f"{cuts[:-1]}[member]"
-        _emit_by_count(frame, cuts, lambda count: line(count, f" + {begin}", f" + {group.columns} * {begin}", "0, 1"))
+        mine = f"{cuts[:-1]}[member]"
+        _emit_by_count(frame, cuts, lambda count: line(count, f" + {mine}", f" + {group.columns} * {mine}", "0, 1"))
     else:
         frame.writer.line(line(part.width, "", "", frame.bounds(cuts)))
 
 
 def emit_bias(frame: Frame, bias: Bias) -> None:
-    """The bias gradient of a group: the sums of its columns."""
-    name = f"g{bias.group}"
+    """The bias gradient of a group: the sums of its columns, member by member where these are divided, for in what
+    order a column is summed depends on how many stand beside it."""
+    name, cuts = f"g{bias.group}", cut_of(frame, bias)
     frame.writer.comment(bias.note)
     place = _own(frame, frame.layout.bias(frame.plan.groups[bias.group]))
-    frame.writer.line(
-        f"sums{frame.stride(name)}(work, {name}, rows, gradients, {place}, keep, {frame.bounds(cut_of(frame, bias))})"
-    )
+    bounds = f"{cuts}[member], {cuts}[member + 1]" if frame.shares_rows else frame.bounds(cuts)
+    with frame.each_member() if frame.shares_rows else nullcontext():
+        frame.writer.line(f"sums{frame.stride(name)}(work, {name}, rows, gradients, {place}, keep, {bounds})")
 
 
 def emit_operation(frame: Frame, operation: Operation) -> None:

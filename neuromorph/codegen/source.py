@@ -277,8 +277,7 @@ class _Source:
             frame.emit_parties()
             if frame.private:
                 writer.line(f"space = len(work) // {frame.threads}")
-            with frame.each_member():
-                writer.line(f"turn({frame.team('weights, turned')})")
+            writer.line(f"turn({frame.joint('weights, turned')})")
             frame.emit_barrier()
             with writer.block("while sample < stop:"):
                 self.emit_window(frame)
@@ -307,8 +306,7 @@ class _Source:
         self.emit_means(frame)
         with writer.block("if mode > 0:"):
             if whole:
-                with frame.each_member():
-                    writer.line(f"weigh({frame.team('steps, capacity, work, gradients, x, x0, False')})")
+                writer.line(f"weigh({frame.divided('steps, capacity, work, gradients, x, x0, False')})")
             self.emit_step(frame)
         with frame.each_member():
             work = emit_own(frame)
@@ -369,7 +367,7 @@ class _Source:
         with writer.block("if mode > 0:"):
             writer.line(f"backward({frame.meeting(f'{space}, turned, {inputs}')})")
             if keep is not None:
-                writer.line(f"weigh({frame.team(f'{space}, gradients, {inputs}, {keep}')})")
+                writer.line(f"weigh({frame.divided(f'{space}, gradients, {inputs}, {keep}')})")
 
     def emit_step(self, frame: Frame) -> None:
         """Gradients checked, and the optimizer's step.
@@ -386,9 +384,8 @@ class _Source:
             with writer.block(f"if {squared}not square - square == 0.0:"):
                 emit_return(frame)
             writer.line("shrink = clip / square**0.5 if clip > 0.0 and square > clip * clip else 1.0")
-            with frame.each_member():
-                writer.line(f"update({frame.team('weights, gradients, memory, constants, rate, shrink')})")
-                writer.line(f"turn({frame.team('weights, turned')})")
+            writer.line(f"update({frame.joint('weights, gradients, memory, constants, rate, shrink')})")
+            writer.line(f"turn({frame.joint('weights, turned')})")
 
     def emit_step_once(self, frame: Frame) -> None:
         """One step from the state that the workspace holds, by the functions that ``predict`` calls.

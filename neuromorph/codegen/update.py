@@ -14,7 +14,7 @@ from .sharing import parameter_ranges, turn_bounds
 def emit_turn(frame: Frame) -> None:
     """The transposes that the backward pass reads."""
     writer, plan, layout = frame.writer, frame.plan, frame.layout
-    with frame.function("turn", frame.team("weights, turned"), "The transposed weights for the next backward pass."):
+    with frame.function("turn", frame.joint("weights, turned"), "The transposed weights for the next backward pass."):
         for number, ((index, part), bounds) in enumerate(zip(plan.turned, turn_bounds(frame), strict=True)):
             start, place = layout.part(plan.groups[index], part), layout.turned[index, part]
             writer.line(f"turn{number}(weights, {start}, turned, {place}, {frame.bounds(bounds)})")
@@ -22,26 +22,33 @@ def emit_turn(frame: Frame) -> None:
 
 
 @contextmanager
-def _each_range(frame: Frame) -> Iterator[tuple[str, str]]:
-    """A loop over the ranges of the parameters that are ours, if there are several; yields a range's bounds."""
-    writer, ranges = frame.writer, parameter_ranges(frame)
+def _each_range(frame: Frame, *, joint: bool) -> Iterator[tuple[str, str]]:
+    """A loop over the ranges of a member's parameters, if there are several, or (``joint``) over those of all members
+    that we are, which are one where they are all; yields a range's bounds."""
+    writer, ranges, size = frame.writer, parameter_ranges(frame), frame.layout.size
     if frame.threads == 1:
-        yield "0", str(frame.layout.size)
+        yield "0", str(size)
         return
+    if joint:
+        ranges = [*ranges, [(0, size)]]
+    whose = f"begin if until == begin + 1 else {frame.threads}" if joint else "member"
     most = max(map(len, ranges))
-    padded = tuple(tuple(mine + [(0, 0)] * (most - len(mine))) for mine in ranges)
     if most == 1:
-        writer.line(f"begin, end = {tuple(mine[0] for mine in padded)}[member]")
-        yield "begin", "end"
+        writer.line(f"start, end = {tuple(mine[0] for mine in ranges)}[{whose}]")
+        yield "start", "end"
         return
-    with writer.block(f"for begin, end in {padded}[member]:"):
-        yield "begin", "end"
+    padded = tuple(tuple(mine + [(0, 0)] * (most - len(mine))) for mine in ranges)
+    with writer.block(f"for start, end in {padded}[{whose}]:"):
+        yield "start", "end"
 
 
 @contextmanager
-def _each_parameter(frame: Frame) -> Iterator[None]:
-    """A loop over the vectors of the parameters that are ours."""
-    with _each_range(frame) as (begin, end), frame.writer.block(f"for i in span({begin}, {end}, {frame.lanes}):"):
+def _each_parameter(frame: Frame, *, joint: bool) -> Iterator[None]:
+    """A loop over the vectors of these parameters."""
+    with (
+        _each_range(frame, joint=joint) as (start, end),
+        frame.writer.block(f"for i in span({start}, {end}, {frame.lanes}):"),
+    ):
         yield
 
 
@@ -64,10 +71,10 @@ def emit_norm(frame: Frame) -> None:
     with frame.function("norm", arguments, doc):
         names = [f"square{n}" for n in range(SQUARES)]
         writer.line(f"{', '.join(names)} = {', '.join(['splat(0.0)'] * SQUARES)}")
-        with _each_range(frame) as (begin, end):
+        with _each_range(frame, joint=False) as (start, end):
             step = SQUARES * frame.lanes
-            writer.line(f"some = {begin} + ({end} - {begin}) // {step} * {step}")
-            with writer.block(f"for i in span({begin}, some, {step}):"):
+            writer.line(f"some = {start} + ({end} - {start}) // {step} * {step}")
+            with writer.block(f"for i in span({start}, some, {step}):"):
                 for number, name in enumerate(names):
                     _emit_square(frame, name, f"i + {number * frame.lanes}" if number else "i")
             with writer.block(f"for i in span(some, {end}, {frame.lanes}):"):
@@ -112,7 +119,7 @@ def _emit_check(frame: Frame) -> None:
     writer.line("check = splat(0.0)")
     with (
         writer.block(f"if not (square < {most} and rate < {most} and rate * square < {most}):"),
-        _each_parameter(frame),
+        _each_parameter(frame, joint=False),
     ):
         writer.line("gradient = load(gradients, i)")
         writer.line(f"check = check + where(absolute(gradient) <= {MOST[frame.dtype]}, 0.0, 1.0)")
@@ -122,10 +129,10 @@ def _emit_check(frame: Frame) -> None:
 def emit_update(frame: Frame, name: str) -> None:
     """The optimizer's statements, over all parameters at once."""
     writer, optimizer, size = frame.writer, OPTIMIZERS[name], frame.layout.size
-    arguments = frame.team("weights, gradients, memory, constants, rate, shrink")
+    arguments = frame.joint("weights, gradients, memory, constants, rate, shrink")
     with frame.function("update", arguments, "One step of the optimizer."):
         _emit_numbers(frame, optimizer)
-        with _each_parameter(frame):
+        with _each_parameter(frame, joint=True):
             writer.lines("p = load(weights, i)", "g = load(gradients, i) * shrink")
             for number, slot in enumerate(optimizer.slots):
                 writer.line(f"{slot} = load(memory, i + {number * size})")

@@ -69,7 +69,7 @@ def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
 
 
 def _emit_columns(frame: Frame, segment: Segment) -> None:
-    """A segment's operations, each divided by columns or by rows, from meeting to meeting for all our members."""
+    """A segment's operations, each divided by columns or by rows, from meeting to meeting."""
     shares = Columns(frame.plan, frame.layout.registers, frame.threads).shares()
     runs: list[list[Operation]] = [[]]
     for operation in segment.operations:
@@ -79,20 +79,15 @@ def _emit_columns(frame: Frame, segment: Segment) -> None:
     for number, run in enumerate(runs):
         if number:
             frame.emit_barrier()
-        if all(shares[id(operation)].cuts is None for operation in run):
-            _emit_run(frame, run, shares, frame.my_rows("rows"))
-        else:
-            with frame.each_member():
-                _emit_run(frame, run, shares, frame.range_of("rows"))
+        _emit_run(frame, run, shares)
 
 
-def _emit_run(frame: Frame, run: list[Operation], shares: dict[int, Share], share: str) -> None:
-    """Operations of a member between two meetings, or of all members that we are where these differ in rows alone;
-    ``share``: the line with their rows."""
+def _emit_run(frame: Frame, run: list[Operation], shares: dict[int, Share]) -> None:
+    """Operations between two meetings, each over the columns or rows of all our members."""
     before = None
     for operation in run:
         cuts = shares[id(operation)].cuts
-        rows = share if cuts is None else "first, last = 0, rows"
+        rows = frame.my_rows("rows") if cuts is None else "first, last = 0, rows"
         if rows != before:
             frame.writer.line(rows)
             before = rows
@@ -175,7 +170,7 @@ def emit_backward(frame: Frame, space: Workspace) -> None:
 def emit_weigh(frame: Frame, space: Workspace) -> None:
     """The weight gradients: products over all rows of a window."""
     segments = frame.plan.backward[-1:]
-    arguments = frame.team("steps, capacity, work, gradients, x, x0, keep")
+    arguments = frame.divided("steps, capacity, work, gradients, x, x0, keep")
     with frame.function("weigh", arguments, "Gradients of weights and biases, added to them if ``keep``."):
         emit_offsets(frame, space, _dry_run(frame, segments))
         frame.domain = WINDOW
