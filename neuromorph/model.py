@@ -31,10 +31,11 @@ from .language import parse
 from .optimizers import Optimizer, optimizer_of
 from .options import CompileOptions, compile_options, finite_number
 from .parameters import draw_parameters, generator
-from .state import check_mapping, fitting, set_state, state_views
+from .state import check_mapping, fitting, set_state, state_pieces, state_views
 from .streaming import Feeds
 
 if TYPE_CHECKING:
+    from .codegen.layout import Workspace
     from .derivatives import GradientReport
     from .drawing import Drawing
     from .fitting import History
@@ -65,7 +66,7 @@ class Memory:
     space: Floats  # one that threads share, or those of all of them, one after the other
     copies: int  # of the workspace
     row_losses: Floats
-    states: list[dict[str, Floats]] | None = None  # views of the recurrent state, once it was asked for
+    remembered: list[Floats] | None = None  # views of all recurrent state, once it was to be set to zeros
     team: Team | None = None  # of the last call by several threads
     number: int = field(default_factory=itertools.count(1).__next__)  # by which the team knows us
     contests: dict[int, Contest] = field(default_factory=dict)  # by mode: who trains a window quicker
@@ -445,14 +446,13 @@ class Model:
     def _state_views(self) -> list[dict[str, Floats]]:
         """Views (lanes, width) of the state that the next window starts from, by the name that a link in time reads;
         of all lanes in order, which may stand in several workspaces."""
-        memory = self.memory()
-        if memory.states is None:
-            kernel = self.kernels.kernel
-            memory.states = [
-                state_views(kernel.training_space, space, self.bptt_steps, len(kernel.lanes_of(number)))
-                for number, space in enumerate(memory.spaces)
-            ]
-        return memory.states
+        return [state_views(*where) for where in self._workspaces()]
+
+    def _workspaces(self) -> Iterator[tuple[Workspace, Floats, int, int]]:
+        """Each workspace: its layout, its elements, and the steps and lanes that it is for."""
+        kernel = self.kernels.kernel
+        for number, space in enumerate(self.memory().spaces):
+            yield kernel.training_space, space, self.bptt_steps, len(kernel.lanes_of(number))
 
     @property
     def state(self) -> dict[str, Floats]:
@@ -474,9 +474,11 @@ class Model:
     def reset_state(self) -> None:
         """Recurrent state back to zeros."""
         with self._lock:
-            for part in self._state_views():
-                for view in part.values():
-                    view[:] = 0.0
+            memory = self.memory()
+            if memory.remembered is None:
+                memory.remembered = [view for where in self._workspaces() for view in state_pieces(*where).values()]
+            for view in memory.remembered:
+                view.fill(0.0)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file; see ``neuromorph.save``."""

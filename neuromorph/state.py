@@ -22,17 +22,21 @@ Floats = NDArray[Any]
 def state_views(workspace: Workspace, space: Floats, capacity: int, lanes: int) -> dict[str, Floats]:
     """Views (lanes, width) of the state in a workspace for windows of ``capacity`` steps, by the name that a link in
     time reads."""
-    plan = workspace.plan
-    buffers, views = dict(plan.state), {}
+    plan, pieces, views = workspace.plan, state_pieces(workspace, space, capacity, lanes), {}
     for _, other in plan.graph.delayed_links:
         node = plan.graph.nodes[plan.graph.resolve(other)]
-        name = buffers[node.index]
-        stride = plan.strides[name]
-        a, b = workspace.terms[name]
-        start = a * capacity * lanes + (b - stride) * lanes
-        rows = space[start : start + stride * lanes].reshape(lanes, stride)
-        views[plan.graph.nodes[other].name] = rows[:, : node.width]
+        views[plan.graph.nodes[other].name] = pieces[node.index].reshape(lanes, -1)[:, : node.width]
     return views
+
+
+def state_pieces(workspace: Workspace, space: Floats, capacity: int, lanes: int) -> dict[int, Floats]:
+    """Views of all of the state, (lanes * stride,) with the padding of its rows, by the node that holds it."""
+    plan, pieces = workspace.plan, {}
+    for index, name in plan.state:
+        stride, (a, b) = plan.strides[name], workspace.terms[name]
+        start = a * capacity * lanes + (b - stride) * lanes
+        pieces[index] = space[start : start + stride * lanes]
+    return pieces
 
 
 def set_state(views: Mapping[str, Floats], values: Any) -> None:
