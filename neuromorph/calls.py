@@ -1,8 +1,9 @@
 """Calls of a training kernel that is made for several members.
 
 A member is a share of a window's work. A team of threads does one each; but a call that is too short to wake anybody
-for is made by one thread alone, which does the shares of all of them one after the other, with the same bits. There
-every statement of Python's counts: it is the compiled ``lead`` that finds out what is to be done, and does it.
+for is made by one thread alone, which does the shares of all of them, with the same bits: at once where these do not
+depend on it, else one after the other. There every statement of Python's counts: it is the compiled ``lead`` that finds
+out what is to be done, and does it.
 """
 
 from __future__ import annotations

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 Floats = NDArray[Any]
 
 _models: WeakSet[Model] = WeakSet()  # whose locks a forked child has to look after
-_LONGEST_PATH = 4096
 _SHOWN_NODES = 1_000  # of a picture that a notebook shows by itself
 
 
@@ -468,8 +467,8 @@ class Model:
             fresh, kernel = self.state, self.kernels.kernel
             set_state(fresh, values)
             for number, part in enumerate(self._state_views()):
-                for name, view in part.items():
-                    view[:] = fresh[name][kernel.lanes_of(number)]
+                for name in values:  # and no others, which may be names of the same nodes
+                    part[name][:] = fresh[name][kernel.lanes_of(number)]
 
     def reset_state(self) -> None:
         """Recurrent state back to zeros."""
@@ -632,8 +631,8 @@ def text_of(mdl: Any) -> tuple[str, str | None]:
         return path.read_bytes().decode("utf-8", errors="surrogateescape"), str(path)
     if not isinstance(mdl, str):
         raise TypeError(f"mdl must be a text (str) or a path object, not {type(mdl).__name__}")
-    if mdl.endswith(".mdl") and len(mdl) <= _LONGEST_PATH and "(" not in mdl:
-        reason = f"this is the name of a file, and no model; to read the file, pass pathlib.Path({mdl!r})"
+    if mdl.casefold().endswith(".mdl") and mdl.isprintable() and not set("(#") & set(mdl):
+        reason = "this looks like the name of a file; to read the file, pass it as a path, pathlib.Path(...)"
         raise MDLSyntaxError(reason, source=mdl, location=Location(1, 1))
     return mdl, None
 

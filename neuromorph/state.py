@@ -25,7 +25,8 @@ def state_views(workspace: Workspace, space: Floats, capacity: int, lanes: int) 
     plan, pieces, views = workspace.plan, state_pieces(workspace, space, capacity, lanes), {}
     for _, other in plan.graph.delayed_links:
         node = plan.graph.nodes[plan.graph.resolve(other)]
-        views[plan.graph.nodes[other].name] = pieces[node.index].reshape(lanes, -1)[:, : node.width]
+        stride = plan.strides[dict(plan.state)[node.index]]
+        views[plan.graph.nodes[other].name] = pieces[node.index].reshape(lanes, stride)[:, : node.width]
     return views
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import functools
 import random
+import re
 import sys
 import threading
+from collections import Counter
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +29,7 @@ from neuromorph.codegen.layout import panel_of
 from neuromorph.functions import OPTIMIZERS
 from neuromorph.optimizers import optimizer_of
 from neuromorph.options import compile_options
-from neuromorph.schedule import Sum
+from neuromorph.schedule import Product, Sum
 
 HEAD = support.HEADER
 WIDE = st.sampled_from([1, 3, 6, 8, 9, 10, 16, 17, 24])
@@ -249,21 +251,40 @@ def test_one_thread_does_what_all_members_do_bit_by_bit(text: str, how: dict[str
 
 @pytest.mark.parametrize("threads", [2, 3])
 @each_way
-def test_one_thread_for_all_goes_over_the_parameters_in_one_go(text: str, how: dict[str, Any], threads: int) -> None:
+def test_one_thread_for_all_goes_over_parameters_and_weights_in_one_go(
+    text: str, how: dict[str, Any], threads: int
+) -> None:
+    """Where their results do not depend on how long the range is."""
     made = support.kernel_of(text, batch=3, threads=threads, lanes=2, **how)
-    functions, gone, spans = support.plain(made), [], []
-    step, span = functions.update, functions.span
+    functions, windows = support.plain(made), 2
+    calls, stack, spans = Counter[tuple[str, str]](), [""], list[tuple[int, ...]]()
 
-    def counted(begin: int, until: int, *rest: Any) -> None:
-        gone.append((begin, until))
-        functions.span = lambda *bounds: spans.append(bounds) or span(*bounds)
-        step(begin, until, *rest)
-        functions.span = span
+    def watch(name: str) -> None:
+        plain = getattr(functions, name)
 
-    functions.update = counted
+        def function(*given: Any) -> Any:
+            calls[stack[-1], name.rstrip("0123456789")] += 1
+            stack.append(name)
+            found = plain(*given)
+            stack.pop()
+            return found
+
+        setattr(functions, name, function)
+
+    def span(*bounds: int) -> range:
+        if stack[-1] == "update" and bounds[0] < bounds[1]:
+            spans.append(bounds)
+        return range(*bounds)
+
+    for name in [name for name in vars(functions) if re.fullmatch("update|weigh|turn|(product|turn)[0-9]+", name)]:
+        watch(name)
+    functions.span = span
     run_of(made, functions, support.trial_of(text, batch=3, samples=4, window=2), until=threads)
-    assert gone == [(0, threads)] * 2
-    assert [bounds for bounds in spans if bounds[0] < bounds[1]] == [(0, made.layout.size, 2)] * 2
+    assert spans == [(0, made.layout.size, 2)] * windows
+    assert calls["turn", "turn"] == len(made.training.turned) * (windows + 2)  # and once before each of two calls
+    if made.gradient_copies == 1 and not made.training.inner:
+        products = [op for op in made.training.backward[-1].operations if isinstance(op, Product)]
+        assert calls["weigh", "product"] == len(products) * windows
 
 
 # Meetings that are missing -------------------------------------------------------------------------------------------

@@ -29,9 +29,10 @@ from neuromorph.codegen import Kernel
 from neuromorph.inspection import Inspection, Line, Routine, fma_peak
 from neuromorph.inspection.assembly import calls_of, is_kernel_code, owners, routines_of, tally, with_lines_of
 from neuromorph.inspection.clocked import clocked_source
+from neuromorph.inspection.compiled import Compiled, compiled_parts
 from neuromorph.inspection.pieces import Piece, pieces_of
 from neuromorph.inspection.tables import count_text, percent, time_text
-from neuromorph.inspection.work import Counter, flops_of
+from neuromorph.inspection.work import Counter, Work, flops_of
 from neuromorph.simd.clock import lap, read_anywhere, read_on_arm, read_on_x86
 from neuromorph.simd.counts import operations_of
 
@@ -52,9 +53,14 @@ RECURRENT = """
 """
 DENSE = "/xavier,zero/ (input, 6) (a, 8, <tanh>) (b, 4, <relu_leaky, 0.1>) (output, 2, <linear>, <mse>)"
 BATCH, WINDOW = 4, 4
-TEXTS = {path.stem: path.read_text() for path in sorted(support.MODELS.glob("*.mdl"))} | {"recurrent": RECURRENT}
+BOTTLENECK = """/xavier,const_uneven 0.1 0.3/
+(input, 4) (a, 32, <relu>) (output, 3, <linear>, <mse>)"""
+TEXTS = {path.stem: path.read_text() for path in sorted(support.MODELS.glob("*.mdl"))} | {
+    "recurrent": RECURRENT, "bottleneck": BOTTLENECK
+}  # fmt: skip
 KERNELS: dict[str, dict[str, Any]] = {
-    "alone": {}, "threads": {"threads": 2}, "threads in chunks": {"threads": 2, "chunk": 2}
+    "alone": {}, "threads": {"threads": 2}, "threads in chunks": {"threads": 2, "chunk": 2},
+    "columns": {"threads": 2, "columns": True},
 }  # fmt: skip
 
 
@@ -63,8 +69,8 @@ def kernel_of(text: str, kind: str = "alone") -> Kernel:
 
 
 def fits(text: str, kind: str) -> bool:
-    """Whether a model can be run in that way: chunks are for models without links in time."""
-    return "chunk" not in kind or not support.graph_of(text).has_time_links
+    """Whether a model can be run in that way: chunks and columns are for models without links in time."""
+    return kind in ("alone", "threads") or not support.graph_of(text).has_time_links
 
 
 CASES = [(name, kind) for name, text in TEXTS.items() for kind in KERNELS if fits(text, kind)]
@@ -363,9 +369,16 @@ def plain_module(source: str) -> Any:
 CLOCKED = [
     ("recurrent", "alone"),
     ("recurrent", "threads"),
+    ("chain-model", "threads"),
     ("chain-model", "threads in chunks"),
+    ("chain-model", "columns"),
+    ("bottleneck", "columns"),
     ("lstm-model", "threads"),
 ]
+
+
+def test_some_sums_of_the_bottleneck_are_of_partial_sums() -> None:
+    assert kernel_of(BOTTLENECK, "columns").training.inner
 
 
 @pytest.mark.parametrize(("name", "kind"), CLOCKED)
@@ -573,13 +586,44 @@ def test_instructions_have_the_lines_of_what_they_do(inspection: Inspection) -> 
         inspection.listing("foo")
 
 
+def test_lines_of_a_kernel_by_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where members make some gradients one after the other."""
+    support.divide_everything(monkeypatch, 2)
+    model = nm.build(nm.compile(BOTTLENECK, 1, 0.1, threads=2))
+    kernel = model.kernels.kernel
+    assert kernel.training.inner
+    assert compiled_parts(model.kernels).linked == set(kernel.bundles["train"])
+
+
+CALLING = """forward:
+	.loc	1 3
+	vaddps	%ymm0, %ymm1, %ymm2
+	callq	nm.second
+	.loc	1 9
+	vmulps	%ymm0, %ymm1, %ymm2
+	retq
+nm.first:
+	vsubps	%ymm0, %ymm1, %ymm2
+	retq
+nm.second:
+	callq	nm.first
+	vdivps	%ymm0, %ymm1, %ymm2
+	retq
+"""
+
+
+@pytest.mark.parametrize(("lines", "linked", "packed"), [((3, 3), True, 3), ((9, 9), True, 1), ((9, 9), False, 4)])
+def test_a_piece_has_its_lines_and_what_they_call(lines: tuple[int, int], linked: bool, packed: int) -> None:
+    """Through routines in any order; all of its function where instructions have no lines."""
+    found = Compiled({}, {}, {"forward": routines_of(CALLING)}, frozenset({"forward"} if linked else {"backward"}))
+    piece = Piece("forward", "forward", "product", "", lines, lines[0], -1, (), Work())
+    assert found.tally_of([piece]).packed == packed
+
+
 def test_library_calls_are_told() -> None:
     """A scalar call in a piece's own lines is counted for it, and one elsewhere is not."""
-    from neuromorph.inspection.compiled import Compiled
-    from neuromorph.inspection.work import Work
-
     routines = {"forward": routines_of(X86)}
-    compiled = Compiled({}, {}, routines, True)
+    compiled = Compiled({}, {}, routines, frozenset({"forward"}))
     piece = Piece("forward", "forward", "block", "", (13, 15), 13, -1, ((0, 1.0),), Work())
     assert compiled.tally_of([piece]).library_calls == ("expf",), "to fill memory is no work of one number at a time"
     product = compiled.tally_of([replace(piece, lines=(11, 12))])

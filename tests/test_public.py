@@ -128,12 +128,24 @@ def test_errors_and_warnings_of_a_file_name_it(tmp_path: Path, kind: Callable[[P
     assert warned[0].filename == __file__
 
 
-@pytest.mark.parametrize("name", ["net.mdl", "/home/somebody/net.mdl", "some folder/net.mdl"])
+@pytest.mark.parametrize("name", ["net.mdl", "NET.MDL", "/home/somebody/net.mdl", "some folder/net.mdl"])
 def test_the_name_of_a_file_is_no_text_and_the_error_says_how_to_read_it(name: str) -> None:
-    with pytest.raises(nm.MDLSyntaxError, match=re.escape(f"to read the file, pass pathlib.Path({name!r})")):
+    with pytest.raises(nm.MDLSyntaxError, match=r"looks like the name of a file; to read .*Path\("):
         nm.compile(name, 1, 0.1)
-    with pytest.raises(nm.MDLSyntaxError, match="name of a file"):
+    with pytest.raises(nm.MDLSyntaxError, match="looks like the name of a file"):
         nm.check(name)
+
+
+def test_a_long_name_of_a_file_is_cut() -> None:
+    with pytest.raises(nm.MDLSyntaxError) as caught:
+        nm.compile("x" * 100_000 + ".mdl", 1, 0.1)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("text", ["/xavier,zero/ # net.mdl", "/xavier,zero/\nnet.mdl"])
+def test_what_is_no_name_of_a_file_has_the_error_of_a_text(text: str) -> None:
+    with pytest.raises(nm.MDLSyntaxError, match="expected"):
+        nm.compile(text, 1, 0.1)
 
 
 def test_a_text_may_end_in_a_comment_that_names_a_file() -> None:
@@ -536,6 +548,17 @@ def test_state_can_be_read_set_and_reset(threads: int, monkeypatch: pytest.Monke
     model.state = {"recur": 0.5}
     assert (model.state["recur"] == 0.5).all()
     assert np.abs(start.state["recur"]).max() == 0
+
+
+def test_state_can_be_set_by_either_name_of_a_node() -> None:
+    text = """/xavier,zero/ (input, 3) {a, one, additive} {b, other, additive}
+    (h, 3, <tanh>) [t, [one,]] [u, [other,]] (output, 2, <linear>, <mse>)"""
+    model = nm.build(nm.compile(text, 1, 0.1))
+    assert set(model.state) == {"one", "other"}
+    for number, name in enumerate(("one", "other"), 1):
+        model.state = {name: float(number)}
+        for value in model.state.values():
+            np.testing.assert_array_equal(value, np.full((1, 3), number))
 
 
 def test_state_refuses_what_does_not_fit() -> None:

@@ -77,7 +77,9 @@ class Frame:
         return f"member, {arguments}" if self.threads > 1 else arguments
 
     def joint(self, arguments: str) -> str:
-        """Arguments of a function that does the parts of all members that the thread is at once, as one range."""
+        """Arguments of a function that does the parts of all members that the thread is, one or all there are, at once,
+        as one range: no result may then depend on how long the range is. Products of panels, transposes and what goes
+        element by element do not; sums of columns do."""
         return f"begin, until, {arguments}" if self.threads > 1 else arguments
 
     def divided(self, arguments: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import nullcontext
 from itertools import pairwise
 
 from ..schedule import WINDOW, Access, Bias, Block, Map, Operation, Partials, Place, Product, Rows, Sum, padded
@@ -216,7 +215,7 @@ def _emit_backward(frame: Frame, product: Product) -> None:
 
 
 def _emit_partial(frame: Frame, product: Product) -> None:
-    """A member's sums over its own columns of the source, with its own rows of the weights."""
+    """Each member's sums over its own columns of the source, with its own rows of the weights."""
     plan, layout, sums = frame.plan, frame.layout, product.partials
     group, source = plan.groups[product.group], product.source.place
     assert sums is not None
@@ -238,7 +237,8 @@ def _emit_partial(frame: Frame, product: Product) -> None:
             f"work, {_partials(frame, sums, 'member')}, last - first, {inner}, 0, 1)"
         )
 
-    _emit_by_count(frame, cuts, line)
+    with frame.each_member():
+        _emit_by_count(frame, cuts, line)
 
 
 def _partials(frame: Frame, sums: Partials, member: str) -> str:
@@ -247,17 +247,15 @@ def _partials(frame: Frame, sums: Partials, member: str) -> str:
 
 
 def _emit_by_count(frame: Frame, cuts: tuple[int, ...], line: Callable[[int], str]) -> None:
-    """A line for each of our members, with as many elements of a dimension as are its own: one for each number that
-    there is."""
+    """A line for a member whose part of a dimension has so many elements: one line for each number there is."""
     counts = tuple(end - begin for begin, end in pairwise(cuts))
     different = sorted({*counts} - {0})
-    with frame.each_member():
-        if {*counts} == {*different} and len(different) == 1:
-            frame.writer.line(line(different[0]))
-            return
-        for number, count in enumerate(different):
-            with frame.writer.block(f"{'elif' if number else 'if'} {counts}[member] == {count}:"):
-                frame.writer.line(line(count))
+    if {*counts} == {*different} and len(different) == 1:
+        frame.writer.line(line(different[0]))
+        return
+    for number, count in enumerate(different):
+        with frame.writer.block(f"{'elif' if number else 'if'} {counts}[member] == {count}:"):
+            frame.writer.line(line(count))
 
 
 def emit_sum(frame: Frame, operation: Sum) -> None:
@@ -311,7 +309,7 @@ def _emit_weight(frame: Frame, product: Product) -> None:
             f"{count}, rows, keep, {panels})"
         )
 
-    if (group.index, product.part) in plan.inner:
+    if goes_by_member(frame, product):
         mine = f"{cuts[:-1]}[member]"
         _emit_by_count(frame, cuts, lambda count: line(count, f" + {mine}", f" + {group.columns} * {mine}", "0, 1"))
     else:
@@ -319,14 +317,21 @@ def _emit_weight(frame: Frame, product: Product) -> None:
 
 
 def emit_bias(frame: Frame, bias: Bias) -> None:
-    """The bias gradient of a group: the sums of its columns, member by member where these are divided, for in what
-    order a column is summed depends on how many stand beside it."""
+    """The bias gradient of a group: the sums of its columns, or of a member's where these are divided."""
     name, cuts = f"g{bias.group}", cut_of(frame, bias)
     frame.writer.comment(bias.note)
     place = _own(frame, frame.layout.bias(frame.plan.groups[bias.group]))
     bounds = f"{cuts}[member], {cuts}[member + 1]" if frame.shares_rows else frame.bounds(cuts)
-    with frame.each_member() if frame.shares_rows else nullcontext():
-        frame.writer.line(f"sums{frame.stride(name)}(work, {name}, rows, gradients, {place}, keep, {bounds})")
+    frame.writer.line(f"sums{frame.stride(name)}(work, {name}, rows, gradients, {place}, keep, {bounds})")
+
+
+def goes_by_member(frame: Frame, operation: Operation) -> bool:
+    """Whether a gradient is made member by member, where threads divide a workspace, and not for all members that we
+    are at once: in what order a column is summed depends on how many stand beside it, and products that members have
+    by rows of weights are of different shapes."""
+    if isinstance(operation, Bias):
+        return frame.shares_rows
+    return isinstance(operation, Product) and (operation.group, operation.part) in frame.plan.inner
 
 
 def emit_operation(frame: Frame, operation: Operation) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 
 from ..schedule import EXTERNAL, WINDOW, Loss, Operation, Segment
@@ -11,7 +12,7 @@ from .columns import Columns, Share
 from .frame import Frame
 from .layout import Workspace
 from .loss import emit_loss, emit_means
-from .operations import emit_operation
+from .operations import emit_operation, goes_by_member
 from .writer import Writer
 
 
@@ -176,8 +177,13 @@ def emit_weigh(frame: Frame, space: Workspace) -> None:
         frame.domain = WINDOW
         if frame.private:
             frame.writer.line(f"own = member * {frame.layout.size}")
+        by_member = [operation for operation in segments[0].operations if goes_by_member(frame, operation)]
         for operation in segments[0].operations:
-            _emit_any(frame, operation)
+            if operation not in by_member:
+                _emit_any(frame, operation)
+        with frame.each_member() if by_member else nullcontext():
+            for operation in by_member:
+                _emit_any(frame, operation)
 
 
 def emit_shift(frame: Frame, space: Workspace) -> None:

@@ -66,7 +66,7 @@ def inspect(model: Model) -> Inspection:
         ir=compiled.ir,
         assembly=compiled.assembly,
         routines=compiled.routines,
-        linked=compiled.linked,
+        linked=compiled.linked == compiled.routines.keys(),
         svg=draw(graph).svg,
     )
 

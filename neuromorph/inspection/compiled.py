@@ -22,12 +22,12 @@ _OF_MEMORY = re.compile(r"_?(?:mem(?:set|cpy|move)|bzero|memset_pattern[0-9]+)(?
 
 @dataclass(frozen=True)
 class Compiled:
-    """IR, assembly and routines of the functions of a kernel; whether instructions have their source lines."""
+    """IR, assembly and routines of the functions of a kernel. linked: those whose instructions have source lines."""
 
     ir: Mapping[str, str]
     assembly: Mapping[str, str]
     routines: Mapping[str, tuple[Routine, ...]]
-    linked: bool
+    linked: frozenset[str]
 
     @cached_property
     def own_symbols(self) -> frozenset[str]:
@@ -57,7 +57,7 @@ class Compiled:
         """A piece's instructions, and the symbols that it calls."""
         first, *others = (routine for routine in self.routines[piece.function] if is_kernel_code(routine.symbol))
         inside = dict.fromkeys(range(piece.lines[0], piece.lines[1] + 1), 0)
-        whole = piece.kind == "function" or not self.linked
+        whole = piece.kind == "function" or piece.function not in self.linked
         owned = owners(first.lines, inside)
         lines = [line for line, owner in zip(first.lines, owned, strict=True) if whole or owner == 0]
         called = {symbol for symbol, source in self.calls[first.symbol] if whole or source in inside}
@@ -73,21 +73,22 @@ def compiled_parts(kernels: Kernels) -> Compiled:
     """What the compiler made of a model's training kernel.
 
     The IR is that stored beside the kernel, and the assembly is made of it. Source lines come from compiling the same
-    source once more with line numbers, which change no instruction; where the result is not the same, instruction by
-    instruction, the lines are left out. Where the cache has no IR, that of the second compilation stands in for it.
+    source once more with line numbers, which hardly ever change an instruction; a function whose instructions are not
+    the same, one by one, has none. Where the cache has no IR, that of the second compilation stands in for it.
     """
     kernel, dtype = kernels.kernel, kernels.options.dtype
     functions = {name: kernel.functions[name] for name in kernel.bundles["train"]}
     lined = _with_lines(kernels, functions)
     texts = jit.stored_texts(kernels.key, functions, dtype) or lined
-    routines, linked = {}, True
+    routines, linked = {}, set()
     for name, (_, assembly) in texts.items():
         plain = routines_of(assembly)
         found = with_lines_of(plain, routines_of(lined[name][1]))
-        linked = linked and found is not None
+        if found is not None:
+            linked.add(name)
         routines[name] = found or plain
     ir, assemblies = ({name: pair[number] for name, pair in texts.items()} for number in (0, 1))
-    return Compiled(ir, assemblies, routines, linked)
+    return Compiled(ir, assemblies, routines, frozenset(linked))
 
 
 def _with_lines(kernels: Kernels, functions: Mapping[str, tuple[str, ...]]) -> jit.Texts:

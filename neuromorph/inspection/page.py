@@ -146,8 +146,8 @@ def _code(inspection: Inspection) -> Iterator[str]:
         "and the result is the same, instruction by instruction. The compiler mixes neighbouring lines, and gives an "
         "instruction that serves several to one of them, or to none."
         if inspection.linked
-        else "The instructions could not be given source lines: compiled with line numbers, the kernel is another. "
-        "Source and assembly are linked by function only."
+        else "The instructions of some functions could not be given source lines: compiled with line numbers, these "
+        "are others. Their source and assembly are linked as a whole."
     )
     yield f'<p class="muted">{linked} The bar beside a line shows how hot its piece is.</p>'
     yield '<div class="panes"><div class="pane code" id="source" tabindex="0" role="region" aria-label="source">'

@@ -132,7 +132,7 @@ class Inspection:
     source: of the kernels, training's and prediction's. ir, assembly: of each function of training's kernel, stored
     when it was compiled; LLVM makes the text after the machine code, where a few moves and address computations may
     stand otherwise. ``linked``: whether compiling with line numbers gave the same assembly, instruction by instruction,
-    so that instructions have their source lines.
+    so that all instructions have their source lines; where it did not, those of some functions have none.
     """
 
     text: str
