@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .boxes import GRADIENTS, new_box
+from .boxes import GRADIENTS, WAITING, new_box
 from .contest import Contest, Way
 from .team import Stay, Team, run_together, take
 
 if TYPE_CHECKING:
     from .kernels import Kernels
     from .model import Memory
+
+
+SOON_THERE = 1e-3  # seconds that a team is waited for at most, between two parts of a call
 
 
 def call_members(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], enough: int) -> int:
@@ -43,10 +46,13 @@ def _contest(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], enoug
     contest = memory.contests.get(mode)
     if contest is None:
         contest = memory.contests[mode] = Contest(kernels.contested_from[mode] // capacity)
+    before = Way.ONE
     for way, windows in contest.parts(-(-(stop - at) // capacity)):
         end = min(stop, at + windows * capacity)
         part = (at, end, samples, capacity, mode, *rest)
-        started = time.perf_counter()
+        if way is before is Way.ALL:
+            _meet_again(memory.team, kernels.threads - 1)
+        before, started = way, time.perf_counter()
         if way is Way.ALL:
             reached = _call(kernels, memory, part, min(enough, end - at))
         else:
@@ -73,6 +79,13 @@ def _call(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], enough: 
         return reached if reached >= 0 else _woken(kernels, team, memory.number, arguments)
     finally:
         team.free.release()
+
+
+def _meet_again(team: Team | None, members: int) -> None:
+    """Let a team that was woken for a call come to where it waits for the next: on its way it needs Python."""
+    late = time.perf_counter() + SOON_THERE
+    while team is not None and team.box[WAITING] < members and time.perf_counter() < late:
+        time.sleep(0)
 
 
 def _woken(kernels: Kernels, team: Team, user: int, arguments: tuple[Any, ...]) -> int:

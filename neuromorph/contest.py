@@ -2,8 +2,9 @@
 
 Two threads that share a cache save a third of a window of twenty microseconds; where their caches are far apart, what
 they exchange doubles it. Which of these it is only time tells, and on a shared machine it changes from one second to
-the next. Both ways give the same bits, so one window in two hundred is done the other way, and the quicker one has
-the rest.
+the next, as the speed of everything does. So only parts are compared that followed one another, and several such
+comparisons count, the last ones most. Both ways give the same bits: one window in two hundred is done the other way,
+more where it is not clear yet or has changed, and the quicker one has the rest.
 """
 
 from __future__ import annotations
@@ -14,8 +15,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 TRIAL = 2e-3  # seconds of work of a trial, about: so many windows that waking threads for them matters little
+WARMING = 4  # at least one window in so many of a trial comes first and is not timed: threads wake, caches are filled
 RARELY = 200  # of so many windows one is a trial's
+SOON = 25  # of so many, at first and after another way was found to be quicker: twice as many after each trial
 BETTER = 0.97  # of one thread's time that all have to stay below
+ODD = 1.3  # times what it took before: then the other way is tried at once
+TRUST = 1 / 3  # that a comparison has, beside those before it
 
 
 class Way(Enum):
@@ -37,31 +42,69 @@ class Contest:
     trial: int
     _seconds: dict[Way, float] = field(default_factory=dict)  # of a window, as last seen
     _seen: dict[Way, int] = field(default_factory=dict)  # windows
+    _gain: float | None = None  # the logarithm of all threads' time by that of one, over several comparisons
+    _before: Way | None = None  # who did the part before, if it was timed
     _owed: float = 0.0  # windows of trials that are due
+    _rarely: int = SOON
+    _warming: bool = False
 
     @property
     def quicker(self) -> Way:
         """The way that was quicker when both were last seen."""
-        alone = self._seconds.get(Way.ONE, math.inf)
-        return Way.ALL if self._seconds.get(Way.ALL, math.inf) < BETTER * alone else Way.ONE
+        return Way.ALL if self._gain is not None and self._gain < math.log(BETTER) else Way.ONE
 
     def parts(self, windows: int) -> Iterator[tuple[Way, int]]:
         """The windows of a call, each part with its way; what ``took`` hears of a part counts for the next."""
-        for way in Way:
-            if self._seen.get(way, 0) < self.trial <= windows:
-                yield way, self.trial
-                windows -= self.trial
-        self._owed += windows / RARELY
-        tried = self.trial if self.trial <= min(self._owed, windows) else 0
-        self._owed -= tried
+        self._warming = False
+        new = [way for way in Way if self._seen.get(way, 0) < self.trial - self.trial // WARMING]
+        for way in new:
+            if self.trial <= windows:
+                tried = min(2 * self.trial, windows)
+                yield from self._tried(way, tried)
+                windows -= tried
+        if not new:
+            self._owed += windows / self._rarely
+        tried = min(2 * self.trial, windows)
+        is_due = self.trial <= windows and tried <= self._owed
         best = self.quicker
-        if tried < windows:
-            yield best, windows - tried
-        if tried:
-            yield Way.ONE if best is Way.ALL else Way.ALL, tried
+        if rest := windows - tried * is_due:
+            yield best, rest
+        if is_due:
+            self._owed = 0.0
+            self._rarely = min(RARELY, 2 * self._rarely)
+            yield from self._tried(Way.ONE if best is Way.ALL else Way.ALL, tried)
+
+    def _tried(self, way: Way, windows: int) -> Iterator[tuple[Way, int]]:
+        """A trial of at most twice the windows of one: some that are not timed, then those that are."""
+        warming = max(windows - self.trial, windows // WARMING)
+        if warming:
+            self._warming = True
+            yield way, warming
+            self._warming = False
+        yield way, windows - warming
 
     def took(self, way: Way, windows: int, seconds: float) -> None:
         """So many windows took so long; few of them say less than many."""
+        if self._warming:
+            return
         seen = self._seen[way] = min(self.trial, self._seen.get(way, 0) + windows)
-        old = self._seconds.get(way, 0.0)
-        self._seconds[way] = old + (seconds / windows - old) * min(1.0, windows / seen)
+        old = self._seconds.get(way)
+        now = seconds / windows if old is None else old + (seconds / windows - old) * min(1.0, windows / seen)
+        self._seconds[way] = max(now, 1e-12)
+        if old is not None and now > ODD * old:
+            self._owed = 2.0 * self.trial
+        if self._before is not way and len(self._seconds) == len(Way):
+            self._compare()
+        self._before = way
+
+    def _compare(self) -> None:
+        """Two parts that followed one another; where they say what was not believed, there is a trial again soon."""
+        believed, gain = self.quicker, math.log(self._seconds[Way.ALL] / self._seconds[Way.ONE])
+        if self._gain is None:
+            self._gain = gain
+            return
+        if (gain < math.log(BETTER)) != (believed is Way.ALL):
+            self._owed = 2.0 * self.trial
+        self._gain += TRUST * (gain - self._gain)
+        if self.quicker is not believed:
+            self._rarely = SOON
