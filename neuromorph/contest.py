@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 TRIAL = 2e-3  # seconds of work of a trial, about: so many windows that waking threads for them matters little
-WARMING = 4  # at least one window in so many of a trial comes first and is not timed: threads wake, caches are filled
+WARMING = 4  # one window in so many of a trial, or more, comes first and is not timed: threads wake, caches are filled
 RARELY = 200  # of so many windows one is a trial's
-SOON = 25  # of so many, at first and after another way was found to be quicker: twice as many after each trial
+SOON = 25  # of so many, at first and after something that was not expected: twice as many after each trial
 BETTER = 0.97  # of one thread's time that all have to stay below
-ODD = 1.3  # times what it took before: then the other way is tried at once
+ODD = 1.3  # times what it took before: not what was expected of the quicker way
 TRUST = 1 / 3  # that a comparison has, beside those before it
+MOST = 0.7  # of a logarithm of times that are compared: one process that was suspended must not count for many
 
 
 class Way(Enum):
@@ -37,26 +38,26 @@ def trial_of(window: float) -> int:
 
 @dataclass
 class Contest:
-    """What is known of a kernel's ways. trial: windows of a trial."""
+    """What is known of a kernel's ways. trial: windows of a trial that are timed; up to as many before are not."""
 
     trial: int
-    _seconds: dict[Way, float] = field(default_factory=dict)  # of a window, as last seen
-    _seen: dict[Way, int] = field(default_factory=dict)  # windows
+    _seconds: dict[Way, float] = field(default_factory=dict)  # of a window, in the last part of many
     _gain: float | None = None  # the logarithm of all threads' time by that of one, over several comparisons
-    _before: Way | None = None  # who did the part before, if it was timed
+    _before: Way | None = None  # who did the last part of many
     _owed: float = 0.0  # windows of trials that are due
     _rarely: int = SOON
     _warming: bool = False
+    _trying: bool = False
 
     @property
     def quicker(self) -> Way:
-        """The way that was quicker when both were last seen."""
+        """What comparisons say, the last ones most: one thread, unless all gain something."""
         return Way.ALL if self._gain is not None and self._gain < math.log(BETTER) else Way.ONE
 
     def parts(self, windows: int) -> Iterator[tuple[Way, int]]:
         """The windows of a call, each part with its way; what ``took`` hears of a part counts for the next."""
-        self._warming = False
-        new = [way for way in Way if self._seen.get(way, 0) < self.trial - self.trial // WARMING]
+        self._warming = self._trying = False
+        new = [way for way in Way if way not in self._seconds]
         for way in new:
             if self.trial <= windows:
                 tried = min(2 * self.trial, windows)
@@ -75,36 +76,36 @@ class Contest:
             yield from self._tried(Way.ONE if best is Way.ALL else Way.ALL, tried)
 
     def _tried(self, way: Way, windows: int) -> Iterator[tuple[Way, int]]:
-        """A trial of at most twice the windows of one: some that are not timed, then those that are."""
+        """A trial of at most twice its windows: some that are not timed, then those that are."""
         warming = max(windows - self.trial, windows // WARMING)
         if warming:
             self._warming = True
             yield way, warming
             self._warming = False
+        self._trying = True
         yield way, windows - warming
+        self._trying = False
 
     def took(self, way: Way, windows: int, seconds: float) -> None:
-        """So many windows took so long; few of them say less than many."""
-        if self._warming:
+        """So many windows took so long; few of them say nothing."""
+        if self._warming or windows < self.trial // 2:
             return
-        seen = self._seen[way] = min(self.trial, self._seen.get(way, 0) + windows)
-        old = self._seconds.get(way)
-        now = seconds / windows if old is None else old + (seconds / windows - old) * min(1.0, windows / seen)
-        self._seconds[way] = max(now, 1e-12)
-        if old is not None and now > ODD * old:
-            self._owed = 2.0 * self.trial
-        if self._before is not way and len(self._seconds) == len(Way):
+        old, now = self._seconds.get(way), max(seconds / windows, 1e-12)
+        self._seconds[way] = now
+        if old is not None and way is self.quicker and now > ODD * old:
+            self._rarely = SOON
+        if self._trying and self._before not in (None, way):
             self._compare()
         self._before = way
 
     def _compare(self) -> None:
-        """Two parts that followed one another; where they say what was not believed, there is a trial again soon."""
+        """A trial, and the other way's part that came before it; where they say what is not believed, the next trial
+        comes soon."""
         believed, gain = self.quicker, math.log(self._seconds[Way.ALL] / self._seconds[Way.ONE])
+        gain = max(-MOST, min(MOST, gain))
         if self._gain is None:
             self._gain = gain
             return
-        if (gain < math.log(BETTER)) != (believed is Way.ALL):
-            self._owed = 2.0 * self.trial
         self._gain += TRUST * (gain - self._gain)
-        if self.quicker is not believed:
+        if (gain < math.log(BETTER)) != (believed is Way.ALL) or self.quicker is not believed:
             self._rarely = SOON

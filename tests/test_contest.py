@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -15,7 +16,7 @@ import pytest
 import neuromorph as nm
 from neuromorph import calls
 from neuromorph.boxes import BOX_SIZE, GRADIENTS, LEARN, MEASURE, WAITING
-from neuromorph.contest import RARELY, TRIAL, Contest, Way, trial_of
+from neuromorph.contest import RARELY, SOON, TRIAL, Contest, Way, trial_of
 from neuromorph.kernels import Kernels
 
 WINDOW = 20e-6
@@ -81,9 +82,43 @@ def test_a_change_is_seen(quick: Way) -> None:
 
 
 @pytest.mark.parametrize("quick", Way)
+def test_the_other_way_may_become_quicker(quick: Way) -> None:
+    match, slow = Contest(TRIED), next(way for way in Way if way is not quick)
+    for _ in range(300):
+        run(match, 2500, {quick: 1.5 * WINDOW, slow: WINDOW})
+    pieces = 0
+    while match.quicker is slow:
+        run(match, 2500, {quick: 0.7 * WINDOW, slow: WINDOW})
+        pieces += 1
+    assert pieces <= 2 * (RARELY + 4 * SOON) * TRIED / 2500 + 2
+
+
+@pytest.mark.parametrize("windows", [TRIED, TRIED + 50, 3 * TRIED, 2500])
+@pytest.mark.parametrize("quick", Way)
+def test_trials_are_few_however_much_times_differ(quick: Way, windows: int) -> None:
+    slow, rng = next(way for way in Way if way is not quick), np.random.default_rng(1)
+    ways, match, done = {quick: WINDOW, slow: 2 * WINDOW}, Contest(TRIED), dict.fromkeys(Way, 0)
+    for call in range(1_000_000 // windows):
+        pace = 1.4 if call % 3 == 0 else 1.0
+        for way, some in match.parts(windows):
+            match.took(way, some, some * ways[way] * pace * math.exp(rng.normal(0.0, 0.2)))
+            done[way] += some
+    assert done[slow] < 2.0 / SOON * sum(done.values())
+
+
+def test_one_suspended_process_does_not_count_for_many() -> None:
+    match = Contest(TRIED)
+    for way, windows in match.parts(5 * TRIED):
+        match.took(way, windows, windows * (10.0 if way is Way.ONE else WINDOW))
+    for _ in range(60):
+        run(match, 5 * TRIED, {Way.ALL: WINDOW, Way.ONE: 0.7 * WINDOW})
+    assert match.quicker is Way.ONE
+
+
+@pytest.mark.parametrize("quick", Way)
 def test_the_quicker_way_is_found_though_speed_changes_all_the_time(quick: Way) -> None:
-    """By a quarter up and down, for both ways, from part to part and from second to second; the other takes a seventh
-    more. What is remembered of a way says little then; who followed whom says much."""
+    """By a quarter up and down for both ways, from second to second, and a little from part to part; the other takes a
+    seventh more. What is remembered of a way says little then; who followed whom says much."""
     slow, rng = next(way for way in Way if way is not quick), np.random.default_rng(0)
     ways, match, done = {quick: WINDOW, slow: 1.15 * WINDOW}, Contest(TRIED), dict.fromkeys(Way, 0)
     for second in range(400):
@@ -94,13 +129,15 @@ def test_the_quicker_way_is_found_though_speed_changes_all_the_time(quick: Way) 
     assert done[slow] < 0.05 * done[quick]
 
 
-def test_what_comes_first_in_a_trial_is_not_timed() -> None:
+@pytest.mark.parametrize("quick", Way)
+def test_what_comes_first_in_a_trial_is_not_timed(quick: Way) -> None:
     """Threads that have to be woken, and values that are in no cache yet."""
     match, begun = Contest(TRIED), set[Way]()
     for way, windows in match.parts(10 * TRIED):
-        match.took(way, windows, windows * WINDOW * (0.8 if way is Way.ALL else 1.0) * (1 if way in begun else 50))
+        slow = 1 if way in begun or way is not quick else 50
+        match.took(way, windows, windows * WINDOW * (0.8 if way is quick else 1.0) * slow)
         begun.add(way)
-    assert match.quicker is Way.ALL
+    assert match.quicker is quick
 
 
 def test_a_way_that_takes_much_longer_than_before_is_left_soon() -> None:
@@ -226,7 +263,7 @@ def test_evaluations_remember_what_was_quicker(monkeypatch: pytest.MonkeyPatch) 
     model, inputs, labels = digits(600)
     nm.evaluate(model, inputs, labels)
     match = model.memory().contests[MEASURE]
-    before = dict(match._seen)
+    before = dict(match._seconds)
     assert before
     nm.evaluate(model, inputs, labels)
     assert model.memory().contests == {MEASURE: match}
@@ -256,6 +293,7 @@ def test_a_team_is_waited_for_until_it_is_there_and_not_for_long() -> None:
         threading.Timer(0.05, crew.box.__setitem__, (WAITING, 1)).start()
         calls._meet_again(crew, 1)
         calls._meet_again(None, 1)
+        assert crew.box[WAITING] == 1
     assert time.perf_counter() - began < 30
 
 
