@@ -23,9 +23,10 @@ def state_views(workspace: Workspace, space: Floats, capacity: int, lanes: int) 
     """Views (lanes, width) of the state in a workspace for windows of ``capacity`` steps, by the name that a link in
     time reads."""
     plan, pieces, views = workspace.plan, state_pieces(workspace, space, capacity, lanes), {}
+    buffers = dict(plan.state)
     for _, other in plan.graph.delayed_links:
         node = plan.graph.nodes[plan.graph.resolve(other)]
-        stride = plan.strides[dict(plan.state)[node.index]]
+        stride = plan.strides[buffers[node.index]]
         views[plan.graph.nodes[other].name] = pieces[node.index].reshape(lanes, stride)[:, : node.width]
     return views
 
