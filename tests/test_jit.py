@@ -1,6 +1,7 @@
 """Bundles of compiled functions: compiled once, stored whole, found again by other processes, safe in any trouble."""
 
 import errno
+import gc
 import json
 import os
 import pickle
@@ -247,6 +248,47 @@ def test_a_miss_can_be_an_error(key: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert str(caught.value) == f"whole of neuromorph_kernel_{key[:16]} is not in the cache in {str(cache.root())!r}"
     assert build(key)(VALUES, 5) == 10.0
     assert found(key, monkeypatch)(VALUES, 5) == 10.0
+
+
+def test_full_collections_wait_until_a_bundle_is_stored(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And come as before then, whatever happens; those that somebody has set meanwhile stay."""
+    before, seen = gc.get_threshold(), []
+    monkeypatch.setattr(jit, "_call_by_symbol", lambda *_: seen.append(gc.get_threshold()))
+    monkeypatch.setattr(jit, "_store", lambda *_: seen.append(gc.get_threshold()))
+    build(key)
+    assert {(*each[:2], each[2] > 10_000) for each in seen} == {(*before[:2], True)}
+    assert len(seen) == 3
+    assert gc.get_threshold() == before
+
+    monkeypatch.setattr(jit, "_store", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        build(key)
+    assert gc.get_threshold() == before
+
+    try:
+        monkeypatch.setattr(jit, "_store", lambda *_: gc.set_threshold(800, 9, 8))
+        build(key)
+        assert gc.get_threshold() == (800, 9, 8)
+    finally:
+        gc.set_threshold(*before)
+
+
+def test_a_child_forked_between_compiling_and_storing_collects_as_before(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, pipe = gc.get_threshold(), os.pipe()
+
+    def fork(*_: Any) -> None:
+        if (child := os.fork()) == 0:
+            os.write(pipe[1], repr(gc.get_threshold()).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+
+    monkeypatch.setattr(jit, "_store", fork)
+    build(key)
+    assert os.read(pipe[0], 100) == repr(before).encode()
+    for end in pipe:
+        os.close(end)
 
 
 # What is stored wrong
