@@ -150,6 +150,28 @@ def test_a_writer_indents_blocks() -> None:
     assert writer.code() == "if a:\n    b = 1\n\n    while c:\n        d()"
 
 
+def test_a_writer_names_what_is_written_more_than_once() -> None:
+    """Whole expressions only, and from a line on; what occurs once stays as it is."""
+    writer = Writer()
+    writer.line("load(a + r * 8)")
+    with writer.block("for r in rows:"):
+        start = writer.length
+        writer.lines("store(a + r * 8, load(b + r * 8) + load(da + r * 8))", "store(a + r * 8 + 4, a + r * 88)")
+        writer.name_repeated(start, {"a + r * 8": "ar", "b + r * 8": "br", "c + r * 8": "cr"})
+    assert writer.text().splitlines() == [
+        "load(a + r * 8)",
+        "for r in rows:",
+        "    ar = a + r * 8",
+        "    store(ar, load(b + r * 8) + load(da + r * 8))",
+        "    store(ar + 4, a + r * 88)",
+    ]
+
+
+def test_one_lane_has_no_loops_over_rows_of_a_step() -> None:
+    sources = [code_of(kernel_of(LSTM, batch=batch).source).split("def measure")[0] for batch in (1, 2)]
+    assert ["for r in" in source for source in sources] == [False, True]
+
+
 # What a source holds --------------------------------------------------------------------------------------------------
 
 

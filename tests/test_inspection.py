@@ -60,17 +60,17 @@ TEXTS = {path.stem: path.read_text() for path in sorted(support.MODELS.glob("*.m
 }  # fmt: skip
 KERNELS: dict[str, dict[str, Any]] = {
     "alone": {}, "threads": {"threads": 2}, "threads in chunks": {"threads": 2, "chunk": 2},
-    "columns": {"threads": 2, "columns": True},
+    "columns": {"threads": 2, "columns": True}, "one lane": {"batch": 1},
 }  # fmt: skip
 
 
 def kernel_of(text: str, kind: str = "alone") -> Kernel:
-    return support.kernel_of(text, batch=BATCH, dtype="float32", **KERNELS[kind])
+    return support.kernel_of(text, **{"batch": BATCH, "dtype": "float32", **KERNELS[kind]})
 
 
 def fits(text: str, kind: str) -> bool:
     """Whether a model can be run in that way: chunks and columns are for models without links in time."""
-    return kind in ("alone", "threads") or not support.graph_of(text).has_time_links
+    return kind not in ("threads in chunks", "columns") or not support.graph_of(text).has_time_links
 
 
 CASES = [(name, kind) for name, text in TEXTS.items() for kind in KERNELS if fits(text, kind)]
@@ -86,11 +86,10 @@ def test_every_line_that_computes_is_in_one_piece_and_every_piece_is_somebodys(n
     owned = [line for piece in pieces for line in range(piece.lines[0], piece.lines[1] + 1)]
     assert len(owned) == len(set(owned)), "no line is in two pieces"
     last = kernel.source[: kernel.source.index("def train(")].count("\n")
-    computing = [
-        n for n, text in enumerate(lines[:last], 1) if re.search(r"\b(?:product|sums|turn)[0-9]+\(|\bstore\(", text)
-    ]
-    zeroed = [n for n in computing if "splat(0.0))" in lines[n - 1] and "for i in span(c" in lines[n - 2]]
-    assert set(computing) - set(zeroed) <= set(owned)
+    computes = re.compile(r"\b(?:(?:product|softmax|softmax_gradient|sums|turn|squares)[0-9]+|store|copy)\(")
+    assert {n for n, text in enumerate(lines[:last], 1) if computes.search(text)} <= set(owned)
+    statements = {node.lineno: node for node in ast.walk(ast.parse(kernel.source)) if isinstance(node, ast.stmt)}
+    assert all(statements[piece.statement].end_lineno == piece.lines[1] for piece in pieces)
     live = {node.index for node in kernel.training.graph.nodes if node.live and node.kind not in ("split", "input")}
     for piece in pieces:
         if piece.shares:
@@ -374,6 +373,8 @@ CLOCKED = [
     ("chain-model", "columns"),
     ("bottleneck", "columns"),
     ("lstm-model", "threads"),
+    ("recurrent", "one lane"),
+    ("lstm-model", "one lane"),
 ]
 
 
@@ -386,7 +387,7 @@ def test_the_clocked_kernel_computes_the_same_and_counts_every_piece(name: str, 
     kernel = kernel_of(TEXTS[name], kind)
     pieces = pieces_of(kernel, WINDOW)
     module = plain_module(clocked_source(kernel.source, kernel.bundles["train"], pieces))
-    trial = support.trial_of(TEXTS[name], batch=BATCH, samples=2 * WINDOW, window=WINDOW)
+    trial = support.trial_of(TEXTS[name], batch=kernel.options.batch, samples=2 * WINDOW, window=WINDOW)
     clocks = [np.zeros(2 * (len(pieces) + 2), np.int64) for _ in range(kernel.options.threads)]
 
     def train(*arguments: Any) -> Any:
@@ -418,7 +419,7 @@ def _laps(kernel: Kernel, piece: Piece) -> int:
     if piece.function == "turn":
         return 3
     once = 2 * (WINDOW if piece.domain >= 0 else 1)
-    rows = WINDOW * BATCH // kernel.options.threads
+    rows = WINDOW * kernel.options.batch // kernel.options.threads
     inside = piece.function in ("forward", "measure", "backward", "weigh")
     return once * (rows // kernel.options.chunk if kernel.options.chunk and inside else 1)
 

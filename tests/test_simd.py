@@ -458,6 +458,138 @@ def test_sums_of_columns(dtype: str, lanes: int) -> None:
                 np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance(dtype))
 
 
+# Rows, gradients, moves -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dtype", "lanes"), [("float32", 8), ("float64", 2)])
+def test_softmax_of_rows_and_its_gradient(dtype: str, lanes: int) -> None:
+    """Rows in registers and longer ones, whole and ragged, in place and from matrix to matrix. What stands in the
+    padding that is read is of no account, what is written there is zero, and nothing else is touched."""
+    widths = [lanes + 1, 2 * lanes, 4 * lanes - 1, 4 * lanes, 4 * lanes + 1, 7 * lanes - 1, 9 * lanes]
+    whole = [-(-width // lanes) * lanes for width in widths]
+    forward = [simd.RowShape(dtype, lanes, w, (n + lanes, n + 2 * lanes)) for w, n in zip(widths, whole, strict=True)]
+    backward = [
+        replace(each, strides=(each.strides[1], n, each.strides[0])) for each, n in zip(forward, whole, strict=True)
+    ]
+    call = compiled_calls([simd.softmax_of(shape) for shape in forward])
+    adds = (False, True)
+    back = compiled_calls([simd.softmax_gradient_of(shape, kind) for shape in backward for kind in adds])
+    rng = np.random.default_rng(1)
+
+    def filled(rows: int, stride: int) -> Any:
+        return rng.normal(0, 3, 3 + rows * stride + stride).astype(dtype)
+
+    def rows_in(flat: Any, start: int, rows: int, stride: int, count: int) -> Any:
+        return flat[start : start + rows * stride].reshape(rows, stride)[:, :count]
+
+    for number, (width, full) in enumerate(zip(widths, whole, strict=True)):
+        for rows in (0, 1, 5):
+            (wide, wider), shape = forward[number].strides, forward[number]
+            source, before = filled(rows, wide), filled(rows, wider)
+            source[3:4] += 90.0  # a large one, of which no power can be taken
+            x = rows_in(source, 3, rows, wide, width).astype(np.float64)
+            powers = np.exp(x - x.max(axis=1, keepdims=True)) if rows else x
+            y = powers / powers.sum(axis=1, keepdims=True)
+            wanted = before.copy()
+            rows_in(wanted, 1, rows, wider, full)[:] = np.pad(y, ((0, 0), (0, full - width)))
+            for softmax in (functools.partial(call, number), simd.softmax_of(shape)):
+                found = before.copy()
+                softmax(source, 3, found, 1, rows)
+                np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance(dtype) / 100)
+
+            gradient, held = filled(rows, full), filled(rows, wide)
+            g = np.where(np.arange(full) < width, rows_in(gradient, 2, rows, full, full), 0.0)
+            rows_in(gradient, 2, rows, full, full)[:] = g
+            y = rows_in(wanted, 1, rows, wider, full).astype(np.float64)
+            for kind in adds:
+                result = held.copy()
+                out = rows_in(result, 3, rows, wide, full)
+                out[:] = y * (g - (y * g).sum(axis=1, keepdims=True)) + (out if kind else 0.0)
+                twin = simd.softmax_gradient_of(backward[number], kind)
+                for function in (functools.partial(back, 2 * number + kind), twin):
+                    found = held.copy()
+                    function(wanted, 1, gradient, 2, found, 3, rows)
+                    np.testing.assert_allclose(found, result, rtol=0, atol=tolerance(dtype) / 10)
+
+
+def test_softmax_of_rows_in_place_and_of_numbers_that_are_not_finite() -> None:
+    widths = [11, 50]
+    shapes = [simd.RowShape("float32", 8, width, (56, 56)) for width in widths]
+    call = compiled_calls([simd.softmax_of(shape) for shape in shapes])
+    for number, width in enumerate(widths):
+        values = np.linspace(-5, 5, 112, dtype=np.float32)
+        there = np.zeros(112, np.float32)
+        call(number, values, 0, there, 0, 2)
+        call(number, values, 0, values, 0, 2)
+        for row in range(2):
+            inside = slice(56 * row, 56 * row + -(-width // 8) * 8)
+            np.testing.assert_array_equal(values[inside], there[inside])
+        for bad in (np.nan, np.inf):
+            for place in (0, width // 2, width - 1):
+                values = np.zeros(112, np.float32)
+                values[place], values[width] = bad, 1e30  # the latter in the padding of the first row
+                call(number, values, 0, values, 0, 2)
+                assert np.isnan(values[:width]).any(), "it is seen"
+                np.testing.assert_allclose(values[56 : 56 + width], 1 / width, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "lanes"), [("float32", 4), ("float64", 4)])
+def test_squares_of_gradients_and_those_that_are_not_finite(dtype: str, lanes: int) -> None:
+    size = 23 * lanes
+    shapes = [simd.GradientShape(dtype, lanes, copies, size) for copies in (1, 3)]
+    squares = [simd.squares_of(shape) for shape in shapes]
+    strays = simd.strays_of(shapes[0])
+    one, three = squares
+    call = njit(**OPTIONS)(lambda which, g, start, end: three(g, start, end) if which else one(g, start, end))  # type: ignore[arg-type]
+    count = njit(**OPTIONS)(lambda g, start, end, rate: strays(g, start, end, rate))  # type: ignore[arg-type]
+    rng = np.random.default_rng(2)
+    for which, copies in enumerate((1, 3)):
+        for first, last in [(0, 0), (0, 3), (0, 4), (1, 23), (2, 21)]:
+            gradients = rng.normal(size=copies * size).astype(dtype)
+            inside = slice(first * lanes, last * lanes)
+            sums = gradients.reshape(copies, size)[:, inside].sum(axis=0, dtype=np.float64)
+            wanted = gradients.copy()
+            wanted[inside] = sums
+            for function in (functools.partial(call, which), squares[which]):
+                found = gradients.copy()
+                assert function(found, inside.start, inside.stop) == pytest.approx(np.square(sums).sum(), rel=1e-5)
+                np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+    most = float(np.finfo(dtype).max)
+    for function in (count, strays):
+        gradients = np.full(size, most / 2, dtype)
+        with np.errstate(all="ignore"):
+            assert function(gradients, 0, size, 1.5) == 0
+            gradients[[3, lanes + 1, size - 1]] = np.nan, -np.inf, most
+            assert function(gradients, 0, size, 1.5) == 2 + 2 + 1, "what is not finite at all counts twice"
+            assert function(gradients, lanes, 2 * lanes, 0.0) == 2
+            assert function(gradients, 2 * lanes, 2 * lanes, 0.0) == 0
+
+
+@pytest.mark.parametrize(("dtype", "lanes"), [("float32", 16), ("float64", 2)])
+def test_vectors_are_copied_and_set_to_zero(dtype: str, lanes: int) -> None:
+    moves = simd.moves(dtype, lanes)
+    copy, clear = moves.copy, moves.clear
+
+    @njit(**OPTIONS)  # type: ignore[untyped-decorator, arg-type]
+    def call(array: Any, source: int, target: int, count: int) -> None:
+        copy(array, source, target, count)
+        clear(array, source, count)
+
+    def twin(array: Any, source: int, target: int, count: int) -> None:
+        copy(array, source, target, count)
+        clear(array, source, count)
+
+    for count in (0, lanes, 3 * lanes):
+        before = np.arange(1, 8 * lanes + 1, dtype=dtype)
+        wanted = before.copy()
+        wanted[1 : 1 + count] = before[4 * lanes + 1 : 4 * lanes + 1 + count]
+        wanted[4 * lanes + 1 : 4 * lanes + 1 + count] = 0
+        for function in (call, twin):
+            found = before.copy()
+            function(found, 4 * lanes + 1, 1, count)
+            np.testing.assert_array_equal(found, wanted)
+
+
 # Barrier --------------------------------------------------------------------------------------------------------------
 
 

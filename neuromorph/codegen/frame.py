@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..schedule import EXTERNAL, WINDOW, Access, Buffer, Place, Plan, padded
 from .layout import Layout
@@ -51,6 +51,7 @@ class Frame:
     functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     shapes: dict[str, str] = field(default_factory=dict)
     owned: dict[int, tuple[int, ...]] = field(default_factory=dict)  # by place, the bounds by thread of a gradient
+    row_names: dict[str, str] = field(default_factory=dict)  # by the offset of a row, what it may be called
     domain: int = WINDOW
 
     @property
@@ -113,9 +114,28 @@ class Frame:
         if self.threads > 1:
             self.writer.line("barrier(box, parties)")
 
-    def my_rows(self, count: str) -> str:
-        """The line that says which of ``count`` rows of the workspace are those of all members that we are."""
-        return self._range(count, "begin", "until") if self.shares_rows else f"first, last = 0, {count}"
+    def emit_rows(self) -> None:
+        """The line that says which rows of the window are ours, where that is not all of them."""
+        if self.takes_some_rows:
+            self.writer.line(self._range("rows", "begin", "until"))
+
+    @property
+    def takes_some_rows(self) -> bool:
+        """Whether the operation at hand is divided by rows, from ``first`` to ``last``."""
+        return self.shares_rows and self.domain == WINDOW and self.cuts is None
+
+    @property
+    def ours(self) -> tuple[str, str]:
+        """The first of the domain's rows that are ours, and the one after the last, as source."""
+        if self.takes_some_rows:
+            return "first", "last"
+        return "0", "rows" if self.domain == WINDOW else self.batch
+
+    @property
+    def count(self) -> str:
+        """How many rows are ours, as source."""
+        first, last = self.ours
+        return last if first == "0" else f"{last} - {first}"
 
     def range_of(self, count: str) -> str:
         """The line that gives a member its share of ``count`` rows."""
@@ -175,14 +195,37 @@ class Frame:
 
     def at(self, place: Place, shift: int = 0, column: str = "q") -> str:
         """The offset of the vector at row r and column q of a place."""
-        text = f"{self.base(place, shift)} + r * {self.stride(place.buffer)}"
-        return text + (f" + {column}" if column != "0" else "")
+        text = self.base(replace(place, column=0), shift)
+        if not self.is_one_row:
+            text += f" + r * {self.stride(place.buffer)}"
+            self.row_names[text] = f"{place.buffer}r{'_before' if shift else ''}"
+        return text + (f" + {place.column}" if place.column else "") + (f" + {column}" if column != "0" else "")
+
+    @property
+    def is_one_row(self) -> bool:
+        """Whether the domain is a step of one lane, where a loop over rows would be much text about nothing."""
+        return self.domain != WINDOW and self.batch == "1"
 
     @contextmanager
     def each_row(self) -> Iterator[None]:
-        """A loop over the rows of the domain that are ours."""
-        with self.writer.block("for r in span(first, last):"):
+        """A loop over the rows of the domain that are ours, or where it has one row, that row."""
+        if self.is_one_row:
             yield
+            return
+        first, last = self.ours
+        with self.writer.block(f"for r in span({first}, {last}):"), self.rows_named():
+            yield
+
+    @contextmanager
+    def rows_named(self) -> Iterator[None]:
+        """Inside a loop over rows: where a row stands in a buffer is computed once, however many lines ask for it.
+
+        LLVM would find that by itself. But half of the time of building goes into the statements that it is given.
+        """
+        start = self.writer.length
+        self.row_names.clear()
+        yield
+        self.writer.name_repeated(start, self.row_names)
 
     @contextmanager
     def each_vector(self, width: int) -> Iterator[str]:
@@ -224,5 +267,13 @@ class Frame:
 
     def shape(self, **fields: object) -> str:
         """The name of a matrix product of a literal shape, declared at the head of the file."""
-        text = ", ".join(f"{name}={value!r}" for name, value in fields.items())
-        return self.shapes.setdefault(text, f"product{len(self.shapes)}")
+        return self.routine("product", "product_of(simd.Shape({kind}, {fields}, registers={registers}))", fields)
+
+    def routine(self, name: str, pattern: str, fields: Mapping[str, object]) -> str:
+        """The name of a routine of a literal shape, declared at the head of the file."""
+        text = pattern.format(
+            kind=f'"{self.dtype}", {self.lanes}', registers=self.layout.registers,
+            fields=", ".join(f"{key}={value!r}" for key, value in fields.items()),
+        )  # fmt: skip
+        number = sum(known.rstrip("0123456789") == name for known in self.shapes.values())
+        return self.shapes.setdefault(text, f"{name}{number}")

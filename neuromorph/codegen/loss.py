@@ -9,7 +9,8 @@ from contextlib import contextmanager, nullcontext
 from ..functions import LogitForm
 from ..schedule import Access, Loss, Place
 from .frame import Frame
-from .operations import LOWEST
+
+LOWEST = {"float32": "-3.0e38", "float64": "-1.0e308"}
 
 
 def emit_loss(frame: Frame, loss: Loss) -> None:
@@ -42,7 +43,7 @@ def _each_row(frame: Frame) -> Iterator[None]:
     with writer.block("for t in span(0, steps):"):  # first of all, for a piece of the kernel is one statement
         begin = f"{frame.together} * member // {frame.threads}"
         writer.line(f"ahead = t * {frame.together} + {begin} - t * {batch}")
-        with writer.block(f"for r in span(t * {batch}, (t + 1) * {batch}):"):
+        with writer.block(f"for r in span(t * {batch}, (t + 1) * {batch}):"), frame.rows_named():
             yield
 
 

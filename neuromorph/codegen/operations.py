@@ -89,52 +89,16 @@ def _substitute(text: str, names: dict[str, str]) -> str:
 
 # Rows ----------------------------------------------------------------------------------------------------------------
 
-LOWEST = {"float32": "-3.0e38", "float64": "-1.0e308"}
-
 
 def emit_rows(frame: Frame, rows: Rows) -> None:
     """Softmax of rows longer than a vector, or its gradient."""
     frame.writer.comment(rows.note)
-    if rows.kind == "softmax":
-        _emit_softmax(frame, rows)
-    else:
-        _emit_softmax_gradient(frame, rows)
-
-
-def _emit_softmax(frame: Frame, rows: Rows) -> None:
-    writer, (source,), target = frame.writer, rows.operands, rows.target
-    width = source.width
-    count, ragged = frame.left(width, "q"), frame.ragged(width, width)
-    with frame.each_row():
-        writer.line(f"peak = splat({LOWEST[frame.dtype]})")
-        with frame.each_vector(width):
-            read = frame.load(Access(source), width, "q")
-            writer.line(f"peak = maximum({f'head({read}, peak, {count})' if ragged else read}, peak)")
-        writer.line("top = largest(peak)")
-        writer.line("whole = splat(0.0)")
-        with frame.each_vector(width):
-            power = f"exp({frame.load(Access(source), width, 'q')} - top)"
-            writer.line(f"power = {f'head({power}, splat(0.0), {count})' if ragged else power}")
-            writer.line("whole = whole + power")
-            writer.line(f"store(work, {frame.at(target)}, power)")
-        writer.line("share = 1.0 / total(whole)")
-        with frame.each_vector(width):
-            writer.line(f"store(work, {frame.at(target)}, share * load(work, {frame.at(target)}))")
-
-
-def _emit_softmax_gradient(frame: Frame, rows: Rows) -> None:
-    writer, (result, gradient), target = frame.writer, rows.operands, rows.target
-    width = result.width
-    with frame.each_row():
-        writer.line("whole = splat(0.0)")
-        with frame.each_vector(width):
-            writer.line(f"whole = whole + load(work, {frame.at(result)}) * load(work, {frame.at(gradient)})")
-        writer.line("mean = total(whole)")
-        with frame.each_vector(width):
-            value = f"load(work, {frame.at(result)}) * (load(work, {frame.at(gradient)}) - mean)"
-            if rows.accumulate:
-                value = f"load(work, {frame.at(target)}) + {value}"
-            writer.line(f"store(work, {frame.at(target)}, {value})")
+    places = (*rows.operands, rows.target)
+    fields = {"width": rows.target.width, "strides": tuple(frame.stride(place.buffer) for place in places)}
+    pattern = "(simd.RowShape({kind}, {fields})" + (")" if rows.kind == "softmax" else f", adds={rows.accumulate})")
+    name = frame.routine(rows.kind, f"{rows.kind}_of{pattern}", fields)
+    operands = ", ".join(_from(frame, Access(place)) for place in places)
+    frame.writer.line(f"{name}({operands}, {frame.count})")
 
 
 # Products ------------------------------------------------------------------------------------------------------------
@@ -157,8 +121,9 @@ def _literal_rows(frame: Frame) -> int | None:
 
 def _from(frame: Frame, access: Access) -> str:
     """Array and offset of the first of our rows."""
-    place = access.place
-    return f"{frame.array(place.buffer)}, {frame.base(place, access.shift)} + first * {frame.stride(place.buffer)}"
+    place, (first, _) = access.place, frame.ours
+    skipped = "" if first == "0" else f" + {first} * {frame.stride(place.buffer)}"
+    return f"{frame.array(place.buffer)}, {frame.base(place, access.shift)}{skipped}"
 
 
 def _epilogue(frame: Frame, product: Product) -> tuple[dict[str, object], str]:
@@ -189,7 +154,7 @@ def _emit_forward(frame: Frame, product: Product) -> None:
     panels = -(-columns // layout.panel(group))
     frame.writer.line(
         f"{name}({_from(frame, product.source)}, weights, {layout.part(group, product.part)}, "
-        f"{_from(frame, Access(product.target))}, last - first, {part.width}, {bias}{beside}"
+        f"{_from(frame, Access(product.target))}, {frame.count}, {part.width}, {bias}{beside}"
         f"{frame.panels_of(panels)})"
     )
 
@@ -209,7 +174,7 @@ def _emit_backward(frame: Frame, product: Product) -> None:
     panels = -(-columns // panel)
     frame.writer.line(
         f"{name}({_from(frame, product.source)}, turned, {layout.turned[product.group, product.part]}, "
-        f"{_from(frame, Access(product.target))}, last - first, {group.columns}, {beside}"
+        f"{_from(frame, Access(product.target))}, {frame.count}, {group.columns}, {beside}"
         f"{frame.panels_of(panels)})"
     )
 
@@ -234,7 +199,7 @@ def _emit_partial(frame: Frame, product: Product) -> None:
         )  # fmt: skip
         return (
             f"{name}({_from(frame, product.source)} + {mine}, {array}, {place} + {columns} * {mine}, "
-            f"work, {_partials(frame, sums, 'member')}, last - first, {inner}, 0, 1)"
+            f"work, {_partials(frame, sums, 'member')}, {frame.count}, {inner}, 0, 1)"
         )
 
     with frame.each_member():

@@ -228,15 +228,17 @@ class _Source:
         writer.line(f'VECTORS = simd.vectors("{options.dtype}", {options.lanes})')
         for name in _VECTOR_NAMES:
             writer.line(f"{name} = VECTORS.{name}")
+        writer.line(f'MOVES = simd.moves("{options.dtype}", {options.lanes})')
+        writer.lines("copy = MOVES.copy", "clear = MOVES.clear")
         writer.line()
         self.emit_shapes(writer, shapes)
 
     def emit_shapes(self, writer: Writer, shapes: dict[str, str]) -> None:
-        """The matrix products and transposes, each of literal shape."""
+        """The matrix products, softmaxes and transposes, each of literal shape."""
         options = self.options
         kind = f'"{options.dtype}", {options.lanes}'
-        for fields, name in shapes.items():
-            writer.line(f"{name} = simd.product_of(simd.Shape({kind}, {fields}, registers={options.registers}))")
+        for text, name in shapes.items():
+            writer.line(f"{name} = simd.{text}")
         for stride in sorted({self.training.strides[f"g{group.index}"] for group in self.training.groups}):
             writer.line(f"sums{stride} = simd.sums_of(simd.SumShape({kind}, stride={stride}))")
         for number, (index, part) in enumerate(self.training.turned):
@@ -338,11 +340,8 @@ class _Source:
         writer.line(frame.range_of("rows"))
         work = emit_own(frame)
         if frame.private:
-            with (
-                writer.block("if first == last:"),
-                writer.block(f"for i in span(member * {size}, (member + 1) * {size}, {frame.lanes}):"),
-            ):
-                writer.line("store(gradients, i, splat(0.0))")
+            with writer.block("if first == last:"):
+                writer.line(f"clear(gradients, member * {size}, {size})")
         with writer.block(f"for row in span(first, last, {chunk}):"):
             writer.line(f"some = {chunk} if {chunk} < last - row else last - row")
             measured = f"expected0 + row * {wide}, row_weights, weight0 + row, scale_all, row_losses, row"

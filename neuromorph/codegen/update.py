@@ -52,9 +52,7 @@ def _each_parameter(frame: Frame, *, joint: bool) -> Iterator[None]:
         yield
 
 
-MOST = {"float32": "3.4028234663852886e+38", "float64": "1.7976931348623157e+308"}  # the largest finite numbers
 LARGE = {"float32": "1.0e38", "float64": "1.0e307"}  # finite numbers, with room for rounding
-SQUARES = 4  # sums of squares that do not wait for one another
 
 
 def emit_norm(frame: Frame) -> None:
@@ -69,22 +67,29 @@ def emit_norm(frame: Frame) -> None:
     if frame.threads > 1:
         doc = "Sums over our gradients: how many are not finite, at this rate too; their squares."
     with frame.function("norm", arguments, doc):
-        names = [f"square{n}" for n in range(SQUARES)]
-        writer.line(f"{', '.join(names)} = {', '.join(['splat(0.0)'] * SQUARES)}")
-        with _each_range(frame, joint=False) as (start, end):
-            step = SQUARES * frame.lanes
-            writer.line(f"some = {start} + ({end} - {start}) // {step} * {step}")
-            with writer.block(f"for i in span({start}, some, {step}):"):
-                for number, name in enumerate(names):
-                    _emit_square(frame, name, f"i + {number * frame.lanes}" if number else "i")
-            with writer.block(f"for i in span(some, {end}, {frame.lanes}):"):
-                _emit_square(frame, names[0], "i")
-        writer.line(f"square = total({' + '.join(names)})")
-        _emit_check(frame)
+        shape = {"copies": frame.threads if frame.private else 1, "size": frame.layout.size}
+        squares = frame.routine("squares", "squares_of(simd.GradientShape({kind}, {fields}))", shape)
+        strays = frame.routine("strays", "strays_of(simd.GradientShape({kind}, {fields}))", shape)
+        _emit_sum(frame, "square", f"{squares}(gradients, {{}}, {{}})")
+        writer.line("strays = 0.0")
+        most = LARGE[frame.dtype]
+        with writer.block(f"if not (square < {most} and rate < {most} and rate * square < {most}):"):
+            _emit_sum(frame, "strays", f"float({strays}(gradients, {{}}, {{}}, rate))")
         if frame.threads == 1:
-            writer.line("return total(check) == 0.0, square")
+            writer.line("return strays == 0.0, square")
             return
-        writer.lines(f"numbers[2 * member + {SUMS}] = total(check)", f"numbers[2 * member + {SUMS + 1}] = square")
+        writer.lines(f"numbers[2 * member + {SUMS}] = strays", f"numbers[2 * member + {SUMS + 1}] = square")
+
+
+def _emit_sum(frame: Frame, name: str, part: str) -> None:
+    """The sum, over the ranges of a member's parameters, of an expression of first and last."""
+    if frame.threads == 1 or max(map(len, parameter_ranges(frame))) == 1:
+        with _each_range(frame, joint=False) as (start, end):
+            frame.writer.line(f"{name} = {part.format(start, end)}")
+        return
+    frame.writer.line(f"{name} = 0.0")
+    with _each_range(frame, joint=False) as (start, end):
+        frame.writer.line(f"{name} += {part.format(start, end)}")
 
 
 def emit_verdict(frame: Frame) -> None:
@@ -99,31 +104,6 @@ def emit_verdict(frame: Frame) -> None:
     frame.emit_barrier()
     checks, squares = (" + ".join(f"numbers[{2 * n + SUMS + k}]" for n in range(frame.threads)) for k in (0, 1))
     writer.lines(f"finite = {checks} == 0.0", f"square = {squares}")
-
-
-def _emit_square(frame: Frame, name: str, place: str) -> None:
-    """One vector of gradients, those of all threads together, squared and added to a sum."""
-    writer, size = frame.writer, frame.layout.size
-    if frame.private:
-        others = " + ".join(f"load(gradients, {place} + {n * size})" for n in range(1, frame.threads))
-        writer.lines(f"gradient = load(gradients, {place}) + {others}", f"store(gradients, {place}, gradient)")
-    else:
-        writer.line(f"gradient = load(gradients, {place})")
-    writer.line(f"{name} = {name} + gradient * gradient")
-
-
-def _emit_check(frame: Frame) -> None:
-    """The vector ``check``, zero where all gradients are finite, at this rate too. Sums with zero times them would not
-    do: in any order of its own the compiler may add first."""
-    writer, most = frame.writer, LARGE[frame.dtype]
-    writer.line("check = splat(0.0)")
-    with (
-        writer.block(f"if not (square < {most} and rate < {most} and rate * square < {most}):"),
-        _each_parameter(frame, joint=False),
-    ):
-        writer.line("gradient = load(gradients, i)")
-        writer.line(f"check = check + where(absolute(gradient) <= {MOST[frame.dtype]}, 0.0, 1.0)")
-        writer.line(f"check = check + where(absolute(rate * gradient) <= {MOST[frame.dtype]}, 0.0, 1.0)")
 
 
 def emit_update(frame: Frame, name: str) -> None:

@@ -34,7 +34,8 @@ def emit_offsets(frame: Frame, space: Workspace, text: str) -> None:
     literal, words = frame.batch.isdigit(), words_in(text)
     if frame.together and not literal:
         frame.writer.lines(frame.range_of(str(frame.together)), "batch = last - first")
-    frame.writer.line(f"rows = steps * {frame.batch}" if frame.batch != "1" else "rows = steps")
+    if "rows" in words:
+        frame.writer.line(f"rows = steps * {frame.batch}" if frame.batch != "1" else "rows = steps")
     for name, (a, b) in space.terms.items():
         if name not in words and f"{name}t" not in words:  # with a t, it is the one of a time step
             continue
@@ -51,11 +52,10 @@ def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
         _emit_columns(frame, segment)
         return
     if segment.domain == WINDOW:
-        writer.line(frame.my_rows("rows"))
+        frame.emit_rows()
         for operation in segment.operations:
             _emit_any(frame, operation)
         return
-    writer.line(f"first, last = 0, {frame.batch}")
     steps = "span(steps - 1, -1, -1)" if backward else "span(0, steps)"
     with writer.block(f"for t in {steps}:"):
         inner = Writer()
@@ -85,13 +85,10 @@ def _emit_columns(frame: Frame, segment: Segment) -> None:
 
 def _emit_run(frame: Frame, run: list[Operation], shares: dict[int, Share]) -> None:
     """Operations between two meetings, each over the columns or rows of all our members."""
-    before = None
-    for operation in run:
-        cuts = shares[id(operation)].cuts
-        rows = frame.my_rows("rows") if cuts is None else "first, last = 0, rows"
-        if rows != before:
-            frame.writer.line(rows)
-            before = rows
+    every_cuts = [shares[id(operation)].cuts for operation in run]
+    if None in every_cuts:
+        frame.emit_rows()
+    for operation, cuts in zip(run, every_cuts, strict=True):
         _emit_any(replace(frame, cuts=cuts), operation)
 
 
@@ -116,8 +113,7 @@ def emit_segments(frame: Frame, space: Workspace, segments: tuple[Segment, ...],
 def _emit_zero_carries(frame: Frame) -> None:
     """Nothing is carried back into the last step."""
     for name in frame.plan.carries:
-        with frame.writer.block(f"for i in span({name}, {name} + {frame.step(name)}, {frame.lanes}):"):
-            frame.writer.line("store(work, i, splat(0.0))")
+        frame.writer.line(f"clear(work, {name}, {frame.step(name)})")
 
 
 def emit_take(frame: Frame) -> None:
@@ -198,6 +194,5 @@ def emit_shift(frame: Frame, space: Workspace) -> None:
             emit_offsets(frame, space, " ".join(buffer for _, buffer in frame.plan.state))
         for _, buffer in frame.plan.state:
             step = frame.step(buffer)
-            with writer.block(f"for i in span({buffer}, {buffer} + {step}, {frame.lanes}):"):
-                writer.line(f"store(work, i - {step}, load(work, i + (steps - 1) * {step}))")
+            writer.line(f"copy(work, {buffer} + (steps - 1) * {step}, {buffer} - {step}, {step})")
         writer.line("return")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 
@@ -34,6 +35,22 @@ class Writer:
         self._depth += 1
         yield
         self._depth -= 1
+
+    @property
+    def length(self) -> int:
+        """Lines so far."""
+        return len(self._lines)
+
+    def name_repeated(self, start: int, names: Mapping[str, str]) -> None:
+        """Of the expressions among ``names``, those that occur more than once from line ``start`` on get their name,
+        in lines before it. They must not change their value on the way."""
+        named, body = [], self._lines[start:]
+        for expression, name in names.items():
+            pattern = re.compile(rf"(?<!\w){re.escape(expression)}(?!\w)")
+            if sum(len(pattern.findall(line)) for line in body) > 1:
+                body = [pattern.sub(name, line) for line in body]
+                named.append("    " * self._depth + f"{name} = {expression}")
+        self._lines[start:] = named + body
 
     def code(self) -> str:
         """Everything but the comments, in which names of the user's stand."""

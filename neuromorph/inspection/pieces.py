@@ -1,8 +1,9 @@
 """The pieces of a kernel: what each operation of the plan became in the generated source, and whose work it is.
 
 Every operation stands in the source under comments that are its notes, as one statement: a call of a matrix product, or
-a loop over rows. A piece is that statement. What the kernel does beside the plan's operations are pieces too, each a
-function of its own: the mean loss, the time shift, the transposes, the check of the gradients, the update.
+a loop over rows; inside a loop over steps of one lane, as what that loop would hold. A piece is all of that. What
+the kernel does beside the plan's operations are pieces too, each a function of its own: the mean loss, the time shift,
+the transposes, the check of the gradients, the update.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class Piece:
 
     function: the generated function it stands in, stage: of training ("forward", "loss", "backward", "weight gradient",
     "update", "time shift"). kind: "product", "sum", "block", "rows", "loss", "bias", or "function". lines: first and
-    last in the source, comments included; statement: the line where its statement begins. domain: the number of the
-    time loop it runs in, or -1. shares: the nodes whose work it is, and what part of it is whose; they add up to 1.
+    last in the source, comments included; statement: the line where its last statement begins. domain: the number of
+    the time loop it runs in, or -1. shares: the nodes whose work it is, and what part of it is whose; they add up to 1.
     work: per window.
     """
 
@@ -99,9 +100,11 @@ class _Finder:
         blocks = list(comment_blocks(lines, function))
         wanted = [(op, segment.domain) for segment in self.segments(function.name) for op in segment.operations]
         assert len(blocks) == len(wanted), f"{function.name} has {len(blocks)} pieces for {len(wanted)} operations"
-        statements = {node.lineno: node for node in ast.walk(function) if isinstance(node, ast.stmt)}
-        for (operation, domain), (first, last) in zip(wanted, blocks, strict=True):
-            statement = statements[last + 1]
+        neighbours = {each[0].lineno: each for each in _runs(function)}
+        ends = [*(first for first, _ in blocks[1:]), (function.end_lineno or function.lineno) + 1]
+        for (operation, domain), (first, last), after in zip(wanted, blocks, ends, strict=True):
+            run = neighbours[last + 1]
+            statement = run[0] if domain == WINDOW else [each for each in run if each.lineno < after][-1]
             end = statement.end_lineno or statement.lineno
             yield Piece(
                 function.name, STAGES[function.name], type(operation).__name__.lower(), self.note(operation),
@@ -191,6 +194,13 @@ def _normal(parts: Iterator[tuple[int, float]] | list[tuple[int, float]]) -> tup
         sums[node] = sums.get(node, 0.0) + part
     whole = sum(sums.values())
     return tuple((node, part / whole if whole else 1.0 / len(sums)) for node, part in sums.items())
+
+
+def _runs(function: ast.FunctionDef) -> Iterator[list[ast.stmt]]:
+    """Every statement of a function with those that stand behind it in its block."""
+    for node in ast.walk(function):
+        for block in (getattr(node, name, []) for name in ("body", "orelse")):
+            yield from (block[place:] for place in range(len(block)))
 
 
 def comment_blocks(lines: list[str], function: ast.FunctionDef) -> Iterator[tuple[int, int]]:

@@ -4,7 +4,10 @@ from .box import arrive, claim, leave, linger, post
 from .clock import ticks
 from .loops import span
 from .matmul import Shape, product_of
+from .moves import moves
 from .pipeline import KernelCompiler
+from .softmax import RowShape, softmax_gradient_of, softmax_of
+from .squares import GradientShape, squares_of, strays_of
 from .sums import SumShape, sums_of
 from .threads import SYNC_SIZE, barrier
 from .transpose import TurnShape, turn_of
@@ -14,7 +17,9 @@ from .views import address_of, array_at, part
 
 __all__ = [
     "SYNC_SIZE",
+    "GradientShape",
     "KernelCompiler",
+    "RowShape",
     "Shape",
     "SumShape",
     "TurnShape",
@@ -30,12 +35,17 @@ __all__ = [
     "log",
     "maximum",
     "minimum",
+    "moves",
     "part",
     "post",
     "product_of",
     "sigmoid",
+    "softmax_gradient_of",
+    "softmax_of",
     "span",
     "sqrt",
+    "squares_of",
+    "strays_of",
     "sums_of",
     "tanh",
     "ticks",

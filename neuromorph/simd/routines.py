@@ -36,7 +36,9 @@ def teach(twin: Twin, arguments: list[Any], emit: Callable[..., Any], result: An
     return define(twin, result, tuple(arguments), emit_call)
 
 
-def routine(module: ir.Module, name: str, arguments: list[ir.Type], *, inline: bool = True) -> tuple[ir.Function, bool]:
+def routine(
+    module: ir.Module, name: str, arguments: list[ir.Type], *, result: ir.Type | None = None, inline: bool = True
+) -> tuple[ir.Function, bool]:
     """The module's own function of that name, and whether it has still to be written.
 
     inline: whether LLVM may put its body in place of a call.
@@ -44,7 +46,7 @@ def routine(module: ir.Module, name: str, arguments: list[ir.Type], *, inline: b
     known = module.globals.get(name)
     if known is not None:
         return known, False
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
+    function = ir.Function(module, ir.FunctionType(result or ir.VoidType(), arguments), name)
     function.linkage = "internal"
     function.attributes.add("nounwind")
     if not inline:

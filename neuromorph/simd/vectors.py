@@ -86,6 +86,32 @@ def _halves(builder: ir.IRBuilder, value: ir.Value) -> tuple[ir.Value, ir.Value]
     return builder.shuffle_vector(value, value, lower), builder.shuffle_vector(value, value, upper)
 
 
+def lanes_below(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
+    """A mask of the lanes whose number is less than ``count``."""
+    steps = ir.Constant(ir.VectorType(_I64, lanes), list(range(lanes)))
+    return builder.icmp_signed("<", steps, spread(builder, count, lanes))
+
+
+def sum_of_lanes(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
+    """The sum of the lanes."""
+    while vector.type.count > 1:
+        vector = builder.fadd(*_halves(builder, vector), flags=FLAGS)
+    return builder.extract_element(vector, ir.Constant(_I32, 0))
+
+
+def largest_lane(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
+    """The largest of the lanes."""
+    while vector.type.count > 1:
+        lower, upper = _halves(builder, vector)
+        vector = builder.select(builder.fcmp_unordered(">", lower, upper), lower, upper)
+    return builder.extract_element(vector, ir.Constant(_I32, 0))
+
+
+def emit_maximum(builder: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
+    """The larger of two lanes; ``y`` where either is NaN."""
+    return builder.select(builder.fcmp_ordered(">", x, y), x, y)
+
+
 def _intrinsic(module: ir.Module, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
     return cgutils.get_or_insert_function(module, ir.FunctionType(result, arguments), name)
 
@@ -220,18 +246,15 @@ def _emit_unary(name: str) -> Callable[..., ir.Value]:
     return emit
 
 
-def _emit_pick(sign: str) -> Callable[..., ir.Value]:
-    def emit(builder: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
-        return builder.select(builder.fcmp_ordered(sign, x, y), x, y)
-
-    return emit
+def _emit_minimum(builder: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
+    return builder.select(builder.fcmp_ordered("<", x, y), x, y)
 
 
 _register(sqrt, 1, _same, _emit_unary("sqrt"))
 emit_absolute = _emit_unary("fabs")
 _register(absolute, 1, _same, emit_absolute)
-_register(maximum, 2, _same, _emit_pick(">"))
-_register(minimum, 2, _same, _emit_pick("<"))
+_register(maximum, 2, _same, emit_maximum)
+_register(minimum, 2, _same, _emit_minimum)
 
 
 @lower_builtin(twins.log, types.Float)  # type: ignore[untyped-decorator]
@@ -306,11 +329,6 @@ def vectors(dtype: str, lanes: int) -> Vectors:
         pointer = builder.gep(data_pointer(context, builder, kind, array), [index])
         return builder.bitcast(pointer, packed.as_pointer())
 
-    def below(builder: ir.IRBuilder, count: ir.Value) -> ir.Value:
-        """A mask of the lanes whose number is less than ``count``."""
-        steps = ir.Constant(ir.VectorType(_I64, lanes), list(range(lanes)))
-        return builder.icmp_signed("<", steps, spread(builder, count, lanes))
-
     def load(array: Any, index: int) -> Any:
         """The vector at ``index``."""
         return array[index : index + lanes].copy()
@@ -329,7 +347,7 @@ def vectors(dtype: str, lanes: int) -> Vectors:
         pointer = address(context, builder, sig.args[0], args[0], args[1])
         name = f"llvm.masked.load.{suffix(packed)}.p0"
         read = _intrinsic(builder.module, name, packed, [packed.as_pointer(), _I32, mask, packed])
-        return builder.call(read, [pointer, ir.Constant(_I32, size), below(builder, args[2]), zeros])
+        return builder.call(read, [pointer, ir.Constant(_I32, size), lanes_below(builder, args[2], lanes), zeros])
 
     def store(array: Any, index: int, value: Any) -> None:
         """Write a vector at ``index``."""
@@ -347,14 +365,14 @@ def vectors(dtype: str, lanes: int) -> Vectors:
         pointer = address(context, builder, sig.args[0], args[0], args[1])
         name = f"llvm.masked.store.{suffix(packed)}.p0"
         write = _intrinsic(builder.module, name, ir.VoidType(), [packed, packed.as_pointer(), _I32, mask])
-        builder.call(write, [args[2], pointer, ir.Constant(_I32, size), below(builder, args[3])])
+        builder.call(write, [args[2], pointer, ir.Constant(_I32, size), lanes_below(builder, args[3], lanes)])
 
     def head(first: Any, rest: Any, count: int) -> Any:
         """The first ``count`` lanes of one vector, followed by the other's."""
         return np.where(np.arange(lanes) < count, first, rest)
 
     def emit_head(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        return builder.select(below(builder, args[2]), args[0], args[1])
+        return builder.select(lanes_below(builder, args[2], lanes), args[0], args[1])
 
     def splat(value: float) -> Any:
         """A vector with ``value`` in every lane."""
@@ -368,21 +386,14 @@ def vectors(dtype: str, lanes: int) -> Vectors:
         return value.sum(dtype=dtype)
 
     def emit_total(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        value = args[0]
-        while value.type.count > 1:
-            value = builder.fadd(*_halves(builder, value), flags=FLAGS)
-        return builder.extract_element(value, ir.Constant(_I32, 0))
+        return sum_of_lanes(builder, args[0])
 
     def largest(value: Any) -> Any:
         """The largest of the lanes; where a lane is NaN, NaN or, in compiled code, the largest of some others."""
         return value.max()
 
     def emit_largest(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        value = args[0]
-        while value.type.count > 1:
-            lower, upper = _halves(builder, value)
-            value = builder.select(builder.fcmp_unordered(">", lower, upper), lower, upper)
-        return builder.extract_element(value, ir.Constant(_I32, 0))
+        return largest_lane(builder, args[0])
 
     def softmax(value: Any, count: int) -> Any:
         """Softmax over the first ``count`` lanes, zero in the others."""
@@ -392,12 +403,12 @@ def vectors(dtype: str, lanes: int) -> Vectors:
         return powers / powers.sum(dtype=dtype)
 
     def emit_softmax(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        inside = below(builder, args[1])
+        inside = lanes_below(builder, args[1], lanes)
         lowest = ir.Constant(packed, [float(np.finfo(dtype).min)] * lanes)
-        top = emit_largest(context, builder, sig, [builder.select(inside, args[0], lowest)])
+        top = largest_lane(builder, builder.select(inside, args[0], lowest))
         powers = vector_math.call(builder, "exp", builder.fsub(args[0], spread(builder, top, lanes)))
         powers = builder.select(inside, powers, zeros)
-        whole = spread(builder, emit_total(context, builder, sig, [powers]), lanes)
+        whole = spread(builder, sum_of_lanes(builder, powers), lanes)
         return builder.fdiv(powers, whole, flags=FLAGS)
 
     nothing: Any = types.void

@@ -1,0 +1,71 @@
+"""Whole vectors copied inside an array, or set to zero."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+
+from .lowering import ARRAY
+from .matmul import scalar_type
+from .routines import I64, counted, integer, routine, teach
+
+
+@dataclass(frozen=True)
+class Moves:
+    """The functions over arrays of one element type, in vectors of so many lanes; counts are of elements.
+
+    copy(array, source, target, count), of places that do not overlap; clear(array, start, count).
+    """
+
+    copy: Callable[..., None]
+    clear: Callable[..., None]
+
+
+@cache
+def moves(dtype: str, lanes: int) -> Moves:
+    """The functions over vectors of ``lanes`` numbers of ``dtype`` ("float32" or "float64")."""
+    element = scalar_type(dtype)
+    vector = ir.VectorType(element, lanes)
+    zeros = ir.Constant(vector, [0.0] * lanes)
+
+    def each_vector(name: str, emit: Callable[..., None], arguments: int) -> Callable[..., None]:
+        """Emits the call of a loop over vectors: ``emit`` has the builder and for each place its vector's address."""
+
+        def emit_call(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
+            full = f"nm.{name}.{dtype}.{lanes}"
+            function, is_new = routine(builder.module, full, [element.as_pointer()] * arguments + [I64])
+            if is_new:
+                inner = ir.IRBuilder(function.append_basic_block("entry"))
+                *starts, count = function.args
+                with counted(inner, integer(0), count, lanes) as place:
+                    emit(inner, *(inner.bitcast(inner.gep(start, [place]), vector.as_pointer()) for start in starts))
+                inner.ret_void()
+            array, *starts, count = values
+            builder.call(function, [*(builder.gep(array, [start]) for start in starts), count])
+
+        return emit_call
+
+    def copy(array: Any, source: int, target: int, count: int) -> None:
+        """Copy some elements to where others are."""
+        array[target : target + count] = array[source : source + count]
+
+    def emit_copy(builder: ir.IRBuilder, source: ir.Value, target: ir.Value) -> None:
+        builder.store(builder.load(source, align=4), target, align=4)
+
+    def clear(array: Any, start: int, count: int) -> None:
+        """Set some elements to zero."""
+        array[start : start + count] = 0.0
+
+    def emit_clear(builder: ir.IRBuilder, target: ir.Value) -> None:
+        builder.store(zeros, target, align=4)
+
+    index = types.intp
+    return Moves(
+        teach(copy, [ARRAY, index, index, index], each_vector("copy", emit_copy, 2)),
+        teach(clear, [ARRAY, index, index], each_vector("clear", emit_clear, 1)),
+    )

@@ -1,0 +1,209 @@
+"""Softmax of rows that are longer than a vector, and the gradient back through it.
+
+A row of few vectors is gone through in registers, by a function of its width. All longer rows share one function, so
+that a model has one of them to compile, however many widths it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+
+from . import math as vector_math
+from .lowering import ARRAY
+from .matmul import scalar_type
+from .routines import I64, counted, integer, routine, summed, teach
+from .vectors import FLAGS, emit_maximum, lanes_below, largest_lane, spread, sum_of_lanes
+
+SHORT = 4  # vectors of a row that stays in registers
+Body = Callable[[ir.Value, list[ir.Value], bool], list[ir.Value]]
+
+
+@dataclass(frozen=True)
+class RowShape:
+    """Rows of ``width`` numbers, and zeros that fill their last vector.
+
+    strides: elements between two rows of every operand, the one that is written last.
+    """
+
+    dtype: str
+    lanes: int
+    width: int
+    strides: tuple[int, ...]
+
+    @property
+    def vectors(self) -> int:
+        """Vectors of a row."""
+        return -(-self.width // self.lanes)
+
+
+@dataclass(frozen=True)
+class _Emitter:
+    """Emits what is done with one row. ``last`` is where its last vector begins, of which ``inside`` are numbers."""
+
+    shape: RowShape
+    builder: ir.IRBuilder
+    last: ir.Value
+    inside: ir.Value
+
+    @property
+    def vector(self) -> ir.VectorType:
+        return ir.VectorType(scalar_type(self.shape.dtype), self.shape.lanes)
+
+    def splat(self, value: float) -> ir.Constant:
+        return ir.Constant(self.vector, [value] * self.shape.lanes)
+
+    def place(self, pointer: ir.Value, column: ir.Value) -> ir.Value:
+        return self.builder.bitcast(self.builder.gep(pointer, [column]), self.vector.as_pointer())
+
+    def load(self, pointer: ir.Value, column: ir.Value) -> ir.Value:
+        return self.builder.load(self.place(pointer, column), align=4)
+
+    def store(self, value: ir.Value, pointer: ir.Value, column: ir.Value) -> None:
+        self.builder.store(value, self.place(pointer, column), align=4)
+
+    def over(self, carried: list[ir.Value], body: Body) -> list[ir.Value]:
+        """What is carried from vector to vector of a row: ``body`` has a column, what was carried there, and whether
+        it is the last, in which zeros follow the numbers."""
+        lanes = self.shape.lanes
+        if self.shape.vectors <= SHORT:
+            for number in range(self.shape.vectors - 1):
+                carried = body(integer(number * lanes), carried, False)
+        else:
+            carried = summed(self.builder, carried, integer(0), self.last, lanes, lambda q, some: body(q, some, False))
+        return body(self.last, carried, True)
+
+    def cut(self, value: ir.Value, rest: ir.Value, is_last: bool) -> ir.Value:
+        """A vector of numbers, and in a row's last vector those of ``rest`` behind them."""
+        return self.builder.select(self.inside, value, rest) if is_last else value
+
+    def softmax(self, source: ir.Value, target: ir.Value) -> None:
+        """Powers of the distances to the largest, divided by their sum."""
+        builder = self.builder
+
+        def larger(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
+            return [emit_maximum(builder, self.cut(self.load(source, q), some[0], is_last), some[0])]
+
+        (peak,) = self.over([self.splat(float(np.finfo(self.shape.dtype).min))], larger)
+        top = spread(builder, largest_lane(builder, peak), self.shape.lanes)
+
+        def power(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
+            distance = builder.fsub(self.load(source, q), top, flags=FLAGS)
+            value = self.cut(vector_math.call(builder, "exp", distance), self.splat(0.0), is_last)
+            self.store(value, target, q)
+            return [builder.fadd(some[0], value, flags=FLAGS)]
+
+        (whole,) = self.over([self.splat(0.0)], power)
+        whole = sum_of_lanes(builder, whole)
+        share = spread(builder, builder.fdiv(ir.Constant(whole.type, 1.0), whole), self.shape.lanes)
+
+        def divide(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
+            self.store(builder.fmul(self.load(target, q), share, flags=FLAGS), target, q)
+            return []
+
+        self.over([], divide)
+
+    def gradient(self, result: ir.Value, gradient: ir.Value, target: ir.Value, *, adds: bool) -> None:
+        """The result times how far a gradient is from the mean that the result weighs."""
+        builder = self.builder
+
+        def weigh(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
+            term = builder.fmul(self.load(result, q), self.load(gradient, q), flags=FLAGS)
+            return [builder.fadd(some[0], term, flags=FLAGS)]
+
+        (whole,) = self.over([self.splat(0.0)], weigh)
+        mean = spread(builder, sum_of_lanes(builder, whole), self.shape.lanes)
+
+        def write(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
+            distance = builder.fsub(self.load(gradient, q), mean, flags=FLAGS)
+            value = builder.fmul(self.load(result, q), distance, flags=FLAGS)
+            if adds:
+                value = builder.fadd(self.load(target, q), value, flags=FLAGS)
+            self.store(value, target, q)
+            return []
+
+        self.over([], write)
+
+
+def _define(module: ir.Module, shape: RowShape, kind: str, emit: Callable[..., None]) -> ir.Function:
+    """A function of the first row of every operand, the strides, the number of rows and their width."""
+    pointer, count = scalar_type(shape.dtype).as_pointer(), len(shape.strides)
+    short = f".{shape.width}" if shape.vectors <= SHORT else ""
+    name = f"nm.{kind}.{shape.dtype}.{shape.lanes}{short}"
+    function, is_new = routine(module, name, [pointer] * count + [I64] * (count + 2), inline=False)
+    if is_new:
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        starts, strides, (rows, width) = function.args[:count], function.args[count:-2], function.args[-2:]
+        if short:
+            width = integer(shape.width)
+        lanes = integer(shape.lanes)
+        last = builder.mul(builder.sdiv(builder.sub(width, integer(1)), lanes), lanes)
+        inside = lanes_below(builder, builder.sub(width, last), shape.lanes)
+        with counted(builder, integer(0), rows, 1) as row:
+            operands = [builder.gep(x, [builder.mul(row, y)]) for x, y in zip(starts, strides, strict=True)]
+            emit(_Emitter(shape, builder, last, inside), *operands)
+        builder.ret_void()
+    return function
+
+
+def _teach(shape: RowShape, twin: Callable[..., None], kind: str, emit: Callable[..., None]) -> Callable[..., None]:
+    """Teach Numba a function of (array, offset) for every operand and the number of rows."""
+
+    def emit_call(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
+        pairs = zip(values[:-1:2], values[1:-1:2], strict=True)
+        starts, strides = [builder.gep(*(x, [y])) for x, y in pairs], map(integer, shape.strides)
+        function = _define(builder.module, shape, kind, emit)
+        builder.call(function, [*starts, *strides, values[-1], integer(shape.width)])
+
+    return teach(twin, [ARRAY, types.intp] * len(shape.strides) + [types.intp], emit_call)
+
+
+def _rows_of(shape: RowShape, array: Any, start: int, operand: int, rows: int) -> Any:
+    """The rows (rows, width in whole vectors) of an operand, as a view."""
+    whole, step = shape.vectors * shape.lanes, array.itemsize
+    strides = shape.strides[operand] * step, step
+    return np.lib.stride_tricks.as_strided(array[start:], (rows, whole), strides)
+
+
+@cache
+def softmax_of(shape: RowShape) -> Callable[..., None]:
+    """The function (source, offset, target, offset, rows): the softmax of rows. Source and target may be one."""
+
+    def softmax_rows(source: Any, start: int, target: Any, place: int, rows: int) -> None:
+        """Write the softmax of rows."""
+        values = _rows_of(shape, source, start, 0, rows)[:, : shape.width]
+        out = _rows_of(shape, target, place, 1, rows)
+        with np.errstate(invalid="ignore"):
+            powers = np.exp(values - values.max(axis=1, keepdims=True))
+        out[:, shape.width :] = 0.0
+        out[:, : shape.width] = powers / powers.sum(axis=1, keepdims=True)
+
+    return _teach(shape, softmax_rows, "softmax", _Emitter.softmax)
+
+
+@cache
+def softmax_gradient_of(shape: RowShape, adds: bool) -> Callable[..., None]:
+    """The function (result, offset, gradient, offset, target, offset, rows): gradients back through a softmax.
+
+    adds: whether the target holds others, to which they are added. Gradient and target may be one.
+    """
+
+    def softmax_gradient_rows(
+        result: Any, start: int, gradient: Any, second: int, target: Any, place: int, rows: int
+    ) -> None:
+        """Write, or add, the gradient of what a softmax was taken of."""
+        y, g = _rows_of(shape, result, start, 0, rows), _rows_of(shape, gradient, second, 1, rows)
+        value = y * (g - (y * g).sum(axis=1, keepdims=True))
+        out = _rows_of(shape, target, place, 2, rows)
+        out[:] = out + value if adds else value
+
+    def emit(emitter: _Emitter, result: ir.Value, gradient: ir.Value, target: ir.Value) -> None:
+        emitter.gradient(result, gradient, target, adds=adds)
+
+    return _teach(shape, softmax_gradient_rows, f"softmax_gradient{'.adds' if adds else ''}", emit)

@@ -1,0 +1,154 @@
+"""What an optimizer asks of the gradients before it moves anything: the sum of their squares, and whether all are
+finite numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+
+from .lowering import ARRAY
+from .matmul import scalar_type
+from .routines import I64, integer, routine, summed, teach
+from .vectors import FLAGS, emit_absolute, spread, sum_of_lanes
+
+CHAINS = 4  # sums that are added to independently
+
+
+@dataclass(frozen=True)
+class GradientShape:
+    """Gradients of ``size`` parameters in whole vectors, ``copies`` times: each thread's own, where it has its own."""
+
+    dtype: str
+    lanes: int
+    copies: int
+    size: int
+
+
+@dataclass(frozen=True)
+class _Emitter:
+    """Emits sums over vectors of gradients."""
+
+    shape: GradientShape
+    builder: ir.IRBuilder
+    gradients: ir.Value
+
+    @property
+    def vector(self) -> ir.VectorType:
+        return ir.VectorType(scalar_type(self.shape.dtype), self.shape.lanes)
+
+    def splat(self, value: float) -> ir.Constant:
+        return ir.Constant(self.vector, [value] * self.shape.lanes)
+
+    def place(self, index: ir.Value, offset: int = 0) -> ir.Value:
+        pointer = self.builder.gep(self.builder.gep(self.gradients, [index]), [integer(offset)])
+        return self.builder.bitcast(pointer, self.vector.as_pointer())
+
+    def gathered(self, index: ir.Value, offset: int) -> ir.Value:
+        """A vector of gradients, those of all copies together, which then stand in the first."""
+        builder, shape, place = self.builder, self.shape, self.place(index, offset)
+        value = builder.load(place, align=4)
+        for copy in range(1, shape.copies):
+            other = builder.load(self.place(index, offset + copy * shape.size), align=4)
+            value = builder.fadd(value, other, flags=FLAGS)
+        if shape.copies > 1:
+            builder.store(value, place, align=4)
+        return value
+
+    def squares(self, start: ir.Value, end: ir.Value) -> ir.Value:
+        """The sum of squares from ``start`` to ``end``."""
+        builder, lanes = self.builder, self.shape.lanes
+
+        def some(index: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+            fresh = []
+            for number, value in enumerate(sums):
+                gradient = self.gathered(index, number * lanes)
+                fresh.append(builder.fadd(value, builder.fmul(gradient, gradient, flags=FLAGS), flags=FLAGS))
+            return fresh
+
+        rest = builder.srem(builder.sub(end, start), integer(CHAINS * lanes))
+        middle = builder.sub(end, rest)
+        first, *others = summed(builder, [self.splat(0.0)] * CHAINS, start, middle, CHAINS * lanes, some)
+        (first,) = summed(builder, [first], middle, end, lanes, some)
+        for other in others:
+            first = builder.fadd(first, other, flags=FLAGS)
+        return sum_of_lanes(builder, first)
+
+    def strays(self, start: ir.Value, end: ir.Value, rate: ir.Value) -> ir.Value:
+        """How many from ``start`` to ``end`` are not finite, by themselves and at this rate. Sums with zero times them
+        would not do: in any order of its own the compiler may add first."""
+        builder, lanes = self.builder, self.shape.lanes
+        most = self.splat(float(np.finfo(self.shape.dtype).max))
+        kind = scalar_type(self.shape.dtype)
+        scale = spread(builder, rate if kind == rate.type else builder.fptrunc(rate, kind), lanes)
+
+        def one(index: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+            (count,) = sums
+            gradient = builder.load(self.place(index), align=4)
+            for value in (gradient, builder.fmul(gradient, scale)):
+                is_finite = builder.fcmp_ordered("<=", emit_absolute(builder, value), most)
+                count = builder.fadd(count, builder.select(is_finite, self.splat(0.0), self.splat(1.0)))
+            return [count]
+
+        (count,) = summed(builder, [self.splat(0.0)], start, end, lanes, one)
+        return sum_of_lanes(builder, count)
+
+
+def _define(module: ir.Module, name: str, shape: GradientShape, arguments: list[ir.Type]) -> tuple[ir.Function, bool]:
+    element = scalar_type(shape.dtype)
+    return routine(module, name, [element.as_pointer(), I64, I64, *arguments], result=element, inline=False)
+
+
+@cache
+def squares_of(shape: GradientShape) -> Callable[..., float]:
+    """The function (gradients, start, end): the sum of squares of some, once those of all copies are added up in the
+    first."""
+
+    def sum_of_squares(gradients: Any, start: int, end: int) -> float:
+        """Add up the copies of some gradients; the sum of squares of what they become."""
+        out = gradients[start:end]
+        for copy in range(1, shape.copies):
+            out += gradients[start + copy * shape.size : end + copy * shape.size]
+        with np.errstate(over="ignore"):
+            return np.square(out).sum(dtype=shape.dtype)  # type: ignore[no-any-return]
+
+    def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
+        name = f"nm.squares.{shape.dtype}.{shape.lanes}.{shape.copies}.{shape.size}"
+        function, is_new = _define(builder.module, name, shape, [])
+        if is_new:
+            inner = ir.IRBuilder(function.append_basic_block("entry"))
+            gradients, start, end = function.args
+            inner.ret(_Emitter(shape, inner, gradients).squares(start, end))
+        return builder.call(function, values)
+
+    return teach(sum_of_squares, [ARRAY, types.intp, types.intp], emit, getattr(types, shape.dtype))
+
+
+@cache
+def strays_of(shape: GradientShape) -> Callable[..., float]:
+    """The function (gradients, start, end, rate): how many of some are not finite, or not at that rate. One that is
+    not finite at all is counted twice."""
+
+    def count_strays(gradients: Any, start: int, end: int, rate: float) -> float:
+        """How many of some gradients are not finite."""
+        some = gradients[start:end]
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = some * some.dtype.type(rate)
+        return float(np.sum(~np.isfinite(some)) + np.sum(~np.isfinite(scaled)))
+
+    def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
+        name = f"nm.strays.{shape.dtype}.{shape.lanes}"
+        function, is_new = _define(builder.module, name, shape, [ir.DoubleType()])
+        if is_new:
+            inner = ir.IRBuilder(function.append_basic_block("entry"))
+            gradients, *rest = function.args
+            inner.ret(_Emitter(shape, inner, gradients).strays(*rest))
+        return builder.call(function, values)
+
+    element = getattr(types, shape.dtype)
+    return teach(count_strays, [ARRAY, types.intp, types.intp, types.float64], emit, element)
