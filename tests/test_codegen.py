@@ -172,6 +172,12 @@ def test_one_lane_has_no_loops_over_rows_of_a_step() -> None:
     assert ["for r in" in source for source in sources] == [False, True]
 
 
+def test_a_softmax_of_the_callers_rows_reads_nothing_behind_them() -> None:
+    layers = ("(a, <softmax>)", "(h, 11, <tanh>) (a, <softmax>)")
+    sources = [kernel_of(text_of(each, width=11)).source for each in layers]
+    assert ["exact=True" in source for source in sources] == [True, False]
+
+
 # What a source holds --------------------------------------------------------------------------------------------------
 
 

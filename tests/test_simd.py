@@ -5,12 +5,14 @@ Compilation is what costs time here: each compiled function below calls many of 
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import inspect
 import itertools
 import mmap
 import operator
 import re
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -531,6 +533,44 @@ def test_softmax_of_rows_in_place_and_of_numbers_that_are_not_finite() -> None:
                 call(number, values, 0, values, 0, 2)
                 assert np.isnan(values[:width]).any(), "it is seen"
                 np.testing.assert_allclose(values[56 : 56 + width], 1 / width, rtol=1e-6)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are forbidden by a call of Linux's")
+@pytest.mark.parametrize(("dtype", "lanes"), [("float32", 8), ("float64", 2)])
+def test_nothing_is_read_behind_rows_that_end_with_their_numbers(dtype: str, lanes: int) -> None:
+    """As those of a caller, behind which a page may stand that is not ours."""
+    pages = mmap.mmap(-1, 2 * mmap.PAGESIZE)
+    place = ctypes.addressof(ctypes.c_char.from_buffer(pages))
+    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(place + mmap.PAGESIZE), mmap.PAGESIZE, 0) == 0
+    array = np.frombuffer(pages, dtype, mmap.PAGESIZE // np.dtype(dtype).itemsize)
+    widths = [lanes + 1, 2 * lanes, 6 * lanes - 1]
+    shapes = [simd.RowShape(dtype, lanes, width, (width, 7 * lanes), exact=True) for width in widths]
+    call = compiled_calls([simd.softmax_of(shape) for shape in shapes])
+    for number, width in enumerate(widths):
+        array[:] = np.arange(len(array)) % 5
+        powers = np.exp(array[-2 * width :].reshape(2, width).astype(np.float64))
+        for softmax in (functools.partial(call, number), simd.softmax_of(shapes[number])):
+            found = np.full(14 * lanes, 2.0, dtype)
+            softmax(array, len(array) - 2 * width, found, 0, 2)
+            rows = found.reshape(2, 7 * lanes)
+            wanted = powers / powers.sum(axis=1, keepdims=True)
+            np.testing.assert_allclose(rows[:, :width], wanted, rtol=0, atol=tolerance(dtype) / 100)
+            assert not rows[:, width : -(-width // lanes) * lanes].any()
+
+
+def test_the_gradient_of_a_softmax_may_take_the_place_of_what_it_is_made_of() -> None:
+    widths = [16, 48]
+    shapes = [simd.RowShape("float32", 8, width, (56, 56, 56)) for width in widths]
+    call = compiled_calls([simd.softmax_gradient_of(shape, False) for shape in shapes])
+    for number, (which, _) in itertools.product(range(2), enumerate(widths)):
+        y, g = np.linspace(0, 1, 112, dtype=np.float32), np.linspace(3, -2, 112, dtype=np.float32)
+        apart = np.zeros(112, np.float32)
+        call(which, y, 0, g, 0, apart, 0, 2)
+        target = (y, g)[number]
+        call(which, y, 0, g, 0, target, 0, 2)
+        for row in range(2):
+            inside = slice(56 * row, 56 * row + widths[which])
+            np.testing.assert_array_equal(target[inside], apart[inside])
 
 
 @pytest.mark.parametrize(("dtype", "lanes"), [("float32", 4), ("float64", 4)])

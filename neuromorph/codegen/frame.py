@@ -114,7 +114,7 @@ class Frame:
         if self.threads > 1:
             self.writer.line("barrier(box, parties)")
 
-    def emit_rows(self) -> None:
+    def emit_bounds(self) -> None:
         """The line that says which rows of the window are ours, where that is not all of them."""
         if self.takes_some_rows:
             self.writer.line(self._range("rows", "begin", "until"))

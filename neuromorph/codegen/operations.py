@@ -6,7 +6,21 @@ import re
 from collections.abc import Callable
 from itertools import pairwise
 
-from ..schedule import WINDOW, Access, Bias, Block, Map, Operation, Partials, Place, Product, Rows, Sum, padded
+from ..schedule import (
+    EXTERNAL,
+    WINDOW,
+    Access,
+    Bias,
+    Block,
+    Map,
+    Operation,
+    Partials,
+    Place,
+    Product,
+    Rows,
+    Sum,
+    padded,
+)
 from .frame import Frame
 from .sharing import cut_of, summed_cuts
 
@@ -95,6 +109,8 @@ def emit_rows(frame: Frame, rows: Rows) -> None:
     frame.writer.comment(rows.note)
     places = (*rows.operands, rows.target)
     fields = {"width": rows.target.width, "strides": tuple(frame.stride(place.buffer) for place in places)}
+    if any(place.buffer in EXTERNAL for place in rows.operands):
+        fields["exact"] = True
     pattern = "(simd.RowShape({kind}, {fields})" + (")" if rows.kind == "softmax" else f", adds={rows.accumulate})")
     name = frame.routine(rows.kind, f"{rows.kind}_of{pattern}", fields)
     operands = ", ".join(_from(frame, Access(place)) for place in places)

@@ -234,7 +234,7 @@ class _Source:
         self.emit_shapes(writer, shapes)
 
     def emit_shapes(self, writer: Writer, shapes: dict[str, str]) -> None:
-        """The matrix products, softmaxes and transposes, each of literal shape."""
+        """The routines: matrix products, softmaxes and the like by shape, sums of columns, transposes."""
         options = self.options
         kind = f'"{options.dtype}", {options.lanes}'
         for text, name in shapes.items():

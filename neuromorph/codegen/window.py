@@ -52,7 +52,7 @@ def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
         _emit_columns(frame, segment)
         return
     if segment.domain == WINDOW:
-        frame.emit_rows()
+        frame.emit_bounds()
         for operation in segment.operations:
             _emit_any(frame, operation)
         return
@@ -87,7 +87,7 @@ def _emit_run(frame: Frame, run: list[Operation], shares: dict[int, Share]) -> N
     """Operations between two meetings, each over the columns or rows of all our members."""
     every_cuts = [shares[id(operation)].cuts for operation in run]
     if None in every_cuts:
-        frame.emit_rows()
+        frame.emit_bounds()
     for operation, cuts in zip(run, every_cuts, strict=True):
         _emit_any(replace(frame, cuts=cuts), operation)
 

@@ -101,8 +101,8 @@ class _Finder:
         wanted = [(op, segment.domain) for segment in self.segments(function.name) for op in segment.operations]
         assert len(blocks) == len(wanted), f"{function.name} has {len(blocks)} pieces for {len(wanted)} operations"
         neighbours = {each[0].lineno: each for each in _runs(function)}
-        ends = [*(first for first, _ in blocks[1:]), (function.end_lineno or function.lineno) + 1]
-        for (operation, domain), (first, last), after in zip(wanted, blocks, ends, strict=True):
+        behind = [*blocks[1:], ((function.end_lineno or function.lineno) + 1, 0)]
+        for (operation, domain), (first, last), (after, _) in zip(wanted, blocks, behind[: len(blocks)], strict=True):
             run = neighbours[last + 1]
             statement = run[0] if domain == WINDOW else [each for each in run if each.lineno < after][-1]
             end = statement.end_lineno or statement.lineno
@@ -199,8 +199,9 @@ def _normal(parts: Iterator[tuple[int, float]] | list[tuple[int, float]]) -> tup
 def _runs(function: ast.FunctionDef) -> Iterator[list[ast.stmt]]:
     """Every statement of a function with those that stand behind it in its block."""
     for node in ast.walk(function):
-        for block in (getattr(node, name, []) for name in ("body", "orelse")):
-            yield from (block[place:] for place in range(len(block)))
+        if isinstance(node, ast.stmt):
+            for block in (getattr(node, name, []) for name in ("body", "orelse")):
+                yield from (block[place:] for place in range(len(block)))
 
 
 def comment_blocks(lines: list[str], function: ast.FunctionDef) -> Iterator[tuple[int, int]]:

@@ -1,14 +1,14 @@
 """Softmax of rows that are longer than a vector, and the gradient back through it.
 
-A row of few vectors is gone through in registers, by a function of its width. All longer rows share one function, so
-that a model has one of them to compile, however many widths it has.
+A row of few vectors stays in registers, in a function of its width. All longer rows share one function, so that a model
+has one of them to compile, however many widths it has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from . import math as vector_math
 from .lowering import ARRAY
 from .matmul import scalar_type
 from .routines import I64, counted, integer, routine, summed, teach
-from .vectors import FLAGS, emit_maximum, lanes_below, largest_lane, spread, sum_of_lanes
+from .vectors import FLAGS, emit_maximum, lanes_below, largest_lane, masked_load, spread, sum_of_lanes
 
 SHORT = 4  # vectors of a row that stays in registers
 Body = Callable[[ir.Value, list[ir.Value], bool], list[ir.Value]]
@@ -27,20 +27,27 @@ Body = Callable[[ir.Value, list[ir.Value], bool], list[ir.Value]]
 
 @dataclass(frozen=True)
 class RowShape:
-    """Rows of ``width`` numbers, and zeros that fill their last vector.
+    """Rows of ``width`` numbers, whose last vector is filled with zeros where it is written, with anything in between.
 
-    strides: elements between two rows of every operand, the one that is written last.
+    strides: elements between two rows of every operand, the one that is written last. exact: whether the rows that are
+    read end with their numbers, as those of a caller do: nothing behind them may be touched.
     """
 
     dtype: str
     lanes: int
     width: int
     strides: tuple[int, ...]
+    exact: bool = False
 
     @property
     def vectors(self) -> int:
         """Vectors of a row."""
         return -(-self.width // self.lanes)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a row stays in registers."""
+        return self.vectors <= SHORT
 
 
 @dataclass(frozen=True)
@@ -65,43 +72,67 @@ class _Emitter:
     def load(self, pointer: ir.Value, column: ir.Value) -> ir.Value:
         return self.builder.load(self.place(pointer, column), align=4)
 
+    def read(self, pointer: ir.Value, column: ir.Value, is_last: bool, rest: ir.Value) -> ir.Value:
+        """A vector of numbers, in a row's last one those of ``rest`` behind them."""
+        if is_last and self.shape.exact:
+            return masked_load(self.builder, self.place(pointer, column), self.inside, rest)
+        return self.cut(self.load(pointer, column), rest, is_last)
+
+    def cut(self, value: ir.Value, rest: ir.Value, is_last: bool) -> ir.Value:
+        """A vector, in a row's last one ``rest`` behind its numbers."""
+        return self.builder.select(self.inside, value, rest) if is_last else value
+
     def store(self, value: ir.Value, pointer: ir.Value, column: ir.Value) -> None:
         self.builder.store(value, self.place(pointer, column), align=4)
 
+    def columns(self) -> list[tuple[ir.Value, bool]]:
+        """Where the vectors of a short row begin, and which is the last."""
+        lanes, count = self.shape.lanes, self.shape.vectors
+        return [(integer(number * lanes), number == count - 1) for number in range(count)]
+
     def over(self, carried: list[ir.Value], body: Body) -> list[ir.Value]:
-        """What is carried from vector to vector of a row: ``body`` has a column, what was carried there, and whether
-        it is the last, in which zeros follow the numbers."""
+        """What is carried from vector to vector of a long row: ``body`` has a column, what was carried there, and
+        whether it is the last."""
         lanes = self.shape.lanes
-        if self.shape.vectors <= SHORT:
-            for number in range(self.shape.vectors - 1):
-                carried = body(integer(number * lanes), carried, False)
-        else:
-            carried = summed(self.builder, carried, integer(0), self.last, lanes, lambda q, some: body(q, some, False))
+        carried = summed(self.builder, carried, integer(0), self.last, lanes, lambda q, some: body(q, some, False))
         return body(self.last, carried, True)
 
-    def cut(self, value: ir.Value, rest: ir.Value, is_last: bool) -> ir.Value:
-        """A vector of numbers, and in a row's last vector those of ``rest`` behind them."""
-        return self.builder.select(self.inside, value, rest) if is_last else value
+    def share(self, whole: ir.Value) -> ir.Value:
+        """One over the sum of a vector's lanes, in all lanes."""
+        total = sum_of_lanes(self.builder, whole)
+        return spread(self.builder, self.builder.fdiv(ir.Constant(total.type, 1.0), total), self.shape.lanes)
+
+    def power(self, value: ir.Value, top: ir.Value, is_last: bool) -> ir.Value:
+        """e to how far numbers are from the largest."""
+        distance = self.builder.fsub(value, top, flags=FLAGS)
+        return self.cut(vector_math.call(self.builder, "exp", distance), self.splat(0.0), is_last)
 
     def softmax(self, source: ir.Value, target: ir.Value) -> None:
         """Powers of the distances to the largest, divided by their sum."""
-        builder = self.builder
+        builder, lowest, nothing = self.builder, self.splat(float(np.finfo(self.shape.dtype).min)), self.splat(0.0)
+        if self.shape.is_short:
+            row = [(q, self.read(source, q, is_last, lowest), is_last) for q, is_last in self.columns()]
+            peak = reduce(lambda some, each: emit_maximum(builder, each[1], some), row, lowest)
+            top = spread(builder, largest_lane(builder, peak), self.shape.lanes)
+            powers = [self.power(value, top, is_last) for _, value, is_last in row]
+            share = self.share(reduce(lambda x, y: builder.fadd(x, y, flags=FLAGS), powers))
+            for (q, _, _), value in zip(row, powers, strict=True):
+                self.store(builder.fmul(value, share, flags=FLAGS), target, q)
+            return
 
         def larger(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
-            return [emit_maximum(builder, self.cut(self.load(source, q), some[0], is_last), some[0])]
+            return [emit_maximum(builder, self.read(source, q, is_last, some[0]), some[0])]
 
-        (peak,) = self.over([self.splat(float(np.finfo(self.shape.dtype).min))], larger)
+        (peak,) = self.over([lowest], larger)
         top = spread(builder, largest_lane(builder, peak), self.shape.lanes)
 
-        def power(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
-            distance = builder.fsub(self.load(source, q), top, flags=FLAGS)
-            value = self.cut(vector_math.call(builder, "exp", distance), self.splat(0.0), is_last)
+        def add_power(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
+            value = self.power(self.read(source, q, is_last, top), top, is_last)
             self.store(value, target, q)
             return [builder.fadd(some[0], value, flags=FLAGS)]
 
-        (whole,) = self.over([self.splat(0.0)], power)
-        whole = sum_of_lanes(builder, whole)
-        share = spread(builder, builder.fdiv(ir.Constant(whole.type, 1.0), whole), self.shape.lanes)
+        (whole,) = self.over([nothing], add_power)
+        share = self.share(whole)
 
         def divide(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
             self.store(builder.fmul(self.load(target, q), share, flags=FLAGS), target, q)
@@ -113,34 +144,45 @@ class _Emitter:
         """The result times how far a gradient is from the mean that the result weighs."""
         builder = self.builder
 
-        def weigh(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
-            term = builder.fmul(self.load(result, q), self.load(gradient, q), flags=FLAGS)
-            return [builder.fadd(some[0], term, flags=FLAGS)]
+        def pair(q: ir.Value) -> tuple[ir.Value, ir.Value]:
+            return self.load(result, q), self.load(gradient, q)
 
-        (whole,) = self.over([self.splat(0.0)], weigh)
-        mean = spread(builder, sum_of_lanes(builder, whole), self.shape.lanes)
-
-        def write(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
-            distance = builder.fsub(self.load(gradient, q), mean, flags=FLAGS)
-            value = builder.fmul(self.load(result, q), distance, flags=FLAGS)
+        def write(q: ir.Value, y: ir.Value, g: ir.Value, mean: ir.Value) -> None:
+            value = builder.fmul(y, builder.fsub(g, mean, flags=FLAGS), flags=FLAGS)
             if adds:
                 value = builder.fadd(self.load(target, q), value, flags=FLAGS)
             self.store(value, target, q)
+
+        def weigh(some: ir.Value, y: ir.Value, g: ir.Value) -> ir.Value:
+            return builder.fadd(some, builder.fmul(y, g, flags=FLAGS), flags=FLAGS)
+
+        if self.shape.is_short:
+            row = [(q, *pair(q)) for q, _ in self.columns()]
+            whole = reduce(lambda some, each: weigh(some, *each[1:]), row, self.splat(0.0))
+            mean = spread(builder, sum_of_lanes(builder, whole), self.shape.lanes)
+            for q, y, g in row:
+                write(q, y, g, mean)
+            return
+        (whole,) = self.over([self.splat(0.0)], lambda q, some, is_last: [weigh(some[0], *pair(q))])
+        mean = spread(builder, sum_of_lanes(builder, whole), self.shape.lanes)
+
+        def write_one(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
+            write(q, *pair(q), mean)
             return []
 
-        self.over([], write)
+        self.over([], write_one)
 
 
 def _define(module: ir.Module, shape: RowShape, kind: str, emit: Callable[..., None]) -> ir.Function:
     """A function of the first row of every operand, the strides, the number of rows and their width."""
     pointer, count = scalar_type(shape.dtype).as_pointer(), len(shape.strides)
-    short = f".{shape.width}" if shape.vectors <= SHORT else ""
-    name = f"nm.{kind}.{shape.dtype}.{shape.lanes}{short}"
+    short = f".{shape.width}" if shape.is_short else ""
+    name = f"nm.{kind}.{shape.dtype}.{shape.lanes}{short}{'.exact' if shape.exact else ''}"
     function, is_new = routine(module, name, [pointer] * count + [I64] * (count + 2), inline=False)
     if is_new:
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         starts, strides, (rows, width) = function.args[:count], function.args[count:-2], function.args[-2:]
-        if short:
+        if shape.is_short:
             width = integer(shape.width)
         lanes = integer(shape.lanes)
         last = builder.mul(builder.sdiv(builder.sub(width, integer(1)), lanes), lanes)
@@ -164,11 +206,12 @@ def _teach(shape: RowShape, twin: Callable[..., None], kind: str, emit: Callable
     return teach(twin, [ARRAY, types.intp] * len(shape.strides) + [types.intp], emit_call)
 
 
-def _rows_of(shape: RowShape, array: Any, start: int, operand: int, rows: int) -> Any:
-    """The rows (rows, width in whole vectors) of an operand, as a view."""
-    whole, step = shape.vectors * shape.lanes, array.itemsize
+def _rows_of(shape: RowShape, array: Any, start: int, operand: int, rows: int, width: int | None = None) -> Any:
+    """The rows of an operand (rows, width), of all their whole vectors without a width, as a view."""
+    step = array.itemsize
     strides = shape.strides[operand] * step, step
-    return np.lib.stride_tricks.as_strided(array[start:], (rows, whole), strides)
+    width = shape.vectors * shape.lanes if width is None else width
+    return np.lib.stride_tricks.as_strided(array[start:], (rows, width), strides)
 
 
 @cache
@@ -177,7 +220,7 @@ def softmax_of(shape: RowShape) -> Callable[..., None]:
 
     def softmax_rows(source: Any, start: int, target: Any, place: int, rows: int) -> None:
         """Write the softmax of rows."""
-        values = _rows_of(shape, source, start, 0, rows)[:, : shape.width]
+        values = _rows_of(shape, source, start, 0, rows, shape.width)
         out = _rows_of(shape, target, place, 1, rows)
         with np.errstate(invalid="ignore"):
             powers = np.exp(values - values.max(axis=1, keepdims=True))
@@ -191,7 +234,7 @@ def softmax_of(shape: RowShape) -> Callable[..., None]:
 def softmax_gradient_of(shape: RowShape, adds: bool) -> Callable[..., None]:
     """The function (result, offset, gradient, offset, target, offset, rows): gradients back through a softmax.
 
-    adds: whether the target holds others, to which they are added. Gradient and target may be one.
+    adds: whether the target holds others, to which they are added. The target may be the result or the gradient.
     """
 
     def softmax_gradient_rows(

@@ -121,6 +121,14 @@ def suffix(vector: ir.VectorType) -> str:
     return f"v{vector.count}{'f32' if isinstance(vector.element, ir.FloatType) else 'f64'}"
 
 
+def masked_load(builder: ir.IRBuilder, pointer: ir.Value, mask: ir.Value, rest: ir.Value) -> ir.Value:
+    """The vector at an address where the mask holds, ``rest`` elsewhere, where nothing is read."""
+    kind, size = rest.type, 4 if isinstance(rest.type.element, ir.FloatType) else 8
+    arguments = [kind.as_pointer(), _I32, mask.type, kind]
+    read = _intrinsic(builder.module, f"llvm.masked.load.{suffix(kind)}.p0", kind, arguments)
+    return builder.call(read, [pointer, ir.Constant(_I32, size), mask, rest])
+
+
 # Operators -----------------------------------------------------------------------------------------------------------
 
 
@@ -345,9 +353,7 @@ def vectors(dtype: str, lanes: int) -> Vectors:
 
     def emit_load_head(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         pointer = address(context, builder, sig.args[0], args[0], args[1])
-        name = f"llvm.masked.load.{suffix(packed)}.p0"
-        read = _intrinsic(builder.module, name, packed, [packed.as_pointer(), _I32, mask, packed])
-        return builder.call(read, [pointer, ir.Constant(_I32, size), lanes_below(builder, args[2], lanes), zeros])
+        return masked_load(builder, pointer, lanes_below(builder, args[2], lanes), zeros)
 
     def store(array: Any, index: int, value: Any) -> None:
         """Write a vector at ``index``."""
