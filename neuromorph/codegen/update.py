@@ -42,16 +42,6 @@ def _each_range(frame: Frame, *, joint: bool) -> Iterator[tuple[str, str]]:
         yield "start", "end"
 
 
-@contextmanager
-def _each_parameter(frame: Frame, *, joint: bool) -> Iterator[None]:
-    """A loop over the vectors of these parameters."""
-    with (
-        _each_range(frame, joint=joint) as (start, end),
-        frame.writer.block(f"for i in span({start}, {end}, {frame.lanes}):"),
-    ):
-        yield
-
-
 LARGE = {"float32": "1.0e38", "float64": "1.0e307"}  # finite numbers, with room for rounding
 
 
@@ -112,7 +102,10 @@ def emit_update(frame: Frame, name: str) -> None:
     arguments = frame.joint("weights, gradients, memory, constants, rate, shrink")
     with frame.function("update", arguments, "One step of the optimizer."):
         _emit_numbers(frame, optimizer)
-        with _each_parameter(frame, joint=True):
+        with (
+            _each_range(frame, joint=True) as (start, end),
+            writer.block(f"for i in span({start}, {end}, {frame.lanes}):"),
+        ):
             writer.lines("p = load(weights, i)", "g = load(gradients, i) * shrink")
             for number, slot in enumerate(optimizer.slots):
                 writer.line(f"{slot} = load(memory, i + {number * size})")

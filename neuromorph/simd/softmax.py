@@ -109,7 +109,7 @@ class _Emitter:
 
     def softmax(self, source: ir.Value, target: ir.Value) -> None:
         """Powers of the distances to the largest, divided by their sum."""
-        builder, lowest, nothing = self.builder, self.splat(float(np.finfo(self.shape.dtype).min)), self.splat(0.0)
+        builder, lowest = self.builder, self.splat(float(np.finfo(self.shape.dtype).min))
         if self.shape.is_short:
             row = [(q, self.read(source, q, is_last, lowest), is_last) for q, is_last in self.columns()]
             peak = reduce(lambda some, each: emit_maximum(builder, each[1], some), row, lowest)
@@ -131,7 +131,7 @@ class _Emitter:
             self.store(value, target, q)
             return [builder.fadd(some[0], value, flags=FLAGS)]
 
-        (whole,) = self.over([nothing], add_power)
+        (whole,) = self.over([self.splat(0.0)], add_power)
         share = self.share(whole)
 
         def divide(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
@@ -199,7 +199,7 @@ def _teach(shape: RowShape, twin: Callable[..., None], kind: str, emit: Callable
 
     def emit_call(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
         pairs = zip(values[:-1:2], values[1:-1:2], strict=True)
-        starts, strides = [builder.gep(*(x, [y])) for x, y in pairs], map(integer, shape.strides)
+        starts, strides = [builder.gep(x, [y]) for x, y in pairs], map(integer, shape.strides)
         function = _define(builder.module, shape, kind, emit)
         builder.call(function, [*starts, *strides, values[-1], integer(shape.width)])
 

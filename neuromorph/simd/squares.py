@@ -17,7 +17,7 @@ from .matmul import scalar_type
 from .routines import I64, integer, routine, summed, teach
 from .vectors import FLAGS, emit_absolute, spread, sum_of_lanes
 
-CHAINS = 4  # sums that are added to independently
+SUMS = 4  # sums that are added to independently
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ class _Emitter:
                 fresh.append(builder.fadd(value, builder.fmul(gradient, gradient, flags=FLAGS), flags=FLAGS))
             return fresh
 
-        rest = builder.srem(builder.sub(end, start), integer(CHAINS * lanes))
+        rest = builder.srem(builder.sub(end, start), integer(SUMS * lanes))
         middle = builder.sub(end, rest)
-        first, *others = summed(builder, [self.splat(0.0)] * CHAINS, start, middle, CHAINS * lanes, some)
+        first, *others = summed(builder, [self.splat(0.0)] * SUMS, start, middle, SUMS * lanes, some)
         (first,) = summed(builder, [first], middle, end, lanes, some)
         for other in others:
             first = builder.fadd(first, other, flags=FLAGS)
