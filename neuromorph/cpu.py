@@ -1,5 +1,6 @@
 """The host's CPU, and everything else outside a kernel's source that its compiled form depends on."""
 
+import importlib
 import importlib.resources
 import platform
 import sys
@@ -9,6 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.resources.abc import Traversable
+from typing import Any
+
+from .host.exclusive import exclusive
 
 # Numba's settings that change the code it makes but are no part of a function's source.
 _NUMBA_SETTINGS = (
@@ -37,11 +41,16 @@ class CPU:
     features: tuple[str, ...]
 
 
+def _imported(name: str) -> Any:
+    """Numba, or a module of its; it can't be imported again once an exception has ended that half-way."""
+    with exclusive():
+        return importlib.import_module(name)
+
+
 @cache
 def cpu() -> CPU:
     """The CPU of this machine. Where LLVM can't tell the features, there are none."""
-    import llvmlite.binding as llvm
-
+    llvm = _imported("llvmlite.binding")
     try:
         found = llvm.get_host_cpu_features()
     except RuntimeError:
@@ -56,8 +65,6 @@ def environment() -> tuple[str, ...]:
     Versions of this library, Numba, llvmlite, NumPy and Python, the platform, the CPU, Numba's settings and
     digests of the package's ``simd`` folder and of ``jit.py``. Two processes with equal lines may share compiled code.
     """
-    import llvmlite
-    import numba
     import numpy
 
     from . import __version__
@@ -65,8 +72,8 @@ def environment() -> tuple[str, ...]:
     package = importlib.resources.files("neuromorph")
     return (
         f"neuromorph {__version__}",
-        f"numba {numba.__version__}",
-        f"llvmlite {llvmlite.__version__}",
+        f"numba {_imported('numba').__version__}",
+        f"llvmlite {_imported('llvmlite').__version__}",
         f"numpy {numpy.__version__}",
         f"python {sys.implementation.name} {platform.python_version()} {sys.implementation.cache_tag}",
         f"platform {sysconfig.get_platform()} {sys.byteorder}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from .inference import outputs
 from .optimizers import flag
 from .options import one_of, whole_number
 from .parameters import generator
+from .progress import bar
 from .training import Pass, check_carried, check_data, in_order, learn, measure
 
 if TYPE_CHECKING:
@@ -127,13 +127,24 @@ def fit(
         callback.check(run)
     rng = _generator(model, data, seed) if flag("shuffle", shuffle) else None
     model.history = run.history
-    with _Bar(data, count, shown=progress) as bar, _watched(run, watchers):
-        for epoch in range(count):
-            run.epoch = epoch
-            _epoch(run, given, rng, bar, watchers)
-            if run.stopped:
-                break
+    with _Bar(data, count, shown=progress) as shown, _watched(run, watchers):
+        _epochs(run, given, rng, shown, watchers)
     return run.history
+
+
+def _epochs(
+    run: Run, given: _Given, rng: np.random.Generator | None, progress: _Bar, watchers: tuple[Callback, ...]
+) -> None:
+    """All epochs, or as many as there are until a callback stops the run.
+
+    The loop is not inside the ``with`` block of its caller: in some versions of Python an exception that a signal
+    handler raises at the end of a loop's turn leaves the block unnoticed (https://github.com/python/cpython/issues/130279).
+    """
+    for epoch in range(run.epochs):
+        run.epoch = epoch
+        _epoch(run, given, rng, progress, watchers)
+        if run.stopped:
+            break
 
 
 @dataclass(frozen=True)
@@ -286,7 +297,8 @@ def _generator(model: Model, data: TrainingData, seed: int | None) -> np.random.
             "sequence; give inputs of 4 axes (sequences, samples, batch, width)"
         )
     if seed is None:
-        seed = int(generator().integers(2**63))
+        with generator() as rng:
+            seed = int(rng.integers(2**63))
     elif isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise ValueError(f"seed must be a whole number of at least 0, not {seed!r}")
     return np.random.Generator(np.random.PCG64(int(seed)))
@@ -340,11 +352,7 @@ class _Bar:
 
     def __enter__(self) -> _Bar:
         if self._shown:
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                total=self._total, unit="", unit_scale=True, file=sys.stderr, delay=BAR_DELAY, bar_format=BAR_FORMAT
-            )
+            self._bar = bar(self._total, unit="", delay=BAR_DELAY, bar_format=BAR_FORMAT)
         return self
 
     def __exit__(self, *exception: object) -> None:

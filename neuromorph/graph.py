@@ -7,7 +7,6 @@ import heapq
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal, TypeAlias
 
@@ -28,6 +27,8 @@ from neuromorph.functions import (
     Parameter,
 )
 from neuromorph.language import syntax, to_text
+
+from .host.cached import cached_property
 
 MAX_WIDTH = 1_048_576
 _NAMED = 20  # dead nodes that one warning names

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import gc
 import json
-import logging  # noqa: F401
 import os
 import pickle
 import threading
@@ -24,26 +23,14 @@ from typing import Any
 
 from . import cache
 from .errors import CacheWarning
+from .host.exclusive import exclusive
+from .host.forks import after_in_child
+from .host.interrupts import held, raise_if_pressed_twice
 
 _OBJECT = "kernel.bin"
 _NEVER = 1_000_000  # collections of younger objects before a full one
-_lock = threading.RLock()  # one bundle at a time
-_gate = threading.RLock()  # Numba and LLVM at work
+_lock = threading.RLock()  # one bundle at a time; not for forks, since other libraries' locks are taken inside
 _thresholds: tuple[int, int, int] | None = None  # of Python's garbage collector, while full collections wait
-
-
-def _after_fork() -> None:
-    """In a child, the thread that held the lock may be gone."""
-    global _lock
-    _lock = threading.RLock()
-    _collect_as_before()
-    _gate.release()
-
-
-if hasattr(os, "register_at_fork"):
-    # A fork waits while Numba is at work for us, since its locks and LLVM's would stay locked in the child. The hook of
-    # ``logging`` must be there before this one, so that it takes its lock after the gate, as Numba does.
-    os.register_at_fork(before=_gate.acquire, after_in_parent=_gate.release, after_in_child=_after_fork)
 
 
 def signature(dtype: str, kinds: tuple[str, ...]) -> tuple[Any, ...]:
@@ -90,7 +77,7 @@ def ready(
     entry = getattr(module, list(functions)[-1])
     if not hasattr(entry, "compile"):
         return entry
-    with _lock:
+    with _lock, held():
         if not entry.signatures:
             own = bundle_key(key, functions, dtype)
             if not _load(module, own, functions, dtype):
@@ -110,9 +97,6 @@ def _full_collections_wait() -> Iterator[None]:
     them finds next to nothing, and together they would take a tenth of the time of building.
     """
     global _thresholds
-    if _thresholds is not None:  # a bundle in the middle of another, from a signal handler
-        yield
-        return
     try:
         _thresholds = gc.get_threshold()
         gc.set_threshold(*_thresholds[:2], _NEVER)
@@ -128,6 +112,16 @@ def _collect_as_before() -> None:
     _thresholds = None
 
 
+def _in_child() -> None:
+    """The thread that was at work on a bundle may be gone."""
+    global _lock
+    _lock = threading.RLock()
+    _collect_as_before()
+
+
+after_in_child(_in_child)
+
+
 def _check_miss(module: ModuleType, entry: Any) -> None:
     if os.environ.get("NEUROMORPH_CACHE_MISS_IS_ERROR") == "1":
         raise RuntimeError(f"{entry.__name__} of {module.__name__} is not in the cache in {str(cache.root())!r}")
@@ -137,10 +131,15 @@ def _check_miss(module: ModuleType, entry: Any) -> None:
 
 
 def _compile(module: ModuleType, functions: Mapping[str, tuple[str, ...]], dtype: str) -> list[Any]:
-    """Numba's results for every function of a bundle. What an interrupted call has compiled is not compiled again."""
+    """Numba's results for every function of a bundle.
+
+    Whoever presses Ctrl-C waits for the bundle, which then is stored, and who presses it twice for the function at work
+    only. What an interrupted call has compiled is not compiled again.
+    """
     results = []
-    with _gate:
+    with exclusive():
         for name, kinds in functions.items():
+            raise_if_pressed_twice()
             dispatcher, types = getattr(module, name), signature(dtype, kinds)
             if types not in dispatcher.overloads:
                 dispatcher.compile(types)
@@ -165,7 +164,7 @@ def _call_by_symbol(dispatcher: Any, result: Any) -> None:
 def _store(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]], results: list[Any]) -> None:
     """Give a compiled bundle to the cache. Whatever goes wrong costs the entry only."""
     try:
-        with _gate:
+        with exclusive():
             reason = _why_not(results)
             files = {} if reason else _files(module, functions, results)
         if reason:
@@ -268,7 +267,7 @@ def stored_texts(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str)
     aside = cache.key_of(own, "assembly", *ir.values())
     assembly = _texts_of(own, functions, "s") or _texts_of(aside, functions, "s")
     if assembly is None:
-        with _gate:
+        with exclusive():
             assembly = {name: assembly_of(text) for name, text in ir.items()}
         with suppress(CacheWarning):  # made an error by the user's filters
             cache.write(aside, {f"{name}.s": text.encode() for name, text in assembly.items()})
@@ -302,7 +301,7 @@ def texts_with_lines(module: ModuleType, functions: Mapping[str, tuple[str, ...]
     """
     for name in functions:
         getattr(module, name)._compiler._customize_flags = _with_line_numbers
-    with _lock, _gate:
+    with _lock, exclusive():
         ir = [result.library.get_llvm_str() for result in _compile(module, functions, dtype)]
         return {name: (text, assembly_of(text)) for name, text in zip(functions, ir, strict=True)}
 
@@ -329,19 +328,21 @@ def _load(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]]
     except CacheWarning:  # made an error by the user's filters
         raise
     except Exception as error:
-        cache.discard(key)
+        if not isinstance(error, MemoryError):  # which says nothing of the entry
+            cache.discard(key)
         cache.tell(f"the kernel {module.__name__} can't be loaded and is compiled anew: {error!r}.")
         return False
-    for dispatcher, result in zip(dispatchers, results, strict=True):
-        dispatcher.add_overload(result)
-        _call_by_symbol(dispatcher, result)
+    with exclusive():
+        for dispatcher, result in zip(dispatchers, results, strict=True):
+            dispatcher.add_overload(result)
+            _call_by_symbol(dispatcher, result)
     return True
 
 
 def _rebuilt(context: Any, data: bytes, types: list[tuple[Any, ...]]) -> list[Any]:
     """Numba's results from a stored bundle, of functions with these types of arguments; raises where that fails."""
     rebuild = _numba("compiler").CompileResult._rebuild
-    with _gate, _numba("compiler_lock").global_compiler_lock:
+    with exclusive(), _numba("compiler_lock").global_compiler_lock:
         _numba("runtime").rtsys.initialize(context)
         needed, parts = pickle.loads(data)
         if [tuple(part[3].args) for part in parts] != types:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from .contest import trial_of
 from .errors import NeuromorphError
 from .functions import OPTIMIZERS
 from .graph import Graph
+from .host.cached import cached_property
 from .limits import NO_LIMIT, allowed_memory
 from .options import CompileOptions, lanes_for, simd_bits, vector_registers
 

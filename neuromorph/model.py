@@ -11,10 +11,9 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +26,8 @@ from .errors import DataError, Location, MDLSyntaxError, MDLWarning, ModelStateE
 from .functions import OPTIMIZERS
 from .functions import Optimizer as Record
 from .graph import Graph, build_graph
+from .host.cached import cached_property
+from .host.forks import after_in_child, new_lock
 from .language import parse
 from .optimizers import Optimizer, optimizer_of
 from .options import CompileOptions, compile_options, finite_number
@@ -46,7 +47,9 @@ if TYPE_CHECKING:
 
 Floats = NDArray[Any]
 
-_models: WeakSet[Model] = WeakSet()  # whose locks a forked child has to look after
+_models: list[ref[Model]] = []  # whose locks a forked child has to look after; some are gone
+_models_lock = new_lock()
+_room = 64  # models that are noted before those that are gone are looked for
 _SHOWN_NODES = 1_000  # of a picture that a notebook shows by itself
 
 
@@ -119,9 +122,9 @@ class Model:
         self._lock = threading.RLock()
         self._kernels: Kernels | None = None
         self._memory: Memory | None = None
-        self._released = self._torn = False
+        self._released = self._torn = self._changing = False
         self.feeds = Feeds()
-        _models.add(self)
+        _remember(self)
 
     # What it is ------------------------------------------------------------------------------------------------------
 
@@ -247,16 +250,30 @@ class Model:
     def _check_whole(self) -> None:
         if self._torn:
             raise ModelStateError(
-                "another thread was inside a call of this model when this process was forked, and its numbers may be "
-                "half written; build or load it again, or fork between calls"
+                "another thread was changing this model when this process was forked, and its numbers may be half "
+                "written; build or load it again, or fork between calls"
             )
 
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """A block that writes to the model's memory, in one thread at a time. A fork meanwhile leaves the child with a
+        copy that is half written."""
+        with self._lock:
+            before, self._changing = self._changing, True
+            try:
+                yield
+            finally:
+                self._changing = before
+
     def after_fork(self) -> None:
-        """In a child: where a thread, of which nothing is left here, was inside a call, a new lock and no memory."""
+        """In a child: a new lock where a thread was inside a call, and no memory where that call was writing to it.
+        The thread does not exist in the child."""
         if self._lock.acquire(blocking=False):
             self._lock.release()
-        else:
-            self._lock, self._memory, self._torn = threading.RLock(), None, True
+            return
+        self._lock = threading.RLock()
+        if self._changing:
+            self._memory, self._torn, self._changing = None, True, False
 
     def memory(self) -> Memory:
         """The arrays of a built model; ModelStateError where there are none."""
@@ -271,9 +288,10 @@ class Model:
 
         Returns the model. Raises MemoryError, naming the bytes, where the model can't fit into this machine's memory.
         """
-        with self._lock:
+        with self.changing():
             self._compile(verbosity)
-            drawn = draw_parameters(self._graph, generator(), self._options.dtype)
+            with generator() as rng:
+                drawn = draw_parameters(self._graph, rng, self._options.dtype)
             self.prepare()
             self.set_parameters(drawn)
         return self
@@ -378,7 +396,7 @@ class Model:
         nothing is changed.
         """
         check_mapping("parameters", parameters)
-        with self._lock:
+        with self.changing():
             weights, places = self.memory().weights, self._places()
             fresh = weights.copy()
             for name, value in dict(parameters).items():
@@ -422,7 +440,7 @@ class Model:
     @optimizer_state.setter
     def optimizer_state(self, values: Mapping[str, Any]) -> None:
         check_mapping("optimizer_state", values)
-        with self._lock:
+        with self.changing():
             memory, first = self.memory(), len(self._update.constants)
             fresh, constants, places = memory.optimizer.copy(), memory.constants.copy(), self._places()
             slots = dict(zip(self._update.slots, self._slots(fresh), strict=True))
@@ -463,7 +481,7 @@ class Model:
 
     @state.setter
     def state(self, values: Mapping[str, Any]) -> None:
-        with self._lock:
+        with self.changing():
             fresh, kernel = self.state, self.kernels.kernel
             set_state(fresh, values)
             for number, part in enumerate(self._state_views()):
@@ -472,7 +490,7 @@ class Model:
 
     def reset_state(self) -> None:
         """Recurrent state back to zeros."""
-        with self._lock:
+        with self.changing():
             memory = self.memory()
             if memory.remembered is None:
                 memory.remembered = [view for where in self._workspaces() for view in state_pieces(*where).values()]
@@ -581,13 +599,24 @@ class Model:
         return self.draw().svg if len(self._graph.nodes) <= _SHOWN_NODES else None
 
 
+def _remember(model: Model) -> None:
+    """Note a model for forks. A ``WeakSet`` would do so too, but forget models in a function of Python's that the
+    collector calls: Python drops a Ctrl-C that comes there."""
+    global _room
+    with _models_lock:
+        if len(_models) >= _room:
+            _models[:] = [known for known in _models if known() is not None]
+            _room = 2 * len(_models) + 64
+        _models.append(ref(model))
+
+
 def _after_fork() -> None:
-    for model in _models:
-        model.after_fork()
+    for known in _models:
+        if (model := known()) is not None:
+            model.after_fork()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+after_in_child(_after_fork)
 
 
 def compile_model(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import linecache
 import sys
-import threading
 from importlib.abc import ExecutionLoader
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
 from types import ModuleType
 
 from .cachefiles import check_key
-
-_loading = threading.RLock()
+from .host.exclusive import exclusive
 
 
 class _SourceLoader(ExecutionLoader):
@@ -40,7 +38,7 @@ def load_module(source: str, key: str) -> ModuleType:
     """
     check_key(key)
     name = f"neuromorph_kernel_{key[:16]}"
-    with _loading:
+    with exclusive():
         known = sys.modules.get(name)
         if known is None:
             return _executed(source, name, key)

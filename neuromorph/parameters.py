@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ from numpy.typing import NDArray
 
 from .errors import NeuromorphError
 from .graph import Graph
+from .host.forks import after_in_child, new_lock
 
-_lock = threading.Lock()
+_lock = new_lock()
 _generator: np.random.Generator | None = None
+_seeded = False  # whether ``seed`` was last called with a number
 
 
 class NotFiniteError(NeuromorphError, ValueError):
@@ -25,22 +28,23 @@ def seed(value: int | None = None) -> None:
     ``value`` is a whole number >= 0, or None for fresh entropy. One seed gives one set of parameters on one NumPy
     version and platform; each further build continues the same stream.
     """
-    global _generator
+    global _generator, _seeded
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer)):
         raise TypeError(f"seed must be a whole number, not {value!r}")
     if value is not None and value < 0:
         raise ValueError(f"seed must be at least 0, not {value}")
     with _lock:
-        _generator = np.random.Generator(np.random.PCG64(value))
+        _generator, _seeded = np.random.Generator(np.random.PCG64(value)), value is not None
 
 
-def generator() -> np.random.Generator:
-    """The generator that builds draw from."""
+@contextmanager
+def generator() -> Iterator[np.random.Generator]:
+    """The generator that builds draw from, for one thread at a time. A fork waits for the end of the block."""
     global _generator
     with _lock:
         if _generator is None:
             _generator = np.random.Generator(np.random.PCG64())
-        return _generator
+        yield _generator
 
 
 def restore_generator(state: dict[str, Any]) -> None:
@@ -50,6 +54,19 @@ def restore_generator(state: dict[str, Any]) -> None:
     bits.state = state  # type: ignore[assignment]
     with _lock:
         _generator = np.random.Generator(bits)
+
+
+def _draw_anew() -> None:
+    """In a forked child: new entropy where no seed was set, so that it does not draw what its parent and siblings do.
+
+    What ``load`` restored goes on in the parent alone: a child can load the file too.
+    """
+    global _generator
+    if not _seeded:
+        _generator = None
+
+
+after_in_child(_draw_anew)
 
 
 def draw_parameters(graph: Graph, rng: np.random.Generator, dtype: str) -> dict[str, NDArray[Any]]:

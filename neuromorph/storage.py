@@ -100,7 +100,8 @@ def record_of(kept: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _generator_record() -> dict[str, Any]:
-    state: Any = generator().bit_generator.state
+    with generator() as rng:
+        state: Any = rng.bit_generator.state
     return {
         "state": str(state["state"]["state"]),
         "inc": str(state["state"]["inc"]),

@@ -6,7 +6,6 @@ each whole update or run of updates (``publish``), so that a stream never sees h
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import ref
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from .data import Shape, as_tensor
 from .errors import DataError, ModelStateError
+from .host.forks import new_lock
 from .options import whole_number
 from .state import set_state, state_views
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Floats = NDArray[Any]
 CACHE_LINE = 64  # bytes
 WAIT = 0.005  # seconds between two looks for the weights of a model at work
-_lock = threading.Lock()
+_lock = new_lock()
 
 
 class Feed:

@@ -14,14 +14,14 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import starmap
 from typing import Any
 
 from .boxes import CALLS, USER, new_box
+from .host.forks import after_in_child, new_lock
+from .host.interrupts import held
 from .limits import allowed_processors
 
 LOOKS = 2000  # into the box before a thread goes to sleep: 0.2 to 1 ms on an idle machine
-TRIES = 3  # of a call here, before an Exception is taken to be the function's own, and not one of a signal handler
 Arguments = tuple[Any, ...]
 Stay = Callable[[int, int, int], int]
 Job = tuple[Callable[..., Any], Sequence[Arguments], Stay | None]
@@ -41,7 +41,7 @@ class Team:
         self.free = threading.Lock()
         self.free.acquire()
         self.box, self.numbers = new_box(size + 1)
-        self._mutex = threading.RLock()  # left, unlike a condition, in one step that no interrupt comes between
+        self._mutex = threading.RLock()
         self._condition = threading.Condition(self._mutex)
         self._job: Job | None = None  # none when it is done
         self._posted = 0  # which call it is
@@ -92,18 +92,10 @@ class Team:
 
         An interrupt is raised only after all members are done, since none can finish alone.
         """
-        interrupt: BaseException | None = None
-        before, job = int(self.box[CALLS]), (function, arguments, None)
-        while True:
-            try:
-                self._post(before, job, 0)
-                with self._mutex:
-                    self._condition.wait_for(lambda: not self._open)
-                break
-            except BaseException as error:
-                interrupt = error
-        if interrupt is not None:
-            raise interrupt
+        with held():
+            self._post((function, arguments, None), 0)
+            with self._mutex:
+                self._condition.wait_for(lambda: not self._open)
         for result in self._results:
             if isinstance(result, BaseException):
                 raise result
@@ -117,44 +109,28 @@ class Team:
         the result here. Then the threads linger for more calls of this user's by ``stay(member, calls, looks)``, until
         none comes or one that is not in the box.
 
-        ``lead`` is called, and its result kept, in one step that no interrupt comes between; one that came before
-        is raised afterwards, since the others can't finish alone. They have then passed their last meeting: they touch
-        nothing any more, and are not waited for.
+        An interrupt is raised after that, since the others can't finish alone. They have then passed their last
+        meeting: they touch nothing any more, and are not waited for.
         """
-        interrupt: BaseException | None = None
-        before, tries, results = int(self.box[CALLS]), 0, list[Any]()
-        job = (function, arguments, stay)
-        self.lost = True  # until the call was made, whatever keeps it from being made, at whatever place
-        while not results and tries < TRIES and not self.gone:
-            try:
-                self._post(before, job, user)
-                results.extend(starmap(lead, (mine,)))
-            except BaseException as error:
-                interrupt = error
-                tries += isinstance(error, Exception)
-        self.lost = self.gone or not results
-        if interrupt is not None:
-            raise interrupt
-        return results[0]
+        with held():
+            self.lost = True  # until the call was made
+            self._post((function, arguments, stay), user)
+            result = lead(*mine)
+            self.lost = self.gone
+        return result
 
-    def _post(self, before: int, job: Job, user: int) -> None:
-        """Give the threads their work, once they are done with the last; after ``before`` calls, and only then. They
-        will linger for this user.
-
-        Who was interrupted in here has to call it again, for the same job.
-        """
+    def _post(self, job: Job, user: int) -> None:
+        """Give the threads their work, once they are done with the last. They will linger for this user."""
         with self._mutex:
-            if self.box[CALLS] == before:
-                if self._job is not job:
-                    self._condition.wait_for(lambda: not self._open)
-                self._job, self._open = job, self.size
-                self.box[USER] = user
-                self.box[CALLS] += 1
+            self._condition.wait_for(lambda: not self._open)
+            self._job, self._open = job, self.size
+            self.box[USER] = user
+            self.box[CALLS] += 1
             self._posted = int(self.box[CALLS])
             self._condition.notify_all()
 
 
-_lock = threading.Lock()
+_lock = new_lock()
 _teams: dict[int, list[Team]] = {}
 
 
@@ -172,7 +148,7 @@ def take(size: int) -> Team:
 
     Threads are kept for the next call; a forked child starts its own. A RuntimeError where none can be started.
     """
-    with _lock:
+    with held(), _lock:
         kept = _teams.setdefault(size, [])
         for team in reversed(kept):
             if team.taken():
@@ -182,17 +158,14 @@ def take(size: int) -> Team:
 
 
 def _after_fork() -> None:
-    """In a child, nothing of the parent's threads is left, and its locks may be held."""
-    global _lock
-    _lock = threading.Lock()
+    """In a child, nothing of the parent's threads is left."""
     for kept in _teams.values():
         for team in kept:
             team.lost = team.gone = True
     _teams.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+after_in_child(_after_fork)
 
 
 def processors() -> int:

@@ -6,6 +6,7 @@ import operator
 import reprlib
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +17,7 @@ from .boxes import LEARN, MEASURE
 from .calls import call_members
 from .data import TrainingData, training_data
 from .errors import DataError, TrainingDivergedError
+from .progress import bar
 from .samples import labels_as_vectors, lengths_as_weights
 
 if TYPE_CHECKING:
@@ -167,27 +169,39 @@ def learn(
 ) -> float:
     """One update a window; the mean loss. ``order``: that of the sequences, or of the samples of a model without links
     in time; ``model.losses`` stays in the order of the data."""
-    with model._lock:
+    with model.changing():
         memory = model.memory()
         shuffled = data if order is None or data.sequences else in_order(data, order)
         model.losses = losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])
         own = losses if order is None or data.sequences else None
         passes = sequences(model, memory, shuffled, LEARN, model.bptt_steps, own)
+        if not data.sequences:
+            passes[0].order = order
+        turns = range(len(passes)) if order is None or not data.sequences else order
         try:
-            for number in range(len(passes)) if order is None or not data.sequences else order:
-                sequence = passes[number]
-                if not data.sequences:
-                    sequence.order = order
-                if not carry_state:
-                    model.reset_state()
-                follow(sequence, verbosity, progress, f" of sequence {number}" if data.sequences else "")
-                if data.sequences:
-                    model.feeds.publish(memory.weights, since=PIECE)
+            _follow_all(passes, turns, data.sequences, verbosity, progress, carry_state)
         finally:
             model.feeds.publish(memory.weights)
             if own is None:
                 losses[order] = passes[0].losses
         return mean_loss(data, losses)
+
+
+def _follow_all(
+    passes: Sequence[Pass], turns: Iterable[int], named: bool, verbosity: int, progress: Watcher, carry_state: bool
+) -> None:
+    """One pass after the other, in the order of ``turns``. Sequences are named in messages, and the streams get
+    the weights after each.
+
+    The loop is not inside a ``with`` block: see ``_epochs`` in ``fitting.py``.
+    """
+    for number in turns:
+        sequence = passes[number]
+        if not carry_state:
+            sequence.model.reset_state()
+        follow(sequence, verbosity, progress, f" of sequence {number}" if named else "")
+        if named:
+            sequence.model.feeds.publish(sequence.memory.weights, since=PIECE)
 
 
 def in_order(data: TrainingData, places: NDArray[np.intp] | slice) -> TrainingData:
@@ -332,9 +346,7 @@ class Progress:
             self._window += 1
             self._say(f"update {self._window}: samples {start} to {stop - 1}{where}, loss {loss:.6g}")
         if self._bar is None and time.perf_counter() - self._started > 0.5:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=self._samples, unit="sample", unit_scale=True, file=sys.stderr, leave=True)
+            self._bar = bar(self._samples, unit="sample")
         if self._bar is not None:
             self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
             self._bar.update(self._done - self._bar.n)

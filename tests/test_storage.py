@@ -289,7 +289,7 @@ def test_a_model_in_use_when_the_process_is_forked_says_so_in_the_child(tmp_path
     assert done.stderr == ""
     *errors, others, again, parent = done.stdout.splitlines()
     assert len(errors) == 4
-    assert all(line.startswith("another thread was inside a call of this model when this") for line in errors)
+    assert all(line.startswith("another thread was changing this model when this") for line in errors)
     assert others == "True (1,) False"
     assert again == "(1, 1, 1) True"
     assert parent == "0 True"

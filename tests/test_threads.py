@@ -6,6 +6,7 @@ is the number of processors: there are more threads than most machines of a test
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import signal
@@ -276,9 +277,18 @@ def test_an_error_of_a_member_reaches_the_caller_and_the_team_goes_on() -> None:
 def interrupted_after(seconds: float, work: Callable[[], None]) -> None:
     """Some work, with Ctrl-C in the middle; it has to end with KeyboardInterrupt."""
     timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
+
+    def interrupted() -> None:
+        timer.start()
         work()
+
+    # Hypothesis has a callback of the collector in this process: Python drops an exception that is raised there.
+    callbacks, gc.callbacks[:] = gc.callbacks[:], []
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+    finally:
+        gc.callbacks[:] = callbacks
     timer.join()
 
 
@@ -313,20 +323,23 @@ def test_an_interrupt_waits_for_members_that_cannot_stop_alone() -> None:
 def test_an_interrupt_while_a_team_is_given_its_work(before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Members that have begun can't finish alone: the caller does its part, and is interrupted then."""
     wanted, model, inputs = trained(made("two")), made("two"), data(made("two"))
-    give, given = team.Team._post, []
+    give, sent = team.Team._post, []
 
     def interrupted(self: team.Team, *work: Any) -> None:
-        given.append(work)
-        if before or len(given) > 1:
+        if not before:
             give(self, *work)
-        if len(given) == 1:
-            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
+        sent.append(work)
+        if before:
+            give(self, *work)
 
-    monkeypatch.setattr(team.Team, "_post", interrupted)
-    (error,) = at_once([lambda: model.train(*inputs, 0)])
-    monkeypatch.undo()
-    assert isinstance(error, KeyboardInterrupt)
-    assert at_once([lambda: trained(made("two"))]) == [wanted]
+    with monkeypatch.context() as patch:
+        patch.setattr(team.Team, "_post", interrupted)
+        patch.setattr(team, "_teams", {})  # new threads, which have to be woken
+        with pytest.raises(KeyboardInterrupt):
+            model.train(*inputs, 0)
+    assert len(sent) == 1
+    assert trained(made("two")) == wanted
 
 
 # Other processes -----------------------------------------------------------------------------------------------------

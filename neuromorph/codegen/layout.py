@@ -8,11 +8,11 @@ parts stands the group's bias. The transposes that the backward pass reads stand
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..host.cached import cached_property
 from ..schedule import Group, Member, Plan, padded
 
 

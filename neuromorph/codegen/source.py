@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 from ..functions import OPTIMIZERS
 from ..graph import Graph
+from ..host.cached import cached_property
 from ..schedule import Plan, plan
 from .frame import Frame
 from .inner import divide_inner

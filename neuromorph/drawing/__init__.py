@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 from ..graph import Graph
+from ..host.cached import cached_property
 from .dot import to_dot
 from .svg import to_svg
 

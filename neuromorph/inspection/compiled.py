@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .. import cache, jit, modules
+from ..host.cached import cached_property
 from .assembly import Line, Routine, Tally, calls_of, is_kernel_code, owners, routines_of, tally, with_lines_of
 from .pieces import Piece
 

@@ -12,10 +12,10 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 from ..codegen import Kernel
 from ..graph import Graph
+from ..host.cached import cached_property
 from ..schedule import WINDOW, Bias, Block, Loss, Operation, Product, Rows, Segment, Sum
 from ..schedule.accesses import reads_of
 from .work import Counter, Work

@@ -5,12 +5,14 @@ import sys
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 from ply import lex
 
 from neuromorph.errors import Location, MDLSemanticError, MDLSyntaxError
+
+from ..host.cached import cached_property
 
 MAX_BYTES = 2**20
 MAX_NAME = 255

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from ..graph import Graph
+from ..host.cached import cached_property
 
 EXTERNAL = {"x", "y"}  # the caller's arrays of inputs and, in prediction, of results: rows without padding
 LINE = 64  # bytes of a line of memory, as caches hold it and one processor takes it from another

@@ -10,7 +10,6 @@ else, but for the call that it was claimed for.
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Any
 
@@ -18,11 +17,12 @@ from llvmlite import ir
 from numba.core import types
 
 from ..boxes import CALLS, IN_BOX, WAITING
+from ..host.forks import new_lock
 from .lowering import ARRAY
 from .routines import I1, I64, integer, routine, teach
 from .threads import look
 
-_twin_lock = threading.Lock()
+_twin_lock = new_lock()
 
 
 def linger(box: Any, calls: int, looks: int) -> int:

@@ -21,10 +21,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 from llvmlite import binding, ir
+
+from ..host.cached import cached_property
 
 
 @dataclass(frozen=True)

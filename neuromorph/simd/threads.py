@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import platform
 import sys
-import threading
 import time
 from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
 
+from ..host.forks import new_lock
 from .lowering import ARRAY
 from .routines import I64, integer, routine, teach
 
@@ -18,7 +18,7 @@ _I32 = ir.IntType(32)
 SYNC_SIZE = 16  # int64 numbers that a barrier needs: the count in the first, the generation in the ninth
 _GENERATION = 8  # a cache line away from the count
 _SPINS = 300  # looks before the processor is offered to others
-_twin_lock = threading.Lock()
+_twin_lock = new_lock()
 
 
 def barrier(sync: Any, threads: int) -> None:

@@ -1,0 +1,1 @@
+"""What the operating system and the Python process ask of a library: forks, signals."""

@@ -1,0 +1,75 @@
+"""Locks that stay usable in a forked child.
+
+A child inherits each lock as it was at the fork. A lock that another thread held would stay locked for ever, since
+that thread does not exist in the child. A fork therefore takes all locks that ``new_lock`` made before it copies the
+process, and gives them back afterwards in both processes. What these locks protect is never half done in a child.
+
+A thread that holds one of these locks takes no other, but for the one of ``exclusive.py``: a thread that holds that one
+may take one more. A fork takes it first.
+"""
+
+from __future__ import annotations
+
+import logging  # noqa: F401 - its hook for forks must be there before ours, so that its lock is taken after ours
+import os
+import signal
+import threading
+from _thread import interrupt_main
+from collections.abc import Callable
+from functools import partial
+
+from .interrupts import Recorder
+
+_locks: list[threading.RLock] = []
+_fork: tuple[int, Recorder] | None = None  # the thread that forks and holds all locks
+_again: list[int] = []  # SIGINT, where a Ctrl-C came during the fork
+
+
+def new_lock(*, first: bool = False) -> threading.RLock:
+    """A re-entrant lock that a fork waits for. For module-level locks only: it is kept for ever."""
+    lock = threading.RLock()
+    _locks.insert(0 if first else len(_locks), lock)
+    return lock
+
+
+def after_in_child(function: Callable[[], object]) -> None:
+    """Call a function in every forked child; those that were given first come first."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=function)
+
+
+def _before() -> None:
+    global _fork
+    recorder = Recorder()
+    recorder.start()
+    for lock in _locks:
+        lock.acquire()
+    _fork = threading.get_ident(), recorder
+    _again.clear()
+
+
+def _after() -> list[int]:
+    """Give all locks back; the signals that came meanwhile."""
+    global _fork
+    if _fork is None or _fork[0] != threading.get_ident():  # an exception has ended ``_before``
+        return []
+    (_, recorder), _fork = _fork, None
+    for lock in reversed(_locks):
+        lock.release()
+    return recorder.stop()
+
+
+def _in_parent() -> None:
+    for number in _after():
+        if number == signal.SIGINT:
+            _again.append(number)
+        else:
+            signal.raise_signal(number)
+
+
+if hasattr(os, "register_at_fork"):
+    # A signal that came before the child existed was meant for the parent alone.
+    os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_after)
+    # Python prints and forgets an exception that leaves a hook. So a Ctrl-C is sent again by functions in C alone: its
+    # handler then runs after the last hook. The list has one item at most, for which ``min`` calls its key.
+    os.register_at_fork(after_in_parent=partial(min, _again, key=interrupt_main, default=0))

@@ -1,0 +1,160 @@
+"""Forks beside threads that are inside any call: no lock stays taken in the child, and every process goes on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can't fork")
+
+LIMIT = 200  # seconds
+
+CALLS = """
+import copy, multiprocessing, os, pickle, random, signal, sys, threading, time, warnings
+warnings.filterwarnings("ignore", "This process .* is multi-threaded, use of fork", DeprecationWarning)
+import numpy as np
+import neuromorph as nm
+
+TEXT = "/xavier,zero/ (input, 3) {seen, a, concatenate} (a, 4, <tanh>) (output, 2, <linear>, <mse>)"
+X, Y = np.ones((16, 2, 3), np.float32), np.ones((16, 2, 2), np.float32)
+
+def built():
+    return nm.build(nm.compile(TEXT, 2, 0.1, threads=1))
+
+shared = built()
+shared.save("shared.safetensors")
+
+def seed():
+    nm.seed(3)
+    nm.seed()
+
+CALLS = {
+    "build": built,
+    "copy": lambda: copy.deepcopy(shared),
+    "pickle": lambda: pickle.loads(pickle.dumps(shared)),
+    "seed": seed,
+    "stream": lambda: nm.stream(built())(X[0, 0]),
+    "load": lambda: nm.load("shared.safetensors"),
+    "clear_cache": nm.clear_cache,
+    "fit": lambda: built().fit(X, Y, epochs=2, progress=True),
+    "predict": lambda: shared.predict(X),
+}
+
+def call_all():
+    for call in CALLS.values():
+        call()
+"""
+
+FORKS = """
+call_all()  # compiles what all processes need
+for name in sys.argv[1:]:
+    def work(call=CALLS[name]):
+        while True:
+            call()
+    threading.Thread(target=work, daemon=True).start()
+rng = random.Random(1)
+for number in range(8):
+    time.sleep(0.01 * rng.random())
+    child = os.fork()
+    if not child:
+        signal.alarm(30)  # ends a child that hangs
+        try:
+            call_all()
+        except BaseException as error:
+            print(repr(error), flush=True)
+            os._exit(1)
+        os._exit(0)
+    print(os.waitpid(child, 0)[1], flush=True)
+os._exit(0)
+"""
+
+
+def output_of(code: str, folder: Path, *words: str) -> list[str]:
+    """What a new process prints in a folder of its own; it ends by itself and says nothing on stderr."""
+    environment = {**os.environ, "NEUROMORPH_CACHE_DIR": str(folder / "cache")}
+    command = [sys.executable, "-c", f"{CALLS}\n{code}", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, cwd=folder, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def test_children_forked_beside_every_kind_of_call_go_on(tmp_path: Path) -> None:
+    kinds = ("build", "copy", "pickle", "seed", "stream", "load", "clear_cache", "fit")
+    assert output_of(FORKS, tmp_path, *kinds) == ["0"] * 8
+
+
+POOLS = """
+def work(number):
+    return pickle.loads(pickle.dumps(built()))
+
+if __name__ == "__main__":
+    call_all()
+    # Each result is unpickled in one thread of the parent while another one starts the next worker.
+    with multiprocessing.get_context("fork").Pool(2, maxtasksperchild=1) as pool:
+        models = pool.map_async(work, range(12), chunksize=1).get(100)
+    print(len({model.get_parameters()["a.weight"].tobytes() for model in models}))
+"""
+
+
+def test_a_pool_that_forks_while_it_takes_models_back(tmp_path: Path) -> None:
+    """Without a seed, each worker draws parameters of its own."""
+    assert output_of(POOLS, tmp_path) == ["12"]
+
+
+SEEDED = """
+def drawn():
+    child = os.fork()
+    if not child:
+        print(built().get_parameters()["a.weight"][0, 0], flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+for value in (None, 5):
+    nm.seed(value)
+    for _ in range(3):
+        drawn()
+nm.seed()
+for _ in range(3):
+    nm.load("shared.safetensors")  # which restores the generator in the parent
+    drawn()
+"""
+
+
+def test_children_draw_alike_only_where_a_seed_was_set(tmp_path: Path) -> None:
+    lines = output_of(SEEDED, tmp_path)
+    fresh, seeded, loaded = lines[:3], lines[3:6], lines[6:]
+    assert len(set(fresh)) == 3
+    assert len(set(seeded)) == 1
+    assert len(set(loaded)) == 3
+
+
+WORKER = """
+import neuromorph as nm
+
+TEXT = "/xavier,zero/ (input, 3) (output, 2, <linear>, <mse>)"
+
+def work(number):
+    return nm.build(nm.compile(TEXT, 2, 0.1))
+"""
+OTHER_POOLS = """
+sys.path.insert(0, ".")
+from worker import work
+
+if __name__ == "__main__":
+    with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
+        print(len({model.get_parameters()["output.weight"].tobytes() for model in pool.map(work, range(4))}))
+"""
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_other_pools_take_models_back(method: str, tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text(WORKER)
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    (tmp_path / "script.py").write_text(f"import multiprocessing, sys\n{OTHER_POOLS}")
+    command = [sys.executable, "script.py", method]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "4\n")
