@@ -17,39 +17,40 @@ Shapes: S samples (time steps), B lanes (``batch_size``), W the width of a vecto
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
 
-from .advice import Advice
-from .callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, LearningRateSchedule, ReduceOnPlateau
-from .errors import (
-    CacheWarning,
-    DataError,
-    GradientError,
-    MDLError,
-    MDLSemanticError,
-    MDLSyntaxError,
-    MDLWarning,
-    ModelStateError,
-    NeuromorphError,
-    StorageError,
-    TrainingDivergedError,
-)
-from .fitting import History
-from .model import Model
-from .optimizers import SGD, Adam, AdamW, Optimizer, RMSProp
-from .parameters import seed
-from .streaming import Stream
-
+TYPE_CHECKING = False  # type checkers take it to be true; importing ``typing`` would take most of the time
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
+    from typing import Any
 
     from numpy.typing import ArrayLike, NDArray
 
+    from .advice import Advice
     from .cache import CacheInfo
+    from .callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, LearningRateSchedule, ReduceOnPlateau
     from .derivatives import GradientReport
     from .drawing import Drawing
+    from .errors import (
+        CacheWarning,
+        DataError,
+        GradientError,
+        MDLError,
+        MDLSemanticError,
+        MDLSyntaxError,
+        MDLWarning,
+        ModelStateError,
+        NeuromorphError,
+        StorageError,
+        TrainingDivergedError,
+    )
+    from .fitting import History
     from .inspection import Inspection
+    from .model import Model
+    from .optimizers import SGD, Adam, AdamW, Optimizer, RMSProp
+    from .parameters import seed
+    from .streaming import Stream
 
 __version__ = "0.1.0"
 
@@ -106,6 +107,39 @@ __all__ = [
     "summary",
     "train",
 ]
+
+# Where those names come from that are not functions of this file. They are imported when they are first asked for, so
+# that the command line can answer Ctrl-C before NumPy is there.
+_SOURCES = {
+    "advice": ("Advice",),
+    "callbacks": (
+        "CSVLog", "Callback", "Checkpoint", "EarlyStopping", "LearningRateSchedule", "ReduceOnPlateau",
+    ),
+    "errors": (
+        "CacheWarning", "DataError", "GradientError", "MDLError", "MDLSemanticError", "MDLSyntaxError", "MDLWarning",
+        "ModelStateError", "NeuromorphError", "StorageError", "TrainingDivergedError",
+    ),
+    "fitting": ("History",),
+    "model": ("Model",),
+    "optimizers": ("SGD", "Adam", "AdamW", "Optimizer", "RMSProp"),
+    "parameters": ("seed",),
+    "streaming": ("Stream",),
+}  # fmt: skip
+_SOURCE_OF = {name: module for module, names in _SOURCES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """A public class or module, imported when it is first asked for."""
+    if name in _SOURCES:
+        return import_module(f".{name}", __name__)
+    if name not in _SOURCE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{_SOURCE_OF[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def compile(

@@ -27,6 +27,7 @@ from .functions import OPTIMIZERS
 from .functions import Optimizer as Record
 from .graph import Graph, build_graph
 from .host.cached import cached_property
+from .host.exclusive import exclusive
 from .host.forks import after_in_child, new_lock
 from .language import parse
 from .optimizers import Optimizer, optimizer_of
@@ -584,7 +585,8 @@ class Model:
 
     def inspect(self) -> Inspection:
         """Where the compiled kernel's time goes, its source and assembly; see ``neuromorph.inspect``."""
-        from .inspection import inspect
+        with exclusive():  # it imports Numba
+            from .inspection import inspect
 
         return inspect(self)
 

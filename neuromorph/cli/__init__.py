@@ -8,7 +8,9 @@ argparse has no completion, typer is built on click and brings three more packag
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["main"]
 
@@ -16,8 +18,10 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, by default that of ``sys.argv``; the exit code: 1 for trouble, 2 for usage, 130 for Ctrl-C."""
     try:
-        from .entry import run  # which takes long enough for a Ctrl-C
+        from ..host.interrupts import held
 
+        with held():  # importing takes long enough for a Ctrl-C, and can't be broken off safely
+            from .entry import run
         return run(arguments)
     except KeyboardInterrupt:
         return 130

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Sequence
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # type checkers take it to be true; the command line imports this file before anything slow
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from signal import getsignal
     from signal import signal as set_handler
+    from types import FrameType, TracebackType
+    from typing import Any
+
+    Handler = Callable[[int, FrameType | None], Any]
 else:  # what the functions of ``signal`` call: a tenth of the time
     from _signal import getsignal
     from _signal import signal as set_handler
 
-Handler = Callable[[int, FrameType | None], Any]
 # Ctrl-C first: it is the first to be noted and the last to be handled as usual again.
 _SIGNALS = (int(signal.SIGINT), *sorted(map(int, signal.valid_signals() - {signal.SIGINT})))
 _recorder: Recorder | None = None  # that of the outermost ``held`` block

@@ -1,0 +1,260 @@
+"""Ctrl-C at any moment: it is raised, once, nothing is broken, and the next call works."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from neuromorph.host.cached import cached_property
+from neuromorph.host.exclusive import exclusive
+from neuromorph.host.interrupts import held, raise_if_pressed_twice
+
+LIMIT = 300  # seconds
+
+
+# Held back ------------------------------------------------------------------------------------------------------------
+
+
+def press() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_is_raised_at_the_end_of_the_outermost_block() -> None:
+    done = []
+
+    def work() -> None:
+        with held():
+            with exclusive():
+                press()
+                done.append("inner")
+            press()
+            done.append("outer")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["inner", "outer"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_block_that_fails_and_was_interrupted_says_both() -> None:
+    def work() -> None:
+        with held():
+            press()
+            raise ValueError("mine")
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        work()
+    assert isinstance(caught.value.__context__, ValueError)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no such signal")
+def test_every_handler_is_called_though_another_one_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    came: list[int] = []
+
+    def work() -> None:
+        with held():
+            press()
+            signal.raise_signal(signal.SIGUSR1)
+            signal.raise_signal(signal.SIGUSR1)
+            assert came == []
+
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: came.append(number))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert came == [signal.SIGUSR1]
+
+
+@pytest.mark.parametrize(("presses", "seen"), [(0, 3), (1, 3), (2, 1), (5, 1)])
+def test_who_presses_twice_does_not_wait_for_the_end(presses: int, seen: int) -> None:
+    done = []
+
+    def work() -> None:
+        with held():
+            for number in range(3):
+                raise_if_pressed_twice()
+                if number == 0:
+                    for _ in range(presses):
+                        press()
+                done.append(number)
+
+    if presses:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+    else:
+        work()
+    assert len(done) == seen
+    raise_if_pressed_twice()  # says nothing outside a block
+
+
+def test_an_interrupt_while_a_fork_waits_is_raised_after_it() -> None:
+    """Python prints and forgets what is raised in a hook of a fork."""
+    code = (
+        "import os, signal, sys\nfrom neuromorph.host import forks\n"
+        "os.register_at_fork(before=lambda: None)\n"
+        "class Slow:\n"
+        "    def acquire(self): signal.raise_signal(signal.SIGINT)\n"
+        "    def release(self): pass\n"
+        "forks._locks.append(Slow())\n"
+        "try:\n    child = os.fork()\n    if not child: os._exit(7)\n    print('lost')\n"
+        "except KeyboardInterrupt:\n    print('raised', os.wait()[1] >> 8)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT)
+    assert (done.stdout, done.stderr) == ("raised 7\n", "")
+
+
+def test_a_cached_property_is_computed_once_and_kept() -> None:
+    class Square:
+        def __init__(self, side: int) -> None:
+            self.side, self.calls = side, 0
+
+        @cached_property
+        def area(self) -> int:
+            """Of the square."""
+            self.calls += 1
+            return self.side**2
+
+    square = Square(3)
+    assert (square.area, square.area, square.calls) == (9, 9, 1)
+    assert Square.area.__doc__ == "Of the square."
+    assert not hasattr(Square.area, "lock")
+
+
+# Whole calls ----------------------------------------------------------------------------------------------------------
+
+CALLS = """
+import os, random, signal, sys, threading, time
+import numpy as np
+import neuromorph as nm
+
+unraisable = []
+sys.unraisablehook = lambda problem: unraisable.append(repr(problem.exc_value))
+TEXT = "/xavier,zero/ (input, 3) {seen, a, concatenate} (a, %d, <tanh>) (output, 2, <linear>, <mse>)"
+X, Y = np.ones((16, 2, 3), np.float32), np.ones((16, 2, 2), np.float32)
+MANY_X, MANY_Y = np.ones((100_000, 2, 3), np.float32), np.ones((100_000, 2, 2), np.float32)
+width = 4
+
+def built():
+    return nm.build(nm.compile(TEXT % width, 2, 0.01, threads=1))
+
+model = built()
+model.save("model.safetensors")
+stream = model.stream()
+kept = []
+
+def from_cache():
+    for name in [name for name in sys.modules if name.startswith("neuromorph_kernel")]:
+        kept.append(sys.modules.pop(name))
+    built()
+
+def compiled():
+    global width
+    width += 1
+    built()
+
+CALLS = {
+    "from_cache": from_cache,
+    "compiled": compiled,
+    "short": lambda: model.train(X, Y, 0),
+    "long": lambda: model.train(MANY_X, MANY_Y, 0),
+    "fit": lambda: model.fit(X, Y, epochs=3, validation=0.25),
+    "evaluate": lambda: model.evaluate(X, Y),
+    "predict": lambda: model.predict(X),
+    "stream": lambda: stream(X[0, 0]),
+    "save": lambda: model.save("saved.safetensors"),
+    "load": lambda: nm.load("model.safetensors"),
+}
+"""
+
+INTERRUPTS = """
+name, presses, span = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+call, rng = CALLS[name], random.Random(name)
+
+def call_until(end):
+    while time.monotonic() < end:
+        call()
+
+call()
+raised = 0
+for number in range(presses):
+    timer = threading.Timer(span * rng.random(), os.kill, (os.getpid(), signal.SIGINT))
+    try:
+        timer.start()
+        call_until(time.monotonic() + 30)
+    except KeyboardInterrupt:
+        raised += 1
+    timer.join()
+call()
+print(raised, unraisable)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "presses", "span"),
+    [
+        ("from_cache", 60, 0.06),
+        ("compiled", 5, 2.0),
+        ("short", 60, 0.03),
+        ("long", 30, 0.08),
+        ("fit", 60, 0.03),
+        ("evaluate", 30, 0.02),
+        ("predict", 30, 0.02),
+        ("stream", 30, 0.02),
+        ("save", 30, 0.02),
+        ("load", 30, 0.05),
+    ],
+)
+def test_every_interrupt_is_raised_and_the_next_call_works(
+    name: str, presses: int, span: float, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-W", "error::UserWarning", "-c", CALLS + INTERRUPTS, name, str(presses), str(span)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"{presses} []\n"), done.stderr[-2000:]
+
+
+def test_a_sound_entry_is_kept_when_there_is_no_memory_to_load_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import sys, warnings\nimport neuromorph as nm\nfrom neuromorph import cache, jit\n"
+        "text = '/xavier,zero/ (input, 1) (output, 1, <linear>, <mse>)'\n"
+        "def full(*_): raise MemoryError\n"
+        "if 'full' in sys.argv:\n    jit._rebuilt = full\n    warnings.simplefilter('ignore')\n"
+        "nm.build(nm.compile(text, 1, 0.1))\nprint(*[entry.key for entry in cache.list_entries()])"
+    )
+    environment = {**os.environ, "NEUROMORPH_CACHE_DIR": str(tmp_path)}
+    found = [
+        subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, env=environment).stdout
+        for word in ("", "full")
+    ]
+    assert len(found[0].split()) == 1
+    assert found[0] == found[1]
+
+
+# The command line -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", ["signal", "click", "numpy", "neuromorph.cli.training"])
+def test_ctrl_c_while_the_command_is_imported(module: str) -> None:
+    code = f"""
+import importlib.abc, os, _signal, sys
+from neuromorph.cli import main
+
+class Press(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            _signal.raise_signal(_signal.SIGINT)
+
+sys.modules.pop({module!r}, None)
+sys.meta_path.insert(0, Press())
+sys.exit(main(["--version"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
