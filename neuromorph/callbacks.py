@@ -17,7 +17,7 @@ from numbers import Real
 from string import Formatter
 from typing import IO, TYPE_CHECKING, Any
 
-from .errors import StorageError, nearest
+from .errors import StorageError, brief, nearest
 from .optimizers import flag
 from .options import finite_number, whole_number
 
@@ -300,11 +300,11 @@ def _warn(text: str) -> None:
 def _number(name: str, value: Any) -> float:
     """``value`` as a finite float; TypeError or ValueError that names the argument."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, not {value!r}")
+        raise TypeError(f"{name} must be a number, not {brief(value)}")
     with suppress(OverflowError):
         if math.isfinite(number := float(value)):
             return number
-    raise ValueError(f"{name} must be a finite number, not {value!r}")
+    raise ValueError(f"{name} must be a finite number, not {brief(value)}")
 
 
 def _checked_path(path: Any) -> str:

@@ -36,7 +36,8 @@ ROOMS: dict[str, set[str]] = {
     "reference": {"graph", "functions"},
     "report": {"graph"},
     "parameters": {"errors", "graph"},
-    "data": {"errors"},
+    "reading": {"errors"},
+    "data": {"errors", "reading"},
     "schedule": {"graph", "functions", "options"},
     "drawing": {"graph"},
     "codegen": {"schedule", "graph", "functions", "options", "team", "boxes"},
@@ -53,7 +54,7 @@ ROOMS: dict[str, set[str]] = {
         "errors",
         "limits",
     },
-    "samples": {"data", "errors"},
+    "samples": {"data", "errors", "reading"},
     "calls": {"boxes", "codegen", "contest", "team"},
     "training": {"boxes", "calls", "data", "errors", "samples"},
     # What is done to a built model; it knows models and their kernels by type only.
