@@ -794,6 +794,10 @@ def test_places_where_no_model_can_be_saved_are_refused_first(
     os.mkfifo("pipe.safetensors")
     said = shell.fails(*command[:-3], "pipe.safetensors", *command[-2:])
     assert said == "pipe.safetensors: not a file, but a pipe, a socket or a device"
+    for name in ("log.csv/", "log.csv/."):
+        assert shell.fails(*TRAIN, "--epochs", "1", "--log", name) == f"{name}: Is a directory"
+        assert shell.fails("inspect", "net.mdl", "--html", name) == f"{name}: Is a directory"
+    assert not Path("log.csv").exists()
     long = "n" * 250 + ".safetensors"
     assert shell.fails(*command[:-3], long, *command[-2:]) == f"{long}: File name too long"
     Path("net.safetensors").write_text("the model of yesterday")

@@ -10,6 +10,7 @@ import io
 import math
 import os
 import re
+import socket
 import sys
 import warnings
 from collections.abc import Iterator
@@ -631,9 +632,29 @@ def test_a_log_that_can_not_work_is_an_error_before_training(tmp_path: Path, mon
     for name, message in (("file", "a log can't be written to this file"), ("new", "a log can't be written to this f")):
         with pytest.raises(PermissionError, match=message):
             made().fit(*data(4), epochs=1, callbacks=nm.CSVLog(tmp_path / name), progress=False)
-    for wrong, error in ((5, TypeError), ("", ValueError), ("a\0b", ValueError)):
+    for wrong, error in (
+        (5, TypeError),
+        ("", ValueError),
+        ("a\0b", ValueError),
+        ("a/", ValueError),
+        ("a/.", ValueError),
+    ):
         with pytest.raises(error, match=r"^path "):
             nm.CSVLog(wrong)  # type: ignore[arg-type]
+
+
+def test_a_log_is_no_socket_and_follows_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket")
+    model = made()
+    with pytest.raises(OSError, match="a log can't be written to a socket"):
+        model.fit(*data(4), epochs=1, callbacks=nm.CSVLog("socket"), progress=False)
+    assert model.history is None
+    Path("link").symlink_to("new/log.csv")
+    model.fit(*data(4), epochs=1, callbacks=nm.CSVLog("link"), progress=False)
+    assert Path("new/log.csv").read_text().startswith("epoch,loss,")
+    made().fit(*data(4), epochs=1, callbacks=nm.CSVLog(os.devnull), progress=False)
 
 
 def test_a_log_may_be_a_pipe() -> None:

@@ -39,7 +39,7 @@ ROOMS: dict[str, set[str]] = {
     "reading": {"errors"},
     "data": {"errors", "reading"},
     "schedule": {"graph", "functions", "options"},
-    "drawing": {"graph"},
+    "drawing": {"graph", "wholefiles"},
     "codegen": {"schedule", "graph", "functions", "options", "team", "boxes"},
     "kernels": {
         "boxes",
@@ -76,6 +76,7 @@ ROOMS: dict[str, set[str]] = {
         "codegen",
         "calls",
         "training",
+        "wholefiles",
     },
     # Users of the public interface. The list of the cache's entries is all that it lacks for them.
     "demo": set(),
