@@ -8,6 +8,7 @@ import errno
 import math
 import os
 import re
+import stat
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,9 +18,10 @@ from numbers import Real
 from string import Formatter
 from typing import IO, TYPE_CHECKING, Any
 
-from .errors import StorageError, nearest
+from .errors import StorageError, brief, nearest
 from .optimizers import flag
 from .options import finite_number, whole_number
+from .wholefiles import check_place, folder_of, names_a_folder
 
 if TYPE_CHECKING:
     from .fitting import History
@@ -213,7 +215,8 @@ class Checkpoint(Callback):
     ``failures`` counts them; ``last`` is the path of the last file, None where there is none.
 
     Raises ValueError for unknown or malformed fields, and in fit for those that are not recorded there; OSError in fit,
-    before anything is trained, where the path is a folder or its folder can't be made or written to.
+    before anything is trained, where the path is a folder, a device, a pipe or a socket, or its folder can't be made or
+    written to.
     """
 
     path: str | os.PathLike[str]
@@ -245,14 +248,14 @@ class Checkpoint(Callback):
         if self.best_only:
             self._watch.check(run)
         if "{" not in os.path.dirname(self.path):
-            _check_place(_example(os.fspath(self.path)), "a checkpoint")
+            check_place(_example(os.fspath(self.path)), "a checkpoint")
 
     def begin(self, run: Run) -> None:
         self.last, self.failures = None, 0
         self._watch.begin(run)
         self._watch.best = self.initial
         if "{" not in os.path.dirname(self.path):
-            os.makedirs(os.path.dirname(_example(os.fspath(self.path))) or ".", exist_ok=True)
+            os.makedirs(folder_of(_example(os.fspath(self.path))), exist_ok=True)
 
     def after_epoch(self, run: Run) -> None:
         if (run.epoch + 1) % self.every:
@@ -268,7 +271,7 @@ class Checkpoint(Callback):
         values = {name: run.last(number) for name, number in _FIELDS.items() if number in run.names}
         target = os.fspath(self.path).format(epoch=run.epoch, **values)
         try:
-            os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+            os.makedirs(folder_of(target), exist_ok=True)
             run.model.save(target)
         except (OSError, StorageError, MemoryError) as error:
             self._tell(run, error)
@@ -300,11 +303,11 @@ def _warn(text: str) -> None:
 def _number(name: str, value: Any) -> float:
     """``value`` as a finite float; TypeError or ValueError that names the argument."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, not {value!r}")
+        raise TypeError(f"{name} must be a number, not {brief(value)}")
     with suppress(OverflowError):
         if math.isfinite(number := float(value)):
             return number
-    raise ValueError(f"{name} must be a finite number, not {value!r}")
+    raise ValueError(f"{name} must be a finite number, not {brief(value)}")
 
 
 def _checked_path(path: Any) -> str:
@@ -312,7 +315,7 @@ def _checked_path(path: Any) -> str:
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if not isinstance(text, str):
         raise TypeError(f"path must be a text (str) or a path object, not {path!r}")
-    if not text or "\0" in text:
+    if "\0" in text or names_a_folder(text):
         raise ValueError(f"path {text!r} can't be the name of a file")
     return text
 
@@ -345,21 +348,6 @@ def _example(path: str) -> str:
         raise ValueError(f"path {path!r} has a malformed field: {error}") from None
 
 
-def _check_place(target: str, what: str) -> None:
-    """OSError where a file could not be written to a place. Nothing is made: its folders may be missing yet."""
-    if os.path.isdir(target):
-        raise IsADirectoryError(errno.EISDIR, f"{what} needs a file, but this is a folder", target)
-    folder = os.path.dirname(target) or "."
-    while folder != "." and not os.path.lexists(folder):
-        folder = os.path.dirname(folder) or "."
-    if not os.path.isdir(folder):
-        raise NotADirectoryError(errno.ENOTDIR, f"{what} needs a folder, but this is a file", folder)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, f"{what} can't be written to this folder", folder)
-    with suppress(FileNotFoundError):
-        os.lstat(target)  # which refuses a name that is too long
-
-
 @dataclass
 class LearningRateSchedule(Callback):
     """Set the learning rate before each epoch: ``schedule(epoch)`` is asked with the epoch's number, from 0."""
@@ -379,7 +367,7 @@ class CSVLog(Callback):
     """A line of comma-separated numbers for every epoch, in a file that is always up to date.
 
     path: where; missing folders are made. An older file is replaced unless ``append``, which also leaves out the line
-    of names in a file that holds something already.
+    of names in a file that holds something already. A pipe or a device may take the log too.
 
     A place that can't be written to is an OSError in fit before anything is trained. What fails later (a full disk) is
     one RuntimeWarning; training goes on, and later epochs try again. ``failures`` counts them.
@@ -397,13 +385,15 @@ class CSVLog(Callback):
     def check(self, run: Run) -> None:
         target = os.fspath(self.path)
         if os.path.isdir(target) or not os.path.exists(target):
-            _check_place(target, "a log")
+            check_place(target, "a log")
+        elif stat.S_ISSOCK(os.stat(target).st_mode):
+            raise OSError(errno.ENXIO, "a log can't be written to a socket", target)
         elif not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, "a log can't be written to this file", target)
 
     def begin(self, run: Run) -> None:
         self.failures = 0
-        os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
+        os.makedirs(folder_of(os.fspath(self.path)), exist_ok=True)
         self._file = open(self.path, "a" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115
         if not self._file.seekable() or self._file.tell() == 0:
             self._write(run, "epoch", *run.names)

@@ -1,14 +1,12 @@
-"""Checks and conversion of the numbers that users hand over, before any kernel sees them.
+"""Checks and conversion of the numbers that users hand over, before any kernel sees them: data, parameters and state.
 
-Lists, or anything that NumPy takes, become C-contiguous arrays of the model's type. An array that is one
-already is used itself: it is neither copied nor ever written to; all else is cast once. Whatever does not fit
-is a :class:`~neuromorph.errors.DataError` that names the argument, the place in it, what was given and what
-is needed. Shapes: N sequences, S samples (time steps), B lanes (the batch), W numbers in a vector (the width).
+Lists, or anything that NumPy takes, are read once (``reading.py``) and become C-contiguous arrays of the model's type.
+An array that is one already is used itself: it is neither copied nor ever written to; all else is cast once. Whatever
+does not fit is a :class:`~neuromorph.errors.DataError` that names the argument, the place in it, what was given and
+what is needed. Shapes: N sequences, S samples (time steps), B lanes (the batch), W numbers in a vector (the width).
 """
 
 import math
-import numbers
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,18 +14,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import DataError
+from .reading import Given, read, shown
 
 Array = NDArray[Any]
 Axis = tuple[str, int | None]  # what the axis counts, and how many are needed (None: one or more)
 Shape = tuple[Axis, ...]
 
-_DEEPEST = 8  # lists within lists that are followed: more than any argument has axes
 _CHUNK = 1 << 16  # numbers looked at in one go when searching for a wrong one
 _FEW = 1 << 12  # numbers below which the time of a NumPy call is that of the call itself
 _CACHED = 1 << 17  # numbers that a second-level cache holds
-_SHOWN = 40  # characters of a value that a message shows
 _MOST = 2**31 - 1  # the largest batch size or number of classes
-_MIXED = "OUSTc"  # kinds of array that NumPy makes of a list with some wrong items among its numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +67,28 @@ def as_tensor(name: str, value: object, *, dtype: np.dtype[Any], shape: Shape, c
     Raises DataError for values that are no real numbers, ragged lists, a shape that does not fit, and, with
     ``check_finite``, for NaN, infinity, and numbers beyond the range of ``dtype``.
     """
-    array = _fitting(name, _numbers(name, value, dtype), (shape,))
+    given = read(name, value)
+    _check_shape(given, (shape,))
+    array = _cast(given, dtype)
     if check_finite:
-        _check_finite(name, array, value)
+        _check_finite(given, array)
     return array
+
+
+def as_broadcast(name: str, value: object, *, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+    """``value``, a number or more, broadcast to a shape: for parameters and state, which are read as data are.
+
+    Raises DataError for values that are no real numbers, ragged lists, a shape that does not broadcast, NaN, infinity,
+    and numbers beyond the range of ``dtype``.
+    """
+    given = read(name, value)
+    array = _cast(given, dtype)
+    try:
+        full = np.broadcast_to(array, shape)
+    except ValueError:
+        raise DataError(f"{name} has shape {array.shape}, and the model needs {shape}") from None
+    _check_finite(given, array)
+    return full
 
 
 def training_data(
@@ -97,14 +111,22 @@ def training_data(
     """
     if sample_weight is None and _as_they_are(inputs, expected, batch, width_in, width_out, dtype):
         return TrainingData(inputs, expected, None, sequences=False)  # type: ignore[arg-type]
-    given = _numbers("inputs", inputs, dtype)
-    array = _fitting("inputs", given, _choices(batch, width_in), _batches_hint(given))
-    _check_finite("inputs", array, inputs)
-    leading = array.shape[:-1]
-    target = _expected("expected", expected, dtype, leading, _choices(batch, width_out))
-    weights = None if sample_weight is None else _weights("sample_weight", sample_weight, dtype, leading)
-    _check_finite("expected", target, expected, weights)
+    given, wanted = read("inputs", inputs), read("expected", expected)
+    check_inputs(given, batch=batch, width=width_in)
+    leading = given.numbers.shape[:-1]
+    array = _cast(given, dtype)
+    _check_finite(given, array)
+    _check_expected(wanted, leading, _choices(batch, width_out))
+    target = _cast(wanted, dtype)
+    weights = None if sample_weight is None else _weights(read("sample_weight", sample_weight), dtype, leading)
+    _check_finite(wanted, target, weights)
     return TrainingData(array, target, weights, sequences=array.ndim == 4)
+
+
+def check_inputs(given: Given, *, batch: int | None, width: int) -> None:
+    """DataError where the inputs of training have not the shape of one sequence or of many."""
+    hint = "; batches() makes that of vectors (N, width)" if given.numbers.ndim == 2 else ""
+    _check_shape(given, _choices(batch, width), hint)
 
 
 def _as_they_are(
@@ -130,8 +152,10 @@ def prediction_data(inputs: object, *, width: int, dtype: np.dtype[Any]) -> Pred
     """
     one_lane: Shape = (("samples", None), ("width", width))
     shapes = (*_choices(None, width), one_lane)
-    array = _fitting("inputs", _numbers("inputs", inputs, dtype), shapes)
-    _check_finite("inputs", array, inputs)
+    given = read("inputs", inputs)
+    _check_shape(given, shapes)
+    array = _cast(given, dtype)
+    _check_finite(given, array)
     if array.ndim == 2:
         return PredictionData(array[:, np.newaxis, :], squeeze=True, sequences=False)
     return PredictionData(array, squeeze=False, sequences=array.ndim == 4)
@@ -175,24 +199,25 @@ def _padded(rows: NDArray[np.float32], lanes: int) -> NDArray[np.float32]:
 
 def _vectors(expected: object) -> NDArray[np.float32]:
     """What is expected of each vector, (N, W_out)."""
-    array = _numbers("expected", expected, np.dtype(np.float32))
-    hint = ""
-    if array.ndim == 1:
+    given, hint = read("expected", expected), ""
+    if given.numbers.ndim == 1:
         hint = "; for labels pass classes=, the number of classes, and for single numbers give shape (N, 1)"
-    _fitting("expected", array, ((("vectors", None), ("width", None)),), hint)
-    _check_finite("expected", array, expected)
+    _check_shape(given, ((("vectors", None), ("width", None)),), hint)
+    array = _cast(given, np.dtype(np.float32))
+    _check_finite(given, array)
     return array
 
 
 def _one_hot(labels: object, classes: int) -> NDArray[np.float32]:
     """A row with a single 1 for each label: (N,) becomes (N, classes)."""
-    array = _numbers("expected", labels, np.dtype(np.float64))
-    hint = "; classes= is for labels" if array.ndim == 2 else ""
-    _fitting("expected", array, ((("vectors", None),),), hint)
+    given = read("expected", labels)
+    hint = "; classes= is for labels" if given.numbers.ndim == 2 else ""
+    _check_shape(given, ((("vectors", None),),), hint)
+    array = _cast(given, np.dtype(np.float64))
     right = (array >= 0) & (array < classes) & (array == np.floor(array))
     if not right.all():
-        place, item = _found("expected", (int(right.argmin()),), labels)
-        raise DataError(f"{place} is {_shown(item)}, but a label must be a whole number from 0 to {classes - 1}")
+        place, item = _found(given, (int(right.argmin()),))
+        raise DataError(f"{place} is {shown(item)}, but a label must be a whole number from 0 to {classes - 1}")
     rows = np.zeros((len(array), classes), np.float32)
     rows[np.arange(len(array)), array.astype(np.intp)] = 1
     return rows
@@ -203,7 +228,7 @@ def _whole_number(name: str, value: Any) -> int:
     is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if is_whole and 1 <= int(value) <= _MOST:
         return int(value)
-    raise DataError(f"{name} is {_shown(value)}, but must be a whole number from 1 to {_MOST}")
+    raise DataError(f"{name} is {shown(value)}, but must be a whole number from 1 to {_MOST}")
 
 
 def _choices(batch: int | None, width: int) -> tuple[Shape, Shape]:
@@ -212,31 +237,22 @@ def _choices(batch: int | None, width: int) -> tuple[Shape, Shape]:
     return one, (("sequences", None), *one)
 
 
-def _batches_hint(array: Array) -> str:
-    return "; batches() makes that of vectors (N, width)" if array.ndim == 2 else ""
+def _check_expected(given: Given, leading: tuple[int, ...], shapes: tuple[Shape, Shape]) -> None:
+    """What is expected of inputs with these leading axes has the same."""
+    axes, shape = len(leading) + 1, shapes[len(leading) - 2]
+    _check_shape(given, (shape,), f", as inputs has {axes} axes" if given.numbers.ndim in {3, 4} else "")
+    _check_agree(given.name, given.numbers.shape, "inputs", leading, _meanings(shape[:-1]))
 
 
-def _expected(
-    name: str, value: object, dtype: np.dtype[Any], leading: tuple[int, ...], shapes: tuple[Shape, Shape]
-) -> Array:
-    """What is expected of inputs with these leading axes; not yet checked for finiteness."""
-    shape = shapes[len(leading) - 2]
-    array = _numbers(name, value, dtype)
-    hint = f", as inputs has {len(leading) + 1} axes" if array.ndim in {3, 4} else ""
-    _fitting(name, array, (shape,), hint)
-    _check_agree(name, array.shape, "inputs", leading, _meanings(shape[:-1]))
-    return array
-
-
-def _weights(name: str, value: object, dtype: np.dtype[Any], leading: tuple[int, ...]) -> Array:
+def _weights(given: Given, dtype: np.dtype[Any], leading: tuple[int, ...]) -> Array:
     """A weight for each vector: finite, 0 or more."""
     meanings = ("sequences", "samples", "batch")[-len(leading) :]
     shape: Shape = tuple((meaning, None) for meaning in meanings)
-    array = as_tensor(name, value, dtype=dtype, shape=shape)
-    _check_agree(name, array.shape, "inputs", leading, meanings)
+    array = as_tensor(given.name, given, dtype=dtype, shape=shape)
+    _check_agree(given.name, array.shape, "inputs", leading, meanings)
     if np.minimum.reduce(array, axis=None) < 0:
-        place, item = _found(name, _position(int((array < 0).argmax()), array.shape), value)
-        raise DataError(f"{place} is {_shown(item)}, but a weight must be 0 or more")
+        place, item = _found(given, _position(int((array < 0).argmax()), array.shape))
+        raise DataError(f"{place} is {shown(item)}, but a weight must be 0 or more")
     return array
 
 
@@ -255,14 +271,15 @@ def _check_agree(
 # Shapes
 
 
-def _fitting(name: str, array: Array, shapes: tuple[Shape, ...], hint: str = "") -> Array:
-    """The array, if one of the shapes is its own; the hint goes to the end of a message about its rank."""
+def _check_shape(given: Given, shapes: tuple[Shape, ...], hint: str = "") -> None:
+    """One of the shapes must be the argument's; the hint goes to the end of a message about its rank."""
+    array = given.numbers
     for shape in shapes:
         if array.ndim == len(shape):
-            _check_axes(name, array.shape, shape)
-            return array
+            _check_axes(given.name, array.shape, shape)
+            return
     needed = " or ".join(map(_shape_text, shapes))
-    raise DataError(f"{name} {_given_shape(array)}, but needs shape {needed}{hint}")
+    raise DataError(f"{given.name} {_given_shape(array)}, but needs shape {needed}{hint}")
 
 
 def _check_axes(name: str, given: tuple[int, ...], shape: Shape) -> None:
@@ -295,12 +312,26 @@ def _shape_text(shape: Shape) -> str:
 # Values
 
 
-def _check_finite(name: str, array: Array, value: object, weights: Array | None = None) -> None:
-    """Every number must be finite, but for vectors whose weight is 0."""
+def _cast(given: Given, dtype: np.dtype[Any]) -> Array:
+    """An argument as a C-contiguous array of the type, itself if it is one."""
+    array = given.numbers
+    if _is_ready(array, dtype):
+        return array
+    with np.errstate(all="ignore"):  # what overflows is named by the check for finiteness
+        return array.astype(dtype, order="C")
+
+
+def _is_ready(array: Array, dtype: np.dtype[Any]) -> bool:
+    flags = array.flags
+    return array.dtype == dtype and flags.c_contiguous and flags.aligned
+
+
+def _check_finite(given: Given, array: Array, weights: Array | None = None) -> None:
+    """Every number of an argument, cast, must be finite, but for vectors whose weight is 0."""
     if not math.isfinite(_total(array)):
         index = _first_not_finite(array, weights)
         if index is not None:
-            raise DataError(_not_finite(name, array, index, value))
+            raise DataError(_not_finite(given, array, index))
 
 
 def _total(array: Array) -> float:
@@ -335,194 +366,17 @@ def _first_not_finite(array: Array, weights: Array | None) -> tuple[int, ...] | 
     return None
 
 
-def _not_finite(name: str, array: Array, index: tuple[int, ...], value: object) -> str:
-    place, item = _found(name, index, value)
+def _not_finite(given: Given, array: Array, index: tuple[int, ...]) -> str:
+    place, item = _found(given, index)
     if isinstance(item, (float, np.floating)) and not np.isfinite(item):
-        return f"{place} is {_shown(item)}, but must be finite"
-    return f"{place} is {_shown(item)}, too large for {array.dtype.name}"
+        return f"{place} is {shown(item)}, but must be finite"
+    return f"{place} is {shown(item)}, too large for {array.dtype.name}"
 
 
 def _position(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(axis) for axis in np.unravel_index(flat, shape))
 
 
-def _found(name: str, index: tuple[int, ...], value: object) -> tuple[str, object]:
+def _found(given: Given, index: tuple[int, ...]) -> tuple[str, object]:
     """The place of a number, such as ``inputs[0, 2, 1]``, and the number there as the user gave it."""
-    place = f"{name}[{', '.join(map(str, index))}]" if index else name
-    return place, _array_of(name, value)[index]
-
-
-# Conversion
-
-
-def _numbers(name: str, value: object, dtype: np.dtype[Any]) -> Array:
-    """The value as a C-contiguous array of the type, itself if it is one; of any shape."""
-    if type(value) is np.ndarray and _is_ready(value, dtype):
-        return value
-    array = _array_of(name, value)
-    if array.dtype.kind not in "biuf":
-        array = _from_objects(name, array, value)
-    if _is_ready(array, dtype):
-        return array
-    with np.errstate(all="ignore"):  # what overflows is named by the check for finiteness
-        return array.astype(dtype, order="C")
-
-
-def _is_ready(array: Array, dtype: np.dtype[Any]) -> bool:
-    flags = array.flags
-    return array.dtype == dtype and flags.c_contiguous and flags.aligned
-
-
-def _array_of(name: str, value: object) -> Array:
-    """What NumPy makes of the value; a message in the user's terms where it makes nothing of it."""
-    if isinstance(value, np.ndarray) and value.dtype == object:
-        value = value.tolist()  # numbers, or lists of numbers, in an array of objects
-    _refuse_unreadable(name, value)
-    try:
-        return np.asarray(value)
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever the user's own class raises
-        raise DataError(_reason(name, value, error)) from error
-
-
-def _refuse_unreadable(name: str, value: object) -> None:
-    """Things that NumPy would take in another sense than the user's, or follow for ever."""
-    if isinstance(value, Iterator):
-        raise DataError(_no_number(name, (), value))
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise DataError(f"{name} has masked values: fill them, or leave vectors out with sample_weight")
-    if _is_too_deep(value):
-        raise DataError(f"{name} is nested more than {_DEEPEST} lists deep")
-
-
-def _is_too_deep(value: object) -> bool:
-    """Whether lists within lists go on and on, such as in one that holds itself: NumPy might never return."""
-    for _ in range(_DEEPEST + 1):
-        if not isinstance(value, (list, tuple)) or not value:
-            return False
-        value = value[0]
-    return True
-
-
-def _from_objects(name: str, array: Array, value: object) -> Array:
-    """The numbers of an array that is not of a numeric type, in float64."""
-    mixed = isinstance(value, (list, tuple)) and array.dtype.kind in _MIXED
-    items = np.asarray(value, dtype=object) if mixed else array
-    for index, item in np.ndenumerate(items):
-        if not _is_real(item):
-            raise DataError(_no_number(name, index, item))
-    return np.array([_float(item) for item in items.flat], np.float64).reshape(items.shape)
-
-
-def _is_real(item: object) -> bool:
-    if isinstance(item, np.timedelta64):  # NumPy counts it among its integers
-        return False
-    return isinstance(item, (numbers.Real, np.bool_))
-
-
-def _float(item: Any) -> float:
-    """A real number in float64, infinite where it is beyond its range."""
-    try:
-        return float(item)
-    except OverflowError:
-        return math.inf if item > 0 else -math.inf
-
-
-# Messages about nested lists
-
-
-def _reason(name: str, value: object, error: Exception) -> str:
-    """Why NumPy made no array of the value: the first list that is not as long as the first of its level."""
-    firsts = _first_items(value)
-    odd = _first_odd(value, (), [_length(first) for first in firsts])
-    if odd is None:
-        return f"{name} can't be read as numbers: {type(error).__name__}: {error}"
-    path, item = odd
-    noun = "number" if len(path) == len(firsts) - 2 else "item"
-    given, wanted = _extent(item, noun), _extent(firsts[len(path)], noun)
-    if _length(item) is not None and _length(firsts[len(path)]) is not None:
-        wanted = f"has {_length(firsts[len(path)])}"
-    return f"{_path(name, path)} {given}, but {_path(name, (0,) * len(path))} {wanted}"
-
-
-def _first_items(value: object) -> list[object]:
-    """The value, its first item, the first item of that, and so on down to a number."""
-    firsts = [value]
-    while len(firsts) <= _DEEPEST and _length(firsts[-1]):
-        firsts.append(_items(firsts[-1])[0])
-    return firsts
-
-
-def _first_odd(item: object, path: tuple[int, ...], lengths: list[int | None]) -> tuple[tuple[int, ...], object] | None:
-    """The first item, in reading order, whose length is not that of the first item of its level."""
-    length = _length(item)
-    if len(path) == len(lengths) or length != lengths[len(path)]:
-        return path, item
-    for index, inner in enumerate(_items(item)):
-        odd = _first_odd(inner, (*path, index), lengths)
-        if odd is not None:
-            return odd
-    return None
-
-
-def _length(item: object) -> int | None:
-    """How many items a list has, or what NumPy takes as one; None for numbers, text and other objects."""
-    if isinstance(item, (list, tuple)):
-        return len(item)
-    if isinstance(item, (float, int, str)):
-        return None
-    shape = _quietly(item).shape
-    return shape[0] if shape else None
-
-
-def _items(item: object) -> Any:
-    """The items of what has a length; of an array only the first row, which stands for all."""
-    if isinstance(item, (list, tuple)):
-        return item
-    return _quietly(item)[:1] if _length(item) else ()
-
-
-def _quietly(item: object) -> Array:
-    """What NumPy makes of an item; an array without axes where it makes nothing of it."""
-    try:
-        return np.asarray(item)
-    except Exception:  # whatever the user's own class raises
-        return np.array(None)
-
-
-def _extent(item: object, noun: str) -> str:
-    length = _length(item)
-    if length is None:
-        return f"is {_shown(item)}"
-    return f"has {length} {noun}{'' if length == 1 else 's'}"
-
-
-def _no_number(name: str, index: tuple[int, ...], item: object) -> str:
-    place = f"{_path(name, index)} is {_shown(item)}"
-    if isinstance(item, Iterator):
-        return place
-    return f"{place}, but must be {'a real number' if index else 'lists of real numbers'}"
-
-
-def _path(name: str, index: tuple[int, ...]) -> str:
-    return name + "".join(f"[{position}]" for position in index)
-
-
-def _shown(value: object) -> str:
-    """A value as a message shows it: numbers bare, all else with its type, and never much of it."""
-    if isinstance(value, Iterator):
-        return f"a {type(value).__name__}, which can be read only once: make it a list"
-    try:
-        text = _text(value)
-    except Exception:  # an integer of too many digits, or the user's own class
-        return f"a value of type {type(value).__name__}"
-    if len(text) > _SHOWN:
-        text = f"{text[:_SHOWN]}…"
-    return text if _is_real(value) else f"{text} ({type(value).__name__})"
-
-
-def _text(value: object) -> str:
-    if isinstance(value, np.character):
-        value = value.item()
-    return str(value) if isinstance(value, np.generic) else repr(value)
+    return f"{given.name}[{', '.join(map(str, index))}]" if index else given.name, given.items[index]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from .boxes import GRADIENTS
 from .data import prediction_data
 from .errors import DataError, GradientError, TrainingDivergedError
-from .options import whole_number
+from .options import finite_number, whole_number
+from .reading import read
 from .training import Pass, check_data, mean_loss, scratch, sequences
 
 if TYPE_CHECKING:
@@ -85,20 +86,25 @@ def gradcheck(
     Returns a ``GradientReport``; raises GradientError, naming the parameters, where an error exceeds ``tolerance``.
     """
     whole_number("checks", checks)
+    tolerance, step = finite_number("tolerance", tolerance), finite_number("step", step)
+    if step == 0.0:
+        raise ValueError("step must be greater than 0")
     rng = np.random.default_rng(seed)
     double = _double(model)
     if inputs is None:
         samples = min(model.bptt_steps, 8) if model.graph.has_time_links else 2
         inputs = rng.normal(size=(samples, model.batch_size, model.input_width))
+    given = read("inputs", inputs)
     if expected is None:
-        checked = prediction_data(inputs, width=model.input_width, dtype=double.dtype).inputs
+        checked = prediction_data(given, width=model.input_width, dtype=double.dtype).inputs
         expected = rng.uniform(0.1, 0.9, (*checked.shape[:-1], model.output_width))
-    _, exact = gradients(double, inputs, expected)
+    data = check_data(double, given, expected, None)
+    _, exact = gradients(double, data.inputs, data.expected)
     scale = max(float(np.abs(g).max()) for g in exact.values())
     errors = {}
     for name, gradient in exact.items():
         places = rng.permutation(gradient.size)[:checks]
-        found = np.array([_difference(double, name, int(place), step, inputs, expected) for place in places])
+        found = np.array([_difference(double, name, int(place), step, data.inputs, data.expected) for place in places])
         known = gradient.reshape(-1)[places]
         size = max(float(np.abs(found).max()), float(np.abs(known).max()), 1e-8 * scale, 1e-300)
         errors[name] = float(np.abs(found - known).max() / size)

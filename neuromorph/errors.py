@@ -17,6 +17,8 @@ _MARGIN = 2  # spaces before the shown line and before its caret
 _NEAR = 200  # names that `nearest` compares at most, so that a hostile text can't make it slow
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+_BRIEF = 60  # characters of a value that an error quotes
+_SAID = 200  # and of what another error says
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,27 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
         folded.setdefault(name.casefold(), name)
     matches = get_close_matches(word.casefold(), folded, n=1)
     return folded[matches[0]] if matches else None
+
+
+def shortened(text: str, most: int) -> str:
+    """The text, cut where it is longer than so many characters."""
+    return text if len(text) <= most else f"{text[:most]}{_ELLIPSIS}"
+
+
+def brief(value: object) -> str:
+    """A value as an error quotes it, and never much of it."""
+    try:
+        return shortened(repr(value), _BRIEF)
+    except Exception:  # an integer of too many digits, or the user's own class
+        return f"a value of type {type(value).__name__}"
+
+
+def said(error: Exception) -> str:
+    """The type of an error and what it says, and never much of it."""
+    try:
+        return shortened(f"{type(error).__name__}: {error}", _SAID)
+    except Exception:  # of the user's own class
+        return type(error).__name__
 
 
 def _shared_ends(one: str, other: str) -> int:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .callbacks import Callback, Run
-from .data import PredictionData, TrainingData
-from .errors import DataError, TrainingDivergedError
+from .data import PredictionData, TrainingData, as_tensor
+from .errors import DataError, TrainingDivergedError, brief
 from .inference import outputs
 from .optimizers import flag
 from .options import one_of, whole_number
@@ -266,7 +266,7 @@ def _divided(model: Model, data: TrainingData, validation: Any) -> tuple[Trainin
     if validation is None:
         return data, None
     if isinstance(validation, Real) and not isinstance(validation, bool):
-        return _split(data, float(validation))
+        return _split(data, validation)
     if not isinstance(validation, tuple | list) or len(validation) not in (2, 3, 4):
         raise DataError(
             "validation must be (inputs, expected), (inputs, expected, sample_weight), "
@@ -278,9 +278,10 @@ def _divided(model: Model, data: TrainingData, validation: Any) -> tuple[Trainin
         raise DataError(f"validation: {error}") from error
 
 
-def _split(data: TrainingData, fraction: float) -> tuple[TrainingData, TrainingData]:
+def _split(data: TrainingData, part: Any) -> tuple[TrainingData, TrainingData]:
     """The last part held out: whole sequences, or samples."""
     what, there = "sequences" if data.sequences else "samples", len(data.inputs)
+    fraction = float(as_tensor("validation", part, dtype=np.dtype(np.float64), shape=(), check_finite=False))
     if not 0.0 < fraction < 1.0:
         raise DataError(f"validation is {fraction!r}, but a fraction must be greater than 0 and less than 1")
     held = max(1, round(fraction * there))
@@ -300,7 +301,7 @@ def _generator(model: Model, data: TrainingData, seed: int | None) -> np.random.
         with generator() as rng:
             seed = int(rng.integers(2**63))
     elif isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed must be a whole number of at least 0, not {seed!r}")
+        raise ValueError(f"seed must be a whole number of at least 0, not {brief(seed)}")
     return np.random.Generator(np.random.PCG64(int(seed)))
 
 

@@ -22,7 +22,8 @@ from . import training
 from .advice import advise
 from .boxes import new_box
 from .contest import Contest
-from .errors import DataError, Location, MDLSyntaxError, MDLWarning, ModelStateError, nearest
+from .data import as_broadcast
+from .errors import DataError, Location, MDLSyntaxError, MDLWarning, ModelStateError, brief, nearest
 from .functions import OPTIMIZERS
 from .functions import Optimizer as Record
 from .graph import Graph, build_graph
@@ -33,7 +34,7 @@ from .language import parse
 from .optimizers import Optimizer, optimizer_of
 from .options import CompileOptions, compile_options, finite_number
 from .parameters import draw_parameters, generator
-from .state import check_mapping, fitting, set_state, state_pieces, state_views
+from .state import as_dict, set_state, state_pieces, state_views
 from .streaming import Feeds
 
 if TYPE_CHECKING:
@@ -393,20 +394,17 @@ class Model:
     def set_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Set some or all parameters; what is given is broadcast to the parameter's shape.
 
-        Raises DataError for an unknown name, a shape that does not broadcast, or numbers that are not finite; then
+        Raises DataError for an unknown name, a shape that does not broadcast, or what is no finite real number; then
         nothing is changed.
         """
-        check_mapping("parameters", parameters)
+        given = as_dict("parameters", parameters)
         with self.changing():
             weights, places = self.memory().weights, self._places()
             fresh = weights.copy()
-            for name, value in dict(parameters).items():
+            for name, value in given.items():
                 if name not in places:
-                    near = nearest(str(name), places)
-                    raise DataError(
-                        f"the model has no parameter {name!r}" + (f"; did you mean {near!r}?" if near else "")
-                    )
-                fresh[places[name]] = fitting(name, value, places[name].shape, self.dtype)
+                    raise DataError(f"the model has no parameter {brief(name)}{_hint(name, places)}")
+                fresh[places[name]] = as_broadcast(name, value, shape=places[name].shape, dtype=self.dtype)
             weights[:] = fresh
             self.publish()
 
@@ -440,20 +438,22 @@ class Model:
 
     @optimizer_state.setter
     def optimizer_state(self, values: Mapping[str, Any]) -> None:
-        check_mapping("optimizer_state", values)
+        given = as_dict("optimizer_state", values)
         with self.changing():
             memory, first = self.memory(), len(self._update.constants)
             fresh, constants, places = memory.optimizer.copy(), memory.constants.copy(), self._places()
             slots = dict(zip(self._update.slots, self._slots(fresh), strict=True))
             counts = {name: number for number, (name, _) in enumerate(self._update.counts, first)}
-            for name, value in dict(values).items():
-                slot, _, parameter = str(name).partition(".")
+            for name, value in given.items():
+                slot, _, parameter = name.partition(".") if isinstance(name, str) else ("", "", "")
                 if name in counts:
-                    constants[counts[name]] = np.clip(fitting(name, value, (), constants.dtype), 0.0, 1.0)
+                    number = as_broadcast(name, value, shape=(), dtype=constants.dtype)
+                    constants[counts[name]] = np.clip(number, 0.0, 1.0)
                 elif slot in slots and parameter in places:
-                    slots[slot][places[parameter]] = fitting(name, value, places[parameter].shape, self.dtype)
+                    place = places[parameter]
+                    slots[slot][place] = as_broadcast(name, value, shape=place.shape, dtype=self.dtype)
                 else:
-                    raise DataError(f"the optimizer remembers nothing named {name!r}")
+                    raise DataError(f"the optimizer remembers nothing named {brief(name)}")
             memory.optimizer[:], memory.constants[:] = fresh, constants
 
     def _slots(self, flat: Floats) -> list[Floats]:
@@ -484,9 +484,9 @@ class Model:
     def state(self, values: Mapping[str, Any]) -> None:
         with self.changing():
             fresh, kernel = self.state, self.kernels.kernel
-            set_state(fresh, values)
+            names = set_state(fresh, values)
             for number, part in enumerate(self._state_views()):
-                for name in values:  # and no others, which may be names of the same nodes
+                for name in names:  # and no others, which may be names of the same nodes
                     part[name][:] = fresh[name][kernel.lanes_of(number)]
 
     def reset_state(self) -> None:
@@ -610,6 +610,12 @@ def _remember(model: Model) -> None:
             _models[:] = [known for known in _models if known() is not None]
             _room = 2 * len(_models) + 64
         _models.append(ref(model))
+
+
+def _hint(name: Any, known: Mapping[str, Any]) -> str:
+    """What was likely meant by a name."""
+    near = nearest(name, known) if isinstance(name, str) else None
+    return f"; did you mean {near!r}?" if near else ""
 
 
 def _after_fork() -> None:

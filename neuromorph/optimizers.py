@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from .errors import brief
 from .functions import OPTIMIZERS
 from .options import finite_number, one_of
 
@@ -135,7 +136,7 @@ def optimizer_of(value: Any) -> Optimizer:
         raise TypeError(f"optimizer must be an object: write {value.__name__}(), not {value.__name__}")
     if not isinstance(value, str):
         known = ", ".join(f"nm.{kind.__name__}(...)" for kind in CHOICES.values())
-        raise TypeError(f"optimizer must be one of {', '.join(sorted(CHOICES))} or {known}, not {value!r}")
+        raise TypeError(f"optimizer must be one of {', '.join(sorted(CHOICES))} or {known}, not {brief(value)}")
     return CHOICES[one_of("optimizer", value, CHOICES)]()
 
 
@@ -143,7 +144,7 @@ def fraction(name: str, value: Any) -> float:
     """``value`` as a float in [0, 1); TypeError or ValueError that names the argument."""
     number = finite_number(name, value)
     if number >= 1.0:
-        raise ValueError(f"{name} must be less than 1, not {value!r}")
+        raise ValueError(f"{name} must be less than 1, not {brief(value)}")
     return number
 
 
@@ -151,8 +152,8 @@ def fractions(name: str, value: Any) -> tuple[float, float]:
     """``value`` as two floats in [0, 1)."""
     try:
         first, second = value
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be two numbers, not {value!r}") from None
+    except Exception:  # TypeError, ValueError, or whatever the user's own class raises
+        raise TypeError(f"{name} must be two numbers, not {brief(value)}") from None
     return fraction(f"{name}[0]", first), fraction(f"{name}[1]", second)
 
 
@@ -160,12 +161,12 @@ def small_number(name: str, value: Any) -> float:
     """``value`` as a float that may be divided by."""
     number = finite_number(name, value)
     if number < SMALLEST_EPS:
-        raise ValueError(f"{name} must be at least {SMALLEST_EPS:g}, not {value!r}")
+        raise ValueError(f"{name} must be at least {SMALLEST_EPS:g}, not {brief(value)}")
     return number
 
 
 def flag(name: str, value: Any) -> bool:
     """``value`` as a truth value."""
     if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, not {value!r}")
+        raise TypeError(f"{name} must be True or False, not {brief(value)}")
     return value

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import nearest
+from .errors import brief, nearest
 from .functions import OPTIMIZERS
 
 DEFAULT_WINDOW = 16  # steps of a window of a model with links backward in time
@@ -32,41 +32,41 @@ class CompileOptions:
 def whole_number(name: str, value: Any) -> int:
     """``value`` as an int >= 1; TypeError or ValueError that names the argument."""
     if isinstance(value, bool):
-        raise TypeError(f"{name} must be a whole number, not {value!r}")
+        raise TypeError(f"{name} must be a whole number, not {brief(value)}")
     try:
         number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
+    except Exception:  # TypeError, or whatever the user's own class raises
+        raise TypeError(f"{name} must be a whole number, not {brief(value)}") from None
     if number < 1:
-        raise ValueError(f"{name} must be at least 1, not {number}")
+        raise ValueError(f"{name} must be at least 1, not {brief(number)}")
     if number > 2**31:
-        raise ValueError(f"{name} must be at most {2**31}, not {number}")
+        raise ValueError(f"{name} must be at most {2**31}, not {brief(number)}")
     return number
 
 
 def finite_number(name: str, value: Any) -> float:
     """``value`` as a finite float >= 0; TypeError or ValueError that names the argument."""
     if isinstance(value, bool | str | bytes | complex):
-        raise TypeError(f"{name} must be a number, not {value!r}")
+        raise TypeError(f"{name} must be a number, not {brief(value)}")
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, not {value!r}") from None
     except OverflowError:
-        raise ValueError(f"{name} must be a finite number, not {value!r}") from None
+        raise ValueError(f"{name} must be a finite number, not {brief(value)}") from None
+    except Exception:  # TypeError, ValueError, or whatever the user's own class raises
+        raise TypeError(f"{name} must be a number, not {brief(value)}") from None
     if not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"{name} must be a finite number of at least 0, not {value!r}")
+        raise ValueError(f"{name} must be a finite number of at least 0, not {brief(value)}")
     return number
 
 
 def one_of(name: str, value: Any, known: Any) -> str:
     """``value`` as one of the known names."""
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be one of {', '.join(sorted(known))}, not {value!r}")
+        raise TypeError(f"{name} must be one of {', '.join(sorted(known))}, not {brief(value)}")
     if value not in known:
         near = nearest(value, known)
         hint = f"; did you mean {near!r}?" if near else ""
-        raise ValueError(f"{name} must be one of {', '.join(sorted(known))}, not {value!r}{hint}")
+        raise ValueError(f"{name} must be one of {', '.join(sorted(known))}, not {brief(value)}{hint}")
     return value
 
 

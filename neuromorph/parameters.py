@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import NeuromorphError
+from .errors import NeuromorphError, brief
 from .graph import Graph
 from .host.forks import after_in_child, new_lock
 
@@ -30,9 +30,9 @@ def seed(value: int | None = None) -> None:
     """
     global _generator, _seeded
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer)):
-        raise TypeError(f"seed must be a whole number, not {value!r}")
+        raise TypeError(f"seed must be a whole number, not {brief(value)}")
     if value is not None and value < 0:
-        raise ValueError(f"seed must be at least 0, not {value}")
+        raise ValueError(f"seed must be at least 0, not {brief(value)}")
     with _lock:
         _generator, _seeded = np.random.Generator(np.random.PCG64(value)), value is not None
 

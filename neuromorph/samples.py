@@ -10,77 +10,66 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .data import Shape, as_tensor
+from .data import Shape, as_tensor, check_inputs
 from .errors import DataError
+from .reading import Given, read
 
 if TYPE_CHECKING:
     from .model import Model
 
 Array = NDArray[Any]
-_AXES = (3, 4)  # of inputs: (samples, batch, width), or (sequences, samples, batch, width)
 
 
-def lengths_as_weights(model: Model, inputs: Any, sample_weight: Any, lengths: Any) -> tuple[Any, Any]:
-    """Inputs as an array, and weights that are 0 beyond each sequence's length.
+def as_vectors_and_weights(
+    model: Model, inputs: Any, expected: Any, sample_weight: Any, lengths: Any
+) -> tuple[Given, Given, Given | None]:
+    """Inputs, what is expected and weights, each argument read once; lengths have become weights, and class labels of
+    a cross-entropy vectors.
+
+    Raises DataError where inputs, lengths or labels do not fit; what is wrong with the others is left to be found by
+    their own checks.
+    """
+    given, wanted = read("inputs", inputs), read("expected", expected)
+    weights = None if sample_weight is None else read("sample_weight", sample_weight)
+    check_inputs(given, batch=model.batch_size, width=model.input_width)
+    leading = given.numbers.shape[:-1]
+    if lengths is not None:
+        weights = lengths_as_weights(leading, weights, read("lengths", lengths), model.dtype)
+    if model.graph.loss.name == "cross_entropy" and wanted.numbers.ndim == len(leading):
+        wanted = _labels_as_vectors(leading, wanted, weights, model)
+    return given, wanted, weights
+
+
+def lengths_as_weights(
+    leading: tuple[int, ...], sample_weight: Given | None, lengths: Given, dtype: np.dtype[Any]
+) -> Given:
+    """Weights that are 0 beyond each sequence's length, for inputs with these leading axes.
 
     lengths: whole numbers from 0 to S, of shape (N,) or (N, B) for inputs of shape (N, S, B, W), and (B,), one a lane,
-    for (S, B, W). Raises DataError where they do not fit; what is wrong with the other arguments is left to be found
-    by their own checks.
+    for (S, B, W). Raises DataError where they do not fit.
     """
-    if axes_of(inputs) not in _AXES:
-        return inputs, None
-    array = _inputs(model, inputs)
-    mask = _within(lengths, array.shape[:-1], array.dtype)
+    mask = _within(lengths, leading, dtype)
     if sample_weight is None:
-        return array, mask
-    if axes_of(sample_weight) != mask.ndim:
-        return array, sample_weight
-    weights = as_tensor("sample_weight", sample_weight, dtype=array.dtype, shape=_leading_shape(array.shape[:-1]))
-    return array, np.where(mask > 0.0, weights, mask)
+        return Given("sample_weight", mask, mask)
+    if sample_weight.numbers.ndim != mask.ndim:
+        return sample_weight
+    weights = as_tensor("sample_weight", sample_weight, dtype=dtype, shape=_leading_shape(leading))
+    return sample_weight._replace(numbers=np.where(mask > 0.0, weights, mask))
 
 
-def labels_as_vectors(model: Model, inputs: Any, expected: Any, sample_weight: Any) -> tuple[Any, Any]:
-    """Inputs and expected vectors; class labels of shape (S, B) or (N, S, B) become vectors with a single 1.
+def _labels_as_vectors(leading: tuple[int, ...], labels: Given, sample_weight: Given | None, model: Model) -> Given:
+    """Class labels of shape (S, B) or (N, S, B) as vectors with a single 1.
 
     A label is a whole number from 0 to the output's width - 1, or anything where its weight is 0. Raises DataError,
     with the place, where it is not.
     """
-    axes = axes_of(inputs)
-    if axes not in _AXES or axes_of(expected) != axes - 1:
-        return inputs, expected
-    array = _inputs(model, inputs)
-    shape = _leading_shape(array.shape[:-1])
-    labels = as_tensor("expected", expected, dtype=np.dtype(np.float64), shape=shape, check_finite=False)
-    counts = np.ones(labels.shape, bool)
-    if sample_weight is not None and axes_of(sample_weight) == labels.ndim:
-        counts = as_tensor("sample_weight", sample_weight, dtype=array.dtype, shape=shape) != 0.0
-    return array, _one_hot(labels, counts, model.output_width, array.dtype)
-
-
-def axes_of(value: Any) -> int:
-    """The axes of an array or of what makes one of itself, or how deep lists are nested (9 for deeper ones)."""
-    axes = 0
-    while isinstance(value, list | tuple) and value and axes < 9:
-        value, axes = value[0], axes + 1
-    if not hasattr(value, "ndim") and hasattr(value, "__array__"):
-        value = _as_array(value)
-    return axes + int(getattr(value, "ndim", 0))
-
-
-def _as_array(value: Any) -> Any:
-    """What ``__array__`` makes; the value itself where it fails, as the checks that follow will say."""
-    try:
-        return np.asarray(value)
-    except (TypeError, ValueError):
-        return value
-
-
-def _inputs(model: Model, inputs: Any) -> Array:
-    """Inputs as an array of the model's type, not yet checked for finiteness."""
-    shape: Shape = (("samples", None), ("batch", model.batch_size), ("width", model.input_width))
-    if axes_of(inputs) == 4:
-        shape = (("sequences", None), *shape)
-    return as_tensor("inputs", inputs, dtype=model.dtype, shape=shape, check_finite=False)
+    shape = _leading_shape(leading)
+    array = as_tensor("expected", labels, dtype=np.dtype(np.float64), shape=shape, check_finite=False)
+    counts = np.ones(array.shape, bool)
+    if sample_weight is not None and sample_weight.numbers.ndim == array.ndim:
+        counts = as_tensor("sample_weight", sample_weight, dtype=model.dtype, shape=shape) != 0.0
+    vectors = _one_hot(array, counts, model.output_width, model.dtype)
+    return Given("expected", vectors, vectors)
 
 
 def _leading_shape(sizes: tuple[int, ...]) -> Shape:
@@ -88,12 +77,12 @@ def _leading_shape(sizes: tuple[int, ...]) -> Shape:
     return tuple(zip(("sequences", "samples", "batch")[-len(sizes) :], sizes, strict=True))
 
 
-def _within(lengths: Any, leading: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def _within(lengths: Given, leading: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """1 for each vector inside its sequence's length, 0 beyond."""
     samples, batch = leading[-2:]
     shape: Shape = (("batch", batch),)
     if len(leading) == 3:
-        shape = (("sequences", leading[0]), *(shape if axes_of(lengths) == 2 else ()))
+        shape = (("sequences", leading[0]), *(shape if lengths.numbers.ndim == 2 else ()))
     array = as_tensor("lengths", lengths, dtype=np.dtype(np.float64), shape=shape)
     right = (array >= 0) & (array <= samples) & (array == np.floor(array))
     if not right.all():

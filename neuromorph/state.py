@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError
+from .data import as_broadcast
+from .errors import DataError, brief, said
 
 if TYPE_CHECKING:
     from .codegen.layout import Workspace
@@ -41,41 +41,29 @@ def state_pieces(workspace: Workspace, space: Floats, capacity: int, lanes: int)
     return pieces
 
 
-def set_state(views: Mapping[str, Floats], values: Any) -> None:
-    """Put numbers, broadcast to its shape, into some or all of the state.
+def set_state(views: Mapping[str, Floats], values: Any) -> tuple[str, ...]:
+    """Put numbers, broadcast to its shape, into some or all of the state; the names of what was set.
 
-    Raises TypeError for what is no dict, DataError for an unknown name, a shape that does not broadcast, or numbers
-    that are not finite; then nothing is changed.
+    Raises TypeError for what is no dict, DataError for an unknown name, a shape that does not broadcast, or what is no
+    finite real number; then nothing is changed.
     """
-    check_mapping("state", values)
     fresh = {}
-    for name, value in dict(values).items():
+    for name, value in as_dict("state", values).items():
         if name not in views:
             known = ", ".join(views) or "none"
-            raise DataError(f"the model keeps no state named {name!r}; it keeps: {known}")
-        fresh[name] = fitting(name, value, views[name].shape, views[name].dtype)
+            raise DataError(f"the model keeps no state named {brief(name)}; it keeps: {known}")
+        fresh[name] = as_broadcast(name, value, shape=views[name].shape, dtype=views[name].dtype)
     for name, value in fresh.items():
         views[name][:] = value
+    return tuple(fresh)
 
 
-def check_mapping(name: str, value: Any) -> None:
-    """TypeError, naming the argument, for what is no dict."""
+def as_dict(name: str, value: Any) -> dict[Any, Any]:
+    """A mapping as a dict of its own. TypeError, naming the argument, for what is none; DataError where it can't be
+    read."""
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} must be a dict of names and numbers, not {type(value).__name__}")
-
-
-def fitting(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Floats:
-    """``value`` broadcast to a shape, every number finite."""
     try:
-        with np.errstate(over="ignore"):
-            array = np.asarray(value, dtype=np.float64).astype(dtype)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{name} must be numbers: {error}") from None
-    try:
-        full = np.broadcast_to(array, shape)
-    except ValueError:
-        raise DataError(f"{name} has shape {array.shape}, and the model needs {shape}") from None
-    if not np.isfinite(full).all():
-        place = tuple(int(i) for i in np.argwhere(~np.isfinite(full))[0])
-        raise DataError(f"{name}{list(place)} is {full[place]}, and parameters and state are finite numbers")
-    return full
+        return dict(value)
+    except Exception as error:  # whatever the user's own class raises
+        raise DataError(f"{name} can't be read: {said(error)}") from error

@@ -30,7 +30,7 @@ from .language import parse
 from .optimizers import CHOICES, Optimizer
 from .options import DTYPES, CompileOptions, compile_options, finite_number, one_of
 from .parameters import generator, restore_generator
-from .wholefiles import replace_file
+from .wholefiles import check_name, replace_file
 
 if TYPE_CHECKING:
     from .model import Model
@@ -53,6 +53,9 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     from safetensors.numpy import save as encoded
 
     given = os.fsdecode(path)
+    check_name(given)
+    if os.path.exists(given) and not os.path.isfile(given):
+        raise StorageError(f"can't save the model: {given} is not a regular file")
     kept = model.__getstate__()
     tensors = tensors_of(kept)
     for name, array in tensors.items():
@@ -60,8 +63,6 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
             raise StorageError(f"can't save the model: {name} has numbers that are not finite")
     metadata = {_VERSION_KEY: str(VERSION), _RECORD_KEY: json.dumps(record_of(kept), allow_nan=False)}
     data = encoded(tensors, metadata)
-    if os.path.exists(given) and not os.path.isfile(given):
-        raise StorageError(f"can't save the model: {given} is not a regular file")
     try:
         replace_file(os.path.realpath(given), data)
     except OSError as error:  # of the temporary file, or of none

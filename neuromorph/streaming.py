@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .data import Shape, as_tensor
-from .errors import DataError, ModelStateError
+from .errors import DataError, ModelStateError, brief
 from .host.forks import new_lock
 from .options import whole_number
+from .reading import read
 from .state import set_state, state_views
 
 if TYPE_CHECKING:
@@ -161,11 +162,12 @@ class Stream:
 
     def _carefully(self, x: Any, out: Any) -> Floats:
         """A step with whatever users hand over, or an error that says what does not fit."""
-        flat = self._single and np.ndim(x) == 1
+        given = read("x", x)
+        flat = self._single and given.numbers.ndim == 1
         taken, wide = (self._taken[1:], self._wide[1:]) if flat else (self._taken, self._wide)
         names = ("width",) if flat else ("lanes", "width")
         shape: Shape = tuple(zip(names, taken, strict=True))
-        array = as_tensor("x", x, dtype=self._dtype, shape=shape)
+        array = as_tensor("x", given, dtype=self._dtype, shape=shape)
         y = np.empty(wide, self._dtype) if out is None else self._checked(out, wide)
         weights = self._feed.weights
         if weights is None:
@@ -197,9 +199,9 @@ class Stream:
         if lane is None:
             return self._state
         if isinstance(lane, bool) or not isinstance(lane, int | np.integer):
-            raise TypeError(f"lane must be a whole number, not {lane!r}")
+            raise TypeError(f"lane must be a whole number, not {brief(lane)}")
         if not 0 <= lane < self._lanes:
-            raise DataError(f"lane is {lane}, but must be from 0 to {self._lanes - 1}")
+            raise DataError(f"lane is {brief(int(lane))}, but must be from 0 to {self._lanes - 1}")
         return {name: view[lane] for name, view in self._state.items()}
 
     def get_state(self, lane: int | None = None) -> dict[str, Floats]:

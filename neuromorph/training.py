@@ -18,7 +18,7 @@ from .calls import call_members
 from .data import TrainingData, training_data
 from .errors import DataError, TrainingDivergedError
 from .progress import bar
-from .samples import labels_as_vectors, lengths_as_weights
+from .samples import as_vectors_and_weights
 
 if TYPE_CHECKING:
     from .model import Memory, Model
@@ -73,14 +73,19 @@ class Pass:
 
 def check_data(model: Model, inputs: Any, expected: Any, sample_weight: Any, lengths: Any = None) -> TrainingData:
     """The arrays of a call, checked against what the model needs; lengths become weights, class labels vectors."""
-    if lengths is not None:
-        inputs, sample_weight = lengths_as_weights(model, inputs, sample_weight, lengths)
-    if model.graph.loss.name == "cross_entropy":
-        inputs, expected = labels_as_vectors(model, inputs, expected, sample_weight)
+    if lengths is not None or _may_be_labels(model, inputs, expected):
+        inputs, expected, sample_weight = as_vectors_and_weights(model, inputs, expected, sample_weight, lengths)
     return training_data(
         inputs, expected, sample_weight, batch=model.batch_size, width_in=model.input_width,
         width_out=model.output_width, dtype=model.dtype,
     )  # fmt: skip
+
+
+def _may_be_labels(model: Model, inputs: Any, expected: Any) -> bool:
+    """Whether class labels may be expected: not where plain arrays have the same axes, as in on-line learning."""
+    if model.graph.loss.name != "cross_entropy":
+        return False
+    return not (type(inputs) is type(expected) is np.ndarray and inputs.ndim == expected.ndim)
 
 
 def check_carried(data: TrainingData, carry_state: bool) -> None:

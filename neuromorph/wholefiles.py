@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: to a temporary file, flushed and renamed."""
+"""Files that are written whole or not at all: to a temporary file, flushed and renamed. And where a file can be."""
 
 from __future__ import annotations
 
@@ -11,6 +11,43 @@ import time
 from contextlib import suppress
 
 _STALE = 3600.0  # seconds without a write after which a temporary file was left by a process that died
+
+
+def names_a_folder(path: str) -> bool:
+    """Whether a path can be that of a folder only, though none may be there: it ends in a separator, or in . or .."""
+    return os.path.basename(path) in ("", os.curdir, os.pardir)
+
+
+def check_name(path: str) -> None:
+    """IsADirectoryError for a path that can be that of a folder only."""
+    if names_a_folder(path):
+        raise IsADirectoryError(errno.EISDIR, "a file needs a name, and this path is that of a folder", path)
+
+
+def folder_of(path: str) -> str:
+    """The folder of a file, or of the one that a link leads to."""
+    return os.path.dirname(os.path.realpath(path) if os.path.islink(path) else path) or "."
+
+
+def check_place(target: str, what: str) -> None:
+    """OSError where a file could not be written whole to a place. Nothing is made: its folders may be missing yet.
+
+    what: what is to be written, for messages.
+    """
+    if os.path.isdir(target):
+        raise IsADirectoryError(errno.EISDIR, f"{what} needs a file, but this is a folder", target)
+    check_name(target)
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise OSError(errno.EINVAL, f"{what} needs a regular file, but this is a device, a pipe or a socket", target)
+    folder = folder_of(target)
+    while folder != "." and not os.path.lexists(folder):
+        folder = os.path.dirname(folder) or "."
+    if not os.path.isdir(folder):
+        raise NotADirectoryError(errno.ENOTDIR, f"{what} needs a folder, but this is a file", folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"{what} can't be written to this folder", folder)
+    with suppress(FileNotFoundError):
+        os.stat(target)  # which refuses a name that is too long, and a link that leads to itself
 
 
 def replace_file(target: str, data: bytes) -> None:

@@ -6,7 +6,9 @@ Kernels run as plain Python here.
 from __future__ import annotations
 
 import errno
+import os
 import re
+import socket
 import warnings
 from pathlib import Path
 from typing import Any
@@ -327,6 +329,36 @@ def test_a_place_that_can_not_work_is_an_error_before_training(tmp_path: Path) -
     refused_before_training(nm.Checkpoint(tmp_path / ("x" * 300)), OSError, "File name too long")
 
 
+@pytest.mark.parametrize("place", ["/dev/null", "/dev/full", "pipe", "socket", "link to a pipe", "pipe of {epoch}"])
+def test_what_is_no_regular_file_is_an_error_before_training(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    os.mkfifo("pipe of 0")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket")
+    Path("link to a pipe").symlink_to("pipe")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    checkpoint = nm.Checkpoint(place)
+    said = "a checkpoint needs a regular file, but this is a device, a pipe or a socket"
+    refused_before_training(checkpoint, OSError, said)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_link_is_followed_to_the_folder_that_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "new" / "m")
+    checkpoint = nm.Checkpoint(tmp_path / "link")
+    parameters = fit(checkpoint, [1])
+    assert (tmp_path / "link").is_symlink()
+    np.testing.assert_array_equal(flat(nm.load(tmp_path / "new" / "m")), parameters[0])
+    (tmp_path / "file").write_text("")
+    (tmp_path / "lost").symlink_to(tmp_path / "file" / "m")
+    refused_before_training(nm.Checkpoint(tmp_path / "lost"), OSError, str(tmp_path / "file"))
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    refused_before_training(nm.Checkpoint(tmp_path / "loop"), OSError, "Too many levels of symbolic links")
+
+
 def test_a_folder_that_can_not_be_written_is_an_error_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,6 +402,10 @@ def test_what_is_not_recorded_is_refused_before_training(tmp_path: Path) -> None
         ("{epoch!x}", ValueError, "path '{epoch!x}' has a malformed field"),
         ("", ValueError, "path '' can't be the name of a file"),
         ("a\0b", ValueError, "path 'a\\x00b' can't be the name of a file"),
+        ("run/", ValueError, "path 'run/' can't be the name of a file"),
+        ("{epoch}//", ValueError, "path '{epoch}//' can't be the name of a file"),
+        ("run/.", ValueError, "path 'run/.' can't be the name of a file"),
+        ("run/..", ValueError, "path 'run/..' can't be the name of a file"),
         (b"m", TypeError, "path must be a text (str) or a path object, not b'm'"),
         (None, TypeError, "path must be a text (str) or a path object, not None"),
         (5, TypeError, "path must be a text (str) or a path object, not 5"),

@@ -23,6 +23,7 @@ from neuromorph import demo
 from neuromorph.cli import files, layout, main, running, training
 from neuromorph.cli.data import Arrays, Source, read
 from neuromorph.inspection import Inspection
+from neuromorph.training import check_data
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CLASSIFIER = "/xavier,zero/ (input, 2) (hidden, 4, <relu>) (output, 3, <softmax>, <cross_entropy>)"
@@ -474,9 +475,7 @@ def test_lengths_of_lanes_and_sequences_are_those_of_fit(
 ) -> None:
     inputs, counts = RNG.normal(size=(*shape, 1)), RNG.integers(0, 6, lengths)
     made = layout.prepared(recurrent, Arrays("d", inputs, inputs, lengths=counts), sequences=False)
-    from neuromorph.samples import lengths_as_weights
-
-    wanted = lengths_as_weights(recurrent, inputs, None, counts)[1]
+    wanted = check_data(recurrent, inputs, inputs, None, counts).weights
     np.testing.assert_array_equal(made.sample_weight, wanted)
 
 
@@ -795,6 +794,10 @@ def test_places_where_no_model_can_be_saved_are_refused_first(
     os.mkfifo("pipe.safetensors")
     said = shell.fails(*command[:-3], "pipe.safetensors", *command[-2:])
     assert said == "pipe.safetensors: not a file, but a pipe, a socket or a device"
+    for name in ("log.csv/", "log.csv/."):
+        assert shell.fails(*TRAIN, "--epochs", "1", "--log", name) == f"{name}: Is a directory"
+        assert shell.fails("inspect", "net.mdl", "--html", name) == f"{name}: Is a directory"
+    assert not Path("log.csv").exists()
     long = "n" * 250 + ".safetensors"
     assert shell.fails(*command[:-3], long, *command[-2:]) == f"{long}: File name too long"
     Path("net.safetensors").write_text("the model of yesterday")

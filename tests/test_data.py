@@ -2,9 +2,11 @@
 
 import datetime
 import doctest
+import signal
 import timeit
 import tracemalloc
 import warnings
+from collections import UserDict, UserList, UserString, deque
 from dataclasses import FrozenInstanceError
 from decimal import Decimal
 from fractions import Fraction
@@ -13,9 +15,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from likes import LIKES, Array, Items
 
 from neuromorph import data
-from neuromorph.data import as_tensor, batches, prediction_data, training_data
+from neuromorph.data import as_broadcast, as_tensor, batches, prediction_data, training_data
 from neuromorph.errors import DataError
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -128,6 +131,24 @@ def test_all_else_is_cast_once(change):
     assert made.flags.c_contiguous
     assert made.flags.aligned
     np.testing.assert_array_equal(made, array)
+
+
+@pytest.mark.parametrize("like", LIKES)
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64])
+def test_whatever_makes_an_array_is_read(like, kind):
+    array = np.arange(8, dtype=kind).reshape(2, 2, 2)
+    made = tensor(LIKES[like](array))
+    assert type(made) is np.ndarray
+    np.testing.assert_array_equal(made, array)
+
+
+@pytest.mark.parametrize("like", ["once", "list of once"])
+@pytest.mark.parametrize("bad", [np.nan, 1e39])
+def test_a_wrong_number_is_named_without_reading_again(like, bad):
+    array = np.arange(8.0).reshape(2, 2, 2)
+    array[0, 1, 1] = bad
+    assert message(tensor, LIKES[like](array)).startswith(f"inputs[0, 1, 1] is {bad}, ")
+    assert message(tensor, LIKES[like](array[0])) == f"inputs has shape (2, 2), but needs shape {WANTED}"
 
 
 def test_numbers_of_every_real_kind_are_fine():
@@ -328,11 +349,11 @@ def own_tail():
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (None, "inputs is None (NoneType), but must be lists of real numbers"),
-        ("abc", "inputs is 'abc' (str_), but must be lists of real numbers"),
-        ({"a": 1}, "inputs is {'a': 1} (dict), but must be lists of real numbers"),
-        ({1, 2}, "inputs is {1, 2} (set), but must be lists of real numbers"),
-        (float, "inputs is <class 'float'> (type), but must be lists of real numbers"),
+        (None, "inputs is None (NoneType), but must be real numbers"),
+        ("abc", "inputs is 'abc' (str_), but must be real numbers"),
+        ({"a": 1}, "inputs is {'a': 1} (dict), but must be real numbers"),
+        ({1, 2}, "inputs is {1, 2} (set), but must be real numbers"),
+        (float, "inputs is <class 'float'> (type), but must be real numbers"),
         ([[[1, 2], [3, None]]], "inputs[0][1][1] is None (NoneType), but must be a real number"),
         ([[[1, 2], ["4", 4]]], "inputs[0][1][0] is '4' (str), but must be a real number"),
         ([[[1, 2], [3, b"x"]]], "inputs[0][1][1] is b'x' (bytes), but must be a real number"),
@@ -362,7 +383,7 @@ def own_tail():
         ([(x for x in [1, 2])], "inputs[0] is a generator, which can be read only once: make it a list"),
         (
             np.ma.array(GOOD, mask=[[[0, 1], [0, 0]]]),
-            "inputs has masked values: fill them, or leave vectors out with sample_weight",
+            "inputs has masked values, which are no numbers: fill them",
         ),
         (tree(9), "inputs is nested more than 8 lists deep"),
         (tree(8), f"inputs has shape (1, 1, 1, 1, 1, 1, 1, 1), but needs shape {WANTED}"),
@@ -379,9 +400,180 @@ def test_what_is_no_number(value, text):
     assert message(tensor, value) == text
 
 
+class Faulty:
+    """A sequence of the user's own that raises, wherever it is asked."""
+
+    def __init__(self, error, *faults):
+        self.error, self.faults = error, faults
+
+    def _ask(self, name, answer):
+        if name in self.faults:
+            raise self.error
+        return answer
+
+    def __len__(self):
+        return self._ask("__len__", 2)
+
+    def __getitem__(self, index):
+        return self._ask("__getitem__", [1.0, 2.0][index])
+
+    def __getattr__(self, name):
+        if name in ("__array__", "__array_interface__", "__array_struct__", "ndim", "shape", "dtype"):
+            self._ask(name, None)
+        raise AttributeError(name)
+
+
+FAULTS = ["__len__", "__getitem__", "__array__", "__array_interface__", "__array_struct__"]
+ERRORS = [RuntimeError("no"), OSError(5, "no"), KeyError("no"), IndexError("no"), RecursionError("no"), Exception()]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
+@pytest.mark.parametrize("around", [lambda x: x, lambda x: [[x]], lambda x: UserList([x, x])])
+def test_whatever_an_object_of_the_users_raises_is_wrong_data(fault, error, around):
+    if (fault, type(error)) != ("__getitem__", IndexError):  # which ends a sequence
+        said = f"{type(error).__name__}: {error}"
+        assert message(tensor, around(Faulty(error, fault))) == f"inputs can't be read as numbers: {said}"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
+def test_what_is_no_matter_of_data_goes_on(fault, error):
+    with pytest.raises(error):
+        tensor([Faulty(error(), fault)])
+
+
+def test_what_it_says_of_itself_besides_is_not_asked():
+    assert tensor(Faulty(RuntimeError(), "ndim", "shape", "dtype"), shape=(("width", 2),)).tolist() == [1, 2]
+
+
+class MumblingError(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+def test_an_error_that_can_not_be_read_is_named():
+    assert message(tensor, Refusing(MumblingError())) == "inputs can't be read as numbers: MumblingError"
+    text = message(tensor, Refusing(RuntimeError("x" * 5000)))
+    assert text.startswith("inputs can't be read as numbers: RuntimeError: xxx")
+    assert len(text) < 300
+
+
+def endless():
+    value = UserList()
+    value.append(value)
+    value.append(value)
+    return value
+
+
+def late_endless():
+    value = UserList([[1.0, 2.0]])
+    value.extend([value] * 50)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (UserList([[[1, 2], [3, None]]]), "inputs[0][1][1] is None (NoneType), but must be a real number"),
+        (deque([[[1, 2], ["4", 4]]]), "inputs[0][1][0] is '4' (str), but must be a real number"),
+        ([Items([[1, 2], [3, 4j]])], "inputs[0][1][1] is 4j (complex), but must be a real number"),
+        (UserList([[1, 2], [3]]), "inputs[1] has 1 number, but inputs[0] has 2"),
+        ([[1, 2], UserList([3])], "inputs[1] has 1 number, but inputs[0] has 2"),
+        ([[1, 2], Array([3.0])], "inputs[1] has 1 number, but inputs[0] has 2"),
+        (UserDict({0: 1.0, 1: 2.0}), "inputs is {0: 1.0, 1: 2.0} (UserDict), but must be real numbers"),
+        ([UserDict({0: 1.0})], "inputs[0] is {0: 1.0} (UserDict), but must be a real number"),
+        (UserList([iter([1.0])]), "inputs[0] is a list_iterator, which can be read only once: make it a list"),
+        (UserString("12"), "inputs is nested more than 8 lists deep"),
+        (endless(), "inputs is nested more than 8 lists deep"),
+        (late_endless(), "inputs is nested more than 8 lists deep"),
+    ],
+)
+def test_what_is_no_number_in_what_is_like_a_list(value, text):
+    assert message(tensor, value) == text
+
+
+HIDDEN = np.ma.array([[1.0, 2.0], [3.0, 4.0]], mask=[[0, 1], [0, 0]])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        HIDDEN,
+        HIDDEN.astype(object),
+        [HIDDEN],
+        [HIDDEN.data, HIDDEN],
+        [[[1.0, 2.0], HIDDEN[0]]],
+        [[[1.0, np.ma.masked], [3.0, 4.0]]],
+        UserList([HIDDEN]),
+        object_array(HIDDEN, HIDDEN),
+        type("Masking", (), {"__array__": lambda self, dtype=None, copy=None: HIDDEN})(),
+    ],
+)
+def test_hidden_numbers_do_not_go_in(value):
+    text = "inputs has masked values, which are no numbers: fill them"
+    assert message(tensor, value) == text
+    assert message(as_broadcast, "inputs", value, dtype=F32, shape=(2, 2)) == text
+
+
+def test_lists_are_not_followed_further_than_their_first_items():
+    """NumPy neither does that: a list that holds itself, but not at its beginning, would take for ever."""
+    value = [[[[1.0]]]]
+    value += [value] * 30
+    signal.alarm(20)
+    try:
+        assert message(tensor, value) == "inputs[1] has 31 items, but inputs[0] has 1"
+    finally:
+        signal.alarm(0)
+
+
 def test_memory_that_runs_out_is_not_called_wrong_data():
     with pytest.raises(MemoryError):
         tensor(Refusing(MemoryError()))
+
+
+# Parameters and state
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [(1, [[1, 1]] * 2), ([1, 2], [[1, 2]] * 2), ([[1], [2]], [[1, 1], [2, 2]]), (UserList([True, 0]), [[1, 0]] * 2)],
+)
+def test_numbers_are_broadcast(value, wanted):
+    made = as_broadcast("a.weight", value, dtype=F32, shape=(2, 2))
+    assert (made.tolist(), made.dtype) == (wanted, F32)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "a.weight is None (NoneType), but must be real numbers"),
+        ("1", "a.weight is '1' (str_), but must be real numbers"),
+        (b"1", "a.weight is b'1' (bytes_), but must be real numbers"),
+        (["1", 2], "a.weight[0] is '1' (str), but must be a real number"),
+        (1 + 0j, "a.weight is (1+0j) (complex128), but must be real numbers"),
+        (np.ones(2, complex), "a.weight[0] is (1+0j) (complex128), but must be a real number"),
+        (np.datetime64("2020-01-02"), "a.weight is 2020-01-02 (datetime64), but must be real numbers"),
+        (np.timedelta64(3, "D"), "a.weight is 3 days (timedelta64), but must be real numbers"),
+        (Decimal(1), "a.weight is Decimal('1') (Decimal), but must be real numbers"),
+        (10**400, f"a.weight is 1{'0' * 39}…, too large for float32"),
+        ([-(10**5000)], "a.weight[0] is a value of type int, too large for float32"),
+        ([1.0, 10**400], f"a.weight[1] is 1{'0' * 39}…, too large for float32"),
+        (1e39, "a.weight is 1e+39, too large for float32"),
+        ([[1.0], [np.nan]], "a.weight[1, 0] is nan, but must be finite"),
+        ([[1, 2], [3]], "a.weight[1] has 1 number, but a.weight[0] has 2"),
+        ([1, 2, 3], "a.weight has shape (3,), and the model needs (2, 2)"),
+        ([[[1]]], "a.weight has shape (1, 1, 1), and the model needs (2, 2)"),
+        (np.ones((0, 2)), "a.weight has shape (0, 2), and the model needs (2, 2)"),
+        ([], "a.weight has shape (0,), and the model needs (2, 2)"),
+        (
+            Refusing(RuntimeError("it requires grad")),
+            "a.weight can't be read as numbers: RuntimeError: it requires grad",
+        ),
+    ],
+)
+def test_what_is_not_broadcast(value, text):
+    assert message(as_broadcast, "a.weight", value, dtype=F32, shape=(2, 2)) == text
 
 
 # Training

@@ -577,6 +577,14 @@ def test_what_is_written_depends_on_the_ending_or_the_format(model: nm.Model, tm
     assert written == {"a.DOT": drawing.dot, "b.txt": drawing.dot, "c.dot": drawing.svg, "d.svg": drawing.svg}
 
 
+@pytest.mark.parametrize("name", ["a.svg/", "a.svg/.", "a.svg//"])
+def test_a_picture_needs_the_name_of_a_file(name: str, model: nm.Model, tmp_path: Path) -> None:
+    for call in (model.draw, model.draw().save):
+        with pytest.raises(IsADirectoryError, match="a file needs a name, and this path is that of a folder"):
+            call(f"{tmp_path}/{name}")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_other_formats_are_refused_before_anything_is_written(model: nm.Model, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"ends in \.svg or \.dot, not '.*a\.png'; or give format="):
         model.draw(tmp_path / "a.png")

@@ -10,6 +10,7 @@ import io
 import math
 import os
 import re
+import socket
 import sys
 import warnings
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 from interpreted import interpreted  # noqa: F401 - a fixture
+from likes import LIKES, Array
 
 import neuromorph as nm
 from neuromorph import callbacks, fitting, parameters
@@ -632,9 +634,29 @@ def test_a_log_that_can_not_work_is_an_error_before_training(tmp_path: Path, mon
     for name, message in (("file", "a log can't be written to this file"), ("new", "a log can't be written to this f")):
         with pytest.raises(PermissionError, match=message):
             made().fit(*data(4), epochs=1, callbacks=nm.CSVLog(tmp_path / name), progress=False)
-    for wrong, error in ((5, TypeError), ("", ValueError), ("a\0b", ValueError)):
+    for wrong, error in (
+        (5, TypeError),
+        ("", ValueError),
+        ("a\0b", ValueError),
+        ("a/", ValueError),
+        ("a/.", ValueError),
+    ):
         with pytest.raises(error, match=r"^path "):
             nm.CSVLog(wrong)  # type: ignore[arg-type]
+
+
+def test_a_log_is_no_socket_and_follows_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket")
+    model = made()
+    with pytest.raises(OSError, match="a log can't be written to a socket"):
+        model.fit(*data(4), epochs=1, callbacks=nm.CSVLog("socket"), progress=False)
+    assert model.history is None
+    Path("link").symlink_to("new/log.csv")
+    model.fit(*data(4), epochs=1, callbacks=nm.CSVLog("link"), progress=False)
+    assert Path("new/log.csv").read_text().startswith("epoch,loss,")
+    made().fit(*data(4), epochs=1, callbacks=nm.CSVLog(os.devnull), progress=False)
 
 
 def test_a_log_may_be_a_pipe() -> None:
@@ -784,25 +806,72 @@ def test_labels_that_do_not_fit(inputs: Any, labels: Any, message: str) -> None:
         made(CLASSES).train(inputs, labels, 0)
 
 
-class Array:
-    """Something that makes an array of itself, and knows nothing else."""
+def answers(model: nm.Model, *data: Any, **more: Any) -> list[Any]:
+    """What all calls that take data make of them. data: functions that make arguments, new ones for each call."""
 
-    def __init__(self, array: Any) -> None:
-        self.array = array
+    def call(method: Any, **options: Any) -> Any:
+        return method(*(make() for make in data), **{name: make() for name, make in more.items()}, **options)
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        return np.asarray(self.array, dtype)
+    found: list[Any] = [call(model.train, verbosity=0), call(model.evaluate), call(model.accuracy)]
+    validation = [make() for make in data] + [more[name]() if name in more else None for name in EXTRA]
+    history = call(model.fit, epochs=1, validation=validation, metrics="accuracy", progress=False)
+    found += [history.loss, history.validation_loss, history.accuracy, history.validation_accuracy]
+    if model.losses.ndim == 1:
+        loss, gradients = call(model.gradients)
+        found += [loss, *(array.tolist() for array in gradients.values())]
+    return [*found, flat(model).tolist()]
 
 
-def test_labels_may_be_anything_that_makes_an_array() -> None:
+EXTRA = ("sample_weight", "lengths")
+
+
+@pytest.mark.parametrize("like", LIKES)
+@pytest.mark.parametrize(
+    ("text", "leading", "counts", "which"),
+    [
+        (CLASSES, (4,), (LANES,), "all"),
+        (CLASSES, (3, 4), (3,), "all"),
+        (CLASSES, (3, 4), (3, LANES), "all"),
+        (SIDES, (4,), (LANES,), "all"),
+        (SIDES, (3, 4), (3, LANES), "all"),
+        *((CLASSES, (3, 4), (3, LANES), name) for name in ("inputs", "expected", *EXTRA)),
+    ],
+    ids=str,
+)
+def test_data_may_be_anything_that_makes_an_array(
+    text: str, leading: tuple[int, ...], counts: tuple[int, ...], which: str, like: str
+) -> None:
+    inputs, rng = data(*leading)[0].astype(np.float64), np.random.default_rng(1)
+    expected = rng.integers(0, 3, inputs.shape[:-1]) if text is CLASSES else rng.uniform(size=(*inputs.shape[:-1], 2))
+    arrays = {
+        "inputs": inputs,
+        "expected": expected,
+        "sample_weight": rng.uniform(size=inputs.shape[:-1]),
+        "lengths": rng.integers(1, 4, counts),
+    }
+    likes = {
+        name: lambda array=array, name=name: LIKES[like](array) if which in ("all", name) else array
+        for name, array in arrays.items()
+    }
+    plain = {name: lambda array=array: array for name, array in arrays.items()}
+    wanted = answers(made(text), plain.pop("inputs"), plain.pop("expected"), **plain)
+    assert answers(made(text), likes.pop("inputs"), likes.pop("expected"), **likes) == wanted
+    without = answers(made(text), lambda: inputs, lambda: expected, sample_weight=plain["sample_weight"])
+    assert without != wanted, "lengths count"
+
+
+@pytest.mark.parametrize("like", LIKES)
+def test_wrong_labels_and_lengths_in_anything_that_makes_an_array(like: str) -> None:
     model, (inputs, _) = made(CLASSES), data(4)
-    labels = np.arange(4 * LANES).reshape(4, LANES) % 3
-    assert model.evaluate(Array(inputs), Array(labels)) == model.evaluate(inputs, labels)
-    weight = np.arange(4.0 * LANES).reshape(4, LANES)
-    found = model.evaluate(inputs, Array(labels), sample_weight=Array(weight), lengths=Array([3, 4]))
-    assert found == model.evaluate(inputs, labels, sample_weight=weight, lengths=[3, 4])
+    with pytest.raises(nm.DataError, match=r"^expected\[1, 0\] is 3, but a label must be"):
+        model.evaluate(inputs, LIKES[like](np.array([[0, 1], [3, 1], [0, 0], [0, 0]])))
+    with pytest.raises(nm.DataError, match=r"^lengths\[1\] is 5, but a length must be"):
+        model.evaluate(inputs, np.zeros((4, LANES), int), lengths=LIKES[like](np.array([4, 5])))
+
+
+def test_labels_that_make_no_array() -> None:
     with pytest.raises(nm.DataError, match=r"^expected"):
-        model.evaluate(inputs, Array([[1], [1, 2]]))
+        made(CLASSES).evaluate(data(4)[0], Array([[1], [1, 2]]))
 
 
 def test_labels_are_for_cross_entropy_only() -> None:

@@ -772,6 +772,9 @@ class _Page(html.parser.HTMLParser):
 
 
 def test_the_page_is_well_formed_and_needs_nothing_from_elsewhere(inspection: Inspection, tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match="a file needs a name, and this path is that of a folder"):
+        inspection.save(f"{tmp_path}/page.html/")
+    assert list(tmp_path.iterdir()) == []
     inspection.save(tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     page = _Page(text)

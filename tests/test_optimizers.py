@@ -281,7 +281,7 @@ def test_what_is_remembered_has_names_and_the_parameters_shapes() -> None:
         ({3: 0.0}, "the optimizer remembers nothing named 3"),
         ({"mean.output.bias": [1.0, 2.0, 3.0]}, "mean.output.bias has shape (3,), and the model needs (2,)"),
         ({"correction1": [1.0, 2.0]}, "correction1 has shape (2,), and the model needs ()"),
-        ({"correction1": 0.5, "mean.output.bias": np.nan}, "mean.output.bias[0] is nan"),
+        ({"correction1": 0.5, "mean.output.bias": np.nan}, "mean.output.bias is nan, but must be finite"),
     ],
 )
 def test_a_wrong_state_is_refused_as_a_whole(state: dict[Any, Any], message: str) -> None:

@@ -566,8 +566,8 @@ def test_state_refuses_what_does_not_fit() -> None:
     for value, message in (
         ({"recru": 0.0}, "keeps no state named 'recru'; it keeps: recur"),
         ({"recur": np.zeros((BATCH, 4))}, r"recur has shape \(4, 4\), and the model needs \(4, 5\)"),
-        ({"recur": np.nan}, r"recur\[0, 0\] is nan"),
-        ({"recur": "no"}, "recur must be numbers"),
+        ({"recur": np.nan}, r"recur is nan, but must be finite"),
+        ({"recur": "no"}, r"recur is 'no' \(str_\), but must be real numbers"),
     ):
         with pytest.raises(nm.DataError, match=message):
             model.state = value
@@ -919,6 +919,8 @@ def test_gradcheck_reports_each_parameter() -> None:
         nm.gradcheck(model, INPUTS[:, :2])
     with pytest.raises(ValueError, match=r"^checks must be at least 1"):
         nm.gradcheck(model, checks=0)
+    with pytest.raises(ValueError, match=r"^step must be greater than 0"):
+        nm.gradcheck(model, step=0)
 
 
 # Parameters -----------------------------------------------------------------------------------------------------------
@@ -953,11 +955,11 @@ def test_parameters_can_be_set_in_part_and_broadcast() -> None:
         ("a.wieght", 0.0, "the model has no parameter 'a.wieght'; did you mean 'a.weight'"),
         (3, 0.0, "the model has no parameter 3"),
         ("a.weight", np.zeros((5, 8)), r"a\.weight has shape \(5, 8\), and the model needs \(8, 5\)"),
-        ("a.weight", [[1, 2], [3]], r"a\.weight must be numbers"),
-        ("a.weight", "many", r"a\.weight must be numbers"),
-        ("a.bias", [0, 0, np.nan, 0, 0], r"a\.bias\[2\] is nan"),
-        ("a.bias", 1e300, r"a\.bias\[0\] is inf"),
-        ("a.bias", 1j, r"a\.bias must be numbers"),
+        ("a.weight", [[1, 2], [3]], r"a\.weight\[1\] has 1 number, but a\.weight\[0\] has 2"),
+        ("a.weight", "many", r"a\.weight is 'many' \(str_\), but must be real numbers"),
+        ("a.bias", [0, 0, np.nan, 0, 0], r"a\.bias\[2\] is nan, but must be finite"),
+        ("a.bias", 1e300, r"a\.bias is 1e\+300, too large for float32"),
+        ("a.bias", 1j, r"a\.bias is 1j \(complex128\), but must be real numbers"),
     ],
 )
 def test_parameters_that_do_not_fit_change_nothing(name: Any, value: Any, message: str) -> None:

@@ -38,9 +38,10 @@ ROOMS: dict[str, set[str]] = {
     "reference": {"graph", "functions"},
     "report": {"graph"},
     "parameters": {"errors", "graph"},
-    "data": {"errors"},
+    "reading": {"errors"},
+    "data": {"errors", "reading"},
     "schedule": {"graph", "functions", "options"},
-    "drawing": {"graph"},
+    "drawing": {"graph", "wholefiles"},
     "codegen": {"schedule", "graph", "functions", "options", "team", "boxes"},
     "kernels": {
         "boxes",
@@ -55,7 +56,7 @@ ROOMS: dict[str, set[str]] = {
         "errors",
         "limits",
     },
-    "samples": {"data", "errors"},
+    "samples": {"data", "errors", "reading"},
     "calls": {"boxes", "codegen", "contest", "team"},
     "training": {"boxes", "calls", "data", "errors", "progress", "samples"},
     # What is done to a built model; it knows models and their kernels by type only.
@@ -77,6 +78,7 @@ ROOMS: dict[str, set[str]] = {
         "codegen",
         "calls",
         "training",
+        "wholefiles",
     },
     # Users of the public interface. The list of the cache's entries is all that it lacks for them.
     "demo": set(),

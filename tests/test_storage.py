@@ -405,6 +405,13 @@ def test_where_nothing_can_be_saved(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         model.save(7)  # type: ignore[arg-type]
     assert names_in(tmp_path) == []
+    (tmp_path / "there").write_text("old")
+    for name in ("a.safetensors/", "a.safetensors//", "there/", "a/.", "a/..", ""):
+        for path in (f"{tmp_path}/{name}", os.fsencode(f"{tmp_path}/{name}")):
+            with pytest.raises(IsADirectoryError, match="a file needs a name, and this path is that of a folder: "):
+                nm.save(model, path)  # type: ignore[arg-type]
+    assert names_in(tmp_path) == ["there"]
+    assert (tmp_path / "there").read_text() == "old"
 
 
 def test_a_write_that_fails_names_the_users_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -660,6 +667,28 @@ def test_metadata_are_checked(name: str, value: Any, message: str | None, saved:
         assert isinstance(nm.load(path).optimizer, nm.AdamW)
     else:
         refused(raw, path, message)
+
+
+LONG = "x" * 5000
+
+
+@pytest.mark.parametrize(
+    "value", [LONG, [LONG] * 9, {LONG: LONG}, 10**4000, -(10**4000), [[0.5] * 5000, 0.5]], ids=type
+)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "text", "extra", "batch_size", "bptt_steps", "dtype", "threads", "optimizer", "optimizer.name", "optimizer.eps",
+        "optimizer.betas", "optimizer.lr", "learning_rate", "clip_norm", "built", "generator", "generator.inc",
+    ],
+)  # fmt: skip
+def test_no_more_than_a_piece_of_what_is_wrong_is_quoted(name: str, value: Any, saved: bytes, path: Path) -> None:
+    header, record, numbers = taken_apart(saved)
+    changed(record, name, value)
+    path.write_bytes(put_together(header, record, numbers))
+    with pytest.raises(nm.StorageError, match="corrupt: ") as caught:
+        nm.load(path)
+    assert len(str(caught.value)) - len(str(path)) < 300
 
 
 @pytest.mark.parametrize(

@@ -476,7 +476,7 @@ def test_the_state_of_one_lane() -> None:
     [
         ({"nope": 0.0}, None, nm.DataError, "keeps no state named 'nope'; it keeps: lastrecur, prevstaterecur"),
         ({"lastrecur": [1, 2]}, None, nm.DataError, "lastrecur has shape (2,), and the model needs (2, 4)"),
-        ({"prevstaterecur": 1.0, "lastrecur": np.nan}, None, nm.DataError, "lastrecur[0, 0] is nan"),
+        ({"prevstaterecur": 1.0, "lastrecur": np.nan}, None, nm.DataError, "lastrecur is nan, but must be finite"),
         ({"lastrecur": np.zeros((2, 4))}, 0, nm.DataError, "lastrecur has shape (2, 4), and the model needs (4,)"),
         (5, None, TypeError, "state must be a dict of names and numbers, not int"),
         ({}, 2, nm.DataError, "lane is 2, but must be from 0 to 1"),

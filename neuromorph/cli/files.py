@@ -19,7 +19,7 @@ import click
 
 import neuromorph as nm
 
-from ..wholefiles import replace_file
+from ..wholefiles import names_a_folder, replace_file
 from .talk import sentence
 
 SAVED = ".safetensors"
@@ -106,7 +106,7 @@ def check_target(path: str, *, in_place: bool = False, regular: bool = False) ->
     """
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
-    if os.path.isdir(path):
+    if os.path.isdir(path) or names_a_folder(path):
         raise click.ClickException(f"{path}: Is a directory")
     if not os.path.isdir(folder):
         raise click.ClickException(f"{path}: there is no folder {folder}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..graph import Graph
 from ..host.cached import cached_property
+from ..wholefiles import check_name
 from .dot import to_dot
 from .svg import to_svg
 
@@ -43,6 +44,7 @@ class Drawing:
         Raises ValueError, before anything is written, for other formats and endings; OSError where it can't be written.
         """
         chosen = _format(path, format)
+        check_name(os.fspath(path))
         Path(path).write_bytes((self.svg if chosen == "svg" else self.dot).encode("utf-8"))
 
     def _repr_svg_(self) -> str:

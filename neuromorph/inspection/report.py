@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..wholefiles import check_name
 from .assembly import Routine
 from .pieces import WHOLE
 
@@ -225,6 +226,7 @@ class Inspection:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the page to a file. OSError where that can't be done."""
+        check_name(os.fspath(path))
         Path(path).write_bytes(self.html().encode("utf-8"))
 
     def __str__(self) -> str:
