@@ -9,6 +9,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -78,7 +79,9 @@ def test_no_home_directory_is_told_once(folder: Path, monkeypatch: pytest.Monkey
 def test_environment_names_all_that_code_depends_on() -> None:
     lines = cache.environment()
     kinds = [line.split()[0] for line in lines]
-    expected = "neuromorph numba llvmlite numpy python platform cpu features settings simd jit"
+    expected = (
+        "neuromorph numba llvmlite numpy python platform cpu features settings boxes.py jit.py modules.py simd"
+    )
     assert kinds == expected.split()
     assert all(len(line.split()) > 1 for line in lines)
     assert cache.environment() is lines
@@ -92,6 +95,34 @@ def test_environment_is_the_same_in_another_process_and_sees_settings(tmp_path: 
     same, other = python(code, tmp_path / "x"), python(code, tmp_path / "x", NUMBA_OPT="1")
     assert finished(same)[0].splitlines() == list(cache.environment())
     assert finished(other)[0].splitlines() != list(cache.environment())
+
+
+EDITED = """
+import sys
+from pathlib import Path
+from neuromorph import cpu
+package = Path(cpu.__file__).parent
+for name in sys.argv[1:]:
+    before = cpu.environment()
+    with open(package / name, "a") as file:
+        file.write("# edited")
+    cpu.environment.cache_clear()
+    print(name, before != cpu.environment())
+"""
+COMPILED = ["boxes.py", "jit.py", "modules.py", "simd/box.py", "simd/math.py"]
+OF_TOOLS = ["inspection/report.py", "drawing/svg.py", "cli/entry.py", "report.py", "demo.py"]
+
+
+def test_keys_change_with_what_compiled_code_is_made_of_and_with_nothing_else(tmp_path: Path) -> None:
+    """The slots of a team's box are numbers in machine code: with others, it must not be loaded."""
+    original = Path(neuromorph.__file__).parent
+    shutil.copytree(original, tmp_path / "neuromorph", ignore=shutil.ignore_patterns("__pycache__"))
+    names = [*COMPILED, *OF_TOOLS]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", EDITED, *names]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"{name} {name in COMPILED}" for name in names]
 
 
 def test_digest_covers_names_and_bytes_but_no_byte_code(tmp_path: Path) -> None:
@@ -110,7 +141,8 @@ def test_digest_covers_names_and_bytes_but_no_byte_code(tmp_path: Path) -> None:
         digest("c/d.py", b"3"),
     ]
     assert len(set(digests)) == len(digests)
-    assert cpu.digest_of(tmp_path / "missing") == cpu.digest_of(tmp_path / "a.py")
+    assert cpu.digest_of(tmp_path / "a.py") != cpu.digest_of(tmp_path / "b.py")
+    assert cpu.digest_of(tmp_path / "missing") == cpu.digest_of(tmp_path / "also missing")
 
 
 def test_import_needs_no_numba(tmp_path: Path) -> None:
