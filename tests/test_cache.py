@@ -79,9 +79,7 @@ def test_no_home_directory_is_told_once(folder: Path, monkeypatch: pytest.Monkey
 def test_environment_names_all_that_code_depends_on() -> None:
     lines = cache.environment()
     kinds = [line.split()[0] for line in lines]
-    expected = (
-        "neuromorph numba llvmlite numpy python platform cpu features settings boxes.py jit.py modules.py simd"
-    )
+    expected = "neuromorph numba llvmlite numpy python platform cpu features settings boxes.py jit.py modules.py simd"
     assert kinds == expected.split()
     assert all(len(line.split()) > 1 for line in lines)
     assert cache.environment() is lines
@@ -744,6 +742,81 @@ def test_what_is_larger_than_the_cache_is_not_stored(folder: Path, monkeypatch: 
     assert [entry.key for entry in cache.list_entries()] == keys
     monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", "0")
     assert not cache.write(KEY, {"kernel.bin": b"x"})
+
+
+USES: dict[str, Callable[[list[str]], Any]] = {
+    "an entry that is there is read": lambda keys: cache.read(keys[-1], "kernel.bin"),
+    "an entry that is not there is read": lambda keys: cache.read(KEY, "kernel.bin"),
+    "an entry is found to be there": lambda keys: cache.write(keys[-1], FILES),
+    "an entry is written": lambda keys: cache.write(KEY, {"kernel.bin": b"x"}),
+    "an entry is too large to be written": lambda keys: cache.write(KEY, {"kernel.bin": b"x" * 5000}),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_bound_that_was_lowered_holds_from_the_next_use_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, use: str
+) -> None:
+    keys = fill(5)
+    bound = cache.cache_info().bytes * 2 // 5
+    monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", str(bound))
+    USES[use](keys)
+    assert 0 < cache.cache_info().bytes <= bound
+    left = {entry.key for entry in cache.list_entries()}
+    assert keys[-1] in left, "the entry used last goes last"
+    assert not left & set(keys[:3])
+
+
+def test_a_lowered_bound_returns_what_is_read_even_where_it_keeps_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (key,) = fill(1)
+    monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", "0")
+    assert cache.read(key, "kernel.bin") == b"x" * 1000
+    assert cache.cache_info().entries == 0
+    assert cache.read(key, "kernel.bin") is None
+
+
+def test_the_usual_bound_holds_again_once_a_larger_one_is_gone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "_DEFAULT_LIMIT", 3000)
+    monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", "100000")
+    keys = fill(5)
+    monkeypatch.delenv("NEUROMORPH_CACHE_SIZE")
+    cache.read(keys[-1], "kernel.bin")
+    assert 0 < cache.cache_info().bytes <= 3000
+
+
+def test_entries_are_not_looked_through_while_the_bound_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read one kernel of thousands must not take longer than to read one of two."""
+    keys = fill(3)
+    monkeypatch.setattr(cachefiles, "scan", lambda folder: pytest.fail("the whole cache was looked through"))
+    for key in [*keys, KEY]:
+        cache.read(key, "kernel.bin")
+    monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", str(1 << 40))
+    cache.read(keys[0], "kernel.bin")
+
+
+@pytest.mark.parametrize("note", [b"", b"many", b"9" * 30, None])
+def test_a_note_of_the_bound_that_says_nothing_is_made_anew(folder: Path, note: bytes | None) -> None:
+    (key,) = fill(1)
+    path = folder / cachefiles.BOUND
+    path.unlink()
+    if note is not None:
+        path.write_bytes(note)
+    assert cache.read(key, "kernel.bin") == b"x" * 1000
+    assert path.read_bytes() == str(1 << 30).encode()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert temporaries(folder) == []
+
+
+def test_a_lowered_bound_is_no_trouble_where_nothing_can_be_removed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache that can only be read."""
+    (key,) = fill(1)
+    monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", "10")
+    monkeypatch.setattr(cache, "_trim", failing(errno.EROFS))
+    assert told(lambda: cache.read(key, "kernel.bin")) == (b"x" * 1000, [])
 
 
 @pytest.mark.parametrize("size", ["many", "-1", "1e9", "1.5", "9" * 19, "٣"])
