@@ -104,15 +104,22 @@ def read(key: str, name: str) -> bytes | None:
     fails this is removed. Raises ValueError for what can't be a key or a name.
     """
     _check_names(key, [name])
-    path = root()
+    path, found = root(), None
     with _guarded(path), cachefiles.opened_root(path) as folder:
-        before = os.stat(key, dir_fd=folder, follow_symlinks=False)
-        try:
-            return cachefiles.read_entry(folder, key, name)
-        except DamagedError as damage:
-            if cachefiles.is_still(folder, key, before):
-                cachefiles.remove_entry(folder, key)
-                _tell(path, f"the entry {key[:16]} was damaged: {damage}. It is made anew.")
+        with _guarded(path):
+            found = _read(path, folder, key, name)
+        _keep_bound(path, folder)
+    return found
+
+
+def _read(path: Path, folder: int, key: str, name: str) -> bytes | None:
+    before = os.stat(key, dir_fd=folder, follow_symlinks=False)
+    try:
+        return cachefiles.read_entry(folder, key, name)
+    except DamagedError as damage:
+        if cachefiles.is_still(folder, key, before):
+            cachefiles.remove_entry(folder, key)
+            _tell(path, f"the entry {key[:16]} was damaged: {damage}. It is made anew.")
     return None
 
 
@@ -128,6 +135,8 @@ def write(key: str, files: Mapping[str, bytes]) -> bool:
     path = root()
     limit = _limit(path)
     if sum(map(len, files.values())) > limit:
+        with _guarded(path), cachefiles.opened_root(path) as folder:
+            _keep_bound(path, folder)
         return False
     with _guarded(path), cachefiles.opened_root(path, create=True) as folder:
         if not cachefiles.is_sound(folder, key):
@@ -214,8 +223,19 @@ def _limit(path: Path) -> int:
     return _DEFAULT_LIMIT
 
 
+def _keep_bound(path: Path, folder: int) -> None:
+    """Bring entries down to a bound that is lower now than what they were last brought down to.
+
+    Where that can't be, as in a cache that can only be read, they stay as they are, and nobody is told.
+    """
+    limit, before = _limit(path), cachefiles.read_bound(folder)
+    if before is None or limit < before:
+        with suppress(OSError):
+            _trim(path, folder, limit)
+
+
 def _trim(path: Path, folder: int, limit: int) -> None:
-    """Remove what dead processes left, then the entries unused for longest, down to the bound.
+    """Remove what dead processes left, then the entries unused for longest, down to the bound; and note it.
 
     Only one process does so at a time; another one does not wait, since the first does the work for both.
     """
@@ -230,6 +250,8 @@ def _trim(path: Path, folder: int, limit: int) -> None:
                 break
             if cachefiles.remove_entry(folder, entry.key):
                 excess -= entry.bytes
+        if excess <= 0 and cachefiles.read_bound(folder) != limit:
+            cachefiles.write_bound(folder, limit)
 
 
 # What users see and clear ---------------------------------------------------------------------------------------------
@@ -270,7 +292,7 @@ def clear_cache() -> int:
 
 
 def _refuse_foreign(path: Path, folder: int, name: str) -> None:
-    if name == cachefiles.LOCK or cachefiles.TEMPORARY.fullmatch(name):
+    if name in (cachefiles.LOCK, cachefiles.BOUND) or cachefiles.TEMPORARY.fullmatch(name):
         return
     foreign = cachefiles.foreign_in(folder, name) if cachefiles.KEY.fullmatch(name) else name
     if foreign:
@@ -281,6 +303,7 @@ def _refuse_foreign(path: Path, folder: int, name: str) -> None:
 
 
 def _remove_all(folder: int, names: list[str]) -> int:
-    for name in filter(cachefiles.TEMPORARY.fullmatch, names):
-        cachefiles.remove(folder, name)
+    for name in names:
+        if name == cachefiles.BOUND or cachefiles.TEMPORARY.fullmatch(name):
+            cachefiles.remove(folder, name)
     return sum(cachefiles.remove_entry(folder, key) for key in filter(cachefiles.KEY.fullmatch, names))

@@ -30,11 +30,13 @@ from pathlib import Path
 FORMAT = 1  # of an entry; part of every key, so that formats never meet
 META = "meta.json"
 LOCK = ".lock"
+BOUND = ".bound"  # the bytes that entries were last brought down to
 KEY = re.compile(r"[0-9a-f]{64}")
 TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _USUAL = re.compile(r"(meta|functions)\.json|kernel\.(bin|py)|\w+\.(ll|s)", re.ASCII)  # in an entry without its listing
 _META_LIMIT = 1 << 20  # bytes
+_BOUND_LIMIT = 20
 _STALE = 3600.0  # seconds after which a temporary folder was left by a process that died
 _TRIES = 8  # renames, where other processes put broken entries in the way again and again
 
@@ -257,6 +259,26 @@ def remove(folder: int, name: str) -> None:
         os.unlink(name, dir_fd=folder)  # first, since rmtree would wait at a named pipe
     except OSError:
         shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
+
+
+# The bound ------------------------------------------------------------------------------------------------------------
+
+
+def read_bound(folder: int) -> int | None:
+    """The bytes that entries were last brought down to; None where no note says so."""
+    with suppress(OSError, DamagedError, ValueError):
+        return int(_contents(folder, BOUND, _BOUND_LIMIT))
+    return None
+
+
+def write_bound(folder: int, bound: int) -> None:
+    """Note the bytes that entries were brought down to, and do without where that fails."""
+    temporary = _temporary_name()
+    try:
+        _write_file(folder, temporary, str(bound).encode())
+        os.rename(temporary, BOUND, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        remove(folder, temporary)
 
 
 # The folder -----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,10 @@ from typing import Any
 
 from .host.exclusive import exclusive
 
+# Files and folders of this package that compiled code is made of beside its source, or that say what it agrees on with
+# those who store, load and call it.
+COMPILED_FROM = ("boxes.py", "jit.py", "modules.py", "simd")
+
 # Numba's settings that change the code it makes but are no part of a function's source.
 _NUMBA_SETTINGS = (
     "OPT",
@@ -62,8 +66,8 @@ def cpu() -> CPU:
 def environment() -> tuple[str, ...]:
     """Lines of text that say what compiled code depends on beside its own source; computed once.
 
-    Versions of this library, Numba, llvmlite, NumPy and Python, the platform, the CPU, Numba's settings and
-    digests of the package's ``simd`` folder and of ``jit.py``. Two processes with equal lines may share compiled code.
+    Versions of this library, Numba, llvmlite, NumPy and Python, the platform, the CPU, Numba's settings, and digests of
+    what is in ``COMPILED_FROM``. Two processes with equal lines may share compiled code.
     """
     import numpy
 
@@ -80,24 +84,19 @@ def environment() -> tuple[str, ...]:
         f"cpu {cpu().name}",
         f"features {','.join(cpu().features)}",
         f"settings {_numba_settings()}",
-        f"simd {digest_of(package / 'simd')}",
-        f"jit {_digest_of_file(package / 'jit.py')}",
+        *(f"{name} {digest_of(package / name)}" for name in COMPILED_FROM),
     )
 
 
-def digest_of(folder: Traversable) -> str:
-    """SHA-256, in hexadecimal, over the names and bytes of a folder's files, byte code left out."""
+def digest_of(place: Traversable) -> str:
+    """SHA-256, in hexadecimal, over a file's bytes, or over the names and bytes of a folder's files, byte code left
+    out. Where only byte code is installed, there are none."""
     digest = sha256()
-    for name, data in _files_below(folder, ""):
+    for name, data in [("", place.read_bytes())] if place.is_file() else _files_below(place, ""):
         for part in (name.encode(), data):
             digest.update(len(part).to_bytes(8, "big"))
             digest.update(part)
     return digest.hexdigest()
-
-
-def _digest_of_file(file: Traversable) -> str:
-    """SHA-256 over a file's bytes; where only byte code is installed, there are none."""
-    return sha256(file.read_bytes() if file.is_file() else b"").hexdigest()
 
 
 def _files_below(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -78,7 +79,7 @@ def test_no_home_directory_is_told_once(folder: Path, monkeypatch: pytest.Monkey
 def test_environment_names_all_that_code_depends_on() -> None:
     lines = cache.environment()
     kinds = [line.split()[0] for line in lines]
-    expected = "neuromorph numba llvmlite numpy python platform cpu features settings simd jit"
+    expected = "neuromorph numba llvmlite numpy python platform cpu features settings boxes.py jit.py modules.py simd"
     assert kinds == expected.split()
     assert all(len(line.split()) > 1 for line in lines)
     assert cache.environment() is lines
@@ -92,6 +93,34 @@ def test_environment_is_the_same_in_another_process_and_sees_settings(tmp_path: 
     same, other = python(code, tmp_path / "x"), python(code, tmp_path / "x", NUMBA_OPT="1")
     assert finished(same)[0].splitlines() == list(cache.environment())
     assert finished(other)[0].splitlines() != list(cache.environment())
+
+
+EDITED = """
+import sys
+from pathlib import Path
+from neuromorph import cpu
+package = Path(cpu.__file__).parent
+for name in sys.argv[1:]:
+    before = cpu.environment()
+    with open(package / name, "a") as file:
+        file.write("# edited")
+    cpu.environment.cache_clear()
+    print(name, before != cpu.environment())
+"""
+COMPILED = ["boxes.py", "jit.py", "modules.py", "simd/box.py", "simd/math.py"]
+OF_TOOLS = ["inspection/report.py", "drawing/svg.py", "cli/entry.py", "report.py", "demo.py"]
+
+
+def test_keys_change_with_what_compiled_code_is_made_of_and_with_nothing_else(tmp_path: Path) -> None:
+    """The slots of a team's box are numbers in machine code: with others, it must not be loaded."""
+    original = Path(neuromorph.__file__).parent
+    shutil.copytree(original, tmp_path / "neuromorph", ignore=shutil.ignore_patterns("__pycache__"))
+    names = [*COMPILED, *OF_TOOLS]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", EDITED, *names]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"{name} {name in COMPILED}" for name in names]
 
 
 def test_digest_covers_names_and_bytes_but_no_byte_code(tmp_path: Path) -> None:
@@ -110,7 +139,8 @@ def test_digest_covers_names_and_bytes_but_no_byte_code(tmp_path: Path) -> None:
         digest("c/d.py", b"3"),
     ]
     assert len(set(digests)) == len(digests)
-    assert cpu.digest_of(tmp_path / "missing") == cpu.digest_of(tmp_path / "a.py")
+    assert cpu.digest_of(tmp_path / "a.py") != cpu.digest_of(tmp_path / "b.py")
+    assert cpu.digest_of(tmp_path / "missing") == cpu.digest_of(tmp_path / "also missing")
 
 
 def test_import_needs_no_numba(tmp_path: Path) -> None:
@@ -712,6 +742,81 @@ def test_what_is_larger_than_the_cache_is_not_stored(folder: Path, monkeypatch: 
     assert [entry.key for entry in cache.list_entries()] == keys
     monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", "0")
     assert not cache.write(KEY, {"kernel.bin": b"x"})
+
+
+USES: dict[str, Callable[[list[str]], Any]] = {
+    "an entry that is there is read": lambda keys: cache.read(keys[-1], "kernel.bin"),
+    "an entry that is not there is read": lambda keys: cache.read(KEY, "kernel.bin"),
+    "an entry is found to be there": lambda keys: cache.write(keys[-1], FILES),
+    "an entry is written": lambda keys: cache.write(KEY, {"kernel.bin": b"x"}),
+    "an entry is too large to be written": lambda keys: cache.write(KEY, {"kernel.bin": b"x" * 5000}),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_bound_that_was_lowered_holds_from_the_next_use_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, use: str
+) -> None:
+    keys = fill(5)
+    bound = cache.cache_info().bytes * 2 // 5
+    monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", str(bound))
+    USES[use](keys)
+    assert 0 < cache.cache_info().bytes <= bound
+    left = {entry.key for entry in cache.list_entries()}
+    assert keys[-1] in left, "the entry used last goes last"
+    assert not left & set(keys[:3])
+
+
+def test_a_lowered_bound_returns_what_is_read_even_where_it_keeps_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (key,) = fill(1)
+    monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", "0")
+    assert cache.read(key, "kernel.bin") == b"x" * 1000
+    assert cache.cache_info().entries == 0
+    assert cache.read(key, "kernel.bin") is None
+
+
+def test_the_usual_bound_holds_again_once_a_larger_one_is_gone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "_DEFAULT_LIMIT", 3000)
+    monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", "100000")
+    keys = fill(5)
+    monkeypatch.delenv("NEUROMORPH_CACHE_SIZE")
+    cache.read(keys[-1], "kernel.bin")
+    assert 0 < cache.cache_info().bytes <= 3000
+
+
+def test_entries_are_not_looked_through_while_the_bound_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read one kernel of thousands must not take longer than to read one of two."""
+    keys = fill(3)
+    monkeypatch.setattr(cachefiles, "scan", lambda folder: pytest.fail("the whole cache was looked through"))
+    for key in [*keys, KEY]:
+        cache.read(key, "kernel.bin")
+    monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", str(1 << 40))
+    cache.read(keys[0], "kernel.bin")
+
+
+@pytest.mark.parametrize("note", [b"", b"many", b"9" * 30, None])
+def test_a_note_of_the_bound_that_says_nothing_is_made_anew(folder: Path, note: bytes | None) -> None:
+    (key,) = fill(1)
+    path = folder / cachefiles.BOUND
+    path.unlink()
+    if note is not None:
+        path.write_bytes(note)
+    assert cache.read(key, "kernel.bin") == b"x" * 1000
+    assert path.read_bytes() == str(1 << 30).encode()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert temporaries(folder) == []
+
+
+def test_a_lowered_bound_is_no_trouble_where_nothing_can_be_removed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache that can only be read."""
+    (key,) = fill(1)
+    monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", "10")
+    monkeypatch.setattr(cache, "_trim", failing(errno.EROFS))
+    assert told(lambda: cache.read(key, "kernel.bin")) == (b"x" * 1000, [])
 
 
 @pytest.mark.parametrize("size", ["many", "-1", "1e9", "1.5", "9" * 19, "٣"])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import neuromorph
+from neuromorph.cpu import COMPILED_FROM
 
 PACKAGE = Path(neuromorph.__file__).parent
 # What each room may import of ours. A module that has no room of its own here stands above: it may import all of
@@ -140,6 +141,16 @@ def rooms_imported(path: Path) -> set[str]:
     """The rooms of ours that a module imports, its own aside."""
     ours = {name.split(".")[1] for name in imports_of(path) if name.startswith("neuromorph.")}
     return ours - {room_of(path), "__version__"}
+
+
+def test_the_cache_knows_all_rooms_that_machine_code_is_made_of() -> None:
+    """Beside a kernel's own source, which is part of its key."""
+    known = {name.removesuffix(".py") for name in COMPILED_FROM}
+    made_of, waiting = set[str](), ["simd"]
+    while waiting:
+        made_of.add(waiting[-1])
+        waiting.extend(ROOMS[waiting.pop()] - made_of)
+    assert made_of <= known
 
 
 def names_of_all() -> list[str]:
