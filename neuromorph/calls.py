@@ -15,6 +15,7 @@ import numpy as np
 
 from .boxes import GRADIENTS, WAITING, new_box
 from .contest import Contest, Way
+from .host.interrupts import held
 from .team import Stay, Team, run_together, take
 
 if TYPE_CHECKING:
@@ -67,16 +68,23 @@ def _contest(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], enoug
 def _call(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], enough: int) -> int:
     """A call by all members or, if it is too short to wake them, by one thread for all."""
     team = memory.team
-    if team is None or not team.taken():
-        if not kernels.compiled:
-            return _in_plain_python(kernels, arguments)
+    if team is not None and team.taken():
+        return _call_team(kernels, team, memory.number, arguments, enough)
+    if not kernels.compiled:
+        return _in_plain_python(kernels, arguments)
+    with held():  # an interrupt while a team is taken would leave it taken
         try:
             memory.team = team = take(kernels.threads - 1)
         except RuntimeError:  # no thread can be started
             return int(kernels.train(0, kernels.threads, *new_box(kernels.threads), *arguments))
+        return _call_team(kernels, team, memory.number, arguments, enough)
+
+
+def _call_team(kernels: Kernels, team: Team, user: int, arguments: tuple[Any, ...], enough: int) -> int:
+    """A call by a team that was taken, or by this thread for all its members. The team is free afterwards."""
     try:
-        reached: int = kernels.lead(team.box, team.numbers, memory.number, enough, *arguments)
-        return reached if reached >= 0 else _woken(kernels, team, memory.number, arguments)
+        reached: int = kernels.lead(team.box, team.numbers, user, enough, *arguments)
+        return reached if reached >= 0 else _woken(kernels, team, user, arguments)
     finally:
         team.free.release()
 

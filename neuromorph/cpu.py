@@ -1,6 +1,5 @@
 """The host's CPU, and everything else outside a kernel's source that its compiled form depends on."""
 
-import importlib
 import importlib.resources
 import platform
 import sys
@@ -10,9 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.resources.abc import Traversable
-from typing import Any
 
-from .host.exclusive import exclusive
+from .host.exclusive import imported
 
 # Files and folders of this package that compiled code is made of beside its source, or that say what it agrees on with
 # those who store, load and call it.
@@ -45,16 +43,10 @@ class CPU:
     features: tuple[str, ...]
 
 
-def _imported(name: str) -> Any:
-    """Numba, or a module of its; it can't be imported again once an exception has ended that half-way."""
-    with exclusive():
-        return importlib.import_module(name)
-
-
 @cache
 def cpu() -> CPU:
     """The CPU of this machine. Where LLVM can't tell the features, there are none."""
-    llvm = _imported("llvmlite.binding")
+    llvm = imported("llvmlite.binding")
     try:
         found = llvm.get_host_cpu_features()
     except RuntimeError:
@@ -76,8 +68,8 @@ def environment() -> tuple[str, ...]:
     package = importlib.resources.files("neuromorph")
     return (
         f"neuromorph {__version__}",
-        f"numba {_imported('numba').__version__}",
-        f"llvmlite {_imported('llvmlite').__version__}",
+        f"numba {imported('numba').__version__}",
+        f"llvmlite {imported('llvmlite').__version__}",
         f"numpy {numpy.__version__}",
         f"python {sys.implementation.name} {platform.python_version()} {sys.implementation.cache_tag}",
         f"platform {sysconfig.get_platform()} {sys.byteorder}",

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import parameters
 from .callbacks import Callback, Run
 from .data import PredictionData, TrainingData, as_tensor
 from .errors import DataError, TrainingDivergedError, brief
 from .inference import outputs
 from .optimizers import flag
 from .options import one_of, whole_number
-from .parameters import generator
 from .progress import bar
 from .training import Pass, check_carried, check_data, in_order, learn, measure
 
@@ -298,8 +298,8 @@ def _generator(model: Model, data: TrainingData, seed: int | None) -> np.random.
             "sequence; give inputs of 4 axes (sequences, samples, batch, width)"
         )
     if seed is None:
-        with generator() as rng:
-            seed = int(rng.integers(2**63))
+        with parameters.lock:
+            seed = int(parameters.generator().integers(2**63))
     elif isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise ValueError(f"seed must be a whole number of at least 0, not {brief(seed)}")
     return np.random.Generator(np.random.PCG64(int(seed)))

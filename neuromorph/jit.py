@@ -97,6 +97,9 @@ def _full_collections_wait() -> Iterator[None]:
     them finds next to nothing, and together they would take a tenth of the time of building.
     """
     global _thresholds
+    if _thresholds is not None:  # a bundle in the middle of another, from a signal handler
+        yield
+        return
     try:
         _thresholds = gc.get_threshold()
         gc.set_threshold(*_thresholds[:2], _NEVER)

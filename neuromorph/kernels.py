@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,7 @@ from .errors import NeuromorphError
 from .functions import OPTIMIZERS
 from .graph import Graph
 from .host.cached import cached_property
-from .limits import NO_LIMIT, allowed_memory
+from .limits import shortage
 from .options import CompileOptions, lanes_for, simd_bits, vector_registers
 
 Floats = NDArray[Any]
@@ -36,20 +35,10 @@ def aligned_zeros(count: int, dtype: str) -> Floats:
     return raw[start : start + count * size].view(dtype)
 
 
-def physical_memory() -> int:
-    """Bytes of memory of this machine, or a bound that nothing reaches where it can't be told."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return NO_LIMIT
-
-
 def _check_fits(needed: int, what: str) -> None:
-    there, allowed = physical_memory(), allowed_memory()
-    if needed > min(there, allowed):
-        bytes_needed = f"{needed:,} bytes ({needed / 2**30:.1f} GiB)"
-        least, whose = min((there, "this machine has"), (allowed, "this process is allowed"))
-        raise ModelTooLargeError(f"{what.format(bytes_needed)}, and {whose} {least:,} ({least / 2**30:.1f} GiB)")
+    trouble = shortage(needed, what)
+    if trouble is not None:
+        raise ModelTooLargeError(trouble)
 
 
 class Kernels:

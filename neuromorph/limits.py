@@ -5,6 +5,7 @@ https://docs.kernel.org/admin-guide/cgroup-v2.html, and cgroup-v1/memory.html an
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,27 @@ def allowed_memory(groups: Path = GROUPS, mounted: Path = MOUNTED) -> int:
     for folder, version in _folders("memory", groups, mounted):
         limits.append(_whole(_text(folder / ("memory.max" if version == 2 else "memory.limit_in_bytes"))))
     return min(limits)
+
+
+def physical_memory() -> int:
+    """Bytes of memory of this machine, ``NO_LIMIT`` where it can't be told."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return NO_LIMIT
+
+
+def shortage(needed: int, what: str) -> str | None:
+    """What to say where so many bytes are more than there can be; None where they are not.
+
+    what: says what needs them, with {} in their place.
+    """
+    there, allowed = physical_memory(), allowed_memory()
+    if needed <= min(there, allowed):
+        return None
+    bytes_needed = f"{needed:,} bytes ({needed / 2**30:.1f} GiB)"
+    least, whose = min((there, "this machine has"), (allowed, "this process is allowed"))
+    return f"{what.format(bytes_needed)}, and {whose} {least:,} ({least / 2**30:.1f} GiB)"
 
 
 @cache

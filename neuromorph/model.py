@@ -18,7 +18,7 @@ from weakref import ref
 import numpy as np
 from numpy.typing import NDArray
 
-from . import training
+from . import parameters, training
 from .advice import advise
 from .boxes import new_box
 from .contest import Contest
@@ -28,12 +28,12 @@ from .functions import OPTIMIZERS
 from .functions import Optimizer as Record
 from .graph import Graph, build_graph
 from .host.cached import cached_property
-from .host.exclusive import exclusive
+from .host.exclusive import imported
 from .host.forks import after_in_child, new_lock
 from .language import parse
 from .optimizers import Optimizer, optimizer_of
 from .options import CompileOptions, compile_options, finite_number
-from .parameters import draw_parameters, generator
+from .parameters import draw_parameters
 from .state import as_dict, set_state, state_pieces, state_views
 from .streaming import Feeds
 
@@ -258,14 +258,13 @@ class Model:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """A block that writes to the model's memory, in one thread at a time. A fork meanwhile leaves the child with a
-        copy that is half written."""
-        with self._lock:
-            before, self._changing = self._changing, True
-            try:
-                yield
-            finally:
-                self._changing = before
+        """A block, inside one with the model's lock, that writes to the model's memory. A fork meanwhile leaves the
+        child with a copy that is half written."""
+        before, self._changing = self._changing, True
+        try:
+            yield
+        finally:
+            self._changing = before
 
     def after_fork(self) -> None:
         """In a child: a new lock where a thread was inside a call, and no memory where that call was writing to it.
@@ -290,10 +289,10 @@ class Model:
 
         Returns the model. Raises MemoryError, naming the bytes, where the model can't fit into this machine's memory.
         """
-        with self.changing():
+        with self._lock, self.changing():
             self._compile(verbosity)
-            with generator() as rng:
-                drawn = draw_parameters(self._graph, rng, self._options.dtype)
+            with parameters.lock:
+                drawn = draw_parameters(self._graph, parameters.generator(), self._options.dtype)
             self.prepare()
             self.set_parameters(drawn)
         return self
@@ -398,7 +397,7 @@ class Model:
         nothing is changed.
         """
         given = as_dict("parameters", parameters)
-        with self.changing():
+        with self._lock, self.changing():
             weights, places = self.memory().weights, self._places()
             fresh = weights.copy()
             for name, value in given.items():
@@ -439,7 +438,7 @@ class Model:
     @optimizer_state.setter
     def optimizer_state(self, values: Mapping[str, Any]) -> None:
         given = as_dict("optimizer_state", values)
-        with self.changing():
+        with self._lock, self.changing():
             memory, first = self.memory(), len(self._update.constants)
             fresh, constants, places = memory.optimizer.copy(), memory.constants.copy(), self._places()
             slots = dict(zip(self._update.slots, self._slots(fresh), strict=True))
@@ -482,7 +481,7 @@ class Model:
 
     @state.setter
     def state(self, values: Mapping[str, Any]) -> None:
-        with self.changing():
+        with self._lock, self.changing():
             fresh, kernel = self.state, self.kernels.kernel
             names = set_state(fresh, values)
             for number, part in enumerate(self._state_views()):
@@ -491,7 +490,7 @@ class Model:
 
     def reset_state(self) -> None:
         """Recurrent state back to zeros."""
-        with self.changing():
+        with self._lock, self.changing():
             memory = self.memory()
             if memory.remembered is None:
                 memory.remembered = [view for where in self._workspaces() for view in state_pieces(*where).values()]
@@ -585,10 +584,8 @@ class Model:
 
     def inspect(self) -> Inspection:
         """Where the compiled kernel's time goes, its source and assembly; see ``neuromorph.inspect``."""
-        with exclusive():  # it imports Numba
-            from .inspection import inspect
-
-        return inspect(self)
+        found: Inspection = imported("neuromorph.inspection").inspect(self)
+        return found
 
     def draw(self, path: str | os.PathLike[str] | None = None, *, format: str | None = None) -> Drawing:
         """A picture of the graph; see ``neuromorph.draw``."""

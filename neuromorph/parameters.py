@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ from .errors import NeuromorphError, brief
 from .graph import Graph
 from .host.forks import after_in_child, new_lock
 
-_lock = new_lock()
+lock = new_lock()
 _generator: np.random.Generator | None = None
 _seeded = False  # whether ``seed`` was last called with a number
 
@@ -33,18 +31,17 @@ def seed(value: int | None = None) -> None:
         raise TypeError(f"seed must be a whole number, not {brief(value)}")
     if value is not None and value < 0:
         raise ValueError(f"seed must be at least 0, not {brief(value)}")
-    with _lock:
+    with lock:
         _generator, _seeded = np.random.Generator(np.random.PCG64(value)), value is not None
 
 
-@contextmanager
-def generator() -> Iterator[np.random.Generator]:
-    """The generator that builds draw from, for one thread at a time. A fork waits for the end of the block."""
+def generator() -> np.random.Generator:
+    """The generator that builds draw from. Who draws holds ``lock``: one thread at a time, and no fork meanwhile."""
     global _generator
-    with _lock:
+    with lock:
         if _generator is None:
             _generator = np.random.Generator(np.random.PCG64())
-        yield _generator
+        return _generator
 
 
 def restore_generator(state: dict[str, Any]) -> None:
@@ -52,7 +49,7 @@ def restore_generator(state: dict[str, Any]) -> None:
     global _generator
     bits = np.random.PCG64(0)
     bits.state = state  # type: ignore[assignment]
-    with _lock:
+    with lock:
         _generator = np.random.Generator(bits)
 
 

@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from . import parameters
 from .errors import MDLError, NeuromorphError, StorageError
 from .functions import OPTIMIZERS
 from .graph import Graph, build_graph
 from .language import parse
 from .optimizers import CHOICES, Optimizer
 from .options import DTYPES, CompileOptions, compile_options, finite_number, one_of
-from .parameters import generator, restore_generator
+from .parameters import restore_generator
 from .wholefiles import check_name, replace_file
 
 if TYPE_CHECKING:
@@ -101,8 +102,8 @@ def record_of(kept: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _generator_record() -> dict[str, Any]:
-    with generator() as rng:
-        state: Any = rng.bit_generator.state
+    with parameters.lock:
+        state: Any = parameters.generator().bit_generator.state
     return {
         "state": str(state["state"]["state"]),
         "inc": str(state["state"]["inc"]),

@@ -136,19 +136,20 @@ _teams: dict[int, list[Team]] = {}
 
 def run_together(function: Callable[..., Any], arguments: Sequence[Arguments]) -> Any:
     """Call a function in as many threads as there are tuples of arguments; the first one's result."""
-    team = take(len(arguments))
-    try:
-        return team.run(function, arguments)
-    finally:
-        team.free.release()
+    with held():  # an interrupt while a team is taken would leave it taken
+        team = take(len(arguments))
+        try:
+            return team.run(function, arguments)
+        finally:
+            team.free.release()
 
 
 def take(size: int) -> Team:
-    """A team that nobody else uses until its lock ``free`` is released.
+    """A team that nobody else uses until its lock ``free`` is released. The caller has signals held back.
 
     Threads are kept for the next call; a forked child starts its own. A RuntimeError where none can be started.
     """
-    with held(), _lock:
+    with _lock:
         kept = _teams.setdefault(size, [])
         for team in reversed(kept):
             if team.taken():

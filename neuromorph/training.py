@@ -174,7 +174,7 @@ def learn(
 ) -> float:
     """One update a window; the mean loss. ``order``: that of the sequences, or of the samples of a model without links
     in time; ``model.losses`` stays in the order of the data."""
-    with model.changing():
+    with model._lock, model.changing():
         memory = model.memory()
         shuffled = data if order is None or data.sequences else in_order(data, order)
         model.losses = losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])

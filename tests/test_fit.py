@@ -494,16 +494,14 @@ def test_what_is_refused_leaves_logs_and_history_alone(
     history = model.fit(*data(4), epochs=2, callbacks=log, progress=False)
     written = (tmp_path / "log.csv").read_bytes()
     callbacks = [log, nm.Checkpoint(tmp_path / "new" / "m"), *filter(None, [refused.pop("callbacks", None)])]
-    with parameters.generator() as rng:
-        random = rng.bit_generator.state
+    random = parameters.generator().bit_generator.state
     with pytest.raises(error):
         model.fit(*data(4), epochs=2, callbacks=callbacks, progress=False, **{"shuffle": True, **refused})
     assert (tmp_path / "log.csv").read_bytes() == written
     assert model.history is history
     assert len(history) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
-    with parameters.generator() as rng:
-        assert rng.bit_generator.state == random
+    assert parameters.generator().bit_generator.state == random
 
 
 def test_a_schedule_sets_the_rate_of_each_epoch() -> None:

@@ -81,9 +81,10 @@ ROOMS: dict[str, set[str]] = {
         "training",
         "wholefiles",
     },
-    # Users of the public interface. The list of the cache's entries is all that it lacks for them.
+    # Users of the public interface. It lacks the list of the cache's entries, the places of files and what memory there
+    # is.
     "demo": set(),
-    "cli": {"demo", "cache", "wholefiles"},
+    "cli": {"demo", "cache", "limits", "wholefiles"},
     "__main__": {"cli"},
 }
 # Which rooms may import a package that not everybody may. Beside these, rooms below import NumPy only.

@@ -25,7 +25,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import neuromorph as nm
-from neuromorph import kernels, storage, wholefiles
+from neuromorph import limits, storage, wholefiles
 
 TEXT = """
 /xavier,const_uneven 0.1 0.3/   # comments are kept: ü, 𝕏
@@ -830,7 +830,7 @@ def test_memory_of_every_row_is_counted(path: Path) -> None:
 
 
 def test_a_container_that_allows_too_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "allowed_memory", lambda: 5000)
+    monkeypatch.setattr(limits, "allowed_memory", lambda: 5000)
     with pytest.raises(MemoryError, match=r"the model needs [\d,]+ bytes .*, and this process is allowed 5,000 \("):
         nm.compile(FORWARD, 1, 0.1, bptt_steps=1 << 10).prepare()
 

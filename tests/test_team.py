@@ -15,6 +15,7 @@ from test_threads import LIMIT, interrupted_after
 
 from neuromorph import simd, team
 from neuromorph.boxes import CALLS
+from neuromorph.host.interrupts import held
 from neuromorph.team import Team, take
 
 
@@ -27,11 +28,12 @@ def meet(member: int, sync: Any, times: int) -> int:
 
 def join(function: Any, arguments: list[Any]) -> Any:
     """A call whose first member is the caller; the others go to sleep at once."""
-    crew = take(len(arguments) - 1)
-    try:
-        return crew.join(function, arguments[1:], function, arguments[0], lambda member, calls, looks: calls, 7)
-    finally:
-        crew.free.release()
+    with held():
+        crew = take(len(arguments) - 1)
+        try:
+            return crew.join(function, arguments[1:], function, arguments[0], lambda member, calls, looks: calls, 7)
+        finally:
+            crew.free.release()
 
 
 def test_the_caller_is_the_first_member() -> None:

@@ -11,8 +11,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 import click
@@ -21,11 +20,13 @@ from numpy.typing import NDArray
 
 import neuromorph as nm
 
+from .archive import Stored, array_in, arrays_in, check_memory
+
 Array = NDArray[Any]
 ENDINGS = (".npz", ".npy", ".csv")
 _NAMES = ("inputs", "expected", "labels", "sample_weight", "lengths")
 _DELIMITERS = (",", ";", "\t")
-_PREFIXES = {"NPY": b"\x93NUMPY", "NPZ": b"PK"}
+_LONGEST_LINE = 1 << 26  # characters
 _LONGEST = 40  # characters of a cell that a message shows
 
 
@@ -93,32 +94,44 @@ class Arrays:
         return self.origin(name).place(name, (index[0] + self.first, *index[1:]) if index else index)
 
 
-def read(source: Source, model: nm.Model, *, answers: bool = True) -> Arrays:
-    """The arrays of a source; without ``answers``, the inputs and lengths only, whatever else is there."""
+def read(
+    source: Source, model: nm.Model, *, answers: bool = True, check: Callable[[Arrays], None] = lambda arrays: None
+) -> Arrays:
+    """The arrays of a source; without ``answers``, the inputs and lengths only, whatever else is there.
+
+    check: refuses arrays by their types and shapes, and looks at no number: those of NumPy's files are read after it.
+    """
     if (source.data is None) == (source.inputs is None):
         raise click.UsageError("data come from --data, or from --inputs" + (" and --expected" if answers else ""))
-    if source.data is None:
-        return _pair(source, answers)
-    ending = _ending(source.data)
+    arrays, stored = _pair(source, answers) if source.data is None else _one(source, source.data, model, answers)
+    if answers and (arrays.expected is None) == (arrays.labels is None):
+        trouble = "both expected and labels" if arrays.labels is not None else "neither expected nor labels"
+        raise click.ClickException(f"{arrays.name}: it has {trouble}, and one of them is needed")
+    check(arrays)
+    check_memory(arrays.name, [one.outline for one in stored.values()])
+    loaded: dict[str, Any] = {name: one.load() for name, one in stored.items()}
+    return replace(arrays, **loaded)
+
+
+Unread = tuple[Arrays, dict[str, Stored]]  # arrays, some of them outlines as yet, and how these are read
+
+
+def _one(source: Source, path: str, model: nm.Model, answers: bool) -> Unread:
+    """All arrays from one file."""
+    ending = _ending(path)
     for option, columns in (("--targets", source.targets), ("--ignore", source.ignore)):
         if columns is not None and ending != ".csv":
             raise click.UsageError(f"{option} names columns of a CSV file")
-    if answers and ending == ".npy":
-        raise click.UsageError(f"{source.data} is one array: give it to --inputs, and what is expected to --expected")
-    arrays = _readers(source, model, answers)[ending](source.data)
-    if answers and (arrays.expected is None) == (arrays.labels is None):
-        trouble = "both expected and labels" if arrays.labels is not None else "neither expected nor labels"
-        raise click.ClickException(f"{source.data}: it has {trouble}, and one of them is needed")
-    return arrays
-
-
-def _readers(source: Source, model: nm.Model, answers: bool) -> dict[str, Callable[[str], Arrays]]:
-    """How a file is read, by the end of its name."""
-    return {
-        ".npz": lambda path: _archive(path, answers),
-        ".npy": lambda path: Arrays(path, _array(path)),
-        ".csv": lambda path: _divided(path, source, model, answers),
-    }
+    if ending == ".csv":
+        return _divided(path, source, model, answers), {}
+    if ending == ".npz":
+        stored = arrays_in(path, _NAMES if answers else ("inputs", "lengths"))
+    elif answers:
+        raise click.UsageError(f"{path} is one array: give it to --inputs, and what is expected to --expected")
+    else:
+        stored = {"inputs": array_in(path, "inputs")}
+    outlines: dict[str, Any] = {name: one.outline for name, one in stored.items()}
+    return Arrays(path, **outlines), stored
 
 
 def _ending(path: str) -> str:
@@ -129,80 +142,33 @@ def _ending(path: str) -> str:
     return ending
 
 
-def _pair(source: Source, answers: bool) -> Arrays:
+def _pair(source: Source, answers: bool) -> Unread:
     """Inputs from one file, what is expected from another."""
     if source.targets is not None or source.ignore is not None:
         raise click.UsageError("--targets and --ignore go with --data and a CSV file")
     if answers and source.expected is None:
         raise click.UsageError("--inputs needs --expected beside it")
-    inputs, origin = _single(source.inputs or "")
-    if not answers or source.expected is None:
-        return Arrays(origin.file, inputs, origins={"inputs": origin})
-    expected, other = _single(source.expected)
-    return Arrays(origin.file, inputs, expected, origins={"inputs": origin, "expected": other})
+    files = {"inputs": source.inputs, "expected": source.expected if answers else None}
+    arrays: dict[str, Any] = {}
+    stored: dict[str, Stored] = {}
+    origins = {}
+    for name, path in files.items():
+        if path is not None:
+            arrays[name], origins[name], unread = _single(path, name)
+            stored |= unread
+    return Arrays(origins["inputs"].file, **arrays, origins=origins), stored
 
 
-def _single(path: str) -> tuple[Array, Origin]:
-    """The one array of a file."""
+def _single(path: str, name: str) -> tuple[Array, Origin, dict[str, Stored]]:
+    """The one array of a file, and how it is read where it is an outline as yet."""
     ending = _ending(path)
     if ending == ".npz":
         raise click.ClickException(f"{path}: an NPZ file holds several arrays: give it to --data")
     if ending == ".npy":
-        return _array(path), Origin(path)
+        stored = array_in(path, name)
+        return stored.outline, Origin(path), {name: stored}
     table = _table(path, lambda table: Columns(list(range(table.width)), []))
-    return np.array(table.inputs, np.float64), table.origin(table.columns.inputs)
-
-
-# NumPy's files --------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _reading(path: str, kind: str) -> Iterator[IO[bytes]]:
-    """A file that NumPy reads; whatever it finds wrong becomes one line."""
-    with open(path, "rb") as file:
-        try:
-            yield file
-        except (MemoryError, click.ClickException):
-            raise
-        except Exception as error:  # of a damaged file: of zipfile, zlib, struct, ast and NumPy itself
-            if "allow_pickle" in str(error):  # what NumPy advises against is no advice here
-                raise click.ClickException(f"{path}: it holds Python objects, and only numbers are read") from error
-            raise click.ClickException(f"{path}: not a sound {kind} file: {error}") from error
-
-
-def _check_kind(path: str, kind: str) -> None:
-    """Whether a file begins as its kind of file does."""
-    with open(path, "rb") as file:
-        start = file.read(6)
-    found = next((name for name, prefix in _PREFIXES.items() if start.startswith(prefix)), None)
-    if found is None:
-        raise click.ClickException(f"{path}: not an {kind} file")
-    if found != kind:
-        raise click.ClickException(f"{path}: an {found} file under the name of an {kind} file")
-
-
-def _array(path: str) -> Array:
-    """The array of an NPY file."""
-    _check_kind(path, "NPY")
-    with _reading(path, "NPY") as file:
-        found: Array = np.load(file, allow_pickle=False)
-        return found
-
-
-def _archive(path: str, answers: bool) -> Arrays:
-    """The arrays of an NPZ file that are known by name."""
-    _check_kind(path, "NPZ")
-    with _reading(path, "NPZ") as file:
-        found = np.load(file, allow_pickle=False)
-        if "inputs" not in found.files:
-            there = ", ".join(found.files) or "nothing"
-            raise click.ClickException(f"{path}: it has no array named inputs, but {there}")
-        wanted = _NAMES if answers else ("inputs", "lengths")
-        arrays = {name: found[name] for name in wanted if name in found.files}
-    odd = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
-    if odd:
-        raise click.ClickException(f"{path}: its {odd[0]} is no array")
-    return Arrays(path, **arrays)
+    return np.array(table.inputs, np.float64), table.origin(table.columns.inputs), {}
 
 
 # CSV ------------------------------------------------------------------------------------------------------------------
@@ -279,12 +245,20 @@ def _table(path: str, choose: Callable[[Table], Columns]) -> Table:
 
 def _rows(file: IO[str]) -> Iterator[tuple[list[str], int]]:
     """The cells of all lines that have any, with the numbers of the lines."""
-    first = file.readline()
+    first = file.readline(_LONGEST_LINE)
     file.seek(0)
-    reader = csv.reader(file, delimiter=max(_DELIMITERS, key=first.count), skipinitialspace=True)
+    reader = csv.reader(_lines(file), delimiter=max(_DELIMITERS, key=first.count), skipinitialspace=True)
     for cells in reader:
         if cells:
             yield cells, reader.line_num
+
+
+def _lines(file: IO[str]) -> Iterator[str]:
+    """The lines of a file, none of them so long that it can't be of a table: it is not read to its end."""
+    while line := file.readline(_LONGEST_LINE + 1):
+        if len(line) > _LONGEST_LINE:
+            raise csv.Error(f"a line has more than {_LONGEST_LINE:,} characters")
+        yield line
 
 
 def _is_number(cell: str) -> bool:

@@ -26,7 +26,7 @@ import numpy as np
 
 import neuromorph as nm
 
-from .data import Array, Arrays, has_classes
+from .data import Array, Arrays, Source, has_classes, read
 
 NAMES = ("inputs", "expected", "labels", "sample_weight", "lengths")
 BATCH = 32  # lanes, where neither data nor user say how many
@@ -77,11 +77,22 @@ def _there(arrays: Arrays) -> dict[str, Array]:
     return {name: array for name, array in named.items() if array is not None}
 
 
+def arrays_of(source: Source, model: nm.Model, *, answers: bool = True) -> Arrays:
+    """The arrays of a source. Those that can't fit the model are refused by their shapes, before they are read."""
+
+    def check(arrays: Arrays) -> None:
+        if answers:
+            _in_shape(model, arrays, source.sequences)
+        else:
+            _check_inputs(model, arrays, source.sequences)
+
+    return read(source, model, answers=answers, check=check)
+
+
 def prepared(model: nm.Model, arrays: Arrays, *, sequences: bool) -> Prepared:
     """The arrays as ``nm.fit`` takes them. Raises ClickException, naming the file, where they do not fit."""
-    _check_inputs(model, arrays, sequences)
-    arrays = _with_labels_or_vectors(model, arrays, sequences)
-    _check_shapes(model, arrays, sequences)
+    arrays = _in_shape(model, arrays, sequences)
+    _check_finite(model, arrays, "inputs")
     _check_weights(model, arrays, sequences)
     weight = _weights(arrays, sequences)
     _check_answers(model, arrays, weight)
@@ -95,6 +106,7 @@ def prepared(model: nm.Model, arrays: Arrays, *, sequences: bool) -> Prepared:
 def inputs_of(model: nm.Model, arrays: Arrays, *, sequences: bool) -> Array:
     """Inputs as ``nm.predict`` takes them: sequences in batches, all else as it is."""
     _check_inputs(model, arrays, sequences)
+    _check_finite(model, arrays, "inputs")
     return np.swapaxes(lanes(arrays.inputs, BATCH), 1, 2) if sequences else arrays.inputs
 
 
@@ -191,11 +203,18 @@ def _wrong(arrays: Arrays, trouble: str, name: str = "inputs") -> click.ClickExc
     return click.ClickException(f"{arrays.origin(name).file}: {trouble}")
 
 
+def _in_shape(model: nm.Model, arrays: Arrays, sequences: bool) -> Arrays:
+    """The arrays with labels, or with vectors, of which all shapes fit one another and the model. No number is looked
+    at."""
+    _check_inputs(model, arrays, sequences)
+    arrays = _with_labels_or_vectors(model, arrays, sequences)
+    _check_answer_shape(model, arrays, sequences)
+    _check_weight_shapes(arrays, sequences)
+    return arrays
+
+
 def _check_inputs(model: nm.Model, arrays: Arrays, sequences: bool) -> None:
-    """Real and finite numbers of the model's width, in a shape that means something."""
-    for name, array in _there(arrays).items():
-        if array.dtype.kind not in "biuf":
-            raise _wrong(arrays, f"{name} has the type {array.dtype}, and needs real numbers", name)
+    """Vectors of the model's width, in a shape that means something."""
     shape = arrays.inputs.shape
     if 0 in shape:
         raise _wrong(arrays, f"inputs is empty, of shape {shape}")
@@ -204,7 +223,6 @@ def _check_inputs(model: nm.Model, arrays: Arrays, sequences: bool) -> None:
         raise _wrong(arrays, f"inputs has shape {shape}, and needs {needs}")
     if shape[-1] != model.input_width:
         raise _wrong(arrays, f"inputs has shape {shape}, and the model takes vectors of width {model.input_width}")
-    _check_finite(model, arrays, "inputs")
 
 
 def _with_labels_or_vectors(model: nm.Model, arrays: Arrays, sequences: bool) -> Arrays:
@@ -220,7 +238,7 @@ def _with_labels_or_vectors(model: nm.Model, arrays: Arrays, sequences: bool) ->
     return replace(arrays, expected=expected.reshape(*shape, 1)) if model.output_width == 1 else arrays
 
 
-def _check_shapes(model: nm.Model, arrays: Arrays, sequences: bool) -> None:
+def _check_answer_shape(model: nm.Model, arrays: Arrays, sequences: bool) -> None:
     """What is expected has the axes of the inputs, and where sequences have one answer each, only the first."""
     leading = arrays.inputs.shape[:-1]
     short = [leading, leading[:1]] if sequences else [leading]
@@ -262,16 +280,12 @@ def _check_answers(model: nm.Model, arrays: Arrays, weight: Array | None) -> Non
         _check_each(arrays, name, known | ~counts[..., None], "a number from 0 to 1 for binary_cross_entropy")
 
 
-def _check_weights(model: nm.Model, arrays: Arrays, sequences: bool) -> None:
-    """Weights for vectors or sequences, lengths for sequences or lanes."""
-    leading = arrays.inputs.shape[:-1]
-    weight, lengths = arrays.sample_weight, arrays.lengths
+def _check_weight_shapes(arrays: Arrays, sequences: bool) -> None:
+    """Weights are for vectors or sequences, lengths for sequences or lanes."""
+    leading, weight, lengths = arrays.inputs.shape[:-1], arrays.sample_weight, arrays.lengths
     shapes = [leading, leading[:1]] if sequences else [leading]
-    if weight is not None:
-        if weight.shape not in shapes:
-            raise _wrong(arrays, f"sample_weight has shape {weight.shape}, and needs {_shapes(shapes)}")
-        _check_finite(model, arrays, "sample_weight")
-        _check_each(arrays, "sample_weight", weight >= 0, "0 or more")
+    if weight is not None and weight.shape not in shapes:
+        raise _wrong(arrays, f"sample_weight has shape {weight.shape}, and needs {_shapes(shapes)}")
     if lengths is None:
         return
     if len(leading) == 1:
@@ -280,9 +294,18 @@ def _check_weights(model: nm.Model, arrays: Arrays, sequences: bool) -> None:
     shapes = [leading[:1]] if sequences else lanes_of
     if lengths.shape not in shapes:
         raise _wrong(arrays, f"lengths has shape {lengths.shape}, and needs {_shapes(shapes)}")
-    steps = leading[1] if sequences else leading[-2]
-    right = (lengths >= 0) & (lengths <= steps) & (lengths == np.floor(lengths))
-    _check_each(arrays, "lengths", right, f"a whole number from 0 to {steps}")
+
+
+def _check_weights(model: nm.Model, arrays: Arrays, sequences: bool) -> None:
+    """Weights are 0 or more, lengths the numbers of steps that there are."""
+    leading, weight, lengths = arrays.inputs.shape[:-1], arrays.sample_weight, arrays.lengths
+    if weight is not None:
+        _check_finite(model, arrays, "sample_weight")
+        _check_each(arrays, "sample_weight", weight >= 0, "0 or more")
+    if lengths is not None:
+        steps = leading[1] if sequences else leading[-2]
+        right = (lengths >= 0) & (lengths <= steps) & (lengths == np.floor(lengths))
+        _check_each(arrays, "lengths", right, f"a whole number from 0 to {steps}")
 
 
 def _check_finite(model: nm.Model, arrays: Arrays, name: str, exempt: Array | bool = False) -> None:

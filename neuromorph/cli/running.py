@@ -10,9 +10,9 @@ import numpy as np
 
 import neuromorph as nm
 
-from .data import ENDINGS, Array, Source, read
+from .data import ENDINGS, Array, Source
 from .files import check_apart, check_target, saved, write
-from .layout import inputs_of, prepared, sequence_outputs
+from .layout import arrays_of, inputs_of, prepared, sequence_outputs
 from .source import DATA_HELP, data_options, has_accuracy, naming
 from .talk import give, give_raw
 
@@ -27,7 +27,7 @@ def evaluate(model: str, source: Source, as_json: bool) -> None:
     And its accuracy, where the loss is a cross-entropy.
     """
     trained = saved(model)
-    arrays = read(source, trained)
+    arrays = arrays_of(source, trained)
     with naming(arrays.name):
         data = prepared(trained, arrays, sequences=source.sequences)
         found = {"loss": trained.evaluate(data.inputs, data.expected, sample_weight=data.sample_weight)}
@@ -65,7 +65,7 @@ def predict(model: str, source: Source, output: str | None, labels: bool) -> Non
         check_apart({"--output": output}, {"MODEL": model, **source.files()})
         check_target(output)
     trained = saved(model)
-    arrays = read(source, trained, answers=False)
+    arrays = arrays_of(source, trained, answers=False)
     with naming(arrays.name):
         inputs = inputs_of(trained, arrays, sequences=source.sequences)
         found = trained.predict(inputs)

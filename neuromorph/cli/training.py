@@ -17,9 +17,9 @@ import numpy as np
 
 import neuromorph as nm
 
-from .data import Source, read
+from .data import Source
 from .files import FILE, SAVED, check_apart, check_target, is_saved, keep, no_warnings, saved, text_of
-from .layout import Prepared, batch_for, held_out, prepared
+from .layout import Prepared, arrays_of, batch_for, held_out, prepared
 from .source import DATA_HELP, data_options, has_accuracy, naming
 from .talk import give, say
 
@@ -169,12 +169,12 @@ def _ready(options: Training, source: Source) -> tuple[nm.Model, Named, Prepared
     text = None if options.file is None else text_of(options.file)
     with no_warnings():
         model = saved(options.resume or "") if text is None else nm.compile(text, 1, 0.0)
-    arrays, validation = read(source, model), None
+    arrays, validation = arrays_of(source, model), None
     fraction = _fraction(options.validation)
     if fraction is not None:
         arrays, validation = held_out(arrays, fraction)
     elif options.validation is not None:
-        validation = read(source.at(options.validation), model)
+        validation = arrays_of(source.at(options.validation), model)
     if text is not None:
         batch = options.batch or batch_for(model, arrays, source.sequences)
         model = _compiled(text, options, batch)

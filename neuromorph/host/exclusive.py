@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
 
 from .forks import new_lock
 from .interrupts import held
@@ -24,3 +26,10 @@ def exclusive() -> Iterator[None]:
     """
     with _lock, held():
         yield
+
+
+def imported(name: str) -> Any:
+    """A module, imported without a fork or a signal handler in between. A child could never import what another thread
+    was importing, and Numba can't be imported again once an exception has ended that half-way."""
+    with exclusive():
+        return import_module(name)

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import logging  # noqa: F401 - its hook for forks must be there before ours, so that its lock is taken after ours
 import os
-import signal
 import threading
-from _thread import interrupt_main
-from collections.abc import Callable
-from functools import partial
+from _thread import interrupt_main, start_new_thread
+from signal import Signals
 
 from .interrupts import Recorder
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _locks: list[threading.RLock] = []
 _fork: tuple[int, Recorder] | None = None  # the thread that forks and holds all locks
-_again: list[int] = []  # SIGINT, where a Ctrl-C came during the fork
 
 
 def new_lock(*, first: bool = False) -> threading.RLock:
@@ -45,31 +46,33 @@ def _before() -> None:
     for lock in _locks:
         lock.acquire()
     _fork = threading.get_ident(), recorder
-    _again.clear()
 
 
-def _after() -> list[int]:
-    """Give all locks back; the signals that came meanwhile."""
+def _after() -> None:
+    """Give all locks back, and have the signals handled that came to this process meanwhile."""
     global _fork
     if _fork is None or _fork[0] != threading.get_ident():  # an exception has ended ``_before``
-        return []
+        return
     (_, recorder), _fork = _fork, None
     for lock in reversed(_locks):
         lock.release()
-    return recorder.stop()
+    recorder.put_back()
+    for number, _, process in recorder.taken():
+        if process == os.getpid():
+            _send_again(number)
 
 
-def _in_parent() -> None:
-    for number in _after():
-        if number == signal.SIGINT:
-            _again.append(number)
-        else:
-            signal.raise_signal(number)
+def _send_again(number: int) -> None:
+    """Have a signal's handler called soon.
+
+    Not at once: Python prints and forgets an exception that leaves a hook of a fork. The thread waits until this one
+    gives up the interpreter's lock, and that is after the last hook.
+    """
+    try:
+        start_new_thread(interrupt_main, (Signals(number),))
+    except RuntimeError:  # no thread can be started
+        interrupt_main(Signals(number))
 
 
 if hasattr(os, "register_at_fork"):
-    # A signal that came before the child existed was meant for the parent alone.
-    os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_after)
-    # Python prints and forgets an exception that leaves a hook. So a Ctrl-C is sent again by functions in C alone: its
-    # handler then runs after the last hook. The list has one item at most, for which ``min`` calls its key.
-    os.register_at_fork(after_in_parent=partial(min, _again, key=interrupt_main, default=0))
+    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after)

@@ -6,6 +6,7 @@ garbage collector has called. An exception that a handler raises there crashes t
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     Handler = Callable[[int, FrameType | None], Any]
+    Signal = tuple[int, FrameType | None, int]  # its number, the frame that it interrupted, the process that got it
 else:  # what the functions of ``signal`` call: a tenth of the time
     from _signal import getsignal
     from _signal import signal as set_handler
@@ -32,12 +34,19 @@ class Recorder:
     main thread runs handlers."""
 
     def __init__(self) -> None:
-        self.received: list[int] = []
+        self.received: list[Signal] = []
+        self.thread = threading.get_ident()
+        self._noting = True
         self._handlers: dict[int, Handler] = {}
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 if callable(handler := getsignal(number)):
                     self._handlers[number] = handler
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether this thread runs handlers."""
+        return bool(self._handlers)
 
     def start(self) -> None:
         """Note signals from now on."""
@@ -46,32 +55,54 @@ class Recorder:
                 set_handler(number, self._note)
         except ValueError:  # a subinterpreter, which gets no signals
             self._handlers.clear()
-        except BaseException:
+        except BaseException:  # of the handler of a signal that is not noted yet
             self.stop()
             raise
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received.append(number)
+        if self._noting:
+            self.received.append((number, frame, os.getpid()))
+        else:
+            self._handlers[number](number, frame)
 
-    def stop(self) -> list[int]:
-        """Put the handlers back; the signals that came meanwhile, each once."""
-        self._put_back(tuple(reversed(self._handlers)))
-        return list(dict.fromkeys(self.received))
+    def stop(self) -> None:
+        """Have signals handled as before, and those that were noted too, each once.
 
-    def _put_back(self, numbers: Sequence[int]) -> None:
-        if numbers:
+        Handlers may raise from the first line on. One that was not put back for this reason is called by ``_note``.
+        """
+        self._noting = False
+        try:
+            self.put_back()
+        finally:
+            self._deliver(self.taken())
+
+    def put_back(self) -> None:
+        """Put back the handlers in whose place ``_note`` still stands."""
+        self._noting = False
+        for number in reversed(self._handlers):
+            if getsignal(number) == self._note:
+                set_handler(number, self._handlers[number])
+
+    def taken(self) -> list[Signal]:
+        """The signals that were noted, each once; they are forgotten here."""
+        noted, self.received = self.received, []
+        return list({signal[0]: signal for signal in noted}.values())
+
+    def _deliver(self, signals: Sequence[Signal]) -> None:
+        """Call the handlers of some signals. Where one raises, the others are called all the same."""
+        if signals:
+            number, frame, _ = signals[0]
             try:
-                set_handler(numbers[0], self._handlers[numbers[0]])
-            finally:  # a handler that was put back may raise at once
-                self._put_back(numbers[1:])
-
-    def deliver(self, numbers: Sequence[int]) -> None:
-        """Call the handlers of signals that were held back. Where one raises, the others are called all the same."""
-        if numbers:
-            try:
-                self._handlers[numbers[0]](numbers[0], None)
+                self._handlers[number](number, frame)
             finally:
-                self.deliver(numbers[1:])
+                self._deliver(signals[1:])
+
+    def deliver_if_pressed_twice(self) -> None:
+        """Call the handler of Ctrl-C where it was noted more than once."""
+        presses = [noted for noted in self.received if noted[0] == signal.SIGINT]
+        if len(presses) > 1:
+            self.received = [noted for noted in self.received if noted[0] != signal.SIGINT]
+            self._deliver(presses[:1])
 
 
 class held:  # noqa: N801 - ``with held():`` reads as what it does
@@ -88,7 +119,7 @@ class held:  # noqa: N801 - ``with held():`` reads as what it does
         if _recorder is None:
             recorder = Recorder()
             recorder.start()
-            if recorder._handlers:
+            if recorder.is_needed:
                 self._own = _recorder = recorder
         return self
 
@@ -97,18 +128,27 @@ class held:  # noqa: N801 - ``with held():`` reads as what it does
     ) -> None:
         global _recorder
         if (own := self._own) is not None:
-            self._own = _recorder = None
-            try:
-                own.stop()
-            finally:
-                own.deliver(tuple(dict.fromkeys(own.received)))
+            self._own = None
+            if _recorder is own:  # not so in a child that was forked inside the block
+                _recorder = None
+            own.stop()
 
 
 def raise_if_pressed_twice() -> None:
     """Handle Ctrl-C inside a ``held`` block where it has been pressed twice: somebody does not want to wait."""
     recorder = _recorder
-    if recorder is None or threading.current_thread() is not threading.main_thread():
-        return
-    if recorder.received.count(signal.SIGINT) > 1:
-        recorder.received[:] = [number for number in recorder.received if number != signal.SIGINT]
-        recorder.deliver([signal.SIGINT])
+    if recorder is not None and recorder.thread == threading.get_ident():
+        recorder.deliver_if_pressed_twice()
+
+
+def _in_child() -> None:
+    """End the ``held`` block of a thread that does not exist in this process."""
+    global _recorder
+    recorder = _recorder
+    if recorder is not None and recorder.thread != threading.get_ident():
+        _recorder = None
+        recorder.put_back()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

@@ -1,0 +1,142 @@
+"""NumPy's files. What their headers say of arrays is looked at first, so that nothing large is read in vain and no
+memory is taken for what a file merely claims. Nothing in them is executed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from math import prod
+from typing import IO, Any
+from zipfile import ZipFile
+
+import click
+import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
+
+from ..limits import shortage
+
+Array = NDArray[Any]
+_PREFIXES = {"NPY": b"\x93NUMPY", "NPZ": b"PK"}
+_HEADERS = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
+_MOST_HEADER = 10_000  # bytes of an array's header; those of arrays of numbers have some hundred
+_NAMED = 8  # arrays that a message names
+_SHOWN = 100  # characters of a name, a type or a shape that a message shows
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """An array in a file. outline: one of its type and shape, without its numbers, which takes no memory."""
+
+    outline: Array
+    load: Callable[[], Array]
+
+
+def array_in(path: str, name: str) -> Stored:
+    """The array of an NPY file. name: what messages call it."""
+    _check_kind(path, "NPY")
+    with _reading(path, "NPY") as file:
+        outline = _outline(path, name, file, os.fstat(file.fileno()).st_size)
+    return Stored(outline, partial(_load_file, path, outline))
+
+
+def arrays_in(path: str, wanted: Iterable[str]) -> dict[str, Stored]:
+    """Those arrays of an NPZ file that are wanted and there, ``inputs`` among them."""
+    _check_kind(path, "NPZ")
+    with _reading(path, "NPZ") as file, ZipFile(file) as archive:
+        members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+        if "inputs" not in members:
+            raise click.ClickException(f"{path}: it has no array named inputs, but {_listed(list(members))}")
+        return {name: _member(path, archive, name, members[name]) for name in wanted if name in members}
+
+
+def check_memory(path: str, outlines: Iterable[Array]) -> None:
+    """Refuse arrays that this machine has no memory for."""
+    trouble = shortage(sum(outline.nbytes for outline in outlines), "its arrays need {}")
+    if trouble is not None:
+        raise click.ClickException(f"{path}: {trouble}")
+
+
+def _member(path: str, archive: ZipFile, name: str, member: str) -> Stored:
+    """One array of an NPZ file."""
+    with archive.open(member) as stream:
+        outline = _outline(path, name, stream, archive.getinfo(member).file_size)
+    return Stored(outline, partial(_load_member, path, member, outline))
+
+
+def _outline(path: str, name: str, file: IO[bytes], size: int) -> Array:
+    """What the header of an array says, which begins a file of so many bytes: checked against that size."""
+    head = BytesIO(file.read(_MOST_HEADER))
+    if not head.getvalue().startswith(_PREFIXES["NPY"]):
+        raise click.ClickException(f"{path}: its {name} is no array")
+    version = npy_format.read_magic(head)
+    if version not in _HEADERS:  # the third is for records whose fields have names beyond Latin-1
+        raise ValueError(f"{name} is in version {version[0]}.{version[1]} of the format, in which numbers are not")
+    shape, _, dtype = _HEADERS[version](head)
+    if dtype.hasobject:
+        raise click.ClickException(f"{path}: it holds Python objects, and only numbers are read")
+    if dtype.kind not in "biuf":
+        raise click.ClickException(f"{path}: {name} has the type {_cut(str(dtype))}, and needs real numbers")
+    if min(shape, default=0) < 0:
+        raise ValueError(f"the shape of {name} is {_cut(str(shape))}")
+    claimed, there = prod(shape) * dtype.itemsize, size - head.tell()
+    if claimed > there:
+        trouble = f"{name} of shape {_cut(str(shape))} needs {claimed:,} bytes, and {there:,} are there"
+        raise click.ClickException(f"{path}: {trouble}")
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def _load_file(path: str, outline: Array) -> Array:
+    with _reading(path, "NPY") as file:
+        return _as_outlined(npy_format.read_array(file, allow_pickle=False), outline)
+
+
+def _load_member(path: str, member: str, outline: Array) -> Array:
+    with _reading(path, "NPZ") as file, ZipFile(file) as archive, archive.open(member) as stream:
+        return _as_outlined(npy_format.read_array(stream, allow_pickle=False), outline)
+
+
+def _as_outlined(found: Array, outline: Array) -> Array:
+    if (found.shape, found.dtype) != (outline.shape, outline.dtype):
+        raise ValueError("it changed while it was read")
+    return found
+
+
+@contextmanager
+def _reading(path: str, kind: str) -> Iterator[IO[bytes]]:
+    """A file that NumPy reads; whatever it finds wrong becomes one line."""
+    with open(path, "rb") as file:
+        try:
+            yield file
+        except (MemoryError, click.ClickException):
+            raise
+        except Exception as error:  # of a damaged file: of zipfile, zlib, struct, ast and NumPy itself
+            said = _cut(" ".join(str(error).split()))
+            raise click.ClickException(f"{path}: not a sound {kind} file: {said}") from error
+
+
+def _check_kind(path: str, kind: str) -> None:
+    """Whether a file begins as its kind of file does."""
+    with open(path, "rb") as file:
+        start = file.read(6)
+    found = next((name for name, prefix in _PREFIXES.items() if start.startswith(prefix)), None)
+    if found is None:
+        raise click.ClickException(f"{path}: not an {kind} file")
+    if found != kind:
+        raise click.ClickException(f"{path}: an {found} file under the name of an {kind} file")
+
+
+def _listed(names: list[str]) -> str:
+    """Names of arrays, and not many of them."""
+    more = [f"{len(names) - _NAMED:,} more"] if len(names) > _NAMED else []
+    return ", ".join([*map(_cut, names[:_NAMED]), *more]) or "nothing"
+
+
+def _cut(text: str) -> str:
+    """What a file says of itself, and not much of it."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
