@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import reprlib
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from .boxes import LEARN, MEASURE
 from .calls import call_members
 from .data import TrainingData, training_data
-from .errors import DataError, TrainingDivergedError
+from .errors import DataError, TrainingDivergedError, brief
 from .progress import bar
 from .samples import as_vectors_and_weights
 
@@ -367,8 +366,16 @@ def _level(verbosity: Any) -> int:
     """How much to say, as a whole number."""
     try:
         return operator.index(verbosity)
-    except TypeError:
-        shape = getattr(verbosity, "shape", None)
-        given = f"an array of shape {tuple(shape)}" if shape else reprlib.repr(verbosity)
+    except Exception:  # TypeError, or whatever the user's own class raises
+        shape = _shape_of(verbosity)
+        given = f"an array of shape {shape}" if shape else brief(verbosity)
         hint = "; did you mean sample_weight=…?" if shape or isinstance(verbosity, list | tuple) else ""
         raise TypeError(f"verbosity must be a whole number, not {given}{hint}") from None
+
+
+def _shape_of(value: Any) -> tuple[Any, ...] | None:
+    """What a value says of its shape, None for nothing."""
+    try:
+        return tuple(value.shape)
+    except Exception:  # whatever the user's own class raises
+        return None

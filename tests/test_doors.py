@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from interpreted import interpreted  # noqa: F401 - a fixture
-from likes import LIKES
+from likes import LIKES, Silent
 
 import neuromorph as nm
 
@@ -325,8 +325,11 @@ class Moody:
         raise RuntimeError("nor any other day")
 
 
-def test_what_an_object_raises_that_is_no_number_names_the_argument() -> None:
+def test_what_an_object_raises_that_is_no_number_names_the_argument(model: nm.Model) -> None:
+    with pytest.raises(TypeError, match=r"^verbosity must be a whole number, not <.*Silent object"):
+        model.train(INPUTS, VECTORS, Silent(WEIGHTS))
     calls: dict[str, Callable[[], Any]] = {
+        "verbosity": lambda: model.train(INPUTS, VECTORS, Moody()),
         "learning_rate": lambda: nm.compile(TEXT, LANES, Moody()),
         "batch_size": lambda: nm.compile(TEXT, Moody(), 0.1),
         "threads": lambda: nm.compile(TEXT, LANES, 0.1, threads=Moody()),
