@@ -11,11 +11,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from . import advice, cache, data, storage
-from .advice import Advice
-from .cache import CacheInfo
-from .callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, LearningRateSchedule, ReduceOnPlateau
-from .derivatives import GradientReport
+from . import storage
+from .data import arrays
 from .drawing import Drawing
 from .errors import (
     CacheWarning,
@@ -30,11 +27,17 @@ from .errors import (
     StorageError,
     TrainingDivergedError,
 )
-from .fitting import History
+from .graph import lint
+from .graph.lint import Advice
+from .jit import cache
+from .jit.cache import CacheInfo
 from .model import Model, compile_model, text_of
 from .optimizers import SGD, Adam, AdamW, Optimizer, RMSProp
-from .parameters import seed
+from .runtime.seeding import seed
 from .streaming import Stream
+from .training.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, LearningRateSchedule, ReduceOnPlateau
+from .training.fit import History
+from .training.gradients import GradientReport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,7 +134,7 @@ def check(mdl: str | os.PathLike[str], *, bptt_steps: int | None = None) -> tupl
     mdl, bptt_steps: as in ``compile``. Each ``Advice`` has ``line``, ``column``, ``message`` and the ``names`` of the
     nodes that it is about; ``str(advice)`` shows the place with a caret. Raises what ``compile`` raises.
     """
-    return advice.check(*text_of(mdl), bptt_steps=bptt_steps)
+    return lint.check(*text_of(mdl), bptt_steps=bptt_steps)
 
 
 def build(model: Model, *, verbosity: int = 0) -> Model:
@@ -226,7 +229,7 @@ def batches(
     What is missing in the last batch is padded with zeros of weight 0. Integer labels of shape (N,) become one-hot
     vectors with ``classes=``. Vector n stands at sample n // B, lane n % B.
     """
-    return data.batches(inputs, expected, batch_size, classes=classes)
+    return arrays.batches(inputs, expected, batch_size, classes=classes)
 
 
 def evaluate(

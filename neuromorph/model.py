@@ -18,34 +18,35 @@ from weakref import ref
 import numpy as np
 from numpy.typing import NDArray
 
-from . import parameters, training
-from .advice import advise
-from .boxes import new_box
-from .contest import Contest
-from .data import as_broadcast
+from .abi.mailbox import new_box
+from .data.arrays import as_broadcast
 from .errors import DataError, Location, MDLSyntaxError, MDLWarning, ModelStateError, brief, nearest
 from .functions import OPTIMIZERS
 from .functions import Optimizer as Record
 from .graph import Graph, build_graph
+from .graph.lint import advise
 from .host.cached import cached_property
 from .host.exclusive import imported
 from .host.forks import after_in_child, new_lock
 from .language import parse
 from .optimizers import Optimizer, optimizer_of
 from .options import CompileOptions, compile_options, finite_number
-from .parameters import draw_parameters
-from .state import as_dict, set_state, state_pieces, state_views
+from .runtime import seeding
+from .runtime.autotune import Contest
+from .runtime.seeding import draw_parameters
+from .runtime.state import as_dict, set_state, state_pieces, state_views
 from .streaming import Feeds
+from .training import loop
 
 if TYPE_CHECKING:
     from .codegen.layout import Workspace
-    from .derivatives import GradientReport
     from .drawing import Drawing
-    from .fitting import History
     from .inspection import Inspection
-    from .kernels import Kernels
+    from .runtime.kernels import Kernels
+    from .runtime.threadpool import Team
     from .streaming import Stream
-    from .team import Team
+    from .training.fit import History
+    from .training.gradients import GradientReport
 
 Floats = NDArray[Any]
 
@@ -239,7 +240,7 @@ class Model:
         """The generated and compiled kernels; made at first use."""
         self._check_alive()
         if self._kernels is None:
-            from .kernels import Kernels
+            from .runtime.kernels import Kernels
 
             with self._lock:
                 self._kernels = self._kernels or Kernels(self._graph, self._options)
@@ -291,8 +292,8 @@ class Model:
         """
         with self._lock, self.changing():
             self._compile(verbosity)
-            with parameters.lock:
-                drawn = draw_parameters(self._graph, parameters.generator(), self._options.dtype)
+            with seeding.lock:
+                drawn = draw_parameters(self._graph, seeding.generator(), self._options.dtype)
             self.prepare()
             self.set_parameters(drawn)
         return self
@@ -309,7 +310,7 @@ class Model:
 
     def prepare(self) -> None:
         """Empty memory, which a model needs before it gets parameters. Kernels compile when first needed."""
-        from .kernels import aligned_zeros
+        from .runtime.kernels import aligned_zeros
 
         kernels = self.kernels
         kernels.check_size()
@@ -321,7 +322,7 @@ class Model:
 
     def scratch(self, capacity: int, weights: Floats, remembered: Floats, constants: NDArray[np.float64]) -> Memory:
         """Memory for windows of at most ``capacity`` samples around some weights and what the optimizer remembers."""
-        from .kernels import aligned_zeros
+        from .runtime.kernels import aligned_zeros
         from .schedule import padded
 
         kernel, dtype = self.kernels.kernel, self._options.dtype
@@ -516,13 +517,13 @@ class Model:
         carry_state: bool = False,
     ) -> float:
         """Learn from samples; see ``neuromorph.train``."""
-        return training.train(
+        return loop.train(
             self, inputs, expected, verbosity, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state
         )
 
     def fit(self, inputs: Any, expected: Any, *, epochs: int, **options: Any) -> History:
         """Learn from samples again and again; see ``neuromorph.fit``."""
-        from .fitting import fit
+        from .training.fit import fit
 
         return fit(self, inputs, expected, epochs=epochs, **options)
 
@@ -536,19 +537,19 @@ class Model:
         carry_state: bool = False,
     ) -> float:
         """The mean loss, nothing changed; see ``neuromorph.evaluate``."""
-        return training.evaluate(
+        return loop.evaluate(
             self, inputs, expected, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state
         )
 
     def accuracy(self, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None) -> float:
         """The share of right answers; see ``neuromorph.accuracy``."""
-        from .fitting import accuracy
+        from .training.fit import accuracy
 
         return accuracy(self, inputs, expected, sample_weight=sample_weight, lengths=lengths)
 
     def predict(self, inputs: Any) -> Floats:
         """The output for every sample; see ``neuromorph.predict``."""
-        from .inference import predict
+        from .prediction import predict
 
         return predict(self, inputs)
 
@@ -562,13 +563,13 @@ class Model:
         self, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None
     ) -> tuple[float, dict[str, Floats]]:
         """Loss and exact gradients; see ``neuromorph.gradients``."""
-        from .derivatives import gradients
+        from .training.gradients import gradients
 
         return gradients(self, inputs, expected, sample_weight=sample_weight, lengths=lengths)
 
     def gradcheck(self, inputs: Any = None, expected: Any = None, **options: Any) -> GradientReport:
         """The kernel's gradients against central differences; see ``neuromorph.gradcheck``."""
-        from .derivatives import gradcheck
+        from .training.gradients import gradcheck
 
         return gradcheck(self, inputs, expected, **options)
 
@@ -578,7 +579,7 @@ class Model:
 
     def summary(self) -> str:
         """A table of nodes, widths, parameters and links in time."""
-        from .report import summary
+        from .graph.summary import summary
 
         return summary(self._graph)
 

@@ -23,15 +23,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from . import parameters
 from .errors import MDLError, NeuromorphError, StorageError
 from .functions import OPTIMIZERS
 from .graph import Graph, build_graph
+from .host.atomic_write import check_name, replace_file
 from .language import parse
 from .optimizers import CHOICES, Optimizer
 from .options import DTYPES, CompileOptions, compile_options, finite_number, one_of
-from .parameters import restore_generator
-from .wholefiles import check_name, replace_file
+from .runtime import seeding
+from .runtime.seeding import restore_generator
 
 if TYPE_CHECKING:
     from .model import Model
@@ -102,8 +102,8 @@ def record_of(kept: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _generator_record() -> dict[str, Any]:
-    with parameters.lock:
-        state: Any = parameters.generator().bit_generator.state
+    with seeding.lock:
+        state: Any = seeding.generator().bit_generator.state
     return {
         "state": str(state["state"]["state"]),
         "inc": str(state["state"]["inc"]),

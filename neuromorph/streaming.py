@@ -13,16 +13,16 @@ from weakref import ref
 import numpy as np
 from numpy.typing import NDArray
 
-from .data import Shape, as_tensor
+from .data.arrays import Shape, as_tensor
+from .data.reading import read
 from .errors import DataError, ModelStateError, brief
 from .host.forks import new_lock
 from .options import whole_number
-from .reading import read
-from .state import set_state, state_views
+from .runtime.state import set_state, state_views
 
 if TYPE_CHECKING:
-    from .kernels import Kernels
     from .model import Model
+    from .runtime.kernels import Kernels
 
 Floats = NDArray[Any]
 CACHE_LINE = 64  # bytes

@@ -18,12 +18,12 @@ import numba
 import numpy as np
 import pytest
 
-from neuromorph import cache, jit, modules, reference
-from neuromorph.boxes import new_box
+from neuromorph.abi.mailbox import new_box
 from neuromorph.codegen import Kernel, KernelOptions, generate
-from neuromorph.graph import Graph, build_graph
+from neuromorph.graph import Graph, build_graph, interpreter
+from neuromorph.jit import bundles, cache, modules
 from neuromorph.language import parse
-from neuromorph.team import run_together
+from neuromorph.runtime.threadpool import run_together
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MODELS = REPOSITORY / "examples" / "models"
@@ -98,7 +98,7 @@ def trial_of(
     """A model with random parameters, inputs, expectations in ``span`` and, where weighted, weights with zeros among
     them whose expectations are NaN."""
     graph, rng = graph_of(text), np.random.default_rng(seed)
-    parameters = reference.draw_parameters(graph, rng, np.float64)
+    parameters = interpreter.draw_parameters(graph, rng, np.float64)
     inputs = rng.normal(size=(samples, batch, graph.nodes[graph.input].width))
     expected = rng.uniform(*span, (samples, batch, graph.nodes[graph.output].width))
     weights = None
@@ -113,9 +113,11 @@ def reference_outcome(trial: Trial) -> Outcome:
     """What the model means."""
     graph, parameters, x, e, w = trial.graph, trial.parameters, trial.inputs, trial.expected, trial.weights
     with np.errstate(all="ignore"):
-        whole = reference.window(graph, parameters, x, e, w)
-        trained = reference.train(graph, parameters, x, e, learning_rate=RATE, bptt_steps=trial.window, sample_weight=w)
-        predictions = reference.predict(graph, parameters, x)
+        whole = interpreter.window(graph, parameters, x, e, w)
+        trained = interpreter.train(
+            graph, parameters, x, e, learning_rate=RATE, bptt_steps=trial.window, sample_weight=w
+        )
+        predictions = interpreter.predict(graph, parameters, x)
     return Outcome(predictions, whole.losses, whole.gradients, trained.losses, trained.parameters)
 
 
@@ -145,7 +147,7 @@ def _ready(kernel: Kernel, name: str) -> Any:
     key = cache.key_of(kernel.source, *cache.environment())
     functions = {f: kernel.functions[f] for f in kernel.bundles[name]}
     module = modules.load_module(kernel.source, key)
-    jit.ready(module, key, functions, kernel.options.dtype)
+    bundles.ready(module, key, functions, kernel.options.dtype)
     return getattr(module, name)
 
 

@@ -25,10 +25,9 @@ from test_graph import LSTM
 from test_random_models import bounded, models
 
 import neuromorph as nm
-from neuromorph import reference
-from neuromorph.advice import Advice, _Backward, _Effort, _full, _zeros, advise
 from neuromorph.errors import Location
-from neuromorph.graph import Graph
+from neuromorph.graph import Graph, interpreter
+from neuromorph.graph.lint import Advice, _Backward, _Effort, _full, _zeros, advise
 from neuromorph.options import compile_options
 
 HEAD = "/uniform -0.6 0.6,const_uneven 0.1 0.3/\n(i, 3)\n"
@@ -328,18 +327,18 @@ def test_products_that_leave_zero(case: str) -> None:
 # The reference as witness ---------------------------------------------------------------------------------------------
 
 
-def random_run(graph: Graph, steps: int, seed: int, samples: int) -> Iterator[tuple[Any, reference.WindowResult]]:
+def random_run(graph: Graph, steps: int, seed: int, samples: int) -> Iterator[tuple[Any, interpreter.WindowResult]]:
     """Windows one after the other from zero state: the values of each one's steps, and its gradients."""
     rng = np.random.default_rng(seed)
-    parameters = reference.draw_parameters(graph, rng, np.float64)
+    parameters = interpreter.draw_parameters(graph, rng, np.float64)
     parameters = {name: 1.5 * rng.choice([-1, 1], value.shape) * value for name, value in parameters.items()}
     state = None
     for _ in range(max(2, samples // steps)):
         inputs = rng.normal(size=(steps, 12, graph.nodes[graph.input].width))
         expected = rng.uniform(0.05, 1.0, (steps, 12, graph.nodes[graph.output].width))
         with np.errstate(all="ignore"):
-            values, _ = reference._run(graph, parameters, inputs, state)
-            result = reference.window(graph, parameters, inputs, expected, None, state)
+            values, _ = interpreter._run(graph, parameters, inputs, state)
+            result = interpreter.window(graph, parameters, inputs, expected, None, state)
         state = result.state
         yield values, result
 

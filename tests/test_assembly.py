@@ -28,9 +28,9 @@ from llvmlite import binding as llvm
 from llvmlite import ir
 from numba import types
 
-from neuromorph import cache, jit, modules
 from neuromorph.functions import ACTIVATIONS, LOSSES, OPTIMIZERS
-from neuromorph.options import simd_bits
+from neuromorph.host.cpu import simd_bits
+from neuromorph.jit import bundles, cache, modules
 
 # Assembly as text ----------------------------------------------------------------------------------------------------
 
@@ -345,10 +345,10 @@ def compiled(kernel: Any, names: Iterable[str]) -> tuple[dict[str, Function], st
     """Some functions of a kernel and what they call, compiled or found in the cache; the symbol of the last."""
     key = cache.key_of(kernel.source, *cache.environment())
     wanted = {name: kernel.functions[name] for name in names}
-    jit.ready(modules.load_module(kernel.source, key), key, wanted, kernel.options.dtype)
-    bundle = jit.bundle_key(key, wanted, kernel.options.dtype)
+    bundles.ready(modules.load_module(kernel.source, key), key, wanted, kernel.options.dtype)
+    bundle = bundles.bundle_key(key, wanted, kernel.options.dtype)
     described = json.loads(cache.read(bundle, "functions.json") or b"")
-    texts = jit.stored_texts(key, wanted, kernel.options.dtype)
+    texts = bundles.stored_texts(key, wanted, kernel.options.dtype)
     assert HOST is not None
     assert texts is not None
     functions: dict[str, Function] = {}

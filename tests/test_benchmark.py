@@ -16,8 +16,8 @@ import pytest
 import support
 
 import neuromorph as nm
-from neuromorph import reference
 from neuromorph.functions import ACTIVATIONS, LOSSES
+from neuromorph.graph import interpreter
 
 TOOLS = support.REPOSITORY / "tools"
 
@@ -158,13 +158,13 @@ def test_the_code_for_peers_means_what_the_model_means(fused: bool) -> None:
     program = room("peers.program").program
     for case in _small_cases():
         graph, rng = case.model().graph, np.random.default_rng(1)
-        parameters = reference.draw_parameters(graph, rng, np.float64)
+        parameters = interpreter.draw_parameters(graph, rng, np.float64)
         x = rng.normal(size=(4, 3, graph.nodes[graph.input].width))
         e = rng.uniform(0.1, 0.9, (4, 3, graph.nodes[graph.output].width))
         written = program(graph, fused=fused)
         state = {graph.resolve(k): rng.normal(size=(3, graph.nodes[k].width)) for _, k in graph.delayed_links}
         before = {k: state[graph.resolve(k)] for _, k in graph.delayed_links}
-        wanted = reference.window(graph, parameters, x, e, state=before)
+        wanted = interpreter.window(graph, parameters, x, e, state=before)
         start = tuple(state[k] for k in sorted(state))
         loss, end = written.bind(NUMPY)(written.pack(parameters), start, x, e)
         assert loss == pytest.approx(wanted.loss, rel=1e-12), written.source
@@ -221,14 +221,14 @@ def test_the_compared_losses_tell_a_wrong_peer(mistake: str) -> None:
     contest, cases = room("peers.contest"), room("peers.cases")
     case = cases.Case("small", cases._seed_model("lstm-model", 4), 3, 4, 32, 0.5)
     graph = case.model().graph
-    parameters = reference.draw_parameters(graph, np.random.default_rng(1), np.float64)
+    parameters = interpreter.draw_parameters(graph, np.random.default_rng(1), np.float64)
     x, e = cases.data(case)
 
     def losses(rate: float, forgets: bool) -> list[float]:
         learned, state, found = parameters, None, []
         for first in range(0, 32, 4):
             part = slice(first, first + 4)
-            result = reference.train(graph, learned, x[part], e[part], learning_rate=rate, bptt_steps=4, state=state)
+            result = interpreter.train(graph, learned, x[part], e[part], learning_rate=rate, bptt_steps=4, state=state)
             learned, state = result.parameters, None if forgets else result.state
             found.append(result.loss)
         return found

@@ -20,8 +20,9 @@ from filelock import FileLock
 from processes import finished, python, temporaries, told
 
 import neuromorph
-from neuromorph import cache, cachefiles, cpu
 from neuromorph.errors import CacheWarning
+from neuromorph.host.cpu import cpu
+from neuromorph.jit import cache, cache_store, environment
 
 KEY = cache.key_of("a model")
 FILES = {"kernel.bin": b"\x00compiled\xff" * 100, "kernel.ll": b"define void @f()\n", "empty": b""}
@@ -79,17 +80,19 @@ def test_no_home_directory_is_told_once(folder: Path, monkeypatch: pytest.Monkey
 def test_environment_names_all_that_code_depends_on() -> None:
     lines = cache.environment()
     kinds = [line.split()[0] for line in lines]
-    expected = "neuromorph numba llvmlite numpy python platform cpu features settings boxes.py jit.py modules.py simd"
+    expected = (
+        "neuromorph numba llvmlite numpy python platform cpu features settings abi jit/bundles.py jit/modules.py simd"
+    )
     assert kinds == expected.split()
     assert all(len(line.split()) > 1 for line in lines)
     assert cache.environment() is lines
-    assert cpu.cpu().features == tuple(sorted(set(cpu.cpu().features)))
-    assert cpu.cpu().name in lines[6]
+    assert cpu().features == tuple(sorted(set(cpu().features)))
+    assert cpu().name in lines[6]
     assert lines[0] == f"neuromorph {neuromorph.__version__}"
 
 
 def test_environment_is_the_same_in_another_process_and_sees_settings(tmp_path: Path) -> None:
-    code = "from neuromorph.cache import environment; print(*environment(), sep='\\n')"
+    code = "from neuromorph.jit.cache import environment; print(*environment(), sep='\\n')"
     same, other = python(code, tmp_path / "x"), python(code, tmp_path / "x", NUMBA_OPT="1")
     assert finished(same)[0].splitlines() == list(cache.environment())
     assert finished(other)[0].splitlines() != list(cache.environment())
@@ -98,17 +101,18 @@ def test_environment_is_the_same_in_another_process_and_sees_settings(tmp_path: 
 EDITED = """
 import sys
 from pathlib import Path
-from neuromorph import cpu
-package = Path(cpu.__file__).parent
+import neuromorph
+from neuromorph.jit import environment
+package = Path(neuromorph.__file__).parent
 for name in sys.argv[1:]:
-    before = cpu.environment()
+    before = environment.environment()
     with open(package / name, "a") as file:
         file.write("# edited")
-    cpu.environment.cache_clear()
-    print(name, before != cpu.environment())
+    environment.environment.cache_clear()
+    print(name, before != environment.environment())
 """
-COMPILED = ["boxes.py", "jit.py", "modules.py", "simd/box.py", "simd/math.py"]
-OF_TOOLS = ["inspection/report.py", "drawing/svg.py", "cli/entry.py", "report.py", "demo.py"]
+COMPILED = ["abi/mailbox.py", "jit/bundles.py", "jit/modules.py", "simd/mailbox.py", "simd/math.py"]
+OF_TOOLS = ["inspection/report.py", "drawing/svg.py", "cli/entry.py", "graph/summary.py", "demo.py"]
 
 
 def test_keys_change_with_what_compiled_code_is_made_of_and_with_nothing_else(tmp_path: Path) -> None:
@@ -127,7 +131,7 @@ def test_digest_covers_names_and_bytes_but_no_byte_code(tmp_path: Path) -> None:
     def digest(name: str, data: bytes) -> str:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
-        return cpu.digest_of(tmp_path)
+        return environment.digest_of(tmp_path)
 
     first = digest("a.py", b"1")
     assert digest("__pycache__/a.pyc", b"x") == digest("b.pyc", b"x") == first
@@ -139,12 +143,12 @@ def test_digest_covers_names_and_bytes_but_no_byte_code(tmp_path: Path) -> None:
         digest("c/d.py", b"3"),
     ]
     assert len(set(digests)) == len(digests)
-    assert cpu.digest_of(tmp_path / "a.py") != cpu.digest_of(tmp_path / "b.py")
-    assert cpu.digest_of(tmp_path / "missing") == cpu.digest_of(tmp_path / "also missing")
+    assert environment.digest_of(tmp_path / "a.py") != environment.digest_of(tmp_path / "b.py")
+    assert environment.digest_of(tmp_path / "missing") == environment.digest_of(tmp_path / "also missing")
 
 
 def test_import_needs_no_numba(tmp_path: Path) -> None:
-    code = "import sys, neuromorph.cache; print(sorted({'numba', 'llvmlite'} & sys.modules.keys()))"
+    code = "import sys, neuromorph.jit.cache; print(sorted({'numba', 'llvmlite'} & sys.modules.keys()))"
     assert finished(python(code, tmp_path / "x"))[0] == "[]"
 
 
@@ -351,11 +355,11 @@ def test_an_entry_that_another_process_has_replaced_is_not_removed(
     def replaced_meanwhile(*_: Any) -> bytes:
         os.rename(folder / KEY, folder / ("f" * 64))
         cache.write(KEY, {"kernel.bin": b"new"})
-        raise cachefiles.DamagedError("the old one")
+        raise cache_store.DamagedError("the old one")
 
     cache.write(KEY, FILES)
     with monkeypatch.context() as patch:
-        patch.setattr(cachefiles, "read_entry", replaced_meanwhile)
+        patch.setattr(cache_store, "read_entry", replaced_meanwhile)
         assert cache.read(KEY, "kernel.bin") is None
     assert cache.read(KEY, "kernel.bin") == b"new"
 
@@ -609,7 +613,7 @@ def test_no_descriptor_leaks(folder: Path) -> None:
 
 DYING = """
 import os, signal, sys
-from neuromorph import cache, cachefiles
+from neuromorph.jit import cache, cache_store as cachefiles
 
 KEY, FILES = cache.key_of("a model"), {"kernel.bin": b"new" * 1000, "kernel.ll": b"ir"}
 CALLS = ["mkdir", "open", "write", "fsync", "utime", "rename", "unlink", "rmdir", "close", "listdir"]
@@ -672,7 +676,7 @@ def test_killed_at_any_moment(folder: Path, before: str) -> None:
 
 def test_killed_at_random(folder: Path) -> None:
     code = """
-from neuromorph import cache
+from neuromorph.jit import cache
 number = 0
 while True:
     cache.write(cache.key_of(str(number)), {"kernel.bin": b"x" * 100_000})
@@ -694,7 +698,7 @@ def test_eight_processes_write_one_key(folder: Path) -> None:
     """In rounds, with and without a broken entry in the way; each process reads what any of them wrote."""
     code = """
 import os, time
-from neuromorph import cache
+from neuromorph.jit import cache
 files = {"kernel.bin": b"same" * 10_000, "kernel.s": b"asm"}
 for number in range(10):
     key = cache.key_of(str(number))
@@ -789,7 +793,7 @@ def test_the_usual_bound_holds_again_once_a_larger_one_is_gone(folder: Path, mon
 def test_entries_are_not_looked_through_while_the_bound_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """To read one kernel of thousands must not take longer than to read one of two."""
     keys = fill(3)
-    monkeypatch.setattr(cachefiles, "scan", lambda folder: pytest.fail("the whole cache was looked through"))
+    monkeypatch.setattr(cache_store, "scan", lambda folder: pytest.fail("the whole cache was looked through"))
     for key in [*keys, KEY]:
         cache.read(key, "kernel.bin")
     monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", str(1 << 40))
@@ -799,7 +803,7 @@ def test_entries_are_not_looked_through_while_the_bound_stays(folder: Path, monk
 @pytest.mark.parametrize("note", [b"", b"many", b"9" * 30, None])
 def test_a_note_of_the_bound_that_says_nothing_is_made_anew(folder: Path, note: bytes | None) -> None:
     (key,) = fill(1)
-    path = folder / cachefiles.BOUND
+    path = folder / cache_store.BOUND
     path.unlink()
     if note is not None:
         path.write_bytes(note)

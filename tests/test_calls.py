@@ -18,8 +18,8 @@ from numba import njit
 from test_threads import KINDS, LIMIT, at_once, data, digest, interrupted_after, load, made
 
 import neuromorph as nm
-from neuromorph import calls, kernels, simd, team
-from neuromorph.boxes import (
+from neuromorph import simd
+from neuromorph.abi.mailbox import (
     BOX_SIZE,
     CALLS,
     ENDED,
@@ -38,8 +38,10 @@ from neuromorph.boxes import (
 )
 from neuromorph.codegen import FORWARD, seconds_of_step, worth_waking
 from neuromorph.codegen.waiting import _places
-from neuromorph.kernels import Kernels
 from neuromorph.options import compile_options
+from neuromorph.runtime import dispatch as calls
+from neuromorph.runtime import kernels, threadpool
+from neuromorph.runtime.kernels import Kernels
 
 RULES = sys.modules["neuromorph.codegen.divide"]
 COLUMNS = """/xavier,const_uneven 0.1 0.3/
@@ -78,8 +80,8 @@ def never_soon(monkeypatch: pytest.MonkeyPatch) -> None:
         box[PATIENCE] = 0
         return box, numbers
 
-    monkeypatch.setattr(team, "_teams", {})
-    monkeypatch.setattr(team, "new_box", box_without_patience)
+    monkeypatch.setattr(threadpool, "_teams", {})
+    monkeypatch.setattr(threadpool, "new_box", box_without_patience)
 
 
 def always_woken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,7 +347,7 @@ def test_where_no_thread_can_be_started_one_does_everything(monkeypatch: pytest.
         raise RuntimeError("can't start new thread")
 
     wanted = learn_on_line(made("three"))
-    monkeypatch.setattr(team, "_teams", {})
+    monkeypatch.setattr(threadpool, "_teams", {})
     monkeypatch.setattr(threading.Thread, "start", none_left)
     assert learn_on_line(made("three")) == wanted
 
@@ -473,7 +475,7 @@ def test_a_window_that_diverges_ends_the_call_alone(pays: bool, monkeypatch: pyt
 def test_what_a_released_model_kept_goes_and_data_before_that(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where threads wait for its next call: these hold no data, and the model only until they go to sleep."""
     monkeypatch.setattr(kernels, "worth_waking", lambda *_: (0, 0))
-    monkeypatch.setattr(team, "LOOKS", 1 << 60)
+    monkeypatch.setattr(threadpool, "LOOKS", 1 << 60)
     model, (inputs, expected) = made("two"), data(made("two"))
     model.train(inputs, expected, 0)
     crew = model.memory().team

@@ -23,7 +23,7 @@ from neuromorph import demo
 from neuromorph.cli import files, layout, main, running, training
 from neuromorph.cli.data import Arrays, Source, read
 from neuromorph.inspection import Inspection
-from neuromorph.training import check_data
+from neuromorph.training.loop import check_data
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CLASSIFIER = "/xavier,zero/ (input, 2) (hidden, 4, <relu>) (output, 3, <softmax>, <cross_entropy>)"
@@ -1102,7 +1102,7 @@ def test_the_picture_in_the_readme_shows_what_commands_print(shell: Shell) -> No
 
 
 def test_cache(shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from neuromorph import cache
+    from neuromorph.jit import cache
 
     monkeypatch.setenv("NEUROMORPH_CACHE_DIR", str(tmp_path / "cache"))
     cache.write("ab" * 32, {"kernel.py": b"x" * 1000})

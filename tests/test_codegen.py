@@ -31,11 +31,11 @@ from test_kernels import FORWARD, GRU, LSTM, STRUCTURES, text_of
 from test_random_models import bounded, models
 from test_schedule import in_line, layers
 
-from neuromorph import cache, modules
-from neuromorph.boxes import SUMS, new_box
+from neuromorph.abi.mailbox import SUMS, new_box
 from neuromorph.codegen import Kernel, source
 from neuromorph.codegen.layout import Layout, Workspace, panel_of
 from neuromorph.codegen.writer import Writer
+from neuromorph.jit import cache, modules
 from neuromorph.schedule import plan
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import neuromorph as nm
-from neuromorph import calls
-from neuromorph.boxes import BOX_SIZE, GRADIENTS, LEARN, MEASURE, WAITING
-from neuromorph.contest import RARELY, SOON, TRIAL, Contest, Way, trial_of
-from neuromorph.kernels import Kernels
+from neuromorph.abi.mailbox import BOX_SIZE, GRADIENTS, LEARN, MEASURE, WAITING
+from neuromorph.runtime import dispatch
+from neuromorph.runtime.autotune import RARELY, SOON, TRIAL, Contest, Way, trial_of
+from neuromorph.runtime.kernels import Kernels
 
 WINDOW = 20e-6
 DIGITS = "/he,zero/ (input, 64) (hidden, 128, <relu>) (output, 10, <softmax>, <cross_entropy>)"
@@ -235,13 +235,13 @@ def test_a_call_that_diverges_in_one_part_ends_there(monkeypatch: pytest.MonkeyP
 def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The modes of the calls that all threads were asked for."""
     found: list[int] = []
-    real = calls._call
+    real = dispatch._call
 
     def call(kernels: Any, memory: Any, arguments: Any, enough: int) -> int:
         found.append(arguments[4])
         return real(kernels, memory, arguments, enough)
 
-    monkeypatch.setattr(calls, "_call", call)
+    monkeypatch.setattr(dispatch, "_call", call)
     return found
 
 
@@ -277,7 +277,7 @@ def test_a_team_is_waited_for_between_two_parts_of_its_own(
     """It would be woken again, and that would be timed, while it is on its way to where it waits."""
     found: list[int] = []
     monkeypatch.setattr(Contest, "parts", only(*ways))
-    monkeypatch.setattr(calls, "_meet_again", lambda team, members: found.append(members))
+    monkeypatch.setattr(dispatch, "_meet_again", lambda team, members: found.append(members))
     model, inputs, labels = digits(60)
     nm.train(model, inputs, labels, 0)
     assert set(found) == ({1} if some else set())
@@ -286,13 +286,13 @@ def test_a_team_is_waited_for_between_two_parts_of_its_own(
 def test_a_team_is_waited_for_until_it_is_there_and_not_for_long() -> None:
     crew: Any = SimpleNamespace(box=np.zeros(BOX_SIZE, np.int64))
     began = time.perf_counter()
-    calls._meet_again(crew, 1)
-    assert time.perf_counter() - began >= calls.SOON_THERE
+    dispatch._meet_again(crew, 1)
+    assert time.perf_counter() - began >= dispatch.SOON_THERE
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calls, "SOON_THERE", 60.0)
+        patch.setattr(dispatch, "SOON_THERE", 60.0)
         threading.Timer(0.05, crew.box.__setitem__, (WAITING, 1)).start()
-        calls._meet_again(crew, 1)
-        calls._meet_again(None, 1)
+        dispatch._meet_again(crew, 1)
+        dispatch._meet_again(None, 1)
         assert crew.box[WAITING] == 1
     assert time.perf_counter() - began < 30
 

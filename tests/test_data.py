@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from likes import LIKES, Array, Items
 
-from neuromorph import data
-from neuromorph.data import as_broadcast, as_tensor, batches, prediction_data, training_data
+from neuromorph.data import arrays
+from neuromorph.data.arrays import as_broadcast, as_tensor, batches, prediction_data, training_data
 from neuromorph.errors import DataError
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -865,6 +865,6 @@ def test_a_batch_size_is_a_whole_number(size, shown):
 
 
 def test_the_example_of_the_docstring():
-    outcome = doctest.testmod(data)
+    outcome = doctest.testmod(arrays)
     assert outcome.attempted >= 3
     assert outcome.failed == 0

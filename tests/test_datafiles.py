@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 import neuromorph as nm
-from neuromorph import limits
 from neuromorph.cli import data, layout, main
 from neuromorph.cli.data import Source
+from neuromorph.host import cgroups
 
 CLASSIFIER = "/xavier,zero/ (input, 2) (output, 3, <softmax>, <cross_entropy>)"
 RECURRENT = "/xavier,zero/ (bit, 2) {both, h, concatenate} (h, 3, <tanh>) (output, 3, <softmax>, <cross_entropy>)"
@@ -196,11 +196,11 @@ def test_a_directory_of_an_archive_may_lie_too(classifier: nm.Model) -> None:
 def test_memory_that_is_not_there_is_named(classifier: nm.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez("d.npz", inputs=POINTS, labels=LABELS)
     np.save("x.npy", POINTS)
-    monkeypatch.setattr(limits, "physical_memory", lambda: 239)
+    monkeypatch.setattr(cgroups, "physical_memory", lambda: 239)
     said = "d.npz: its arrays need 240 bytes (0.0 GiB), and this machine has 239 (0.0 GiB)"
     assert refused(Source(data="d.npz"), classifier) == said
     assert layout.arrays_of(Source(data="x.npy"), classifier, answers=False).inputs.shape == (10, 2)
-    monkeypatch.setattr(limits, "allowed_memory", lambda: 159)
+    monkeypatch.setattr(cgroups, "allowed_memory", lambda: 159)
     said = "x.npy: its arrays need 160 bytes (0.0 GiB), and this process is allowed 159 (0.0 GiB)"
     assert refused(Source(data="x.npy"), classifier, answers=False) == said
 

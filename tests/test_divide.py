@@ -14,7 +14,7 @@ from interpreted import interpreted  # noqa: F401 - a fixture
 import neuromorph as nm
 from neuromorph.codegen import KernelOptions, divide, threads_of_prediction
 from neuromorph.options import compile_options
-from neuromorph.team import run_together
+from neuromorph.runtime.threadpool import run_together
 
 HEAD = support.HEADER
 CHAIN = f"{HEAD} (input, 4) (a, 32, <tanh>) (b, 16, <tanh>) (output, 4, <tanh>, <mse>)"
@@ -193,7 +193,7 @@ def test_predictions_of_threads_are_those_of_one(shape: tuple[int, ...], rules: 
     inputs = np.random.default_rng(3).uniform(-1, 1, shape).astype(np.float32)
     wanted = model.predict(inputs)
     monkeypatch.setattr(rules, "WAKING", 1e-12)
-    monkeypatch.setattr("neuromorph.inference.CHUNK_ROWS", 2)
+    monkeypatch.setattr("neuromorph.prediction.CHUNK_ROWS", 2)
     teams = teams_of(monkeypatch)
     np.testing.assert_array_equal(model.predict(inputs), wanted)
     assert set(teams) == ({8} if inputs.size // 3 > 10 else set())  # all threads, for pieces with rows for all, or none
@@ -207,7 +207,7 @@ def teams_of(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         found.append(len(arguments))
         return run_together(function, arguments)
 
-    monkeypatch.setattr("neuromorph.inference.run_together", noted)
+    monkeypatch.setattr("neuromorph.prediction.run_together", noted)
     return found
 
 
@@ -229,5 +229,5 @@ def test_compiled_predictions_of_threads_are_those_of_one(dtype: Any, rules: Any
     def none_left(*_: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("neuromorph.inference.run_together", none_left)
+    monkeypatch.setattr("neuromorph.prediction.run_together", none_left)
     np.testing.assert_array_equal(model.predict(inputs), wanted)

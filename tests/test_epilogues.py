@@ -12,7 +12,17 @@ from test_kernels import text_of
 from test_simd import product_calls
 
 from neuromorph.functions import ACTIVATIONS, MERGES
-from neuromorph.schedule import Access, Epilogue, Map, Operation, Place, Plan, Product, Segment, plan
+from neuromorph.schedule import (
+    Access,
+    Epilogue,
+    Map,
+    Operation,
+    Place,
+    Plan,
+    Product,
+    Segment,
+    plan,
+)
 from neuromorph.schedule.epilogues import fuse_epilogues, is_simple
 from neuromorph.schedule.forward import with_parameter
 from neuromorph.simd import Shape, expressions, product_of

@@ -23,7 +23,8 @@ from interpreted import interpreted  # noqa: F401 - a fixture
 from likes import LIKES, Array
 
 import neuromorph as nm
-from neuromorph import callbacks, fitting, parameters
+from neuromorph.runtime import seeding
+from neuromorph.training import callbacks, fit
 
 LINEAR = "/uniform -0.5 0.5,zero/ (fit_input, 2) (output, 1, <linear>, <mse>)"
 RECURRENT = "/uniform -0.5 0.5,zero/ (fit_input, 2) {sum, recur, concatenate} (a, 3, <tanh>) [l, [recur,]] "
@@ -228,7 +229,7 @@ def test_shuffling_takes_each_sample_once_in_a_new_order(leading: tuple[int, ...
     weight = np.linspace(0.5, 1.5, expected[..., 0].size).reshape(expected.shape[:-1])
     model = made(rate=0.0, **options)
     seen: list[list[float]] = []
-    advance = fitting._Bar.advance
+    advance = fit._Bar.advance
 
     def watch(bar: Any, sequence: Any, start: int, stop: int, where: str) -> None:
         values = sequence.inputs[start:stop, 0, 0].tolist()
@@ -240,7 +241,7 @@ def test_shuffling_takes_each_sample_once_in_a_new_order(leading: tuple[int, ...
             seen.append([])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting._Bar, "advance", watch)
+        patch.setattr(fit._Bar, "advance", watch)
         history = model.fit(
             numbered, expected, epochs=2, shuffle=True, seed=3, sample_weight=weight, callbacks=Orders(), progress=False
         )
@@ -373,7 +374,7 @@ def test_ctrl_c_within_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
         if len(recorder.parameters) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(fitting._Bar, "advance", interrupt)
+    monkeypatch.setattr(fit._Bar, "advance", interrupt)
     with pytest.raises(KeyboardInterrupt):
         model.fit(*data(50), epochs=50, callbacks=[nm.EarlyStopping(), recorder], progress=False)
     assert model.history is not None
@@ -494,14 +495,14 @@ def test_what_is_refused_leaves_logs_and_history_alone(
     history = model.fit(*data(4), epochs=2, callbacks=log, progress=False)
     written = (tmp_path / "log.csv").read_bytes()
     callbacks = [log, nm.Checkpoint(tmp_path / "new" / "m"), *filter(None, [refused.pop("callbacks", None)])]
-    random = parameters.generator().bit_generator.state
+    random = seeding.generator().bit_generator.state
     with pytest.raises(error):
         model.fit(*data(4), epochs=2, callbacks=callbacks, progress=False, **{"shuffle": True, **refused})
     assert (tmp_path / "log.csv").read_bytes() == written
     assert model.history is history
     assert len(history) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
-    assert parameters.generator().bit_generator.state == random
+    assert seeding.generator().bit_generator.state == random
 
 
 def test_a_schedule_sets_the_rate_of_each_epoch() -> None:
@@ -670,10 +671,10 @@ def test_a_log_may_be_a_pipe() -> None:
 
 def test_the_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     model = made()
-    monkeypatch.setattr(fitting, "BAR_DELAY", 60.0)
+    monkeypatch.setattr(fit, "BAR_DELAY", 60.0)
     model.fit(*data(4), epochs=2)
     assert capsys.readouterr() == ("", ""), "a short fit shows nothing"
-    monkeypatch.setattr(fitting, "BAR_DELAY", 0.0)
+    monkeypatch.setattr(fit, "BAR_DELAY", 0.0)
     history = model.fit(*data(4), epochs=2, validation=0.5)
     out, err = capsys.readouterr()
     assert out == ""

@@ -24,7 +24,6 @@ import support
 from llvmlite import binding, ir
 
 import neuromorph as nm
-from neuromorph import cache, jit, modules
 from neuromorph.codegen import Kernel
 from neuromorph.inspection import Inspection, Line, Routine, fma_peak
 from neuromorph.inspection.assembly import calls_of, is_kernel_code, owners, routines_of, tally, with_lines_of
@@ -33,6 +32,7 @@ from neuromorph.inspection.compiled import Compiled, compiled_parts
 from neuromorph.inspection.pieces import Piece, pieces_of
 from neuromorph.inspection.tables import count_text, percent, time_text
 from neuromorph.inspection.work import Counter, Work, flops_of
+from neuromorph.jit import bundles, cache, modules
 from neuromorph.simd.clock import lap, read_anywhere, read_on_arm, read_on_x86
 from neuromorph.simd.counts import operations_of
 
@@ -466,21 +466,21 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_texts_are_those_stored_or_none(own_cache: str) -> None:
     module = modules.load_module(TINY, own_cache)
-    jit.ready(module, own_cache, TWICE, "float64")
-    stored = jit.stored_texts(own_cache, TWICE, "float64")
+    bundles.ready(module, own_cache, TWICE, "float64")
+    stored = bundles.stored_texts(own_cache, TWICE, "float64")
     assert stored is not None
     assert "define" in stored["twice"][0]
     assert routines_of(stored["twice"][1])
     nm.clear_cache()
-    assert jit.stored_texts(own_cache, TWICE, "float64") is None
+    assert bundles.stored_texts(own_cache, TWICE, "float64") is None
 
 
 def test_line_numbers_change_no_instruction(own_cache: str) -> None:
     module = modules.load_module(TINY, own_cache)
-    jit.ready(module, own_cache, TWICE, "float64")
-    texts = jit.stored_texts(own_cache, TWICE, "float64")
+    bundles.ready(module, own_cache, TWICE, "float64")
+    texts = bundles.stored_texts(own_cache, TWICE, "float64")
     other = modules.load_module(TINY, cache.key_of(own_cache, "lines"))
-    lined = jit.texts_with_lines(other, TWICE, "float64")
+    lined = bundles.texts_with_lines(other, TWICE, "float64")
     sys.modules.pop(other.__name__)
     assert texts is not None
     found = with_lines_of(routines_of(texts["twice"][1]), routines_of(lined["twice"][1]))
@@ -572,11 +572,11 @@ def test_the_plan_with_its_loop_and_buffers(model: nm.Model, inspection: Inspect
 def test_source_ir_and_assembly_are_those_of_the_very_kernel(model: nm.Model, inspection: Inspection) -> None:
     kernel = model.kernels.kernel
     functions = {name: kernel.functions[name] for name in kernel.bundles["train"]}
-    key = jit.bundle_key(model.kernels.key, functions, "float32")
+    key = bundles.bundle_key(model.kernels.key, functions, "float32")
     assert inspection.source == model.kernel_source()
     for name in functions:
         assert cache.read(key, f"{name}.ll") == inspection.ir[name].encode()
-        assert jit.assembly_of(inspection.ir[name]) == inspection.assembly[name]
+        assert bundles.assembly_of(inspection.ir[name]) == inspection.assembly[name]
 
 
 def test_instructions_have_the_lines_of_what_they_do(inspection: Inspection) -> None:

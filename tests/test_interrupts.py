@@ -312,7 +312,7 @@ def test_a_sound_entry_is_kept_when_there_is_no_memory_to_load_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = (
-        "import sys, warnings\nimport neuromorph as nm\nfrom neuromorph import cache, jit\n"
+        "import sys, warnings\nimport neuromorph as nm\nfrom neuromorph.jit import bundles as jit, cache\n"
         "text = '/xavier,zero/ (input, 1) (output, 1, <linear>, <mse>)'\n"
         "def full(*_): raise MemoryError\n"
         "if 'full' in sys.argv:\n    jit._rebuilt = full\n    warnings.simplefilter('ignore')\n"

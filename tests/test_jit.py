@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from processes import REPOSITORY, finished, python, temporaries, told
 
-from neuromorph import cache, jit, modules
 from neuromorph.errors import CacheWarning
+from neuromorph.jit import bundles, cache, modules
 
 NOBODY = 65534
 MISS = "NEUROMORPH_CACHE_MISS_IS_ERROR"
@@ -79,7 +79,7 @@ def fresh(key: str, source: str = SOURCE) -> ModuleType:
 
 def build(key: str, source: str = SOURCE, functions: dict[str, tuple[str, ...]] = FUNCTIONS) -> Any:
     """The entry function of a fresh module, ready."""
-    return jit.ready(fresh(key, source), key, functions, "float64")
+    return bundles.ready(fresh(key, source), key, functions, "float64")
 
 
 def found(key: str, monkeypatch: pytest.MonkeyPatch, source: str = SOURCE) -> Any:
@@ -90,7 +90,7 @@ def found(key: str, monkeypatch: pytest.MonkeyPatch, source: str = SOURCE) -> An
 
 
 def entry_of(key: str) -> str:
-    return jit.bundle_key(key, FUNCTIONS, "float64")
+    return bundles.bundle_key(key, FUNCTIONS, "float64")
 
 
 def listed(key: str) -> list[dict[str, Any]]:
@@ -114,7 +114,7 @@ def test_each_function_has_its_own_texts(key: str) -> None:
     described = listed(key)
     assert [(item["name"], item["ir"]) for item in described] == [("part", "part.ll"), ("whole", "whole.ll")]
     assert [tuple(item["arguments"]) for item in described] == list(FUNCTIONS.values())
-    texts = jit.stored_texts(key, FUNCTIONS, "float64")
+    texts = bundles.stored_texts(key, FUNCTIONS, "float64")
     assert texts is not None
     for item in described:
         assert f"{len(item['name'])}{item['name']}" in item["symbol"]
@@ -128,12 +128,12 @@ def test_each_function_has_its_own_texts(key: str) -> None:
 def test_assembly_is_made_when_it_is_asked_for_and_stored_then(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = build(key)
     assert len(cache.list_entries()) == 1
-    texts = jit.stored_texts(key, FUNCTIONS, "float64")
+    texts = bundles.stored_texts(key, FUNCTIONS, "float64")
     assert texts is not None
     assert sorted(found.files for found in cache.list_entries()) == [FILES, ("meta.json", "part.s", "whole.s")]
     assert texts["whole"][1] == next(iter(entry.overloads.values())).library.get_asm_str()
-    monkeypatch.setattr(jit, "assembly_of", lambda ir: pytest.fail("made a second time"))
-    assert jit.stored_texts(key, FUNCTIONS, "float64") == texts
+    monkeypatch.setattr(bundles, "assembly_of", lambda ir: pytest.fail("made a second time"))
+    assert bundles.stored_texts(key, FUNCTIONS, "float64") == texts
 
 
 def test_functions_are_called_and_not_linked(key: str) -> None:
@@ -148,7 +148,7 @@ def test_functions_are_called_and_not_linked(key: str) -> None:
 def test_the_key_tells_functions_and_types_apart(folder: Path) -> None:
     whole = cache.key_of("a")
     keys = [
-        jit.bundle_key(whole, functions, dtype)
+        bundles.bundle_key(whole, functions, dtype)
         for functions in (
             {"f": ("count",)},
             {"f": ("flag",)},
@@ -160,12 +160,12 @@ def test_the_key_tells_functions_and_types_apart(folder: Path) -> None:
         for dtype in ("float32", "float64")
     ]
     assert len(set(keys)) == len(keys)
-    assert jit.bundle_key(whole, {"f": ()}, "float32") == jit.bundle_key(whole, {"f": ()}, "float32")
+    assert bundles.bundle_key(whole, {"f": ()}, "float32") == bundles.bundle_key(whole, {"f": ()}, "float32")
 
 
 def test_without_jit_functions_are_python(tmp_path: Path) -> None:
     code = f"""
-from neuromorph import cache, jit, modules
+from neuromorph.jit import bundles as jit, cache, modules
 key = cache.key_of("plain")
 module = modules.load_module({SOURCE!r}, key)
 assert jit.ready(module, key, {FUNCTIONS!r}, "float64") is module.whole
@@ -183,7 +183,7 @@ def test_a_second_load_in_one_process(key: str, monkeypatch: pytest.MonkeyPatch)
     functions = [build(key), found(key, monkeypatch), found(key, monkeypatch)]
     assert len(set(map(id, functions))) == 3
     assert [function(VALUES, 5) for function in functions] == [10.0] * 3
-    assert jit.ready(sys.modules[functions[-1].__module__], key, FUNCTIONS, "float64") is functions[-1]
+    assert bundles.ready(sys.modules[functions[-1].__module__], key, FUNCTIONS, "float64") is functions[-1]
 
 
 def test_loading_registers_no_more_than_it_needs(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,14 +200,14 @@ def test_an_entry_that_was_evicted_between_two_builds(key: str, monkeypatch: pyt
     functions.append(found(key, monkeypatch))
     cache.clear_cache()
     assert [function(VALUES, 5) for function in functions] == [10.0] * 3
-    assert jit.ready(sys.modules[functions[-1].__module__], key, FUNCTIONS, "float64")(VALUES, 4) == 6.0
+    assert bundles.ready(sys.modules[functions[-1].__module__], key, FUNCTIONS, "float64")(VALUES, 4) == 6.0
     assert cache.list_entries() == ()
 
 
 TWO = f"""
 import json, sys
 import numpy as np
-from neuromorph import cache, jit, modules
+from neuromorph.jit import bundles as jit, cache, modules
 
 def symbols(key):
     data = cache.read(jit.bundle_key(key, functions, "float64"), "functions.json")
@@ -264,26 +264,26 @@ def puts_off_full_collections() -> bool:
 def test_full_collections_wait_until_a_bundle_is_stored(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And come as before then, whatever happens; those that somebody has set meanwhile stay."""
     before, seen = gc.get_threshold(), []
-    monkeypatch.setattr(jit, "_call_by_symbol", lambda *_: seen.append(gc.get_threshold()))
-    monkeypatch.setattr(jit, "_store", lambda *_: seen.append(gc.get_threshold()))
+    monkeypatch.setattr(bundles, "_call_by_symbol", lambda *_: seen.append(gc.get_threshold()))
+    monkeypatch.setattr(bundles, "_store", lambda *_: seen.append(gc.get_threshold()))
     build(key)
     assert {(*each[:2], each[2] > 10_000) for each in seen} == {(*before[:2], True)}
     assert len(seen) == 3
     assert gc.get_threshold() == before
 
-    monkeypatch.setattr(jit, "_store", interrupt)
+    monkeypatch.setattr(bundles, "_store", interrupt)
     with pytest.raises(KeyboardInterrupt):
         build(key)
     assert gc.get_threshold() == before
 
     other = cache.key_of(key)
-    monkeypatch.setattr(jit, "_store", lambda *_: monkeypatch.undo() or build(other))  # as from a signal handler
+    monkeypatch.setattr(bundles, "_store", lambda *_: monkeypatch.undo() or build(other))  # as from a signal handler
     build(key)
     forget(other)
     assert gc.get_threshold() == before
 
     try:
-        monkeypatch.setattr(jit, "_store", lambda *_: gc.set_threshold(800, 9, 8))
+        monkeypatch.setattr(bundles, "_store", lambda *_: gc.set_threshold(800, 9, 8))
         build(key)
         assert gc.get_threshold() == (800, 9, 8)
     finally:
@@ -301,7 +301,7 @@ def test_a_child_forked_between_compiling_and_storing_collects_as_before(
             os._exit(0)
         os.waitpid(child, 0)
 
-    monkeypatch.setattr(jit, "_store", fork)
+    monkeypatch.setattr(bundles, "_store", fork)
     build(key)
     assert os.read(pipe[0], 100) == repr(before).encode()
     for end in pipe:
@@ -489,7 +489,7 @@ def test_a_warning_made_an_error_passes_and_the_function_is_ready(key: str, monk
     with pytest.raises(CacheWarning, match="No space left on device"):
         build(key)
     module = sys.modules[f"neuromorph_kernel_{key[:16]}"]
-    assert jit.ready(module, key, FUNCTIONS, "float64")(VALUES, 5) == 10.0
+    assert bundles.ready(module, key, FUNCTIONS, "float64")(VALUES, 5) == 10.0
 
 
 # Folders that can't be used
@@ -563,21 +563,21 @@ def test_a_full_disk(folder: Path, key: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_an_interrupt_while_compiling_spoils_nothing(key: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     module = fresh(key)
     with monkeypatch.context() as patch:
-        patch.setattr(jit, name, interrupt)
+        patch.setattr(bundles, name, interrupt)
         with pytest.raises(KeyboardInterrupt):
-            jit.ready(module, key, FUNCTIONS, "float64")
-    assert jit.ready(module, key, FUNCTIONS, "float64")(VALUES, 5) == 10.0
+            bundles.ready(module, key, FUNCTIONS, "float64")
+    assert bundles.ready(module, key, FUNCTIONS, "float64")(VALUES, 5) == 10.0
 
 
 def test_an_interrupt_while_loading_spoils_nothing(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     build(key)
     module = fresh(key)
     with monkeypatch.context() as patch:
-        patch.setattr(jit, "_call_by_symbol", interrupt)
+        patch.setattr(bundles, "_call_by_symbol", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            jit.ready(module, key, FUNCTIONS, "float64")
+            bundles.ready(module, key, FUNCTIONS, "float64")
     monkeypatch.setenv(MISS, "1")
-    assert jit.ready(module, key, FUNCTIONS, "float64")(VALUES, 5) == 10.0
+    assert bundles.ready(module, key, FUNCTIONS, "float64")(VALUES, 5) == 10.0
 
 
 def interrupt(*args: Any) -> None:
@@ -608,7 +608,7 @@ def test_threads_build_one_bundle_and_several(key: str, monkeypatch: pytest.Monk
 
         def action() -> Any:
             module = modules.load_module(source, keys[number])
-            return jit.ready(module, keys[number], FUNCTIONS, "float64")(VALUES, 5)
+            return bundles.ready(module, keys[number], FUNCTIONS, "float64")(VALUES, 5)
 
         return action
 
@@ -624,7 +624,7 @@ FORKING = f"""
 import os, signal, sys, threading, time, warnings
 warnings.filterwarnings("ignore", "This process .* is multi-threaded, use of fork", DeprecationWarning)
 import numpy as np
-from neuromorph import cache, jit, modules
+from neuromorph.jit import bundles as jit, cache, modules
 
 def build(factor):
     source = {SOURCE!r}.replace("1.0 *", factor + " *")

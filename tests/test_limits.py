@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from neuromorph import limits, team
-from neuromorph.limits import NO_LIMIT, allowed_memory, allowed_processors
+from neuromorph.host import cgroups
+from neuromorph.host.cgroups import NO_LIMIT, allowed_memory, allowed_processors
+from neuromorph.runtime import threadpool
 
 MEMORY = {
     "version 2": (
@@ -90,20 +91,20 @@ def test_a_system_without_groups_limits_nothing(tmp_path: Path) -> None:
 def test_a_process_uses_no_more_processors_than_its_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     for quota, wanted in ((3, 3), (8, 8), (NO_LIMIT, 8)):
-        monkeypatch.setattr(team, "allowed_processors", lambda quota=quota: quota)
-        assert team.processors() == wanted
+        monkeypatch.setattr(threadpool, "allowed_processors", lambda quota=quota: quota)
+        assert threadpool.processors() == wanted
 
 
 def test_processors_of_a_system_that_has_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert team.processors() == 1
+    assert threadpool.processors() == 1
 
 
 def test_the_quota_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     where = groups(tmp_path, "0::/\n", {"cpu.max": "100000 100000\n"})
     assert allowed_processors(*where) == 1
-    monkeypatch.setattr(limits, "_text", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr(cgroups, "_text", lambda path: pytest.fail("read again"))
     started = time.perf_counter()
     assert {allowed_processors(*where) for _ in range(1000)} == {1}
     assert time.perf_counter() - started < 0.1

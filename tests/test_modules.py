@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from neuromorph import cache, modules
+from neuromorph.jit import cache, modules
 
 SOURCE = '''"""A generated module."""
 

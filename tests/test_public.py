@@ -24,8 +24,9 @@ import pytest
 import support
 
 import neuromorph as nm
-from neuromorph import inference, training
-from neuromorph.team import processors
+from neuromorph import prediction
+from neuromorph.host.resources import processors
+from neuromorph.training import loop
 
 TEXT = """
 /xavier,const_uneven 0.1 0.3/
@@ -648,9 +649,9 @@ def test_control_c_ends_training_with_whole_windows() -> None:
 
 def test_control_c_leaves_the_parameters_of_whole_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     model, other = recurrent(), recurrent()
-    run, calls = training.Pass.run, []
+    run, calls = loop.Pass.run, []
 
-    def interrupted(self: training.Pass, start: int, stop: int) -> int:
+    def interrupted(self: loop.Pass, start: int, stop: int) -> int:
         reached = run(self, start, stop)
         calls.append(reached)
         if len(calls) == 2:
@@ -658,7 +659,7 @@ def test_control_c_leaves_the_parameters_of_whole_windows(monkeypatch: pytest.Mo
         return reached
 
     inputs, expected = data(200)
-    monkeypatch.setattr(training.Pass, "run", interrupted)
+    monkeypatch.setattr(loop.Pass, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.train(inputs, expected, 0)
     monkeypatch.undo()
@@ -680,15 +681,15 @@ def test_losses_that_training_did_not_reach_are_not_numbers(
         other.train(inputs[0], expected[0], 0)
     first = other.losses if sequences else None
     other.train(inputs[rest][:WINDOW], expected[rest][:WINDOW], 0)
-    run, calls = training.Pass.run, []
+    run, calls = loop.Pass.run, []
 
-    def interrupted(self: training.Pass, start: int, stop: int) -> int:
+    def interrupted(self: loop.Pass, start: int, stop: int) -> int:
         calls.append(start)
         if start == WINDOW and calls.count(0) == len(rest) + 1:
             raise KeyboardInterrupt
         return run(self, start, stop)
 
-    monkeypatch.setattr(training.Pass, "run", interrupted)
+    monkeypatch.setattr(loop.Pass, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.train(inputs, expected, 0)
     np.testing.assert_array_equal(model.losses[rest], [*other.losses, *[np.nan] * (12 - WINDOW)])
@@ -728,14 +729,14 @@ def test_evaluation_looks_for_control_c_every_twentieth_of_a_second(
 ) -> None:
     """Or after each window, where that is longer; and its result does not depend on the pieces."""
     model, (inputs, expected) = recurrent(), data(999, sequences=sequences)
-    wanted, clock, run = model.evaluate(inputs, expected), Clock(cost), training.Pass.run
+    wanted, clock, run = model.evaluate(inputs, expected), Clock(cost), loop.Pass.run
 
-    def measured(self: training.Pass, start: int, stop: int) -> int:
+    def measured(self: loop.Pass, start: int, stop: int) -> int:
         clock.work(stop - start)
         return run(self, start, stop)
 
-    monkeypatch.setattr(training.Pass, "run", measured)
-    monkeypatch.setattr(training, "time", clock)
+    monkeypatch.setattr(loop.Pass, "run", measured)
+    monkeypatch.setattr(loop, "time", clock)
     assert model.evaluate(inputs, expected) == wanted
     assert sum(clock.pieces) == pytest.approx(cost * 999 * (sequences or 1))
     assert max(clock.pieces) <= max(0.05, WINDOW * cost) * 1.001
@@ -750,14 +751,14 @@ def test_prediction_looks_for_control_c_every_twentieth_of_a_second(
     """Or after each chunk, where that is longer."""
     model, inputs = recurrent(), data(3000, sequences=sequences)[0]
     wanted, clock, predict = model.predict(inputs), Clock(cost), model.kernels.predict
-    chunk = inference.CHUNK_ROWS // BATCH
+    chunk = prediction.CHUNK_ROWS // BATCH
 
     def measured(lanes: int, samples: int, *arguments: Any) -> None:
         clock.work(samples)
         predict(lanes, samples, *arguments)
 
     monkeypatch.setitem(model.kernels.__dict__, "predict", measured)
-    monkeypatch.setattr(inference, "time", clock)
+    monkeypatch.setattr(prediction, "time", clock)
     np.testing.assert_array_equal(model.predict(inputs), wanted)
     assert sum(clock.pieces) == pytest.approx(cost * 3000 * (sequences or 1))
     assert max(clock.pieces) <= max(0.05, chunk * cost) * 1.001
@@ -796,7 +797,7 @@ def test_a_bar_after_half_a_second(
     verbosity: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter(np.arange(0.0, 1e6, 0.2))
-    monkeypatch.setattr(training, "time", types.SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(loop, "time", types.SimpleNamespace(perf_counter=lambda: next(clock)))
     inputs, expected = data(8, sequences=5)
     nm.train(recurrent(), inputs, expected, verbosity)
     out, err = capsys.readouterr()

@@ -17,7 +17,7 @@ from support import REPOSITORY, graph_of
 from test_docs import blocks_of
 
 import neuromorph as nm
-from neuromorph import reference
+from neuromorph.graph import interpreter
 
 TOLERANCE = {"float64": 1e-6, "float32": 1e-5}  # absolute; outputs reach to about 2
 FIGURES = json.loads((Path(__file__).parent / "recorded" / "cells.json").read_text())
@@ -111,7 +111,7 @@ def test_gradients_of_a_window_of_20_steps_are_the_recorded_ones(cell: str) -> N
 def test_the_reference_has_the_recorded_gradients(cell: str) -> None:
     """What a text means, computed without any kernel."""
     window = recorded.inputs()[: recorded.WINDOW]
-    whole = reference.window(graph_of(text_of(cell)), CELLS[cell].start(), window, recorded.expected(), None)
+    whole = interpreter.window(graph_of(text_of(cell)), CELLS[cell].start(), window, recorded.expected(), None)
     check_gradients(cell, whole.gradients)
 
 

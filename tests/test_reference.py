@@ -8,8 +8,8 @@ import pytest
 from neuromorph.functions import ACTIVATIONS, LOSSES, MERGES
 from neuromorph.functions.activations import logistic
 from neuromorph.graph import Graph, build_graph
+from neuromorph.graph.interpreter import draw_parameters, evaluate, predict, train, window, zero_state
 from neuromorph.language import parse
-from neuromorph.reference import draw_parameters, evaluate, predict, train, window, zero_state
 
 HEAD = "/normal 0 0.6,const_uneven 0.1 0.4/\n(input, 3)\n"
 TAIL = "(output, 2, <sigmoid>, <mse>)"

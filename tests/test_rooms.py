@@ -11,91 +11,41 @@ from pathlib import Path
 import pytest
 
 import neuromorph
-from neuromorph.cpu import COMPILED_FROM
+from neuromorph.jit.environment import COMPILED_FROM
 
 PACKAGE = Path(neuromorph.__file__).parent
-# What each room may import of ours. A module that has no room of its own here stands above: it may import all of
-# these, and none of these may import it. Everybody may import ``host``.
+# What each room may import of ours, from the ground up: a room imports only rooms that stand before it. Everybody may
+# import ``host``. A room is a folder of the package, or a module beside the folders.
 ROOMS: dict[str, set[str]] = {
     "host": set(),
     "errors": set(),
-    "progress": set(),
-    "cpu": set(),
-    "limits": set(),
-    "boxes": set(),
-    "contest": set(),
-    "team": {"boxes", "limits"},
-    "simd": {"boxes"},
-    "cachefiles": {"errors"},
-    "wholefiles": set(),
-    "functions": {"errors"},
+    "abi": set(),
     "language": {"errors"},
-    "options": {"errors", "functions", "cpu"},
+    "functions": {"errors"},
+    "options": {"errors", "functions"},
     "optimizers": {"errors", "functions", "options"},
-    "cache": {"errors", "cpu", "cachefiles"},
-    "modules": {"errors", "cachefiles"},
-    "jit": {"errors", "cache", "modules"},
-    "graph": {"language", "functions", "errors"},
-    "reference": {"graph", "functions"},
-    "report": {"graph"},
-    "parameters": {"errors", "graph"},
-    "reading": {"errors"},
-    "data": {"errors", "reading"},
-    "schedule": {"graph", "functions", "options"},
-    "drawing": {"graph", "wholefiles"},
-    "codegen": {"schedule", "graph", "functions", "options", "team", "boxes"},
-    "kernels": {
-        "boxes",
-        "contest",
-        "codegen",
-        "jit",
-        "modules",
-        "cache",
-        "functions",
-        "graph",
-        "options",
-        "errors",
-        "limits",
-    },
-    "samples": {"data", "errors", "reading"},
-    "calls": {"boxes", "codegen", "contest", "team"},
-    "training": {"boxes", "calls", "data", "errors", "progress", "samples"},
-    # What is done to a built model; it knows models and their kernels by type only.
-    "inspection": {
-        "errors",
-        "cpu",
-        "boxes",
-        "team",
-        "simd",
-        "cache",
-        "modules",
-        "jit",
-        "functions",
-        "options",
-        "graph",
-        "parameters",
-        "schedule",
-        "drawing",
-        "codegen",
-        "calls",
-        "training",
-        "wholefiles",
-    },
-    # Users of the public interface. It lacks the list of the cache's entries, the places of files and what memory there
-    # is.
+    "graph": {"errors", "functions", "language", "options"},
+    "schedule": {"graph"},
+    "simd": {"abi"},
+    "codegen": {"abi", "functions", "graph", "options", "schedule"},
+    "jit": {"errors"},
+    "data": {"errors"},
+    "runtime": {"abi", "codegen", "data", "errors", "functions", "graph", "jit", "options"},
+    "drawing": {"graph"},
+    "inspection": {"abi", "codegen", "drawing", "errors", "functions", "graph", "jit", "runtime", "schedule", "simd"},
+    # Users of the public interface. It lacks the list of the cache's entries for them.
     "demo": set(),
-    "cli": {"demo", "cache", "limits", "wholefiles"},
+    "cli": {"demo", "jit"},
     "__main__": {"cli"},
 }
 # Which rooms may import a package that not everybody may. Beside these, rooms below import NumPy only.
 OTHERS: dict[str, set[str]] = {
     "ply": {"language"},
-    "numba": {"simd", "jit", "cpu"},
-    "llvmlite": {"simd", "jit", "cpu"},
-    "filelock": {"cache", "cachefiles"},
-    "platformdirs": {"cache", "cachefiles"},
+    "numba": {"simd", "jit"},
+    "llvmlite": {"simd", "jit"},
+    "filelock": {"jit"},
+    "platformdirs": {"jit"},
     "click": {"cli"},
-    "tqdm": {"progress"},
     "sklearn": {"demo"},
 }
 ANYBODY = {"neuromorph", "numpy", "__future__", *sys.stdlib_module_names}
@@ -188,7 +138,7 @@ def test_other_packages_are_imported_in_their_rooms_only(name: str) -> None:
 
 
 def test_who_uses_kernels_stands_above_all_rooms_below() -> None:
-    users = {room_of(path) for path in sources() if "kernels" in rooms_imported(path)}
+    users = {room_of(path) for path in sources() if "runtime" in rooms_imported(path)} - {"inspection", "runtime"}
     assert "model" in users
     assert not users & ROOMS.keys()
 
@@ -203,8 +153,11 @@ def test_imports_are_seen_wherever_they_stand() -> None:
     assert imports_in(ast.parse(text), ["neuromorph", "simd"]) == {
         "ply.lex", "neuromorph.simd", "neuromorph.simd.graph", "neuromorph.errors", "neuromorph.options", "numba.core",
     }  # fmt: skip
-    assert imports_in(ast.parse("from . import cache, jit"), ["neuromorph"]) == {"neuromorph.cache", "neuromorph.jit"}
-    assert rooms_imported(PACKAGE / "kernels.py") >= {"cache", "jit", "codegen", "graph", "options"}
+    assert imports_in(ast.parse("from . import cache, jit"), ["neuromorph"]) == {
+        "neuromorph.cache",
+        "neuromorph.jit",
+    }
+    assert rooms_imported(PACKAGE / "runtime" / "kernels.py") >= {"jit", "codegen", "graph", "options"}
     assert rooms_imported(PACKAGE / "codegen" / "source.py") >= {"graph", "schedule"}
 
 

@@ -15,7 +15,7 @@ from numba.core import config
 from numba.extending import intrinsic
 
 from neuromorph.simd import math as vector_math
-from neuromorph.simd import twins
+from neuromorph.simd import numpy_math as twins
 
 SINGLE, DOUBLE = ir.FloatType(), ir.DoubleType()
 DTYPES = {"f32": np.float32, "f64": np.float64}

@@ -25,7 +25,8 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import neuromorph as nm
-from neuromorph import limits, storage, wholefiles
+from neuromorph import storage
+from neuromorph.host import atomic_write, cgroups
 
 TEXT = """
 /xavier,const_uneven 0.1 0.3/   # comments are kept: ü, 𝕏
@@ -312,7 +313,7 @@ def test_trouble_leaves_what_was_there(call: str, path: Path, monkeypatch: pytes
         raise KeyboardInterrupt if call == "interrupt" else OSError(28, "No space left on device")
 
     if call == "write":
-        monkeypatch.setattr(wholefiles, "open", lambda *_: fail(), raising=False)
+        monkeypatch.setattr(atomic_write, "open", lambda *_: fail(), raising=False)
     else:
         monkeypatch.setattr(os, "fsync" if call == "interrupt" else call, fail)
     with pytest.raises((OSError, KeyboardInterrupt)):
@@ -830,7 +831,7 @@ def test_memory_of_every_row_is_counted(path: Path) -> None:
 
 
 def test_a_container_that_allows_too_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "allowed_memory", lambda: 5000)
+    monkeypatch.setattr(cgroups, "allowed_memory", lambda: 5000)
     with pytest.raises(MemoryError, match=r"the model needs [\d,]+ bytes .*, and this process is allowed 5,000 \("):
         nm.compile(FORWARD, 1, 0.1, bptt_steps=1 << 10).prepare()
 

@@ -13,10 +13,11 @@ import pytest
 from numba import njit
 from test_threads import LIMIT, interrupted_after
 
-from neuromorph import simd, team
-from neuromorph.boxes import CALLS
+from neuromorph import simd
+from neuromorph.abi.mailbox import CALLS
 from neuromorph.host.interrupts import held
-from neuromorph.team import Team, take
+from neuromorph.runtime import threadpool
+from neuromorph.runtime.threadpool import Team, take
 
 
 @njit(nogil=True)
@@ -107,7 +108,7 @@ def test_a_member_that_could_not_linger_is_there_for_the_next_call() -> None:
 
 def test_a_team_in_a_call_is_kept_and_a_forked_child_knows_that_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though others look for a team meanwhile: else each call at once would leave its threads behind for ever."""
-    monkeypatch.setattr(team, "_teams", {})
+    monkeypatch.setattr(threadpool, "_teams", {})
     crew, others = take(2), list[Team]()
 
     def lead() -> None:
@@ -117,7 +118,7 @@ def test_a_team_in_a_call_is_kept_and_a_forked_child_knows_that_it_is_gone(monke
     for one in (crew, *others):
         one.free.release()
     assert {take(2), take(2)} == {crew, *others}
-    team._after_fork()
+    threadpool._after_fork()
     assert all(one.gone and one.lost for one in (crew, *others))
     new = take(2)
     assert new not in (crew, *others)
@@ -132,7 +133,7 @@ def test_where_not_all_threads_can_be_started_those_that_were_end(monkeypatch: p
         started.append(thread)
         start(thread)
 
-    monkeypatch.setattr(team, "_teams", {})
+    monkeypatch.setattr(threadpool, "_teams", {})
     monkeypatch.setattr(threading.Thread, "start", two)
     with pytest.raises(RuntimeError):
         take(3)

@@ -24,7 +24,8 @@ import pytest
 import support
 
 import neuromorph as nm
-from neuromorph import kernels, team, training
+from neuromorph.runtime import kernels, threadpool
+from neuromorph.training import loop
 
 RECURRENT = """/xavier,const_uneven 0.1 0.3/
 (input, 3) {both, recur, concatenate} (a, 5, <tanh>) [link, [recur,]] (output, 2, <linear>, <mse>)"""
@@ -121,9 +122,9 @@ def load() -> Iterator[None]:
 def training_of(model: nm.Model, *, daemon: bool = False) -> Iterator[None]:
     """While a thread trains a model, again and again; a daemon does not stop."""
     began, over = threading.Event(), threading.Event()
-    run, inputs = training.Pass.run, data(model, 200)
+    run, inputs = loop.Pass.run, data(model, 200)
 
-    def observed(self: training.Pass, start: int, stop: int) -> int:
+    def observed(self: loop.Pass, start: int, stop: int) -> int:
         reached = run(self, start, stop)
         began.set()
         return reached
@@ -134,7 +135,7 @@ def training_of(model: nm.Model, *, daemon: bool = False) -> Iterator[None]:
 
     thread = threading.Thread(target=train, daemon=daemon)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Pass, "run", observed)
+        patch.setattr(loop.Pass, "run", observed)
         thread.start()
         assert began.wait(LIMIT)
         yield
@@ -260,7 +261,7 @@ def test_a_team_is_used_again() -> None:
 def test_each_call_at_once_has_a_team_of_its_own() -> None:
     """One call can't wait for another's threads: here each needs the other to come along."""
     meeting = threading.Barrier(6, timeout=LIMIT)
-    calls = [lambda: team.run_together(lambda number: meeting.wait() * 0 + number, [(7,), (8,), (9,)])] * 2
+    calls = [lambda: threadpool.run_together(lambda number: meeting.wait() * 0 + number, [(7,), (8,), (9,)])] * 2
     assert at_once(calls) == [7, 7]
 
 
@@ -270,8 +271,8 @@ def test_an_error_of_a_member_reaches_the_caller_and_the_team_goes_on() -> None:
 
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
-            team.run_together(divide, [(1,), (2,), (0,), (4,), (5,)])
-        assert team.run_together(divide, [(4,), (2,), (1,), (4,), (5,)]) == 0.25
+            threadpool.run_together(divide, [(1,), (2,), (0,), (4,), (5,)])
+        assert threadpool.run_together(divide, [(4,), (2,), (1,), (4,), (5,)]) == 0.25
 
 
 def interrupted_after(seconds: float, work: Callable[[], None]) -> None:
@@ -315,7 +316,7 @@ def test_an_interrupt_waits_for_members_that_cannot_stop_alone() -> None:
         time.sleep(0.3)
         done.append(number)
 
-    interrupted_after(0.1, lambda: team.run_together(slow, [(1,), (2,)]))
+    interrupted_after(0.1, lambda: threadpool.run_together(slow, [(1,), (2,)]))
     assert sorted(done) == [1, 2]
 
 
@@ -323,9 +324,9 @@ def test_an_interrupt_waits_for_members_that_cannot_stop_alone() -> None:
 def test_an_interrupt_while_a_team_is_given_its_work(before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Members that have begun can't finish alone: the caller does its part, and is interrupted then."""
     wanted, model, inputs = trained(made("two")), made("two"), data(made("two"))
-    give, sent = team.Team._post, []
+    give, sent = threadpool.Team._post, []
 
-    def interrupted(self: team.Team, *work: Any) -> None:
+    def interrupted(self: threadpool.Team, *work: Any) -> None:
         if not before:
             give(self, *work)
         signal.raise_signal(signal.SIGINT)
@@ -334,8 +335,8 @@ def test_an_interrupt_while_a_team_is_given_its_work(before: bool, monkeypatch: 
             give(self, *work)
 
     with monkeypatch.context() as patch:
-        patch.setattr(team.Team, "_post", interrupted)
-        patch.setattr(team, "_teams", {})  # new threads, which have to be woken
+        patch.setattr(threadpool.Team, "_post", interrupted)
+        patch.setattr(threadpool, "_teams", {})  # new threads, which have to be woken
         with pytest.raises(KeyboardInterrupt):
             model.train(*inputs, 0)
     assert len(sent) == 1
@@ -349,10 +350,10 @@ import os, signal, sys, threading, time, warnings
 warnings.filterwarnings("ignore", "This process .* is multi-threaded, use of fork", DeprecationWarning)
 sys.path.insert(0, TESTS)
 import neuromorph as nm
-import neuromorph.kernels, neuromorph.codegen, pytest, support, test_threads
+import neuromorph.runtime.kernels, neuromorph.codegen, pytest, support, test_threads
 from test_threads import at_once, data, made, trained, training_of
 support.divide_everything(pytest.MonkeyPatch(), 4)
-neuromorph.kernels.worth_waking = lambda *_: (0, 0)
+neuromorph.runtime.kernels.worth_waking = lambda *_: (0, 0)
 
 def child(*works):
     "Exit status of a forked process that does all these works at once, one that hangs is killed."

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from ..limits import shortage
+from ..host.cgroups import shortage
 
 Array = NDArray[Any]
 _PREFIXES = {"NPY": b"\x93NUMPY", "NPZ": b"PK"}

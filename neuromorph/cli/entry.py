@@ -11,8 +11,8 @@ import click
 
 import neuromorph as nm
 
-from . import house, running, texts, training
-from .talk import TROUBLE, flush_or_forget, keep_descriptors, say, stderr_forgiven, told, warnings_as_lines
+from . import extras, running, texts, training
+from .console import TROUBLE, flush_or_forget, keep_descriptors, say, stderr_forgiven, told, warnings_as_lines
 
 _EXAMPLES = """\b
 Examples:
@@ -41,7 +41,7 @@ def neuromorph(context: click.Context) -> None:
 
 for command in (
     texts.check, texts.format_, texts.summary, texts.draw, texts.inspect, training.train, running.evaluate,
-    running.predict, house.cache, house.demo, house.completion,
+    running.predict, extras.cache, extras.demo, extras.completion,
 ):  # fmt: skip
     neuromorph.add_command(command)
 
@@ -60,7 +60,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     try:
         found: Any = neuromorph.main(
-            arguments, prog_name="neuromorph", complete_var=house.COMPLETE, standalone_mode=False
+            arguments, prog_name="neuromorph", complete_var=extras.COMPLETE, standalone_mode=False
         )
         return found if isinstance(found, int) else 0
     except (KeyboardInterrupt, click.Abort):

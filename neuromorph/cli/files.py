@@ -19,8 +19,8 @@ import click
 
 import neuromorph as nm
 
-from ..wholefiles import names_a_folder, replace_file
-from .talk import sentence
+from ..host.atomic_write import names_a_folder, replace_file
+from .console import sentence
 
 SAVED = ".safetensors"
 _MOST = 1 << 24  # bytes of a file that can still be a text; the language itself allows 1 MiB

@@ -10,11 +10,11 @@ import numpy as np
 
 import neuromorph as nm
 
+from .console import give, give_raw
 from .data import ENDINGS, Array, Source
 from .files import check_apart, check_target, saved, write
 from .layout import arrays_of, inputs_of, prepared, sequence_outputs
 from .source import DATA_HELP, data_options, has_accuracy, naming
-from .talk import give, give_raw
 
 
 @click.command(epilog="\b\nExamples:\n  neuromorph evaluate net.safetensors --data test.npz\n\n" + DATA_HELP)

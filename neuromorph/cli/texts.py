@@ -10,8 +10,8 @@ import click
 
 import neuromorph as nm
 
+from .console import TROUBLE, give, give_raw, say, sentence
 from .files import FILE, check_apart, check_target, is_saved, model_of, no_warnings, text_of, write
-from .talk import TROUBLE, give, give_raw, say, sentence
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for tools.")
 

@@ -17,11 +17,11 @@ import numpy as np
 
 import neuromorph as nm
 
+from .console import give, say
 from .data import Source
 from .files import FILE, SAVED, check_apart, check_target, is_saved, keep, no_warnings, saved, text_of
 from .layout import Prepared, arrays_of, batch_for, held_out, prepared
 from .source import DATA_HELP, data_options, has_accuracy, naming
-from .talk import give, say
 
 COUNT = click.IntRange(min=1)
 RATES = {"sgd": 0.1, "rmsprop": 0.001, "adam": 0.001, "adamw": 0.001}  # learning rates where none is given

@@ -10,10 +10,10 @@ from dataclasses import replace
 from itertools import pairwise
 
 from ..graph import Graph
+from ..graph.recurrence import domains_of
+from ..host.resources import processors
 from ..options import CompileOptions
 from ..schedule import LINE, WINDOW
-from ..schedule.time import domains_of
-from ..team import processors
 from .columns import inner_cuts, vector_cuts
 from .layout import panel_of
 from .source import KernelOptions

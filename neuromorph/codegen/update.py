@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..boxes import SUMS
+from ..abi.mailbox import SUMS
 from ..functions import OPTIMIZERS, Optimizer
 from .frame import Frame
 from .sharing import parameter_ranges, turn_bounds

@@ -7,7 +7,7 @@ The rest a model keeps.
 
 from __future__ import annotations
 
-from ..boxes import ENDED, GIVEN, IN_BOX, LAST, LASTING, PATIENCE, STREAK, USER, WHOLE
+from ..abi.mailbox import ENDED, GIVEN, IN_BOX, LAST, LASTING, PATIENCE, STREAK, USER, WHOLE
 from .frame import ARGUMENT_KINDS, Frame
 
 TRAINED = (  # what ``train`` takes

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..graph import Graph
+from ..host.atomic_write import check_name
 from ..host.cached import cached_property
-from ..wholefiles import check_name
 from .dot import to_dot
 from .svg import to_svg
 

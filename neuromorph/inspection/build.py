@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..cpu import cpu
 from ..drawing import draw
 from ..errors import ModelStateError
 from ..graph import Graph, Node
-from ..options import simd_bits
-from ..parameters import draw_parameters
-from ..schedule.time import computing, domains_of
+from ..graph.recurrence import computing, domains_of
+from ..host.cpu import cpu, simd_bits
+from ..runtime.seeding import draw_parameters
 from ..simd.peak import fma_peak
 from .compiled import Compiled, compiled_parts
 from .facts import buffers_of, groups_of, loops_of

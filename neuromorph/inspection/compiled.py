@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .. import cache, jit, modules
 from ..host.cached import cached_property
+from ..jit import bundles, cache, modules
 from .assembly import Line, Routine, Tally, calls_of, is_kernel_code, owners, routines_of, tally, with_lines_of
 from .pieces import Piece
 
 if TYPE_CHECKING:
-    from ..kernels import Kernels
+    from ..runtime.kernels import Kernels
 
 _BARRIER = "nm.barrier"  # where threads wait for one another: no work of the piece that it stands in
 # What compilers put in place of loops that fill or copy memory: many numbers at a time, nothing computed.
@@ -79,7 +79,7 @@ def compiled_parts(kernels: Kernels) -> Compiled:
     kernel, dtype = kernels.kernel, kernels.options.dtype
     functions = {name: kernel.functions[name] for name in kernel.bundles["train"]}
     lined = _with_lines(kernels, functions)
-    texts = jit.stored_texts(kernels.key, functions, dtype) or lined
+    texts = bundles.stored_texts(kernels.key, functions, dtype) or lined
     routines, linked = {}, set()
     for name, (_, assembly) in texts.items():
         plain = routines_of(assembly)
@@ -91,15 +91,15 @@ def compiled_parts(kernels: Kernels) -> Compiled:
     return Compiled(ir, assemblies, routines, frozenset(linked))
 
 
-def _with_lines(kernels: Kernels, functions: Mapping[str, tuple[str, ...]]) -> jit.Texts:
+def _with_lines(kernels: Kernels, functions: Mapping[str, tuple[str, ...]]) -> bundles.Texts:
     """IR and assembly with line numbers, from the cache where it has them."""
     dtype = kernels.options.dtype
-    key = cache.key_of(jit.bundle_key(kernels.key, functions, dtype), "line numbers")
-    stored = jit.stored_texts(key, functions, dtype)
+    key = cache.key_of(bundles.bundle_key(kernels.key, functions, dtype), "line numbers")
+    stored = bundles.stored_texts(key, functions, dtype)
     if stored is not None:
         return stored
     module = modules.load_module(kernels.kernel.source, key)
-    found = jit.texts_with_lines(module, functions, dtype)
+    found = bundles.texts_with_lines(module, functions, dtype)
     files = {f"{name}.{end}": text for name, pair in found.items() for end, text in zip(("ll", "s"), pair, strict=True)}
-    cache.write(jit.bundle_key(key, functions, dtype), {name: text.encode() for name, text in files.items()})
+    cache.write(bundles.bundle_key(key, functions, dtype), {name: text.encode() for name, text in files.items()})
     return found

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import cache, jit, modules
-from ..boxes import LEARN, new_box
+from ..abi.mailbox import LEARN, new_box
 from ..errors import TrainingDivergedError
-from ..team import run_together
+from ..jit import bundles, cache, modules
+from ..runtime.threadpool import run_together
 from .clocked import IDLE, clocked_source
 from .pieces import Piece
 
@@ -135,8 +135,8 @@ class _Clocked:
         source = clocked_source(kernel.source, names, pieces)
         key = cache.key_of(source, *cache.environment())
         module = modules.load_module(source, key)
-        self.train = jit.ready(module, key, {name: ("integers", *kernel.functions[name]) for name in names}, dtype)
-        self.idle = jit.ready(module, key, {IDLE: ("integers", "count")}, dtype)
+        self.train = bundles.ready(module, key, {name: ("integers", *kernel.functions[name]) for name in names}, dtype)
+        self.idle = bundles.ready(module, key, {IDLE: ("integers", "count")}, dtype)
         self.threads, self.places = kernel.options.threads, 2 * (len(pieces) + 2)
 
     def run(self, bench: _Bench) -> NDArray[np.int64]:

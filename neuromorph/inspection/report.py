@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..wholefiles import check_name
+from ..host.atomic_write import check_name
 from .assembly import Routine
 from .pieces import WHOLE
 

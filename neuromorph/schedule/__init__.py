@@ -17,6 +17,7 @@ pre-activations of group 0, ``c3`` gradient carried back through time to node 3.
 from __future__ import annotations
 
 from ..graph import Graph
+from ..graph.recurrence import WINDOW, segments_of
 from .backward import Backward
 from .epilogues import fuse_epilogues
 from .forward import Builder
@@ -25,7 +26,6 @@ from .passes import Places, buffers_of, drop_dead_stores, fuse
 from .plan import (
     EXTERNAL,
     LINE,
-    WINDOW,
     Access,
     Bias,
     Block,
@@ -47,7 +47,6 @@ from .plan import (
     padded,
 )
 from .siblings import sibling_groups, virtual_concatenations
-from .time import segments_of
 
 __all__ = [
     "EXTERNAL",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..graph import Node
+from ..graph.recurrence import WINDOW, computing, inputs_of
 from .forward import Forward, describe, names_in, with_parameter
-from .plan import WINDOW, Access, Bias, Group, Map, Operation, Place, Product, Rows, Segment
-from .time import computing, inputs_of
+from .plan import Access, Bias, Group, Map, Operation, Place, Product, Rows, Segment
 
 
 class Backward(Forward):

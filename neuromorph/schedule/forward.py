@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..graph import Graph, Node
-from .plan import WINDOW, Access, Group, Loss, Map, Operation, Part, Place, Product, Rows, Segment, padded
-from .time import computing, inputs_of
+from ..graph.recurrence import WINDOW, computing, inputs_of
+from .plan import Access, Group, Loss, Map, Operation, Part, Place, Product, Rows, Segment, padded
 
 
 def names_in(*texts: str) -> set[str]:

@@ -6,8 +6,9 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ..graph.recurrence import WINDOW
 from .accesses import reads_of, writes_of
-from .plan import EXTERNAL, WINDOW, Block, Buffer, Map, Operation, Place, Segment, padded
+from .plan import EXTERNAL, Block, Buffer, Map, Operation, Place, Segment, padded
 
 
 class Places:

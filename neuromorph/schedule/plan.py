@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..graph import Graph
+from ..graph.recurrence import WINDOW
 from ..host.cached import cached_property
 
 EXTERNAL = {"x", "y"}  # the caller's arrays of inputs and, in prediction, of results: rows without padding
 LINE = 64  # bytes of a line of memory, as caches hold it and one processor takes it from another
-WINDOW = -1  # the domain of operations that run over a whole window at once; loops count from 0
 
 
 def padded(width: int, lanes: int) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..graph import Graph
+from ..graph.recurrence import computing, inputs_of
 from .plan import Group, Member, Part, padded
-from .time import computing, inputs_of
 
 
 def virtual_concatenations(graph: Graph, domains: dict[int, int]) -> set[int]:

@@ -1,17 +1,17 @@
 """Vector instructions for generated kernels, each with a plain Python twin for when JIT is off."""
 
-from .box import arrive, claim, leave, linger, post
+from .barrier import SYNC_SIZE, barrier
 from .clock import ticks
+from .column_sums import SumShape, sums_of
+from .copies import moves
+from .gradient_norm import GradientShape, squares_of, strays_of
 from .loops import span
+from .mailbox import arrive, claim, leave, linger, post
 from .matmul import Shape, product_of
-from .moves import moves
+from .numpy_math import exp, log, sigmoid, tanh
 from .pipeline import KernelCompiler
 from .softmax import RowShape, softmax_gradient_of, softmax_of
-from .squares import GradientShape, squares_of, strays_of
-from .sums import SumShape, sums_of
-from .threads import SYNC_SIZE, barrier
 from .transpose import TurnShape, turn_of
-from .twins import exp, log, sigmoid, tanh
 from .vectors import absolute, maximum, minimum, sqrt, vectors, where
 from .views import address_of, array_at, part
 

@@ -25,7 +25,7 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import lower_builtin, lower_cast
 
 from . import math as vector_math
-from . import twins
+from . import numpy_math as twins
 from .lowering import ARRAY, data_pointer, define
 
 FLAGS = ("contract", "nsz", "arcp", "afn", "reassoc")

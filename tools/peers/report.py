@@ -29,7 +29,7 @@ def machine() -> dict[str, Any]:
 
 def cores() -> int:
     """Cores that this process may use, as ours counts them: a container's quota too."""
-    from neuromorph.team import processors
+    from neuromorph.host.resources import processors
 
     return processors()
 

@@ -1,0 +1,382 @@
+"""Checks and conversion of the numbers that users hand over, before any kernel sees them: data, parameters and state.
+
+Lists, or anything that NumPy takes, are read once (``reading.py``) and become C-contiguous arrays of the model's type.
+An array that is one already is used itself: it is neither copied nor ever written to; all else is cast once. Whatever
+does not fit is a :class:`~neuromorph.errors.DataError` that names the argument, the place in it, what was given and
+what is needed. Shapes: N sequences, S samples (time steps), B lanes (the batch), W numbers in a vector (the width).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import DataError
+from .reading import Given, read, shown
+
+Array = NDArray[Any]
+Axis = tuple[str, int | None]  # what the axis counts, and how many are needed (None: one or more)
+Shape = tuple[Axis, ...]
+
+_CHUNK = 1 << 16  # numbers looked at in one go when searching for a wrong one
+_FEW = 1 << 12  # numbers below which the time of a NumPy call is that of the call itself
+_CACHED = 1 << 17  # numbers that a second-level cache holds
+_MOST = 2**31 - 1  # the largest batch size or number of classes
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Checked arguments of training and evaluation.
+
+    ``inputs`` (S, B, W_in) or (N, S, B, W_in), ``expected`` likewise with W_out, ``weights`` (S, B) or
+    (N, S, B), or None where every vector counts the same. ``sequences`` tells the four-axis form.
+    Where a weight is 0, ``expected`` may hold anything, NaN too.
+    """
+
+    inputs: Array
+    expected: Array
+    weights: Array | None
+    sequences: bool
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionData:
+    """Checked inputs of prediction: (S, B, W) with any B, or (N, S, B, W) where ``sequences`` is true.
+
+    ``squeeze`` tells that the user gave (S, W): there is one lane, and the result loses its axis again.
+    """
+
+    inputs: Array
+    squeeze: bool
+    sequences: bool
+
+    def restore(self, results: Array) -> Array:
+        """Results (…, B, W_out) of these inputs in the form that the user gave: (S, W_out) for (S, W)."""
+        return results[:, 0, :] if self.squeeze else results
+
+
+def as_tensor(name: str, value: object, *, dtype: np.dtype[Any], shape: Shape, check_finite: bool = True) -> Array:
+    """``value`` as a C-contiguous array of ``dtype`` whose axes fit ``shape``.
+
+    ``name`` is the argument's name for messages; ``shape`` has one (meaning, size) a wanted axis, None for
+    any size from 1. An aligned C-contiguous array of that type comes back itself, and a memory map as
+    a plain array on the same memory; all else is cast once, booleans and integers included.
+
+    Raises DataError for values that are no real numbers, ragged lists, a shape that does not fit, and, with
+    ``check_finite``, for NaN, infinity, and numbers beyond the range of ``dtype``.
+    """
+    given = read(name, value)
+    _check_shape(given, (shape,))
+    array = _cast(given, dtype)
+    if check_finite:
+        _check_finite(given, array)
+    return array
+
+
+def as_broadcast(name: str, value: object, *, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+    """``value``, a number or more, broadcast to a shape: for parameters and state, which are read as data are.
+
+    Raises DataError for values that are no real numbers, ragged lists, a shape that does not broadcast, NaN, infinity,
+    and numbers beyond the range of ``dtype``.
+    """
+    given = read(name, value)
+    array = _cast(given, dtype)
+    try:
+        full = np.broadcast_to(array, shape)
+    except ValueError:
+        raise DataError(f"{name} has shape {array.shape}, and the model needs {shape}") from None
+    _check_finite(given, array)
+    return full
+
+
+def training_data(
+    inputs: object,
+    expected: object,
+    sample_weight: object = None,
+    *,
+    batch: int | None,
+    width_in: int,
+    width_out: int,
+    dtype: np.dtype[Any],
+) -> TrainingData:
+    """Inputs, what is expected of them, and perhaps a weight for each vector, checked against each other.
+
+    ``inputs`` (S, B, W_in) or (N, S, B, W_in), ``expected`` with the same leading axes and W_out,
+    ``sample_weight`` None or of those leading axes, finite and at least 0. ``batch`` None takes any B.
+    What is expected where the weight is 0 is left out whatever it is, and need not be finite.
+
+    Raises DataError where something does not fit the model or the other arguments.
+    """
+    if sample_weight is None and _as_they_are(inputs, expected, batch, width_in, width_out, dtype):
+        return TrainingData(inputs, expected, None, sequences=False)  # type: ignore[arg-type]
+    given, wanted = read("inputs", inputs), read("expected", expected)
+    check_inputs(given, batch=batch, width=width_in)
+    leading = given.numbers.shape[:-1]
+    array = _cast(given, dtype)
+    _check_finite(given, array)
+    _check_expected(wanted, leading, _choices(batch, width_out))
+    target = _cast(wanted, dtype)
+    weights = None if sample_weight is None else _weights(read("sample_weight", sample_weight), dtype, leading)
+    _check_finite(wanted, target, weights)
+    return TrainingData(array, target, weights, sequences=array.ndim == 4)
+
+
+def check_inputs(given: Given, *, batch: int | None, width: int) -> None:
+    """DataError where the inputs of training have not the shape of one sequence or of many."""
+    hint = "; batches() makes that of vectors (N, width)" if given.numbers.ndim == 2 else ""
+    _check_shape(given, _choices(batch, width), hint)
+
+
+def _as_they_are(
+    inputs: object, expected: object, batch: int | None, width_in: int, width_out: int, dtype: np.dtype[Any]
+) -> bool:
+    """Whether one sequence needs neither a cast nor a message: the quick way for on-line learning."""
+    if type(inputs) is not np.ndarray or type(expected) is not np.ndarray or inputs.ndim != 3:
+        return False
+    samples, lanes, width = inputs.shape
+    return (
+        (samples > 0 and lanes == batch and width == width_in)
+        and expected.shape == (samples, lanes, width_out)
+        and (_is_ready(inputs, dtype) and _is_ready(expected, dtype))
+        and math.isfinite(_total(inputs))
+        and math.isfinite(_total(expected))
+    )
+
+
+def prediction_data(inputs: object, *, width: int, dtype: np.dtype[Any]) -> PredictionData:
+    """Inputs of prediction, finite: (S, any B, W), (S, W) for one lane, or (N, S, any B, W).
+
+    Raises DataError where the shape or a value does not fit.
+    """
+    one_lane: Shape = (("samples", None), ("width", width))
+    shapes = (*_choices(None, width), one_lane)
+    given = read("inputs", inputs)
+    _check_shape(given, shapes)
+    array = _cast(given, dtype)
+    _check_finite(given, array)
+    if array.ndim == 2:
+        return PredictionData(array[:, np.newaxis, :], squeeze=True, sequences=False)
+    return PredictionData(array, squeeze=False, sequences=array.ndim == 4)
+
+
+def batches(
+    inputs: ArrayLike, expected: ArrayLike, batch_size: int, *, classes: int | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Vectors and what is expected of them, padded to whole batches, ready for ``train`` and ``fit``.
+
+    ``inputs`` (N, W_in); ``expected`` (N, W_out), or with ``classes`` N labels of shape (N,), whole numbers
+    from 0 to ``classes - 1``, each of which becomes a row with a single 1.
+
+    Returns new float32 arrays ``(S, B, W_in)``, ``(S, B, W_out)`` and the ``sample_weight`` (S, B), with
+    B = ``batch_size`` and S = ⌈N / B⌉. Vector n sits at ``[n // B, n % B]`` with weight 1; the padding after
+    the last one is 0 with weight 0, so that training leaves it out.
+
+    Raises DataError (a ValueError) where sizes, labels or values do not fit.
+
+    >>> inputs, expected, sample_weight = batches([[0.5], [1.5], [2.5]], [0, 2, 1], 2, classes=3)
+    >>> inputs.shape, expected.shape
+    ((2, 2, 1), (2, 2, 3))
+    >>> expected[0, 1].tolist(), sample_weight.tolist()
+    ([0.0, 0.0, 1.0], [[1.0, 1.0], [1.0, 0.0]])
+    """
+    lanes = _whole_number("batch_size", batch_size)
+    vectors = as_tensor("inputs", inputs, dtype=np.dtype(np.float32), shape=(("vectors", None), ("width", None)))
+    targets = _vectors(expected) if classes is None else _one_hot(expected, _whole_number("classes", classes))
+    _check_agree("expected", targets.shape, "inputs", vectors.shape, ("vectors",))
+    ones = np.ones(len(vectors), np.float32)
+    return _padded(vectors, lanes), _padded(targets, lanes), _padded(ones, lanes)
+
+
+def _padded(rows: NDArray[np.float32], lanes: int) -> NDArray[np.float32]:
+    """A copy of (N, …) as (⌈N / lanes⌉, lanes, …), zeros after the last row."""
+    steps = -(-len(rows) // lanes)
+    padded = np.zeros((steps * lanes, *rows.shape[1:]), rows.dtype)
+    padded[: len(rows)] = rows
+    return padded.reshape(steps, lanes, *rows.shape[1:])
+
+
+def _vectors(expected: object) -> NDArray[np.float32]:
+    """What is expected of each vector, (N, W_out)."""
+    given, hint = read("expected", expected), ""
+    if given.numbers.ndim == 1:
+        hint = "; for labels pass classes=, the number of classes, and for single numbers give shape (N, 1)"
+    _check_shape(given, ((("vectors", None), ("width", None)),), hint)
+    array = _cast(given, np.dtype(np.float32))
+    _check_finite(given, array)
+    return array
+
+
+def _one_hot(labels: object, classes: int) -> NDArray[np.float32]:
+    """A row with a single 1 for each label: (N,) becomes (N, classes)."""
+    given = read("expected", labels)
+    hint = "; classes= is for labels" if given.numbers.ndim == 2 else ""
+    _check_shape(given, ((("vectors", None),),), hint)
+    array = _cast(given, np.dtype(np.float64))
+    right = (array >= 0) & (array < classes) & (array == np.floor(array))
+    if not right.all():
+        place, item = _found(given, (int(right.argmin()),))
+        raise DataError(f"{place} is {shown(item)}, but a label must be a whole number from 0 to {classes - 1}")
+    rows = np.zeros((len(array), classes), np.float32)
+    rows[np.arange(len(array)), array.astype(np.intp)] = 1
+    return rows
+
+
+def _whole_number(name: str, value: Any) -> int:
+    """A count, from 1; a boolean is none."""
+    is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if is_whole and 1 <= int(value) <= _MOST:
+        return int(value)
+    raise DataError(f"{name} is {shown(value)}, but must be a whole number from 1 to {_MOST}")
+
+
+def _choices(batch: int | None, width: int) -> tuple[Shape, Shape]:
+    """The shapes of one sequence and of many."""
+    one: Shape = (("samples", None), ("batch", batch), ("width", width))
+    return one, (("sequences", None), *one)
+
+
+def _check_expected(given: Given, leading: tuple[int, ...], shapes: tuple[Shape, Shape]) -> None:
+    """What is expected of inputs with these leading axes has the same."""
+    axes, shape = len(leading) + 1, shapes[len(leading) - 2]
+    _check_shape(given, (shape,), f", as inputs has {axes} axes" if given.numbers.ndim in {3, 4} else "")
+    _check_agree(given.name, given.numbers.shape, "inputs", leading, _meanings(shape[:-1]))
+
+
+def _weights(given: Given, dtype: np.dtype[Any], leading: tuple[int, ...]) -> Array:
+    """A weight for each vector: finite, 0 or more."""
+    meanings = ("sequences", "samples", "batch")[-len(leading) :]
+    shape: Shape = tuple((meaning, None) for meaning in meanings)
+    array = as_tensor(given.name, given, dtype=dtype, shape=shape)
+    _check_agree(given.name, array.shape, "inputs", leading, meanings)
+    if np.minimum.reduce(array, axis=None) < 0:
+        place, item = _found(given, _position(int((array < 0).argmax()), array.shape))
+        raise DataError(f"{place} is {shown(item)}, but a weight must be 0 or more")
+    return array
+
+
+def _check_agree(
+    name: str, shape: tuple[int, ...], other: str, wanted: tuple[int, ...], meanings: tuple[str, ...]
+) -> None:
+    """The leading axes of two arguments must have the same sizes, one axis for each meaning."""
+    for axis, meaning in enumerate(meanings):
+        if shape[axis] != wanted[axis]:
+            raise DataError(
+                f"{name} has {shape[axis]} on axis {axis} ({meaning}), but {other} has {wanted[axis]}: "
+                "both must be the same"
+            )
+
+
+# Shapes
+
+
+def _check_shape(given: Given, shapes: tuple[Shape, ...], hint: str = "") -> None:
+    """One of the shapes must be the argument's; the hint goes to the end of a message about its rank."""
+    array = given.numbers
+    for shape in shapes:
+        if array.ndim == len(shape):
+            _check_axes(given.name, array.shape, shape)
+            return
+    needed = " or ".join(map(_shape_text, shapes))
+    raise DataError(f"{given.name} {_given_shape(array)}, but needs shape {needed}{hint}")
+
+
+def _check_axes(name: str, given: tuple[int, ...], shape: Shape) -> None:
+    for axis, (meaning, needed) in enumerate(shape):
+        size = given[axis]
+        if size == 0 or (needed is not None and size != needed):
+            wanted = "at least 1" if needed is None else str(needed)
+            raise DataError(
+                f"{name} has {size} on axis {axis} ({meaning}), but needs {wanted}: "
+                f"its shape is {given}, and must be {_shape_text(shape)}"
+            )
+
+
+def _given_shape(array: Array) -> str:
+    if array.ndim == 0:
+        return "is a single number"
+    return f"is empty, of shape {array.shape}" if array.size == 0 else f"has shape {array.shape}"
+
+
+def _meanings(shape: Shape) -> tuple[str, ...]:
+    return tuple(meaning for meaning, _ in shape)
+
+
+def _shape_text(shape: Shape) -> str:
+    """A wanted shape in words, such as ``(samples, batch = 5, width = 4)``."""
+    axes = [meaning if size is None else f"{meaning} = {size}" for meaning, size in shape]
+    return f"({', '.join(axes)}{',' if len(axes) == 1 else ''})"
+
+
+# Values
+
+
+def _cast(given: Given, dtype: np.dtype[Any]) -> Array:
+    """An argument as a C-contiguous array of the type, itself if it is one."""
+    array = given.numbers
+    if _is_ready(array, dtype):
+        return array
+    with np.errstate(all="ignore"):  # what overflows is named by the check for finiteness
+        return array.astype(dtype, order="C")
+
+
+def _is_ready(array: Array, dtype: np.dtype[Any]) -> bool:
+    flags = array.flags
+    return array.dtype == dtype and flags.c_contiguous and flags.aligned
+
+
+def _check_finite(given: Given, array: Array, weights: Array | None = None) -> None:
+    """Every number of an argument, cast, must be finite, but for vectors whose weight is 0."""
+    if not math.isfinite(_total(array)):
+        index = _first_not_finite(array, weights)
+        if index is not None:
+            raise DataError(_not_finite(given, array, index))
+
+
+def _total(array: Array) -> float:
+    """A number that is finite only if every number is; it may overflow although all are.
+
+    It needs no memory. Few numbers are squared on the way: that product is the quickest call, and too short for a BLAS
+    to start threads. Of many, the least and the largest of as many as a second-level cache holds are added.
+    """
+    if array.size <= _FEW:
+        return float(np.vdot(array, array))
+    step = max(1, _CACHED * len(array) // array.size)
+    total = 0.0
+    with np.errstate(all="ignore"):
+        for start in range(0, len(array), step):
+            some = array[start : start + step]
+            total += float(np.minimum.reduce(some, axis=None)) + float(np.maximum.reduce(some, axis=None))
+    return total
+
+
+def _first_not_finite(array: Array, weights: Array | None) -> tuple[int, ...] | None:
+    """Where the first NaN or infinity of a vector that counts is; None where there is none."""
+    width = array.shape[-1] if array.shape else 1
+    rows = array.reshape(-1, width)
+    counts = None if weights is None else weights.reshape(-1) != 0
+    step = max(1, _CHUNK // width)
+    for start in range(0, len(rows), step):
+        wrong = ~np.isfinite(rows[start : start + step])
+        if counts is not None:
+            wrong &= counts[start : start + step, np.newaxis]
+        if wrong.any():
+            return _position(start * width + int(wrong.argmax()), array.shape)
+    return None
+
+
+def _not_finite(given: Given, array: Array, index: tuple[int, ...]) -> str:
+    place, item = _found(given, index)
+    if isinstance(item, (float, np.floating)) and not np.isfinite(item):
+        return f"{place} is {shown(item)}, but must be finite"
+    return f"{place} is {shown(item)}, too large for {array.dtype.name}"
+
+
+def _position(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(axis) for axis in np.unravel_index(flat, shape))
+
+
+def _found(given: Given, index: tuple[int, ...]) -> tuple[str, object]:
+    """The place of a number, such as ``inputs[0, 2, 1]``, and the number there as the user gave it."""
+    return f"{given.name}[{', '.join(map(str, index))}]" if index else given.name, given.items[index]

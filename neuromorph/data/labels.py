@@ -1,0 +1,112 @@
+"""Lengths as weights and class labels as vectors: what users may hand over in place of what kernels take.
+
+Shapes: N sequences, S samples (time steps), B lanes (the batch), W numbers in a vector (the width).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from .arrays import Shape, as_tensor, check_inputs
+from .reading import Given, read
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+Array = NDArray[Any]
+
+
+def as_vectors_and_weights(
+    model: Model, inputs: Any, expected: Any, sample_weight: Any, lengths: Any
+) -> tuple[Given, Given, Given | None]:
+    """Inputs, what is expected and weights, each argument read once; lengths have become weights, and class labels of
+    a cross-entropy vectors.
+
+    Raises DataError where inputs, lengths or labels do not fit; what is wrong with the others is left to be found by
+    their own checks.
+    """
+    given, wanted = read("inputs", inputs), read("expected", expected)
+    weights = None if sample_weight is None else read("sample_weight", sample_weight)
+    check_inputs(given, batch=model.batch_size, width=model.input_width)
+    leading = given.numbers.shape[:-1]
+    if lengths is not None:
+        weights = lengths_as_weights(leading, weights, read("lengths", lengths), model.dtype)
+    if model.graph.loss.name == "cross_entropy" and wanted.numbers.ndim == len(leading):
+        wanted = _labels_as_vectors(leading, wanted, weights, model)
+    return given, wanted, weights
+
+
+def lengths_as_weights(
+    leading: tuple[int, ...], sample_weight: Given | None, lengths: Given, dtype: np.dtype[Any]
+) -> Given:
+    """Weights that are 0 beyond each sequence's length, for inputs with these leading axes.
+
+    lengths: whole numbers from 0 to S, of shape (N,) or (N, B) for inputs of shape (N, S, B, W), and (B,), one a lane,
+    for (S, B, W). Raises DataError where they do not fit.
+    """
+    mask = _within(lengths, leading, dtype)
+    if sample_weight is None:
+        return Given("sample_weight", mask, mask)
+    if sample_weight.numbers.ndim != mask.ndim:
+        return sample_weight
+    weights = as_tensor("sample_weight", sample_weight, dtype=dtype, shape=_leading_shape(leading))
+    return sample_weight._replace(numbers=np.where(mask > 0.0, weights, mask))
+
+
+def _labels_as_vectors(leading: tuple[int, ...], labels: Given, sample_weight: Given | None, model: Model) -> Given:
+    """Class labels of shape (S, B) or (N, S, B) as vectors with a single 1.
+
+    A label is a whole number from 0 to the output's width - 1, or anything where its weight is 0. Raises DataError,
+    with the place, where it is not.
+    """
+    shape = _leading_shape(leading)
+    array = as_tensor("expected", labels, dtype=np.dtype(np.float64), shape=shape, check_finite=False)
+    counts = np.ones(array.shape, bool)
+    if sample_weight is not None and sample_weight.numbers.ndim == array.ndim:
+        counts = as_tensor("sample_weight", sample_weight, dtype=model.dtype, shape=shape) != 0.0
+    vectors = _one_hot(array, counts, model.output_width, model.dtype)
+    return Given("expected", vectors, vectors)
+
+
+def _leading_shape(sizes: tuple[int, ...]) -> Shape:
+    """The shape of what has one number for each vector of the inputs."""
+    return tuple(zip(("sequences", "samples", "batch")[-len(sizes) :], sizes, strict=True))
+
+
+def _within(lengths: Given, leading: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """1 for each vector inside its sequence's length, 0 beyond."""
+    samples, batch = leading[-2:]
+    shape: Shape = (("batch", batch),)
+    if len(leading) == 3:
+        shape = (("sequences", leading[0]), *(shape if lengths.numbers.ndim == 2 else ()))
+    array = as_tensor("lengths", lengths, dtype=np.dtype(np.float64), shape=shape)
+    right = (array >= 0) & (array <= samples) & (array == np.floor(array))
+    if not right.all():
+        place, given = _first(array, ~right)
+        raise DataError(f"lengths{place} is {given:g}, but a length must be a whole number from 0 to {samples}")
+    if len(leading) == 3:
+        array = array.reshape(leading[0], 1, -1)
+    steps = np.arange(samples)[:, np.newaxis]
+    return np.ascontiguousarray(np.broadcast_to(steps < array, leading), dtype=dtype)
+
+
+def _one_hot(labels: Array, counts: Array, classes: int, dtype: np.dtype[Any]) -> Array:
+    """(…,) labels as (…, classes); zeros where a label does not count."""
+    right = (labels >= 0) & (labels < classes) & (labels == np.floor(labels))
+    if not right[counts].all():
+        place, given = _first(labels, counts & ~right)
+        raise DataError(f"expected{place} is {given:g}, but a label must be a whole number from 0 to {classes - 1}")
+    vectors = np.zeros((*labels.shape, classes), dtype)
+    places = np.nonzero(counts & right)
+    vectors[(*places, labels[places].astype(np.intp))] = 1.0
+    return vectors
+
+
+def _first(array: Array, wrong: Array) -> tuple[list[int], float]:
+    """Where the first wrong number stands, and what it is."""
+    index = tuple(int(axis) for axis in np.argwhere(wrong)[0])
+    return list(index), float(array[index])

@@ -1,0 +1,247 @@
+"""What users hand over, as NumPy reads it: numbers in lists, arrays, or what makes an array of itself.
+
+Each argument is read once: an object of the user's may answer otherwise the next time. Whatever is no real number, and
+whatever such an object raises, is a :class:`~neuromorph.errors.DataError` that names the argument and the place in it.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, said, shortened
+
+Array = NDArray[Any]
+Place = tuple[int, ...]  # of an item in lists within lists
+
+_DEEPEST = 8  # lists within lists that are followed: more than any argument has axes
+_SHOWN = 40  # characters of a value that a message shows
+_NUMERIC = "biuf"  # kinds of array that are computed with
+_MIXED = "OUSTc"  # kinds of array that NumPy makes of a list with some wrong items among its numbers
+_LISTS = {list, tuple}
+_PLAIN = (numbers.Number, np.generic, str, bytes, type(None))  # what stands for itself
+_PROTOCOLS = ("__array__", "__array_interface__", "__array_struct__")
+
+
+class Given(NamedTuple):
+    """An argument that was read: its ``items`` as they were given, for messages, and the same as ``numbers``, of a
+    boolean, integer or floating type."""
+
+    name: str
+    items: Array
+    numbers: Array
+
+
+def read(name: str, value: object) -> Given:
+    """The numbers of an argument, of any shape; a plain array of numbers is used itself. What was read comes back.
+
+    Raises DataError for what is no real number, for ragged lists, and for whatever the user's own class raises.
+    """
+    if type(value) is np.ndarray and value.dtype.kind in _NUMERIC:
+        return Given(name, value, value)
+    if type(value) is Given:
+        return value
+    try:
+        return _read(name, value)
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # whatever the user's own class raises
+        raise DataError(f"{name} can't be read as numbers: {said(error)}") from error
+
+
+def _read(name: str, value: Any) -> Given:
+    plain = _opened(name, value, ())
+    try:
+        items = np.asarray(plain)
+    except ValueError as error:
+        raise DataError(_reason(name, plain, error)) from error
+    if items.dtype.kind in _NUMERIC:
+        return Given(name, items, items)
+    if isinstance(plain, list | tuple) and items.dtype.kind in _MIXED:
+        items = np.asarray(plain, dtype=object)
+    for index, item in np.ndenumerate(items):
+        if not _is_real(item):
+            raise DataError(_no_number(name, index, item))
+    return Given(name, items, np.array([_float(item) for item in items.flat], np.float64).reshape(items.shape))
+
+
+def _is_real(item: object) -> bool:
+    if isinstance(item, np.timedelta64):  # NumPy counts it among its integers
+        return False
+    return isinstance(item, numbers.Real | np.bool_)
+
+
+def _float(item: Any) -> float:
+    """A real number in float64, infinite where it is beyond its range."""
+    try:
+        return float(item)
+    except OverflowError:
+        return math.inf if item > 0 else -math.inf
+
+
+# What is not a list, a number or an array of NumPy's ------------------------------------------------------------------
+
+
+def _opened(name: str, value: Any, place: Place) -> Any:
+    """The value as a number, an array, or lists of these: whatever else is in it is asked what it is, once."""
+    if type(value) in _LISTS:
+        return _opened_list(name, value, place)
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, Iterator | Mapping):
+        raise DataError(_no_number(name, place, value))
+    if not isinstance(value, np.ndarray) and _is_sequence(value):
+        return _opened_list(name, list(islice(iter(value), len(value))), place)
+    array = np.asanyarray(value)
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise DataError(f"{name} has masked values, which are no numbers: fill them")
+    array = np.asarray(array)
+    if array.dtype != object:
+        return array
+    inner = array.tolist()  # the object itself, or lists of what is in an array of objects
+    return _opened(name, inner, place) if array.ndim else inner
+
+
+def _opened_list(name: str, value: Any, place: Place) -> Any:
+    """A list in which nothing is left that has to be asked. It is looked at as deep as the first lists go."""
+    items = value
+    for above in range(_levels(name, value, place)):
+        kinds = set(map(type, items))
+        if any(map(_is_foreign, kinds)):
+            return _replaced(name, value, place, above)
+        if not kinds <= _LISTS:
+            return value
+        items = list(chain.from_iterable(items))
+    return value
+
+
+def _levels(name: str, value: Any, place: Place) -> int:
+    """How deep the first lists go; DataError where on and on, as in one that holds itself: NumPy might never return."""
+    levels = 0
+    while type(value) in _LISTS:
+        levels += 1
+        if len(place) + levels > _DEEPEST:
+            raise DataError(f"{name} is nested more than {_DEEPEST} lists deep")
+        if not value:
+            break
+        value = value[0]
+    return levels
+
+
+def _is_foreign(kind: type) -> bool:
+    """Whether values of a type have to be asked what they are."""
+    return kind not in _LISTS and kind is not np.ndarray and not issubclass(kind, _PLAIN)
+
+
+def _replaced(name: str, value: Any, place: Place, above: int) -> Any:
+    """A list, with what stands in it below so many more lists opened."""
+    if above < 0:
+        return _opened(name, value, place)
+    return [_replaced(name, item, (*place, index), above - 1) for index, item in enumerate(value)]
+
+
+def _is_sequence(value: Any) -> bool:
+    """Whether NumPy would take a value item by item, like a list."""
+    kind = type(value)
+    if not (hasattr(kind, "__len__") and hasattr(kind, "__getitem__")):
+        return False
+    if any(hasattr(value, protocol) for protocol in _PROTOCOLS):
+        return False
+    try:
+        memoryview(value)
+    except TypeError:
+        return True
+    return False
+
+
+# Messages about nested lists ------------------------------------------------------------------------------------------
+
+
+def _reason(name: str, value: object, error: Exception) -> str:
+    """Why NumPy made no array of the value: the first list that is not as long as the first of its level."""
+    firsts = _first_items(value)
+    odd = _first_odd(value, (), [_length(first) for first in firsts])
+    if odd is None:
+        return f"{name} can't be read as numbers: {said(error)}"
+    path, item = odd
+    noun = "number" if len(path) == len(firsts) - 2 else "item"
+    given, wanted = _extent(item, noun), _extent(firsts[len(path)], noun)
+    if _length(item) is not None and _length(firsts[len(path)]) is not None:
+        wanted = f"has {_length(firsts[len(path)])}"
+    return f"{_path(name, path)} {given}, but {_path(name, (0,) * len(path))} {wanted}"
+
+
+def _first_items(value: object) -> list[object]:
+    """The value, its first item, the first item of that, and so on down to a number."""
+    firsts = [value]
+    while len(firsts) <= _DEEPEST and _length(firsts[-1]):
+        firsts.append(_items(firsts[-1])[0])
+    return firsts
+
+
+def _first_odd(item: object, path: Place, lengths: list[int | None]) -> tuple[Place, object] | None:
+    """The first item, in reading order, whose length is not that of the first item of its level."""
+    length = _length(item)
+    if len(path) == len(lengths) or length != lengths[len(path)]:
+        return path, item
+    for index, inner in enumerate(_items(item)):
+        odd = _first_odd(inner, (*path, index), lengths)
+        if odd is not None:
+            return odd
+    return None
+
+
+def _length(item: object) -> int | None:
+    """How many items a list has, or what NumPy takes as one; None for numbers, text and other objects."""
+    if isinstance(item, list | tuple):
+        return len(item)
+    return item.shape[0] if isinstance(item, np.ndarray) and item.ndim else None
+
+
+def _items(item: Any) -> Any:
+    """The items of what has a length; of an array only the first row, which stands for all."""
+    if isinstance(item, list | tuple):
+        return item
+    return item[:1] if _length(item) else ()
+
+
+def _extent(item: object, noun: str) -> str:
+    length = _length(item)
+    if length is None:
+        return f"is {shown(item)}"
+    return f"has {length} {noun}{'' if length == 1 else 's'}"
+
+
+def _no_number(name: str, place: Place, item: object) -> str:
+    """What to say of an item that is no real number."""
+    said = f"{_path(name, place)} is {shown(item)}"
+    if isinstance(item, Iterator):
+        return said
+    return f"{said}, but must be {'a real number' if place else 'real numbers'}"
+
+
+def _path(name: str, place: Place) -> str:
+    return name + "".join(f"[{position}]" for position in place)
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: numbers bare, all else with its type, and never much of it."""
+    if isinstance(value, Iterator):
+        return f"a {type(value).__name__}, which can be read only once: make it a list"
+    try:
+        text = shortened(_text(value), _SHOWN)
+    except Exception:  # an integer of too many digits, or the user's own class
+        return f"a value of type {type(value).__name__}"
+    return text if _is_real(value) else f"{text} ({type(value).__name__})"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, np.character):
+        value = value.item()
+    return str(value) if isinstance(value, np.generic) else repr(value)

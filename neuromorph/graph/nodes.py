@@ -1,0 +1,125 @@
+"""The checked graph: named nodes, the links between them, and what is computed in which order."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from ..errors import Location
+from ..functions import Activation, Initializer, Loss, Merge
+from ..host.cached import cached_property
+
+MAX_WIDTH = 1_048_576
+
+Kind: TypeAlias = Literal["input", "layer", "activation", "split", "merge"]
+Drawn: TypeAlias = tuple[Initializer, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One named node of a model.
+
+    ``source`` is the node whose value comes in; after a split and at the head of its branches, that is the
+    split. ``other`` is the second node that a merge reads, from the previous step where ``delayed``.
+    ``function`` and ``parameter`` (its default filled in) belong to layers and activation nodes. A node
+    that is not ``live`` has no part in the output.
+    """
+
+    index: int
+    name: str
+    kind: Kind
+    width: int
+    source: int | None
+    other: int | None
+    delayed: bool
+    function: Activation | None
+    parameter: float | None
+    merge: Merge | None
+    live: bool
+    location: Location
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A checked model: its nodes in text order, dead ones included; an index is a position in ``nodes``.
+
+    ``warnings`` are sentences for the caller to emit as MDLWarning; ``text`` is the model's canonical text.
+    """
+
+    nodes: tuple[Node, ...]
+    input: int
+    output: int
+    loss: Loss
+    loss_parameter: float | None
+    weight_initializer: Drawn
+    bias_initializer: Drawn
+    warnings: tuple[str, ...]
+    text: str
+
+    def resolve(self, index: int) -> int:
+        """The node that computes this node's value: a split, or a chain of them, hands on what came in."""
+        return self._computing[index]
+
+    def fan_in(self, index: int) -> int:
+        """The width of what comes into a node."""
+        source = self.nodes[index].source
+        if source is None:
+            raise ValueError(f"nothing comes into node {index}, the input")
+        return self.nodes[source].width
+
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """The live nodes, splits too, in an order that can evaluate a step, the smallest index first."""
+        return tuple(topological({node.index: same_step(node) for node in self.nodes if node.live}))
+
+    @cached_property
+    def delayed_links(self) -> tuple[tuple[int, int], ...]:
+        """The live links backward in time, (merge, other), in text order; ``other`` is the node as named."""
+        return tuple(
+            (node.index, node.other) for node in self.nodes if node.live and node.delayed and node.other is not None
+        )
+
+    @property
+    def has_time_links(self) -> bool:
+        """Whether a live node reads the previous step."""
+        return bool(self.delayed_links)
+
+    @cached_property
+    def parameters(self) -> tuple[int, ...]:
+        """The live layers, which own weights and biases, in text order."""
+        return tuple(node.index for node in self.nodes if node.live and node.kind == "layer")
+
+    @cached_property
+    def _computing(self) -> tuple[int, ...]:
+        found: list[int] = []
+        for node in self.nodes:
+            computes = node.kind != "split" or node.source is None
+            found.append(node.index if computes or node.source is None else found[node.source])
+        return tuple(found)
+
+
+def same_step(node: Node) -> tuple[int, ...]:
+    """The nodes that a node reads within the step."""
+    read = [node.source, None if node.delayed else node.other]
+    return tuple(index for index in read if index is not None)
+
+
+def topological(needs: Mapping[int, Sequence[int]]) -> list[int]:
+    """The keys, each after all that it needs, the smallest first; those that need themselves are left out."""
+    waiting = {key: len(set(needed)) for key, needed in needs.items()}
+    readers: dict[int, list[int]] = {key: [] for key in needs}
+    for key, needed in needs.items():
+        for one in set(needed):
+            readers[one].append(key)
+    ready = [key for key, count in waiting.items() if count == 0]
+    heapq.heapify(ready)
+    done: list[int] = []
+    while ready:
+        done.append(heapq.heappop(ready))
+        for reader in readers[done[-1]]:
+            waiting[reader] -= 1
+            if waiting[reader] == 0:
+                heapq.heappush(ready, reader)
+    return done

@@ -1,0 +1,91 @@
+"""The nodes of a text in text order, each with the one before it, and the checks of input and output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..language import syntax
+from .functions import Text, at
+
+
+@dataclass(frozen=True)
+class Place:
+    """A node of the text with the index of the node before it, and whether it ends its branch."""
+
+    item: syntax.Node
+    source: int | None
+    last: bool
+
+
+def flatten(model: syntax.Model) -> list[Place]:
+    """All nodes in text order: a split stands before the nodes of its branches."""
+    placed: list[Place] = []
+    open_branches: list[Iterator[tuple[syntax.Node, bool]]] = [_with_end(model.nodes)]
+    sources: list[int | None] = [None]
+    while open_branches:
+        item, last = next(open_branches[-1], (None, False))
+        if item is None:
+            open_branches.pop()
+            sources.pop()
+            continue
+        placed.append(Place(item, sources[-1], last))
+        sources[-1] = len(placed) - 1
+        if isinstance(item, syntax.Split):
+            branches = [branch for branch in item.branches if branch]
+            open_branches.extend(_with_end(branch) for branch in reversed(branches))
+            sources.extend([sources[-1]] * len(branches))
+    return placed
+
+
+def _with_end(branch: Sequence[syntax.Node]) -> Iterator[tuple[syntax.Node, bool]]:
+    return ((item, position == len(branch)) for position, item in enumerate(branch, start=1))
+
+
+def index_names(text: Text, placed: Sequence[Place]) -> dict[str, int]:
+    names: dict[str, int] = {}
+    for index, place in enumerate(placed):
+        item = place.item
+        if item.name in names:
+            first = placed[names[item.name]].item.location
+            reason = f"the name '{item.name}' is taken: it first stands in {at(first)}"
+            raise text.error(f"{reason}; names are unique in the whole model", item.location)
+        names[item.name] = index
+    return names
+
+
+# Input and output
+
+
+def check_ends(text: Text, placed: Sequence[Place]) -> int:
+    """Check that there is one input and one output, each in its place; the output's index."""
+    _check_input(text, placed)
+    outputs = [index for index, place in enumerate(placed) if _has_loss(place.item)]
+    if not outputs:
+        reason = "the model has no output: one layer needs an activation and a loss"
+        raise text.error(f"{reason}, such as (output, 4, <linear>, <mse>)", text.model.nodes[-1].location)
+    first = placed[outputs[0]].item
+    if len(outputs) > 1:
+        second = placed[outputs[1]].item
+        reason = f"'{second.name}' is a second output; the first, '{first.name}', stands in"
+        raise text.error(f"{reason} {at(first.location)}: only one layer has a loss", second.location)
+    if not placed[outputs[0]].last:
+        raise text.error(f"the output '{first.name}' must end its branch: nothing follows it", first.location)
+    return outputs[0]
+
+
+def _has_loss(item: syntax.Node) -> bool:
+    return isinstance(item, syntax.Layer) and item.loss is not None
+
+
+def _check_input(text: Text, placed: Sequence[Place]) -> None:
+    first = placed[0].item
+    if not isinstance(first, syntax.Layer) or first.width is None or first.activation is not None:
+        reason = f"the model has no input: '{first.name}' stands first, where a layer with just a name"
+        raise text.error(f"{reason} and a width belongs, such as (input, 4)", first.location)
+    for place in placed[1:]:
+        item = place.item
+        if isinstance(item, syntax.Layer) and item.activation is None:
+            reason = f"'{item.name}' has no activation and would be a second input; the input is '{first.name}'"
+            fix = f"every other layer needs an activation, such as ({item.name}, {item.width}, <tanh>)"
+            raise text.error(f"{reason}: {fix}", item.location)

@@ -1,0 +1,100 @@
+"""Where time needs a loop: links back in time close cycles, and only those run step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .nodes import Graph, Node
+
+WINDOW = -1  # the domain of operations that run over a whole window at once; loops count from 0
+
+
+def inputs_of(graph: Graph, node: Node) -> Iterator[tuple[int, bool]]:
+    """The computing nodes a node reads, and whether from the step before."""
+    if node.source is not None:
+        yield graph.resolve(node.source), False
+    if node.other is not None:
+        yield graph.resolve(node.other), node.delayed
+
+
+def computing(graph: Graph) -> list[int]:
+    """The live nodes that compute something, in an order in which one step can be evaluated."""
+    return [index for index in graph.order if graph.nodes[index].kind != "split"]
+
+
+def _components(nodes: list[int], edges: dict[int, list[int]]) -> list[list[int]]:
+    """Strongly connected components (Tarjan, iterative), each after those it reads."""
+    number: dict[int, int] = {}
+    low: dict[int, int] = {}
+    stack: list[int] = []
+    on_stack: set[int] = set()
+    found: list[list[int]] = []
+    for root in nodes:
+        if root in number:
+            continue
+        work = [(root, iter(edges[root]))]
+        number[root] = low[root] = len(number)
+        stack.append(root)
+        on_stack.add(root)
+        while work:
+            node, following = work[-1]
+            for reached in following:
+                if reached not in number:
+                    number[reached] = low[reached] = len(number)
+                    stack.append(reached)
+                    on_stack.add(reached)
+                    work.append((reached, iter(edges[reached])))
+                    break
+                if reached in on_stack:
+                    low[node] = min(low[node], number[reached])
+            else:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
+                if low[node] == number[node]:
+                    component = []
+                    while True:
+                        member = stack.pop()
+                        on_stack.discard(member)
+                        component.append(member)
+                        if member == node:
+                            break
+                    found.append(component)
+    return found
+
+
+def _parts_of(graph: Graph) -> list[tuple[int, list[int]]]:
+    """The graph cut into loops and single nodes, (domain, nodes), each after all it reads."""
+    nodes = computing(graph)
+    reads = {index: list(inputs_of(graph, graph.nodes[index])) for index in nodes}
+    parts = []
+    loops = 0
+    for component in _components(nodes, {index: [other for other, _ in reads[index]] for index in nodes}):
+        inside = set(component)
+        looped = any(other in inside and late for index in component for other, late in reads[index])
+        assert looped or len(component) == 1, "the graph of one step has a cycle"
+        parts.append((loops if looped else WINDOW, component))
+        loops += looped
+    return parts
+
+
+def domains_of(graph: Graph) -> dict[int, int]:
+    """For each computing node the loop it belongs to, or WINDOW."""
+    return {index: domain for domain, nodes in _parts_of(graph) for index in nodes}
+
+
+def segments_of(graph: Graph) -> list[tuple[int, list[int]]]:
+    """Runs of nodes of one domain, each after all it reads; nodes of a loop stand together.
+
+    A window node goes into the earliest run in which all it reads is done; runs of loops keep their own order.
+    """
+    run_of: dict[int, tuple[int, int]] = {}  # (level, domain): levels of window nodes are even, of loops odd
+    for domain, nodes in _parts_of(graph):
+        needs = {other for index in nodes for other, _ in inputs_of(graph, graph.nodes[index])}.difference(nodes)
+        before = max((run_of[other][0] for other in needs), default=0)
+        level = before + before % 2 if domain == WINDOW else before + 1 + before % 2
+        run_of.update(dict.fromkeys(nodes, (level, domain)))
+    runs: dict[tuple[int, int], list[int]] = {}
+    for index in computing(graph):
+        runs.setdefault(run_of[index], []).append(index)
+    return [(domain, runs[level, domain]) for level, domain in sorted(runs)]

@@ -1,0 +1,44 @@
+"""Tables about a model, as text."""
+
+from __future__ import annotations
+
+from .nodes import Graph, Node
+
+
+def summary(graph: Graph) -> str:
+    """A table of nodes, widths, parameters and links in time."""
+    rows = [("node", "kind", "width", "parameters", "what")]
+    rows += [(n.name, n.kind, f"{n.width:,}", _parameters(graph, n), _what(graph, n)) for n in graph.nodes]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {width:>{widths[2]}}  {count:>{widths[3]}}  {what}".rstrip()
+        for name, kind, width, count, what in rows
+    ]
+    lines.insert(1, "-" * max(map(len, lines)))
+    total = sum((graph.fan_in(i) + 1) * graph.nodes[i].width for i in graph.parameters)
+    links = [f"{graph.nodes[m].name} reads {graph.nodes[o].name}" for m, o in graph.delayed_links]
+    lines += ["", f"parameters: {total:,}", f"links backward in time: {', '.join(links) or 'none'}"]
+    return "\n".join(lines)
+
+
+def _parameters(graph: Graph, node: Node) -> str:
+    if node.kind != "layer" or not node.live:
+        return ""
+    return f"{(graph.fan_in(node.index) + 1) * node.width:,}"
+
+
+def _what(graph: Graph, node: Node) -> str:
+    """What a node does, in a few words."""
+    words = []
+    if node.function is not None:
+        words.append(node.function.name + (f" {node.parameter:g}" if node.parameter is not None else ""))
+    if node.merge is not None and node.other is not None:
+        late = " of the step before" if node.delayed else ""
+        words.append(f"{node.merge.name} with {graph.nodes[node.other].name}{late}")
+    if node.index == graph.output:
+        words.append(
+            f"loss {graph.loss.name}" + (f" {graph.loss_parameter:g}" if graph.loss_parameter is not None else "")
+        )
+    if not node.live:
+        words.append("dead: the output does not depend on it")
+    return ", ".join(words)

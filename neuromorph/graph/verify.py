@@ -1,0 +1,111 @@
+"""The invariants of a graph that the rest of the library relies on."""
+
+from __future__ import annotations
+
+from graphlib import CycleError, TopologicalSorter
+
+from .nodes import MAX_WIDTH, Graph, Node, same_step
+
+
+def verify(graph: Graph) -> None:
+    """Check that a graph is what the rest of the library relies on.
+
+    Raises AssertionError that names the node and the rule. It shares no pass with :func:`build_graph`.
+    """
+    for position, node in enumerate(graph.nodes):
+        _require(node.index == position, node, "its index is its position")
+        _verify_shape(graph, node)
+        _verify_width(graph, node)
+        _verify_liveness(graph, node)
+    _verify_ends(graph)
+    _verify_time(graph)
+    _verify_order(graph)
+
+
+def _require(holds: bool, node: Node, rule: str) -> None:
+    if not holds:
+        raise AssertionError(f"node {node.index} '{node.name}': {rule}")
+
+
+def _verify_shape(graph: Graph, node: Node) -> None:
+    _require((node.kind == "input") == (node.index == graph.input), node, "only the input is of that kind")
+    _require((node.source is None) == (node.kind == "input"), node, "only the input has no source")
+    _require(node.source is None or 0 <= node.source < node.index, node, "its source stands before it")
+    merges = node.kind == "merge"
+    _require(merges == (node.other is not None) == (node.merge is not None), node, "merges alone merge")
+    _require(node.other is None or 0 <= node.other < len(graph.nodes), node, "its other node exists")
+    computes = node.kind in ("layer", "activation")
+    _require(computes == (node.function is not None), node, "layers and activation nodes have an activation")
+    takes = node.function is not None and node.function.parameter is not None
+    _require(takes == (node.parameter is not None), node, "a number goes with a function that takes one")
+
+
+def _verify_width(graph: Graph, node: Node) -> None:
+    _require(1 <= node.width <= MAX_WIDTH, node, "its width is in range")
+    if node.source is None or node.kind == "layer":
+        return
+    expected = graph.nodes[node.source].width
+    if node.merge is not None and node.merge.concatenates and node.other is not None:
+        expected += graph.nodes[node.other].width
+    _require(node.width == expected, node, "its width follows from what it reads")
+
+
+def _verify_liveness(graph: Graph, node: Node) -> None:
+    if node.live:
+        for read in (node.source, node.other):
+            _require(read is None or graph.nodes[read].live, node, "what a live node reads is live")
+
+
+def _verify_ends(graph: Graph) -> None:
+    output = graph.nodes[graph.output]
+    _require(output.kind == "layer" and output.live, output, "the output is a live layer")
+    _require(all(node.source != output.index for node in graph.nodes), output, "nothing follows the output")
+    names = {node.name for node in graph.nodes}
+    _require(len(names) == len(graph.nodes), output, "names are unique")
+    takes = graph.loss.parameter is not None
+    _require(takes == (graph.loss_parameter is not None), output, "the loss has its number")
+    reached = _reached_backward(graph)
+    for node in graph.nodes:
+        _require(node.live == (node.index in reached), node, "live is what the output needs")
+
+
+def _reached_backward(graph: Graph) -> set[int]:
+    reached: set[int] = set()
+    layer = {graph.output}
+    while layer:
+        reached |= layer
+        read = {one for index in layer for one in (graph.nodes[index].source, graph.nodes[index].other)}
+        layer = {one for one in read if one is not None} - reached
+    return reached
+
+
+def _verify_time(graph: Graph) -> None:
+    """No cycle within a step, and a link backward in time only where there would be one."""
+    try:
+        order = list(TopologicalSorter({node.index: same_step(node) for node in graph.nodes}).static_order())
+    except CycleError as error:
+        raise AssertionError(f"the nodes {error.args[1]} depend on one another within a step") from error
+    depends: dict[int, int] = {}
+    for index in order:
+        bits = 1 << index if graph.nodes[index].delayed else 0
+        for read in same_step(graph.nodes[index]):
+            bits |= depends[read]
+        depends[index] = bits
+    for node in graph.nodes:
+        if node.delayed:
+            needed = node.other is not None and depends[node.other] >> node.index & 1 == 1
+            _require(needed, node, "what it reads from the previous step depends on it")
+
+
+def _verify_order(graph: Graph) -> None:
+    done: set[int] = set()
+    for index in graph.order:
+        node = graph.nodes[index]
+        _require(node.live and index not in done, node, "the order has each live node once")
+        _require(done.issuperset(same_step(node)), node, "the order puts it after what it reads")
+        done.add(index)
+    output = graph.nodes[graph.output]
+    _require(len(done) == sum(node.live for node in graph.nodes), output, "the order has all live nodes")
+    for node in graph.nodes:
+        computing = graph.nodes[graph.resolve(node.index)]
+        _require(computing.kind != "split" and computing.width == node.width, node, "it resolves to a value")

@@ -1,0 +1,59 @@
+"""The host's processor: its features, its vectors and registers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+
+from .exclusive import imported
+
+
+@dataclass(frozen=True)
+class CPU:
+    """The CPU as LLVM knows it: its name, such as ``znver3``, and the features it has, sorted."""
+
+    name: str
+    features: tuple[str, ...]
+
+
+@cache
+def cpu() -> CPU:
+    """The CPU of this machine. Where LLVM can't tell the features, there are none."""
+    llvm = imported("llvmlite.binding")
+    try:
+        found = llvm.get_host_cpu_features()
+    except RuntimeError:
+        found = {}
+    return CPU(llvm.get_host_cpu_name(), tuple(sorted(name for name, present in found.items() if present)))
+
+
+def simd_bits() -> int:
+    """The width of the host's vectors in bits: 128, 256 or 512. $NEUROMORPH_SIMD_BITS chooses a narrower one."""
+    features = set(cpu().features)
+    widest = 512 if {"avx512f", "avx512vl", "avx512dq"} <= features else 256 if "avx2" in features else 128
+    chosen = os.environ.get("NEUROMORPH_SIMD_BITS")
+    if chosen is None:
+        return widest
+    if chosen not in ("128", "256", "512"):
+        raise ValueError(f"NEUROMORPH_SIMD_BITS must be 128, 256 or 512, not {chosen!r}")
+    return int(chosen)
+
+
+def vector_registers() -> int:
+    """Vector registers of the host: 32 with AVX-512 or on Arm, else 16."""
+    features = set(cpu().features)
+    return 32 if {"avx512f", "avx512vl"} <= features or "neon" in features else 16
+
+
+def lanes_for(widths: list[int], bits: int, size: int) -> int:
+    """Elements of the vectors of a model whose layers have these widths: as many as waste little as padding."""
+    fewest = 16 // size
+    lanes = bits // 8 // size
+
+    def padded_sum(count: int) -> int:
+        return sum(-(-width // count) * count for width in widths)
+
+    while lanes > fewest and padded_sum(lanes) > 1.25 * padded_sum(fewest):
+        lanes //= 2
+    return lanes

@@ -1,0 +1,16 @@
+"""What this process may use of the machine."""
+
+from __future__ import annotations
+
+import os
+
+from .cgroups import allowed_processors
+
+
+def processors() -> int:
+    """Processors that this process may use: those that it may run on, and no more than its quota of time is worth."""
+    try:
+        there = len(os.sched_getaffinity(0))
+    except AttributeError:
+        there = os.cpu_count() or 1
+    return min(there, allowed_processors())

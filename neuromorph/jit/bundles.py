@@ -1,0 +1,362 @@
+"""Numba's side of a kernel: a bundle of functions compiled once each, stored and found again as one.
+
+Numba links a compiled function into every caller and optimises it again there. Here each function of a bundle is
+compiled on its own and called by its symbol, so that every line is optimised once; in return the functions of a
+bundle belong together and go to the disk cache as one entry.
+
+An object whose symbols can't be resolved would end the whole process, in LLVM. So a bundle is stored only if each of
+its symbols is its own or one that every process with Numba has, and the latter are looked up before it is loaded.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import pickle
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from ..errors import CacheWarning
+from ..host.exclusive import exclusive
+from ..host.forks import after_in_child
+from ..host.interrupts import held, raise_if_pressed_twice
+from . import cache
+
+_OBJECT = "kernel.bin"
+_NEVER = 1_000_000  # collections of younger objects before a full one
+_lock = threading.RLock()  # one bundle at a time; not for forks, since other libraries' locks are taken inside
+_thresholds: tuple[int, int, int] | None = None  # of Python's garbage collector, while full collections wait
+
+
+def signature(dtype: str, kinds: tuple[str, ...]) -> tuple[Any, ...]:
+    """Numba's types of a function's arguments, given by kind."""
+    from numba import types
+
+    element = getattr(types, dtype)
+    known = {
+        "count": types.int64,
+        "number": types.float64,
+        "flag": types.boolean,
+        "integers": types.Array(types.int64, 1, "C"),
+        "array": types.Array(element, 1, "C"),
+        "data": types.Array(element, 1, "C", readonly=True),
+        "doubles": types.Array(types.float64, 1, "C"),
+    }
+    return tuple(known[kind] for kind in kinds)
+
+
+def bundle_key(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -> str:
+    """The cache's key of some functions, compiled, of the module of ``key``.
+
+    The entry holds ``kernel.bin`` (what is loaded), ``kernel.py`` (the source), ``functions.json`` (a list of objects
+    with the ``name``, ``symbol`` and ``arguments`` of each function, and in ``ir`` the name of a file) and for each
+    function its LLVM IR, such as ``forward.ll``. Assembly is made of it when it is first asked for.
+    """
+    return cache.key_of(key, dtype, *(" ".join((name, *kinds)) for name, kinds in functions.items()))
+
+
+def ready(
+    module: ModuleType,
+    key: str,
+    functions: Mapping[str, tuple[str, ...]],
+    dtype: str,
+    before_compiling: Callable[[], None] | None = None,
+) -> Any:
+    """The last of some functions of a module, callable: compiled, or found in the cache under ``key``.
+
+    functions: argument kinds by name, each function after those it calls. With JIT off it is the plain Python function.
+    With NEUROMORPH_CACHE_MISS_IS_ERROR=1 a bundle that is not in the cache raises RuntimeError. Trouble with the cache
+    is told, once, as a CacheWarning, and the functions are compiled in memory. before_compiling: called if they are
+    not in the cache.
+    """
+    entry = getattr(module, list(functions)[-1])
+    if not hasattr(entry, "compile"):
+        return entry
+    with _lock, held():
+        if not entry.signatures:
+            own = bundle_key(key, functions, dtype)
+            if not _load(module, own, functions, dtype):
+                _check_miss(module, entry)
+                if before_compiling is not None:
+                    before_compiling()
+                with _full_collections_wait():
+                    _store(module, own, functions, _compile(module, functions, dtype))
+    return entry
+
+
+@contextmanager
+def _full_collections_wait() -> Iterator[None]:
+    """Meanwhile Python looks for garbage among young objects only.
+
+    Numba makes a million objects for a large kernel and keeps most of them until it is done. Each look through all of
+    them finds next to nothing, and together they would take a tenth of the time of building.
+    """
+    global _thresholds
+    if _thresholds is not None:  # a bundle in the middle of another, from a signal handler
+        yield
+        return
+    try:
+        _thresholds = gc.get_threshold()
+        gc.set_threshold(*_thresholds[:2], _NEVER)
+        yield
+    finally:
+        _collect_as_before()
+
+
+def _collect_as_before() -> None:
+    global _thresholds
+    if _thresholds is not None and gc.get_threshold()[2] == _NEVER:  # else somebody has set others meanwhile
+        gc.set_threshold(*_thresholds)
+    _thresholds = None
+
+
+def _in_child() -> None:
+    """The thread that was at work on a bundle may be gone."""
+    global _lock
+    _lock = threading.RLock()
+    _collect_as_before()
+
+
+after_in_child(_in_child)
+
+
+def _check_miss(module: ModuleType, entry: Any) -> None:
+    if os.environ.get("NEUROMORPH_CACHE_MISS_IS_ERROR") == "1":
+        raise RuntimeError(f"{entry.__name__} of {module.__name__} is not in the cache in {str(cache.root())!r}")
+
+
+# Compiling ------------------------------------------------------------------------------------------------------------
+
+
+def _compile(module: ModuleType, functions: Mapping[str, tuple[str, ...]], dtype: str) -> list[Any]:
+    """Numba's results for every function of a bundle.
+
+    Whoever presses Ctrl-C waits for the bundle, which then is stored, and who presses it twice for the function at work
+    only. What an interrupted call has compiled is not compiled again.
+    """
+    results = []
+    with exclusive():
+        for name, kinds in functions.items():
+            raise_if_pressed_twice()
+            dispatcher, types = getattr(module, name), signature(dtype, kinds)
+            if types not in dispatcher.overloads:
+                dispatcher.compile(types)
+            result = dispatcher.overloads[types]
+            _call_by_symbol(dispatcher, result)
+            results.append(result)
+    return results
+
+
+def _call_by_symbol(dispatcher: Any, result: Any) -> None:
+    """Let callers compiled from now on call the function where it is, instead of linking a copy of it."""
+    dispatcher.disable_compile()
+    context = dispatcher.targetctx
+    with suppress(KeyError):
+        context.remove_user_function(result.entry_point)
+    context.insert_user_function(result.entry_point, result.fndesc)
+
+
+# Storing --------------------------------------------------------------------------------------------------------------
+
+
+def _store(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]], results: list[Any]) -> None:
+    """Give a compiled bundle to the cache. Whatever goes wrong costs the entry only."""
+    try:
+        with exclusive():
+            reason = _why_not(results)
+            files = {} if reason else _files(module, functions, results)
+        if reason:
+            cache.tell(f"the kernel {module.__name__} can't be stored: {reason}.")
+        else:
+            cache.write(key, files)
+    except CacheWarning:  # made an error by the user's filters
+        raise
+    except Exception as error:
+        cache.tell(f"the kernel {module.__name__} can't be stored: {error!r}.")
+
+
+def _why_not(results: list[Any]) -> str | None:
+    """Why another process could not run a bundle, or None."""
+    if any(result.library.has_dynamic_globals for result in results):
+        return "it has addresses or large arrays as globals"
+    if shared := _shared_names(results):
+        return f"another process may give the name {shared[0]!r} to another function"
+    if missing := _unknown(_needed(results)):
+        return f"{missing[0]!r} is defined elsewhere in this process"
+    return None
+
+
+def _symbols(result: Any) -> Iterable[Any]:
+    """A function's LLVM values that have names other modules may see."""
+    from llvmlite.binding import Linkage
+
+    module = result.library._final_module
+    for values in (module.functions, module.global_variables):
+        yield from (value for value in values if value.linkage not in (Linkage.internal, Linkage.private))
+
+
+def _needed(results: list[Any]) -> list[str]:
+    """Names that the functions use and that neither they nor those before them define, sorted."""
+    defined: set[str] = set()
+    needed: set[str] = set()
+    for result in results:
+        symbols = {value.name: value.is_declaration for value in _symbols(result)}
+        defined |= {name for name, is_declaration in symbols.items() if not is_declaration}
+        needed |= {name for name in symbols if name not in defined and not name.startswith("llvm.")}
+    return sorted(needed)
+
+
+def _unknown(names: Iterable[str]) -> list[str]:
+    """Those of some names that a process with Numba does not define by itself."""
+    from llvmlite.binding import address_of_symbol
+
+    return [name for name in names if address_of_symbol(name) is None]
+
+
+def _shared_names(results: list[Any]) -> list[str]:
+    """Compiled functions beside a bundle's own.
+
+    Numba tells functions with one name and other closures apart by a number that each process counts anew, and LLVM
+    takes the first of two functions with one name. The runtime's own functions are the same everywhere.
+    """
+    found = []
+    for result in results:
+        description = result.fndesc
+        own = {description.llvm_func_name, description.llvm_cpython_wrapper_name, description.llvm_cfunc_wrapper_name}
+        defined = {f.name for f in result.library.get_defined_functions()} & {value.name for value in _symbols(result)}
+        found += sorted(name for name in defined - own if not name.startswith("NRT_"))
+    return found
+
+
+def _files(module: ModuleType, functions: Mapping[str, tuple[str, ...]], results: list[Any]) -> dict[str, bytes]:
+    """The files of a bundle's entry."""
+    files = {"kernel.py": module.__loader__.get_source(module.__name__).encode()}  # type: ignore[union-attr]
+    listed = []
+    for (name, kinds), result in zip(functions.items(), results, strict=True):
+        symbol = result.fndesc.llvm_func_name
+        listed.append({"name": name, "symbol": symbol, "arguments": kinds, "ir": f"{name}.ll"})
+        files[f"{name}.ll"] = result.library.get_llvm_str().encode()
+    files["functions.json"] = json.dumps(listed, indent=1).encode()
+    files[_OBJECT] = _numba("serialize").dumps((_needed(results), [_reduced(result) for result in results]))
+    return files
+
+
+def _reduced(result: Any) -> Any:
+    """What Numba stores of a compiled function, without its source annotated with types: that takes long to write."""
+    return result._replace(type_annotation="")._reduce()
+
+
+# Showing --------------------------------------------------------------------------------------------------------------
+
+Texts = dict[str, tuple[str, str]]
+
+
+def stored_texts(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -> Texts | None:
+    """LLVM IR and assembly of each function of a bundle; None where the cache has no IR of it.
+
+    The IR is that which was stored beside the machine code. The assembly is made of it when it is first asked for, and
+    stored too: LLVM would take as long for it as for the machine code, and few builds are ever looked at. It may place
+    a few moves and address computations otherwise than the machine code.
+    """
+    own = bundle_key(key, functions, dtype)
+    ir = _texts_of(own, functions, "ll")
+    if ir is None:
+        return None
+    aside = cache.key_of(own, "assembly", *ir.values())
+    assembly = _texts_of(own, functions, "s") or _texts_of(aside, functions, "s")
+    if assembly is None:
+        with exclusive():
+            assembly = {name: assembly_of(text) for name, text in ir.items()}
+        with suppress(CacheWarning):  # made an error by the user's filters
+            cache.write(aside, {f"{name}.s": text.encode() for name, text in assembly.items()})
+    return {name: (ir[name], assembly[name]) for name in functions}
+
+
+def _texts_of(entry: str, names: Iterable[str], ending: str) -> dict[str, str] | None:
+    """Files of an entry by the names of functions; None where one is missing."""
+    found = {}
+    for name in names:
+        data = cache.read(entry, f"{name}.{ending}")
+        if data is None:
+            return None
+        found[name] = data.decode()
+    return found
+
+
+def assembly_of(ir: str) -> str:
+    """Assembly that LLVM makes of optimised IR, for the processor that Numba compiles for."""
+    from llvmlite.binding import parse_assembly
+    from numba.core.registry import cpu_target
+
+    return str(cpu_target.target_context.codegen()._tm.emit_assembly(parse_assembly(ir)))
+
+
+def texts_with_lines(module: ModuleType, functions: Mapping[str, tuple[str, ...]], dtype: str) -> Texts:
+    """LLVM IR and assembly with ``.loc`` directives, which name the source line that an instruction comes from.
+
+    They are compiled for this alone, so ``module`` must be one whose functions nobody else has asked for. Line numbers
+    change no instruction; who relies on it can compare.
+    """
+    for name in functions:
+        getattr(module, name)._compiler._customize_flags = _with_line_numbers
+    with _lock, exclusive():
+        ir = [result.library.get_llvm_str() for result in _compile(module, functions, dtype)]
+        return {name: (text, assembly_of(text)) for name, text in zip(functions, ir, strict=True)}
+
+
+def _with_line_numbers(flags: Any) -> Any:
+    """Numba's flags for line numbers without anything else that debuggers want and that changes the code."""
+    flags.debuginfo = flags.dbg_directives_only = True
+    flags.dbg_extend_lifetimes = flags.boundscheck = False
+    return flags
+
+
+# Loading --------------------------------------------------------------------------------------------------------------
+
+
+def _load(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -> bool:
+    """Take a bundle from the cache; whether it was there and sound."""
+    try:
+        data = cache.read(key, _OBJECT)
+        if data is None:
+            return False
+        dispatchers = [getattr(module, name) for name in functions]
+        types = [signature(dtype, kinds) for kinds in functions.values()]
+        results = _rebuilt(dispatchers[-1].targetctx, data, types)
+    except CacheWarning:  # made an error by the user's filters
+        raise
+    except Exception as error:
+        if not isinstance(error, MemoryError):  # which says nothing of the entry
+            cache.discard(key)
+        cache.tell(f"the kernel {module.__name__} can't be loaded and is compiled anew: {error!r}.")
+        return False
+    with exclusive():
+        for dispatcher, result in zip(dispatchers, results, strict=True):
+            dispatcher.add_overload(result)
+            _call_by_symbol(dispatcher, result)
+    return True
+
+
+def _rebuilt(context: Any, data: bytes, types: list[tuple[Any, ...]]) -> list[Any]:
+    """Numba's results from a stored bundle, of functions with these types of arguments; raises where that fails."""
+    rebuild = _numba("compiler").CompileResult._rebuild
+    with exclusive(), _numba("compiler_lock").global_compiler_lock:
+        _numba("runtime").rtsys.initialize(context)
+        needed, parts = pickle.loads(data)
+        if [tuple(part[3].args) for part in parts] != types:
+            raise ValueError("a bundle of other functions")
+        if _unknown(needed):
+            context.refresh()  # registers all that compiled code may call; slow, and hardly ever needed
+        if missing := _unknown(needed):
+            raise ValueError(f"{missing[0]!r} is not defined in this process")
+        return [rebuild(context, *part) for part in parts]
+
+
+def _numba(name: str) -> Any:
+    """A module of ``numba.core``, imported when it is first needed."""
+    return import_module(f"numba.core.{name}")

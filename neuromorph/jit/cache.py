@@ -1,0 +1,309 @@
+"""The cache of compiled kernels on disk: keys, reading and writing, its bound, and what users see of it.
+
+The cache is a folder of entries, one for each compiled bundle and one for its assembly, if somebody has asked for that;
+``cachefiles.py`` says how they lie there and why they
+can be trusted. No trouble with the cache breaks a program: it is told once, as a ``CacheWarning``, and kernels are
+compiled in memory.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from ..errors import CacheWarning
+from . import cache_store
+from .cache_store import DamagedError, Entry, UnusableError
+from .environment import environment
+
+__all__ = [
+    "CacheInfo",
+    "Entry",
+    "cache_info",
+    "clear_cache",
+    "discard",
+    "environment",
+    "key_of",
+    "list_entries",
+    "read",
+    "root",
+    "tell",
+    "write",
+]
+
+_SIZE = re.compile(r"[0-9]{1,18}")
+_DEFAULT_LIMIT = 1 << 30  # bytes
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_TOO_MANY = frozenset({errno.EMFILE, errno.ENFILE})
+
+_ELSEWHERE = "Set NEUROMORPH_CACHE_DIR to a folder that belongs to you and that only you can write."
+_FREE_SPACE = "Free some space there, or set NEUROMORPH_CACHE_DIR to a folder on another disk."
+_MORE_FILES = "Let the process open more files (ulimit -n)."
+
+_INSIDE = frozenset({"neuromorph", "contextlib", "functools"})  # frames that are not the user's
+_told: dict[str, object] = {}  # the cache folders whose trouble this process has told
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """The cache: its folder, how many entries it has, their bytes, and the bytes they are kept to."""
+
+    path: Path
+    entries: int
+    bytes: int
+    limit: int
+
+
+# Keys and the folder --------------------------------------------------------------------------------------------------
+
+
+def root() -> Path:
+    """The cache's folder: ``$NEUROMORPH_CACHE_DIR``, else ``neuromorph`` in the user's cache folder.
+
+    It need not exist. A path that is not absolute means that there is no home directory to put it in.
+    """
+    named = os.environ.get("NEUROMORPH_CACHE_DIR")
+    if named:
+        with suppress(OSError):  # the current directory may be gone
+            return Path(os.path.abspath(os.path.expanduser(named)))
+        return Path(named)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("neuromorph", appauthor=False)
+
+
+def key_of(*parts: str) -> str:
+    """The key of an entry: SHA-256, in hexadecimal, over the parts, each after its length.
+
+    >>> key_of("ab", "c") == key_of("a", "bc")
+    False
+    """
+    digest = sha256(f"neuromorph cache {cache_store.FORMAT}\n".encode())
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+# Reading and writing entries ------------------------------------------------------------------------------------------
+
+
+def read(key: str, name: str) -> bytes | None:
+    """The bytes of one file of an entry, or None where there is no such entry, no such file, or any trouble.
+
+    The bytes are those that were written: owner, permissions, size and checksum were verified. An entry that
+    fails this is removed. Raises ValueError for what can't be a key or a name.
+    """
+    _check_names(key, [name])
+    path, found = root(), None
+    with _guarded(path), cache_store.opened_root(path) as folder:
+        with _guarded(path):
+            found = _read(path, folder, key, name)
+        _keep_bound(path, folder)
+    return found
+
+
+def _read(path: Path, folder: int, key: str, name: str) -> bytes | None:
+    before = os.stat(key, dir_fd=folder, follow_symlinks=False)
+    try:
+        return cache_store.read_entry(folder, key, name)
+    except DamagedError as damage:
+        if cache_store.is_still(folder, key, before):
+            cache_store.remove_entry(folder, key)
+            _tell(path, f"the entry {key[:16]} was damaged: {damage}. It is made anew.")
+    return None
+
+
+def write(key: str, files: Mapping[str, bytes]) -> bool:
+    """Store an entry, whole or not at all; whether the cache has it now.
+
+    Where a sound entry of this key exists already, it stays and ``files`` are dropped: a key stands for its
+    contents. Files that are larger together than the whole cache may be are not stored. Raises ValueError for
+    what can't be a key or a file name, TypeError for contents that are not bytes.
+    """
+    _check_names(key, files)
+    _check_contents(files)
+    path = root()
+    limit = _limit(path)
+    if sum(map(len, files.values())) > limit:
+        with _guarded(path), cache_store.opened_root(path) as folder:
+            _keep_bound(path, folder)
+        return False
+    with _guarded(path), cache_store.opened_root(path, create=True) as folder:
+        if not cache_store.is_sound(folder, key):
+            cache_store.store(folder, key, files)
+        with _guarded(path):
+            _trim(path, folder, limit)
+        return True
+    return False
+
+
+def discard(key: str) -> None:
+    """Remove an entry, where there is one."""
+    _check_names(key, [])
+    path = root()
+    with _guarded(path), cache_store.opened_root(path) as folder:
+        cache_store.remove_entry(folder, key)
+
+
+def _check_names(key: str, names: Iterable[str]) -> None:
+    cache_store.check_key(key)
+    for name in names:
+        if not cache_store.NAME.fullmatch(name) or name == cache_store.META:
+            raise ValueError(f"{name!r} can't be the name of a file of the cache")
+
+
+def _check_contents(files: Mapping[str, bytes]) -> None:
+    for name, data in files.items():
+        if not isinstance(data, bytes):
+            raise TypeError(f"the contents of {name!r} must be bytes, not {type(data).__name__}")
+
+
+# Trouble --------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _guarded(path: Path) -> Iterator[None]:
+    """End the block at any trouble, and tell of it once. What is not there is no trouble."""
+    try:
+        yield
+    except FileNotFoundError:
+        return
+    except UnusableError as error:
+        _tell(path, f"{error}. Kernels are compiled in memory. {_ELSEWHERE}")
+    except OSError as error:
+        _tell(path, f"{error.strerror or error}. Kernels are compiled in memory. {_advice(error)}")
+
+
+def tell(trouble: str) -> None:
+    """Warn, as a ``CacheWarning``, the first time that this process has trouble with the present cache folder."""
+    _tell(root(), trouble)
+
+
+def _tell(path: Path, trouble: str) -> None:
+    mine = object()
+    if _told.setdefault(str(path), mine) is mine:
+        message = f"cache of compiled kernels in {str(path)!r}: {trouble}"
+        warnings.warn(message, CacheWarning, stacklevel=_levels_to_caller())
+
+
+def _levels_to_caller() -> int:
+    """The ``stacklevel`` that makes a warning of our caller's point at the line outside this package."""
+    level, frame = 0, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
+        level, frame = level + 1, frame.f_back
+    return level + 1
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in _FULL:
+        return _FREE_SPACE
+    return _MORE_FILES if error.errno in _TOO_MANY else _ELSEWHERE
+
+
+# The bound ------------------------------------------------------------------------------------------------------------
+
+
+def _limit(path: Path) -> int:
+    """The bytes that entries may take together: ``$NEUROMORPH_CACHE_SIZE``, or 1 GiB."""
+    text = os.environ.get("NEUROMORPH_CACHE_SIZE", "").strip()
+    if _SIZE.fullmatch(text):
+        return int(text)
+    if text:
+        _tell(path, f"NEUROMORPH_CACHE_SIZE={text!r} is not a number of bytes; the cache is kept to 1 GiB.")
+    return _DEFAULT_LIMIT
+
+
+def _keep_bound(path: Path, folder: int) -> None:
+    """Bring entries down to a bound that is lower now than what they were last brought down to.
+
+    Where that can't be, as in a cache that can only be read, they stay as they are, and nobody is told.
+    """
+    limit, before = _limit(path), cache_store.read_bound(folder)
+    if before is None or limit < before:
+        with suppress(OSError):
+            _trim(path, folder, limit)
+
+
+def _trim(path: Path, folder: int, limit: int) -> None:
+    """Remove what dead processes left, then the entries unused for longest, down to the bound; and note it.
+
+    Only one process does so at a time; another one does not wait, since the first does the work for both.
+    """
+    from filelock import FileLock, Timeout
+
+    with suppress(Timeout), FileLock(path / cache_store.LOCK, timeout=0, mode=0o600):
+        cache_store.sweep(folder)
+        entries = cache_store.scan(folder)
+        excess = sum(entry.bytes for entry in entries) - limit
+        for entry in entries:
+            if excess <= 0:
+                break
+            if cache_store.remove_entry(folder, entry.key):
+                excess -= entry.bytes
+        if excess <= 0 and cache_store.read_bound(folder) != limit:
+            cache_store.write_bound(folder, limit)
+
+
+# What users see and clear ---------------------------------------------------------------------------------------------
+
+
+def list_entries() -> tuple[Entry, ...]:
+    """The entries of the cache, the one unused for longest first; none where the cache can't be used."""
+    path = root()
+    with _guarded(path), cache_store.opened_root(path) as folder:
+        return tuple(cache_store.scan(folder))
+    return ()
+
+
+def cache_info() -> CacheInfo:
+    """Where the cache is, how many entries it has, how large they are, and how large they may become."""
+    path = root()
+    entries = list_entries()
+    return CacheInfo(path, len(entries), sum(entry.bytes for entry in entries), _limit(path))
+
+
+def clear_cache() -> int:
+    """Remove every entry; how many there were.
+
+    Raises ValueError, and removes nothing, where the folder is a link, belongs to another user, or holds
+    anything that this cache did not put there: the message names it.
+    """
+    path = root()
+    try:
+        with cache_store.opened_root(path) as folder:
+            names = sorted(os.listdir(folder))
+            for name in names:
+                _refuse_foreign(path, folder, name)
+            return _remove_all(folder, names)
+    except FileNotFoundError:
+        return 0
+    except UnusableError as error:
+        raise ValueError(f"can't clear the cache in {str(path)!r}: {error}; nothing was removed") from error
+
+
+def _refuse_foreign(path: Path, folder: int, name: str) -> None:
+    if name in (cache_store.LOCK, cache_store.BOUND) or cache_store.TEMPORARY.fullmatch(name):
+        return
+    foreign = cache_store.foreign_in(folder, name) if cache_store.KEY.fullmatch(name) else name
+    if foreign:
+        raise ValueError(
+            f"can't clear the cache: {str(path / foreign)!r} is not of the cache; nothing was removed. "
+            "Move it elsewhere, or set NEUROMORPH_CACHE_DIR to the right folder."
+        )
+
+
+def _remove_all(folder: int, names: list[str]) -> int:
+    for name in names:
+        if name == cache_store.BOUND or cache_store.TEMPORARY.fullmatch(name):
+            cache_store.remove(folder, name)
+    return sum(cache_store.remove_entry(folder, key) for key in filter(cache_store.KEY.fullmatch, names))

@@ -1,0 +1,90 @@
+"""Everything outside a kernel's source that its compiled form depends on."""
+
+import importlib.resources
+import platform
+import sys
+import sysconfig
+from collections.abc import Iterator
+from functools import cache
+from hashlib import sha256
+from importlib.resources.abc import Traversable
+
+from ..host.cpu import cpu
+from ..host.exclusive import imported
+
+# Files and folders of this package that compiled code is made of beside its source, or that say what it agrees on with
+# those who store, load and call it.
+COMPILED_FROM = ("abi", "jit/bundles.py", "jit/modules.py", "simd")
+
+# Numba's settings that change the code it makes but are no part of a function's source.
+_NUMBA_SETTINGS = (
+    "OPT",
+    "LOOP_VECTORIZE",
+    "SLP_VECTORIZE",
+    "ENABLE_AVX",
+    "CPU_NAME",
+    "CPU_FEATURES",
+    "BOUNDSCHECK",
+    "DEBUGINFO_DEFAULT",
+    "DEBUG_NRT",
+    "NRT_STATS",
+    "EXTEND_VARIABLE_LIFETIMES",
+    "USING_SVML",
+    "LLVM_REFPRUNE_PASS",
+    "LLVM_REFPRUNE_FLAGS",
+)
+
+
+@cache
+def environment() -> tuple[str, ...]:
+    """Lines of text that say what compiled code depends on beside its own source; computed once.
+
+    Versions of this library, Numba, llvmlite, NumPy and Python, the platform, the CPU, Numba's settings, and digests of
+    what is in ``COMPILED_FROM``. Two processes with equal lines may share compiled code.
+    """
+    import numpy
+
+    from .. import __version__
+
+    package = importlib.resources.files("neuromorph")
+    return (
+        f"neuromorph {__version__}",
+        f"numba {imported('numba').__version__}",
+        f"llvmlite {imported('llvmlite').__version__}",
+        f"numpy {numpy.__version__}",
+        f"python {sys.implementation.name} {platform.python_version()} {sys.implementation.cache_tag}",
+        f"platform {sysconfig.get_platform()} {sys.byteorder}",
+        f"cpu {cpu().name}",
+        f"features {','.join(cpu().features)}",
+        f"settings {_numba_settings()}",
+        *(f"{name} {digest_of(package / name)}" for name in COMPILED_FROM),
+    )
+
+
+def digest_of(place: Traversable) -> str:
+    """SHA-256, in hexadecimal, over a file's bytes, or over the names and bytes of a folder's files, byte code left
+    out. Where only byte code is installed, there are none."""
+    digest = sha256()
+    for name, data in [("", place.read_bytes())] if place.is_file() else _files_below(place, ""):
+        for part in (name.encode(), data):
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _files_below(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
+    if not folder.is_dir():
+        return
+    for item in sorted(folder.iterdir(), key=lambda item: item.name):
+        name = f"{prefix}/{item.name}"
+        if item.is_dir():
+            if item.name != "__pycache__":
+                yield from _files_below(item, name)
+        elif not item.name.endswith(".pyc"):
+            yield name, item.read_bytes()
+
+
+def _numba_settings() -> str:
+    from numba.core import config
+
+    return " ".join(f"{name}={getattr(config, name, None)}" for name in _NUMBA_SETTINGS)

@@ -1,0 +1,65 @@
+"""Generated sources as modules, registered under names made of their keys."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from importlib.abc import ExecutionLoader
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
+from types import ModuleType
+
+from ..host.exclusive import exclusive
+from .cache_store import check_key
+
+
+class _SourceLoader(ExecutionLoader):
+    """Executes a generated source, and shows it to tracebacks, debuggers and ``inspect``."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def get_source(self, fullname: str) -> str:
+        """The module's source."""
+        return self._source
+
+    def get_filename(self, fullname: str) -> str:
+        """What stands for a file's name in tracebacks."""
+        return f"<{fullname}>"
+
+
+def load_module(source: str, key: str) -> ModuleType:
+    """The module made of a source, registered in ``sys.modules`` under a name made of its key.
+
+    One key gives one module: the source is executed the first time only, by one thread, and while the module
+    is registered already, since Numba finds a stored kernel's globals by its module's name. What the source
+    raises, passes through, and nothing stays registered. Raises ValueError for what can't be a key, and where
+    another key has the same first 16 digits.
+    """
+    check_key(key)
+    name = f"neuromorph_kernel_{key[:16]}"
+    with exclusive():
+        known = sys.modules.get(name)
+        if known is None:
+            return _executed(source, name, key)
+        if getattr(known, "__neuromorph_key__", None) != key:
+            raise ValueError(f"the module {name} belongs to another key")
+        return known
+
+
+def _executed(source: str, name: str, key: str) -> ModuleType:
+    loader = _SourceLoader(source)
+    file = loader.get_filename(name)
+    spec = ModuleSpec(name, loader, origin=file)
+    spec.has_location = True  # so that the module has a __file__
+    module = module_from_spec(spec)
+    vars(module)["__neuromorph_key__"] = key
+    # Lines without a time of change came from a loader: the line cache keeps them.
+    linecache.cache[file] = (len(source), None, source.splitlines(True), file)
+    sys.modules[name] = module
+    try:
+        loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module

@@ -1,0 +1,93 @@
+"""Prediction: forward kernels over samples, in pieces short enough for Ctrl-C."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .data.arrays import PredictionData, prediction_data
+from .runtime.state import set_state, state_views
+from .runtime.threadpool import run_together
+from .training.loop import Pace
+
+if TYPE_CHECKING:
+    from .model import Model
+
+CHUNK_ROWS = 512  # rows (samples x lanes) that one call of the forward kernel works on, about
+
+
+def predict(model: Model, inputs: Any) -> NDArray[Any]:
+    """The output for every sample, from zero state."""
+    return outputs(model, prediction_data(inputs, width=model.input_width, dtype=model.dtype))
+
+
+def outputs(model: Model, data: PredictionData, state: Mapping[str, NDArray[Any]] | None = None) -> NDArray[Any]:
+    """The output for checked samples, each sequence from zero state, or from a state as ``Model.state`` has it."""
+    from .codegen import threads_of_prediction
+    from .runtime.kernels import aligned_zeros
+
+    with model._lock:
+        model.memory()
+        results = np.empty((*data.inputs.shape[:-1], model.output_width), model.dtype)
+        inputs, outs = _each(data.inputs), _each(results)
+        threads = threads_of_prediction(model.graph, model.options, inputs.size // inputs.shape[-1])
+        if threads > 1:  # rows that nothing ties together are so many sequences' or lanes', it is all one
+            inputs, outs = (array.reshape(1, -1, 1, array.shape[-1]) for array in (inputs, outs))
+        workspace, (samples, lanes) = model.kernels.kernel.prediction_space, inputs.shape[1:3]
+        capacity = max(1, min(samples, CHUNK_ROWS // lanes))
+        size = workspace.size(capacity, lanes) + 16
+        spaces = [aligned_zeros(size, model.options.dtype) for _ in range(threads)]
+        pace = Pace()
+        for one, out in zip(inputs, outs, strict=True):
+            spaces[0][:] = 0.0
+            if state:
+                set_state(state_views(workspace, spaces[0], capacity, lanes), state)
+            _run(model, spaces, capacity, pace, one, out)
+    return data.restore(results)
+
+
+def _run(
+    model: Model, spaces: list[NDArray[Any]], capacity: int, pace: Pace, inputs: NDArray[Any], results: NDArray[Any]
+) -> None:
+    """One sequence (S, B, W) from the state in the first of ``spaces``, in pieces of whole chunks.
+
+    Where there are several spaces, there is no state, and each thread takes some samples of a piece, if it is large.
+    """
+    from .codegen import threads_of_prediction
+
+    start, lanes = 0, inputs.shape[1]
+    while start < len(inputs):
+        stop = min(len(inputs), start + pace.windows * capacity)
+        enough = threads_of_prediction(model.graph, model.options, (stop - start) * lanes) >= len(spaces)
+        started = time.perf_counter()
+        _call(model, spaces if enough else spaces[:1], capacity, inputs[start:stop], results[start:stop])
+        pace.took((stop - start) // capacity, time.perf_counter() - started)
+        start = stop
+
+
+def _call(model: Model, spaces: list[NDArray[Any]], capacity: int, inputs: NDArray[Any], results: NDArray[Any]) -> None:
+    """The kernel, in as many threads as there are spaces, over equal ranges of the samples."""
+    kernel, weights, (samples, lanes, _) = model.kernels.predict, model.memory().weights, inputs.shape
+    cuts = [samples * n // len(spaces) for n in range(len(spaces) + 1)]
+    arguments = [
+        (lanes, end - begin, capacity, space, weights, inputs[begin:end].reshape(-1), results[begin:end].reshape(-1))
+        for space, (begin, end) in zip(spaces, pairwise(cuts), strict=True)
+    ]
+    if len(arguments) == 1:
+        kernel(*arguments[0])
+    else:
+        try:
+            run_together(kernel, arguments)
+        except RuntimeError:  # the system starts no more threads: all is then done here
+            for each in arguments:
+                kernel(*each)
+
+
+def _each(array: NDArray[Any]) -> NDArray[Any]:
+    """Sequences one by one."""
+    return array if array.ndim == 4 else array[None]

@@ -1,0 +1,167 @@
+"""A model's compiled kernels: generated, registered as a module, found on disk or compiled when first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..abi.mailbox import LEARN, MEASURE
+from ..codegen import (
+    FORWARD,
+    Kernel,
+    KernelOptions,
+    divide,
+    generate,
+    is_short,
+    seconds_of_step,
+    worth_waking,
+)
+from ..errors import NeuromorphError
+from ..functions import OPTIMIZERS
+from ..graph import Graph
+from ..host.cached import cached_property
+from ..host.cgroups import shortage
+from ..host.cpu import lanes_for, simd_bits, vector_registers
+from ..jit import bundles, cache, modules
+from ..options import CompileOptions
+from .autotune import trial_of
+
+Floats = NDArray[Any]
+ALIGNMENT = 64  # bytes
+
+
+class ModelTooLargeError(NeuromorphError, MemoryError):
+    """A model whose arrays would not fit into this machine's memory."""
+
+
+def aligned_zeros(count: int, dtype: str) -> Floats:
+    """A flat array of zeros that begins at a whole cache line."""
+    size = np.dtype(dtype).itemsize
+    raw = np.zeros(count * size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + count * size].view(dtype)
+
+
+def _check_fits(needed: int, what: str) -> None:
+    trouble = shortage(needed, what)
+    if trouble is not None:
+        raise ModelTooLargeError(trouble)
+
+
+class Kernels:
+    """The kernels of one graph and one set of options. Functions compile when first asked for.
+
+    before_compiling: called each time before some compile that are not in the cache.
+    """
+
+    def __init__(self, graph: Graph, options: CompileOptions) -> None:
+        self.graph, self.options = graph, options
+        self.before_compiling: Callable[[], None] | None = None
+
+    @cached_property
+    def kernel(self) -> Kernel:
+        """The generated source, its plans and layouts."""
+        options = self.options
+        size = np.dtype(options.dtype).itemsize
+        widths = [self.graph.nodes[index].width for index in self.graph.parameters]
+        lanes = lanes_for(widths, simd_bits(), size)
+        chosen = KernelOptions(options.batch_size, options.dtype, lanes, vector_registers(), options.optimizer)
+        return generate(self.graph, divide(self.graph, chosen, options))
+
+    @property
+    def memory_slots(self) -> int:
+        """Arrays like the parameters that the optimizer remembers."""
+        return len(OPTIMIZERS[self.options.optimizer].slots)
+
+    @cached_property
+    def key(self) -> str:
+        """The cache's key of this source on this machine."""
+        return cache.key_of(self.kernel.source, *cache.environment())
+
+    @cached_property
+    def module(self) -> Any:
+        """The generated module, not yet compiled."""
+        return modules.load_module(self.kernel.source, self.key)
+
+    def bytes_needed(self) -> int:
+        """Bytes of the arrays that training needs."""
+        kernel, options = self.kernel, self.options
+        copies = kernel.gradient_copies
+        arena = kernel.space_size(options.bptt_steps) * copies
+        rows = 2 * options.bptt_steps * options.batch_size  # a loss and a weight of each
+        elements = (1 + copies + self.memory_slots) * kernel.layout.size + kernel.layout.turned_size + arena + rows
+        return elements * np.dtype(options.dtype).itemsize
+
+    def check_size(self) -> None:
+        """Refuse what this machine has no memory for, before anything is allocated."""
+        _check_fits(self.bytes_needed(), "the model needs {} to train")
+
+    def step_space(self, lanes: int) -> Floats:
+        """A workspace for ``step``, in zero state; MemoryError, naming the bytes, where it would not fit."""
+        elements, dtype = self.kernel.step_space_size(lanes), self.options.dtype
+        _check_fits(elements * np.dtype(dtype).itemsize, f"a stream of {lanes:,} lanes needs {{}}")
+        return aligned_zeros(elements, dtype)
+
+    def _entry(self, name: str) -> Any:
+        """An entry function of the module, compiled with what it calls or taken from the cache."""
+        bundle = self.kernel.bundles[name]
+        functions = {name: self.kernel.functions[name] for name in bundle}
+        last = bundles.ready(self.module, self.key, functions, self.options.dtype, self.before_compiling)
+        return last if name == bundle[-1] else getattr(self.module, name)
+
+    @cached_property
+    def train(self) -> Any:
+        """The generated function ``train``, ready to call."""
+        return self._entry("train")
+
+    @cached_property
+    def lead(self) -> Any:
+        """The generated function that calls ``train`` for all members, with those that wait or alone."""
+        self.train  # noqa: B018 - compiles, or is found in the cache
+        return self.module.lead
+
+    @cached_property
+    def threads(self) -> int:
+        """Threads that training takes."""
+        return self.kernel.options.threads
+
+    @cached_property
+    def compiled(self) -> bool:
+        """Whether kernels are compiled; with JIT off they are plain Python."""
+        return hasattr(self.train, "compile")
+
+    @property
+    def serve(self) -> Any:
+        """The generated function with which a thread waits for calls; it comes with ``train``."""
+        return self.module.serve
+
+    @cached_property
+    def worth_waking(self) -> tuple[int, int]:
+        """From how many samples on threads that sleep are woken to measure, and to make gradients or learn."""
+        return worth_waking(self.graph, self.options, self.threads)
+
+    @cached_property
+    def contested(self) -> bool:
+        """Whether it is to be found out, again and again, if several threads are quicker than one."""
+        return self.threads > 1 and self.compiled and is_short(self.graph, self.options)
+
+    @cached_property
+    def contested_from(self) -> dict[int, int]:
+        """Samples of a call from where on that is found out, to measure and to learn: those of a trial."""
+        steps = self.options.bptt_steps
+        window = seconds_of_step(self.graph, self.options) * steps
+        return {MEASURE: trial_of(window / FORWARD) * steps, LEARN: trial_of(window) * steps}
+
+    @cached_property
+    def predict(self) -> Any:
+        """The generated function ``predict``, ready to call."""
+        return self._entry("predict")
+
+    @cached_property
+    def step(self) -> Any:
+        """The generated function ``step``, ready to call; it comes with ``predict``."""
+        self.predict  # noqa: B018 - compiles, or is found in the cache
+        return self.module.step

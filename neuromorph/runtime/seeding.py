@@ -1,0 +1,81 @@
+"""The generator that parameters are drawn from: the package's only global state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NeuromorphError, brief
+from ..graph import Graph
+from ..host.forks import after_in_child, new_lock
+
+lock = new_lock()
+_generator: np.random.Generator | None = None
+_seeded = False  # whether ``seed`` was last called with a number
+
+
+class NotFiniteError(NeuromorphError, ValueError):
+    """Initial parameters that the model's dtype can't hold."""
+
+
+def seed(value: int | None = None) -> None:
+    """Restart the generator from which ``build`` draws parameters.
+
+    ``value`` is a whole number >= 0, or None for fresh entropy. One seed gives one set of parameters on one NumPy
+    version and platform; each further build continues the same stream.
+    """
+    global _generator, _seeded
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer)):
+        raise TypeError(f"seed must be a whole number, not {brief(value)}")
+    if value is not None and value < 0:
+        raise ValueError(f"seed must be at least 0, not {brief(value)}")
+    with lock:
+        _generator, _seeded = np.random.Generator(np.random.PCG64(value)), value is not None
+
+
+def generator() -> np.random.Generator:
+    """The generator that builds draw from. Who draws holds ``lock``: one thread at a time, and no fork meanwhile."""
+    global _generator
+    with lock:
+        if _generator is None:
+            _generator = np.random.Generator(np.random.PCG64())
+        return _generator
+
+
+def restore_generator(state: dict[str, Any]) -> None:
+    """Have the generator go on from a state, as NumPy gives it for PCG64."""
+    global _generator
+    bits = np.random.PCG64(0)
+    bits.state = state  # type: ignore[assignment]
+    with lock:
+        _generator = np.random.Generator(bits)
+
+
+def _draw_anew() -> None:
+    """In a forked child: new entropy where no seed was set, so that it does not draw what its parent and siblings do.
+
+    What ``load`` restored goes on in the parent alone: a child can load the file too.
+    """
+    global _generator
+    if not _seeded:
+        _generator = None
+
+
+after_in_child(_draw_anew)
+
+
+def draw_parameters(graph: Graph, rng: np.random.Generator, dtype: str) -> dict[str, NDArray[Any]]:
+    """New parameters: live layers in text order, weight (C order) then bias, float64 draws cast to ``dtype``."""
+    (weights, weight_numbers), (biases, bias_numbers) = graph.weight_initializer, graph.bias_initializer
+    found = {}
+    with np.errstate(over="ignore"):
+        for index in graph.parameters:
+            node, fan_in = graph.nodes[index], graph.fan_in(index)
+            found[f"{node.name}.weight"] = weights.draw(rng, fan_in, node.width, *weight_numbers).astype(dtype)
+            found[f"{node.name}.bias"] = biases.draw(rng, fan_in, node.width, *bias_numbers).astype(dtype)
+    for name, array in found.items():
+        if not np.isfinite(array).all():
+            raise NotFiniteError(f"the initialiser draws numbers for {name} that {dtype} can't hold")
+    return found

@@ -1,0 +1,69 @@
+"""Recurrent state by name: where it stands in a workspace, and numbers of the user's put there.
+
+The state that a step starts from is that of the nodes which links in time read, (lanes, width) each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from ..data.arrays import as_broadcast
+from ..errors import DataError, brief, said
+
+if TYPE_CHECKING:
+    from ..codegen.layout import Workspace
+
+Floats = NDArray[Any]
+
+
+def state_views(workspace: Workspace, space: Floats, capacity: int, lanes: int) -> dict[str, Floats]:
+    """Views (lanes, width) of the state in a workspace for windows of ``capacity`` steps, by the name that a link in
+    time reads."""
+    plan, pieces, views = workspace.plan, state_pieces(workspace, space, capacity, lanes), {}
+    buffers = dict(plan.state)
+    for _, other in plan.graph.delayed_links:
+        node = plan.graph.nodes[plan.graph.resolve(other)]
+        stride = plan.strides[buffers[node.index]]
+        views[plan.graph.nodes[other].name] = pieces[node.index].reshape(lanes, stride)[:, : node.width]
+    return views
+
+
+def state_pieces(workspace: Workspace, space: Floats, capacity: int, lanes: int) -> dict[int, Floats]:
+    """Views of all of the state, (lanes * stride,) with the padding of its rows, by the node that holds it."""
+    plan, pieces = workspace.plan, {}
+    for index, name in plan.state:
+        stride, (a, b) = plan.strides[name], workspace.terms[name]
+        start = a * capacity * lanes + (b - stride) * lanes
+        pieces[index] = space[start : start + stride * lanes]
+    return pieces
+
+
+def set_state(views: Mapping[str, Floats], values: Any) -> tuple[str, ...]:
+    """Put numbers, broadcast to its shape, into some or all of the state; the names of what was set.
+
+    Raises TypeError for what is no dict, DataError for an unknown name, a shape that does not broadcast, or what is no
+    finite real number; then nothing is changed.
+    """
+    fresh = {}
+    for name, value in as_dict("state", values).items():
+        if name not in views:
+            known = ", ".join(views) or "none"
+            raise DataError(f"the model keeps no state named {brief(name)}; it keeps: {known}")
+        fresh[name] = as_broadcast(name, value, shape=views[name].shape, dtype=views[name].dtype)
+    for name, value in fresh.items():
+        views[name][:] = value
+    return tuple(fresh)
+
+
+def as_dict(name: str, value: Any) -> dict[Any, Any]:
+    """A mapping as a dict of its own. TypeError, naming the argument, for what is none; DataError where it can't be
+    read."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a dict of names and numbers, not {type(value).__name__}")
+    try:
+        return dict(value)
+    except Exception as error:  # whatever the user's own class raises
+        raise DataError(f"{name} can't be read: {said(error)}") from error

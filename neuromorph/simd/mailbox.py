@@ -1,0 +1,125 @@
+"""A box through which a thread that calls a kernel hands the call to threads that wait for it awake.
+
+To wake a sleeping thread takes some tens of microseconds, and another as long until it has the interpreter's lock: as
+long as many a window. So threads that have done their part of a call stay inside compiled code for a while and look
+into the box, where the next call finds them. All or none: a call claims all members or does without.
+
+What stands where in the box says ``boxes.py``. Each member that waits has arrived, and leaves before it does anything
+else, but for the call that it was claimed for.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+
+from ..abi.mailbox import CALLS, IN_BOX, WAITING
+from ..host.forks import new_lock
+from .barrier import look
+from .lowering import ARRAY
+from .routines import I1, I64, integer, routine, teach
+
+_twin_lock = new_lock()
+
+
+def linger(box: Any, calls: int, looks: int) -> int:
+    """The number of calls, as soon as it is no longer ``calls``, or after so many looks at it.
+
+    Who goes by this number sees all that was written before it was.
+    """
+    while (seen := int(box[CALLS])) == calls and looks > 0:
+        looks -= 1
+        time.sleep(0)
+    return seen
+
+
+def arrive(box: Any) -> None:
+    """A member waits from now on."""
+    with _twin_lock:
+        box[WAITING] += 1
+
+
+def leave(box: Any) -> bool:
+    """A member waits no longer; False where it has been claimed, and a call is about to come."""
+    with _twin_lock:
+        if box[WAITING] == 0:
+            return False
+        box[WAITING] -= 1
+        return True
+
+
+def claim(box: Any, members: int) -> bool:
+    """Take all members for a call, if so many wait; whether they did."""
+    with _twin_lock:
+        if box[WAITING] != members:
+            return False
+        box[WAITING] = 0
+        return True
+
+
+def post(box: Any) -> None:
+    """Start the call whose arguments are in the box, for members that are claimed."""
+    box[IN_BOX] = box[CALLS] + 1
+    box[CALLS] += 1
+
+
+def _at(builder: ir.IRBuilder, box: ir.Value, place: int) -> ir.Value:
+    return builder.gep(box, [integer(place)])
+
+
+def _call_linger(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
+    function, is_new = routine(builder.module, "nm.linger", [I64.as_pointer(), I64, I64])
+    if is_new:
+        function.attributes.add("noinline")
+        box, calls, looks = function.args
+        inside = ir.IRBuilder(function.append_basic_block("entry"))
+        look(inside, _at(inside, box, CALLS), calls, looks)
+    builder.call(function, values)
+    return builder.load_atomic(_at(builder, values[0], CALLS), "acquire", 8)
+
+
+def _emit_arrive(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
+    builder.atomic_rmw("add", _at(builder, values[0], WAITING), integer(1), "acq_rel")
+
+
+def _emit_leave(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
+    place, before = _at(builder, values[0], WAITING), builder.block
+    again, there, done = (builder.append_basic_block(f"leave.{name}") for name in ("again", "there", "done"))
+    first = builder.load_atomic(place, "acquire", 8)
+    builder.branch(again)
+    builder.position_at_end(again)
+    waiting = builder.phi(I64)
+    waiting.add_incoming(first, before)
+    builder.cbranch(builder.icmp_signed("==", waiting, integer(0)), done, there)
+    builder.position_at_end(there)
+    pair = builder.cmpxchg(place, waiting, builder.sub(waiting, integer(1)), "acq_rel", "acquire")
+    waiting.add_incoming(builder.extract_value(pair, 0), there)
+    builder.cbranch(builder.extract_value(pair, 1), done, again)
+    builder.position_at_end(done)
+    left = builder.phi(I1)
+    left.add_incoming(ir.Constant(I1, 0), again)
+    left.add_incoming(ir.Constant(I1, 1), there)
+    return left
+
+
+def _emit_claim(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
+    box, members = values
+    pair = builder.cmpxchg(_at(builder, box, WAITING), members, integer(0), "acq_rel", "acquire")
+    return builder.extract_value(pair, 1)
+
+
+def _emit_post(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
+    place = _at(builder, values[0], CALLS)
+    number = builder.add(builder.load(place), integer(1))
+    builder.store(number, _at(builder, values[0], IN_BOX))
+    builder.store_atomic(number, place, "release", 8)
+
+
+teach(linger, [ARRAY, types.intp, types.intp], _call_linger, types.intp)
+teach(arrive, [ARRAY], _emit_arrive)
+teach(leave, [ARRAY], _emit_leave, types.boolean)
+teach(claim, [ARRAY, types.intp], _emit_claim, types.boolean)
+teach(post, [ARRAY], _emit_post)

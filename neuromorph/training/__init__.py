@@ -1,0 +1,1 @@
+"""Training: windows through the kernel, epochs, callbacks, metrics and gradients."""

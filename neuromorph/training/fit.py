@@ -1,0 +1,380 @@
+"""``fit``: training epoch by epoch, with validation, shuffling, callbacks and a history; and accuracy as a metric."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.arrays import PredictionData, TrainingData, as_tensor
+from ..errors import DataError, TrainingDivergedError, brief
+from ..optimizers import flag
+from ..options import one_of, whole_number
+from ..prediction import outputs
+from ..runtime import seeding
+from .callbacks import Callback, Run
+from .loop import Pass, check_carried, check_data, in_order, learn, measure
+from .progress import bar
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+State = Mapping[str, NDArray[Any]] | None  # as ``Model.state`` has it; None is zero state
+METRICS = ("accuracy",)
+BAR_DELAY = 0.5  # seconds before a bar is shown
+BAR_FORMAT = "{desc}{percentage:3.0f}%|{bar}| {remaining} left, {rate_fmt}{postfix}"  # fits into 80 columns
+
+
+@dataclass
+class History:
+    """What ``fit`` recorded: one number an epoch in every list that was asked for, nothing in the others.
+
+    loss: the mean over the epoch, while parameters moved. validation_loss, and accuracy and validation_accuracy (with
+    ``metrics="accuracy"``): with the parameters at the end of the epoch. learning_rate: the epoch's. seconds: what the
+    epoch took, validation included. ended: "all epochs", "early stopping", "interrupted", "diverged", "error", or what
+    a callback said; "" while training goes on.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+    validation_accuracy: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    ended: str = ""
+
+    def __len__(self) -> int:
+        """Epochs."""
+        return len(self.loss)
+
+    def plot(self, axes: Any = None) -> Any:
+        """Losses by epoch, drawn with matplotlib, into ``axes`` or a new figure of pyplot; the axes.
+
+        Accuracies, where recorded, are dashed, with a scale of their own on the right. Notebooks show a new figure, as
+        ``matplotlib.pyplot.show()`` does; ``history.plot().figure.savefig("curves.png")`` makes a file.
+
+        Raises ValueError where no epoch was completed, ImportError where matplotlib is missing.
+        """
+        if not len(self):
+            raise ValueError("the history is empty: no epoch was completed, so there is nothing to draw")
+        axes = _new_axes() if axes is None else axes
+        colours = self._draw(axes, "loss", "-", (None, None))
+        axes.set(xlabel="epoch", ylabel="loss")
+        handles = axes.get_legend_handles_labels()[0]
+        if self.accuracy or self.validation_accuracy:
+            right = axes.twinx()
+            self._draw(right, "accuracy", "--", colours)
+            right.set(ylabel="accuracy", ylim=(0.0, 1.0))
+            handles += right.get_legend_handles_labels()[0]
+        axes.legend(handles=handles)
+        return axes
+
+    def _draw(self, axes: Any, kind: str, style: str, colours: Iterable[Any]) -> list[Any]:
+        """A line for the data and one for what is held out, in these colours (None: the next of the axes); the colours
+        that they have."""
+        drawn: list[Any] = []
+        for name, colour in zip((kind, f"validation_{kind}"), colours, strict=False):
+            values = getattr(self, name)
+            label, epochs = name.replace("_", " "), range(1, len(values) + 1)
+            drawn += axes.plot(epochs, values, style, color=colour, label=label) if values else []
+        return [line.get_color() for line in drawn]
+
+
+def _new_axes() -> Any:
+    """The axes of a new figure, which pyplot shows."""
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        raise ImportError("History.plot needs matplotlib: pip install matplotlib") from None
+    return pyplot.subplots(layout="constrained")[1]
+
+
+def fit(
+    model: Model,
+    inputs: Any,
+    expected: Any,
+    *,
+    epochs: int,
+    validation: Any = None,
+    shuffle: bool = False,
+    callbacks: Callback | Iterable[Callback] = (),
+    progress: bool = True,
+    sample_weight: Any = None,
+    lengths: Any = None,
+    metrics: str | Iterable[str] = (),
+    seed: int | None = None,
+    carry_state: bool = False,
+) -> History:
+    """Train epoch by epoch; see ``neuromorph.fit``."""
+    model.memory()
+    count = whole_number("epochs", epochs)
+    watchers = _callbacks(callbacks)
+    asked, carries = _metrics(metrics), flag("carry_state", carry_state)
+    data = check_data(model, inputs, expected, sample_weight, lengths)
+    check_carried(data, carries)
+    if asked:
+        _check_accuracy(model)
+    data, held_out = _divided(model, data, validation)
+    given = _Given(data, held_out, carries, carries and isinstance(validation, Real))
+    run = Run(model, History(), count, _names(held_out is not None, bool(asked)))
+    for callback in watchers:
+        callback.check(run)
+    rng = _generator(model, data, seed) if flag("shuffle", shuffle) else None
+    model.history = run.history
+    with _Bar(data, count, shown=progress) as shown, _watched(run, watchers):
+        _epochs(run, given, rng, shown, watchers)
+    return run.history
+
+
+def _epochs(
+    run: Run, given: _Given, rng: np.random.Generator | None, progress: _Bar, watchers: tuple[Callback, ...]
+) -> None:
+    """All epochs, or as many as there are until a callback stops the run.
+
+    The loop is not inside the ``with`` block of its caller: in some versions of Python an exception that a signal
+    handler raises at the end of a loop's turn leaves the block unnoticed (https://github.com/python/cpython/issues/130279).
+    """
+    for epoch in range(run.epochs):
+        run.epoch = epoch
+        _epoch(run, given, rng, progress, watchers)
+        if run.stopped:
+            break
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a run learns from and measures.
+
+    carries: each epoch starts from the state that there is. follows: what is held out follows on the data, and is
+    measured from the state that the epoch ended in.
+    """
+
+    data: TrainingData
+    held_out: TrainingData | None
+    carries: bool
+    follows: bool
+
+
+def _epoch(
+    run: Run, given: _Given, rng: np.random.Generator | None, bar: _Bar, callbacks: tuple[Callback, ...]
+) -> None:
+    """All the data once, then whatever is measured."""
+    for callback in callbacks:
+        callback.before_epoch(run)
+    bar.begin(run)
+    started, rate = time.perf_counter(), run.model.learning_rate
+    order = None if rng is None else rng.permutation(len(given.data.inputs))
+    before = run.model.state if given.carries else None
+    loss = learn(run.model, given.data, bar, order=order, carry_state=given.carries)
+    found = {"loss": loss, "learning_rate": rate, **_measured(run, given, before)}
+    found["seconds"] = time.perf_counter() - started
+    for name in run.names:
+        getattr(run.history, name).append(found[name])
+    bar.end(run)
+    for callback in callbacks:
+        callback.after_epoch(run)
+
+
+def _measured(run: Run, given: _Given, before: State) -> dict[str, float]:
+    """What is recorded with the parameters at the end of an epoch. before: the state that the epoch started from."""
+    model, found = run.model, {}
+    if given.held_out is not None:
+        found["validation_loss"] = measure(model, given.held_out, carry_state=given.follows)
+    if "accuracy" in run.names:
+        found["accuracy"] = _accuracy(model, given.data, before)
+    if "validation_accuracy" in run.names and given.held_out is not None:
+        found["validation_accuracy"] = _accuracy(model, given.held_out, model.state if given.follows else None)
+    return found
+
+
+@contextmanager
+def _watched(run: Run, callbacks: tuple[Callback, ...]) -> Iterator[None]:
+    """Callbacks begin; those that did end, in the same order, all of them, when the history says how training did."""
+    begun: list[Callback] = []
+    try:
+        with _ending(run):
+            for callback in callbacks:
+                callback.begin(run)
+                begun.append(callback)
+            yield
+    finally:
+        _end(begun, run)
+
+
+def _end(callbacks: Sequence[Callback], run: Run) -> None:
+    """Call the ``end`` of each, also where one raises."""
+    if callbacks:
+        try:
+            callbacks[0].end(run)
+        finally:
+            _end(callbacks[1:], run)
+
+
+@contextmanager
+def _ending(run: Run) -> Iterator[None]:
+    """Note how a run ended."""
+    try:
+        yield
+        run.history.ended = run.stopped or "all epochs"
+    except KeyboardInterrupt:
+        run.history.ended = "interrupted"
+        raise
+    except TrainingDivergedError:
+        run.history.ended = "diverged"
+        raise
+    except BaseException:
+        run.history.ended = "error"
+        raise
+
+
+# Arguments ------------------------------------------------------------------------------------------------------------
+
+
+def _callbacks(given: Any) -> tuple[Callback, ...]:
+    """The callbacks, each of the right kind."""
+    if isinstance(given, Callback):
+        return (given,)
+    if not isinstance(given, Iterable):
+        raise TypeError(f"callbacks must be neuromorph.Callback objects, not {given!r}")
+    found = tuple(given)
+    for number, callback in enumerate(found):
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks[{number}] must be a neuromorph.Callback object, not {callback!r}")
+    return found
+
+
+def _metrics(given: Any) -> tuple[str, ...]:
+    """The names of known metrics."""
+    listed = given if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+    return tuple(one_of("metrics", name, METRICS) for name in listed)
+
+
+def _names(validates: bool, measures: bool) -> tuple[str, ...]:
+    """The histories that a run records."""
+    kinds = ["loss", *(["accuracy"] if measures else [])]
+    return (*kinds, *(f"validation_{kind}" for kind in kinds if validates), "learning_rate", "seconds")
+
+
+def _divided(model: Model, data: TrainingData, validation: Any) -> tuple[TrainingData, TrainingData | None]:
+    """What to train on, and what is held out."""
+    if validation is None:
+        return data, None
+    if isinstance(validation, Real) and not isinstance(validation, bool):
+        return _split(data, validation)
+    if not isinstance(validation, tuple | list) or len(validation) not in (2, 3, 4):
+        raise DataError(
+            "validation must be (inputs, expected), (inputs, expected, sample_weight), "
+            "(inputs, expected, sample_weight, lengths) or a fraction such as 0.2"
+        )
+    try:
+        return data, check_data(model, *validation, *[None] * (4 - len(validation)))
+    except DataError as error:
+        raise DataError(f"validation: {error}") from error
+
+
+def _split(data: TrainingData, part: Any) -> tuple[TrainingData, TrainingData]:
+    """The last part held out: whole sequences, or samples."""
+    what, there = "sequences" if data.sequences else "samples", len(data.inputs)
+    fraction = float(as_tensor("validation", part, dtype=np.dtype(np.float64), shape=(), check_finite=False))
+    if not 0.0 < fraction < 1.0:
+        raise DataError(f"validation is {fraction!r}, but a fraction must be greater than 0 and less than 1")
+    held = max(1, round(fraction * there))
+    if held >= there:
+        raise DataError(f"validation={fraction!r} holds out {held} of {there} {what}, and leaves none to train on")
+    return in_order(data, slice(0, there - held)), in_order(data, slice(there - held, None))
+
+
+def _generator(model: Model, data: TrainingData, seed: int | None) -> np.random.Generator:
+    """What shuffles: of this seed, or of a number drawn from the generator that builds draw from."""
+    if model.graph.has_time_links and not data.sequences:
+        raise DataError(
+            "shuffle would tear a sequence apart: the model has links backward in time, and inputs of 3 axes are one "
+            "sequence; give inputs of 4 axes (sequences, samples, batch, width)"
+        )
+    if seed is None:
+        with seeding.lock:
+            seed = int(seeding.generator().integers(2**63))
+    elif isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed must be a whole number of at least 0, not {brief(seed)}")
+    return np.random.Generator(np.random.PCG64(int(seed)))
+
+
+# Accuracy -------------------------------------------------------------------------------------------------------------
+
+
+def accuracy(model: Model, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None) -> float:
+    """The share of right answers; see ``neuromorph.accuracy``."""
+    _check_accuracy(model)
+    return _accuracy(model, check_data(model, inputs, expected, sample_weight, lengths))
+
+
+def _check_accuracy(model: Model) -> None:
+    loss = model.graph.loss.name
+    if loss not in ("cross_entropy", "binary_cross_entropy"):
+        raise DataError(f"accuracy needs a model whose loss is cross_entropy or binary_cross_entropy, not {loss}")
+
+
+def _accuracy(model: Model, data: TrainingData, state: State = None) -> float:
+    """The weighted mean over vectors, from zero state or another, 0.0 where everything is left out."""
+    predicted = outputs(model, PredictionData(data.inputs, squeeze=False, sequences=data.sequences), state)
+    right = _right(model, predicted, data.expected)
+    if data.weights is None:
+        return float(right.mean())
+    whole = float(data.weights.sum(dtype=np.float64))
+    return float((right * data.weights).sum() / whole) if whole > 0.0 else 0.0
+
+
+def _right(model: Model, predicted: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.float64]:
+    """How right each vector is: the class with the most, or the share of components on the right side of 0.5."""
+    if model.graph.loss.name == "cross_entropy":
+        same: NDArray[Any] = predicted.argmax(axis=-1, keepdims=True) == expected.argmax(axis=-1, keepdims=True)
+    else:
+        same = (predicted > 0.5) == (expected > 0.5)
+    right: NDArray[np.float64] = same.mean(axis=-1)
+    return right
+
+
+# Progress -------------------------------------------------------------------------------------------------------------
+
+
+class _Bar:
+    """A bar on stderr, after half a second: epoch, loss, validation loss, samples a second and the time left."""
+
+    def __init__(self, data: TrainingData, epochs: int, *, shown: bool) -> None:
+        self._total = data.inputs.shape[0] * (data.inputs.shape[1] if data.sequences else 1) * epochs
+        self._bar: Any = None
+        self._shown, self._numbers = shown, {"loss": "-"}
+
+    def __enter__(self) -> _Bar:
+        if self._shown:
+            self._bar = bar(self._total, unit="", delay=BAR_DELAY, bar_format=BAR_FORMAT)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def begin(self, run: Run) -> None:
+        """An epoch begins."""
+        if self._bar is not None:
+            self._bar.set_description(f"epoch {run.epoch + 1}/{run.epochs}", refresh=False)
+
+    def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
+        """Samples ``start`` to ``stop`` are done."""
+        if self._bar is not None:
+            self._numbers["loss"] = f"{sequence.mean(start, stop):.4g}"
+            self._bar.set_postfix(self._numbers, refresh=False)
+            self._bar.update(stop - start)
+
+    def end(self, run: Run) -> None:
+        """An epoch is over, and the history has its numbers."""
+        if self._bar is not None:
+            names = [name for name in run.names if name not in ("learning_rate", "seconds")]
+            self._numbers |= {name.replace("validation", "val"): f"{run.last(name):.4g}" for name in names}
+            self._bar.set_postfix(self._numbers, refresh=False)

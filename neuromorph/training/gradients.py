@@ -1,0 +1,141 @@
+"""Exact gradients of a whole sequence, and the check of them against central differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..abi.mailbox import GRADIENTS
+from ..data.arrays import prediction_data
+from ..data.reading import read
+from ..errors import DataError, GradientError, TrainingDivergedError
+from ..options import finite_number, whole_number
+from .loop import Pass, check_data, mean_loss, scratch, sequences
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+Floats = NDArray[Any]
+
+
+def gradients(
+    model: Model, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None
+) -> tuple[float, dict[str, Floats]]:
+    """The loss of the whole input as one window from zero state, and its gradient by every parameter."""
+    data = check_data(model, inputs, expected, sample_weight, lengths)
+    if data.sequences:
+        raise DataError("gradients takes one sequence: inputs of 3 axes (samples, batch, width)")
+    with model._lock:
+        samples = data.inputs.shape[0]
+        memory = scratch(model, samples)
+        (whole,) = sequences(model, memory, data, GRADIENTS, samples)
+        _run_whole(whole)
+        return mean_loss(data, whole.losses), model.unpack(memory.gradients[: memory.weights.size])
+
+
+def _run_whole(whole: Pass) -> None:
+    if whole.run(0, whole.samples) < whole.samples:
+        raise TrainingDivergedError("the loss or a gradient of these samples is not a finite number")
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """What ``gradcheck`` found: for each parameter the largest error, relative to the largest gradient in it."""
+
+    errors: dict[str, float]
+    tolerance: float
+
+    @property
+    def worst(self) -> float:
+        """The largest error of all."""
+        return max(self.errors.values())
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The parameters whose gradients disagree."""
+        return tuple(name for name, error in self.errors.items() if not error <= self.tolerance)
+
+    def __str__(self) -> str:
+        width = max(len(name) for name in self.errors)
+        lines = [f"{'parameter':<{width}}  relative error"]
+        for name, error in self.errors.items():
+            lines.append(f"{name:<{width}}  {error:.3g}{'  DISAGREES' if name in self.failed else ''}")
+        return "\n".join(lines)
+
+
+def gradcheck(
+    model: Model,
+    inputs: Any = None,
+    expected: Any = None,
+    *,
+    tolerance: float = 1e-5,
+    step: float = 1e-5,
+    checks: int = 20,
+    seed: int = 0,
+) -> GradientReport:
+    """Compare the kernel's gradients with central differences of its own loss, in float64.
+
+    inputs (S, B, W_in) and expected (S, B, W_out) default to random numbers, a few samples long. Of each parameter at
+    most ``checks`` numbers are moved by ``step`` either way. The error of a parameter is the largest difference over
+    the largest gradient among those checked (or 1e-8 of the model's largest, where that is more). The model itself
+    does not change.
+
+    Returns a ``GradientReport``; raises GradientError, naming the parameters, where an error exceeds ``tolerance``.
+    """
+    whole_number("checks", checks)
+    tolerance, step = finite_number("tolerance", tolerance), finite_number("step", step)
+    if step == 0.0:
+        raise ValueError("step must be greater than 0")
+    rng = np.random.default_rng(seed)
+    double = _double(model)
+    if inputs is None:
+        samples = min(model.bptt_steps, 8) if model.graph.has_time_links else 2
+        inputs = rng.normal(size=(samples, model.batch_size, model.input_width))
+    given = read("inputs", inputs)
+    if expected is None:
+        checked = prediction_data(given, width=model.input_width, dtype=double.dtype).inputs
+        expected = rng.uniform(0.1, 0.9, (*checked.shape[:-1], model.output_width))
+    data = check_data(double, given, expected, None)
+    _, exact = gradients(double, data.inputs, data.expected)
+    scale = max(float(np.abs(g).max()) for g in exact.values())
+    errors = {}
+    for name, gradient in exact.items():
+        places = rng.permutation(gradient.size)[:checks]
+        found = np.array([_difference(double, name, int(place), step, data.inputs, data.expected) for place in places])
+        known = gradient.reshape(-1)[places]
+        size = max(float(np.abs(found).max()), float(np.abs(known).max()), 1e-8 * scale, 1e-300)
+        errors[name] = float(np.abs(found - known).max() / size)
+    report = GradientReport(errors, tolerance)
+    if report.failed:
+        raise GradientError(f"gradients disagree with central differences:\n{report}")
+    return report
+
+
+def _double(model: Model) -> Model:
+    """The model in float64, with the same parameters."""
+    from dataclasses import replace
+
+    from ..model import Model as Kind
+
+    parameters = model.get_parameters()
+    options = replace(model.options, dtype="float64")
+    double = Kind(model.text, options, model.learning_rate, None, model.graph, model.optimizer)
+    double.prepare()
+    double.set_parameters(parameters)
+    return double
+
+
+def _difference(model: Model, name: str, place: int, step: float, inputs: Floats, expected: Floats) -> float:
+    """The central difference of the loss by one number of a parameter."""
+    parameters = model.get_parameters()
+    losses = []
+    for sign in (1.0, -1.0):
+        moved = parameters[name].copy()
+        moved.reshape(-1)[place] += sign * step
+        model.set_parameters({name: moved})
+        losses.append(model.evaluate(inputs, expected))
+    model.set_parameters({name: parameters[name]})
+    return (losses[0] - losses[1]) / (2.0 * step)

@@ -1,0 +1,381 @@
+"""Training and evaluation: windows through the kernel, in pieces short enough for progress and Ctrl-C."""
+
+from __future__ import annotations
+
+import operator
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..abi.mailbox import LEARN, MEASURE
+from ..data.arrays import TrainingData, training_data
+from ..data.labels import as_vectors_and_weights
+from ..errors import DataError, TrainingDivergedError, brief
+from ..runtime.dispatch import call_members
+from .progress import bar
+
+if TYPE_CHECKING:
+    from ..model import Memory, Model
+
+PIECE = 0.05  # seconds of kernel time between two looks at the world
+
+
+@dataclass(slots=True)
+class Pass:
+    """One sequence on its way through the kernel; ``order`` says what number each sample had before a shuffle."""
+
+    model: Model
+    memory: Memory
+    inputs: NDArray[Any]
+    expected: NDArray[Any]
+    weights: NDArray[Any]
+    row_step: int
+    losses: NDArray[np.float64]
+    capacity: int
+    mode: int
+    order: NDArray[np.intp] | None = None
+
+    @property
+    def samples(self) -> int:
+        """Samples of the sequence."""
+        return int(self.inputs.shape[0])
+
+    def mean(self, start: int, stop: int) -> float:
+        """The mean loss of samples ``start`` to ``stop``, weighted."""
+        losses = self.losses[start:stop]
+        if not self.row_step:
+            return float(losses.mean())
+        shares = self.weights.reshape(self.samples, -1)[start:stop].sum(axis=1, dtype=np.float64)
+        return float(losses @ shares / max(shares.sum(), 1e-300))
+
+    def number(self, sample: int) -> int:
+        """What the user calls a sample."""
+        return sample if self.order is None else int(self.order[sample])
+
+    def run(self, start: int, stop: int) -> int:
+        """The windows from sample ``start`` to ``stop``; the sample that it reached."""
+        memory, model, kernels = self.memory, self.model, self.model.kernels
+        arguments = (
+            start, stop, self.samples, self.capacity, self.mode, memory.space, memory.weights, memory.turned,
+            memory.gradients, memory.optimizer, memory.constants, self.inputs.reshape(-1), self.expected.reshape(-1),
+            self.weights, self.row_step, memory.row_losses, self.losses, model.learning_rate, model.clip_norm or 0.0,
+        )  # fmt: skip
+        if kernels.threads == 1:
+            return int(kernels.train(*arguments))
+        return call_members(kernels, memory, arguments, kernels.worth_waking[self.mode != MEASURE])
+
+
+def check_data(model: Model, inputs: Any, expected: Any, sample_weight: Any, lengths: Any = None) -> TrainingData:
+    """The arrays of a call, checked against what the model needs; lengths become weights, class labels vectors."""
+    if lengths is not None or _may_be_labels(model, inputs, expected):
+        inputs, expected, sample_weight = as_vectors_and_weights(model, inputs, expected, sample_weight, lengths)
+    return training_data(
+        inputs, expected, sample_weight, batch=model.batch_size, width_in=model.input_width,
+        width_out=model.output_width, dtype=model.dtype,
+    )  # fmt: skip
+
+
+def _may_be_labels(model: Model, inputs: Any, expected: Any) -> bool:
+    """Whether class labels may be expected: not where plain arrays have the same axes, as in on-line learning."""
+    if model.graph.loss.name != "cross_entropy":
+        return False
+    return not (type(inputs) is type(expected) is np.ndarray and inputs.ndim == expected.ndim)
+
+
+def check_carried(data: TrainingData, carry_state: bool) -> None:
+    """Only one sequence can go on from the state that there is."""
+    if data.sequences and carry_state:
+        raise DataError("carry_state can't be used with 4-axis inputs: each sequence starts from zero state")
+
+
+def sequences(
+    model: Model,
+    memory: Memory,
+    data: TrainingData,
+    mode: int,
+    capacity: int,
+    losses: NDArray[np.float64] | None = None,
+) -> list[Pass]:
+    """A pass for each sequence of the data. losses: where they are put, (S,) or (N, S); None makes an array."""
+    if losses is None:
+        losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])
+    if not data.sequences:
+        return [_pass(model, memory, data.inputs, data.expected, data.weights, losses, capacity, mode)]
+    weights = [None] * len(data.inputs) if data.weights is None else data.weights
+    return [
+        _pass(model, memory, *arrays, capacity, mode)
+        for arrays in zip(data.inputs, data.expected, weights, losses, strict=True)
+    ]
+
+
+def _pass(
+    model: Model,
+    memory: Memory,
+    inputs: NDArray[Any],
+    expected: NDArray[Any],
+    weights: NDArray[Any] | None,
+    losses: NDArray[np.float64],
+    capacity: int,
+    mode: int,
+) -> Pass:
+    """One sequence; without weights every window reads the same ones."""
+    rows, step = (memory.ones, 0) if weights is None else (weights.reshape(-1), model.batch_size)
+    return Pass(model, memory, inputs, expected, rows, step, losses, capacity, mode)
+
+
+def _not_reached(shape: int | tuple[int, ...]) -> NDArray[np.float64]:
+    """Losses that no window has found yet: NaN, for 0 would look perfect where training ends before its last window."""
+    losses = np.empty(shape)
+    losses.fill(np.nan)
+    return losses
+
+
+def mean_loss(data: TrainingData, losses: NDArray[np.float64]) -> float:
+    """The mean of per-sample losses, weighted as the data say; 0.0 where everything is left out."""
+    if data.weights is None:
+        return float(np.add.reduce(losses, axis=None)) / losses.size
+    shares = data.weights.sum(axis=-1, dtype=np.float64).reshape(losses.shape)
+    whole = float(shares.sum())
+    return float((losses * shares).sum() / whole) if whole > 0 else 0.0
+
+
+def train(
+    model: Model,
+    inputs: Any,
+    expected: Any,
+    verbosity: int = 1,
+    *,
+    sample_weight: Any = None,
+    lengths: Any = None,
+    carry_state: bool = False,
+) -> float:
+    """Learn from samples, one update a window; the mean loss."""
+    model.memory()
+    data = check_data(model, inputs, expected, sample_weight, lengths)
+    check_carried(data, carry_state)
+    with Progress(data.inputs.size // data.inputs.shape[-1] // model.batch_size, verbosity) as progress:
+        return learn(model, data, progress, verbosity=verbosity, carry_state=carry_state)
+
+
+def learn(
+    model: Model,
+    data: TrainingData,
+    progress: Watcher,
+    *,
+    verbosity: int = 0,
+    carry_state: bool = False,
+    order: NDArray[np.intp] | None = None,
+) -> float:
+    """One update a window; the mean loss. ``order``: that of the sequences, or of the samples of a model without links
+    in time; ``model.losses`` stays in the order of the data."""
+    with model._lock, model.changing():
+        memory = model.memory()
+        shuffled = data if order is None or data.sequences else in_order(data, order)
+        model.losses = losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])
+        own = losses if order is None or data.sequences else None
+        passes = sequences(model, memory, shuffled, LEARN, model.bptt_steps, own)
+        if not data.sequences:
+            passes[0].order = order
+        turns = range(len(passes)) if order is None or not data.sequences else order
+        try:
+            _follow_all(passes, turns, data.sequences, verbosity, progress, carry_state)
+        finally:
+            model.feeds.publish(memory.weights)
+            if own is None:
+                losses[order] = passes[0].losses
+        return mean_loss(data, losses)
+
+
+def _follow_all(
+    passes: Sequence[Pass], turns: Iterable[int], named: bool, verbosity: int, progress: Watcher, carry_state: bool
+) -> None:
+    """One pass after the other, in the order of ``turns``. Sequences are named in messages, and the streams get
+    the weights after each.
+
+    The loop is not inside a ``with`` block: see ``_epochs`` in ``fitting.py``.
+    """
+    for number in turns:
+        sequence = passes[number]
+        if not carry_state:
+            sequence.model.reset_state()
+        follow(sequence, verbosity, progress, f" of sequence {number}" if named else "")
+        if named:
+            sequence.model.feeds.publish(sequence.memory.weights, since=PIECE)
+
+
+def in_order(data: TrainingData, places: NDArray[np.intp] | slice) -> TrainingData:
+    """Some of the data, in the order of these places on the first axis."""
+    weights = None if data.weights is None else data.weights[places]
+    return TrainingData(data.inputs[places], data.expected[places], weights, data.sequences)
+
+
+class Watcher(Protocol):
+    """What is told how far a pass has come."""
+
+    def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
+        """Samples ``start`` to ``stop`` are done."""
+
+
+def follow(sequence: Pass, verbosity: int, progress: Watcher, where: str = "") -> None:
+    """One pass in pieces: each as many windows as take a twentieth of a second, or one at verbosity 2."""
+    at, pace = 0, Pace()
+    while at < sequence.samples:
+        stop = min(sequence.samples, at + pace.windows * sequence.capacity)
+        started = time.perf_counter()
+        try:
+            reached = sequence.run(at, stop)
+        finally:
+            if stop < sequence.samples:
+                sequence.model.feeds.publish(sequence.memory.weights, since=PIECE)
+        took = time.perf_counter() - started
+        if reached < stop:
+            raise _diverged(sequence, reached, where)
+        progress.advance(sequence, at, stop, where)
+        if verbosity < 2:
+            pace.took((stop - at) // sequence.capacity, took)
+        at = stop
+
+
+@dataclass(slots=True)
+class Pace:
+    """How many windows the next piece has, by how long the pieces before it took."""
+
+    windows: int = 1
+
+    def took(self, windows: int, seconds: float) -> None:
+        """A piece of so many whole windows (0: of one that was cut short, which tells little) took this long."""
+        if windows and seconds < PIECE:
+            self.windows = max(1, min(windows * 8, int(windows * PIECE / max(seconds, 1e-7))))
+        elif seconds > 2 * PIECE:
+            self.windows = max(1, self.windows // 2)
+
+
+def _diverged(sequence: Pass, begin: int, where: str) -> TrainingDivergedError:
+    """What to say of the window that begins at a sample."""
+    end = min(sequence.samples, begin + sequence.capacity)
+    bad = np.flatnonzero(~np.isfinite(sequence.losses[begin:end]))
+    if len(bad):
+        sample = begin + int(bad[0])
+        what = f"the loss of sample {sequence.number(sample)}{where} is {sequence.losses[sample]}"
+    else:
+        first, last = sequence.number(begin), sequence.number(end - 1)
+        reach = "to" if sequence.order is None else "and others to"
+        span = f"sample {first}" if end - begin == 1 else f"samples {first} {reach} {last}"
+        what = f"a gradient of the window of {span}{where} is not a finite number, or its square is not"
+    return TrainingDivergedError(
+        f"training diverged: {what}; the parameters are those of the last finite window "
+        f"(a smaller learning_rate, or clip_norm, may help)"
+    )
+
+
+def evaluate(
+    model: Model,
+    inputs: Any,
+    expected: Any,
+    *,
+    sample_weight: Any = None,
+    lengths: Any = None,
+    carry_state: bool = False,
+) -> float:
+    """The mean loss over samples, from zero state or that of the model; nothing of the model changes."""
+    data = check_data(model, inputs, expected, sample_weight, lengths)
+    check_carried(data, carry_state)
+    return measure(model, data, carry_state=carry_state)
+
+
+def measure(model: Model, data: TrainingData, *, carry_state: bool = False) -> float:
+    """The mean loss of checked data, from zero state or that of the model."""
+    with model._lock:
+        memory = scratch(model, model.bptt_steps)
+        passes = sequences(model, memory, data, MEASURE, model.bptt_steps)
+        found, pace = np.zeros((len(passes), passes[0].samples)), Pace()
+        for number, sequence in enumerate(passes):
+            memory.space[:] = model.memory().space if carry_state else 0.0
+            _measure(sequence, pace)
+            found[number] = sequence.losses
+    return mean_loss(data, found if data.sequences else found[0])
+
+
+def _measure(sequence: Pass, pace: Pace) -> None:
+    """Losses of a whole pass, in pieces; NaN from the first window on whose loss is not finite."""
+    at = 0
+    while at < sequence.samples:
+        stop = min(sequence.samples, at + pace.windows * sequence.capacity)
+        started = time.perf_counter()
+        reached = sequence.run(at, stop)
+        pace.took((stop - at) // sequence.capacity, time.perf_counter() - started)
+        if reached < stop:
+            sequence.losses[reached:] = np.nan
+            return
+        at = stop
+
+
+def scratch(model: Model, capacity: int) -> Memory:
+    """The model's parameters with a workspace and gradients of their own."""
+    own = model.memory()
+    memory = model.scratch(capacity, own.weights, own.optimizer, own.constants)
+    memory.contests = own.contests
+    return memory
+
+
+class Progress:
+    """A bar on stderr after half a second (verbosity 1), and a line for every update (2)."""
+
+    def __init__(self, samples: int, verbosity: int) -> None:
+        self._samples, self._verbosity = samples, _level(verbosity)
+        self._done = 0
+        self._started = time.perf_counter()
+        self._bar: Any = None
+        self._window = 0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
+        """Samples ``start`` to ``stop`` are done."""
+        self._done += stop - start
+        if self._verbosity < 1:
+            return
+        loss = sequence.mean(start, stop)
+        if self._verbosity >= 2:
+            self._window += 1
+            self._say(f"update {self._window}: samples {start} to {stop - 1}{where}, loss {loss:.6g}")
+        if self._bar is None and time.perf_counter() - self._started > 0.5:
+            self._bar = bar(self._samples, unit="sample")
+        if self._bar is not None:
+            self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
+            self._bar.update(self._done - self._bar.n)
+
+    def _say(self, line: str) -> None:
+        if self._bar is None:
+            print(line, file=sys.stderr)
+        else:
+            self._bar.write(line, file=sys.stderr)
+
+
+def _level(verbosity: Any) -> int:
+    """How much to say, as a whole number."""
+    try:
+        return operator.index(verbosity)
+    except Exception:  # TypeError, or whatever the user's own class raises
+        shape = _shape_of(verbosity)
+        given = f"an array of shape {shape}" if shape else brief(verbosity)
+        hint = "; did you mean sample_weight=…?" if shape or isinstance(verbosity, list | tuple) else ""
+        raise TypeError(f"verbosity must be a whole number, not {given}{hint}") from None
+
+
+def _shape_of(value: Any) -> tuple[Any, ...] | None:
+    """What a value says of its shape, None for nothing."""
+    try:
+        return tuple(value.shape)
+    except Exception:  # whatever the user's own class raises
+        return None
