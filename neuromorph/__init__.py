@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from .version import __version__ as __version__
+
 TYPE_CHECKING = False  # type checkers take it to be true; importing ``typing`` would take most of the time
 if TYPE_CHECKING:
     from typing import Any
@@ -77,7 +79,6 @@ if TYPE_CHECKING:
         train,
     )
 
-__version__ = "0.1.0"
 
 __all__ = [
     "SGD",

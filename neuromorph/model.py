@@ -1,101 +1,38 @@
-"""``Model``: a checked graph, its options, and once built its parameters and what training remembers."""
+"""``Model``: the public face of a network. The functions of the package are its methods."""
 
 from __future__ import annotations
 
-import itertools
 import os
-import sys
-import threading
-import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from weakref import ref
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from .abi.mailbox import new_box
-from .data.arrays import as_broadcast
-from .errors import DataError, Location, MDLSyntaxError, MDLWarning, ModelStateError, brief, nearest
-from .functions import OPTIMIZERS
-from .functions import Optimizer as Record
-from .graph import Graph, build_graph
+from . import drawing, prediction, storage, streaming
+from .drawing import Drawing
+from .errors import Location, MDLSyntaxError, MDLWarning
+from .graph import build_graph, summary
 from .graph.lint import advise
-from .host.cached import cached_property
 from .host.exclusive import imported
-from .host.forks import after_in_child, new_lock
 from .language import parse
 from .optimizers import Optimizer, optimizer_of
-from .options import CompileOptions, compile_options, finite_number
-from .runtime import seeding
-from .runtime.autotune import Contest
-from .runtime.seeding import draw_parameters
-from .runtime.state import as_dict, set_state, state_pieces, state_views
-from .streaming import Feeds
-from .training import loop
+from .options import compile_options, finite_number
+from .runtime.network import Network
+from .streaming import Stream
+from .training import fit, gradients, loop
+from .training.callbacks import Callback
+from .training.gradients import GradientReport
+from .training.history import History
 
 if TYPE_CHECKING:
-    from .codegen.layout import Workspace
-    from .drawing import Drawing
     from .inspection import Inspection
-    from .runtime.kernels import Kernels
-    from .runtime.threadpool import Team
-    from .streaming import Stream
-    from .training.fit import History
-    from .training.gradients import GradientReport
 
-Floats = NDArray[Any]
-
-_models: list[ref[Model]] = []  # whose locks a forked child has to look after; some are gone
-_models_lock = new_lock()
-_room = 64  # models that are noted before those that are gone are looked for
 _SHOWN_NODES = 1_000  # of a picture that a notebook shows by itself
 
 
-@dataclass
-class Memory:
-    """What a built model keeps: flat arrays in the kernel's layout, and the workspace that holds recurrent state.
-
-    ``optimizer`` has the optimizer's slots one after the other; ``constants`` its numbers, and behind them its counts.
-    """
-
-    weights: Floats
-    turned: Floats
-    gradients: Floats
-    optimizer: Floats
-    constants: NDArray[np.float64]
-    space: Floats  # one that threads share, or those of all of them, one after the other
-    copies: int  # of the workspace
-    row_losses: Floats
-    remembered: list[Floats] | None = None  # views of all recurrent state, once it was to be set to zeros
-    team: Team | None = None  # of the last call by several threads
-    number: int = field(default_factory=itertools.count(1).__next__)  # by which the team knows us
-    contests: dict[int, Contest] = field(default_factory=dict)  # by mode: who trains a window quicker
-    box: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None  # of one thread that does the work of several
-
-    def alone(self, members: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """A box, and the numbers beside it, for one thread that is so many members."""
-        if self.box is None:
-            self.box = new_box(members)
-        return self.box
-
-    @property
-    def spaces(self) -> list[Floats]:
-        """The workspaces, views."""
-        size = len(self.space) // self.copies
-        return [self.space[begin : begin + size] for begin in range(0, size * self.copies, size)]
-
-    @cached_property
-    def ones(self) -> Floats:
-        """The weights of a window's rows where none are given; made when first needed, for a file may claim many."""
-        return np.ones_like(self.row_losses)
-
-
-class Model:
+class Model(Network):
     """A neural network compiled from an MDL text. Made by ``neuromorph.compile``.
 
     ``learning_rate`` can be set at any time. ``losses`` holds the per-sample losses of the last ``train``, shape
@@ -103,526 +40,247 @@ class Model:
     A model may be used from several threads: its calls take turns.
     """
 
-    def __init__(
-        self,
-        text: str,
-        options: CompileOptions,
-        learning_rate: float,
-        clip_norm: float | None,
-        graph: Graph,
-        optimizer: Optimizer,
-    ):
-        self._text, self._options, self._graph, self._optimizer = text, options, graph, optimizer
-        self._dtype = np.dtype(options.dtype)
-        self.learning_rate = learning_rate
-        self.clip_norm = clip_norm
-        self.losses: NDArray[np.float64] = np.zeros(0)
-        self.history: History | None = None
-        self._start()
+    history: History | None
 
-    def _start(self) -> None:
-        """What is never copied or pickled: locks, kernels, memory."""
-        self._lock = threading.RLock()
-        self._kernels: Kernels | None = None
-        self._memory: Memory | None = None
-        self._released = self._torn = self._changing = False
-        self.feeds = Feeds()
-        _remember(self)
+    def build(self, *, verbosity: int = 0) -> Self:
+        """Compile the kernels for training, or find them on disk, and draw parameters; returns the model.
 
-    # What it is ------------------------------------------------------------------------------------------------------
-
-    @property
-    def text(self) -> str:
-        """The canonical MDL text."""
-        return self._graph.text
-
-    @property
-    def graph(self) -> Graph:
-        """The checked graph."""
-        return self._graph
-
-    @property
-    def options(self) -> CompileOptions:
-        """The options that the kernels are specialised for."""
-        return self._options
-
-    @property
-    def batch_size(self) -> int:
-        """Lanes of a training sample."""
-        return self._options.batch_size
-
-    @property
-    def bptt_steps(self) -> int:
-        """Samples of a window."""
-        return self._options.bptt_steps
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of parameters and data."""
-        return self._dtype
-
-    @property
-    def input_width(self) -> int:
-        """Components of an input vector."""
-        return self._graph.nodes[self._graph.input].width
-
-    @property
-    def output_width(self) -> int:
-        """Components of an output vector."""
-        return self._graph.nodes[self._graph.output].width
-
-    @property
-    def learning_rate(self) -> float:
-        """The step size of the optimizer, a finite number >= 0."""
-        return self._learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._learning_rate = finite_number("learning_rate", value)
-
-    @property
-    def clip_norm(self) -> float | None:
-        """The largest norm of all gradients together, or None for no bound."""
-        return self._clip_norm
-
-    @clip_norm.setter
-    def clip_norm(self, value: float | None) -> None:
-        self._clip_norm = None if value is None else finite_number("clip_norm", value)
-        if self._clip_norm == 0.0:
-            raise ValueError("clip_norm must be greater than 0")
-
-    @property
-    def optimizer(self) -> Optimizer:
-        """How parameters move along their gradients. Its numbers can be changed at any time, but not its kind."""
-        return self._optimizer
-
-    @optimizer.setter
-    def optimizer(self, value: Any) -> None:
-        chosen = optimizer_of(value)
-        if chosen.kind != self._optimizer.kind:
-            raise ValueError(
-                f"the model was compiled for the update {self._optimizer.kind!r}, and optimizer needs {chosen.kind!r}; "
-                "compile its text again"
-            )
-        with self._lock:
-            self._optimizer = chosen
-            if self._memory is not None:
-                self._memory.constants[: len(chosen.constants)] = chosen.constants
-
-    @property
-    def parameter_count(self) -> int:
-        """Weights and biases of all live layers."""
-        graph = self._graph
-        return sum((graph.fan_in(index) + 1) * graph.nodes[index].width for index in graph.parameters)
-
-    @property
-    def built(self) -> bool:
-        """Whether the model has parameters."""
-        return self._memory is not None
-
-    @property
-    def released(self) -> bool:
-        """Whether the model's memory was given back."""
-        return self._released
-
-    def __repr__(self) -> str:
-        state = "released" if self._released else "built" if self.built else "not built"
-        layers = len(self._graph.parameters)
-        return (
-            f"<neuromorph.Model {self.input_width} -> {self.output_width}, {layers} layer{'s' * (layers != 1)}, "
-            f"{self.parameter_count:,} parameters, batch {self.batch_size}, {self._options.dtype}, {state}>"
-        )
-
-    # Life ------------------------------------------------------------------------------------------------------------
-
-    @property
-    def kernels(self) -> Kernels:
-        """The generated and compiled kernels; made at first use."""
-        self._check_alive()
-        if self._kernels is None:
-            from .runtime.kernels import Kernels
-
-            with self._lock:
-                self._kernels = self._kernels or Kernels(self._graph, self._options)
-        return self._kernels
-
-    def _check_alive(self) -> None:
-        if self._released:
-            raise ModelStateError("the model was released; compile its text again")
-
-    def _check_whole(self) -> None:
-        if self._torn:
-            raise ModelStateError(
-                "another thread was changing this model when this process was forked, and its numbers may be half "
-                "written; build or load it again, or fork between calls"
-            )
-
-    @contextmanager
-    def changing(self) -> Iterator[None]:
-        """A block, inside one with the model's lock, that writes to the model's memory. A fork meanwhile leaves the
-        child with a copy that is half written."""
-        before, self._changing = self._changing, True
-        try:
-            yield
-        finally:
-            self._changing = before
-
-    def after_fork(self) -> None:
-        """In a child: a new lock where a thread was inside a call, and no memory where that call was writing to it.
-        The thread does not exist in the child."""
-        if self._lock.acquire(blocking=False):
-            self._lock.release()
-            return
-        self._lock = threading.RLock()
-        if self._changing:
-            self._memory, self._torn, self._changing = None, True, False
-
-    def memory(self) -> Memory:
-        """The arrays of a built model; ModelStateError where there are none."""
-        self._check_alive()
-        self._check_whole()
-        if self._memory is None:
-            raise ModelStateError("the model is not built yet; call build(model) first")
-        return self._memory
-
-    def build(self, *, verbosity: int = 0) -> Model:
-        """Write and compile the kernels that training needs (or find them on disk), and draw new parameters.
-
-        Returns the model. Raises MemoryError, naming the bytes, where the model can't fit into this machine's memory.
+        A second build draws new parameters. verbosity 1 says how long compiling took. Raises MemoryError, naming the
+        bytes, for a model that does not fit into this machine's memory.
         """
-        with self._lock, self.changing():
-            self._compile(verbosity)
-            with seeding.lock:
-                drawn = draw_parameters(self._graph, seeding.generator(), self._options.dtype)
-            self.prepare()
-            self.set_parameters(drawn)
-        return self
-
-    def _compile(self, verbosity: int) -> None:
-        """The kernels that training needs, of a model that fits into this machine's memory."""
-        kernels = self.kernels
-        kernels.check_size()
-        if verbosity >= 1:
-            with _telling(kernels):
-                kernels.train  # noqa: B018 - compiles, or is found in the cache
-        else:
-            kernels.train  # noqa: B018
-
-    def prepare(self) -> None:
-        """Empty memory, which a model needs before it gets parameters. Kernels compile when first needed."""
-        from .runtime.kernels import aligned_zeros
-
-        kernels = self.kernels
-        kernels.check_size()
-        layout, dtype = kernels.kernel.layout, self._options.dtype
-        weights = aligned_zeros(layout.size, dtype)
-        remembered = aligned_zeros(max(1, kernels.memory_slots * layout.size), dtype)
-        constants = np.array([*self._optimizer.constants, *(0.0 for _ in self._update.counts)])
-        self._memory, self._torn = self.scratch(self.bptt_steps, weights, remembered, constants), False
-
-    def scratch(self, capacity: int, weights: Floats, remembered: Floats, constants: NDArray[np.float64]) -> Memory:
-        """Memory for windows of at most ``capacity`` samples around some weights and what the optimizer remembers."""
-        from .runtime.kernels import aligned_zeros
-        from .schedule import padded
-
-        kernel, dtype = self.kernels.kernel, self._options.dtype
-        copies = kernel.gradient_copies
-        return Memory(
-            weights,
-            aligned_zeros(max(1, kernel.layout.turned_size), dtype),
-            aligned_zeros(copies * kernel.layout.size, dtype),
-            remembered,
-            constants,
-            aligned_zeros(copies * padded(kernel.space_size(capacity) + 16, 16), dtype),
-            copies,
-            aligned_zeros(capacity * self.batch_size, dtype),
-        )
-
-    def release(self) -> None:
-        """Free the model's memory. Releasing twice is fine; any other use afterwards is a ModelStateError."""
-        with self._lock:
-            self._memory, self._kernels, self._released = None, None, True
-            self.feeds.release()
-
-    def __enter__(self) -> Model:
-        self._check_alive()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.release()
-
-    def __getstate__(self) -> dict[str, Any]:
-        self._check_alive()
-        self._check_whole()
-        with self._lock:
-            kept = {
-                "text": self._text,
-                "options": self._options,
-                "learning_rate": self._learning_rate,
-                "clip_norm": self._clip_norm,
-                "optimizer": self._optimizer,
-                "losses": self.losses.copy(),
-            }
-            if self._memory is not None:
-                kept["parameters"] = self.get_parameters()
-                kept["state"] = self.state
-                kept["optimizer_state"] = self.optimizer_state
-            return kept
-
-    def __setstate__(self, kept: dict[str, Any]) -> None:
-        graph = build_graph(parse(kept["text"]))
-        names = ("text", "options", "learning_rate", "clip_norm")
-        self.__init__(*(kept[name] for name in names), graph, kept["optimizer"])  # type: ignore[misc]
-        self.losses = kept["losses"]
-        if "parameters" in kept:
-            self.prepare()
-            self.set_parameters(kept["parameters"])
-            self.state = kept["state"]
-            self.optimizer_state = kept["optimizer_state"]
-
-    # Parameters and state --------------------------------------------------------------------------------------------
-
-    def get_parameters(self) -> dict[str, Floats]:
-        """Copies of all parameters: "<layer>.weight" (fan_in, width) and "<layer>.bias" (width,), in text order."""
-        with self._lock:
-            return self.unpack(self.memory().weights)
-
-    def unpack(self, flat: Floats) -> dict[str, Floats]:
-        """A flat array in the kernel's layout as named arrays."""
-        return {name: flat[place] for name, place in self._places().items()}
-
-    def set_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """Set some or all parameters; what is given is broadcast to the parameter's shape.
-
-        Raises DataError for an unknown name, a shape that does not broadcast, or what is no finite real number; then
-        nothing is changed.
-        """
-        given = as_dict("parameters", parameters)
-        with self._lock, self.changing():
-            weights, places = self.memory().weights, self._places()
-            fresh = weights.copy()
-            for name, value in given.items():
-                if name not in places:
-                    raise DataError(f"the model has no parameter {brief(name)}{_hint(name, places)}")
-                fresh[places[name]] = as_broadcast(name, value, shape=places[name].shape, dtype=self.dtype)
-            weights[:] = fresh
-            self.publish()
-
-    def publish(self) -> None:
-        """Hand the weights, which belong to a whole update, to the streams of this model."""
-        self.feeds.publish(self.memory().weights)
-
-    def _places(self) -> dict[str, NDArray[np.intp]]:
-        """Where every parameter stands in the flat arrays, by name."""
-        layout, found = self.kernels.kernel.layout, {}
-        for index in self._graph.parameters:
-            name = self._graph.nodes[index].name
-            found[f"{name}.weight"], found[f"{name}.bias"] = layout.places(index)
-        return found
-
-    @property
-    def _update(self) -> Record:
-        """What the optimizer's update is made of."""
-        return OPTIMIZERS[self._options.optimizer]
-
-    @property
-    def optimizer_state(self) -> dict[str, Floats]:
-        """What the optimizer remembers, copies: "<slot>.<parameter>", shaped like the parameter, and counts, of shape
-        (). Zeros at first; settable, in part too."""
-        with self._lock:
-            memory, first = self.memory(), len(self._update.constants)
-            slots = zip(self._update.slots, self._slots(memory.optimizer), strict=True)
-            found = {f"{slot}.{name}": flat[place] for slot, flat in slots for name, place in self._places().items()}
-            counts = enumerate(self._update.counts, first)
-            return found | {name: np.array(memory.constants[number]) for number, (name, _) in counts}
-
-    @optimizer_state.setter
-    def optimizer_state(self, values: Mapping[str, Any]) -> None:
-        given = as_dict("optimizer_state", values)
-        with self._lock, self.changing():
-            memory, first = self.memory(), len(self._update.constants)
-            fresh, constants, places = memory.optimizer.copy(), memory.constants.copy(), self._places()
-            slots = dict(zip(self._update.slots, self._slots(fresh), strict=True))
-            counts = {name: number for number, (name, _) in enumerate(self._update.counts, first)}
-            for name, value in given.items():
-                slot, _, parameter = name.partition(".") if isinstance(name, str) else ("", "", "")
-                if name in counts:
-                    number = as_broadcast(name, value, shape=(), dtype=constants.dtype)
-                    constants[counts[name]] = np.clip(number, 0.0, 1.0)
-                elif slot in slots and parameter in places:
-                    place = places[parameter]
-                    slots[slot][place] = as_broadcast(name, value, shape=place.shape, dtype=self.dtype)
-                else:
-                    raise DataError(f"the optimizer remembers nothing named {brief(name)}")
-            memory.optimizer[:], memory.constants[:] = fresh, constants
-
-    def _slots(self, flat: Floats) -> list[Floats]:
-        """Views of the optimizer's arrays, each in the layout of the parameters."""
-        size = self.kernels.kernel.layout.size
-        return [flat[number * size : (number + 1) * size] for number in range(len(self._update.slots))]
-
-    def _state_views(self) -> list[dict[str, Floats]]:
-        """Views (lanes, width) of the state that the next window starts from, by the name that a link in time reads;
-        of all lanes in order, which may stand in several workspaces."""
-        return [state_views(*where) for where in self._workspaces()]
-
-    def _workspaces(self) -> Iterator[tuple[Workspace, Floats, int, int]]:
-        """Each workspace: its layout, its elements, and the steps and lanes that it is for."""
-        kernel = self.kernels.kernel
-        for number, space in enumerate(self.memory().spaces):
-            yield kernel.training_space, space, self.bptt_steps, len(kernel.lanes_of(number))
-
-    @property
-    def state(self) -> dict[str, Floats]:
-        """Recurrent state after the last ``train``: {name of the node that a link in time reads: (B, width)},
-        copies."""
-        with self._lock:
-            parts = self._state_views()
-            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-    @state.setter
-    def state(self, values: Mapping[str, Any]) -> None:
-        with self._lock, self.changing():
-            fresh, kernel = self.state, self.kernels.kernel
-            names = set_state(fresh, values)
-            for number, part in enumerate(self._state_views()):
-                for name in names:  # and no others, which may be names of the same nodes
-                    part[name][:] = fresh[name][kernel.lanes_of(number)]
-
-    def reset_state(self) -> None:
-        """Recurrent state back to zeros."""
-        with self._lock, self.changing():
-            memory = self.memory()
-            if memory.remembered is None:
-                memory.remembered = [view for where in self._workspaces() for view in state_pieces(*where).values()]
-            for view in memory.remembered:
-                view.fill(0.0)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to a file; see ``neuromorph.save``."""
-        from .storage import save
-
-        save(self, path)
-
-    # What is done with it --------------------------------------------------------------------------------------------
+        return super().build(verbosity=verbosity)
 
     def train(
         self,
-        inputs: Any,
-        expected: Any,
+        inputs: ArrayLike,
+        expected: ArrayLike,
         verbosity: int = 1,
         *,
-        sample_weight: Any = None,
-        lengths: Any = None,
+        sample_weight: ArrayLike | None = None,
+        lengths: ArrayLike | None = None,
         carry_state: bool = False,
     ) -> float:
-        """Learn from samples; see ``neuromorph.train``."""
+        """Learn from samples and return their mean loss.
+
+        inputs (S, B, W_in), expected (S, B, W_out): one update for each window of ``bptt_steps`` samples (the last may
+        be shorter) from the exact gradient of the window's mean loss. Recurrent state flows on from window to window,
+        gradients stop there; it starts from zero unless ``carry_state``. A 4-axis input (N, S, B, W) is N sequences,
+        each from zero state. sample_weight (S, B) or (N, S, B), finite and >= 0: a weighted mean over the window; 0
+        leaves a vector out, whatever is expected of it, and a window of zeros makes no update. lengths (N,) or (N, B),
+        or (B,) for 3 axes: of sequences of S samples only so many count, as if the others had weight 0. With a
+        cross_entropy loss, expected may be class labels (S, B) or (N, S, B). ``model.losses`` then holds the per-sample
+        losses; where training ended before, those of samples in windows that it did not reach are NaN.
+
+        verbosity 0 is silent, 1 shows a progress bar after half a second, 2 adds a line for every update; all on
+        stderr.
+
+        Raises DataError for data that do not fit; ModelStateError before ``build``; TrainingDivergedError, naming the
+        sample, when a loss or gradient is no longer finite, with the parameters of the last finite window. Ctrl-C ends
+        training between windows.
+        """
         return loop.train(
             self, inputs, expected, verbosity, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state
         )
 
-    def fit(self, inputs: Any, expected: Any, *, epochs: int, **options: Any) -> History:
-        """Learn from samples again and again; see ``neuromorph.fit``."""
-        from .training.fit import fit
+    def fit(
+        self,
+        inputs: ArrayLike,
+        expected: ArrayLike,
+        *,
+        epochs: int,
+        validation: Any = None,
+        shuffle: bool = False,
+        callbacks: Callback | Iterable[Callback] = (),
+        progress: bool = True,
+        sample_weight: ArrayLike | None = None,
+        lengths: ArrayLike | None = None,
+        metrics: str | Iterable[str] = (),
+        seed: int | None = None,
+        carry_state: bool = False,
+    ) -> History:
+        """Train for ``epochs`` passes over the data; a ``History`` of what happened in each.
 
-        return fit(self, inputs, expected, epochs=epochs, **options)
+        inputs, expected, sample_weight, lengths: as in ``train``; every epoch starts from zero state. validation: what
+        is measured after each epoch: ``(inputs, expected)``, with ``sample_weight`` and then ``lengths`` behind them
+        where wanted (None for neither), or a fraction such as 0.2, which holds out the last part of the data, whole
+        sequences of 4 axes or samples of 3. carry_state: the first epoch starts from ``model.state``, each other one
+        from the state at the end of the epoch before; what a fraction holds out of one sequence is then measured from
+        the state at the end of the epoch, as it follows on the data, and validation data of their own still from zero
+        state. Not with 4 axes. shuffle: a new order every epoch, of whole sequences for 4 axes, of samples for 3 axes
+        where nothing is recurrent. seed: of the shuffling; None draws one from the generator that ``seed`` sets, so
+        that one seed gives one training, bit for bit. callbacks: ``EarlyStopping``, ``ReduceOnPlateau``,
+        ``LearningRateSchedule``, ``Checkpoint``, ``CSVLog`` or any ``Callback``. metrics: "accuracy" records it after
+        each epoch, of all data, from the state that the epoch started from. progress: a bar on stderr, after half a
+        second.
+
+        When training diverges (TrainingDivergedError) or is interrupted (Ctrl-C), the exception goes on to the caller;
+        ``model.history`` then holds the epochs that were completed, and ``EarlyStopping`` has restored the best
+        parameters. The learning rate stays what the last epoch used. Raises DataError for data that do not fit, and for
+        a shuffle that would tear a sequence apart. What is refused changes nothing: neither ``model.history`` nor any
+        file.
+        """
+        return fit.fit(
+            self,
+            inputs,
+            expected,
+            epochs=epochs,
+            validation=validation,
+            shuffle=shuffle,
+            callbacks=callbacks,
+            progress=progress,
+            sample_weight=sample_weight,
+            lengths=lengths,
+            metrics=metrics,
+            seed=seed,
+            carry_state=carry_state,
+        )
 
     def evaluate(
         self,
-        inputs: Any,
-        expected: Any,
+        inputs: ArrayLike,
+        expected: ArrayLike,
         *,
-        sample_weight: Any = None,
-        lengths: Any = None,
+        sample_weight: ArrayLike | None = None,
+        lengths: ArrayLike | None = None,
         carry_state: bool = False,
     ) -> float:
-        """The mean loss, nothing changed; see ``neuromorph.evaluate``."""
+        """The mean loss of samples, from zero state, or with ``carry_state`` from ``model.state``; nothing changes.
+
+        Shapes, lengths and class labels as in ``train``; ``carry_state`` not with 4 axes. Ctrl-C ends it, as it does
+        ``train`` and ``predict``, within a twentieth of a second or one window.
+        """
         return loop.evaluate(
             self, inputs, expected, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state
         )
 
-    def accuracy(self, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None) -> float:
-        """The share of right answers; see ``neuromorph.accuracy``."""
-        from .training.fit import accuracy
+    def accuracy(
+        self,
+        inputs: ArrayLike,
+        expected: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        lengths: ArrayLike | None = None,
+    ) -> float:
+        """The share of vectors that are told right, from zero state; nothing changes.
 
-        return accuracy(self, inputs, expected, sample_weight=sample_weight, lengths=lengths)
+        With a cross_entropy loss: those whose largest component is where the expected one has its own (or at the class
+        label); with binary_cross_entropy: the share of components on the expected side of 0.5. Shapes as in ``train``.
+        Raises DataError for models with other losses.
+        """
+        return fit.accuracy(self, inputs, expected, sample_weight=sample_weight, lengths=lengths)
 
-    def predict(self, inputs: Any) -> Floats:
-        """The output for every sample; see ``neuromorph.predict``."""
-        from .prediction import predict
+    def predict(self, inputs: ArrayLike) -> NDArray[Any]:
+        """The output for every sample, from zero state: (S, any B, W_in) to (S, B, W_out), or (S, W_in) to (S, W_out).
 
-        return predict(self, inputs)
+        A 4-axis input (N, S, B, W_in) is N sequences. Never touches the state of training.
+        """
+        return prediction.predict(self, inputs)
 
     def stream(self, lanes: int = 1) -> Stream:
-        """The model run step by step; see ``neuromorph.stream``."""
-        from .streaming import stream
+        """The model run one time step a call, in zero state: ``y = s(x)``, x (W_in,) for one lane or (lanes, W_in).
 
-        return stream(self, lanes)
+        The results are those of ``predict`` over the same samples, bit for bit. ``s(x, out=y)`` writes into an array of
+        one's own; ``s.state`` gets and sets the state, ``s.reset()`` zeroes it, all lanes or one; ``s.copy()``
+        branches.
+
+        Streams of one model may run in several threads, each in one thread at a time, also while the model trains. A
+        stream uses the weights after the last whole update that was handed to it: those of the end of each ``train``,
+        each ``set_parameters`` or ``build``, and while training goes on, after each piece of it, a twentieth of a
+        second of windows or one window, whichever is longer.
+
+        Raises ModelStateError before ``build``, and in calls once the model is released.
+        """
+        return streaming.stream(self, lanes)
 
     def gradients(
-        self, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None
-    ) -> tuple[float, dict[str, Floats]]:
-        """Loss and exact gradients; see ``neuromorph.gradients``."""
-        from .training.gradients import gradients
+        self,
+        inputs: ArrayLike,
+        expected: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        lengths: ArrayLike | None = None,
+    ) -> tuple[float, dict[str, NDArray[Any]]]:
+        """The loss of the whole input as one window from zero state, and its exact gradient by every parameter.
 
-        return gradients(self, inputs, expected, sample_weight=sample_weight, lengths=lengths)
+        inputs (S, B, W_in), expected, sample_weight, lengths (B,): as in ``train``. Returns ``(loss, {"<layer>.weight":
+        (fan_in, width), "<layer>.bias": (width,)})``; changes nothing. Ctrl-C waits for the end of the window.
+        """
+        return gradients.gradients(self, inputs, expected, sample_weight=sample_weight, lengths=lengths)
 
-    def gradcheck(self, inputs: Any = None, expected: Any = None, **options: Any) -> GradientReport:
-        """The kernel's gradients against central differences; see ``neuromorph.gradcheck``."""
-        from .training.gradients import gradcheck
+    def gradcheck(
+        self, inputs: ArrayLike | None = None, expected: ArrayLike | None = None, **options: Any
+    ) -> GradientReport:
+        """The kernel's gradients against central differences in float64, layer by layer.
 
-        return gradcheck(self, inputs, expected, **options)
+        Options: tolerance=1e-5, step=1e-5, checks=20 numbers of each parameter, seed=0. Returns a report; raises
+        GradientError, naming the parameters, where they disagree.
+        """
+        return gradients.gradcheck(self, inputs, expected, **options)
+
+    def get_parameters(self) -> dict[str, NDArray[Any]]:
+        """Copies of all parameters: "<layer>.weight" (fan_in, width), "<layer>.bias" (width,), in text order."""
+        return super().get_parameters()
+
+    def set_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Set some or all parameters; numbers and arrays broadcast to the parameter's shape (``{"forget_gate.bias":
+        1.0}``).
+        """
+        super().set_parameters(parameters)
+
+    def reset_state(self) -> None:
+        """Recurrent state back to zeros."""
+        super().reset_state()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all of a model to one safetensors file: its text, arguments, parameters, what the optimizer remembers,
+        recurrent state, losses, and the generator that ``seed`` sets.
+
+        Parameters are plain tensors under their names ("<layer>.weight", "<layer>.bias"), for any reader of
+        safetensors. The file is on disk when this returns, and whole at any time: a kill or a full disk leaves what was
+        there before. Raises StorageError where a number to be saved is not finite, OSError where the file can't be
+        written.
+        """
+        storage.save(self, path)
+
+    def release(self) -> None:
+        """Free the model's memory; ``with nm.compile(…) as model:`` does it too."""
+        super().release()
 
     def kernel_source(self) -> str:
-        """The generated Python source of this model's kernels."""
+        """The generated Python source of the model's kernels."""
         return self.kernels.kernel.source
 
     def summary(self) -> str:
         """A table of nodes, widths, parameters and links in time."""
-        from .graph.summary import summary
-
-        return summary(self._graph)
+        return summary.summary(self.graph)
 
     def inspect(self) -> Inspection:
-        """Where the compiled kernel's time goes, its source and assembly; see ``neuromorph.inspect``."""
+        """What the model's compiled training kernel is, and where its time goes: print it, or ``save`` it as a page.
+
+        The plan with its buffers, the generated source, the LLVM IR and assembly of the very kernel, and for every node
+        and every piece of the kernel FLOPs, bytes, vector width, the share of packed instructions, calls of other
+        libraries, measured time and share of the machine's peak. ``Inspection`` says how they are found. The model is
+        not changed and need not be built; its kernel is compiled twice more, with a clock and with line numbers, which
+        takes as long as building and is kept in the cache.
+
+        Raises ModelStateError with JIT off, TrainingDivergedError where the model's loss of random data is not finite.
+        """
         found: Inspection = imported("neuromorph.inspection").inspect(self)
         return found
 
     def draw(self, path: str | os.PathLike[str] | None = None, *, format: str | None = None) -> Drawing:
-        """A picture of the graph; see ``neuromorph.draw``."""
-        from .drawing import draw
+        """A picture of the model's graph, written to ``path`` where one is given.
 
-        return draw(self._graph, path, format=format)
+        Layers with width and activation, splits, merges with their operation, from top to bottom; hollow arrows for
+        what a merge takes in, dashed ones for links backward in time; dead nodes grey. ``.svg`` and ``.dot`` are its
+        texts, ``.save(path)`` writes one; notebooks show it. format: "svg" or "dot"; by default what the path ends
+        with. Raises ValueError for other formats and endings.
+        """
+        return drawing.draw(self.graph, path, format=format)
 
     def _repr_svg_(self) -> str | None:
         """What a notebook shows: the picture, or nothing where it would be larger than a page can bear."""
-        return self.draw().svg if len(self._graph.nodes) <= _SHOWN_NODES else None
-
-
-def _remember(model: Model) -> None:
-    """Note a model for forks. A ``WeakSet`` would do so too, but forget models in a function of Python's that the
-    collector calls: Python drops a Ctrl-C that comes there."""
-    global _room
-    with _models_lock:
-        if len(_models) >= _room:
-            _models[:] = [known for known in _models if known() is not None]
-            _room = 2 * len(_models) + 64
-        _models.append(ref(model))
-
-
-def _hint(name: Any, known: Mapping[str, Any]) -> str:
-    """What was likely meant by a name."""
-    near = nearest(name, known) if isinstance(name, str) else None
-    return f"; did you mean {near!r}?" if near else ""
-
-
-def _after_fork() -> None:
-    for known in _models:
-        if (model := known()) is not None:
-            model.after_fork()
-
-
-after_in_child(_after_fork)
+        return self.draw().svg if len(self.graph.nodes) <= _SHOWN_NODES else None
 
 
 def compile_model(
@@ -670,21 +328,3 @@ def text_of(mdl: Any) -> tuple[str, str | None]:
         reason = "this looks like the name of a file; to read the file, pass it as a path, pathlib.Path(...)"
         raise MDLSyntaxError(reason, source=mdl, location=Location(1, 1))
     return mdl, None
-
-
-@contextmanager
-def _telling(kernels: Kernels) -> Iterator[None]:
-    """Say on stderr that kernels compile, as soon as they do, and how long it took."""
-    started: list[float] = []
-
-    def begin() -> None:
-        started.append(time.perf_counter())
-        print("compiling kernels", end="", file=sys.stderr, flush=True)
-
-    kernels.before_compiling = begin
-    try:
-        yield
-    finally:
-        kernels.before_compiling = None
-        if started:
-            print(f", {time.perf_counter() - started[0]:.1f} s", file=sys.stderr)

@@ -5,33 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .codegen import threads_of_prediction
 from .data.arrays import PredictionData, prediction_data
+from .runtime.memory import aligned_zeros
+from .runtime.network import Network
+from .runtime.pacing import Pace
 from .runtime.state import set_state, state_views
 from .runtime.threadpool import run_together
-from .training.loop import Pace
-
-if TYPE_CHECKING:
-    from .model import Model
 
 CHUNK_ROWS = 512  # rows (samples x lanes) that one call of the forward kernel works on, about
 
 
-def predict(model: Model, inputs: Any) -> NDArray[Any]:
+def predict(model: Network, inputs: Any) -> NDArray[Any]:
     """The output for every sample, from zero state."""
     return outputs(model, prediction_data(inputs, width=model.input_width, dtype=model.dtype))
 
 
-def outputs(model: Model, data: PredictionData, state: Mapping[str, NDArray[Any]] | None = None) -> NDArray[Any]:
+def outputs(model: Network, data: PredictionData, state: Mapping[str, NDArray[Any]] | None = None) -> NDArray[Any]:
     """The output for checked samples, each sequence from zero state, or from a state as ``Model.state`` has it."""
-    from .codegen import threads_of_prediction
-    from .runtime.kernels import aligned_zeros
-
-    with model._lock:
+    with model.lock:
         model.memory()
         results = np.empty((*data.inputs.shape[:-1], model.output_width), model.dtype)
         inputs, outs = _each(data.inputs), _each(results)
@@ -52,14 +49,12 @@ def outputs(model: Model, data: PredictionData, state: Mapping[str, NDArray[Any]
 
 
 def _run(
-    model: Model, spaces: list[NDArray[Any]], capacity: int, pace: Pace, inputs: NDArray[Any], results: NDArray[Any]
+    model: Network, spaces: list[NDArray[Any]], capacity: int, pace: Pace, inputs: NDArray[Any], results: NDArray[Any]
 ) -> None:
     """One sequence (S, B, W) from the state in the first of ``spaces``, in pieces of whole chunks.
 
     Where there are several spaces, there is no state, and each thread takes some samples of a piece, if it is large.
     """
-    from .codegen import threads_of_prediction
-
     start, lanes = 0, inputs.shape[1]
     while start < len(inputs):
         stop = min(len(inputs), start + pace.windows * capacity)
@@ -70,7 +65,9 @@ def _run(
         start = stop
 
 
-def _call(model: Model, spaces: list[NDArray[Any]], capacity: int, inputs: NDArray[Any], results: NDArray[Any]) -> None:
+def _call(
+    model: Network, spaces: list[NDArray[Any]], capacity: int, inputs: NDArray[Any], results: NDArray[Any]
+) -> None:
     """The kernel, in as many threads as there are spaces, over equal ranges of the samples."""
     kernel, weights, (samples, lanes, _) = model.kernels.predict, model.memory().weights, inputs.shape
     cuts = [samples * n // len(spaces) for n in range(len(spaces) + 1)]

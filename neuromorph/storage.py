@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +31,13 @@ from .language import parse
 from .optimizers import CHOICES, Optimizer
 from .options import DTYPES, CompileOptions, compile_options, finite_number, one_of
 from .runtime import seeding
+from .runtime.network import Network
 from .runtime.seeding import restore_generator
-
-if TYPE_CHECKING:
-    from .model import Model
 
 Floats = NDArray[Any]
 VERSION = 1
+Kind = TypeVar("Kind", bound=Network)
+
 MOST_HEADER = 1 << 26  # bytes; the largest model there can be needs about half of it
 LOSSES = "training/losses"
 _VERSION_KEY, _RECORD_KEY = "neuromorph_version", "neuromorph"
@@ -49,7 +49,7 @@ _WIDEST = 1 << 128  # the numbers of a PCG64 generator are smaller
 # Saving ---------------------------------------------------------------------------------------------------------------
 
 
-def save(model: Model, path: str | os.PathLike[str]) -> None:
+def save(model: Network, path: str | os.PathLike[str]) -> None:
     """Write a model to a file; see ``neuromorph.save``."""
     from safetensors.numpy import save as encoded
 
@@ -134,10 +134,8 @@ class Header:
     start: int
 
 
-def load(path: str | os.PathLike[str], *, restore_random: bool = True) -> Model:
+def load(path: str | os.PathLike[str], kind: type[Kind], *, restore_random: bool = True) -> Kind:
     """A model from a file; see ``neuromorph.load``."""
-    from .model import Model
-
     name = os.fsdecode(path)
     with _explained(name), _opened(name) as (file, size):
         header = read_header(file, size)
@@ -145,7 +143,7 @@ def load(path: str | os.PathLike[str], *, restore_random: bool = True) -> Model:
         graph = build_graph(parse(kept["text"]))
         kept["options"] = _options(header.record, kept["optimizer"], graph)
         _read_tensors(file, header, kept, graph)
-        model = Model.__new__(Model)
+        model = kind.__new__(kind)
         model.__setstate__(kept)
     if restore_random:
         restore_generator(drawn)

@@ -6,9 +6,7 @@ each whole update or run of updates (``publish``), so that a stream never sees h
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any, NoReturn
-from weakref import ref
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,86 +14,28 @@ from numpy.typing import NDArray
 from .data.arrays import Shape, as_tensor
 from .data.reading import read
 from .errors import DataError, ModelStateError, brief
-from .host.forks import new_lock
 from .options import whole_number
+from .runtime.feeds import Feed
+from .runtime.kernels import Kernels
+from .runtime.network import Network
 from .runtime.state import set_state, state_views
 
-if TYPE_CHECKING:
-    from .model import Model
-    from .runtime.kernels import Kernels
-
 Floats = NDArray[Any]
-CACHE_LINE = 64  # bytes
 WAIT = 0.005  # seconds between two looks for the weights of a model at work
-_lock = new_lock()
 
 
-class Feed:
-    """Where the streams of a model find its weights; None before the first ones, and once the model is released."""
-
-    __slots__ = ("__weakref__", "released", "weights")
-
-    def __init__(self) -> None:
-        self.weights: Floats | None = None
-        self.released = False
-
-
-class Feeds:
-    """A model's end of its streams: costs nothing where there are none."""
-
-    def __init__(self) -> None:
-        self._feed: ref[Feed] | None = None
-        self._published = 0.0
-
-    def publish(self, weights: Floats, *, since: float = 0.0) -> None:
-        """Hand the streams a copy of weights that belong to a whole update, if the last copy is so many seconds old.
-
-        The caller holds the model's lock.
-        """
-        feed = None if self._feed is None else self._feed()
-        if feed is None:
-            return
-        now = time.perf_counter()
-        if now - self._published >= since:
-            feed.weights, self._published = _copied(weights), now
-
-    def release(self) -> None:
-        """End the streams."""
-        feed = None if self._feed is None else self._feed()
-        if feed is not None:
-            feed.weights, feed.released = None, True
-
-    def open(self) -> Feed:
-        """The feed that all streams of the model share."""
-        with _lock:
-            feed = None if self._feed is None else self._feed()
-            if feed is None:
-                feed = Feed()
-                self._feed = ref(feed)
-            return feed
-
-
-def _copied(array: Floats) -> Floats:
-    """A copy that begins at a whole cache line; made after every ``train``, so in little time."""
-    raw = np.empty(array.nbytes + CACHE_LINE, np.uint8)
-    start = -raw.__array_interface__["data"][0] % CACHE_LINE
-    copy: Floats = raw[start : start + array.nbytes].view(array.dtype)
-    copy[:] = array
-    return copy
-
-
-def stream(model: Model, lanes: int = 1) -> Stream:
+def stream(model: Network, lanes: int = 1) -> Stream:
     """A stream of a model, in zero state; see ``neuromorph.stream``."""
     count = whole_number("lanes", lanes)
     model.memory()
     kernels, feed = model.kernels, model.feeds.open()
     kernels.step  # noqa: B018 - compiles, or is found in the cache
     while feed.weights is None:  # the first stream: the model may be training in another thread
-        if model._lock.acquire(timeout=WAIT):
+        if model.lock.acquire(timeout=WAIT):
             try:
                 model.publish()
             finally:
-                model._lock.release()
+                model.lock.release()
     return Stream(kernels, feed, count)
 
 

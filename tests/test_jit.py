@@ -458,11 +458,11 @@ def test_a_bundle_larger_than_the_cache(key: str, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     "place",
     [
-        "jit._why_not",
-        "jit._files",
-        "cache.write",
+        "jit.bundles._why_not",
+        "jit.bundles._files",
+        "jit.cache.write",
         "numba.core.compiler.CompileResult._reduce",
-        "cache.read",
+        "jit.cache.read",
         "pickle.loads",
     ],
 )
@@ -473,7 +473,7 @@ def test_whatever_fails_costs_only_the_entry(
         raise error
 
     build(key)
-    if place not in ("cache.read", "pickle.loads"):
+    if place not in ("jit.cache.read", "pickle.loads"):
         cache.clear_cache()
     with monkeypatch.context() as patch:
         patch.setattr(place if place[0] in "np" else f"neuromorph.{place}", fail)

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from neuromorph.host import cgroups
+from neuromorph.host import cgroups, resources
 from neuromorph.host.cgroups import NO_LIMIT, allowed_memory, allowed_processors
-from neuromorph.runtime import threadpool
 
 MEMORY = {
     "version 2": (
@@ -91,14 +90,14 @@ def test_a_system_without_groups_limits_nothing(tmp_path: Path) -> None:
 def test_a_process_uses_no_more_processors_than_its_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     for quota, wanted in ((3, 3), (8, 8), (NO_LIMIT, 8)):
-        monkeypatch.setattr(threadpool, "allowed_processors", lambda quota=quota: quota)
-        assert threadpool.processors() == wanted
+        monkeypatch.setattr(resources, "allowed_processors", lambda quota=quota: quota)
+        assert resources.processors() == wanted
 
 
 def test_processors_of_a_system_that_has_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert threadpool.processors() == 1
+    assert resources.processors() == 1
 
 
 def test_the_quota_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -262,8 +262,8 @@ stream, x = busy.stream(), np.ones((1, 1, 2), np.float32)
 wanted = idle.predict(x)
 many = np.zeros((100_000, 1, 2), np.float32)
 threading.Thread(target=busy.train, args=(many, many[..., :1], 0), daemon=True).start()
-while busy._lock.acquire(blocking=False):
-    busy._lock.release()
+while busy.lock.acquire(blocking=False):
+    busy.lock.release()
     time.sleep(0.001)
 child = os.fork()
 if not child:

@@ -5,7 +5,8 @@ Shapes: N sequences, S samples (time steps), B lanes (the batch), W numbers in a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +15,23 @@ from ..errors import DataError
 from .arrays import Shape, as_tensor, check_inputs
 from .reading import Given, read
 
-if TYPE_CHECKING:
-    from ..model import Model
-
 Array = NDArray[Any]
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What a network takes: so many lanes, vectors of these widths, numbers of this type; whether class labels may
+    stand for expected vectors."""
+
+    batch: int
+    width_in: int
+    width_out: int
+    dtype: np.dtype[Any]
+    takes_labels: bool
+
+
 def as_vectors_and_weights(
-    model: Model, inputs: Any, expected: Any, sample_weight: Any, lengths: Any
+    needs: Needs, inputs: Any, expected: Any, sample_weight: Any, lengths: Any
 ) -> tuple[Given, Given, Given | None]:
     """Inputs, what is expected and weights, each argument read once; lengths have become weights, and class labels of
     a cross-entropy vectors.
@@ -31,12 +41,12 @@ def as_vectors_and_weights(
     """
     given, wanted = read("inputs", inputs), read("expected", expected)
     weights = None if sample_weight is None else read("sample_weight", sample_weight)
-    check_inputs(given, batch=model.batch_size, width=model.input_width)
+    check_inputs(given, batch=needs.batch, width=needs.width_in)
     leading = given.numbers.shape[:-1]
     if lengths is not None:
-        weights = lengths_as_weights(leading, weights, read("lengths", lengths), model.dtype)
-    if model.graph.loss.name == "cross_entropy" and wanted.numbers.ndim == len(leading):
-        wanted = _labels_as_vectors(leading, wanted, weights, model)
+        weights = lengths_as_weights(leading, weights, read("lengths", lengths), needs.dtype)
+    if needs.takes_labels and wanted.numbers.ndim == len(leading):
+        wanted = _labels_as_vectors(leading, wanted, weights, needs)
     return given, wanted, weights
 
 
@@ -57,7 +67,7 @@ def lengths_as_weights(
     return sample_weight._replace(numbers=np.where(mask > 0.0, weights, mask))
 
 
-def _labels_as_vectors(leading: tuple[int, ...], labels: Given, sample_weight: Given | None, model: Model) -> Given:
+def _labels_as_vectors(leading: tuple[int, ...], labels: Given, sample_weight: Given | None, needs: Needs) -> Given:
     """Class labels of shape (S, B) or (N, S, B) as vectors with a single 1.
 
     A label is a whole number from 0 to the output's width - 1, or anything where its weight is 0. Raises DataError,
@@ -67,8 +77,8 @@ def _labels_as_vectors(leading: tuple[int, ...], labels: Given, sample_weight: G
     array = as_tensor("expected", labels, dtype=np.dtype(np.float64), shape=shape, check_finite=False)
     counts = np.ones(array.shape, bool)
     if sample_weight is not None and sample_weight.numbers.ndim == array.ndim:
-        counts = as_tensor("sample_weight", sample_weight, dtype=model.dtype, shape=shape) != 0.0
-    vectors = _one_hot(array, counts, model.output_width, model.dtype)
+        counts = as_tensor("sample_weight", sample_weight, dtype=needs.dtype, shape=shape) != 0.0
+    vectors = _one_hot(array, counts, needs.width_out, needs.dtype)
     return Given("expected", vectors, vectors)
 
 

@@ -3,7 +3,8 @@
 from ..simd.peak import fma_peak
 from .assembly import Line, Routine
 from .build import inspect
-from .report import BufferReport, GroupReport, Inspection, LoopReport, NodeReport, PieceReport
+from .records import BufferReport, GroupReport, LoopReport, NodeReport, PieceReport
+from .report import Inspection
 
 __all__ = [
     "BufferReport",

@@ -18,13 +18,14 @@ from .compiled import Compiled, compiled_parts
 from .facts import buffers_of, groups_of, loops_of
 from .measuring import Timing, measure
 from .pieces import Piece, pieces_of
-from .report import Inspection, NodeReport, PieceReport
+from .records import NodeReport, PieceReport
+from .report import Inspection
 
 if TYPE_CHECKING:
-    from ..model import Model
+    from ..runtime.network import Network
 
 
-def inspect(model: Model) -> Inspection:
+def inspect(model: Network) -> Inspection:
     """The report of a built model's training kernel; see ``neuromorph.inspect``."""
     model = _copied(model)
     kernels, graph, options = model.kernels, model.graph, model.options
@@ -70,7 +71,7 @@ def inspect(model: Model) -> Inspection:
     )
 
 
-def _copied(model: Model) -> Model:
+def _copied(model: Network) -> Network:
     """A model that may be run without anybody noticing; with parameters of its own where there are none yet."""
     copied = copy.deepcopy(model)
     if not copied.built:

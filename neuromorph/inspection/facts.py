@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..codegen import Kernel
 from ..functions import OPTIMIZERS
 from ..schedule import WINDOW, Buffer, Group, Plan, Segment, Sum
-from .report import BufferReport, GroupReport, LoopReport
+from .records import BufferReport, GroupReport, LoopReport
 
 _HOLDS = {"v": "value of", "d": "gradient of", "c": "gradient carried back in time to"}
 

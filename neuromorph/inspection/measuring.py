@@ -19,7 +19,7 @@ from .clocked import IDLE, clocked_source
 from .pieces import Piece
 
 if TYPE_CHECKING:
-    from ..model import Model
+    from ..runtime.network import Network
 
 CALL = 0.003  # seconds of work in one call: less than a processor takes before it runs another program
 MOST_WINDOWS = 4096
@@ -44,7 +44,7 @@ class Timing:
     laps: float
 
 
-def measure(model: Model, pieces: Sequence[Piece]) -> Timing:
+def measure(model: Network, pieces: Sequence[Piece]) -> Timing:
     """Time a built model's training kernel, and its pieces in a second kernel with a clock.
 
     Both learn from the same random windows with a learning rate of 0, in turns; of several runs the fastest counts, for
@@ -67,7 +67,7 @@ def measure(model: Model, pieces: Sequence[Piece]) -> Timing:
 class _Bench:
     """Random data for a model."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Network) -> None:
         self.model, self.kernel = model, model.kernels.train
         self.memory = model.memory()
         self.windows = 1
@@ -127,7 +127,7 @@ class _Bench:
 class _Clocked:
     """The kernel with a clock."""
 
-    def __init__(self, model: Model, pieces: Sequence[Piece]) -> None:
+    def __init__(self, model: Network, pieces: Sequence[Piece]) -> None:
         kernels = model.kernels
         kernel, dtype = kernels.kernel, model.options.dtype
         bundle = kernel.bundles["train"]

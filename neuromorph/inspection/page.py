@@ -9,7 +9,7 @@ from typing import Any
 from ..drawing.svg import escape
 from .assembly import Routine, calls_of, is_kernel_code, owners
 from .assets import SCRIPT, STYLE
-from .report import Inspection, NodeReport, PieceReport
+from .records import Findings, NodeReport, PieceReport
 from .tables import COLUMNS, NOTES, between_pieces, count_text, loop_text, percent, threads_text, time_text
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -17,12 +17,12 @@ _HINT = "Choose a node in the graph, a row of a table, or a line of the source o
 _HOTTEST = 0.7  # opacity of the colour of the hottest node
 
 
-def page_of(inspection: Inspection) -> str:
+def page_of(inspection: Findings) -> str:
     """The page, as a text to be written in UTF-8."""
     return "".join(_page(inspection))
 
 
-def _page(inspection: Inspection) -> Iterator[str]:
+def _page(inspection: Findings) -> Iterator[str]:
     title = f"Kernel report: {inspection.nodes[-1].name}" if inspection.nodes else "Kernel report"
     yield '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
     yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
@@ -44,7 +44,7 @@ def _page(inspection: Inspection) -> Iterator[str]:
 # Head
 
 
-def _header(inspection: Inspection) -> Iterator[str]:
+def _header(inspection: Findings) -> Iterator[str]:
     i = inspection
     threads = threads_text(i) + (f", chunks of {i.chunk} rows" if i.chunk else "")
     yield "<header><h1>Kernel report</h1>"
@@ -66,7 +66,7 @@ def _header(inspection: Inspection) -> Iterator[str]:
     yield "</div></header>"
 
 
-def _heat(inspection: Inspection) -> str:
+def _heat(inspection: Findings) -> str:
     """The nodes of the graph, coloured by share of the time."""
     most = max((node.share for node in inspection.nodes), default=0.0) or 1.0
     opacities = {node.index: _HOTTEST * node.share / most for node in inspection.nodes}
@@ -79,7 +79,7 @@ def _heat(inspection: Inspection) -> str:
 # Graph and nodes
 
 
-def _graph_and_nodes(inspection: Inspection) -> Iterator[str]:
+def _graph_and_nodes(inspection: Findings) -> Iterator[str]:
     most = max((node.share for node in inspection.nodes), default=0.0)
     yield '<h2>Where the time goes</h2><div class="columns"><div>'
     yield f'<div class="graph">{inspection.svg}</div>'
@@ -139,7 +139,7 @@ def _plain_table(names: Sequence[str], sides: str, rows: Iterable[Sequence[str]]
 # Source and assembly
 
 
-def _code(inspection: Inspection) -> Iterator[str]:
+def _code(inspection: Findings) -> Iterator[str]:
     yield '<h2 id="code">Source and assembly</h2>'
     linked = (
         "Every instruction knows the source line it comes from: the kernel was compiled once more with line numbers, "
@@ -159,18 +159,18 @@ def _code(inspection: Inspection) -> Iterator[str]:
     yield "</div></div>"
 
 
-def _by_line(inspection: Inspection) -> dict[int, int]:
+def _by_line(inspection: Findings) -> dict[int, int]:
     """The piece that each source line belongs to."""
     return {line: p.number for p in inspection.pieces for line in range(p.lines[0], p.lines[1] + 1)}
 
 
-def _heats(inspection: Inspection) -> list[str]:
+def _heats(inspection: Findings) -> list[str]:
     """For each piece, the style of its bar."""
     most = max((piece.share for piece in inspection.pieces), default=0.0) or 1.0
     return [f"--h:{piece.share / most:.2f}" for piece in inspection.pieces]
 
 
-def _source_lines(inspection: Inspection) -> Iterator[str]:
+def _source_lines(inspection: Findings) -> Iterator[str]:
     pieces, heats = _by_line(inspection), _heats(inspection)
     for number, text in enumerate(inspection.source.splitlines(), 1):
         piece = pieces.get(number)
@@ -179,7 +179,7 @@ def _source_lines(inspection: Inspection) -> Iterator[str]:
         yield f'<div data-l="{number}"{link}{kind}><span class="n">{number}</span>{escape(text)}</div>\n'
 
 
-def _function(inspection: Inspection, function: str, routines: Sequence[Routine]) -> Iterator[str]:
+def _function(inspection: Findings, function: str, routines: Sequence[Routine]) -> Iterator[str]:
     """The assembly of one function: its own routine, then those of matrix products that it calls."""
     names = {r.symbol: f for f, found in inspection.routines.items() for r in found[:1]}
     shown = [routine for routine in routines if is_kernel_code(routine.symbol)]
@@ -191,7 +191,7 @@ def _function(inspection: Inspection, function: str, routines: Sequence[Routine]
         yield "</div>"
 
 
-def _callers(inspection: Inspection, function: str, routines: Sequence[Routine]) -> dict[str, str]:
+def _callers(inspection: Findings, function: str, routines: Sequence[Routine]) -> dict[str, str]:
     """For each routine beside a function's own, the numbers of the pieces that call it."""
     pieces, found = _by_line(inspection), dict[str, dict[int, None]]()
     for symbol, source in calls_of(routines[0]):
@@ -202,7 +202,7 @@ def _callers(inspection: Inspection, function: str, routines: Sequence[Routine])
 
 
 def _instructions(
-    inspection: Inspection, function: str, routine: Routine, names: dict[str, str], callers: str
+    inspection: Findings, function: str, routine: Routine, names: dict[str, str], callers: str
 ) -> Iterator[str]:
     pieces, heats = _by_line(inspection), _heats(inspection)
     whole = next((p.number for p in inspection.pieces if p.function == function and p.is_function), None)
@@ -229,7 +229,7 @@ def _readable(text: str, names: dict[str, str]) -> str:
 # The other tables
 
 
-def _pieces(inspection: Inspection) -> Iterator[str]:
+def _pieces(inspection: Findings) -> Iterator[str]:
     yield (
         f"<h2>Pieces of the kernel</h2><p class=muted>In the order of the source. Together they take "
         f"{time_text(inspection.pieces_seconds)}, {inspection.sum_by_kernel:.2f} of the kernel's own "
@@ -240,7 +240,7 @@ def _pieces(inspection: Inspection) -> Iterator[str]:
     yield from _table(names, "llll" + _SIDES, rows)
 
 
-def _waiting(inspection: Inspection) -> str:
+def _waiting(inspection: Findings) -> str:
     if inspection.threads == 1:
         return ""
     return f"; {time_text(inspection.waiting_seconds)} of it waiting for other threads"
@@ -253,14 +253,14 @@ def _piece_row(piece: PieceReport) -> tuple[str, list[str]]:
     return f' data-piece="{piece.number}"', cells
 
 
-def _rows_between(inspection: Inspection) -> Iterator[tuple[str, list[str]]]:
+def _rows_between(inspection: Findings) -> Iterator[tuple[str, list[str]]]:
     """The time that is no piece's."""
     for what, seconds, share in between_pieces(inspection):
         figures = [_cell(time_text(seconds), "r"), _share_cell(share), *[_cell("")] * (len(COLUMNS) - 2)]
         yield "", [_cell(what, "muted"), *[_cell("")] * 3, *figures]
 
 
-def _plan(inspection: Inspection) -> Iterator[str]:
+def _plan(inspection: Findings) -> Iterator[str]:
     i = inspection
     yield "<h2>Plan</h2>"
     if i.loops:
@@ -292,7 +292,7 @@ def escape_lines(text: str) -> str:
     return "\n".join(map(escape, text.splitlines()))
 
 
-def _notes(inspection: Inspection) -> Iterator[str]:
+def _notes(inspection: Findings) -> Iterator[str]:
     yield "<footer><h2>How to read this</h2><ul>"
     yield from (f"<li>{escape(note)}</li>" for note in NOTES)
     yield "</ul></footer>"
@@ -301,7 +301,7 @@ def _notes(inspection: Inspection) -> Iterator[str]:
 # What the script needs
 
 
-def _data(inspection: Inspection) -> str:
+def _data(inspection: Findings) -> str:
     """Nodes and pieces as JSON that may stand in a page."""
     numbers = {node.name: node.index for node in inspection.nodes}
     pieces = [

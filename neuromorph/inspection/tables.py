@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from textwrap import wrap
 
 from .assembly import Line, Routine, is_kernel_code
-from .report import Inspection, NodeReport, PieceReport
+from .records import Findings, NodeReport, PieceReport
 
 NOTES = (
     "Times are those of a window. Pieces are timed in a second kernel, compiled from the same source with a clock "
@@ -30,7 +30,7 @@ _SECONDS = (("s", 1.0), ("ms", 1e3), ("µs", 1e6), ("ns", 1e9))
 _THOUSANDS = (("G", 1e9), ("M", 1e6), ("k", 1e3))
 
 
-def tables(inspection: Inspection) -> str:
+def tables(inspection: Findings) -> str:
     """Head, plan, pieces, nodes and notes."""
     parts = [
         "\n".join(head(inspection)),
@@ -75,13 +75,13 @@ def calls_text(calls: Sequence[str]) -> str:
     return ", ".join(calls) or "none"
 
 
-def threads_text(inspection: Inspection) -> str:
+def threads_text(inspection: Findings) -> str:
     """How many threads train, and are timed."""
     many = inspection.threads
     return f"{many} thread{'s' * (many != 1)}" + " (training takes one where that is quicker)" * inspection.contested
 
 
-def head(inspection: Inspection) -> list[str]:
+def head(inspection: Findings) -> list[str]:
     """What was inspected, and its main figures."""
     i = inspection
     window = f"window of {i.bptt_steps} sample{'s' * (i.bptt_steps != 1)}"
@@ -98,7 +98,7 @@ def head(inspection: Inspection) -> list[str]:
     ]
 
 
-def _waiting(inspection: Inspection) -> str:
+def _waiting(inspection: Findings) -> str:
     if inspection.threads == 1:
         return ""
     return f", of which {time_text(inspection.waiting_seconds)} waiting for other threads"
@@ -122,7 +122,7 @@ def _aligned(rows: Sequence[Sequence[str]], right: str) -> Iterator[str]:
             yield "  " + "-" * (sum(widths) + 2 * len(widths) - 2)
 
 
-def _loops(inspection: Inspection) -> Iterator[str]:
+def _loops(inspection: Findings) -> Iterator[str]:
     if not inspection.loops:
         yield "  none: every operation runs over the whole window at once"
         return
@@ -131,7 +131,7 @@ def _loops(inspection: Inspection) -> Iterator[str]:
     yield from _aligned(rows, "rrrl")
 
 
-def _groups(inspection: Inspection) -> Iterator[str]:
+def _groups(inspection: Findings) -> Iterator[str]:
     rows = [("group", "fan-in", "columns", "bytes", "loop", "layers", "reads")]
     rows += [
         (
@@ -148,7 +148,7 @@ def loop_text(loop: int | None) -> str:
     return "window" if loop is None else f"loop {loop}"
 
 
-def _buffers(inspection: Inspection) -> Iterator[str]:
+def _buffers(inspection: Findings) -> Iterator[str]:
     rows = [("buffer", "rows", "bytes a row", "bytes", "holds")]
     rows += [(x.name, _many(x.rows), _many(x.row_bytes), f"{x.bytes:,}", x.holds) for x in inspection.buffers]
     rows.append(("all", "", "", f"{sum(x.bytes for x in inspection.buffers):,}", ""))
@@ -171,7 +171,7 @@ COLUMNS: tuple[tuple[str, Callable[[PieceReport | NodeReport], str]], ...] = (
 )
 
 
-def _pieces(inspection: Inspection) -> Iterator[str]:
+def _pieces(inspection: Findings) -> Iterator[str]:
     rows = [("stage", "loop", "lines", *(name for name, _ in COLUMNS), "what")]
     for x in inspection.pieces:
         lines = f"{x.lines[0]}-{x.lines[1]}"
@@ -181,7 +181,7 @@ def _pieces(inspection: Inspection) -> Iterator[str]:
     return _aligned(rows, "lll" + "r" * (len(COLUMNS) - 1) + "ll")
 
 
-def between_pieces(inspection: Inspection) -> Iterator[tuple[str, float, float]]:
+def between_pieces(inspection: Findings) -> Iterator[tuple[str, float, float]]:
     """What takes time beside the pieces: what it is, its seconds, and its share of the sum."""
     whole = inspection.pieces_seconds
     beside = [("code between the pieces", inspection.rest_seconds)]
@@ -195,7 +195,7 @@ def _shortened(text: str, most: int = 72) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _nodes(inspection: Inspection) -> Iterator[str]:
+def _nodes(inspection: Findings) -> Iterator[str]:
     rows = [("node", "kind", "width", *(name for name, _ in COLUMNS), "divided")]
     for x in inspection.nodes:
         figures = (text(x) for _, text in COLUMNS)
@@ -206,7 +206,7 @@ def _nodes(inspection: Inspection) -> Iterator[str]:
 # Assembly
 
 
-def listing(inspection: Inspection, function: str) -> str:
+def listing(inspection: Findings, function: str) -> str:
     """The routines of a function with source lines between the instructions."""
     if function not in inspection.routines:
         raise ValueError(f"function must be one of {', '.join(inspection.routines)}, not {function!r}")

@@ -11,6 +11,7 @@ from importlib.resources.abc import Traversable
 
 from ..host.cpu import cpu
 from ..host.exclusive import imported
+from ..version import __version__
 
 # Files and folders of this package that compiled code is made of beside its source, or that say what it agrees on with
 # those who store, load and call it.
@@ -43,8 +44,6 @@ def environment() -> tuple[str, ...]:
     what is in ``COMPILED_FROM``. Two processes with equal lines may share compiled code.
     """
     import numpy
-
-    from .. import __version__
 
     package = importlib.resources.files("neuromorph")
     return (

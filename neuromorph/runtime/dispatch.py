@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..abi.mailbox import GRADIENTS, WAITING, new_box
+from ..codegen import CALL_ARRAYS, TRAINED
 from ..host.interrupts import held
 from .autotune import Contest, Way
+from .memory import Memory
 from .threadpool import Stay, Team, run_together, take
 
 if TYPE_CHECKING:
-    from ..model import Memory
     from .kernels import Kernels
 
 
@@ -116,8 +117,6 @@ def _members(threads: int, shared: tuple[Any, ...]) -> list[tuple[Any, ...]]:
 
 def _waiting(kernels: Kernels, team: Team, arguments: tuple[Any, ...]) -> Stay:
     """How a member waits for more calls: with all that a model keeps, and nothing of the data of this one."""
-    from ..codegen import CALL_ARRAYS, TRAINED
-
     serve, box, numbers, named = kernels.serve, team.box, team.numbers, zip(TRAINED.split(", "), arguments, strict=True)
     kept = [np.empty(0, value.dtype) if name in CALL_ARRAYS else value for name, value in named]
     return lambda member, calls, looks: int(serve(member, box, numbers, calls, looks, *kept))

@@ -28,21 +28,13 @@ from ..host.cpu import lanes_for, simd_bits, vector_registers
 from ..jit import bundles, cache, modules
 from ..options import CompileOptions
 from .autotune import trial_of
+from .memory import aligned_zeros
 
 Floats = NDArray[Any]
-ALIGNMENT = 64  # bytes
 
 
 class ModelTooLargeError(NeuromorphError, MemoryError):
     """A model whose arrays would not fit into this machine's memory."""
-
-
-def aligned_zeros(count: int, dtype: str) -> Floats:
-    """A flat array of zeros that begins at a whole cache line."""
-    size = np.dtype(dtype).itemsize
-    raw = np.zeros(count * size + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + count * size].view(dtype)
 
 
 def _check_fits(needed: int, what: str) -> None:

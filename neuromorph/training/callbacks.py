@@ -16,23 +16,22 @@ from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass, field
 from numbers import Real
 from string import Formatter
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from ..errors import StorageError, brief, nearest
 from ..host.atomic_write import check_place, folder_of, names_a_folder
 from ..optimizers import flag
 from ..options import finite_number, whole_number
-
-if TYPE_CHECKING:
-    from ..model import Model
-    from .fit import History
+from ..runtime.network import Network
+from ..storage import save
+from .history import History
 
 
 @dataclass
 class Run:
     """One call of ``fit`` as callbacks see it: ``epoch`` counts from 0, ``names`` are the histories that it records."""
 
-    model: Model
+    model: Network
     history: History
     epochs: int
     names: tuple[str, ...]
@@ -272,7 +271,7 @@ class Checkpoint(Callback):
         target = os.fspath(self.path).format(epoch=run.epoch, **values)
         try:
             os.makedirs(folder_of(target), exist_ok=True)
-            run.model.save(target)
+            save(run.model, target)
         except (OSError, StorageError, MemoryError) as error:
             self._tell(run, error)
             return False
@@ -294,7 +293,7 @@ def _warn(text: str) -> None:
     remembers (the registry of ``warnings``) is left out.
     """
     frame = sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in (__package__, "contextlib"):
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("neuromorph", "contextlib"):
         frame = frame.f_back
     module = frame.f_globals.get("__name__")
     warnings.warn_explicit(text, RuntimeWarning, frame.f_code.co_filename, frame.f_lineno, module)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,11 @@ from ..optimizers import flag
 from ..options import one_of, whole_number
 from ..prediction import outputs
 from ..runtime import seeding
+from ..runtime.network import Network
 from .callbacks import Callback, Run
+from .history import History
 from .loop import Pass, check_carried, check_data, in_order, learn, measure
 from .progress import bar
-
-if TYPE_CHECKING:
-    from ..model import Model
 
 State = Mapping[str, NDArray[Any]] | None  # as ``Model.state`` has it; None is zero state
 METRICS = ("accuracy",)
@@ -31,72 +30,8 @@ BAR_DELAY = 0.5  # seconds before a bar is shown
 BAR_FORMAT = "{desc}{percentage:3.0f}%|{bar}| {remaining} left, {rate_fmt}{postfix}"  # fits into 80 columns
 
 
-@dataclass
-class History:
-    """What ``fit`` recorded: one number an epoch in every list that was asked for, nothing in the others.
-
-    loss: the mean over the epoch, while parameters moved. validation_loss, and accuracy and validation_accuracy (with
-    ``metrics="accuracy"``): with the parameters at the end of the epoch. learning_rate: the epoch's. seconds: what the
-    epoch took, validation included. ended: "all epochs", "early stopping", "interrupted", "diverged", "error", or what
-    a callback said; "" while training goes on.
-    """
-
-    loss: list[float] = field(default_factory=list)
-    validation_loss: list[float] = field(default_factory=list)
-    accuracy: list[float] = field(default_factory=list)
-    validation_accuracy: list[float] = field(default_factory=list)
-    learning_rate: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    ended: str = ""
-
-    def __len__(self) -> int:
-        """Epochs."""
-        return len(self.loss)
-
-    def plot(self, axes: Any = None) -> Any:
-        """Losses by epoch, drawn with matplotlib, into ``axes`` or a new figure of pyplot; the axes.
-
-        Accuracies, where recorded, are dashed, with a scale of their own on the right. Notebooks show a new figure, as
-        ``matplotlib.pyplot.show()`` does; ``history.plot().figure.savefig("curves.png")`` makes a file.
-
-        Raises ValueError where no epoch was completed, ImportError where matplotlib is missing.
-        """
-        if not len(self):
-            raise ValueError("the history is empty: no epoch was completed, so there is nothing to draw")
-        axes = _new_axes() if axes is None else axes
-        colours = self._draw(axes, "loss", "-", (None, None))
-        axes.set(xlabel="epoch", ylabel="loss")
-        handles = axes.get_legend_handles_labels()[0]
-        if self.accuracy or self.validation_accuracy:
-            right = axes.twinx()
-            self._draw(right, "accuracy", "--", colours)
-            right.set(ylabel="accuracy", ylim=(0.0, 1.0))
-            handles += right.get_legend_handles_labels()[0]
-        axes.legend(handles=handles)
-        return axes
-
-    def _draw(self, axes: Any, kind: str, style: str, colours: Iterable[Any]) -> list[Any]:
-        """A line for the data and one for what is held out, in these colours (None: the next of the axes); the colours
-        that they have."""
-        drawn: list[Any] = []
-        for name, colour in zip((kind, f"validation_{kind}"), colours, strict=False):
-            values = getattr(self, name)
-            label, epochs = name.replace("_", " "), range(1, len(values) + 1)
-            drawn += axes.plot(epochs, values, style, color=colour, label=label) if values else []
-        return [line.get_color() for line in drawn]
-
-
-def _new_axes() -> Any:
-    """The axes of a new figure, which pyplot shows."""
-    try:
-        from matplotlib import pyplot
-    except ImportError:
-        raise ImportError("History.plot needs matplotlib: pip install matplotlib") from None
-    return pyplot.subplots(layout="constrained")[1]
-
-
 def fit(
-    model: Model,
+    model: Network,
     inputs: Any,
     expected: Any,
     *,
@@ -261,7 +196,7 @@ def _names(validates: bool, measures: bool) -> tuple[str, ...]:
     return (*kinds, *(f"validation_{kind}" for kind in kinds if validates), "learning_rate", "seconds")
 
 
-def _divided(model: Model, data: TrainingData, validation: Any) -> tuple[TrainingData, TrainingData | None]:
+def _divided(model: Network, data: TrainingData, validation: Any) -> tuple[TrainingData, TrainingData | None]:
     """What to train on, and what is held out."""
     if validation is None:
         return data, None
@@ -290,7 +225,7 @@ def _split(data: TrainingData, part: Any) -> tuple[TrainingData, TrainingData]:
     return in_order(data, slice(0, there - held)), in_order(data, slice(there - held, None))
 
 
-def _generator(model: Model, data: TrainingData, seed: int | None) -> np.random.Generator:
+def _generator(model: Network, data: TrainingData, seed: int | None) -> np.random.Generator:
     """What shuffles: of this seed, or of a number drawn from the generator that builds draw from."""
     if model.graph.has_time_links and not data.sequences:
         raise DataError(
@@ -308,19 +243,19 @@ def _generator(model: Model, data: TrainingData, seed: int | None) -> np.random.
 # Accuracy -------------------------------------------------------------------------------------------------------------
 
 
-def accuracy(model: Model, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None) -> float:
+def accuracy(model: Network, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None) -> float:
     """The share of right answers; see ``neuromorph.accuracy``."""
     _check_accuracy(model)
     return _accuracy(model, check_data(model, inputs, expected, sample_weight, lengths))
 
 
-def _check_accuracy(model: Model) -> None:
+def _check_accuracy(model: Network) -> None:
     loss = model.graph.loss.name
     if loss not in ("cross_entropy", "binary_cross_entropy"):
         raise DataError(f"accuracy needs a model whose loss is cross_entropy or binary_cross_entropy, not {loss}")
 
 
-def _accuracy(model: Model, data: TrainingData, state: State = None) -> float:
+def _accuracy(model: Network, data: TrainingData, state: State = None) -> float:
     """The weighted mean over vectors, from zero state or another, 0.0 where everything is left out."""
     predicted = outputs(model, PredictionData(data.inputs, squeeze=False, sequences=data.sequences), state)
     right = _right(model, predicted, data.expected)
@@ -330,7 +265,7 @@ def _accuracy(model: Model, data: TrainingData, state: State = None) -> float:
     return float((right * data.weights).sum() / whole) if whole > 0.0 else 0.0
 
 
-def _right(model: Model, predicted: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.float64]:
+def _right(model: Network, predicted: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.float64]:
     """How right each vector is: the class with the most, or the share of components on the right side of 0.5."""
     if model.graph.loss.name == "cross_entropy":
         same: NDArray[Any] = predicted.argmax(axis=-1, keepdims=True) == expected.argmax(axis=-1, keepdims=True)

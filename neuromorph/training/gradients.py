@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,22 +13,20 @@ from ..data.arrays import prediction_data
 from ..data.reading import read
 from ..errors import DataError, GradientError, TrainingDivergedError
 from ..options import finite_number, whole_number
-from .loop import Pass, check_data, mean_loss, scratch, sequences
-
-if TYPE_CHECKING:
-    from ..model import Model
+from ..runtime.network import Network
+from .loop import Pass, check_data, evaluate, mean_loss, scratch, sequences
 
 Floats = NDArray[Any]
 
 
 def gradients(
-    model: Model, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None
+    model: Network, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None
 ) -> tuple[float, dict[str, Floats]]:
     """The loss of the whole input as one window from zero state, and its gradient by every parameter."""
     data = check_data(model, inputs, expected, sample_weight, lengths)
     if data.sequences:
         raise DataError("gradients takes one sequence: inputs of 3 axes (samples, batch, width)")
-    with model._lock:
+    with model.lock:
         samples = data.inputs.shape[0]
         memory = scratch(model, samples)
         (whole,) = sequences(model, memory, data, GRADIENTS, samples)
@@ -67,7 +65,7 @@ class GradientReport:
 
 
 def gradcheck(
-    model: Model,
+    model: Network,
     inputs: Any = None,
     expected: Any = None,
     *,
@@ -114,21 +112,19 @@ def gradcheck(
     return report
 
 
-def _double(model: Model) -> Model:
+def _double(model: Network) -> Network:
     """The model in float64, with the same parameters."""
     from dataclasses import replace
 
-    from ..model import Model as Kind
-
     parameters = model.get_parameters()
     options = replace(model.options, dtype="float64")
-    double = Kind(model.text, options, model.learning_rate, None, model.graph, model.optimizer)
+    double = Network(model.text, options, model.learning_rate, None, model.graph, model.optimizer)
     double.prepare()
     double.set_parameters(parameters)
     return double
 
 
-def _difference(model: Model, name: str, place: int, step: float, inputs: Floats, expected: Floats) -> float:
+def _difference(model: Network, name: str, place: int, step: float, inputs: Floats, expected: Floats) -> float:
     """The central difference of the loss by one number of a parameter."""
     parameters = model.get_parameters()
     losses = []
@@ -136,6 +132,6 @@ def _difference(model: Model, name: str, place: int, step: float, inputs: Floats
         moved = parameters[name].copy()
         moved.reshape(-1)[place] += sign * step
         model.set_parameters({name: moved})
-        losses.append(model.evaluate(inputs, expected))
+        losses.append(evaluate(model, inputs, expected))
     model.set_parameters({name: parameters[name]})
     return (losses[0] - losses[1]) / (2.0 * step)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +17,17 @@ from ..data.arrays import TrainingData, training_data
 from ..data.labels import as_vectors_and_weights
 from ..errors import DataError, TrainingDivergedError, brief
 from ..runtime.dispatch import call_members
+from ..runtime.memory import Memory
+from ..runtime.network import Network
+from ..runtime.pacing import PIECE, Pace
 from .progress import bar
-
-if TYPE_CHECKING:
-    from ..model import Memory, Model
-
-PIECE = 0.05  # seconds of kernel time between two looks at the world
 
 
 @dataclass(slots=True)
 class Pass:
     """One sequence on its way through the kernel; ``order`` says what number each sample had before a shuffle."""
 
-    model: Model
+    model: Network
     memory: Memory
     inputs: NDArray[Any]
     expected: NDArray[Any]
@@ -70,17 +68,17 @@ class Pass:
         return call_members(kernels, memory, arguments, kernels.worth_waking[self.mode != MEASURE])
 
 
-def check_data(model: Model, inputs: Any, expected: Any, sample_weight: Any, lengths: Any = None) -> TrainingData:
+def check_data(model: Network, inputs: Any, expected: Any, sample_weight: Any, lengths: Any = None) -> TrainingData:
     """The arrays of a call, checked against what the model needs; lengths become weights, class labels vectors."""
     if lengths is not None or _may_be_labels(model, inputs, expected):
-        inputs, expected, sample_weight = as_vectors_and_weights(model, inputs, expected, sample_weight, lengths)
+        inputs, expected, sample_weight = as_vectors_and_weights(model.needs, inputs, expected, sample_weight, lengths)
     return training_data(
         inputs, expected, sample_weight, batch=model.batch_size, width_in=model.input_width,
         width_out=model.output_width, dtype=model.dtype,
     )  # fmt: skip
 
 
-def _may_be_labels(model: Model, inputs: Any, expected: Any) -> bool:
+def _may_be_labels(model: Network, inputs: Any, expected: Any) -> bool:
     """Whether class labels may be expected: not where plain arrays have the same axes, as in on-line learning."""
     if model.graph.loss.name != "cross_entropy":
         return False
@@ -94,7 +92,7 @@ def check_carried(data: TrainingData, carry_state: bool) -> None:
 
 
 def sequences(
-    model: Model,
+    model: Network,
     memory: Memory,
     data: TrainingData,
     mode: int,
@@ -114,7 +112,7 @@ def sequences(
 
 
 def _pass(
-    model: Model,
+    model: Network,
     memory: Memory,
     inputs: NDArray[Any],
     expected: NDArray[Any],
@@ -145,7 +143,7 @@ def mean_loss(data: TrainingData, losses: NDArray[np.float64]) -> float:
 
 
 def train(
-    model: Model,
+    model: Network,
     inputs: Any,
     expected: Any,
     verbosity: int = 1,
@@ -163,7 +161,7 @@ def train(
 
 
 def learn(
-    model: Model,
+    model: Network,
     data: TrainingData,
     progress: Watcher,
     *,
@@ -173,7 +171,7 @@ def learn(
 ) -> float:
     """One update a window; the mean loss. ``order``: that of the sequences, or of the samples of a model without links
     in time; ``model.losses`` stays in the order of the data."""
-    with model._lock, model.changing():
+    with model.lock, model.changing():
         memory = model.memory()
         shuffled = data if order is None or data.sequences else in_order(data, order)
         model.losses = losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])
@@ -241,20 +239,6 @@ def follow(sequence: Pass, verbosity: int, progress: Watcher, where: str = "") -
         at = stop
 
 
-@dataclass(slots=True)
-class Pace:
-    """How many windows the next piece has, by how long the pieces before it took."""
-
-    windows: int = 1
-
-    def took(self, windows: int, seconds: float) -> None:
-        """A piece of so many whole windows (0: of one that was cut short, which tells little) took this long."""
-        if windows and seconds < PIECE:
-            self.windows = max(1, min(windows * 8, int(windows * PIECE / max(seconds, 1e-7))))
-        elif seconds > 2 * PIECE:
-            self.windows = max(1, self.windows // 2)
-
-
 def _diverged(sequence: Pass, begin: int, where: str) -> TrainingDivergedError:
     """What to say of the window that begins at a sample."""
     end = min(sequence.samples, begin + sequence.capacity)
@@ -274,7 +258,7 @@ def _diverged(sequence: Pass, begin: int, where: str) -> TrainingDivergedError:
 
 
 def evaluate(
-    model: Model,
+    model: Network,
     inputs: Any,
     expected: Any,
     *,
@@ -288,9 +272,9 @@ def evaluate(
     return measure(model, data, carry_state=carry_state)
 
 
-def measure(model: Model, data: TrainingData, *, carry_state: bool = False) -> float:
+def measure(model: Network, data: TrainingData, *, carry_state: bool = False) -> float:
     """The mean loss of checked data, from zero state or that of the model."""
-    with model._lock:
+    with model.lock:
         memory = scratch(model, model.bptt_steps)
         passes = sequences(model, memory, data, MEASURE, model.bptt_steps)
         found, pace = np.zeros((len(passes), passes[0].samples)), Pace()
@@ -315,7 +299,7 @@ def _measure(sequence: Pass, pace: Pace) -> None:
         at = stop
 
 
-def scratch(model: Model, capacity: int) -> Memory:
+def scratch(model: Network, capacity: int) -> Memory:
     """The model's parameters with a workspace and gradients of their own."""
     own = model.memory()
     memory = model.scratch(capacity, own.weights, own.optimizer, own.constants)

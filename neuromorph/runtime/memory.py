@@ -1,0 +1,65 @@
+"""The arrays of a built model."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..abi.mailbox import new_box
+from ..host.cached import cached_property
+from .autotune import Contest
+from .threadpool import Team
+
+Floats = NDArray[Any]
+ALIGNMENT = 64  # bytes
+
+
+def aligned_zeros(count: int, dtype: str) -> Floats:
+    """A flat array of zeros that begins at a whole cache line."""
+    size = np.dtype(dtype).itemsize
+    raw = np.zeros(count * size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + count * size].view(dtype)
+
+
+@dataclass
+class Memory:
+    """What a built model keeps: flat arrays in the kernel's layout, and the workspace that holds recurrent state.
+
+    ``optimizer`` has the optimizer's slots one after the other; ``constants`` its numbers, and behind them its counts.
+    """
+
+    weights: Floats
+    turned: Floats
+    gradients: Floats
+    optimizer: Floats
+    constants: NDArray[np.float64]
+    space: Floats  # one that threads share, or those of all of them, one after the other
+    copies: int  # of the workspace
+    row_losses: Floats
+    remembered: list[Floats] | None = None  # views of all recurrent state, once it was to be set to zeros
+    team: Team | None = None  # of the last call by several threads
+    number: int = field(default_factory=itertools.count(1).__next__)  # by which the team knows us
+    contests: dict[int, Contest] = field(default_factory=dict)  # by mode: who trains a window quicker
+    box: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None  # of one thread that does the work of several
+
+    def alone(self, members: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """A box, and the numbers beside it, for one thread that is so many members."""
+        if self.box is None:
+            self.box = new_box(members)
+        return self.box
+
+    @property
+    def spaces(self) -> list[Floats]:
+        """The workspaces, views."""
+        size = len(self.space) // self.copies
+        return [self.space[begin : begin + size] for begin in range(0, size * self.copies, size)]
+
+    @cached_property
+    def ones(self) -> Floats:
+        """The weights of a window's rows where none are given; made when first needed, for a file may claim many."""
+        return np.ones_like(self.row_losses)

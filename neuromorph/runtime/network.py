@@ -1,0 +1,398 @@
+"""``Network``: a model's graph, options and memory, below everything that is done with it."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+from weakref import ref
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..codegen.layout import Workspace
+from ..data.arrays import as_broadcast
+from ..errors import DataError, ModelStateError, brief, nearest
+from ..functions import OPTIMIZERS
+from ..functions import Optimizer as Record
+from ..graph import Graph, build_graph
+from ..host.forks import after_in_child, new_lock
+from ..language import parse
+from ..optimizers import Optimizer
+from ..options import CompileOptions
+from ..schedule import padded
+from . import seeding
+from .feeds import Feeds
+from .kernels import Kernels
+from .memory import Memory, aligned_zeros
+from .seeding import draw_parameters
+from .settings import Settings
+from .state import as_dict, set_state, state_pieces, state_views
+
+Floats = NDArray[Any]
+
+_networks: list[ref[Network]] = []  # whose locks a forked child has to look after; some are gone
+_networks_lock = new_lock()
+_room = 64  # networks that are noted before those that are gone are looked for
+
+
+class Network(Settings):
+    """A checked graph, its options, and once built its parameters and what training remembers.
+
+    ``losses`` holds the per-sample losses of the last training, ``history`` what the last ``fit`` recorded. Whoever
+    reads or writes the memory holds ``lock``: calls from several threads take turns.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        options: CompileOptions,
+        learning_rate: float,
+        clip_norm: float | None,
+        graph: Graph,
+        optimizer: Optimizer,
+    ):
+        super().__init__(text, options, learning_rate, clip_norm, graph, optimizer)
+        self.losses: NDArray[np.float64] = np.zeros(0)
+        self.history: Any = None
+        self._start()
+
+    def _start(self) -> None:
+        """What is never copied or pickled: locks, kernels, memory."""
+        self.lock = threading.RLock()
+        self._kernels: Kernels | None = None
+        self._memory: Memory | None = None
+        self._released = self._torn = self._changing = False
+        self.feeds = Feeds()
+        _remember(self)
+
+    # What it is ------------------------------------------------------------------------------------------------------
+
+    @property
+    def built(self) -> bool:
+        """Whether the model has parameters."""
+        return self._memory is not None
+
+    @property
+    def released(self) -> bool:
+        """Whether the model's memory was given back."""
+        return self._released
+
+    def __repr__(self) -> str:
+        state = "released" if self._released else "built" if self.built else "not built"
+        layers = len(self._graph.parameters)
+        return (
+            f"<neuromorph.Model {self.input_width} -> {self.output_width}, {layers} layer{'s' * (layers != 1)}, "
+            f"{self.parameter_count:,} parameters, batch {self.batch_size}, {self._options.dtype}, {state}>"
+        )
+
+    def _set_optimizer(self, chosen: Optimizer) -> None:
+        with self.lock:
+            super()._set_optimizer(chosen)
+            if self._memory is not None:
+                self._memory.constants[: len(chosen.constants)] = chosen.constants
+
+    # Life ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def kernels(self) -> Kernels:
+        """The generated and compiled kernels; made at first use."""
+        self._check_alive()
+        if self._kernels is None:
+            with self.lock:
+                self._kernels = self._kernels or Kernels(self._graph, self._options)
+        return self._kernels
+
+    def _check_alive(self) -> None:
+        if self._released:
+            raise ModelStateError("the model was released; compile its text again")
+
+    def _check_whole(self) -> None:
+        if self._torn:
+            raise ModelStateError(
+                "another thread was changing this model when this process was forked, and its numbers may be half "
+                "written; build or load it again, or fork between calls"
+            )
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """A block, inside one with the model's lock, that writes to the model's memory. A fork meanwhile leaves the
+        child with a copy that is half written."""
+        before, self._changing = self._changing, True
+        try:
+            yield
+        finally:
+            self._changing = before
+
+    def after_fork(self) -> None:
+        """In a child: a new lock where a thread was inside a call, and no memory where that call was writing to it.
+        The thread does not exist in the child."""
+        if self.lock.acquire(blocking=False):
+            self.lock.release()
+            return
+        self.lock = threading.RLock()
+        if self._changing:
+            self._memory, self._torn, self._changing = None, True, False
+
+    def memory(self) -> Memory:
+        """The arrays of a built model; ModelStateError where there are none."""
+        self._check_alive()
+        self._check_whole()
+        if self._memory is None:
+            raise ModelStateError("the model is not built yet; call build(model) first")
+        return self._memory
+
+    def build(self, *, verbosity: int = 0) -> Self:
+        """Write and compile the kernels that training needs (or find them on disk), and draw new parameters.
+
+        Returns the model. Raises MemoryError, naming the bytes, where the model can't fit into this machine's memory.
+        """
+        with self.lock, self.changing():
+            self._compile(verbosity)
+            with seeding.lock:
+                drawn = draw_parameters(self._graph, seeding.generator(), self._options.dtype)
+            self.prepare()
+            self.set_parameters(drawn)
+        return self
+
+    def _compile(self, verbosity: int) -> None:
+        """The kernels that training needs, of a model that fits into this machine's memory."""
+        kernels = self.kernels
+        kernels.check_size()
+        if verbosity >= 1:
+            with _telling(kernels):
+                kernels.train  # noqa: B018 - compiles, or is found in the cache
+        else:
+            kernels.train  # noqa: B018
+
+    def prepare(self) -> None:
+        """Empty memory, which a model needs before it gets parameters. Kernels compile when first needed."""
+        kernels = self.kernels
+        kernels.check_size()
+        layout, dtype = kernels.kernel.layout, self._options.dtype
+        weights = aligned_zeros(layout.size, dtype)
+        remembered = aligned_zeros(max(1, kernels.memory_slots * layout.size), dtype)
+        constants = np.array([*self._optimizer.constants, *(0.0 for _ in self._update.counts)])
+        self._memory, self._torn = self.scratch(self.bptt_steps, weights, remembered, constants), False
+
+    def scratch(self, capacity: int, weights: Floats, remembered: Floats, constants: NDArray[np.float64]) -> Memory:
+        """Memory for windows of at most ``capacity`` samples around some weights and what the optimizer remembers."""
+        kernel, dtype = self.kernels.kernel, self._options.dtype
+        copies = kernel.gradient_copies
+        return Memory(
+            weights,
+            aligned_zeros(max(1, kernel.layout.turned_size), dtype),
+            aligned_zeros(copies * kernel.layout.size, dtype),
+            remembered,
+            constants,
+            aligned_zeros(copies * padded(kernel.space_size(capacity) + 16, 16), dtype),
+            copies,
+            aligned_zeros(capacity * self.batch_size, dtype),
+        )
+
+    def release(self) -> None:
+        """Free the model's memory. Releasing twice is fine; any other use afterwards is a ModelStateError."""
+        with self.lock:
+            self._memory, self._kernels, self._released = None, None, True
+            self.feeds.release()
+
+    def __enter__(self) -> Self:
+        self._check_alive()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.release()
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._check_alive()
+        self._check_whole()
+        with self.lock:
+            kept = {
+                "text": self._text,
+                "options": self._options,
+                "learning_rate": self._learning_rate,
+                "clip_norm": self._clip_norm,
+                "optimizer": self._optimizer,
+                "losses": self.losses.copy(),
+            }
+            if self._memory is not None:
+                kept["parameters"] = self.get_parameters()
+                kept["state"] = self.state
+                kept["optimizer_state"] = self.optimizer_state
+            return kept
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        graph = build_graph(parse(kept["text"]))
+        names = ("text", "options", "learning_rate", "clip_norm")
+        self.__init__(*(kept[name] for name in names), graph, kept["optimizer"])  # type: ignore[misc]
+        self.losses = kept["losses"]
+        if "parameters" in kept:
+            self.prepare()
+            self.set_parameters(kept["parameters"])
+            self.state = kept["state"]
+            self.optimizer_state = kept["optimizer_state"]
+
+    # Parameters and state --------------------------------------------------------------------------------------------
+
+    def get_parameters(self) -> dict[str, Floats]:
+        """Copies of all parameters: "<layer>.weight" (fan_in, width) and "<layer>.bias" (width,), in text order."""
+        with self.lock:
+            return self.unpack(self.memory().weights)
+
+    def unpack(self, flat: Floats) -> dict[str, Floats]:
+        """A flat array in the kernel's layout as named arrays."""
+        return {name: flat[place] for name, place in self._places().items()}
+
+    def set_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Set some or all parameters; what is given is broadcast to the parameter's shape.
+
+        Raises DataError for an unknown name, a shape that does not broadcast, or what is no finite real number; then
+        nothing is changed.
+        """
+        given = as_dict("parameters", parameters)
+        with self.lock, self.changing():
+            weights, places = self.memory().weights, self._places()
+            fresh = weights.copy()
+            for name, value in given.items():
+                if name not in places:
+                    raise DataError(f"the model has no parameter {brief(name)}{_hint(name, places)}")
+                fresh[places[name]] = as_broadcast(name, value, shape=places[name].shape, dtype=self.dtype)
+            weights[:] = fresh
+            self.publish()
+
+    def publish(self) -> None:
+        """Hand the weights, which belong to a whole update, to the streams of this model."""
+        self.feeds.publish(self.memory().weights)
+
+    def _places(self) -> dict[str, NDArray[np.intp]]:
+        """Where every parameter stands in the flat arrays, by name."""
+        layout, found = self.kernels.kernel.layout, {}
+        for index in self._graph.parameters:
+            name = self._graph.nodes[index].name
+            found[f"{name}.weight"], found[f"{name}.bias"] = layout.places(index)
+        return found
+
+    @property
+    def _update(self) -> Record:
+        """What the optimizer's update is made of."""
+        return OPTIMIZERS[self._options.optimizer]
+
+    @property
+    def optimizer_state(self) -> dict[str, Floats]:
+        """What the optimizer remembers, copies: "<slot>.<parameter>", shaped like the parameter, and counts, of shape
+        (). Zeros at first; settable, in part too."""
+        with self.lock:
+            memory, first = self.memory(), len(self._update.constants)
+            slots = zip(self._update.slots, self._slots(memory.optimizer), strict=True)
+            found = {f"{slot}.{name}": flat[place] for slot, flat in slots for name, place in self._places().items()}
+            counts = enumerate(self._update.counts, first)
+            return found | {name: np.array(memory.constants[number]) for number, (name, _) in counts}
+
+    @optimizer_state.setter
+    def optimizer_state(self, values: Mapping[str, Any]) -> None:
+        given = as_dict("optimizer_state", values)
+        with self.lock, self.changing():
+            memory, first = self.memory(), len(self._update.constants)
+            fresh, constants, places = memory.optimizer.copy(), memory.constants.copy(), self._places()
+            slots = dict(zip(self._update.slots, self._slots(fresh), strict=True))
+            counts = {name: number for number, (name, _) in enumerate(self._update.counts, first)}
+            for name, value in given.items():
+                slot, _, parameter = name.partition(".") if isinstance(name, str) else ("", "", "")
+                if name in counts:
+                    number = as_broadcast(name, value, shape=(), dtype=constants.dtype)
+                    constants[counts[name]] = np.clip(number, 0.0, 1.0)
+                elif slot in slots and parameter in places:
+                    place = places[parameter]
+                    slots[slot][place] = as_broadcast(name, value, shape=place.shape, dtype=self.dtype)
+                else:
+                    raise DataError(f"the optimizer remembers nothing named {brief(name)}")
+            memory.optimizer[:], memory.constants[:] = fresh, constants
+
+    def _slots(self, flat: Floats) -> list[Floats]:
+        """Views of the optimizer's arrays, each in the layout of the parameters."""
+        size = self.kernels.kernel.layout.size
+        return [flat[number * size : (number + 1) * size] for number in range(len(self._update.slots))]
+
+    def _state_views(self) -> list[dict[str, Floats]]:
+        """Views (lanes, width) of the state that the next window starts from, by the name that a link in time reads;
+        of all lanes in order, which may stand in several workspaces."""
+        return [state_views(*where) for where in self._workspaces()]
+
+    def _workspaces(self) -> Iterator[tuple[Workspace, Floats, int, int]]:
+        """Each workspace: its layout, its elements, and the steps and lanes that it is for."""
+        kernel = self.kernels.kernel
+        for number, space in enumerate(self.memory().spaces):
+            yield kernel.training_space, space, self.bptt_steps, len(kernel.lanes_of(number))
+
+    @property
+    def state(self) -> dict[str, Floats]:
+        """Recurrent state after the last ``train``: {name of the node that a link in time reads: (B, width)},
+        copies."""
+        with self.lock:
+            parts = self._state_views()
+            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    @state.setter
+    def state(self, values: Mapping[str, Any]) -> None:
+        with self.lock, self.changing():
+            fresh, kernel = self.state, self.kernels.kernel
+            names = set_state(fresh, values)
+            for number, part in enumerate(self._state_views()):
+                for name in names:  # and no others, which may be names of the same nodes
+                    part[name][:] = fresh[name][kernel.lanes_of(number)]
+
+    def reset_state(self) -> None:
+        """Recurrent state back to zeros."""
+        with self.lock, self.changing():
+            memory = self.memory()
+            if memory.remembered is None:
+                memory.remembered = [view for where in self._workspaces() for view in state_pieces(*where).values()]
+            for view in memory.remembered:
+                view.fill(0.0)
+
+
+def _remember(network: Network) -> None:
+    """Note a network for forks. A ``WeakSet`` would do so too, but forget networks in a function of Python's that the
+    collector calls: Python drops a Ctrl-C that comes there."""
+    global _room
+    with _networks_lock:
+        if len(_networks) >= _room:
+            _networks[:] = [known for known in _networks if known() is not None]
+            _room = 2 * len(_networks) + 64
+        _networks.append(ref(network))
+
+
+def _hint(name: Any, known: Mapping[str, Any]) -> str:
+    """What was likely meant by a name."""
+    near = nearest(name, known) if isinstance(name, str) else None
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def _after_fork() -> None:
+    for known in _networks:
+        if (network := known()) is not None:
+            network.after_fork()
+
+
+after_in_child(_after_fork)
+
+
+@contextmanager
+def _telling(kernels: Kernels) -> Iterator[None]:
+    """Say on stderr that kernels compile, as soon as they do, and how long it took."""
+    started: list[float] = []
+
+    def begin() -> None:
+        started.append(time.perf_counter())
+        print("compiling kernels", end="", file=sys.stderr, flush=True)
+
+    kernels.before_compiling = begin
+    try:
+        yield
+    finally:
+        kernels.before_compiling = None
+        if started:
+            print(f", {time.perf_counter() - started[0]:.1f} s", file=sys.stderr)

@@ -1,0 +1,121 @@
+"""What a network is compiled for, and the numbers of its training that can be changed at any time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..data.labels import Needs
+from ..graph import Graph
+from ..host.cached import cached_property
+from ..optimizers import Optimizer, optimizer_of
+from ..options import CompileOptions, finite_number
+
+
+class Settings:
+    """A checked graph, the options that its kernels are made for, learning rate, clip norm and optimizer."""
+
+    def __init__(
+        self,
+        text: str,
+        options: CompileOptions,
+        learning_rate: float,
+        clip_norm: float | None,
+        graph: Graph,
+        optimizer: Optimizer,
+    ):
+        self._text, self._options, self._graph, self._optimizer = text, options, graph, optimizer
+        self._dtype = np.dtype(options.dtype)
+        self.learning_rate = learning_rate
+        self.clip_norm = clip_norm
+
+    @property
+    def text(self) -> str:
+        """The canonical MDL text."""
+        return self._graph.text
+
+    @property
+    def graph(self) -> Graph:
+        """The checked graph."""
+        return self._graph
+
+    @property
+    def options(self) -> CompileOptions:
+        """The options that the kernels are specialised for."""
+        return self._options
+
+    @property
+    def batch_size(self) -> int:
+        """Lanes of a training sample."""
+        return self._options.batch_size
+
+    @property
+    def bptt_steps(self) -> int:
+        """Samples of a window."""
+        return self._options.bptt_steps
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of parameters and data."""
+        return self._dtype
+
+    @property
+    def input_width(self) -> int:
+        """Components of an input vector."""
+        return self._graph.nodes[self._graph.input].width
+
+    @property
+    def output_width(self) -> int:
+        """Components of an output vector."""
+        return self._graph.nodes[self._graph.output].width
+
+    @property
+    def learning_rate(self) -> float:
+        """The step size of the optimizer, a finite number >= 0."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._learning_rate = finite_number("learning_rate", value)
+
+    @property
+    def clip_norm(self) -> float | None:
+        """The largest norm of all gradients together, or None for no bound."""
+        return self._clip_norm
+
+    @clip_norm.setter
+    def clip_norm(self, value: float | None) -> None:
+        self._clip_norm = None if value is None else finite_number("clip_norm", value)
+        if self._clip_norm == 0.0:
+            raise ValueError("clip_norm must be greater than 0")
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """How parameters move along their gradients. Its numbers can be changed at any time, but not its kind."""
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, value: Any) -> None:
+        chosen = optimizer_of(value)
+        if chosen.kind != self._optimizer.kind:
+            raise ValueError(
+                f"the model was compiled for the update {self._optimizer.kind!r}, and optimizer needs {chosen.kind!r}; "
+                "compile its text again"
+            )
+        self._set_optimizer(chosen)
+
+    @cached_property
+    def needs(self) -> Needs:
+        """What training data must be like."""
+        widths = self.input_width, self.output_width
+        return Needs(self.batch_size, *widths, self.dtype, self._graph.loss.name == "cross_entropy")
+
+    @property
+    def parameter_count(self) -> int:
+        """Weights and biases of all live layers."""
+        graph = self._graph
+        return sum((graph.fan_in(index) + 1) * graph.nodes[index].width for index in graph.parameters)
+
+    def _set_optimizer(self, chosen: Optimizer) -> None:
+        self._optimizer = chosen
