@@ -231,11 +231,12 @@ class Model:
 
     @property
     def kernels(self) -> Kernels:
-        """The generated and compiled kernels; made at first use."""
+        """The generated and compiled kernels; made at first use. MDLSemanticError where there are too many nodes."""
         self._check_alive()
         if self._kernels is None:
-            from .kernels import Kernels
+            from .kernels import Kernels, check_nodes
 
+            check_nodes(self._graph, self._text)
             with self._lock:
                 self._kernels = self._kernels or Kernels(self._graph, self._options)
         return self._kernels
