@@ -109,10 +109,11 @@ def compile(
     """A text as a checked model; nothing is compiled or drawn yet.
 
     mdl: the text, or a path object of a file that holds it. batch_size: lanes of a training sample, >= 1.
-    learning_rate: finite, >= 0. optimizer: "sgd", "rmsprop", "adam", "adamw", or ``SGD``, ``RMSProp``, ``Adam`` or
-    ``AdamW`` with numbers of one's own. bptt_steps: samples of a window, over which one exact gradient is
-    taken; None is 16 for a model with links backward in time, else 1. clip_norm: an upper bound of the norm of all
-    gradients together. dtype: "float32" or "float64". threads: at most so many.
+    learning_rate: finite, >= 0, and no larger than dtype can hold, as all other numbers. optimizer: "sgd", "rmsprop",
+    "adam", "adamw", or ``SGD``, ``RMSProp``, ``Adam`` or ``AdamW`` with numbers of one's own. bptt_steps: samples of a
+    window, over which one exact gradient is taken; None is 16 for a model with links backward in time, else 1.
+    clip_norm: an upper bound of the norm of all gradients together. dtype: "float32" or "float64". threads: at most so
+    many.
 
     Raises MDLSyntaxError or MDLSemanticError, with line and column, for a wrong text; ValueError or TypeError, naming
     the argument, for a wrong argument. Warns (MDLWarning) of dead nodes, unequal widths and ignored numbers, and of
@@ -138,7 +139,8 @@ def build(model: Model, *, verbosity: int = 0) -> Model:
     """Compile the kernels for training, or find them on disk, and draw parameters; returns the model.
 
     A second build draws new parameters. verbosity 1 says how long compiling took. Raises MemoryError, naming the
-    bytes, for a model that does not fit into this machine's memory.
+    bytes, for a model that does not fit into this machine's memory, and MDLSemanticError where more than 2,000 of its
+    nodes compute something.
     """
     return model.build(verbosity=verbosity)
 

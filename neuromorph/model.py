@@ -23,7 +23,7 @@ from .advice import advise
 from .boxes import new_box
 from .contest import Contest
 from .data import as_broadcast
-from .errors import DataError, Location, MDLSyntaxError, MDLWarning, ModelStateError, brief, nearest
+from .errors import DataError, Location, MDLSemanticError, MDLSyntaxError, MDLWarning, ModelStateError, brief, nearest
 from .functions import OPTIMIZERS
 from .functions import Optimizer as Record
 from .graph import Graph, build_graph
@@ -172,12 +172,14 @@ class Model:
 
     @property
     def learning_rate(self) -> float:
-        """The step size of the optimizer, a finite number >= 0."""
+        """The step size of the optimizer, a finite number >= 0 that the model's type can hold."""
         return self._learning_rate
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._learning_rate = finite_number("learning_rate", value)
+        rate = finite_number("learning_rate", value)
+        self._optimizer.check_range(rate, self._options.dtype)
+        self._learning_rate = rate
 
     @property
     def clip_norm(self) -> float | None:
@@ -203,6 +205,7 @@ class Model:
                 f"the model was compiled for the update {self._optimizer.kind!r}, and optimizer needs {chosen.kind!r}; "
                 "compile its text again"
             )
+        chosen.check_range(self._learning_rate, self._options.dtype)
         with self._lock:
             self._optimizer = chosen
             if self._memory is not None:
@@ -236,11 +239,12 @@ class Model:
 
     @property
     def kernels(self) -> Kernels:
-        """The generated and compiled kernels; made at first use."""
+        """The generated and compiled kernels; made at first use. MDLSemanticError where there are too many nodes."""
         self._check_alive()
         if self._kernels is None:
-            from .kernels import Kernels
+            from .kernels import Kernels, check_nodes
 
+            check_nodes(self._graph, self._text)
             with self._lock:
                 self._kernels = self._kernels or Kernels(self._graph, self._options)
         return self._kernels
@@ -370,6 +374,7 @@ class Model:
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         graph = build_graph(parse(kept["text"]))
+        _check_numbers(graph, kept["options"].dtype, kept["text"])
         names = ("text", "options", "learning_rate", "clip_norm")
         self.__init__(*(kept[name] for name in names), graph, kept["optimizer"])  # type: ignore[misc]
         self.losses = kept["losses"]
@@ -652,10 +657,22 @@ def compile_model(
         batch_size, optimizer=chosen.kind, bptt_steps=bptt_steps, dtype=dtype, threads=threads,
         has_time_links=graph.has_time_links,
     )  # fmt: skip
+    _check_numbers(graph, options.dtype, text, filename)
     model = Model(text, options, rate, clip_norm, graph, chosen)
     for line in (*graph.warnings, *(str(advice.of(text, filename)) for advice in advise(graph, options))):
         warnings.warn(line, MDLWarning, stacklevel=stacklevel + 1)
     return model
+
+
+def _check_numbers(graph: Graph, dtype: str, text: str, filename: str | None = None) -> None:
+    """Raise MDLSemanticError where a kernel would have a number of the text that the model's type can't hold."""
+    largest, output = float(np.finfo(dtype).max), graph.nodes[graph.output]
+    numbers = [(node, node.function, node.parameter) for node in graph.nodes if node.live]
+    for node, function, number in [*numbers, (output, graph.loss, graph.loss_parameter)]:
+        if function is not None and number is not None and abs(number) > largest:
+            bounds = f"must be from {-largest:.7g} to {largest:.7g}, the range of {dtype}"
+            reason = f"the number of {function.name} in '{node.name}' {bounds}, not {number!r}"
+            raise MDLSemanticError(reason, source=text, location=node.location, filename=filename)
 
 
 def text_of(mdl: Any) -> tuple[str, str | None]:

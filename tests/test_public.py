@@ -95,6 +95,27 @@ def test_compile_names_the_wrong_argument(argument: str, value: object, error: t
         nm.compile(PLAIN, **arguments)
 
 
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [
+        ("(a, 4, <swish, 1e39>) (output, 2, <linear>, <mse>)", "swish in 'a'"),
+        ("(a, 4, <tanh>) (b, <relu_leaky, -1e39>) (output, 2, <linear>, <mse>)", "relu_leaky in 'b'"),
+        ("(output, 2, <linear>, <huber, 1e39>)", "huber in 'output'"),
+    ],
+)  # fmt: skip
+def test_numbers_of_a_text_must_fit_the_models_type(nodes: str, said: str) -> None:
+    text = f"/xavier,zero/ (input, 3)\n{nodes}"
+    with pytest.raises(nm.MDLSemanticError) as caught:
+        nm.compile(text, 1, 0.1)
+    bounds = "must be from -3.402823e+38 to 3.402823e+38, the range of float32"
+    assert caught.value.reason.startswith(f"the number of {said} {bounds}, not ")
+    assert caught.value.line == 2
+    nm.compile(text, 1, 0.1, dtype="float64")
+    dead = "[s, (dead, 4, <swish, 1e39>)] (output, 2, <linear>, <mse>)"
+    with pytest.warns(nm.MDLWarning, match="left out"):
+        nm.compile(f"/xavier,zero/ (input, 3) {dead}", 1, 0.1)  # nothing is generated of it
+
+
 def test_compile_suggests_an_optimizer() -> None:
     with pytest.raises(ValueError, match=r"optimizer must be one of .*, not 'sdg'; did you mean 'sgd'"):
         nm.compile(PLAIN, 1, 0.1, optimizer="sdg")
@@ -265,6 +286,30 @@ def test_a_huge_model_is_refused_before_anything_is_allocated() -> None:
     assert not model.built
     with pytest.raises(MemoryError, match="the model needs"):
         nm.build(nm.compile(TEXT, 2**31, 0.1, bptt_steps=2**31))
+
+
+def test_a_model_of_too_many_nodes_for_a_kernel_is_refused_at_its_place() -> None:
+    """It can be looked at all the same. Splits, and nodes that are left out, do not count."""
+
+    def model_of(count: int) -> nm.Model:
+        layers = "\n".join(f"[s{n}, (d{n}, 4, <tanh>)] (a{n}, 4, <tanh>)" for n in range(count - 2))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return nm.compile(f"/xavier,zero/ (input, 2)\n{layers} (output, 1, <tanh>, <mse>)", 1, 0.1)
+
+    model = model_of(2_001)
+    assert "a1998" in nm.summary(model)
+    for use in (nm.kernel_source, nm.build, nm.inspect):
+        with pytest.raises(nm.MDLSemanticError) as caught:
+            use(model)
+        assert (caught.value.line, caught.value.reason) == (
+            2_000,
+            "the model is too large to be compiled: 2,001 of its nodes compute something, at most 2,000 are allowed",
+        )
+    assert not model.built
+    started = time.process_time()
+    assert "def train" in nm.kernel_source(model_of(2_000))
+    assert time.process_time() - started < 8.0
 
 
 # Seeds ----------------------------------------------------------------------------------------------------------------
@@ -887,6 +932,26 @@ def test_predict_refuses(wrong: Any) -> None:
 
 
 # Gradients ------------------------------------------------------------------------------------------------------------
+
+
+def test_gradients_depend_on_nothing_that_training_does_with_them() -> None:
+    """Not on the rate, which once made them infinite, nor on clipping, nor on what the optimizer remembers."""
+    inputs, expected = data(6)
+    model = recurrent(optimizer="adam")
+    loss, found = model.gradients(inputs, expected)
+    parameters = model.get_parameters()
+    for rate, clip in ((0.0, None), (3e37, None), (1e-300, 1e-300), (3e37, 1e300)):
+        model.train(inputs, expected, 0)
+        model.set_parameters(parameters)
+        model.learning_rate, model.clip_norm = rate, clip
+        again, others = model.gradients(inputs, expected)
+        assert again == loss
+        assert_same(others, found)
+        model.learning_rate, model.clip_norm = 0.1, None
+    plain = recurrent()
+    plain.set_parameters(parameters)
+    plain.learning_rate = 3e38
+    assert_same(plain.gradients(inputs, expected)[1], found)
 
 
 def test_gradients_take_lengths() -> None:
