@@ -139,8 +139,7 @@ def build(model: Model, *, verbosity: int = 0) -> Model:
     """Compile the kernels for training, or find them on disk, and draw parameters; returns the model.
 
     A second build draws new parameters. verbosity 1 says how long compiling took. Raises MemoryError, naming the
-    bytes, for a model that does not fit into this machine's memory, and MDLSemanticError where more than 2,000 of its
-    nodes compute something.
+    bytes, for a model that does not fit into this machine's memory.
     """
     return model.build(verbosity=verbosity)
 

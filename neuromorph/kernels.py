@@ -12,7 +12,7 @@ from . import cache, jit, modules
 from .boxes import LEARN, MEASURE
 from .codegen import FORWARD, Kernel, KernelOptions, divide, generate, is_short, seconds_of_step, worth_waking
 from .contest import trial_of
-from .errors import MDLSemanticError, NeuromorphError
+from .errors import NeuromorphError
 from .functions import OPTIMIZERS
 from .graph import Graph
 from .host.cached import cached_property
@@ -21,24 +21,10 @@ from .options import CompileOptions, lanes_for, simd_bits, vector_registers
 
 Floats = NDArray[Any]
 ALIGNMENT = 64  # bytes
-MOST_NODES = (
-    2_000  # of a model, that compute something: to write its kernels takes two seconds, to compile them minutes
-)
 
 
 class ModelTooLargeError(NeuromorphError, MemoryError):
     """A model whose arrays would not fit into this machine's memory."""
-
-
-def check_nodes(graph: Graph, text: str) -> None:
-    """Refuse a model of so many nodes that it would take too long to write its kernels; text: what it was made from."""
-    nodes = [node for node in graph.nodes if node.live and node.kind != "split"]
-    if len(nodes) > MOST_NODES:
-        reason = (
-            f"the model is too large to be compiled: {len(nodes):,} of its nodes compute something, at most "
-            f"{MOST_NODES:,} are allowed"
-        )
-        raise MDLSemanticError(reason, source=text, location=nodes[MOST_NODES].location)
 
 
 def aligned_zeros(count: int, dtype: str) -> Floats:

@@ -239,12 +239,11 @@ class Model:
 
     @property
     def kernels(self) -> Kernels:
-        """The generated and compiled kernels; made at first use. MDLSemanticError where there are too many nodes."""
+        """The generated and compiled kernels; made at first use."""
         self._check_alive()
         if self._kernels is None:
-            from .kernels import Kernels, check_nodes
+            from .kernels import Kernels
 
-            check_nodes(self._graph, self._text)
             with self._lock:
                 self._kernels = self._kernels or Kernels(self._graph, self._options)
         return self._kernels

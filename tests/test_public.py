@@ -288,30 +288,6 @@ def test_a_huge_model_is_refused_before_anything_is_allocated() -> None:
         nm.build(nm.compile(TEXT, 2**31, 0.1, bptt_steps=2**31))
 
 
-def test_a_model_of_too_many_nodes_for_a_kernel_is_refused_at_its_place() -> None:
-    """It can be looked at all the same. Splits, and nodes that are left out, do not count."""
-
-    def model_of(count: int) -> nm.Model:
-        layers = "\n".join(f"[s{n}, (d{n}, 4, <tanh>)] (a{n}, 4, <tanh>)" for n in range(count - 2))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return nm.compile(f"/xavier,zero/ (input, 2)\n{layers} (output, 1, <tanh>, <mse>)", 1, 0.1)
-
-    model = model_of(2_001)
-    assert "a1998" in nm.summary(model)
-    for use in (nm.kernel_source, nm.build, nm.inspect):
-        with pytest.raises(nm.MDLSemanticError) as caught:
-            use(model)
-        assert (caught.value.line, caught.value.reason) == (
-            2_000,
-            "the model is too large to be compiled: 2,001 of its nodes compute something, at most 2,000 are allowed",
-        )
-    assert not model.built
-    started = time.process_time()
-    assert "def train" in nm.kernel_source(model_of(2_000))
-    assert time.process_time() - started < 8.0
-
-
 # Seeds ----------------------------------------------------------------------------------------------------------------
 
 
