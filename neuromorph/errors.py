@@ -6,9 +6,11 @@ that its kind of trouble is nearest to, so that ``except ValueError`` works with
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -144,6 +146,12 @@ def _shared_beginning(one: str, other: str) -> int:
     return min(len(one), len(other))
 
 
+@lru_cache(maxsize=1)
+def line_starts(source: str) -> Sequence[int]:
+    """Where each line of a text begins. That of the last text is remembered, for hundreds of messages may show it."""
+    return array("L", [0, *(end.end() for end in _LINE_END.finditer(source))])
+
+
 def _restore(kind: type[MDLError], args: tuple[Any, ...], state: dict[str, Any]) -> MDLError:
     error = kind.__new__(kind, *args)
     error.__dict__.update(state)
@@ -161,8 +169,10 @@ def _message(reason: str, source: str, location: Location, filename: str | None)
 
 def _line_of(source: str, number: int) -> str | None:
     """Line ``number`` of the text without its end; None where the text has no such line."""
-    lines = _LINE_END.split(source, maxsplit=max(number, 1))
-    return lines[number - 1] if 1 <= number <= len(lines) else None
+    starts = line_starts(source)
+    if not 1 <= number <= len(starts):
+        return None
+    return source[starts[number - 1] : starts[number] if number < len(starts) else None].rstrip("\r\n")
 
 
 def _excerpt(line: str, column: int) -> str:

@@ -105,10 +105,11 @@ def compile(
     """A text as a checked model; nothing is compiled or drawn yet.
 
     mdl: the text, or a path object of a file that holds it. batch_size: lanes of a training sample, >= 1.
-    learning_rate: finite, >= 0. optimizer: "sgd", "rmsprop", "adam", "adamw", or ``SGD``, ``RMSProp``, ``Adam`` or
-    ``AdamW`` with numbers of one's own. bptt_steps: samples of a window, over which one exact gradient is
-    taken; None is 16 for a model with links backward in time, else 1. clip_norm: an upper bound of the norm of all
-    gradients together. dtype: "float32" or "float64". threads: at most so many.
+    learning_rate: finite, >= 0, and no larger than dtype can hold, as all other numbers. optimizer: "sgd", "rmsprop",
+    "adam", "adamw", or ``SGD``, ``RMSProp``, ``Adam`` or ``AdamW`` with numbers of one's own. bptt_steps: samples of a
+    window, over which one exact gradient is taken; None is 16 for a model with links backward in time, else 1.
+    clip_norm: an upper bound of the norm of all gradients together. dtype: "float32" or "float64". threads: at most so
+    many.
 
     Raises MDLSyntaxError or MDLSemanticError, with line and column, for a wrong text; ValueError or TypeError, naming
     the argument, for a wrong argument. Warns (MDLWarning) of dead nodes, unequal widths and ignored numbers, and of

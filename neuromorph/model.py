@@ -20,6 +20,7 @@ from .language import parse
 from .optimizers import Optimizer, optimizer_of
 from .options import compile_options, finite_number
 from .runtime.network import Network
+from .runtime.settings import check_numbers
 from .streaming import Stream
 from .training import fit, gradients, loop
 from .training.callbacks import Callback
@@ -311,6 +312,7 @@ def compile_model(
         batch_size, optimizer=chosen.kind, bptt_steps=bptt_steps, dtype=dtype, threads=threads,
         has_time_links=graph.has_time_links,
     )  # fmt: skip
+    check_numbers(graph, options.dtype, text, filename)
     model = Model(text, options, rate, clip_norm, graph, chosen)
     for line in (*graph.warnings, *(str(advice.of(text, filename)) for advice in advise(graph, options))):
         warnings.warn(line, MDLWarning, stacklevel=stacklevel + 1)

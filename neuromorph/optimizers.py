@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import brief
 from .functions import OPTIMIZERS
-from .options import finite_number, one_of
+from .options import check_range, finite_number, one_of
 
 SMALLEST_EPS = 1e-30  # what is divided by it is far from float32's limits
 
@@ -29,6 +29,16 @@ class Optimizer(ABC):
         named = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         named |= dict(zip(("beta1", "beta2"), named.get("betas", ()), strict=False))
         return tuple(float(named[name]) for name in OPTIMIZERS[self.kind].constants)
+
+    def check_range(self, learning_rate: float, dtype: str) -> None:
+        """Raise ValueError, naming the arguments, where the update has a number that a model's type can't hold."""
+        for name, value in self._factors(learning_rate).items():
+            check_range(name, value, dtype)
+
+    def _factors(self, rate: float) -> dict[str, float]:
+        """The numbers that the update has in the model's type, beside those below 1, by what they are made of."""
+        chosen = {name: getattr(self, name) for name in ("weight_decay", "eps") if hasattr(self, name)}
+        return {"learning_rate": rate} | chosen
 
     def _check(self, name: str, check: Callable[[str, Any], Any]) -> None:
         """Replace a field by its checked form."""
@@ -111,6 +121,9 @@ class Adam(Optimizer):
         """The name of the generated update."""
         return "adam"
 
+    def _factors(self, rate: float) -> dict[str, float]:
+        return super()._factors(rate) | {"learning_rate / (1 - betas[0])": rate / (1.0 - self.betas[0])}
+
 
 @dataclass(frozen=True, kw_only=True)
 class AdamW(Adam):
@@ -123,6 +136,9 @@ class AdamW(Adam):
     def kind(self) -> str:
         """The name of the generated update."""
         return "adamw"
+
+    def _factors(self, rate: float) -> dict[str, float]:
+        return super()._factors(rate) | {"learning_rate * weight_decay": rate * self.weight_decay}
 
 
 CHOICES: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSProp, "adam": Adam, "adamw": AdamW}

@@ -7,6 +7,8 @@ import operator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .errors import brief, nearest
 from .functions import OPTIMIZERS
 
@@ -56,6 +58,13 @@ def finite_number(name: str, value: Any) -> float:
     if not (math.isfinite(number) and number >= 0):
         raise ValueError(f"{name} must be a finite number of at least 0, not {brief(value)}")
     return number
+
+
+def check_range(name: str, value: float, dtype: str) -> None:
+    """Raise ValueError, naming the argument, for a number that is larger than a type's largest."""
+    largest = float(np.finfo(dtype).max)
+    if not value <= largest:
+        raise ValueError(f"{name} must be at most {largest:.7g}, the largest number of {dtype}, not {value!r}")
 
 
 def one_of(name: str, value: Any, known: Any) -> str:

@@ -554,3 +554,16 @@ def test_a_large_text_is_looked_at_for_a_bounded_time(case: str) -> None:
     )
     assert len(advise(graph, options)) == count
     assert time.process_time() - started < 3
+
+
+def test_a_hundred_warnings_at_the_end_of_a_text_of_a_mebibyte_are_shown_in_time() -> None:
+    """Each shows its line, which is looked for once."""
+    loops = "".join(f"{{m{n}, n{n}, multiplicative}} (n{n}, 4, <softmax>)\n" for n in range(100))
+    text = HEAD + "\n" * 990_000 + loops + END
+    started = time.process_time()
+    with pytest.warns(nm.MDLWarning) as caught:
+        nm.compile(text, 1, 0.1)
+    assert time.process_time() - started < 3
+    assert len(caught) >= 100
+    assert ", column 29: 'n99' is a softmax" in str(caught[-1].message)
+    assert "{m99, n99, multiplicative} (n99, 4, <softmax>)" in str(caught[-1].message)

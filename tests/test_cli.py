@@ -238,6 +238,7 @@ def test_a_write_that_fails_leaves_the_old_file(monkeypatch: pytest.MonkeyPatch)
         ([*TRAIN[:-1], "nosuch/net.safetensors", "--epochs", "1"], "nosuch/net.safetensors: there is no folder .*"),
         ([*TRAIN, "--epochs", "1", "--validation", "nosuch.csv"], "nosuch.csv: No such file or directory"),
         ([*TRAIN, "--epochs", "1", "--rate", "nan"], "learning_rate must be a finite number.*"),
+        ([*TRAIN, "--epochs", "1", "--rate", "1e39"], "learning_rate must be at most 3.402823e\\+38.*"),
         ([*TRAIN[:3], "huge.npz", *TRAIN[4:], "--epochs", "1", "-q"], "huge.npz: training diverged: .*"),
     ],
 )

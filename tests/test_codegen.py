@@ -32,7 +32,7 @@ from test_random_models import bounded, models
 from test_schedule import in_line, layers
 
 from neuromorph.abi.mailbox import SUMS, new_box
-from neuromorph.codegen import Kernel, source
+from neuromorph.codegen import Kernel, KernelOptions, generate, source
 from neuromorph.codegen.layout import Layout, Workspace, panel_of
 from neuromorph.codegen.writer import Writer
 from neuromorph.jit import cache, modules
@@ -412,6 +412,34 @@ def test_large_models_are_written_in_little_time(body: str, threads: int) -> Non
     started = time.process_time()
     assert kernel_of(text_of(body), batch=4, threads=threads).source
     assert time.process_time() - started < 2.5
+
+
+LARGE = {
+    "links back in time": "".join(f"{{m{n}, a{n}, additive}} (a{n}, 4, <tanh>)" for n in range(990)),
+    "links that cross": "".join(f"{{m{n}, a{499 - n}, additive}}" for n in range(500)) + layers(500),
+    "one loop of sums": "".join(f"{{m{n}, m{(n + 1) % 1000}, additive}}" for n in range(1000)),
+    "all concatenations of branches": "".join(
+        f"[s{n}, (a{n}, 1, <tanh>) | ] {{c{n}, a{n}, concatenate}}" for n in range(500)
+    ),
+    "concatenations of themselves": "".join(f"{{c{n}, {f'c{n - 1}' if n else 'a'}, concatenate}}" for n in range(18)),
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_work_grows_as_nodes_do(kind: str) -> None:
+    """Most of these took ten seconds and more."""
+    graph = graph_of(text_of(f"(a, 4, <tanh>) {LARGE[kind]}"))
+    started = time.process_time()
+    assert generate(graph, KernelOptions(4, "float32", 8, 16)).source
+    assert time.process_time() - started < 5.0
+
+
+def test_work_does_not_grow_with_widths() -> None:
+    """Columns divided among threads: 36 seconds once, now hundredths of one."""
+    wide = f"(a, {1 << 20}, <tanh>) (b, {1 << 20}, <tanh>) [s, (c, <softmax>) | ] {{d, c, additive}}"
+    started = time.process_time()
+    assert kernel_of(text_of(wide), batch=1, threads=4, columns=True).source
+    assert time.process_time() - started < 2.0
 
 
 def test_sizes_are_known_before_the_source_is_written(monkeypatch: pytest.MonkeyPatch) -> None:

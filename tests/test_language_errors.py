@@ -129,6 +129,8 @@ SEMANTIC = [
     ("/a,b/(c,1048577)", 1, 9, "a width is from 1 to 1,048,576, found '1048577'"),
     ("/a,b/(c,4)\n(d," + "9" * 300 + ",<f>)", 2, 4, "a width is from 1 to 1,048,576"),
     ("/a,b/" + "[s," * 101 + "]" * 101, 1, 306, "splits are nested too deep: at most 100 '[' may be open"),
+    ("/a,b/[s,|\n" + "|" * 1_000_000 + "]", 2, 100_000, "too many branches: at most 100,000 '|' are allowed"),
+    (f"/a,b/{f'[s,{chr(124) * 20}]' * 5_000}\n[s,|]", 2, 4, "the model has too many branches: at most 100,000"),
     ("/a,b/" + "(c,1)\n" * 10_001, 10_001, 1, "the model has too many nodes: at most 10,000 are allowed"),
     (
         "/a,b/(c,1)" + " " * (MEBIBYTE - 9),
@@ -168,10 +170,11 @@ def test_limits(text, line, column, fragment):
         "/a,b/" + "[s," * 100 + "]" * 100,
         "/a,b/" + ("[s," * 100 + "]" * 100) * 100,
         "/a,b/" + "(c,1)" * 10_000,
+        "/a,b/[s," + "|" * 100_000 + "]",
         "/a,b/(c,1)" + " " * (MEBIBYTE - 10),
         "/a,b/(c,1)#" + "é" * ((MEBIBYTE - 11) // 2),
     ],
-    ids=["nesting", "nesting many times", "nodes", "bytes", "bytes of a comment"],
+    ids=["nesting", "nesting many times", "nodes", "branches", "bytes", "bytes of a comment"],
 )
 def test_up_to_its_limits_a_text_is_fine(text):
     assert parse(text).nodes

@@ -358,6 +358,62 @@ def test_wrong_numbers_are_refused(make: Any, error: type[Exception], message: s
         make()
 
 
+MOST = float(np.finfo(np.float32).max)
+TOO_LARGE = [  # for float32: rate, optimizer, what is wrong
+    (1e39, nm.SGD(), "learning_rate must be at most 3.402823e+38, the largest number of float32, not 1e+39"),
+    (0.1, nm.SGD(weight_decay=1e39), "weight_decay must be at most 3.402823e+38, the largest number of float32"),
+    (0.1, nm.SGD(momentum=0.9, weight_decay=1e39), "weight_decay must be at most 3.402823e+38"),
+    (0.1, nm.RMSProp(eps=1e40), "eps must be at most 3.402823e+38, the largest number of float32, not 1e+40"),
+    (1e38, nm.Adam(), "learning_rate / (1 - betas[0]) must be at most 3.402823e+38"),
+    (1e20, nm.AdamW(weight_decay=1e20), "learning_rate * weight_decay must be at most 3.402823e+38"),
+]
+
+
+@pytest.mark.parametrize(("rate", "optimizer", "message"), TOO_LARGE, ids=lambda one: str(one)[:40])
+def test_numbers_that_the_models_type_cannot_hold_are_refused_where_they_are_set(
+    rate: float, optimizer: nm.Optimizer, message: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        nm.compile(NETWORK, 3, rate, optimizer=optimizer)
+    model = nm.compile(NETWORK, 3, rate, optimizer=optimizer, dtype="float64")  # which can hold them
+    model.learning_rate, model.optimizer = rate, optimizer
+    tame = type(optimizer)(momentum=0.9) if "momentum" in optimizer.kind else type(optimizer)()
+    if optimizer.kind == tame.kind:
+        model = nm.compile(NETWORK, 3, 1e-3, optimizer=tame)
+        model.learning_rate = min(rate, 1e37)
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+            model.learning_rate, model.optimizer = rate, optimizer
+        assert model.optimizer == tame
+
+
+def test_a_rate_may_be_as_large_as_the_models_type_can_hold() -> None:
+    assert nm.compile(NETWORK, 3, MOST).learning_rate == MOST
+    with pytest.raises(ValueError, match="the largest number of float32"):
+        nm.compile(NETWORK, 3, np.nextafter(MOST, np.inf))
+    with pytest.raises(ValueError, match=r"learning_rate / .* the largest number of float64, not inf"):
+        nm.compile(NETWORK, 3, 1e308, optimizer="adam", dtype="float64")
+
+
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize("optimizer", EVERY, ids=lambda one: one.kind)
+def test_numbers_too_small_for_the_models_type_count_as_zero(optimizer: nm.Optimizer) -> None:
+    """As what they are multiplied with would: nothing moves, and what can't be held is no trouble."""
+    model = made(optimizer)
+    before = model.get_parameters()
+    for clip in (None, 1e-300):
+        model.learning_rate, model.clip_norm = 1e-300, clip
+        model.train(*batches(), 0)
+        same(model.get_parameters(), before)
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_a_norm_beyond_all_numbers_clips_nothing() -> None:
+    plain, clipped = made(nm.Adam()), made(nm.Adam(), clip_norm=1e300)
+    for model in (plain, clipped):
+        model.train(*batches(), 0)
+    same(plain.get_parameters(), clipped.get_parameters())
+
+
 @pytest.mark.parametrize("record", OPTIMIZERS.values(), ids=lambda record: record.name)
 def test_records_keep_to_their_words(record: Optimizer) -> None:
     words = {"p", "g", "rate", *record.slots, *record.constants, *(name for name, _ in record.counts)}

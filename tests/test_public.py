@@ -96,6 +96,27 @@ def test_compile_names_the_wrong_argument(argument: str, value: object, error: t
         nm.compile(PLAIN, **arguments)
 
 
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [
+        ("(a, 4, <swish, 1e39>) (output, 2, <linear>, <mse>)", "swish in 'a'"),
+        ("(a, 4, <tanh>) (b, <relu_leaky, -1e39>) (output, 2, <linear>, <mse>)", "relu_leaky in 'b'"),
+        ("(output, 2, <linear>, <huber, 1e39>)", "huber in 'output'"),
+    ],
+)  # fmt: skip
+def test_numbers_of_a_text_must_fit_the_models_type(nodes: str, said: str) -> None:
+    text = f"/xavier,zero/ (input, 3)\n{nodes}"
+    with pytest.raises(nm.MDLSemanticError) as caught:
+        nm.compile(text, 1, 0.1)
+    bounds = "must be from -3.402823e+38 to 3.402823e+38, the range of float32"
+    assert caught.value.reason.startswith(f"the number of {said} {bounds}, not ")
+    assert caught.value.line == 2
+    nm.compile(text, 1, 0.1, dtype="float64")
+    dead = "[s, (dead, 4, <swish, 1e39>)] (output, 2, <linear>, <mse>)"
+    with pytest.warns(nm.MDLWarning, match="left out"):
+        nm.compile(f"/xavier,zero/ (input, 3) {dead}", 1, 0.1)  # nothing is generated of it
+
+
 def test_compile_suggests_an_optimizer() -> None:
     with pytest.raises(ValueError, match=r"optimizer must be one of .*, not 'sdg'; did you mean 'sgd'"):
         nm.compile(PLAIN, 1, 0.1, optimizer="sdg")
@@ -888,6 +909,26 @@ def test_predict_refuses(wrong: Any) -> None:
 
 
 # Gradients ------------------------------------------------------------------------------------------------------------
+
+
+def test_gradients_depend_on_nothing_that_training_does_with_them() -> None:
+    """Not on the rate, which once made them infinite, nor on clipping, nor on what the optimizer remembers."""
+    inputs, expected = data(6)
+    model = recurrent(optimizer="adam")
+    loss, found = model.gradients(inputs, expected)
+    parameters = model.get_parameters()
+    for rate, clip in ((0.0, None), (3e37, None), (1e-300, 1e-300), (3e37, 1e300)):
+        model.train(inputs, expected, 0)
+        model.set_parameters(parameters)
+        model.learning_rate, model.clip_norm = rate, clip
+        again, others = model.gradients(inputs, expected)
+        assert again == loss
+        assert_same(others, found)
+        model.learning_rate, model.clip_norm = 0.1, None
+    plain = recurrent()
+    plain.set_parameters(parameters)
+    plain.learning_rate = 3e38
+    assert_same(plain.gradients(inputs, expected)[1], found)
 
 
 def test_gradients_take_lengths() -> None:

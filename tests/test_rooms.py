@@ -33,7 +33,8 @@ ROOMS: dict[str, set[str]] = {
     "jit": {"errors", "version"},
     "data": {"errors"},
     "runtime": {
-        "abi", "codegen", "data", "errors", "functions", "graph", "jit", "language", "optimizers", "options", "schedule",
+        "abi", "codegen", "data", "errors", "functions", "graph", "jit", "language", "optimizers", "options",
+        "schedule",
     },
     "drawing": {"graph"},
     "inspection": {"abi", "codegen", "drawing", "errors", "functions", "graph", "jit", "runtime", "schedule", "simd"},
@@ -45,7 +46,9 @@ ROOMS: dict[str, set[str]] = {
         "drawing", "errors", "graph", "inspection", "language", "optimizers", "options", "prediction", "runtime",
         "storage", "streaming", "training",
     },
-    "interface": {"data", "errors", "graph", "jit", "model", "optimizers", "runtime", "storage", "streaming", "training"},
+    "interface": {
+        "data", "errors", "graph", "jit", "model", "optimizers", "runtime", "storage", "streaming", "training",
+    },
     "__init__": {"interface", "version"},
     # Users of the public interface. The list of the cache's entries is all that it lacks for them.
     "demo": set(),

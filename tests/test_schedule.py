@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
-from support import HEADER, MODELS, graph_of
+from support import HEADER, MODELS, check_plain, graph_of
 from test_kernels import GRU, LSTM, STRUCTURES, text_of
 from test_random_models import bounded, models
 
@@ -162,6 +162,24 @@ def test_a_concatenation_with_the_step_before_is_built_for_layers_outside_its_lo
     assert virtual(STRUCTURES["virtual and late"]) == {"m"}
     assert virtual(STRUCTURES["late, read outside"]) == set()
     assert virtual(STRUCTURES["late, nested, read outside"]) == {"n"}
+
+
+def test_where_layers_read_very_many_nodes_by_concatenations_long_ones_are_built(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of their nodes would be a product, and in a text of 400 characters there may be 262,144."""
+    doubled = "(a, 4, <tanh>)" + "".join(f"{{c{n}, {f'c{n - 1}' if n else 'a'}, concatenate}}" for n in range(11))
+    assert virtual(doubled) == {f"c{n}" for n in range(11)}  # 2,048 nodes
+    assert virtual(doubled + "{c11, c10, concatenate}") == set()
+    dense = "".join(f"[s{n}, (a{n}, 3, <tanh>) | ] {{c{n}, a{n}, concatenate}}" for n in range(12))
+    assert virtual(dense) == {f"c{n}" for n in range(12)}
+    check_plain(text_of(dense))
+    rules = sys.modules["neuromorph.schedule.siblings"]
+    monkeypatch.setattr(rules, "_MOST_PARTS", 50)
+    assert virtual(dense) == set()  # the last one is built, and so are all that it reads
+    two = "[s, (a, 3, <tanh>) | ] {c, a, concatenate}" + "".join(f"(b{n}, 4, <tanh>)" for n in range(2)) + dense
+    assert virtual(two) == {"c"}
+    check_plain(text_of(two))
 
 
 def test_the_parts_of_a_virtual_concatenation_are_rows_of_the_weight() -> None:
@@ -466,6 +484,11 @@ def side_by_side(count: int) -> str:
     return f"[s, {branches}]" + "".join(f"{{m{n}, a{n}, additive}}" for n in range(count))
 
 
+def of_many_widths(count: int) -> str:
+    branches = "|".join(f"(a{n}, {1000 + 200 * n}, <tanh>)" for n in range(count))
+    return f"[s, {branches}]" + "".join(f"{{m{n}, a{n}, additive}}" for n in range(count))
+
+
 def loops_in_line(count: int) -> str:
     return "".join(f"{{m{n}, a{n}, additive}} (a{n}, <tanh>)" for n in range(count))
 
@@ -491,7 +514,7 @@ def steps_of_work(work: Callable[[], object]) -> int:
     return count
 
 
-@pytest.mark.parametrize("body", [in_line, layers, side_by_side, loops_in_line, one_loop])
+@pytest.mark.parametrize("body", [in_line, layers, side_by_side, of_many_widths, loops_in_line, one_loop])
 def test_work_grows_no_faster_than_the_model(body: Callable[[int], str]) -> None:
     """Four times the nodes; a text of 100 kB may have 10,000."""
     small, large = (graph_of(text_of(body(count))) for count in (60, 240))

@@ -643,6 +643,7 @@ def changed(record: dict[str, Any], name: str, value: Any) -> None:
         ("learning_rate", -1.0, "corrupt: learning_rate must be a finite number of at least 0"),
         ("learning_rate", "0.1", "corrupt: learning_rate must be a number"),
         ("learning_rate", 10**400, "corrupt: learning_rate must be a finite number"),
+        ("learning_rate", 1e39, r"corrupt: learning_rate must be at most 3.402823e\+38, the largest number of float32"),
         ("clip_norm", 0.0, "corrupt: clip_norm must be greater than 0"),
         ("clip_norm", [], "corrupt: clip_norm must be a number"),
         ("built", 1, "corrupt: its metadata have no text, or do not say whether the model is built"),

@@ -8,18 +8,22 @@ reading.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 
 from ..schedule import EXTERNAL, Block, Loss, Map, Operation, Place, Places, Plan, Product, Rows, Sum, padded
 from .layout import panel_of
 
 BALANCE = 0.75  # the least share of the threads' time that a cut by columns has to use
-Spot = tuple[str, int]  # a buffer, and the number of a vector in its rows
-Accesses = list[tuple[Spot, int]]  # who has a spot: the thread of that number, or one of these:
+Run = tuple[str, int, int]  # a block of memory, and the bounds of some vectors of its rows
+Accesses = list[tuple[Run, int]]  # who has a run: the thread of that number, or one of these:
 EACH, ALL, PARTS = -1, -2, -3  # each thread its own rows, all threads all rows, several threads each some elements
 
 
+@lru_cache(maxsize=1 << 12)
 def panel_cuts(vectors: int, registers: int, threads: int) -> tuple[int, ...] | None:
     """The panels' bounds by thread of a matrix so many vectors wide; None where they can't be divided evenly enough."""
     panel = panel_of(vectors, registers)
@@ -29,6 +33,7 @@ def panel_cuts(vectors: int, registers: int, threads: int) -> tuple[int, ...] | 
     return cuts if vectors >= BALANCE * threads * widest else None
 
 
+@lru_cache(maxsize=1 << 12)
 def vector_cuts(vectors: int, registers: int, threads: int) -> tuple[int, ...] | None:
     """The same bounds in vectors."""
     cuts, panel = panel_cuts(vectors, registers, threads), panel_of(vectors, registers)
@@ -52,25 +57,55 @@ class Share:
     meet: bool
 
 
+class _Owners:
+    """Who has which vectors of a block: the bounds where that changes, and who has what begins at each; None for
+    nobody."""
+
+    def __init__(self) -> None:
+        self._begins: list[int] = [0]
+        self._who: list[int | None] = [None]
+
+    def _cut(self, vector: int) -> int:
+        """The number of the run that begins at a vector, cut off the one before where none did."""
+        number = bisect_left(self._begins, vector)
+        if number == len(self._begins) or self._begins[number] != vector:
+            self._begins.insert(number, vector)
+            self._who.insert(number, self._who[number - 1])
+        return number
+
+    def others(self, begin: int, end: int, who: int) -> bool:
+        """Whether somebody else has some of these vectors."""
+        first, last = bisect_right(self._begins, begin) - 1, bisect_left(self._begins, end)
+        return any(has is not None and has != who for has in self._who[first:last])
+
+    def add(self, begin: int, end: int, who: int, several: int) -> None:
+        """Somebody has these vectors; ``several`` has those that somebody else has too."""
+        first, last = self._cut(begin), self._cut(end)
+        mine = [who if has in (None, who) else several for has in self._who[first:last]]
+        if mine == [who] * len(mine):  # as one run, so that there are never many
+            mine, self._begins[first:last] = [who], [begin]
+        self._who[first:last] = mine
+
+
 @dataclass
 class _Hands:
     """Who has written and read which vectors of the blocks of memory since the threads last met."""
 
-    written: dict[Spot, int] = field(default_factory=dict)
-    read: dict[Spot, int] = field(default_factory=dict)
+    written: defaultdict[str, _Owners] = field(default_factory=lambda: defaultdict(_Owners))
+    read: defaultdict[str, _Owners] = field(default_factory=lambda: defaultdict(_Owners))
 
     def clash(self, reads: Accesses, writes: Accesses) -> bool:
         """Whether accesses need what others wrote, or write over what others read."""
-        return any(self.written.get(spot, who) != who for spot, who in (*reads, *writes)) or any(
-            self.read.get(spot, who) != who for spot, who in writes
-        )
+        both = [(self.written, run, who) for run, who in (*reads, *writes)]
+        both += [(self.read, run, who) for run, who in writes]
+        return any(owners[block].others(begin, end, who) for owners, (block, begin, end), who in both)
 
     def note(self, reads: Accesses, writes: Accesses) -> None:
         """Remember accesses. Whatever is done then to what several have written, nobody may do without a meeting."""
-        for spot, who in reads:
-            self.read[spot] = who if self.read.get(spot, who) == who else ALL
-        for spot, who in writes:
-            self.written[spot] = who if self.written.get(spot, who) == who else PARTS
+        for (block, begin, end), who in reads:
+            self.read[block].add(begin, end, who, ALL)
+        for (block, begin, end), who in writes:
+            self.written[block].add(begin, end, who, PARTS)
 
 
 @dataclass(frozen=True)
@@ -121,11 +156,10 @@ class Columns:
         shares = [(EACH, 0, self._vectors(place.width))]
         if cuts is not None:
             shares = [(thread, begin, end) for thread, (begin, end) in enumerate(pairwise(cuts))]
-        lanes, column = self.plan.lanes, place.column
+        lanes, column, block = self.plan.lanes, place.column, self.plan.block(place.buffer)
         return [
-            ((self.plan.block(place.buffer), vector), who)
+            ((block, column // lanes + begin, -(-column // lanes) + end), who)
             for who, begin, end in shares
-            for vector in range(column // lanes + begin, -(-column // lanes) + end)
             if begin < end
         ]
 
@@ -134,7 +168,7 @@ class Columns:
         if isinstance(operation, Product) and operation.partials is not None:
             source, sums = operation.source.place, operation.partials
             mine = [] if source.buffer in EXTERNAL else self.owned(source, cuts)
-            return mine, [((sums.buffer, thread), thread) for thread in range(sums.threads)]
+            return mine, [((sums.buffer, thread, thread + 1), thread) for thread in range(sums.threads)]
         if isinstance(operation, Product):
             return self._product_accesses(operation, cuts)
         if isinstance(operation, Sum):
@@ -154,7 +188,7 @@ class Columns:
         source = product.source.place
         reads = [] if source.buffer in EXTERNAL else self.owned(source, None)
         if cuts is not None:
-            reads = [(spot, ALL) for spot, _ in reads]
+            reads = [(run, ALL) for run, _ in reads]
         target = self.owned(product.target, inside)
         if product.epilogue is not None and product.epilogue.beside is not None:
             reads += self.owned(product.epilogue.beside, inside)
@@ -166,7 +200,7 @@ class Columns:
         assert product.target is not None
         beside = product.epilogue.beside if product.epilogue is not None else None
         own = (beside, product.target if product.start == "add" else None)
-        reads: Accesses = [((sums.buffer, thread), EACH) for thread in range(sums.threads)]
+        reads: Accesses = [((sums.buffer, 0, sums.threads), EACH)]
         return reads + [access for place in own if place is not None for access in self.owned(place, None)]
 
 

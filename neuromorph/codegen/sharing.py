@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..schedule import Bias, Product, padded
 from .columns import panel_cuts, vector_cuts
-from .frame import Frame
+from .frame import Frame, once
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Task:
         return min(cut * self.piece_size, self.size)
 
 
+@once
 def tasks_of(frame: Frame) -> list[Task]:
     """The gradients of all parameters, in the order of their places."""
     operations = frame.plan.backward[-1].operations
@@ -53,6 +54,7 @@ def _task(frame: Frame, operation: Product | Bias) -> Task:
     return Task(group.index, operation.part, place, pieces, panel * depth, panel * lanes * depth, group.columns * depth)
 
 
+@once
 def cuts_of(frame: Frame) -> list[tuple[int, ...]]:
     """For each task the pieces' bounds by thread: those of its columns, or its part of a run of all that is not cut."""
     tasks = tasks_of(frame)
@@ -83,11 +85,16 @@ def cut_of(frame: Frame, operation: Product | Bias) -> tuple[int, ...]:
     mine = _task(frame, operation)
     if not frame.shares_rows:
         return 0, mine.pieces
-    if not frame.owned:
-        frame.owned.update(zip((task.place for task in tasks_of(frame)), cuts_of(frame), strict=True))
-    return frame.owned[mine.place]
+    return _owned(frame)[mine.place]
 
 
+@once
+def _owned(frame: Frame) -> dict[int, tuple[int, ...]]:
+    """By the place of a gradient, the bounds by thread of its pieces."""
+    return dict(zip((task.place for task in tasks_of(frame)), cuts_of(frame), strict=True))
+
+
+@once
 def parameter_ranges(frame: Frame) -> list[list[tuple[int, int]]]:
     """For each thread its ranges in the flat arrays of parameters, as few as can be."""
     threads = frame.threads

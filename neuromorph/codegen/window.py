@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 
 from ..schedule import EXTERNAL, WINDOW, Loss, Operation, Segment
 from .columns import Columns, Share
-from .frame import Frame
+from .frame import Frame, once
 from .layout import Workspace
 from .loss import emit_loss, emit_means
 from .operations import emit_operation, goes_by_member
@@ -19,14 +18,6 @@ from .writer import Writer
 def words_in(text: str) -> set[str]:
     """Names, and other words, that occur in source lines."""
     return set(re.findall(r"[A-Za-z0-9_]+", text))
-
-
-def _dry_run(frame: Frame, segments: Iterable[Segment]) -> str:
-    """The lines that some segments would give."""
-    writer = Writer()
-    for segment in segments:
-        emit_segment(replace(frame, writer=writer), segment, backward=False)
-    return writer.code()
 
 
 def emit_offsets(frame: Frame, space: Workspace, text: str) -> None:
@@ -57,21 +48,25 @@ def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
             _emit_any(frame, operation)
         return
     steps = "span(steps - 1, -1, -1)" if backward else "span(0, steps)"
+    inside = replace(frame, writer=Writer())
+    for operation in segment.operations:
+        _emit_any(inside, operation)
     with writer.block(f"for t in {steps}:"):
-        inner = Writer()
-        for operation in segment.operations:
-            _emit_any(replace(frame, writer=inner), operation)
-        stepped = {word[:-1] for word in words_in(inner.code()) if word.endswith("t")}
+        stepped = {word[:-1] for word in words_in(inside.writer.code()) if word.endswith("t")}
         for name in sorted(stepped & frame.plan.strides.keys()):
             start = f"{name}0" if name in EXTERNAL else name
             writer.line(f"{name}t = {start} + t * {frame.step(name)}")
-        for operation in segment.operations:
-            _emit_any(frame, operation)
+        writer.append(inside.writer)
+
+
+@once
+def _shares(frame: Frame) -> dict[int, Share]:
+    return Columns(frame.plan, frame.layout.registers, frame.threads).shares()
 
 
 def _emit_columns(frame: Frame, segment: Segment) -> None:
     """A segment's operations, each divided by columns or by rows, from meeting to meeting."""
-    shares = Columns(frame.plan, frame.layout.registers, frame.threads).shares()
+    shares = _shares(frame)
     runs: list[list[Operation]] = [[]]
     for operation in segment.operations:
         if shares[id(operation)].meet:
@@ -103,11 +98,13 @@ def emit_segments(frame: Frame, space: Workspace, segments: tuple[Segment, ...],
     """Offsets and segments."""
     if frame.columns and not frame.predicts:
         frame.emit_parties()
-    emit_offsets(frame, space, _dry_run(frame, segments) + " ".join(frame.plan.carries if backward else ()))
+    inside = replace(frame, writer=Writer())
+    for segment in segments:
+        emit_segment(inside, segment, backward=backward)
+    emit_offsets(frame, space, " ".join((inside.writer.code(), *(frame.plan.carries if backward else ()))))
     if backward:
         _emit_zero_carries(frame)
-    for segment in segments:
-        emit_segment(frame, segment, backward=backward)
+    frame.writer.append(inside.writer)
 
 
 def _emit_zero_carries(frame: Frame) -> None:
@@ -169,17 +166,18 @@ def emit_weigh(frame: Frame, space: Workspace) -> None:
     segments = frame.plan.backward[-1:]
     arguments = frame.divided("steps, capacity, work, gradients, x, x0, keep")
     with frame.function("weigh", arguments, "Gradients of weights and biases, added to them if ``keep``."):
-        emit_offsets(frame, space, _dry_run(frame, segments))
-        frame.domain = WINDOW
+        inside = replace(frame, writer=Writer(), domain=WINDOW)
+        by_member = [operation for operation in segments[0].operations if goes_by_member(frame, operation)]
+        others = [operation for operation in segments[0].operations if not goes_by_member(frame, operation)]
+        for operation in others:
+            _emit_any(inside, operation)
+        with inside.each_member() if by_member else nullcontext():
+            for operation in by_member:
+                _emit_any(inside, operation)
+        emit_offsets(frame, space, inside.writer.code())
         if frame.private:
             frame.writer.line(f"own = member * {frame.layout.size}")
-        by_member = [operation for operation in segments[0].operations if goes_by_member(frame, operation)]
-        for operation in segments[0].operations:
-            if operation not in by_member:
-                _emit_any(frame, operation)
-        with frame.each_member() if by_member else nullcontext():
-            for operation in by_member:
-                _emit_any(frame, operation)
+        frame.writer.append(inside.writer)
 
 
 def emit_shift(frame: Frame, space: Workspace) -> None:

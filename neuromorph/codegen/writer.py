@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+
+_WORD = re.compile(r"\w+")
 
 
 class Writer:
@@ -23,10 +26,15 @@ class Writer:
         for text in texts:
             self.line(text)
 
+    def append(self, other: Writer) -> None:
+        """All lines of another writer, at the current depth."""
+        self.lines(*other._lines)
+
     def comment(self, text: str) -> None:
         """A comment; whatever the text holds, it stays one line of printable ASCII behind its mark."""
-        safe = "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in text)
-        self.line(f"# {safe}".rstrip())
+        if not (text.isascii() and text.isprintable()):
+            text = "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in text)
+        self.line(f"# {text}".rstrip())
 
     @contextmanager
     def block(self, opening: str) -> Iterator[None]:
@@ -43,14 +51,16 @@ class Writer:
 
     def name_repeated(self, start: int, names: Mapping[str, str]) -> None:
         """Of the expressions among ``names``, those that occur more than once from line ``start`` on get their name,
-        in lines before it. They must not change their value on the way."""
-        named, body = [], self._lines[start:]
-        for expression, name in names.items():
-            pattern = re.compile(rf"(?<!\w){re.escape(expression)}(?!\w)")
-            if sum(len(pattern.findall(line)) for line in body) > 1:
-                body = [pattern.sub(name, line) for line in body]
-                named.append("    " * self._depth + f"{name} = {expression}")
-        self._lines[start:] = named + body
+        in lines before it. They must not change their value on the way, begin with a word, and not overlap."""
+        body, by_word = self._lines[start:], dict[str, list[str]]()
+        for expression in names:
+            by_word.setdefault(_WORD.match(expression).group(), []).append(expression)  # type: ignore[union-attr]
+        found = [_occurrences(line, by_word) for line in body]
+        times = Counter(expression for places in found for _, expression in places)
+        named = {expression: name for expression, name in names.items() if times[expression] > 1}
+        lines = [_with_names(line, places, named) for line, places in zip(body, found, strict=True)]
+        first = ["    " * self._depth + f"{name} = {expression}" for expression, name in named.items()]
+        self._lines[start:] = first + lines
 
     def code(self) -> str:
         """Everything but the comments, in which names of the user's stand."""
@@ -59,3 +69,23 @@ class Writer:
     def text(self) -> str:
         """Everything, ended by a newline."""
         return "\n".join(self._lines) + "\n"
+
+
+def _occurrences(line: str, by_word: Mapping[str, list[str]]) -> list[tuple[int, str]]:
+    """Where expressions stand in a line, as whole words; ``by_word``: expressions by the word that they begin with."""
+    return [
+        (word.start(), expression)
+        for word in _WORD.finditer(line)
+        for expression in by_word.get(word.group(), ())
+        if line.startswith(expression, word.start()) and not _WORD.match(line, word.start() + len(expression))
+    ]
+
+
+def _with_names(line: str, places: list[tuple[int, str]], names: Mapping[str, str]) -> str:
+    """A line with some of its expressions replaced by their names."""
+    parts, done = [], 0
+    for place, expression in places:
+        if expression in names:
+            parts += [line[done:place], names[expression]]
+            done = place + len(expression)
+    return "".join(parts) + line[done:]

@@ -3,14 +3,14 @@
 import re
 import sys
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from ply import lex
 
-from neuromorph.errors import Location, MDLSemanticError, MDLSyntaxError
+from neuromorph.errors import Location, MDLSemanticError, MDLSyntaxError, line_starts
 
 from ..host.cached import cached_property
 
@@ -18,7 +18,6 @@ MAX_BYTES = 2**20
 MAX_NAME = 255
 _SHOWN = 40  # characters of a token that a message quotes
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
 _RUN_ON = re.compile(r"[A-Za-z0-9_.+-]*")
 
 
@@ -30,8 +29,8 @@ class Source:
     filename: str | None
 
     @cached_property
-    def _line_starts(self) -> list[int]:
-        return [0, *(end.end() for end in _LINE_END.finditer(self.text))]
+    def _line_starts(self) -> Sequence[int]:
+        return line_starts(self.text)
 
     def location(self, offset: int) -> Location:
         """The line and column of the character at ``offset``, or of the end where it is the text's length."""

@@ -22,6 +22,7 @@ __all__ = ["parse", "tokens"]
 MAX_WIDTH = 2**20
 MAX_NODES = 10_000
 MAX_NESTING = 100
+MAX_BARS = 100_000  # between branches, which may be empty
 
 _NODE_OPENERS = {"(", "[", "{"}
 _OPENED_BY = {")": "(", "]": "[", "}": "{", ">": "<", "/": "/"}
@@ -72,7 +73,7 @@ class _Reading:
         self._tokens: Iterator[Any] = tokens_of(source)
         self._token: Any = None
         self._open: list[Any] = []
-        self._node_count = 0
+        self._node_count = self._bar_count = 0
         self._states: list[int] = [0]
 
     def run(self) -> Any:
@@ -82,6 +83,8 @@ class _Reading:
         """The next token, None at the end of the text. PLY asks for one when it took the one before."""
         if self._token is not None and self._token.type in _BRACKETS:
             self._accept(self._token)
+        elif self._token is not None and self._token.type == "|":
+            self._count_bar(self._token)
         self._states = self._parser.statestack.copy()
         self._token = next(self._tokens, None)
         return self._token
@@ -101,6 +104,12 @@ class _Reading:
             raise self.source.semantic_error(reason, self._location(token))
         if token.type == "[" and len(self._open) > MAX_NESTING:
             reason = f"splits are nested too deep: at most {MAX_NESTING} '[' may be open"
+            raise self.source.semantic_error(reason, self._location(token))
+
+    def _count_bar(self, token: Any) -> None:
+        self._bar_count += 1
+        if self._bar_count > MAX_BARS:
+            reason = f"the model has too many branches: at most {MAX_BARS:,} '|' are allowed"
             raise self.source.semantic_error(reason, self._location(token))
 
     def _location(self, token: Any) -> Location:

@@ -29,7 +29,7 @@ from .feeds import Feeds
 from .kernels import Kernels
 from .memory import Memory, aligned_zeros
 from .seeding import draw_parameters
-from .settings import Settings
+from .settings import Settings, check_numbers
 from .state import as_dict, set_state, state_pieces, state_views
 
 Floats = NDArray[Any]
@@ -226,6 +226,7 @@ class Network(Settings):
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         graph = build_graph(parse(kept["text"]))
+        check_numbers(graph, kept["options"].dtype, kept["text"])
         names = ("text", "options", "learning_rate", "clip_norm")
         self.__init__(*(kept[name] for name in names), graph, kept["optimizer"])  # type: ignore[misc]
         self.losses = kept["losses"]

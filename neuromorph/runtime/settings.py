@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..data.labels import Needs
+from ..errors import MDLSemanticError
 from ..graph import Graph
 from ..host.cached import cached_property
 from ..optimizers import Optimizer, optimizer_of
@@ -72,12 +73,14 @@ class Settings:
 
     @property
     def learning_rate(self) -> float:
-        """The step size of the optimizer, a finite number >= 0."""
+        """The step size of the optimizer, a finite number >= 0 that the model's type can hold."""
         return self._learning_rate
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._learning_rate = finite_number("learning_rate", value)
+        rate = finite_number("learning_rate", value)
+        self._optimizer.check_range(rate, self._options.dtype)
+        self._learning_rate = rate
 
     @property
     def clip_norm(self) -> float | None:
@@ -103,6 +106,7 @@ class Settings:
                 f"the model was compiled for the update {self._optimizer.kind!r}, and optimizer needs {chosen.kind!r}; "
                 "compile its text again"
             )
+        chosen.check_range(self._learning_rate, self._options.dtype)
         self._set_optimizer(chosen)
 
     @cached_property
@@ -119,3 +123,14 @@ class Settings:
 
     def _set_optimizer(self, chosen: Optimizer) -> None:
         self._optimizer = chosen
+
+
+def check_numbers(graph: Graph, dtype: str, text: str, filename: str | None = None) -> None:
+    """Raise MDLSemanticError where a kernel would have a number of the text that the model's type can't hold."""
+    largest, output = float(np.finfo(dtype).max), graph.nodes[graph.output]
+    numbers = [(node, node.function, node.parameter) for node in graph.nodes if node.live]
+    for node, function, number in [*numbers, (output, graph.loss, graph.loss_parameter)]:
+        if function is not None and number is not None and abs(number) > largest:
+            bounds = f"must be from {-largest:.7g} to {largest:.7g}, the range of {dtype}"
+            reason = f"the number of {function.name} in '{node.name}' {bounds}, not {number!r}"
+            raise MDLSemanticError(reason, source=text, location=node.location, filename=filename)

@@ -216,7 +216,7 @@ class Backward(Forward):
         return out
 
     def weight_gradients(self, group: Group) -> list[Operation]:
-        names = ", ".join(self.graph.nodes[m.node].name for m in group.members)
+        names = self.names_of(group)
         out: list[Operation] = []
         for number, part in enumerate(group.parts):
             source = self.access(part.node, late=bool(part.shift))

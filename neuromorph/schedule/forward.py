@@ -14,6 +14,8 @@ from ..graph import Graph, Node
 from ..graph.recurrence import WINDOW, computing, inputs_of
 from .plan import Access, Group, Loss, Map, Operation, Part, Place, Product, Rows, Segment, padded
 
+_NAMED = 20  # layers that one comment names
+
 
 def names_in(*texts: str) -> set[str]:
     """The identifiers that occur in expressions."""
@@ -158,6 +160,12 @@ class Forward(Builder):
         group, member = self.group_of[index]
         return Place(f"g{group.index}", member.column, member.width)
 
+    def names_of(self, group: Group) -> str:
+        """The names of a group's layers, of very many the first."""
+        names = [self.graph.nodes[member.node].name for member in group.members]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        return ", ".join(names[:_NAMED]) + more
+
     def groups_of(self, run: int) -> list[Group]:
         return self.groups_of_runs.get(run, [])
 
@@ -169,7 +177,7 @@ class Forward(Builder):
         """The products of the parts that are (not) known before the loop; the first starts from the bias."""
         chosen = [n for n, p in enumerate(group.parts) if self.in_loop(group, p) == loop]
         begun = loop and len(chosen) < len(group.parts)
-        names = ", ".join(self.graph.nodes[m.node].name for m in group.members)
+        names = self.names_of(group)
         out = []
         for count, number in enumerate(chosen):
             part = group.parts[number]

@@ -9,11 +9,17 @@ not have met in a buffer.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+from itertools import groupby
 
 from .accesses import reads_of, writes_of
-from .plan import Access, Block, Buffer, Loss, Map, Operation, Place, Product, Rows, Segment, padded
+from .passes import Places
+from .plan import Access, Block, Buffer, Map, Operation, Place, Product, Segment
+
+_TRIED = 64  # buffers that a new one may be tried over, so that operations of thousands of them take no time
 
 
 @dataclass(frozen=True)
@@ -26,12 +32,12 @@ class Lifetime:
 
 def lifetimes(operations: Iterable[Operation]) -> dict[str, Lifetime]:
     """By name, for all buffers that operations touch."""
-    found: dict[str, Lifetime] = {}
+    first, last = dict[str, int](), dict[str, int]()
     for number, operation in enumerate(operations):
         for place in [*writes_of(operation), *(access.place for access in reads_of(operation))]:
-            begun = found.get(place.buffer, Lifetime(number, number))
-            found[place.buffer] = replace(begun, last=number)
-    return found
+            first.setdefault(place.buffer, number)
+            last[place.buffer] = number
+    return {name: Lifetime(begin, last[name]) for name, begin in first.items()}
 
 
 def share_blocks(
@@ -47,13 +53,17 @@ def share_blocks(
     given = tuple(buffers)
     kept = alone | _partly_written(operations)
     shared = [buffer for buffer in given if buffer.name not in kept and buffer.name in lives]
-    last_in: dict[tuple[str, int], dict[str, str]] = {}  # by kind of block: the last buffer in each block
+
+    def begin(buffer: Buffer) -> int:
+        return lives[buffer.name].first
+
+    kinds: dict[tuple[str, int], _Blocks] = {}  # only of one kind do blocks fit any buffer of it
     block_of: dict[str, str] = {}
-    for buffer in sorted(shared, key=lambda buffer: lives[buffer.name].first):
-        blocks = last_in.setdefault((buffer.rows, buffer.stride), {})
-        free = _free(blocks, lives, buffer.name, operations[lives[buffer.name].first], lanes)
-        block_of[buffer.name] = free or buffer.name
-        blocks[block_of[buffer.name]] = buffer.name
+    for first, begun in groupby(sorted(shared, key=begin), key=begin):
+        writer = _Writer(operations[first], lanes)
+        for buffer in begun:
+            blocks = kinds.setdefault((buffer.rows, buffer.stride), _Blocks())
+            block_of[buffer.name] = blocks.take(buffer.name, lives[buffer.name], writer)
     return tuple(replace(buffer, block=block_of.get(buffer.name, buffer.name)) for buffer in given)
 
 
@@ -63,55 +73,78 @@ def _partly_written(operations: Iterable[Operation]) -> set[str]:
     return {statement.target.buffer for block in blocks for statement in block.maps if statement.exact}
 
 
-def _free(blocks: dict[str, str], lives: dict[str, Lifetime], name: str, begins: Operation, lanes: int) -> str | None:
-    """The block that was left last, best by the very operation with which a buffer begins."""
-    best, left_last = None, -1
-    for block, before in blocks.items():
-        left = lives[before].last
-        over = left < lives[name].first or (left == lives[name].first and in_place(begins, before, name, lanes))
-        if over and left > left_last:
-            best, left_last = block, left
-    return best
+class _Blocks:
+    """The blocks of one kind, and when the last buffer of each is done with: asked for in the order in which buffers
+    begin."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []  # of blocks, in the order in which they were made
+        self._ending: dict[int, list[tuple[int, str]]] = {}  # by operation: each block, buffer that it touches last
+        self._ends: list[int] = []  # a heap of these operations
+        self._free: list[tuple[int, int]] = []  # a heap of blocks that are left: the last one first, then the oldest
+
+    def take(self, name: str, life: Lifetime, begins: _Writer) -> str:
+        """The block of a buffer: the one that was left last, best by the very operation with which the buffer begins,
+        or one of its own."""
+        while self._ends and self._ends[0] < life.first:
+            number = heappop(self._ends)
+            for block, _ in self._ending.pop(number):
+                heappush(self._free, (-number, block))
+        found = self._left_by(life.first, begins, name)
+        if found is None and self._free:
+            found = heappop(self._free)[1]
+        if found is None:
+            found = len(self._names)
+            self._names.append(name)
+        if life.last not in self._ending:
+            self._ending[life.last] = []
+            heappush(self._ends, life.last)
+        insort(self._ending[life.last], (found, name))
+        return self._names[found]
+
+    def _left_by(self, number: int, begins: _Writer, name: str) -> int | None:
+        """A block with a buffer that this operation is the last to read, and may write over."""
+        ending = self._ending.get(number, [])
+        for place, (block, before) in enumerate(ending[:_TRIED]):
+            if begins.in_place(before, name):
+                del ending[place]
+                return block
+        return None
+
+
+class _Writer:
+    """Tells what an operation may write over what it reads."""
+
+    def __init__(self, operation: Operation, lanes: int) -> None:
+        self.operation = operation
+        self._stored = Places(lanes)
+        self._written: dict[str, dict[Place, int]] = {}  # by buffer: the last statement that writes a place
+        self._read: dict[str, list[tuple[int, Access]]] = {}  # by buffer: each statement that reads it, and what
+        for number, statement in enumerate(operation.maps if isinstance(operation, Block) else [operation]):
+            for place in writes_of(statement):
+                if not isinstance(statement, Map) or statement.store:
+                    self._stored.add(place)
+                    self._written.setdefault(place.buffer, {})[place] = number
+            for access in reads_of(statement):
+                self._read.setdefault(access.place.buffer, []).append((number, access))
+
+    def in_place(self, old: str, new: str) -> bool:
+        """Whether it may write one buffer over another: each vector is read before it is written, and not again. In a
+        block, a vector that is read whole stays in a register."""
+        if isinstance(self.operation, Product) or old in self._written:
+            return False
+        held: set[Place] = set()
+        for number, access in self._read.get(old, ()):
+            if access.place in held:
+                continue
+            target = replace(access.place, buffer=new)
+            if self._stored.any_over(target) or self._written.get(new, {}).get(target, number) < number:
+                return False
+            if access.limit is None:
+                held.add(access.place)
+        return True
 
 
 def in_place(operation: Operation, old: str, new: str, lanes: int) -> bool:
-    """Whether an operation may write one buffer over another that it reads: each vector is read before it is written,
-    and not again."""
-    if any(place.buffer == old for place in writes_of(operation)):
-        return False
-    if isinstance(operation, Block):
-        return _block_in_place(operation.maps, old, new, lanes)
-    if isinstance(operation, Rows | Loss):
-        (target,) = writes_of(operation)
-        return all(_same_vectors(access.place, target) for access in reads_of(operation) if access.place.buffer == old)
-    assert isinstance(operation, Product), operation
-    return False
-
-
-def _same_vectors(one: Place, other: Place) -> bool:
-    return (one.column, one.width) == (other.column, other.width)
-
-
-def _block_in_place(maps: tuple[Map, ...], old: str, new: str, lanes: int) -> bool:
-    """The same of a block, in which a vector that is read whole stays in a register."""
-    written = {m.target: number for number, m in enumerate(maps) if m.store and m.target.buffer == new}
-    held: set[Place] = set()
-    for number, statement in enumerate(maps):
-        added = [Access(statement.target)] if statement.accumulate else []
-        for access in [*(access for _, access in statement.operands), *added]:
-            place = access.place
-            if place.buffer != old or place in held:
-                continue
-            for target, when in written.items():
-                if _meet(place, target, lanes) and (when < number or not _same_vectors(place, target)):
-                    return False
-            if access.limit is None:
-                held.add(place)
-    return True
-
-
-def _meet(one: Place, other: Place, lanes: int) -> bool:
-    """Whether two places share columns, padding included, whatever their buffers."""
-    return one.column < other.column + padded(other.width, lanes) and other.column < one.column + padded(
-        one.width, lanes
-    )
+    """Whether an operation may write one buffer over another that it reads."""
+    return _Writer(operation, lanes).in_place(old, new)

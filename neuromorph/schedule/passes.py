@@ -12,28 +12,31 @@ from .plan import EXTERNAL, Block, Buffer, Map, Operation, Place, Segment, padde
 
 
 class Places:
-    """Places, found by the columns that they share: sorted, apart by buffer and padded width."""
+    """Places, found by the columns that they share: sorted, apart by buffer and, by powers of two, padded width."""
 
     def __init__(self, lanes: int) -> None:
         self._lanes = lanes
         self._all: set[Place] = set()
-        self._found: dict[str, dict[int, list[tuple[int, int]]]] = {}  # (column, width) by buffer and padded width
+        self._found: dict[str, dict[int, list[tuple[int, int]]]] = {}  # (column, width) by buffer and kind of width
 
     def add(self, place: Place) -> None:
         """One more place."""
         if place not in self._all:
             self._all.add(place)
-            widths = self._found.setdefault(place.buffer, {})
-            insort(widths.setdefault(padded(place.width, self._lanes), []), (place.column, place.width))
+            kinds = self._found.setdefault(place.buffer, {})
+            kind = padded(place.width, self._lanes).bit_length()
+            insort(kinds.setdefault(kind, []), (place.column, place.width))
 
     def any_over(self, place: Place) -> bool:
         """Whether one of the places, but ``place`` itself, shares columns with it, padding included."""
         end = place.column + padded(place.width, self._lanes)
-        for size, columns in self._found.get(place.buffer, {}).items():
-            first = bisect_left(columns, (place.column - size + 1, 0))
-            over = columns[first : first + 2]  # two are more than ``place`` itself
-            if any(column < end and (column, width) != (place.column, place.width) for column, width in over):
-                return True
+        for kind, columns in self._found.get(place.buffer, {}).items():
+            first = bisect_left(columns, (place.column - (1 << kind) + 1, 0))
+            for number in range(first, bisect_left(columns, (end, 0))):
+                column, width = columns[number]
+                itself = (column, width) == (place.column, place.width)
+                if not itself and column + padded(width, self._lanes) > place.column:
+                    return True
         return False
 
 
@@ -104,11 +107,10 @@ def drop_dead_stores(segments: list[Segment], lanes: int, kept: set[str]) -> lis
         operations: list[Operation] = []
         for operation in segment.operations:
             if isinstance(operation, Block):
-                stores = [needed(operation, n) for n in range(len(operation.maps))]
                 last = {m.target: n for n, m in enumerate(operation.maps)}
-                operation = Block(
-                    tuple(replace(m, store=stores[n] and last[m.target] == n) for n, m in enumerate(operation.maps))
-                )
+                dead = {n for n, m in enumerate(operation.maps) if last[m.target] != n or not needed(operation, n)}
+                maps = [replace(m, store=False) if n in dead else m for n, m in enumerate(operation.maps)]
+                operation = Block(tuple(maps))
             operations.append(operation)
         out.append(Segment(segment.domain, tuple(operations)))
     return out

@@ -6,22 +6,27 @@ from ..graph import Graph
 from ..graph.recurrence import computing, inputs_of
 from .plan import Group, Member, Part, padded
 
+_MOST_PARTS = 4_096  # nodes of all concatenations that layers read; where there are more,
+_FEW_PARTS = 8  # one of more nodes than this is built
+
 
 def virtual_concatenations(graph: Graph, domains: dict[int, int]) -> set[int]:
     """Concatenations that only layers (and other such concatenations) read in the same step: never built in memory.
 
     One with a link back in time is built all the same where a layer outside its loop reads it: what flows back to the
-    step before is added up step by step, inside the loop.
+    step before is added up step by step, inside the loop. So are long ones where there are very many, for each of
+    their nodes is a product.
     """
     readers: dict[int, list[tuple[int, bool]]] = {}
     for index in computing(graph):
         for other, late in inputs_of(graph, graph.nodes[index]):
             readers.setdefault(other, []).append((index, late))
     virtual: set[int] = set()
+    long = _long_concatenations(graph)
     inside: dict[int, set[int]] = {}  # the domains of the layers that read a virtual concatenation, through others too
     for index in reversed(computing(graph)):
         node = graph.nodes[index]
-        if node.merge is None or not node.merge.concatenates:
+        if node.merge is None or not node.merge.concatenates or index in long:
             continue
         if any(
             late or (graph.nodes[reader].kind != "layer" and reader not in virtual)
@@ -33,6 +38,21 @@ def virtual_concatenations(graph: Graph, domains: dict[int, int]) -> set[int]:
             virtual.add(index)
             inside[index] = found
     return virtual
+
+
+def _long_concatenations(graph: Graph) -> set[int]:
+    """Concatenations of so many nodes that a product for each of them is too much, through all that they read."""
+    counts: dict[int, int] = {}
+    read: set[int] = set()
+    for index in computing(graph):
+        node = graph.nodes[index]
+        inputs = list(inputs_of(graph, node))
+        both = node.merge is not None and node.merge.concatenates
+        counts[index] = sum(1 if late else counts[other] for other, late in inputs) if both else 1
+        if node.kind == "layer":
+            read.update(other for other, _ in inputs)
+    most = _MOST_PARTS if sum(counts[index] for index in read) <= _MOST_PARTS else _FEW_PARTS
+    return {index for index, count in counts.items() if count > most}
 
 
 def parts_of(graph: Graph, virtual: set[int], source: int) -> tuple[Part, ...]:

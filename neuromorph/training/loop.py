@@ -58,10 +58,11 @@ class Pass:
     def run(self, start: int, stop: int) -> int:
         """The windows from sample ``start`` to ``stop``; the sample that it reached."""
         memory, model, kernels = self.memory, self.model, self.model.kernels
+        rate, clip = (model.learning_rate, model.clip_norm or 0.0) if self.mode == LEARN else (0.0, 0.0)
         arguments = (
             start, stop, self.samples, self.capacity, self.mode, memory.space, memory.weights, memory.turned,
             memory.gradients, memory.optimizer, memory.constants, self.inputs.reshape(-1), self.expected.reshape(-1),
-            self.weights, self.row_step, memory.row_losses, self.losses, model.learning_rate, model.clip_norm or 0.0,
+            self.weights, self.row_step, memory.row_losses, self.losses, rate, clip,
         )  # fmt: skip
         if kernels.threads == 1:
             return int(kernels.train(*arguments))
