@@ -121,20 +121,10 @@ class Model(Network):
         file.
         """
         return fit.fit(
-            self,
-            inputs,
-            expected,
-            epochs=epochs,
-            validation=validation,
-            shuffle=shuffle,
-            callbacks=callbacks,
-            progress=progress,
-            sample_weight=sample_weight,
-            lengths=lengths,
-            metrics=metrics,
-            seed=seed,
+            self, inputs, expected, epochs=epochs, validation=validation, shuffle=shuffle, callbacks=callbacks,
+            progress=progress, sample_weight=sample_weight, lengths=lengths, metrics=metrics, seed=seed,
             carry_state=carry_state,
-        )
+        )  # fmt: skip
 
     def evaluate(
         self,

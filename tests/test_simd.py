@@ -31,8 +31,8 @@ from numba.core.typing.builtins import BinOpAdd, BinOpMul, BinOpSub
 
 from neuromorph import simd
 from neuromorph.simd import matmul
-from neuromorph.simd.matmul import FAR, INNER_BLOCK, LARGE, MANY_ROWS, ROW_BLOCK, SMALL, row_tiles, tile_rows
 from neuromorph.simd.pipeline import NEEDLESS, _library
+from neuromorph.simd.product_shape import FAR, INNER_BLOCK, LARGE, MANY_ROWS, ROW_BLOCK, SMALL, row_tiles, tile_rows
 from neuromorph.simd.transpose import matrix_to_panels, panels_to_matrix
 
 WIDTHS = [("float32", 4), ("float32", 8), ("float32", 16), ("float64", 2), ("float64", 4), ("float64", 8)]

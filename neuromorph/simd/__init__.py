@@ -7,12 +7,14 @@ from .copies import moves
 from .gradient_norm import GradientShape, squares_of, strays_of
 from .loops import span
 from .mailbox import arrive, claim, leave, linger, post
-from .matmul import Shape, product_of
+from .matmul import product_of
 from .numpy_math import exp, log, sigmoid, tanh
 from .pipeline import KernelCompiler
+from .product_shape import Shape
 from .softmax import RowShape, softmax_gradient_of, softmax_of
 from .transpose import TurnShape, turn_of
-from .vectors import absolute, maximum, minimum, sqrt, vectors, where
+from .vector_functions import vectors
+from .vectors import absolute, maximum, minimum, sqrt, where
 from .views import address_of, array_at, part
 
 __all__ = [

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba.core import types
 
 from .lowering import ARRAY
-from .matmul import scalar_type
+from .product_shape import scalar_type
 from .routines import CHAINS, I1, I64, counted, integer, routine, summed, teach
 from .vectors import FLAGS
 

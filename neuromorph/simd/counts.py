@@ -7,7 +7,7 @@ from functools import cache
 from llvmlite import ir
 
 from . import math as vector_math
-from .matmul import scalar_type
+from .product_shape import scalar_type
 
 _COUNTED = {"fadd", "fsub", "fmul", "fdiv", "fcmp", "fneg"}
 

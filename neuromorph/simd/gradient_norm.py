@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.core import types
 
 from .lowering import ARRAY
-from .matmul import scalar_type
+from .product_shape import scalar_type
 from .routines import I64, integer, routine, summed, teach
 from .vectors import FLAGS, emit_absolute, spread, sum_of_lanes
 

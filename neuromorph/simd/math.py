@@ -27,116 +27,7 @@ from typing import Any
 from llvmlite import binding, ir
 
 from ..host.cached import cached_property
-
-
-@dataclass(frozen=True)
-class _Format:
-    """What a floating-point format brings: its layout, and the constants fitted to its precision.
-
-    `ln2_high` has so few bits that its product with any exponent is exact, also without a fused multiply-add.
-    `exp_*`, `sigmoid_high` and `tanh_high` are where a result has become 0, infinity or 1. `deep` lifts the
-    exponent of the least subnormal into the normal range. `ln2_in_one`: see `_half_ln2_rest`.
-    """
-
-    element: ir.Type
-    integer: ir.Type
-    suffix: str
-    mantissa_bits: int
-    bias: int
-    deep: int
-    ln2_high: float
-    ln2_low: float
-    exp_low: float
-    exp_high: float
-    sigmoid_high: float
-    sqrt_half_bits: int
-    exp_terms: tuple[float, ...]
-    log_terms: tuple[float, ...]
-    tanh_high: float
-    coth_terms: tuple[float, ...]
-    ln2_in_one: bool
-
-    @property
-    def least_normal(self) -> float:
-        return math.ldexp(1.0, 1 - self.bias)
-
-    @property
-    def rounding_magic(self) -> float:
-        """Adding it rounds a small number to a whole one, which then lies in the low bits of the sum."""
-        return math.ldexp(1.5, self.mantissa_bits)
-
-
-_SINGLE = _Format(
-    element=ir.FloatType(),
-    integer=ir.IntType(32),
-    suffix="f32",
-    mantissa_bits=23,
-    bias=127,
-    deep=24,
-    ln2_high=0.693145751953125,
-    ln2_low=1.428606765330187e-06,
-    exp_low=-104.0,
-    exp_high=89.0,
-    sigmoid_high=30.0,
-    sqrt_half_bits=0x3F3504F3,
-    exp_terms=(
-        0.5,
-        0.1666654646396637,
-        0.041666429489851,
-        0.008366253226995468,
-        0.0013938267948105931,
-    ),
-    log_terms=(0.6666677594184875, 0.39977559447288513, 0.29871687293052673),
-    tanh_high=10.0,
-    coth_terms=(2.0, 0.16666625440120697, -0.0027667174581438303),
-    ln2_in_one=True,
-)
-
-_DOUBLE = _Format(
-    element=ir.DoubleType(),
-    integer=ir.IntType(64),
-    suffix="f64",
-    mantissa_bits=52,
-    bias=1023,
-    deep=54,
-    ln2_high=6.93147180369123816490e-01,
-    ln2_low=1.90821492927058770002e-10,
-    exp_low=-746.0,
-    exp_high=710.0,
-    sigmoid_high=40.0,
-    sqrt_half_bits=0x3FE6A09E667F3BCD,
-    exp_terms=(
-        0.5000000000000004,
-        0.16666666666666682,
-        0.04166666666658316,
-        0.00833333333331687,
-        0.0013888888929899006,
-        0.00019841269898175713,
-        2.4801506955032026e-05,
-        2.755723221787287e-06,
-        2.762545748893768e-07,
-        2.5113145017929326e-08,
-    ),
-    log_terms=(
-        0.6666666666666722,
-        0.39999999999482144,
-        0.2857142872949286,
-        0.2222219975098874,
-        0.18183508612172825,
-        0.15315368033848498,
-        0.14783628581746808,
-    ),
-    tanh_high=20.0,
-    coth_terms=(
-        2.0,
-        0.16666666666666607,
-        -0.0027777777777049754,
-        6.613756328733623e-05,
-        -1.6533908538436508e-06,
-        4.138329637260985e-08,
-    ),
-    ln2_in_one=False,
-)
+from .float_formats import DOUBLE, SINGLE, FloatFormat
 
 
 @cache
@@ -185,7 +76,7 @@ class _Lanes:
 
     builder: ir.IRBuilder
     type: ir.VectorType
-    format: _Format
+    format: FloatFormat
     fused: bool
 
     @cached_property
@@ -413,8 +304,8 @@ def _type_suffix(kind: ir.Type) -> str:
     return lanes + _format(kind.element if vector else kind).suffix
 
 
-def _format(element: ir.Type) -> _Format:
-    for form in (_SINGLE, _DOUBLE):
+def _format(element: ir.Type) -> FloatFormat:
+    for form in (SINGLE, DOUBLE):
         if element == form.element:
             return form
     raise TypeError(f"vector mathematics knows float and double, not {element}")

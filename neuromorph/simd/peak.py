@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .matmul import scalar_type
+from .product_shape import scalar_type
 from .vectors import spread, suffix
 
 ACCUMULATORS = 12  # more than the latency of two units needs, few enough for 16 registers

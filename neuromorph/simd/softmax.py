@@ -17,7 +17,7 @@ from numba.core import types
 
 from . import math as vector_math
 from .lowering import ARRAY
-from .matmul import scalar_type
+from .product_shape import scalar_type
 from .routines import I64, counted, integer, routine, summed, teach
 from .vectors import FLAGS, emit_maximum, lanes_below, largest_lane, masked_load, spread, sum_of_lanes
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
 from itertools import product
 from typing import Any, ClassVar
 
@@ -26,11 +24,10 @@ from numba.extending import lower_builtin, lower_cast
 
 from . import math as vector_math
 from . import numpy_math as twins
-from .lowering import ARRAY, data_pointer, define
 
 FLAGS = ("contract", "nsz", "arcp", "afn", "reassoc")
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
-_ELEMENTS: dict[str, tuple[Any, ir.Type, int]] = {
+ELEMENTS: dict[str, tuple[Any, ir.Type, int]] = {
     "float32": (types.float32, ir.FloatType(), 4),
     "float64": (types.float64, ir.DoubleType(), 8),
 }
@@ -54,7 +51,7 @@ class MaskType(types.Type):
 
 def ir_element(dtype: types.Float) -> ir.Type:
     """The LLVM type of one lane."""
-    return _ELEMENTS[str(dtype)][1]
+    return ELEMENTS[str(dtype)][1]
 
 
 @register_default(VectorType)
@@ -112,7 +109,7 @@ def emit_maximum(builder: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
     return builder.select(builder.fcmp_ordered(">", x, y), x, y)
 
 
-def _intrinsic(module: ir.Module, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
+def intrinsic(module: ir.Module, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
     return cgutils.get_or_insert_function(module, ir.FunctionType(result, arguments), name)
 
 
@@ -125,7 +122,7 @@ def masked_load(builder: ir.IRBuilder, pointer: ir.Value, mask: ir.Value, rest: 
     """The vector at an address where the mask holds, ``rest`` elsewhere, where nothing is read."""
     kind, size = rest.type, 4 if isinstance(rest.type.element, ir.FloatType) else 8
     arguments = [kind.as_pointer(), _I32, mask.type, kind]
-    read = _intrinsic(builder.module, f"llvm.masked.load.{suffix(kind)}.p0", kind, arguments)
+    read = intrinsic(builder.module, f"llvm.masked.load.{suffix(kind)}.p0", kind, arguments)
     return builder.call(read, [pointer, ir.Constant(_I32, size), mask, rest])
 
 
@@ -249,7 +246,7 @@ def where(mask: Any, x: Any, y: Any) -> Any:
 def _emit_unary(name: str) -> Callable[..., ir.Value]:
     def emit(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
         full = f"llvm.{name}.{suffix(x.type)}"
-        return builder.call(_intrinsic(builder.module, full, x.type, [x.type]), [x])
+        return builder.call(intrinsic(builder.module, full, x.type, [x.type]), [x])
 
     return emit
 
@@ -303,132 +300,3 @@ def _lower_where(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir
 
 for _kinds in product((VectorType, types.Float), repeat=2):
     lower_builtin(where, MaskType, *_kinds)(_lower_where)
-
-
-# Loads, stores and lanes ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Vectors:
-    """The functions over vectors of one element type and one number of lanes."""
-
-    dtype: str
-    lanes: int
-    load: Callable[..., Any]
-    load_head: Callable[..., Any]
-    store: Callable[..., Any]
-    store_head: Callable[..., Any]
-    head: Callable[..., Any]
-    splat: Callable[..., Any]
-    total: Callable[..., Any]
-    largest: Callable[..., Any]
-    softmax: Callable[..., Any]
-
-
-@cache
-def vectors(dtype: str, lanes: int) -> Vectors:
-    """The namespace of vectors of ``lanes`` numbers of ``dtype`` ("float32" or "float64")."""
-    element, scalar, size = _ELEMENTS[dtype]
-    vector, packed = VectorType(element, lanes), ir.VectorType(scalar, lanes)
-    zeros = ir.Constant(packed, [0.0] * lanes)
-    mask = ir.VectorType(_I1, lanes)
-
-    def address(context: Any, builder: ir.IRBuilder, kind: Any, array: ir.Value, index: ir.Value) -> ir.Value:
-        pointer = builder.gep(data_pointer(context, builder, kind, array), [index])
-        return builder.bitcast(pointer, packed.as_pointer())
-
-    def load(array: Any, index: int) -> Any:
-        """The vector at ``index``."""
-        return array[index : index + lanes].copy()
-
-    def emit_load(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        return builder.load(address(context, builder, sig.args[0], *args), align=size)
-
-    def load_head(array: Any, index: int, count: int) -> Any:
-        """The vector at ``index`` with only its first ``count`` lanes read, zero in the others."""
-        out = np.zeros(lanes, array.dtype)
-        some = min(max(count, 0), lanes)
-        out[:some] = array[index : index + some]
-        return out
-
-    def emit_load_head(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        pointer = address(context, builder, sig.args[0], args[0], args[1])
-        return masked_load(builder, pointer, lanes_below(builder, args[2], lanes), zeros)
-
-    def store(array: Any, index: int, value: Any) -> None:
-        """Write a vector at ``index``."""
-        array[index : index + lanes] = value
-
-    def emit_store(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        builder.store(args[2], address(context, builder, sig.args[0], args[0], args[1]), align=size)
-
-    def store_head(array: Any, index: int, value: Any, count: int) -> None:
-        """Write the first ``count`` lanes of a vector at ``index``."""
-        some = min(max(count, 0), lanes)
-        array[index : index + some] = value[:some]
-
-    def emit_store_head(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        pointer = address(context, builder, sig.args[0], args[0], args[1])
-        name = f"llvm.masked.store.{suffix(packed)}.p0"
-        write = _intrinsic(builder.module, name, ir.VoidType(), [packed, packed.as_pointer(), _I32, mask])
-        builder.call(write, [args[2], pointer, ir.Constant(_I32, size), lanes_below(builder, args[3], lanes)])
-
-    def head(first: Any, rest: Any, count: int) -> Any:
-        """The first ``count`` lanes of one vector, followed by the other's."""
-        return np.where(np.arange(lanes) < count, first, rest)
-
-    def emit_head(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        return builder.select(lanes_below(builder, args[2], lanes), args[0], args[1])
-
-    def splat(value: float) -> Any:
-        """A vector with ``value`` in every lane."""
-        return np.full(lanes, value, dtype)
-
-    def emit_splat(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        return spread(builder, args[0], lanes)
-
-    def total(value: Any) -> Any:
-        """The sum of the lanes."""
-        return value.sum(dtype=dtype)
-
-    def emit_total(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        return sum_of_lanes(builder, args[0])
-
-    def largest(value: Any) -> Any:
-        """The largest of the lanes; where a lane is NaN, NaN or, in compiled code, the largest of some others."""
-        return value.max()
-
-    def emit_largest(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        return largest_lane(builder, args[0])
-
-    def softmax(value: Any, count: int) -> Any:
-        """Softmax over the first ``count`` lanes, zero in the others."""
-        with np.errstate(invalid="ignore"):
-            powers = np.exp(value - value[:count].max())
-        powers[count:] = 0.0
-        return powers / powers.sum(dtype=dtype)
-
-    def emit_softmax(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        inside = lanes_below(builder, args[1], lanes)
-        lowest = ir.Constant(packed, [float(np.finfo(dtype).min)] * lanes)
-        top = largest_lane(builder, builder.select(inside, args[0], lowest))
-        powers = vector_math.call(builder, "exp", builder.fsub(args[0], spread(builder, top, lanes)))
-        powers = builder.select(inside, powers, zeros)
-        whole = spread(builder, sum_of_lanes(builder, powers), lanes)
-        return builder.fdiv(powers, whole, flags=FLAGS)
-
-    nothing: Any = types.void
-    array, index = ARRAY, types.intp
-    return Vectors(
-        dtype,
-        lanes,
-        load=define(load, vector, (array, index), emit_load),
-        load_head=define(load_head, vector, (array, index, index), emit_load_head),
-        store=define(store, nothing, (array, index, vector), emit_store),
-        store_head=define(store_head, nothing, (array, index, vector, index), emit_store_head),
-        head=define(head, vector, (vector, vector, index), emit_head),
-        splat=define(splat, vector, (element,), emit_splat),
-        total=define(total, element, (vector,), emit_total),
-        largest=define(largest, element, (vector,), emit_largest),
-        softmax=define(softmax, vector, (vector, index), emit_softmax),
-    )

@@ -1,0 +1,153 @@
+"""Which components of values are zero at every step, whatever the parameters and the data are.
+
+A set of components is an int with a bit for each; the first component is the lowest bit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from ..functions import Activation, Merge
+from .nodes import Graph, Node
+
+_EFFORT = 1 << 30  # components looked at, beyond which a text gets no more advice
+_LEAST = 1 << 11  # components that take as long as everything else that is done for a node
+
+
+class TooLargeError(Exception):
+    """The work on one text passes its bound."""
+
+
+@dataclass
+class Effort:
+    """What may still be spent on a text: the time and the memory that its components take."""
+
+    left: int = _EFFORT
+
+    def spend(self, width: int) -> None:
+        self.left -= max(width, _LEAST)
+        if self.left < 0:
+            raise TooLargeError
+
+
+@lru_cache(maxsize=64)
+def full(width: int) -> int:
+    """All components of a vector."""
+    return (1 << width) - 1
+
+
+@dataclass(frozen=True)
+class Algebra:
+    """When a merge gives zero, and where its gradient can't pass, found by trying its record.
+
+    zero_if_x_is, zero_if_o_is, zero_if_both_are: the operands that have to be zero. cancels: the result is zero, and
+    the gradients add up to zero, where both operands are one value. x_stops, o_stops: the gradient of this operand is
+    zero where the other operand is.
+    """
+
+    zero_if_x_is: bool
+    zero_if_o_is: bool
+    zero_if_both_are: bool
+    cancels: bool
+    x_stops: bool
+    o_stops: bool
+
+
+@lru_cache(maxsize=64)
+def algebra_of(merge: Merge) -> Algebra:
+    some, others, zero, g = (np.array([values]) for values in ([0.7, -1.3], [-0.4, 2.1], [0.0, 0.0], [1.0, 0.6]))
+    alike = merge.gradient(some, some, g)
+    return Algebra(
+        not merge.value(zero, others).any(),
+        not merge.value(some, zero).any(),
+        not merge.value(zero, zero).any(),
+        not merge.value(some, some).any() and not (alike[0] + alike[1]).any(),
+        not merge.gradient(some, zero, g)[0].any(),
+        not merge.gradient(zero, others, g)[1].any(),
+    )
+
+
+def zeros_of(graph: Graph, effort: Effort) -> dict[int, int]:
+    """The components of each live node that are zero at every step from zero state: the largest set of those that
+    keep one another at zero, which what differs from zero at the first step is taken from, and all that follows."""
+    readers: dict[int, list[int]] = {index: [] for index in graph.order}
+    for index in graph.order:
+        for read in _read(graph.nodes[index]):
+            readers[read].append(index)
+    zeros: dict[int, int] = {}
+    for index in graph.order:
+        effort.spend(graph.nodes[index].width)
+        zeros[index] = full(graph.nodes[index].width)
+    waiting, queued = deque(graph.order), set(graph.order)
+    while waiting:
+        index = waiting.popleft()
+        queued.remove(index)
+        effort.spend(graph.nodes[index].width)
+        left = zeros[index] & _zeros_of_node(graph, graph.nodes[index], zeros)
+        if left != zeros[index]:
+            zeros[index] = left
+            waiting.extend(reader for reader in readers[index] if reader not in queued)
+            queued.update(readers[index])
+    return zeros
+
+
+def _read(node: Node) -> set[int]:
+    return {index for index in (node.source, node.other) if index is not None}
+
+
+def _zeros_of_node(graph: Graph, node: Node, zeros: Mapping[int, int]) -> int:
+    """The components of a node that are zero where those that it reads are."""
+    if node.source is None or node.kind == "layer":
+        return 0
+    x = zeros[node.source]
+    if node.function is not None:
+        return x if _keeps_zero(node.function, node.parameter) else 0
+    if node.merge is None or node.other is None:
+        return x
+    o, width = zeros[node.other], graph.nodes[node.source].width
+    if node.merge.concatenates:
+        return x | o << width
+    shared = full(min(width, graph.nodes[node.other].width))
+    merged, algebra = 0, algebra_of(node.merge)
+    for zero, holds in (
+        (x & o, algebra.zero_if_both_are),
+        (x, algebra.zero_if_x_is),
+        (o, algebra.zero_if_o_is),
+        (shared, algebra.cancels and reads_one_value(graph, node)),
+    ):
+        merged |= zero if holds else 0
+    return merged & shared | x & ~shared
+
+
+def reads_one_value(graph: Graph, node: Node) -> bool:
+    """Whether both operands of a merge are the same value of the same step."""
+    assert node.source is not None
+    assert node.other is not None
+    return not node.delayed and graph.resolve(node.source) == graph.resolve(node.other)
+
+
+@lru_cache(maxsize=256)
+def _keeps_zero(function: Activation, parameter: float | None) -> bool:
+    """Whether an activation of zero is zero."""
+    return not function.couples and not function.value(np.zeros((1, 1)), parameter).any()
+
+
+@lru_cache(maxsize=256)
+def flat_at_zero(function: Activation, parameter: float | None) -> bool:
+    """Whether the derivative of an activation at zero is zero."""
+    zero, one = np.zeros((1, 1)), np.ones((1, 1))
+    return not function.couples and not function.gradient(zero, function.value(zero, parameter), one, parameter).any()
+
+
+@lru_cache(maxsize=256)
+def blocks(function: Activation, parameter: float | None, width: int) -> bool:
+    """Whether no gradient passes an activation."""
+    x, one = np.full((1, 1), 0.3), np.ones((1, 1))
+    if function.couples and width == 1:
+        return not function.gradient(x, function.value(x, parameter), one, parameter).any()
+    return function.blocks_gradient

@@ -1,0 +1,415 @@
+"""The LLVM function of a matrix product: see ``matmul.py``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from . import expressions
+from .product_shape import (
+    DEEPEST,
+    Shape,
+    row_tiles,
+    scalar_type,
+    side_by_side,
+    tile_rows,
+)
+from .routines import CHAINS, counted, integer, summed
+from .vectors import FLAGS, intrinsic, spread, suffix
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Some inner steps. more: whether sums were begun by others before, ends: whether none come after; None where
+    these are all."""
+
+    begin: ir.Value
+    count: ir.Value
+    more: ir.Value | None = None
+    ends: ir.Value | None = None
+
+
+@dataclass(frozen=True)
+class ProductEmitter:
+    """Emits one product as an LLVM function."""
+
+    shape: Shape
+    builder: ir.IRBuilder
+    a: ir.Value
+    b: ir.Value
+    c: ir.Value
+    bias: ir.Value
+    beside: ir.Value
+    rows: ir.Value
+    inner: ir.Value
+    keep: ir.Value
+    first: ir.Value
+    last: ir.Value
+
+    @property
+    def vector(self) -> ir.VectorType:
+        return ir.VectorType(scalar_type(self.shape.dtype), self.shape.lanes)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Liberties of additions: not their order, where rows have to be equal."""
+        return FLAGS if self.shape.rows is not None else tuple(flag for flag in FLAGS if flag != "reassoc")
+
+    def read(self, pointer: ir.Value) -> ir.Value:
+        return self.builder.load(pointer, align=4)
+
+    def write(self, value: ir.Value, pointer: ir.Value) -> None:
+        self.builder.store(value, pointer, align=4)
+
+    def at(self, pointer: ir.Value, *terms: tuple[ir.Value, int]) -> ir.Value:
+        """``pointer`` plus the sum of value × literal stride, in elements."""
+        builder = self.builder
+        for value, stride in terms:
+            if isinstance(value, ir.Constant):
+                pointer = self.ahead(pointer, value.constant * stride)
+            else:
+                pointer = builder.gep(pointer, [builder.mul(value, self.steps_of(pointer, stride))])
+        return pointer
+
+    def ahead(self, pointer: ir.Value, elements: int) -> ir.Value:
+        """``pointer`` plus a literal number of elements."""
+        return self.builder.gep(pointer, [self.steps_of(pointer, elements)]) if elements else pointer
+
+    def steps_of(self, pointer: ir.Value, elements: int) -> ir.Value:
+        """Elements as a number of what a pointer points to: elements, or vectors."""
+        if not isinstance(pointer.type.pointee, ir.VectorType):
+            return integer(elements)
+        vectors, rest = divmod(elements, self.shape.lanes)
+        assert not rest, "rows begin at whole vectors"
+        return integer(vectors)
+
+    def fused(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+        """x y + z of each lane: one instruction where the machine has it."""
+        from .math import has_fma
+
+        if not has_fma():
+            return self.builder.fadd(self.builder.fmul(x, y, flags=self.flags), z, flags=self.flags)
+        kind = self.vector
+        return self.builder.call(
+            intrinsic(self.builder.module, f"llvm.fma.{suffix(kind)}", kind, [kind] * 3), [x, y, z]
+        )
+
+    def emit(self) -> None:
+        """The whole product: blocks of the inner dimension, panels, row tiles."""
+        shape, builder, block = self.shape, self.builder, self.shape.block
+        if shape.inner is not None and shape.inner <= block:
+            self.over_panels(_Steps(integer(0), self.inner))
+        else:
+            with counted(builder, integer(0), self.inner, block) as begin:
+                left = builder.sub(self.inner, begin)
+                some = builder.select(builder.icmp_signed("<", left, integer(block)), left, integer(block))
+                more = builder.icmp_signed(">", begin, integer(0))
+                self.over_panels(_Steps(begin, some, more, builder.icmp_signed("==", left, some)))
+        builder.ret_void()
+
+    def over_panels(self, some: _Steps) -> None:
+        shape, builder = self.shape, self.builder
+        full, rest = divmod(shape.columns, shape.panel)
+        if full:
+            stop = builder.select(builder.icmp_signed("<", self.last, integer(full)), self.last, integer(full))
+            heights = row_tiles(shape, shape.panel)
+            alone = [height for height in heights if side_by_side(shape, height) == 1]
+            done = integer(0)
+            with counted(builder, self.first, stop, 1) as panel:
+                self.over_rows(panel, shape.panel, alone, done, some)
+            few = heights[len(alone) :]
+            for height in alone if few else ():
+                done = self.rows_after(height, done)
+            for height in few:
+                done = self.over_neighbours(height, done, stop, some)
+        if rest:
+            mine = builder.and_(
+                builder.icmp_signed("<=", self.first, integer(full)),
+                builder.icmp_signed(">", self.last, integer(full)),
+            )  # a range that is empty may begin behind the last panel
+            with builder.if_then(mine):
+                self.over_rows(integer(full), rest, row_tiles(shape, rest), integer(0), some)
+
+    def rows_after(self, height: int, done: ir.Value) -> ir.Value:
+        """The run-time row where tiles of a height end, of those from ``done`` on."""
+        left = self.builder.sub(self.rows, done)
+        return self.builder.sub(self.rows, self.builder.srem(left, integer(height)))
+
+    def over_neighbours(self, height: int, done: ir.Value, stop: ir.Value, some: _Steps) -> ir.Value:
+        """Tiles of a few rows over several full panels at a time, then over those left; the row where they end."""
+        shape, builder = self.shape, self.builder
+        together = side_by_side(shape, height)
+        end = self.rows_after(height, done)
+        with builder.if_then(builder.icmp_signed("<", done, end)):
+            left = builder.srem(builder.sub(stop, self.first), integer(together))
+            middle = builder.sub(stop, left)
+            with counted(builder, self.first, middle, together) as panel:
+                self.over_rows(panel, together * shape.panel, [height], done, some)
+            with counted(builder, middle, stop, 1) as panel:
+                self.over_rows(panel, shape.panel, [height], done, some)
+        return end
+
+    def over_rows(self, panel: ir.Value, vectors: int, heights: list[int], done: ir.Value, some: _Steps) -> None:
+        """Row tiles, from row ``done`` on, of one panel or of neighbours, ``vectors`` wide together."""
+        shape, builder = self.shape, self.builder
+        width, stride = min(vectors, shape.panel) * shape.lanes, shape.panel * shape.lanes
+        if shape.b_row is None:
+            assert shape.inner is not None
+            b, b_step = self.at(self.b, (panel, shape.inner * stride), (some.begin, width)), width
+        else:
+            b, b_step = self.at(self.b, (panel, stride), (some.begin, shape.b_row)), shape.b_row
+            if shape.far(shape.b_row):
+                b, b_step = self.packed(b, width, some.count), width
+        if shape.c_row is None:
+            assert shape.rows is not None
+            c, c_step = self.at(self.c, (panel, shape.rows * stride)), width
+        else:
+            c, c_step = self.at(self.c, (panel, stride)), shape.c_row
+        bias = self.at(self.bias, (panel, stride)) if shape.start == "bias" else None
+        a, beside = self.at(self.a, (some.begin, shape.a_inner)), self.at(self.beside, (panel, stride))
+        for height in heights:
+            literal = shape.rows is not None
+            stop = integer(self.literal_stop(vectors, height)) if literal else self.rows_after(height, done)
+            with counted(builder, done, stop, height) as row:
+                self.tile(
+                    height, vectors, self.at(a, (row, shape.a_row)), b, b_step, self.at(c, (row, c_step)), c_step,
+                    bias, self.at(beside, (row, shape.beside_row or 0)), some,
+                )  # fmt: skip
+            done = stop
+
+    def packed(self, b: ir.Value, width: int, count: ir.Value) -> ir.Value:
+        """A copy of some rows of a panel, one right after the other, in a place of our own."""
+        builder, shape = self.builder, self.shape
+        assert shape.b_row is not None
+        with builder.goto_entry_block():
+            place = builder.alloca(self.vector, shape.block * width // shape.lanes)
+            place.align = 64
+        with counted(builder, integer(0), count, 1) as row:
+            source, target = self.at(b, (row, shape.b_row)), self.at(place, (row, width))
+            for ahead in range(0, width, shape.lanes):
+                self.write(self.read(self.ahead(source, ahead)), self.ahead(target, ahead))
+        return place
+
+    def fetch_ahead(self, column_of_a: ir.Value, ahead: int, height: int) -> None:
+        """Ask for what the next but one tile of a height reads of A at an inner step, without waiting for it."""
+        builder, shape = self.builder, self.shape
+        number, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        prefetch = intrinsic(builder.module, "llvm.prefetch.p0", ir.VoidType(), [byte, number, number, number])
+        place = self.ahead(column_of_a, ahead * shape.a_inner + 2 * height * shape.a_row)
+        reading, nearest, data = (ir.Constant(number, value) for value in (0, 3, 1))
+        builder.call(prefetch, [builder.bitcast(place, byte), reading, nearest, data])
+
+    def literal_stop(self, vectors: int, height: int) -> int:
+        """The row where the tiles of ``height`` end, for literal rows."""
+        rows = self.shape.rows
+        assert rows is not None
+        heights = row_tiles(self.shape, vectors)
+        if len(heights) == 1 or height == heights[1]:
+            return rows
+        low = heights[1]
+        count = -(-rows // tile_rows(self.shape.registers, vectors))
+        return (rows - low * count) * heights[0]
+
+    def tile(
+        self, height: int, vectors: int, a: ir.Value, b: ir.Value, b_step: int, c: ir.Value, c_step: int,
+        bias: ir.Value | None, beside: ir.Value, some: _Steps,
+    ) -> None:  # fmt: skip
+        """One tile: ``height`` rows by ``vectors`` vectors of C."""
+        shape = self.shape
+        cells = [(row, v) for row in range(height) for v in range(vectors)]
+        places = [self.ahead(c, row * c_step + v * shape.lanes) for row, v in cells]
+        sums = self.begin_sums(cells, places, bias, some.more)
+        literal = shape.inner if shape.inner is not None and shape.inner <= shape.block else None
+        if shape.ranges > 1:
+            sums = self.over_ranges(sums, cells, a, b, b_step, some.count)
+        elif literal is not None and literal <= DEEPEST and literal * len(cells) <= shape.written_out:
+            for k in range(literal):
+                sums = self.step(sums, cells, a, b, b_step, integer(k), 0)
+        else:
+            sums = self.over_inner(sums, cells, a, b, b_step, integer(0), some.count, literal)
+        self.end_sums(sums, cells, places, beside, some.ends)
+
+    def end_sums(
+        self, sums: list[ir.Value], cells: list[tuple[int, int]], places: list[ir.Value], beside: ir.Value,
+        ends: ir.Value | None,
+    ) -> None:  # fmt: skip
+        """Store what the tile's sums have become: once they are whole, what the epilogue makes of them."""
+        builder, shape = self.builder, self.shape
+        if not shape.epilogue:
+            self.write_all(sums, places)
+            return
+        if ends is None:
+            self.write_all(self.ended(sums, cells, beside), places)
+            return
+        with builder.if_else(ends) as (whole, partial):
+            with whole:
+                self.write_all(self.ended(sums, cells, beside), places)
+            with partial:
+                self.write_all(sums, places)
+
+    def write_all(self, values: list[ir.Value], places: list[ir.Value]) -> None:
+        for value, place in zip(values, places, strict=True):
+            self.write(value, place)
+
+    def ended(self, sums: list[ir.Value], cells: list[tuple[int, int]], beside: ir.Value) -> list[ir.Value]:
+        """The epilogue of each sum."""
+        builder, shape, out = self.builder, self.shape, []
+        for total, (row, v) in zip(sums, cells, strict=True):
+            names = {"x": total}
+            if shape.beside_row is not None:
+                place = row * shape.beside_row + v * shape.lanes
+                names["y"] = self.read(self.ahead(beside, place))
+            out.append(expressions.emit(builder, shape.epilogue, names))
+        return out
+
+    def begin_sums(
+        self,
+        cells: list[tuple[int, int]],
+        places: list[ir.Value],
+        bias: ir.Value | None,
+        more: ir.Value | None,
+    ) -> list[ir.Value]:
+        """What the tile's sums start from."""
+        builder, start = self.builder, self.shape.start
+        zero = ir.Constant(self.vector, [0.0] * self.shape.lanes)
+        if start == "add":
+            return [self.read(place) for place in places]
+        if bias is not None:
+            ahead = {v: self.read(self.ahead(bias, v * self.shape.lanes)) for _, v in cells}
+            fresh = [ahead[v] for _, v in cells]
+        else:
+            fresh = [zero] * len(cells)
+        flag = self.keep if start == "keep" else None
+        if more is not None:
+            flag = more if flag is None else builder.or_(flag, more)
+        if flag is None:
+            return fresh
+        before = builder.block
+        with builder.if_then(flag):
+            held = [self.read(place) for place in places]
+            inside = builder.block
+        sums = []
+        for new, old in zip(fresh, held, strict=True):
+            phi = builder.phi(self.vector)
+            phi.add_incoming(new, before)
+            phi.add_incoming(old, inside)
+            sums.append(phi)
+        return sums
+
+    def over_inner(
+        self, sums: list[ir.Value], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int,
+        start: ir.Value, stop: ir.Value, literal: int | None,
+    ) -> list[ir.Value]:  # fmt: skip
+        """The loop over some of the inner dimension, a few steps at a time where the tile is small.
+
+        A tile of few sums would wait for each addition before the next: it keeps several chains of them.
+        """
+        unroll = max(1, min(8, self.shape.unrolled // len(cells)))
+        chains = max(1, min(unroll, CHAINS // len(cells))) if self.shape.rows is not None else 1
+        zero = ir.Constant(self.vector, [0.0] * self.shape.lanes)
+        count = self.builder.sub(stop, start)
+        whole = self.builder.sub(stop, self.builder.srem(count, integer(unroll)))
+        even = unroll == 1 or (literal is not None and literal % unroll == 0)
+        wide = sums + [zero] * (len(cells) * (chains - 1))
+        wide = self.inner_loop(wide, cells, a, b, b_step, start, whole, unroll)
+        while len(wide) > len(cells):
+            half = len(wide) // 2 // len(cells) * len(cells)
+            wide = [
+                self.builder.fadd(x, y, flags=FLAGS) for x, y in zip(wide[:half], wide[-half:], strict=True)
+            ] + wide[half:-half]
+        return wide if even else self.inner_loop(wide, cells, a, b, b_step, whole, stop, 1)
+
+    def over_ranges(
+        self, sums: list[ir.Value], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int,
+        count: ir.Value,
+    ) -> list[ir.Value]:  # fmt: skip
+        """The inner dimension in ranges, each summed up on its own, and their sums added from the first to the last:
+        all at once where the tile is small, else one after the other."""
+        builder, ranges = self.builder, self.shape.ranges
+        zeros = [ir.Constant(self.vector, [0.0] * self.shape.lanes)] * len(cells)
+        length = builder.sdiv(count, integer(ranges))
+
+        def one_range(number: ir.Value, whole: list[ir.Value]) -> list[ir.Value]:
+            start = builder.mul(number, length)
+            is_last = builder.icmp_signed("==", number, integer(ranges - 1))
+            stop = builder.select(is_last, count, builder.add(start, length))
+            return self.added(whole, self.over_inner(zeros, cells, a, b, b_step, start, stop, None))
+
+        if len(cells) * ranges > CHAINS:
+            return summed(self.builder, sums, integer(0), integer(ranges), 1, one_range)
+        starts = [builder.mul(length, integer(n)) for n in range(ranges)]
+        parts = self.at_once([zeros] * ranges, cells, a, b, b_step, starts, length)
+        done = builder.mul(length, integer(ranges))
+        parts[-1] = self.inner_loop(parts[-1], cells, a, b, b_step, done, count, 1)
+        for part in parts:
+            sums = self.added(sums, part)
+        return sums
+
+    def added(self, sums: list[ir.Value], more: list[ir.Value]) -> list[ir.Value]:
+        """Sums of sums, in this order."""
+        return [self.builder.fadd(x, y, flags=self.flags) for x, y in zip(sums, more, strict=True)]
+
+    def at_once(
+        self, parts: list[list[ir.Value]], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int,
+        starts: list[ir.Value], length: ir.Value,
+    ) -> list[list[ir.Value]]:  # fmt: skip
+        """``length`` inner steps of several ranges, side by side."""
+        size = len(cells)
+
+        def one_step_each(k: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+            for n, start in enumerate(starts):
+                mine, place = slice(n * size, (n + 1) * size), self.builder.add(k, start)
+                sums[mine] = self.step(sums[mine], cells, a, b, b_step, place, 0)
+            return sums
+
+        sums = summed(self.builder, [value for part in parts for value in part], integer(0), length, 1, one_step_each)
+        return [sums[n * size : (n + 1) * size] for n in range(len(parts))]
+
+    def inner_loop(
+        self, sums: list[ir.Value], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int,
+        start: ir.Value, stop: ir.Value, unroll: int,
+    ) -> list[ir.Value]:  # fmt: skip
+        """``unroll`` inner steps at a time, each to the next of as many chains as there are sums for."""
+        chains, size = len(sums) // len(cells), len(cells)
+
+        def some_steps(k: ir.Value, fresh: list[ir.Value]) -> list[ir.Value]:
+            for ahead in range(unroll):
+                mine = slice(ahead % chains * size, (ahead % chains + 1) * size)
+                fresh[mine] = self.step(fresh[mine], cells, a, b, b_step, k, ahead)
+            return fresh
+
+        return summed(self.builder, sums, start, stop, unroll, some_steps)
+
+    def step(
+        self,
+        sums: list[ir.Value],
+        cells: list[tuple[int, int]],
+        a: ir.Value,
+        b: ir.Value,
+        b_step: int,
+        k: ir.Value,
+        ahead: int,
+    ) -> list[ir.Value]:
+        """One inner step: B's vectors times A's scalars, added to the sums."""
+        shape, builder = self.shape, self.builder
+        row_of_b, column_of_a = self.at(b, (k, b_step)), self.at(a, (k, shape.a_inner))
+        right = {
+            v: self.read(self.ahead(row_of_b, ahead * b_step + self.across(v))) for v in sorted({v for _, v in cells})
+        }
+        if shape.far(shape.a_inner):
+            self.fetch_ahead(column_of_a, ahead, len(cells) // len(right))
+        left = {}
+        for row in sorted({row for row, _ in cells}):
+            scalar = builder.load(self.ahead(column_of_a, row * shape.a_row + ahead * shape.a_inner))
+            left[row] = spread(builder, scalar, shape.lanes)
+        return [self.fused(left[row], right[v], total) for total, (row, v) in zip(sums, cells, strict=True)]
+
+    def across(self, vector: int) -> int:
+        """Where a vector of a tile stands in a row of B, in elements: in a neighbour beyond the panel's own."""
+        shape = self.shape
+        if shape.b_row is not None:
+            return vector * shape.lanes
+        assert shape.inner is not None
+        panel, inside = divmod(vector, shape.panel)
+        return panel * shape.inner * shape.panel * shape.lanes + inside * shape.lanes

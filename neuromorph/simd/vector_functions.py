@@ -1,0 +1,179 @@
+"""Loads, stores and reductions of vectors of one element type and one number of lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+
+from . import math as vector_math
+from .lowering import ARRAY, data_pointer, define
+from .vectors import (
+    ELEMENTS,
+    FLAGS,
+    VectorType,
+    intrinsic,
+    lanes_below,
+    largest_lane,
+    masked_load,
+    spread,
+    suffix,
+    sum_of_lanes,
+)
+
+_I1, _I32 = ir.IntType(1), ir.IntType(32)
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The functions over vectors of one element type and one number of lanes."""
+
+    dtype: str
+    lanes: int
+    load: Callable[..., Any]
+    load_head: Callable[..., Any]
+    store: Callable[..., Any]
+    store_head: Callable[..., Any]
+    head: Callable[..., Any]
+    splat: Callable[..., Any]
+    total: Callable[..., Any]
+    largest: Callable[..., Any]
+    softmax: Callable[..., Any]
+
+
+class _Kind:
+    """One type of element and one number of lanes, in Numba's terms and in LLVM's."""
+
+    def __init__(self, dtype: str, lanes: int) -> None:
+        self.dtype, self.lanes = dtype, lanes
+        self.element, scalar, self.size = ELEMENTS[dtype]
+        self.vector, self.packed = VectorType(self.element, lanes), ir.VectorType(scalar, lanes)
+        self.zeros = ir.Constant(self.packed, [0.0] * lanes)
+        self.mask = ir.VectorType(_I1, lanes)
+
+    def address(self, context: Any, builder: ir.IRBuilder, kind: Any, array: ir.Value, index: ir.Value) -> ir.Value:
+        """A pointer to the vector at an index of an array of Numba's."""
+        pointer = builder.gep(data_pointer(context, builder, kind, array), [index])
+        return builder.bitcast(pointer, self.packed.as_pointer())
+
+
+@cache
+def vectors(dtype: str, lanes: int) -> Vectors:
+    """The namespace of vectors of ``lanes`` numbers of ``dtype`` ("float32" or "float64")."""
+    kind = _Kind(dtype, lanes)
+    return Vectors(dtype, lanes, **_memory(kind), **_lanes(kind), **_reductions(kind))
+
+
+def _memory(kind: _Kind) -> dict[str, Any]:
+    """Loads and stores of whole vectors, and of the first lanes of one."""
+
+    def load(array: Any, index: int) -> Any:
+        """The vector at ``index``."""
+        return array[index : index + kind.lanes].copy()
+
+    def emit_load(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        return builder.load(kind.address(context, builder, sig.args[0], *args), align=kind.size)
+
+    def load_head(array: Any, index: int, count: int) -> Any:
+        """The vector at ``index`` with only its first ``count`` lanes read, zero in the others."""
+        out = np.zeros(kind.lanes, array.dtype)
+        some = min(max(count, 0), kind.lanes)
+        out[:some] = array[index : index + some]
+        return out
+
+    def emit_load_head(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        pointer = kind.address(context, builder, sig.args[0], args[0], args[1])
+        return masked_load(builder, pointer, lanes_below(builder, args[2], kind.lanes), kind.zeros)
+
+    def store(array: Any, index: int, value: Any) -> None:
+        """Write a vector at ``index``."""
+        array[index : index + kind.lanes] = value
+
+    def emit_store(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        builder.store(args[2], kind.address(context, builder, sig.args[0], args[0], args[1]), align=kind.size)
+
+    def store_head(array: Any, index: int, value: Any, count: int) -> None:
+        """Write the first ``count`` lanes of a vector at ``index``."""
+        some = min(max(count, 0), kind.lanes)
+        array[index : index + some] = value[:some]
+
+    def emit_store_head(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        pointer = kind.address(context, builder, sig.args[0], args[0], args[1])
+        name = f"llvm.masked.store.{suffix(kind.packed)}.p0"
+        write = intrinsic(builder.module, name, ir.VoidType(), [kind.packed, kind.packed.as_pointer(), _I32, kind.mask])
+        builder.call(write, [args[2], pointer, ir.Constant(_I32, kind.size), lanes_below(builder, args[3], kind.lanes)])
+
+    return {
+        "load": define(load, kind.vector, (ARRAY, types.intp), emit_load),
+        "load_head": define(load_head, kind.vector, (ARRAY, types.intp, types.intp), emit_load_head),
+        "store": define(store, types.void, (ARRAY, types.intp, kind.vector), emit_store),
+        "store_head": define(store_head, types.void, (ARRAY, types.intp, kind.vector, types.intp), emit_store_head),
+    }
+
+
+def _lanes(kind: _Kind) -> dict[str, Any]:
+    """Vectors made of others or of one number."""
+
+    def head(first: Any, rest: Any, count: int) -> Any:
+        """The first ``count`` lanes of one vector, followed by the other's."""
+        return np.where(np.arange(kind.lanes) < count, first, rest)
+
+    def emit_head(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        return builder.select(lanes_below(builder, args[2], kind.lanes), args[0], args[1])
+
+    def splat(value: float) -> Any:
+        """A vector with ``value`` in every lane."""
+        return np.full(kind.lanes, value, kind.dtype)
+
+    def emit_splat(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        return spread(builder, args[0], kind.lanes)
+
+    return {
+        "head": define(head, kind.vector, (kind.vector, kind.vector, types.intp), emit_head),
+        "splat": define(splat, kind.vector, (kind.element,), emit_splat),
+    }
+
+
+def _reductions(kind: _Kind) -> dict[str, Any]:
+    """What is computed over the lanes of a vector."""
+
+    def total(value: Any) -> Any:
+        """The sum of the lanes."""
+        return value.sum(dtype=kind.dtype)
+
+    def emit_total(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        return sum_of_lanes(builder, args[0])
+
+    def largest(value: Any) -> Any:
+        """The largest of the lanes; where a lane is NaN, NaN or, in compiled code, the largest of some others."""
+        return value.max()
+
+    def emit_largest(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        return largest_lane(builder, args[0])
+
+    def softmax(value: Any, count: int) -> Any:
+        """Softmax over the first ``count`` lanes, zero in the others."""
+        with np.errstate(invalid="ignore"):
+            powers = np.exp(value - value[:count].max())
+        powers[count:] = 0.0
+        return powers / powers.sum(dtype=kind.dtype)
+
+    def emit_softmax(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        inside = lanes_below(builder, args[1], kind.lanes)
+        lowest = ir.Constant(kind.packed, [float(np.finfo(kind.dtype).min)] * kind.lanes)
+        top = largest_lane(builder, builder.select(inside, args[0], lowest))
+        powers = vector_math.call(builder, "exp", builder.fsub(args[0], spread(builder, top, kind.lanes)))
+        powers = builder.select(inside, powers, kind.zeros)
+        whole = spread(builder, sum_of_lanes(builder, powers), kind.lanes)
+        return builder.fdiv(powers, whole, flags=FLAGS)
+
+    return {
+        "total": define(total, kind.element, (kind.vector,), emit_total),
+        "largest": define(largest, kind.element, (kind.vector,), emit_largest),
+        "softmax": define(softmax, kind.vector, (kind.vector, types.intp), emit_softmax),
+    }
