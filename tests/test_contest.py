@@ -238,7 +238,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     real = dispatch._call
 
     def call(kernels: Any, memory: Any, arguments: Any, enough: int) -> int:
-        found.append(arguments[4])
+        found.append(arguments.mode)
         return real(kernels, memory, arguments, enough)
 
     monkeypatch.setattr(dispatch, "_call", call)

@@ -7,22 +7,18 @@ The rest a model keeps.
 
 from __future__ import annotations
 
+from ..abi.arguments import CALL_ARRAYS, TrainCall
 from ..abi.mailbox import ENDED, GIVEN, IN_BOX, LAST, LASTING, PATIENCE, STREAK, USER, WHOLE
 from .frame import ARGUMENT_KINDS, Frame
 
-TRAINED = (  # what ``train`` takes
-    "sample, stop, samples, capacity, mode, work, weights, turned, gradients, memory, constants, x, expected, "
-    "row_weights, row_step, row_losses, losses, rate, clip"
-)
-CALL_ARRAYS = ("x", "expected", "row_weights", "losses")  # of a call
+TRAINED = ", ".join(TrainCall._fields)
 _FOREVER = "1 << 60"  # looks
 
 
 def _places() -> tuple[dict[str, str], dict[str, str]]:
     """Where each argument of a call stands in the box, and where among the numbers, as source."""
-    names = TRAINED.split(", ")
-    boxed = [name for name in names if ARGUMENT_KINDS[name] == "count" or name in CALL_ARRAYS]
-    numbers = [name for name in names if ARGUMENT_KINDS[name] == "number"]
+    boxed = [name for name in TrainCall._fields if ARGUMENT_KINDS[name] == "count" or name in CALL_ARRAYS]
+    numbers = [name for name in TrainCall._fields if ARGUMENT_KINDS[name] == "number"]
     in_box = {name: f"box[{place}]" for place, name in enumerate(boxed, GIVEN)}
     return in_box, {name: f"numbers[{place}]" for place, name in enumerate(numbers)}
 
@@ -72,7 +68,7 @@ def emit_serve(frame: Frame) -> None:
     doc = "Wait for calls and do our part of them: how many there were when none came, or one that Python has to make."
     given = [
         f"array_at({name}, {in_box[name]})" if name in CALL_ARRAYS else in_box.get(name) or in_numbers.get(name) or name
-        for name in TRAINED.split(", ")
+        for name in TrainCall._fields
     ]
     with frame.function("serve", arguments, doc):
         writer.line("arrive(box)")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..abi.arguments import TrainCall
 from ..abi.mailbox import LEARN, new_box
 from ..errors import TrainingDivergedError
 from ..jit import bundles, cache, modules
@@ -114,14 +115,13 @@ class _Bench:
         expected = random.uniform(0.1, 0.9, (samples * model.batch_size, model.output_width))
         if model.graph.loss.name == "cross_entropy":
             expected /= expected.sum(axis=1, keepdims=True)
-        return {
-            "sample": 0, "stop": samples, "samples": samples, "capacity": model.bptt_steps, "mode": LEARN,
-            "work": memory.space, "weights": memory.weights, "turned": memory.turned, "gradients": memory.gradients,
-            "memory": memory.optimizer, "constants": memory.constants, "x": inputs.astype(model.dtype).ravel(),
-            "expected": expected.astype(model.dtype).ravel(), "row_weights": memory.ones, "row_step": 0,
-            "row_losses": memory.row_losses, "losses": np.zeros(samples), "rate": 0.0,
-            "clip": model.clip_norm or 0.0, "box": box, "numbers": numbers,
-        }  # fmt: skip
+        call = TrainCall(
+            0, samples, samples, model.bptt_steps, LEARN, memory.space, memory.weights, memory.turned, memory.gradients,
+            memory.optimizer, memory.constants, inputs.astype(model.dtype).ravel(),
+            expected.astype(model.dtype).ravel(), memory.ones, 0, memory.row_losses, np.zeros(samples), 0.0,
+            model.clip_norm or 0.0,
+        )  # fmt: skip
+        return call._asdict() | {"box": box, "numbers": numbers}
 
 
 class _Clocked:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..abi.arguments import CALL_ARRAYS, TrainCall
 from ..abi.mailbox import GRADIENTS, WAITING, new_box
-from ..codegen import CALL_ARRAYS, TRAINED
 from ..host.interrupts import held
 from .autotune import Contest, Way
 from .memory import Memory
@@ -27,31 +27,30 @@ if TYPE_CHECKING:
 SOON_THERE = 1e-3  # seconds that a team is waited for at most, between two parts of a call
 
 
-def call_members(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], enough: int) -> int:
+def call_members(kernels: Kernels, memory: Memory, call: TrainCall, enough: int) -> int:
     """The kernel's ``train`` by all its members, with the arguments that they share; the sample that it reached.
 
     Where the threads of this model's last call are still awake, they are called. Else they are woken for ``enough``
     samples, or if calls have followed one another so soon, and for so long, that they will be found awake from now on.
     Where windows are so short that threads may lose by it, one of them does what it has shown to do quicker.
     """
-    start, stop, mode = arguments[0], arguments[1], arguments[4]
-    if not kernels.contested or mode == GRADIENTS:  # whose windows may have any length
-        return _call(kernels, memory, arguments, enough)
-    if stop - start < kernels.contested_from[mode]:
-        return int(kernels.train(0, kernels.threads, *memory.alone(kernels.threads), *arguments))
-    return _contest(kernels, memory, arguments, enough)
+    if not kernels.contested or call.mode == GRADIENTS:  # whose windows may have any length
+        return _call(kernels, memory, call, enough)
+    if call.stop - call.sample < kernels.contested_from[call.mode]:
+        return int(kernels.train(0, kernels.threads, *memory.alone(kernels.threads), *call))
+    return _contest(kernels, memory, call, enough)
 
 
-def _contest(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], enough: int) -> int:
+def _contest(kernels: Kernels, memory: Memory, call: TrainCall, enough: int) -> int:
     """A call in parts, each by all threads or by one, which is timed."""
-    at, stop, samples, capacity, mode, *rest = arguments
-    contest = memory.contests.get(mode)
+    at, stop, capacity = call.sample, call.stop, call.capacity
+    contest = memory.contests.get(call.mode)
     if contest is None:
-        contest = memory.contests[mode] = Contest(kernels.contested_from[mode] // capacity)
+        contest = memory.contests[call.mode] = Contest(kernels.contested_from[call.mode] // capacity)
     before = Way.ONE
     for way, windows in contest.parts(-(-(stop - at) // capacity)):
         end = min(stop, at + windows * capacity)
-        part = (at, end, samples, capacity, mode, *rest)
+        part = call._replace(sample=at, stop=end)
         if way is before is Way.ALL:
             _meet_again(memory.team, kernels.threads - 1)
         before, started = way, time.perf_counter()
@@ -66,26 +65,26 @@ def _contest(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], enoug
     return int(stop)
 
 
-def _call(kernels: Kernels, memory: Memory, arguments: tuple[Any, ...], enough: int) -> int:
+def _call(kernels: Kernels, memory: Memory, call: TrainCall, enough: int) -> int:
     """A call by all members or, if it is too short to wake them, by one thread for all."""
     team = memory.team
     if team is not None and team.taken():
-        return _call_team(kernels, team, memory.number, arguments, enough)
+        return _call_team(kernels, team, memory.number, call, enough)
     if not kernels.compiled:
-        return _in_plain_python(kernels, arguments)
+        return _in_plain_python(kernels, call)
     with held():  # an interrupt while a team is taken would leave it taken
         try:
             memory.team = team = take(kernels.threads - 1)
         except RuntimeError:  # no thread can be started
-            return int(kernels.train(0, kernels.threads, *new_box(kernels.threads), *arguments))
-        return _call_team(kernels, team, memory.number, arguments, enough)
+            return int(kernels.train(0, kernels.threads, *new_box(kernels.threads), *call))
+        return _call_team(kernels, team, memory.number, call, enough)
 
 
-def _call_team(kernels: Kernels, team: Team, user: int, arguments: tuple[Any, ...], enough: int) -> int:
+def _call_team(kernels: Kernels, team: Team, user: int, call: TrainCall, enough: int) -> int:
     """A call by a team that was taken, or by this thread for all its members. The team is free afterwards."""
     try:
-        reached: int = kernels.lead(team.box, team.numbers, user, enough, *arguments)
-        return reached if reached >= 0 else _woken(kernels, team, user, arguments)
+        reached: int = kernels.lead(team.box, team.numbers, user, enough, *call)
+        return reached if reached >= 0 else _woken(kernels, team, user, call)
     finally:
         team.free.release()
 
@@ -97,17 +96,17 @@ def _meet_again(team: Team | None, members: int) -> None:
         time.sleep(0)
 
 
-def _woken(kernels: Kernels, team: Team, user: int, arguments: tuple[Any, ...]) -> int:
+def _woken(kernels: Kernels, team: Team, user: int, call: TrainCall) -> int:
     """A call by threads that sleep, or that wait for another model's calls."""
-    _, *others = _members(kernels.threads, (team.box, team.numbers, *arguments))
-    mine = (team.box, team.numbers, user, -1, *arguments)
-    return int(team.join(kernels.train, others, kernels.lead, mine, _waiting(kernels, team, arguments), user))
+    _, *others = _members(kernels.threads, (team.box, team.numbers, *call))
+    mine = (team.box, team.numbers, user, -1, *call)
+    return int(team.join(kernels.train, others, kernels.lead, mine, _waiting(kernels, team, call), user))
 
 
-def _in_plain_python(kernels: Kernels, arguments: tuple[Any, ...]) -> int:
+def _in_plain_python(kernels: Kernels, call: TrainCall) -> int:
     """With JIT off, members are threads of Python's."""
     box, numbers = new_box(kernels.threads)
-    return int(run_together(kernels.train, _members(kernels.threads, (box, numbers, *arguments))))
+    return int(run_together(kernels.train, _members(kernels.threads, (box, numbers, *call))))
 
 
 def _members(threads: int, shared: tuple[Any, ...]) -> list[tuple[Any, ...]]:
@@ -115,8 +114,9 @@ def _members(threads: int, shared: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     return [(member, member + 1, *shared) for member in range(threads)]
 
 
-def _waiting(kernels: Kernels, team: Team, arguments: tuple[Any, ...]) -> Stay:
+def _waiting(kernels: Kernels, team: Team, call: TrainCall) -> Stay:
     """How a member waits for more calls: with all that a model keeps, and nothing of the data of this one."""
-    serve, box, numbers, named = kernels.serve, team.box, team.numbers, zip(TRAINED.split(", "), arguments, strict=True)
-    kept = [np.empty(0, value.dtype) if name in CALL_ARRAYS else value for name, value in named]
+    serve, box, numbers = kernels.serve, team.box, team.numbers
+    empty: dict[str, Any] = {name: np.empty(0, getattr(call, name).dtype) for name in CALL_ARRAYS}
+    kept = call._replace(**empty)
     return lambda member, calls, looks: int(serve(member, box, numbers, calls, looks, *kept))

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..abi.arguments import TrainCall
 from ..abi.mailbox import LEARN, MEASURE
 from ..data.arrays import TrainingData, training_data
 from ..data.labels import as_vectors_and_weights
@@ -59,14 +60,14 @@ class Pass:
         """The windows from sample ``start`` to ``stop``; the sample that it reached."""
         memory, model, kernels = self.memory, self.model, self.model.kernels
         rate, clip = (model.learning_rate, model.clip_norm or 0.0) if self.mode == LEARN else (0.0, 0.0)
-        arguments = (
+        call = TrainCall(
             start, stop, self.samples, self.capacity, self.mode, memory.space, memory.weights, memory.turned,
             memory.gradients, memory.optimizer, memory.constants, self.inputs.reshape(-1), self.expected.reshape(-1),
             self.weights, self.row_step, memory.row_losses, self.losses, rate, clip,
         )  # fmt: skip
         if kernels.threads == 1:
-            return int(kernels.train(*arguments))
-        return call_members(kernels, memory, arguments, kernels.worth_waking[self.mode != MEASURE])
+            return int(kernels.train(*call))
+        return call_members(kernels, memory, call, kernels.worth_waking[self.mode != MEASURE])
 
 
 def check_data(model: Network, inputs: Any, expected: Any, sample_weight: Any, lengths: Any = None) -> TrainingData:
