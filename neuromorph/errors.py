@@ -8,7 +8,7 @@ import re
 import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
@@ -58,6 +58,50 @@ class MDLError(NeuromorphError, ValueError):
     def __reduce__(self) -> tuple[Callable[..., "MDLError"], tuple[Any, ...]]:
         """Pickle without the source text: the finished message already shows all that is needed of it."""
         return _restore, (type(self), self.args, dict(self.__dict__))
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """Something to say of a legal text: where it is, what is likely wrong and what to do about it, and the names of the
+    nodes it is about.
+
+    ``str`` of it has the place and the message, and where ``source``, the whole text, is known, the line with a caret,
+    as errors have them. general: it is about the text as a whole, and ``sentence`` names no place.
+    """
+
+    location: Location
+    message: str
+    names: tuple[str, ...] = ()
+    source: str | None = field(default=None, repr=False, compare=False)
+    filename: str | None = None
+    general: bool = field(default=False, repr=False)
+
+    @property
+    def line(self) -> int:
+        """From 1."""
+        return self.location.line
+
+    @property
+    def column(self) -> int:
+        """From 1."""
+        return self.location.column
+
+    def __str__(self) -> str:
+        source = "" if self.source is None else self.source
+        shown = str(MDLError(self.message, source=source, location=self.location, filename=self.filename))
+        return shown if self.source is not None else shown.partition("\n")[0]
+
+    def sentence(self) -> str:
+        """The place and the message in one line."""
+        if self.general:
+            return self.message
+        if self.filename is None:
+            return f"line {self.line}, column {self.column}: {self.message}"
+        return f"{self.filename}:{self.line}:{self.column}: {self.message}"
+
+    def of(self, source: str, filename: str | None) -> "Diagnostic":
+        """The same about a text that is known."""
+        return replace(self, source=source, filename=filename)
 
 
 class MDLSyntaxError(MDLError):

@@ -15,6 +15,7 @@ from .data import arrays
 from .errors import (
     CacheWarning,
     DataError,
+    Diagnostic,
     GradientError,
     MDLError,
     MDLSemanticError,
@@ -26,7 +27,6 @@ from .errors import (
     TrainingDivergedError,
 )
 from .graph import lint
-from .graph.lint import Advice
 from .jit import cache
 from .jit.cache import CacheInfo
 from .model import Model, compile_model, text_of
@@ -89,6 +89,8 @@ __all__ = [
     "summary",
     "train",
 ]
+
+Advice = Diagnostic
 
 
 def compile(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..errors import Location
+from ..errors import Diagnostic, Location
 from ..language import syntax, to_text
 from .functions import Choice, Header, Text, choose
 from .links import Links
@@ -37,7 +37,7 @@ def build_graph(model: syntax.Model) -> Graph:
     loss = chosen[output].loss
     assert loss is not None  # it is what makes a layer the output
     warnings = [*header.warnings, *(line for choice in chosen for line in choice.warnings)]
-    warnings += _width_warnings(text, nodes) + _dead_warnings(nodes)
+    warnings += _width_warnings(text, nodes) + _dead_warnings(nodes, model.filename)
     drawn = (header.weight, header.bias)
     return Graph(nodes, 0, output, *loss, *drawn, tuple(warnings), to_text(model))
 
@@ -135,14 +135,14 @@ def _kind(item: syntax.Node, source: int | None) -> Kind:
 # Warnings
 
 
-def _width_warnings(text: Text, nodes: Sequence[Node]) -> list[str]:
-    warnings: list[str] = []
+def _width_warnings(text: Text, nodes: Sequence[Node]) -> list[Diagnostic]:
+    warnings: list[Diagnostic] = []
     for node in nodes:
         if node.other is None or node.merge is None or node.merge.concatenates:
             continue
         other = nodes[node.other]
         if other.width != node.width:
-            warnings.append(text.warning(_mismatch(node, other), node.location))
+            warnings.append(text.warning(_mismatch(node, other), node.location, node.name))
     return warnings
 
 
@@ -154,10 +154,12 @@ def _mismatch(node: Node, other: Node) -> str:
     return f"{widths}; the components of '{node.name}' beyond that pass through unchanged"
 
 
-def _dead_warnings(nodes: Sequence[Node]) -> list[str]:
-    dead = [node.name for node in nodes if not node.live]
+def _dead_warnings(nodes: Sequence[Node], filename: str | None) -> list[Diagnostic]:
+    dead = [node for node in nodes if not node.live]
     if not dead:
         return []
     more = f" and {len(dead) - _NAMED:,} more" if len(dead) > _NAMED else ""
-    names = ", ".join(f"'{name}'" for name in dead[:_NAMED])
-    return [f"left out, since the output can't be reached from there: {names}{more}"]
+    shown = ", ".join(f"'{node.name}'" for node in dead[:_NAMED])
+    message = f"left out, since the output can't be reached from there: {shown}{more}"
+    names = tuple(node.name for node in dead)
+    return [Diagnostic(dead[0].location, message, names, filename=filename, general=True)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..errors import Location, MDLSemanticError, nearest
+from ..errors import Diagnostic, Location, MDLSemanticError, nearest
 from ..functions import (
     ACTIVATIONS,
     BIAS_INITIALIZERS,
@@ -32,10 +32,8 @@ class Text:
         source, filename = self.model.source, self.model.filename
         return MDLSemanticError(reason, source=source, location=location, filename=filename)
 
-    def warning(self, reason: str, location: Location) -> str:
-        if self.model.filename is not None:
-            return f"{self.model.filename}:{location.line}:{location.column}: {reason}"
-        return f"line {location.line}, column {location.column}: {reason}"
+    def warning(self, reason: str, location: Location, *names: str) -> Diagnostic:
+        return Diagnostic(location, reason, names, filename=self.model.filename)
 
 
 # The header
@@ -45,7 +43,7 @@ class Text:
 class Header:
     weight: Drawn
     bias: Drawn
-    warnings: tuple[str, ...]
+    warnings: tuple[Diagnostic, ...]
 
     @classmethod
     def read(cls, text: Text) -> Header:
@@ -98,14 +96,14 @@ def _missing_numbers(record: Initializer) -> str:
     return f"'{record.name}' needs {count}{optional}, its {names}, such as {record.name} {example}"
 
 
-def _surplus(text: Text, said: syntax.Initializer, record: Initializer) -> list[str]:
+def _surplus(text: Text, said: syntax.Initializer, record: Initializer) -> list[Diagnostic]:
     """Warnings of the numbers that the initialiser has no use for."""
     first = len(record.parameters)
     surplus = zip(said.parameters[first:], said.parameter_locations[first:], strict=False)
     return [_ignored(text, record.name, value, place, first) for value, place in surplus]
 
 
-def _ignored(text: Text, name: str, value: float, location: Location, takes: int = 0) -> str:
+def _ignored(text: Text, name: str, value: float, location: Location, takes: int = 0) -> Diagnostic:
     count = {0: "no number", 1: "one number only"}[takes]
     return text.warning(f"'{name}' takes {count}: {value:g} is ignored", location)
 
@@ -121,7 +119,7 @@ class Choice:
     parameter: float | None = None
     loss: tuple[Loss, float | None] | None = None
     merge: Merge | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
 
 
 def choose(text: Text, item: syntax.Node) -> Choice:
@@ -190,7 +188,7 @@ def _check_number(text: Text, name: str, parameter: Parameter, value: float, loc
         raise text.error(f"'{name}': {reason}", location)
 
 
-def _unused(text: Text, said: syntax.Function | None, record: Activation | Loss | None) -> list[str]:
+def _unused(text: Text, said: syntax.Function | None, record: Activation | Loss | None) -> list[Diagnostic]:
     if said is None or record is None or record.parameter is not None or said.parameter is None:
         return []
     return [_ignored(text, said.name, said.parameter, said.parameter_location or said.location)]

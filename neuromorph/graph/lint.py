@@ -8,15 +8,13 @@ a window. What cancels on longer ways than ``x - x`` is not seen.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
 
-from ..errors import Location, MDLError
+from ..errors import Diagnostic
 from ..functions import Activation
 from ..language import parse
 from ..options import CompileOptions, compile_options
@@ -28,44 +26,9 @@ from .zeros import Effort, TooLargeError, algebra_of, full, zeros_of
 
 _NAMED = 20  # nodes that one sentence names
 _TOLD = 100  # mistakes of a kind
-_PLACE = re.compile(r"(?:line |)(\d+)(?:, column |:)(\d+): ")
 
 
-@dataclass(frozen=True)
-class Advice:
-    """One likely mistake: where it is, what is wrong and what to do about it, and the names of the nodes it is about.
-
-    ``str(advice)`` has the place and the message, and where ``source``, the whole text, is known the line with a caret,
-    as errors have them.
-    """
-
-    location: Location
-    message: str
-    names: tuple[str, ...]
-    source: str | None = field(default=None, repr=False, compare=False)
-    filename: str | None = None
-
-    @property
-    def line(self) -> int:
-        """From 1."""
-        return self.location.line
-
-    @property
-    def column(self) -> int:
-        """From 1."""
-        return self.location.column
-
-    def __str__(self) -> str:
-        source = "" if self.source is None else self.source
-        shown = str(MDLError(self.message, source=source, location=self.location, filename=self.filename))
-        return shown if self.source is not None else shown.partition("\n")[0]
-
-    def of(self, source: str, filename: str | None) -> Advice:
-        """The same about a text that is known."""
-        return replace(self, source=source, filename=filename)
-
-
-def advise(graph: Graph, options: CompileOptions) -> tuple[Advice, ...]:
+def advise(graph: Graph, options: CompileOptions) -> tuple[Diagnostic, ...]:
     """The likely mistakes of a checked graph, trained as ``options`` say, in text order; most texts have none.
 
     Of each kind at most 100 are told. The work is bounded too: of a graph with very many components or steps to look
@@ -80,30 +43,15 @@ def advise(graph: Graph, options: CompileOptions) -> tuple[Advice, ...]:
     return tuple(sorted(found, key=lambda advice: (advice.line, advice.column)))
 
 
-def check(text: str, filename: str | None = None, *, bptt_steps: int | None = None) -> tuple[Advice, ...]:
+def check(text: str, filename: str | None = None, *, bptt_steps: int | None = None) -> tuple[Diagnostic, ...]:
     """All that ``compile`` would warn of; see ``neuromorph.check``."""
     graph = build_graph(parse(text, filename))
     options = compile_options(
         1, optimizer="sgd", bptt_steps=bptt_steps, dtype="float32", threads=None, has_time_links=graph.has_time_links
     )
-    found = [*_noted(graph, filename), *advise(graph, options)]
+    found = [*graph.diagnostics, *advise(graph, options)]
     placed = sorted(found, key=lambda advice: (advice.line, advice.column))
     return tuple(advice.of(text, filename) for advice in placed)
-
-
-def _noted(graph: Graph, filename: str | None) -> Iterator[Advice]:
-    """The warnings of the graph itself, each a sentence behind its place; that of dead nodes has none."""
-    dead = [node for node in graph.nodes if not node.live]
-    names = {node.location: node.name for node in graph.nodes}
-    for sentence in graph.warnings:
-        told = sentence if filename is None else sentence.removeprefix(f"{filename}:")
-        place = _PLACE.match(told)
-        if place is None:
-            yield Advice(dead[0].location, told, tuple(node.name for node in dead))
-        else:
-            location = Location(int(place[1]), int(place[2]))
-            about = (names[location],) if location in names else ()
-            yield Advice(location, told[place.end() :], about)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -116,7 +64,7 @@ def _listed(names: Sequence[str]) -> str:
 # The rules ------------------------------------------------------------------------------------------------------------
 
 
-def _cross_entropy(graph: Graph) -> Iterator[Advice]:
+def _cross_entropy(graph: Graph) -> Iterator[Diagnostic]:
     """A cross-entropy of results that are no probabilities."""
     output, loss = graph.nodes[graph.output], graph.loss
     function = output.function
@@ -132,7 +80,7 @@ def _cross_entropy(graph: Graph) -> Iterator[Advice]:
         fix = f"use <{wanted}>"
     else:
         return
-    yield Advice(output.location, f"{said}: {why}; {fix}", (output.name,))
+    yield Diagnostic(output.location, f"{said}: {why}; {fix}", (output.name,))
 
 
 def _leaves_unit_interval(function: Activation, parameter: float | None) -> bool:
@@ -142,7 +90,7 @@ def _leaves_unit_interval(function: Activation, parameter: float | None) -> bool
     return bool(((values < 0.0) | (values > 1.0)).any())
 
 
-def _softmax_in_loop(graph: Graph) -> Iterator[Advice]:
+def _softmax_in_loop(graph: Graph) -> Iterator[Diagnostic]:
     """A softmax on a way that leads from step to step, unless it is the output and its loss needs it there."""
     coupled = [
         index
@@ -158,10 +106,10 @@ def _softmax_in_loop(graph: Graph) -> Iterator[Advice]:
         assert node.function is not None
         said = f"'{node.name}' is a {node.function.name} inside a loop through time"
         why = "its values add up to 1, so what the loop carries is squeezed again at every step"
-        yield Advice(node.location, f"{said}: {why}; use <tanh> or <sigmoid> inside the loop", (node.name,))
+        yield Diagnostic(node.location, f"{said}: {why}; use <tanh> or <sigmoid> inside the loop", (node.name,))
 
 
-def _stays_at_zero(graph: Graph, zeros: Mapping[int, int]) -> Iterator[Advice]:
+def _stays_at_zero(graph: Graph, zeros: Mapping[int, int]) -> Iterator[Diagnostic]:
     """A product with the step before that nothing ever makes differ from the zero it starts from."""
     for index, other in graph.delayed_links:
         node, width = graph.nodes[index], min(graph.nodes[index].width, graph.nodes[other].width)
@@ -174,10 +122,10 @@ def _stays_at_zero(graph: Graph, zeros: Mapping[int, int]) -> Iterator[Advice]:
             what = f"{stuck:,} of the {node.width:,} components of '{node.name}' stay at zero"
         why = f"it multiplies by '{name}' of the step before, which starts from zero there and never leaves it"
         fix = "give the loop something to begin from, such as an additive merge inside it"
-        yield Advice(node.location, f"{what}: {why}; {fix}", tuple(dict.fromkeys((node.name, name))))
+        yield Diagnostic(node.location, f"{what}: {why}; {fix}", tuple(dict.fromkeys((node.name, name))))
 
 
-def _cannot_learn(backward: Backward, steps: int) -> Iterator[Advice]:
+def _cannot_learn(backward: Backward, steps: int) -> Iterator[Diagnostic]:
     """Layers whose gradient is zero whatever their parameters and data are, by what it is that stops the gradient."""
     graph = backward.graph
     from_loss = {graph.output: full(graph.nodes[graph.output].width)}
@@ -207,14 +155,14 @@ def _incoming(graph: Graph, node: Node) -> dict[int, int]:
     return {} if node.source is None else {node.source: full(graph.nodes[node.source].width)}
 
 
-def _unable(graph: Graph, layers: Sequence[int], why: str, *more: str) -> Advice:
+def _unable(graph: Graph, layers: Sequence[int], why: str, *more: str) -> Diagnostic:
     names = [graph.nodes[index].name for index in layers]
-    return Advice(
+    return Diagnostic(
         graph.nodes[layers[0]].location, f"{_listed(names)} can't learn: {why}", tuple(dict.fromkeys((*names, *more)))
     )
 
 
-def _blocked(graph: Graph, layers: Sequence[int], blocker: Node) -> Advice:
+def _blocked(graph: Graph, layers: Sequence[int], blocker: Node) -> Diagnostic:
     assert blocker.function is not None
     name, place = blocker.function.name, blocker.location
     fact, fix = f"the derivative of {name} is 0", "use <sigmoid> there"
@@ -225,14 +173,14 @@ def _blocked(graph: Graph, layers: Sequence[int], blocker: Node) -> Advice:
     return _unable(graph, layers, f"{why}; {fix}", blocker.name)
 
 
-def _too_late(graph: Graph, layers: Sequence[int], steps: int, needed: int) -> Advice:
+def _too_late(graph: Graph, layers: Sequence[int], steps: int, needed: int) -> Diagnostic:
     window = "1 step" if steps == 1 else f"{steps:,} steps"
     only = "it reaches" if len(layers) == 1 else "they reach"
     why = f"{only} the loss only through time, and with bptt_steps={steps} gradients stop after {window}"
     return _unable(graph, layers, f"{why}; bptt_steps must be at least {needed:,}")
 
 
-def _without_effect(graph: Graph, layers: Sequence[int]) -> Advice:
+def _without_effect(graph: Graph, layers: Sequence[int]) -> Diagnostic:
     gives = "it gives" if len(layers) == 1 else "they give"
     why = f"on every way to the loss what {gives} is multiplied by zero or cancels out"
     return _unable(graph, layers, f"{why}; lead a way around the merges where it is lost")

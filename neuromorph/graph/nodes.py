@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ..errors import Location
+from ..errors import Diagnostic, Location
 from ..functions import Activation, Initializer, Loss, Merge
 from ..host.cached import cached_property
 
@@ -45,7 +45,7 @@ class Node:
 class Graph:
     """A checked model: its nodes in text order, dead ones included; an index is a position in ``nodes``.
 
-    ``warnings`` are sentences for the caller to emit as MDLWarning; ``text`` is the model's canonical text.
+    ``diagnostics`` are for the caller to emit as MDLWarning; ``text`` is the model's canonical text.
     """
 
     nodes: tuple[Node, ...]
@@ -55,8 +55,13 @@ class Graph:
     loss_parameter: float | None
     weight_initializer: Drawn
     bias_initializer: Drawn
-    warnings: tuple[str, ...]
+    diagnostics: tuple[Diagnostic, ...]
     text: str
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The diagnostics, a sentence each."""
+        return tuple(diagnostic.sentence() for diagnostic in self.diagnostics)
 
     def resolve(self, index: int) -> int:
         """The node that computes this node's value: a split, or a chain of them, hands on what came in."""
