@@ -12,6 +12,7 @@ from test_kernels import text_of
 from test_simd import product_calls
 
 from neuromorph.functions import ACTIVATIONS, MERGES
+from neuromorph.functions.expressions import Expression
 from neuromorph.schedule import (
     Access,
     Epilogue,
@@ -23,7 +24,7 @@ from neuromorph.schedule import (
     Segment,
     plan,
 )
-from neuromorph.schedule.epilogues import fuse_epilogues, is_simple
+from neuromorph.schedule.epilogues import fuse_epilogues
 from neuromorph.schedule.forward import with_parameter
 from neuromorph.simd import Shape, expressions, product_of
 
@@ -109,7 +110,7 @@ TEXTS = [
     for text in (record.forward, record.derivative)
 ]
 TEXTS += [text for record in MERGES.values() for text in (record.forward, record.d_x, record.d_o)]
-SIMPLE = sorted({text for text in TEXTS if text and is_simple(text)})
+SIMPLE = sorted({text for text in TEXTS if text and Expression(text).is_simple})
 
 
 @pytest.mark.parametrize("text", SIMPLE)
@@ -148,7 +149,7 @@ def test_compiled_epilogues_bend_where_the_twins_do() -> None:
 
 def test_what_takes_many_instructions_is_not_simple() -> None:
     for text in ("tanh(x)", "x / y", "exp(x) - 1.0", "x * sigmoid(x)", "sqrt(x)"):
-        assert not is_simple(text)
+        assert not Expression(text).is_simple
     kind = ir.VectorType(ir.FloatType(), 4)
     with pytest.raises(KeyError):
         expressions.emit(ir.IRBuilder(), "x / x", {"x": ir.Constant(kind, ir.Undefined)})

@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "options": {"errors", "functions"},
     "optimizers": {"errors", "functions", "options"},
     "graph": {"errors", "functions", "language", "options"},
-    "schedule": {"graph"},
+    "schedule": {"functions", "graph"},
     "simd": {"abi"},
     "codegen": {"abi", "functions", "graph", "options", "schedule"},
     "jit": {"errors", "version"},

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 from ..functions import LogitForm
+from ..functions.expressions import Expression
 from ..schedule import Access, Loss, Place
 from .frame import Frame
 
@@ -73,7 +73,7 @@ def _cut(frame: Frame, text: str, width: int, column: str) -> str:
 def _fill(text: str, parameter: float | None) -> str:
     """A record's expression with its variables as the kernel names them."""
     names = {"x": "logit", "y": "result", "r": "result", "e": "target", "p": repr(parameter)}
-    return re.sub(r"\b[xyrep]\b", lambda m: names[m.group()], text)
+    return Expression(text).renamed(names)
 
 
 def _emit_plain(frame: Frame, loss: Loss) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from itertools import pairwise
 
+from ..functions.expressions import Expression
 from ..schedule import (
     EXTERNAL,
     WINDOW,
@@ -98,7 +98,7 @@ def _store(frame: Frame, statement: Map, column: str, register: str) -> None:
 def _substitute(text: str, names: dict[str, str]) -> str:
     """An expression with its variables renamed."""
     text = "splat(0.0)" if text == "zero" else text
-    return re.sub(r"\b[a-z_]+\b", lambda m: names.get(m.group(), m.group()), text)
+    return Expression(text).renamed(names)
 
 
 # Rows ----------------------------------------------------------------------------------------------------------------

@@ -8,27 +8,13 @@ every tile. Identities are left out altogether.
 
 from __future__ import annotations
 
-import ast
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import cache
 
+from ..functions.expressions import Expression
 from .accesses import reads_of
 from .plan import EXTERNAL, Access, Epilogue, Group, Map, Operation, Place, Product, Segment
-
-_SIMPLE = frozenset({"where", "maximum", "minimum", "absolute"})
-_PARTS = (ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.UnaryOp, ast.USub, ast.Compare, ast.cmpop, ast.Call, ast.Name,
-          ast.Load, ast.Constant)  # fmt: skip
-
-
-@cache
-def is_simple(expression: str) -> bool:
-    """Whether an expression is a few instructions: sums, products, comparisons and choices."""
-    nodes = list(ast.walk(ast.parse(expression, mode="eval").body))
-    called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    return called <= _SIMPLE and all(isinstance(node, _PARTS) for node in nodes)
 
 
 def fuse_epilogues(segments: Iterable[Segment], groups: tuple[Group, ...]) -> list[Segment]:
@@ -56,7 +42,7 @@ def _is_plain(statement: Map) -> bool:
     """Whether a statement is one simple expression of whole vectors, stored to all of a vector."""
     cut = statement.accumulate or statement.exact or statement.keep is not None or statement.let
     whole = all(_is_whole(access, statement.width) for _, access in statement.operands)
-    return not cut and whole and statement.expression != "zero" and is_simple(statement.expression)
+    return not cut and whole and statement.expression != "zero" and Expression(statement.expression).is_simple
 
 
 def _is_whole(access: Access, width: int) -> bool:
@@ -116,5 +102,6 @@ def _derivative(statement: Map) -> Epilogue:
     """A derivative over the sums x and what is beside them, y."""
     (gradient, _), *others = statement.operands
     names = {gradient: "x"} | {name: "y" for name, _ in others}
-    text = re.sub(r"\b[a-z_]+\b", lambda m: names.get(m.group(), m.group()), statement.expression)
-    return Epilogue(text, others[0][1].place if others else None, statement.note)
+    return Epilogue(
+        Expression(statement.expression).renamed(names), others[0][1].place if others else None, statement.note
+    )

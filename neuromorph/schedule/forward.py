@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..functions.expressions import Expression
 from ..graph import Graph, Node
 from ..graph.recurrence import WINDOW, computing, inputs_of
 from .plan import Access, Group, Loss, Map, Operation, Part, Place, Product, Rows, Segment, padded
@@ -19,7 +19,7 @@ _NAMED = 20  # layers that one comment names
 
 def names_in(*texts: str) -> set[str]:
     """The identifiers that occur in expressions."""
-    return set(re.findall(r"[a-z_]+[a-z0-9_]*", " ".join(texts)))
+    return set(Expression(" ".join(texts)).names)
 
 
 class _Ready:
@@ -301,7 +301,7 @@ def with_parameter(text: str, parameter: float | None) -> str:
     """An expression with its parameter p as a literal number."""
     if parameter is None:
         return text
-    return re.sub(r"\bp\b", _literal(parameter), text)
+    return Expression(text).renamed({"p": _literal(parameter)})
 
 
 def _literal(number: float) -> str:

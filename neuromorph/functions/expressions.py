@@ -1,0 +1,44 @@
+"""Expressions: the texts of records that generated source is made of."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+_NAME = re.compile(r"\b[A-Za-z_]\w*\b")
+_SIMPLE = frozenset({"where", "maximum", "minimum", "absolute"})
+_PARTS = (ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.UnaryOp, ast.USub, ast.Compare, ast.cmpop, ast.Call, ast.Name,
+          ast.Load, ast.Constant)  # fmt: skip
+
+
+class Expression(str):
+    """A Python expression over named variables, such as ``"x * sigmoid(p * x)"``.
+
+    >>> Expression("where(x > 0.0, x, p * x)").renamed({"x": "v3", "p": "0.1"})
+    'where(v3 > 0.0, v3, 0.1 * v3)'
+    """
+
+    __slots__ = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of variables and functions that occur in it."""
+        return frozenset(_NAME.findall(self))
+
+    def renamed(self, names: Mapping[str, str]) -> Expression:
+        """The same with other texts in place of some names, all at once."""
+        return Expression(_NAME.sub(lambda found: names.get(found.group(), found.group()), self))
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether it is a few instructions: sums, products, comparisons and choices."""
+        return _is_simple(str(self))
+
+
+@lru_cache(maxsize=1024)
+def _is_simple(text: str) -> bool:
+    nodes = list(ast.walk(ast.parse(text, mode="eval").body))
+    called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    return called <= _SIMPLE and all(isinstance(node, _PARTS) for node in nodes)

@@ -1,0 +1,28 @@
+"""Expressions of records as data."""
+
+from __future__ import annotations
+
+import pytest
+
+from neuromorph.functions.expressions import Expression
+
+
+def test_names_are_found_and_renamed_all_at_once() -> None:
+    text = Expression("where(x > 1e-3, x * y, exp(p))")
+    assert text.names == {"where", "x", "y", "exp", "p"}
+    assert text.renamed({"x": "y", "y": "v3", "p": "(-0.5)"}) == "where(y > 1e-3, y * v3, exp((-0.5)))"
+    assert isinstance(text.renamed({}), Expression)
+
+
+@pytest.mark.parametrize(
+    ("text", "simple"),
+    [
+        ("x", True),
+        ("where(x > 0.0, x, -p * x) + maximum(x, absolute(o))", True),
+        ("x / o", False),
+        ("exp(x)", False),
+        ("x**2", False),
+    ],
+)
+def test_a_simple_expression_is_a_few_instructions(text: str, simple: bool) -> None:
+    assert Expression(text).is_simple is simple
