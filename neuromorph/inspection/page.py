@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib import resources
 from typing import Any
 
 from ..drawing.svg import escape
 from .assembly import Routine, calls_of, is_kernel_code, owners
-from .assets import SCRIPT, STYLE
 from .records import Findings, NodeReport, PieceReport
 from .tables import COLUMNS, NOTES, between_pieces, count_text, loop_text, percent, threads_text, time_text
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _HINT = "Choose a node in the graph, a row of a table, or a line of the source or assembly."
 _HOTTEST = 0.7  # opacity of the colour of the hottest node
+
+
+def _asset(name: str) -> str:
+    """The text of a file beside this one."""
+    return (resources.files("neuromorph") / "inspection" / name).read_text(encoding="utf-8")
 
 
 def page_of(inspection: Findings) -> str:
@@ -27,7 +32,7 @@ def _page(inspection: Findings) -> Iterator[str]:
     yield '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
     yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>{escape(title)}</title><style>{STYLE}{_heat(inspection)}</style></head>\n<body>"
+    yield f"<title>{escape(title)}</title><style>{_asset('report.css')}{_heat(inspection)}</style></head>\n<body>"
     yield from _header(inspection)
     yield "<main>"
     yield f'<div class="bar"><span id="chosen" aria-live="polite" data-hint="{_HINT}">{_HINT}</span>'
@@ -38,7 +43,7 @@ def _page(inspection: Findings) -> Iterator[str]:
     yield from _plan(inspection)
     yield from _notes(inspection)
     yield f'</main>\n<script type="application/json" id="data">{_data(inspection)}</script>'
-    yield f"<script>{SCRIPT}</script></body></html>\n"
+    yield f"<script>{_asset('report.js')}</script></body></html>\n"
 
 
 # Head
