@@ -20,6 +20,7 @@ ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "cpu": set(),
     "limits": set(),
+    "means": set(),
     "boxes": set(),
     "contest": set(),
     "team": {"boxes", "limits"},
@@ -56,7 +57,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "samples": {"data", "errors"},
     "calls": {"boxes", "codegen", "contest", "team"},
-    "training": {"boxes", "calls", "data", "errors", "samples"},
+    "training": {"boxes", "calls", "data", "errors", "means", "samples"},
     # What is done to a built model; it knows models and their kernels by type only.
     "inspection": {
         "errors",
