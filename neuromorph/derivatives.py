@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from .boxes import GRADIENTS
 from .data import prediction_data
 from .errors import DataError, GradientError, TrainingDivergedError
+from .means import weighted_mean
 from .options import finite_number, whole_number
 from .reading import read
-from .training import Pass, check_data, mean_loss, scratch, sequences
+from .training import Pass, check_data, scratch, sequences
 
 if TYPE_CHECKING:
     from .model import Model
@@ -33,7 +34,7 @@ def gradients(
         memory = scratch(model, samples)
         (whole,) = sequences(model, memory, data, GRADIENTS, samples)
         _run_whole(whole)
-        return mean_loss(data, whole.losses), model.unpack(memory.gradients[: memory.weights.size])
+        return weighted_mean(whole.losses, data.weights), model.unpack(memory.gradients[: memory.weights.size])
 
 
 def _run_whole(whole: Pass) -> None:

@@ -17,6 +17,7 @@ from .callbacks import Callback, Run
 from .data import PredictionData, TrainingData, as_tensor
 from .errors import DataError, TrainingDivergedError, brief
 from .inference import outputs
+from .means import weighted_mean
 from .optimizers import flag
 from .options import one_of, whole_number
 from .progress import bar
@@ -323,11 +324,7 @@ def _check_accuracy(model: Model) -> None:
 def _accuracy(model: Model, data: TrainingData, state: State = None) -> float:
     """The weighted mean over vectors, from zero state or another, 0.0 where everything is left out."""
     predicted = outputs(model, PredictionData(data.inputs, squeeze=False, sequences=data.sequences), state)
-    right = _right(model, predicted, data.expected)
-    if data.weights is None:
-        return float(right.mean())
-    whole = float(data.weights.sum(dtype=np.float64))
-    return float((right * data.weights).sum() / whole) if whole > 0.0 else 0.0
+    return weighted_mean(_right(model, predicted, data.expected), data.weights)
 
 
 def _right(model: Model, predicted: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.float64]:

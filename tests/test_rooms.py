@@ -22,6 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "progress": set(),
     "cpu": set(),
     "limits": set(),
+    "means": set(),
     "boxes": set(),
     "contest": set(),
     "team": {"boxes", "limits"},
@@ -59,7 +60,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "samples": {"data", "errors", "reading"},
     "calls": {"boxes", "codegen", "contest", "team"},
-    "training": {"boxes", "calls", "data", "errors", "progress", "samples"},
+    "training": {"boxes", "calls", "data", "errors", "means", "progress", "samples"},
     # What is done to a built model; it knows models and their kernels by type only.
     "inspection": {
         "errors",
