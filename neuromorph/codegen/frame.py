@@ -19,7 +19,7 @@ _KINDS = {
     "array": "work weights turned gradients memory y row_losses",
     "data": "x expected row_weights",
     "doubles": "constants losses numbers",
-    "number": "rate clip shrink scale_all",
+    "number": "rate clip shrink unit scale_all",
     "flag": "keep",
     "integers": "box",
 }
@@ -114,6 +114,12 @@ class Frame:
     def measured(self, arguments: str) -> str:
         """Arguments, preceded by what tells where the losses of a window's rows stand."""
         return f"steps, capacity, {arguments}" if self.together else f"steps, {arguments}"
+
+    @property
+    def scales(self) -> str:
+        """What makes a row's weight its share of a window's, as arguments. The sum of weights may be beyond the numbers
+        of float64, and so of float64 only: then ``unit`` brings them back."""
+        return "unit, scale_all" if self.dtype == "float64" else "scale_all"
 
     def emit_barrier(self) -> None:
         """A line where threads wait for one another."""

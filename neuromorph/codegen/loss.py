@@ -10,6 +10,7 @@ from ..functions.expressions import Expression
 from ..schedule import Access, Loss, Place
 from .frame import Frame
 
+SMALL, LARGE = "1.0e-100", "1.0e100"  # between them, weights and sums of them are far from the limits of float64
 LOWEST = {"float32": "-3.0e38", "float64": "-1.0e308"}
 
 
@@ -19,7 +20,7 @@ def emit_loss(frame: Frame, loss: Loss) -> None:
     writer, place = frame.writer, loss.result
     writer.comment(loss.note)
     with _each_row(frame):
-        writer.line(f"weight = row_weights[weight0 + {_outside(frame)}]")
+        writer.line(f"weight = float(row_weights[weight0 + {_outside(frame)}])")
         with writer.block("if weight == 0.0:"):
             writer.line("row_losses[row0 + r] = 0.0")
             _emit_left_out(frame, loss)
@@ -87,7 +88,7 @@ def _emit_plain(frame: Frame, loss: Loss) -> None:
 
 def _emit_scale(frame: Frame, width: int) -> None:
     share = f" / {width}.0" if frame.plan.graph.loss.mean else ""
-    frame.writer.line(f"scale = weight * scale_all{share}")
+    frame.writer.line(f"scale = weight * {frame.scales.replace(', ', ' * ')}{share}")
 
 
 def _emit_terms(frame: Frame, loss: Loss, term: str, derivative: str, column: str) -> None:
@@ -132,30 +133,67 @@ def _emit_row_quantities(frame: Frame, form: LogitForm, logits: Place, result: P
     writer.line("esum = total(whole)")
 
 
-def emit_means(frame: Frame, batch: int) -> None:
-    """The weighted mean loss of each sample over its lanes, 0 where all are left out; and the window's mean loss."""
+def emit_sum_of_weights(frame: Frame) -> None:
+    """The sum of a window's weights, as float64; with ``unit``, a power of 2, where it may be beyond its numbers."""
     writer = frame.writer
-    writer.line("sum_loss, sum_weight = 0.0, 0.0")
+    writer.line("weight = 0.0")
+    with writer.block("for r in span(0, rows):"):
+        writer.line("weight += float(row_weights[weight0 + r])")
+    if frame.dtype == "float64":
+        with writer.block(f"if weight > 0.0 and not {SMALL} < weight < {LARGE}:"):
+            writer.lines(f"unit = {2.0**700!r} if weight < 1.0 else {2.0**-700!r}", "weight = 0.0")
+            with writer.block("for r in span(0, rows):"):
+                writer.line("weight += unit * float(row_weights[weight0 + r])")
+
+
+def emit_means(frame: Frame, batch: int) -> None:
+    """The weighted mean loss of each sample over its lanes, 0 where all are left out; and whether all are finite."""
+    writer = frame.writer
+    writer.line("check = 0.0")
     with writer.block("for t in span(0, steps):"):
-        writer.lines("loss, weight = 0.0, 0.0")
-        if frame.together:
-            _emit_mean_of_threads(frame)
-        else:
-            with writer.block(f"for r in span(t * {batch}, (t + 1) * {batch}):"):
-                writer.line("loss += row_weights[weight0 + r] * row_losses[r]")
-                writer.line("weight += row_weights[weight0 + r]")
-        writer.lines("sum_loss += loss", "sum_weight += weight")
+        writer.line("sum_loss, sum_weight = 0.0, 0.0")
+        with _each_lane(frame, batch):
+            writer.lines("sum_loss += weight * loss", "sum_weight += weight")
+        writer.line("loss = sum_loss / sum_weight if sum_weight > 0.0 else 0.0")
+        if frame.dtype == "float64":
+            _emit_careful_mean(frame, batch)
+        writer.line("check += 0.0 * loss")
         with writer.block("if member == 0:") if frame.threads > 1 else nullcontext():
-            writer.line("losses[sample + t] = loss / weight if weight > 0.0 else 0.0")
-    writer.line("return sum_loss / sum_weight if sum_weight > 0.0 else 0.0")
+            writer.line("losses[sample + t] = loss")
+    writer.line("return check == 0.0")
 
 
-def _emit_mean_of_threads(frame: Frame) -> None:
-    """One step's losses, of every thread those of its lanes; they stand together for a whole window."""
-    writer, batch, threads = frame.writer, frame.together, frame.threads
+@contextmanager
+def _each_lane(frame: Frame, batch: int) -> Iterator[None]:
+    """A loop over the lanes of step t, with the weight and the loss of each as float64. Of threads that go apart, those
+    of every thread's lanes stand together for a whole window."""
+    writer, together, threads = frame.writer, frame.together, frame.threads
+    if not together:
+        with writer.block(f"for r in span(t * {batch}, (t + 1) * {batch}):"):
+            writer.line("weight, loss = 1.0 * float(row_weights[weight0 + r]), 1.0 * float(row_losses[r])")
+            yield
+        return
     with writer.block(f"for other in span(0, {threads}):"):
-        writer.line(f"first, last = {batch} * other // {threads}, {batch} * (other + 1) // {threads}")
+        writer.line(f"first, last = {together} * other // {threads}, {together} * (other + 1) // {threads}")
         writer.line("row = first * capacity + t * (last - first) - first")
         with writer.block("for r in span(first, last):"):
-            writer.line(f"loss += row_weights[weight0 + t * {batch} + r] * row_losses[row + r]")
-            writer.line(f"weight += row_weights[weight0 + t * {batch} + r]")
+            writer.line(f"weight = 1.0 * float(row_weights[weight0 + t * {together} + r])")
+            writer.line("loss = 1.0 * float(row_losses[row + r])")
+            yield
+
+
+def _emit_careful_mean(frame: Frame, batch: int) -> None:
+    """The same mean where sums may have left the range of numbers, as those of float32 can't: of shares of the largest
+    weight and quarters of losses, and no larger than the largest loss."""
+    writer = frame.writer
+    normal = f"{SMALL} < sum_weight < {LARGE} and -{LARGE} < sum_loss < {LARGE}"
+    with writer.block(f"if sum_weight > 0.0 and not ({normal}):"):
+        writer.line("most, top, sum_weight, mean = 0.0, 0.0, 0.0, 0.0")
+        with _each_lane(frame, batch):
+            writer.lines("most = max(most, weight)", "top = max(top, loss, -loss)")
+        with _each_lane(frame, batch):
+            writer.line("sum_weight += weight / most")
+        with _each_lane(frame, batch):
+            writer.line("mean += weight / most / sum_weight * (0.25 * loss)")
+        writer.line("mean = 4.0 * mean")
+        writer.line("loss = top if mean > top else -top if mean < -top else mean")

@@ -15,6 +15,7 @@ from ..schedule import Plan, plan
 from .frame import Frame
 from .inner import divide_inner
 from .layout import Layout, Workspace
+from .loss import emit_sum_of_weights
 from .update import emit_norm, emit_turn, emit_update, emit_verdict
 from .waiting import TRAINED, emit_lead, emit_serve
 from .window import emit_backward, emit_forward, emit_mean, emit_measure, emit_shift, emit_take, emit_weigh
@@ -287,7 +288,7 @@ class _Source:
 
     def emit_window(self, frame: Frame) -> None:
         """One window: its functions, and what stops it."""
-        writer, batch = frame.writer, self.options.batch
+        writer, options, batch = frame.writer, self.options, self.options.batch
         width, wide = self.training.strides["x"], self.training.strides["y"]
         writer.lines(
             "left = samples - sample",
@@ -296,10 +297,10 @@ class _Source:
             f"x0, expected0, weight0 = sample * {batch * width}, sample * {batch * wide}, sample * row_step",
             "weight = float(rows)",
         )
+        if options.dtype == "float64":
+            writer.line("unit = 1.0")
         with writer.block("if row_step > 0:"):
-            writer.line("weight = 0.0")
-            with writer.block("for r in span(0, rows):"):
-                writer.line("weight += row_weights[weight0 + r]")
+            emit_sum_of_weights(frame)
         writer.line("scale_all = 1.0 / weight if weight > 0.0 else 0.0")
         whole = not self.options.chunk and not frame.together
         emit_share = self.emit_whole if whole else self.emit_apart if frame.together else self.emit_rows
@@ -324,13 +325,13 @@ class _Source:
         writer = frame.writer
         frame.emit_barrier()
         who = "begin, " if frame.threads > 1 else ""
-        writer.line(f"loss = mean({who}{frame.measured('row_weights, weight0, row_losses, losses, sample')})")
-        with writer.block("if not loss - loss == 0.0:"):
+        given = frame.measured("row_weights, weight0, row_losses, losses, sample")
+        with writer.block(f"if not mean({who}{given}):"):
             emit_return(frame)
 
     def emit_whole(self, frame: Frame) -> None:
         """A member's share of a window that goes through layer by layer; its weight gradients need those of all."""
-        measured = "expected0, row_weights, weight0, scale_all, row_losses, 0"
+        measured = f"expected0, row_weights, weight0, {frame.scales}, row_losses, 0"
         self.emit_pass(frame, "steps, capacity, work", "x, x0", measured)
 
     def emit_rows(self, frame: Frame) -> None:
@@ -344,7 +345,7 @@ class _Source:
                 writer.line(f"clear(gradients, member * {size}, {size})")
         with writer.block(f"for row in span(first, last, {chunk}):"):
             writer.line(f"some = {chunk} if {chunk} < last - row else last - row")
-            measured = f"expected0 + row * {wide}, row_weights, weight0 + row, scale_all, row_losses, row"
+            measured = f"expected0 + row * {wide}, row_weights, weight0 + row, {frame.scales}, row_losses, row"
             given = f"some, {chunk}, {work}", f"x, x0 + row * {width}", measured
             self.emit_pass(frame, *given, keep="row > first")
 
@@ -355,7 +356,7 @@ class _Source:
         writer.line(frame.range_of(str(self.options.batch)))
         writer.line(f"inputs = (last - first) * ({a} * capacity + {b})")
         writer.line(f"take({frame.team(f'steps, {work}, inputs, x, x0')})")
-        measured = "expected0, row_weights, weight0, scale_all, row_losses, first * capacity"
+        measured = f"expected0, row_weights, weight0, {frame.scales}, row_losses, first * capacity"
         self.emit_pass(frame, f"steps, capacity, {work}", f"{work}, inputs", measured, keep="False")
 
     def emit_pass(self, frame: Frame, space: str, inputs: str, measured: str, keep: str | None = None) -> None:

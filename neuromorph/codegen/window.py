@@ -141,15 +141,15 @@ def emit_forward(frame: Frame, space: Workspace) -> None:
 def emit_measure(frame: Frame, space: Workspace) -> None:
     """The loss segment."""
     segments = tuple(s for s in frame.plan.forward if isinstance(s.operations[0], Loss))
-    arguments = "steps, capacity, work, expected, expected0, row_weights, weight0, scale_all, row_losses, row0"
+    arguments = f"steps, capacity, work, expected, expected0, row_weights, weight0, {frame.scales}, row_losses, row0"
     with frame.function("measure", frame.meeting(arguments), "The loss of every row, and the start of the gradients."):
         emit_segments(frame, space, segments, backward=False)
 
 
 def emit_mean(frame: Frame, batch: int) -> None:
-    """Per-sample losses and the sums that the window's mean is made of."""
+    """Per-sample losses."""
     arguments = frame.team(frame.measured("row_weights, weight0, row_losses, losses, sample"))
-    with frame.function("mean", arguments, "Losses of the samples; (the window's mean loss)."):
+    with frame.function("mean", arguments, "Losses of the samples; whether all are finite."):
         emit_means(frame, batch)
 
 

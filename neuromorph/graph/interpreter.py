@@ -85,7 +85,8 @@ def window(
     """
     floats = _floats(parameters)
     run = _judge(graph, floats, inputs, expected, weight, state)
-    shares = run.weights / run.weights.sum() if run.weights.any() else run.weights
+    scaled = _scaled(run.weights)
+    shares = scaled / scaled.sum() if scaled.any() else scaled
     gradients = _backward(graph, floats, run.steps, run.expected, shares)
     return WindowResult(run.losses, run.loss, gradients, run.last)
 
@@ -127,7 +128,7 @@ def train(
         losses[part], carried = result.losses, result.state
         if weights[part].any():
             learned = {key: value - learning_rate * result.gradients[key] for key, value in learned.items()}
-    return TrainResult(learned, losses, _mean(losses, weights.sum(axis=1)), carried)
+    return TrainResult(learned, losses, _mean(losses, _scaled(weights).sum(axis=1)), carried)
 
 
 @dataclass(frozen=True)
@@ -162,10 +163,12 @@ def _start(graph: Graph, lanes: int, state: Mapping[int, ArrayLike] | None) -> S
 
 
 def _weights(weight: ArrayLike | None, inputs: Array) -> Array:
-    """The weights (S, B), scaled to a greatest of 1 so that no sum of them overflows."""
-    if weight is None:
-        return np.ones(inputs.shape[:2])
-    weights = np.array(weight, np.float64)
+    """The weights (S, B)."""
+    return np.ones(inputs.shape[:2]) if weight is None else np.array(weight, np.float64)
+
+
+def _scaled(weights: Array) -> Array:
+    """Weights with a greatest of 1, so that no sum of them overflows."""
     return weights / weights.max() if weights.any() else weights
 
 
@@ -176,8 +179,15 @@ def _weighted_means(losses: Array, weights: Array) -> tuple[Array, float]:
 
 
 def _mean(losses: Array, weights: Array) -> float:
+    """The weighted mean, 0 where all weights are; of finite numbers it is finite."""
     kept = weights > 0.0
-    return float(np.average(losses[kept], weights=weights[kept])) if kept.any() else 0.0
+    if not kept.any():
+        return 0.0
+    scaled, some = _scaled(weights[kept]), losses[kept]
+    largest = np.abs(some).max()
+    if not np.isfinite(largest) or largest == 0.0:
+        return float(some.sum())
+    return float(largest * np.clip(np.sum(some / largest * (scaled / scaled.sum())), -1.0, 1.0))
 
 
 # Forward

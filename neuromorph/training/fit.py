@@ -22,6 +22,7 @@ from ..runtime.network import Network
 from .callbacks import Callback, Run
 from .history import History
 from .loop import Pass, check_carried, check_data, in_order, learn, measure
+from .means import weighted_mean
 from .progress import bar
 
 State = Mapping[str, NDArray[Any]] | None  # as ``Model.state`` has it; None is zero state
@@ -258,11 +259,7 @@ def _check_accuracy(model: Network) -> None:
 def _accuracy(model: Network, data: TrainingData, state: State = None) -> float:
     """The weighted mean over vectors, from zero state or another, 0.0 where everything is left out."""
     predicted = outputs(model, PredictionData(data.inputs, squeeze=False, sequences=data.sequences), state)
-    right = _right(model, predicted, data.expected)
-    if data.weights is None:
-        return float(right.mean())
-    whole = float(data.weights.sum(dtype=np.float64))
-    return float((right * data.weights).sum() / whole) if whole > 0.0 else 0.0
+    return weighted_mean(_right(model, predicted, data.expected), data.weights)
 
 
 def _right(model: Network, predicted: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.float64]:

@@ -14,7 +14,8 @@ from ..data.reading import read
 from ..errors import DataError, GradientError, TrainingDivergedError
 from ..options import finite_number, whole_number
 from ..runtime.network import Network
-from .loop import Pass, check_data, evaluate, mean_loss, scratch, sequences
+from .loop import Pass, check_data, evaluate, scratch, sequences
+from .means import weighted_mean
 
 Floats = NDArray[Any]
 
@@ -31,7 +32,7 @@ def gradients(
         memory = scratch(model, samples)
         (whole,) = sequences(model, memory, data, GRADIENTS, samples)
         _run_whole(whole)
-        return mean_loss(data, whole.losses), model.unpack(memory.gradients[: memory.weights.size])
+        return weighted_mean(whole.losses, data.weights), model.unpack(memory.gradients[: memory.weights.size])
 
 
 def _run_whole(whole: Pass) -> None:

@@ -21,6 +21,7 @@ from ..runtime.dispatch import call_members
 from ..runtime.memory import Memory
 from ..runtime.network import Network
 from ..runtime.pacing import PIECE, Pace
+from .means import weighted_mean
 from .progress import bar
 
 
@@ -46,11 +47,8 @@ class Pass:
 
     def mean(self, start: int, stop: int) -> float:
         """The mean loss of samples ``start`` to ``stop``, weighted."""
-        losses = self.losses[start:stop]
-        if not self.row_step:
-            return float(losses.mean())
-        shares = self.weights.reshape(self.samples, -1)[start:stop].sum(axis=1, dtype=np.float64)
-        return float(losses @ shares / max(shares.sum(), 1e-300))
+        weights = self.weights.reshape(self.samples, -1)[start:stop] if self.row_step else None
+        return weighted_mean(self.losses[start:stop], weights)
 
     def number(self, sample: int) -> int:
         """What the user calls a sample."""
@@ -135,15 +133,6 @@ def _not_reached(shape: int | tuple[int, ...]) -> NDArray[np.float64]:
     return losses
 
 
-def mean_loss(data: TrainingData, losses: NDArray[np.float64]) -> float:
-    """The mean of per-sample losses, weighted as the data say; 0.0 where everything is left out."""
-    if data.weights is None:
-        return float(np.add.reduce(losses, axis=None)) / losses.size
-    shares = data.weights.sum(axis=-1, dtype=np.float64).reshape(losses.shape)
-    whole = float(shares.sum())
-    return float((losses * shares).sum() / whole) if whole > 0 else 0.0
-
-
 def train(
     model: Network,
     inputs: Any,
@@ -188,7 +177,7 @@ def learn(
             model.feeds.publish(memory.weights)
             if own is None:
                 losses[order] = passes[0].losses
-        return mean_loss(data, losses)
+        return weighted_mean(losses, data.weights)
 
 
 def _follow_all(
@@ -284,7 +273,7 @@ def measure(model: Network, data: TrainingData, *, carry_state: bool = False) ->
             memory.space[:] = model.memory().space if carry_state else 0.0
             _measure(sequence, pace)
             found[number] = sequence.losses
-    return mean_loss(data, found if data.sequences else found[0])
+    return weighted_mean(found if data.sequences else found[0], data.weights)
 
 
 def _measure(sequence: Pass, pace: Pace) -> None:

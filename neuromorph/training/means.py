@@ -1,0 +1,52 @@
+"""Weighted means that leave the range of numbers no earlier than what they are means of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SMALL, LARGE = 1e-250, 1e300  # a sum of weights and a sum of products between them have lost nothing
+
+
+def weighted_mean(values: NDArray[np.float64], weights: NDArray[Any] | None = None) -> float:
+    """The mean of numbers, 0.0 where all weights are 0; that of finite numbers is finite.
+
+    weights: None for equal ones, else finite and >= 0, in the shape of the values, or with one more axis over which
+    those of a value are summed.
+    """
+    if weights is None and values.size == 1:
+        return float(values.item())
+    with np.errstate(over="ignore", invalid="ignore"):
+        if weights is None:
+            total, whole = float(np.add.reduce(values, axis=None)), float(values.size)
+        else:
+            shares = _shares(values, weights)
+            total, whole = float(np.add.reduce(values * shares, axis=None)), float(np.add.reduce(shares, axis=None))
+        if whole == 0.0:
+            return 0.0
+        if SMALL < whole < LARGE and abs(total) < LARGE:
+            return total / whole
+        return _careful_mean(values, weights)
+
+
+def _shares(values: NDArray[np.float64], weights: NDArray[Any]) -> NDArray[np.float64]:
+    """A weight for each value."""
+    if weights.ndim == values.ndim:
+        return weights.astype(np.float64)
+    shares: NDArray[np.float64] = np.add.reduce(weights, axis=-1, dtype=np.float64)
+    return shares
+
+
+def _careful_mean(values: NDArray[np.float64], weights: NDArray[Any] | None) -> float:
+    """The same of numbers over the largest of them, with weights over the largest weight."""
+    if weights is None:
+        shares = np.ones_like(values)
+    else:
+        shares = _shares(values, weights.astype(np.float64) / float(weights.max()))
+    largest = float(np.abs(values).max())
+    if not 0.0 < largest < np.inf:  # all are 0, or one is not finite
+        return float(np.add.reduce(values * shares, axis=None) / np.add.reduce(shares, axis=None))
+    share = np.add.reduce(values / largest * (shares / np.add.reduce(shares, axis=None)), axis=None)
+    return largest * min(1.0, max(-1.0, float(share)))
