@@ -20,8 +20,9 @@ import pytest
 from interpreted import interpreted  # noqa: F401 - a fixture
 
 import neuromorph as nm
-from neuromorph import simd, streaming
+from neuromorph import simd
 from neuromorph.codegen.layout import panel_of
+from neuromorph.runtime import feeds
 
 MODELS = Path(__file__).resolve().parent.parent / "examples" / "models"
 
@@ -590,8 +591,8 @@ def test_training_makes_no_copies_where_nobody_streams() -> None:
 
 def test_training_of_short_sequences_does_not_copy_after_each(monkeypatch: pytest.MonkeyPatch) -> None:
     model, copies = small(), []
-    stream, copied = model.stream(), streaming._copied
-    monkeypatch.setattr(streaming, "_copied", lambda array: copies.append(1) or copied(array))
+    stream, copied = model.stream(), feeds._copied
+    monkeypatch.setattr(feeds, "_copied", lambda array: copies.append(1) or copied(array))
     inputs = np.ones((400, 2, model.batch_size, model.input_width), np.float32)
     started = time.perf_counter()
     nm.train(model, inputs, np.zeros((400, 2, model.batch_size, model.output_width)), 0)
