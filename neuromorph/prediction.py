@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .codegen import threads_of_prediction
 from .data.arrays import PredictionData, prediction_data
 from .runtime.memory import aligned_zeros
 from .runtime.network import Network
 from .runtime.pacing import Pace
 from .runtime.state import set_state, state_views
 from .runtime.threadpool import run_together
+from .schedule import threads_of_prediction
 
 CHUNK_ROWS = 512  # rows (samples x lanes) that one call of the forward kernel works on, about
 

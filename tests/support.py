@@ -49,7 +49,7 @@ def kernel_of(
 def divide_everything(patch: pytest.MonkeyPatch, processors: int | None = None) -> None:
     """Threads for whatever can be divided, however little work it is; and so many processors, where a number is
     given."""
-    rules = sys.modules["neuromorph.codegen.divide"]
+    rules = sys.modules["neuromorph.schedule.division"]
     for name, value in (("WORTH", 1e-12), ("LEAST_LANES", 1), ("MORE_LANES", 1), ("NEAR", 1.0)):
         patch.setattr(rules, name, value)
     for name in ("STEP", "EXCHANGE", "MEETINGS", "MEETING", "AGAIN", "COPIED", "FOUND_OUT"):

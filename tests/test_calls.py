@@ -36,14 +36,14 @@ from neuromorph.abi.mailbox import (
     WHOLE,
     new_box,
 )
-from neuromorph.codegen import FORWARD, seconds_of_step, worth_waking
 from neuromorph.codegen.waiting import _places
 from neuromorph.options import compile_options
 from neuromorph.runtime import dispatch as calls
 from neuromorph.runtime import kernels, threadpool
 from neuromorph.runtime.kernels import Kernels
+from neuromorph.schedule import FORWARD, seconds_of_step, worth_waking
 
-RULES = sys.modules["neuromorph.codegen.divide"]
+RULES = sys.modules["neuromorph.schedule.division"]
 COLUMNS = """/xavier,const_uneven 0.1 0.3/
 (input, 3) (a, 96, <tanh>) (b, 96, <relu>) (output, 2, <linear>, <mse>)"""
 

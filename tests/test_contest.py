@@ -166,7 +166,7 @@ def test_one_odd_part_of_few_windows_changes_little() -> None:
 
 @pytest.fixture
 def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["neuromorph.codegen.divide"], "processors", lambda: 2)
+    monkeypatch.setattr(sys.modules["neuromorph.schedule.division"], "processors", lambda: 2)
 
 
 @pytest.fixture
@@ -307,7 +307,7 @@ def test_gradients_are_nobodys_window(made: list[int]) -> None:
 
 
 def test_a_part_that_diverged_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["neuromorph.codegen.divide"], "processors", lambda: 2)
+    monkeypatch.setattr(sys.modules["neuromorph.schedule.division"], "processors", lambda: 2)
     model, inputs, labels = digits(600)
     labels[0] = 3e38
     for _ in range(2):

@@ -12,9 +12,9 @@ import support
 from interpreted import interpreted  # noqa: F401 - a fixture
 
 import neuromorph as nm
-from neuromorph.codegen import KernelOptions, divide, threads_of_prediction
 from neuromorph.options import compile_options
 from neuromorph.runtime.threadpool import run_together
+from neuromorph.schedule import KernelOptions, divide, threads_of_prediction
 
 HEAD = support.HEADER
 CHAIN = f"{HEAD} (input, 4) (a, 32, <tanh>) (b, 16, <tanh>) (output, 4, <tanh>, <mse>)"
@@ -31,7 +31,7 @@ HEAVY = f"{HEAD} (input, 40) (a, 40, <tanh>) (output, 3, <sigmoid>, <mse>)"
 @pytest.fixture
 def rules(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module, on a machine of eight processors."""
-    module = sys.modules["neuromorph.codegen.divide"]
+    module = sys.modules["neuromorph.schedule.division"]
     monkeypatch.setattr(module, "processors", lambda: 8)
     return module
 
@@ -124,7 +124,7 @@ def test_columns_take_as_many_threads_as_have_panels() -> None:
     chain = "".join(f"(a{number}, 64, <tanh>)" for number in range(60))
     text = f"{HEAD} (input, 64) {chain} (output, 64, <linear>, <mse>)"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules["neuromorph.codegen.divide"], "processors", lambda: 6)
+        patch.setattr(sys.modules["neuromorph.schedule.division"], "processors", lambda: 6)
         assert divided(text, 16, 1) == (4, "columns")
 
 

@@ -21,7 +21,7 @@ from interpreted import interpreted  # noqa: F401 - a fixture
 
 import neuromorph as nm
 from neuromorph import simd, streaming
-from neuromorph.codegen.layout import panel_of
+from neuromorph.schedule.layout import panel_of
 
 MODELS = Path(__file__).resolve().parent.parent / "examples" / "models"
 

@@ -9,16 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..abi.mailbox import LEARN, MEASURE
-from ..codegen import (
-    FORWARD,
-    Kernel,
-    KernelOptions,
-    divide,
-    generate,
-    is_short,
-    seconds_of_step,
-    worth_waking,
-)
+from ..codegen import Kernel, generate
 from ..errors import NeuromorphError
 from ..functions import OPTIMIZERS
 from ..graph import Graph
@@ -27,6 +18,7 @@ from ..host.cgroups import shortage
 from ..host.cpu import lanes_for, simd_bits, vector_registers
 from ..jit import bundles, cache, modules
 from ..options import CompileOptions
+from ..schedule import FORWARD, KernelOptions, divide, is_short, seconds_of_step, worth_waking
 from .autotune import trial_of
 from .memory import aligned_zeros
 

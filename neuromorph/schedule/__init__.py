@@ -19,9 +19,15 @@ from __future__ import annotations
 from ..graph import Graph
 from ..graph.recurrence import WINDOW, segments_of
 from .backward import Backward
+from .column_split import Columns, Share
+from .division import FORWARD, divide, is_short, seconds_of_step, threads_of_prediction, worth_waking
 from .epilogues import fuse_epilogues
 from .forward import Builder
+from .kernel_options import KernelOptions
+from .layout import Layout, Workspace
 from .lifetimes import share_blocks
+from .ownership import Ownership
+from .partial_sums import divide_inner
 from .passes import Places, buffers_of, drop_dead_stores, fuse
 from .plan import (
     EXTERNAL,
@@ -50,18 +56,23 @@ from .siblings import sibling_groups, virtual_concatenations
 
 __all__ = [
     "EXTERNAL",
+    "FORWARD",
     "LINE",
     "WINDOW",
     "Access",
     "Bias",
     "Block",
     "Buffer",
+    "Columns",
     "Epilogue",
     "Group",
+    "KernelOptions",
+    "Layout",
     "Loss",
     "Map",
     "Member",
     "Operation",
+    "Ownership",
     "Part",
     "Partials",
     "Place",
@@ -70,9 +81,17 @@ __all__ = [
     "Product",
     "Rows",
     "Segment",
+    "Share",
     "Sum",
+    "Workspace",
+    "divide",
+    "divide_inner",
+    "is_short",
     "padded",
     "plan",
+    "seconds_of_step",
+    "threads_of_prediction",
+    "worth_waking",
 ]
 
 

@@ -10,13 +10,13 @@ from dataclasses import replace
 from itertools import pairwise
 
 from ..graph import Graph
-from ..graph.recurrence import domains_of
+from ..graph.recurrence import WINDOW, domains_of
 from ..host.resources import processors
 from ..options import CompileOptions
-from ..schedule import LINE, WINDOW
-from .columns import inner_cuts, vector_cuts
+from .column_split import inner_cuts, vector_cuts
+from .kernel_options import KernelOptions
 from .layout import panel_of
-from .source import KernelOptions
+from .plan import LINE
 
 SPEED = 100e9  # operations a second on numbers of four bytes that one processor does in products, about
 ELEMENT = 0.8e-9  # seconds that an element of a layer or activation takes, forward and backward, about
