@@ -38,7 +38,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "drawing": {"graph"},
     "inspection": {"abi", "codegen", "drawing", "errors", "functions", "graph", "jit", "runtime", "schedule", "simd"},
-    "prediction": {"data", "runtime", "schedule"},
+    "prediction": {"data", "runtime"},
     "streaming": {"data", "errors", "options", "runtime"},
     "storage": {"errors", "functions", "graph", "language", "optimizers", "options", "runtime"},
     "training": {"abi", "data", "errors", "optimizers", "options", "prediction", "runtime", "storage"},

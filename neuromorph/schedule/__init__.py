@@ -20,7 +20,8 @@ from ..graph import Graph
 from ..graph.recurrence import WINDOW, segments_of
 from .backward import Backward
 from .column_split import Columns, Share
-from .division import FORWARD, divide, is_short, seconds_of_step, threads_of_prediction, worth_waking
+from .cost_model import DEFAULT_COSTS, CostModel
+from .division import divide, threads_of_prediction, worth_waking
 from .epilogues import fuse_epilogues
 from .forward import Builder
 from .kernel_options import KernelOptions
@@ -55,8 +56,8 @@ from .plan import (
 from .siblings import sibling_groups, virtual_concatenations
 
 __all__ = [
+    "DEFAULT_COSTS",
     "EXTERNAL",
-    "FORWARD",
     "LINE",
     "WINDOW",
     "Access",
@@ -64,6 +65,7 @@ __all__ = [
     "Block",
     "Buffer",
     "Columns",
+    "CostModel",
     "Epilogue",
     "Group",
     "KernelOptions",
@@ -86,10 +88,8 @@ __all__ = [
     "Workspace",
     "divide",
     "divide_inner",
-    "is_short",
     "padded",
     "plan",
-    "seconds_of_step",
     "threads_of_prediction",
     "worth_waking",
 ]
