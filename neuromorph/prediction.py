@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .codegen import threads_of_prediction
 from .data.arrays import PredictionData, prediction_data
 from .runtime.memory import aligned_zeros
 from .runtime.network import Network
@@ -32,7 +31,7 @@ def outputs(model: Network, data: PredictionData, state: Mapping[str, NDArray[An
         model.memory()
         results = np.empty((*data.inputs.shape[:-1], model.output_width), model.dtype)
         inputs, outs = _each(data.inputs), _each(results)
-        threads = threads_of_prediction(model.graph, model.options, inputs.size // inputs.shape[-1])
+        threads = model.kernels.threads_of_prediction(inputs.size // inputs.shape[-1])
         if threads > 1:  # rows that nothing ties together are so many sequences' or lanes', it is all one
             inputs, outs = (array.reshape(1, -1, 1, array.shape[-1]) for array in (inputs, outs))
         workspace, (samples, lanes) = model.kernels.kernel.prediction_space, inputs.shape[1:3]
@@ -58,7 +57,7 @@ def _run(
     start, lanes = 0, inputs.shape[1]
     while start < len(inputs):
         stop = min(len(inputs), start + pace.windows * capacity)
-        enough = threads_of_prediction(model.graph, model.options, (stop - start) * lanes) >= len(spaces)
+        enough = model.kernels.threads_of_prediction((stop - start) * lanes) >= len(spaces)
         started = time.perf_counter()
         _call(model, spaces if enough else spaces[:1], capacity, inputs[start:stop], results[start:stop])
         pace.took((stop - start) // capacity, time.perf_counter() - started)

@@ -6,11 +6,10 @@ Each gives an ``Outcome`` for the same ``Trial``; ``assert_agree`` compares two.
 from __future__ import annotations
 
 import inspect
-import sys
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from neuromorph.codegen import Kernel, KernelOptions, generate
 from neuromorph.graph import Graph, build_graph, interpreter
 from neuromorph.jit import bundles, cache, modules
 from neuromorph.language import parse
+from neuromorph.runtime.kernels import Kernels
 from neuromorph.runtime.threadpool import run_together
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -46,16 +46,28 @@ def kernel_of(
     return generate(graph_of(text), KernelOptions(batch, dtype, lanes, registers, **more))
 
 
+def change_costs(patch: pytest.MonkeyPatch, **figures: Any) -> None:
+    """Other figures in the cost model of all models."""
+    patch.setattr(Kernels, "costs", replace(Kernels.costs, **figures))
+
+
 def divide_everything(patch: pytest.MonkeyPatch, processors: int | None = None) -> None:
     """Threads for whatever can be divided, however little work it is; and so many processors, where a number is
     given."""
-    rules = sys.modules["neuromorph.codegen.divide"]
-    for name, value in (("WORTH", 1e-12), ("LEAST_LANES", 1), ("MORE_LANES", 1), ("NEAR", 1.0)):
-        patch.setattr(rules, name, value)
-    for name in ("STEP", "EXCHANGE", "MEETINGS", "MEETING", "AGAIN", "COPIED", "FOUND_OUT"):
-        patch.setattr(rules, name, 0.0)
+    free = (
+        "loop_step",
+        "exchange",
+        "meetings",
+        "meeting_of_thread",
+        "loop_step_in_turn",
+        "line_in_turn",
+        "finding_out",
+    )
+    change_costs(
+        patch, worth_a_thread=1e-12, least_lanes=1, least_lanes_in_turn=1, tolerance=1.0, **dict.fromkeys(free, 0.0)
+    )
     if processors is not None:
-        patch.setattr(rules, "processors", lambda: processors)
+        change_costs(patch, processors=processors)
 
 
 # What is run ----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import signal
-import sys
 import threading
 import time
 import weakref
@@ -36,14 +35,12 @@ from neuromorph.abi.mailbox import (
     WHOLE,
     new_box,
 )
-from neuromorph.codegen import FORWARD, seconds_of_step, worth_waking
 from neuromorph.codegen.waiting import _places
-from neuromorph.options import compile_options
 from neuromorph.runtime import dispatch as calls
 from neuromorph.runtime import kernels, threadpool
 from neuromorph.runtime.kernels import Kernels
+from neuromorph.schedule import DEFAULT_COSTS, KernelOptions, worth_waking
 
-RULES = sys.modules["neuromorph.codegen.divide"]
 COLUMNS = """/xavier,const_uneven 0.1 0.3/
 (input, 3) (a, 96, <tanh>) (b, 96, <relu>) (output, 2, <linear>, <mse>)"""
 
@@ -249,11 +246,11 @@ def test_a_long_call_wakes_threads(ways: list[str], monkeypatch: pytest.MonkeyPa
 def test_how_long_a_call_has_to_be(forward_only: bool, ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     never_soon(monkeypatch)
     always_woken(monkeypatch)
-    monkeypatch.setattr(RULES, "MORE_LANES", 1)
-    step = seconds_of_step(made("two").graph, made("two").options) / (FORWARD if forward_only else 1)
+    step = Kernels.costs.of_step(made("two").graph, made("two").options.batch_size, 4)
+    step /= DEFAULT_COSTS.training_to_forward if forward_only else 1
     for times in (1.01, 0.99):
         model = made("two")
-        monkeypatch.setattr(RULES, "SAVED", model.bptt_steps * step / 2 * times)
+        support.change_costs(monkeypatch, saved_by_waking=model.bptt_steps * step / 2 * times)
         if forward_only:
             model.evaluate(*window(model))
         else:
@@ -264,11 +261,11 @@ def test_how_long_a_call_has_to_be(forward_only: bool, ways: list[str], monkeypa
 def test_from_where_on_threads_are_woken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where they save so much of one thread's time, and more the more there are to wake."""
     graph = made("two").graph
-    options = compile_options(32, optimizer="sgd", bptt_steps=4, dtype="float32", threads=None, has_time_links=True)
-    for threads, saved in ((2, RULES.SAVED), (4, RULES.SAVED + 2 * RULES.MORE)):
-        each = seconds_of_step(graph, options) * (1 - 1 / threads)
-        assert worth_waking(graph, options, threads) == (
-            pytest.approx(FORWARD * saved / each, abs=1), pytest.approx(saved / each, abs=1),
+    saved_by_two, more = DEFAULT_COSTS.saved_by_waking, DEFAULT_COSTS.saved_by_each_more
+    for threads, saved in ((2, saved_by_two), (4, saved_by_two + 2 * more)):
+        each = DEFAULT_COSTS.of_step(graph, 32, 4) * (1 - 1 / threads)
+        assert worth_waking(graph, KernelOptions(32, "float32", 8, 16, threads=threads)) == (
+            pytest.approx(3 * saved / each, abs=1), pytest.approx(saved / each, abs=1),
         )  # fmt: skip
 
 

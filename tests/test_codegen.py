@@ -33,10 +33,10 @@ from test_schedule import in_line, layers
 
 from neuromorph.abi.mailbox import SUMS, new_box
 from neuromorph.codegen import Kernel, KernelOptions, generate, source
-from neuromorph.codegen.layout import Layout, Workspace, panel_of
 from neuromorph.codegen.writer import Writer
 from neuromorph.jit import cache, modules
 from neuromorph.schedule import plan
+from neuromorph.schedule.layout import Layout, Workspace, panel_of
 
 GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_MODELS = ("small-model", "gated-model", "lstm-model", "big-model")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import random
 import re
-import sys
 import threading
 from collections import Counter
 from itertools import pairwise
@@ -23,13 +22,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from test_random_models import bounded, floor_of, models
 
-from neuromorph.codegen import KernelOptions, divide
-from neuromorph.codegen.columns import BALANCE, panel_cuts, vector_cuts
-from neuromorph.codegen.layout import panel_of
 from neuromorph.functions import OPTIMIZERS
 from neuromorph.optimizers import optimizer_of
 from neuromorph.options import compile_options
-from neuromorph.schedule import Product, Sum
+from neuromorph.schedule import CostModel, KernelOptions, Product, Sum, divide
+from neuromorph.schedule.column_split import BALANCE, panel_cuts, vector_cuts
+from neuromorph.schedule.layout import panel_of
 
 HEAD = support.HEADER
 WIDE = st.sampled_from([1, 3, 6, 8, 9, 10, 16, 17, 24])
@@ -368,7 +366,6 @@ def test_cuts_cover_all_vectors_once_and_evenly(threads: int, registers: int) ->
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_every_parameter_belongs_to_one_thread(optimizer: str) -> None:
-    from neuromorph.codegen.sharing import parameter_ranges
     from neuromorph.codegen.source import _Source
     from neuromorph.codegen.writer import Writer
 
@@ -379,7 +376,7 @@ def test_every_parameter_belongs_to_one_thread(optimizer: str) -> None:
             made.prediction_space,
         )  # fmt: skip
         owners = np.zeros(made.layout.size, int)
-        for ranges in parameter_ranges(source.training_frame(Writer())):
+        for ranges in source.training_frame(Writer()).ownership.ranges:
             for begin, end in ranges:
                 owners[begin:end] += 1
         assert (owners == 1).all(), (threads, more)
@@ -401,12 +398,9 @@ def test_compiled_columns_agree_and_give_the_same_bits_every_time() -> None:
 
 
 @pytest.mark.parametrize(("layers", "width", "threads"), [(2, 256, 2), (30, 64, 1), (1, 300, 2), (3, 8, 1)])
-def test_deep_and_narrow_networks_are_one_threads_own(
-    layers: int, width: int, threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys.modules["neuromorph.codegen.divide"], "processors", lambda: 2)
+def test_deep_and_narrow_networks_are_one_threads_own(layers: int, width: int, threads: int) -> None:
     chain = "".join(f"(a{number}, {width}, <tanh>)" for number in range(layers))
     graph = support.graph_of(f"{HEAD} (input, {width}) {chain} (output, {width}, <linear>, <mse>)")
     options = compile_options(8, optimizer="sgd", bptt_steps=1, dtype="float32", threads=None, has_time_links=False)
-    chosen = divide(graph, KernelOptions(8, "float32", 16, 32, "sgd"), options)
+    chosen = divide(graph, KernelOptions(8, "float32", 16, 32, "sgd"), options, CostModel(processors=2))
     assert (chosen.threads, chosen.columns) == (threads, threads > 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import support
 
 import neuromorph as nm
 from neuromorph.abi.mailbox import BOX_SIZE, GRADIENTS, LEARN, MEASURE, WAITING
@@ -166,7 +166,7 @@ def test_one_odd_part_of_few_windows_changes_little() -> None:
 
 @pytest.fixture
 def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["neuromorph.codegen.divide"], "processors", lambda: 2)
+    support.change_costs(monkeypatch, processors=2)
 
 
 @pytest.fixture
@@ -307,7 +307,7 @@ def test_gradients_are_nobodys_window(made: list[int]) -> None:
 
 
 def test_a_part_that_diverged_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["neuromorph.codegen.divide"], "processors", lambda: 2)
+    support.change_costs(monkeypatch, processors=2)
     model, inputs, labels = digits(600)
     labels[0] = 3e38
     for _ in range(2):

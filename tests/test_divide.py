@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,9 +11,10 @@ import support
 from interpreted import interpreted  # noqa: F401 - a fixture
 
 import neuromorph as nm
-from neuromorph.codegen import KernelOptions, divide, threads_of_prediction
 from neuromorph.options import compile_options
+from neuromorph.runtime.kernels import Kernels
 from neuromorph.runtime.threadpool import run_together
+from neuromorph.schedule import KernelOptions, divide, threads_of_prediction
 
 HEAD = support.HEADER
 CHAIN = f"{HEAD} (input, 4) (a, 32, <tanh>) (b, 16, <tanh>) (output, 4, <tanh>, <mse>)"
@@ -28,12 +28,9 @@ DEEP = f"{HEAD} (input, 64) {''.join(f'(h{n}, 64, <relu>)' for n in range(4))} (
 HEAVY = f"{HEAD} (input, 40) (a, 40, <tanh>) (output, 3, <sigmoid>, <mse>)"
 
 
-@pytest.fixture
-def rules(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module, on a machine of eight processors."""
-    module = sys.modules["neuromorph.codegen.divide"]
-    monkeypatch.setattr(module, "processors", lambda: 8)
-    return module
+@pytest.fixture(autouse=True)
+def eight_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    support.change_costs(monkeypatch, processors=8)
 
 
 def divided(text: str, batch: int, window: int, threads: int | None = None) -> tuple[int, str]:
@@ -42,13 +39,12 @@ def divided(text: str, batch: int, window: int, threads: int | None = None) -> t
     options = compile_options(
         batch, optimizer="sgd", bptt_steps=window, dtype="float32", threads=threads, has_time_links=graph.has_time_links
     )
-    chosen = divide(graph, KernelOptions(batch, "float32", 8, 16, "sgd"), options)
+    chosen = divide(graph, KernelOptions(batch, "float32", 8, 16, "sgd"), options, Kernels.costs)
     assert not (chosen.chunk and chosen.columns)
     apart = graph.has_time_links and chosen.threads > 1
     return chosen.threads, "columns" if chosen.columns else "chunks" if chosen.chunk else "lanes" if apart else "rows"
 
 
-@pytest.mark.usefixtures("rules")
 @pytest.mark.parametrize(
     ("text", "batch", "window", "wanted"),
     [
@@ -75,7 +71,6 @@ def test_what_limits_threads(text: str, batch: int, window: int, wanted: tuple[i
     assert divided(text, batch, window) == wanted
 
 
-@pytest.mark.usefixtures("rules")
 @pytest.mark.parametrize(
     ("width", "batch", "window", "wanted"),
     [
@@ -98,7 +93,6 @@ def test_lanes_of_a_short_window_where_one_thread_does_the_shares_of_two_as_quic
     assert divided(f"{text} (output, 4, <linear>, <mse>)", batch, window, 2)[0] == wanted
 
 
-@pytest.mark.usefixtures("rules")
 def test_more_threads_than_can_be_used_are_reduced() -> None:
     for threads, wanted in ((1, 1), (3, 3), (8, 8), (100, 8), (2**31, 8)):
         assert divided(CHAIN, 1, 10_000, threads) == (wanted, "chunks")
@@ -108,10 +102,10 @@ def test_more_threads_than_can_be_used_are_reduced() -> None:
     assert divided(LOOP, 24, 1_000, 7) == (6, "lanes")  # one of seven would have as many as one of six
 
 
-def test_no_thread_is_without_a_row_or_a_panel(rules: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_thread_is_without_a_row_or_a_panel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the work is worth."""
     support.divide_everything(monkeypatch, 1000)
-    assert divided(MIDDLE, 1, 200) == (rules.MOST_THREADS, "rows")
+    assert divided(MIDDLE, 1, 200) == (Kernels.costs.most_threads, "rows")
     assert divided(SMALL, 1, 5) == (5, "rows")
     assert divided(LOOP, 5, 7) == (5, "lanes")
     assert divided(WIDE, 1, 1) == (64, "columns")
@@ -119,13 +113,12 @@ def test_no_thread_is_without_a_row_or_a_panel(rules: Any, monkeypatch: pytest.M
     assert divided(NARROW, 3, 1) == (3, "columns")
 
 
-def test_columns_take_as_many_threads_as_have_panels() -> None:
+def test_columns_take_as_many_threads_as_have_panels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of six threads, two would have none of a layer's four panels: four are as fast."""
     chain = "".join(f"(a{number}, 64, <tanh>)" for number in range(60))
     text = f"{HEAD} (input, 64) {chain} (output, 64, <linear>, <mse>)"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules["neuromorph.codegen.divide"], "processors", lambda: 6)
-        assert divided(text, 16, 1) == (4, "columns")
+    support.change_costs(monkeypatch, processors=6)
+    assert divided(text, 16, 1) == (4, "columns")
 
 
 # More threads than rows ----------------------------------------------------------------------------------------------
@@ -138,11 +131,11 @@ def test_columns_take_as_many_threads_as_have_panels() -> None:
     ids=["rows", "columns", "chunks"],
 )
 def test_a_model_whose_last_window_has_fewer_rows_than_threads(
-    text: str, window: int, kind: str, rules: Any, monkeypatch: pytest.MonkeyPatch
+    text: str, window: int, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of one lane; training, evaluating and single samples agree with one thread."""
     support.divide_everything(monkeypatch)
-    monkeypatch.setattr(rules, "CHUNK_BYTES", 1)
+    support.change_costs(monkeypatch, chunk_bytes=1)
     many, one = (model_of(text, window, threads) for threads in (100, 1))
     options = many.kernels.kernel.options
     assert (options.threads > 1, bool(options.chunk), options.columns) == (True, kind == "chunks", kind == "columns")
@@ -168,13 +161,10 @@ def model_of(text: str, window: int, threads: int) -> nm.Model:
 # Prediction -----------------------------------------------------------------------------------------------------------
 
 
-def test_prediction_takes_threads_where_each_has_work_worth_waking_it(rules: Any) -> None:
+def test_prediction_takes_threads_where_each_has_work_worth_waking_it() -> None:
     def threads(text: str, rows: int, most: int | None = None) -> int:
-        graph = support.graph_of(text)
-        options = compile_options(
-            4, optimizer="sgd", bptt_steps=1, dtype="float32", threads=most, has_time_links=graph.has_time_links
-        )
-        return threads_of_prediction(graph, options, rows)
+        options = KernelOptions(4, "float32", 8, 16)
+        return threads_of_prediction(support.graph_of(text), options, rows, most, Kernels.costs)
 
     assert [threads(SMALL, rows) for rows in (1, 100, 10_000)] == [1, 1, 1]
     assert threads(WIDE, 1000) == 8
@@ -186,13 +176,13 @@ def test_prediction_takes_threads_where_each_has_work_worth_waking_it(rules: Any
 
 @pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize("shape", [(7, 2, 3), (1, 9, 3), (3, 4, 2, 3), (5, 3)], ids=str)
-def test_predictions_of_threads_are_those_of_one(shape: tuple[int, ...], rules: Any, monkeypatch: Any) -> None:
+def test_predictions_of_threads_are_those_of_one(shape: tuple[int, ...], monkeypatch: Any) -> None:
     """Bit for bit, whatever the axes are, in pieces of a few rows and with threads that have nothing to do."""
     model = nm.compile(SMALL, 2, 0.1)
     model.build()
     inputs = np.random.default_rng(3).uniform(-1, 1, shape).astype(np.float32)
     wanted = model.predict(inputs)
-    monkeypatch.setattr(rules, "WAKING", 1e-12)
+    support.change_costs(monkeypatch, waking=1e-12)
     monkeypatch.setattr("neuromorph.prediction.CHUNK_ROWS", 2)
     teams = teams_of(monkeypatch)
     np.testing.assert_array_equal(model.predict(inputs), wanted)
@@ -212,14 +202,14 @@ def teams_of(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_compiled_predictions_of_threads_are_those_of_one(dtype: Any, rules: Any, monkeypatch: Any) -> None:
+def test_compiled_predictions_of_threads_are_those_of_one(dtype: Any, monkeypatch: Any) -> None:
     """Read-only inputs, from several Python threads at once; and where no thread can be had, still the same."""
     model = nm.compile(SMALL, 2, 0.1, dtype=dtype)
     model.build()
     inputs = np.random.default_rng(3).uniform(-1, 1, (3001, 2, 3)).astype(dtype)
     inputs.flags.writeable = False
     wanted = model.predict(inputs)
-    monkeypatch.setattr(rules, "WAKING", 1e-9)
+    support.change_costs(monkeypatch, waking=1e-9)
     teams = teams_of(monkeypatch)
     with ThreadPoolExecutor(3) as pool:
         for found in pool.map(lambda _: model.predict(inputs), range(6)):

@@ -21,8 +21,8 @@ from interpreted import interpreted  # noqa: F401 - a fixture
 
 import neuromorph as nm
 from neuromorph import simd
-from neuromorph.codegen.layout import panel_of
 from neuromorph.runtime import feeds
+from neuromorph.schedule.layout import panel_of
 
 MODELS = Path(__file__).resolve().parent.parent / "examples" / "models"
 

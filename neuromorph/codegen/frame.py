@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, TypeVar
 
-from ..schedule import EXTERNAL, WINDOW, Access, Buffer, Place, Plan, padded
-from .layout import Layout
+from ..schedule import EXTERNAL, WINDOW, Access, Buffer, Layout, Ownership, Place, Plan, padded
 from .writer import Writer
 
 _KINDS = {
@@ -43,6 +42,7 @@ class Frame:
 
     plan: Plan
     layout: Layout
+    ownership: Ownership
     writer: Writer
     batch: str
     rows: int | None
@@ -161,16 +161,6 @@ class Frame:
         if self.batch.isdigit():
             return str(int(self.batch) * self.stride(name))
         return f"{self.batch} * {self.stride(name)}"
-
-    def shares(self, tasks: list[tuple[int, int]]) -> list[tuple[int, ...]]:
-        """Tasks of (pieces, cost of a piece) divided among the threads: for each task the pieces' bounds by thread."""
-        threads, whole = self.threads, sum(pieces * cost for pieces, cost in tasks)
-        out, start = [], 0
-        for pieces, cost in tasks:
-            cuts = [round((whole * n / threads - start) / cost) for n in range(threads + 1)]
-            out.append(tuple(min(max(cut, 0), pieces) for cut in cuts))
-            start += pieces * cost
-        return out
 
     def bounds(self, cuts: tuple[int, ...]) -> str:
         """First and last of the pieces of all members that we are, as source."""

@@ -22,7 +22,6 @@ from ..schedule import (
     padded,
 )
 from .frame import Frame
-from .sharing import cut_of, summed_cuts
 
 # Element by element --------------------------------------------------------------------------------------------------
 
@@ -205,7 +204,7 @@ def _emit_partial(frame: Frame, product: Product) -> None:
     else:
         columns = padded(group.parts[product.part].width, frame.lanes)
         array, place = "turned", layout.turned[product.group, product.part]
-    cuts = summed_cuts(frame, source.width)
+    cuts = frame.ownership.summed_cuts(source.width)
     mine = f"{cuts[:-1]}[member]"
 
     def line(inner: int) -> str:
@@ -244,7 +243,7 @@ def emit_sum(frame: Frame, operation: Sum) -> None:
     writer, product, sums = frame.writer, operation.product, operation.partials
     group, target, epilogue = frame.plan.groups[product.group], product.target, product.epilogue
     assert target is not None
-    cuts = summed_cuts(frame, product.source.place.width)
+    cuts = frame.ownership.summed_cuts(product.source.place.width)
     members = [member for member, (begin, end) in enumerate(pairwise(cuts)) if begin < end]
     writer.comment(operation.note)
     if epilogue is not None:
@@ -272,11 +271,17 @@ def _own(frame: Frame, place: int) -> str:
     return f"own + {place}" if frame.private else str(place)
 
 
+def _pieces(frame: Frame, operation: Product | Bias) -> tuple[int, ...]:
+    """The bounds by thread of the pieces of one gradient; all are ours, where gradients are our own."""
+    task = frame.ownership.task_of(operation)
+    return frame.ownership.cuts_by_place[task.place] if frame.shares_rows else (0, task.pieces)
+
+
 def _emit_weight(frame: Frame, product: Product) -> None:
     plan, layout = frame.plan, frame.layout
     group = plan.groups[product.group]
     part = group.parts[product.part]
-    source, right, cuts = product.source.place, f"g{group.index}", cut_of(frame, product)
+    source, right, cuts = product.source.place, f"g{group.index}", _pieces(frame, product)
     left = f"{frame.array(source.buffer)}, {frame.base(source, product.source.shift)}"
     place = _own(frame, layout.part(group, product.part))
 
@@ -299,7 +304,7 @@ def _emit_weight(frame: Frame, product: Product) -> None:
 
 def emit_bias(frame: Frame, bias: Bias) -> None:
     """The bias gradient of a group: the sums of its columns, or of a member's where these are divided."""
-    name, cuts = f"g{bias.group}", cut_of(frame, bias)
+    name, cuts = f"g{bias.group}", _pieces(frame, bias)
     frame.writer.comment(bias.note)
     place = _own(frame, frame.layout.bias(frame.plan.groups[bias.group]))
     bounds = f"{cuts}[member], {cuts}[member + 1]" if frame.shares_rows else frame.bounds(cuts)

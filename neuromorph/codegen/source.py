@@ -11,10 +11,8 @@ from dataclasses import dataclass, field, replace
 from ..functions import OPTIMIZERS
 from ..graph import Graph
 from ..host.cached import cached_property
-from ..schedule import Plan, plan
+from ..schedule import KernelOptions, Layout, Ownership, Plan, Workspace, divide_inner, plan
 from .frame import Frame
-from .inner import divide_inner
-from .layout import Layout, Workspace
 from .loss import emit_sum_of_weights
 from .update import emit_norm, emit_turn, emit_update, emit_verdict
 from .waiting import TRAINED, emit_lead, emit_serve
@@ -28,32 +26,6 @@ _IMPORTED = [
 _FOR_SEVERAL = [  # threads
     "address_of", "array_at", "arrive", "barrier", "claim", "leave", "linger", "part", "post", "ticks",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class KernelOptions:
-    """What specialises a kernel beside its graph.
-
-    threads: that run a window together. chunk: rows that a model without loops takes through all its layers at once,
-    each thread in a workspace and with gradients of its own; 0 where a window goes through layer by layer, whole.
-    columns: whether threads divide the layers of a model without loops by columns, and not a window's rows. Threads of
-    a model with links in time always go apart: each takes some lanes through a window by itself, in a workspace and
-    with gradients of its own.
-    """
-
-    batch: int
-    dtype: str
-    lanes: int
-    registers: int
-    optimizer: str = "sgd"
-    threads: int = 1
-    chunk: int = 0
-    columns: bool = False
-
-    @property
-    def size(self) -> int:
-        """Bytes of one number."""
-        return 4 if self.dtype == "float32" else 8
 
 
 @dataclass(frozen=True)
@@ -193,9 +165,11 @@ class _Source:
         rows = batch // threads if batch % threads == 0 else None
         apart = goes_apart(self.graph, options)
         own = "batch" if apart and rows is None else str(rows if apart else batch)
+        columns = options.columns and threads > 1
+        ownership = Ownership(self.training, self.layout, threads, columns)
         return Frame(
-            self.training, self.layout, writer, own, rows, options.dtype, threads, options.chunk,
-            columns=options.columns and threads > 1, together=batch if apart else 0, functions=self.functions,
+            self.training, self.layout, ownership, writer, own, rows, options.dtype, threads, options.chunk,
+            columns=columns, together=batch if apart else 0, functions=self.functions,
         )  # fmt: skip
 
     # Head ------------------------------------------------------------------------------------------------------------

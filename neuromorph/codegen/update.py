@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from ..abi.mailbox import SUMS
 from ..functions import OPTIMIZERS, Optimizer
 from .frame import Frame
-from .sharing import parameter_ranges, turn_bounds
 
 
 def emit_turn(frame: Frame) -> None:
     """The transposes that the backward pass reads."""
     writer, plan, layout = frame.writer, frame.plan, frame.layout
     with frame.function("turn", frame.joint("weights, turned"), "The transposed weights for the next backward pass."):
-        for number, ((index, part), bounds) in enumerate(zip(plan.turned, turn_bounds(frame), strict=True)):
+        for number, ((index, part), bounds) in enumerate(zip(plan.turned, frame.ownership.turned, strict=True)):
             start, place = layout.part(plan.groups[index], part), layout.turned[index, part]
             writer.line(f"turn{number}(weights, {start}, turned, {place}, {frame.bounds(bounds)})")
         writer.line("return")
@@ -25,19 +24,19 @@ def emit_turn(frame: Frame) -> None:
 def _each_range(frame: Frame, *, joint: bool) -> Iterator[tuple[str, str]]:
     """A loop over the ranges of a member's parameters, if there are several, or (``joint``) over those of all members
     that we are, which are one where they are all; yields a range's bounds."""
-    writer, ranges, size = frame.writer, parameter_ranges(frame), frame.layout.size
+    writer, ranges, size = frame.writer, frame.ownership.ranges, frame.layout.size
     if frame.threads == 1:
         yield "0", str(size)
         return
     if joint:
-        ranges = [*ranges, [(0, size)]]
+        ranges = (*ranges, ((0, size),))
     whose = f"begin if until == begin + 1 else {frame.threads}" if joint else "member"
     most = max(map(len, ranges))
     if most == 1:
         writer.line(f"start, end = {tuple(mine[0] for mine in ranges)}[{whose}]")
         yield "start", "end"
         return
-    padded = tuple(tuple(mine + [(0, 0)] * (most - len(mine))) for mine in ranges)
+    padded = tuple(mine + ((0, 0),) * (most - len(mine)) for mine in ranges)
     with writer.block(f"for start, end in {padded}[{whose}]:"):
         yield "start", "end"
 
@@ -73,7 +72,7 @@ def emit_norm(frame: Frame) -> None:
 
 def _emit_sum(frame: Frame, name: str, part: str) -> None:
     """The sum, over the ranges of a member's parameters, of an expression of first and last."""
-    if frame.threads == 1 or max(map(len, parameter_ranges(frame))) == 1:
+    if frame.threads == 1 or max(map(len, frame.ownership.ranges)) == 1:
         with _each_range(frame, joint=False) as (start, end):
             frame.writer.line(f"{name} = {part.format(start, end)}")
         return

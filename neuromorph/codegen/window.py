@@ -6,10 +6,8 @@ import re
 from contextlib import nullcontext
 from dataclasses import replace
 
-from ..schedule import EXTERNAL, WINDOW, Loss, Operation, Segment
-from .columns import Columns, Share
+from ..schedule import EXTERNAL, WINDOW, Columns, Loss, Operation, Segment, Share, Workspace
 from .frame import Frame, once
-from .layout import Workspace
 from .loss import emit_loss, emit_means
 from .operations import emit_operation, goes_by_member
 from .writer import Writer

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..abi.mailbox import LEARN, MEASURE
-from ..codegen import (
-    FORWARD,
-    Kernel,
-    KernelOptions,
-    divide,
-    generate,
-    is_short,
-    seconds_of_step,
-    worth_waking,
-)
+from ..codegen import Kernel, generate
 from ..errors import NeuromorphError
 from ..functions import OPTIMIZERS
 from ..graph import Graph
@@ -27,6 +18,7 @@ from ..host.cgroups import shortage
 from ..host.cpu import lanes_for, simd_bits, vector_registers
 from ..jit import bundles, cache, modules
 from ..options import CompileOptions
+from ..schedule import DEFAULT_COSTS, CostModel, KernelOptions, divide, threads_of_prediction, worth_waking
 from .autotune import trial_of
 from .memory import aligned_zeros
 
@@ -46,8 +38,11 @@ def _check_fits(needed: int, what: str) -> None:
 class Kernels:
     """The kernels of one graph and one set of options. Functions compile when first asked for.
 
-    before_compiling: called each time before some compile that are not in the cache.
+    before_compiling: called each time before some compile that are not in the cache. costs: what decides how many
+    threads are worth taking.
     """
+
+    costs: ClassVar[CostModel] = DEFAULT_COSTS
 
     def __init__(self, graph: Graph, options: CompileOptions) -> None:
         self.graph, self.options = graph, options
@@ -61,7 +56,7 @@ class Kernels:
         widths = [self.graph.nodes[index].width for index in self.graph.parameters]
         lanes = lanes_for(widths, simd_bits(), size)
         chosen = KernelOptions(options.batch_size, options.dtype, lanes, vector_registers(), options.optimizer)
-        return generate(self.graph, divide(self.graph, chosen, options))
+        return generate(self.graph, divide(self.graph, chosen, options, self.costs))
 
     @property
     def memory_slots(self) -> int:
@@ -133,19 +128,25 @@ class Kernels:
     @cached_property
     def worth_waking(self) -> tuple[int, int]:
         """From how many samples on threads that sleep are woken to measure, and to make gradients or learn."""
-        return worth_waking(self.graph, self.options, self.threads)
+        return worth_waking(self.graph, self.kernel.options, self.costs)
 
     @cached_property
     def contested(self) -> bool:
         """Whether it is to be found out, again and again, if several threads are quicker than one."""
-        return self.threads > 1 and self.compiled and is_short(self.graph, self.options)
+        options = self.options
+        rows, size = options.bptt_steps * options.batch_size, self.kernel.options.size
+        return self.threads > 1 and self.compiled and self.costs.is_short(self.graph, rows, size)
 
     @cached_property
     def contested_from(self) -> dict[int, int]:
         """Samples of a call from where on that is found out, to measure and to learn: those of a trial."""
         steps = self.options.bptt_steps
-        window = seconds_of_step(self.graph, self.options) * steps
-        return {MEASURE: trial_of(window / FORWARD) * steps, LEARN: trial_of(window) * steps}
+        window = self.costs.of_step(self.graph, self.options.batch_size, self.kernel.options.size) * steps
+        return {MEASURE: trial_of(window / self.costs.training_to_forward) * steps, LEARN: trial_of(window) * steps}
+
+    def threads_of_prediction(self, rows: int) -> int:
+        """Threads worth taking for the values of so many rows."""
+        return threads_of_prediction(self.graph, self.kernel.options, rows, self.options.threads, self.costs)
 
     @cached_property
     def predict(self) -> Any:

@@ -13,7 +13,6 @@ from weakref import ref
 import numpy as np
 from numpy.typing import NDArray
 
-from ..codegen.layout import Workspace
 from ..data.arrays import as_broadcast
 from ..errors import DataError, ModelStateError, brief, nearest
 from ..functions import OPTIMIZERS
@@ -23,7 +22,7 @@ from ..host.forks import after_in_child, new_lock
 from ..language import parse
 from ..optimizers import Optimizer
 from ..options import CompileOptions
-from ..schedule import padded
+from ..schedule import Workspace, padded
 from . import seeding
 from .feeds import Feeds
 from .kernels import Kernels

@@ -14,7 +14,7 @@ from ..data.arrays import as_broadcast
 from ..errors import DataError, brief, said
 
 if TYPE_CHECKING:
-    from ..codegen.layout import Workspace
+    from ..schedule import Workspace
 
 Floats = NDArray[Any]
 

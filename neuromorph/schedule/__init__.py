@@ -19,9 +19,16 @@ from __future__ import annotations
 from ..graph import Graph
 from ..graph.recurrence import WINDOW, segments_of
 from .backward import Backward
+from .column_split import Columns, Share
+from .cost_model import DEFAULT_COSTS, CostModel
+from .division import divide, threads_of_prediction, worth_waking
 from .epilogues import fuse_epilogues
 from .forward import Builder
+from .kernel_options import KernelOptions
+from .layout import Layout, Workspace
 from .lifetimes import share_blocks
+from .ownership import Ownership
+from .partial_sums import divide_inner
 from .passes import Places, buffers_of, drop_dead_stores, fuse
 from .plan import (
     EXTERNAL,
@@ -49,6 +56,7 @@ from .plan import (
 from .siblings import sibling_groups, virtual_concatenations
 
 __all__ = [
+    "DEFAULT_COSTS",
     "EXTERNAL",
     "LINE",
     "WINDOW",
@@ -56,12 +64,17 @@ __all__ = [
     "Bias",
     "Block",
     "Buffer",
+    "Columns",
+    "CostModel",
     "Epilogue",
     "Group",
+    "KernelOptions",
+    "Layout",
     "Loss",
     "Map",
     "Member",
     "Operation",
+    "Ownership",
     "Part",
     "Partials",
     "Place",
@@ -70,9 +83,15 @@ __all__ = [
     "Product",
     "Rows",
     "Segment",
+    "Share",
     "Sum",
+    "Workspace",
+    "divide",
+    "divide_inner",
     "padded",
     "plan",
+    "threads_of_prediction",
+    "worth_waking",
 ]
 
 

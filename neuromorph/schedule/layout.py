@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..host.cached import cached_property
-from ..schedule import Group, Member, Plan, padded
+from .plan import Group, Member, Plan, padded
 
 
 def panel_of(vectors: int, registers: int) -> int:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..schedule import LINE, Buffer, Operation, Partials, Plan, Product, Segment, Sum, padded
-from .columns import inner_cuts, width_of
+from .column_split import inner_cuts, width_of
+from .plan import LINE, Buffer, Operation, Partials, Plan, Product, Segment, Sum, padded
 
 
 def divide_inner(plan: Plan, registers: int, threads: int, size: int) -> Plan:

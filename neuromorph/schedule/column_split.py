@@ -1,9 +1,9 @@
 """Layers divided by columns: where weights are large and rows few, each thread computes some columns of a layer.
 
 What a thread has computed of a layer, and its weights, stay in its own caches; only the vectors between layers change
-hands. Layers too narrow to be cut are divided by what they sum over (``inner``) or else, as softmax and the loss, by
-rows. Threads meet only where one of them needs what another has written, or would write over what another may still be
-reading.
+hands. Layers too narrow to be cut are divided by what they sum over (see ``partial_sums``). Softmax, the loss and what
+else can't be cut are divided by rows. Threads meet only where one of them needs what another has written, or would
+write over what another may still be reading.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 
-from ..schedule import EXTERNAL, Block, Loss, Map, Operation, Place, Places, Plan, Product, Rows, Sum, padded
 from .layout import panel_of
+from .passes import Places
+from .plan import EXTERNAL, Block, Loss, Map, Operation, Place, Plan, Product, Rows, Sum, padded
 
 BALANCE = 0.75  # the least share of the threads' time that a cut by columns has to use
 Run = tuple[str, int, int]  # a block of memory, and the bounds of some vectors of its rows

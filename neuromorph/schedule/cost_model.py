@@ -1,0 +1,201 @@
+"""How long a window takes, estimated: what decides how many threads divide it, and how.
+
+The figures are rough on purpose. They only have to tell work that is well worth a thread from work that is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ..graph import Graph
+from ..host.cached import cached_property
+from ..host.resources import processors
+from .column_split import inner_cuts, vector_cuts
+from .kernel_options import KernelOptions
+from .plan import LINE
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """What work costs, in seconds unless a name says otherwise. A line is one of a processor's cache.
+
+    processors: that there are; None for those that this process may use, which is asked anew each time.
+    """
+
+    # Work of one thread
+    operations_per_second: float = 100e9  # of products, on numbers of four bytes
+    element: float = 0.8e-9  # of a layer or activation, forward and backward
+    merged_element: float = 0.2e-9  # of a merge, forward and backward
+    loop_step: float = 0.12e-6  # of time loops, however few lanes there are
+    training_to_forward: int = 3  # work of a training window, by that of its forward pass
+    # Threads that divide a window
+    worth_a_thread: float = 45e-6  # work in a window that each thread must have
+    most_threads: int = 64  # of one model, however many processors there are
+    tolerance: float = 1.05  # more threads must be quicker than this times the least time that fewer can have
+    # Threads that sleep between two calls
+    waking: float = 220e-6  # work that a thread must have to be woken for it
+    saved_by_waking: float = 4 * waking  # what a second thread must save a call to be woken for it
+    saved_by_each_more: float = 150e-6  # what each further one must save beside: they are woken one after the other
+    # Threads with gradients of their own
+    least_lanes: int = 2  # of a thread in a loop: one alone takes nearly as long as two
+    exchange: float = 20e-9  # of a line of weights whose gradients one thread sums and whose values all read
+    meetings: float = 8e-6  # of a window, while which threads are not at work
+    meeting_of_thread: float = 0.5e-6  # more for each of them
+    # One thread that does the shares of all, one after the other, in calls of one window
+    least_lanes_in_turn: int = 8  # of each share in a loop
+    loop_step_in_turn: float = 0.06e-6  # more for a step of each further share's time loops, for each loop
+    line_in_turn: float = 5e-9  # more for a line of each further share's gradients
+    finding_out: float = 4e-6  # until it knows that it is alone
+    bearable: float = 0.05  # of its time that it may lose
+    # Chunks of rows
+    chunk_bytes: int = 128 * 1024  # values of a chunk's rows: well inside a second-level cache
+    few_parameters: int = 16 * 1024  # so few that gradients of a thread's own cost little
+    # Columns
+    heavy: float = 3  # weights for each value of a window, from where on values and not weights should change hands
+    # Columns of a window that is hardly worth two threads
+    short_share: float = 8e-6  # work that a thread must have
+    short_meeting: float = 0.15e-6  # of two threads
+    moved_line: float = 45e-9  # of values that one thread writes and another reads
+    gain: float = 0.8  # of one thread's time that several may take at most
+
+    processors: int | None = None
+
+    def most_of(self, asked: int | None) -> int:
+        """The most threads that a model may have, of so many that were asked for; None for as many as pay."""
+        there = processors() if self.processors is None else self.processors
+        return min(asked or there, there, self.most_threads)
+
+    def of_window(self, graph: Graph, rows: int, size: int) -> float:
+        """Seconds that one thread needs for a window of so many rows of numbers of so many bytes."""
+        cost = {"layer": self.element, "activation": self.element, "merge": self.merged_element}
+        elements = sum(node.width * cost.get(node.kind, 0.0) for node in graph.nodes if node.live)
+        return rows * (self.of_products(weights_of(graph), size) + elements * size / 4)
+
+    def of_step(self, graph: Graph, batch: int, size: int) -> float:
+        """Seconds that one thread needs to train a step of all lanes."""
+        return self.of_window(graph, batch, size) + self.loop_step * graph.has_time_links
+
+    def of_products(self, weights: int, size: int) -> float:
+        """Seconds that a row takes through so many weights, forward, backward and for their gradients."""
+        return 6.0 * weights / self.operations_per_second * size / 4
+
+    def saved_by(self, threads: int) -> float:
+        """Seconds that all threads but one must save a call to be woken for it."""
+        return self.saved_by_waking + self.saved_by_each_more * (threads - 2)
+
+    def is_short(self, graph: Graph, rows: int, size: int) -> bool:
+        """Whether a window has hardly enough work for two threads: how far apart their caches are then decides whether
+        they gain anything."""
+        return not graph.has_time_links and self.of_window(graph, rows, size) < 2 * self.worth_a_thread
+
+
+DEFAULT_COSTS = CostModel()
+
+
+def weights_of(graph: Graph) -> int:
+    """Weights of all layers, biases left out."""
+    return sum(graph.fan_in(i) * graph.nodes[i].width for i in graph.parameters)
+
+
+@dataclass(frozen=True)
+class WindowCost:
+    """The seconds of one window of ``rows`` rows, by how threads divide it."""
+
+    graph: Graph
+    options: KernelOptions
+    rows: int
+    costs: CostModel
+
+    @cached_property
+    def alone(self) -> float:
+        """Those of one thread, but for what its time loops take."""
+        return self.costs.of_window(self.graph, self.rows, self.options.size)
+
+    @cached_property
+    def lines(self) -> float:
+        """Lines of memory that the weights, or their gradients, take."""
+        return weights_of(self.graph) * self.options.size / LINE
+
+    def by_batch(self, threads: int) -> float:
+        """Those of lanes divided among threads: the thread with most lanes, and what changes hands after."""
+        costs, batch = self.costs, self.options.batch
+        steps = self.rows // batch
+        lanes = steps * -(-batch // threads)
+        work = costs.of_window(self.graph, lanes, self.options.size) + steps * costs.loop_step
+        if threads == 1:
+            return work
+        exchanged = self.lines * costs.exchange * 2 * (threads - 1) / threads
+        return work + exchanged + costs.meetings + costs.meeting_of_thread * threads
+
+    def in_turn(self, threads: int, loops: int) -> float:
+        """Those that one thread loses where it does the shares of so many, each with gradients of its own."""
+        costs, steps = self.costs, self.rows // self.options.batch
+        each = steps * loops * costs.loop_step_in_turn + self.lines * costs.line_in_turn
+        return costs.finding_out + (threads - 1) * each
+
+    def by_columns(self, threads: int) -> float:
+        """Those of layers divided by columns: a layer takes as long as the thread with most of its columns.
+
+        Layers too narrow to be cut are divided by rows, of which there may be fewer than threads, and their weights
+        change hands. Deep chains of them on a few rows do not pay: one thread has all their weights in its own cache.
+        """
+        seconds, rest = 0.0, self.alone
+        for index in self.graph.parameters:
+            alone, vectors = self._of_layer(index), self.vectors(index)
+            cuts = vector_cuts(vectors, self.options.registers, threads)
+            if cuts is None:
+                seconds += alone / min(threads, self.rows) + self._lines_of(index) * self.costs.exchange
+            else:
+                seconds += alone * _largest(cuts) / vectors
+            rest -= alone
+        return seconds + rest / threads
+
+    def of_short(self, threads: int) -> float:
+        """Those of a short window by columns, with all that changes hands: of a vector that threads have by columns,
+        and that all read, every thread's part; of one that is made of partial sums, these and their sum."""
+        if threads == 1:
+            return self.alone
+        costs, layers = self.costs, self.graph.parameters
+        seconds, rest, moved = 0.0, self.alone, 0.0
+        for index in layers:
+            alone = self._of_layer(index)
+            busy, lines = self._of_short_layer(index, alone, threads)
+            seconds += busy
+            moved += lines
+            rest -= alone
+        met = (3 + 2 * len(layers)) * costs.short_meeting * threads / 2
+        return seconds + rest / threads + moved * costs.moved_line * (threads - 1) / threads + met
+
+    def _of_short_layer(self, index: int, alone: float, threads: int) -> tuple[float, float]:
+        """(seconds, lines that change hands) of a layer of a short window, which takes one thread ``alone`` seconds."""
+        options, node = self.options, self.graph.nodes[index]
+        wide, deep = self.vectors(index), -(-self.graph.fan_in(index) // options.lanes)
+        by_columns = vector_cuts(wide, options.registers, threads)
+        by_rows = inner_cuts(wide, deep, options.registers, threads)
+        row = self.rows * (options.size * options.lanes / LINE)
+        if by_columns is not None:
+            learns = node.source != self.graph.input
+            return alone * _largest(by_columns) / wide, row * learns * (wide + deep)
+        if by_rows is not None:
+            return alone * _largest(by_rows) / deep, row * (2 * wide)
+        return alone / min(threads, self.rows), self._lines_of(index)
+
+    def _of_layer(self, index: int) -> float:
+        """Seconds that one thread takes for a layer."""
+        costs, size, node = self.costs, self.options.size, self.graph.nodes[index]
+        elements = node.width * costs.element * size / 4
+        return self.rows * (costs.of_products(self.graph.fan_in(index) * node.width, size) + elements)
+
+    def _lines_of(self, index: int) -> float:
+        """Lines of memory that a layer's weights take."""
+        return self.graph.fan_in(index) * self.graph.nodes[index].width * self.options.size / LINE
+
+    def vectors(self, index: int) -> int:
+        """Vectors that a layer is wide."""
+        return -(-self.graph.nodes[index].width // self.options.lanes)
+
+
+def _largest(cuts: tuple[int, ...]) -> int:
+    """The most that any thread has between two bounds."""
+    return max(end - begin for begin, end in pairwise(cuts))

@@ -1,0 +1,127 @@
+"""How a window's work is divided: among how many threads, and by lanes, by rows, in chunks of rows or by columns."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from ..graph import Graph
+from ..graph.recurrence import WINDOW, domains_of
+from ..options import CompileOptions
+from .cost_model import DEFAULT_COSTS, CostModel, WindowCost, weights_of
+from .kernel_options import KernelOptions
+from .layout import panel_of
+
+
+def divide(
+    graph: Graph, chosen: KernelOptions, options: CompileOptions, costs: CostModel = DEFAULT_COSTS
+) -> KernelOptions:
+    """The options with threads and chunks decided: at most as many threads as were asked for, and as are of use.
+
+    Where time needs a loop, threads divide its lanes; else the rows of a whole window, one by one or in chunks, or the
+    columns of the layers.
+    """
+    rows = options.bptt_steps * options.batch_size
+    window = WindowCost(graph, chosen, rows, costs)
+    there = costs.most_of(options.threads)
+    worth = int(window.alone / costs.worth_a_thread)
+    most = max(1, min(there, worth))
+    if graph.has_time_links:
+        return replace(chosen, threads=_threads_by_batch(window, most))
+    chunk = _chunk(window)
+    if worth < 2 and not chunk:
+        threads = _threads_of_short_window(window, there)
+        return replace(chosen, threads=threads, columns=threads > 1)
+    if not chunk and _is_heavy(window):
+        threads = _threads_by_columns(window, most)
+        return replace(chosen, threads=threads, columns=threads > 1)
+    useful = range(1, min(most, rows) + 1)
+    if chunk:
+        useful = range(1, 1 + sum(_bears_shares(window, threads) for threads in useful))
+    return replace(chosen, threads=useful[-1], chunk=chunk)
+
+
+def _threads_by_batch(window: WindowCost, most: int) -> int:
+    """The threads that lanes are divided among: each takes its own through a window, and then all their gradients are
+    summed."""
+    alone, costs = window.by_batch(1), window.costs
+
+    def seconds(threads: int) -> float:
+        """Those of a window; more threads are woken for a call of one, or one does the shares of all as well."""
+        is_woken = alone * (1.0 - 1.0 / threads) >= costs.saved_by(threads)
+        return window.by_batch(threads) if is_woken or _bears_shares(window, threads) else math.inf
+
+    most = min(most, max(1, window.options.batch // costs.least_lanes))
+    return _fewest([*map(seconds, range(1, most + 1))], costs)
+
+
+def _bears_shares(window: WindowCost, threads: int) -> bool:
+    """Whether one thread loses little when it does the shares of so many, one after the other, each with gradients of
+    its own."""
+    if threads == 1:
+        return True
+    costs, batch = window.costs, window.options.batch
+    loops = len(set(domains_of(window.graph).values()) - {WINDOW})
+    if loops and batch < threads * costs.least_lanes_in_turn:
+        return False
+    alone = window.alone + window.rows // batch * costs.loop_step * (loops > 0)
+    return window.in_turn(threads, loops) <= costs.bearable * alone
+
+
+def _threads_of_short_window(window: WindowCost, there: int) -> int:
+    """The threads of such a window, by columns; several only where they gain much as long as they share a cache."""
+    costs = window.costs
+    most = max(1, min(there, int(window.alone / costs.short_share)))
+    seconds = [window.of_short(threads) for threads in range(1, most + 1)]
+    threads = _fewest(seconds, costs)
+    return threads if seconds[threads - 1] <= costs.gain * seconds[0] else 1
+
+
+def _threads_by_columns(window: WindowCost, most: int) -> int:
+    """The threads that layers are divided among by columns."""
+    widest = max(window.vectors(index) for index in window.graph.parameters)
+    useful = max(window.rows, -(-widest // panel_of(widest, window.options.registers)))
+    return _fewest([window.by_columns(threads) for threads in range(1, min(most, useful) + 1)], window.costs)
+
+
+def _fewest(seconds: list[float], costs: CostModel) -> int:
+    """The fewest threads that take little more than the least time; ``seconds`` are those of one thread, of two …"""
+    return 1 + next(n for n, time in enumerate(seconds) if time <= costs.tolerance * min(seconds))
+
+
+def _is_heavy(window: WindowCost) -> bool:
+    """Whether a model without loops has so many weights, for so few rows, that threads should divide its layers by
+    columns: each then keeps its weights, and values change hands."""
+    graph = window.graph
+    values = window.rows * sum(graph.nodes[i].width for i in graph.parameters)
+    return weights_of(graph) >= window.costs.heavy * values
+
+
+def _chunk(window: WindowCost) -> int:
+    """Rows of a chunk, 0 for none: chunks are for many rows of a model with few parameters and no loops."""
+    graph, options, costs = window.graph, window.options, window.costs
+    parameters = sum((graph.fan_in(i) + 1) * graph.nodes[i].width for i in graph.parameters)
+    elements = sum(3 * (node.width + options.lanes) for node in graph.nodes if node.live and node.kind != "split")
+    chunk = max(64, costs.chunk_bytes // (elements * options.size) // 16 * 16)
+    return chunk if parameters <= costs.few_parameters and window.rows >= 2 * chunk else 0
+
+
+# For calls of a kernel that is there ---------------------------------------------------------------------------------
+
+
+def worth_waking(graph: Graph, options: KernelOptions, costs: CostModel = DEFAULT_COSTS) -> tuple[int, int]:
+    """From how many samples on threads that sleep are woken for a call, to measure and to make gradients or learn."""
+    saved, threads = costs.saved_by(options.threads), options.threads
+    each = costs.of_step(graph, options.batch, options.size) * (1.0 - 1.0 / threads)
+    return math.ceil(saved * costs.training_to_forward / each), math.ceil(saved / each)
+
+
+def threads_of_prediction(
+    graph: Graph, options: KernelOptions, rows: int, asked: int | None, costs: CostModel = DEFAULT_COSTS
+) -> int:
+    """Threads worth taking for the values of so many rows, of as many as were asked for: one, where a link back in time
+    makes them wait."""
+    if graph.has_time_links:
+        return 1
+    worth = int(costs.of_window(graph, rows, options.size) / costs.training_to_forward / costs.waking)
+    return max(1, min(costs.most_of(asked), worth, rows))

@@ -1,0 +1,144 @@
+"""Which parameters belong to which thread, where several threads train a model.
+
+The gradients of weights and biases are cut into pieces, panels of weights and vectors of biases, in the order in which
+they stand in memory. Every thread owns a run of them, or, where layers are divided by columns, those of its columns.
+A thread checks, updates and transposes what it owns. Where threads share one workspace, it also makes the gradients of
+it, and waits for nobody before it begins. Where each thread has gradients of its own for all of them, it sums up those
+that it owns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..host.cached import cached_property
+from .column_split import panel_cuts, vector_cuts
+from .layout import Layout
+from .plan import Bias, Plan, Product, padded
+
+
+@dataclass(frozen=True)
+class Task:
+    """A gradient that can be cut: ``pieces`` of a cost each, ``size`` elements in all, the last piece maybe smaller."""
+
+    group: int
+    part: int | None
+    place: int
+    pieces: int
+    cost: int
+    piece_size: int
+    size: int
+
+    def reach(self, cut: int) -> int:
+        """Elements in the first ``cut`` pieces."""
+        return min(cut * self.piece_size, self.size)
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """Divides the parameters of a plan among threads. by_columns: whether they divide its layers by columns."""
+
+    plan: Plan
+    layout: Layout
+    threads: int
+    by_columns: bool
+
+    @cached_property
+    def tasks(self) -> tuple[Task, ...]:
+        """The gradients of all parameters, in the order of their places."""
+        operations = self.plan.backward[-1].operations
+        found = [self.task_of(operation) for operation in operations if isinstance(operation, Product | Bias)]
+        return tuple(sorted(found, key=lambda task: task.place))
+
+    def task_of(self, operation: Product | Bias) -> Task:
+        """The gradient that an operation makes."""
+        layout, lanes = self.layout, self.plan.lanes
+        group = self.plan.groups[operation.group]
+        vectors = group.columns // lanes
+        if isinstance(operation, Bias):
+            return Task(group.index, None, layout.bias(group), vectors, 1, lanes, group.columns)
+        panel, depth = layout.panel(group), group.parts[operation.part].width
+        place, size = layout.part(group, operation.part), group.columns * depth
+        if (group.index, operation.part) in self.plan.inner:
+            return Task(group.index, operation.part, place, depth, vectors, group.columns, size)
+        pieces = -(-vectors // panel)
+        return Task(group.index, operation.part, place, pieces, panel * depth, panel * lanes * depth, size)
+
+    @cached_property
+    def cuts(self) -> tuple[tuple[int, ...], ...]:
+        """For each task the pieces' bounds by thread: those of its columns, or its part of a run of all that is not
+        cut."""
+        by_columns = [self._column_cuts(task) if self.by_columns else None for task in self.tasks]
+        rest = [(task.pieces, task.cost) for task, cuts in zip(self.tasks, by_columns, strict=True) if cuts is None]
+        runs = iter(shares(rest, self.threads))
+        return tuple(next(runs) if cuts is None else cuts for cuts in by_columns)
+
+    def _column_cuts(self, task: Task) -> tuple[int, ...] | None:
+        """The bounds of a task that belong to the columns of its layers, or of the vector that they read."""
+        if (task.group, task.part) in self.plan.inner:
+            return self.summed_cuts(task.pieces)
+        vectors = self.plan.groups[task.group].columns // self.plan.lanes
+        cut = vector_cuts if task.part is None else panel_cuts
+        return cut(vectors, self.layout.registers, self.threads)
+
+    def summed_cuts(self, width: int) -> tuple[int, ...]:
+        """The bounds by thread, in elements, of a vector that products sum over."""
+        lanes = self.plan.lanes
+        cuts = vector_cuts(padded(width, lanes) // lanes, self.layout.registers, self.threads)
+        assert cuts is not None
+        return tuple(min(cut * lanes, width) for cut in cuts)
+
+    @cached_property
+    def cuts_by_place(self) -> dict[int, tuple[int, ...]]:
+        """By the place of a gradient, the bounds by thread of its pieces."""
+        return dict(zip((task.place for task in self.tasks), self.cuts, strict=True))
+
+    @cached_property
+    def ranges(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """For each thread its ranges in the flat arrays of parameters, as few as can be."""
+        if self.threads == 1:
+            return (((0, self.layout.size),),)
+        pairs = list(zip(self.tasks, self.cuts, strict=True))
+        return tuple(
+            _joined([(t.place + t.reach(cuts[n]), t.place + t.reach(cuts[n + 1])) for t, cuts in pairs])
+            for n in range(self.threads)
+        )
+
+    @cached_property
+    def turned(self) -> tuple[tuple[int, ...], ...]:
+        """For each transpose the bounds by thread of the column vectors, or blocks of rows, that it is made from."""
+        plan = self.plan
+        if self.threads == 1:
+            return tuple((0, plan.groups[index].columns // plan.lanes) for index, _ in plan.turned)
+        owned = {(task.group, task.part): cuts for task, cuts in zip(self.tasks, self.cuts, strict=True)}
+        return tuple(self._turned_cuts(index, part, owned[index, part]) for index, part in plan.turned)
+
+    def _turned_cuts(self, index: int, part: int, owned: tuple[int, ...]) -> tuple[int, ...]:
+        """The bounds of the transpose of a part whose pieces have these bounds."""
+        group, lanes = self.plan.groups[index], self.plan.lanes
+        if (index, part) in self.plan.inner:
+            return tuple(-(-cut // lanes) for cut in owned)
+        panel, vectors = self.layout.panel(group), group.columns // lanes
+        return tuple(min(cut * panel, vectors) for cut in owned)
+
+
+def shares(tasks: list[tuple[int, int]], threads: int) -> list[tuple[int, ...]]:
+    """Tasks of (pieces, cost of a piece) divided among threads: for each task the pieces' bounds by thread."""
+    whole = sum(pieces * cost for pieces, cost in tasks)
+    out, start = [], 0
+    for pieces, cost in tasks:
+        cuts = [round((whole * n / threads - start) / cost) for n in range(threads + 1)]
+        out.append(tuple(min(max(cut, 0), pieces) for cut in cuts))
+        start += pieces * cost
+    return out
+
+
+def _joined(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Ranges in order without the empty ones, neighbours as one; one empty range where there are none."""
+    out: list[tuple[int, int]] = []
+    for begin, end in ranges:
+        if out and begin == out[-1][1]:
+            out[-1] = (out[-1][0], end)
+        elif begin < end:
+            out.append((begin, end))
+    return tuple(out) or ((0, 0),)
