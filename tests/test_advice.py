@@ -27,7 +27,9 @@ from test_random_models import bounded, models
 import neuromorph as nm
 from neuromorph.errors import Location
 from neuromorph.graph import Graph, interpreter
-from neuromorph.graph.lint import Advice, _Backward, _Effort, _full, _zeros, advise
+from neuromorph.graph.gradient_flow import Backward
+from neuromorph.graph.lint import Advice, advise
+from neuromorph.graph.zeros import Effort, full, zeros_of
 from neuromorph.options import compile_options
 
 HEAD = "/uniform -0.6 0.6,const_uneven 0.1 0.3/\n(i, 3)\n"
@@ -357,8 +359,8 @@ def seen(graph: Graph, steps: int, seeds: range, samples: int = 24) -> tuple[dic
 
 def claims(graph: Graph, steps: int) -> tuple[dict[int, int], set[str]]:
     """Which components are said to stay at zero, and which layers to be unable to learn."""
-    zeros = _zeros(graph, _Effort())
-    able = _Backward(graph, zeros, _Effort()).layers({graph.output: _full(graph.nodes[graph.output].width)}, steps)
+    zeros = zeros_of(graph, Effort())
+    able = Backward(graph, zeros, Effort()).layers({graph.output: full(graph.nodes[graph.output].width)}, steps)
     return zeros, {graph.nodes[index].name for index in graph.parameters if index not in able}
 
 
@@ -392,7 +394,7 @@ def test_what_differs_from_zero_is_seen_by_the_reference(body: str) -> None:
     graph = support.graph_of(HEAD + body + END)
     zeros, _ = claims(graph, 8)
     differed, _ = seen(graph, 8, range(2))
-    assert differed == {index: _full(graph.nodes[index].width) & ~zeros[index] for index in graph.order}
+    assert differed == {index: full(graph.nodes[index].width) & ~zeros[index] for index in graph.order}
 
 
 # Good models ----------------------------------------------------------------------------------------------------------
