@@ -1,0 +1,512 @@
+"""How a kernel of several members is called: by threads found awake, by threads woken, or by one for all; same bits."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit
+
+import neuromorph as nm
+from helpers.division import divide_everything
+from helpers.threaded_models import KINDS, data, digest, made
+from helpers.threads import LIMIT, at_once, interrupted_after, load
+from neuromorph import simd
+from neuromorph.abi.mailbox import (
+    BOX_SIZE,
+    CALLS,
+    ENDED,
+    GIVEN,
+    IN_BOX,
+    LAST,
+    LASTING,
+    NOT_KNOWN,
+    PATIENCE,
+    STREAK,
+    SUMS,
+    USER,
+    WAITING,
+    WHOLE,
+    new_box,
+)
+from neuromorph.codegen import FORWARD, seconds_of_step, worth_waking
+from neuromorph.codegen.waiting import _places
+from neuromorph.options import compile_options
+from neuromorph.runtime import dispatch as calls
+from neuromorph.runtime import kernels, threadpool
+from neuromorph.runtime.kernels import Kernels
+
+RULES = sys.modules["neuromorph.codegen.divide"]
+COLUMNS = """/xavier,const_uneven 0.1 0.3/
+(input, 3) (a, 96, <tanh>) (b, 96, <relu>) (output, 2, <linear>, <mse>)"""
+
+
+@pytest.fixture(autouse=True)
+def _many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    divide_everything(monkeypatch, 4)
+
+
+@pytest.fixture
+def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How each call was made from now on: members were "found" awake, or "woken", or one did all "alone"."""
+    found: list[str] = []
+
+    def lead(self: Kernels) -> Callable[..., int]:
+        def call(box: Any, numbers: Any, user: int, enough: int, *arguments: Any) -> int:
+            before = int(box[CALLS])
+            reached = int(self.module.lead(box, numbers, user, enough, *arguments))
+            if reached >= 0:
+                found.append("woken" if enough < 0 else "found" if box[CALLS] != before else "alone")
+            return reached
+
+        return call
+
+    monkeypatch.setattr(Kernels, "lead", property(lead))
+    return found
+
+
+def never_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads are woken for long calls only, and not found awake but after them."""
+
+    def box_without_patience(members: int) -> tuple[Any, Any]:
+        box, numbers = new_box(members)
+        box[PATIENCE] = 0
+        return box, numbers
+
+    monkeypatch.setattr(threadpool, "_teams", {})
+    monkeypatch.setattr(threadpool, "new_box", box_without_patience)
+
+
+def always_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread is found awake."""
+    monkeypatch.setattr(calls, "_waiting", lambda *_: lambda member, calls, looks: calls)
+
+
+def window(model: nm.Model, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The data of one window."""
+    inputs, expected = data(model, 40)
+    begin = number * model.bptt_steps
+    return inputs[begin : begin + model.bptt_steps], expected[begin : begin + model.bptt_steps]
+
+
+def learn_on_line(model: nm.Model, windows: int = 10) -> str:
+    """The digest after one call a window."""
+    losses = [model.train(*window(model, number), 0, carry_state=True) for number in range(windows)]
+    model.losses = np.array(losses)
+    return digest(model)
+
+
+def wait_until(holds: Callable[[], Any]) -> None:
+    ended = time.monotonic() + LIMIT
+    while not holds():
+        assert time.monotonic() < ended
+        time.sleep(0)
+
+
+# The box --------------------------------------------------------------------------------------------------------------
+
+
+def lead(box: Any, members: int, number: int) -> bool:
+    if not simd.claim(box, members):
+        return False
+    box[GIVEN] = number
+    simd.post(box)
+    return True
+
+
+def serve(member: int, box: Any, calls: int, looks: int, board: Any) -> int:
+    simd.arrive(box)
+    while True:
+        seen = simd.linger(box, calls, looks)
+        if seen == calls:
+            if simd.leave(box):
+                return calls
+            seen = simd.linger(box, calls, 1 << 60)
+        if box[IN_BOX] != seen:
+            simd.leave(box)
+            return calls
+        calls = seen
+        board[member] += box[GIVEN]
+        simd.arrive(box)
+
+
+def linger(box: Any, calls: int, looks: int) -> int:
+    return simd.linger(box, calls, looks)
+
+
+@pytest.fixture(scope="module")
+def compiled_box() -> tuple[Any, Any]:
+    return njit(nogil=True)(lead), njit(nogil=True)(serve)
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "compiled"])
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_call_in_the_box_is_made_by_all_or_none(jit: bool, members: int, request: pytest.FixtureRequest) -> None:
+    """Members come and go, after few looks and many; each call that was led is made once by each."""
+    first, rest = request.getfixturevalue("compiled_box") if jit else (lead, serve)
+    box, board, over = np.zeros(BOX_SIZE, np.int64), np.zeros(members, np.int64), threading.Event()
+    counts = [0] * members
+
+    def work(member: int) -> None:
+        random = np.random.default_rng(member)
+        while not over.is_set():
+            counts[member] = int(rest(member, box, counts[member], int(random.integers(0, 2000)), board))
+
+    threads = [threading.Thread(target=work, args=(member,)) for member in range(members)]
+    for thread in threads:
+        thread.start()
+    led, ended = 0, time.monotonic() + LIMIT
+    while led < 200 and time.monotonic() < ended:
+        if first(box, members, led + 1):
+            led += 1
+            while board.min() < led * (led + 1) // 2 and time.monotonic() < ended:
+                time.sleep(0)
+    over.set()
+    for thread in threads:
+        thread.join(LIMIT)
+    assert led == 200
+    assert (board == led * (led + 1) // 2).all()
+    assert box[WAITING] == 0
+    assert box[CALLS] == led
+    assert counts == [led] * members
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "compiled"])
+def test_members_leave_for_a_call_that_is_not_in_the_box(jit: bool, request: pytest.FixtureRequest) -> None:
+    first, rest = request.getfixturevalue("compiled_box") if jit else (lead, serve)
+    box, board, found = np.zeros(BOX_SIZE, np.int64), np.zeros(1, np.int64), []
+    thread = threading.Thread(target=lambda: found.append(rest(0, box, 0, 1 << 60, board)))
+    thread.start()
+    wait_until(lambda: first(box, 1, 7))
+    wait_until(lambda: board[0] and box[WAITING])
+    box[CALLS] += 1
+    thread.join(LIMIT)
+    assert (found, board[0], box[WAITING]) == ([1], 7, 0)
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "compiled"])
+def test_lingering_ends_with_the_next_call_or_with_the_last_look(jit: bool) -> None:
+    waits = njit(nogil=True)(linger) if jit else linger
+    box = np.zeros(BOX_SIZE, np.int64)
+    assert waits(box, 7, 1 << 60) == 0
+    assert waits(box, 0, 1000) == 0
+    caller = threading.Timer(0.05, box.__setitem__, (CALLS, 1))
+    started = time.perf_counter()
+    caller.start()
+    assert waits(box, 0, 1 << 60) == 1
+    assert time.perf_counter() - started > 0.02
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "compiled"])
+def test_views_of_arrays(jit: bool) -> None:
+    def look(array: Any, like: Any, found: Any) -> None:
+        behind = simd.part(array, 3)
+        behind[0] = 30.0
+        found[0] = simd.array_at(like, simd.address_of(behind))[1]
+        found[1] = simd.array_at(like, simd.address_of(array))[3]
+
+    array, found = np.arange(6.0), np.zeros(2)
+    (njit(look) if jit else look)(array, np.zeros(4), found)
+    np.testing.assert_array_equal(found, [4.0, 30.0])
+    np.testing.assert_array_equal(array, [0.0, 1.0, 2.0, 30.0, 4.0, 5.0])
+
+
+def test_what_a_call_needs_has_its_place() -> None:
+    in_box, in_numbers = _places()
+    assert CALLS >= simd.SYNC_SIZE
+    assert GIVEN + len(in_box) <= BOX_SIZE
+    assert len(in_numbers) <= SUMS
+
+
+# Which way ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_short_call_wakes_nobody(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    never_soon(monkeypatch)
+    model = made("two")
+    for _ in range(5):
+        model.train(*window(model), 0)
+    assert ways == ["alone"] * 5
+
+
+def test_a_long_call_wakes_threads(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it is known to be long: its first window is a call of its own."""
+    never_soon(monkeypatch)
+    model = made("two")
+    model.train(*data(model, 200_000), 0)
+    assert ways[0] == "alone"
+    assert "woken" in ways
+
+
+@pytest.mark.parametrize("forward_only", [False, True])
+def test_how_long_a_call_has_to_be(forward_only: bool, ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    never_soon(monkeypatch)
+    always_woken(monkeypatch)
+    monkeypatch.setattr(RULES, "MORE_LANES", 1)
+    step = seconds_of_step(made("two").graph, made("two").options) / (FORWARD if forward_only else 1)
+    for times in (1.01, 0.99):
+        model = made("two")
+        monkeypatch.setattr(RULES, "SAVED", model.bptt_steps * step / 2 * times)
+        if forward_only:
+            model.evaluate(*window(model))
+        else:
+            model.train(*window(model), 0)
+    assert ways == ["alone", "woken"]
+
+
+def test_from_where_on_threads_are_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they save so much of one thread's time, and more the more there are to wake."""
+    graph = made("two").graph
+    options = compile_options(32, optimizer="sgd", bptt_steps=4, dtype="float32", threads=None, has_time_links=True)
+    for threads, saved in ((2, RULES.SAVED), (4, RULES.SAVED + 2 * RULES.MORE)):
+        each = seconds_of_step(graph, options) * (1 - 1 / threads)
+        assert worth_waking(graph, options, threads) == (
+            pytest.approx(FORWARD * saved / each, abs=1), pytest.approx(saved / each, abs=1),
+        )  # fmt: skip
+
+
+@pytest.fixture
+def two_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls need not have followed one another for long: on a busy machine they never have."""
+    monkeypatch.setattr("neuromorph.codegen.waiting.LASTING", 0)
+
+
+@pytest.mark.usefixtures("two_are_enough")
+def test_calls_that_follow_one_another_find_threads_awake(ways: list[str]) -> None:
+    """On a busy machine too, if not every time."""
+    model, ended = made("three"), time.monotonic() + LIMIT
+    while ways.count("found") < 20 and time.monotonic() < ended:
+        model.train(*window(model), 0)
+    assert "woken" in ways
+    assert ways.count("found") >= 20
+
+
+@pytest.mark.usefixtures("two_are_enough")
+def test_how_long_threads_wait_is_found_out_and_says_what_is_soon(ways: list[str]) -> None:
+    model = made("two")
+    wait_until(lambda: model.train(*window(model), 0) and "woken" in ways)
+    box = model.memory().team.box
+    wait_until(lambda: not box[WAITING] and box[PATIENCE] < NOT_KNOWN)
+    for pause in (0.2, 2.0, 20.0):  # many times what threads wait, on a busy machine too
+        ways.clear()
+        time.sleep(pause)
+        model.train(*window(model), 0)
+        if ways == ["alone"]:
+            break
+    assert ways == ["alone"]
+    ended = time.monotonic() + LIMIT
+    while "woken" not in ways and time.monotonic() < ended:  # once two calls are near enough to each other
+        model.train(*window(model), 0)
+    assert "woken" in ways
+
+
+PATIENT = 1 << 40  # ticks: minutes
+
+
+@pytest.mark.parametrize(
+    ("rest", "streak", "samples", "way"),
+    [
+        (0.5, 0, 1, "alone"), (0.5, 16 * LASTING - 2, 1, "alone"), (0.5, 16 * LASTING - 1, 1, "woken"),
+        (0.5, 16 * LASTING - 8, 8, "woken"), (0.5, 16 * LASTING - 9, 8, "alone"), (2.0, 32 * LASTING, 1, "alone"),
+        (2.0, 0, 15, "alone"), (2.0, 0, 16, "woken"),
+    ],
+)  # fmt: skip
+def test_samples_are_enough_in_one_call_or_in_many_that_follow_one_another(
+    rest: float, streak: int, samples: int, way: str, ways: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``rest``: how long the last call is over, in what is soon; 16 samples are enough for one call; ``streak``: those
+    of calls that followed one another. What they were woken for they are not woken for again."""
+    always_woken(monkeypatch)
+    monkeypatch.setattr(kernels, "worth_waking", lambda *_: (16, 16))
+    nm.seed(1)
+    text, batch, threads = KINDS["two"]
+    model = nm.build(nm.compile(text, batch, 0.05, bptt_steps=16, threads=threads))
+    inputs, expected = data(model, 16)
+    model.train(inputs[:1], expected[:1], 0)
+    box = model.memory().team.box
+    for last, found in ((int(box[LAST]), way), (-1, "woken" if samples == 16 else "alone")):
+        ways.clear()
+        box[LAST], box[ENDED], box[PATIENCE] = last, box[ENDED] - int(rest * PATIENT), PATIENT
+        box[STREAK] = streak * WHOLE // 16
+        model.train(inputs[:samples], expected[:samples], 0)
+        assert ways == [found]
+        if samples < 16:
+            kept = 0 if last == -1 else streak if rest < 1.0 else streak / 2
+            assert box[STREAK] == (0 if found == "woken" else (samples + kept) * WHOLE / 16)
+
+
+def test_where_no_thread_can_be_started_one_does_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    wanted = learn_on_line(made("three"))
+    monkeypatch.setattr(threadpool, "_teams", {})
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    assert learn_on_line(made("three")) == wanted
+
+
+@pytest.mark.usefixtures("two_are_enough")
+def test_models_that_take_turns_keep_to_one_thread(ways: list[str]) -> None:
+    """Threads that wait for one of them would have to be called away by the other each time."""
+    models = [made("two", seed) for seed in (1, 2)]
+    for _ in range(20):
+        for model in models:
+            model.train(*window(model), 0)
+    assert ways == ["alone"] * 40
+
+
+# The same bits --------------------------------------------------------------------------------------------------------
+
+
+def by_columns() -> nm.Model:
+    nm.seed(1)
+    model = nm.build(nm.compile(COLUMNS, 8, 0.05, optimizer="adam", clip_norm=0.5, threads=2))
+    assert model.kernels.kernel.options.columns
+    return model
+
+
+def by_rows() -> nm.Model:
+    nm.seed(1)
+    text = "/xavier,const_uneven 0.1 0.3/ (input, 3) (a, 37, <tanh>) (b, 20, <relu>) (output, 2, <softmax>, <mse>)"
+    model = nm.build(nm.compile(text, 32, 0.05, optimizer="adam", clip_norm=0.5, threads=3))
+    options = model.kernels.kernel.options
+    assert (options.threads, options.columns, options.chunk) == (3, False, 0)
+    return model
+
+
+MODELS: dict[str, Callable[[], nm.Model]] = {
+    "two": lambda: made("two"),
+    "three": lambda: made("three"),
+    "chunks": lambda: made("three, in chunks"),
+    "columns": by_columns,
+    "rows": by_rows,
+}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_every_way_gives_the_same_bits(kind: str, ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread for all, threads woken each time, and threads found awake by most calls, on a busy machine."""
+    with monkeypatch.context() as patch:
+        never_soon(patch)
+        patch.setattr(kernels, "worth_waking", lambda *_: (1 << 60, 1 << 60))
+        wanted = learn_on_line(MODELS[kind]())
+        assert set(ways) == {"alone"}
+    monkeypatch.setattr(kernels, "worth_waking", lambda *_: (0, 0))
+    with monkeypatch.context() as patch:
+        always_woken(patch)
+        ways.clear()
+        assert learn_on_line(MODELS[kind]()) == wanted
+        assert set(ways) == {"woken"}
+    ways.clear()
+    ended = time.monotonic() + LIMIT
+    while ways.count("found") < 20 and time.monotonic() < ended:
+        assert learn_on_line(MODELS[kind]()) == wanted
+    assert ways.count("found") >= 20
+    with load():
+        assert {learn_on_line(MODELS[kind]()) for _ in range(5)} == {wanted}
+
+
+@pytest.mark.usefixtures("two_are_enough")
+def test_calls_at_once_of_several_models() -> None:
+    """Each in its own thread of Python's, some alone and some with threads of their own."""
+    wanted = [learn_on_line(make()) for make in MODELS.values()]
+    models = [make() for make in MODELS.values() for _ in range(2)]
+    found = at_once([lambda model=model: learn_on_line(model) for model in models])  # type: ignore[misc]
+    assert found == [one for one in wanted for _ in range(2)]
+
+
+@pytest.mark.usefixtures("two_are_enough")
+@pytest.mark.parametrize("kind", ["two", "chunks"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_calls_that_differ_in_everything(kind: str, optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Length, rate, clipping, weights and what is done: all that goes through the box."""
+    text, batch, threads = KINDS["three, in chunks" if kind == "chunks" else kind]
+
+    def learn() -> str:
+        nm.seed(3)
+        model = nm.build(nm.compile(text, batch, 0.05, optimizer=optimizer, bptt_steps=4, threads=threads))
+        random, found = np.random.default_rng(4), []
+        for _ in range(60):
+            samples = int(random.integers(1, 11))
+            inputs, expected = random.random((samples, batch, 3)), random.random((samples, batch, 2))
+            model.learning_rate = float(random.uniform(0.0, 0.1))
+            model.clip_norm = float(random.uniform(0.01, 1.0)) if random.random() < 0.5 else None
+            weight = random.integers(0, 3, (samples, batch)) if random.random() < 0.5 else None
+            carry = bool(random.random() < 0.5)
+            found.append(model.train(inputs, expected, 0, sample_weight=weight, carry_state=carry))
+            found.append(model.evaluate(inputs, expected, sample_weight=weight) if random.random() < 0.2 else 0.0)
+        model.losses = np.array(found)
+        return digest(model) + str(sorted((name, v.sum()) for name, v in model.optimizer_state.items()))
+
+    with monkeypatch.context() as patch:
+        never_soon(patch)
+        patch.setattr(kernels, "worth_waking", lambda *_: (1 << 60, 1 << 60))
+        wanted = learn()
+    assert [learn() for _ in range(3)] == [wanted] * 3
+    monkeypatch.setattr(kernels, "worth_waking", lambda *_: (0, 0))
+    assert [learn() for _ in range(3)] == [wanted] * 3
+
+
+# What may go wrong ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pays", [False, True], ids=["alone", "together"])
+def test_a_window_that_diverges_ends_the_call_alone(pays: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not pays:
+        never_soon(monkeypatch)
+    monkeypatch.setattr(kernels, "worth_waking", lambda *_: (0, 0) if pays else (1 << 60, 1 << 60))
+    model, other = made("two"), made("two")
+    inputs, expected = window(model)
+    for _ in range(5):
+        with pytest.raises(nm.TrainingDivergedError):
+            model.train(inputs, np.full_like(expected, 3e38), 0)
+        model.train(inputs, expected, 0)
+        other.train(inputs, expected, 0)
+    assert digest(model) == digest(other)
+
+
+def test_what_a_released_model_kept_goes_and_data_before_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where threads wait for its next call: these hold no data, and the model only until they go to sleep."""
+    monkeypatch.setattr(kernels, "worth_waking", lambda *_: (0, 0))
+    monkeypatch.setattr(threadpool, "LOOKS", 1 << 60)
+    model, (inputs, expected) = made("two"), data(made("two"))
+    model.train(inputs, expected, 0)
+    crew = model.memory().team
+    wait_until(lambda: crew.box[WAITING] == crew.size and crew.box[USER] == model.memory().number)
+    kept = [weakref.ref(array.base) for array in (model.memory().space, model.memory().weights)]
+    given = [weakref.ref(array) for array in (inputs, expected, model.losses)]
+    model.losses = np.zeros(0)
+    del inputs, expected
+    gc.collect()
+    assert all(each() is None for each in given)
+    model.release()
+    gc.collect()
+    assert all(each() is not None for each in kept), "the threads wait with it"
+    crew.run(lambda: None, [()] * crew.size)
+    wait_until(lambda: gc.collect() + 1 and all(each() is None for each in kept))
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such signals")
+@pytest.mark.usefixtures("two_are_enough")
+def test_interrupts_between_and_within_short_calls() -> None:
+    wanted, model = learn_on_line(made("three")), made("three")
+
+    def for_ever() -> None:
+        while True:
+            model.train(*window(model), 0)
+
+    for number in range(15):
+        interrupted_after(0.01 + 0.0037 * number, for_ever)
+        assert all(np.isfinite(value).all() for value in model.get_parameters().values())
+    crew = model.memory().team
+    assert crew is not None
+    assert crew.box[CALLS] > 0
+    assert learn_on_line(made("three")) == wanted
