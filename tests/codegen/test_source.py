@@ -443,7 +443,7 @@ def test_work_does_not_grow_with_widths() -> None:
 
 
 def test_sizes_are_known_before_the_source_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "_Source", None)
+    monkeypatch.setattr(source, "Writer", None)
     kernel = kernel_of(text_of("(a, 4, <tanh>)"), batch=4)
     assert kernel.space_size(3) > 0
     assert kernel.layout.size > 0

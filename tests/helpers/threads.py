@@ -7,6 +7,7 @@ import hashlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -73,3 +74,11 @@ def interrupted_after(seconds: float, work: Callable[[], None]) -> None:
     finally:
         gc.callbacks[:] = callbacks
     timer.join()
+
+
+def wait_until(holds: Callable[[], Any]) -> None:
+    """Return as soon as a condition holds; fail where it does not come to hold."""
+    ended = time.monotonic() + LIMIT
+    while not holds():
+        assert time.monotonic() < ended
+        time.sleep(0)

@@ -53,11 +53,10 @@ VALUES = np.arange(5.0)
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache's folder that does not exist yet, in a process that has told of no trouble yet."""
+    """A cache's folder that does not exist yet, so that no trouble with it has been told."""
     path = tmp_path / "cache"
     monkeypatch.setenv("NEUROMORPH_CACHE_DIR", str(path))
     monkeypatch.delenv(MISS, raising=False)
-    monkeypatch.setattr(cache, "_told", {})
     return path
 
 
@@ -266,26 +265,26 @@ def puts_off_full_collections() -> bool:
 def test_full_collections_wait_until_a_bundle_is_stored(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And come as before then, whatever happens; those that somebody has set meanwhile stay."""
     before, seen = gc.get_threshold(), []
-    monkeypatch.setattr(bundles, "_call_by_symbol", lambda *_: seen.append(gc.get_threshold()))
-    monkeypatch.setattr(bundles, "_store", lambda *_: seen.append(gc.get_threshold()))
+    monkeypatch.setattr(bundles, "raise_if_pressed_twice", lambda: seen.append(gc.get_threshold()))  # for each function
+    monkeypatch.setattr(cache, "write", lambda *_: seen.append(gc.get_threshold()))
     build(key)
     assert {(*each[:2], each[2] > 10_000) for each in seen} == {(*before[:2], True)}
     assert len(seen) == 3
     assert gc.get_threshold() == before
 
-    monkeypatch.setattr(bundles, "_store", interrupt)
+    monkeypatch.setattr(cache, "write", interrupt)
     with pytest.raises(KeyboardInterrupt):
         build(key)
     assert gc.get_threshold() == before
 
     other = cache.key_of(key)
-    monkeypatch.setattr(bundles, "_store", lambda *_: monkeypatch.undo() or build(other))  # as from a signal handler
+    monkeypatch.setattr(cache, "write", lambda *_: monkeypatch.undo() or build(other))  # as from a signal handler
     build(key)
     forget(other)
     assert gc.get_threshold() == before
 
     try:
-        monkeypatch.setattr(bundles, "_store", lambda *_: gc.set_threshold(800, 9, 8))
+        monkeypatch.setattr(cache, "write", lambda *_: gc.set_threshold(800, 9, 8))
         build(key)
         assert gc.get_threshold() == (800, 9, 8)
     finally:
@@ -303,7 +302,7 @@ def test_a_child_forked_between_compiling_and_storing_collects_as_before(
             os._exit(0)
         os.waitpid(child, 0)
 
-    monkeypatch.setattr(bundles, "_store", fork)
+    monkeypatch.setattr(cache, "write", fork)
     build(key)
     assert os.read(pipe[0], 100) == repr(before).encode()
     for end in pipe:

@@ -33,11 +33,10 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache's folder that does not exist yet, in a process that has told of no trouble yet."""
+    """A cache's folder that does not exist yet, so that no trouble with it has been told."""
     path = tmp_path / "cache"
     monkeypatch.setenv("NEUROMORPH_CACHE_DIR", str(path))
     monkeypatch.delenv("NEUROMORPH_CACHE_SIZE", raising=False)
-    monkeypatch.setattr(cache, "_told", {})
     return path
 
 
@@ -783,12 +782,15 @@ def test_a_lowered_bound_returns_what_is_read_even_where_it_keeps_nothing(
 
 
 def test_the_usual_bound_holds_again_once_a_larger_one_is_gone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "_DEFAULT_LIMIT", 3000)
-    monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", "100000")
+    usual = cache.cache_info().limit
+    monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", str(10 * usual))
     keys = fill(5)
+    for key in keys[:-1]:
+        os.truncate(folder / key / "kernel.bin", usual // 3)  # without taking room on the disk
+    assert cache.cache_info().bytes > usual
     monkeypatch.delenv("NEUROMORPH_CACHE_SIZE")
     cache.read(keys[-1], "kernel.bin")
-    assert 0 < cache.cache_info().bytes <= 3000
+    assert 0 < cache.cache_info().bytes <= usual
 
 
 def test_entries_are_not_looked_through_while_the_bound_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -820,7 +822,7 @@ def test_a_lowered_bound_is_no_trouble_where_nothing_can_be_removed(
     """A cache that can only be read."""
     (key,) = fill(1)
     monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", "10")
-    monkeypatch.setattr(cache, "_trim", failing(errno.EROFS))
+    monkeypatch.setattr(cache_store, "sweep", failing(errno.EROFS))
     assert told(lambda: cache.read(key, "kernel.bin")) == (b"x" * 1000, [])
 
 

@@ -13,32 +13,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numba import njit
 
 import neuromorph as nm
 from helpers.division import divide_everything
 from helpers.threaded_models import KINDS, data, digest, made
-from helpers.threads import LIMIT, at_once, interrupted_after, load
-from neuromorph import simd
+from helpers.threads import LIMIT, at_once, interrupted_after, load, wait_until
 from neuromorph.abi.mailbox import (
-    BOX_SIZE,
     CALLS,
     ENDED,
-    GIVEN,
-    IN_BOX,
     LAST,
     LASTING,
     NOT_KNOWN,
     PATIENCE,
     STREAK,
-    SUMS,
     USER,
     WAITING,
     WHOLE,
     new_box,
 )
 from neuromorph.codegen import FORWARD, seconds_of_step, worth_waking
-from neuromorph.codegen.waiting import _places
 from neuromorph.options import compile_options
 from neuromorph.runtime import dispatch as calls
 from neuromorph.runtime import kernels, threadpool
@@ -102,128 +95,6 @@ def learn_on_line(model: nm.Model, windows: int = 10) -> str:
     losses = [model.train(*window(model, number), 0, carry_state=True) for number in range(windows)]
     model.losses = np.array(losses)
     return digest(model)
-
-
-def wait_until(holds: Callable[[], Any]) -> None:
-    ended = time.monotonic() + LIMIT
-    while not holds():
-        assert time.monotonic() < ended
-        time.sleep(0)
-
-
-# The box --------------------------------------------------------------------------------------------------------------
-
-
-def lead(box: Any, members: int, number: int) -> bool:
-    if not simd.claim(box, members):
-        return False
-    box[GIVEN] = number
-    simd.post(box)
-    return True
-
-
-def serve(member: int, box: Any, calls: int, looks: int, board: Any) -> int:
-    simd.arrive(box)
-    while True:
-        seen = simd.linger(box, calls, looks)
-        if seen == calls:
-            if simd.leave(box):
-                return calls
-            seen = simd.linger(box, calls, 1 << 60)
-        if box[IN_BOX] != seen:
-            simd.leave(box)
-            return calls
-        calls = seen
-        board[member] += box[GIVEN]
-        simd.arrive(box)
-
-
-def linger(box: Any, calls: int, looks: int) -> int:
-    return simd.linger(box, calls, looks)
-
-
-@pytest.fixture(scope="module")
-def compiled_box() -> tuple[Any, Any]:
-    return njit(nogil=True)(lead), njit(nogil=True)(serve)
-
-
-@pytest.mark.parametrize("jit", [False, True], ids=["plain", "compiled"])
-@pytest.mark.parametrize("members", [1, 3])
-def test_a_call_in_the_box_is_made_by_all_or_none(jit: bool, members: int, request: pytest.FixtureRequest) -> None:
-    """Members come and go, after few looks and many; each call that was led is made once by each."""
-    first, rest = request.getfixturevalue("compiled_box") if jit else (lead, serve)
-    box, board, over = np.zeros(BOX_SIZE, np.int64), np.zeros(members, np.int64), threading.Event()
-    counts = [0] * members
-
-    def work(member: int) -> None:
-        random = np.random.default_rng(member)
-        while not over.is_set():
-            counts[member] = int(rest(member, box, counts[member], int(random.integers(0, 2000)), board))
-
-    threads = [threading.Thread(target=work, args=(member,)) for member in range(members)]
-    for thread in threads:
-        thread.start()
-    led, ended = 0, time.monotonic() + LIMIT
-    while led < 200 and time.monotonic() < ended:
-        if first(box, members, led + 1):
-            led += 1
-            while board.min() < led * (led + 1) // 2 and time.monotonic() < ended:
-                time.sleep(0)
-    over.set()
-    for thread in threads:
-        thread.join(LIMIT)
-    assert led == 200
-    assert (board == led * (led + 1) // 2).all()
-    assert box[WAITING] == 0
-    assert box[CALLS] == led
-    assert counts == [led] * members
-
-
-@pytest.mark.parametrize("jit", [False, True], ids=["plain", "compiled"])
-def test_members_leave_for_a_call_that_is_not_in_the_box(jit: bool, request: pytest.FixtureRequest) -> None:
-    first, rest = request.getfixturevalue("compiled_box") if jit else (lead, serve)
-    box, board, found = np.zeros(BOX_SIZE, np.int64), np.zeros(1, np.int64), []
-    thread = threading.Thread(target=lambda: found.append(rest(0, box, 0, 1 << 60, board)))
-    thread.start()
-    wait_until(lambda: first(box, 1, 7))
-    wait_until(lambda: board[0] and box[WAITING])
-    box[CALLS] += 1
-    thread.join(LIMIT)
-    assert (found, board[0], box[WAITING]) == ([1], 7, 0)
-
-
-@pytest.mark.parametrize("jit", [False, True], ids=["plain", "compiled"])
-def test_lingering_ends_with_the_next_call_or_with_the_last_look(jit: bool) -> None:
-    waits = njit(nogil=True)(linger) if jit else linger
-    box = np.zeros(BOX_SIZE, np.int64)
-    assert waits(box, 7, 1 << 60) == 0
-    assert waits(box, 0, 1000) == 0
-    caller = threading.Timer(0.05, box.__setitem__, (CALLS, 1))
-    started = time.perf_counter()
-    caller.start()
-    assert waits(box, 0, 1 << 60) == 1
-    assert time.perf_counter() - started > 0.02
-
-
-@pytest.mark.parametrize("jit", [False, True], ids=["plain", "compiled"])
-def test_views_of_arrays(jit: bool) -> None:
-    def look(array: Any, like: Any, found: Any) -> None:
-        behind = simd.part(array, 3)
-        behind[0] = 30.0
-        found[0] = simd.array_at(like, simd.address_of(behind))[1]
-        found[1] = simd.array_at(like, simd.address_of(array))[3]
-
-    array, found = np.arange(6.0), np.zeros(2)
-    (njit(look) if jit else look)(array, np.zeros(4), found)
-    np.testing.assert_array_equal(found, [4.0, 30.0])
-    np.testing.assert_array_equal(array, [0.0, 1.0, 2.0, 30.0, 4.0, 5.0])
-
-
-def test_what_a_call_needs_has_its_place() -> None:
-    in_box, in_numbers = _places()
-    assert CALLS >= simd.SYNC_SIZE
-    assert GIVEN + len(in_box) <= BOX_SIZE
-    assert len(in_numbers) <= SUMS
 
 
 # Which way ------------------------------------------------------------------------------------------------------------

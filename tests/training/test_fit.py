@@ -24,7 +24,7 @@ import neuromorph as nm
 from helpers.likes import LIKES, Array
 from helpers.paths import REPOSITORY
 from neuromorph.runtime import seeding
-from neuromorph.training import callbacks, fit
+from neuromorph.training import callbacks, fit, loop
 
 LINEAR = "/uniform -0.5 0.5,zero/ (fit_input, 2) (output, 1, <linear>, <mse>)"
 RECURRENT = "/uniform -0.5 0.5,zero/ (fit_input, 2) {sum, recur, concatenate} (a, 3, <tanh>) [l, [recur,]] "
@@ -229,19 +229,19 @@ def test_shuffling_takes_each_sample_once_in_a_new_order(leading: tuple[int, ...
     weight = np.linspace(0.5, 1.5, expected[..., 0].size).reshape(expected.shape[:-1])
     model = made(rate=0.0, **options)
     seen: list[list[float]] = []
-    advance = fit._Bar.advance
+    run_piece = loop.Pass.run
 
-    def watch(bar: Any, sequence: Any, start: int, stop: int, where: str) -> None:
+    def watch(sequence: loop.Pass, start: int, stop: int) -> int:
         values = sequence.inputs[start:stop, 0, 0].tolist()
         seen[-1] += values if len(leading) == 1 else values[:1] if start == 0 else []
-        advance(bar, sequence, start, stop, where)
+        return run_piece(sequence, start, stop)
 
     class Orders(nm.Callback):
         def before_epoch(self, run: Any) -> None:
             seen.append([])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit._Bar, "advance", watch)
+        patch.setattr(loop.Pass, "run", watch)
         history = model.fit(
             numbered, expected, epochs=2, shuffle=True, seed=3, sample_weight=weight, callbacks=Orders(), progress=False
         )
@@ -368,13 +368,15 @@ def test_an_ending_by_force_restores_the_best_and_keeps_the_history(error: BaseE
 
 
 def test_ctrl_c_within_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, recorder = made(), Recorder()
+    model, recorder, run_piece = made(), Recorder(), loop.Pass.run
 
-    def interrupt(*_: Any) -> None:
+    def interrupt(sequence: loop.Pass, start: int, stop: int) -> int:
+        reached = run_piece(sequence, start, stop)
         if len(recorder.parameters) == 2:
             raise KeyboardInterrupt
+        return reached
 
-    monkeypatch.setattr(fit._Bar, "advance", interrupt)
+    monkeypatch.setattr(loop.Pass, "run", interrupt)
     with pytest.raises(KeyboardInterrupt):
         model.fit(*data(50), epochs=50, callbacks=[nm.EarlyStopping(), recorder], progress=False)
     assert model.history is not None
