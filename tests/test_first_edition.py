@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import neuromorph as nm
+from helpers.paths import RECORDED
 
-FOLDER = Path(__file__).resolve().parent / "recorded" / "first_edition"
+FOLDER = RECORDED / "first_edition"
 FIGURES = json.loads((FOLDER / "figures.json").read_text())
 LOADERS: dict[str, Callable[[], nm.Model]] = {
     "file": lambda: nm.load(FOLDER / "model.safetensors"),

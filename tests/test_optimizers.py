@@ -6,21 +6,21 @@ import copy
 import json
 import pickle
 import re
-from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 import pytest
-import support
-from interpreted import interpreted  # noqa: F401 - a fixture
-from recorded import optimizers as recorded
 
 import neuromorph as nm
+from helpers import witnesses
+from helpers.division import divide_everything
+from helpers.paths import RECORDED
 from neuromorph.functions import OPTIMIZERS, VOCABULARY, Optimizer
 from neuromorph.optimizers import optimizer_of
+from recorded import optimizers as recorded
 
-TORCH = json.loads((Path(__file__).parent / "recorded" / "optimizers.json").read_text())
+TORCH = json.loads((RECORDED / "optimizers.json").read_text())
 NETWORK = "/xavier,zero/ (input, 3) (hidden, 4, <tanh>) (output, 2, <linear>, <mse>)"
 OURS = {"SGD": nm.SGD, "RMSprop": nm.RMSProp, "Adam": nm.Adam, "AdamW": nm.AdamW}
 UNCLIPPED = [name for name, case in recorded.CASES.items() if "clip" not in case]
@@ -105,16 +105,16 @@ def test_every_kind_is_recorded() -> None:
 @pytest.mark.parametrize("name", UNCLIPPED)
 def test_updates_of_a_vector_agree_with_torch(name: str, compiles: bool, dtype: str) -> None:
     optimizer = chosen(name)
-    kernel = support.kernel_of(NETWORK, dtype=dtype, optimizer=optimizer.kind)
-    update = update_of(kernel) if compiles else support.plain(kernel).update
+    kernel = witnesses.kernel_of(NETWORK, dtype=dtype, optimizer=optimizer.kind)
+    update = update_of(kernel) if compiles else witnesses.plain(kernel).update
     weights, memory, _ = updated(kernel, update, optimizer)
     tolerance = 1e-12 if dtype == "float64" else max(1e-6, 3.0 * TORCH[name]["single"])  # torch's float32 strays, too
     np.testing.assert_allclose(weights[: recorded.LENGTH], TORCH[name]["vector"], rtol=0, atol=tolerance)
     size = kernel.layout.size
-    padding = [weights[recorded.LENGTH : size], *memory[: -support.GUARD].reshape(-1, size)[:, recorded.LENGTH :]]
+    padding = [weights[recorded.LENGTH : size], *memory[: -witnesses.GUARD].reshape(-1, size)[:, recorded.LENGTH :]]
     assert not np.any(padding), "what starts as zero and has no gradient stays zero"
     assert (weights[size:] == 7.0).all(), "the update wrote behind the weights"
-    assert (memory[-support.GUARD :] == 7.0).all(), "the update wrote behind the memory"
+    assert (memory[-witnesses.GUARD :] == 7.0).all(), "the update wrote behind the memory"
 
 
 def update_of(kernel: Any) -> Any:
@@ -127,8 +127,8 @@ def update_of(kernel: Any) -> Any:
 def updated(kernel: Any, update: Any, optimizer: nm.Optimizer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights, memory and numbers after the recorded steps; 7 stands in the guards behind the arrays."""
     dtype, size, record = kernel.options.dtype, kernel.layout.size, OPTIMIZERS[optimizer.kind]
-    weights = np.zeros(size + support.GUARD, dtype)
-    memory = np.zeros(len(record.slots) * size + support.GUARD, dtype)
+    weights = np.zeros(size + witnesses.GUARD, dtype)
+    memory = np.zeros(len(record.slots) * size + witnesses.GUARD, dtype)
     weights[size:] = memory[len(record.slots) * size :] = 7.0
     weights[: recorded.LENGTH] = recorded.start(recorded.LENGTH)
     numbers = np.array([*optimizer.constants, *(0.0 for _ in record.counts)])
@@ -175,7 +175,7 @@ def test_clipping_matters_in_what_is_recorded() -> None:
 @pytest.mark.parametrize("optimizer", EVERY, ids=lambda one: one.kind)
 def test_threads_update_as_one_does(optimizer: nm.Optimizer, monkeypatch: pytest.MonkeyPatch) -> None:
     one = after_training(padded(optimizer))
-    support.divide_everything(monkeypatch, 2)
+    divide_everything(monkeypatch, 2)
     model = padded(optimizer)
     assert "2 threads" in model.kernel_source()
     two = after_training(model)

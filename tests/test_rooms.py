@@ -1,8 +1,9 @@
-"""The rooms of the package: what each may import, and that all are small."""
+"""The rooms of the package: what each may import, that all are small, and that the tests have the same rooms."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import neuromorph
+from helpers.paths import TESTS
 from neuromorph.jit.environment import COMPILED_FROM
 
 PACKAGE = Path(neuromorph.__file__).parent
@@ -229,3 +231,47 @@ def test_nothing_happens_at_import() -> None:
         "print(threading.active_count(), before == after)"
     )
     assert run(code) == "1 True"
+
+
+# The tests ------------------------------------------------------------------------------------------------------------
+
+SHARED = {"helpers", "recorded"}  # folders of the tests that test modules may import from
+OF_TESTS = re.compile(r"^\s*(?:from|import)\s.*\b(?:test_\w+|tests|conftest)\b", re.MULTILINE)
+
+
+def folders_of(root: Path) -> set[str]:
+    """The folders within a folder that have Python files."""
+    return {path.parent.name for path in root.glob("*/*.py")}
+
+
+def tests_imported(text: str) -> set[str]:
+    """What a test module imports of other test modules, in its own code and in that of processes that it starts."""
+    own = {"tests", *folders_of(TESTS)} - SHARED
+    names = imports_in(ast.parse(text), ["tests", "graph"])
+    return {name for name in names if name.split(".")[0] in own} | {line.strip() for line in OF_TESTS.findall(text)}
+
+
+def test_no_test_module_imports_another() -> None:
+    found = {path: tests_imported(path.read_text(encoding="utf-8")) for path in TESTS.rglob("*.py")}
+    assert len(found) > 50
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import test_rooms", "import os, test_rooms", "from test_rooms import sources", "from graph import test_lint",
+        "from graph.test_lint import told", "import tests.graph.test_lint", "def f():\n    from . import test_lint",
+        "from conftest import interpreted", 'CODE = """\nimport test_rooms\n"""',
+    ],
+)  # fmt: skip
+def test_imports_of_test_modules_are_seen(text: str) -> None:
+    assert tests_imported(text)
+    assert not tests_imported("from helpers.paths import TESTS\nfrom recorded import cells\nimport pytest")
+
+
+def test_every_room_has_a_folder_of_tests() -> None:
+    rooms = folders_of(PACKAGE)
+    assert rooms <= folders_of(TESTS), rooms - folders_of(TESTS)
+    for room in rooms:
+        assert list((TESTS / room).glob("test_*.py")), f"tests/{room} has no tests"

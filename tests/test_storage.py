@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interpreted import interpreted  # noqa: F401 - a fixture
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 

@@ -1,5 +1,5 @@
-"""Make cells.json, the figures that tests/test_recorded_cells.py compares with: what the recurrent layers of PyTorch
-and Keras give in 200 steps, and their gradients over the first 20.
+"""Make cells.json, the figures that tests/docs/test_recorded_cells.py compares with: what the recurrent layers of
+PyTorch and Keras give in 200 steps, and their gradients over the first 20.
 
     python -m venv peers && peers/bin/pip install torch==2.13.0 keras==3.15.1 jax==0.10.2 numpy
     peers/bin/python tests/recorded/cells.py

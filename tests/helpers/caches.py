@@ -1,0 +1,20 @@
+"""What a cache folder and its warnings say."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from neuromorph.errors import CacheWarning
+
+
+def told(action: Callable[[], Any]) -> tuple[Any, list[str]]:
+    """What an action gives, and the cache warnings that it gave."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = action()
+    return result, [str(item.message) for item in caught if issubclass(item.category, CacheWarning)]
+
+
+def temporaries(folder: Path) -> list[str]:
+    return [item.name for item in folder.iterdir() if item.name.startswith(".tmp-")]

@@ -1,0 +1,29 @@
+"""Scripts of the repository as modules."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+
+def loaded(path: Path) -> ModuleType:
+    """A file of Python as a module."""
+    found = importlib.util.spec_from_file_location(path.stem, path)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules[path.stem] = module  # dataclasses look their module up
+    found.loader.exec_module(module)
+    return module
+
+
+def script(folder: Path, name: str) -> ModuleType:
+    """A script of a folder as a module; its neighbours can be imported as when it is run."""
+    sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(folder))

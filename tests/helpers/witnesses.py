@@ -1,0 +1,325 @@
+"""Three witnesses of one model: the reference, the generated source as plain Python, and the same source compiled.
+
+Each gives an ``Outcome`` for the same ``Trial``; ``assert_agree`` compares two. Shapes: S samples, B lanes, W width.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+
+from neuromorph.abi.mailbox import new_box
+from neuromorph.codegen import Kernel, KernelOptions, generate
+from neuromorph.graph import Graph, build_graph, interpreter
+from neuromorph.jit import bundles, cache, modules
+from neuromorph.language import parse
+from neuromorph.runtime.threadpool import run_together
+
+TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
+RATE = 0.1
+NOTHING: Mapping[str, Any] = {}
+GUARD = 64  # elements behind every array that no kernel may touch
+
+
+def graph_of(text: str) -> Graph:
+    """The checked graph of a text, warnings left aside."""
+    return build_graph(parse(text))
+
+
+def kernel_of(
+    text: str, *, batch: int = 3, dtype: str = "float64", lanes: int = 4, registers: int = 16, **more: Any
+) -> Kernel:
+    """The kernel of a text; ``more``: optimizer, threads, chunk."""
+    return generate(graph_of(text), KernelOptions(batch, dtype, lanes, registers, **more))
+
+
+# What is run ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One model with parameters and data. weights (S, B) or None; window: samples of a training window."""
+
+    graph: Graph
+    parameters: dict[str, np.ndarray]
+    inputs: np.ndarray
+    expected: np.ndarray
+    weights: np.ndarray | None
+    window: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a witness says: predictions; losses and gradients of the whole as one window; losses and parameters of a
+    training run in windows."""
+
+    predictions: np.ndarray
+    losses: np.ndarray
+    gradients: dict[str, np.ndarray]
+    trained_losses: np.ndarray
+    trained: dict[str, np.ndarray]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything by name."""
+        named = {"predictions": self.predictions, "losses": self.losses, "trained losses": self.trained_losses}
+        named |= {f"gradient of {name}": value for name, value in self.gradients.items()}
+        return named | {f"trained {name}": value for name, value in self.trained.items()}
+
+
+def trial_of(
+    text: str, *, batch: int = 3, samples: int = 7, window: int = 5, seed: int = 0, weighted: bool = False,
+    span: tuple[float, float] = (0.1, 0.9),
+) -> Trial:  # fmt: skip
+    """A model with random parameters, inputs, expectations in ``span`` and, where weighted, weights with zeros among
+    them whose expectations are NaN."""
+    graph, rng = graph_of(text), np.random.default_rng(seed)
+    parameters = interpreter.draw_parameters(graph, rng, np.float64)
+    inputs = rng.normal(size=(samples, batch, graph.nodes[graph.input].width))
+    expected = rng.uniform(*span, (samples, batch, graph.nodes[graph.output].width))
+    weights = None
+    if weighted:
+        weights = rng.uniform(0.2, 2.0, (samples, batch)) * (rng.uniform(size=(samples, batch)) < 0.6)
+        weights[0], weights[-1] = 0.0, 1.5  # a sample that is left out as a whole, and one that isn't
+        expected[weights == 0.0] = np.nan
+    return Trial(graph, parameters, inputs, expected, weights, window)
+
+
+def reference_outcome(trial: Trial) -> Outcome:
+    """What the model means."""
+    graph, parameters, x, e, w = trial.graph, trial.parameters, trial.inputs, trial.expected, trial.weights
+    with np.errstate(all="ignore"):
+        whole = interpreter.window(graph, parameters, x, e, w)
+        trained = interpreter.train(
+            graph, parameters, x, e, learning_rate=RATE, bptt_steps=trial.window, sample_weight=w
+        )
+        predictions = interpreter.predict(graph, parameters, x)
+    return Outcome(predictions, whole.losses, whole.gradients, trained.losses, trained.parameters)
+
+
+# Kernels --------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def jit_disabled() -> Iterator[None]:
+    before = numba.config.DISABLE_JIT
+    numba.config.DISABLE_JIT = 1
+    try:
+        yield
+    finally:
+        numba.config.DISABLE_JIT = before
+
+
+def plain(kernel: Kernel) -> Any:
+    """The generated source as a module of plain Python functions."""
+    module = types.ModuleType("plain_kernel")
+    with jit_disabled():
+        exec(compile(kernel.source, "<kernel>", "exec"), module.__dict__)
+    assert not hasattr(module.train, "compile")
+    return module
+
+
+def _ready(kernel: Kernel, name: str) -> Any:
+    key = cache.key_of(kernel.source, *cache.environment())
+    functions = {f: kernel.functions[f] for f in kernel.bundles[name]}
+    module = modules.load_module(kernel.source, key)
+    bundles.ready(module, key, functions, kernel.options.dtype)
+    return getattr(module, name)
+
+
+def compiled(kernel: Kernel) -> Any:
+    """The generated source's ``train`` and ``predict``, compiled."""
+    return types.SimpleNamespace(train=_ready(kernel, "train"), predict=_ready(kernel, "predict"))
+
+
+def half_compiled(kernel: Kernel) -> Any:
+    """``train`` compiled; ``predict``, which would cost as much time again, in plain Python."""
+    return types.SimpleNamespace(train=_ready(kernel, "train"), predict=plain(kernel).predict)
+
+
+@dataclass
+class Memory:
+    """The arrays that a kernel works on, each with a guard behind it that has to stay as it is."""
+
+    kernel: Kernel
+    weights: np.ndarray
+    turned: np.ndarray
+    gradients: np.ndarray
+    space: np.ndarray
+
+    @classmethod
+    def of(cls, kernel: Kernel, parameters: dict[str, np.ndarray], capacity: int) -> Memory:
+        """Parameters in the kernel's layout, and NaN wherever a kernel has to write before it reads."""
+        dtype, layout, copies = kernel.options.dtype, kernel.layout, kernel.gradient_copies
+        memory = cls(
+            kernel,
+            np.zeros(layout.size + GUARD, dtype),
+            np.full(layout.turned_size + GUARD, np.nan, dtype),
+            np.full(copies * layout.size + GUARD, np.nan, dtype),
+            np.zeros(copies * (kernel.space_size(capacity) + GUARD), dtype),
+        )
+        for name, (weight, bias) in memory.places().items():
+            memory.weights[weight] = parameters[f"{name}.weight"]
+            memory.weights[bias] = parameters[f"{name}.bias"]
+        for array in memory.arrays():
+            array[-GUARD:] = 7.0
+        return memory
+
+    def arrays(self) -> list[np.ndarray]:
+        """All of them."""
+        return [self.weights, self.turned, self.gradients, *np.split(self.space, self.kernel.gradient_copies)]
+
+    def places(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Where each layer's weight and bias stand."""
+        graph, layout = self.kernel.training.graph, self.kernel.layout
+        return {graph.nodes[index].name: layout.places(index) for index in graph.parameters}
+
+    def unpack(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+        """A flat array in the kernel's layout by name."""
+        out = {}
+        for name, (weight, bias) in self.places().items():
+            out[f"{name}.weight"], out[f"{name}.bias"] = flat[weight], flat[bias]
+        return out
+
+    def padding(self) -> np.ndarray:
+        """The elements of the weights that belong to no parameter."""
+        inside = np.ones(self.kernel.layout.size, bool)
+        for weight, bias in self.places().values():
+            inside[weight], inside[bias] = False, False
+        return self.weights[:-GUARD][inside]
+
+    def check(self) -> None:
+        """Nothing was written behind an array, and the padding of the parameters is still zero."""
+        for array in self.arrays():
+            assert (array[-GUARD:] == 7.0).all(), "a kernel wrote behind an array"
+        assert not self.padding().any(), "the padding of the parameters is no longer zero"
+
+
+def call(function: Any, given: dict[str, Any]) -> Any:
+    """A function called with its arguments by name, as compiled functions can't be."""
+    return function(*(given[name] for name in inspect.signature(getattr(function, "py_func", function)).parameters))
+
+
+def call_together(function: Any, threads: int, given: dict[str, Any]) -> Any:
+    """A function called by a team of threads; where ``given`` has ``until``, by one for all members before that."""
+    box, numbers = new_box(threads)
+    shared = {"begin": 0, "box": box, "numbers": numbers}
+    if threads == 1 or "until" in given:
+        return call(function, shared | given)
+    calls = [given | shared | {"begin": n, "until": n + 1} for n in range(threads)]
+    return run_together(lambda mine: call(function, mine), [(mine,) for mine in calls])
+
+
+def _rows(kernel: Kernel, trial: Trial) -> np.ndarray:
+    rows = trial.inputs.shape[0] * trial.inputs.shape[1]
+    weights = np.ones(rows) if trial.weights is None else trial.weights.ravel()
+    return weights.astype(kernel.options.dtype)
+
+
+def call_windows(
+    kernel: Kernel, functions: Any, trial: Trial, memory: Memory, capacity: int, mode: int, losses: np.ndarray,
+    /, **arguments: Any,
+) -> int:  # fmt: skip
+    """One call of ``train``; where it stopped. Checks that no argument of data was changed."""
+    dtype, (samples, batch, _) = kernel.options.dtype, trial.inputs.shape
+    data = [trial.inputs.astype(dtype).ravel(), trial.expected.astype(dtype).ravel(), _rows(kernel, trial)]
+    copies = [array.copy() for array in data]
+    given = {
+        "sample": 0, "stop": samples, "samples": samples, "capacity": capacity, "mode": mode,
+        "weights": memory.weights, "turned": memory.turned, "gradients": memory.gradients,
+        "memory": np.zeros(1, dtype), "constants": np.zeros(1), "x": data[0], "expected": data[1],
+        "row_weights": data[2], "row_step": batch, "row_losses": np.zeros(samples * batch, dtype), "losses": losses,
+        "rate": RATE, "clip": 0.0,
+    }  # fmt: skip
+    with np.errstate(all="ignore"):
+        reached = call_together(functions.train, kernel.options.threads, given | {"work": memory.space} | arguments)
+    for array, copy in zip(data, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+    memory.check()
+    return int(reached)
+
+
+def call_train(kernel: Kernel, functions: Any, trial: Trial, memory: Memory, capacity: int, mode: int) -> np.ndarray:
+    """One call of ``train`` over all samples; the per-sample losses."""
+    losses = np.zeros(len(trial.inputs))
+    reached = call_windows(kernel, functions, trial, memory, capacity, mode, losses)
+    assert reached == len(losses), f"stopped at sample {reached} of {len(losses)}"
+    return losses
+
+
+def call_predict(kernel: Kernel, functions: Any, trial: Trial, capacity: int = 3) -> np.ndarray:
+    """Predictions (S, B, W_out), in chunks of ``capacity`` samples."""
+    dtype, (samples, batch, _) = kernel.options.dtype, trial.inputs.shape
+    width = trial.graph.nodes[trial.graph.output].width
+    space = np.zeros(kernel.prediction_space.size(capacity, batch) + GUARD, dtype)
+    results = np.full(samples * batch * width + GUARD, 7.0, dtype)
+    weights = Memory.of(kernel, trial.parameters, 1).weights
+    with np.errstate(all="ignore"):
+        functions.predict(batch, samples, capacity, space, weights, trial.inputs.astype(dtype).ravel(), results)
+    assert (results[-GUARD:] == 7.0).all(), "predict wrote behind the results"
+    return results[:-GUARD].reshape(samples, batch, width)
+
+
+def kernel_outcome(kernel: Kernel, functions: Any, trial: Trial) -> Outcome:
+    """What a kernel's functions, plain or compiled, make of a trial."""
+    samples = len(trial.inputs)
+    whole = Memory.of(kernel, trial.parameters, samples)
+    losses = call_train(kernel, functions, trial, whole, samples, 1)
+    learned = Memory.of(kernel, trial.parameters, trial.window)
+    trained_losses = call_train(kernel, functions, trial, learned, trial.window, 2)
+    return Outcome(
+        call_predict(kernel, functions, trial), losses, whole.unpack(whole.gradients), trained_losses,
+        learned.unpack(learned.weights),
+    )  # fmt: skip
+
+
+# Comparison -----------------------------------------------------------------------------------------------------------
+
+
+def relative_error(found: np.ndarray, wanted: np.ndarray, floor: float = 1e-3) -> float:
+    """The largest error over the largest value (or ``floor``, where what is wanted is nothing but rounding)."""
+    assert found.shape == wanted.shape
+    assert np.isfinite(found).all(), f"not finite: {found}"
+    wanted = np.asarray(wanted, np.float64)
+    return float(np.abs(found - wanted).max() / max(np.abs(wanted).max(), floor))
+
+
+def assert_agree(found: Outcome, wanted: Outcome, tolerance: float, note: str = "", floor: float = 1e-3) -> None:
+    """Every array of two outcomes within a tolerance."""
+    left, right = found.arrays(), wanted.arrays()
+    assert left.keys() == right.keys()
+    errors = {name: relative_error(left[name], right[name], floor) for name in left}
+    wrong = {name: error for name, error in errors.items() if not error <= tolerance}
+    assert not wrong, f"{note}\nrelative errors: {wrong}"
+
+
+def check_plain(
+    text: str, *, dtype: str = "float64", batch: int = 3, kernel: Mapping[str, Any] = NOTHING, **data: Any
+) -> Outcome:
+    """The generated source as plain Python agrees with the reference; what it found.
+
+    ``kernel``: lanes, registers, threads, chunk; ``data``: samples, window, seed, weighted, span.
+    """
+    trial, made = trial_of(text, batch=batch, **data), kernel_of(text, batch=batch, dtype=dtype, **kernel)
+    found, wanted = kernel_outcome(made, plain(made), trial), reference_outcome(trial)
+    assert_agree(found, wanted, TOLERANCE[dtype], f"plain {made.options}\n{data}\n{text}")
+    return found
+
+
+def check_compiled(
+    text: str, *, dtype: str = "float64", batch: int = 3, kernel: Mapping[str, Any] = NOTHING, **data: Any
+) -> None:
+    """Compiled kernel, plain Python and reference agree, without sample weights and with them."""
+    made = kernel_of(text, batch=batch, dtype=dtype, **kernel)
+    machine, python = compiled(made), plain(made)
+    for weighted in (False, True):
+        trial = trial_of(text, batch=batch, weighted=weighted, **data)
+        found, note = kernel_outcome(made, machine, trial), f"compiled {made.options}\n{data}\n{text}"
+        assert_agree(found, reference_outcome(trial), TOLERANCE[dtype], f"{note}\nagainst the reference")
+        assert_agree(found, kernel_outcome(made, python, trial), TOLERANCE[dtype], f"{note}\nagainst plain Python")

@@ -1,0 +1,729 @@
+"""Bundles of compiled functions: compiled once, stored whole, found again by other processes, safe in any trouble."""
+
+import errno
+import gc
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers.caches import temporaries, told
+from helpers.paths import REPOSITORY
+from helpers.processes import finished, python
+from neuromorph.errors import CacheWarning
+from neuromorph.jit import bundles, cache, modules
+
+NOBODY = 65534
+MISS = "NEUROMORPH_CACHE_MISS_IS_ERROR"
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+
+SOURCE = '''"""A function that calls another one by its symbol."""
+from numba import njit
+
+INSIDE = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+@njit(**INSIDE)
+def part(x, i):
+    return 1.0 * x[i]
+
+
+@njit(nogil=True)
+def whole(x, count):
+    total = 0.0
+    for i in range(count):
+        total += part(x, i)
+    return total
+'''
+FUNCTIONS = {"part": ("array", "count"), "whole": ("array", "count")}
+FILES = ("functions.json", "kernel.bin", "kernel.py", "meta.json", "part.ll", "whole.ll")
+VALUES = np.arange(5.0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache's folder that does not exist yet, so that no trouble with it has been told."""
+    path = tmp_path / "cache"
+    monkeypatch.setenv("NEUROMORPH_CACHE_DIR", str(path))
+    monkeypatch.delenv(MISS, raising=False)
+    return path
+
+
+@pytest.fixture
+def key(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """A key of this test's own, whose module is forgotten after it."""
+    made = cache.key_of(request.node.nodeid)
+    yield made
+    forget(made)
+
+
+def forget(key: str) -> None:
+    sys.modules.pop(f"neuromorph_kernel_{key[:16]}", None)
+
+
+def fresh(key: str, source: str = SOURCE) -> ModuleType:
+    """The module of a key, with nothing compiled, as another process would have it."""
+    forget(key)
+    return modules.load_module(source, key)
+
+
+def build(key: str, source: str = SOURCE, functions: dict[str, tuple[str, ...]] = FUNCTIONS) -> Any:
+    """The entry function of a fresh module, ready."""
+    return bundles.ready(fresh(key, source), key, functions, "float64")
+
+
+def found(key: str, monkeypatch: pytest.MonkeyPatch, source: str = SOURCE) -> Any:
+    """The entry function of a fresh module, taken from the cache."""
+    with monkeypatch.context() as patch:
+        patch.setenv(MISS, "1")
+        return build(key, source)
+
+
+def entry_of(key: str) -> str:
+    return bundles.bundle_key(key, FUNCTIONS, "float64")
+
+
+def listed(key: str) -> list[dict[str, Any]]:
+    """What ``functions.json`` of a stored bundle says."""
+    data: list[dict[str, Any]] = json.loads(cache.read(entry_of(key), "functions.json") or b"")
+    return data
+
+
+# One bundle, one entry
+
+
+def test_a_bundle_is_one_entry(key: str) -> None:
+    assert build(key)(VALUES, 5) == 10.0
+    (entry,) = cache.list_entries()
+    assert (entry.key, entry.files) == (entry_of(key), FILES)
+    assert cache.read(entry.key, "kernel.py") == SOURCE.encode()
+
+
+def test_each_function_has_its_own_texts(key: str) -> None:
+    build(key)
+    described = listed(key)
+    assert [(item["name"], item["ir"]) for item in described] == [("part", "part.ll"), ("whole", "whole.ll")]
+    assert [tuple(item["arguments"]) for item in described] == list(FUNCTIONS.values())
+    texts = bundles.stored_texts(key, FUNCTIONS, "float64")
+    assert texts is not None
+    for item in described:
+        assert f"{len(item['name'])}{item['name']}" in item["symbol"]
+        ir, assembly = texts[item["name"]]
+        assert ir.encode() == cache.read(entry_of(key), item["ir"])
+        assert "define" in ir
+        assert item["symbol"] in ir
+        assert item["symbol"] + ":" in assembly
+
+
+def test_assembly_is_made_when_it_is_asked_for_and_stored_then(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = build(key)
+    assert len(cache.list_entries()) == 1
+    texts = bundles.stored_texts(key, FUNCTIONS, "float64")
+    assert texts is not None
+    assert sorted(found.files for found in cache.list_entries()) == [FILES, ("meta.json", "part.s", "whole.s")]
+    assert texts["whole"][1] == next(iter(entry.overloads.values())).library.get_asm_str()
+    monkeypatch.setattr(bundles, "assembly_of", lambda ir: pytest.fail("made a second time"))
+    assert bundles.stored_texts(key, FUNCTIONS, "float64") == texts
+
+
+def test_functions_are_called_and_not_linked(key: str) -> None:
+    build(key)
+    part = listed(key)[0]["symbol"].encode()
+    lines = (cache.read(entry_of(key), "whole.ll") or b"").splitlines()
+    assert [line.split()[0] for line in lines if part in line and b"NumbaEnv" not in line and b"call" not in line] == [
+        b"declare"
+    ]
+
+
+def test_the_key_tells_functions_and_types_apart(folder: Path) -> None:
+    whole = cache.key_of("a")
+    keys = [
+        bundles.bundle_key(whole, functions, dtype)
+        for functions in (
+            {"f": ("count",)},
+            {"f": ("flag",)},
+            {"f": ("count", "flag")},
+            {"f": ("count",), "flag": ()},
+            {"flag": (), "f": ("count",)},
+            {"f": ()},
+        )
+        for dtype in ("float32", "float64")
+    ]
+    assert len(set(keys)) == len(keys)
+    assert bundles.bundle_key(whole, {"f": ()}, "float32") == bundles.bundle_key(whole, {"f": ()}, "float32")
+
+
+def test_without_jit_functions_are_python(tmp_path: Path) -> None:
+    code = f"""
+from neuromorph.jit import bundles as jit, cache, modules
+key = cache.key_of("plain")
+module = modules.load_module({SOURCE!r}, key)
+assert jit.ready(module, key, {FUNCTIONS!r}, "float64") is module.whole
+print(module.whole([1.0, 2.0], 2))
+"""
+    output, errors = finished(python(code, tmp_path / "cache", NUMBA_DISABLE_JIT="1"))
+    assert (output, errors) == ("3.0", "")
+    assert not (tmp_path / "cache").exists()
+
+
+# Found again
+
+
+def test_a_second_load_in_one_process(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    functions = [build(key), found(key, monkeypatch), found(key, monkeypatch)]
+    assert len(set(map(id, functions))) == 3
+    assert [function(VALUES, 5) for function in functions] == [10.0] * 3
+    assert bundles.ready(sys.modules[functions[-1].__module__], key, FUNCTIONS, "float64") is functions[-1]
+
+
+def test_loading_registers_no_more_than_it_needs(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba's registries take longer than all the rest of a warm start."""
+    context = type(build(key).targetctx)
+    monkeypatch.setattr(context, "refresh", lambda self: pytest.fail("the context was refreshed"))
+    assert found(key, monkeypatch)(VALUES, 5) == 10.0
+
+
+def test_an_entry_that_was_evicted_between_two_builds(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    functions = [build(key)]
+    cache.clear_cache()
+    functions.append(build(key))
+    functions.append(found(key, monkeypatch))
+    cache.clear_cache()
+    assert [function(VALUES, 5) for function in functions] == [10.0] * 3
+    assert bundles.ready(sys.modules[functions[-1].__module__], key, FUNCTIONS, "float64")(VALUES, 4) == 6.0
+    assert cache.list_entries() == ()
+
+
+TWO = f"""
+import json, sys
+import numpy as np
+from neuromorph.jit import bundles as jit, cache, modules
+
+def symbols(key):
+    data = cache.read(jit.bundle_key(key, functions, "float64"), "functions.json")
+    return [item["symbol"] for item in json.loads(data)]
+
+functions, results, names = {FUNCTIONS!r}, [], []
+for factor in sys.argv[1:]:
+    source = {SOURCE!r}.replace("1.0 *", factor + " *")
+    key = cache.key_of(source)
+    module = modules.load_module(source, key)
+    results.append(jit.ready(module, key, functions, "float64"))
+    names.append([name.replace(module.__name__, "") for name in symbols(key)])
+print(json.dumps([[function(np.arange(5.0), 5) for function in results], names]))
+"""
+
+
+def two(folder: Path, *factors: str) -> tuple[list[float], list[list[str]]]:
+    """Results, and symbols without the name of their module, of bundles made one after the other in one process."""
+    output, errors = finished(python(f"import sys; sys.argv[1:] = {factors!r}\n{TWO}", folder))
+    assert "CacheWarning" not in errors
+    results, names = json.loads(output)
+    return results, names
+
+
+def test_symbols_of_two_processes_do_not_meet(folder: Path) -> None:
+    """Numba numbers functions from 1 in each process: a bundle from the disk and a new one may have equal numbers."""
+    two(folder, "1.0")
+    results, (stored, compiled) = two(folder, "1.0", "2.0")
+    assert results == [10.0, 20.0]
+    assert stored == compiled
+    assert two(folder, "3.0", "2.0", "1.0")[0] == [30.0, 20.0, 10.0]
+    assert two(folder, "1.0", "2.0", "3.0")[0] == [10.0, 20.0, 30.0]
+
+
+def test_a_miss_can_be_an_error(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        found(key, monkeypatch)
+    assert str(caught.value) == f"whole of neuromorph_kernel_{key[:16]} is not in the cache in {str(cache.root())!r}"
+    assert build(key)(VALUES, 5) == 10.0
+    assert found(key, monkeypatch)(VALUES, 5) == 10.0
+
+
+def puts_off_full_collections() -> bool:
+    """Whether this Python lets its user do so."""
+    before = gc.get_threshold()
+    gc.set_threshold(*before[:2], 20_000)
+    try:
+        return gc.get_threshold()[2] == 20_000
+    finally:
+        gc.set_threshold(*before)
+
+
+@pytest.mark.skipif(not puts_off_full_collections(), reason="this Python decides by itself")
+def test_full_collections_wait_until_a_bundle_is_stored(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And come as before then, whatever happens; those that somebody has set meanwhile stay."""
+    before, seen = gc.get_threshold(), []
+    monkeypatch.setattr(bundles, "raise_if_pressed_twice", lambda: seen.append(gc.get_threshold()))  # for each function
+    monkeypatch.setattr(cache, "write", lambda *_: seen.append(gc.get_threshold()))
+    build(key)
+    assert {(*each[:2], each[2] > 10_000) for each in seen} == {(*before[:2], True)}
+    assert len(seen) == 3
+    assert gc.get_threshold() == before
+
+    monkeypatch.setattr(cache, "write", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        build(key)
+    assert gc.get_threshold() == before
+
+    other = cache.key_of(key)
+    monkeypatch.setattr(cache, "write", lambda *_: monkeypatch.undo() or build(other))  # as from a signal handler
+    build(key)
+    forget(other)
+    assert gc.get_threshold() == before
+
+    try:
+        monkeypatch.setattr(cache, "write", lambda *_: gc.set_threshold(800, 9, 8))
+        build(key)
+        assert gc.get_threshold() == (800, 9, 8)
+    finally:
+        gc.set_threshold(*before)
+
+
+def test_a_child_forked_between_compiling_and_storing_collects_as_before(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, pipe = gc.get_threshold(), os.pipe()
+
+    def fork(*_: Any) -> None:
+        if (child := os.fork()) == 0:
+            os.write(pipe[1], repr(gc.get_threshold()).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+
+    monkeypatch.setattr(cache, "write", fork)
+    build(key)
+    assert os.read(pipe[0], 100) == repr(before).encode()
+    for end in pipe:
+        os.close(end)
+
+
+# What is stored wrong
+
+
+def stored_parts(key: str) -> tuple[list[str], list[Any]]:
+    parts: tuple[list[str], list[Any]] = pickle.loads(cache.read(entry_of(key), "kernel.bin") or b"")
+    return parts
+
+
+def truncate(key: str) -> None:
+    os.truncate(cache.root() / entry_of(key) / "kernel.bin", 1000)
+
+
+def corrupt(key: str) -> None:
+    path = cache.root() / entry_of(key) / "kernel.bin"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def replaced(make: Callable[[str], bytes]) -> Callable[[str], None]:
+    """Put other bytes into a bundle's entry, with a right checksum."""
+
+    def replace(key: str) -> None:
+        data = make(key)
+        cache.discard(entry_of(key))
+        assert cache.write(entry_of(key), {"kernel.bin": data})
+
+    return replace
+
+
+def other_functions(key: str) -> bytes:
+    needed, parts = stored_parts(key)
+    return pickle.dumps((needed, [parts[1], parts[0]][::-1][:1]))
+
+
+DAMAGE: dict[str, tuple[Callable[[str], None], str]] = {
+    "truncated": (truncate, "was damaged: kernel.bin has 1000 bytes, not "),
+    "corrupted": (corrupt, "was damaged: the checksum of kernel.bin is wrong"),
+    "empty": (replaced(lambda key: b""), "can't be loaded and is compiled anew: EOFError"),
+    "nothing": (replaced(lambda key: pickle.dumps(None)), "can't be loaded and is compiled anew: TypeError"),
+    "of no module": (replaced(lambda key: b"\x80\x04cno_such_module\nname\n."), "compiled anew: ModuleNotFoundError"),
+    "half a pickle": (replaced(lambda key: (cache.read(entry_of(key), "kernel.bin") or b"")[:-100]), "compiled anew: "),
+    "other functions": (replaced(other_functions), "compiled anew: ValueError('a bundle of other functions')"),
+    "a missing symbol": (
+        replaced(lambda key: pickle.dumps((["no_such_symbol"], stored_parts(key)[1]))),
+        "compiled anew: ValueError(\"'no_such_symbol' is not defined in this process\")",
+    ),
+    "no object code": (
+        replaced(lambda key: pickle.dumps(([], [(("x", "what", b""), *part[1:]) for part in stored_parts(key)[1]]))),
+        "compiled anew: ValueError(\"unsupported serialization kind 'what'\")",
+    ),
+    "bad bitcode": (
+        replaced(
+            lambda key: pickle.dumps(([], [(("x", "bitcode", b"?"), *part[1:]) for part in stored_parts(key)[1]]))
+        ),
+        "compiled anew: RuntimeError",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_what_is_stored_wrong_is_compiled_anew(key: str, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    spoil, reason = DAMAGE[kind]
+    build(key)
+    spoil(key)
+    function, messages = told(lambda: build(key))
+    assert function(VALUES, 5) == 10.0
+    assert len(messages) == 1
+    assert reason in messages[0]
+    assert found(key, monkeypatch)(VALUES, 5) == 10.0
+
+
+# What can't be stored
+
+
+def test_addresses_and_large_arrays_as_globals(key: str) -> None:
+    source = f"import numpy as np\nTABLE = np.zeros(1_000_000)\n{SOURCE}".replace("1.0 * x[i]", "x[i] + TABLE[i]")
+    function, messages = told(lambda: build(key, source))
+    assert function(VALUES, 5) == 10.0
+    assert len(messages) == 1
+    assert "can't be stored: it has addresses or large arrays as globals." in messages[0]
+    assert cache.list_entries() == ()
+
+
+def test_symbols_of_another_bundle(key: str) -> None:
+    """In another process they would not be there, and LLVM would end it."""
+    other = cache.key_of(key)
+    build(other)
+    source = f"from neuromorph_kernel_{other[:16]} import part\nfrom numba import njit\n" + "".join(
+        SOURCE.partition("@njit(nogil=True)")[1:]
+    )
+    function, messages = told(lambda: build(key, source, {"whole": FUNCTIONS["whole"]}))
+    forget(other)
+    assert function(VALUES, 5) == 10.0
+    assert len(messages) == 1
+    assert f"neuromorph_kernel_{other[:16]}" in messages[0]
+    assert "4partB" in messages[0]
+    assert "is defined elsewhere in this process." in messages[0]
+    assert [entry.key for entry in cache.list_entries()] == [entry_of(other)]
+
+
+CLOSURES = f"""
+
+def made(number):
+    @njit(nogil=True)
+    def look(x, i):
+        total = number
+        {"; ".join(f"total = total / (x[i] + {k + 1}.0) if total > {k} else total * number - x[i]" for k in range(16))}
+        return total
+    return look
+
+
+first, second = made(1.0), made(2.0)
+
+
+@njit(nogil=True)
+def whole(x, count):
+    total = 0.0
+    for i in range(count):
+        total += first(x, i) * second(x, i) + first(x, 0) - second(x, 1)
+    return total
+"""
+
+
+def test_functions_that_only_a_number_tells_apart(key: str) -> None:
+    source = SOURCE.partition("@njit(nogil=True)")[0] + CLOSURES
+    function, messages = told(lambda: build(key, source))
+    assert function(VALUES, 5) == pytest.approx(function.py_func(VALUES, 5), rel=1e-12)
+    assert len(messages) == 1
+    assert "can't be stored: another process may give the name " in messages[0]
+    assert "4look" in messages[0]
+    assert cache.list_entries() == ()
+
+
+def test_a_function_that_calls_itself(key: str) -> None:
+    source = SOURCE.replace("1.0 * x[i]", "x[i] + part(x, i - 1) if i > 0 else 0.0 * x[i]")
+    functions = [told(lambda: build(key, source)) for _ in range(2)]
+    assert [function(VALUES, 5) for function, _ in functions] == [20.0] * 2
+
+
+def test_a_bundle_larger_than_the_cache(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", "1000")
+    assert build(key)(VALUES, 5) == 10.0
+    assert cache.list_entries() == ()
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), MemoryError()])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "jit.bundles._why_not",
+        "jit.bundles._files",
+        "jit.cache.write",
+        "numba.core.compiler.CompileResult._reduce",
+        "jit.cache.read",
+        "pickle.loads",
+    ],
+)
+def test_whatever_fails_costs_only_the_entry(
+    key: str, monkeypatch: pytest.MonkeyPatch, place: str, error: Exception
+) -> None:
+    def fail(*args: Any, **options: Any) -> None:
+        raise error
+
+    build(key)
+    if place not in ("jit.cache.read", "pickle.loads"):
+        cache.clear_cache()
+    with monkeypatch.context() as patch:
+        patch.setattr(place if place[0] in "np" else f"neuromorph.{place}", fail)
+        function, messages = told(lambda: build(key))
+        assert function(VALUES, 5) == 10.0
+    assert len(messages) == 1
+    assert repr(error) in messages[0]
+    assert build(key)(VALUES, 5) == 10.0
+
+
+def test_a_warning_made_an_error_passes_and_the_function_is_ready(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "write", failing(errno.ENOSPC))
+    with pytest.raises(CacheWarning, match="No space left on device"):
+        build(key)
+    module = sys.modules[f"neuromorph_kernel_{key[:16]}"]
+    assert bundles.ready(module, key, FUNCTIONS, "float64")(VALUES, 5) == 10.0
+
+
+# Folders that can't be used
+
+
+def failing(number: int) -> Callable[..., Any]:
+    def fail(*args: Any, **options: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def put_link(path: Path, patch: pytest.MonkeyPatch) -> None:
+    (path.parent / "target").mkdir(0o700)
+    path.symlink_to(path.parent / "target")
+
+
+def put_open_folder(path: Path, patch: pytest.MonkeyPatch) -> None:
+    path.mkdir()
+    path.chmod(0o777)
+
+
+def put_foreign(path: Path, patch: pytest.MonkeyPatch) -> None:
+    path.mkdir(0o700)
+    os.chown(path, NOBODY, NOBODY)
+
+
+FOLDERS: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], Any], str]] = {
+    "read-only": (lambda path, patch: patch.setattr(os, "mkdir", failing(errno.EROFS)), "Read-only file system"),
+    "full": (lambda path, patch: patch.setattr(os, "write", failing(errno.ENOSPC)), "No space left on device"),
+    "a link": (put_link, "it is a symbolic link"),
+    "a file": (lambda path, patch: path.write_text("precious"), "it is not a folder"),
+    "writable by all": (put_open_folder, "it can be written by others"),
+    "foreign": (put_foreign, "it belongs to another user"),
+}
+
+
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[as_root] if k == "foreign" else []) for k in FOLDERS])
+def test_a_folder_that_cannot_be_used(folder: Path, key: str, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    put, reason = FOLDERS[kind]
+    with monkeypatch.context() as patch:
+        put(folder, patch)
+        functions, messages = told(lambda: [build(key), build(key)])
+    assert [function(VALUES, 5) for function in functions] == [10.0, 10.0]
+    assert len(messages) == 1
+    assert reason in messages[0]
+
+
+def test_a_full_disk(folder: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = folder.parent / "disk"
+    disk.mkdir()
+    command = [shutil.which("mount") or "false", "-t", "tmpfs", "-o", "size=16k,mode=700", "tmpfs", str(disk)]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("this user or container can't mount a small disk")
+    monkeypatch.setenv("NEUROMORPH_CACHE_DIR", str(disk / "cache"))
+    try:
+        function, messages = told(lambda: build(key))
+        left = cache.list_entries()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    assert function(VALUES, 5) == 10.0
+    assert len(messages) == 1
+    assert "No space left on device" in messages[0]
+    assert left == ()
+
+
+# Interrupts, threads, forks
+
+
+@pytest.mark.parametrize("name", ["_call_by_symbol", "_store"])
+def test_an_interrupt_while_compiling_spoils_nothing(key: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    module = fresh(key)
+    with monkeypatch.context() as patch:
+        patch.setattr(bundles, name, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            bundles.ready(module, key, FUNCTIONS, "float64")
+    assert bundles.ready(module, key, FUNCTIONS, "float64")(VALUES, 5) == 10.0
+
+
+def test_an_interrupt_while_loading_spoils_nothing(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(key)
+    module = fresh(key)
+    with monkeypatch.context() as patch:
+        patch.setattr(bundles, "_call_by_symbol", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            bundles.ready(module, key, FUNCTIONS, "float64")
+    monkeypatch.setenv(MISS, "1")
+    assert bundles.ready(module, key, FUNCTIONS, "float64")(VALUES, 5) == 10.0
+
+
+def interrupt(*args: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def at_once(actions: Sequence[Callable[[], Any]]) -> list[Any]:
+    """What some actions give, each in a thread of its own, started together."""
+    barrier, results = threading.Barrier(len(actions)), [None] * len(actions)
+
+    def run(number: int) -> None:
+        barrier.wait()
+        results[number] = actions[number]()
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(actions))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def test_threads_build_one_bundle_and_several(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [cache.key_of(key, str(number)) for number in range(3)] * 3
+
+    def make(number: int) -> Callable[[], Any]:
+        source = SOURCE.replace("1.0 *", f"{number % 3 + 1}.0 *")
+
+        def action() -> Any:
+            module = modules.load_module(source, keys[number])
+            return bundles.ready(module, keys[number], FUNCTIONS, "float64")(VALUES, 5)
+
+        return action
+
+    for _ in range(2):
+        assert at_once([make(number) for number in range(9)]) == [10.0, 20.0, 30.0] * 3
+        for made in keys:
+            forget(made)
+        monkeypatch.setenv(MISS, "1")
+    assert len(cache.list_entries()) == 3
+
+
+FORKING = f"""
+import os, signal, sys, threading, time, warnings
+warnings.filterwarnings("ignore", "This process .* is multi-threaded, use of fork", DeprecationWarning)
+import numpy as np
+from neuromorph.jit import bundles as jit, cache, modules
+
+def build(factor):
+    source = {SOURCE!r}.replace("1.0 *", factor + " *")
+    key = cache.key_of(source)
+    return jit.ready(modules.load_module(source, key), key, {FUNCTIONS!r}, "float64")
+
+def child(*factors):
+    process = os.fork()
+    if process == 0:
+        signal.alarm(60)
+        good = [build(factor)(np.arange(5.0), 5) == 10 * float(factor) for factor in factors]
+        os._exit(0 if all(good) else 1)
+    return os.waitpid(process, 0)[1]
+
+build("1.0")
+print(child("1.0", "2.0"))
+inside = threading.Event()
+real = getattr(jit, sys.argv[1])
+
+def slow(*args):
+    inside.set()
+    time.sleep(0.2)
+    return real(*args)
+
+setattr(jit, sys.argv[1], slow)
+thread = threading.Thread(target=build, args=("3.0",))
+thread.start()
+inside.wait()
+print(child("1.0", "3.0", "4.0"))
+thread.join()
+print(build("4.0")(np.arange(5.0), 5))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can't fork")
+@pytest.mark.parametrize("step", ["_call_by_symbol", "_why_not", "_store"])
+def test_forked_processes(folder: Path, step: str) -> None:
+    """After a build, and while another thread builds and has come to this step."""
+    output, errors = finished(python(f"import sys; sys.argv[1:] = [{step!r}]\n{FORKING}", folder))
+    assert output.split() == ["0", "0", "40.0"]
+    assert errors == ""
+
+
+# Whole models, in several processes
+
+MODEL = """
+import json, os, signal, sys
+import numpy as np
+import neuromorph as nm
+
+if "die" in sys.argv:
+    os.rename = lambda *args, **options: os.kill(os.getpid(), signal.SIGKILL)
+model = nm.compile(TEXT, 3, 0.1)
+nm.seed(7)
+nm.build(model)
+inputs = np.linspace(-1.0, 1.0, 60 * model.input_width, dtype=np.float32).reshape(20, 3, -1)
+expected = np.linspace(0.0, 1.0, 60 * model.output_width, dtype=np.float32).reshape(20, 3, -1)
+losses = [nm.train(model, inputs, expected, 0) for _ in range(2)]
+output = nm.predict(model, inputs).sum() if "predict" in sys.argv else 0.0
+print(json.dumps([*losses, float(output)]))
+"""
+SMALL = (REPOSITORY / "examples" / "models" / "small-model.mdl").read_text()
+TINY = "/xavier,zero/ (input, 2) (output, 1, <linear>, <mse>)"
+
+
+def model(folder: Path, text: str, *words: str, **environ: str) -> "subprocess.Popen[str]":
+    """A process that builds and trains a model."""
+    return python(f"import sys; sys.argv[1:] = {words!r}\nTEXT = {text!r}\n{MODEL}", folder, **environ)
+
+
+def result(process: "subprocess.Popen[str]") -> list[float]:
+    output, errors = finished(process)
+    assert "CacheWarning" not in errors
+    numbers: list[float] = json.loads(output)
+    assert all(map(np.isfinite, numbers))
+    return numbers
+
+
+def test_another_process_compiles_nothing(folder: Path) -> None:
+    first = result(model(folder, SMALL, "predict"))
+    stored = cache.list_entries()
+    again = result(model(folder, SMALL, "predict", **{MISS: "1"}))
+    assert again == first
+    assert first[0] != first[1]
+    assert [entry.key for entry in cache.list_entries()] == [entry.key for entry in stored]
+    assert len(stored) == 2
+    assert all({"kernel.bin", "kernel.py", "functions.json"} < set(entry.files) for entry in stored)
+    assert any({"forward.ll", "train.ll"} < set(entry.files) for entry in stored)
+
+
+def test_eight_processes_build_one_model_after_one_was_killed_in_the_middle_of_a_write(folder: Path) -> None:
+    process = model(folder, TINY, "die")
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+    assert len(temporaries(folder)) == 1
+    assert cache.list_entries() == ()
+    results = [result(process) for process in [model(folder, TINY) for _ in range(8)]]
+    assert results == [results[0]] * 8
+    assert len(cache.list_entries()) == 1
+    assert len(temporaries(folder)) == 1  # swept when it is old
+    assert result(model(folder, TINY, **{MISS: "1"})) == results[0]
