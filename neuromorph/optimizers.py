@@ -1,4 +1,4 @@
-"""What users choose as ``optimizer=``: frozen objects whose numbers are checked and can be read back."""
+"""The objects that users pass as ``optimizer=``: frozen, with checked numbers that can be read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command train: options and data to a trained and saved model, whatever happens on the way."""
+"""The command train: reads options and data, trains a model, and saves it whatever ends the training."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""How a window's work is divided: among how many threads, and in chunks of rows or layer by layer.
+"""Decides among how many threads a window is divided, and whether by chunks of rows or layer by layer.
 
-The figures are rough on purpose: they only have to tell work that is well worth a thread from work that is not.
+The figures of the cost model are rough. They only have to separate work that is clearly worth a thread from work that
+is not.
 """
 
 from __future__ import annotations

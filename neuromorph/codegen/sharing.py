@@ -1,9 +1,10 @@
-"""Which parameters are whose, where several threads train a model.
+"""Decides which parameters each thread owns, where several threads train a model.
 
-The gradients of weights and biases are cut into pieces, panels of weights and vectors of biases, in the order in which
-they stand in memory. Every thread takes a run of them, or, where layers are divided by columns, those of its columns.
-What is its own it checks, updates and transposes, and where threads share one workspace it also makes the gradients of
-it, and needs nobody's leave to begin. Where each has gradients of its own for all of them, it sums up those of its run.
+The gradients of weights and biases are cut into pieces, panels of weights and vectors of biases, in memory order. Every
+thread owns a run of pieces or, where layers are divided by columns, those of its columns. It checks, updates and
+transposes what it owns. Where threads share one workspace, a thread also computes the gradients of what it owns, and
+can begin without waiting. Where each thread has gradients of its own for all parameters, it sums up all threads'
+gradients of what it owns.
 """
 
 from __future__ import annotations
