@@ -2,6 +2,10 @@
 
     python docs/renew.py            # rewrite what has changed, and say so
     python docs/renew.py --check    # only say so, and fail where there is something
+    python docs/renew.py --tables   # only what is made from tables of the package: it runs no page, and takes a second
+
+Made from tables are the names of all functions in the README and in the grammar for editors, which come from the
+records in ``neuromorph/functions``, and the picture of the rooms, which comes from the table of imports in the tests.
 
 The Python of a page runs from top to bottom, as one program, in an empty folder that has ``examples``. A block
 
@@ -14,7 +18,9 @@ The Python of a page runs from top to bottom, as one program, in an empty folder
 from __future__ import annotations
 
 import argparse
+import ast
 import io
+import json
 import os
 import re
 import shlex
@@ -29,12 +35,19 @@ from pathlib import Path
 from typing import Any
 
 import neuromorph as nm
+from neuromorph import functions
+from neuromorph.drawing.geometry import Layout, Link, Route, Size
+from neuromorph.drawing.layered import layered
+from neuromorph.drawing.rows import ranks
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
     ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", ROOT / "examples/papers/README.md",
-    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("docs/contributing/*.md")),
 )  # fmt: skip
+README = ROOT / "README.md"
+GRAMMAR = ROOT / "tools" / "editor" / "mdl.tmLanguage.json"
+ROOMS = ROOT / "docs" / "contributing" / "rooms.svg"
 _BLOCK = re.compile(r"^```(?P<kind>[^`\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _PICTURE = re.compile(r"\n\n!\[[^\]\n]*\]\((?P<path>[^)\n]+\.svg)\)")
 _PROGRAMS = {"python": [sys.executable], "neuromorph": [sys.executable, "-m", "neuromorph"]}
@@ -134,18 +147,144 @@ def renewed(page: str, name: str = "page", shown: dict[Block, str] | None = None
 def changes(path: Path) -> dict[Path, str]:
     """The files that a page needs otherwise than they are, with their new texts."""
     page = path.read_text(encoding="utf-8")
-    wanted = {path: renewed(page, str(path))}
-    wanted |= {path.parent / name: svg for name, svg in pictures(page).items()}
+    wanted = {path: with_names(renewed(page, str(path)))}
+    return _unlike({**wanted, **{path.parent / name: svg for name, svg in pictures(page).items()}})
+
+
+def _unlike(wanted: dict[Path, str]) -> dict[Path, str]:
+    """Those of some files that are not as they should be."""
     return {file: text for file, text in wanted.items() if not file.exists() or file.read_text("utf-8") != text}
+
+
+# Made from tables -----------------------------------------------------------------------------------------------------
+
+_TABLES: dict[str, dict[str, Any]] = {  # by the first column of the README's table
+    "activations": functions.ACTIVATIONS,
+    "losses": functions.LOSSES,
+    "merges": functions.MERGES,
+    "weight initialisers": functions.WEIGHT_INITIALIZERS,
+    "bias initialisers": functions.BIAS_INITIALIZERS,
+}
+
+
+def from_tables() -> dict[Path, str]:
+    """The files that are made from tables, as they should be."""
+    return {
+        README: with_names(README.read_text(encoding="utf-8")),
+        GRAMMAR: with_keywords(GRAMMAR.read_text(encoding="utf-8")),
+        ROOMS: picture_of_rooms(table_of_rooms()),
+    }
+
+
+def with_names(page: str) -> str:
+    """A page with the names of all functions of a kind in the table that lists them."""
+    for what, records in _TABLES.items():
+        names = " ".join(f"`{name}`" for name in records)
+        page = re.sub(rf"^\| {what} \| `.*\|$", f"| {what} | {names} |", page, flags=re.MULTILINE)
+    return page
+
+
+def with_keywords(grammar: str) -> str:
+    """The grammar for editors with the names of all functions."""
+    found = json.loads(grammar)
+    rules = found["repository"]
+    keywords = [rules["activation"], rules["loss"], rules["operation"], *rules["initializer"]["patterns"]]
+    for rule, records in zip(keywords, _TABLES.values(), strict=True):
+        rule["match"] = re.sub(r"\(\?:[a-z_|]+\)", f"(?:{'|'.join(records)})", rule["match"])
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
+def table_of_rooms() -> dict[str, set[str]]:
+    """For each room of the package the rooms that it may import: the table that the tests of the rooms hold."""
+    texts = (path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests").rglob("test_*.py")))
+    text = next(text for text in texts if "\nROOMS: dict" in text)
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "ROOMS":
+            assert node.value is not None
+            table: dict[str, set[str]] = ast.literal_eval(node.value)
+            return table
+    raise LookupError("the tests have no table ROOMS")
+
+
+def shown_imports(table: dict[str, set[str]]) -> dict[str, set[str]]:
+    """The imports that the picture shows: each that no way through other rooms says already.
+
+    ``host`` is left out, since every room may import it. Rooms behind the package's own module are users of the public
+    interface, so they import that module.
+    """
+    names = list(table)
+    users = names[names.index("__init__") + 1 :]
+    edges = {
+        room: reads | ({"__init__"} if room in users else set()) for room, reads in table.items() if room != "host"
+    }
+    reached: dict[str, set[str]] = {}
+    for room, reads in edges.items():
+        reached[room] = reads.union(*(reached[read] for read in reads))
+    return {
+        room: {read for read in reads if not any(read in reached[other] for other in reads)}
+        for room, reads in edges.items()
+    }
+
+
+_STYLE = """
+text{font:600 13px ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;text-anchor:middle;fill:#1f2328}
+rect{fill:#e5effc;stroke:#3c78bf;stroke-width:1.5}
+path{fill:none;stroke:#7b838d;stroke-width:1.5}
+.tip{fill:#7b838d}
+@media (prefers-color-scheme:dark){text{fill:#e6edf3}rect{fill:#16293f;stroke:#5f9de0}}
+"""
+_TIP = 7.0  # length of an arrow's tip; it is as wide
+
+
+def picture_of_rooms(table: dict[str, set[str]]) -> str:
+    """The rooms as SVG: an arrow goes from a room down to a room that it imports."""
+    edges = shown_imports(table)
+    names = list(reversed(edges))
+    number = {name: place for place, name in enumerate(names)}
+    links = [Link(number[name], number[read], "flow") for name in names for read in sorted(edges[name])]
+    sizes = [Size(8.0 * len(name) + 24.0, 30.0) for name in names]
+    layout = layered(ranks(len(names), links), links, sizes)
+    left, top, width, height = layout.frame()
+    box = " ".join(f"{value:g}" for value in (left, top, width, height))
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="{box}" width="{width:g}" height="{height:g}">',
+        "<title>The rooms of the package: an arrow goes from a room to one that it imports</title>",
+        f"<style>{_STYLE}</style>",
+        *map(_arrow, layout.routes),
+        *_rooms(names, layout),
+    ]
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _rooms(names: list[str], layout: Layout) -> Iterator[str]:
+    """The boxes with their names."""
+    for name, box in zip(names, layout.boxes, strict=True):
+        yield (
+            f'<rect x="{box.left:.1f}" y="{box.top:.1f}" width="{box.width:g}" height="{box.height:g}" rx="5"/>'
+            f'<text x="{box.x:.1f}" y="{box.y + 4.5:.1f}">{name}</text>'
+        )
+
+
+def _arrow(route: Route) -> str:
+    """A line, and its tip, which points down."""
+    line = f"M{route.start[0]:.1f},{route.start[1]:.1f}"
+    for step in route.steps:
+        line += "LQC"[len(step) - 1] + " ".join(f"{x:.1f},{y:.1f}" for x, y in step)
+    x, y = route.points()[-1]
+    tip = f"M{x:.1f},{y:.1f}l{-_TIP / 2:g},{-_TIP:g}h{_TIP:g}Z"
+    return f'<path d="{line}"/><path class="tip" d="{tip}"/>'
 
 
 def main() -> int:
     """The command; 1 where --check finds something."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing")
-    parser.add_argument("pages", nargs="*", type=Path, default=PAGES, help="Markdown files; all pages by default")
+    parser.add_argument("--tables", action="store_true", help="only what is made from tables of the package")
+    parser.add_argument("pages", nargs="*", type=Path, help="Markdown files; all pages, and all tables, by default")
     arguments = parser.parse_args()
-    found = {file: text for path in arguments.pages for file, text in changes(path.resolve()).items()}
+    found = {} if arguments.pages else _unlike(from_tables())
+    pages = [] if arguments.tables else arguments.pages or PAGES
+    found |= {file: text for path in pages for file, text in changes(path.resolve()).items()}
     for file, text in found.items():
         print(f"{'not as it is today' if arguments.check else 'renewed'}: {os.path.relpath(file)}")
         if not arguments.check:

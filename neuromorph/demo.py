@@ -1,4 +1,4 @@
-"""The digits: two networks read handwritten ones; one sees a whole image at once, the other reads it row by row.
+"""The digits demonstration: two networks read handwritten digits, one the whole image at once, the other row by row.
 
 ``neuromorph demo`` and ``examples/digits.py`` show it. It uses the public interface only, to be read as an example: the
 texts of both networks, the data as they take them, and training by ``nm.train`` with what it prints.

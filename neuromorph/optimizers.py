@@ -1,11 +1,11 @@
-"""What users choose as ``optimizer=``: frozen objects whose numbers are checked and can be read back."""
+"""The objects that users pass as ``optimizer=``: frozen, with checked numbers that can be read back."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from .errors import brief
 from .functions import OPTIMIZERS
@@ -16,7 +16,10 @@ SMALLEST_EPS = 1e-30  # what is divided by it is far from float32's limits
 
 class Optimizer(ABC):
     """How parameters move along their gradients. ``kind`` says which update is generated into the kernel; all other
-    numbers reach it as arguments, so that changing them compiles nothing."""
+    numbers reach it as arguments, so that changing them compiles nothing. ``usual_rate`` is the learning rate that the
+    command line takes where none is given."""
+
+    usual_rate: ClassVar[float] = 0.001
 
     @property
     @abstractmethod
@@ -54,6 +57,7 @@ class SGD(Optimizer):
     after clipping. Raises ValueError or TypeError that names the argument.
     """
 
+    usual_rate: ClassVar[float] = 0.1
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0

@@ -1,4 +1,4 @@
-"""What a model is compiled for: checked arguments of ``compile``."""
+"""The checked arguments of ``compile`` that specialise a kernel."""
 
 from __future__ import annotations
 

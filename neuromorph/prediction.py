@@ -1,4 +1,4 @@
-"""Prediction: forward kernels over samples, in pieces short enough for Ctrl-C."""
+"""Predicts by a forward kernel, in calls short enough for Ctrl-C."""
 
 from __future__ import annotations
 

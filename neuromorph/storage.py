@@ -1,10 +1,10 @@
-"""Models in files: one safetensors file holds all of a built model, or of one that is not built yet.
+"""Saves models to files and loads them: one safetensors file holds all of a model, built or not.
 
-The parameters are plain tensors under their names, for anybody to read. What else training remembers stands beside
-them: ``optimizer/…``, ``state/…`` and ``training/losses`` (a slash can't be part of a layer's name). The metadata have
-the format's version and a JSON object with the MDL text, the arguments of ``compile`` and the random generator.
+The parameters are plain tensors under their names, for anybody to read. The rest of the training state is beside them:
+``optimizer/…``, ``state/…`` and ``training/losses`` (a slash can't be part of a layer's name). The metadata have the
+format's version and a JSON object with the MDL text, the arguments of ``compile`` and the random generator.
 
-A file is written beside its place, flushed, and renamed to it: whoever looks, and whenever the machine fails, finds
+A file is written under a temporary name, flushed, and renamed. So a reader, or a machine that fails meanwhile, finds
 the old file or the new one. Nothing in a file is trusted: every name, type and size is checked against the text before
 any memory is taken, and nothing is unpickled.
 """

@@ -1,7 +1,7 @@
-"""Streams: a trained model, or one that is still learning, run one time step a call with its state kept inside.
+"""Streams: a model runs one time step a call and keeps its state, also while it is still learning.
 
-A stream reads weights that are never written again. While it lives, its model hands it a copy of the weights after
-each whole update or run of updates (``publish``), so that a stream never sees half of one and nobody waits.
+A stream reads weights that are never written again. While it lives, its model gives it a copy of the weights after
+each update or run of updates (``publish``). So a stream never sees half of an update, and neither side waits.
 """
 
 from __future__ import annotations

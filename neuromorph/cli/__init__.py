@@ -1,9 +1,9 @@
-"""The command line: ``neuromorph``, or ``python -m neuromorph``. It is a user of the public interface like any other.
+"""The command line: ``neuromorph``, or ``python -m neuromorph``. It uses the public interface, like any user.
 
-It stands on click, a dependency of the package and not an extra: one pure Python package of an eighth of a megabyte
-with nothing below it, kept well since 2014, which spares us parsing, help texts and completion in three shells.
-argparse has no completion, typer is built on click and brings three more packages, and an extra would leave a command
-``neuromorph`` behind that can only say how to install it. Nothing but this room imports it.
+It is built on click, a required dependency and not an extra. click is one pure Python package of an eighth of a
+megabyte without dependencies, maintained since 2014, and does parsing, help texts and completion in three shells.
+argparse has no completion, and typer is built on click and brings three more packages. With an extra, the installed
+command ``neuromorph`` could only say how to install it. No other room imports click.
 """
 
 from __future__ import annotations

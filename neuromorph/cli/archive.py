@@ -1,6 +1,5 @@
-"""NumPy's files. What their headers say of arrays is looked at first, so that nothing large is read in vain and no
-memory is taken for what a file merely claims. Nothing in them is executed.
-"""
+"""Reads NumPy's files. The headers are checked first, so that nothing large is read in vain and no memory is taken for
+sizes that a file merely claims. Nothing in a file is executed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands say: results on stdout, all else on stderr, each trouble in one line."""
+"""Output of the commands: results go to stdout, everything else to stderr, each error in one line."""
 
 from __future__ import annotations
 

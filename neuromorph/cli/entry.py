@@ -1,4 +1,4 @@
-"""The command ``neuromorph`` itself: its subcommands, and how every trouble becomes one line and an exit code."""
+"""The command ``neuromorph``: its subcommands, and the conversion of every error to one line and an exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the arrays of a file to those that ``nm.fit`` takes: which shape means what.
+"""Converts the arrays of a file to those that ``nm.fit`` takes, and says which shape means what.
 
 N vectors or sequences, S steps in time, B lanes (the batch), W numbers in a vector.
 
@@ -10,8 +10,8 @@ N vectors or sequences, S steps in time, B lanes (the batch), W numbers in a vec
 | (S, B, W) | one sequence of B lanes; samples, where nothing is recurrent |
 | (N, S, B, W) | N sequences of B lanes, each from zero state |
 
-What is expected has the same axes, with the width of the output; class labels, and single numbers where the output is
-1 wide, have the axes but the last. Of sequences it may also be (N, W) or labels (N,): the answer after the last step
+The expected values have the same axes, with the width of the output. Class labels, and single numbers where the output
+is 1 wide, lack the last axis. For sequences they may also be (N, W), or labels (N,): the answer after the last step
 (that of ``lengths``, where given), and nothing else counts.
 """
 

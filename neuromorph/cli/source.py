@@ -1,4 +1,4 @@
-"""What commands that read data share: their options, the help on files and shapes, and who has an accuracy."""
+"""Options, help texts and checks that the commands which read data share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands about a model as it is written: check, format, summary, draw, inspect."""
+"""Commands about a model's text: check, format, summary, draw, inspect."""
 
 from __future__ import annotations
 

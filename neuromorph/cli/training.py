@@ -1,4 +1,4 @@
-"""The command train: options and data to a trained and saved model, whatever happens on the way."""
+"""The command train: reads options and data, trains a model, and saves it whatever ends the training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .layout import Prepared, arrays_of, batch_for, held_out, prepared
 from .source import DATA_HELP, data_options, has_accuracy, naming
 
 COUNT = click.IntRange(min=1)
-RATES = {"sgd": 0.1, "rmsprop": 0.001, "adam": 0.001, "adamw": 0.001}  # learning rates where none is given
+RATES = {name: kind.usual_rate for name, kind in nm.optimizers.CHOICES.items()}  # learning rates where none is given
 LINES = 10  # of progress, where stderr is no terminal
 
 

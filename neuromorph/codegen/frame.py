@@ -1,4 +1,4 @@
-"""How the lines of one generated function name things: buffers, offsets, rows and columns, and which rows are whose."""
+"""The names in the lines of one generated function: buffers, offsets, rows and columns, and the rows of each member."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loss of every row, its gradient, and the means that are reported, as lines of source."""
+"""Emits the loss of every row, its gradient, and the mean losses that are reported."""
 
 from __future__ import annotations
 

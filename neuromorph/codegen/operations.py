@@ -1,4 +1,5 @@
-"""Operations of a plan as lines of source. Rows, row ranges and offsets have the names that ``Frame`` gives them."""
+"""Emits the operations of a plan as lines of source. Rows, row ranges and offsets have the names that
+``Frame`` gives."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""A model's whole source: two plans, one for training and one for prediction, as one Python file.
+"""Generates a model's whole source: one Python file from two plans, one for training and one for prediction.
 
-Emission is pure: the same graph and options give the same bytes. Text of the user's reaches the file in comments only.
+Generation is pure: the same graph and options give the same bytes. Text of the user's reaches the file in comments
+only.
 """
 
 from __future__ import annotations

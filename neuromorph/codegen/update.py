@@ -1,4 +1,4 @@
-"""What happens to the weights after a window: gradients checked, one step of the optimizer, transposes made."""
+"""Emits the work on the weights after a window: the check of the gradients, one optimizer step, and the transposes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Calls of ``train`` that members find in a box, without Python: ``lead`` makes one, ``serve`` waits for it.
+"""Generates ``lead``, which makes a call of ``train`` through the mailbox, and ``serve``, which waits there for calls.
 
-``serve`` takes what ``train`` takes. What differs from call to call it finds in the box, counts as they are and arrays
-by address, and numbers with a point in an array of their own; what it was given in their place has the right type only.
-The rest a model keeps.
+Neither needs Python between calls. ``serve`` takes the arguments of ``train``. Those that differ from call to call it
+reads from the mailbox: integers as they are, arrays by address, floating-point numbers from an array of their own. In
+their place it was given values of the right type only. The other arguments belong to the model and stay.
 """
 
 from __future__ import annotations

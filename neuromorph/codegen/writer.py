@@ -1,4 +1,4 @@
-"""Lines of source text with indentation: all there is in place of a template engine."""
+"""Collects indented lines of source text; generated source needs no template engine beyond this."""
 
 from __future__ import annotations
 

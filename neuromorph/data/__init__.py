@@ -1,1 +1,1 @@
-"""What users hand over, checked and converted to what kernels take."""
+"""Checks the data that users pass and converts it to the arrays that kernels take."""

@@ -1,7 +1,7 @@
-"""Checks and conversion of the numbers that users hand over, before any kernel sees them: data, parameters and state.
+"""Checks and converts the numbers that users pass, before any kernel sees them: data, parameters and state.
 
 Lists, or anything that NumPy takes, are read once (``reading.py``) and become C-contiguous arrays of the model's type.
-An array that is one already is used itself: it is neither copied nor ever written to; all else is cast once. Whatever
+An array of that form is used itself: it is neither copied nor ever written to. Everything else is cast once. Input that
 does not fit is a :class:`~neuromorph.errors.DataError` that names the argument, the place in it, what was given and
 what is needed. Shapes: N sequences, S samples (time steps), B lanes (the batch), W numbers in a vector (the width).
 """

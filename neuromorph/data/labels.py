@@ -1,4 +1,4 @@
-"""Lengths as weights and class labels as vectors: what users may hand over in place of what kernels take.
+"""Converts lengths to sample weights and class labels to vectors.
 
 Shapes: N sequences, S samples (time steps), B lanes (the batch), W numbers in a vector (the width).
 """

@@ -1,7 +1,8 @@
-"""What users hand over, as NumPy reads it: numbers in lists, arrays, or what makes an array of itself.
+"""Reads an argument of the user's as NumPy does: lists of numbers, arrays, or an object that makes an array of itself.
 
-Each argument is read once: an object of the user's may answer otherwise the next time. Whatever is no real number, and
-whatever such an object raises, is a :class:`~neuromorph.errors.DataError` that names the argument and the place in it.
+Each argument is read once, because an object of the user's may answer otherwise the next time. A value that is no real
+number, and any exception that such an object raises, becomes a :class:`~neuromorph.errors.DataError` that names the
+argument and the place in it.
 """
 
 from __future__ import annotations

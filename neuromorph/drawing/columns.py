@@ -1,8 +1,8 @@
-"""The x of every vertex: lines as straight as can be, nodes in the middle of what they are linked to.
+"""Computes the x of every vertex: lines as straight as can be, nodes in the middle of what they are linked to.
 
-The method of Brandes and Köpf ("Fast and simple horizontal coordinate assignment", 2001) with the block graph that the
-dagre library uses for its compaction: four placements, each pushed to one corner, and of each vertex's four places the
-mean of the middle two. Vertices of a row keep their order and their distance.
+The method is that of Brandes and Köpf ("Fast and simple horizontal coordinate assignment", 2001) with the block graph
+that the dagre library uses for its compaction: four placements, each pushed to one corner, and for each vertex the mean
+of the middle two of its four places. Vertices of a row keep their order and their distance.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is written in a node, and how large a box that needs."""
+"""The text in a node of a drawing, and the size of the box that it needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the nodes and links of a graph are drawn."""
+"""Chooses the layout of a graph: positions of its nodes and routes of its links."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Where links back in time run: out of a node, up a lane beside the whole drawing, and into the merges that read it.
+"""Routes links back in time: out of a node, up a lane beside the whole drawing, and into the merges that read it.
 
-All links of one node share their lane. A node that stands at the end of its row is left and reached through its side;
-another one through its bottom and its top, over a track of its own between the rows.
+All links of one node share their lane. A node at the end of its row is left and reached through its side; another one
+through its bottom and its top, over a track of its own between the rows.
 """
 
 from __future__ import annotations

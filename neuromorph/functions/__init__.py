@@ -1,4 +1,4 @@
-"""Every function that a model text can name, by its name; a new function is one record and nothing else."""
+"""All functions that a model text can name, by name. A new function is one record in one of these tables."""
 
 from neuromorph.functions import activations, initializers, losses, merges, optimizers
 from neuromorph.functions.optimizers import Optimizer

@@ -1,7 +1,7 @@
-"""Optimizers, one record each: how a parameter moves along its gradient.
+"""The updates of optimizers, one record each: the statements that move a parameter along its gradient.
 
-The formulas are those of torch.optim 2.13. In place of 1 - beta^t, Adam's bias correction after t updates, stands what
-it is: the moving average of ones, which starts at 0 as the averages of gradients do.
+The formulas are those of torch.optim 2.13. Adam's bias correction after t updates, 1 - beta^t, is computed as the
+moving average of ones, which starts at 0 as the averages of gradients do.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-"""What a function is: one frozen record per kind, with its numbers, its expressions and its NumPy twin.
+"""The frozen record of each kind of function: its numbers, its expressions and its NumPy twin.
 
 Expressions are texts that the code generator pastes into generated source. Their words are the variable
 names that each record states, float literals, ``+ - * /``, comparisons and :data:`VOCABULARY`. They let a
-NaN pass through and never divide by zero, in the branch of a ``where`` that is not chosen either. The twins
+NaN pass through and never divide by zero, also in the branch of a ``where`` that is not chosen. The twins
 are float64 NumPy, written independently of the expressions; tests compare both.
 """
 

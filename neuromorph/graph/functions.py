@@ -1,4 +1,4 @@
-"""What the nodes of a text say of themselves: their functions and numbers, looked up and checked."""
+"""Looks up and checks the functions and numbers that the nodes of a text name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""To which nodes the gradient of the loss can get within a window."""
+"""Finds the nodes that the gradient of the loss reaches within a window."""
 
 from __future__ import annotations
 

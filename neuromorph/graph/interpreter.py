@@ -1,9 +1,9 @@
-"""What a model means: a slow float64 interpreter of a graph, forward and backward, node by node.
+"""The definition of what a model means: a slow float64 interpreter of a graph, forward and backward, node by node.
 
 Shapes: S samples (steps in time), B lanes, W components. A state is {node: (B, width)}: for each node that a
 link backward in time reads, its value after the last step; its keys are the ``other`` nodes of
 ``delayed_links``. Parameters and gradients are {"name.weight": (fan_in, width), "name.bias": (width,)}.
-Nothing that is given is changed.
+No argument is changed.
 """
 
 from collections.abc import Mapping

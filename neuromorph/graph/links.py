@@ -1,4 +1,4 @@
-"""Which links of a text reach back in time, and which stay within the step."""
+"""Decides which links of a text reach back in time and which stay within the step."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a model text says that is legal, but most likely a mistake: advice, found by rules over the checked graph.
+"""Finds likely mistakes in a legal model text, by rules over the checked graph.
 
-A rule speaks only where it is certain. Two questions are answered component by component, over all time: which values
-are zero at every step whatever the parameters and data are, and to which nodes the gradient of the loss can get within
-a window. What cancels on longer ways than ``x - x`` is not seen.
+A rule reports only what is certain. Two questions are answered component by component, over all time: which values are
+zero at every step for all parameters and data, and which nodes the gradient of the loss reaches within a window.
+Cancellations along longer paths than ``x - x`` are not found.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The nodes of a text in text order, each with the one before it, and the checks of input and output."""
+"""Lists the nodes of a text in text order, each with the node before it, and checks the input and the output."""
 
 from __future__ import annotations
 

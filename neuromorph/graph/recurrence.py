@@ -1,4 +1,5 @@
-"""Where time needs a loop: links back in time close cycles, and only those run step by step."""
+"""Finds the nodes that need a loop over time: links back in time close cycles, and only those cycles run step
+by step."""
 
 from __future__ import annotations
 

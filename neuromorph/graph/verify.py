@@ -1,4 +1,4 @@
-"""The invariants of a graph that the rest of the library relies on."""
+"""Checks the invariants of a graph that the rest of the library relies on."""
 
 from __future__ import annotations
 

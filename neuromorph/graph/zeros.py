@@ -1,6 +1,6 @@
-"""Which components of values are zero at every step, whatever the parameters and the data are.
+"""Finds the components of values that are zero at every step, for all parameters and data.
 
-A set of components is an int with a bit for each; the first component is the lowest bit.
+A set of components is an int with one bit for each; the first component is the lowest bit.
 """
 
 from __future__ import annotations

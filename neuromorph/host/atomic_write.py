@@ -1,4 +1,5 @@
-"""Files that are written whole or not at all: to a temporary file, flushed and renamed. And where a file can be."""
+"""Writes files whole or not at all, through a temporary file that is flushed and renamed; and checks where files can
+be."""
 
 from __future__ import annotations
 

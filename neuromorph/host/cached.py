@@ -1,4 +1,4 @@
-"""Attributes that are computed when they are first asked for."""
+"""A property whose value is computed on first access and then kept."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What the control groups of a process, such as those of a container, let it have; those of Linux, of version 2 or 1.
+"""Limits of memory and processors that Linux control groups, such as a container's, set for this process.
 
-https://docs.kernel.org/admin-guide/cgroup-v2.html, and cgroup-v1/memory.html and scheduler/sched-bwc.html beside it.
+Versions 2 and 1 are read: https://docs.kernel.org/admin-guide/cgroup-v2.html, and cgroup-v1/memory.html and
+scheduler/sched-bwc.html beside it.
 """
 
 from __future__ import annotations

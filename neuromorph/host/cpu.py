@@ -1,4 +1,4 @@
-"""The host's processor: its features, its vectors and registers."""
+"""The features, vector width and vector registers of this machine's processor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one block in which Numba and LLVM work."""
+"""A lock under which all work of Numba and LLVM is done: one thread at a time, no fork, no signal handler."""
 
 from __future__ import annotations
 

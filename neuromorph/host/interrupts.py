@@ -1,4 +1,4 @@
-"""Ctrl-C and other signals, held back while code runs that must not be interrupted.
+"""Holds back Ctrl-C and other signals while code runs that must not be interrupted.
 
 Python runs signal handlers between any two instructions of the main thread, also inside a function that LLVM or the
 garbage collector has called. An exception that a handler raises there crashes the process or is lost.

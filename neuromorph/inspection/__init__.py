@@ -1,4 +1,4 @@
-"""What a model's compiled kernel is: its plan, its source and assembly, and where its time goes."""
+"""Reports on a compiled kernel: its plan, its source and assembly, and how long each part takes."""
 
 from ..simd.peak import fma_peak
 from .assembly import Line, Routine

@@ -1,6 +1,6 @@
-"""Assembly as text, read: routines, the source line of each instruction, what is packed and what is called.
+"""Parses assembly text: routines, the source line of each instruction, packed instructions and calls.
 
-Knows the assembly of x86 (AT&T syntax) and of 64-bit Arm, as LLVM prints them.
+Reads the assembly of x86 (AT&T syntax) and of 64-bit Arm, as LLVM prints them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Puts an inspection together: plan, pieces, times, assembly."""
+"""Builds an inspection from plan, pieces, times and assembly."""
 
 from __future__ import annotations
 

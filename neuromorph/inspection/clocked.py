@@ -1,7 +1,7 @@
-"""The generated source with a clock in it: after each piece, the time since the last look is added to the piece's own.
+"""Generated source with a clock in it: after each piece, the time since the last reading is added to the piece's total.
 
-The kernel that users run is never changed: this is a second kernel, compiled beside it from the same source. What
-cannot be seen in it is what the optimizer of the compiler would have shared between neighbouring pieces.
+The kernel that users run is never changed. This is a second kernel, compiled beside it from the same source. In it,
+LLVM can't share work between neighbouring pieces, so savings of that kind do not show.
 """
 
 from __future__ import annotations

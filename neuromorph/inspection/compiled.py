@@ -1,4 +1,4 @@
-"""IR and assembly of the very kernel, with the source line of each instruction."""
+"""LLVM IR and assembly of the kernel that users run, with the source line of each instruction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a kernel and its pieces take, on random data."""
+"""Measures how long a kernel and its pieces take on random data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An inspection as one page for the browser: nothing comes from elsewhere, and it is readable in light and dark."""
+"""An inspection as one HTML page that loads nothing from elsewhere and is readable in light and dark."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The pieces of a kernel: what each operation of the plan became in the generated source, and whose work it is.
+"""Finds the pieces of a kernel: the lines of generated source that belong to each operation of the plan.
 
-Every operation stands in the source under comments that are its notes, as one statement: a call of a matrix product, or
-a loop over rows; inside a loop over steps of one lane, as what that loop would hold. A piece is all of that. What
-the kernel does beside the plan's operations are pieces too, each a function of its own: the mean loss, the time shift,
-the transposes, the check of the gradients, the update.
+Each operation stands in the source as one statement under comments that are its notes: a call of a matrix product, or
+a loop over rows. Inside a loop over steps with one lane, the statements of that loop's body stand there instead. Work
+beside the plan's operations makes pieces too, one for each function: the mean loss, the time shift, the transposes, the
+check of the gradients, the update.
 """
 
 from __future__ import annotations

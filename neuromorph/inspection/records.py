@@ -1,4 +1,4 @@
-"""What an inspection finds, as data."""
+"""The records that an inspection is made of."""
 
 from __future__ import annotations
 

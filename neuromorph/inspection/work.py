@@ -1,8 +1,8 @@
-"""How much arithmetic and how much memory traffic the operations of a plan mean, counted from the plan alone.
+"""Counts the arithmetic and the memory traffic of the operations of a plan, from the plan alone.
 
-FLOPs are those of the vectors' own components, padding left out: a multiply-add counts two, exp, tanh and their like
-count the operations that they are emitted as, comparisons count one, selections and moves nothing. Bytes are what an
-operation reads and writes, each operand once an execution, whole vectors: with padding, from whatever level of memory.
+FLOPs are those of the vectors' own components, without padding: a multiply-add counts two, exp, tanh and the like count
+the operations that they are emitted as, comparisons count one, selections and moves nothing. Bytes are those that an
+operation reads and writes, each operand once an execution, in whole vectors with padding, from any level of memory.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Numba's side of a kernel: compiled, stored in the cache on disk, and found again."""
+"""Compiles generated source with Numba, or loads it from the cache on disk."""

@@ -1,9 +1,8 @@
-"""The cache of compiled kernels on disk: keys, reading and writing, its bound, and what users see of it.
+"""The cache of compiled kernels on disk: keys, reading and writing, its size limit, and the public functions on it.
 
-The cache is a folder of entries, one for each compiled bundle and one for its assembly, if somebody has asked for that;
-``cachefiles.py`` says how they lie there and why they
-can be trusted. No trouble with the cache breaks a program: it is told once, as a ``CacheWarning``, and kernels are
-compiled in memory.
+The cache is a folder of entries: one for each compiled bundle, and one for its assembly if somebody has asked for that.
+``cache_store.py`` says what an entry holds and why it can be trusted. Trouble with the cache never breaks a program: it
+is reported once, as a ``CacheWarning``, and kernels are compiled in memory.
 """
 
 from __future__ import annotations

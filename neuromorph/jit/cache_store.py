@@ -1,14 +1,14 @@
-"""The files of the cache of compiled kernels: checked reading, writing that is whole or nothing, removal.
+"""The files of the cache of compiled kernels: checked reading, atomic writing, removal.
 
-An entry is a folder named by its key, 64 hexadecimal digits, that holds the files of one compiled bundle and
-``meta.json``, which lists the size and SHA-256 of each. An entry is written under a temporary name, renamed in when it
-is whole, and never changed again: who looks sees all or nothing.
+An entry is a folder named by its key, 64 hexadecimal digits. It holds the files of one compiled bundle and
+``meta.json``, which lists the size and SHA-256 of each. An entry is written under a temporary name, renamed when it is
+complete, and never changed again, so a reader sees all of it or nothing.
 
-A cache holds code, so only what the user alone can write is ever read back: the cache, its entries and their files
-belong to the user, are no links, and nobody else may write them. Every folder is opened once, checked, and then used by
-its descriptor, so that it can't be swapped between the check and the use.
+A cache holds code, so only files that the user alone can write are ever read back: the cache, its entries and their
+files belong to the user, are no links, and nobody else may write them. Every folder is opened once, checked, and then
+used by its descriptor, so that it can't be swapped between the check and the use.
 
-Functions here raise; what becomes of an error is for ``cache.py`` to decide.
+Functions here raise; ``cache.py`` decides what becomes of an error.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Everything outside a kernel's source that its compiled form depends on."""
+"""Lists everything outside a kernel's source that its compiled form depends on."""
 
 import importlib.resources
 import platform

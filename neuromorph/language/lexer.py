@@ -1,4 +1,4 @@
-"""From characters to tokens: PLY finds them, `Source` knows where they stand, `tokens_of` checks them."""
+"""Turns characters into tokens: PLY finds them, `Source` knows their places, `tokens_of` checks them."""
 
 import re
 import sys

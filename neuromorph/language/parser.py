@@ -1,4 +1,4 @@
-"""From tokens to a syntax tree: the grammar, in PLY's form, and what a text gets that does not follow it.
+"""Turns tokens into a syntax tree: the grammar, in PLY's form, and the errors for texts that do not follow it.
 
 The rules are the functions `p_…`: PLY reads their docstrings and turns them into LALR(1) tables, once, when
 the first text is parsed. Nothing is written to disk. Each call of `parse` has a parser of its own, a copy

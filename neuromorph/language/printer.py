@@ -1,4 +1,4 @@
-"""From a syntax tree back to text, in one canonical form: parsing what is printed gives an equal tree."""
+"""Prints a syntax tree as text in one canonical form. Parsing the printed text gives an equal tree."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

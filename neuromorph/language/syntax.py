@@ -1,6 +1,6 @@
-"""The syntax tree: what a text says, before anyone asks whether it makes sense.
+"""The syntax tree: the content of a text before its meaning is checked.
 
-Two trees are equal when they say the same; where something stands, and the text itself, do not count. The
+Two trees are equal when they have the same content; places in the text, and the text itself, do not count. The
 location of a node is the place of its name.
 """
 

@@ -1,10 +1,9 @@
-"""Which is quicker, the threads of a kernel or one that does the shares of all: found out while they train.
+"""Chooses between multi-threaded and single-threaded execution of short windows by timing both during training.
 
-Two threads that share a cache save a third of a window of twenty microseconds; where their caches are far apart, what
-they exchange doubles it. Which of these it is only time tells, and on a shared machine it changes from one second to
-the next, as the speed of everything does. So only parts are compared that followed one another, and several such
-comparisons count, the last ones most. Both ways give the same bits: one window in two hundred is done the other way,
-more where it is not clear yet or has changed, and the quicker one has the rest.
+Which way is quicker depends on the machine: two threads that share a cache save a third of a window of twenty
+microseconds, while two threads with caches far apart need twice the time. On a shared machine the answer changes from
+second to second. So only runs that directly follow one another are compared, and the latest comparisons count most.
+Both ways give the same bits. One window in two hundred is run the other way, more often at first and after a surprise.
 """
 
 from __future__ import annotations

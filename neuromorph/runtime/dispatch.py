@@ -1,9 +1,9 @@
-"""Calls of a training kernel that is made for several members.
+"""Calls a training kernel that is made for several members, with a thread pool or in one thread.
 
-A member is a share of a window's work. A team of threads does one each; but a call that is too short to wake anybody
-for is made by one thread alone, which does the shares of all of them, with the same bits: at once where these do not
-depend on it, else one after the other. There every statement of Python's counts: it is the compiled ``lead`` that finds
-out what is to be done, and does it.
+A member is a share of a window's work. A pool of threads runs one member in each thread. A call that is too short to
+justify waking threads is made by one thread, which runs all members and gives the same bits: together where the result
+does not depend on it, else one after the other. For such a call each Python statement costs noticeable time, so the
+compiled function ``lead`` decides how to make it.
 """
 
 from __future__ import annotations

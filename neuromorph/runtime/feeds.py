@@ -1,7 +1,7 @@
-"""The weights that a model hands to its streams.
+"""Hands copies of a model's weights to its streams.
 
-A stream reads weights that are never written again. While it lives, its model hands it a copy of the weights after
-each whole update or run of updates, so that a stream never sees half of one and nobody waits.
+A stream reads weights that are never written again. While a stream lives, its model gives it a copy of the weights
+after each update or run of updates. So a stream never sees half of an update, and neither side waits.
 """
 
 from __future__ import annotations

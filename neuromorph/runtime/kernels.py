@@ -1,4 +1,4 @@
-"""A model's compiled kernels: generated, registered as a module, found on disk or compiled when first needed."""
+"""A model's compiled kernels: the source is generated, then compiled or loaded from the cache, when first needed."""
 
 from __future__ import annotations
 

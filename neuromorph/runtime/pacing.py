@@ -1,4 +1,4 @@
-"""How much a call of a kernel does before Python looks at the world again: at progress bars, streams and Ctrl-C."""
+"""Limits the work of one kernel call, so that Python can update progress bars and streams and handle Ctrl-C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network is compiled for, and the numbers of its training that can be changed at any time."""
+"""The options that a network is compiled for, and the numbers of training that can be changed at any time."""
 
 from __future__ import annotations
 

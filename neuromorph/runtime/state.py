@@ -1,6 +1,6 @@
-"""Recurrent state by name: where it stands in a workspace, and numbers of the user's put there.
+"""Reads and sets the recurrent state in a workspace, by the names of nodes.
 
-The state that a step starts from is that of the nodes which links in time read, (lanes, width) each.
+The state holds the values, shape (lanes, width) each, that links in time read at the next step.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Threads that run one kernel together.
+"""A thread pool whose threads run one kernel together.
 
-Numba's own layers of threads can't be entered from several threads at once, or die in a forked child. These are plain
-Python threads over kernels that release the GIL: a kernel's members meet at barriers inside it, so a team is called
-once for many windows. A team belongs to one call at a time; calls at once each take a team of their own.
+Numba's own thread layers can't be entered from several threads at once, or die in a forked child. These are plain
+Python threads that run kernels without the GIL. The members of a kernel meet at barriers inside it, so one call of a
+pool (``Team``) covers many windows. A pool serves one call at a time; concurrent calls each take a pool of their own.
 
-In training, a kernel's first member is the thread that calls. The others linger a little after each call, in compiled
-code that looks into the team's box: the next call, which in on-line learning comes at once, then finds them awake.
+In training, the calling thread runs the first member. The other threads stay in compiled code for a short time after
+each call and poll the mailbox, so that the next call of on-line learning finds them awake.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an operation reads and writes."""
+"""The places that an operation reads and writes."""
 
 from __future__ import annotations
 

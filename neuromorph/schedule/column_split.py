@@ -1,9 +1,9 @@
-"""Layers divided by columns: where weights are large and rows few, each thread computes some columns of a layer.
+"""Divides layers by columns: where weights are large and rows few, each thread computes some columns of a layer.
 
-What a thread has computed of a layer, and its weights, stay in its own caches; only the vectors between layers change
-hands. Layers too narrow to be cut are divided by what they sum over (see ``partial_sums``). Softmax, the loss and what
-else can't be cut are divided by rows. Threads meet only where one of them needs what another has written, or would
-write over what another may still be reading.
+A thread's columns of a layer and its weights stay in that processor's caches; only the vectors between layers move from
+one thread to another. Layers too narrow to be cut are divided by the dimension that they sum over
+(``partial_sums.py``), or else, as softmax and the loss, by rows. Threads meet only where one needs values that another
+has written, or would overwrite values that another may still be reading.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Element-by-element work that a product does while its sums are in registers.
+"""Moves element-by-element work into the matrix product before it, where the sums are still in registers.
 
-Two statements are taken into the product before them: the activation of all members of a group, written over their
-pre-activations, and the derivative of an activation, where one product makes the whole gradient that it is multiplied
-with. Only simple expressions: what takes many instructions gains nothing from registers, and would be unrolled over
-every tile. Identities are left out altogether.
+Two kinds of statement move: the activation of all members of a group, written over their pre-activations, and the
+derivative of an activation, where one product makes the whole gradient that it is multiplied with. Only simple
+expressions move. An expression of many instructions gains nothing from registers and would be unrolled over every tile.
+Identities are left out altogether.
 """
 
 from __future__ import annotations

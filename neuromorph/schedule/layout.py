@@ -1,8 +1,8 @@
-"""Where every weight stands in the flat arrays that kernels read, and the way there and back.
+"""The places of weights in the flat arrays that kernels read, and the conversion to named arrays and back.
 
 A group of sibling layers owns one matrix with the columns of its members side by side, each member padded to whole
-vectors. Its rows are cut into parts, one for each node that the group reads; every part is a panel matrix. After the
-parts stands the group's bias. The transposes that the backward pass reads stand in an array of their own.
+vectors. Its rows are cut into parts, one for each node that the group reads; every part is a panel matrix. The group's
+bias follows the parts. The transposes that the backward pass reads are in an array of their own.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Buffers whose lifetimes do not overlap stand in one block of the workspace.
+"""Places buffers whose lifetimes do not overlap in one block of the workspace.
 
 A buffer lives from the operation that first writes it to the last that reads it, in the order of the plan. In a time
-loop that order holds step by step: a loop touches the rows of its own step only, but for the state of the step before,
-which has a block of its own. Buffers share a block only where their rows are as many and as far apart. Row r of both is
-then in the same place, so that threads, each with rows or columns of its own, never meet in a block where they would
-not have met in a buffer.
+loop that order holds step by step: a loop touches the rows of its own step only, except the state of the step before,
+which has a block of its own. Buffers share a block only where their rows are equally many and equally far apart. Row r
+of both is then at the same place, so threads that own rows or columns never meet in a block where they would not have
+met in a buffer.
 """
 
 from __future__ import annotations

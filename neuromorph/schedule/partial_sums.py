@@ -1,8 +1,8 @@
-"""Layers too narrow to be cut by columns, divided by what they sum over.
+"""Divides layers that are too narrow to be cut by columns by the dimension that they sum over.
 
-Where a layer of few columns reads a vector that is cut, each thread multiplies the columns that are its own with its
-own rows of the weights: neither change hands. What does are the sums of each, as narrow as the layer, which then every
-thread adds up for some rows.
+Where a narrow layer reads a vector that is cut, each thread multiplies its own columns of the vector with its own rows
+of the weights, so neither moves between threads. Each thread writes its sums, which are as narrow as the layer. Then
+every thread adds up the sums of all threads for some of the rows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Passes over operations: fusion of element-by-element work, dead stores, and the buffers that are left."""
+"""Passes over operations: fusion of element-by-element work, removal of dead stores, and the list of buffers."""
 
 from __future__ import annotations
 

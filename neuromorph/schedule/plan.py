@@ -1,4 +1,4 @@
-"""What a plan is made of: places, operations over them, segments, groups and buffers."""
+"""The parts of a plan: places, operations over them, segments, groups and buffers."""
 
 from __future__ import annotations
 

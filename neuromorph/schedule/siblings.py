@@ -1,4 +1,4 @@
-"""Layers that read one vector: they are one product with their columns side by side."""
+"""Groups layers that read one vector into one product with their columns side by side."""
 
 from __future__ import annotations
 

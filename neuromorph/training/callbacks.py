@@ -1,5 +1,5 @@
-"""What can watch ``fit`` and act between epochs: early stopping, learning rates, checkpoints, logs. ``Callback`` is the
-base."""
+"""Callbacks that watch ``fit`` and act between epochs: early stopping, learning rates, checkpoints, logs. ``Callback``
+is the base class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exact gradients of a whole sequence, and the check of them against central differences."""
+"""Computes exact gradients of a whole sequence, and checks them against central differences."""
 
 from __future__ import annotations
 

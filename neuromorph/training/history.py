@@ -1,4 +1,4 @@
-"""``History``: what ``fit`` recorded, epoch by epoch."""
+"""``History``: the record of each epoch of ``fit``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training and evaluation: windows through the kernel, in pieces short enough for progress and Ctrl-C."""
+"""Trains and evaluates window by window, in kernel calls short enough for progress bars and Ctrl-C."""
 
 from __future__ import annotations
 
