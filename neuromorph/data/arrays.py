@@ -82,13 +82,15 @@ def as_broadcast(name: str, value: object, *, dtype: np.dtype[Any], shape: tuple
     and numbers beyond the range of ``dtype``.
     """
     given = read(name, value)
-    array = _cast(given, dtype)
     try:
-        full = np.broadcast_to(array, shape)
+        fits = np.broadcast_shapes(given.numbers.shape, shape) == shape
     except ValueError:
-        raise DataError(f"{name} has shape {array.shape}, and the model needs {shape}") from None
+        fits = False
+    if not fits:
+        raise DataError(f"{name} has shape {given.numbers.shape}, and the model needs {shape}")
+    array = _cast(given, dtype)
     _check_finite(given, array)
-    return full
+    return np.broadcast_to(array, shape)
 
 
 def training_data(

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import cache
 
-from .exclusive import imported
+from .exclusive import exclusive, imported
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,12 @@ class CPU:
 def cpu() -> CPU:
     """The CPU of this machine. Where LLVM can't tell the features, there are none."""
     llvm = imported("llvmlite.binding")
-    try:
-        found = llvm.get_host_cpu_features()
-    except RuntimeError:
-        found = {}
-    return CPU(llvm.get_host_cpu_name(), tuple(sorted(name for name, present in found.items() if present)))
+    with exclusive():  # llvmlite has a lock
+        try:
+            found = llvm.get_host_cpu_features()
+        except RuntimeError:
+            found = {}
+        return CPU(llvm.get_host_cpu_name(), tuple(sorted(name for name, present in found.items() if present)))
 
 
 def simd_bits() -> int:

@@ -84,12 +84,13 @@ class Recorder:
                 set_handler(number, self._handlers[number])
 
     def taken(self) -> list[Signal]:
-        """The signals that were noted, each once; they are forgotten here."""
+        """The signals that were noted, each once, Ctrl-C last; they are forgotten here."""
         noted, self.received = self.received, []
-        return list({signal[0]: signal for signal in noted}.values())
+        return sorted({one[0]: one for one in noted}.values(), key=lambda one: one[0] == signal.SIGINT)
 
     def _deliver(self, signals: Sequence[Signal]) -> None:
-        """Call the handlers of some signals. Where one raises, the others are called all the same."""
+        """Call the handlers of some signals. Where one raises, the others are called all the same, and the exception of
+        the last one has the others as its context."""
         if signals:
             number, frame, _ = signals[0]
             try:

@@ -61,9 +61,9 @@ def set_state(views: Mapping[str, Floats], values: Any) -> tuple[str, ...]:
 def as_dict(name: str, value: Any) -> dict[Any, Any]:
     """A mapping as a dict of its own. TypeError, naming the argument, for what is none; DataError where it can't be
     read."""
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{name} must be a dict of names and numbers, not {type(value).__name__}")
     try:
-        return dict(value)
+        if isinstance(value, Mapping):
+            return dict(value)
     except Exception as error:  # whatever the user's own class raises
         raise DataError(f"{name} can't be read: {said(error)}") from error
+    raise TypeError(f"{name} must be a dict of names and numbers, not {type(value).__name__}")

@@ -14,6 +14,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from ..host.exclusive import exclusive
 from .product_shape import scalar_type
 from .vectors import spread, suffix
 
@@ -57,7 +58,8 @@ def _loop(dtype: str, lanes: int) -> Callable[[int, Any], Any]:
     def loop(steps: int, x: Any) -> Any:
         return body(steps, x)
 
-    compiled: Callable[[int, Any], Any] = numba.njit(element(types.int64, element), nogil=True)(loop)
+    with exclusive():
+        compiled: Callable[[int, Any], Any] = numba.njit(element(types.int64, element), nogil=True)(loop)
     return compiled
 
 

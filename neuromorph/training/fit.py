@@ -57,13 +57,13 @@ def fit(
     if asked:
         _check_accuracy(model)
     data, held_out = _divided(model, data, validation)
-    given = _Given(data, held_out, carries, carries and isinstance(validation, Real))
+    given = _Given(data, held_out, carries, carries and _is_a(validation, Real))
     run = Run(model, History(), count, _names(held_out is not None, bool(asked)))
     for callback in watchers:
         callback.check(run)
     rng = _generator(model, data, seed) if flag("shuffle", shuffle) else None
-    model.history = run.history
     with _Bar(data, count, shown=progress) as shown, _watched(run, watchers):
+        model.history = run.history
         _epochs(run, given, rng, shown, watchers)
     return run.history
 
@@ -197,13 +197,21 @@ def _names(validates: bool, measures: bool) -> tuple[str, ...]:
     return (*kinds, *(f"validation_{kind}" for kind in kinds if validates), "learning_rate", "seconds")
 
 
+def _is_a(value: Any, kinds: type | tuple[type, ...]) -> bool:
+    """Whether a value is of a kind; not so where its class can't be told without an error."""
+    try:
+        return isinstance(value, kinds)
+    except Exception:  # whatever the user's own class raises
+        return False
+
+
 def _divided(model: Network, data: TrainingData, validation: Any) -> tuple[TrainingData, TrainingData | None]:
     """What to train on, and what is held out."""
     if validation is None:
         return data, None
-    if isinstance(validation, Real) and not isinstance(validation, bool):
+    if _is_a(validation, Real) and not _is_a(validation, bool):
         return _split(data, validation)
-    if not isinstance(validation, tuple | list) or len(validation) not in (2, 3, 4):
+    if not _is_a(validation, (tuple, list)) or len(validation) not in (2, 3, 4):
         raise DataError(
             "validation must be (inputs, expected), (inputs, expected, sample_weight), "
             "(inputs, expected, sample_weight, lengths) or a fraction such as 0.2"

@@ -868,3 +868,10 @@ def test_the_example_of_the_docstring():
     outcome = doctest.testmod(arrays)
     assert outcome.attempted >= 3
     assert outcome.failed == 0
+
+
+def test_what_does_not_broadcast_is_not_read_first() -> None:
+    """A view may claim more numbers than there is memory for."""
+    huge = np.broadcast_to(1.0, (10**6, 10**6, 10**3))
+    text = "a.weight has shape (1000000, 1000000, 1000), and the model needs (2, 2)"
+    assert message(as_broadcast, "a.weight", huge, dtype=F32, shape=(2, 2)) == text

@@ -158,3 +158,34 @@ def test_other_pools_take_models_back(method: str, tmp_path: Path) -> None:
     command = [sys.executable, "script.py", method]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, cwd=tmp_path, env=environment)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "4\n")
+
+
+FIRST_CALLS = """
+import os, signal, sys, threading, warnings
+warnings.filterwarnings("ignore", "This process .* is multi-threaded, use of fork", DeprecationWarning)
+from neuromorph.host import cpu
+
+def ask():
+    cpu.cpu.cache_clear()
+    return cpu.cpu()
+
+def ask_for_ever():
+    while True:
+        ask()
+
+threading.Thread(target=ask_for_ever, daemon=True).start()
+for number in range(10):
+    child = os.fork()
+    if not child:
+        signal.alarm(20)  # ends a child that hangs
+        ask()
+        os._exit(0)
+    print(os.waitpid(child, 0)[1], flush=True)
+os._exit(0)
+"""
+
+
+def test_children_forked_while_llvm_is_asked_for_the_processor_go_on() -> None:
+    """It is asked in the first call that needs kernels."""
+    done = subprocess.run([sys.executable, "-c", FIRST_CALLS], capture_output=True, text=True, timeout=LIMIT)
+    assert (done.returncode, done.stderr, done.stdout.split()) == (0, "", ["0"] * 10)

@@ -72,6 +72,25 @@ def test_every_handler_is_called_though_another_one_raises(monkeypatch: pytest.M
     assert came == [signal.SIGUSR1]
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no such signal")
+def test_ctrl_c_is_what_is_raised_though_another_handler_raises_too() -> None:
+    def stop(*_: object) -> None:
+        raise LookupError
+
+    def work() -> None:
+        with held():
+            press()
+            signal.raise_signal(signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    try:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            work()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert isinstance(caught.value.__context__, LookupError)
+
+
 @pytest.mark.parametrize(("presses", "seen"), [(0, 3), (1, 3), (2, 1), (5, 1)])
 def test_who_presses_twice_does_not_wait_for_the_end(presses: int, seen: int) -> None:
     done = []

@@ -481,6 +481,18 @@ def test_the_end_of_each_is_called_with_the_ending_and_the_best_parameters() -> 
     np.testing.assert_array_equal(seen[1], first.parameters[0])
 
 
+def test_a_callback_that_can_not_begin_leaves_the_history_alone() -> None:
+    class Broken(nm.Callback):
+        def begin(self, run: Any) -> None:
+            raise FileNotFoundError
+
+    model = made()
+    history = model.fit(*data(4), epochs=1, progress=False)
+    with pytest.raises(FileNotFoundError):
+        model.fit(*data(4), epochs=1, callbacks=Broken(), progress=False)
+    assert model.history is history
+
+
 @pytest.mark.parametrize(
     ("refused", "error"),
     [
