@@ -19,33 +19,33 @@ from .columns import inner_cuts, vector_cuts
 from .layout import panel_of
 from .source import KernelOptions
 
-SPEED = 100e9  # operations a second on numbers of four bytes that one processor does in products, about
+SPEED = 100e9  # float32 operations a second of one processor in matrix products, about
 ELEMENT = 0.8e-9  # seconds that an element of a layer or activation takes, forward and backward, about
 MERGED = 0.2e-9  # seconds that an element of a merge takes, about
 STEP = 0.12e-6  # seconds that a step of time loops takes, however few lanes there are, about
-WORTH = 45e-6  # seconds of work in a window that a thread must have to pay for the meetings, by the same figures
+WORTH = 45e-6  # seconds of work in a window that justify one more thread, by the same figures
 FORWARD = 3  # times the work of the forward pass that a training window has, about
-WAKING = 220e-6  # seconds of work that a thread must have to be woken for it
-SAVED = 4 * WAKING  # seconds that another thread must save a call to be woken for it
-MORE = 150e-6  # seconds more that each further one must save: they are woken one after the other
-LEAST_LANES = 2  # of a thread in a loop: one alone takes nearly as long as two
-MORE_LANES = 8  # of a thread where one thread does the shares of all in calls of one window, one after the other
-AGAIN = 0.06e-6  # seconds that it then takes more for a step of each further share's time loops, for each loop, about
-COPIED = 5e-9  # seconds more for a line of its gradients
-FOUND_OUT = 4e-6  # seconds more until it knows that it is alone
-MEETINGS = 8e-6  # seconds of a window that threads which go apart are not at work, about
-MEETING = 0.5e-6  # seconds more for each of them
+WAKING = 220e-6  # seconds of work that justify waking one thread
+SAVED = 4 * WAKING  # seconds that a second thread must save in a call to be woken for it
+MORE = 150e-6  # seconds more that each further thread must save, since threads are woken one after the other
+LEAST_LANES = 2  # lanes of a thread in a loop over time: one lane takes nearly as long as two
+MORE_LANES = 8  # lanes of a member where one thread runs all members one after the other in calls of one window
+AGAIN = 0.06e-6  # extra seconds for a step in each time loop of each further member that the thread then runs, about
+COPIED = 5e-9  # extra seconds for a cache line of that member's gradients
+FOUND_OUT = 4e-6  # extra seconds until the thread knows that it runs all members
+MEETINGS = 8e-6  # seconds of a window that threads with lanes of their own spend at barriers, about
+MEETING = 0.5e-6  # extra seconds for each of these threads
 MOST_THREADS = 64  # of one model, however many processors there are
 CHUNK_BYTES = 128 * 1024  # values of a chunk's rows: well inside a second-level cache
 FEW_PARAMETERS = 16 * 1024  # so few that gradients of a thread's own cost little
-EXCHANGE = 20e-9  # seconds a line of weights costs whose gradients one thread sums and whose values all read, about
-NEAR = 1.05  # times the least time, where more threads are not worth it
-BEARABLE = 0.05  # of its time that one thread may lose when it does the shares of all
+EXCHANGE = 20e-9  # seconds for a cache line of weights whose gradients one thread sums and whose values all read, about
+NEAR = 1.05  # of the least time: fewer threads are taken where they are this near to it
+BEARABLE = 0.05  # of its time that one thread may lose when it runs all members
 SHORT_MEETING = 0.15e-6  # seconds of a meeting in a window that is hardly worth two threads, about
-MOVED = 45e-9  # seconds a line of values costs that one thread writes and another reads there, about
-SHORT_SHARE = 8e-6  # seconds of work that a thread must have there, about
-GAIN = 0.8  # of one thread's time that two may take at most where a window is so short
-HEAVY = 3  # weights for each value of a window from where on values, and not weights, should change hands
+MOVED = 45e-9  # seconds for a cache line that one thread writes and another reads there, about
+SHORT_SHARE = 8e-6  # seconds of work that justify a thread there, about
+GAIN = 0.8  # of one thread's time: in such short windows, several threads must take no more
+HEAVY = 3  # weights for each value of a window, from which on values and not weights should move between threads
 
 
 def work_of_window(graph: Graph, rows: int, size: int) -> float:
@@ -81,7 +81,7 @@ def _seconds_of_products(weights: int, size: int) -> float:
 
 
 def worth_waking(graph: Graph, options: CompileOptions, threads: int) -> tuple[int, int]:
-    """From how many samples on threads that sleep are woken for a call, to measure and to make gradients or learn."""
+    """The least samples of a call for which sleeping threads are woken: (to measure, to make gradients or learn)."""
     saved = _saved(threads)
     each = seconds_of_step(graph, options) * (1.0 - 1.0 / threads)
     return math.ceil(saved * FORWARD / each), math.ceil(saved / each)
@@ -93,7 +93,7 @@ def _saved(threads: int) -> float:
 
 
 def threads_of_prediction(graph: Graph, options: CompileOptions, rows: int) -> int:
-    """Threads worth taking for the values of so many rows: one, where a link back in time makes them wait."""
+    """The threads that pay for a prediction of so many rows: one for a model with links in time."""
     if graph.has_time_links:
         return 1
     worth = int(work_of_window(graph, rows, _size(options)) / FORWARD / WAKING)
@@ -101,9 +101,9 @@ def threads_of_prediction(graph: Graph, options: CompileOptions, rows: int) -> i
 
 
 def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions) -> KernelOptions:
-    """The options with threads and chunks decided: at most as many threads as were asked for, and as are of use.
+    """The options with threads and chunks decided: at most as many threads as the user allows and as are useful.
 
-    Where time needs a loop, threads divide its lanes; else the rows of a whole window, one by one or in chunks, or the
+    With links in time, threads divide the lanes; else the rows of a whole window, one by one or in chunks, or the
     columns of the layers.
     """
     rows = options.bptt_steps * options.batch_size
