@@ -1,1 +1,1 @@
-"""What compiled code and its callers agree on. A change here changes the key of every cached kernel."""
+"""The conventions between compiled code and its callers. A change here changes the key of every cached kernel."""

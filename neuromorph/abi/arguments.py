@@ -1,4 +1,5 @@
-"""The call of a training kernel: what Python, the generated ``train`` and the threads that wait for calls agree on."""
+"""The arguments of a training kernel, as Python, the generated ``train`` and the threads that wait for calls
+use them."""
 
 from __future__ import annotations
 
@@ -43,4 +44,4 @@ class TrainCall(NamedTuple):
     clip: float
 
 
-CALL_ARRAYS = ("x", "expected", "row_weights", "losses")  # of a call; the other arrays a model keeps
+CALL_ARRAYS = ("x", "expected", "row_weights", "losses")  # new in each call; the model keeps the others

@@ -1,14 +1,15 @@
-"""The box that the threads of a team share, and through which a kernel's members find each other and their calls.
+"""The layout of the mailbox: the array that the threads of a pool share, and through which they receive calls.
 
-An int64 array of BOX_SIZE. First comes what barriers count. CALLS: how many calls there were. IN_BOX: the number of the
-last one whose arguments are in the box, from GIVEN on; the others Python has to make. USER: whose calls the members
-wait for, and WAITING: how many of them do. LAST: whose call the last one was, ENDED: when it ended, and PATIENCE: how
-long after that a call follows it soon, in ticks of the processor's clock; half of what members wait for it, once that
-is known. STREAK: the work of this user's calls that followed one another soon, in parts of what threads are woken for,
-WHOLE to all of it; half is forgotten at each that did not. After LASTING times all of it they are woken to stay. CALLS
-and WAITING, which other threads look at and write, are never in one cache line.
+An int64 array of BOX_SIZE. It begins with the counters of barriers. CALLS: the number of calls so far. IN_BOX: the
+number of the last call whose arguments are in the mailbox, from GIVEN on; other calls Python has to make. USER: the
+model whose calls the members wait for. WAITING: how many members wait. LAST: the model of the last call. ENDED: the
+time when it ended. PATIENCE: the time within which the next call must follow to count as back-to-back: half of the time
+that members wait for it, once that is known. Times are in ticks of the processor's clock. STREAK: recent work in
+back-to-back calls of this user, as a fraction (fixed point, WHOLE = 1) of the work that justifies waking the pool;
+halved by each call that did not follow soon. At LASTING times that work the threads are woken to stay awake. CALLS and
+WAITING, which other threads read and write, are never in one cache line.
 
-Beside it is an array of numbers with a point: two of a call's arguments, and from SUMS on two for each member.
+Beside it is an array of floating-point numbers: two of a call's arguments, and from SUMS on two for each member.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from numpy.typing import NDArray
 CALLS, IN_BOX, USER, LAST, ENDED, STREAK, WAITING, PATIENCE, GIVEN = 16, 17, 18, 19, 20, 21, 24, 25, 32
 BOX_SIZE = 56
 SUMS = 2
-WHOLE, LASTING = 1 << 20, 10  # so long that to wake them takes a small part of it
+WHOLE, LASTING = 1 << 20, 10  # LASTING: so much work that waking the threads is a small part of it
 MEASURE, GRADIENTS, LEARN = 0, 1, 2  # what a call does with a window
 NOT_KNOWN = 1 << 56  # ticks
 
 
 def new_box(members: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """A box, and the numbers beside it, for so many members."""
+    """A mailbox, and the numbers beside it, for so many members."""
     box = np.zeros(BOX_SIZE, np.int64)
     box[PATIENCE] = NOT_KNOWN
     return box, np.zeros(SUMS + 2 * members)

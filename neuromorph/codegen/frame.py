@@ -30,14 +30,15 @@ T = TypeVar("T")
 
 @dataclass
 class Frame:
-    """What the lines of one generated function share: the plan, its layout, and how rows are counted.
+    """The state shared by the lines of one generated function: the plan, its layout, and how rows are counted.
 
-    ``batch`` is the text of the number of lanes: a literal or, always in prediction, a variable. ``rows`` is the
-    literal number of a thread's rows of a step, where it is one number. With several threads, each takes a range of the
-    rows of a shared workspace, or (``columns``) of the columns of its layers; in chunks, each has a workspace and
-    gradients of its own, and so it has where threads go apart: ``together`` is then the number of all their lanes, and
-    ``batch`` that of one thread's, a variable where it is not the same for all. ``cuts`` are the column bounds by
-    thread of the operation at hand, None for all columns.
+    ``batch`` is the text of the number of lanes: a literal or, always in prediction, a variable. ``rows`` is the number
+    of a thread's rows in a step, where it is the same for all threads. Several threads divide a window in one of four
+    ways. By rows: each takes a range of the rows of a shared workspace. By columns (``columns``): each takes a range of
+    the columns of the layers there. In chunks (``chunk``): each has a workspace and gradients of its own. By lanes
+    (``together``): the same; ``together`` is then the number of all threads' lanes, and ``batch`` the number of one
+    thread's lanes, a variable where it differs. ``cuts`` are the column bounds by thread of the current operation, None
+    for all columns.
     """
 
     plan: Plan
@@ -80,26 +81,27 @@ class Frame:
             yield
 
     def team(self, arguments: str) -> str:
-        """Arguments, preceded by the number of the member whose part is done, if there are several."""
+        """Arguments of a function that runs one member: preceded by the member's number, if there are several."""
         return f"member, {arguments}" if self.threads > 1 else arguments
 
     def joint(self, arguments: str) -> str:
-        """Arguments of a function that does the parts of all members that the thread is, one or all there are, at once,
-        as one range: no result may then depend on how long the range is. Products of panels, transposes and what goes
-        element by element do not; sums of columns do."""
+        """Arguments of a function that runs all members of the calling thread, one or all, together as one range.
+
+        No result may depend on the length of the range. Products of panels, transposes and element-by-element work do
+        not depend on it; sums of columns do."""
         return f"begin, until, {arguments}" if self.threads > 1 else arguments
 
     def divided(self, arguments: str) -> str:
-        """Arguments of a function that does them at once where they divide one workspace, and else one by one."""
+        """Arguments of a function that runs members together where they divide one workspace, else one by one."""
         return self.joint(arguments) if self.shares_rows else self.team(arguments)
 
     def meeting(self, arguments: str) -> str:
-        """The same, for one in which they meet the others if they divide layers by columns."""
+        """The same for a function with barriers in it where layers are divided by columns."""
         return f"begin, until, box, {arguments}" if self.columns else self.divided(arguments)
 
     @contextmanager
     def each_member(self) -> Iterator[None]:
-        """A loop over the members that the thread is: one, or where one thread does everything, all."""
+        """A loop over the members that the thread runs: one, or all where one thread does everything."""
         if self.threads == 1:
             yield
             return
@@ -107,12 +109,12 @@ class Frame:
             yield
 
     def emit_parties(self) -> None:
-        """The line that says how many threads there are that meet."""
+        """The line that computes how many threads meet at barriers."""
         if self.threads > 1:
             self.writer.line(f"parties = {self.threads} // (until - begin)")
 
     def measured(self, arguments: str) -> str:
-        """Arguments, preceded by what tells where the losses of a window's rows stand."""
+        """Arguments, preceded by those that locate the losses of a window's rows."""
         return f"steps, capacity, {arguments}" if self.together else f"steps, {arguments}"
 
     @property
@@ -127,25 +129,25 @@ class Frame:
             self.writer.line("barrier(box, parties)")
 
     def emit_bounds(self) -> None:
-        """The line that says which rows of the window are ours, where that is not all of them."""
+        """The line that computes the thread's rows of the window, where these are not all rows."""
         if self.takes_some_rows:
             self.writer.line(self._range("rows", "begin", "until"))
 
     @property
     def takes_some_rows(self) -> bool:
-        """Whether the operation at hand is divided by rows, from ``first`` to ``last``."""
+        """Whether the current operation is divided by rows, from ``first`` to ``last``."""
         return self.shares_rows and self.domain == WINDOW and self.cuts is None
 
     @property
     def ours(self) -> tuple[str, str]:
-        """The first of the domain's rows that are ours, and the one after the last, as source."""
+        """The first of the thread's rows in the domain, and the one after the last, as source."""
         if self.takes_some_rows:
             return "first", "last"
         return "0", "rows" if self.domain == WINDOW else self.batch
 
     @property
     def count(self) -> str:
-        """How many rows are ours, as source."""
+        """The number of the thread's rows, as source."""
         first, last = self.ours
         return last if first == "0" else f"{last} - {first}"
 
@@ -163,7 +165,7 @@ class Frame:
         return f"{self.batch} * {self.stride(name)}"
 
     def bounds(self, cuts: tuple[int, ...]) -> str:
-        """First and last of the pieces of all members that we are, as source."""
+        """The first piece of the thread's members and the one after the last, as source."""
         if len(cuts) == 2:
             return f"{cuts[0]}, {cuts[1]}"
         return f"{cuts}[begin], {cuts}[until]"
@@ -205,7 +207,7 @@ class Frame:
 
     @property
     def is_one_row(self) -> bool:
-        """Whether the domain is a step of one lane, where a loop over rows would be much text about nothing."""
+        """Whether the domain is a step of one lane, which needs no loop over rows."""
         return self.domain != WINDOW and self.batch == "1"
 
     @contextmanager

@@ -1,11 +1,11 @@
-"""Numba's side of a kernel: a bundle of functions compiled once each, stored and found again as one.
+"""Compiles a bundle of functions with Numba, each function once, and stores or loads the bundle as one entry.
 
 Numba links a compiled function into every caller and optimises it again there. Here each function of a bundle is
-compiled on its own and called by its symbol, so that every line is optimised once; in return the functions of a
+compiled on its own and called by its symbol, so that every line is optimised once. In return the functions of a
 bundle belong together and go to the disk cache as one entry.
 
-An object whose symbols can't be resolved would end the whole process, in LLVM. So a bundle is stored only if each of
-its symbols is its own or one that every process with Numba has, and the latter are looked up before it is loaded.
+An object with symbols that can't be resolved would end the whole process, in LLVM. So a bundle is stored only if each
+of its symbols is its own or one that every process with Numba has, and the latter are looked up before it is loaded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Generated sources as modules, registered under names made of their keys."""
+"""Loads generated sources as modules, registered under names made of their keys."""
 
 from __future__ import annotations
 

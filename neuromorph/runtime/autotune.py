@@ -13,31 +13,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-TRIAL = 2e-3  # seconds of work of a trial, about: so many windows that waking threads for them matters little
-WARMING = 4  # one window in so many of a trial, or more, comes first and is not timed: threads wake, caches are filled
-RARELY = 200  # of so many windows one is a trial's
-SOON = 25  # of so many, at first and after something that was not expected: twice as many after each trial
-BETTER = 0.97  # of one thread's time that all have to stay below
-ODD = 1.3  # times what it took before: not what was expected of the quicker way
-TRUST = 1 / 3  # that a comparison has, beside those before it
-MOST = 0.7  # of a logarithm of times that are compared: one process that was suspended must not count for many
+TRIAL = 2e-3  # seconds of work in a trial, about: long enough that waking threads matters little
+WARMING = 4  # at least one window in so many of a trial is run first without timing, to wake threads and fill caches
+RARELY = 200  # one window in so many belongs to a trial
+SOON = 25  # the same at first and after a surprise; doubled after each trial
+BETTER = 0.97  # of one thread's time: several threads are used only if they take less
+ODD = 1.3  # times its last time: when the quicker way takes longer than that, it is a surprise
+TRUST = 1 / 3  # weight of the latest comparison in the moving average
+MOST = 0.7  # bound of the logarithm of a ratio of times, so that one suspended process does not outweigh many trials
 
 
 class Way(Enum):
-    """Who does the windows of a call."""
+    """How the windows of a call are run."""
 
     ALL = "all threads"
     ONE = "one thread"
 
 
 def trial_of(window: float) -> int:
-    """Windows of a trial, if one thread needs so many seconds for one, about. A call of fewer is one thread's."""
+    """Windows of a trial, where one thread needs about ``window`` seconds for one. Shorter calls take one thread."""
     return max(1, math.ceil(TRIAL / window))
 
 
 @dataclass
 class Contest:
-    """What is known of a kernel's ways. trial: windows of a trial that are timed; up to as many before are not."""
+    """The timings of one kernel. trial: timed windows of a trial; up to as many untimed ones come before them."""
 
     trial: int
     _seconds: dict[Way, float] = field(default_factory=dict)  # of a window, in the last part of many
@@ -50,11 +50,11 @@ class Contest:
 
     @property
     def quicker(self) -> Way:
-        """What comparisons say, the last ones most: one thread, unless all gain something."""
+        """The quicker way by the comparisons so far: one thread, unless several threads clearly gain."""
         return Way.ALL if self._gain is not None and self._gain < math.log(BETTER) else Way.ONE
 
     def parts(self, windows: int) -> Iterator[tuple[Way, int]]:
-        """The windows of a call, each part with its way; what ``took`` hears of a part counts for the next."""
+        """The windows of a call in parts, each with its way. Call ``took`` after each part, before the next one."""
         self._warming = self._trying = False
         new = [way for way in Way if way not in self._seconds]
         for way in new:
@@ -86,7 +86,7 @@ class Contest:
         self._trying = False
 
     def took(self, way: Way, windows: int, seconds: float) -> None:
-        """So many windows took so long; few of them say nothing."""
+        """Record the time of a part; parts of few windows are ignored."""
         if self._warming or windows < self.trial // 2:
             return
         old, now = self._seconds.get(way), max(seconds / windows, 1e-12)
@@ -98,8 +98,8 @@ class Contest:
         self._before = way
 
     def _compare(self) -> None:
-        """A trial, and the other way's part that came before it; where they say what is not believed, the next trial
-        comes soon."""
+        """Compare a trial with the part of the other way before it. If the result is a surprise, the next trial comes
+        soon."""
         believed, gain = self.quicker, math.log(self._seconds[Way.ALL] / self._seconds[Way.ONE])
         gain = max(-MOST, min(MOST, gain))
         if self._gain is None:

@@ -24,15 +24,16 @@ if TYPE_CHECKING:
     from .kernels import Kernels
 
 
-SOON_THERE = 1e-3  # seconds that a team is waited for at most, between two parts of a call
+SOON_THERE = 1e-3  # the longest wait for a pool between two parts of a call, in seconds
 
 
 def call_members(kernels: Kernels, memory: Memory, call: TrainCall, enough: int) -> int:
-    """The kernel's ``train`` by all its members, with the arguments that they share; the sample that it reached.
+    """Run the kernel's ``train`` with all its members; the sample that it reached.
 
-    Where the threads of this model's last call are still awake, they are called. Else they are woken for ``enough``
-    samples, or if calls have followed one another so soon, and for so long, that they will be found awake from now on.
-    Where windows are so short that threads may lose by it, one of them does what it has shown to do quicker.
+    Threads that are still awake after this model's last call are used. Sleeping threads are woken for a call of at
+    least ``enough`` samples, or when calls have followed one another closely for so long that the threads will stay
+    awake from now on. For short windows, where threads may cost more than they save, the autotuner chooses between all
+    threads and one.
     """
     if not kernels.contested or call.mode == GRADIENTS:  # whose windows may have any length
         return _call(kernels, memory, call, enough)
@@ -42,7 +43,7 @@ def call_members(kernels: Kernels, memory: Memory, call: TrainCall, enough: int)
 
 
 def _contest(kernels: Kernels, memory: Memory, call: TrainCall, enough: int) -> int:
-    """A call in parts, each by all threads or by one, which is timed."""
+    """Run a call in parts, each by all threads or by one, and time the parts."""
     at, stop, capacity = call.sample, call.stop, call.capacity
     contest = memory.contests.get(call.mode)
     if contest is None:
@@ -66,7 +67,7 @@ def _contest(kernels: Kernels, memory: Memory, call: TrainCall, enough: int) -> 
 
 
 def _call(kernels: Kernels, memory: Memory, call: TrainCall, enough: int) -> int:
-    """A call by all members or, if it is too short to wake them, by one thread for all."""
+    """Run a call in all threads or, if it is too short to wake them, in one thread."""
     team = memory.team
     if team is not None and team.taken():
         return _call_team(kernels, team, memory.number, call, enough)
@@ -81,7 +82,7 @@ def _call(kernels: Kernels, memory: Memory, call: TrainCall, enough: int) -> int
 
 
 def _call_team(kernels: Kernels, team: Team, user: int, call: TrainCall, enough: int) -> int:
-    """A call by a team that was taken, or by this thread for all its members. The team is free afterwards."""
+    """Run a call in a pool that was taken, or in this thread alone. The pool is free afterwards."""
     try:
         reached: int = kernels.lead(team.box, team.numbers, user, enough, *call)
         return reached if reached >= 0 else _woken(kernels, team, user, call)
@@ -90,14 +91,14 @@ def _call_team(kernels: Kernels, team: Team, user: int, call: TrainCall, enough:
 
 
 def _meet_again(team: Team | None, members: int) -> None:
-    """Let a team that was woken for a call come to where it waits for the next: on its way it needs Python."""
+    """Wait until the threads of a pool wait for the next call again; on the way there they need the interpreter."""
     late = time.perf_counter() + SOON_THERE
     while team is not None and team.box[WAITING] < members and time.perf_counter() < late:
         time.sleep(0)
 
 
 def _woken(kernels: Kernels, team: Team, user: int, call: TrainCall) -> int:
-    """A call by threads that sleep, or that wait for another model's calls."""
+    """Run a call in threads that sleep or wait for another model's calls."""
     _, *others = _members(kernels.threads, (team.box, team.numbers, *call))
     mine = (team.box, team.numbers, user, -1, *call)
     return int(team.join(kernels.train, others, kernels.lead, mine, _waiting(kernels, team, call), user))

@@ -19,16 +19,16 @@ from ..abi.mailbox import CALLS, USER, new_box
 from ..host.forks import after_in_child, new_lock
 from ..host.interrupts import held
 
-LOOKS = 2000  # into the box before a thread goes to sleep: 0.2 to 1 ms on an idle machine
+LOOKS = 2000  # polls of the mailbox before a thread goes to sleep: 0.2 to 1 ms on an idle machine
 Arguments = tuple[Any, ...]
 Stay = Callable[[int, int, int], int]
 Job = tuple[Callable[..., Any], Sequence[Arguments], Stay | None]
 
 
 class Team:
-    """Some waiting threads, for whoever holds the lock ``free``, which is theirs who made the team.
+    """Waiting threads that run the calls of whoever holds the lock ``free``; at first its maker holds it.
 
-    box, numbers: what the threads share with the caller, and where those that linger find a call. Users are known by
+    box, numbers: the mailbox that the threads share with the caller, and in which they find further calls. Users have
     numbers, which are never 0.
     """
 
@@ -55,7 +55,8 @@ class Team:
             raise
 
     def taken(self) -> bool:
-        """Whether it is ours from now on, until we release ``free``. One that is lost is nobody's any more."""
+        """Take the pool without waiting; whether that worked. The caller then releases ``free``. A lost pool is never
+        taken."""
         return self.free.acquire(False) and not self.lost
 
     def _work(self, member: int) -> None:

@@ -59,15 +59,14 @@ class Share:
 
 
 class _Owners:
-    """Who has which vectors of a block: the bounds where that changes, and who has what begins at each; None for
-    nobody."""
+    """The owner of each vector of a block: the bounds of runs with one owner, and the owner of each run, or None."""
 
     def __init__(self) -> None:
         self._begins: list[int] = [0]
         self._who: list[int | None] = [None]
 
     def _cut(self, vector: int) -> int:
-        """The number of the run that begins at a vector, cut off the one before where none did."""
+        """The number of the run that begins at a vector; the run that contains it is cut there if needed."""
         number = bisect_left(self._begins, vector)
         if number == len(self._begins) or self._begins[number] != vector:
             self._begins.insert(number, vector)
@@ -75,12 +74,12 @@ class _Owners:
         return number
 
     def others(self, begin: int, end: int, who: int) -> bool:
-        """Whether somebody else has some of these vectors."""
+        """Whether another owner than ``who`` has some of these vectors."""
         first, last = bisect_right(self._begins, begin) - 1, bisect_left(self._begins, end)
         return any(has is not None and has != who for has in self._who[first:last])
 
     def add(self, begin: int, end: int, who: int, several: int) -> None:
-        """Somebody has these vectors; ``several`` has those that somebody else has too."""
+        """Make ``who`` the owner of these vectors, ``several`` the owner of those that have another owner already."""
         first, last = self._cut(begin), self._cut(end)
         mine = [who if has in (None, who) else several for has in self._who[first:last]]
         if mine == [who] * len(mine):  # as one run, so that there are never many
@@ -90,7 +89,7 @@ class _Owners:
 
 @dataclass
 class _Hands:
-    """Who has written and read which vectors of the blocks of memory since the threads last met."""
+    """The threads that have written and read each vector of the blocks of memory since the last barrier."""
 
     written: defaultdict[str, _Owners] = field(default_factory=lambda: defaultdict(_Owners))
     read: defaultdict[str, _Owners] = field(default_factory=lambda: defaultdict(_Owners))
@@ -102,7 +101,7 @@ class _Hands:
         return any(owners[block].others(begin, end, who) for owners, (block, begin, end), who in both)
 
     def note(self, reads: Accesses, writes: Accesses) -> None:
-        """Remember accesses. Whatever is done then to what several have written, nobody may do without a meeting."""
+        """Remember accesses. Vectors that several threads have written need a barrier before any further access."""
         for (block, begin, end), who in reads:
             self.read[block].add(begin, end, who, ALL)
         for (block, begin, end), who in writes:
@@ -118,7 +117,7 @@ class Columns:
     threads: int
 
     def shares(self) -> dict[int, Share]:
-        """By the identity of each operation its share. Weight gradients are divided elsewhere, with the weights."""
+        """The share of each operation, by its ``id``. Weight gradients are divided in ``sharing.py``."""
         out, hands = {}, _Hands()
         for segment in (*self.plan.forward, *self.plan.backward[:-1]):
             for operation in segment.operations:

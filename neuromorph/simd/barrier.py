@@ -1,4 +1,4 @@
-"""Where threads that run one kernel together wait for one another."""
+"""A barrier at which the threads that run one kernel wait for one another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .routines import I64, integer, routine, teach
 _I32 = ir.IntType(32)
 SYNC_SIZE = 16  # int64 numbers that a barrier needs: the count in the first, the generation in the ninth
 _GENERATION = 8  # a cache line away from the count
-_SPINS = 300  # looks before the processor is offered to others
+_SPINS = 300  # polls before the processor is yielded to other threads
 _twin_lock = new_lock()
 
 
@@ -90,7 +90,7 @@ def _define(module: ir.Module) -> ir.Function:
 
 
 def _emit_barrier(function: ir.Function) -> None:
-    """The last to come opens the barrier for the others, who look at its generation."""
+    """The last thread to arrive opens the barrier for the others, which poll its generation."""
     count, generation, threads = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     last, waits = (function.append_basic_block(n) for n in ("last", "waits"))

@@ -1,9 +1,9 @@
 """A clock that compiled code reads between two pieces of work, at the cost of a few nanoseconds.
 
 It counts ticks of the processor's constant counter: the time stamp counter on x86, the virtual timer on 64-bit Arm,
-nanoseconds in the plain Python twin. How long a tick is has to be found by comparison with another clock. A reading
-waits for what stands before it and holds back what stands behind it, so that no piece is charged for another's work;
-what the processor would have done at the same time is then done one after the other.
+nanoseconds in the plain Python twin. The length of a tick has to be found by comparison with another clock. A reading
+waits for the work before it and holds back the work after it, so that no piece is charged for another's work. Work that
+the processor would have overlapped is then done one after the other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whole vectors copied inside an array, or set to zero."""
+"""Copies whole vectors inside an array, or sets them to zero."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .routines import I64, counted, integer, routine, teach
 
 @dataclass(frozen=True)
 class Moves:
-    """The functions over arrays of one element type, in vectors of so many lanes; counts are of elements.
+    """The functions over arrays of one element type, in vectors of so many elements; counts are of elements.
 
     copy(array, source, target, count), of places that do not overlap; clear(array, start, count).
     """

@@ -1,4 +1,4 @@
-"""How much arithmetic the vector mathematics is made of."""
+"""Counts the floating-point operations that the vector mathematics is made of."""
 
 from __future__ import annotations
 

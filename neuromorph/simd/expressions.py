@@ -1,8 +1,8 @@
-"""Element-by-element expressions inside micro-kernels: the same texts that generated source is made of.
+"""Emits element-by-element expressions inside micro-kernels, from the same texts that generated source is made of.
 
 An expression has ``+ - *``, comparisons, number literals, ``where``, ``maximum``, ``minimum``, ``absolute`` and names
-of vectors. What takes many instructions, such as ``exp`` or a division, is left to generated source: unrolled over the
-cells of a tile it would cost more time to compile than a second pass over a row costs to run.
+of vectors. Costly functions, such as ``exp`` or a division, are left to generated source: unrolled over the cells of a
+tile, they would cost more time to compile than a second pass over a row costs to run.
 """
 
 from __future__ import annotations

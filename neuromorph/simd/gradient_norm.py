@@ -1,5 +1,5 @@
-"""What an optimizer asks of the gradients before it moves anything: the sum of their squares, and whether all are
-finite numbers."""
+"""Computes what an optimizer needs to know of the gradients before an update: the sum of their squares, and whether all
+are finite numbers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Loops over whole numbers that take little compiling.
+"""Loops over whole numbers that compile quickly.
 
-A kernel has a hundred loops, and Numba makes of each ``range`` an object whose length is divided out, in some eighty
-LLVM instructions that are all optimised away again. A span is a counter and where it stops.
+A kernel has a hundred loops. For each ``range`` Numba makes an object whose length is computed by a division, in some
+eighty LLVM instructions that are all optimised away again. A ``span`` is a counter and its bound.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How Numba learns of a function that stands for instructions of our own: its types, and what it becomes."""
+"""Registers a function with Numba: its types, and the LLVM instructions that replace it in compiled code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Twin = TypeVar("Twin", bound=Callable[..., Any])
 
 
 def define(twin: Twin, result: Any, arguments: tuple[Any, ...], emit: Emit) -> Twin:
-    """Teach Numba a function; the twin again, which is what it does without Numba.
+    """Register a function with Numba; returns the twin, which is what runs without Numba.
 
     result, arguments: their types. emit(context, builder, signature, values): the instructions, and the result's value,
     which is of no account where there is none.

@@ -1,11 +1,11 @@
-"""A box through which a thread that calls a kernel hands the call to threads that wait for it awake.
+"""Passes a call of a kernel through the mailbox to threads that wait for it in compiled code.
 
-To wake a sleeping thread takes some tens of microseconds, and another as long until it has the interpreter's lock: as
-long as many a window. So threads that have done their part of a call stay inside compiled code for a while and look
-into the box, where the next call finds them. All or none: a call claims all members or does without.
+Waking a sleeping thread takes some tens of microseconds, and as long again until it has the interpreter's lock. That is
+as long as many a window. So threads that have done their part of a call stay in compiled code for a while and poll the
+mailbox, where the next call finds them. A call claims all members, or is made without them.
 
-What stands where in the box says ``boxes.py``. Each member that waits has arrived, and leaves before it does anything
-else, but for the call that it was claimed for.
+``abi/mailbox.py`` says what each place of the mailbox holds. Each member that waits has called ``arrive``. It calls
+``leave`` before it does anything else, except the call that it was claimed for.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _twin_lock = new_lock()
 
 
 def linger(box: Any, calls: int, looks: int) -> int:
-    """The number of calls, as soon as it is no longer ``calls``, or after so many looks at it.
+    """Poll the number of calls until it differs from ``calls``, at most ``looks`` times; the number.
 
-    Who goes by this number sees all that was written before it was.
+    Everything that was written before the number changed is visible afterwards.
     """
     while (seen := int(box[CALLS])) == calls and looks > 0:
         looks -= 1
@@ -37,13 +37,13 @@ def linger(box: Any, calls: int, looks: int) -> int:
 
 
 def arrive(box: Any) -> None:
-    """A member waits from now on."""
+    """Count one more member that waits."""
     with _twin_lock:
         box[WAITING] += 1
 
 
 def leave(box: Any) -> bool:
-    """A member waits no longer; False where it has been claimed, and a call is about to come."""
+    """Count one member less that waits; False where it has been claimed, so that a call is about to come."""
     with _twin_lock:
         if box[WAITING] == 0:
             return False
@@ -52,7 +52,7 @@ def leave(box: Any) -> bool:
 
 
 def claim(box: Any, members: int) -> bool:
-    """Take all members for a call, if so many wait; whether they did."""
+    """Claim all members for a call if ``members`` of them wait; whether they did."""
     with _twin_lock:
         if box[WAITING] != members:
             return False
@@ -61,7 +61,7 @@ def claim(box: Any, members: int) -> bool:
 
 
 def post(box: Any) -> None:
-    """Start the call whose arguments are in the box, for members that are claimed."""
+    """Start the call whose arguments are in the mailbox, for the claimed members."""
     box[IN_BOX] = box[CALLS] + 1
     box[CALLS] += 1
 

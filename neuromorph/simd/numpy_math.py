@@ -1,4 +1,4 @@
-"""The functions of `simd.math` in plain NumPy: what they mean, and what runs where JIT is off.
+"""The functions of ``math.py`` in plain NumPy: their definition, and the code that runs where JIT is off.
 
 Each takes an array or a number of any shape and computes in its own floating-point type (whole numbers become
 float64), silently: overflow is infinity, log(0) is -inf, log of a negative number NaN.

@@ -1,4 +1,4 @@
-"""The most that this machine can multiply and add: fused multiply-adds on vectors that never leave the registers."""
+"""Measures the peak rate of this machine: fused multiply-adds on vectors that never leave the registers."""
 
 from __future__ import annotations
 

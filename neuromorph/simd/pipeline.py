@@ -1,13 +1,13 @@
 """Numba's compiler without the passes that a generated kernel does not need.
 
 A kernel has no closures, no ``with``, no exceptions, no array expressions, no function to inline and no branch on a
-constant; that an index is one, LLVM sees by itself. The passes that look for these walk over every statement, though,
-and take a tenth of the time of compiling.
+constant, and LLVM sees by itself that an index is constant. The passes that look for these still visit every statement,
+which takes a tenth of the time of compiling.
 
-Numba has LLVM optimise each function, then the module cheaply, to bring counts of references together, then the module
-in full. A kernel counts references at most around its calls, and its loops are vectors and unrolled already: it is
-optimised once, and LLVM's own vectorisers have nothing to look for. That takes half of LLVM's time.
-See "Customizing the Compiler" in Numba's documentation.
+Numba has LLVM optimise each function, then the module quickly, to join reference counts, then the module in full. A
+kernel has reference counts only around its calls, and its loops are vectorised and unrolled already. So it is optimised
+once, without LLVM's own vectorisers, which saves half of LLVM's time. See "Customizing the Compiler" in Numba's
+documentation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The LLVM function of a matrix product: see ``matmul.py``."""
+"""Emits the LLVM function of a matrix product: see ``matmul.py``."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class ProductEmitter:
         return integer(vectors)
 
     def fused(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
-        """x y + z of each lane: one instruction where the machine has it."""
+        """x y + z of each element: one instruction where the machine has it."""
         from .math import has_fma
 
         if not has_fma():

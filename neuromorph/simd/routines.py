@@ -1,4 +1,4 @@
-"""What the routines of this room share: how Numba learns of one, how it is defined once a module, and its loops.
+"""Helpers that the routines share: registration with Numba, one definition in each module, and loops.
 
 A routine is a plain Python function over flat arrays, its twin, and an LLVM function of literal shape that takes its
 place in compiled code.
@@ -20,7 +20,7 @@ CHAINS = 8  # sums that are added to independently, so that no addition waits fo
 
 
 def teach(twin: Twin, arguments: list[Any], emit: Callable[..., Any], result: Any = types.void) -> Twin:
-    """Teach Numba a routine; the twin again.
+    """Register a routine with Numba; returns the twin.
 
     arguments: their types, ARRAY for any array. emit(builder, values): the call, with the address of the first element
     in place of every array.

@@ -98,7 +98,7 @@ class _Emitter:
         return body(self.last, carried, True)
 
     def share(self, whole: ir.Value) -> ir.Value:
-        """One over the sum of a vector's lanes, in all lanes."""
+        """One over the sum of a vector's elements, in all elements."""
         total = sum_of_lanes(self.builder, whole)
         return spread(self.builder, self.builder.fdiv(ir.Constant(total.type, 1.0), total), self.shape.lanes)
 

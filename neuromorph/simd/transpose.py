@@ -1,4 +1,4 @@
-"""Panels of a matrix turned into panels of its transpose, in square blocks inside vector registers."""
+"""Transposes a matrix in panels to panels of the transpose, in square blocks inside vector registers."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def turn_block(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
 
 def _panel_place(builder: ir.IRBuilder, vector: ir.Value, depth: int, shape: tuple[int, int, int]) -> Any:
     """(offset of row 0, row stride) of a column vector in a panel matrix of ``depth`` rows: shape = columns, panel,
-    lanes."""
+    elements."""
     columns, panel, lanes = shape
     full, rest = divmod(columns, panel)
     number = builder.sdiv(vector, integer(panel))

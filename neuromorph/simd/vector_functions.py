@@ -1,4 +1,4 @@
-"""Loads, stores and reductions of vectors of one element type and one number of lanes."""
+"""Loads, stores and reductions of vectors, for one element type and one SIMD width."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _I1, _I32 = ir.IntType(1), ir.IntType(32)
 
 @dataclass(frozen=True)
 class Vectors:
-    """The functions over vectors of one element type and one number of lanes."""
+    """The functions over vectors of one element type and one SIMD width."""
 
     dtype: str
     lanes: int
@@ -47,7 +47,7 @@ class Vectors:
 
 
 class _Kind:
-    """One type of element and one number of lanes, in Numba's terms and in LLVM's."""
+    """One element type and one SIMD width, in Numba's terms and in LLVM's."""
 
     def __init__(self, dtype: str, lanes: int) -> None:
         self.dtype, self.lanes = dtype, lanes
@@ -70,7 +70,7 @@ def vectors(dtype: str, lanes: int) -> Vectors:
 
 
 def _memory(kind: _Kind) -> dict[str, Any]:
-    """Loads and stores of whole vectors, and of the first lanes of one."""
+    """Loads and stores of whole vectors, and of the first elements of one."""
 
     def load(array: Any, index: int) -> Any:
         """The vector at ``index``."""
@@ -80,7 +80,7 @@ def _memory(kind: _Kind) -> dict[str, Any]:
         return builder.load(kind.address(context, builder, sig.args[0], *args), align=kind.size)
 
     def load_head(array: Any, index: int, count: int) -> Any:
-        """The vector at ``index`` with only its first ``count`` lanes read, zero in the others."""
+        """The vector at ``index`` with only its first ``count`` elements read, zero in the others."""
         out = np.zeros(kind.lanes, array.dtype)
         some = min(max(count, 0), kind.lanes)
         out[:some] = array[index : index + some]
@@ -98,7 +98,7 @@ def _memory(kind: _Kind) -> dict[str, Any]:
         builder.store(args[2], kind.address(context, builder, sig.args[0], args[0], args[1]), align=kind.size)
 
     def store_head(array: Any, index: int, value: Any, count: int) -> None:
-        """Write the first ``count`` lanes of a vector at ``index``."""
+        """Write the first ``count`` elements of a vector at ``index``."""
         some = min(max(count, 0), kind.lanes)
         array[index : index + some] = value[:some]
 
@@ -120,14 +120,14 @@ def _lanes(kind: _Kind) -> dict[str, Any]:
     """Vectors made of others or of one number."""
 
     def head(first: Any, rest: Any, count: int) -> Any:
-        """The first ``count`` lanes of one vector, followed by the other's."""
+        """The first ``count`` elements of one vector, followed by the other's."""
         return np.where(np.arange(kind.lanes) < count, first, rest)
 
     def emit_head(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         return builder.select(lanes_below(builder, args[2], kind.lanes), args[0], args[1])
 
     def splat(value: float) -> Any:
-        """A vector with ``value`` in every lane."""
+        """A vector with ``value`` in every element."""
         return np.full(kind.lanes, value, kind.dtype)
 
     def emit_splat(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
@@ -140,24 +140,24 @@ def _lanes(kind: _Kind) -> dict[str, Any]:
 
 
 def _reductions(kind: _Kind) -> dict[str, Any]:
-    """What is computed over the lanes of a vector."""
+    """What is computed over the elements of a vector."""
 
     def total(value: Any) -> Any:
-        """The sum of the lanes."""
+        """The sum of the elements."""
         return value.sum(dtype=kind.dtype)
 
     def emit_total(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         return sum_of_lanes(builder, args[0])
 
     def largest(value: Any) -> Any:
-        """The largest of the lanes; where a lane is NaN, NaN or, in compiled code, the largest of some others."""
+        """The largest element; where one is NaN, NaN or, in compiled code, the largest of some others."""
         return value.max()
 
     def emit_largest(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         return largest_lane(builder, args[0])
 
     def softmax(value: Any, count: int) -> Any:
-        """Softmax over the first ``count`` lanes, zero in the others."""
+        """Softmax over the first ``count`` elements, zero in the others."""
         with np.errstate(invalid="ignore"):
             powers = np.exp(value - value[:count].max())
         powers[count:] = 0.0

@@ -1,8 +1,8 @@
-"""Short vectors as values of generated kernels: loads, stores, arithmetic, comparison and lane operations.
+"""Short vectors as values of generated kernels: loads, stores, arithmetic, comparison and operations on elements.
 
-``vectors("float32", 8)`` gives a namespace of functions over vectors of eight float32 lanes. Each is an ordinary Python
-function over NumPy arrays (its twin, for when JIT is off) and, inside compiled code, one or a few LLVM vector
-instructions. The arithmetic operators work on the vectors in both worlds; a scalar operand is spread over the lanes.
+``vectors("float32", 8)`` gives a namespace of functions over vectors of eight float32 elements. Each is an ordinary
+Python function over NumPy arrays (its twin, for when JIT is off) and, inside compiled code, one or a few LLVM vector
+instructions. The arithmetic operators work on the vectors in both worlds; a scalar operand is copied to all elements.
 
 Arithmetic carries the fast-math flags ``FLAGS``, which never include nnan or ninf: a diverging loss stays visible. The
 vector mathematics of ``math.py`` carries none, because its error-free steps must stay as written.
@@ -42,7 +42,7 @@ class VectorType(types.Type):
 
 
 class MaskType(types.Type):
-    """The Numba type of a comparison of two vectors: one truth value a lane."""
+    """The Numba type of a comparison of two vectors: one truth value for each element."""
 
     def __init__(self, vector: VectorType) -> None:
         self.vector, self.lanes = vector, vector.lanes
@@ -50,7 +50,7 @@ class MaskType(types.Type):
 
 
 def ir_element(dtype: types.Float) -> ir.Type:
-    """The LLVM type of one lane."""
+    """The LLVM type of one element."""
     return ELEMENTS[str(dtype)][1]
 
 
@@ -67,7 +67,7 @@ class _MaskModel(PrimitiveModel):  # type: ignore[misc]
 
 
 def spread(builder: ir.IRBuilder, scalar: ir.Value, lanes: int) -> ir.Value:
-    """A vector with ``scalar`` in every lane."""
+    """A vector with ``scalar`` in every element."""
     vector = ir.VectorType(scalar.type, lanes)
     seed = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(_I32, 0))
     return builder.shuffle_vector(
@@ -76,7 +76,7 @@ def spread(builder: ir.IRBuilder, scalar: ir.Value, lanes: int) -> ir.Value:
 
 
 def _halves(builder: ir.IRBuilder, value: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """The lower and the upper half of a vector, each a vector of half as many lanes."""
+    """The lower and the upper half of a vector, each a vector of half as many elements."""
     half = value.type.count // 2
     order = ir.VectorType(_I32, half)
     lower, upper = (ir.Constant(order, list(range(start, start + half))) for start in (0, half))
@@ -84,20 +84,20 @@ def _halves(builder: ir.IRBuilder, value: ir.Value) -> tuple[ir.Value, ir.Value]
 
 
 def lanes_below(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
-    """A mask of the lanes whose number is less than ``count``."""
+    """A mask of the elements whose number is less than ``count``."""
     steps = ir.Constant(ir.VectorType(_I64, lanes), list(range(lanes)))
     return builder.icmp_signed("<", steps, spread(builder, count, lanes))
 
 
 def sum_of_lanes(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
-    """The sum of the lanes."""
+    """The sum of the elements."""
     while vector.type.count > 1:
         vector = builder.fadd(*_halves(builder, vector), flags=FLAGS)
     return builder.extract_element(vector, ir.Constant(_I32, 0))
 
 
 def largest_lane(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
-    """The largest of the lanes."""
+    """The largest of the elements."""
     while vector.type.count > 1:
         lower, upper = _halves(builder, vector)
         vector = builder.select(builder.fcmp_unordered(">", lower, upper), lower, upper)
@@ -105,7 +105,7 @@ def largest_lane(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
 
 
 def emit_maximum(builder: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
-    """The larger of two lanes; ``y`` where either is NaN."""
+    """The larger of two elements; ``y`` where either is NaN."""
     return builder.select(builder.fcmp_ordered(">", x, y), x, y)
 
 
@@ -149,7 +149,7 @@ def _operand_types(vector: VectorType, args: tuple[types.Type, ...]) -> list[typ
 
 
 def _as_vectors(builder: ir.IRBuilder, sig: Any, args: Any) -> list[ir.Value]:
-    """The arguments, scalars spread over the lanes of the vectors beside them."""
+    """The arguments, scalars spread over the elements of the vectors beside them."""
     vector = _vector_of(*sig.args)
     assert vector is not None
     return [
@@ -217,28 +217,28 @@ def _vector_to_itself(context: Any, builder: ir.IRBuilder, fromty: Any, toty: An
 
 
 def sqrt(x: Any) -> Any:
-    """Square root of each lane."""
+    """Square root of each element."""
     with np.errstate(invalid="ignore"):
         return np.sqrt(x)
 
 
 def absolute(x: Any) -> Any:
-    """Magnitude of each lane."""
+    """Magnitude of each element."""
     return np.abs(x)
 
 
 def maximum(x: Any, y: Any) -> Any:
-    """The larger of two lanes; ``y`` where either is NaN."""
+    """The larger of two elements; ``y`` where either is NaN."""
     return np.where(x > y, x, y)
 
 
 def minimum(x: Any, y: Any) -> Any:
-    """The smaller of two lanes; ``y`` where either is NaN."""
+    """The smaller of two elements; ``y`` where either is NaN."""
     return np.where(x < y, x, y)
 
 
 def where(mask: Any, x: Any, y: Any) -> Any:
-    """``x`` in the lanes where ``mask`` holds, ``y`` in the others."""
+    """``x`` in the elements where ``mask`` holds, ``y`` in the others."""
     dtype = np.result_type(*[v.dtype for v in (x, y) if isinstance(v, np.ndarray | np.generic)] or [np.float64])
     return np.where(mask, x, y).astype(dtype, copy=False)
 

@@ -1,7 +1,7 @@
 """Parts of flat arrays, and arrays elsewhere in memory, without a copy and without an object.
 
-A view owns nothing: the array that it was made of, or whoever owns the memory, has to outlive it. In compiled code it
-has the length of the array that it was made of; so views are for functions that never ask for a length.
+A view owns nothing: the array that it was made of, or the owner of the memory, has to outlive it. In compiled code a
+view keeps the length of the array that it was made of, so views are for functions that never ask for a length.
 """
 
 from __future__ import annotations
