@@ -183,12 +183,7 @@ class Report:
 
 
 def test_inspect(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-<<<<<<< HEAD
     assert {"html", "to_dict", "save"} <= set(dir(Inspection))
-=======
-    assert {"html", "to_dict"} <= set(dir(Inspection))
-    assert "__str__" in vars(Inspection)
->>>>>>> wt-tests
     monkeypatch.setattr(nm, "inspect", Report)
     assert shell("inspect", "recurrent.mdl") == 0
     assert shell.out == "batch 32, window 16\n"
