@@ -16,7 +16,7 @@ from typing import Any
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _WINDOW = 100  # characters of a source line that an error shows
 _MARGIN = 2  # spaces before the shown line and before its caret
-_NEAR = 200  # names that `nearest` compares at most, so that a hostile text can't make it slow
+_NEAR, _NEAR_WORK = 200, 2_000_000  # names, and pairs of characters, that `nearest` compares at most
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 _BRIEF = 60  # characters of a value that an error quotes
@@ -151,7 +151,7 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
     """
     ranked = sorted(set(candidates), key=lambda name: (name != word, -_shared_ends(name, word), name))
     folded: dict[str, str] = {}
-    for name in ranked[:_NEAR]:
+    for name in ranked[: min(_NEAR, _NEAR_WORK // (len(word) ** 2 + 1) + 1)]:
         folded.setdefault(name.casefold(), name)
     matches = get_close_matches(word.casefold(), folded, n=1)
     return folded[matches[0]] if matches else None
