@@ -301,7 +301,8 @@ class _Source:
         frame.emit_barrier()
         who = "begin, " if frame.threads > 1 else ""
         given = frame.measured("row_weights, weight0, row_losses, losses, sample")
-        with writer.block(f"if not mean({who}{given}):"):
+        writer.line(f"finite = mean({who}{given})")
+        with writer.block("if not finite:"):
             emit_return(frame)
 
     def emit_whole(self, frame: Frame) -> None:
