@@ -244,7 +244,7 @@ def folders_of(root: Path) -> set[str]:
     return {path.parent.name for path in root.glob("*/*.py")}
 
 
-def tests_imported(text: str) -> set[str]:
+def imported_tests(text: str) -> set[str]:
     """What a test module imports of other test modules, in its own code and in that of processes that it starts."""
     own = {"tests", *folders_of(TESTS)} - SHARED
     names = imports_in(ast.parse(text), ["tests", "graph"])
@@ -252,7 +252,7 @@ def tests_imported(text: str) -> set[str]:
 
 
 def test_no_test_module_imports_another() -> None:
-    found = {path: tests_imported(path.read_text(encoding="utf-8")) for path in TESTS.rglob("*.py")}
+    found = {path: imported_tests(path.read_text(encoding="utf-8")) for path in TESTS.rglob("*.py")}
     assert len(found) > 50
     assert {path: names for path, names in found.items() if names} == {}
 
@@ -266,8 +266,8 @@ def test_no_test_module_imports_another() -> None:
     ],
 )  # fmt: skip
 def test_imports_of_test_modules_are_seen(text: str) -> None:
-    assert tests_imported(text)
-    assert not tests_imported("from helpers.paths import TESTS\nfrom recorded import cells\nimport pytest")
+    assert imported_tests(text)
+    assert not imported_tests("from helpers.paths import TESTS\nfrom recorded import cells\nimport pytest")
 
 
 def test_every_room_has_a_folder_of_tests() -> None:
