@@ -24,6 +24,7 @@ from neuromorph.jit import bundles, cache, modules
 from neuromorph.language import parse
 from neuromorph.runtime.kernels import Kernels
 from neuromorph.runtime.threadpool import run_together
+from neuromorph.schedule import Alone, ByBatch, ByColumns, ByRows, Division, InChunks
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MODELS = REPOSITORY / "examples" / "models"
@@ -42,8 +43,20 @@ def graph_of(text: str) -> Graph:
 def kernel_of(
     text: str, *, batch: int = 3, dtype: str = "float64", lanes: int = 4, registers: int = 16, **more: Any
 ) -> Kernel:
-    """The kernel of a text; ``more``: optimizer, threads, chunk."""
-    return generate(graph_of(text), KernelOptions(batch, dtype, lanes, registers, **more))
+    """The kernel of a text; ``more``: optimizer, and what ``division_of`` takes."""
+    graph, optimizer = graph_of(text), more.pop("optimizer", "sgd")
+    division = division_of(graph, **more)
+    return generate(graph, KernelOptions(batch, dtype, lanes, registers, optimizer, division))
+
+
+def division_of(graph: Graph, threads: int = 1, chunk: int = 0, columns: bool = False) -> Division:
+    """So many threads that divide a window: by lanes where there are links in time, and else in chunks of so many rows,
+    by columns or by rows."""
+    if chunk:
+        return InChunks(threads, chunk)
+    if threads == 1:
+        return Alone()
+    return ByBatch(threads) if graph.has_time_links else ByColumns(threads) if columns else ByRows(threads)
 
 
 def change_costs(patch: pytest.MonkeyPatch, **figures: Any) -> None:

@@ -25,7 +25,7 @@ from test_random_models import bounded, floor_of, models
 from neuromorph.functions import OPTIMIZERS
 from neuromorph.optimizers import optimizer_of
 from neuromorph.options import compile_options
-from neuromorph.schedule import CostModel, KernelOptions, Product, Sum, divide
+from neuromorph.schedule import Alone, ByColumns, CostModel, KernelOptions, Product, Sum, divide
 from neuromorph.schedule.column_split import BALANCE, panel_cuts, vector_cuts
 from neuromorph.schedule.layout import panel_of
 
@@ -402,5 +402,5 @@ def test_deep_and_narrow_networks_are_one_threads_own(layers: int, width: int, t
     chain = "".join(f"(a{number}, {width}, <tanh>)" for number in range(layers))
     graph = support.graph_of(f"{HEAD} (input, {width}) {chain} (output, {width}, <linear>, <mse>)")
     options = compile_options(8, optimizer="sgd", bptt_steps=1, dtype="float32", threads=None, has_time_links=False)
-    chosen = divide(graph, KernelOptions(8, "float32", 16, 32, "sgd"), options, CostModel(processors=2))
-    assert (chosen.threads, chosen.columns) == (threads, threads > 1)
+    division = divide(graph, KernelOptions(8, "float32", 16, 32, "sgd"), options, CostModel(processors=2))
+    assert division == (ByColumns(threads) if threads > 1 else Alone())

@@ -33,6 +33,7 @@ from neuromorph.inspection.pieces import Piece, pieces_of
 from neuromorph.inspection.tables import count_text, percent, time_text
 from neuromorph.inspection.work import Counter, Work, flops_of
 from neuromorph.jit import bundles, cache, modules
+from neuromorph.schedule import InChunks
 from neuromorph.simd.clock import lap, read_anywhere, read_on_arm, read_on_x86
 from neuromorph.simd.counts import operations_of
 
@@ -428,7 +429,8 @@ def _laps(kernel: Kernel, piece: Piece) -> int:
     once = 2 * (WINDOW if piece.domain >= 0 else 1)
     rows = WINDOW * kernel.options.batch // kernel.options.threads
     inside = piece.function in ("forward", "measure", "backward", "weigh")
-    return once * (rows // kernel.options.chunk if kernel.options.chunk and inside else 1)
+    division = kernel.options.division
+    return once * (rows // division.rows if isinstance(division, InChunks) and inside else 1)
 
 
 def test_the_clocked_source_has_no_other_functions_and_leaves_the_source_alone() -> None:

@@ -25,6 +25,7 @@ import support
 
 import neuromorph as nm
 from neuromorph.runtime import kernels, threadpool
+from neuromorph.schedule import InChunks
 from neuromorph.training import loop
 
 RECURRENT = """/xavier,const_uneven 0.1 0.3/
@@ -54,7 +55,7 @@ def made(kind: str, seed: int = 1, rate: float = 0.05) -> nm.Model:
     nm.seed(seed)
     model = nm.build(nm.compile(text, batch, rate, bptt_steps=4, threads=threads))
     assert model.kernels.kernel.options.threads == threads
-    assert bool(model.kernels.kernel.options.chunk) == kind.endswith("chunks")
+    assert isinstance(model.kernels.kernel.options.division, InChunks) == kind.endswith("chunks")
     return model
 
 

@@ -9,7 +9,21 @@ from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, TypeVar
 
-from ..schedule import EXTERNAL, WINDOW, Access, Buffer, Layout, Ownership, Place, Plan, padded
+from ..schedule import (
+    EXTERNAL,
+    WINDOW,
+    Access,
+    Buffer,
+    ByBatch,
+    ByColumns,
+    ByRows,
+    Division,
+    Layout,
+    Ownership,
+    Place,
+    Plan,
+    padded,
+)
 from .writer import Writer
 
 _KINDS = {
@@ -33,11 +47,9 @@ class Frame:
     """What the lines of one generated function share: the plan, its layout, and how rows are counted.
 
     ``batch`` is the text of the number of lanes: a literal or, always in prediction, a variable. ``rows`` is the
-    literal number of a thread's rows of a step, where it is one number. With several threads, each takes a range of the
-    rows of a shared workspace, or (``columns``) of the columns of its layers; in chunks, each has a workspace and
-    gradients of its own, and so it has where threads go apart: ``together`` is then the number of all their lanes, and
-    ``batch`` that of one thread's, a variable where it is not the same for all. ``cuts`` are the column bounds by
-    thread of the operation at hand, None for all columns.
+    literal number of a thread's rows of a step, where it is one number. Where threads divide the batch, ``batch`` is
+    that of one thread's lanes, a variable where it is not the same for all, and ``all_lanes`` the number of all lanes.
+    ``cuts`` are the column bounds by thread of the operation at hand, None for all columns.
     """
 
     plan: Plan
@@ -47,10 +59,8 @@ class Frame:
     batch: str
     rows: int | None
     dtype: str
-    threads: int = 1
-    chunk: int = 0
-    columns: bool = False
-    together: int = 0
+    division: Division
+    all_lanes: int
     cuts: tuple[int, ...] | None = None
     predicts: bool = False
     functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -61,9 +71,24 @@ class Frame:
     domain: int = WINDOW
 
     @property
+    def threads(self) -> int:
+        """Threads that run a window together."""
+        return self.division.threads
+
+    @property
     def shares_rows(self) -> bool:
         """Whether threads divide one workspace."""
-        return self.threads > 1 and not self.chunk and not self.together
+        return isinstance(self.division, ByRows | ByColumns)
+
+    @property
+    def by_columns(self) -> bool:
+        """Whether threads divide layers by columns."""
+        return isinstance(self.division, ByColumns)
+
+    @property
+    def by_batch(self) -> bool:
+        """Whether each thread takes some lanes through a window by itself."""
+        return isinstance(self.division, ByBatch)
 
     @property
     def private(self) -> bool:
@@ -95,7 +120,7 @@ class Frame:
 
     def meeting(self, arguments: str) -> str:
         """The same, for one in which they meet the others if they divide layers by columns."""
-        return f"begin, until, box, {arguments}" if self.columns else self.divided(arguments)
+        return f"begin, until, box, {arguments}" if self.by_columns else self.divided(arguments)
 
     @contextmanager
     def each_member(self) -> Iterator[None]:
@@ -113,7 +138,7 @@ class Frame:
 
     def measured(self, arguments: str) -> str:
         """Arguments, preceded by what tells where the losses of a window's rows stand."""
-        return f"steps, capacity, {arguments}" if self.together else f"steps, {arguments}"
+        return f"steps, capacity, {arguments}" if self.by_batch else f"steps, {arguments}"
 
     def emit_barrier(self) -> None:
         """A line where threads wait for one another."""

@@ -35,21 +35,21 @@ def emit_loss(frame: Frame, loss: Loss) -> None:
 @contextmanager
 def _each_row(frame: Frame) -> Iterator[None]:
     """A loop over our rows; where threads go apart, ``ahead`` says how much earlier they come than among all rows."""
-    if not frame.together:
+    if not frame.by_batch:
         with frame.each_row():
             yield
         return
     writer, batch = frame.writer, frame.batch
     with writer.block("for t in span(0, steps):"):  # first of all, for a piece of the kernel is one statement
-        begin = f"{frame.together} * member // {frame.threads}"
-        writer.line(f"ahead = t * {frame.together} + {begin} - t * {batch}")
+        begin = f"{frame.all_lanes} * member // {frame.threads}"
+        writer.line(f"ahead = t * {frame.all_lanes} + {begin} - t * {batch}")
         with writer.block(f"for r in span(t * {batch}, (t + 1) * {batch}):"), frame.rows_named():
             yield
 
 
 def _outside(frame: Frame) -> str:
     """The number of row r in the arrays of the caller, as source."""
-    return "(ahead + r)" if frame.together else "r"
+    return "(ahead + r)" if frame.by_batch else "r"
 
 
 def _emit_left_out(frame: Frame, loss: Loss) -> None:
@@ -138,7 +138,7 @@ def emit_means(frame: Frame, batch: int) -> None:
     writer.line("sum_loss, sum_weight = 0.0, 0.0")
     with writer.block("for t in span(0, steps):"):
         writer.lines("loss, weight = 0.0, 0.0")
-        if frame.together:
+        if frame.by_batch:
             _emit_mean_of_threads(frame)
         else:
             with writer.block(f"for r in span(t * {batch}, (t + 1) * {batch}):"):
@@ -152,7 +152,7 @@ def emit_means(frame: Frame, batch: int) -> None:
 
 def _emit_mean_of_threads(frame: Frame) -> None:
     """One step's losses, of every thread those of its lanes; they stand together for a whole window."""
-    writer, batch, threads = frame.writer, frame.together, frame.threads
+    writer, batch, threads = frame.writer, frame.all_lanes, frame.threads
     with writer.block(f"for other in span(0, {threads}):"):
         writer.line(f"first, last = {batch} * other // {threads}, {batch} * (other + 1) // {threads}")
         writer.line("row = first * capacity + t * (last - first) - first")

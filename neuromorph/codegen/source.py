@@ -11,7 +11,20 @@ from dataclasses import dataclass, field, replace
 from ..functions import OPTIMIZERS
 from ..graph import Graph
 from ..host.cached import cached_property
-from ..schedule import KernelOptions, Layout, Ownership, Plan, Workspace, divide_inner, plan
+from ..schedule import (
+    Alone,
+    ByBatch,
+    ByColumns,
+    Division,
+    InChunks,
+    KernelOptions,
+    Layout,
+    Ownership,
+    Plan,
+    Workspace,
+    divide_inner,
+    plan,
+)
 from .frame import Frame
 from .update import emit_norm, emit_turn, emit_update, emit_verdict
 from .waiting import TRAINED, emit_lead, emit_serve
@@ -68,13 +81,13 @@ class Kernel:
     def space_size(self, capacity: int) -> int:
         """Elements of the workspace of one thread, or of all together where they share one, for windows up to
         ``capacity``. Behind that of a thread that goes apart stand the inputs of its lanes."""
-        options, space = self.options, self.training_space
-        if options.chunk:
-            return space.size(options.chunk, 1)
-        if self.apart:
-            most = -(-options.batch // options.threads)
+        batch, division, space = self.options.batch, self.options.division, self.training_space
+        if isinstance(division, InChunks):
+            return space.size(division.rows, 1)
+        if isinstance(division, ByBatch):
+            most = -(-batch // division.threads)
             return space.size(capacity, most) + capacity * most * self.training.strides["x"]
-        return space.size(capacity, options.batch)
+        return space.size(capacity, batch)
 
     def step_space_size(self, lanes: int) -> int:
         """Elements of the workspace of ``step`` for some lanes: that of one step, and behind it a copy of its input."""
@@ -84,12 +97,13 @@ class Kernel:
     @property
     def gradient_copies(self) -> int:
         """Workspaces, and arrays of gradients: one, or one a thread."""
-        return self.options.threads if self.options.chunk or self.apart else 1
+        division = self.options.division
+        return division.threads if isinstance(division, InChunks | ByBatch) else 1
 
     @property
     def apart(self) -> bool:
         """Whether threads go apart, with lanes of their own."""
-        return goes_apart(self.graph, self.options)
+        return isinstance(self.options.division, ByBatch)
 
     def lanes_of(self, member: int) -> range:
         """The lanes whose state is in the workspace of that number, where there is any."""
@@ -97,15 +111,10 @@ class Kernel:
         return range(batch * member // threads, batch * (member + 1) // threads) if self.apart else range(batch)
 
 
-def goes_apart(graph: Graph, options: KernelOptions) -> bool:
-    """Whether each thread takes lanes of its own through a window: where links in time would make others wait."""
-    return options.threads > 1 and graph.has_time_links
-
-
 def generate(graph: Graph, options: KernelOptions) -> Kernel:
     """The kernel of a checked graph."""
     training = plan(graph, options.lanes, training=True, size=options.size)
-    if options.columns and options.threads > 1:
+    if isinstance(options.division, ByColumns):
         training = divide_inner(training, options.registers, options.threads, options.size)
     prediction = plan(graph, options.lanes, training=False, size=options.size)
     layout = Layout(training, options.registers)
@@ -129,7 +138,7 @@ class _Source:
         """The file: head, products, then the functions, whose products the head has to know."""
         body = Writer()
         frame = self.training_frame(body)
-        if frame.together:
+        if frame.by_batch:
             emit_take(frame)
         emit_forward(frame, self.training_space)
         emit_measure(frame, self.training_space)
@@ -146,7 +155,7 @@ class _Source:
             emit_serve(frame)
         ahead = replace(
             frame, plan=self.prediction, layout=replace(self.layout, plan=self.prediction), batch="batch", rows=None,
-            threads=1, chunk=0, together=0, predicts=True,
+            division=Alone(), predicts=True,
         )  # fmt: skip
         emit_forward(ahead, self.prediction_space)
         emit_shift(ahead, self.prediction_space)
@@ -158,18 +167,15 @@ class _Source:
 
     def training_frame(self, writer: Writer) -> Frame:
         """How training's lines name things. In chunks, a row is a step of one lane."""
-        options = self.options
-        batch = 1 if options.chunk else options.batch
-        threads = options.threads
+        division, dtype = self.options.division, self.options.dtype
+        batch, threads = 1 if isinstance(division, InChunks) else self.options.batch, division.threads
         rows = batch // threads if batch % threads == 0 else None
-        apart = goes_apart(self.graph, options)
+        apart = isinstance(division, ByBatch)
         own = "batch" if apart and rows is None else str(rows if apart else batch)
-        columns = options.columns and threads > 1
-        ownership = Ownership(self.training, self.layout, threads, columns)
+        ownership = Ownership(self.training, self.layout, division)
         return Frame(
-            self.training, self.layout, ownership, writer, own, rows, options.dtype, threads, options.chunk,
-            columns=columns, together=batch if apart else 0, functions=self.functions,
-        )  # fmt: skip
+            self.training, self.layout, ownership, writer, own, rows, dtype, division, batch, functions=self.functions
+        )
 
     # Head ------------------------------------------------------------------------------------------------------------
 
@@ -183,8 +189,7 @@ class _Source:
         writer.comment("")
         kind = f"batch {options.batch}, {options.dtype}, vectors of {options.lanes}, optimizer {options.optimizer}"
         how = f", {options.threads} threads" if options.threads > 1 else ""
-        how += f", chunks of {options.chunk} rows" if options.chunk else ", by columns" if options.columns else ""
-        how += " apart" if goes_apart(self.graph, options) else ""
+        how += _how_divided(options.division)
         writer.comment(kind + how)
         writer.comment("")
         self.emit_legend(writer)
@@ -228,7 +233,7 @@ class _Source:
         """What the short names stand for."""
         names = self.graph.nodes
         writer.comment("v value of a node, s pre-activations of sibling layers, d and g their gradients,")
-        whose = " of the thread's" if goes_apart(self.graph, self.options) else ""
+        whose = " of the thread's" if isinstance(self.options.division, ByBatch) else ""
         writer.comment(
             f"c gradient carried back in time; row r of a buffer is sample r // batch, lane r % batch{whose}."
         )
@@ -275,13 +280,17 @@ class _Source:
             with writer.block("for r in span(0, rows):"):
                 writer.line("weight += row_weights[weight0 + r]")
         writer.line("scale_all = 1.0 / weight if weight > 0.0 else 0.0")
-        whole = not self.options.chunk and not frame.together
-        emit_share = self.emit_whole if whole else self.emit_apart if frame.together else self.emit_rows
+        division = frame.division
         with nullcontext() if frame.shares_rows else frame.each_member():
-            emit_share(frame)
+            if isinstance(division, InChunks):
+                self.emit_rows(frame, division.rows)
+            elif frame.by_batch:
+                self.emit_apart(frame)
+            else:
+                self.emit_whole(frame)
         self.emit_means(frame)
         with writer.block("if mode > 0:"):
-            if whole:
+            if not isinstance(division, InChunks | ByBatch):
                 writer.line(f"weigh({frame.divided('steps, capacity, work, gradients, x, x0, False')})")
             self.emit_step(frame)
         with frame.each_member():
@@ -307,9 +316,9 @@ class _Source:
         measured = "expected0, row_weights, weight0, scale_all, row_losses, 0"
         self.emit_pass(frame, "steps, capacity, work", "x, x0", measured)
 
-    def emit_rows(self, frame: Frame) -> None:
+    def emit_rows(self, frame: Frame, chunk: int) -> None:
         """A member's rows of a window, a few at a time."""
-        writer, chunk, size = frame.writer, self.options.chunk, self.layout.size
+        writer, size = frame.writer, self.layout.size
         width, wide = self.training.strides["x"], self.training.strides["y"]
         writer.line(frame.range_of("rows"))
         work = emit_own(frame)
@@ -404,6 +413,13 @@ class _Source:
                     "time_shift_only(batch, steps, capacity, work)",
                     "sample += steps",
                 )
+
+
+def _how_divided(division: Division) -> str:
+    """What the head of a source says of a division, after the number of threads."""
+    if isinstance(division, InChunks):
+        return f", chunks of {division.rows} rows"
+    return {ByColumns: ", by columns", ByBatch: " apart"}.get(type(division), "")
 
 
 def emit_own(frame: Frame) -> str:

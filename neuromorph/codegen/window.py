@@ -21,8 +21,8 @@ def words_in(text: str) -> set[str]:
 def emit_offsets(frame: Frame, space: Workspace, text: str) -> None:
     """Where the buffers stand that some source lines mention."""
     literal, words = frame.batch.isdigit(), words_in(text)
-    if frame.together and not literal:
-        frame.writer.lines(frame.range_of(str(frame.together)), "batch = last - first")
+    if frame.by_batch and not literal:
+        frame.writer.lines(frame.range_of(str(frame.all_lanes)), "batch = last - first")
     if "rows" in words:
         frame.writer.line(f"rows = steps * {frame.batch}" if frame.batch != "1" else "rows = steps")
     for name, (a, b) in space.terms.items():
@@ -37,7 +37,7 @@ def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
     """A segment's operations, in a loop over steps where it needs one."""
     writer = frame.writer
     frame.domain = segment.domain
-    if segment.domain == WINDOW and frame.columns and not frame.predicts:
+    if segment.domain == WINDOW and frame.by_columns:
         _emit_columns(frame, segment)
         return
     if segment.domain == WINDOW:
@@ -94,7 +94,7 @@ def _emit_any(frame: Frame, operation: object) -> None:
 
 def emit_segments(frame: Frame, space: Workspace, segments: tuple[Segment, ...], *, backward: bool) -> None:
     """Offsets and segments."""
-    if frame.columns and not frame.predicts:
+    if frame.by_columns:
         frame.emit_parties()
     inside = replace(frame, writer=Writer())
     for segment in segments:
@@ -115,10 +115,10 @@ def emit_take(frame: Frame) -> None:
     """The inputs of a thread's lanes, from among those of all, row by row where its products expect them."""
     writer, width, lanes = frame.writer, frame.stride("x"), frame.lanes
     with frame.function("take", frame.team("steps, work, inputs, x, x0"), "Our lanes' inputs of a window."):
-        writer.line(frame.range_of(str(frame.together)))
+        writer.line(frame.range_of(str(frame.all_lanes)))
         writer.line(f"count = (last - first) * {width}")
         with writer.block("for t in span(0, steps):"):
-            writer.line(f"here, there = inputs + t * count, x0 + (t * {frame.together} + first) * {width}")
+            writer.line(f"here, there = inputs + t * count, x0 + (t * {frame.all_lanes} + first) * {width}")
             with writer.block(f"for i in span(0, count - {lanes - 1}, {lanes}):"):
                 writer.line("store(work, here + i, load(x, there + i))")
             writer.line(f"i = count - count % {lanes}")

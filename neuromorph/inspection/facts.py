@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..codegen import Kernel
 from ..functions import OPTIMIZERS
-from ..schedule import WINDOW, Buffer, Group, Plan, Segment, Sum
+from ..schedule import WINDOW, Buffer, Group, InChunks, Plan, Segment, Sum
 from .records import BufferReport, GroupReport, LoopReport
 
 _HOLDS = {"v": "value of", "d": "gradient of", "c": "gradient carried back in time to"}
@@ -52,7 +52,9 @@ def buffers_of(kernel: Kernel, steps: int) -> tuple[BufferReport, ...]:
     """The workspace's buffers in the order of the source's names, then the flat arrays; for windows of ``steps``."""
     plan, size, options = kernel.training, kernel.options.size, kernel.options
     copies = kernel.gradient_copies  # of the workspace, where each thread has its own
-    lanes, steps = (1, options.chunk) if options.chunk else (-(-options.batch // copies), steps)
+    division, lanes = options.division, -(-options.batch // copies)
+    if isinstance(division, InChunks):
+        lanes, steps = 1, division.rows
     rows = {"window": steps * lanes, "slots": (steps + 1) * lanes, "step": lanes}
     found = []
     for buffer in plan.buffers:

@@ -13,7 +13,22 @@ from dataclasses import dataclass
 
 from ..codegen import Kernel
 from ..functions import OPTIMIZERS
-from ..schedule import WINDOW, Access, Bias, Block, Loss, Map, Operation, Place, Plan, Product, Rows, Sum, padded
+from ..schedule import (
+    WINDOW,
+    Access,
+    Bias,
+    Block,
+    InChunks,
+    Loss,
+    Map,
+    Operation,
+    Place,
+    Plan,
+    Product,
+    Rows,
+    Sum,
+    padded,
+)
 from ..simd.counts import operations_of
 
 _VECTOR_MATH = ("exp", "log", "tanh", "sigmoid")
@@ -71,8 +86,8 @@ class Counter:
         """How often a window runs an operation: once, once a step, or once a chunk of rows."""
         if domain != WINDOW:
             return self.steps
-        chunk = self.kernel.options.chunk
-        return -(-self.rows // chunk) if chunk else 1
+        division = self.kernel.options.division
+        return -(-self.rows // division.rows) if isinstance(division, InChunks) else 1
 
     def of(self, operation: Operation, domain: int) -> Work:
         """The work of an operation in a window."""

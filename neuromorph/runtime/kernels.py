@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -56,7 +57,7 @@ class Kernels:
         widths = [self.graph.nodes[index].width for index in self.graph.parameters]
         lanes = lanes_for(widths, simd_bits(), size)
         chosen = KernelOptions(options.batch_size, options.dtype, lanes, vector_registers(), options.optimizer)
-        return generate(self.graph, divide(self.graph, chosen, options, self.costs))
+        return generate(self.graph, replace(chosen, division=divide(self.graph, chosen, options, self.costs)))
 
     @property
     def memory_slots(self) -> int:

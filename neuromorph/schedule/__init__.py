@@ -24,7 +24,7 @@ from .cost_model import DEFAULT_COSTS, CostModel
 from .division import divide, threads_of_prediction, worth_waking
 from .epilogues import fuse_epilogues
 from .forward import Builder
-from .kernel_options import KernelOptions
+from .kernel_options import Alone, ByBatch, ByColumns, ByRows, Division, InChunks, KernelOptions
 from .layout import Layout, Workspace
 from .lifetimes import share_blocks
 from .ownership import Ownership
@@ -61,13 +61,19 @@ __all__ = [
     "LINE",
     "WINDOW",
     "Access",
+    "Alone",
     "Bias",
     "Block",
     "Buffer",
+    "ByBatch",
+    "ByColumns",
+    "ByRows",
     "Columns",
     "CostModel",
+    "Division",
     "Epilogue",
     "Group",
+    "InChunks",
     "KernelOptions",
     "Layout",
     "Loss",
