@@ -24,7 +24,7 @@ from neuromorph.jit import bundles, cache, modules
 from neuromorph.language import parse
 from neuromorph.runtime.kernels import Kernels
 from neuromorph.runtime.threadpool import run_together
-from neuromorph.schedule import Alone, ByBatch, ByColumns, ByRows, Division, InChunks
+from neuromorph.schedule import Alone, ByBatch, ByColumns, ByRows, Division, InChunks, verify
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MODELS = REPOSITORY / "examples" / "models"
@@ -46,7 +46,9 @@ def kernel_of(
     """The kernel of a text; ``more``: optimizer, and what ``division_of`` takes."""
     graph, optimizer = graph_of(text), more.pop("optimizer", "sgd")
     division = division_of(graph, **more)
-    return generate(graph, KernelOptions(batch, dtype, lanes, registers, optimizer, division))
+    kernel = generate(graph, KernelOptions(batch, dtype, lanes, registers, optimizer, division))
+    verify(kernel.plan)
+    return kernel
 
 
 def division_of(graph: Graph, threads: int = 1, chunk: int = 0, columns: bool = False) -> Division:
@@ -199,13 +201,13 @@ class Memory:
     @classmethod
     def of(cls, kernel: Kernel, parameters: dict[str, np.ndarray], capacity: int) -> Memory:
         """Parameters in the kernel's layout, and NaN wherever a kernel has to write before it reads."""
-        dtype, layout, copies = kernel.options.dtype, kernel.layout, kernel.gradient_copies
+        dtype, layout, copies = kernel.options.dtype, kernel.plan.layout, kernel.plan.gradient_copies
         memory = cls(
             kernel,
             np.zeros(layout.size + GUARD, dtype),
             np.full(layout.turned_size + GUARD, np.nan, dtype),
             np.full(copies * layout.size + GUARD, np.nan, dtype),
-            np.zeros(copies * (kernel.space_size(capacity) + GUARD), dtype),
+            np.zeros(copies * (kernel.plan.space_size(capacity) + GUARD), dtype),
         )
         for name, (weight, bias) in memory.places().items():
             memory.weights[weight] = parameters[f"{name}.weight"]
@@ -216,11 +218,11 @@ class Memory:
 
     def arrays(self) -> list[np.ndarray]:
         """All of them."""
-        return [self.weights, self.turned, self.gradients, *np.split(self.space, self.kernel.gradient_copies)]
+        return [self.weights, self.turned, self.gradients, *np.split(self.space, self.kernel.plan.gradient_copies)]
 
     def places(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Where each layer's weight and bias stand."""
-        graph, layout = self.kernel.training.graph, self.kernel.layout
+        graph, layout = self.kernel.plan.training.graph, self.kernel.plan.layout
         return {graph.nodes[index].name: layout.places(index) for index in graph.parameters}
 
     def unpack(self, flat: np.ndarray) -> dict[str, np.ndarray]:
@@ -232,7 +234,7 @@ class Memory:
 
     def padding(self) -> np.ndarray:
         """The elements of the weights that belong to no parameter."""
-        inside = np.ones(self.kernel.layout.size, bool)
+        inside = np.ones(self.kernel.plan.layout.size, bool)
         for weight, bias in self.places().values():
             inside[weight], inside[bias] = False, False
         return self.weights[:-GUARD][inside]
@@ -300,7 +302,7 @@ def call_predict(kernel: Kernel, functions: Any, trial: Trial, capacity: int = 3
     """Predictions (S, B, W_out), in chunks of ``capacity`` samples."""
     dtype, (samples, batch, _) = kernel.options.dtype, trial.inputs.shape
     width = trial.graph.nodes[trial.graph.output].width
-    space = np.zeros(kernel.prediction_space.size(capacity, batch) + GUARD, dtype)
+    space = np.zeros(kernel.plan.prediction_space.size(capacity, batch) + GUARD, dtype)
     results = np.full(samples * batch * width + GUARD, 7.0, dtype)
     weights = Memory.of(kernel, trial.parameters, 1).weights
     with np.errstate(all="ignore"):

@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "options": {"errors", "functions"},
     "optimizers": {"errors", "functions", "options"},
     "graph": {"errors", "functions", "language", "options"},
-    "schedule": {"graph", "options"},
+    "schedule": {"errors", "graph", "options"},
     "simd": {"abi"},
     "codegen": {"abi", "functions", "graph", "schedule"},
     "jit": {"errors", "version"},
@@ -44,7 +44,7 @@ ROOMS: dict[str, set[str]] = {
     "training": {"abi", "data", "errors", "optimizers", "options", "prediction", "runtime", "storage"},
     "model": {
         "drawing", "errors", "graph", "inspection", "language", "optimizers", "options", "prediction", "runtime",
-        "storage", "streaming", "training",
+        "schedule", "storage", "streaming", "training",
     },
     "interface": {
         "data", "errors", "graph", "jit", "model", "optimizers", "runtime", "storage", "streaming", "training",

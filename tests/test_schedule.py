@@ -13,7 +13,7 @@ from test_kernels import GRU, LSTM, STRUCTURES, text_of
 from test_random_models import bounded, models
 
 from neuromorph.graph import Graph
-from neuromorph.graph.recurrence import computing, domains_of, inputs_of
+from neuromorph.graph.recurrence import computing, domains_of, inputs_of, segments_of
 from neuromorph.schedule import (
     EXTERNAL,
     WINDOW,
@@ -31,7 +31,6 @@ from neuromorph.schedule import (
     Segment,
     padded,
     plan,
-    segments_of,
 )
 from neuromorph.schedule.passes import drop_dead_stores, fuse
 from neuromorph.schedule.siblings import virtual_concatenations

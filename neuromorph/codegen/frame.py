@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import wraps
-from typing import Any, TypeVar
 
 from ..schedule import (
     EXTERNAL,
@@ -39,8 +37,6 @@ _KINDS = {
 ARGUMENT_KINDS = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 ENTRIES = ("train", "lead", "serve", "step", "predict")  # the functions that Python calls
 
-T = TypeVar("T")
-
 
 @dataclass
 class Frame:
@@ -66,7 +62,6 @@ class Frame:
     functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     shapes: dict[str, str] = field(default_factory=dict)
     routines: Counter[str] = field(default_factory=Counter)  # how many shapes have a name of a kind
-    found: dict[tuple[object, ...], Any] = field(default_factory=dict)  # what ``once`` has found out of the whole plan
     row_names: dict[str, str] = field(default_factory=dict)  # by the offset of a row, what it may be called
     domain: int = WINDOW
 
@@ -300,17 +295,3 @@ class Frame:
             self.routines[name] += 1
             self.shapes[text] = f"{name}{self.routines[name] - 1}"
         return self.shapes[text]
-
-
-def once(function: Callable[[Frame], T]) -> Callable[[Frame], T]:
-    """A function of a frame's whole plan, which is found out once for all frames of one plan and so many threads."""
-
-    @wraps(function)
-    def found(frame: Frame) -> T:
-        key = function, id(frame.plan), frame.threads
-        if key not in frame.found:
-            frame.found[key] = function(frame)
-        result: T = frame.found[key]
-        return result
-
-    return found

@@ -11,20 +11,7 @@ from dataclasses import dataclass, field, replace
 from ..functions import OPTIMIZERS
 from ..graph import Graph
 from ..host.cached import cached_property
-from ..schedule import (
-    Alone,
-    ByBatch,
-    ByColumns,
-    Division,
-    InChunks,
-    KernelOptions,
-    Layout,
-    Ownership,
-    Plan,
-    Workspace,
-    divide_inner,
-    plan,
-)
+from ..schedule import Alone, ByBatch, ByColumns, Division, InChunks, KernelOptions, KernelPlan, plan_kernel
 from .frame import Frame
 from .update import emit_norm, emit_turn, emit_update, emit_verdict
 from .waiting import TRAINED, emit_lead, emit_serve
@@ -42,24 +29,20 @@ _FOR_SEVERAL = [  # threads
 
 @dataclass(frozen=True)
 class Kernel:
-    """A generated source and what is needed to call it. The source is written when it is first asked for."""
+    """A plan, and the source that is generated from it when it is first asked for."""
 
-    graph: Graph
-    options: KernelOptions
-    training: Plan
-    prediction: Plan
-    layout: Layout
-    training_space: Workspace
-    prediction_space: Workspace
+    plan: KernelPlan
 
     @cached_property
     def _written(self) -> tuple[str, dict[str, tuple[str, ...]]]:
         """The source, and its functions with the kinds of their arguments."""
-        source = _Source(
-            self.graph, self.options, self.training, self.prediction, self.layout, self.training_space,
-            self.prediction_space,
-        )  # fmt: skip
+        source = _Source(self.plan)
         return source.text(), source.functions
+
+    @property
+    def options(self) -> KernelOptions:
+        """What the kernel is specialised for."""
+        return self.plan.options
 
     @property
     def source(self) -> str:
@@ -78,60 +61,17 @@ class Kernel:
         last = names.index("serve" if self.options.threads > 1 else "train") + 1
         return {"train": tuple(names[:last]), "predict": tuple(names[last:])}
 
-    def space_size(self, capacity: int) -> int:
-        """Elements of the workspace of one thread, or of all together where they share one, for windows up to
-        ``capacity``. Behind that of a thread that goes apart stand the inputs of its lanes."""
-        batch, division, space = self.options.batch, self.options.division, self.training_space
-        if isinstance(division, InChunks):
-            return space.size(division.rows, 1)
-        if isinstance(division, ByBatch):
-            most = -(-batch // division.threads)
-            return space.size(capacity, most) + capacity * most * self.training.strides["x"]
-        return space.size(capacity, batch)
-
-    def step_space_size(self, lanes: int) -> int:
-        """Elements of the workspace of ``step`` for some lanes: that of one step, and behind it a copy of its input."""
-        inputs = lanes * self.prediction.strides["x"] + self.options.lanes
-        return self.prediction_space.size(1, lanes) + inputs
-
-    @property
-    def gradient_copies(self) -> int:
-        """Workspaces, and arrays of gradients: one, or one a thread."""
-        division = self.options.division
-        return division.threads if isinstance(division, InChunks | ByBatch) else 1
-
-    @property
-    def apart(self) -> bool:
-        """Whether threads go apart, with lanes of their own."""
-        return isinstance(self.options.division, ByBatch)
-
-    def lanes_of(self, member: int) -> range:
-        """The lanes whose state is in the workspace of that number, where there is any."""
-        batch, threads = self.options.batch, self.options.threads
-        return range(batch * member // threads, batch * (member + 1) // threads) if self.apart else range(batch)
-
 
 def generate(graph: Graph, options: KernelOptions) -> Kernel:
     """The kernel of a checked graph."""
-    training = plan(graph, options.lanes, training=True, size=options.size)
-    if isinstance(options.division, ByColumns):
-        training = divide_inner(training, options.registers, options.threads, options.size)
-    prediction = plan(graph, options.lanes, training=False, size=options.size)
-    layout = Layout(training, options.registers)
-    return Kernel(graph, options, training, prediction, layout, Workspace(training), Workspace(prediction))
+    return Kernel(plan_kernel(graph, options))
 
 
 @dataclass(frozen=True)
 class _Source:
     """Emits one file."""
 
-    graph: Graph
-    options: KernelOptions
-    training: Plan
-    prediction: Plan
-    layout: Layout
-    training_space: Workspace
-    prediction_space: Workspace
+    plan: KernelPlan
     functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def text(self) -> str:
@@ -140,25 +80,25 @@ class _Source:
         frame = self.training_frame(body)
         if frame.by_batch:
             emit_take(frame)
-        emit_forward(frame, self.training_space)
-        emit_measure(frame, self.training_space)
-        emit_mean(frame, self.options.batch)
-        emit_backward(frame, self.training_space)
-        emit_weigh(frame, self.training_space)
-        emit_shift(frame, self.training_space)
+        emit_forward(frame, self.plan.training_space)
+        emit_measure(frame, self.plan.training_space)
+        emit_mean(frame, self.plan.options.batch)
+        emit_backward(frame, self.plan.training_space)
+        emit_weigh(frame, self.plan.training_space)
+        emit_shift(frame, self.plan.training_space)
         emit_turn(frame)
         emit_norm(frame)
-        emit_update(frame, self.options.optimizer)
+        emit_update(frame, self.plan.options.optimizer)
         self.emit_train(frame)
         if frame.threads > 1:
             emit_lead(frame)
             emit_serve(frame)
+        layout = replace(self.plan.layout, plan=self.plan.prediction)
         ahead = replace(
-            frame, plan=self.prediction, layout=replace(self.layout, plan=self.prediction), batch="batch", rows=None,
-            division=Alone(), predicts=True,
-        )  # fmt: skip
-        emit_forward(ahead, self.prediction_space)
-        emit_shift(ahead, self.prediction_space)
+            frame, plan=self.plan.prediction, layout=layout, batch="batch", rows=None, division=Alone(), predicts=True
+        )
+        emit_forward(ahead, self.plan.prediction_space)
+        emit_shift(ahead, self.plan.prediction_space)
         self.emit_step_once(ahead)
         self.emit_predict(ahead)
         head = Writer()
@@ -167,24 +107,25 @@ class _Source:
 
     def training_frame(self, writer: Writer) -> Frame:
         """How training's lines name things. In chunks, a row is a step of one lane."""
-        division, dtype = self.options.division, self.options.dtype
-        batch, threads = 1 if isinstance(division, InChunks) else self.options.batch, division.threads
+        division, dtype = self.plan.options.division, self.plan.options.dtype
+        batch, threads = 1 if isinstance(division, InChunks) else self.plan.options.batch, division.threads
         rows = batch // threads if batch % threads == 0 else None
         apart = isinstance(division, ByBatch)
         own = "batch" if apart and rows is None else str(rows if apart else batch)
-        ownership = Ownership(self.training, self.layout, division)
+        plan = self.plan
         return Frame(
-            self.training, self.layout, ownership, writer, own, rows, dtype, division, batch, functions=self.functions
-        )
+            plan.training, plan.layout, plan.ownership, writer, own, rows, dtype, division, batch,
+            functions=self.functions,
+        )  # fmt: skip
 
     # Head ------------------------------------------------------------------------------------------------------------
 
     def emit_head(self, writer: Writer, shapes: dict[str, str]) -> None:
         """Comments that say what this is, imports, options, vectors and products."""
-        options = self.options
+        options = self.plan.options
         writer.comment("A neuromorph kernel, generated from this model:")
         writer.comment("")
-        for line in self.graph.text.splitlines():
+        for line in self.plan.graph.text.splitlines():
             writer.comment(f"    {line}")
         writer.comment("")
         kind = f"batch {options.batch}, {options.dtype}, vectors of {options.lanes}, optimizer {options.optimizer}"
@@ -214,36 +155,36 @@ class _Source:
 
     def emit_shapes(self, writer: Writer, shapes: dict[str, str]) -> None:
         """The routines: matrix products, softmaxes and the like by shape, sums of columns, transposes."""
-        options = self.options
+        options = self.plan.options
         kind = f'"{options.dtype}", {options.lanes}'
         for text, name in shapes.items():
             writer.line(f"{name} = simd.{text}")
-        for stride in sorted({self.training.strides[f"g{group.index}"] for group in self.training.groups}):
+        for stride in sorted({self.plan.training.strides[f"g{group.index}"] for group in self.plan.training.groups}):
             writer.line(f"sums{stride} = simd.sums_of(simd.SumShape({kind}, stride={stride}))")
-        for number, (index, part) in enumerate(self.training.turned):
-            group = self.training.groups[index]
+        for number, (index, part) in enumerate(self.plan.training.turned):
+            group = self.plan.training.groups[index]
             writer.line(
                 f"turn{number} = simd.turn_of(simd.TurnShape({kind}, rows={group.parts[part].width}, "
-                f"columns={group.columns // options.lanes}, panel={self.layout.panel(group)}, "
-                f"turned_panel={self.layout.turned_panel(group, part)}"
-                f"{', by_rows=True' if (index, part) in self.training.inner else ''}))"
+                f"columns={group.columns // options.lanes}, panel={self.plan.layout.panel(group)}, "
+                f"turned_panel={self.plan.layout.turned_panel(group, part)}"
+                f"{', by_rows=True' if (index, part) in self.plan.training.inner else ''}))"
             )
 
     def emit_legend(self, writer: Writer) -> None:
         """What the short names stand for."""
-        names = self.graph.nodes
+        names = self.plan.graph.nodes
         writer.comment("v value of a node, s pre-activations of sibling layers, d and g their gradients,")
-        whose = " of the thread's" if isinstance(self.options.division, ByBatch) else ""
+        whose = " of the thread's" if isinstance(self.plan.options.division, ByBatch) else ""
         writer.comment(
             f"c gradient carried back in time; row r of a buffer is sample r // batch, lane r % batch{whose}."
         )
-        for group in self.training.groups:
+        for group in self.plan.training.groups:
             members = ", ".join(f"{names[m.node].name} at {m.column}" for m in group.members)
             writer.comment(f"s{group.index}, g{group.index}: {members}")
-        mentioned = sorted({int(b.name[1:]) for b in self.training.buffers if b.name[0] in "vdc"})
+        mentioned = sorted({int(b.name[1:]) for b in self.plan.training.buffers if b.name[0] in "vdc"})
         for index in mentioned:
             writer.comment(f"v{index}: {names[index].name}")
-        for after in self.training.blocks.values():
+        for after in self.plan.training.blocks.values():
             if len(after) > 1:
                 writer.comment(f"one place, at different times: {', '.join(after)}")
 
@@ -266,8 +207,8 @@ class _Source:
 
     def emit_window(self, frame: Frame) -> None:
         """One window: its functions, and what stops it."""
-        writer, batch = frame.writer, self.options.batch
-        width, wide = self.training.strides["x"], self.training.strides["y"]
+        writer, batch = frame.writer, self.plan.options.batch
+        width, wide = self.plan.training.strides["x"], self.plan.training.strides["y"]
         writer.lines(
             "left = samples - sample",
             "steps = capacity if capacity < left else left",
@@ -297,7 +238,7 @@ class _Source:
             work = emit_own(frame)
             writer.line(f"time_shift({frame.team(f'steps, capacity, {work}')})")
         frame.emit_barrier()
-        if frame.threads > 1 and OPTIMIZERS[self.options.optimizer].counts:
+        if frame.threads > 1 and OPTIMIZERS[self.plan.options.optimizer].counts:
             with writer.block("if begin == 0 and mode == 2 and weight > 0.0:"):
                 writer.line("count(constants)")
         writer.line("sample += steps")
@@ -318,8 +259,8 @@ class _Source:
 
     def emit_rows(self, frame: Frame, chunk: int) -> None:
         """A member's rows of a window, a few at a time."""
-        writer, size = frame.writer, self.layout.size
-        width, wide = self.training.strides["x"], self.training.strides["y"]
+        writer, size = frame.writer, self.plan.layout.size
+        width, wide = self.plan.training.strides["x"], self.plan.training.strides["y"]
         writer.line(frame.range_of("rows"))
         work = emit_own(frame)
         if frame.private:
@@ -334,8 +275,8 @@ class _Source:
     def emit_apart(self, frame: Frame) -> None:
         """A member's lanes, which it takes through a window by itself."""
         writer = frame.writer
-        work, (a, b) = emit_own(frame), self.training_space.terms["end"]
-        writer.line(frame.range_of(str(self.options.batch)))
+        work, (a, b) = emit_own(frame), self.plan.training_space.terms["end"]
+        writer.line(frame.range_of(str(self.plan.options.batch)))
         writer.line(f"inputs = (last - first) * ({a} * capacity + {b})")
         writer.line(f"take({frame.team(f'steps, {work}, inputs, x, x0')})")
         measured = "expected0, row_weights, weight0, scale_all, row_losses, first * capacity"
@@ -361,7 +302,7 @@ class _Source:
         emit_verdict(frame)
         with writer.block("if not finite:"):
             emit_return(frame)
-        squared = "" if OPTIMIZERS[self.options.optimizer].slots else "clip > 0.0 and "
+        squared = "" if OPTIMIZERS[self.plan.options.optimizer].slots else "clip > 0.0 and "
         with writer.block("if mode == 2 and weight > 0.0:"):
             with writer.block(f"if {squared}not square - square == 0.0:"):
                 emit_return(frame)
@@ -378,7 +319,7 @@ class _Source:
         width, wide = frame.plan.strides["x"], frame.plan.strides["y"]
         doc = "One step: 0 for done; nothing changes where it is 1 (sizes do not fit) or 2 (a number is not finite)."
         with frame.function("step", "batch, work, weights, x, y", doc):
-            writer.line(f"count, x0 = batch * {width}, batch * {self.prediction_space.size(1, 1)}")
+            writer.line(f"count, x0 = batch * {width}, batch * {self.plan.prediction_space.size(1, 1)}")
             with writer.block(f"if len(x) != count or len(y) != batch * {wide}:"):
                 writer.line("return 1")
             writer.line("check = splat(0.0)")

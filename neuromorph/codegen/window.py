@@ -6,8 +6,8 @@ import re
 from contextlib import nullcontext
 from dataclasses import replace
 
-from ..schedule import EXTERNAL, WINDOW, Columns, Loss, Operation, Segment, Share, Workspace
-from .frame import Frame, once
+from ..schedule import EXTERNAL, WINDOW, Loss, Operation, Segment, Share, Workspace
+from .frame import Frame
 from .loss import emit_loss, emit_means
 from .operations import emit_operation, goes_by_member
 from .writer import Writer
@@ -57,32 +57,25 @@ def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
         writer.append(inside.writer)
 
 
-@once
-def _shares(frame: Frame) -> dict[int, Share]:
-    return Columns(frame.plan, frame.layout.registers, frame.threads).shares()
-
-
 def _emit_columns(frame: Frame, segment: Segment) -> None:
     """A segment's operations, each divided by columns or by rows, from meeting to meeting."""
-    shares = _shares(frame)
-    runs: list[list[Operation]] = [[]]
-    for operation in segment.operations:
-        if shares[id(operation)].meet:
+    runs: list[list[tuple[Operation, Share]]] = [[]]
+    for operation, share in zip(segment.operations, segment.shares, strict=True):
+        if share.meet:
             runs.append([])
-        runs[-1].append(operation)
+        runs[-1].append((operation, share))
     for number, run in enumerate(runs):
         if number:
             frame.emit_barrier()
-        _emit_run(frame, run, shares)
+        _emit_run(frame, run)
 
 
-def _emit_run(frame: Frame, run: list[Operation], shares: dict[int, Share]) -> None:
+def _emit_run(frame: Frame, run: list[tuple[Operation, Share]]) -> None:
     """Operations between two meetings, each over the columns or rows of all our members."""
-    every_cuts = [shares[id(operation)].cuts for operation in run]
-    if None in every_cuts:
+    if any(share.cuts is None for _, share in run):
         frame.emit_bounds()
-    for operation, cuts in zip(run, every_cuts, strict=True):
-        _emit_any(replace(frame, cuts=cuts), operation)
+    for operation, share in run:
+        _emit_any(replace(frame, cuts=share.cuts), operation)
 
 
 def _emit_any(frame: Frame, operation: object) -> None:

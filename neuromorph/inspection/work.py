@@ -75,7 +75,7 @@ class Counter:
     @property
     def plan(self) -> Plan:
         """What training runs."""
-        return self.kernel.training
+        return self.kernel.plan.training
 
     @property
     def rows(self) -> int:
@@ -186,7 +186,7 @@ class Counter:
 
     def of_function(self, name: str) -> Work:
         """The work of ``take``, ``mean``, ``time_shift``, ``turn``, ``norm`` or ``update`` in a window."""
-        layout, size, options = self.kernel.layout, self.kernel.layout.size, self.kernel.options
+        layout, size, options = self.kernel.plan.layout, self.kernel.plan.layout.size, self.kernel.options
         optimizer = OPTIMIZERS[options.optimizer]
         if name == "take":
             return Work(0.0, self._bytes(2 * self.rows * self.plan.strides["x"]))
@@ -198,7 +198,7 @@ class Counter:
         if name == "turn":
             return Work(0.0, self._bytes(2 * layout.turned_size))
         if name == "norm":  # one multiply-add
-            copies = self.kernel.gradient_copies
+            copies = self.kernel.plan.gradient_copies
             return Work((2.0 + copies - 1) * self.parameters, self._bytes((copies + (copies > 1)) * size))
         each = 1 + self._statements(text for _, text in optimizer.statements)
         return Work(each * self.parameters, self._bytes((3 + 2 * len(optimizer.slots)) * size))
