@@ -77,6 +77,7 @@ __all__ = [
     "gradcheck",
     "gradients",
     "inspect",
+    "kernel_plan",
     "kernel_source",
     "load",
     "predict",
@@ -180,6 +181,7 @@ get_parameters = Model.get_parameters
 set_parameters = Model.set_parameters
 reset_state = Model.reset_state
 release = Model.release
+kernel_plan = Model.kernel_plan
 kernel_source = Model.kernel_source
 inspect = Model.inspect
 summary = Model.summary

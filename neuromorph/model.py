@@ -21,6 +21,7 @@ from .optimizers import Optimizer, optimizer_of
 from .options import compile_options, finite_number
 from .runtime.network import Network
 from .runtime.settings import check_numbers
+from .schedule import describe
 from .streaming import Stream
 from .training import fit, gradients, loop
 from .training.callbacks import Callback
@@ -240,6 +241,11 @@ class Model(Network):
     def kernel_source(self) -> str:
         """The generated Python source of the model's kernels."""
         return self.kernels.kernel.source
+
+    def kernel_plan(self) -> str:
+        """What the model's kernels do, decided before any code is generated: how threads divide a window, where weights
+        and buffers stand, and every operation in order. Nothing is compiled."""
+        return describe(self.kernels.plan)
 
     def summary(self) -> str:
         """A table of nodes, widths, parameters and links in time."""

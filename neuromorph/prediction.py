@@ -34,7 +34,7 @@ def outputs(model: Network, data: PredictionData, state: Mapping[str, NDArray[An
         threads = model.kernels.threads_of_prediction(inputs.size // inputs.shape[-1])
         if threads > 1:  # rows that nothing ties together are so many sequences' or lanes', it is all one
             inputs, outs = (array.reshape(1, -1, 1, array.shape[-1]) for array in (inputs, outs))
-        workspace, (samples, lanes) = model.kernels.kernel.prediction_space, inputs.shape[1:3]
+        workspace, (samples, lanes) = model.kernels.plan.prediction_space, inputs.shape[1:3]
         capacity = max(1, min(samples, CHUNK_ROWS // lanes))
         size = workspace.size(capacity, lanes) + 16
         spaces = [aligned_zeros(size, model.options.dtype) for _ in range(threads)]

@@ -50,13 +50,13 @@ class Stream:
     __slots__ = ("_dtype", "_feed", "_kernels", "_lanes", "_single", "_space", "_state", "_step", "_taken", "_wide")
 
     def __init__(self, kernels: Kernels, feed: Feed, lanes: int) -> None:
-        graph, kernel = kernels.graph, kernels.kernel
+        graph, plan = kernels.graph, kernels.plan
         self._kernels, self._feed, self._lanes, self._single = kernels, feed, lanes, lanes == 1
-        self._step, self._dtype = kernels.step, np.dtype(kernel.options.dtype)
+        self._step, self._dtype = kernels.step, np.dtype(kernels.options.dtype)
         widths = graph.nodes[graph.input].width, graph.nodes[graph.output].width
         self._taken, self._wide = ((lanes, width) for width in widths)
         self._space = kernels.step_space(lanes)
-        self._state = state_views(kernel.prediction_space, self._space, 1, lanes)
+        self._state = state_views(plan.prediction_space, self._space, 1, lanes)
 
     def __repr__(self) -> str:
         (lanes, taken), (_, wide) = self._taken, self._wide

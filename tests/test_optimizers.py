@@ -110,7 +110,7 @@ def test_updates_of_a_vector_agree_with_torch(name: str, compiles: bool, dtype: 
     weights, memory, _ = updated(kernel, update, optimizer)
     tolerance = 1e-12 if dtype == "float64" else max(1e-6, 3.0 * TORCH[name]["single"])  # torch's float32 strays, too
     np.testing.assert_allclose(weights[: recorded.LENGTH], TORCH[name]["vector"], rtol=0, atol=tolerance)
-    size = kernel.layout.size
+    size = kernel.plan.layout.size
     padding = [weights[recorded.LENGTH : size], *memory[: -witnesses.GUARD].reshape(-1, size)[:, recorded.LENGTH :]]
     assert not np.any(padding), "what starts as zero and has no gradient stays zero"
     assert (weights[size:] == 7.0).all(), "the update wrote behind the weights"
@@ -126,7 +126,7 @@ def update_of(kernel: Any) -> Any:
 
 def updated(kernel: Any, update: Any, optimizer: nm.Optimizer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights, memory and numbers after the recorded steps; 7 stands in the guards behind the arrays."""
-    dtype, size, record = kernel.options.dtype, kernel.layout.size, OPTIMIZERS[optimizer.kind]
+    dtype, size, record = kernel.options.dtype, kernel.plan.layout.size, OPTIMIZERS[optimizer.kind]
     weights = np.zeros(size + witnesses.GUARD, dtype)
     memory = np.zeros(len(record.slots) * size + witnesses.GUARD, dtype)
     weights[size:] = memory[len(record.slots) * size :] = 7.0
@@ -195,7 +195,7 @@ def after_training(model: nm.Model) -> dict[str, np.ndarray]:
     """Parameters, what the optimizer remembers and losses after a few windows; checks the padding of both."""
     inputs, _ = batches()
     model.train(inputs[:6], np.cos(inputs[:6]), 0)
-    memory, size = model.memory(), model.kernels.kernel.layout.size
+    memory, size = model.memory(), model.kernels.kernel.plan.layout.size
     inside = np.zeros(size, bool)
     for place in model._places().values():
         inside[place] = True

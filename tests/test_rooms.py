@@ -29,7 +29,7 @@ ROOMS: dict[str, set[str]] = {
     "options": {"errors", "functions"},
     "optimizers": {"errors", "functions", "options"},
     "graph": {"errors", "functions", "language", "options"},
-    "schedule": {"functions", "graph", "options"},
+    "schedule": {"errors", "functions", "graph", "options"},
     "simd": {"abi"},
     "codegen": {"abi", "functions", "graph", "schedule"},
     "jit": {"errors", "version"},
@@ -46,7 +46,7 @@ ROOMS: dict[str, set[str]] = {
     "training": {"abi", "data", "errors", "optimizers", "options", "prediction", "runtime", "storage"},
     "model": {
         "drawing", "errors", "graph", "inspection", "language", "optimizers", "options", "prediction", "runtime",
-        "storage", "streaming", "training",
+        "schedule", "storage", "streaming", "training",
     },
     "interface": {
         "data", "errors", "graph", "jit", "model", "optimizers", "runtime", "storage", "streaming", "training",

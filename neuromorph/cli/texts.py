@@ -151,17 +151,21 @@ def draw(file: str, output: str) -> None:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  neuromorph inspect lstm.mdl --batch 32\n  neuromorph inspect lstm.mdl --html report.html"
+    epilog="\b\nExamples:\n  neuromorph inspect lstm.mdl --batch 32\n  neuromorph inspect lstm.mdl --html report.html\n"
+    "  neuromorph inspect lstm.mdl --plan"
 )
 @click.argument("file", type=FILE)
 @click.option("--batch", type=click.IntRange(min=1), help="Lanes of a training sample; by default 32.")
 @click.option("--window", type=click.IntRange(min=1), help="Steps in time of an update; by default 16, or 1.")
 @click.option("--html", type=click.Path(), help="Write a page with source, assembly and figures of every node.")
+@click.option("--plan", is_flag=True, help="Print the whole plan of the kernels only; nothing is compiled.")
 @AS_JSON
-def inspect(file: str, batch: int | None, window: int | None, html: str | None, as_json: bool) -> None:
+def inspect(file: str, batch: int | None, window: int | None, html: str | None, plan: bool, as_json: bool) -> None:
     """Measure the compiled kernels of a model.
 
-    Prints the plan, the buffers, and for every node its work and the time that it takes.
+    Prints the time loops, the buffers, and for every node its work and the time that it takes. With --plan, it prints
+    what was decided before any code was generated: how threads divide a window, where weights and buffers stand, and
+    every operation in order.
 
     FILE is a description, a saved model, or - for stdin.
     """
@@ -170,7 +174,13 @@ def inspect(file: str, batch: int | None, window: int | None, html: str | None, 
     if html is not None:
         check_apart({"--html": html}, {"FILE": file})
         check_target(html)
-    report = nm.inspect(model_of(file, batch=batch or 32, bptt_steps=window))
+    if plan and (as_json or html is not None):
+        raise click.UsageError("--plan prints text, and goes with neither --json nor --html")
+    model = model_of(file, batch=batch or 32, bptt_steps=window)
+    if plan:
+        give_raw(model.kernel_plan())
+        return
+    report = nm.inspect(model)
     if html is not None:
         write(html, report.html().encode("utf-8"))
     give(json.dumps(report.to_dict(texts=False), indent=2) if as_json else str(report))

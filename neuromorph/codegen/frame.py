@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import wraps
-from typing import Any, TypeVar
 
-from ..schedule import EXTERNAL, WINDOW, Access, Buffer, Layout, Ownership, Place, Plan, padded
+from ..schedule import (
+    EXTERNAL,
+    WINDOW,
+    Access,
+    Buffer,
+    ByBatch,
+    ByColumns,
+    ByRows,
+    Division,
+    Layout,
+    Ownership,
+    Place,
+    Plan,
+    padded,
+)
 from .writer import Writer
 
 _KINDS = {
@@ -25,20 +37,15 @@ _KINDS = {
 ARGUMENT_KINDS = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 ENTRIES = ("train", "lead", "serve", "step", "predict")  # the functions that Python calls
 
-T = TypeVar("T")
-
 
 @dataclass
 class Frame:
     """The state shared by the lines of one generated function: the plan, its layout, and how rows are counted.
 
-    ``batch`` is the text of the number of lanes: a literal or, always in prediction, a variable. ``rows`` is the number
-    of a thread's rows in a step, where it is the same for all threads. Several threads divide a window in one of four
-    ways. By rows: each takes a range of the rows of a shared workspace. By columns (``columns``): each takes a range of
-    the columns of the layers there. In chunks (``chunk``): each has a workspace and gradients of its own. By lanes
-    (``together``): the same; ``together`` is then the number of all threads' lanes, and ``batch`` the number of one
-    thread's lanes, a variable where it differs. ``cuts`` are the column bounds by thread of the current operation, None
-    for all columns.
+    ``batch`` is the text of the number of lanes: a literal or, always in prediction, a variable. ``rows`` is the
+    literal number of a thread's rows of a step, where it is one number. Where threads divide the batch, ``batch`` is
+    that of one thread's lanes, a variable where it is not the same for all, and ``all_lanes`` the number of all lanes.
+    ``cuts`` are the column bounds by thread of the operation at hand, None for all columns.
     """
 
     plan: Plan
@@ -48,23 +55,35 @@ class Frame:
     batch: str
     rows: int | None
     dtype: str
-    threads: int = 1
-    chunk: int = 0
-    columns: bool = False
-    together: int = 0
+    division: Division
+    all_lanes: int
     cuts: tuple[int, ...] | None = None
     predicts: bool = False
     functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     shapes: dict[str, str] = field(default_factory=dict)
     routines: Counter[str] = field(default_factory=Counter)  # how many shapes have a name of a kind
-    found: dict[tuple[object, ...], Any] = field(default_factory=dict)  # what ``once`` has found out of the whole plan
     row_names: dict[str, str] = field(default_factory=dict)  # by the offset of a row, what it may be called
     domain: int = WINDOW
 
     @property
+    def threads(self) -> int:
+        """Threads that run a window together."""
+        return self.division.threads
+
+    @property
     def shares_rows(self) -> bool:
         """Whether threads divide one workspace."""
-        return self.threads > 1 and not self.chunk and not self.together
+        return isinstance(self.division, ByRows | ByColumns)
+
+    @property
+    def by_columns(self) -> bool:
+        """Whether threads divide layers by columns."""
+        return isinstance(self.division, ByColumns)
+
+    @property
+    def by_batch(self) -> bool:
+        """Whether each thread takes some lanes through a window by itself."""
+        return isinstance(self.division, ByBatch)
 
     @property
     def private(self) -> bool:
@@ -97,7 +116,7 @@ class Frame:
 
     def meeting(self, arguments: str) -> str:
         """The same for a function with barriers in it where layers are divided by columns."""
-        return f"begin, until, box, {arguments}" if self.columns else self.divided(arguments)
+        return f"begin, until, box, {arguments}" if self.by_columns else self.divided(arguments)
 
     @contextmanager
     def each_member(self) -> Iterator[None]:
@@ -115,7 +134,7 @@ class Frame:
 
     def measured(self, arguments: str) -> str:
         """Arguments, preceded by those that locate the losses of a window's rows."""
-        return f"steps, capacity, {arguments}" if self.together else f"steps, {arguments}"
+        return f"steps, capacity, {arguments}" if self.by_batch else f"steps, {arguments}"
 
     @property
     def scales(self) -> str:
@@ -283,17 +302,3 @@ class Frame:
             self.routines[name] += 1
             self.shapes[text] = f"{name}{self.routines[name] - 1}"
         return self.shapes[text]
-
-
-def once(function: Callable[[Frame], T]) -> Callable[[Frame], T]:
-    """A function of a frame's whole plan, which is found out once for all frames of one plan and so many threads."""
-
-    @wraps(function)
-    def found(frame: Frame) -> T:
-        key = function, id(frame.plan), frame.threads
-        if key not in frame.found:
-            frame.found[key] = function(frame)
-        result: T = frame.found[key]
-        return result
-
-    return found

@@ -36,21 +36,21 @@ def emit_loss(frame: Frame, loss: Loss) -> None:
 @contextmanager
 def _each_row(frame: Frame) -> Iterator[None]:
     """A loop over our rows; where threads go apart, ``ahead`` says how much earlier they come than among all rows."""
-    if not frame.together:
+    if not frame.by_batch:
         with frame.each_row():
             yield
         return
     writer, batch = frame.writer, frame.batch
     with writer.block("for t in span(0, steps):"):  # first of all, for a piece of the kernel is one statement
-        begin = f"{frame.together} * member // {frame.threads}"
-        writer.line(f"ahead = t * {frame.together} + {begin} - t * {batch}")
+        begin = f"{frame.all_lanes} * member // {frame.threads}"
+        writer.line(f"ahead = t * {frame.all_lanes} + {begin} - t * {batch}")
         with writer.block(f"for r in span(t * {batch}, (t + 1) * {batch}):"), frame.rows_named():
             yield
 
 
 def _outside(frame: Frame) -> str:
     """The number of row r in the arrays of the caller, as source."""
-    return "(ahead + r)" if frame.together else "r"
+    return "(ahead + r)" if frame.by_batch else "r"
 
 
 def _emit_left_out(frame: Frame, loss: Loss) -> None:
@@ -165,10 +165,10 @@ def emit_means(frame: Frame, batch: int) -> None:
 
 @contextmanager
 def _each_lane(frame: Frame, batch: int) -> Iterator[None]:
-    """A loop over the lanes of step t, with the weight and the loss of each as float64. Of threads that go apart, those
-    of every thread's lanes stand together for a whole window."""
-    writer, together, threads = frame.writer, frame.together, frame.threads
-    if not together:
+    """A loop over the lanes of step t, with the weight and the loss of each as float64. Where threads divide the batch,
+    the losses of every thread's lanes stand together for a whole window."""
+    writer, together, threads = frame.writer, frame.all_lanes, frame.threads
+    if not frame.by_batch:
         with writer.block(f"for r in span(t * {batch}, (t + 1) * {batch}):"):
             writer.line("weight, loss = 1.0 * float(row_weights[weight0 + r]), 1.0 * float(row_losses[r])")
             yield

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from ..functions import OPTIMIZERS
 from ..graph import Graph
 from ..host.cached import cached_property
-from ..schedule import KernelOptions, Layout, Ownership, Plan, Workspace, divide_inner, plan
+from ..schedule import Alone, ByBatch, ByColumns, Division, InChunks, KernelOptions, KernelPlan, plan_kernel
 from .frame import Frame
 from .loss import emit_sum_of_weights
 from .update import emit_norm, emit_turn, emit_update, emit_verdict
@@ -31,24 +31,20 @@ _FOR_SEVERAL = [  # threads
 
 @dataclass(frozen=True)
 class Kernel:
-    """A generated source and what is needed to call it. The source is written when it is first asked for."""
+    """A plan, and the source that is generated from it when it is first asked for."""
 
-    graph: Graph
-    options: KernelOptions
-    training: Plan
-    prediction: Plan
-    layout: Layout
-    training_space: Workspace
-    prediction_space: Workspace
+    plan: KernelPlan
 
     @cached_property
     def _written(self) -> tuple[str, dict[str, tuple[str, ...]]]:
         """The source, and its functions with the kinds of their arguments."""
-        source = _Source(
-            self.graph, self.options, self.training, self.prediction, self.layout, self.training_space,
-            self.prediction_space,
-        )  # fmt: skip
+        source = _Source(self.plan)
         return source.text(), source.functions
+
+    @property
+    def options(self) -> KernelOptions:
+        """What the kernel is specialised for."""
+        return self.plan.options
 
     @property
     def source(self) -> str:
@@ -67,91 +63,44 @@ class Kernel:
         last = names.index("serve" if self.options.threads > 1 else "train") + 1
         return {"train": tuple(names[:last]), "predict": tuple(names[last:])}
 
-    def space_size(self, capacity: int) -> int:
-        """Elements of the workspace of one thread, or of all together where they share one, for windows up to
-        ``capacity``. Behind that of a thread that goes apart stand the inputs of its lanes."""
-        options, space = self.options, self.training_space
-        if options.chunk:
-            return space.size(options.chunk, 1)
-        if self.apart:
-            most = -(-options.batch // options.threads)
-            return space.size(capacity, most) + capacity * most * self.training.strides["x"]
-        return space.size(capacity, options.batch)
-
-    def step_space_size(self, lanes: int) -> int:
-        """Elements of the workspace of ``step`` for some lanes: that of one step, and behind it a copy of its input."""
-        inputs = lanes * self.prediction.strides["x"] + self.options.lanes
-        return self.prediction_space.size(1, lanes) + inputs
-
-    @property
-    def gradient_copies(self) -> int:
-        """Workspaces, and arrays of gradients: one, or one a thread."""
-        return self.options.threads if self.options.chunk or self.apart else 1
-
-    @property
-    def apart(self) -> bool:
-        """Whether threads go apart, with lanes of their own."""
-        return goes_apart(self.graph, self.options)
-
-    def lanes_of(self, member: int) -> range:
-        """The lanes whose state is in the workspace of that number, where there is any."""
-        batch, threads = self.options.batch, self.options.threads
-        return range(batch * member // threads, batch * (member + 1) // threads) if self.apart else range(batch)
-
-
-def goes_apart(graph: Graph, options: KernelOptions) -> bool:
-    """Whether each thread takes lanes of its own through a window: where links in time would make others wait."""
-    return options.threads > 1 and graph.has_time_links
-
 
 def generate(graph: Graph, options: KernelOptions) -> Kernel:
     """The kernel of a checked graph."""
-    training = plan(graph, options.lanes, training=True, size=options.size)
-    if options.columns and options.threads > 1:
-        training = divide_inner(training, options.registers, options.threads, options.size)
-    prediction = plan(graph, options.lanes, training=False, size=options.size)
-    layout = Layout(training, options.registers)
-    return Kernel(graph, options, training, prediction, layout, Workspace(training), Workspace(prediction))
+    return Kernel(plan_kernel(graph, options))
 
 
 @dataclass(frozen=True)
 class _Source:
     """Emits one file."""
 
-    graph: Graph
-    options: KernelOptions
-    training: Plan
-    prediction: Plan
-    layout: Layout
-    training_space: Workspace
-    prediction_space: Workspace
+    plan: KernelPlan
     functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def text(self) -> str:
         """The file: head, products, then the functions, whose products the head has to know."""
         body = Writer()
         frame = self.training_frame(body)
-        if frame.together:
+        if frame.by_batch:
             emit_take(frame)
-        emit_forward(frame, self.training_space)
-        emit_measure(frame, self.training_space)
-        emit_mean(frame, self.options.batch)
-        emit_backward(frame, self.training_space)
-        emit_weigh(frame, self.training_space)
-        emit_shift(frame, self.training_space)
+        emit_forward(frame, self.plan.training_space)
+        emit_measure(frame, self.plan.training_space)
+        emit_mean(frame, self.plan.options.batch)
+        emit_backward(frame, self.plan.training_space)
+        emit_weigh(frame, self.plan.training_space)
+        emit_shift(frame, self.plan.training_space)
         emit_turn(frame)
         emit_norm(frame)
-        emit_update(frame, self.options.optimizer)
+        emit_update(frame, self.plan.options.optimizer)
         self.emit_train(frame)
         if frame.threads > 1:
             emit_lead(frame)
             emit_serve(frame)
+        layout = replace(self.plan.layout, plan=self.plan.prediction)
         ahead = replace(
-            frame, plan=self.prediction, layout=replace(self.layout, plan=self.prediction), batch="batch", rows=None,
-            threads=1, chunk=0, together=0, predicts=True,
-        )  # fmt: skip
-        emit_forward(ahead, self.prediction_space)
-        emit_shift(ahead, self.prediction_space)
+            frame, plan=self.plan.prediction, layout=layout, batch="batch", rows=None, division=Alone(), predicts=True
+        )
+        emit_forward(ahead, self.plan.prediction_space)
+        emit_shift(ahead, self.plan.prediction_space)
         self.emit_step_once(ahead)
         self.emit_predict(ahead)
         head = Writer()
@@ -160,33 +109,30 @@ class _Source:
 
     def training_frame(self, writer: Writer) -> Frame:
         """How training's lines name things. In chunks, a row is a step of one lane."""
-        options = self.options
-        batch = 1 if options.chunk else options.batch
-        threads = options.threads
+        division, dtype = self.plan.options.division, self.plan.options.dtype
+        batch, threads = 1 if isinstance(division, InChunks) else self.plan.options.batch, division.threads
         rows = batch // threads if batch % threads == 0 else None
-        apart = goes_apart(self.graph, options)
+        apart = isinstance(division, ByBatch)
         own = "batch" if apart and rows is None else str(rows if apart else batch)
-        columns = options.columns and threads > 1
-        ownership = Ownership(self.training, self.layout, threads, columns)
+        plan = self.plan
         return Frame(
-            self.training, self.layout, ownership, writer, own, rows, options.dtype, threads, options.chunk,
-            columns=columns, together=batch if apart else 0, functions=self.functions,
+            plan.training, plan.layout, plan.ownership, writer, own, rows, dtype, division, batch,
+            functions=self.functions,
         )  # fmt: skip
 
     # Head ------------------------------------------------------------------------------------------------------------
 
     def emit_head(self, writer: Writer, shapes: dict[str, str]) -> None:
         """Comments that say what this is, imports, options, vectors and products."""
-        options = self.options
+        options = self.plan.options
         writer.comment("A neuromorph kernel, generated from this model:")
         writer.comment("")
-        for line in self.graph.text.splitlines():
+        for line in self.plan.graph.text.splitlines():
             writer.comment(f"    {line}")
         writer.comment("")
         kind = f"batch {options.batch}, {options.dtype}, vectors of {options.lanes}, optimizer {options.optimizer}"
         how = f", {options.threads} threads" if options.threads > 1 else ""
-        how += f", chunks of {options.chunk} rows" if options.chunk else ", by columns" if options.columns else ""
-        how += " apart" if goes_apart(self.graph, options) else ""
+        how += _how_divided(options.division)
         writer.comment(kind + how)
         writer.comment("")
         self.emit_legend(writer)
@@ -211,36 +157,36 @@ class _Source:
 
     def emit_shapes(self, writer: Writer, shapes: dict[str, str]) -> None:
         """The routines: matrix products, softmaxes and the like by shape, sums of columns, transposes."""
-        options = self.options
+        options = self.plan.options
         kind = f'"{options.dtype}", {options.lanes}'
         for text, name in shapes.items():
             writer.line(f"{name} = simd.{text}")
-        for stride in sorted({self.training.strides[f"g{group.index}"] for group in self.training.groups}):
+        for stride in sorted({self.plan.training.strides[f"g{group.index}"] for group in self.plan.training.groups}):
             writer.line(f"sums{stride} = simd.sums_of(simd.SumShape({kind}, stride={stride}))")
-        for number, (index, part) in enumerate(self.training.turned):
-            group = self.training.groups[index]
+        for number, (index, part) in enumerate(self.plan.training.turned):
+            group = self.plan.training.groups[index]
             writer.line(
                 f"turn{number} = simd.turn_of(simd.TurnShape({kind}, rows={group.parts[part].width}, "
-                f"columns={group.columns // options.lanes}, panel={self.layout.panel(group)}, "
-                f"turned_panel={self.layout.turned_panel(group, part)}"
-                f"{', by_rows=True' if (index, part) in self.training.inner else ''}))"
+                f"columns={group.columns // options.lanes}, panel={self.plan.layout.panel(group)}, "
+                f"turned_panel={self.plan.layout.turned_panel(group, part)}"
+                f"{', by_rows=True' if (index, part) in self.plan.training.inner else ''}))"
             )
 
     def emit_legend(self, writer: Writer) -> None:
         """What the short names stand for."""
-        names = self.graph.nodes
+        names = self.plan.graph.nodes
         writer.comment("v value of a node, s pre-activations of sibling layers, d and g their gradients,")
-        whose = " of the thread's" if goes_apart(self.graph, self.options) else ""
+        whose = " of the thread's" if isinstance(self.plan.options.division, ByBatch) else ""
         writer.comment(
             f"c gradient carried back in time; row r of a buffer is sample r // batch, lane r % batch{whose}."
         )
-        for group in self.training.groups:
+        for group in self.plan.training.groups:
             members = ", ".join(f"{names[m.node].name} at {m.column}" for m in group.members)
             writer.comment(f"s{group.index}, g{group.index}: {members}")
-        mentioned = sorted({int(b.name[1:]) for b in self.training.buffers if b.name[0] in "vdc"})
+        mentioned = sorted({int(b.name[1:]) for b in self.plan.training.buffers if b.name[0] in "vdc"})
         for index in mentioned:
             writer.comment(f"v{index}: {names[index].name}")
-        for after in self.training.blocks.values():
+        for after in self.plan.training.blocks.values():
             if len(after) > 1:
                 writer.comment(f"one place, at different times: {', '.join(after)}")
 
@@ -263,8 +209,8 @@ class _Source:
 
     def emit_window(self, frame: Frame) -> None:
         """One window: its functions, and what stops it."""
-        writer, options, batch = frame.writer, self.options, self.options.batch
-        width, wide = self.training.strides["x"], self.training.strides["y"]
+        writer, options, batch = frame.writer, self.plan.options, self.plan.options.batch
+        width, wide = self.plan.training.strides["x"], self.plan.training.strides["y"]
         writer.lines(
             "left = samples - sample",
             "steps = capacity if capacity < left else left",
@@ -277,20 +223,24 @@ class _Source:
         with writer.block("if row_step > 0:"):
             emit_sum_of_weights(frame)
         writer.line("scale_all = 1.0 / weight if weight > 0.0 else 0.0")
-        whole = not self.options.chunk and not frame.together
-        emit_share = self.emit_whole if whole else self.emit_apart if frame.together else self.emit_rows
+        division = frame.division
         with nullcontext() if frame.shares_rows else frame.each_member():
-            emit_share(frame)
+            if isinstance(division, InChunks):
+                self.emit_rows(frame, division.rows)
+            elif frame.by_batch:
+                self.emit_apart(frame)
+            else:
+                self.emit_whole(frame)
         self.emit_means(frame)
         with writer.block("if mode > 0:"):
-            if whole:
+            if not isinstance(division, InChunks | ByBatch):
                 writer.line(f"weigh({frame.divided('steps, capacity, work, gradients, x, x0, False')})")
             self.emit_step(frame)
         with frame.each_member():
             work = emit_own(frame)
             writer.line(f"time_shift({frame.team(f'steps, capacity, {work}')})")
         frame.emit_barrier()
-        if frame.threads > 1 and OPTIMIZERS[self.options.optimizer].counts:
+        if frame.threads > 1 and OPTIMIZERS[self.plan.options.optimizer].counts:
             with writer.block("if begin == 0 and mode == 2 and weight > 0.0:"):
                 writer.line("count(constants)")
         writer.line("sample += steps")
@@ -310,10 +260,10 @@ class _Source:
         measured = f"expected0, row_weights, weight0, {frame.scales}, row_losses, 0"
         self.emit_pass(frame, "steps, capacity, work", "x, x0", measured)
 
-    def emit_rows(self, frame: Frame) -> None:
+    def emit_rows(self, frame: Frame, chunk: int) -> None:
         """A member's rows of a window, a few at a time."""
-        writer, chunk, size = frame.writer, self.options.chunk, self.layout.size
-        width, wide = self.training.strides["x"], self.training.strides["y"]
+        writer, size = frame.writer, self.plan.layout.size
+        width, wide = self.plan.training.strides["x"], self.plan.training.strides["y"]
         writer.line(frame.range_of("rows"))
         work = emit_own(frame)
         if frame.private:
@@ -328,8 +278,8 @@ class _Source:
     def emit_apart(self, frame: Frame) -> None:
         """A member's lanes, which it takes through a window by itself."""
         writer = frame.writer
-        work, (a, b) = emit_own(frame), self.training_space.terms["end"]
-        writer.line(frame.range_of(str(self.options.batch)))
+        work, (a, b) = emit_own(frame), self.plan.training_space.terms["end"]
+        writer.line(frame.range_of(str(self.plan.options.batch)))
         writer.line(f"inputs = (last - first) * ({a} * capacity + {b})")
         writer.line(f"take({frame.team(f'steps, {work}, inputs, x, x0')})")
         measured = f"expected0, row_weights, weight0, {frame.scales}, row_losses, first * capacity"
@@ -355,7 +305,7 @@ class _Source:
         emit_verdict(frame)
         with writer.block("if not finite:"):
             emit_return(frame)
-        squared = "" if OPTIMIZERS[self.options.optimizer].slots else "clip > 0.0 and "
+        squared = "" if OPTIMIZERS[self.plan.options.optimizer].slots else "clip > 0.0 and "
         with writer.block("if mode == 2 and weight > 0.0:"):
             with writer.block(f"if {squared}not square - square == 0.0:"):
                 emit_return(frame)
@@ -372,7 +322,7 @@ class _Source:
         width, wide = frame.plan.strides["x"], frame.plan.strides["y"]
         doc = "One step: 0 for done; nothing changes where it is 1 (sizes do not fit) or 2 (a number is not finite)."
         with frame.function("step", "batch, work, weights, x, y", doc):
-            writer.line(f"count, x0 = batch * {width}, batch * {self.prediction_space.size(1, 1)}")
+            writer.line(f"count, x0 = batch * {width}, batch * {self.plan.prediction_space.size(1, 1)}")
             with writer.block(f"if len(x) != count or len(y) != batch * {wide}:"):
                 writer.line("return 1")
             writer.line("check = splat(0.0)")
@@ -407,6 +357,13 @@ class _Source:
                     "time_shift_only(batch, steps, capacity, work)",
                     "sample += steps",
                 )
+
+
+def _how_divided(division: Division) -> str:
+    """What the head of a source says of a division, after the number of threads."""
+    if isinstance(division, InChunks):
+        return f", chunks of {division.rows} rows"
+    return {ByColumns: ", by columns", ByBatch: " apart"}.get(type(division), "")
 
 
 def emit_own(frame: Frame) -> str:

@@ -6,8 +6,8 @@ import re
 from contextlib import nullcontext
 from dataclasses import replace
 
-from ..schedule import EXTERNAL, WINDOW, Columns, Loss, Operation, Segment, Share, Workspace
-from .frame import Frame, once
+from ..schedule import EXTERNAL, WINDOW, Loss, Operation, Segment, Share, Workspace
+from .frame import Frame
 from .loss import emit_loss, emit_means
 from .operations import emit_operation, goes_by_member
 from .writer import Writer
@@ -21,8 +21,8 @@ def words_in(text: str) -> set[str]:
 def emit_offsets(frame: Frame, space: Workspace, text: str) -> None:
     """Where the buffers stand that some source lines mention."""
     literal, words = frame.batch.isdigit(), words_in(text)
-    if frame.together and not literal:
-        frame.writer.lines(frame.range_of(str(frame.together)), "batch = last - first")
+    if frame.by_batch and not literal:
+        frame.writer.lines(frame.range_of(str(frame.all_lanes)), "batch = last - first")
     if "rows" in words:
         frame.writer.line(f"rows = steps * {frame.batch}" if frame.batch != "1" else "rows = steps")
     for name, (a, b) in space.terms.items():
@@ -37,7 +37,7 @@ def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
     """A segment's operations, in a loop over steps where it needs one."""
     writer = frame.writer
     frame.domain = segment.domain
-    if segment.domain == WINDOW and frame.columns and not frame.predicts:
+    if segment.domain == WINDOW and frame.by_columns:
         _emit_columns(frame, segment)
         return
     if segment.domain == WINDOW:
@@ -57,32 +57,25 @@ def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
         writer.append(inside.writer)
 
 
-@once
-def _shares(frame: Frame) -> dict[int, Share]:
-    return Columns(frame.plan, frame.layout.registers, frame.threads).shares()
-
-
 def _emit_columns(frame: Frame, segment: Segment) -> None:
     """A segment's operations, each divided by columns or by rows, from meeting to meeting."""
-    shares = _shares(frame)
-    runs: list[list[Operation]] = [[]]
-    for operation in segment.operations:
-        if shares[id(operation)].meet:
+    runs: list[list[tuple[Operation, Share]]] = [[]]
+    for operation, share in zip(segment.operations, segment.shares, strict=True):
+        if share.meet:
             runs.append([])
-        runs[-1].append(operation)
+        runs[-1].append((operation, share))
     for number, run in enumerate(runs):
         if number:
             frame.emit_barrier()
-        _emit_run(frame, run, shares)
+        _emit_run(frame, run)
 
 
-def _emit_run(frame: Frame, run: list[Operation], shares: dict[int, Share]) -> None:
+def _emit_run(frame: Frame, run: list[tuple[Operation, Share]]) -> None:
     """Operations between two meetings, each over the columns or rows of all our members."""
-    every_cuts = [shares[id(operation)].cuts for operation in run]
-    if None in every_cuts:
+    if any(share.cuts is None for _, share in run):
         frame.emit_bounds()
-    for operation, cuts in zip(run, every_cuts, strict=True):
-        _emit_any(replace(frame, cuts=cuts), operation)
+    for operation, share in run:
+        _emit_any(replace(frame, cuts=share.cuts), operation)
 
 
 def _emit_any(frame: Frame, operation: object) -> None:
@@ -94,7 +87,7 @@ def _emit_any(frame: Frame, operation: object) -> None:
 
 def emit_segments(frame: Frame, space: Workspace, segments: tuple[Segment, ...], *, backward: bool) -> None:
     """Offsets and segments."""
-    if frame.columns and not frame.predicts:
+    if frame.by_columns:
         frame.emit_parties()
     inside = replace(frame, writer=Writer())
     for segment in segments:
@@ -115,10 +108,10 @@ def emit_take(frame: Frame) -> None:
     """The inputs of a thread's lanes, from among those of all, row by row where its products expect them."""
     writer, width, lanes = frame.writer, frame.stride("x"), frame.lanes
     with frame.function("take", frame.team("steps, work, inputs, x, x0"), "Our lanes' inputs of a window."):
-        writer.line(frame.range_of(str(frame.together)))
+        writer.line(frame.range_of(str(frame.all_lanes)))
         writer.line(f"count = (last - first) * {width}")
         with writer.block("for t in span(0, steps):"):
-            writer.line(f"here, there = inputs + t * count, x0 + (t * {frame.together} + first) * {width}")
+            writer.line(f"here, there = inputs + t * count, x0 + (t * {frame.all_lanes} + first) * {width}")
             with writer.block(f"for i in span(0, count - {lanes - 1}, {lanes}):"):
                 writer.line("store(work, here + i, load(x, there + i))")
             writer.line(f"i = count - count % {lanes}")

@@ -13,6 +13,7 @@ from ..graph import Graph, Node
 from ..graph.recurrence import computing, domains_of
 from ..host.cpu import cpu, simd_bits
 from ..runtime.seeding import draw_parameters
+from ..schedule import InChunks
 from ..simd.peak import fma_peak
 from .compiled import Compiled, compiled_parts
 from .facts import buffers_of, groups_of, loops_of
@@ -34,6 +35,7 @@ def inspect(model: Network) -> Inspection:
     kernel, steps = kernels.kernel, options.bptt_steps
     pieces = pieces_of(kernel, steps)
     compiled, timing = compiled_parts(kernels), measure(model, pieces)
+    division = kernel.options.division
     peak = fma_peak(kernel.options.threads, dtype=options.dtype)
     found = tuple(_piece(graph, n, pieces, timing, compiled, peak) for n in range(len(pieces)))
     inside = [index for index in computing(graph) if graph.nodes[index].kind != "input"]
@@ -45,7 +47,7 @@ def inspect(model: Network) -> Inspection:
         optimizer=options.optimizer,
         threads=kernel.options.threads,
         contested=kernels.contested,
-        chunk=kernel.options.chunk,
+        chunk=division.rows if isinstance(division, InChunks) else 0,
         cpu=cpu().name,
         lanes=kernel.options.lanes,
         vector_bits=kernel.options.lanes * kernel.options.size * 8,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..codegen import Kernel
 from ..functions import OPTIMIZERS
-from ..schedule import WINDOW, Buffer, Group, Plan, Segment, Sum
+from ..schedule import WINDOW, Buffer, Group, InChunks, Plan, Segment, Sum
 from .records import BufferReport, GroupReport, LoopReport
 
 _HOLDS = {"v": "value of", "d": "gradient of", "c": "gradient carried back in time to"}
@@ -14,7 +14,7 @@ _HOLDS = {"v": "value of", "d": "gradient of", "c": "gradient carried back in ti
 
 def loops_of(kernel: Kernel, domains: dict[int, int]) -> tuple[LoopReport, ...]:
     """The time loops; ``domains``: for each node the loop it runs in."""
-    plan = kernel.training
+    plan = kernel.plan.training
     numbers = sorted({segment.domain for segment in plan.forward} - {WINDOW})
     return tuple(
         LoopReport(
@@ -33,7 +33,7 @@ def _operations(segments: Sequence[Segment], domain: int) -> int:
 
 def groups_of(kernel: Kernel) -> tuple[GroupReport, ...]:
     """The sibling groups of training."""
-    plan, names = kernel.training, [node.name for node in kernel.training.graph.nodes]
+    plan, names = kernel.plan.training, [node.name for node in kernel.plan.training.graph.nodes]
     return tuple(
         GroupReport(
             group.index,
@@ -50,9 +50,11 @@ def groups_of(kernel: Kernel) -> tuple[GroupReport, ...]:
 
 def buffers_of(kernel: Kernel, steps: int) -> tuple[BufferReport, ...]:
     """The workspace's buffers in the order of the source's names, then the flat arrays; for windows of ``steps``."""
-    plan, size, options = kernel.training, kernel.options.size, kernel.options
-    copies = kernel.gradient_copies  # of the workspace, where each thread has its own
-    lanes, steps = (1, options.chunk) if options.chunk else (-(-options.batch // copies), steps)
+    plan, size, options = kernel.plan.training, kernel.options.size, kernel.options
+    copies = kernel.plan.gradient_copies  # of the workspace, where each thread has its own
+    division, lanes = options.division, -(-options.batch // copies)
+    if isinstance(division, InChunks):
+        lanes, steps = 1, division.rows
     rows = {"window": steps * lanes, "slots": (steps + 1) * lanes, "step": lanes}
     found = []
     for buffer in plan.buffers:
@@ -60,14 +62,14 @@ def buffers_of(kernel: Kernel, steps: int) -> tuple[BufferReport, ...]:
         own = buffer.block == buffer.name
         holds = _holds(plan, buffer) + ("" if own else f", in the place of {buffer.block}")
         found.append(BufferReport(buffer.name, holds, count, stride, count * stride if own else 0))
-    if kernel.apart:
+    if kernel.plan.apart:
         count, stride = steps * lanes * copies, plan.strides["x"] * size
         found.append(BufferReport("inputs", "inputs of each thread's lanes", count, stride, count * stride))
     flat = [("weights", "weights and biases", 1), ("gradients", "of weights and biases", copies)]
     slots = OPTIMIZERS[options.optimizer].slots
     flat += [("memory", f"of the optimizer: {', '.join(slots)}", len(slots))] if slots else []
-    found += [BufferReport(name, what, 0, 0, kernel.layout.size * size * many) for name, what, many in flat]
-    turned = kernel.layout.turned_size * size
+    found += [BufferReport(name, what, 0, 0, kernel.plan.layout.size * size * many) for name, what, many in flat]
+    turned = kernel.plan.layout.turned_size * size
     found += [BufferReport("turned", "transposed weights for the backward pass", 0, 0, turned)] if turned else []
     return tuple(found)
 

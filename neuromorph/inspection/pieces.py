@@ -70,7 +70,7 @@ class _Finder:
 
     @property
     def graph(self) -> Graph:
-        return self.kernel.training.graph
+        return self.kernel.plan.training.graph
 
     @cached_property
     def numbers(self) -> dict[str, int]:
@@ -88,7 +88,7 @@ class _Finder:
 
     def segments(self, name: str) -> tuple[Segment, ...]:
         """The plan's segments that a function runs."""
-        plan = self.kernel.training
+        plan = self.kernel.plan.training
         if name == "backward":
             return plan.backward[:-1]
         if name == "weigh":
@@ -138,7 +138,7 @@ class _Finder:
         if isinstance(operation, Loss):
             return ((graph.output, 1.0),)
         if isinstance(operation, Product | Bias):
-            members = self.kernel.training.groups[operation.group].members
+            members = self.kernel.plan.training.groups[operation.group].members
             ended = self.ended_by(operation) if isinstance(operation, Product) else []
             whole = sum(member.width for member in members) / (1.0 - sum(share for _, share in ended))
             return _normal([*((m.node, m.width / whole) for m in members), *ended])
@@ -166,7 +166,7 @@ class _Finder:
 
     def shares_of_function(self, name: str) -> tuple[tuple[int, float], ...]:
         """By who reads the input, by transposed weights, by width of the state, by parameters."""
-        plan, graph = self.kernel.training, self.graph
+        plan, graph = self.kernel.plan.training, self.graph
         if name == "take":
             found = (operation for segment in plan.forward for operation in segment.operations)
             readers = [each for each in found if any(access.place.buffer == "x" for access in reads_of(each))]

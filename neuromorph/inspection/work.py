@@ -13,7 +13,22 @@ from dataclasses import dataclass
 
 from ..codegen import Kernel
 from ..functions import OPTIMIZERS
-from ..schedule import WINDOW, Access, Bias, Block, Loss, Map, Operation, Place, Plan, Product, Rows, Sum, padded
+from ..schedule import (
+    WINDOW,
+    Access,
+    Bias,
+    Block,
+    InChunks,
+    Loss,
+    Map,
+    Operation,
+    Place,
+    Plan,
+    Product,
+    Rows,
+    Sum,
+    padded,
+)
 from ..simd.counts import operations_of
 
 _VECTOR_MATH = ("exp", "log", "tanh", "sigmoid")
@@ -60,7 +75,7 @@ class Counter:
     @property
     def plan(self) -> Plan:
         """What training runs."""
-        return self.kernel.training
+        return self.kernel.plan.training
 
     @property
     def rows(self) -> int:
@@ -71,8 +86,8 @@ class Counter:
         """How often a window runs an operation: once, once a step, or once a chunk of rows."""
         if domain != WINDOW:
             return self.steps
-        chunk = self.kernel.options.chunk
-        return -(-self.rows // chunk) if chunk else 1
+        division = self.kernel.options.division
+        return -(-self.rows // division.rows) if isinstance(division, InChunks) else 1
 
     def of(self, operation: Operation, domain: int) -> Work:
         """The work of an operation in a window."""
@@ -171,7 +186,7 @@ class Counter:
 
     def of_function(self, name: str) -> Work:
         """The work of ``take``, ``mean``, ``time_shift``, ``turn``, ``norm`` or ``update`` in a window."""
-        layout, size, options = self.kernel.layout, self.kernel.layout.size, self.kernel.options
+        layout, size, options = self.kernel.plan.layout, self.kernel.plan.layout.size, self.kernel.options
         optimizer = OPTIMIZERS[options.optimizer]
         if name == "take":
             return Work(0.0, self._bytes(2 * self.rows * self.plan.strides["x"]))
@@ -183,7 +198,7 @@ class Counter:
         if name == "turn":
             return Work(0.0, self._bytes(2 * layout.turned_size))
         if name == "norm":  # one multiply-add
-            copies = self.kernel.gradient_copies
+            copies = self.kernel.plan.gradient_copies
             return Work((2.0 + copies - 1) * self.parameters, self._bytes((copies + (copies > 1)) * size))
         each = 1 + self._statements(text for _, text in optimizer.statements)
         return Work(each * self.parameters, self._bytes((3 + 2 * len(optimizer.slots)) * size))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..abi.mailbox import LEARN, MEASURE
-from ..codegen import Kernel, generate
+from ..codegen import Kernel
 from ..errors import NeuromorphError
 from ..functions import OPTIMIZERS
 from ..graph import Graph
@@ -18,7 +20,17 @@ from ..host.cgroups import shortage
 from ..host.cpu import lanes_for, simd_bits, vector_registers
 from ..jit import bundles, cache, modules
 from ..options import CompileOptions
-from ..schedule import DEFAULT_COSTS, CostModel, KernelOptions, divide, threads_of_prediction, worth_waking
+from ..schedule import (
+    DEFAULT_COSTS,
+    CostModel,
+    KernelOptions,
+    KernelPlan,
+    divide,
+    plan_kernel,
+    threads_of_prediction,
+    verify,
+    worth_waking,
+)
 from .autotune import trial_of
 from .memory import aligned_zeros
 
@@ -49,14 +61,23 @@ class Kernels:
         self.before_compiling: Callable[[], None] | None = None
 
     @cached_property
-    def kernel(self) -> Kernel:
-        """The generated source, its plans and layouts."""
+    def plan(self) -> KernelPlan:
+        """All that is decided before anything is generated."""
         options = self.options
         size = np.dtype(options.dtype).itemsize
         widths = [self.graph.nodes[index].width for index in self.graph.parameters]
         lanes = lanes_for(widths, simd_bits(), size)
         chosen = KernelOptions(options.batch_size, options.dtype, lanes, vector_registers(), options.optimizer)
-        return generate(self.graph, divide(self.graph, chosen, options, self.costs))
+        division = divide(self.graph, chosen, options, self.costs)
+        found = plan_kernel(self.graph, replace(chosen, division=division), self.costs)
+        if os.environ.get("NEUROMORPH_VERIFY") == "1":
+            verify(found)
+        return found
+
+    @cached_property
+    def kernel(self) -> Kernel:
+        """The plan with its generated source."""
+        return Kernel(self.plan)
 
     @property
     def memory_slots(self) -> int:
@@ -75,11 +96,11 @@ class Kernels:
 
     def bytes_needed(self) -> int:
         """Bytes of the arrays that training needs."""
-        kernel, options = self.kernel, self.options
-        copies = kernel.gradient_copies
-        arena = kernel.space_size(options.bptt_steps) * copies
+        plan, options = self.plan, self.options
+        copies = plan.gradient_copies
+        arena = plan.space_size(options.bptt_steps) * copies
         rows = 2 * options.bptt_steps * options.batch_size  # a loss and a weight of each
-        elements = (1 + copies + self.memory_slots) * kernel.layout.size + kernel.layout.turned_size + arena + rows
+        elements = (1 + copies + self.memory_slots) * plan.layout.size + plan.layout.turned_size + arena + rows
         return elements * np.dtype(options.dtype).itemsize
 
     def check_size(self) -> None:
@@ -88,7 +109,7 @@ class Kernels:
 
     def step_space(self, lanes: int) -> Floats:
         """A workspace for ``step``, in zero state; MemoryError, naming the bytes, where it would not fit."""
-        elements, dtype = self.kernel.step_space_size(lanes), self.options.dtype
+        elements, dtype = self.plan.step_space_size(lanes), self.options.dtype
         _check_fits(elements * np.dtype(dtype).itemsize, f"a stream of {lanes:,} lanes needs {{}}")
         return aligned_zeros(elements, dtype)
 
@@ -113,7 +134,7 @@ class Kernels:
     @cached_property
     def threads(self) -> int:
         """Threads that training takes."""
-        return self.kernel.options.threads
+        return self.plan.options.threads
 
     @cached_property
     def compiled(self) -> bool:
@@ -128,25 +149,25 @@ class Kernels:
     @cached_property
     def worth_waking(self) -> tuple[int, int]:
         """From how many samples on threads that sleep are woken to measure, and to make gradients or learn."""
-        return worth_waking(self.graph, self.kernel.options, self.costs)
+        return worth_waking(self.graph, self.plan.options, self.costs)
 
     @cached_property
     def contested(self) -> bool:
         """Whether it is to be found out, again and again, if several threads are quicker than one."""
         options = self.options
-        rows, size = options.bptt_steps * options.batch_size, self.kernel.options.size
+        rows, size = options.bptt_steps * options.batch_size, self.plan.options.size
         return self.threads > 1 and self.compiled and self.costs.is_short(self.graph, rows, size)
 
     @cached_property
     def contested_from(self) -> dict[int, int]:
         """Samples of a call from where on that is found out, to measure and to learn: those of a trial."""
         steps = self.options.bptt_steps
-        window = self.costs.of_step(self.graph, self.options.batch_size, self.kernel.options.size) * steps
+        window = self.plan.seconds_of_step * steps
         return {MEASURE: trial_of(window / self.costs.training_to_forward) * steps, LEARN: trial_of(window) * steps}
 
     def threads_of_prediction(self, rows: int) -> int:
         """Threads worth taking for the values of so many rows."""
-        return threads_of_prediction(self.graph, self.kernel.options, rows, self.options.threads, self.costs)
+        return threads_of_prediction(self.graph, self.plan.options, rows, self.options.threads, self.costs)
 
     @cached_property
     def predict(self) -> Any:

@@ -171,7 +171,7 @@ class Network(Settings):
         """Empty memory, which a model needs before it gets parameters. Kernels compile when first needed."""
         kernels = self.kernels
         kernels.check_size()
-        layout, dtype = kernels.kernel.layout, self._options.dtype
+        layout, dtype = kernels.plan.layout, self._options.dtype
         weights = aligned_zeros(layout.size, dtype)
         remembered = aligned_zeros(max(1, kernels.memory_slots * layout.size), dtype)
         constants = np.array([*self._optimizer.constants, *(0.0 for _ in self._update.counts)])
@@ -179,15 +179,15 @@ class Network(Settings):
 
     def scratch(self, capacity: int, weights: Floats, remembered: Floats, constants: NDArray[np.float64]) -> Memory:
         """Memory for windows of at most ``capacity`` samples around some weights and what the optimizer remembers."""
-        kernel, dtype = self.kernels.kernel, self._options.dtype
-        copies = kernel.gradient_copies
+        plan, dtype = self.kernels.plan, self._options.dtype
+        copies = plan.gradient_copies
         return Memory(
             weights,
-            aligned_zeros(max(1, kernel.layout.turned_size), dtype),
-            aligned_zeros(copies * kernel.layout.size, dtype),
+            aligned_zeros(max(1, plan.layout.turned_size), dtype),
+            aligned_zeros(copies * plan.layout.size, dtype),
             remembered,
             constants,
-            aligned_zeros(copies * padded(kernel.space_size(capacity) + 16, 16), dtype),
+            aligned_zeros(copies * padded(plan.space_size(capacity) + 16, 16), dtype),
             copies,
             aligned_zeros(capacity * self.batch_size, dtype),
         )
@@ -269,7 +269,7 @@ class Network(Settings):
 
     def _places(self) -> dict[str, NDArray[np.intp]]:
         """Where every parameter stands in the flat arrays, by name."""
-        layout, found = self.kernels.kernel.layout, {}
+        layout, found = self.kernels.plan.layout, {}
         for index in self._graph.parameters:
             name = self._graph.nodes[index].name
             found[f"{name}.weight"], found[f"{name}.bias"] = layout.places(index)
@@ -313,7 +313,7 @@ class Network(Settings):
 
     def _slots(self, flat: Floats) -> list[Floats]:
         """Views of the optimizer's arrays, each in the layout of the parameters."""
-        size = self.kernels.kernel.layout.size
+        size = self.kernels.plan.layout.size
         return [flat[number * size : (number + 1) * size] for number in range(len(self._update.slots))]
 
     def _state_views(self) -> list[dict[str, Floats]]:
@@ -323,9 +323,9 @@ class Network(Settings):
 
     def _workspaces(self) -> Iterator[tuple[Workspace, Floats, int, int]]:
         """Each workspace: its layout, its elements, and the steps and lanes that it is for."""
-        kernel = self.kernels.kernel
+        plan = self.kernels.plan
         for number, space in enumerate(self.memory().spaces):
-            yield kernel.training_space, space, self.bptt_steps, len(kernel.lanes_of(number))
+            yield plan.training_space, space, self.bptt_steps, len(plan.lanes_of(number))
 
     @property
     def state(self) -> dict[str, Floats]:
@@ -338,11 +338,11 @@ class Network(Settings):
     @state.setter
     def state(self, values: Mapping[str, Any]) -> None:
         with self.lock, self.changing():
-            fresh, kernel = self.state, self.kernels.kernel
+            fresh, plan = self.state, self.kernels.plan
             names = set_state(fresh, values)
             for number, part in enumerate(self._state_views()):
                 for name in names:  # and no others, which may be names of the same nodes
-                    part[name][:] = fresh[name][kernel.lanes_of(number)]
+                    part[name][:] = fresh[name][plan.lanes_of(number)]
 
     def reset_state(self) -> None:
         """Recurrent state back to zeros."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .plan import Access, Bias, Block, Loss, Map, Operation, Place, Product, Rows, Sum
 
-_WHOLE_ROW = 1 << 60  # columns, more than any row has
+WHOLE_ROW = 1 << 60  # columns, more than any row has
 
 
 def reads_of(operation: Operation) -> list[Access]:
@@ -17,15 +17,21 @@ def reads_of(operation: Operation) -> list[Access]:
         return [Access(place) for place in (operation.result, operation.logits) if place is not None]
     if isinstance(operation, Product):
         own = [Access(operation.target)] if operation.target is not None and operation.start == "add" else []
-        weight = [Access(Place(f"g{operation.group}", 0, _WHOLE_ROW))] if operation.kind == "weight" else []
+        weight = [Access(Place(f"g{operation.group}", 0, WHOLE_ROW))] if operation.kind == "weight" else []
         beside = operation.epilogue.beside if operation.epilogue is not None else None
         return [operation.source, *own, *weight, *([Access(beside)] if beside is not None else [])]
     if isinstance(operation, Sum):
         of_threads = Access(Place(operation.partials.buffer, 0, operation.partials.width))
         return [of_threads, *reads_of(operation.product)[1:]]
     if isinstance(operation, Bias):
-        return [Access(Place(f"g{operation.group}", 0, _WHOLE_ROW))]
+        return [Access(Place(f"g{operation.group}", 0, WHOLE_ROW))]
     return _map_reads(operation)
+
+
+def loads_of(operation: Operation) -> list[Access]:
+    """What an operation reads from memory: values that only pass in registers are left out."""
+    passing = {m.target for m in operation.maps if not m.store} if isinstance(operation, Block) else set()
+    return [access for access in reads_of(operation) if access.place not in passing]
 
 
 def _map_reads(statement: Map) -> list[Access]:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise
 
 from .layout import panel_of
 from .passes import Places
-from .plan import EXTERNAL, Block, Loss, Map, Operation, Place, Plan, Product, Rows, Sum, padded
+from .plan import EXTERNAL, Block, Loss, Map, Operation, Place, Plan, Product, Rows, Segment, Share, Sum, padded
 
 BALANCE = 0.75  # the least share of the threads' time that a cut by columns has to use
 Run = tuple[str, int, int]  # a block of memory, and the bounds of some vectors of its rows
@@ -47,15 +47,6 @@ def inner_cuts(wide: int, deep: int, registers: int, threads: int) -> tuple[int,
     if panel_cuts(wide, registers, threads) is not None or wide > panel_of(wide, registers):
         return None
     return vector_cuts(deep, registers, threads)
-
-
-@dataclass(frozen=True)
-class Share:
-    """How one operation is divided: by columns at these bounds (panels of a product, vectors of a block, vectors of
-    what a product sums over) or, None, by rows; and whether the threads have to meet before it."""
-
-    cuts: tuple[int, ...] | None
-    meet: bool
 
 
 class _Owners:
@@ -94,6 +85,11 @@ class _Hands:
     written: defaultdict[str, _Owners] = field(default_factory=lambda: defaultdict(_Owners))
     read: defaultdict[str, _Owners] = field(default_factory=lambda: defaultdict(_Owners))
 
+    def forget(self) -> None:
+        """The threads meet."""
+        self.written.clear()
+        self.read.clear()
+
     def clash(self, reads: Accesses, writes: Accesses) -> bool:
         """Whether accesses need what others wrote, or write over what others read."""
         both = [(self.written, run, who) for run, who in (*reads, *writes)]
@@ -108,27 +104,38 @@ class _Hands:
             self.written[block].add(begin, end, who, PARTS)
 
 
+def split_columns(plan: Plan, registers: int, threads: int) -> Plan:
+    """A plan without loops whose segments say how so many threads divide each operation by columns.
+
+    The last segment makes weight gradients. They are divided as the weights are (see ``ownership``).
+    """
+    splitter, hands = _Splitter(plan, registers, threads), _Hands()
+
+    def divided(segments: tuple[Segment, ...]) -> list[Segment]:
+        return [replace(s, shares=tuple(splitter.share(each, hands) for each in s.operations)) for s in segments]
+
+    forward, backward, last = divided(plan.forward), divided(plan.backward[:-1]), plan.backward[-1]
+    by_weights = replace(last, shares=(Share(None, False),) * len(last.operations))
+    return replace(plan, forward=tuple(forward), backward=(*backward, by_weights))
+
+
 @dataclass(frozen=True)
-class Columns:
+class _Splitter:
     """Divides the operations of a plan without loops."""
 
     plan: Plan
     registers: int
     threads: int
 
-    def shares(self) -> dict[int, Share]:
-        """The share of each operation, by its ``id``. Weight gradients are divided in ``sharing.py``."""
-        out, hands = {}, _Hands()
-        for segment in (*self.plan.forward, *self.plan.backward[:-1]):
-            for operation in segment.operations:
-                cuts = self.cuts(operation)
-                reads, writes = self.accesses(operation, cuts)
-                meet = hands.clash(reads, writes)
-                if meet:
-                    hands = _Hands()
-                hands.note(reads, writes)
-                out[id(operation)] = Share(cuts, meet)
-        return out | {id(operation): Share(None, False) for operation in self.plan.backward[-1].operations}
+    def share(self, operation: Operation, hands: _Hands) -> Share:
+        """The share of an operation that comes after those which ``hands`` has noted."""
+        cuts = self.cuts(operation)
+        reads, writes = self.accesses(operation, cuts)
+        meet = hands.clash(reads, writes)
+        if meet:
+            hands.forget()
+        hands.note(reads, writes)
+        return Share(cuts, meet)
 
     def cuts(self, operation: Operation) -> tuple[int, ...] | None:
         """Where an operation is cut."""

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from ..graph import Graph
 from ..graph.recurrence import WINDOW, domains_of
 from ..options import CompileOptions
 from .cost_model import DEFAULT_COSTS, CostModel, WindowCost, weights_of
-from .kernel_options import KernelOptions
+from .kernel_options import Alone, ByBatch, ByColumns, ByRows, Division, InChunks, KernelOptions
 from .layout import panel_of
 
 
-def divide(
-    graph: Graph, chosen: KernelOptions, options: CompileOptions, costs: CostModel = DEFAULT_COSTS
-) -> KernelOptions:
-    """The options with threads and chunks decided: at most as many threads as were asked for, and as are of use.
+def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions, costs: CostModel = DEFAULT_COSTS) -> Division:
+    """How threads divide a window: at most as many as were asked for, and as are of use.
 
     Where time needs a loop, threads divide its lanes; else the rows of a whole window, one by one or in chunks, or the
     columns of the layers.
@@ -27,18 +24,21 @@ def divide(
     worth = int(window.alone / costs.worth_a_thread)
     most = max(1, min(there, worth))
     if graph.has_time_links:
-        return replace(chosen, threads=_threads_by_batch(window, most))
-    chunk = _chunk(window)
-    if worth < 2 and not chunk:
-        threads = _threads_of_short_window(window, there)
-        return replace(chosen, threads=threads, columns=threads > 1)
-    if not chunk and _is_heavy(window):
-        threads = _threads_by_columns(window, most)
-        return replace(chosen, threads=threads, columns=threads > 1)
+        return _among(ByBatch, _threads_by_batch(window, most))
     useful = range(1, min(most, rows) + 1)
+    chunk = _chunk(window)
     if chunk:
-        useful = range(1, 1 + sum(_bears_shares(window, threads) for threads in useful))
-    return replace(chosen, threads=useful[-1], chunk=chunk)
+        return InChunks(sum(_bears_shares(window, threads) for threads in useful), chunk)
+    if worth < 2:
+        return _among(ByColumns, _threads_of_short_window(window, there))
+    if _is_heavy(window):
+        return _among(ByColumns, _threads_by_columns(window, most))
+    return _among(ByRows, useful[-1])
+
+
+def _among(kind: type[ByBatch | ByColumns | ByRows], threads: int) -> Division:
+    """A division of a kind among so many threads, or one thread alone."""
+    return kind(threads) if threads > 1 else Alone()
 
 
 def _threads_by_batch(window: WindowCost, most: int) -> int:

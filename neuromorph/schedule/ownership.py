@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ..host.cached import cached_property
 from .column_split import panel_cuts, vector_cuts
+from .kernel_options import ByColumns, Division
 from .layout import Layout
 from .plan import Bias, Plan, Product, padded
 
@@ -36,12 +37,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Ownership:
-    """Divides the parameters of a plan among threads. by_columns: whether they divide its layers by columns."""
+    """Divides the parameters of a plan among the threads of a division."""
 
     plan: Plan
     layout: Layout
-    threads: int
-    by_columns: bool
+    division: Division
+
+    @property
+    def threads(self) -> int:
+        """Threads that there are."""
+        return self.division.threads
 
     @cached_property
     def tasks(self) -> tuple[Task, ...]:
@@ -68,7 +73,7 @@ class Ownership:
     def cuts(self) -> tuple[tuple[int, ...], ...]:
         """For each task the pieces' bounds by thread: those of its columns, or its part of a run of all that is not
         cut."""
-        by_columns = [self._column_cuts(task) if self.by_columns else None for task in self.tasks]
+        by_columns = [self._column_cuts(task) if isinstance(self.division, ByColumns) else None for task in self.tasks]
         rest = [(task.pieces, task.cost) for task, cuts in zip(self.tasks, by_columns, strict=True) if cuts is None]
         runs = iter(shares(rest, self.threads))
         return tuple(next(runs) if cuts is None else cuts for cuts in by_columns)

@@ -147,11 +147,24 @@ Operation = Map | Block | Rows | Loss | Product | Sum | Bias
 
 
 @dataclass(frozen=True)
+class Share:
+    """How threads divide one operation: by columns at these bounds (panels of a product, vectors of a block, vectors of
+    what a product sums over) or, None, by rows; and whether the threads have to meet before it."""
+
+    cuts: tuple[int, ...] | None
+    meet: bool
+
+
+@dataclass(frozen=True)
 class Segment:
-    """Operations that run together, over the window at once (WINDOW) or step by step in the loop of that number."""
+    """Operations that run together, over the window at once (WINDOW) or step by step in the loop of that number.
+
+    shares: how each operation is divided, where threads divide layers by columns.
+    """
 
     domain: int
     operations: tuple[Operation, ...]
+    shares: tuple[Share, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -194,6 +194,13 @@ def test_inspect(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(shell.out) == {"texts": False}
 
 
+def test_inspect_prints_a_plan_and_compiles_nothing(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(nm, "inspect")
+    assert shell("inspect", "recurrent.mdl", "--plan", "--batch", "3") == 0
+    assert shell.out == nm.compile(Path("recurrent.mdl"), 3, 0.0).kernel_plan()
+    assert shell.out.startswith("Batch of 3, float32, ")
+
+
 def test_what_is_written_replaces_a_file_whole_and_keeps_its_permissions() -> None:
     Path("old.svg").write_text("old")
     Path("old.svg").chmod(0o640)
@@ -272,6 +279,7 @@ def test_trouble_is_one_line_and_exit_code_1(shell: Shell, arguments: list[str],
         (["train", "--resume", "m.safetensors", *TRAIN[2:6], "--epochs", "1"], "--batch can't change with --resume.*"),
         (["train", "net.mdl", "--inputs", "x.npy", *TRAIN[4:], "--epochs", "1"], "--inputs needs --expected.*"),
         (["predict", "m.safetensors", "--data", "x.npy", "-o", "y.txt"], "--output is y.txt, and the output ends.*"),
+        (["inspect", "net.mdl", "--plan", "--json"], "--plan prints text, and goes with neither.*"),
         (["inspect", "m.safetensors", "--batch", "3"], "--batch and --window are for descriptions.*"),
     ],
 )

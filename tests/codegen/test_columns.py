@@ -26,7 +26,7 @@ from helpers.texts import HEADER
 from neuromorph.functions import OPTIMIZERS
 from neuromorph.optimizers import optimizer_of
 from neuromorph.options import compile_options
-from neuromorph.schedule import CostModel, KernelOptions, Product, Sum, divide
+from neuromorph.schedule import Alone, ByColumns, CostModel, KernelOptions, Product, Sum, divide
 from neuromorph.schedule.column_split import BALANCE, panel_cuts, vector_cuts
 from neuromorph.schedule.layout import panel_of
 
@@ -181,7 +181,7 @@ def test_narrow_layers_of_random_models(seed: int, threads: int, lanes: int, reg
 
 
 def sums_of(made: Any) -> list[Sum]:
-    plan = made.training
+    plan = made.plan.training
     operations = [op for segment in (*plan.forward, *plan.backward) for op in segment.operations]
     return [op for op in operations if isinstance(op, Sum)]
 
@@ -194,13 +194,13 @@ def test_which_layers_are_divided_by_what_they_sum_over() -> None:
     made = witnesses.kernel_of(text, threads=2, lanes=2, columns=True)
     notes = [(operation.product.kind, operation.product.note) for operation in sums_of(made)]
     assert notes == [("forward", "b from a"), ("backward", "back to c")]
-    plan = made.training
+    plan = made.plan.training
     assert plan.inner == {(1, 0)}
     buffers = {buffer.name: buffer.stride for buffer in plan.buffers if buffer.name.startswith("p")}
     assert buffers == {"p0": 2 * 8, "p1": 2 * 8}  # of each thread whole cache lines
     alone = witnesses.kernel_of(text, lanes=2)
     assert not sums_of(alone)
-    assert not alone.training.inner
+    assert not alone.plan.training.inner
 
 
 @pytest.mark.parametrize("chunk", [2, 3])
@@ -279,10 +279,10 @@ def test_one_thread_for_all_goes_over_parameters_and_weights_in_one_go(
         watch(name)
     functions.span = span
     run_of(made, functions, witnesses.trial_of(text, batch=3, samples=4, window=2), until=threads)
-    assert spans == [(0, made.layout.size, 2)] * windows
-    assert calls["turn", "turn"] == len(made.training.turned) * (windows + 2)  # and once before each of two calls
-    if made.gradient_copies == 1 and not made.training.inner:
-        products = [op for op in made.training.backward[-1].operations if isinstance(op, Product)]
+    assert spans == [(0, made.plan.layout.size, 2)] * windows
+    assert calls["turn", "turn"] == len(made.plan.training.turned) * (windows + 2)  # and once before each of two calls
+    if made.plan.gradient_copies == 1 and not made.plan.training.inner:
+        products = [op for op in made.plan.training.backward[-1].operations if isinstance(op, Product)]
         assert calls["weigh", "product"] == len(products) * windows
 
 
@@ -326,7 +326,7 @@ def run_of(made: Any, functions: Any, trial: Any, **alone: int) -> dict[str, np.
     kind, learned = made.options.optimizer, witnesses.Memory.of(made, trial.parameters, trial.window)
     record, losses, measured = OPTIMIZERS[kind], *np.zeros((2, len(trial.inputs)))
     constants = np.array([*optimizer_of(kind).constants, *(0.0 for _ in record.counts)])
-    remembered = np.zeros(max(1, len(record.slots)) * made.layout.size)
+    remembered = np.zeros(max(1, len(record.slots)) * made.plan.layout.size)
     more = {"memory": remembered, "constants": constants, "clip": 0.05, **alone}
     reached = [
         witnesses.call_windows(made, functions, trial, learned, trial.window, 2, losses, **more),
@@ -367,17 +367,10 @@ def test_cuts_cover_all_vectors_once_and_evenly(threads: int, registers: int) ->
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_every_parameter_belongs_to_one_thread(optimizer: str) -> None:
-    from neuromorph.codegen.source import _Source
-    from neuromorph.codegen.writer import Writer
-
     for threads, more in ((2, {"columns": True}), (3, {"columns": True}), (3, {}), (2, {"chunk": 3})):
         made = witnesses.kernel_of(FEED_FORWARD, batch=6, threads=threads, lanes=2, optimizer=optimizer, **more)
-        source = _Source(
-            made.training.graph, made.options, made.training, made.prediction, made.layout, made.training_space,
-            made.prediction_space,
-        )  # fmt: skip
-        owners = np.zeros(made.layout.size, int)
-        for ranges in source.training_frame(Writer()).ownership.ranges:
+        owners = np.zeros(made.plan.layout.size, int)
+        for ranges in made.plan.ownership.ranges:
             for begin, end in ranges:
                 owners[begin:end] += 1
         assert (owners == 1).all(), (threads, more)
@@ -403,5 +396,5 @@ def test_deep_and_narrow_networks_are_one_threads_own(layers: int, width: int, t
     chain = "".join(f"(a{number}, {width}, <tanh>)" for number in range(layers))
     graph = witnesses.graph_of(f"{HEAD} (input, {width}) {chain} (output, {width}, <linear>, <mse>)")
     options = compile_options(8, optimizer="sgd", bptt_steps=1, dtype="float32", threads=None, has_time_links=False)
-    chosen = divide(graph, KernelOptions(8, "float32", 16, 32, "sgd"), options, CostModel(processors=2))
-    assert (chosen.threads, chosen.columns) == (threads, threads > 1)
+    division = divide(graph, KernelOptions(8, "float32", 16, 32, "sgd"), options, CostModel(processors=2))
+    assert division == (ByColumns(threads) if threads > 1 else Alone())

@@ -15,7 +15,16 @@ from helpers.texts import HEADER
 from neuromorph.options import compile_options
 from neuromorph.runtime.kernels import Kernels
 from neuromorph.runtime.threadpool import run_together
-from neuromorph.schedule import KernelOptions, divide, threads_of_prediction
+from neuromorph.schedule import (
+    Alone,
+    ByBatch,
+    ByColumns,
+    ByRows,
+    InChunks,
+    KernelOptions,
+    divide,
+    threads_of_prediction,
+)
 
 HEAD = HEADER
 CHAIN = f"{HEAD} (input, 4) (a, 32, <tanh>) (b, 16, <tanh>) (output, 4, <tanh>, <mse>)"
@@ -29,6 +38,9 @@ DEEP = f"{HEAD} (input, 64) {''.join(f'(h{n}, 64, <relu>)' for n in range(4))} (
 HEAVY = f"{HEAD} (input, 40) (a, 40, <tanh>) (output, 3, <sigmoid>, <mse>)"
 
 
+WHAT = {Alone: "rows", ByRows: "rows", InChunks: "chunks", ByColumns: "columns", ByBatch: "lanes"}
+
+
 @pytest.fixture(autouse=True)
 def eight_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     change_costs(monkeypatch, processors=8)
@@ -40,10 +52,8 @@ def divided(text: str, batch: int, window: int, threads: int | None = None) -> t
     options = compile_options(
         batch, optimizer="sgd", bptt_steps=window, dtype="float32", threads=threads, has_time_links=graph.has_time_links
     )
-    chosen = divide(graph, KernelOptions(batch, "float32", 8, 16, "sgd"), options, Kernels.costs)
-    assert not (chosen.chunk and chosen.columns)
-    apart = graph.has_time_links and chosen.threads > 1
-    return chosen.threads, "columns" if chosen.columns else "chunks" if chosen.chunk else "lanes" if apart else "rows"
+    division = divide(graph, KernelOptions(batch, "float32", 8, 16, "sgd"), options, Kernels.costs)
+    return division.threads, WHAT[type(division)]
 
 
 @pytest.mark.parametrize(
@@ -138,8 +148,9 @@ def test_a_model_whose_last_window_has_fewer_rows_than_threads(
     divide_everything(monkeypatch)
     change_costs(monkeypatch, chunk_bytes=1)
     many, one = (model_of(text, window, threads) for threads in (100, 1))
-    options = many.kernels.kernel.options
-    assert (options.threads > 1, bool(options.chunk), options.columns) == (True, kind == "chunks", kind == "columns")
+    division = many.kernels.kernel.options.division
+    assert division.threads > 1
+    assert WHAT[type(division)] == kind
     rng = np.random.default_rng(0)
     x, e = rng.normal(size=(2 * window + 1, 1, many.input_width)), rng.random((2 * window + 1, 1, many.output_width))
     for model in (many, one):

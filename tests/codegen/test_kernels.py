@@ -276,7 +276,7 @@ def test_compiled_wide_layers() -> None:
     a kibibyte."""
     text = f"/lecun,zero/ (input, 530)(a, 256, <tanh>)[s, (b, 20, <relu>)](c, 36, <gelu>){{m, b, additive}}{TAIL}"
     made = witnesses.kernel_of(text, batch=70, dtype="float32", lanes=8, registers=16)
-    assert made.training.strides["s0"] % 128 != 0
+    assert made.plan.training.strides["s0"] % 128 != 0
     trial = witnesses.trial_of(text, batch=70, samples=3, window=2)
     found = witnesses.kernel_outcome(made, witnesses.half_compiled(made), trial)
     witnesses.assert_agree(found, witnesses.reference_outcome(trial), 1e-4, text)

@@ -266,7 +266,7 @@ def test_dead_nodes_leave_no_trace_but_comments() -> None:
     dead = alive + "(dead, 5, <tanh>) [t, (dead2, 7, <relu>) {dead3, a, additive}] {dead4, dead2, concatenate}"
     assert code_of(kernel_of(dead).source) == code_of(kernel_of(alive).source)
     assert "dead" in kernel_of(dead).source  # in the text of the model
-    assert kernel_of(dead).layout.size == kernel_of(alive).layout.size
+    assert kernel_of(dead).plan.layout.size == kernel_of(alive).plan.layout.size
 
 
 def test_every_node_that_computes_has_a_comment_that_names_it() -> None:
@@ -367,7 +367,7 @@ def norms(kernel: Kernel) -> Iterator[Callable[[Any, float], tuple[bool, float]]
 def test_norm_tells_every_gradient_that_is_not_finite_at_some_rate(dtype: str) -> None:
     """Whatever its place, in the sums of several vectors or in what is left over; squares may overflow."""
     kernel = kernel_of(text_of("(a, 13, <tanh>) (b, 5, <tanh>)"), dtype=dtype)
-    size, most = kernel.layout.size, float(np.finfo(dtype).max)
+    size, most = kernel.plan.layout.size, float(np.finfo(dtype).max)
     assert size % (4 * kernel.options.lanes), "some vectors are left over"
     cases = [
         (np.nan, 0.1, False), (np.inf, 0.1, False), (-np.inf, 0.0, False), (2.0, 0.1, True), (-most, 0.5, True),
@@ -391,7 +391,7 @@ def test_norm_tells_every_gradient_that_is_not_finite_at_some_rate(dtype: str) -
 
 def test_sums_of_members_say_whose_gradients_are_not_finite() -> None:
     kernel = kernel_of(text_of("(a, 13, <tanh>) (b, 5, <tanh>)"), threads=2)
-    norm, size = plain(kernel).norm, kernel.layout.size
+    norm, size = plain(kernel).norm, kernel.plan.layout.size
     for place in (None, 0, size - 1):
         gradients, (_, numbers) = np.ones(size), new_box(2)
         if place is not None:
@@ -445,6 +445,6 @@ def test_work_does_not_grow_with_widths() -> None:
 def test_sizes_are_known_before_the_source_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "Writer", None)
     kernel = kernel_of(text_of("(a, 4, <tanh>)"), batch=4)
-    assert kernel.space_size(3) > 0
-    assert kernel.layout.size > 0
-    assert kernel.step_space_size(1) > 0
+    assert kernel.plan.space_size(3) > 0
+    assert kernel.plan.layout.size > 0
+    assert kernel.plan.step_space_size(1) > 0

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import neuromorph as nm
+from neuromorph.schedule import InChunks
 from helpers.threads import LIMIT
 from neuromorph.training import loop
 
@@ -31,7 +32,7 @@ def made(kind: str, seed: int = 1, rate: float = 0.05) -> nm.Model:
     nm.seed(seed)
     model = nm.build(nm.compile(text, batch, rate, bptt_steps=4, threads=threads))
     assert model.kernels.kernel.options.threads == threads
-    assert bool(model.kernels.kernel.options.chunk) == kind.endswith("chunks")
+    assert isinstance(model.kernels.kernel.options.division, InChunks) == kind.endswith("chunks")
     return model
 
 

@@ -21,6 +21,7 @@ from neuromorph.graph import Graph, build_graph, interpreter
 from neuromorph.jit import bundles, cache, modules
 from neuromorph.language import parse
 from neuromorph.runtime.threadpool import run_together
+from neuromorph.schedule import Alone, ByBatch, ByColumns, ByRows, Division, InChunks, verify
 
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
 RATE = 0.1
@@ -36,8 +37,22 @@ def graph_of(text: str) -> Graph:
 def kernel_of(
     text: str, *, batch: int = 3, dtype: str = "float64", lanes: int = 4, registers: int = 16, **more: Any
 ) -> Kernel:
-    """The kernel of a text; ``more``: optimizer, threads, chunk."""
-    return generate(graph_of(text), KernelOptions(batch, dtype, lanes, registers, **more))
+    """The kernel of a text; ``more``: optimizer, and what ``division_of`` takes."""
+    graph, optimizer = graph_of(text), more.pop("optimizer", "sgd")
+    division = division_of(graph, **more)
+    kernel = generate(graph, KernelOptions(batch, dtype, lanes, registers, optimizer, division))
+    verify(kernel.plan)
+    return kernel
+
+
+def division_of(graph: Graph, threads: int = 1, chunk: int = 0, columns: bool = False) -> Division:
+    """So many threads that divide a window: by lanes where there are links in time, and else in chunks of so many rows,
+    by columns or by rows."""
+    if chunk:
+        return InChunks(threads, chunk)
+    if threads == 1:
+        return Alone()
+    return ByBatch(threads) if graph.has_time_links else ByColumns(threads) if columns else ByRows(threads)
 
 
 # What is run ----------------------------------------------------------------------------------------------------------
@@ -156,13 +171,13 @@ class Memory:
     @classmethod
     def of(cls, kernel: Kernel, parameters: dict[str, np.ndarray], capacity: int) -> Memory:
         """Parameters in the kernel's layout, and NaN wherever a kernel has to write before it reads."""
-        dtype, layout, copies = kernel.options.dtype, kernel.layout, kernel.gradient_copies
+        dtype, layout, copies = kernel.options.dtype, kernel.plan.layout, kernel.plan.gradient_copies
         memory = cls(
             kernel,
             np.zeros(layout.size + GUARD, dtype),
             np.full(layout.turned_size + GUARD, np.nan, dtype),
             np.full(copies * layout.size + GUARD, np.nan, dtype),
-            np.zeros(copies * (kernel.space_size(capacity) + GUARD), dtype),
+            np.zeros(copies * (kernel.plan.space_size(capacity) + GUARD), dtype),
         )
         for name, (weight, bias) in memory.places().items():
             memory.weights[weight] = parameters[f"{name}.weight"]
@@ -173,11 +188,11 @@ class Memory:
 
     def arrays(self) -> list[np.ndarray]:
         """All of them."""
-        return [self.weights, self.turned, self.gradients, *np.split(self.space, self.kernel.gradient_copies)]
+        return [self.weights, self.turned, self.gradients, *np.split(self.space, self.kernel.plan.gradient_copies)]
 
     def places(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Where each layer's weight and bias stand."""
-        graph, layout = self.kernel.training.graph, self.kernel.layout
+        graph, layout = self.kernel.plan.training.graph, self.kernel.plan.layout
         return {graph.nodes[index].name: layout.places(index) for index in graph.parameters}
 
     def unpack(self, flat: np.ndarray) -> dict[str, np.ndarray]:
@@ -189,7 +204,7 @@ class Memory:
 
     def padding(self) -> np.ndarray:
         """The elements of the weights that belong to no parameter."""
-        inside = np.ones(self.kernel.layout.size, bool)
+        inside = np.ones(self.kernel.plan.layout.size, bool)
         for weight, bias in self.places().values():
             inside[weight], inside[bias] = False, False
         return self.weights[:-GUARD][inside]
@@ -257,7 +272,7 @@ def call_predict(kernel: Kernel, functions: Any, trial: Trial, capacity: int = 3
     """Predictions (S, B, W_out), in chunks of ``capacity`` samples."""
     dtype, (samples, batch, _) = kernel.options.dtype, trial.inputs.shape
     width = trial.graph.nodes[trial.graph.output].width
-    space = np.zeros(kernel.prediction_space.size(capacity, batch) + GUARD, dtype)
+    space = np.zeros(kernel.plan.prediction_space.size(capacity, batch) + GUARD, dtype)
     results = np.full(samples * batch * width + GUARD, 7.0, dtype)
     weights = Memory.of(kernel, trial.parameters, 1).weights
     with np.errstate(all="ignore"):

@@ -35,6 +35,7 @@ from neuromorph.inspection.pieces import Piece, pieces_of
 from neuromorph.inspection.tables import count_text, percent, time_text
 from neuromorph.inspection.work import Counter, Work, flops_of
 from neuromorph.jit import bundles, cache, modules
+from neuromorph.schedule import InChunks
 from neuromorph.simd.clock import lap, read_anywhere, read_on_arm, read_on_x86
 from neuromorph.simd.counts import operations_of
 
@@ -95,12 +96,14 @@ def test_every_line_that_computes_is_in_one_piece_and_every_piece_is_somebodys(n
         first, after = lines[piece.lines[0] - 1], lines[piece.lines[1]]
         ends = after.lstrip().startswith(("#", "first, last", "for t in", "barrier", "return", "for member in"))
         assert ends or _depth(after) < _depth(first), "nothing that computes stands between two pieces"
-    live = {node.index for node in kernel.training.graph.nodes if node.live and node.kind not in ("split", "input")}
+    live = {
+        node.index for node in kernel.plan.training.graph.nodes if node.live and node.kind not in ("split", "input")
+    }
     for piece in pieces:
         if piece.shares:
             assert math.isclose(sum(share for _, share in piece.shares), 1.0)
         assert {node for node, _ in piece.shares} <= live
-    layers = {index for index in live if kernel.training.graph.nodes[index].kind == "layer"}
+    layers = {index for index in live if kernel.plan.training.graph.nodes[index].kind == "layer"}
     assert layers <= {node for piece in pieces for node, _ in piece.shares}
 
 
@@ -110,7 +113,7 @@ def _depth(line: str) -> int:
 
 def test_a_product_is_shared_with_the_node_whose_derivative_it_multiplies_with() -> None:
     kernel = kernel_of(DENSE)
-    names = [node.name for node in kernel.training.graph.nodes]
+    names = [node.name for node in kernel.plan.training.graph.nodes]
     product = next(piece for piece in pieces_of(kernel, WINDOW) if piece.note.startswith("back to a;"))
     assert product.note == "back to a; back through a tanh"
     share = 3 * 8 / (2 * 8 * 4 + 3 * 8)
@@ -121,7 +124,7 @@ def test_a_product_is_shared_with_the_node_whose_derivative_it_multiplies_with()
 
 def test_a_piece_names_the_nodes_of_its_comments() -> None:
     kernel = kernel_of(RECURRENT)
-    graph, lines = kernel.training.graph, kernel.source.splitlines()
+    graph, lines = kernel.plan.training.graph, kernel.source.splitlines()
     names = {node.index: node.name for node in graph.nodes}
     pieces = pieces_of(kernel, WINDOW)
     product = next(piece for piece in pieces if piece.kind == "product" and "keep, fresh, write from" in piece.note)
@@ -140,7 +143,7 @@ def test_names_that_look_like_words_of_the_notes_are_told_apart() -> None:
     layers = "(back, 4, <tanh>) {loss, result, additive} (result, 4, <tanh>) (layer, 4, <tanh>, <mse>)"
     text = f"/xavier,zero/ (input, 4) {layers}"
     kernel = kernel_of(text)
-    names = {node.index: node.name for node in kernel.training.graph.nodes}
+    names = {node.index: node.name for node in kernel.plan.training.graph.nodes}
     found = {names[node] for piece in pieces_of(kernel, WINDOW) for node, _ in piece.shares}
     assert found == {"back", "loss", "result", "layer"}
 
@@ -199,7 +202,7 @@ def test_bytes_of_a_product_and_of_a_block_are_counted_as_by_hand() -> None:
 def test_a_value_in_a_register_costs_no_bytes() -> None:
     kernel = kernel_of(RECURRENT)
     counter = Counter(kernel, WINDOW)
-    block = next(op for s in kernel.training.forward for op in s.operations if len(getattr(op, "maps", ())) > 2)
+    block = next(op for s in kernel.plan.training.forward for op in s.operations if len(getattr(op, "maps", ())) > 2)
     works = counter.shares_of_block(block)  # type: ignore[arg-type]
     last = works[-1]
     assert last.flops == 8 * WINDOW * BATCH
@@ -388,7 +391,7 @@ CLOCKED = [
 
 
 def test_some_sums_of_the_bottleneck_are_of_partial_sums() -> None:
-    assert kernel_of(BOTTLENECK, "columns").training.inner
+    assert kernel_of(BOTTLENECK, "columns").plan.training.inner
 
 
 @pytest.mark.parametrize(("name", "kind"), CLOCKED)
@@ -430,7 +433,8 @@ def _laps(kernel: Kernel, piece: Piece) -> int:
     once = 2 * (WINDOW if piece.domain >= 0 else 1)
     rows = WINDOW * kernel.options.batch // kernel.options.threads
     inside = piece.function in ("forward", "measure", "backward", "weigh")
-    return once * (rows // kernel.options.chunk if kernel.options.chunk and inside else 1)
+    division = kernel.options.division
+    return once * (rows // division.rows if isinstance(division, InChunks) and inside else 1)
 
 
 def test_the_clocked_source_has_no_other_functions_and_leaves_the_source_alone() -> None:
@@ -558,15 +562,14 @@ def test_the_plan_with_its_loop_and_buffers(model: nm.Model, inspection: Inspect
     assert loop.forward > 0 < loop.backward
     kernel = model.kernels.kernel
     space = sum(buffer.bytes for buffer in inspection.buffers if buffer.rows)
-    assert space == kernel.space_size(WINDOW) * 4
+    assert space == kernel.plan.space_size(WINDOW) * 4
     flat = {buffer.name: buffer.bytes for buffer in inspection.buffers if not buffer.rows}
-    assert flat == {
-        "weights": kernel.layout.size * 4, "gradients": kernel.layout.size * 4, "turned": kernel.layout.turned_size * 4
-    }  # fmt: skip
+    layout = kernel.plan.layout
+    assert flat == {"weights": layout.size * 4, "gradients": layout.size * 4, "turned": layout.turned_size * 4}
     shared = [buffer for buffer in inspection.buffers if buffer.rows and not buffer.bytes]
     assert shared
     for buffer in shared:
-        assert f", in the place of {kernel.training.block(buffer.name)}" in buffer.holds
+        assert f", in the place of {kernel.plan.training.block(buffer.name)}" in buffer.holds
     state = next(buffer for buffer in inspection.buffers if "with the step before" in buffer.holds)
     assert (state.rows, "value of state" in state.holds) == ((WINDOW + 1) * BATCH, True)
 
@@ -601,7 +604,7 @@ def test_lines_of_a_kernel_by_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     divide_everything(monkeypatch, 2)
     model = nm.build(nm.compile(BOTTLENECK, 1, 0.1, threads=2))
     kernel = model.kernels.kernel
-    assert kernel.training.inner
+    assert kernel.plan.training.inner
     assert compiled_parts(model.kernels).linked == set(kernel.bundles["train"])
 
 

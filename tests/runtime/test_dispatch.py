@@ -33,7 +33,7 @@ from neuromorph.abi.mailbox import (
 from neuromorph.runtime import dispatch as calls
 from neuromorph.runtime import kernels, threadpool
 from neuromorph.runtime.kernels import Kernels
-from neuromorph.schedule import DEFAULT_COSTS, KernelOptions, worth_waking
+from neuromorph.schedule import DEFAULT_COSTS, ByBatch, ByColumns, ByRows, KernelOptions, worth_waking
 
 COLUMNS = """/xavier,const_uneven 0.1 0.3/
 (input, 3) (a, 96, <tanh>) (b, 96, <relu>) (output, 2, <linear>, <mse>)"""
@@ -136,7 +136,7 @@ def test_from_where_on_threads_are_woken(monkeypatch: pytest.MonkeyPatch) -> Non
     saved_by_two, more = DEFAULT_COSTS.saved_by_waking, DEFAULT_COSTS.saved_by_each_more
     for threads, saved in ((2, saved_by_two), (4, saved_by_two + 2 * more)):
         each = DEFAULT_COSTS.of_step(graph, 32, 4) * (1 - 1 / threads)
-        assert worth_waking(graph, KernelOptions(32, "float32", 8, 16, threads=threads)) == (
+        assert worth_waking(graph, KernelOptions(32, "float32", 8, 16, division=ByBatch(threads))) == (
             pytest.approx(3 * saved / each, abs=1), pytest.approx(saved / each, abs=1),
         )  # fmt: skip
 
@@ -237,7 +237,7 @@ def test_models_that_take_turns_keep_to_one_thread(ways: list[str]) -> None:
 def by_columns() -> nm.Model:
     nm.seed(1)
     model = nm.build(nm.compile(COLUMNS, 8, 0.05, optimizer="adam", clip_norm=0.5, threads=2))
-    assert model.kernels.kernel.options.columns
+    assert isinstance(model.kernels.kernel.options.division, ByColumns)
     return model
 
 
@@ -246,7 +246,7 @@ def by_rows() -> nm.Model:
     text = "/xavier,const_uneven 0.1 0.3/ (input, 3) (a, 37, <tanh>) (b, 20, <relu>) (output, 2, <softmax>, <mse>)"
     model = nm.build(nm.compile(text, 32, 0.05, optimizer="adam", clip_norm=0.5, threads=3))
     options = model.kernels.kernel.options
-    assert (options.threads, options.columns, options.chunk) == (3, False, 0)
+    assert options.division == ByRows(3)
     return model
 
 

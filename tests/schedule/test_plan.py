@@ -16,7 +16,7 @@ from helpers.random_models import bounded, models
 from helpers.texts import GRU, HEADER, LSTM, STRUCTURES, text_of
 from helpers.witnesses import check_plain, graph_of
 from neuromorph.graph import Graph
-from neuromorph.graph.recurrence import computing, domains_of, inputs_of
+from neuromorph.graph.recurrence import computing, domains_of, inputs_of, segments_of
 from neuromorph.schedule import (
     EXTERNAL,
     WINDOW,
@@ -34,7 +34,6 @@ from neuromorph.schedule import (
     Segment,
     padded,
     plan,
-    segments_of,
 )
 from neuromorph.schedule.passes import drop_dead_stores, fuse
 from neuromorph.schedule.siblings import virtual_concatenations

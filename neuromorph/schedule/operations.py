@@ -1,0 +1,62 @@
+"""The passes in order: from a graph to the plan of its operations, for training or for prediction."""
+
+from __future__ import annotations
+
+from ..graph import Graph
+from ..graph.recurrence import segments_of
+from .backward import Backward
+from .epilogues import fuse_epilogues
+from .forward import Builder
+from .lifetimes import share_blocks
+from .passes import buffers_of, drop_dead_stores, fuse
+from .plan import EXTERNAL, LINE, Plan, Segment, padded
+from .siblings import sibling_groups, virtual_concatenations
+
+
+def _stride(width: int, lanes: int, size: int) -> int:
+    """A row's stride: whole vectors, and never a multiple of half a kibibyte, where cache sets would collide. It is a
+    whole line longer then, so that all rows begin at the same place of a line."""
+    stride = padded(width, lanes)
+    return stride + max(lanes, LINE // size) if stride * size % 512 == 0 else stride
+
+
+def strides_of(builder: Builder, size: int) -> dict[str, int]:
+    """The row stride of every buffer a plan may name."""
+    strides = {"x": builder.graph.nodes[builder.graph.input].width}
+    for group in builder.groups:
+        strides[f"s{group.index}"] = strides[f"g{group.index}"] = _stride(group.columns, builder.lanes, size)
+    for node in builder.graph.nodes:
+        for letter in "vdc":
+            strides[f"{letter}{node.index}"] = _stride(node.width, builder.lanes, size)
+    strides["y"] = builder.graph.nodes[builder.graph.output].width
+    return strides
+
+
+def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4) -> Plan:
+    """The plan of a graph for vectors of ``lanes`` elements of ``size`` bytes; with or without the backward pass."""
+    runs = segments_of(graph)
+    virtual = virtual_concatenations(graph, {index: domain for domain, nodes in runs for index in nodes})
+    groups = sibling_groups(graph, lanes, runs, virtual)
+    builder = Backward(graph, lanes, runs, virtual, groups, training)
+    forward = [s for s in builder.segments() if s.operations]
+    backward = [s for s in builder.back() if s.operations] if training else []
+    ended = fuse_epilogues([*forward, *backward], groups)
+    fused = [Segment(s.domain, fuse(s.operations, lanes)) for s in ended]
+    slots = {builder.place(index).buffer for index in builder.late}
+    final = drop_dead_stores(fused, lanes, slots | set(builder.carries) | EXTERNAL)
+    strides = strides_of(builder, size)
+    alone = slots | set(builder.carries)
+    buffers = share_blocks(final, buffers_of(final, strides, slots, set(builder.carries)), alone, lanes)
+    return Plan(
+        graph,
+        lanes,
+        groups,
+        tuple(final[: len(forward)]),
+        tuple(final[len(forward) :]),
+        buffers,
+        tuple((index, builder.place(index).buffer) for index in sorted(builder.late)),
+        tuple(dict.fromkeys(builder.turned)),
+        builder.place(graph.output),
+        tuple(builder.carries),
+        strides,
+    )

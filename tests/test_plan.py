@@ -1,0 +1,211 @@
+"""The complete plan of a kernel: what ``verify`` refuses, and how it reads as text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import pytest
+import support
+
+import neuromorph as nm
+from neuromorph.schedule import (
+    Alone,
+    ByBatch,
+    ByColumns,
+    ByRows,
+    Division,
+    InChunks,
+    KernelPlan,
+    Layout,
+    Ownership,
+    Plan,
+    PlanError,
+    Share,
+    Workspace,
+    describe,
+    verify,
+)
+
+FORWARD = f"{support.HEADER} (input, 18) (a, 24, <tanh>) (b, 3, <relu>) (c, 32, <gelu>) (output, 4, <softmax>, <mse>)"
+LOOP = f"""{support.HEADER} (input, 3) {{both, before, concatenate}} (a, 4, <tanh>) [link, [before,]]
+(output, 2, <linear>, <mse>)"""
+
+
+@cache
+def plan_of(text: str, **more: Any) -> KernelPlan:
+    """A sound plan."""
+    return support.kernel_of(text, lanes=2, **more).plan
+
+
+def columns() -> KernelPlan:
+    return plan_of(FORWARD, threads=2, columns=True)
+
+
+def with_training(plan: KernelPlan, **changes: Any) -> KernelPlan:
+    """A plan with other operations or buffers of training, and all that is made from them."""
+    training = replace(plan.training, **changes)
+    layout = Layout(training, plan.layout.registers)
+    owners = Ownership(training, layout, plan.options.division)
+    return replace(plan, training=training, layout=layout, training_space=Workspace(training), ownership=owners)
+
+
+def with_division(plan: KernelPlan, division: Division) -> KernelPlan:
+    return replace(plan, options=replace(plan.options, division=division))
+
+
+def with_buffer(plan: KernelPlan, number: int, **changes: Any) -> KernelPlan:
+    buffers = list(plan.training.buffers)
+    buffers[number] = replace(buffers[number], **changes)
+    return with_training(plan, buffers=tuple(buffers))
+
+
+def with_group(plan: KernelPlan, **changes: Any) -> KernelPlan:
+    first, *others = plan.training.groups
+    return with_training(plan, groups=(replace(first, **changes), *others))
+
+
+def with_shares(plan: KernelPlan, change: Callable[[tuple[Share, ...]], tuple[Share, ...]]) -> KernelPlan:
+    first, *others = plan.training.forward
+    return with_training(plan, forward=(replace(first, shares=change(first.shares)), *others))
+
+
+def in_one_block(plan: Plan, one: str, other: str) -> KernelPlan:
+    buffers = tuple(replace(each, block=one) if each.name == other else each for each in plan.buffers)
+    return with_training(plan_of(plan.graph.text), buffers=buffers)
+
+
+@dataclass(frozen=True)
+class Overlapping(Workspace):
+    """All buffers in one place."""
+
+    @property
+    def terms(self) -> dict[str, tuple[int, int]]:  # type: ignore[override]
+        return dict.fromkeys(super().terms, (0, 0)) | {"end": super().terms["end"]}
+
+
+@dataclass(frozen=True)
+class Careless(Ownership):
+    """The last thread leaves its parameters to nobody."""
+
+    @property
+    def ranges(self) -> tuple[tuple[tuple[int, int], ...], ...]:  # type: ignore[override]
+        return (*super().ranges[:-1], ((0, 0),))
+
+
+def careless(plan: KernelPlan) -> KernelPlan:
+    return replace(plan, ownership=Careless(plan.training, plan.layout, plan.options.division))
+
+
+def without_first_operation(plan: KernelPlan) -> KernelPlan:
+    first, *others = plan.training.forward
+    return with_training(plan, forward=(replace(first, operations=first.operations[1:]), *others))
+
+
+BROKEN: list[tuple[Callable[[], KernelPlan], str]] = [
+    (lambda: with_division(plan_of(FORWARD), ByBatch(2)), "2 threads, by lanes .* for a model without links in time"),
+    (lambda: with_division(plan_of(LOOP), ByRows(2)), "2 threads, by rows for a model with links in time"),
+    (lambda: with_division(plan_of(LOOP), InChunks(1, 4)), "in chunks of 4 rows for a model with links in time"),
+    (lambda: with_division(plan_of(FORWARD), InChunks(1, 0)), "in chunks of 0 rows needs at least 1 row"),
+    (lambda: with_division(plan_of(FORWARD), ByRows(1)), "1 threads, by rows needs at least 2"),
+    (lambda: with_division(columns(), ByRows(2)), "by rows, and weights that are divided by rows"),
+    (lambda: with_training(plan_of(FORWARD), buffers=plan_of(FORWARD).training.buffers[1:]), "there is no [a-z][0-9]+"),
+    (lambda: with_buffer(plan_of(FORWARD), 0, stride=2), "[a-z][0-9]+ has two strides"),
+    (lambda: with_buffer(plan_of(FORWARD), 0, name="s0"), "two buffers have one name"),
+    (lambda: without_first_operation(plan_of(FORWARD)), "a: layer 24 tanh reads s0, which nothing has written"),
+    (lambda: in_one_block(plan_of(FORWARD).training, "s0", "s1"), "buffers of block s0 have rows of different kinds"),
+    (lambda: with_buffer(plan_of(FORWARD), 0, block="nobody"), "nobody"),
+    (lambda: with_group(plan_of(FORWARD), columns=22), "group 0 is taken already, or beyond its end 22"),
+    (lambda: replace(plan_of(FORWARD), training_space=Overlapping(plan_of(FORWARD).training)), "of the workspace is"),
+    (lambda: careless(plan_of(FORWARD, threads=3)), "parameter [0-9]+ belongs to no thread"),
+    (lambda: with_shares(columns(), lambda shares: shares[1:]), "shares for [0-9]+ operations"),
+    (
+        lambda: with_shares(columns(), lambda shares: (Share((0, 9, 6), False), *shares[1:])),
+        r"a from input is cut at \(0, 9, 6\) for 2 threads",
+    ),
+]
+
+
+@pytest.mark.parametrize(("broken", "said"), BROKEN, ids=[said for _, said in BROKEN])
+def test_a_plan_that_is_not_sound_is_refused(broken: Callable[[], KernelPlan], said: str) -> None:
+    with pytest.raises(PlanError, match=f"^the plan is not sound: .*{said}.*; this is a bug in neuromorph") as raised:
+        verify(broken())
+    assert isinstance(raised.value, nm.NeuromorphError)
+
+
+def test_values_that_are_needed_at_one_time_share_no_block() -> None:
+    """Of two buffers with rows of one kind that live at one time."""
+    text = f"{support.HEADER} (input, 4) (a, 4, <tanh>) (b, 4, <gelu>) (c, 4, <tanh>) (output, 4, <tanh>, <mse>)"
+    training = plan_of(text).training
+    names = [buffer.name for buffer in training.buffers if buffer.block == buffer.name]
+    refused = []
+    for one in names:
+        for other in names:
+            if one != other:
+                try:
+                    verify(in_one_block(training, one, other))
+                except PlanError as error:
+                    refused.append(str(error))
+    assert any("are needed at one time, and share block" in message for message in refused)
+
+
+def test_the_state_of_a_loop_stands_alone() -> None:
+    training = plan_of(LOOP).training
+    ((_, state),) = training.state
+    other = next(buffer for buffer in training.buffers if buffer.name != state)
+    buffers = tuple(
+        replace(each, block=other.name, rows=other.rows, stride=other.stride) if each.name == state else each
+        for each in training.buffers
+    )
+    plan = with_training(plan_of(LOOP), buffers=buffers, strides=training.strides | {state: other.stride})
+    with pytest.raises(PlanError, match=f"{state} must stand alone"):
+        verify(plan)
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "wanted"),
+    [
+        (FORWARD, {}, Alone()),
+        (FORWARD, {"threads": 3}, ByRows(3)),
+        (FORWARD, {"chunk": 4}, InChunks(1, 4)),
+        (FORWARD, {"threads": 2, "columns": True}, ByColumns(2)),
+        (LOOP, {"threads": 3}, ByBatch(3)),
+    ],
+    ids=str,
+)
+def test_a_plan_as_text(text: str, more: dict[str, Any], wanted: Division) -> None:
+    """It names the division, every weight, every buffer with its place, and every operation."""
+    plan = plan_of(text, **more)
+    shown = describe(plan)
+    assert plan.options.division == wanted
+    assert f"A training window is done by {wanted}\n" in shown
+    for group in plan.training.groups:
+        assert f"    bias at {plan.layout.bias(group):,}\n" in shown
+    for buffer in plan.training.buffers:
+        assert re.search(rf"^    {buffer.name}: .* of {buffer.stride}, at ", shown, re.MULTILINE)
+    segments = (*plan.training.forward, *plan.training.backward, *plan.prediction.forward)
+    operations = re.findall(r"^    (?:product|block|rows|loss|sum|bias) \(.*", shown, re.MULTILINE)
+    assert len(operations) == sum(len(segment.operations) for segment in segments)
+    assert ("\n    the threads meet\n" in shown) == isinstance(wanted, ByColumns)
+    assert ("\nThread 1 updates " in shown) == (wanted.threads > 1)
+
+
+def test_a_plan_needs_no_code_to_be_generated(monkeypatch: pytest.MonkeyPatch) -> None:
+    from neuromorph.codegen.source import _Source
+
+    monkeypatch.delattr(_Source, "text")
+    model = nm.compile(FORWARD, 2, 0.1, threads=1)
+    assert nm.kernel_plan(model) == model.kernel_plan() == describe(model.kernels.plan)
+    assert model.kernels.bytes_needed() > 0
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_plans_are_checked_at_run_time_where_that_is_asked_for(asked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[KernelPlan] = []
+    monkeypatch.setattr("neuromorph.runtime.kernels.verify", checked.append)
+    monkeypatch.setenv("NEUROMORPH_VERIFY", "1" if asked else "")
+    plan = nm.compile(FORWARD, 2, 0.1).kernels.plan
+    assert checked == ([plan] if asked else [])
