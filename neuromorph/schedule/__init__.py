@@ -10,6 +10,11 @@ runs step by step, because a link back in time needs it. Inside a segment stand 
 The passes, in order: ``segments_of`` (where a loop is needed), ``sibling_groups`` (layers that read one vector),
 ``Forward`` and ``Backward`` (operations in order), ``fuse_epilogues`` (maps to products), ``fuse`` (maps to blocks),
 ``drop_dead_stores``, ``buffers_of``, ``share_blocks`` (buffers whose lifetimes do not overlap).
+
+A ``KernelPlan`` is complete: beside the plans of training and prediction it holds how threads divide a window
+(``divide``, by a ``CostModel``), where weights and buffers stand (``Layout``, ``Workspace``), the columns and the
+parameters of each thread (``Share``, ``Ownership``). ``verify`` checks it, ``describe`` shows it.
+
 Names: ``v3`` value of node 3, ``s0`` pre-activations of group 0, ``d3`` gradient of node 3, ``g0`` gradient of the
 pre-activations of group 0, ``c3`` gradient carried back through time to node 3.
 """
