@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import neuromorph as nm
-from neuromorph.schedule import InChunks
 from helpers.threads import LIMIT
+from neuromorph.schedule import InChunks
 from neuromorph.training import loop
 
 RECURRENT = """/xavier,const_uneven 0.1 0.3/

@@ -9,9 +9,10 @@ from functools import cache
 from typing import Any
 
 import pytest
-import support
 
 import neuromorph as nm
+from helpers import witnesses
+from helpers.texts import HEADER
 from neuromorph.schedule import (
     Alone,
     ByBatch,
@@ -30,15 +31,15 @@ from neuromorph.schedule import (
     verify,
 )
 
-FORWARD = f"{support.HEADER} (input, 18) (a, 24, <tanh>) (b, 3, <relu>) (c, 32, <gelu>) (output, 4, <softmax>, <mse>)"
-LOOP = f"""{support.HEADER} (input, 3) {{both, before, concatenate}} (a, 4, <tanh>) [link, [before,]]
+FORWARD = f"{HEADER} (input, 18) (a, 24, <tanh>) (b, 3, <relu>) (c, 32, <gelu>) (output, 4, <softmax>, <mse>)"
+LOOP = f"""{HEADER} (input, 3) {{both, before, concatenate}} (a, 4, <tanh>) [link, [before,]]
 (output, 2, <linear>, <mse>)"""
 
 
 @cache
 def plan_of(text: str, **more: Any) -> KernelPlan:
     """A sound plan."""
-    return support.kernel_of(text, lanes=2, **more).plan
+    return witnesses.kernel_of(text, lanes=2, **more).plan
 
 
 def columns() -> KernelPlan:
@@ -138,7 +139,7 @@ def test_a_plan_that_is_not_sound_is_refused(broken: Callable[[], KernelPlan], s
 
 def test_values_that_are_needed_at_one_time_share_no_block() -> None:
     """Of two buffers with rows of one kind that live at one time."""
-    text = f"{support.HEADER} (input, 4) (a, 4, <tanh>) (b, 4, <gelu>) (c, 4, <tanh>) (output, 4, <tanh>, <mse>)"
+    text = f"{HEADER} (input, 4) (a, 4, <tanh>) (b, 4, <gelu>) (c, 4, <tanh>) (output, 4, <tanh>, <mse>)"
     training = plan_of(text).training
     names = [buffer.name for buffer in training.buffers if buffer.block == buffer.name]
     refused = []
