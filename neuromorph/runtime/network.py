@@ -38,6 +38,22 @@ _networks_lock = new_lock()
 _room = 64  # networks that are noted before those that are gone are looked for
 
 
+class Changing:
+    """A block, inside one with the network's lock, that writes to the memory. A fork of another thread meanwhile leaves
+    the child with a copy that is half written."""
+
+    __slots__ = ("depth",)
+
+    def __init__(self) -> None:
+        self.depth = 0
+
+    def __enter__(self) -> None:
+        self.depth += 1
+
+    def __exit__(self, *exception: object) -> None:
+        self.depth -= 1
+
+
 class Network(Settings):
     """A checked graph, its options, and once built its parameters and what training remembers.
 
@@ -64,7 +80,8 @@ class Network(Settings):
         self.lock = threading.RLock()
         self._kernels: Kernels | None = None
         self._memory: Memory | None = None
-        self._released = self._torn = self._changing = False
+        self._released = self._torn = False
+        self.changing = Changing()
         self.feeds = Feeds()
         _remember(self)
 
@@ -116,16 +133,6 @@ class Network(Settings):
                 "written; build or load it again, or fork between calls"
             )
 
-    @contextmanager
-    def changing(self) -> Iterator[None]:
-        """A block, inside one with the model's lock, that writes to the model's memory. A fork meanwhile leaves the
-        child with a copy that is half written."""
-        before, self._changing = self._changing, True
-        try:
-            yield
-        finally:
-            self._changing = before
-
     def after_fork(self) -> None:
         """In a child: a new lock where a thread was inside a call, and no memory where that call was writing to it.
         The thread does not exist in the child."""
@@ -133,8 +140,8 @@ class Network(Settings):
             self.lock.release()
             return
         self.lock = threading.RLock()
-        if self._changing:
-            self._memory, self._torn, self._changing = None, True, False
+        if self.changing.depth:
+            self._memory, self._torn, self.changing = None, True, Changing()
 
     def memory(self) -> Memory:
         """The arrays of a built model; ModelStateError where there are none."""
@@ -149,7 +156,7 @@ class Network(Settings):
 
         Returns the model. Raises MemoryError, naming the bytes, where the model can't fit into this machine's memory.
         """
-        with self.lock, self.changing():
+        with self.lock, self.changing:
             self._compile(verbosity)
             with seeding.lock:
                 drawn = draw_parameters(self._graph, seeding.generator(), self._options.dtype)
@@ -253,7 +260,7 @@ class Network(Settings):
         nothing is changed.
         """
         given = as_dict("parameters", parameters)
-        with self.lock, self.changing():
+        with self.lock, self.changing:
             weights, places = self.memory().weights, self._places()
             fresh = weights.copy()
             for name, value in given.items():
@@ -294,7 +301,7 @@ class Network(Settings):
     @optimizer_state.setter
     def optimizer_state(self, values: Mapping[str, Any]) -> None:
         given = as_dict("optimizer_state", values)
-        with self.lock, self.changing():
+        with self.lock, self.changing:
             memory, first = self.memory(), len(self._update.constants)
             fresh, constants, places = memory.optimizer.copy(), memory.constants.copy(), self._places()
             slots = dict(zip(self._update.slots, self._slots(fresh), strict=True))
@@ -337,7 +344,7 @@ class Network(Settings):
 
     @state.setter
     def state(self, values: Mapping[str, Any]) -> None:
-        with self.lock, self.changing():
+        with self.lock, self.changing:
             fresh, plan = self.state, self.kernels.plan
             names = set_state(fresh, values)
             for number, part in enumerate(self._state_views()):
@@ -346,7 +353,7 @@ class Network(Settings):
 
     def reset_state(self) -> None:
         """Recurrent state back to zeros."""
-        with self.lock, self.changing():
+        with self.lock, self.changing:
             memory = self.memory()
             if memory.remembered is None:
                 memory.remembered = [view for where in self._workspaces() for view in state_pieces(*where).values()]

@@ -58,11 +58,11 @@ class Pass:
         """The windows from sample ``start`` to ``stop``; the sample that it reached."""
         memory, model, kernels = self.memory, self.model, self.model.kernels
         rate, clip = (model.learning_rate, model.clip_norm or 0.0) if self.mode == LEARN else (0.0, 0.0)
-        call = TrainCall(
+        call = TrainCall._make((
             start, stop, self.samples, self.capacity, self.mode, memory.space, memory.weights, memory.turned,
             memory.gradients, memory.optimizer, memory.constants, self.inputs.reshape(-1), self.expected.reshape(-1),
             self.weights, self.row_step, memory.row_losses, self.losses, rate, clip,
-        )  # fmt: skip
+        ))  # fmt: skip
         if kernels.threads == 1:
             return int(kernels.train(*call))
         return call_members(kernels, memory, call, kernels.worth_waking[self.mode != MEASURE])
@@ -162,7 +162,7 @@ def learn(
 ) -> float:
     """One update a window; the mean loss. ``order``: that of the sequences, or of the samples of a model without links
     in time; ``model.losses`` stays in the order of the data."""
-    with model.lock, model.changing():
+    with model.lock, model.changing:
         memory = model.memory()
         shuffled = data if order is None or data.sequences else in_order(data, order)
         model.losses = losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+FEW = 1 << 12  # numbers that a BLAS starts no threads for
 SMALL, LARGE = 1e-250, 1e300  # a sum of weights and a sum of products between them have lost nothing
 
 
@@ -16,8 +18,8 @@ def weighted_mean(values: NDArray[np.float64], weights: NDArray[Any] | None = No
     weights: None for equal ones, else finite and >= 0, in the shape of the values, or with one more axis over which
     those of a value are summed.
     """
-    if weights is None and values.size == 1:
-        return float(values.item())
+    if weights is None and values.size <= FEW and math.isfinite(np.vdot(values, values)):  # then no sum overflows
+        return float(np.add.reduce(values, axis=None)) / values.size
     with np.errstate(over="ignore", invalid="ignore"):
         if weights is None:
             total, whole = float(np.add.reduce(values, axis=None)), float(values.size)
