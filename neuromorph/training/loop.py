@@ -186,7 +186,7 @@ def _follow_all(
     """One pass after the other, in the order of ``turns``. Sequences are named in messages, and the streams get
     the weights after each.
 
-    The loop is not inside a ``with`` block: see ``_epochs`` in ``fitting.py``.
+    The loop is not inside a ``with`` block: see ``_epochs`` in ``fit.py``.
     """
     for number in turns:
         sequence = passes[number]
