@@ -2,5 +2,7 @@
 
 from ..schedule import KernelOptions
 from .source import Kernel, generate
+from .window import Emitted
+from .writer import Span
 
-__all__ = ["Kernel", "KernelOptions", "generate"]
+__all__ = ["Emitted", "Kernel", "KernelOptions", "Span", "generate"]

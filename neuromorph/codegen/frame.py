@@ -95,7 +95,7 @@ class Frame:
         """A compiled function."""
         self.functions[name] = tuple(ARGUMENT_KINDS[a] for a in arguments.split(", "))
         self.writer.lines("", "", "@njit(**JIT)" if name in ENTRIES else "@njit(**INSIDE)")
-        with self.writer.block(f"def {name}({arguments}):"):
+        with self.writer.span(name), self.writer.block(f"def {name}({arguments}):"):
             self.writer.line(f'"""{doc}"""')
             yield
 

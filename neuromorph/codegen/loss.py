@@ -18,7 +18,6 @@ def emit_loss(frame: Frame, loss: Loss) -> None:
     """Row losses to ``losses``, the gradient to the loss's target; rows of weight 0 are left out whatever is
     expected."""
     writer, place = frame.writer, loss.result
-    writer.comment(loss.note)
     with _each_row(frame):
         writer.line(f"weight = float(row_weights[weight0 + {_outside(frame)}])")
         with writer.block("if weight == 0.0:"):

@@ -29,9 +29,6 @@ from .frame import Frame
 
 def emit_block(frame: Frame, block: Block) -> None:
     """A fused block: one loop over rows, one over vectors, every value read once."""
-    writer = frame.writer
-    for note in dict.fromkeys(m.note for m in block.maps):
-        writer.comment(note)
     with frame.each_row(), frame.each_vector(block.maps[0].width) as column:
         registers: dict[tuple[Place, int], str] = {}
         for statement in block.maps:
@@ -106,7 +103,6 @@ def _substitute(text: str, names: dict[str, str]) -> str:
 
 def emit_rows(frame: Frame, rows: Rows) -> None:
     """Softmax of rows longer than a vector, or its gradient."""
-    frame.writer.comment(rows.note)
     places = (*rows.operands, rows.target)
     fields = {"width": rows.target.width, "strides": tuple(frame.stride(place.buffer) for place in places)}
     if any(place.buffer in EXTERNAL for place in rows.operands):
@@ -122,9 +118,6 @@ def emit_rows(frame: Frame, rows: Rows) -> None:
 
 def emit_product(frame: Frame, product: Product) -> None:
     """A matrix product of a group's part."""
-    frame.writer.comment(product.note)
-    if product.epilogue is not None:
-        frame.writer.comment(product.epilogue.note)
     if product.partials is not None:
         _emit_partial(frame, product)
     else:
@@ -246,9 +239,6 @@ def emit_sum(frame: Frame, operation: Sum) -> None:
     assert target is not None
     cuts = frame.ownership.summed_cuts(product.source.place.width)
     members = [member for member, (begin, end) in enumerate(pairwise(cuts)) if begin < end]
-    writer.comment(operation.note)
-    if epilogue is not None:
-        writer.comment(epilogue.note)
     with frame.each_row(), frame.each_vector(target.width) as column:
         terms = {
             "bias": [f"load(weights, {frame.layout.bias(group)} + {column})"],
@@ -306,7 +296,6 @@ def _emit_weight(frame: Frame, product: Product) -> None:
 def emit_bias(frame: Frame, bias: Bias) -> None:
     """The bias gradient of a group: the sums of its columns, or of a member's where these are divided."""
     name, cuts = f"g{bias.group}", _pieces(frame, bias)
-    frame.writer.comment(bias.note)
     place = _own(frame, frame.layout.bias(frame.plan.groups[bias.group]))
     bounds = f"{cuts}[member], {cuts}[member + 1]" if frame.shares_rows else frame.bounds(cuts)
     frame.writer.line(f"sums{frame.stride(name)}(work, {name}, rows, gradients, {place}, keep, {bounds})")
@@ -322,7 +311,7 @@ def goes_by_member(frame: Frame, operation: Operation) -> bool:
 
 
 def emit_operation(frame: Frame, operation: Operation) -> None:
-    """Any operation but the loss."""
+    """The lines of any operation but the loss."""
     if isinstance(operation, Block):
         emit_block(frame, operation)
     elif isinstance(operation, Rows):

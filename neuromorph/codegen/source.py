@@ -18,7 +18,7 @@ from .loss import emit_sum_of_weights
 from .update import emit_norm, emit_turn, emit_update, emit_verdict
 from .waiting import TRAINED, emit_lead, emit_serve
 from .window import emit_backward, emit_forward, emit_mean, emit_measure, emit_shift, emit_take, emit_weigh
-from .writer import Writer
+from .writer import Span, Writer
 
 _VECTOR_NAMES = ["load", "load_head", "store", "store_head", "head", "splat", "total", "largest", "softmax"]
 _IMPORTED = [
@@ -36,10 +36,10 @@ class Kernel:
     plan: KernelPlan
 
     @cached_property
-    def _written(self) -> tuple[str, dict[str, tuple[str, ...]]]:
-        """The source, and its functions with the kinds of their arguments."""
+    def _written(self) -> tuple[Writer, dict[str, tuple[str, ...]]]:
+        """The lines of the source, and its functions with the kinds of their arguments."""
         source = _Source(self.plan)
-        return source.text(), source.functions
+        return source.written(), source.functions
 
     @property
     def options(self) -> KernelOptions:
@@ -49,7 +49,13 @@ class Kernel:
     @property
     def source(self) -> str:
         """One file of Python."""
-        return self._written[0]
+        return self._written[0].text()
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The source map: the lines of each function (by name) and of each operation in it (``Emitted``). Operations
+        come before their function."""
+        return self._written[0].spans
 
     @property
     def functions(self) -> dict[str, tuple[str, ...]]:
@@ -76,7 +82,7 @@ class _Source:
     plan: KernelPlan
     functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def text(self) -> str:
+    def written(self) -> Writer:
         """The file: head, products, then the functions, whose products the head has to know."""
         body = Writer()
         frame = self.training_frame(body)
@@ -105,7 +111,8 @@ class _Source:
         self.emit_predict(ahead)
         head = Writer()
         self.emit_head(head, frame.shapes)
-        return head.text() + body.text()
+        head.append(body)
+        return head
 
     def training_frame(self, writer: Writer) -> Frame:
         """How training's lines name things. In chunks, a row is a step of one lane."""

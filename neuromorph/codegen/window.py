@@ -5,12 +5,20 @@ from __future__ import annotations
 import re
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import NamedTuple
 
-from ..schedule import EXTERNAL, WINDOW, Loss, Operation, Segment, Share, Workspace
+from ..schedule import EXTERNAL, WINDOW, Loss, Operation, Product, Segment, Share, Sum, Workspace, notes_of
 from .frame import Frame
 from .loss import emit_loss, emit_means
 from .operations import emit_operation, goes_by_member
 from .writer import Writer
+
+
+class Emitted(NamedTuple):
+    """An operation that stands in the source, and the number of its time loop, or WINDOW."""
+
+    operation: Operation
+    domain: int
 
 
 def words_in(text: str) -> set[str]:
@@ -78,11 +86,23 @@ def _emit_run(frame: Frame, run: list[tuple[Operation, Share]]) -> None:
         _emit_any(replace(frame, cuts=share.cuts), operation)
 
 
-def _emit_any(frame: Frame, operation: object) -> None:
-    if isinstance(operation, Loss):
-        emit_loss(frame, operation)
-    else:
-        emit_operation(frame, operation)  # type: ignore[arg-type]
+def _emit_any(frame: Frame, operation: Operation) -> None:
+    """An operation, under comments that say what it does. The writer notes its lines."""
+    with frame.writer.span(Emitted(operation, frame.domain)):
+        _emit_notes(frame.writer, operation)
+        if isinstance(operation, Loss):
+            emit_loss(frame, operation)
+        else:
+            emit_operation(frame, operation)
+
+
+def _emit_notes(writer: Writer, operation: Operation) -> None:
+    """What an operation does, and what is done with the sums of a product, as comments."""
+    for note in notes_of(operation):
+        writer.comment(note)
+    product = operation.product if isinstance(operation, Sum) else operation
+    if isinstance(product, Product) and product.epilogue is not None:
+        writer.comment(", ".join(note.text for note in product.epilogue.notes))
 
 
 def emit_segments(frame: Frame, space: Workspace, segments: tuple[Segment, ...], *, backward: bool) -> None:

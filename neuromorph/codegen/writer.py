@@ -6,15 +6,26 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 _WORD = re.compile(r"\w+")
 
 
+@dataclass(frozen=True)
+class Span:
+    """The lines, from ``first`` to ``last``, that something stands in. A finished source counts them from 1."""
+
+    what: object
+    first: int
+    last: int
+
+
 class Writer:
-    """Collects lines."""
+    """Collects lines, and notes which of them belong to what."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
+        self._spans: list[Span] = []
         self._depth = 0
 
     def line(self, text: str = "") -> None:
@@ -27,8 +38,10 @@ class Writer:
             self.line(text)
 
     def append(self, other: Writer) -> None:
-        """All lines of another writer, at the current depth."""
+        """All lines and spans of another writer, at the current depth."""
+        before = self.length
         self.lines(*other._lines)
+        self._spans += [Span(span.what, span.first + before, span.last + before) for span in other._spans]
 
     def comment(self, text: str) -> None:
         """A comment; whatever the text holds, it stays one line of printable ASCII behind its mark."""
@@ -43,6 +56,18 @@ class Writer:
         self._depth += 1
         yield
         self._depth -= 1
+
+    @contextmanager
+    def span(self, what: object) -> Iterator[None]:
+        """The lines inside belong to ``what``."""
+        first = self.length + 1
+        yield
+        self._spans.append(Span(what, first, self.length))
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """What stands in which lines. What is inside something else comes before it."""
+        return tuple(self._spans)
 
     @property
     def length(self) -> int:

@@ -56,7 +56,7 @@ class _Clocks:
     def __init__(self, function: ast.FunctionDef, bundle: set[str], pieces: Sequence[Piece], waiters: set[str]) -> None:
         self.function, self.bundle = function, bundle
         mine = [(n, p) for n, p in enumerate(pieces) if p.function == function.name and p.kind != "function"]
-        self.by_line = {piece.statement: n for n, piece in mine}
+        self.by_last_line = {piece.lines[1]: (piece.lines[0], n) for n, piece in mine}
         self.by_name = {piece.function: n for n, piece in enumerate(pieces) if piece.kind == "function"}
         self.rest, self.waiting = len(pieces), len(pieces) + 1
         self.waiters = waiters
@@ -77,8 +77,8 @@ class _Clocks:
         out: list[ast.stmt] = []
         for statement in statements:
             called = self.called(statement)
-            if statement.lineno in self.by_line:
-                out += [statement, self.lap(self.by_line[statement.lineno])]
+            if (piece := self.piece_that_ends_with(statement)) is not None:
+                out += [statement, self.lap(piece)]
             elif self.clocks_itself(called):
                 out += [self.lap(self.rest), statement, _statement(f"{_TAKEN} = ticks()")]
             elif called in self.by_name:
@@ -88,6 +88,11 @@ class _Clocks:
             else:
                 out.append(self.inside(statement))
         return out
+
+    def piece_that_ends_with(self, statement: ast.stmt) -> int | None:
+        """The piece whose last statement this is. A loop around a whole piece begins before it."""
+        first, piece = self.by_last_line.get(statement.end_lineno or statement.lineno, (0, 0))
+        return piece if 0 < first <= statement.lineno else None
 
     def inside(self, statement: ast.stmt) -> ast.stmt:
         """A loop or a branch with laps in it."""

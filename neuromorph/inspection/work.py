@@ -7,12 +7,13 @@ operation reads and writes, each operand once an execution, in whole vectors wit
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from ..codegen import Kernel
 from ..functions import OPTIMIZERS
+from ..functions.expressions import Expression
 from ..schedule import (
     WINDOW,
     Access,
@@ -51,18 +52,14 @@ class Work:
 
 def flops_of(expression: str, dtype: str) -> int:
     """Floating-point operations of one component of a generated expression."""
-    return sum(_flops(node, dtype) for node in ast.walk(ast.parse(expression, mode="eval")))
+    return Expression(expression).cost(_costs_of_calls(dtype))
 
 
-def _flops(node: ast.AST, dtype: str) -> int:
-    if isinstance(node, ast.BinOp | ast.Compare):
-        return 1
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-        return 0
-    name = node.func.id
-    if name == "softmax":  # the largest, differences, powers, their sum, a division
-        return 4 + operations_of("exp", dtype)
-    return operations_of(name, dtype) if name in _VECTOR_MATH else int(name in _ONE_EACH)
+@cache
+def _costs_of_calls(dtype: str) -> dict[str, int]:
+    """Operations of a call by function. A softmax: the largest, differences, powers, their sum, a division."""
+    costs = {name: operations_of(name, dtype) for name in _VECTOR_MATH} | dict.fromkeys(_ONE_EACH, 1)
+    return costs | {"softmax": 4 + costs["exp"]}
 
 
 @dataclass(frozen=True)

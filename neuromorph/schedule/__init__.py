@@ -43,6 +43,7 @@ from .plan import (
     Loss,
     Map,
     Member,
+    Note,
     Operation,
     Part,
     Partials,
@@ -53,6 +54,7 @@ from .plan import (
     Segment,
     Share,
     Sum,
+    notes_of,
     padded,
 )
 from .verify import PlanError, verify
@@ -81,6 +83,7 @@ __all__ = [
     "Loss",
     "Map",
     "Member",
+    "Note",
     "Operation",
     "Ownership",
     "Part",
@@ -97,6 +100,7 @@ __all__ = [
     "Workspace",
     "describe",
     "divide",
+    "notes_of",
     "padded",
     "plan",
     "plan_kernel",

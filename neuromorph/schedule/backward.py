@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..graph import Node
 from ..graph.recurrence import WINDOW, computing, inputs_of
-from .forward import Forward, describe, names_in, with_parameter
-from .plan import Access, Bias, Group, Map, Operation, Place, Product, Rows, Segment
+from .forward import Forward, names_in, note_of, with_parameter
+from .plan import Access, Bias, Group, Map, Note, Operation, Place, Product, Rows, Segment
 
 
 class Backward(Forward):
@@ -93,14 +93,14 @@ class Backward(Forward):
         out: list[Operation] = []
         grad = self.gradient(index)
         if index in self.late:
-            adds = self.adds(grad)
+            adds, text = self.adds(grad), f"{node.name} from the next step"
             out.append(
                 Map(
                     grad,
                     "g",
                     (("g", Access(self.carry(index))),),
                     node.width,
-                    f"{node.name} from the next step",
+                    Note(index, text, text),
                     accumulate=adds,
                 )
             )
@@ -116,7 +116,7 @@ class Backward(Forward):
         if not layer and self.source(node) not in self.learns:
             return []
         target = self.pre_gradient(index) if layer else self.gradient(self.source(node))
-        note = f"back through {describe(node)}"
+        note = note_of(node, "back through ")
         if not has_gradient:
             if target in self.written:
                 return []
@@ -125,7 +125,7 @@ class Backward(Forward):
         adds = self.adds(target)
         return [self.activation_gradient(node, target, adds, note)]
 
-    def activation_gradient(self, node: Node, target: Place, adds: bool, note: str) -> Operation:
+    def activation_gradient(self, node: Node, target: Place, adds: bool, note: Note) -> Operation:
         function = node.function
         assert function is not None
         grad, result = self.gradient(node.index), self.place(node.index)
@@ -183,7 +183,7 @@ class Backward(Forward):
             text,
             tuple((name, access) for name, access in operands if name in used),
             own if left else wide,
-            f"back through {describe(node)} to {self.graph.nodes[source if left else other].name}",
+            note_of(node, "back through ", f" to {self.graph.nodes[source if left else other].name}"),
             accumulate=self.adds(target),
             keep=wide if left and wide < own else None,
         )
@@ -194,10 +194,10 @@ class Backward(Forward):
         for index, late in ((left, False), (right, node.delayed)):
             width = self.graph.nodes[index].width
             if index in self.learns:
-                target = self.destination(index, late)
+                target, note = self.destination(index, late), note_of(node, "back through ")
                 adds = self.adds(target)
                 read = Access(Place(buffer, column, width), 0, width)
-                out.append(Map(target, "g", (("g", read),), width, f"back through {describe(node)}", accumulate=adds))
+                out.append(Map(target, "g", (("g", read),), width, note, accumulate=adds))
             column += width
         return out
 

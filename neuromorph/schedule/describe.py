@@ -9,7 +9,7 @@ from .accesses import loads_of, writes_of
 from .kernel_options import InChunks
 from .kernel_plan import KernelPlan
 from .layout import Workspace
-from .plan import Block, Buffer, Group, Operation, Plan, Segment, Share
+from .plan import Buffer, Group, Operation, Plan, Segment, Share, notes_of
 
 
 def describe(plan: KernelPlan) -> str:
@@ -100,10 +100,9 @@ def _operation(operation: Operation, share: Share | None) -> Iterator[str]:
     """An operation's lines: what it is, what it reads and writes, and how it is divided."""
     if share is not None and share.meet:
         yield "    the threads meet"
-    notes = dict.fromkeys(m.note for m in operation.maps) if isinstance(operation, Block) else (operation.note,)
     reads = dict.fromkeys(access.place.buffer + "'" * (access.shift != 0) for access in loads_of(operation))
     writes = dict.fromkeys(place.buffer for place in writes_of(operation))
     kind = type(operation).__name__.lower()
     flow = f"{', '.join(reads)} -> {', '.join(writes)}" if writes else ", ".join(reads)
     cut = "" if share is None or share.cuts is None else f", cut at {', '.join(map(str, share.cuts))}"
-    yield f"    {kind} ({flow}){cut}: {'; '.join(notes)}"
+    yield f"    {kind} ({flow}){cut}: {'; '.join(notes_of(operation))}"

@@ -68,7 +68,7 @@ def _with_activations(operations: tuple[Operation, ...], groups: tuple[Group, ..
         places = [Place(f"s{index}", member.column, member.width) for member in group.members]
         found = [in_place[place] for place in places if place in in_place]
         if len(found) == len(places) and len({statement.expression for statement in found}) == 1:
-            notes = ", ".join(statement.note for statement in found)
+            notes = tuple(statement.note for statement in found)
             out[number] = replace(product, epilogue=Epilogue(found[0].expression, None, notes))
             taken |= set(places)
     return tuple(op for op in out if not (isinstance(op, Map) and op.target in taken and in_place.get(op.target) is op))
@@ -103,5 +103,5 @@ def _derivative(statement: Map) -> Epilogue:
     (gradient, _), *others = statement.operands
     names = {gradient: "x"} | {name: "y" for name, _ in others}
     return Epilogue(
-        Expression(statement.expression).renamed(names), others[0][1].place if others else None, statement.note
+        Expression(statement.expression).renamed(names), others[0][1].place if others else None, (statement.note,)
     )

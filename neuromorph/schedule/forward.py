@@ -12,7 +12,7 @@ import numpy as np
 from ..functions.expressions import Expression
 from ..graph import Graph, Node
 from ..graph.recurrence import WINDOW, computing, inputs_of
-from .plan import Access, Group, Loss, Map, Operation, Part, Place, Product, Rows, Segment, padded
+from .plan import Access, Group, Loss, Map, Note, Operation, Part, Place, Product, Rows, Segment, padded
 
 _NAMED = 20  # layers that one comment names
 
@@ -134,15 +134,16 @@ class Forward(Builder):
     def result(self) -> Map:
         """In prediction: the output's values go to the caller's array."""
         node = self.graph.nodes[self.graph.output]
-        target = Place("y", 0, node.width)
-        return Map(target, "x", (("x", self.access(node.index)),), node.width, f"result: {node.name}", exact=True)
+        target, text = Place("y", 0, node.width), f"result: {node.name}"
+        note = Note(node.index, text, text)
+        return Map(target, "x", (("x", self.access(node.index)),), node.width, note, exact=True)
 
     def loss(self) -> Loss:
         output = self.graph.output
         logits = self.pre_activation(output) if self.logits() else None
         target, note = self.loss_target(), f"loss: {self.graph.loss.name}"
         if target != self.gradient(output):
-            note += f", back through {describe(self.graph.nodes[output])}"
+            note += f", {note_of(self.graph.nodes[output], 'back through ').text}"
         return Loss(self.place(output), logits, target, note)
 
     def loss_target(self) -> Place:
@@ -255,7 +256,7 @@ class Forward(Builder):
     def activation(self, node: Node, source: Place) -> list[Operation]:
         function, target = node.function, self.place(node.index)
         assert function is not None
-        note = describe(node)
+        note = note_of(node)
         if self.wide(node):
             return [Rows("softmax", target, (source,), False, note)]
         if function.couples:
@@ -279,7 +280,7 @@ class Forward(Builder):
                 node.merge.forward,
                 tuple(operands),
                 node.width,
-                describe(node),
+                note_of(node),
                 keep=keep,
             )
         ]
@@ -287,7 +288,7 @@ class Forward(Builder):
     def concatenate(self, node: Node, left: int, right: int) -> list[Operation]:
         place, first = self.place(node.index), self.graph.nodes[left].width
         second = self.graph.nodes[right].width
-        note = describe(node)
+        note = note_of(node)
         return [
             Map(Place(place.buffer, 0, first), "x", (("x", self.access(left)),), first, note, exact=True),
             Map(
@@ -317,7 +318,8 @@ def _lifts_zero(node: Node) -> bool:
     return bool(node.function.value(np.zeros(1), node.parameter)[0] != 0.0)
 
 
-def describe(node: Node) -> str:
-    """One line about a node, for a comment."""
+def note_of(node: Node, before: str = "", behind: str = "") -> Note:
+    """What is done for a node: its name, kind, width and function, between two texts."""
     what = node.function.name if node.function is not None else node.merge.name if node.merge is not None else ""
-    return f"{node.name}: {node.kind} {node.width} {what}".rstrip()
+    text = f"{node.name}: {node.kind} {node.width} {what}".rstrip()
+    return Note(node.index, f"{before}{text}{behind}", f"{before}{node.name} {what}".rstrip() + behind)

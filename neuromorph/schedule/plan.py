@@ -47,6 +47,16 @@ class Access:
 
 
 @dataclass(frozen=True)
+class Note:
+    """What a statement does, and for which node. ``text`` is a comment of generated source; ``brief`` is the same
+    without the node's kind and width."""
+
+    node: int
+    text: str
+    brief: str
+
+
+@dataclass(frozen=True)
 class Map:
     """One element-by-element statement: target = expression(operands), added to what is there if ``accumulate``."""
 
@@ -54,7 +64,7 @@ class Map:
     expression: str
     operands: tuple[tuple[str, Access], ...]
     width: int
-    note: str
+    note: Note
     let: tuple[tuple[str, str], ...] = ()
     accumulate: bool = False
     exact: bool = False  # write only the target's own components, for neighbours stand in its padding
@@ -77,7 +87,7 @@ class Rows:
     target: Place
     operands: tuple[Place, ...]
     accumulate: bool
-    note: str
+    note: Note
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,7 @@ class Epilogue:
 
     expression: str
     beside: Place | None
-    note: str
+    notes: tuple[Note, ...]
 
 
 @dataclass(frozen=True)
@@ -144,6 +154,15 @@ class Bias:
 
 
 Operation = Map | Block | Rows | Loss | Product | Sum | Bias
+
+
+def notes_of(operation: Operation) -> tuple[str, ...]:
+    """What an operation does, a text for each different thing."""
+    if isinstance(operation, Block):
+        return tuple(dict.fromkeys(statement.note.text for statement in operation.maps))
+    if isinstance(operation, Map | Rows):
+        return (operation.note.text,)
+    return (operation.note,)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from .kernel_options import Alone, ByBatch, ByColumns, InChunks
 from .kernel_plan import KernelPlan
 from .layout import Layout, Workspace
 from .lifetimes import in_place, lifetimes
-from .plan import EXTERNAL, Block, Buffer, Operation, Place, Plan, Segment, padded
+from .plan import EXTERNAL, Block, Buffer, Operation, Place, Plan, Segment, notes_of, padded
 
 
 class PlanError(NeuromorphError, AssertionError):
@@ -67,7 +67,7 @@ def _places(operation: Operation) -> list[Place]:
 
 def _name(operation: Operation) -> str:
     """An operation in words."""
-    return operation.maps[0].note if isinstance(operation, Block) else operation.note
+    return notes_of(operation)[0]
 
 
 def _check_places(plan: Plan) -> None:

@@ -26,3 +26,9 @@ def test_names_are_found_and_renamed_all_at_once() -> None:
 )
 def test_a_simple_expression_is_a_few_instructions(text: str, simple: bool) -> None:
     assert Expression(text).is_simple is simple
+
+
+def test_the_cost_counts_operations_and_what_is_called() -> None:
+    text = Expression("where(x > 0.0, -x, p * exp(x) + maximum(x, y))")
+    assert text.cost({}) == 3, "a comparison, a product and a sum; a sign costs nothing"
+    assert text.cost({"exp": 20, "maximum": 1}) == 24

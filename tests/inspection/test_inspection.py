@@ -134,7 +134,8 @@ def test_a_piece_names_the_nodes_of_its_comments() -> None:
     block = next(piece for piece in pieces if piece.function == "forward" and "kept multiplicative" in piece.note)
     told = re.findall(r"# (\w+):", "\n".join(lines[block.lines[0] - 1 : block.lines[1]]))
     assert [names[node] for node, _ in block.shares] == told == ["keep", "fresh", "write", "kept", "state"]
-    assert lines[block.statement - 1].strip().startswith("for r in span")
+    computing = [line.strip() for line in lines[block.lines[0] - 1 : block.lines[1]] if "#" not in line]
+    assert computing[0].startswith("for r in span")
     shares = {names[node]: share for node, share in block.shares}
     assert max(shares["kept"], shares["state"]) < min(shares["keep"], shares["fresh"]), "a product costs less than tanh"
 
@@ -629,7 +630,7 @@ nm.second:
 def test_a_piece_has_its_lines_and_what_they_call(lines: tuple[int, int], linked: bool, packed: int) -> None:
     """Through routines in any order; all of its function where instructions have no lines."""
     found = Compiled({}, {}, {"forward": routines_of(CALLING)}, frozenset({"forward"} if linked else {"backward"}))
-    piece = Piece("forward", "forward", "product", "", lines, lines[0], -1, (), Work())
+    piece = Piece("forward", "forward", "product", "", lines, -1, (), Work())
     assert found.tally_of([piece]).packed == packed
 
 
@@ -637,7 +638,7 @@ def test_library_calls_are_told() -> None:
     """A scalar call in a piece's own lines is counted for it, and one elsewhere is not."""
     routines = {"forward": routines_of(X86)}
     compiled = Compiled({}, {}, routines, frozenset({"forward"}))
-    piece = Piece("forward", "forward", "block", "", (13, 15), 13, -1, ((0, 1.0),), Work())
+    piece = Piece("forward", "forward", "block", "", (13, 15), -1, ((0, 1.0),), Work())
     assert compiled.tally_of([piece]).library_calls == ("expf",), "to fill memory is no work of one number at a time"
     product = compiled.tally_of([replace(piece, lines=(11, 12))])
     assert product.library_calls == ()

@@ -17,6 +17,7 @@ from neuromorph.schedule import (
     Access,
     Epilogue,
     Map,
+    Note,
     Operation,
     Place,
     Plan,
@@ -27,6 +28,8 @@ from neuromorph.schedule import (
 from neuromorph.schedule.epilogues import fuse_epilogues
 from neuromorph.schedule.forward import with_parameter
 from neuromorph.simd import Shape, expressions, product_of
+
+NOTE = Note(0, "a: layer 4", "a")
 
 
 def plan_of(body: str, *, training: bool = True, width: int = 4) -> Plan:
@@ -72,7 +75,7 @@ def test_a_gradient_that_two_make_or_read_stays() -> None:
 
 def test_what_is_carried_from_the_next_step_is_no_epilogue() -> None:
     """The product that makes it stands behind the statement that reads it."""
-    read = Map(Place("d1", 0, 4), "g", (("g", Access(Place("c1", 0, 4))),), 4, "a from the next step")
+    read = Map(Place("d1", 0, 4), "g", (("g", Access(Place("c1", 0, 4))),), 4, NOTE)
     made = Product("backward", 0, 0, Access(Place("g0", 0, 4)), Place("c1", 0, 4), "zero", "back to a")
     segment = Segment(0, (read, made))
     assert fuse_epilogues([segment], ()) == [segment]
@@ -92,12 +95,12 @@ def test_what_is_carried_from_the_next_step_is_no_epilogue() -> None:
 def test_statements_that_are_more_than_one_simple_expression_stay(changed: dict[str, object]) -> None:
     product = Product("backward", 1, 0, Access(Place("g1", 0, 4)), Place("d1", 0, 4), "zero", "back to a")
     operands = (("g", Access(Place("d1", 0, 4))), ("y", Access(Place("v1", 0, 4))))
-    plain = Map(Place("g0", 0, 4), "g * y", operands, 4, "back through a")
+    plain = Map(Place("g0", 0, 4), "g * y", operands, 4, NOTE)
 
     def fused(statement: Map) -> tuple[Operation, ...]:
         return fuse_epilogues([Segment(-1, (product, statement))], ())[0].operations
 
-    ended = Epilogue("x * y", Place("v1", 0, 4), "back through a")
+    ended = Epilogue("x * y", Place("v1", 0, 4), (NOTE,))
     assert fused(plain) == (Product(**vars(product) | {"target": plain.target, "epilogue": ended}),)
     other = Map(**vars(plain) | changed)
     assert fused(other) == (product, other)

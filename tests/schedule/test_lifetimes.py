@@ -21,6 +21,7 @@ from neuromorph.schedule import (
     Buffer,
     Loss,
     Map,
+    Note,
     Operation,
     Place,
     Plan,
@@ -33,13 +34,14 @@ from neuromorph.schedule import (
 from neuromorph.schedule.lifetimes import Lifetime, in_place, lifetimes, share_blocks
 
 LANES = 4
+NOTE = Note(0, "", "")
 Cell = tuple[str, int, int]  # block, step, column
 
 
 def statement(target: str, *sources: str, width: int = 4, column: int = 0, **more: object) -> Map:
     """A map of whole buffers."""
     operands = tuple((f"x{n}", Access(Place(source, 0, width))) for n, source in enumerate(sources))
-    return Map(Place(target, column, width), "x0", operands, width, "", **more)  # type: ignore[arg-type]
+    return Map(Place(target, column, width), "x0", operands, width, NOTE, **more)  # type: ignore[arg-type]
 
 
 def block(*maps: Map) -> Block:
@@ -106,7 +108,7 @@ def test_a_block_may_write_over_vectors_that_it_has_read() -> None:
     both = (statement("g0", "d1"), statement("v9", "d1"))
     assert in_place(block(*both), "d1", "g0", LANES)  # the second reads a register
     three = (("x0", Access(Place("d1", 0, 4), 0, 3)),)  # what is not read whole stays in no register
-    cut = [Map(Place(name, 0, 4), "x0", three, 4, "") for name in ("g0", "v9")]
+    cut = [Map(Place(name, 0, 4), "x0", three, 4, NOTE) for name in ("g0", "v9")]
     assert in_place(block(cut[1], cut[0]), "d1", "g0", LANES)
     assert not in_place(block(*cut), "d1", "g0", LANES)
     assert not in_place(block(statement("g0", "v9"), statement("v8", "d1")), "d1", "g0", LANES)  # written too early
@@ -120,8 +122,8 @@ def test_a_block_may_write_over_vectors_that_it_has_read() -> None:
 
 def test_rows_and_losses_are_written_over_the_same_columns_only() -> None:
     here, there = Place("s0", 4, 9), Place("g0", 4, 9)
-    assert in_place(Rows("softmax", there, (here,), False, ""), "s0", "g0", LANES)
-    assert not in_place(Rows("softmax", Place("g0", 0, 9), (here,), False, ""), "s0", "g0", LANES)
+    assert in_place(Rows("softmax", there, (here,), False, NOTE), "s0", "g0", LANES)
+    assert not in_place(Rows("softmax", Place("g0", 0, 9), (here,), False, NOTE), "s0", "g0", LANES)
     assert in_place(Loss(here, here, there, ""), "s0", "g0", LANES)
     assert not in_place(Loss(Place("s0", 0, 9), here, there, ""), "s0", "g0", LANES)
 

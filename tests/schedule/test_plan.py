@@ -25,6 +25,7 @@ from neuromorph.schedule import (
     Block,
     Loss,
     Map,
+    Note,
     Operation,
     Place,
     Places,
@@ -39,6 +40,7 @@ from neuromorph.schedule.passes import drop_dead_stores, fuse
 from neuromorph.schedule.siblings import virtual_concatenations
 
 LANES = 4
+NOTE = Note(0, "", "")
 
 
 def plan_of(text: str, *, training: bool = True, lanes: int = LANES, size: int = 4) -> Plan:
@@ -256,20 +258,20 @@ def test_prediction_has_no_backward_pass_and_no_loss() -> None:
 def statement(target: str, *sources: str, width: int = 4, column: int = 0) -> Map:
     """A map of whole buffers."""
     operands = tuple((f"x{n}", Access(Place(source, 0, width))) for n, source in enumerate(sources))
-    return Map(Place(target, column, width), "x0", operands, width, "")
+    return Map(Place(target, column, width), "x0", operands, width, NOTE)
 
 
 def test_statements_of_one_padded_width_are_one_block() -> None:
     three, four, five = statement("v1", "v7", width=3), statement("v2", "v8"), statement("v3", "v9", width=5)
     assert fuse([three, four], LANES) == (Block((three, four)),)
     assert fuse([three, five, four], LANES) == (Block((three,)), Block((five,)), Block((four,)))
-    rows = Rows("softmax", Place("v1", 0, 9), (Place("s0", 0, 9),), False, "")
+    rows = Rows("softmax", Place("v1", 0, 9), (Place("s0", 0, 9),), False, NOTE)
     assert fuse([three, rows, four], LANES) == (Block((three,)), rows, Block((four,)))
     assert fuse([], LANES) == ()
 
 
 def test_statements_that_meet_under_other_columns_are_blocks_of_their_own() -> None:
-    slice_of = Map(Place("v1", 2, 4), "x", (("x", Access(Place("v0", 0, 4))),), 4, "", exact=True)
+    slice_of = Map(Place("v1", 2, 4), "x", (("x", Access(Place("v0", 0, 4))),), 4, NOTE, exact=True)
     whole = statement("v2", "v1")
     assert fuse([slice_of, whole], LANES) == (Block((slice_of,)), Block((whole,)))
     assert fuse([whole, slice_of], LANES) == (Block((whole,)), Block((slice_of,)))
