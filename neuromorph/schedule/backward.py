@@ -15,7 +15,7 @@ class Backward(Forward):
         super().__post_init__()
         self.written: set[Place] = set()
         self.carries: dict[str, None] = {}  # in the order in which they were first asked for
-        self.turned: list[tuple[int, int]] = []
+        self.transposed: list[tuple[int, int]] = []
         self.learns = self.trainable()
 
     def trainable(self) -> set[int]:
@@ -209,7 +209,7 @@ class Backward(Forward):
                 continue
             target = self.destination(part.node, late)
             start = "add" if self.adds(target) else "zero"
-            self.turned.append((group.index, number))
+            self.transposed.append((group.index, number))
             source = Access(Place(f"g{group.index}", 0, group.columns))
             note = f"back to {self.graph.nodes[part.node].name}"
             out.append(Product("backward", group.index, number, source, target, start, note))

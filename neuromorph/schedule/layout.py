@@ -60,25 +60,25 @@ class Layout:
         """Where a group's bias begins."""
         return self.offsets[group.index] + group.fan_in * group.columns
 
-    def turned_panel(self, group: Group, number: int) -> int:
+    def transposed_panel(self, group: Group, number: int) -> int:
         """Vectors in a panel of a part's transpose."""
         return panel_of(padded(group.parts[number].width, self.lanes) // self.lanes, self.registers)
 
     @cached_property
-    def turned(self) -> dict[tuple[int, int], int]:
+    def transposed(self) -> dict[tuple[int, int], int]:
         """Where each transpose begins."""
         starts, here = {}, 0
-        for index, number in self.plan.turned:
+        for index, number in self.plan.transposed:
             starts[index, number] = here
             group = self.plan.groups[index]
             here += group.columns * padded(group.parts[number].width, self.lanes)
         return starts
 
     @cached_property
-    def turned_size(self) -> int:
+    def transposed_size(self) -> int:
         """Elements of all transposes."""
         groups = self.plan.groups
-        return sum(groups[g].columns * padded(groups[g].parts[n].width, self.lanes) for g, n in self.plan.turned)
+        return sum(groups[g].columns * padded(groups[g].parts[n].width, self.lanes) for g, n in self.plan.transposed)
 
     @cached_property
     def _members(self) -> dict[int, tuple[Group, Member]]:

@@ -55,7 +55,7 @@ def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4) -> Plan:
         tuple(final[len(forward) :]),
         buffers,
         tuple((index, builder.place(index).buffer) for index in sorted(builder.late)),
-        tuple(dict.fromkeys(builder.turned)),
+        tuple(dict.fromkeys(builder.transposed)),
         builder.place(graph.output),
         tuple(builder.carries),
         strides,
