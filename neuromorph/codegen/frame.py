@@ -27,12 +27,12 @@ from .writer import Writer
 _KINDS = {
     "count": "begin until member calls looks user enough batch steps capacity sample stop samples mode x0 y0 inputs "
     "expected0 weight0 row_step row0",
-    "array": "work weights turned gradients memory y row_losses",
+    "array": "work weights transposed gradients memory y row_losses",
     "data": "x expected row_weights",
     "doubles": "constants losses numbers",
     "number": "rate clip shrink unit scale_all",
     "flag": "keep",
-    "integers": "box",
+    "integers": "mailbox",
 }
 ARGUMENT_KINDS = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 ENTRIES = ("train", "lead", "serve", "step", "predict")  # the functions that Python calls
@@ -99,7 +99,7 @@ class Frame:
             self.writer.line(f'"""{doc}"""')
             yield
 
-    def team(self, arguments: str) -> str:
+    def by_member(self, arguments: str) -> str:
         """Arguments of a function that runs one member: preceded by the member's number, if there are several."""
         return f"member, {arguments}" if self.threads > 1 else arguments
 
@@ -112,11 +112,11 @@ class Frame:
 
     def divided(self, arguments: str) -> str:
         """Arguments of a function that runs members together where they divide one workspace, else one by one."""
-        return self.joint(arguments) if self.shares_rows else self.team(arguments)
+        return self.joint(arguments) if self.shares_rows else self.by_member(arguments)
 
     def meeting(self, arguments: str) -> str:
         """The same for a function with barriers in it where layers are divided by columns."""
-        return f"begin, until, box, {arguments}" if self.by_columns else self.divided(arguments)
+        return f"begin, until, mailbox, {arguments}" if self.by_columns else self.divided(arguments)
 
     @contextmanager
     def each_member(self) -> Iterator[None]:
@@ -145,7 +145,7 @@ class Frame:
     def emit_barrier(self) -> None:
         """A line where threads wait for one another."""
         if self.threads > 1:
-            self.writer.line("barrier(box, parties)")
+            self.writer.line("barrier(mailbox, parties)")
 
     def emit_bounds(self) -> None:
         """The line that computes the thread's rows of the window, where these are not all rows."""

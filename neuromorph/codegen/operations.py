@@ -173,7 +173,7 @@ def _emit_backward(frame: Frame, product: Product) -> None:
     group = plan.groups[product.group]
     assert product.target is not None
     columns = padded(group.parts[product.part].width, frame.lanes) // frame.lanes
-    panel = layout.turned_panel(group, product.part)
+    panel = layout.transposed_panel(group, product.part)
     ending, beside = _epilogue(frame, product)
     name = frame.shape(
         rows=_literal_rows(frame), inner=group.columns, columns=columns, panel=panel,
@@ -182,7 +182,7 @@ def _emit_backward(frame: Frame, product: Product) -> None:
     )  # fmt: skip
     panels = -(-columns // panel)
     frame.writer.line(
-        f"{name}({_from(frame, product.source)}, turned, {layout.turned[product.group, product.part]}, "
+        f"{name}({_from(frame, product.source)}, transposed, {layout.transposed[product.group, product.part]}, "
         f"{_from(frame, Access(product.target))}, {frame.count}, {group.columns}, {beside}"
         f"{frame.panels_of(panels)})"
     )
@@ -197,7 +197,7 @@ def _emit_partial(frame: Frame, product: Product) -> None:
         columns, array, place = group.columns, "weights", layout.part(group, product.part)
     else:
         columns = padded(group.parts[product.part].width, frame.lanes)
-        array, place = "turned", layout.turned[product.group, product.part]
+        array, place = "transposed", layout.transposed[product.group, product.part]
     cuts = frame.ownership.summed_cuts(source.width)
     mine = f"{cuts[:-1]}[member]"
 

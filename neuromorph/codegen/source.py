@@ -15,9 +15,17 @@ from ..host.cached import cached_property
 from ..schedule import Alone, ByBatch, ByColumns, Division, InChunks, KernelOptions, KernelPlan, plan_kernel
 from .frame import Frame
 from .loss import emit_sum_of_weights
-from .update import emit_norm, emit_turn, emit_update, emit_verdict
+from .update import emit_gradient_norm, emit_transpose, emit_update, emit_verdict
 from .waiting import TRAINED, emit_lead, emit_serve
-from .window import emit_backward, emit_forward, emit_mean, emit_measure, emit_shift, emit_take, emit_weigh
+from .window import (
+    emit_backward,
+    emit_forward,
+    emit_measure,
+    emit_sample_losses,
+    emit_shift,
+    emit_take,
+    emit_weight_gradients,
+)
 from .writer import Span, Writer
 
 _VECTOR_NAMES = ["load", "load_head", "store", "store_head", "head", "splat", "total", "largest", "softmax"]
@@ -90,12 +98,12 @@ class _Source:
             emit_take(frame)
         emit_forward(frame, self.plan.training_space)
         emit_measure(frame, self.plan.training_space)
-        emit_mean(frame, self.plan.options.batch)
+        emit_sample_losses(frame, self.plan.options.batch)
         emit_backward(frame, self.plan.training_space)
-        emit_weigh(frame, self.plan.training_space)
+        emit_weight_gradients(frame, self.plan.training_space)
         emit_shift(frame, self.plan.training_space)
-        emit_turn(frame)
-        emit_norm(frame)
+        emit_transpose(frame)
+        emit_gradient_norm(frame)
         emit_update(frame, self.plan.options.optimizer)
         self.emit_train(frame)
         if frame.threads > 1:
@@ -170,12 +178,12 @@ class _Source:
             writer.line(f"{name} = simd.{text}")
         for stride in sorted({self.plan.training.strides[f"g{group.index}"] for group in self.plan.training.groups}):
             writer.line(f"sums{stride} = simd.sums_of(simd.SumShape({kind}, stride={stride}))")
-        for number, (index, part) in enumerate(self.plan.training.turned):
+        for number, (index, part) in enumerate(self.plan.training.transposed):
             group = self.plan.training.groups[index]
             writer.line(
-                f"turn{number} = simd.turn_of(simd.TurnShape({kind}, rows={group.parts[part].width}, "
+                f"transpose{number} = simd.transpose_of(simd.TransposeShape({kind}, rows={group.parts[part].width}, "
                 f"columns={group.columns // options.lanes}, panel={self.plan.layout.panel(group)}, "
-                f"turned_panel={self.plan.layout.turned_panel(group, part)}"
+                f"transposed_panel={self.plan.layout.transposed_panel(group, part)}"
                 f"{', by_rows=True' if (index, part) in self.plan.training.inner else ''}))"
             )
 
@@ -201,14 +209,14 @@ class _Source:
 
     def emit_train(self, frame: Frame) -> None:
         """Windows one after the other."""
-        arguments = f"begin, until, box, numbers, {TRAINED}" if frame.threads > 1 else TRAINED
+        arguments = f"begin, until, mailbox, numbers, {TRAINED}" if frame.threads > 1 else TRAINED
         doc = "Windows from ``sample`` to ``stop``: mode 0 measures, 1 makes gradients, 2 learns. Where it stopped."
         writer = frame.writer
         with frame.function("train", arguments, doc):
             frame.emit_parties()
             if frame.private:
                 writer.line(f"space = len(work) // {frame.threads}")
-            writer.line(f"turn({frame.joint('weights, turned')})")
+            writer.line(f"transpose({frame.joint('weights, transposed')})")
             frame.emit_barrier()
             with writer.block("while sample < stop:"):
                 self.emit_window(frame)
@@ -241,11 +249,11 @@ class _Source:
         self.emit_means(frame)
         with writer.block("if mode > 0:"):
             if not isinstance(division, InChunks | ByBatch):
-                writer.line(f"weigh({frame.divided('steps, capacity, work, gradients, x, x0, False')})")
+                writer.line(f"weight_gradients({frame.divided('steps, capacity, work, gradients, x, x0, False')})")
             self.emit_step(frame)
         with frame.each_member():
             work = emit_own(frame)
-            writer.line(f"time_shift({frame.team(f'steps, capacity, {work}')})")
+            writer.line(f"time_shift({frame.by_member(f'steps, capacity, {work}')})")
         frame.emit_barrier()
         if frame.threads > 1 and OPTIMIZERS[self.plan.options.optimizer].counts:
             with writer.block("if begin == 0 and mode == 2 and weight > 0.0:"):
@@ -258,7 +266,7 @@ class _Source:
         frame.emit_barrier()
         who = "begin, " if frame.threads > 1 else ""
         given = frame.measured("row_weights, weight0, row_losses, losses, sample")
-        writer.line(f"finite = mean({who}{given})")
+        writer.line(f"finite = sample_losses({who}{given})")
         with writer.block("if not finite:"):
             emit_return(frame)
 
@@ -288,7 +296,7 @@ class _Source:
         work, (a, b) = emit_own(frame), self.plan.training_space.terms["end"]
         writer.line(frame.range_of(str(self.plan.options.batch)))
         writer.line(f"inputs = (last - first) * ({a} * capacity + {b})")
-        writer.line(f"take({frame.team(f'steps, {work}, inputs, x, x0')})")
+        writer.line(f"take({frame.by_member(f'steps, {work}, inputs, x, x0')})")
         measured = f"expected0, row_weights, weight0, {frame.scales}, row_losses, first * capacity"
         self.emit_pass(frame, f"steps, capacity, {work}", f"{work}, inputs", measured, keep="False")
 
@@ -298,9 +306,9 @@ class _Source:
         writer.line(f"forward({frame.meeting(f'{space}, weights, {inputs}')})")
         writer.line(f"measure({frame.meeting(f'{space}, expected, {measured}')})")
         with writer.block("if mode > 0:"):
-            writer.line(f"backward({frame.meeting(f'{space}, turned, {inputs}')})")
+            writer.line(f"backward({frame.meeting(f'{space}, transposed, {inputs}')})")
             if keep is not None:
-                writer.line(f"weigh({frame.divided(f'{space}, gradients, {inputs}, {keep}')})")
+                writer.line(f"weight_gradients({frame.divided(f'{space}, gradients, {inputs}, {keep}')})")
 
     def emit_step(self, frame: Frame) -> None:
         """Gradients checked, and the optimizer's step.
@@ -318,7 +326,7 @@ class _Source:
                 emit_return(frame)
             writer.line("shrink = clip / square**0.5 if clip > 0.0 and square > clip * clip else 1.0")
             writer.line(f"update({frame.joint('weights, gradients, memory, constants, rate, shrink')})")
-            writer.line(f"turn({frame.joint('weights, turned')})")
+            writer.line(f"transpose({frame.joint('weights, transposed')})")
 
     def emit_step_once(self, frame: Frame) -> None:
         """One step from the state that the workspace holds, by the functions that ``predict`` calls.

@@ -127,7 +127,7 @@ def _emit_zero_carries(frame: Frame) -> None:
 def emit_take(frame: Frame) -> None:
     """The inputs of a thread's lanes, from among those of all, row by row where its products expect them."""
     writer, width, lanes = frame.writer, frame.stride("x"), frame.lanes
-    with frame.function("take", frame.team("steps, work, inputs, x, x0"), "Our lanes' inputs of a window."):
+    with frame.function("take", frame.by_member("steps, work, inputs, x, x0"), "Our lanes' inputs of a window."):
         writer.line(frame.range_of(str(frame.all_lanes)))
         writer.line(f"count = (last - first) * {width}")
         with writer.block("for t in span(0, steps):"):
@@ -157,26 +157,26 @@ def emit_measure(frame: Frame, space: Workspace) -> None:
         emit_segments(frame, space, segments, backward=False)
 
 
-def emit_mean(frame: Frame, batch: int) -> None:
+def emit_sample_losses(frame: Frame, batch: int) -> None:
     """Per-sample losses."""
-    arguments = frame.team(frame.measured("row_weights, weight0, row_losses, losses, sample"))
-    with frame.function("mean", arguments, "Losses of the samples; whether all are finite."):
+    arguments = frame.by_member(frame.measured("row_weights, weight0, row_losses, losses, sample"))
+    with frame.function("sample_losses", arguments, "Losses of the samples; whether all are finite."):
         emit_means(frame, batch)
 
 
 def emit_backward(frame: Frame, space: Workspace) -> None:
     """All backward segments but the weight gradients."""
-    arguments = frame.meeting("steps, capacity, work, turned, x, x0")
+    arguments = frame.meeting("steps, capacity, work, transposed, x, x0")
     with frame.function("backward", arguments, "Gradients of all values."):
         emit_segments(frame, space, frame.plan.backward[:-1], backward=True)
         frame.writer.line("return")
 
 
-def emit_weigh(frame: Frame, space: Workspace) -> None:
+def emit_weight_gradients(frame: Frame, space: Workspace) -> None:
     """The weight gradients: products over all rows of a window."""
     segments = frame.plan.backward[-1:]
     arguments = frame.divided("steps, capacity, work, gradients, x, x0, keep")
-    with frame.function("weigh", arguments, "Gradients of weights and biases, added to them if ``keep``."):
+    with frame.function("weight_gradients", arguments, "Gradients of weights and biases, added to them if ``keep``."):
         inside = replace(frame, writer=Writer(), domain=WINDOW)
         by_member = [operation for operation in segments[0].operations if goes_by_member(frame, operation)]
         others = [operation for operation in segments[0].operations if not goes_by_member(frame, operation)]
@@ -197,7 +197,7 @@ def emit_shift(frame: Frame, space: Workspace) -> None:
     if frame.predicts:
         arguments, name = "batch, steps, capacity, work", "time_shift_only"
     else:
-        arguments, name = frame.team("steps, capacity, work"), "time_shift"
+        arguments, name = frame.by_member("steps, capacity, work"), "time_shift"
     with frame.function(name, arguments, "Time shift: the last step becomes the one before the first."):
         if frame.plan.state:
             emit_offsets(frame, space, " ".join(buffer for _, buffer in frame.plan.state))

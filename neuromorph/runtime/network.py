@@ -190,7 +190,7 @@ class Network(Settings):
         copies = plan.gradient_copies
         return Memory(
             weights,
-            aligned_zeros(max(1, plan.layout.turned_size), dtype),
+            aligned_zeros(max(1, plan.layout.transposed_size), dtype),
             aligned_zeros(copies * plan.layout.size, dtype),
             remembered,
             constants,

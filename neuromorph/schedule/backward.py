@@ -16,7 +16,7 @@ class Backward(Forward):
         super().__post_init__()
         self.written: set[Place] = set()
         self.carries: dict[str, None] = {}  # in the order in which they were first asked for
-        self.turned: list[tuple[int, int]] = []
+        self.transposed: list[tuple[int, int]] = []
         self.learns = self.trainable()
         self.pushed = self._pushed()
         self.written.update(self.gradient(index) for index in self.pushed)
@@ -245,7 +245,7 @@ class Backward(Forward):
                 continue
             target, shift = self.destination(part.node, -part.shift, reader)
             start = "add" if self.adds(target) else "zero"
-            self.turned.append((group.index, number))
+            self.transposed.append((group.index, number))
             source = Access(Place(f"g{group.index}", 0, group.columns))
             note = f"back to {self.graph.nodes[part.node].name}"
             out.append(

@@ -60,15 +60,15 @@ class Layout:
         """Where a group's bias begins."""
         return self.offsets[group.index] + group.fan_in * group.columns
 
-    def turned_panel(self, group: Group, number: int) -> int:
+    def transposed_panel(self, group: Group, number: int) -> int:
         """Vectors in a panel of a part's transpose."""
         return panel_of(padded(group.parts[number].width, self.lanes) // self.lanes, self.registers)
 
     @cached_property
-    def turned(self) -> dict[tuple[int, int], int]:
+    def transposed(self) -> dict[tuple[int, int], int]:
         """Where each transpose begins."""
         starts, here = {}, 0
-        for index, number in self.plan.turned:
+        for index, number in self.plan.transposed:
             starts[index, number] = here
             group = self.plan.groups[index]
             part = group.parts[number]
@@ -76,9 +76,9 @@ class Layout:
         return starts
 
     @cached_property
-    def turned_size(self) -> int:
+    def transposed_size(self) -> int:
         """Elements of all transposes."""
-        parts = [(self.plan.groups[group], self.plan.groups[group].parts[part]) for group, part in self.plan.turned]
+        parts = [(self.plan.groups[group], self.plan.groups[group].parts[part]) for group, part in self.plan.transposed]
         return sum(part.taps * group.columns * padded(part.width, self.lanes) for group, part in parts)
 
     @cached_property

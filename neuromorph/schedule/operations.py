@@ -59,7 +59,7 @@ def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4) -> Plan:
         tuple(final[len(forward) :]),
         buffers,
         state,
-        tuple(dict.fromkeys(builder.turned)),
+        tuple(dict.fromkeys(builder.transposed)),
         builder.place(graph.output),
         tuple(builder.carries),
         cleared,

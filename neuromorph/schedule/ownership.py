@@ -110,15 +110,15 @@ class Ownership:
         )
 
     @cached_property
-    def turned(self) -> tuple[tuple[int, ...], ...]:
+    def transposed(self) -> tuple[tuple[int, ...], ...]:
         """For each transpose the bounds by thread of the column vectors, or blocks of rows, that it is made from."""
         plan = self.plan
         if self.threads == 1:
-            return tuple((0, plan.groups[index].columns // plan.lanes) for index, _ in plan.turned)
+            return tuple((0, plan.groups[index].columns // plan.lanes) for index, _ in plan.transposed)
         owned = {(task.group, task.part): cuts for task, cuts in zip(self.tasks, self.cuts, strict=True)}
-        return tuple(self._turned_cuts(index, part, owned[index, part]) for index, part in plan.turned)
+        return tuple(self._transposed_cuts(index, part, owned[index, part]) for index, part in plan.transposed)
 
-    def _turned_cuts(self, index: int, part: int, owned: tuple[int, ...]) -> tuple[int, ...]:
+    def _transposed_cuts(self, index: int, part: int, owned: tuple[int, ...]) -> tuple[int, ...]:
         """The bounds of the transpose of a part whose pieces have these bounds."""
         group, lanes = self.plan.groups[index], self.plan.lanes
         if (index, part) in self.plan.inner:

@@ -271,7 +271,7 @@ class Plan:
     backward: tuple[Segment, ...]
     buffers: tuple[Buffer, ...]
     state: tuple[tuple[int, str], ...]  # (node read back in time, its buffer)
-    turned: tuple[tuple[int, int], ...]  # (group, part) whose transposed weights the backward pass reads
+    transposed: tuple[tuple[int, int], ...]  # (group, part) whose transposed weights the backward pass reads
     output: Place
     carries: tuple[str, ...] = ()
     cleared: tuple[str, ...] = ()  # gradients that later steps add to, which are zero before the backward pass

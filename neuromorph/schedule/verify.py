@@ -143,7 +143,7 @@ def _check_workspace(plan: Plan, space: Workspace) -> None:
 
 def _check_layout(layout: Layout) -> None:
     """Every weight and bias has a place of its own, and every transpose."""
-    plan, ranges, turned = layout.plan, [], []
+    plan, ranges, transposed = layout.plan, [], []
     for group in plan.groups:
         rows = 0
         for number, part in enumerate(group.parts):
@@ -154,11 +154,11 @@ def _check_layout(layout: Layout) -> None:
         columns = [(m.column, m.column + padded(m.width, plan.lanes)) for m in group.members]
         _check_apart(columns, group.columns, f"group {group.index}")
     _check_apart(ranges, layout.size, "the weights")
-    for (index, number), start in layout.turned.items():
+    for (index, number), start in layout.transposed.items():
         group = plan.groups[index]
         part = group.parts[number]
-        turned.append((start, start + part.taps * group.columns * padded(part.width, plan.lanes)))
-    _check_apart(turned, layout.turned_size, "the transposes")
+        transposed.append((start, start + part.taps * group.columns * padded(part.width, plan.lanes)))
+    _check_apart(transposed, layout.transposed_size, "the transposes")
 
 
 def _check_apart(ranges: Iterable[tuple[int, int]], size: int, where: str) -> None:
@@ -178,7 +178,7 @@ def _check_owners(plan: KernelPlan) -> None:
         _need(first == end, f"parameter {min(first, end)} belongs to no thread, or to two")
         end = last
     _need(end == plan.layout.size, f"parameter {end} belongs to no thread")
-    for bounds in owners.turned:
+    for bounds in owners.transposed:
         _check_bounds(bounds, plan.options.threads, "a transpose")
 
 
