@@ -38,6 +38,12 @@ ARGUMENT_KINDS = {name: kind for kind, names in _KINDS.items() for name in names
 ENTRIES = ("train", "lead", "serve", "step", "predict")  # the functions that Python calls
 
 
+def before(shift: int, word: str) -> str:
+    """What the name of a value has behind it: nothing in this step, a word for the step before, further back its number
+    too."""
+    return {0: "", -1: word}.get(shift, f"{word}{-shift}")
+
+
 @dataclass
 class Frame:
     """The state shared by the lines of one generated function: the plan, its layout, and how rows are counted.
@@ -183,6 +189,13 @@ class Frame:
             return str(int(self.batch) * self.stride(name))
         return f"{self.batch} * {self.stride(name)}"
 
+    def steps(self, name: str, count: int) -> str:
+        """Elements between rows of a buffer that are so many steps apart, as source."""
+        step = self.step(name)
+        if count == 1:
+            return step
+        return str(count * int(step)) if step.isdigit() else f"{count} * {step}"
+
     def bounds(self, cuts: tuple[int, ...]) -> str:
         """The first piece of the thread's members and the one after the last, as source."""
         if len(cuts) == 2:
@@ -213,7 +226,7 @@ class Frame:
         if name in EXTERNAL:
             text = f"{name}{'t' if self.domain != WINDOW else '0'}"
         if shift:
-            text += f" - {self.step(name)}"
+            text += f" - {self.steps(name, -shift)}"
         return text + (f" + {place.column}" if place.column else "")
 
     def at(self, place: Place, shift: int = 0, column: str = "q") -> str:
@@ -221,7 +234,7 @@ class Frame:
         text = self.base(replace(place, column=0), shift)
         if not self.is_one_row:
             text += f" + r * {self.stride(place.buffer)}"
-            self.row_names[text] = f"{place.buffer}r{'_before' if shift else ''}"
+            self.row_names[text] = f"{place.buffer}r{before(shift, '_before')}"
         return text + (f" + {place.column}" if place.column else "") + (f" + {column}" if column != "0" else "")
 
     @property

@@ -112,16 +112,20 @@ def emit_segments(frame: Frame, space: Workspace, segments: tuple[Segment, ...],
     inside = replace(frame, writer=Writer())
     for segment in segments:
         emit_segment(inside, segment, backward=backward)
-    emit_offsets(frame, space, " ".join((inside.writer.code(), *(frame.plan.carries if backward else ()))))
+    zeroed = (*frame.plan.carries, *frame.plan.cleared) if backward else ()
+    emit_offsets(frame, space, " ".join((inside.writer.code(), *zeroed)))
     if backward:
-        _emit_zero_carries(frame)
+        _emit_zeros(frame)
     frame.writer.append(inside.writer)
 
 
-def _emit_zero_carries(frame: Frame) -> None:
-    """Nothing is carried back into the last step."""
+def _emit_zeros(frame: Frame) -> None:
+    """Nothing is carried back into the last step, and nothing has been added to gradients that later steps add to."""
     for name in frame.plan.carries:
         frame.writer.line(f"clear(work, {name}, {frame.step(name)})")
+    for name in frame.plan.cleared:
+        depth, step = frame.buffers[name].depth, frame.step(name)
+        frame.writer.line(f"clear(work, {name} - {frame.steps(name, depth)}, (steps + {depth}) * {step})")
 
 
 def emit_take(frame: Frame) -> None:
@@ -202,6 +206,7 @@ def emit_shift(frame: Frame, space: Workspace) -> None:
         if frame.plan.state:
             emit_offsets(frame, space, " ".join(buffer for _, buffer in frame.plan.state))
         for _, buffer in frame.plan.state:
-            step = frame.step(buffer)
-            writer.line(f"copy(work, {buffer} + (steps - 1) * {step}, {buffer} - {step}, {step})")
+            step, depth = frame.step(buffer), frame.buffers[buffer].depth
+            kept = frame.steps(buffer, depth)
+            writer.line(f"copy(work, {buffer} + (steps - {depth}) * {step}, {buffer} - {kept}, {kept})")
         writer.line("return")
