@@ -56,7 +56,7 @@ def _widths(text: Text, placed: Sequence[Place], chosen: Sequence[Choice], other
     for index in order:
         item = placed[index].item
         given = item.width if isinstance(item, syntax.Layer) else None
-        widths[index] = sum(widths[one] for one in needs[index]) if given is None else given
+        widths[index] = given if isinstance(given, int) else sum(widths[one] for one in needs[index])
         if widths[index] > MAX_WIDTH:
             reason = f"the width of '{item.name}' would be {widths[index]:,}: at most {MAX_WIDTH:,} is possible"
             raise text.error(reason, _operation_place(item))

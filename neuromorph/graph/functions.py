@@ -52,7 +52,8 @@ class Header:
         bias_record = _initializer(text, bias, "bias", BIAS_INITIALIZERS, WEIGHT_INITIALIZERS)
         weight_numbers = _numbers(text, weight, weight_record)
         bias_numbers = _numbers(text, bias, bias_record)
-        warnings = [*_surplus(text, weight, weight_record), *_surplus(text, bias, bias_record)]
+        said = [(weight, weight_record), (bias, bias_record)]
+        warnings = [line for one, record in said for line in _surplus(text, one, record.name, len(record.parameters))]
         return cls((weight_record, weight_numbers), (bias_record, bias_numbers), tuple(warnings))
 
 
@@ -74,7 +75,7 @@ def _initializer(
 
 def _numbers(text: Text, said: syntax.Initializer, record: Initializer) -> tuple[float, ...]:
     """The record's numbers: those given, checked, or the defaults."""
-    given = said.parameters[: len(record.parameters)]
+    given = said.numbers[: len(record.parameters)]
     defaults = tuple(parameter.default for parameter in record.parameters[len(given) :])
     missing = any(default is None for default in defaults) or (given and defaults and record.all_or_none)
     if missing:
@@ -96,14 +97,13 @@ def _missing_numbers(record: Initializer) -> str:
     return f"'{record.name}' needs {count}{optional}, its {names}, such as {record.name} {example}"
 
 
-def _surplus(text: Text, said: syntax.Initializer, record: Initializer) -> list[Diagnostic]:
-    """Warnings of the numbers that the initialiser has no use for."""
-    first = len(record.parameters)
-    surplus = zip(said.parameters[first:], said.parameter_locations[first:], strict=False)
-    return [_ignored(text, record.name, value, place, first) for value, place in surplus]
+def _surplus(text: Text, said: syntax.Initializer | syntax.Function, name: str, first: int) -> list[Diagnostic]:
+    """Warnings of the numbers, from the one at ``first`` on, that the function has no use for."""
+    surplus = zip(said.numbers[first:], said.parameter_locations[first:], strict=True)
+    return [_ignored(text, name, value, place, first) for value, place in surplus]
 
 
-def _ignored(text: Text, name: str, value: float, location: Location, takes: int = 0) -> Diagnostic:
+def _ignored(text: Text, name: str, value: float, location: Location, takes: int) -> Diagnostic:
     count = {0: "no number", 1: "one number only"}[takes]
     return text.warning(f"'{name}' takes {count}: {value:g} is ignored", location)
 
@@ -128,6 +128,8 @@ def choose(text: Text, item: syntax.Node) -> Choice:
         return Choice()
     if isinstance(item, syntax.Merge):
         return Choice(merge=_merge(text, item))
+    if item.local is not None:
+        raise text.error(f"'{item.name}' has initialisers of its own, which are not known yet", item.local.location)
     _check_width(text, item)
     activation, loss = _activation(text, item.activation), _loss(text, item.loss)
     said = [(item.activation, activation), (item.loss, loss)]
@@ -140,6 +142,9 @@ def choose(text: Text, item: syntax.Node) -> Choice:
 
 
 def _merge(text: Text, item: syntax.Merge) -> Merge:
+    if item.steps is not None:
+        place = item.steps_location or item.location
+        raise text.error(f"'{item.name}' says how many steps back it reads, which is not known yet", place)
     if item.operation in MERGES:
         return MERGES[item.operation]
     reason = f"unknown merge operation '{item.operation}'{_hint(item.operation, MERGES)}"
@@ -147,7 +152,7 @@ def _merge(text: Text, item: syntax.Merge) -> Merge:
 
 
 def _check_width(text: Text, item: syntax.Layer) -> None:
-    if item.width is None or 1 <= item.width <= MAX_WIDTH:
+    if not isinstance(item.width, int) or 1 <= item.width <= MAX_WIDTH:
         return
     reason = f"the width of '{item.name}' must be from 1 to {MAX_WIDTH:,}"
     raise text.error(reason, item.width_location or item.location)
@@ -174,11 +179,11 @@ def _loss(text: Text, said: syntax.Function | None) -> Loss | None:
 def _parameter(text: Text, said: syntax.Function | None, record: Activation | Loss | None) -> float | None:
     if said is None or record is None or record.parameter is None:
         return None
-    value = record.parameter.default if said.parameter is None else said.parameter
+    value = said.numbers[0] if said.numbers else record.parameter.default
     if value is None:
         reason = f"'{record.name}' needs a number, its {record.parameter.name}"
         raise text.error(f"{reason}, such as <{record.name}, 0.5>", said.location)
-    _check_number(text, record.name, record.parameter, value, said.parameter_location or said.location)
+    _check_number(text, record.name, record.parameter, value, (*said.parameter_locations, said.location)[0])
     return value + 0.0
 
 
@@ -189,9 +194,9 @@ def _check_number(text: Text, name: str, parameter: Parameter, value: float, loc
 
 
 def _unused(text: Text, said: syntax.Function | None, record: Activation | Loss | None) -> list[Diagnostic]:
-    if said is None or record is None or record.parameter is not None or said.parameter is None:
+    if said is None or record is None:
         return []
-    return [_ignored(text, said.name, said.parameter, said.parameter_location or said.location)]
+    return _surplus(text, said, record.name, 0 if record.parameter is None else 1)
 
 
 def _hint(word: str, known: Iterable[str]) -> str:
