@@ -57,7 +57,7 @@ def _widths(text: Text, placed: Sequence[Place], chosen: Sequence[Choice], other
     for index in order:
         item = placed[index].item
         given = item.width if isinstance(item, syntax.Layer) else None
-        widths[index] = (sum(widths[one] for one in needs[index]) or 1) if given is None else given
+        widths[index] = given if isinstance(given, int) else (sum(widths[one] for one in needs[index]) or 1)
         if widths[index] > MAX_WIDTH:
             reason = f"the width of '{item.name}' would be {widths[index]:,}: at most {MAX_WIDTH:,} is possible"
             raise text.error(reason, _operation_place(item))
@@ -135,6 +135,9 @@ def _node(index: int, place: Place, choice: Choice, links: Links, width: int, li
         choice.merge,
         live,
         item.location,
+        choice.taps,
+        choice.dilation,
+        choice.initializers,
     )
 
 

@@ -21,6 +21,10 @@ from ..functions import (
 from ..language import syntax
 from .nodes import MAX_WIDTH, Drawn
 
+CONVOLUTION = "conv"
+MAX_STEPS = 4_096  # how far back a node may read
+_TAPS = (Parameter("the number of steps", None, minimum=1.0), Parameter("the dilation", 1.0, minimum=1.0))
+
 
 @dataclass(frozen=True)
 class Text:
@@ -52,7 +56,8 @@ class Header:
         bias_record = _initializer(text, bias, "bias", BIAS_INITIALIZERS, WEIGHT_INITIALIZERS)
         weight_numbers = _numbers(text, weight, weight_record)
         bias_numbers = _numbers(text, bias, bias_record)
-        warnings = [*_surplus(text, weight, weight_record), *_surplus(text, bias, bias_record)]
+        said = [(weight, weight_record), (bias, bias_record)]
+        warnings = [line for one, record in said for line in _surplus(text, one, record.name, len(record.parameters))]
         return cls((weight_record, weight_numbers), (bias_record, bias_numbers), tuple(warnings))
 
 
@@ -74,7 +79,7 @@ def _initializer(
 
 def _numbers(text: Text, said: syntax.Initializer, record: Initializer) -> tuple[float, ...]:
     """The record's numbers: those given, checked, or the defaults."""
-    given = said.parameters[: len(record.parameters)]
+    given = said.numbers[: len(record.parameters)]
     defaults = tuple(parameter.default for parameter in record.parameters[len(given) :])
     missing = any(default is None for default in defaults) or (given and defaults and record.all_or_none)
     if missing:
@@ -96,14 +101,13 @@ def _missing_numbers(record: Initializer) -> str:
     return f"'{record.name}' needs {count}{optional}, its {names}, such as {record.name} {example}"
 
 
-def _surplus(text: Text, said: syntax.Initializer, record: Initializer) -> list[Diagnostic]:
-    """Warnings of the numbers that the initialiser has no use for."""
-    first = len(record.parameters)
-    surplus = zip(said.parameters[first:], said.parameter_locations[first:], strict=False)
-    return [_ignored(text, record.name, value, place, first) for value, place in surplus]
+def _surplus(text: Text, said: syntax.Initializer | syntax.Function, name: str, first: int) -> list[Diagnostic]:
+    """Warnings of the numbers, from the one at ``first`` on, that the function has no use for."""
+    surplus = zip(said.numbers[first:], said.parameter_locations[first:], strict=True)
+    return [_ignored(text, name, value, place, first) for value, place in surplus]
 
 
-def _ignored(text: Text, name: str, value: float, location: Location, takes: int = 0) -> Diagnostic:
+def _ignored(text: Text, name: str, value: float, location: Location, takes: int) -> Diagnostic:
     count = {0: "no number", 1: "one number only"}[takes]
     return text.warning(f"'{name}' takes {count}: {value:g} is ignored", location)
 
@@ -120,6 +124,9 @@ class Choice:
     loss: tuple[Loss, float | None] | None = None
     merge: Merge | None = None
     warnings: tuple[Diagnostic, ...] = ()
+    initializers: tuple[Drawn | None, Drawn | None] = (None, None)
+    taps: int = 1
+    dilation: int = 1
 
     @property
     def reads_source(self) -> bool:
@@ -134,6 +141,8 @@ def choose(text: Text, item: syntax.Node) -> Choice:
     if isinstance(item, syntax.Merge):
         return Choice(merge=_merge(text, item))
     _check_width(text, item)
+    if item.activation is not None and item.activation.name == CONVOLUTION:
+        return _convolution(text, item, item.activation)
     activation, loss = _activation(text, item.activation), _loss(text, item.loss)
     said = [(item.activation, activation), (item.loss, loss)]
     return Choice(
@@ -141,7 +150,62 @@ def choose(text: Text, item: syntax.Node) -> Choice:
         _parameter(text, item.activation, activation),
         None if loss is None else (loss, _parameter(text, item.loss, loss)),
         warnings=tuple(line for function, record in said for line in _unused(text, function, record)),
+        initializers=_local(text, item),
     )
+
+
+def _convolution(text: Text, item: syntax.Layer, said: syntax.Function) -> Choice:
+    """A linear layer of several steps: the number of its taps, and how many steps they are apart."""
+    if item.width is None:
+        reason = f"'{item.name}' is a convolution and needs a width"
+        raise text.error(f"{reason}, such as ({item.name}, 32, <{CONVOLUTION}, 3>)", said.location)
+    if not said.numbers:
+        reason = f"'{CONVOLUTION}' needs a number, how many steps it reads"
+        raise text.error(f"{reason}, such as <{CONVOLUTION}, 3>", said.location)
+    for parameter, value, place in zip(_TAPS, said.numbers, said.parameter_locations, strict=False):
+        _check_number(text, CONVOLUTION, parameter, value, place)
+        if not value.is_integer() or value > MAX_STEPS:
+            reason = f"'{CONVOLUTION}': {parameter.name} must be a whole number from 1 to {MAX_STEPS:,}, not {value:g}"
+            raise text.error(reason, place)
+    taps, dilation = (int(value) for value in (*said.numbers, 1.0)[:2])
+    if (taps - 1) * dilation > MAX_STEPS:
+        reason = f"'{item.name}' would read {(taps - 1) * dilation:,} steps back: at most {MAX_STEPS:,} is possible"
+        raise text.error(reason, said.parameter_locations[-1])
+    loss = _loss(text, item.loss)
+    number = _parameter(text, item.loss, loss)
+    return Choice(
+        ACTIVATIONS["linear"],
+        loss=None if loss is None else (loss, number),
+        warnings=tuple(_unused(text, item.loss, loss)),
+        initializers=_local(text, item),
+        taps=taps,
+        dilation=dilation,
+    )
+
+
+def _local(text: Text, item: syntax.Layer) -> tuple[Drawn | None, Drawn | None]:
+    """The initialisers of a layer's own, for weights and for biases; None is the header's."""
+    if item.local is None:
+        return None, None
+    if item.width is None or item.activation is None:
+        reason = f"'{item.name}' has no parameters that initialisers could draw"
+        raise text.error(reason, item.local.location)
+    weight, bias = item.local.weight, item.local.bias
+    return (
+        None if weight is None else _drawn(text, weight, "weight", WEIGHT_INITIALIZERS, BIAS_INITIALIZERS),
+        None if bias is None else _drawn(text, bias, "bias", BIAS_INITIALIZERS, WEIGHT_INITIALIZERS),
+    )
+
+
+def _drawn(
+    text: Text,
+    said: syntax.Initializer,
+    role: str,
+    known: Mapping[str, Initializer],
+    swapped: Mapping[str, Initializer],
+) -> Drawn:
+    record = _initializer(text, said, role, known, swapped)
+    return record, _numbers(text, said, record)
 
 
 def _merge(text: Text, item: syntax.Merge) -> Merge:
@@ -152,7 +216,7 @@ def _merge(text: Text, item: syntax.Merge) -> Merge:
 
 
 def _check_width(text: Text, item: syntax.Layer) -> None:
-    if item.width is None or 1 <= item.width <= MAX_WIDTH:
+    if not isinstance(item.width, int) or 1 <= item.width <= MAX_WIDTH:
         return
     reason = f"the width of '{item.name}' must be from 1 to {MAX_WIDTH:,}"
     raise text.error(reason, item.width_location or item.location)
@@ -179,11 +243,11 @@ def _loss(text: Text, said: syntax.Function | None) -> Loss | None:
 def _parameter(text: Text, said: syntax.Function | None, record: Activation | Loss | None) -> float | None:
     if said is None or record is None or record.parameter is None:
         return None
-    value = record.parameter.default if said.parameter is None else said.parameter
+    value = said.numbers[0] if said.numbers else record.parameter.default
     if value is None:
         reason = f"'{record.name}' needs a number, its {record.parameter.name}"
         raise text.error(f"{reason}, such as <{record.name}, 0.5>", said.location)
-    _check_number(text, record.name, record.parameter, value, said.parameter_location or said.location)
+    _check_number(text, record.name, record.parameter, value, (*said.parameter_locations, said.location)[0])
     return value + 0.0
 
 
@@ -194,9 +258,9 @@ def _check_number(text: Text, name: str, parameter: Parameter, value: float, loc
 
 
 def _unused(text: Text, said: syntax.Function | None, record: Activation | Loss | None) -> list[Diagnostic]:
-    if said is None or record is None or record.parameter is not None or said.parameter is None:
+    if said is None or record is None:
         return []
-    return [_ignored(text, said.name, said.parameter, said.parameter_location or said.location)]
+    return _surplus(text, said, record.name, 0 if record.parameter is None else 1)
 
 
 def _hint(word: str, known: Iterable[str]) -> str:

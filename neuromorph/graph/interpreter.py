@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from neuromorph.functions import Merge
 from neuromorph.functions.records import Array
 from neuromorph.graph import Graph, Node
+from neuromorph.graph.nodes import ROLES
 
 State = dict[int, Array]
 Parameters = dict[str, Array]
@@ -43,11 +44,11 @@ class TrainResult:
 
 def draw_parameters(graph: Graph, rng: np.random.Generator, dtype: DTypeLike) -> dict[str, NDArray[Any]]:
     """Draw the parameters of the live layers in text order, weight before bias, cast to ``dtype``."""
-    roles = {"weight": graph.weight_initializer, "bias": graph.bias_initializer}
     drawn: dict[str, NDArray[Any]] = {}
     for index in graph.parameters:
         node, fan_in = graph.nodes[index], graph.fan_in(index)
-        for role, (record, numbers) in roles.items():
+        for role in ROLES:
+            record, numbers = graph.initializer(index, role)
             with np.errstate(over="ignore"):
                 drawn[f"{node.name}.{role}"] = record.draw(rng, fan_in, node.width, *numbers).astype(dtype)
     return drawn

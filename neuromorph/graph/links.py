@@ -36,7 +36,7 @@ class Links:
             place.source if choice.reads_source else None for place, choice in zip(placed, chosen, strict=True)
         )
         others = tuple(_other(text, place.item, names) for place in placed)
-        said = [place.item.steps if isinstance(place.item, syntax.Merge) else None for place in placed]
+        said = [_steps(place.item) for place in placed]
         _check_this_step(text, placed, sources, others, said)
         within = [None if steps else other for other, steps in zip(others, said, strict=True)]
         open_links = [merge for merge, other in enumerate(within) if other is not None and said[merge] is None]
@@ -56,6 +56,13 @@ def _other(text: Text, item: syntax.Node, names: Mapping[str, int]) -> int | Non
     fix = f": did you mean '{near}'?" if near is not None else ""
     reason = f"'{item.name}' merges with '{item.other}', which is no node of this model{fix}"
     raise text.error(reason, item.other_location)
+
+
+def _steps(item: syntax.Node) -> int | None:
+    """How many steps back a merge says that it reads."""
+    steps = item.steps if isinstance(item, syntax.Merge) else None
+    assert not isinstance(steps, syntax.Reference), "references are put in place by expansion"
+    return steps
 
 
 def _check_this_step(

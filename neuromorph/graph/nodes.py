@@ -15,6 +15,8 @@ MAX_WIDTH = 1_048_576
 
 Kind: TypeAlias = Literal["input", "layer", "activation", "split", "merge"]
 Drawn: TypeAlias = tuple[Initializer, tuple[float, ...]]
+Role: TypeAlias = Literal["weight", "bias"]
+ROLES: tuple[Role, ...] = ("weight", "bias")
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Node:
     split. It is None where the value does not depend on what comes in: for the input, and for ``take``. ``other`` is
     the second node that a merge reads, ``steps`` steps back in time (0: this step). ``function`` and ``parameter`` (its
     default filled in) belong to layers and activation nodes. A convolution is a layer that reads ``taps`` vectors,
-    ``dilation`` steps apart, the last of them of this step. A node that is not ``live`` has no part in the output.
+    ``dilation`` steps apart, the last of them of this step. ``initializers`` are a layer's own for its weights and its
+    biases, None those of the model. A node that is not ``live`` has no part in the output.
     """
 
     index: int
@@ -42,6 +45,7 @@ class Node:
     location: Location
     taps: int = 1
     dilation: int = 1
+    initializers: tuple[Drawn | None, Drawn | None] = (None, None)
 
     @property
     def delayed(self) -> bool:
@@ -79,6 +83,11 @@ class Graph:
     def resolve(self, index: int) -> int:
         """The node that computes this node's value: a split, or a chain of them, hands on what came in."""
         return self._computing[index]
+
+    def initializer(self, index: int, role: Role) -> Drawn:
+        """What draws the weights, or the biases, of a layer."""
+        own = self.nodes[index].initializers[role == "bias"]
+        return own or (self.weight_initializer if role == "weight" else self.bias_initializer)
 
     def fan_in(self, index: int) -> int:
         """The numbers that come into a node: rows of a layer's weight."""

@@ -16,7 +16,7 @@ def reads_of(operation: Operation) -> list[Access]:
     if isinstance(operation, Loss):
         return [Access(place) for place in (operation.result, operation.logits) if place is not None]
     if isinstance(operation, Product):
-        adds = operation.start == "add" or operation.taps > 1
+        adds = operation.start == "add"
         own = [Access(operation.target, operation.shift)] if operation.target is not None and adds else []
         weight = [Access(Place(f"g{operation.group}", 0, WHOLE_ROW))] if operation.kind == "weight" else []
         beside = operation.epilogue.beside if operation.epilogue is not None else None

@@ -233,8 +233,7 @@ def functions_of(layer: syntax.Layer) -> Iterator[tuple[Any, str]]:
     for function, kind in ((layer.activation, "activation"), (layer.loss, "loss")):
         if function is not None:
             yield function.location, f"keyword.other.{kind}.mdl"
-            if function.parameter_location is not None:
-                yield function.parameter_location, "constant.numeric.mdl"
+            yield from ((place, "constant.numeric.mdl") for place in function.parameter_locations)
     if layer.width_location is not None:
         yield layer.width_location, "constant.numeric.mdl"
 
