@@ -32,6 +32,12 @@ from .writer import Writer
 ENTRIES = ("train", "lead", "serve", "step", "predict")  # the functions that Python calls
 
 
+def before(shift: int, word: str) -> str:
+    """What the name of a value has behind it: nothing in this step, a word for the step before, further back its number
+    too."""
+    return {0: "", -1: word}.get(shift, f"{word}{-shift}")
+
+
 @dataclass(frozen=True)
 class Uses:
     """What lines use and lines before them have to define, noted when it is written.
@@ -241,6 +247,13 @@ class Frame:
             return str(int(self.batch) * self.stride(name))
         return f"{self.batch} * {self.stride(name)}"
 
+    def steps(self, name: str, count: int) -> str:
+        """Elements between rows of a buffer that are so many steps apart, as source."""
+        step = self.step(name)
+        if count == 1:
+            return step
+        return str(count * int(step)) if step.isdigit() else f"{count} * {step}"
+
     def bounds(self, cuts: tuple[int, ...]) -> str:
         """The first piece of the thread's members and the one after the last, as source."""
         if len(cuts) == 2:
@@ -272,7 +285,7 @@ class Frame:
         else:
             text = self.start(name)
         if shift:
-            text += f" - {self.step(name)}"
+            text += f" - {self.steps(name, -shift)}"
         return text + (f" + {place.column}" if place.column else "")
 
     def start(self, name: str) -> str:
@@ -284,7 +297,7 @@ class Frame:
         text = self.base(replace(place, column=0), shift)
         if not self.is_one_row:
             text += f" + r * {self.stride(place.buffer)}"
-            self.writer.may_name(text, f"{place.buffer}r{'_before' if shift else ''}")
+            self.writer.may_name(text, f"{place.buffer}r{before(shift, '_before')}")
         return text + (f" + {place.column}" if place.column else "") + (f" + {column}" if column != "0" else "")
 
     @property

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from ..abi.mailbox import SUMS
 from ..functions import OPTIMIZERS, Optimizer
+from ..schedule import padded
 from .frame import Frame
 
 
@@ -17,8 +18,16 @@ def emit_transpose(frame: Frame) -> None:
         "transpose", frame.joint("weights, transposed"), "The transposed weights for the next backward pass."
     ):
         for number, ((index, part), bounds) in enumerate(zip(plan.transposed, frame.ownership.transposed, strict=True)):
-            start, place = layout.part(plan.groups[index], part), layout.transposed[index, part]
-            writer.line(f"transpose{number}(weights, {start}, transposed, {place}, {frame.bounds(bounds)})")
+            group, place = plan.groups[index], layout.transposed[index, part]
+            start = layout.part(group, part)
+            taps, width = group.parts[part].taps, group.parts[part].width
+            if taps == 1:
+                writer.line(f"transpose{number}(weights, {start}, transposed, {place}, {frame.bounds(bounds)})")
+                continue
+            with writer.block(f"for tap in span({frame.bounds(bounds)}):"):
+                matrices = f"weights, {start} + tap * {width * group.columns}"
+                matrices += f", transposed, {place} + tap * {padded(width, frame.lanes) * group.columns}"
+                writer.line(f"transpose{number}({matrices}, 0, {group.columns // frame.lanes})")
         writer.line("return")
 
 

@@ -104,13 +104,21 @@ def emit_segments(frame: Frame, segments: tuple[Segment, ...], *, backward: bool
     if frame.by_columns:
         frame.emit_parties()
     inside = frame.body()
+    if backward:
+        _emit_zeros(inside)
     for segment in segments:
         emit_segment(inside, segment, backward=backward)
-    carries = frame.plan.carries if backward else ()
-    emit_offsets(frame, inside.uses.variables.union(carries))
-    for name in carries:  # nothing is carried back into the last step
-        frame.writer.line(f"clear(work, {name}, {frame.step(name)})")
+    emit_offsets(frame, inside.uses.variables)
     frame.writer.append(inside.writer)
+
+
+def _emit_zeros(frame: Frame) -> None:
+    """Nothing is carried back into the last step, and nothing has been added to gradients that later steps add to."""
+    for name in frame.plan.carries:
+        frame.writer.line(f"clear(work, {frame.start(name)}, {frame.step(name)})")
+    for name in frame.plan.cleared:
+        depth, step = frame.buffers[name].depth, frame.step(name)
+        frame.writer.line(f"clear(work, {frame.start(name)} - {frame.steps(name, depth)}, (steps + {depth}) * {step})")
 
 
 def emit_take(frame: Frame) -> None:
@@ -188,9 +196,12 @@ def emit_shift(frame: Frame) -> None:
     else:
         arguments, name = frame.by_member("steps, capacity, work"), "time_shift"
     with frame.function(name, arguments, "Time shift: the last step becomes the one before the first."):
-        if frame.plan.state:
-            emit_offsets(frame, {buffer for _, buffer in frame.plan.state})
+        inside = frame.body()
         for _, buffer in frame.plan.state:
-            step = frame.step(buffer)
-            writer.line(f"copy(work, {buffer} + (steps - 1) * {step}, {buffer} - {step}, {step})")
+            start, step, depth = inside.start(buffer), frame.step(buffer), frame.buffers[buffer].depth
+            kept = frame.steps(buffer, depth)
+            inside.writer.line(f"copy(work, {start} + (steps - {depth}) * {step}, {start} - {kept}, {kept})")
+        if frame.plan.state:
+            emit_offsets(frame, inside.uses.variables)
+        writer.append(inside.writer)
         writer.line("return")

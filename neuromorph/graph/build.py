@@ -28,9 +28,10 @@ def build_graph(model: syntax.Model) -> Graph:
     names = index_names(text, placed)
     chosen = [choose(text, place.item) for place in placed]
     output = check_ends(text, placed)
-    links = Links.decide(text, placed, names)
+    links = Links.decide(text, placed, names, chosen)
     widths = _widths(text, placed, chosen, links.others)
-    live = _live(placed, links.others, output)
+    _check_merged_widths(text, placed, chosen, links, widths)
+    live = _live(links, output)
     nodes = tuple(
         _node(index, place, chosen[index], links, widths[index], index in live) for index, place in enumerate(placed)
     )
@@ -56,20 +57,35 @@ def _widths(text: Text, placed: Sequence[Place], chosen: Sequence[Choice], other
     for index in order:
         item = placed[index].item
         given = item.width if isinstance(item, syntax.Layer) else None
-        widths[index] = sum(widths[one] for one in needs[index]) if given is None else given
+        widths[index] = (sum(widths[one] for one in needs[index]) or 1) if given is None else given
         if widths[index] > MAX_WIDTH:
             reason = f"the width of '{item.name}' would be {widths[index]:,}: at most {MAX_WIDTH:,} is possible"
             raise text.error(reason, _operation_place(item))
     return widths
 
 
+def _check_merged_widths(
+    text: Text, placed: Sequence[Place], chosen: Sequence[Choice], links: Links, widths: Sequence[int]
+) -> None:
+    """The merges that ask for a width of the other node's get it."""
+    for index, (place, choice) in enumerate(zip(placed, chosen, strict=True)):
+        other = links.others[index]
+        if choice.merge is None or other is None or place.source is None or choice.merge.other_width == "any":
+            continue
+        wanted = 1 if choice.merge.other_width == "one" else widths[place.source]
+        if widths[other] != wanted:
+            need = f"'{choice.merge.name}' needs a second vector of width {wanted:,}"
+            reason = f"{need}, and '{placed[other].item.name}' has {widths[other]:,}"
+            raise text.error(reason, _operation_place(place.item))
+
+
 def _width_needs(place: Place, choice: Choice, other: int | None) -> tuple[int, ...]:
     """The nodes whose widths add up to that of a node that gives none itself."""
     if place.source is None or (isinstance(place.item, syntax.Layer) and place.item.width is not None):
         return ()
-    if other is not None and choice.merge is not None and choice.merge.concatenates:
-        return (place.source, other)
-    return (place.source,)
+    if other is None or choice.merge is None:
+        return (place.source,)
+    return {"x": (place.source,), "other": (other,), "both": (place.source, other), "one": ()}[choice.merge.result]
 
 
 def _self_dependent(needs: Mapping[int, Sequence[int]], done: Iterable[int]) -> int:
@@ -91,13 +107,13 @@ def _operation_place(item: syntax.Node) -> Location:
 # Liveness and the finished nodes
 
 
-def _live(placed: Sequence[Place], others: Sequence[int | None], output: int) -> set[int]:
+def _live(links: Links, output: int) -> set[int]:
     """The nodes from which the output can be reached, in this step or through time."""
     live = {output}
     waiting = [output]
     while waiting:
         index = waiting.pop()
-        for read in (placed[index].source, others[index]):
+        for read in (links.sources[index], links.others[index]):
             if read is not None and read not in live:
                 live.add(read)
                 waiting.append(read)
@@ -111,9 +127,9 @@ def _node(index: int, place: Place, choice: Choice, links: Links, width: int, li
         item.name,
         _kind(item, place.source),
         width,
-        place.source,
+        links.sources[index],
         links.others[index],
-        links.delayed[index],
+        links.steps[index],
         choice.activation,
         choice.parameter,
         choice.merge,
@@ -138,10 +154,10 @@ def _kind(item: syntax.Node, source: int | None) -> Kind:
 def _width_warnings(text: Text, nodes: Sequence[Node]) -> list[Diagnostic]:
     warnings: list[Diagnostic] = []
     for node in nodes:
-        if node.other is None or node.merge is None or node.merge.concatenates:
+        if node.other is None or node.merge is None or node.source is None or node.merge.other_width != "any":
             continue
         other = nodes[node.other]
-        if other.width != node.width:
+        if node.merge.result == "x" and other.width != node.width:
             warnings.append(text.warning(_mismatch(node, other), node.location, node.name))
     return warnings
 

@@ -121,6 +121,11 @@ class Choice:
     merge: Merge | None = None
     warnings: tuple[Diagnostic, ...] = ()
 
+    @property
+    def reads_source(self) -> bool:
+        """Whether the value depends on what comes in."""
+        return self.merge is None or self.merge.reads_x
+
 
 def choose(text: Text, item: syntax.Node) -> Choice:
     """Look up and check all that a node says of itself."""

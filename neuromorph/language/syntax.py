@@ -53,7 +53,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Merge:
-    """A merge, `{name, other, operation}`."""
+    """A merge, `{name, other, operation}` or `{name, other, operation, steps}`; the steps are None where not given."""
 
     name: str
     other: str
@@ -61,6 +61,8 @@ class Merge:
     location: Location = field(compare=False)
     other_location: Location = field(compare=False)
     operation_location: Location = field(compare=False)
+    steps: int | None = None
+    steps_location: Location | None = field(default=None, compare=False)
 
 
 Node: TypeAlias = Layer | Split | Merge
