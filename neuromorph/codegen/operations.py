@@ -109,9 +109,9 @@ def emit_rows(frame: Frame, rows: Rows) -> None:
     if any(place.buffer in EXTERNAL for place in rows.operands):
         fields["exact"] = True
     pattern = "(simd.RowShape({kind}, {fields})" + (")" if rows.kind == "softmax" else f", adds={rows.accumulate})")
-    name = frame.routine(rows.kind, f"{rows.kind}_of{pattern}", fields)
+    name = frame.source.routine(rows.kind, f"{rows.kind}_of{pattern}", fields)
     operands = ", ".join(_from(frame, Access(place)) for place in places)
-    frame.writer.line(f"{name}({operands}, {frame.count})")
+    frame.writer.line(f"{name}({operands}, {frame.count()})")
 
 
 # Products ------------------------------------------------------------------------------------------------------------
@@ -126,12 +126,12 @@ def emit_product(frame: Frame, product: Product) -> None:
 
 
 def _literal_rows(frame: Frame) -> int | None:
-    return frame.rows if frame.domain != WINDOW else None
+    return frame.rows_of_step if frame.domain != WINDOW else None
 
 
 def _from(frame: Frame, access: Access) -> str:
     """Array and offset of the first of our rows."""
-    place, (first, _) = access.place, frame.ours
+    place, first = access.place, frame.first_row
     skipped = "" if first == "0" else f" + {first} * {frame.stride(place.buffer)}"
     return f"{frame.array(place.buffer)}, {frame.base(place, access.shift)}{skipped}"
 
@@ -176,7 +176,7 @@ def _emit_forward_tap(frame: Frame, product: Product, tap: str = "") -> None:
     assert product.target is not None
     columns = group.columns // frame.lanes
     ending, beside = _epilogue(frame, product)
-    name = frame.shape(
+    name = frame.product(
         rows=_literal_rows(frame), inner=part.width, columns=columns, panel=layout.panel(group),
         a_row=frame.stride(product.source.place.buffer), a_inner=1, b_row=None,
         c_row=frame.stride(product.target.buffer), start=product.start, **ending,
@@ -186,7 +186,7 @@ def _emit_forward_tap(frame: Frame, product: Product, tap: str = "") -> None:
     frame.writer.line(
         f"{name}({_from(frame, product.source)}{_later(frame, product, product.source.place.buffer, tap)}, "
         f"weights, {layout.part(group, product.part)}{_further(part.width * group.columns, tap)}, "
-        f"{_from(frame, Access(product.target))}, {frame.count}, {part.width}, {bias}{beside}"
+        f"{_from(frame, Access(product.target))}, {frame.count()}, {part.width}, {bias}{beside}"
         f"{frame.panels_of(panels)})"
     )
 
@@ -206,7 +206,7 @@ def _emit_backward_tap(frame: Frame, product: Product, tap: str = "") -> None:
     columns = padded(group.parts[product.part].width, frame.lanes) // frame.lanes
     panel = layout.transposed_panel(group, product.part)
     ending, beside = _epilogue(frame, product)
-    name = frame.shape(
+    name = frame.product(
         rows=_literal_rows(frame), inner=group.columns, columns=columns, panel=panel,
         a_row=frame.stride(product.source.place.buffer), a_inner=1, b_row=None,
         c_row=frame.stride(target.buffer), start=product.start, **ending,
@@ -217,7 +217,7 @@ def _emit_backward_tap(frame: Frame, product: Product, tap: str = "") -> None:
         f"{name}({_from(frame, product.source)}, "
         f"transposed, {matrix}{_further(group.columns * columns * frame.lanes, tap)}, "
         f"{_from(frame, Access(target, product.shift))}{_later(frame, product, target.buffer, tap)}, "
-        f"{frame.count}, {group.columns}, {beside}"
+        f"{frame.count()}, {group.columns}, {beside}"
         f"{frame.panels_of(panels)})"
     )
 
@@ -236,13 +236,13 @@ def _emit_partial(frame: Frame, product: Product) -> None:
     mine = f"{cuts[:-1]}[member]"
 
     def line(inner: int) -> str:
-        name = frame.shape(
+        name = frame.product(
             rows=None, inner=inner, columns=columns // frame.lanes, panel=columns // frame.lanes,
             a_row=frame.stride(source.buffer), a_inner=1, b_row=None, c_row=sums.width, start="zero",
         )  # fmt: skip
         return (
             f"{name}({_from(frame, product.source)} + {mine}, {array}, {place} + {columns} * {mine}, "
-            f"work, {_partials(frame, sums, 'member')}, {frame.count}, {inner}, 0, 1)"
+            f"work, {_partials(frame, sums, 'member')}, {frame.count()}, {inner}, 0, 1)"
         )
 
     with frame.each_member():
@@ -251,7 +251,7 @@ def _emit_partial(frame: Frame, product: Product) -> None:
 
 def _partials(frame: Frame, sums: Partials, member: str) -> str:
     """Where the sums of a member begin."""
-    return f"{sums.buffer} + {member} * capacity * {int(frame.batch) * sums.width}"
+    return f"{frame.start(sums.buffer)} + {member} * capacity * {int(frame.batch) * sums.width}"
 
 
 def _emit_by_count(frame: Frame, cuts: tuple[int, ...], line: Callable[[int], str]) -> None:
@@ -317,19 +317,20 @@ def _emit_weight_tap(frame: Frame, product: Product, tap: str = "") -> None:
     plan, layout = frame.plan, frame.layout
     group = plan.groups[product.group]
     part = group.parts[product.part]
-    source, right, cuts = product.source.place, f"g{group.index}", _pieces(frame, product)
+    source, cuts = product.source.place, _pieces(frame, product)
+    right = frame.start(f"g{group.index}")
     left = f"{frame.array(source.buffer)}, {frame.base(source, product.source.shift)}"
     left += _later(frame, product, source.buffer, tap)
     place = _own(frame, layout.part(group, product.part)) + _further(part.width * group.columns, tap)
 
     def line(count: int, skipped: str, skipped_weights: str, panels: str) -> str:
-        name = frame.shape(
+        name = frame.product(
             rows=count, inner=None, columns=group.columns // frame.lanes, panel=layout.panel(group), a_row=1,
             a_inner=frame.stride(source.buffer), b_row=frame.stride(right), c_row=None, start=product.start,
         )  # fmt: skip
         return (
             f"{name}({left}{skipped}, work, {right}, gradients, {place}{skipped_weights}, "
-            f"{count}, rows, keep, {panels})"
+            f"{count}, {frame.use('rows')}, keep, {panels})"
         )
 
     if goes_by_member(frame, product):
@@ -344,7 +345,8 @@ def emit_bias(frame: Frame, bias: Bias) -> None:
     name, cuts = f"g{bias.group}", _pieces(frame, bias)
     place = _own(frame, frame.layout.bias(frame.plan.groups[bias.group]))
     bounds = f"{cuts}[member], {cuts}[member + 1]" if frame.shares_rows else frame.bounds(cuts)
-    frame.writer.line(f"sums{frame.stride(name)}(work, {name}, rows, gradients, {place}, keep, {bounds})")
+    given = f"work, {frame.start(name)}, {frame.use('rows')}, gradients, {place}, keep, {bounds}"
+    frame.writer.line(f"sums{frame.stride(name)}({given})")
 
 
 def goes_by_member(frame: Frame, operation: Operation) -> bool:

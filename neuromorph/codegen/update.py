@@ -68,11 +68,11 @@ def emit_gradient_norm(frame: Frame) -> None:
         doc = "Sums over our gradients: how many are not finite, at this rate too; their squares."
     with frame.function("gradient_norm", arguments, doc):
         shape = {"copies": frame.threads if frame.private else 1, "size": frame.layout.size}
-        squares = frame.routine("squares", "squares_of(simd.GradientShape({kind}, {fields}))", shape)
-        non_finite = frame.routine("non_finite", "non_finite_of(simd.GradientShape({kind}, {fields}))", shape)
+        squares = frame.source.routine("squares", "squares_of(simd.GradientShape({kind}, {fields}))", shape)
+        non_finite = frame.source.routine("non_finite", "non_finite_of(simd.GradientShape({kind}, {fields}))", shape)
         _emit_sum(frame, "square", f"{squares}(gradients, {{}}, {{}})")
         writer.line("non_finite = 0.0")
-        most = LARGE[frame.dtype]
+        most = LARGE[frame.options.dtype]
         with writer.block(f"if not (square < {most} and rate < {most} and rate * square < {most}):"):
             _emit_sum(frame, "non_finite", f"float({non_finite}(gradients, {{}}, {{}}, rate))")
         if frame.threads == 1:
@@ -106,9 +106,9 @@ def emit_verdict(frame: Frame) -> None:
     writer.lines(f"finite = {checks} == 0.0", f"square = {squares}")
 
 
-def emit_update(frame: Frame, name: str) -> None:
+def emit_update(frame: Frame) -> None:
     """The optimizer's statements, over all parameters at once."""
-    writer, optimizer, size = frame.writer, OPTIMIZERS[name], frame.layout.size
+    writer, optimizer, size = frame.writer, OPTIMIZERS[frame.options.optimizer], frame.layout.size
     arguments = frame.joint("weights, gradients, memory, constants, rate, shrink")
     with frame.function("update", arguments, "One step of the optimizer."):
         _emit_numbers(frame, optimizer)

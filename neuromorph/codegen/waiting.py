@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from ..abi.arguments import CALL_ARRAYS, TrainCall
 from ..abi.mailbox import ENDED, GIVEN, IN_MAILBOX, LAST, LASTING, PATIENCE, STREAK, USER, WHOLE
-from .frame import ARGUMENT_KINDS, Frame
+from .frame import Frame
+from .head import ARGUMENT_KINDS
 
 TRAINED = ", ".join(TrainCall._fields)
 _FOREVER = "1 << 60"  # looks

@@ -136,7 +136,6 @@ def test_a_comment_is_one_line_of_printable_ascii(text: str, line: str) -> None:
     writer = Writer()
     writer.comment(text)
     assert writer.text() == line + "\n"
-    assert writer.code() == ""
 
 
 def test_a_writer_indents_blocks() -> None:
@@ -147,7 +146,6 @@ def test_a_writer_indents_blocks() -> None:
             writer.line("d()")
     writer.comment("e")
     assert writer.text() == "if a:\n    b = 1\n\n    while c:\n        d()\n# e\n"
-    assert writer.code() == "if a:\n    b = 1\n\n    while c:\n        d()"
 
 
 def test_a_writer_names_what_is_written_more_than_once() -> None:
