@@ -361,13 +361,10 @@ def _wide_number(text: Any) -> int:
 
 def expected_shapes(graph: Graph, options: CompileOptions) -> dict[str, dict[str, tuple[int, ...]]]:
     """The shapes of a built model's arrays, by what they are and their names there."""
-    parameters: dict[str, tuple[int, ...]] = {}
-    for index in graph.parameters:
-        node = graph.nodes[index]
-        parameters[f"{node.name}.weight"] = (graph.fan_in(index), node.width)
-        parameters[f"{node.name}.bias"] = (node.width,)
+    parameters = {array.name: array.shape for array in graph.arrays}
+    learning = {array.name: array.shape for array in graph.arrays if array.learns}
     update = OPTIMIZERS[options.optimizer]
-    slots = {f"{slot}.{name}": shape for slot in update.slots for name, shape in parameters.items()}
+    slots = {f"{slot}.{name}": shape for slot in update.slots for name, shape in learning.items()}
     return {
         "parameters": parameters,
         "optimizer_state": slots | {name: () for name, _ in update.counts},

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..schedule import ByBatch, ByColumns, Division, InChunks, KernelPlan
+from ..schedule import ByBatch, ByColumns, Columns, Division, InChunks, KernelPlan
 from .writer import Writer
 
 _VECTOR_NAMES = ["load", "load_head", "store", "store_head", "head", "splat", "total", "largest", "softmax"]
@@ -128,7 +128,9 @@ def _emit_routines(writer: Writer, source: Source) -> None:
     kind = f'"{options.dtype}", {options.lanes}'
     for text, name in source.routines.items():
         writer.line(f"{name} = simd.{text}")
-    for stride in sorted({plan.training.strides[f"g{group.index}"] for group in plan.training.groups}):
+    summed = [f"g{group.index}" for group in plan.training.groups]
+    summed += [one.source.buffer for one in plan.training.backward[-1].operations if isinstance(one, Columns)]
+    for stride in sorted({plan.training.strides[name] for name in summed}):
         writer.line(f"sums{stride} = simd.sums_of(simd.SumShape({kind}, stride={stride}))")
     for number, (index, part) in enumerate(plan.training.transposed):
         group = plan.training.groups[index]

@@ -1,6 +1,7 @@
 """All functions that a model text can name, by name. A new function is one record in one of these tables."""
 
-from neuromorph.functions import activations, initializers, losses, merges, optimizers
+from neuromorph.functions import activations, elementwise, initializers, losses, merges, optimizers
+from neuromorph.functions.elementwise import ElementwiseLayer
 from neuromorph.functions.optimizers import Optimizer
 from neuromorph.functions.records import (
     VOCABULARY,
@@ -13,6 +14,7 @@ from neuromorph.functions.records import (
 )
 
 ACTIVATIONS = {record.name: record for record in activations.RECORDS}
+ELEMENTWISE = {record.name: record for record in elementwise.RECORDS}
 LOSSES = {record.name: record for record in losses.RECORDS}
 MERGES = {record.name: record for record in merges.RECORDS}
 WEIGHT_INITIALIZERS = {record.name: record for record in initializers.WEIGHT_RECORDS}
@@ -22,12 +24,14 @@ OPTIMIZERS = {record.name: record for record in optimizers.RECORDS}
 __all__ = [
     "ACTIVATIONS",
     "BIAS_INITIALIZERS",
+    "ELEMENTWISE",
     "LOSSES",
     "MERGES",
     "OPTIMIZERS",
     "VOCABULARY",
     "WEIGHT_INITIALIZERS",
     "Activation",
+    "ElementwiseLayer",
     "Initializer",
     "LogitForm",
     "Loss",

@@ -33,7 +33,8 @@ def build_graph(model: syntax.Model) -> Graph:
     _check_merged_widths(text, placed, chosen, links, widths)
     live = _live(links, output)
     nodes = tuple(
-        _node(index, place, chosen[index], links, widths[index], index in live) for index, place in enumerate(placed)
+        _node(index, place, chosen[index], links, widths[index], index in live, header)
+        for index, place in enumerate(placed)
     )
     loss = chosen[output].loss
     assert loss is not None  # it is what makes a layer the output
@@ -120,12 +121,12 @@ def _live(links: Links, output: int) -> set[int]:
     return live
 
 
-def _node(index: int, place: Place, choice: Choice, links: Links, width: int, live: bool) -> Node:
-    item = place.item
+def _node(index: int, place: Place, choice: Choice, links: Links, width: int, live: bool, header: Header) -> Node:
+    item, kind = place.item, _kind(place.item, place.source, choice)
     return Node(
         index,
         item.name,
-        _kind(item, place.source),
+        kind,
         width,
         links.sources[index],
         links.others[index],
@@ -137,17 +138,20 @@ def _node(index: int, place: Place, choice: Choice, links: Links, width: int, li
         item.location,
         choice.taps,
         choice.dilation,
-        choice.initializers,
+        choice.elementwise,
+        choice.initializers(kind == "layer", header),
     )
 
 
-def _kind(item: syntax.Node, source: int | None) -> Kind:
+def _kind(item: syntax.Node, source: int | None, choice: Choice) -> Kind:
     if isinstance(item, syntax.Split):
         return "split"
     if isinstance(item, syntax.Merge):
         return "merge"
     if source is None:
         return "input"
+    if choice.elementwise is not None:
+        return "elementwise"
     return "activation" if item.width is None else "layer"
 
 

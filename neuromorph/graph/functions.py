@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ..errors import Diagnostic, Location, MDLSemanticError, nearest
 from ..functions import (
     ACTIVATIONS,
     BIAS_INITIALIZERS,
+    ELEMENTWISE,
     LOSSES,
     MERGES,
     WEIGHT_INITIALIZERS,
     Activation,
+    ElementwiseLayer,
     Initializer,
     Loss,
     Merge,
@@ -20,6 +23,8 @@ from ..functions import (
 )
 from ..language import syntax
 from .nodes import MAX_WIDTH, Drawn
+
+Named: TypeAlias = Activation | Loss | ElementwiseLayer
 
 CONVOLUTION = "conv"
 MAX_STEPS = 4_096  # how far back a node may read
@@ -124,14 +129,29 @@ class Choice:
     loss: tuple[Loss, float | None] | None = None
     merge: Merge | None = None
     warnings: tuple[Diagnostic, ...] = ()
-    initializers: tuple[Drawn | None, Drawn | None] = (None, None)
+    elementwise: ElementwiseLayer | None = None
+    local: tuple[Drawn | None, Drawn | None] = (None, None)
     taps: int = 1
     dilation: int = 1
 
     @property
     def reads_source(self) -> bool:
         """Whether the value depends on what comes in."""
-        return self.merge is None or self.merge.reads_x
+        record = self.merge.reads_x if self.merge is not None else True
+        return record and (self.elementwise is None or self.elementwise.reads_x)
+
+    def initializers(self, layer: bool, header: Header) -> tuple[tuple[str, Drawn], ...]:
+        """What draws the parameters, by role: a layer's own initialisers, the numbers of its function, the model's."""
+        weight, bias = self.local
+        if self.elementwise is None:
+            return (("weight", weight or header.weight), ("bias", bias or header.bias)) if layer else ()
+        found: list[tuple[str, Drawn]] = []
+        for role in self.elementwise.roles:
+            own = {"weight": weight, "bias": bias}.get(role.name)
+            first = self.parameter if role.first is None else role.first
+            constant = None if first is None else (BIAS_INITIALIZERS["const_flat"], (first,))
+            found.append((role.name, own or constant or header.bias))
+        return tuple(found)
 
 
 def choose(text: Text, item: syntax.Node) -> Choice:
@@ -141,6 +161,8 @@ def choose(text: Text, item: syntax.Node) -> Choice:
     if isinstance(item, syntax.Merge):
         return Choice(merge=_merge(text, item))
     _check_width(text, item)
+    if item.activation is not None and item.activation.name in ELEMENTWISE:
+        return _elementwise(text, item, item.activation)
     if item.activation is not None and item.activation.name == CONVOLUTION:
         return _convolution(text, item, item.activation)
     activation, loss = _activation(text, item.activation), _loss(text, item.loss)
@@ -150,7 +172,46 @@ def choose(text: Text, item: syntax.Node) -> Choice:
         _parameter(text, item.activation, activation),
         None if loss is None else (loss, _parameter(text, item.loss, loss)),
         warnings=tuple(line for function, record in said for line in _unused(text, function, record)),
-        initializers=_local(text, item),
+        local=_local(text, item),
+    )
+
+
+def _elementwise(text: Text, item: syntax.Layer, said: syntax.Function) -> Choice:
+    """A layer with parameters of its own, one number a component."""
+    record = ELEMENTWISE[said.name]
+    if item.loss is not None:
+        raise text.error(f"'{item.name}' can't be the output: '{record.name}' is an elementwise layer", said.location)
+    if (item.width is None) == (not record.reads_x):
+        how = f"({item.name}, <{record.name}>)" if record.reads_x else f"({item.name}, 8, <{record.name}>)"
+        reason = "is as wide as what comes in, and takes no width" if record.reads_x else "needs a width"
+        raise text.error(f"'{record.name}' {reason}: write {how}", said.location)
+    number = _parameter(text, said, record) if said.numbers or record.reads_x else None
+    return Choice(
+        parameter=number,
+        elementwise=record,
+        warnings=tuple(_unused(text, said, record)),
+        local=_local_of_vectors(text, item, record),
+    )
+
+
+def _local_of_vectors(text: Text, item: syntax.Layer, record: ElementwiseLayer) -> tuple[Drawn | None, Drawn | None]:
+    """The initialisers of an elementwise layer's own. A vector has no fan-in, so few of those for weights fit."""
+    if item.local is None:
+        return None, None
+    weight, bias = item.local.weight, item.local.bias
+    roles = {role.name for role in record.roles}
+    for said, role in ((weight, "weight"), (bias, "bias")):
+        if said is not None and role not in roles:
+            raise text.error(f"'{record.name}' has no {role} that an initialiser could draw", said.location)
+    if not roles & {"weight", "bias"}:
+        raise text.error(f"'{record.name}' has no parameters that initialisers could draw", item.local.location)
+    vectors = {name: WEIGHT_INITIALIZERS[name] for name in ("normal", "uniform")}
+    if weight is not None and weight.name in WEIGHT_INITIALIZERS and weight.name not in vectors:
+        reason = f"'{weight.name}' needs a matrix, and the weight of '{record.name}' is a vector"
+        raise text.error(f"{reason}: use uniform or normal", weight.location)
+    return (
+        None if weight is None else _drawn(text, weight, "weight", WEIGHT_INITIALIZERS, BIAS_INITIALIZERS),
+        None if bias is None else _drawn(text, bias, "bias", BIAS_INITIALIZERS, WEIGHT_INITIALIZERS),
     )
 
 
@@ -177,7 +238,7 @@ def _convolution(text: Text, item: syntax.Layer, said: syntax.Function) -> Choic
         ACTIVATIONS["linear"],
         loss=None if loss is None else (loss, number),
         warnings=tuple(_unused(text, item.loss, loss)),
-        initializers=_local(text, item),
+        local=_local(text, item),
         taps=taps,
         dilation=dilation,
     )
@@ -240,7 +301,7 @@ def _loss(text: Text, said: syntax.Function | None) -> Loss | None:
     raise text.error(f"unknown loss '{said.name}'{_hint(said.name, LOSSES)}", said.location)
 
 
-def _parameter(text: Text, said: syntax.Function | None, record: Activation | Loss | None) -> float | None:
+def _parameter(text: Text, said: syntax.Function | None, record: Named | None) -> float | None:
     if said is None or record is None or record.parameter is None:
         return None
     value = said.numbers[0] if said.numbers else record.parameter.default
@@ -257,7 +318,7 @@ def _check_number(text: Text, name: str, parameter: Parameter, value: float, loc
         raise text.error(f"'{name}': {reason}", location)
 
 
-def _unused(text: Text, said: syntax.Function | None, record: Activation | Loss | None) -> list[Diagnostic]:
+def _unused(text: Text, said: syntax.Function | None, record: Named | None) -> list[Diagnostic]:
     if said is None or record is None:
         return []
     return _surplus(text, said, record.name, 0 if record.parameter is None else 1)

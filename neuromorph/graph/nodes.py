@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import Diagnostic, Location
-from ..functions import Activation, Initializer, Loss, Merge
+from ..functions import Activation, ElementwiseLayer, Initializer, Loss, Merge
 from ..host.cached import cached_property
 
 MAX_WIDTH = 1_048_576
 
-Kind: TypeAlias = Literal["input", "layer", "activation", "split", "merge"]
+Kind: TypeAlias = Literal["input", "layer", "activation", "elementwise", "split", "merge"]
 Drawn: TypeAlias = tuple[Initializer, tuple[float, ...]]
-Role: TypeAlias = Literal["weight", "bias"]
-ROLES: tuple[Role, ...] = ("weight", "bias")
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Node:
     split. It is None where the value does not depend on what comes in: for the input, and for ``take``. ``other`` is
     the second node that a merge reads, ``steps`` steps back in time (0: this step). ``function`` and ``parameter`` (its
     default filled in) belong to layers and activation nodes. A convolution is a layer that reads ``taps`` vectors,
-    ``dilation`` steps apart, the last of them of this step. ``initializers`` are a layer's own for its weights and its
-    biases, None those of the model. A node that is not ``live`` has no part in the output.
+    ``dilation`` steps apart, the last of them of this step. ``elementwise`` is the function of an elementwise layer.
+    ``initializers`` draw the parameters of a layer, by role. A node that is not ``live`` has no part in the output.
     """
 
     index: int
@@ -45,7 +46,8 @@ class Node:
     location: Location
     taps: int = 1
     dilation: int = 1
-    initializers: tuple[Drawn | None, Drawn | None] = (None, None)
+    elementwise: ElementwiseLayer | None = None
+    initializers: tuple[tuple[str, Drawn], ...] = ()
 
     @property
     def delayed(self) -> bool:
@@ -59,10 +61,29 @@ class Node:
 
 
 @dataclass(frozen=True)
+class ParameterArray:
+    """The weights, biases, means or scales of one node. ``learns``: whether training changes them."""
+
+    node: int
+    name: str
+    role: str
+    shape: tuple[int, ...]
+    drawn: Drawn
+    learns: bool
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """First values. A vector has a fan-in of 1."""
+        record, numbers = self.drawn
+        fan_in = self.shape[0] if len(self.shape) == 2 else 1
+        return record.draw(rng, fan_in, self.shape[-1], *numbers).reshape(self.shape)
+
+
+@dataclass(frozen=True)
 class Graph:
     """A checked model: its nodes in text order, dead ones included; an index is a position in ``nodes``.
 
-    ``diagnostics`` are for the caller to emit as MDLWarning; ``text`` is the model's canonical text.
+    The parameters of the nodes ``frozen`` never learn. ``diagnostics`` are for the caller to emit as MDLWarning;
+    ``text`` is the model's canonical text.
     """
 
     nodes: tuple[Node, ...]
@@ -74,6 +95,7 @@ class Graph:
     bias_initializer: Drawn
     diagnostics: tuple[Diagnostic, ...]
     text: str
+    frozen: frozenset[int] = frozenset()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -83,11 +105,6 @@ class Graph:
     def resolve(self, index: int) -> int:
         """The node that computes this node's value: a split, or a chain of them, hands on what came in."""
         return self._computing[index]
-
-    def initializer(self, index: int, role: Role) -> Drawn:
-        """What draws the weights, or the biases, of a layer."""
-        own = self.nodes[index].initializers[role == "bias"]
-        return own or (self.weight_initializer if role == "weight" else self.bias_initializer)
 
     def fan_in(self, index: int) -> int:
         """The numbers that come into a node: rows of a layer's weight."""
@@ -128,6 +145,26 @@ class Graph:
     def has_time_links(self) -> bool:
         """Whether a live node reads an earlier step."""
         return bool(self.history)
+
+    @cached_property
+    def arrays(self) -> tuple[ParameterArray, ...]:
+        """All parameters of live nodes, in text order, of one node weight, bias, mean, scale."""
+        return tuple(array for node in self.nodes if node.live for array in self._arrays_of(node))
+
+    def _arrays_of(self, node: Node) -> Iterator[ParameterArray]:
+        for role, drawn in node.initializers:
+            shape = (self.fan_in(node.index), node.width) if (node.kind, role) == ("layer", "weight") else (node.width,)
+            roles = node.elementwise.roles if node.elementwise is not None else ()
+            fixed = any(one.name == role and not one.learns for one in roles)
+            learns = not fixed and node.index not in self.frozen
+            yield ParameterArray(node.index, f"{node.name}.{role}", role, shape, drawn, learns)
+
+    @cached_property
+    def has_vectors(self) -> bool:
+        """Whether a live node has parameter vectors, or gives or takes a single number of a row."""
+        merges = [node.merge for node in self.nodes if node.live and node.merge is not None]
+        single = any(merge.result == "one" or merge.other_width == "one" for merge in merges)
+        return single or any(node.live and node.kind == "elementwise" for node in self.nodes)
 
     @cached_property
     def parameters(self) -> tuple[int, ...]:

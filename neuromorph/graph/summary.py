@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .nodes import Graph, Node
 
 
@@ -15,16 +17,15 @@ def summary(graph: Graph) -> str:
         for name, kind, width, count, what in rows
     ]
     lines.insert(1, "-" * max(map(len, lines)))
-    total = sum((graph.fan_in(i) + 1) * graph.nodes[i].width for i in graph.parameters)
+    total = sum(math.prod(array.shape) for array in graph.arrays)
     links = [f"{graph.nodes[m].name} reads {graph.nodes[o].name}" for m, o in graph.delayed_links]
     lines += ["", f"parameters: {total:,}", f"links backward in time: {', '.join(links) or 'none'}"]
     return "\n".join(lines)
 
 
 def _parameters(graph: Graph, node: Node) -> str:
-    if node.kind != "layer" or not node.live:
-        return ""
-    return f"{(graph.fan_in(node.index) + 1) * node.width:,}"
+    own = [math.prod(array.shape) for array in graph.arrays if array.node == node.index]
+    return f"{sum(own):,}" if own else ""
 
 
 def _what(graph: Graph, node: Node) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -119,7 +120,7 @@ class Settings:
     def parameter_count(self) -> int:
         """Weights and biases of all live layers."""
         graph = self._graph
-        return sum((graph.fan_in(index) + 1) * graph.nodes[index].width for index in graph.parameters)
+        return sum(math.prod(array.shape) for array in graph.arrays)
 
     def _set_optimizer(self, chosen: Optimizer) -> None:
         self._optimizer = chosen

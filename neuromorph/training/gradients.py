@@ -32,7 +32,9 @@ def gradients(
         memory = scratch(model, samples)
         (whole,) = sequences(model, memory, data, GRADIENTS, samples)
         _run_whole(whole)
-        return weighted_mean(whole.losses, data.weights), model.unpack(memory.gradients[: memory.weights.size])
+        return weighted_mean(whole.losses, data.weights), model.unpack_gradients(
+            memory.gradients[: memory.weights.size]
+        )
 
 
 def _run_whole(whole: Pass) -> None:
