@@ -24,6 +24,7 @@ _VECTOR_NAMES = ["load", "load_head", "store", "store_head", "head", "splat", "t
 _IMPORTED = [
     "absolute", "exp", "log", "maximum", "minimum", "sigmoid", "span", "sqrt", "tanh", "where",
 ]  # fmt: skip
+_WHERE_USED = {"cos", "normal_cdf", "sin", "softplus"}
 _FOR_SEVERAL = [  # threads
     "address_of", "array_at", "arrive", "barrier", "claim", "leave", "linger", "part", "post", "ticks",
 ]  # fmt: skip
@@ -145,7 +146,8 @@ class _Source:
         self.emit_legend(writer)
         writer.line()
         writer.lines("from numba import njit", "", "from neuromorph import simd")
-        writer.line(f"from neuromorph.simd import {', '.join(_IMPORTED)}")
+        words = sorted({*_IMPORTED, *(_WHERE_USED & _words_of(self.plan.graph))})
+        writer.line(f"from neuromorph.simd import {', '.join(words)}")
         if options.threads > 1:
             writer.line(f"from neuromorph.simd import {', '.join(_FOR_SEVERAL)}")
         writer.line()
@@ -364,6 +366,11 @@ class _Source:
                     "time_shift_only(batch, steps, capacity, work)",
                     "sample += steps",
                 )
+
+
+def _words_of(graph: Graph) -> set[str]:
+    """The names in the texts of a model's activations."""
+    return {word for node in graph.nodes if node.function is not None for word in node.function.words}
 
 
 def _how_divided(division: Division) -> str:
