@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..graph import Graph
 from ..schedule import ByBatch, ByColumns, Columns, Division, InChunks, KernelPlan
 from .writer import Writer
 
@@ -13,6 +14,7 @@ _VECTOR_NAMES = ["load", "load_head", "store", "store_head", "head", "splat", "t
 _IMPORTED = [
     "absolute", "exp", "log", "maximum", "minimum", "sigmoid", "span", "sqrt", "tanh", "where",
 ]  # fmt: skip
+_WHERE_USED = {"cos", "normal_cdf", "sin", "softplus"}
 _FOR_SEVERAL = [  # threads
     "address_of", "array_at", "arrive", "barrier", "claim", "leave", "linger", "part", "post", "ticks",
 ]  # fmt: skip
@@ -65,7 +67,8 @@ def head_of(source: Source) -> Writer:
     _emit_legend(writer, source.plan)
     writer.line()
     writer.lines("from numba import njit", "", "from neuromorph import simd")
-    writer.line(f"from neuromorph.simd import {', '.join(_IMPORTED)}")
+    words = sorted({*_IMPORTED, *(_WHERE_USED & _words_of(source.plan.graph))})
+    writer.line(f"from neuromorph.simd import {', '.join(words)}")
     if options.threads > 1:
         writer.line(f"from neuromorph.simd import {', '.join(_FOR_SEVERAL)}")
     writer.line()
@@ -113,6 +116,11 @@ def _emit_legend(writer: Writer, plan: KernelPlan) -> None:
     for after in plan.training.blocks.values():
         if len(after) > 1:
             writer.comment(f"one place, at different times: {', '.join(after)}")
+
+
+def _words_of(graph: Graph) -> set[str]:
+    """The names in the texts of a model's activations."""
+    return {word for node in graph.nodes if node.function is not None for word in node.function.words}
 
 
 def _how_divided(division: Division) -> str:

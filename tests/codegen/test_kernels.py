@@ -38,8 +38,9 @@ def forms_of(activation: str) -> list[str]:
 
 @pytest.mark.parametrize("function", [form for name in sorted(ACTIVATIONS) for form in forms_of(name)])
 def test_every_activation_with_every_loss(function: str) -> None:
+    header = HEADER.replace("0.6", "0.2") if "exp" in function else HEADER  # three in a row overflow
     for number, loss in enumerate(LOSS_FORMS):
-        text = f"{HEADER} (input, 3)(hidden, 5, {function})(again, {function})(output, 3, {function}, {loss})"
+        text = f"{header} (input, 3)(hidden, 5, {function})(again, {function})(output, 3, {function}, {loss})"
         kernel = {"lanes": (2, 4, 8)[number % 3]}
         check_plain(text, kernel=kernel, samples=4, window=3, weighted=number % 2 == 1, span=span_of(loss))
 

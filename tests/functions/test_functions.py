@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import math
 import pickle
 import re
 from operator import attrgetter
@@ -29,6 +30,10 @@ WORDS = {
     "log": np.log,
     "tanh": np.tanh,
     "sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x)),
+    "softplus": lambda x: np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0.0),
+    "sin": np.sin,
+    "cos": np.cos,
+    "normal_cdf": np.vectorize(lambda x: 0.5 * math.erfc(-x / math.sqrt(2.0)), otypes=[float]),
     "sqrt": np.sqrt,
     "absolute": np.abs,
     "maximum": np.maximum,
@@ -38,6 +43,7 @@ WORDS = {
 RNG = np.random.default_rng(7)
 X = np.concatenate([RNG.normal(0.0, 2.0, (6, 8)), RNG.normal(0.0, 0.01, (2, 8)), np.zeros((1, 8))])
 PLAIN = [a for a in ACTIVATIONS.values() if not a.couples]
+SMOOTH = [a for a in ACTIVATIONS.values() if not a.surrogate and not a.blocks_gradient]
 LOGITS = [(loss, form) for loss in LOSSES.values() for form in loss.logits]
 
 
@@ -148,9 +154,10 @@ def test_activation_texts_equal_their_twins(record: Activation, p: float | None)
     np.testing.assert_allclose(derivative, record.gradient(X, y, g, p), rtol=1e-11, atol=1e-14)
 
 
-@pytest.mark.parametrize(("record", "p"), cases([a for a in ACTIVATIONS.values() if a.name != "binary_step"]))
+@pytest.mark.parametrize(("record", "p"), cases(SMOOTH))
 def test_activation_gradients_are_central_differences(record: Activation, p: float | None) -> None:
-    x, g = X[:8], RNG.normal(size=(8, 8))
+    x, g = X[:6], RNG.normal(size=(6, 8))
+    x = np.abs(x) + 0.1 if record.name in ("log", "reciprocal") else x
     measured = slope(lambda v: (record.value(v, p) * g).sum(axis=-1), x)
     gradient = record.gradient(x, record.value(x, p), g, p)
     np.testing.assert_allclose(gradient, measured, rtol=2e-6, atol=1e-7)
@@ -165,13 +172,56 @@ def test_activation_gradients_are_central_differences(record: Activation, p: flo
         ("elu", 0.7, 0.7),
         ("selu", None, 1.0507009873554805 * 1.6732632423543772),
         ("binary_step", None, 0.0),
+        ("detach", None, 0.0),
+        ("abs", None, 0.0),
+        ("spike", 25.0, 1.0),
+        ("square", None, 0.0),
     ],
 )
 def test_a_bend_belongs_to_the_lower_piece(name: str, p: float | None, at_zero: float) -> None:
     record, zero, one = ACTIVATIONS[name], np.zeros(3), np.ones(3)
     np.testing.assert_allclose(record.gradient(zero, record.value(zero, p), one, p), at_zero)
-    y = evaluate(record.forward, x=zero, p=p)
-    np.testing.assert_allclose(evaluate(record.derivative, x=zero, y=y, p=p), at_zero)
+    names = {"x": zero, "y": evaluate(record.forward, x=zero, p=p), "p": p}
+    for word, text in record.let:
+        names[word] = evaluate(text, **names)
+    np.testing.assert_allclose(evaluate(record.derivative, **names), at_zero)
+
+
+@pytest.mark.parametrize(
+    ("name", "p", "low", "high", "slope_at"),
+    [
+        ("hard_sigmoid", None, -3.0, 3.0, 1.0 / 6.0),
+        ("hard_tanh", None, -1.0, 1.0, 1.0),
+        ("clip", 0.5, -0.5, 0.5, 1.0),
+        ("log", None, 1e-7, 1.0, 1.0),
+    ],
+)
+def test_the_lower_bend_is_flat_and_the_upper_one_is_not(
+    name: str, p: float | None, low: float, high: float, slope_at: float
+) -> None:
+    record, x = ACTIVATIONS[name], np.array([np.nextafter(low, -9.0), low, high])
+    wanted = [0.0, 0.0, slope_at]
+    np.testing.assert_allclose(record.gradient(x, record.value(x, p), np.ones(3), p), wanted)
+    np.testing.assert_allclose(evaluate(record.derivative, x=x, p=p), wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "x", "slope_at"),
+    [
+        ("softplus", -30.0, math.exp(-30.0)),
+        ("softsign", 1e6, 1.0 / (1.0 + 1e6) ** 2),
+        ("gelu_exact", -10.0, -7.618400096464813e-22),
+        ("mish", -40.0, -39.0 * math.exp(-40.0)),
+        ("spike", 1e3, 1.0 / (1.0 + 25.0 * 1e3) ** 2),
+    ],
+)
+def test_small_derivatives_keep_their_digits_in_single_precision(name: str, x: float, slope_at: float) -> None:
+    record, single = ACTIVATIONS[name], np.array([x], np.float32)
+    p = None if record.parameter is None else np.float32(record.parameter.default)
+    names = {"x": single, "p": p, "y": np.asarray(evaluate(record.forward, x=single, p=p), np.float32)}
+    for word, text in (*record.let, ("derivative", record.derivative)):
+        names[word] = np.asarray(evaluate(text, **names), np.float32)
+    np.testing.assert_allclose(names["derivative"], slope_at, rtol=2e-5)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +241,38 @@ def test_a_bend_belongs_to_the_lower_piece(name: str, p: float | None, at_zero: 
         ("swish", 2.0, 1.0, 0.8807970779778823),
         ("binary_step", None, 0.0, 1.0),
         ("binary_step", None, -1e-300, 0.0),
+        ("detach", None, -2.5, -2.5),
+        ("softplus", None, 0.0, math.log(2.0)),
+        ("softplus", None, -40.0, math.exp(-40.0)),
+        ("softplus", None, 900.0, 900.0),
+        ("exp", None, 1.0, math.e),
+        ("exp", None, 1e4, math.inf),
+        ("abs", None, -2.5, 2.5),
+        ("square", None, -1.5, 2.25),
+        ("sin", None, 1.0, 0.8414709848078965),
+        ("cos", None, 1.0, 0.5403023058681398),
+        ("reciprocal", None, -4.0, -0.25),
+        ("reciprocal", None, 0.0, math.inf),
+        ("reciprocal", None, math.inf, 0.0),
+        ("softsign", None, -3.0, -0.75),
+        ("log", None, math.e, 1.0),
+        ("log", None, -5.0, math.log(1e-7)),
+        ("hard_sigmoid", None, 1.5, 0.75),
+        ("hard_sigmoid", None, -math.inf, 0.0),
+        ("hard_sigmoid", None, 3.0, 1.0),
+        ("hard_tanh", None, 0.5, 0.5),
+        ("hard_tanh", None, math.inf, 1.0),
+        ("clip", 0.5, -2.0, -0.5),
+        ("clip", 3.0, 2.5, 2.5),
+        ("mish", None, 1.0, 0.8650983882673103),
+        ("mish", None, -30.0, -30.0 * math.exp(-30.0)),
+        ("mish", None, 1e300, 1e300),
+        ("gelu_exact", None, 1.0, 0.8413447460685429),
+        ("gelu_exact", None, -6.0, -6.0 * 0.5 * math.erfc(6.0 / math.sqrt(2.0))),
+        ("times", -2.0, 1.5, -3.0),
+        ("plus", 0.5, 1.5, 2.0),
+        ("spike", 25.0, 0.0, 0.0),
+        ("spike", 25.0, 1e-300, 1.0),
     ],
 )
 def test_activation_values(name: str, p: float | None, x: float, y: float) -> None:
@@ -201,7 +283,8 @@ def test_softmax_is_stable_and_sums_to_one() -> None:
     y = ACTIVATIONS["softmax"].value(np.array([[1000.0, 1000.0, -1000.0], [0.0, np.log(3.0), -np.inf]]), None)
     np.testing.assert_allclose(y, [[0.5, 0.5, 0.0], [0.25, 0.75, 0.0]])
     assert [a.name for a in ACTIVATIONS.values() if a.couples] == ["softmax"]
-    assert [a.name for a in ACTIVATIONS.values() if a.blocks_gradient] == ["binary_step"]
+    assert [a.name for a in ACTIVATIONS.values() if a.blocks_gradient] == ["binary_step", "detach"]
+    assert [a.name for a in ACTIVATIONS.values() if a.surrogate] == ["detach", "spike"]
 
 
 @pytest.mark.parametrize(("record", "p"), cases(list(ACTIVATIONS.values())))
@@ -214,12 +297,16 @@ def test_nan_passes_through_activations(record: Activation, p: float | None) -> 
 
 @pytest.mark.parametrize(("record", "p"), cases(PLAIN))
 def test_large_arguments_stay_finite(record: Activation, p: float | None) -> None:
-    x = np.array([-1e4, 1e4])
+    x = np.array([-1e4, 300.0 if record.name == "exp" else 1e4])
     assert np.isfinite(record.value(x, p)).all()
     words = {**WORDS, "sigmoid": lambda v: ACTIVATIONS["sigmoid"].value(v, None)}
+    names = {"x": x, "p": p}
     with np.errstate(over="raise", invalid="raise", divide="raise"):
-        y = eval(record.forward, words, {"x": x, "p": p})
-    assert np.isfinite(y).all()
+        names["y"] = eval(record.forward, words, names)
+        for name, text in (*record.let, ("derivative", record.derivative)):
+            names[name] = eval(text, words, names)
+    assert np.isfinite(names["y"]).all()
+    assert np.isfinite(names["derivative"]).all()
 
 
 # Losses
