@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import Diagnostic, Location, MDLSemanticError, nearest
 from ..functions import (
@@ -18,22 +18,33 @@ from ..functions import (
     Merge,
     Parameter,
 )
-from ..language import syntax
+from ..language import syntax, told
 from .nodes import MAX_WIDTH, Drawn
+
+# Names that are words of the language wherever a function's can stand, so that no cell can have them.
+FUNCTIONS = frozenset({*ACTIVATIONS, *LOSSES, "learned", "conv", "restore"})
 
 
 @dataclass(frozen=True)
 class Text:
-    """The model whose text an error or a warning points into."""
+    """The model whose text an error or a warning points into, and the node or use that it is about, where one is."""
 
     model: syntax.Model
+    item: syntax.Node | syntax.Use | None = None
+
+    def about(self, item: syntax.Node | syntax.Use) -> Text:
+        """The same text, with errors that say which use of a cell the node comes from, where it comes from one."""
+        return replace(self, item=item)
 
     def error(self, reason: str, location: Location) -> MDLSemanticError:
         source, filename = self.model.source, self.model.filename
-        return MDLSemanticError(reason, source=source, location=location, filename=filename)
+        return MDLSemanticError(self._told(reason), source=source, location=location, filename=filename)
 
     def warning(self, reason: str, location: Location, *names: str) -> Diagnostic:
-        return Diagnostic(location, reason, names, filename=self.model.filename)
+        return Diagnostic(location, self._told(reason), names, filename=self.model.filename)
+
+    def _told(self, reason: str) -> str:
+        return reason if self.item is None else told(reason, self.item.name, self.item.origin)
 
 
 # The header
@@ -124,6 +135,7 @@ class Choice:
 
 def choose(text: Text, item: syntax.Node) -> Choice:
     """Look up and check all that a node says of itself."""
+    text = text.about(item)
     if isinstance(item, syntax.Split):
         return Choice()
     if isinstance(item, syntax.Merge):
@@ -164,7 +176,8 @@ def _activation(text: Text, said: syntax.Function | None) -> Activation | None:
     if said.name in LOSSES:
         reason = f"'{said.name}' is a loss, but an activation belongs here"
         raise text.error(f"{reason}: the output names its activation first, then its loss", said.location)
-    raise text.error(f"unknown activation '{said.name}'{_hint(said.name, ACTIVATIONS)}", said.location)
+    hint = _hint(said.name, ACTIVATIONS, text.model.cells)
+    raise text.error(f"unknown activation '{said.name}'{hint}", said.location)
 
 
 def _loss(text: Text, said: syntax.Function | None) -> Loss | None:
@@ -177,7 +190,7 @@ def _loss(text: Text, said: syntax.Function | None) -> Loss | None:
 
 
 def _parameter(text: Text, said: syntax.Function | None, record: Activation | Loss | None) -> float | None:
-    if said is None or record is None or record.parameter is None:
+    if said is None or record is None or record.parameter is None or _is_open(said):
         return None
     value = said.numbers[0] if said.numbers else record.parameter.default
     if value is None:
@@ -194,15 +207,20 @@ def _check_number(text: Text, name: str, parameter: Parameter, value: float, loc
 
 
 def _unused(text: Text, said: syntax.Function | None, record: Activation | Loss | None) -> list[Diagnostic]:
-    if said is None or record is None:
+    if said is None or record is None or _is_open(said):
         return []
     return _surplus(text, said, record.name, 0 if record.parameter is None else 1)
 
 
-def _hint(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown word: the name that was meant, or all names."""
+def _is_open(said: syntax.Function) -> bool:
+    """Whether a number is missing: in a definition that nobody uses, a parameter without a default has none."""
+    return any(isinstance(number, syntax.Reference) for number in said.parameters)
+
+
+def _hint(word: str, known: Iterable[str], cells: Iterable[str] = ()) -> str:
+    """The end of a sentence about an unknown word: the name that was meant, also that of a cell, or all names."""
     names = sorted(known)
-    near = nearest(word, names)
+    near = nearest(word, [*names, *cells])
     return f"; known are {', '.join(names)}" if near is None else f": did you mean '{near}'?"
 
 

@@ -42,7 +42,7 @@ def _other(text: Text, item: syntax.Node, names: Mapping[str, int]) -> int | Non
     near = nearest(item.other, names)
     fix = f": did you mean '{near}'?" if near is not None else ""
     reason = f"'{item.name}' merges with '{item.other}', which is no node of this model{fix}"
-    raise text.error(reason, item.other_location)
+    raise text.about(item).error(reason, item.other_location)
 
 
 def _decide_later(sources: Sequence[int | None], others: Sequence[int | None]) -> list[int]:
