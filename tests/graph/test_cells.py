@@ -62,6 +62,32 @@ def test_cells_are_their_plain_text():
     assert nodes_of(LEAK + MODEL) == nodes_of(PLAIN)
 
 
+def test_the_plain_text():
+    assert nm.expand(LEAK + MODEL) == PLAIN
+    assert nm.expand(PLAIN) == PLAIN
+    assert nm.compile(PLAIN, 1, 0.1).text == PLAIN
+
+
+def test_the_plain_text_of_a_file(tmp_path):
+    path = tmp_path / "net.mdl"
+    path.write_text(LEAK + MODEL)
+    assert nm.expand(path) == PLAIN
+    path.write_text(LEAK + MODEL.replace("<leak>", "<leek>"))
+    with pytest.raises(nm.MDLSemanticError, match="did you mean 'leak'") as caught:
+        nm.expand(path)
+    assert (caught.value.filename, caught.value.line) == (str(path), 13)
+
+
+def test_a_plain_text_that_would_be_too_long_is_refused():
+    name = "n" * 120
+    cell = f"<d>[{''.join(f'({name}{one}, <tanh>)' for one in range(99))} (x, <tanh>)]"
+    uses = "".join(f"({name}{one}, <d>)" for one in range(90))
+    with pytest.raises(
+        nm.MDLSemanticError, match=r"the plain text would have [12],[0-9,]+ bytes: a text has at most 1 MiB"
+    ):
+        nm.expand(f"/he,zero/{cell}(input, 1){uses}(output, 1, <linear>, <mse>)")
+
+
 def test_the_canonical_text_keeps_definitions_and_uses():
     text = build_graph(parse(LEAK + MODEL)).text
     assert text.startswith(LEAK.partition("<two")[0])
