@@ -368,11 +368,10 @@ def expected_shapes(graph: Graph, options: CompileOptions) -> dict[str, dict[str
         parameters[f"{node.name}.bias"] = (node.width,)
     update = OPTIMIZERS[options.optimizer]
     slots = {f"{slot}.{name}": shape for slot in update.slots for name, shape in parameters.items()}
-    late = {other: graph.nodes[graph.resolve(other)].width for _, other in graph.delayed_links}
     return {
         "parameters": parameters,
         "optimizer_state": slots | {name: () for name, _ in update.counts},
-        "state": {graph.nodes[other].name: (options.batch_size, width) for other, width in late.items()},
+        "state": {graph.nodes[other].name: graph.state_shape(other, options.batch_size) for other in graph.history},
     }
 
 

@@ -142,7 +142,7 @@ class Stream:
             raise TypeError(f"lane must be a whole number, not {brief(lane)}")
         if not 0 <= lane < self._lanes:
             raise DataError(f"lane is {brief(int(lane))}, but must be from 0 to {self._lanes - 1}")
-        return {name: view[lane] for name, view in self._state.items()}
+        return {name: view[..., lane, :] for name, view in self._state.items()}
 
     def get_state(self, lane: int | None = None) -> dict[str, Floats]:
         """Copies of the state, named as in ``Model.state``: (lanes, width), or (width,) of one lane."""

@@ -5,8 +5,9 @@
     python tools/inspect_kernel.py --mdl trained.safetensors --assembly forward
 
 Prints tables; with --source, --ir or --assembly those texts instead; with --json the figures and those texts as JSON.
-FUNCTION is a function of the training kernel: forward, measure, mean, backward, weigh, time_shift, turn, norm, update
-or train; without it, all of them. A saved model has its own batch, window, dtype and optimizer.
+FUNCTION is a function of the training kernel: forward, measure, sample_losses, backward, weight_gradients, time_shift,
+transpose, gradient_norm, update or train; without it, all of them.
+A saved model has its own batch, window, dtype and optimizer.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ class TrainCall(NamedTuple):
     """The arguments of the generated function ``train``, in order, under the names that they have there.
 
     sample, stop: the first sample of the call, and the one after its last. samples: of the whole sequence. capacity:
-    samples of a window. mode: MEASURE, GRADIENTS or LEARN. work: the workspace. turned: transposed weights. memory:
+    samples of a window. mode: MEASURE, GRADIENTS or LEARN. work: the workspace. transposed: transposed weights. memory:
     what the optimizer remembers; constants: its numbers and counts. x, expected: the whole sequence, flat. A row is the
     vector of one lane in one sample. row_weights: the weight of each row, or of the rows of one window where row_step
     is 0. row_step: rows from sample to sample in row_weights. row_losses: room for the losses of a window's rows.
@@ -30,7 +30,7 @@ class TrainCall(NamedTuple):
     mode: int
     work: Floats
     weights: Floats
-    turned: Floats
+    transposed: Floats
     gradients: Floats
     memory: Floats
     constants: NDArray[np.float64]

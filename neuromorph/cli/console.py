@@ -59,7 +59,7 @@ def sentence(error: BaseException) -> str:
     return text if isinstance(error, nm.MDLError) else " ".join(text.split())
 
 
-def told(error: BaseException) -> int:
+def report_error(error: BaseException) -> int:
     """Say what went wrong; the exit code."""
     say(f"error: {sentence(error)}")
     return error.exit_code if isinstance(error, click.ClickException) else 1
@@ -132,7 +132,7 @@ def flush_or_forget() -> int:
         _forget(sys.stdout)
     except OSError as error:
         _forget(sys.stdout)
-        told(error)
+        report_error(error)
     return 1
 
 

@@ -12,7 +12,7 @@ import click
 import neuromorph as nm
 
 from . import extras, running, texts, training
-from .console import TROUBLE, flush_or_forget, keep_descriptors, say, stderr_forgiven, told, warnings_as_lines
+from .console import TROUBLE, flush_or_forget, keep_descriptors, report_error, say, stderr_forgiven, warnings_as_lines
 
 _EXAMPLES = """\b
 Examples:
@@ -67,4 +67,4 @@ def _run(arguments: Sequence[str] | None) -> int:
         say("interrupted")
         return 130
     except TROUBLE as error:
-        return told(error)
+        return report_error(error)

@@ -249,8 +249,8 @@ class Lines(nm.Callback):
         done = run.epoch + 1
         if done == 1 or done == run.epochs or run.stopped or done % max(1, run.epochs // LINES) == 0:
             losses = [name for name in ("loss", "validation_loss") if name in run.names]
-            told = ", ".join(f"{name.replace('_', ' ')} {run.last(name):.6g}" for name in losses)
-            say(f"epoch {done}/{run.epochs}: {told}")
+            line = ", ".join(f"{name.replace('_', ' ')} {run.last(name):.6g}" for name in losses)
+            say(f"epoch {done}/{run.epochs}: {line}")
 
 
 @contextmanager
@@ -312,14 +312,14 @@ def _result(model: nm.Model, data: Prepared, seconds: float) -> str:
     history = model.history
     if history is None or not len(history):
         return "nothing was learnt"
-    told = [f"{len(history)} epoch{'s' * (len(history) != 1)}"]
-    told += [f"stopped early, best epoch {_best(history)}"] if history.ended == "early stopping" else []
-    told += [f"loss {history.loss[-1]:.6g}"]
-    told += [f"validation loss {history.validation_loss[-1]:.6g}"] if history.validation_loss else []
+    parts = [f"{len(history)} epoch{'s' * (len(history) != 1)}"]
+    parts += [f"stopped early, best epoch {_best(history)}"] if history.ended == "early stopping" else []
+    parts += [f"loss {history.loss[-1]:.6g}"]
+    parts += [f"validation loss {history.validation_loss[-1]:.6g}"] if history.validation_loss else []
     if has_accuracy(model):
         right = model.accuracy(data.inputs, data.expected, sample_weight=data.sample_weight)
-        told.append(f"{'validation ' if history.validation_loss else ''}accuracy {right:.4f}")
-    return ", ".join((*told, f"{seconds:.1f} s"))
+        parts.append(f"{'validation ' if history.validation_loss else ''}accuracy {right:.4f}")
+    return ", ".join((*parts, f"{seconds:.1f} s"))
 
 
 def _best(history: nm.History) -> int:

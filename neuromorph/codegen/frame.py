@@ -2,68 +2,125 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from ..host.cached import cached_property
 from ..schedule import (
     EXTERNAL,
     WINDOW,
     Access,
+    Alone,
     Buffer,
     ByBatch,
     ByColumns,
     ByRows,
     Division,
+    InChunks,
+    KernelOptions,
     Layout,
     Ownership,
     Place,
     Plan,
+    Workspace,
     padded,
 )
+from .head import Source
 from .writer import Writer
 
-_KINDS = {
-    "count": "begin until member calls looks user enough batch steps capacity sample stop samples mode x0 y0 inputs "
-    "expected0 weight0 row_step row0",
-    "array": "work weights turned gradients memory y row_losses",
-    "data": "x expected row_weights",
-    "doubles": "constants losses numbers",
-    "number": "rate clip shrink unit scale_all",
-    "flag": "keep",
-    "integers": "box",
-}
-ARGUMENT_KINDS = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 ENTRIES = ("train", "lead", "serve", "step", "predict")  # the functions that Python calls
 
 
-@dataclass
-class Frame:
-    """The state shared by the lines of one generated function: the plan, its layout, and how rows are counted.
+def before(shift: int, word: str) -> str:
+    """What the name of a value has behind it: nothing in this step, a word for the step before, further back its number
+    too."""
+    return {0: "", -1: word}.get(shift, f"{word}{-shift}")
 
-    ``batch`` is the text of the number of lanes: a literal or, always in prediction, a variable. ``rows`` is the
-    literal number of a thread's rows of a step, where it is one number. Where threads divide the batch, ``batch`` is
-    that of one thread's lanes, a variable where it is not the same for all, and ``all_lanes`` the number of all lanes.
-    ``cuts`` are the column bounds by thread of the operation at hand, None for all columns.
+
+@dataclass(frozen=True)
+class Uses:
+    """What lines use and lines before them have to define, noted when it is written.
+
+    variables: ``rows``, and the offsets of buffers. of_step: buffers whose offset in step t is used.
     """
 
-    plan: Plan
-    layout: Layout
-    ownership: Ownership
+    variables: set[str] = field(default_factory=set)
+    of_step: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the lines of one generated function need: where they go, and how they count rows and name things.
+
+    predicts: whether the function belongs to prediction, whose number of lanes is a variable. domain: the number of the
+    time loop that the lines stand in, or WINDOW. cuts: the column bounds by thread of the operation at hand, None for
+    all columns.
+    """
+
+    source: Source
     writer: Writer
-    batch: str
-    rows: int | None
-    dtype: str
-    division: Division
-    all_lanes: int
-    cuts: tuple[int, ...] | None = None
     predicts: bool = False
-    functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    shapes: dict[str, str] = field(default_factory=dict)
-    routines: Counter[str] = field(default_factory=Counter)  # how many shapes have a name of a kind
-    row_names: dict[str, str] = field(default_factory=dict)  # by the offset of a row, what it may be called
+    uses: Uses = field(default_factory=Uses)
     domain: int = WINDOW
+    cuts: tuple[int, ...] | None = None
+
+    def body(self) -> Frame:
+        """A frame for lines that are written first and placed later, behind lines that define what they use."""
+        return replace(self, writer=Writer(), uses=Uses())
+
+    def in_loop(self, domain: int) -> Frame:
+        """The same for the lines of a time loop. What they use of the window has to be defined before the loop."""
+        return replace(self, writer=Writer(), uses=Uses(self.uses.variables), domain=domain)
+
+    @property
+    def options(self) -> KernelOptions:
+        """What the kernel is specialised for."""
+        return self.source.plan.options
+
+    @property
+    def plan(self) -> Plan:
+        """What training or prediction runs."""
+        return self.source.plan.prediction if self.predicts else self.source.plan.training
+
+    @property
+    def space(self) -> Workspace:
+        """Where the plan's buffers stand."""
+        return self.source.plan.prediction_space if self.predicts else self.source.plan.training_space
+
+    @property
+    def layout(self) -> Layout:
+        """Where weights stand, which are the same in training and prediction."""
+        return self.source.plan.layout
+
+    @property
+    def ownership(self) -> Ownership:
+        """Which parameters belong to which member."""
+        return self.source.plan.ownership
+
+    @property
+    def division(self) -> Division:
+        """How threads divide a window; in prediction each has a call of its own."""
+        return Alone() if self.predicts else self.options.division
+
+    @property
+    def all_lanes(self) -> int:
+        """Lanes of all threads. In chunks, a row counts as a step of one lane."""
+        return 1 if isinstance(self.division, InChunks) else self.options.batch
+
+    @cached_property
+    def rows_of_step(self) -> int | None:
+        """A thread's rows of a step of training, where that is one number."""
+        whole = not self.predicts and self.all_lanes % self.threads == 0
+        return self.all_lanes // self.threads if whole else None
+
+    @cached_property
+    def batch(self) -> str:
+        """The number of lanes, as source: a literal or, always in prediction, a variable. Where threads divide the
+        batch, that of one thread's lanes, a variable where it is not the same for all."""
+        if self.predicts or (self.by_batch and self.rows_of_step is None):
+            return "batch"
+        return str(self.rows_of_step if self.by_batch else self.all_lanes)
 
     @property
     def threads(self) -> int:
@@ -93,13 +150,13 @@ class Frame:
     @contextmanager
     def function(self, name: str, arguments: str, doc: str) -> Iterator[None]:
         """A compiled function."""
-        self.functions[name] = tuple(ARGUMENT_KINDS[a] for a in arguments.split(", "))
+        self.source.add_function(name, arguments)
         self.writer.lines("", "", "@njit(**JIT)" if name in ENTRIES else "@njit(**INSIDE)")
         with self.writer.span(name), self.writer.block(f"def {name}({arguments}):"):
             self.writer.line(f'"""{doc}"""')
             yield
 
-    def team(self, arguments: str) -> str:
+    def by_member(self, arguments: str) -> str:
         """Arguments of a function that runs one member: preceded by the member's number, if there are several."""
         return f"member, {arguments}" if self.threads > 1 else arguments
 
@@ -112,11 +169,11 @@ class Frame:
 
     def divided(self, arguments: str) -> str:
         """Arguments of a function that runs members together where they divide one workspace, else one by one."""
-        return self.joint(arguments) if self.shares_rows else self.team(arguments)
+        return self.joint(arguments) if self.shares_rows else self.by_member(arguments)
 
     def meeting(self, arguments: str) -> str:
         """The same for a function with barriers in it where layers are divided by columns."""
-        return f"begin, until, box, {arguments}" if self.by_columns else self.divided(arguments)
+        return f"begin, until, mailbox, {arguments}" if self.by_columns else self.divided(arguments)
 
     @contextmanager
     def each_member(self) -> Iterator[None]:
@@ -140,17 +197,22 @@ class Frame:
     def scales(self) -> str:
         """What makes a row's weight its share of a window's, as arguments. The sum of weights may be beyond the numbers
         of float64, and so of float64 only: then ``unit`` brings them back."""
-        return "unit, scale_all" if self.dtype == "float64" else "scale_all"
+        return "unit, scale_all" if self.options.dtype == "float64" else "scale_all"
 
     def emit_barrier(self) -> None:
         """A line where threads wait for one another."""
         if self.threads > 1:
-            self.writer.line("barrier(box, parties)")
+            self.writer.line("barrier(mailbox, parties)")
 
     def emit_bounds(self) -> None:
         """The line that computes the thread's rows of the window, where these are not all rows."""
         if self.takes_some_rows:
-            self.writer.line(self._range("rows", "begin", "until"))
+            self.writer.line(self._range(self.use("rows"), "begin", "until"))
+
+    def use(self, variable: str) -> str:
+        """A variable of the window, such as the offset of a buffer. Lines before those that use it will define it."""
+        self.uses.variables.add(variable)
+        return variable
 
     @property
     def takes_some_rows(self) -> bool:
@@ -158,17 +220,19 @@ class Frame:
         return self.shares_rows and self.domain == WINDOW and self.cuts is None
 
     @property
-    def ours(self) -> tuple[str, str]:
-        """The first of the thread's rows in the domain, and the one after the last, as source."""
-        if self.takes_some_rows:
-            return "first", "last"
-        return "0", "rows" if self.domain == WINDOW else self.batch
+    def first_row(self) -> str:
+        """The first of the thread's rows in the domain, as source."""
+        return "first" if self.takes_some_rows else "0"
 
-    @property
+    def last_row(self) -> str:
+        """The one after the last of the thread's rows in the domain, as source."""
+        if self.takes_some_rows:
+            return "last"
+        return self.use("rows") if self.domain == WINDOW else self.batch
+
     def count(self) -> str:
-        """The number of the thread's rows, as source."""
-        first, last = self.ours
-        return last if first == "0" else f"{last} - {first}"
+        """The number of the thread's rows in the domain, as source."""
+        return f"last - {self.first_row}" if self.takes_some_rows else self.last_row()
 
     def range_of(self, count: str) -> str:
         """The line that gives a member its share of ``count`` rows."""
@@ -182,6 +246,13 @@ class Frame:
         if self.batch.isdigit():
             return str(int(self.batch) * self.stride(name))
         return f"{self.batch} * {self.stride(name)}"
+
+    def steps(self, name: str, count: int) -> str:
+        """Elements between rows of a buffer that are so many steps apart, as source."""
+        step = self.step(name)
+        if count == 1:
+            return step
+        return str(count * int(step)) if step.isdigit() else f"{count} * {step}"
 
     def bounds(self, cuts: tuple[int, ...]) -> str:
         """The first piece of the thread's members and the one after the last, as source."""
@@ -208,20 +279,25 @@ class Frame:
     def base(self, place: Place, shift: int = 0) -> str:
         """The offset of a place's row 0: of the window, or of the step in a loop."""
         name = place.buffer
-        stepped = name in EXTERNAL or self.buffers[name].rows != "step"
-        text = f"{name}t" if self.domain != WINDOW and stepped else name
-        if name in EXTERNAL:
-            text = f"{name}{'t' if self.domain != WINDOW else '0'}"
+        if self.domain != WINDOW and (name in EXTERNAL or self.buffers[name].rows != "step"):
+            self.uses.of_step.add(name)
+            text = f"{name}t"
+        else:
+            text = self.start(name)
         if shift:
-            text += f" - {self.step(name)}"
+            text += f" - {self.steps(name, -shift)}"
         return text + (f" + {place.column}" if place.column else "")
+
+    def start(self, name: str) -> str:
+        """The offset of a buffer's first row in the window."""
+        return f"{name}0" if name in EXTERNAL else self.use(name)
 
     def at(self, place: Place, shift: int = 0, column: str = "q") -> str:
         """The offset of the vector at row r and column q of a place."""
         text = self.base(replace(place, column=0), shift)
         if not self.is_one_row:
             text += f" + r * {self.stride(place.buffer)}"
-            self.row_names[text] = f"{place.buffer}r{'_before' if shift else ''}"
+            self.writer.may_name(text, f"{place.buffer}r{before(shift, '_before')}")
         return text + (f" + {place.column}" if place.column else "") + (f" + {column}" if column != "0" else "")
 
     @property
@@ -235,20 +311,8 @@ class Frame:
         if self.is_one_row:
             yield
             return
-        first, last = self.ours
-        with self.writer.block(f"for r in span({first}, {last}):"), self.rows_named():
+        with self.writer.block(f"for r in span({self.first_row}, {self.last_row()}):"), self.writer.naming():
             yield
-
-    @contextmanager
-    def rows_named(self) -> Iterator[None]:
-        """Inside a loop over rows: where a row stands in a buffer is computed once, however many lines ask for it.
-
-        LLVM would find that by itself. But half of the time of building goes into the statements that it is given.
-        """
-        start = self.writer.length
-        self.row_names.clear()
-        yield
-        self.writer.name_repeated(start, self.row_names)
 
     @contextmanager
     def each_vector(self, width: int) -> Iterator[str]:
@@ -288,17 +352,6 @@ class Frame:
             return f"load_head({self.array(place.buffer)}, {where}, {self.left(limit, column)})"
         return f"load({self.array(place.buffer)}, {where})"
 
-    def shape(self, **fields: object) -> str:
-        """The name of a matrix product of a literal shape, declared at the head of the file."""
-        return self.routine("product", "product_of(simd.Shape({kind}, {fields}, registers={registers}))", fields)
-
-    def routine(self, name: str, pattern: str, fields: Mapping[str, object]) -> str:
-        """The name of a routine of a literal shape, declared at the head of the file."""
-        text = pattern.format(
-            kind=f'"{self.dtype}", {self.lanes}', registers=self.layout.registers,
-            fields=", ".join(f"{key}={value!r}" for key, value in fields.items()),
-        )  # fmt: skip
-        if text not in self.shapes:
-            self.routines[name] += 1
-            self.shapes[text] = f"{name}{self.routines[name] - 1}"
-        return self.shapes[text]
+    def product(self, **fields: object) -> str:
+        """The name of a matrix product of a literal shape."""
+        return self.source.routine("product", "product_of(simd.Shape({kind}, {fields}, registers={registers}))", fields)

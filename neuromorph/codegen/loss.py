@@ -43,7 +43,7 @@ def _each_row(frame: Frame) -> Iterator[None]:
     with writer.block("for t in span(0, steps):"):  # first of all, for a piece of the kernel is one statement
         begin = f"{frame.all_lanes} * member // {frame.threads}"
         writer.line(f"ahead = t * {frame.all_lanes} + {begin} - t * {batch}")
-        with writer.block(f"for r in span(t * {batch}, (t + 1) * {batch}):"), frame.rows_named():
+        with writer.block(f"for r in span(t * {batch}, (t + 1) * {batch}):"), writer.naming():
             yield
 
 
@@ -120,7 +120,7 @@ def _emit_row_quantities(frame: Frame, form: LogitForm, logits: Place, result: P
     """esum, the sum of what is expected, and lse, the log of the sum of exponentials: the largest logit less the log
     of the largest probability, which is at least 1 / width."""
     writer, width = frame.writer, result.width
-    writer.lines(f"peak = splat({LOWEST[frame.dtype]})", "best = splat(0.0)", "whole = splat(0.0)")
+    writer.lines(f"peak = splat({LOWEST[frame.options.dtype]})", "best = splat(0.0)", "whole = splat(0.0)")
     with frame.each_vector(width) as column:
         logit = frame.load(Access(logits), width, column)
         if frame.ragged(width, width):
@@ -138,24 +138,24 @@ def emit_sum_of_weights(frame: Frame) -> None:
     writer.line("weight = 0.0")
     with writer.block("for r in span(0, rows):"):
         writer.line("weight += float(row_weights[weight0 + r])")
-    if frame.dtype == "float64":
+    if frame.options.dtype == "float64":
         with writer.block(f"if weight > 0.0 and not {SMALL} < weight < {LARGE}:"):
             writer.lines(f"unit = {2.0**700!r} if weight < 1.0 else {2.0**-700!r}", "weight = 0.0")
             with writer.block("for r in span(0, rows):"):
                 writer.line("weight += unit * float(row_weights[weight0 + r])")
 
 
-def emit_means(frame: Frame, batch: int) -> None:
+def emit_means(frame: Frame) -> None:
     """The weighted mean loss of each sample over its lanes, 0 where all are left out; and whether all are finite."""
     writer = frame.writer
     writer.line("check = 0.0")
     with writer.block("for t in span(0, steps):"):
         writer.line("sum_loss, sum_weight = 0.0, 0.0")
-        with _each_lane(frame, batch):
+        with _each_lane(frame):
             writer.lines("sum_loss += weight * loss", "sum_weight += weight")
         writer.line("loss = sum_loss / sum_weight if sum_weight > 0.0 else 0.0")
-        if frame.dtype == "float64":
-            _emit_careful_mean(frame, batch)
+        if frame.options.dtype == "float64":
+            _emit_careful_mean(frame)
         writer.line("check += 0.0 * loss")
         with writer.block("if member == 0:") if frame.threads > 1 else nullcontext():
             writer.line("losses[sample + t] = loss")
@@ -163,11 +163,12 @@ def emit_means(frame: Frame, batch: int) -> None:
 
 
 @contextmanager
-def _each_lane(frame: Frame, batch: int) -> Iterator[None]:
+def _each_lane(frame: Frame) -> Iterator[None]:
     """A loop over the lanes of step t, with the weight and the loss of each as float64. Where threads divide the batch,
     the losses of every thread's lanes stand together for a whole window."""
     writer, together, threads = frame.writer, frame.all_lanes, frame.threads
     if not frame.by_batch:
+        batch = frame.options.batch
         with writer.block(f"for r in span(t * {batch}, (t + 1) * {batch}):"):
             writer.line("weight, loss = 1.0 * float(row_weights[weight0 + r]), 1.0 * float(row_losses[r])")
             yield
@@ -181,18 +182,18 @@ def _each_lane(frame: Frame, batch: int) -> Iterator[None]:
             yield
 
 
-def _emit_careful_mean(frame: Frame, batch: int) -> None:
+def _emit_careful_mean(frame: Frame) -> None:
     """The same mean where sums may have left the range of numbers, as those of float32 can't: of shares of the largest
     weight and quarters of losses, and no larger than the largest loss."""
     writer = frame.writer
     normal = f"{SMALL} < sum_weight < {LARGE} and -{LARGE} < sum_loss < {LARGE}"
     with writer.block(f"if sum_weight > 0.0 and not ({normal}):"):
         writer.line("most, top, sum_weight, mean = 0.0, 0.0, 0.0, 0.0")
-        with _each_lane(frame, batch):
+        with _each_lane(frame):
             writer.lines("most = max(most, weight)", "top = max(top, loss, -loss)")
-        with _each_lane(frame, batch):
+        with _each_lane(frame):
             writer.line("sum_weight += weight / most")
-        with _each_lane(frame, batch):
+        with _each_lane(frame):
             writer.line("mean += weight / most / sum_weight * (0.25 * loss)")
         writer.line("mean = 4.0 * mean")
         writer.line("loss = top if mean > top else -top if mean < -top else mean")

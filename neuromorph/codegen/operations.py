@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 from ..functions.expressions import Expression
@@ -22,7 +23,7 @@ from ..schedule import (
     Sum,
     padded,
 )
-from .frame import Frame
+from .frame import Frame, before
 
 # Element by element --------------------------------------------------------------------------------------------------
 
@@ -50,11 +51,11 @@ def _emit_map(frame: Frame, statement: Map, column: str, registers: dict[tuple[P
         rest = names.get("g", names.get("x", ""))
         value = f"head({value}, {rest}, {frame.left(statement.keep, column)})"
     if statement.accumulate:
-        before = _operand(frame, statement, Access(statement.target), column, registers)
+        before = _operand(frame, statement, Access(statement.target, statement.shift), column, registers)
         value = f"{before} + {value}" if statement.keep is not None or value.isidentifier() else f"{before} + ({value})"
-    register = _register(statement.target)
+    register = _register(statement.target, statement.shift)
     writer.line(f"{register} = {value}")
-    registers[statement.target, 0] = register
+    registers[statement.target, statement.shift] = register
     if statement.store:
         _store(frame, statement, column, register)
 
@@ -62,7 +63,7 @@ def _emit_map(frame: Frame, statement: Map, column: str, registers: dict[tuple[P
 def _register(place: Place, shift: int = 0) -> str:
     """The name of the variable that holds a vector of a place."""
     text = f"{place.buffer}_{place.column}" if place.column else f"{place.buffer}_"
-    return text + ("before" if shift else "")
+    return text + before(shift, "before")
 
 
 def _operand(frame: Frame, statement: Map, access: Access, column: str, registers: dict[tuple[Place, int], str]) -> str:
@@ -85,7 +86,7 @@ def _operand(frame: Frame, statement: Map, access: Access, column: str, register
 
 def _store(frame: Frame, statement: Map, column: str, register: str) -> None:
     place = statement.target
-    array, where = frame.array(place.buffer), frame.at(place, 0, column)
+    array, where = frame.array(place.buffer), frame.at(place, statement.shift, column)
     if statement.exact and frame.ragged(statement.width, statement.width):
         frame.writer.line(f"store_head({array}, {where}, {register}, {frame.left(statement.width, column)})")
     else:
@@ -108,9 +109,9 @@ def emit_rows(frame: Frame, rows: Rows) -> None:
     if any(place.buffer in EXTERNAL for place in rows.operands):
         fields["exact"] = True
     pattern = "(simd.RowShape({kind}, {fields})" + (")" if rows.kind == "softmax" else f", adds={rows.accumulate})")
-    name = frame.routine(rows.kind, f"{rows.kind}_of{pattern}", fields)
+    name = frame.source.routine(rows.kind, f"{rows.kind}_of{pattern}", fields)
     operands = ", ".join(_from(frame, Access(place)) for place in places)
-    frame.writer.line(f"{name}({operands}, {frame.count})")
+    frame.writer.line(f"{name}({operands}, {frame.count()})")
 
 
 # Products ------------------------------------------------------------------------------------------------------------
@@ -125,12 +126,12 @@ def emit_product(frame: Frame, product: Product) -> None:
 
 
 def _literal_rows(frame: Frame) -> int | None:
-    return frame.rows if frame.domain != WINDOW else None
+    return frame.rows_of_step if frame.domain != WINDOW else None
 
 
 def _from(frame: Frame, access: Access) -> str:
     """Array and offset of the first of our rows."""
-    place, (first, _) = access.place, frame.ours
+    place, first = access.place, frame.first_row
     skipped = "" if first == "0" else f" + {first} * {frame.stride(place.buffer)}"
     return f"{frame.array(place.buffer)}, {frame.base(place, access.shift)}{skipped}"
 
@@ -148,13 +149,34 @@ def _epilogue(frame: Frame, product: Product) -> tuple[dict[str, object], str]:
 
 
 def _emit_forward(frame: Frame, product: Product) -> None:
+    """The product of each tap; the first of them begins with the bias, the others add to it."""
+    if product.taps == 1:
+        _emit_forward_tap(frame, product)
+        return
+    if product.start == "bias":
+        _emit_forward_tap(frame, product)
+    with frame.writer.block(f"for tap in span({int(product.start == 'bias')}, {product.taps}):"):
+        _emit_forward_tap(frame, replace(product, start="add"), "tap")
+
+
+def _later(frame: Frame, product: Product, name: str, tap: str) -> str:
+    """How far behind those of the first tap the rows of a tap stand in a buffer, as source."""
+    return f" + {tap} * {frame.steps(name, product.dilation)}" if tap else ""
+
+
+def _further(elements: int, tap: str) -> str:
+    """How far behind that of the first tap the matrix of a tap stands, as source."""
+    return f" + {tap} * {elements}" if tap else ""
+
+
+def _emit_forward_tap(frame: Frame, product: Product, tap: str = "") -> None:
     plan, layout = frame.plan, frame.layout
     group = plan.groups[product.group]
     part = group.parts[product.part]
     assert product.target is not None
     columns = group.columns // frame.lanes
     ending, beside = _epilogue(frame, product)
-    name = frame.shape(
+    name = frame.product(
         rows=_literal_rows(frame), inner=part.width, columns=columns, panel=layout.panel(group),
         a_row=frame.stride(product.source.place.buffer), a_inner=1, b_row=None,
         c_row=frame.stride(product.target.buffer), start=product.start, **ending,
@@ -162,28 +184,40 @@ def _emit_forward(frame: Frame, product: Product) -> None:
     bias = f"weights, {layout.bias(group)}, " if product.start == "bias" else ""
     panels = -(-columns // layout.panel(group))
     frame.writer.line(
-        f"{name}({_from(frame, product.source)}, weights, {layout.part(group, product.part)}, "
-        f"{_from(frame, Access(product.target))}, {frame.count}, {part.width}, {bias}{beside}"
+        f"{name}({_from(frame, product.source)}{_later(frame, product, product.source.place.buffer, tap)}, "
+        f"weights, {layout.part(group, product.part)}{_further(part.width * group.columns, tap)}, "
+        f"{_from(frame, Access(product.target))}, {frame.count()}, {part.width}, {bias}{beside}"
         f"{frame.panels_of(panels)})"
     )
 
 
 def _emit_backward(frame: Frame, product: Product) -> None:
+    if product.taps == 1:
+        _emit_backward_tap(frame, product)
+        return
+    with frame.writer.block(f"for tap in span(0, {product.taps}):"):
+        _emit_backward_tap(frame, product, "tap")
+
+
+def _emit_backward_tap(frame: Frame, product: Product, tap: str = "") -> None:
     plan, layout = frame.plan, frame.layout
-    group = plan.groups[product.group]
-    assert product.target is not None
+    group, target = plan.groups[product.group], product.target
+    assert target is not None
     columns = padded(group.parts[product.part].width, frame.lanes) // frame.lanes
-    panel = layout.turned_panel(group, product.part)
+    panel = layout.transposed_panel(group, product.part)
     ending, beside = _epilogue(frame, product)
-    name = frame.shape(
+    name = frame.product(
         rows=_literal_rows(frame), inner=group.columns, columns=columns, panel=panel,
         a_row=frame.stride(product.source.place.buffer), a_inner=1, b_row=None,
-        c_row=frame.stride(product.target.buffer), start=product.start, **ending,
+        c_row=frame.stride(target.buffer), start=product.start, **ending,
     )  # fmt: skip
     panels = -(-columns // panel)
+    matrix = f"{layout.transposed[product.group, product.part]}"
     frame.writer.line(
-        f"{name}({_from(frame, product.source)}, turned, {layout.turned[product.group, product.part]}, "
-        f"{_from(frame, Access(product.target))}, {frame.count}, {group.columns}, {beside}"
+        f"{name}({_from(frame, product.source)}, "
+        f"transposed, {matrix}{_further(group.columns * columns * frame.lanes, tap)}, "
+        f"{_from(frame, Access(target, product.shift))}{_later(frame, product, target.buffer, tap)}, "
+        f"{frame.count()}, {group.columns}, {beside}"
         f"{frame.panels_of(panels)})"
     )
 
@@ -197,18 +231,18 @@ def _emit_partial(frame: Frame, product: Product) -> None:
         columns, array, place = group.columns, "weights", layout.part(group, product.part)
     else:
         columns = padded(group.parts[product.part].width, frame.lanes)
-        array, place = "turned", layout.turned[product.group, product.part]
+        array, place = "transposed", layout.transposed[product.group, product.part]
     cuts = frame.ownership.summed_cuts(source.width)
     mine = f"{cuts[:-1]}[member]"
 
     def line(inner: int) -> str:
-        name = frame.shape(
+        name = frame.product(
             rows=None, inner=inner, columns=columns // frame.lanes, panel=columns // frame.lanes,
             a_row=frame.stride(source.buffer), a_inner=1, b_row=None, c_row=sums.width, start="zero",
         )  # fmt: skip
         return (
             f"{name}({_from(frame, product.source)} + {mine}, {array}, {place} + {columns} * {mine}, "
-            f"work, {_partials(frame, sums, 'member')}, {frame.count}, {inner}, 0, 1)"
+            f"work, {_partials(frame, sums, 'member')}, {frame.count()}, {inner}, 0, 1)"
         )
 
     with frame.each_member():
@@ -217,7 +251,7 @@ def _emit_partial(frame: Frame, product: Product) -> None:
 
 def _partials(frame: Frame, sums: Partials, member: str) -> str:
     """Where the sums of a member begin."""
-    return f"{sums.buffer} + {member} * capacity * {int(frame.batch) * sums.width}"
+    return f"{frame.start(sums.buffer)} + {member} * capacity * {int(frame.batch) * sums.width}"
 
 
 def _emit_by_count(frame: Frame, cuts: tuple[int, ...], line: Callable[[int], str]) -> None:
@@ -264,26 +298,39 @@ def _own(frame: Frame, place: int) -> str:
 
 def _pieces(frame: Frame, operation: Product | Bias) -> tuple[int, ...]:
     """The bounds by thread of the pieces of one gradient; all are ours, where gradients are our own."""
+    if isinstance(operation, Product) and operation.taps > 1:
+        group = frame.plan.groups[operation.group]
+        return 0, -(-group.columns // frame.lanes // frame.layout.panel(group))
     task = frame.ownership.task_of(operation)
     return frame.ownership.cuts_by_place[task.place] if frame.shares_rows else (0, task.pieces)
 
 
 def _emit_weight(frame: Frame, product: Product) -> None:
+    if product.taps == 1:
+        _emit_weight_tap(frame, product)
+        return
+    with frame.writer.block(f"for tap in span(0, {product.taps}):"):
+        _emit_weight_tap(frame, product, "tap")
+
+
+def _emit_weight_tap(frame: Frame, product: Product, tap: str = "") -> None:
     plan, layout = frame.plan, frame.layout
     group = plan.groups[product.group]
     part = group.parts[product.part]
-    source, right, cuts = product.source.place, f"g{group.index}", _pieces(frame, product)
+    source, cuts = product.source.place, _pieces(frame, product)
+    right = frame.start(f"g{group.index}")
     left = f"{frame.array(source.buffer)}, {frame.base(source, product.source.shift)}"
-    place = _own(frame, layout.part(group, product.part))
+    left += _later(frame, product, source.buffer, tap)
+    place = _own(frame, layout.part(group, product.part)) + _further(part.width * group.columns, tap)
 
     def line(count: int, skipped: str, skipped_weights: str, panels: str) -> str:
-        name = frame.shape(
+        name = frame.product(
             rows=count, inner=None, columns=group.columns // frame.lanes, panel=layout.panel(group), a_row=1,
             a_inner=frame.stride(source.buffer), b_row=frame.stride(right), c_row=None, start=product.start,
         )  # fmt: skip
         return (
             f"{name}({left}{skipped}, work, {right}, gradients, {place}{skipped_weights}, "
-            f"{count}, rows, keep, {panels})"
+            f"{count}, {frame.use('rows')}, keep, {panels})"
         )
 
     if goes_by_member(frame, product):
@@ -298,7 +345,8 @@ def emit_bias(frame: Frame, bias: Bias) -> None:
     name, cuts = f"g{bias.group}", _pieces(frame, bias)
     place = _own(frame, frame.layout.bias(frame.plan.groups[bias.group]))
     bounds = f"{cuts}[member], {cuts}[member + 1]" if frame.shares_rows else frame.bounds(cuts)
-    frame.writer.line(f"sums{frame.stride(name)}(work, {name}, rows, gradients, {place}, keep, {bounds})")
+    given = f"work, {frame.start(name)}, {frame.use('rows')}, gradients, {place}, keep, {bounds}"
+    frame.writer.line(f"sums{frame.stride(name)}({given})")
 
 
 def goes_by_member(frame: Frame, operation: Operation) -> bool:

@@ -7,16 +7,27 @@ from contextlib import contextmanager
 
 from ..abi.mailbox import SUMS
 from ..functions import OPTIMIZERS, Optimizer
+from ..schedule import padded
 from .frame import Frame
 
 
-def emit_turn(frame: Frame) -> None:
+def emit_transpose(frame: Frame) -> None:
     """The transposes that the backward pass reads."""
     writer, plan, layout = frame.writer, frame.plan, frame.layout
-    with frame.function("turn", frame.joint("weights, turned"), "The transposed weights for the next backward pass."):
-        for number, ((index, part), bounds) in enumerate(zip(plan.turned, frame.ownership.turned, strict=True)):
-            start, place = layout.part(plan.groups[index], part), layout.turned[index, part]
-            writer.line(f"turn{number}(weights, {start}, turned, {place}, {frame.bounds(bounds)})")
+    with frame.function(
+        "transpose", frame.joint("weights, transposed"), "The transposed weights for the next backward pass."
+    ):
+        for number, ((index, part), bounds) in enumerate(zip(plan.transposed, frame.ownership.transposed, strict=True)):
+            group, place = plan.groups[index], layout.transposed[index, part]
+            start = layout.part(group, part)
+            taps, width = group.parts[part].taps, group.parts[part].width
+            if taps == 1:
+                writer.line(f"transpose{number}(weights, {start}, transposed, {place}, {frame.bounds(bounds)})")
+                continue
+            with writer.block(f"for tap in span({frame.bounds(bounds)}):"):
+                matrices = f"weights, {start} + tap * {width * group.columns}"
+                matrices += f", transposed, {place} + tap * {padded(width, frame.lanes) * group.columns}"
+                writer.line(f"transpose{number}({matrices}, 0, {group.columns // frame.lanes})")
         writer.line("return")
 
 
@@ -44,7 +55,7 @@ def _each_range(frame: Frame, *, joint: bool) -> Iterator[tuple[str, str]]:
 LARGE = {"float32": "1.0e38", "float64": "1.0e307"}  # finite numbers, with room for rounding
 
 
-def emit_norm(frame: Frame) -> None:
+def emit_gradient_norm(frame: Frame) -> None:
     """One pass over the gradients before anything is changed; gradients of several threads are added in order.
 
     A sum of squares that is finite says that all of them are, and, where rate times it is not too large, that rate
@@ -55,19 +66,19 @@ def emit_norm(frame: Frame) -> None:
     doc = "(whether all gradients are finite, at this rate too; the sum of their squares)"
     if frame.threads > 1:
         doc = "Sums over our gradients: how many are not finite, at this rate too; their squares."
-    with frame.function("norm", arguments, doc):
+    with frame.function("gradient_norm", arguments, doc):
         shape = {"copies": frame.threads if frame.private else 1, "size": frame.layout.size}
-        squares = frame.routine("squares", "squares_of(simd.GradientShape({kind}, {fields}))", shape)
-        strays = frame.routine("strays", "strays_of(simd.GradientShape({kind}, {fields}))", shape)
+        squares = frame.source.routine("squares", "squares_of(simd.GradientShape({kind}, {fields}))", shape)
+        non_finite = frame.source.routine("non_finite", "non_finite_of(simd.GradientShape({kind}, {fields}))", shape)
         _emit_sum(frame, "square", f"{squares}(gradients, {{}}, {{}})")
-        writer.line("strays = 0.0")
-        most = LARGE[frame.dtype]
+        writer.line("non_finite = 0.0")
+        most = LARGE[frame.options.dtype]
         with writer.block(f"if not (square < {most} and rate < {most} and rate * square < {most}):"):
-            _emit_sum(frame, "strays", f"float({strays}(gradients, {{}}, {{}}, rate))")
+            _emit_sum(frame, "non_finite", f"float({non_finite}(gradients, {{}}, {{}}, rate))")
         if frame.threads == 1:
-            writer.line("return strays == 0.0, square")
+            writer.line("return non_finite == 0.0, square")
             return
-        writer.lines(f"numbers[2 * member + {SUMS}] = strays", f"numbers[2 * member + {SUMS + 1}] = square")
+        writer.lines(f"numbers[2 * member + {SUMS}] = non_finite", f"numbers[2 * member + {SUMS + 1}] = square")
 
 
 def _emit_sum(frame: Frame, name: str, part: str) -> None:
@@ -86,18 +97,18 @@ def emit_verdict(frame: Frame) -> None:
     where there are several threads, so that all see the same."""
     writer = frame.writer
     if frame.threads == 1:
-        writer.line("finite, square = norm(gradients, rate)")
+        writer.line("finite, square = gradient_norm(gradients, rate)")
         return
     with frame.each_member():
-        writer.line("norm(member, numbers, gradients, rate)")
+        writer.line("gradient_norm(member, numbers, gradients, rate)")
     frame.emit_barrier()
     checks, squares = (" + ".join(f"numbers[{2 * n + SUMS + k}]" for n in range(frame.threads)) for k in (0, 1))
     writer.lines(f"finite = {checks} == 0.0", f"square = {squares}")
 
 
-def emit_update(frame: Frame, name: str) -> None:
+def emit_update(frame: Frame) -> None:
     """The optimizer's statements, over all parameters at once."""
-    writer, optimizer, size = frame.writer, OPTIMIZERS[name], frame.layout.size
+    writer, optimizer, size = frame.writer, OPTIMIZERS[frame.options.optimizer], frame.layout.size
     arguments = frame.joint("weights, gradients, memory, constants, rate, shrink")
     with frame.function("update", arguments, "One step of the optimizer."):
         _emit_numbers(frame, optimizer)

@@ -8,80 +8,83 @@ their place it was given values of the right type only. The other arguments belo
 from __future__ import annotations
 
 from ..abi.arguments import CALL_ARRAYS, TrainCall
-from ..abi.mailbox import ENDED, GIVEN, IN_BOX, LAST, LASTING, PATIENCE, STREAK, USER, WHOLE
-from .frame import ARGUMENT_KINDS, Frame
+from ..abi.mailbox import ENDED, GIVEN, IN_MAILBOX, LAST, LASTING, PATIENCE, STREAK, USER, WHOLE
+from .frame import Frame
+from .head import ARGUMENT_KINDS
 
 TRAINED = ", ".join(TrainCall._fields)
 _FOREVER = "1 << 60"  # looks
 
 
 def _places() -> tuple[dict[str, str], dict[str, str]]:
-    """Where each argument of a call stands in the box, and where among the numbers, as source."""
-    boxed = [name for name in TrainCall._fields if ARGUMENT_KINDS[name] == "count" or name in CALL_ARRAYS]
+    """Where each argument of a call stands in the mailbox, and where among the numbers, as source."""
+    passed = [name for name in TrainCall._fields if ARGUMENT_KINDS[name] == "count" or name in CALL_ARRAYS]
     numbers = [name for name in TrainCall._fields if ARGUMENT_KINDS[name] == "number"]
-    in_box = {name: f"box[{place}]" for place, name in enumerate(boxed, GIVEN)}
-    return in_box, {name: f"numbers[{place}]" for place, name in enumerate(numbers)}
+    in_mailbox = {name: f"mailbox[{place}]" for place, name in enumerate(passed, GIVEN)}
+    return in_mailbox, {name: f"numbers[{place}]" for place, name in enumerate(numbers)}
 
 
 def emit_lead(frame: Frame) -> None:
     """``train``, called by the first member: with all others, or alone where they are not there and not needed."""
-    writer, (in_box, in_numbers) = frame.writer, _places()
+    writer, (in_mailbox, in_numbers) = frame.writer, _places()
     doc = (
         "``train`` with all that wait for this user's calls, or alone. -1 where they are to be woken: for ``enough`` "
         f"samples, or because calls with {LASTING} times as much work have followed one another soon. With -1 for "
         "enough, the others have been called."
     )
-    with frame.function("lead", f"box, numbers, user, enough, {TRAINED}", doc):
+    with frame.function("lead", f"mailbox, numbers, user, enough, {TRAINED}", doc):
         writer.line("until = 1")
         with writer.block("if enough < 0:"):
             writer.line("pass")
-        with writer.block(f"elif box[{USER}] == user and claim(box, {frame.threads - 1}):"):
-            for name, place in in_box.items():
+        with writer.block(f"elif mailbox[{USER}] == user and claim(mailbox, {frame.threads - 1}):"):
+            for name, place in in_mailbox.items():
                 writer.line(f"{place} = {f'address_of({name})' if name in CALL_ARRAYS else name}")
             for name, place in in_numbers.items():
                 writer.line(f"{place} = {name}")
-            writer.line("post(box)")
+            writer.line("post(mailbox)")
         with writer.block("elif stop - sample >= enough:"):
             writer.line("return -1")
         with writer.block("else:"):
             writer.lines(
-                f"streak = box[{STREAK}] if box[{LAST}] == user else 0",
-                f"soon = box[{LAST}] == user and ticks() - box[{ENDED}] < box[{PATIENCE}]",
+                f"streak = mailbox[{STREAK}] if mailbox[{LAST}] == user else 0",
+                f"soon = mailbox[{LAST}] == user and ticks() - mailbox[{ENDED}] < mailbox[{PATIENCE}]",
                 f"streak = (streak if soon else streak // 2) + (stop - sample) * {WHOLE} // enough",
                 f"wakes = soon and streak >= {LASTING * WHOLE}",
-                f"box[{STREAK}] = 0 if wakes else streak",
+                f"mailbox[{STREAK}] = 0 if wakes else streak",
             )
             with writer.block("if wakes:"):
                 writer.line("return -1")
             writer.line(f"until = {frame.threads}")
         writer.lines(
-            f"reached = train(0, until, box, numbers, {TRAINED})",
-            f"box[{LAST}], box[{ENDED}] = user, ticks()",
+            f"reached = train(0, until, mailbox, numbers, {TRAINED})",
+            f"mailbox[{LAST}], mailbox[{ENDED}] = user, ticks()",
             "return reached",
         )
 
 
 def emit_serve(frame: Frame) -> None:
-    """What another member does between two calls of Python's, and the calls that it finds in the box."""
-    writer, (in_box, in_numbers) = frame.writer, _places()
-    arguments = f"member, box, numbers, calls, looks, {TRAINED}"
+    """What another member does between two calls of Python's, and the calls that it finds in the mailbox."""
+    writer, (in_mailbox, in_numbers) = frame.writer, _places()
+    arguments = f"member, mailbox, numbers, calls, looks, {TRAINED}"
     doc = "Wait for calls and do our part of them: how many there were when none came, or one that Python has to make."
     given = [
-        f"array_at({name}, {in_box[name]})" if name in CALL_ARRAYS else in_box.get(name) or in_numbers.get(name) or name
+        f"array_at({name}, {in_mailbox[name]})"
+        if name in CALL_ARRAYS
+        else in_mailbox.get(name) or in_numbers.get(name) or name
         for name in TrainCall._fields
     ]
     with frame.function("serve", arguments, doc):
-        writer.line("arrive(box)")
+        writer.line("arrive(mailbox)")
         with writer.block("while True:"):
-            writer.lines("since = ticks()", "seen = linger(box, calls, looks)")
+            writer.lines("since = ticks()", "seen = linger(mailbox, calls, looks)")
             with writer.block("if seen == calls:"):
                 writer.line("half = (ticks() - since) // 2")
-                with writer.block(f"if 0 < half < box[{PATIENCE}]:"):
-                    writer.line(f"box[{PATIENCE}] = half")
-                with writer.block("if leave(box):"):
+                with writer.block(f"if 0 < half < mailbox[{PATIENCE}]:"):
+                    writer.line(f"mailbox[{PATIENCE}] = half")
+                with writer.block("if leave(mailbox):"):
                     writer.line("return calls")
-                writer.line(f"seen = linger(box, calls, {_FOREVER})")
-            with writer.block(f"if box[{IN_BOX}] != seen:"):
-                writer.lines("leave(box)", "return calls")
+                writer.line(f"seen = linger(mailbox, calls, {_FOREVER})")
+            with writer.block(f"if mailbox[{IN_MAILBOX}] != seen:"):
+                writer.lines("leave(mailbox)", "return calls")
             writer.line("calls = seen")
-            writer.lines(f"train(member, member + 1, box, numbers, {', '.join(given)})", "arrive(box)")
+            writer.lines(f"train(member, member + 1, mailbox, numbers, {', '.join(given)})", "arrive(mailbox)")

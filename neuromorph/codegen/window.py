@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Set
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
-from ..schedule import EXTERNAL, WINDOW, Loss, Operation, Product, Segment, Share, Sum, Workspace, notes_of
+from ..schedule import WINDOW, Loss, Operation, Product, Segment, Share, Sum, notes_of
 from .frame import Frame
 from .loss import emit_loss, emit_means
 from .operations import emit_operation, goes_by_member
@@ -21,20 +21,15 @@ class Emitted(NamedTuple):
     domain: int
 
 
-def words_in(text: str) -> set[str]:
-    """Names, and other words, that occur in source lines."""
-    return set(re.findall(r"[A-Za-z0-9_]+", text))
-
-
-def emit_offsets(frame: Frame, space: Workspace, text: str) -> None:
-    """Where the buffers stand that some source lines mention."""
-    literal, words = frame.batch.isdigit(), words_in(text)
+def emit_offsets(frame: Frame, variables: Set[str]) -> None:
+    """The lines that define some variables: ``rows`` of the window, and where buffers stand."""
+    literal = frame.batch.isdigit()
     if frame.by_batch and not literal:
         frame.writer.lines(frame.range_of(str(frame.all_lanes)), "batch = last - first")
-    if "rows" in words:
+    if "rows" in variables:
         frame.writer.line(f"rows = steps * {frame.batch}" if frame.batch != "1" else "rows = steps")
-    for name, (a, b) in space.terms.items():
-        if name not in words and f"{name}t" not in words:  # with a t, it is the one of a time step
+    for name, (a, b) in frame.space.terms.items():
+        if name not in variables:
             continue
         scaled = f"{a * int(frame.batch)} * capacity" if literal else f"{a} * batch * capacity"
         fixed = str(b * int(frame.batch)) if literal else f"{b} * batch"
@@ -43,26 +38,25 @@ def emit_offsets(frame: Frame, space: Workspace, text: str) -> None:
 
 def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
     """A segment's operations, in a loop over steps where it needs one."""
-    writer = frame.writer
-    frame.domain = segment.domain
-    if segment.domain == WINDOW and frame.by_columns:
+    if segment.domain != WINDOW:
+        _emit_loop(frame, segment, "span(steps - 1, -1, -1)" if backward else "span(0, steps)")
+    elif frame.by_columns:
         _emit_columns(frame, segment)
-        return
-    if segment.domain == WINDOW:
+    else:
         frame.emit_bounds()
         for operation in segment.operations:
             _emit_any(frame, operation)
-        return
-    steps = "span(steps - 1, -1, -1)" if backward else "span(0, steps)"
-    inside = replace(frame, writer=Writer())
+
+
+def _emit_loop(frame: Frame, segment: Segment, steps: str) -> None:
+    """A segment's operations, step by step."""
+    inside = frame.in_loop(segment.domain)
     for operation in segment.operations:
         _emit_any(inside, operation)
-    with writer.block(f"for t in {steps}:"):
-        stepped = {word[:-1] for word in words_in(inside.writer.code()) if word.endswith("t")}
-        for name in sorted(stepped & frame.plan.strides.keys()):
-            start = f"{name}0" if name in EXTERNAL else name
-            writer.line(f"{name}t = {start} + t * {frame.step(name)}")
-        writer.append(inside.writer)
+    with frame.writer.block(f"for t in {steps}:"):
+        for name in sorted(inside.uses.of_step):
+            frame.writer.line(f"{name}t = {frame.start(name)} + t * {frame.step(name)}")
+        frame.writer.append(inside.writer)
 
 
 def _emit_columns(frame: Frame, segment: Segment) -> None:
@@ -105,29 +99,32 @@ def _emit_notes(writer: Writer, operation: Operation) -> None:
         writer.comment(", ".join(note.text for note in product.epilogue.notes))
 
 
-def emit_segments(frame: Frame, space: Workspace, segments: tuple[Segment, ...], *, backward: bool) -> None:
+def emit_segments(frame: Frame, segments: tuple[Segment, ...], *, backward: bool) -> None:
     """Offsets and segments."""
     if frame.by_columns:
         frame.emit_parties()
-    inside = replace(frame, writer=Writer())
+    inside = frame.body()
+    if backward:
+        _emit_zeros(inside)
     for segment in segments:
         emit_segment(inside, segment, backward=backward)
-    emit_offsets(frame, space, " ".join((inside.writer.code(), *(frame.plan.carries if backward else ()))))
-    if backward:
-        _emit_zero_carries(frame)
+    emit_offsets(frame, inside.uses.variables)
     frame.writer.append(inside.writer)
 
 
-def _emit_zero_carries(frame: Frame) -> None:
-    """Nothing is carried back into the last step."""
+def _emit_zeros(frame: Frame) -> None:
+    """Nothing is carried back into the last step, and nothing has been added to gradients that later steps add to."""
     for name in frame.plan.carries:
-        frame.writer.line(f"clear(work, {name}, {frame.step(name)})")
+        frame.writer.line(f"clear(work, {frame.start(name)}, {frame.step(name)})")
+    for name in frame.plan.cleared:
+        depth, step = frame.buffers[name].depth, frame.step(name)
+        frame.writer.line(f"clear(work, {frame.start(name)} - {frame.steps(name, depth)}, (steps + {depth}) * {step})")
 
 
 def emit_take(frame: Frame) -> None:
     """The inputs of a thread's lanes, from among those of all, row by row where its products expect them."""
     writer, width, lanes = frame.writer, frame.stride("x"), frame.lanes
-    with frame.function("take", frame.team("steps, work, inputs, x, x0"), "Our lanes' inputs of a window."):
+    with frame.function("take", frame.by_member("steps, work, inputs, x, x0"), "Our lanes' inputs of a window."):
         writer.line(frame.range_of(str(frame.all_lanes)))
         writer.line(f"count = (last - first) * {width}")
         with writer.block("for t in span(0, steps):"):
@@ -138,7 +135,7 @@ def emit_take(frame: Frame) -> None:
             writer.line("store_head(work, here + i, load_head(x, there + i, count - i), count - i)")
 
 
-def emit_forward(frame: Frame, space: Workspace) -> None:
+def emit_forward(frame: Frame) -> None:
     """All forward segments but the loss."""
     segments = tuple(s for s in frame.plan.forward if not isinstance(s.operations[0], Loss))
     if frame.predicts:
@@ -146,38 +143,38 @@ def emit_forward(frame: Frame, space: Workspace) -> None:
     else:
         arguments, name = frame.meeting("steps, capacity, work, weights, x, x0"), "forward"
     with frame.function(name, arguments, "Every node's value, for a window."):
-        emit_segments(frame, space, segments, backward=False)
+        emit_segments(frame, segments, backward=False)
 
 
-def emit_measure(frame: Frame, space: Workspace) -> None:
+def emit_measure(frame: Frame) -> None:
     """The loss segment."""
     segments = tuple(s for s in frame.plan.forward if isinstance(s.operations[0], Loss))
     arguments = f"steps, capacity, work, expected, expected0, row_weights, weight0, {frame.scales}, row_losses, row0"
     with frame.function("measure", frame.meeting(arguments), "The loss of every row, and the start of the gradients."):
-        emit_segments(frame, space, segments, backward=False)
+        emit_segments(frame, segments, backward=False)
 
 
-def emit_mean(frame: Frame, batch: int) -> None:
+def emit_sample_losses(frame: Frame) -> None:
     """Per-sample losses."""
-    arguments = frame.team(frame.measured("row_weights, weight0, row_losses, losses, sample"))
-    with frame.function("mean", arguments, "Losses of the samples; whether all are finite."):
-        emit_means(frame, batch)
+    arguments = frame.by_member(frame.measured("row_weights, weight0, row_losses, losses, sample"))
+    with frame.function("sample_losses", arguments, "Losses of the samples; whether all are finite."):
+        emit_means(frame)
 
 
-def emit_backward(frame: Frame, space: Workspace) -> None:
+def emit_backward(frame: Frame) -> None:
     """All backward segments but the weight gradients."""
-    arguments = frame.meeting("steps, capacity, work, turned, x, x0")
+    arguments = frame.meeting("steps, capacity, work, transposed, x, x0")
     with frame.function("backward", arguments, "Gradients of all values."):
-        emit_segments(frame, space, frame.plan.backward[:-1], backward=True)
+        emit_segments(frame, frame.plan.backward[:-1], backward=True)
         frame.writer.line("return")
 
 
-def emit_weigh(frame: Frame, space: Workspace) -> None:
+def emit_weight_gradients(frame: Frame) -> None:
     """The weight gradients: products over all rows of a window."""
     segments = frame.plan.backward[-1:]
     arguments = frame.divided("steps, capacity, work, gradients, x, x0, keep")
-    with frame.function("weigh", arguments, "Gradients of weights and biases, added to them if ``keep``."):
-        inside = replace(frame, writer=Writer(), domain=WINDOW)
+    with frame.function("weight_gradients", arguments, "Gradients of weights and biases, added to them if ``keep``."):
+        inside = frame.body()
         by_member = [operation for operation in segments[0].operations if goes_by_member(frame, operation)]
         others = [operation for operation in segments[0].operations if not goes_by_member(frame, operation)]
         for operation in others:
@@ -185,23 +182,26 @@ def emit_weigh(frame: Frame, space: Workspace) -> None:
         with inside.each_member() if by_member else nullcontext():
             for operation in by_member:
                 _emit_any(inside, operation)
-        emit_offsets(frame, space, inside.writer.code())
+        emit_offsets(frame, inside.uses.variables)
         if frame.private:
             frame.writer.line(f"own = member * {frame.layout.size}")
         frame.writer.append(inside.writer)
 
 
-def emit_shift(frame: Frame, space: Workspace) -> None:
+def emit_shift(frame: Frame) -> None:
     """The last step's values become the state that the next window starts from."""
     writer = frame.writer
     if frame.predicts:
         arguments, name = "batch, steps, capacity, work", "time_shift_only"
     else:
-        arguments, name = frame.team("steps, capacity, work"), "time_shift"
+        arguments, name = frame.by_member("steps, capacity, work"), "time_shift"
     with frame.function(name, arguments, "Time shift: the last step becomes the one before the first."):
-        if frame.plan.state:
-            emit_offsets(frame, space, " ".join(buffer for _, buffer in frame.plan.state))
+        inside = frame.body()
         for _, buffer in frame.plan.state:
-            step = frame.step(buffer)
-            writer.line(f"copy(work, {buffer} + (steps - 1) * {step}, {buffer} - {step}, {step})")
+            start, step, depth = inside.start(buffer), frame.step(buffer), frame.buffers[buffer].depth
+            kept = frame.steps(buffer, depth)
+            inside.writer.line(f"copy(work, {start} + (steps - {depth}) * {step}, {start} - {kept}, {kept})")
+        if frame.plan.state:
+            emit_offsets(frame, inside.uses.variables)
+        writer.append(inside.writer)
         writer.line("return")

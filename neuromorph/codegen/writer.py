@@ -27,6 +27,7 @@ class Writer:
         self._lines: list[str] = []
         self._spans: list[Span] = []
         self._depth = 0
+        self._names: dict[str, str] = {}
 
     def line(self, text: str = "") -> None:
         """One line at the current depth."""
@@ -74,6 +75,21 @@ class Writer:
         """Lines so far."""
         return len(self._lines)
 
+    def may_name(self, expression: str, name: str) -> None:
+        """Note how to call an expression, should it occur more than once in the block of ``naming``."""
+        self._names[expression] = name
+
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """Inside, an expression that occurs more than once and has been given a name is computed once, at the start.
+
+        LLVM would find that by itself. But half of the time of building goes into the statements that it is given.
+        """
+        start = self.length
+        self._names.clear()
+        yield
+        self.name_repeated(start, self._names)
+
     def name_repeated(self, start: int, names: Mapping[str, str]) -> None:
         """Of the expressions among ``names``, those that occur more than once from line ``start`` on get their name,
         in lines before it. They must not change their value on the way, begin with a word, and not overlap."""
@@ -86,10 +102,6 @@ class Writer:
         lines = [_with_names(line, places, named) for line, places in zip(body, found, strict=True)]
         first = ["    " * self._depth + f"{name} = {expression}" for expression, name in named.items()]
         self._lines[start:] = first + lines
-
-    def code(self) -> str:
-        """Everything but the comments, in which names of the user's stand."""
-        return "\n".join(line for line in self._lines if not line.lstrip().startswith("#"))
 
     def text(self) -> str:
         """Everything, ended by a newline."""

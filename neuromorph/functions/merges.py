@@ -50,5 +50,5 @@ RECORDS = (
     Merge("multiplicative", "x * o", "g * o", "g * x", False, _multiplicative, _multiplicative_gradient),
     Merge("average", "0.5 * (x + o)", "0.5 * g", "0.5 * g", False, _average, _average_gradient),
     Merge("subtractive", "x - o", "g", "-g", False, _subtractive, _subtractive_gradient),
-    Merge("concatenate", "", "", "", True, _concatenate, _concatenate_gradient),
+    Merge("concatenate", "", "", "", True, _concatenate, _concatenate_gradient, result="both"),
 )

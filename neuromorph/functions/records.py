@@ -120,6 +120,9 @@ class Merge:
     concatenates: bool
     value: Callable[[Array, Array], Array]
     gradient: Callable[[Array, Array, Array], tuple[Array, Array]]
+    reads_x: bool = True
+    other_width: str = "any"
+    result: str = "x"
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,9 @@ def build_graph(model: syntax.Model) -> Graph:
     for item in text.model.spare:
         choose(text, item)
     output = check_ends(text, placed)
-    links = Links.decide(text, placed, names)
+    links = Links.decide(text, placed, names, chosen)
     widths = widths_of(text, placed, chosen, links.others, names)
-    live = _live(placed, links.others, output)
+    live = _live(links, output)
     nodes = tuple(
         _node(index, place, chosen[index], links, widths[index], index in live) for index, place in enumerate(placed)
     )
@@ -48,13 +48,13 @@ def build_graph(model: syntax.Model) -> Graph:
 # Liveness and the finished nodes
 
 
-def _live(placed: Sequence[Place], others: Sequence[int | None], output: int) -> set[int]:
+def _live(links: Links, output: int) -> set[int]:
     """The nodes from which the output can be reached, in this step or through time."""
     live = {output}
     waiting = [output]
     while waiting:
         index = waiting.pop()
-        for read in (placed[index].source, others[index]):
+        for read in (links.sources[index], links.others[index]):
             if read is not None and read not in live:
                 live.add(read)
                 waiting.append(read)
@@ -68,14 +68,17 @@ def _node(index: int, place: Place, choice: Choice, links: Links, width: int, li
         item.name,
         _kind(item, place.source),
         width,
-        place.source,
+        links.sources[index],
         links.others[index],
-        links.delayed[index],
+        links.steps[index],
         choice.activation,
         choice.parameter,
         choice.merge,
         live,
         item.location,
+        choice.taps,
+        choice.dilation,
+        choice.initializers,
     )
 
 
@@ -95,13 +98,12 @@ def _kind(item: syntax.Node, source: int | None) -> Kind:
 def _width_warnings(text: Text, placed: Sequence[Place], nodes: Sequence[Node]) -> list[Diagnostic]:
     warnings: list[Diagnostic] = []
     for node in nodes:
-        if node.other is None or node.merge is None or node.merge.concatenates:
+        if node.other is None or node.merge is None or node.source is None or node.merge.other_width != "any":
             continue
         other = nodes[node.other]
-        if other.width != node.width:
-            warnings.append(
-                text.about(placed[node.index].item).warning(_mismatch(node, other), node.location, node.name)
-            )
+        if node.merge.result == "x" and other.width != node.width:
+            item = placed[node.index].item
+            warnings.append(text.about(item).warning(_mismatch(node, other), node.location, node.name))
     return warnings
 
 

@@ -21,8 +21,11 @@ from ..functions import (
 from ..language import syntax, told
 from .nodes import MAX_WIDTH, Drawn
 
+CONVOLUTION = "conv"
 # Names that are words of the language wherever a function's can stand, so that no cell can have them.
-FUNCTIONS = frozenset({*ACTIVATIONS, *LOSSES, "learned", "conv", "restore"})
+FUNCTIONS = frozenset({*ACTIVATIONS, *LOSSES, CONVOLUTION, "learned", "restore"})
+MAX_STEPS = 4_096  # how far back a node may read
+_TAPS = (Parameter("the number of steps", None, minimum=1.0), Parameter("the dilation", 1.0, minimum=1.0))
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,14 @@ class Choice:
     loss: tuple[Loss, float | None] | None = None
     merge: Merge | None = None
     warnings: tuple[Diagnostic, ...] = ()
+    initializers: tuple[Drawn | None, Drawn | None] = (None, None)
+    taps: int = 1
+    dilation: int = 1
+
+    @property
+    def reads_source(self) -> bool:
+        """Whether the value depends on what comes in."""
+        return self.merge is None or self.merge.reads_x
 
 
 def choose(text: Text, item: syntax.Node) -> Choice:
@@ -140,9 +151,9 @@ def choose(text: Text, item: syntax.Node) -> Choice:
         return Choice()
     if isinstance(item, syntax.Merge):
         return Choice(merge=_merge(text, item))
-    if item.local is not None:
-        raise text.error(f"'{item.name}' has initialisers of its own, which are not known yet", item.local.location)
     _check_width(text, item)
+    if item.activation is not None and item.activation.name == CONVOLUTION:
+        return _convolution(text, item, item.activation)
     activation, loss = _activation(text, item.activation), _loss(text, item.loss)
     said = [(item.activation, activation), (item.loss, loss)]
     return Choice(
@@ -150,13 +161,67 @@ def choose(text: Text, item: syntax.Node) -> Choice:
         _parameter(text, item.activation, activation),
         None if loss is None else (loss, _parameter(text, item.loss, loss)),
         warnings=tuple(line for function, record in said for line in _unused(text, function, record)),
+        initializers=_local(text, item),
     )
 
 
+def _convolution(text: Text, item: syntax.Layer, said: syntax.Function) -> Choice:
+    """A linear layer of several steps: the number of its taps, and how many steps they are apart."""
+    if item.width is None:
+        reason = f"'{item.name}' is a convolution and needs a width"
+        raise text.error(f"{reason}, such as ({item.name}, 32, <{CONVOLUTION}, 3>)", said.location)
+    if _is_open(said):
+        return Choice(ACTIVATIONS["linear"], initializers=_local(text, item))
+    if not said.numbers:
+        reason = f"'{CONVOLUTION}' needs a number, how many steps it reads"
+        raise text.error(f"{reason}, such as <{CONVOLUTION}, 3>", said.location)
+    for parameter, value, place in zip(_TAPS, said.numbers, said.parameter_locations, strict=False):
+        _check_number(text, CONVOLUTION, parameter, value, place)
+        if not value.is_integer() or value > MAX_STEPS:
+            reason = f"'{CONVOLUTION}': {parameter.name} must be a whole number from 1 to {MAX_STEPS:,}, not {value:g}"
+            raise text.error(reason, place)
+    taps, dilation = (int(value) for value in (*said.numbers, 1.0)[:2])
+    if (taps - 1) * dilation > MAX_STEPS:
+        reason = f"'{item.name}' would read {(taps - 1) * dilation:,} steps back: at most {MAX_STEPS:,} is possible"
+        raise text.error(reason, said.parameter_locations[-1])
+    loss = _loss(text, item.loss)
+    number = _parameter(text, item.loss, loss)
+    return Choice(
+        ACTIVATIONS["linear"],
+        loss=None if loss is None else (loss, number),
+        warnings=tuple(_unused(text, item.loss, loss)),
+        initializers=_local(text, item),
+        taps=taps,
+        dilation=dilation,
+    )
+
+
+def _local(text: Text, item: syntax.Layer) -> tuple[Drawn | None, Drawn | None]:
+    """The initialisers of a layer's own, for weights and for biases; None is the header's."""
+    if item.local is None:
+        return None, None
+    if item.width is None or item.activation is None:
+        reason = f"'{item.name}' has no parameters that initialisers could draw"
+        raise text.error(reason, item.local.location)
+    weight, bias = item.local.weight, item.local.bias
+    return (
+        None if weight is None else _drawn(text, weight, "weight", WEIGHT_INITIALIZERS, BIAS_INITIALIZERS),
+        None if bias is None else _drawn(text, bias, "bias", BIAS_INITIALIZERS, WEIGHT_INITIALIZERS),
+    )
+
+
+def _drawn(
+    text: Text,
+    said: syntax.Initializer,
+    role: str,
+    known: Mapping[str, Initializer],
+    swapped: Mapping[str, Initializer],
+) -> Drawn:
+    record = _initializer(text, said, role, known, swapped)
+    return record, () if _is_open(said) else _numbers(text, said, record)
+
+
 def _merge(text: Text, item: syntax.Merge) -> Merge:
-    if item.steps is not None:
-        place = item.steps_location or item.location
-        raise text.error(f"'{item.name}' says how many steps back it reads, which is not known yet", place)
     if item.operation in MERGES:
         return MERGES[item.operation]
     reason = f"unknown merge operation '{item.operation}'{_hint(item.operation, MERGES)}"
@@ -212,7 +277,7 @@ def _unused(text: Text, said: syntax.Function | None, record: Activation | Loss 
     return _surplus(text, said, record.name, 0 if record.parameter is None else 1)
 
 
-def _is_open(said: syntax.Function) -> bool:
+def _is_open(said: syntax.Function | syntax.Initializer) -> bool:
     """Whether a number is missing: in a definition that nobody uses, a parameter without a default has none."""
     return any(isinstance(number, syntax.Reference) for number in said.parameters)
 

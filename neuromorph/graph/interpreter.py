@@ -1,9 +1,9 @@
 """The definition of what a model means: a slow float64 interpreter of a graph, forward and backward, node by node.
 
-Shapes: S samples (steps in time), B lanes, W components. A state is {node: (B, width)}: for each node that a
-link backward in time reads, its value after the last step; its keys are the ``other`` nodes of
-``delayed_links``. Parameters and gradients are {"name.weight": (fan_in, width), "name.bias": (width,)}.
-No argument is changed.
+Shapes: S samples (steps in time), B lanes, W components. A state is {node: (B, width)}: the value after the last step
+of each node that is read back in time, as named in ``Graph.history``; (K, B, width), the oldest first, of a node
+that is read up to K > 1 steps back. Parameters and gradients are {"name.weight": (fan_in, width),
+"name.bias": (width,)}. No argument is changed.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from neuromorph.functions import Merge
 from neuromorph.functions.records import Array
 from neuromorph.graph import Graph, Node
+from neuromorph.graph.nodes import ROLES
 
 State = dict[int, Array]
 Parameters = dict[str, Array]
@@ -43,11 +44,11 @@ class TrainResult:
 
 def draw_parameters(graph: Graph, rng: np.random.Generator, dtype: DTypeLike) -> dict[str, NDArray[Any]]:
     """Draw the parameters of the live layers in text order, weight before bias, cast to ``dtype``."""
-    roles = {"weight": graph.weight_initializer, "bias": graph.bias_initializer}
     drawn: dict[str, NDArray[Any]] = {}
     for index in graph.parameters:
         node, fan_in = graph.nodes[index], graph.fan_in(index)
-        for role, (record, numbers) in roles.items():
+        for role in ROLES:
+            record, numbers = graph.initializer(index, role)
             with np.errstate(over="ignore"):
                 drawn[f"{node.name}.{role}"] = record.draw(rng, fan_in, node.width, *numbers).astype(dtype)
     return drawn
@@ -55,7 +56,7 @@ def draw_parameters(graph: Graph, rng: np.random.Generator, dtype: DTypeLike) ->
 
 def zero_state(graph: Graph, lanes: int) -> State:
     """The state before the first step."""
-    return {other: np.zeros((lanes, graph.nodes[other].width)) for _, other in graph.delayed_links}
+    return {other: np.zeros(graph.state_shape(other, lanes)) for other in graph.history}
 
 
 def predict(
@@ -133,11 +134,13 @@ def train(
 
 @dataclass(frozen=True)
 class _Step:
-    """One evaluated step: live nodes' values, what activations were applied to, the state at its start."""
+    """One evaluated step: live nodes' values, what comes into them, what activations were applied to, and of each node
+    that is read back in time its values before the step, (K, B, width)."""
 
     values: dict[int, Array]
+    incoming: dict[int, Array]
     before: dict[int, Array]
-    state: State
+    past: State
 
 
 @dataclass(frozen=True)
@@ -157,9 +160,17 @@ def _floats(parameters: Mapping[str, ArrayLike]) -> Parameters:
 
 
 def _start(graph: Graph, lanes: int, state: Mapping[int, ArrayLike] | None) -> State:
-    start = zero_state(graph, lanes)
-    given = {} if state is None else state
-    return start | {index: np.array(value, np.float64) for index, value in given.items()}
+    """The past of each node that is read back in time, (K, B, width)."""
+    whole = zero_state(graph, lanes) | ({} if state is None else dict(state))
+    return {
+        index: np.array(value, np.float64).reshape(graph.history[index], lanes, graph.nodes[index].width)
+        for index, value in whole.items()
+    }
+
+
+def _state(past: State) -> State:
+    """A past as users have it: without its first axis where that has one step."""
+    return {index: value[0] if len(value) == 1 else value for index, value in past.items()}
 
 
 def _weights(weight: ArrayLike | None, inputs: Array) -> Array:
@@ -201,26 +212,42 @@ def _run(
     steps: list[_Step] = []
     for x in inputs:
         steps.append(_step(graph, parameters, x, carried))
-        carried = {other: steps[-1].values[other] for other in carried}
-    return steps, carried
+        carried = {other: np.concatenate([past[1:], steps[-1].values[other][None]]) for other, past in carried.items()}
+    return steps, _state(carried)
 
 
-def _step(graph: Graph, parameters: Parameters, x: Array, state: State) -> _Step:
-    values: dict[int, Array] = {graph.input: x}
-    before: dict[int, Array] = {}
+def _step(graph: Graph, parameters: Parameters, x: Array, past: State) -> _Step:
+    step = _Step({graph.input: x}, {}, {}, past)
     for index in graph.order:
         node = graph.nodes[index]
-        if node.source is None:
-            continue
-        incoming = values[node.source]
-        if node.function is not None:
-            before[index] = _before(node, parameters, incoming)
-            values[index] = node.function.value(before[index], node.parameter)
-        elif node.merge is not None:
-            values[index] = _merged(node.merge, incoming, _read(node, values, state))
-        else:
-            values[index] = incoming
-    return _Step(values, before, state)
+        if node.kind != "input":
+            step.incoming[index] = _incoming(node, step)
+            step.values[index] = _value(node, parameters, step)
+    return step
+
+
+def _incoming(node: Node, step: _Step) -> Array:
+    """What comes into a node: of a convolution the vectors of all its taps, the oldest first."""
+    if node.source is None:
+        return np.zeros((len(next(iter(step.values.values()))), 0))
+    taps = range(node.reach, -1, -node.dilation)
+    return np.concatenate([_at(step, node.source, steps) for steps in taps], axis=-1)
+
+
+def _at(step: _Step, index: int, steps: int) -> Array:
+    """The value that a node had so many steps ago."""
+    return step.past[index][-steps] if steps else step.values[index]
+
+
+def _value(node: Node, parameters: Parameters, step: _Step) -> Array:
+    incoming = step.incoming[node.index]
+    if node.function is not None:
+        step.before[node.index] = _before(node, parameters, incoming)
+        return node.function.value(step.before[node.index], node.parameter)
+    if node.merge is not None:
+        assert node.other is not None
+        return _merged(node.merge, incoming, _at(step, node.other, node.steps))
+    return incoming
 
 
 def _before(node: Node, parameters: Parameters, incoming: Array) -> Array:
@@ -231,14 +258,8 @@ def _before(node: Node, parameters: Parameters, incoming: Array) -> Array:
     return total
 
 
-def _read(node: Node, values: Mapping[int, Array], state: State) -> Array:
-    """The second vector of a merge."""
-    assert node.other is not None
-    return state[node.other] if node.delayed else values[node.other]
-
-
 def _merged(merge: Merge, x: Array, o: Array) -> Array:
-    if merge.concatenates:
+    if merge.result != "x" or merge.other_width != "any":
         return merge.value(x, o)
     shared = min(x.shape[-1], o.shape[-1])
     value = x.copy()
@@ -282,21 +303,23 @@ def _backward(graph: Graph, parameters: Parameters, steps: list[_Step], expected
         for index in graph.parameters
         for role in ("weight", "bias")
     }
-    later = zero_state(graph, expected.shape[1])
+    later = _start(graph, expected.shape[1], None)
     for step, e, share in zip(reversed(steps), expected[::-1], shares[::-1], strict=True):
         later = _Back(graph, parameters, step, gradients, later).step(e, share[:, None])
     return gradients
 
 
 class _Back:
-    """One step backward: ``grads`` are dL/d(value) of each node, ``earlier`` those of the state before it."""
+    """One step backward: ``grads`` are dL/d(value) of each node, ``earlier`` those of its values before this step,
+    (K, B, width)."""
 
     def __init__(self, graph: Graph, parameters: Parameters, step: _Step, gradients: Parameters, later: State) -> None:
         self.graph, self.parameters, self.now, self.gradients = graph, parameters, step, gradients
         self.grads = {index: np.zeros_like(step.values[index]) for index in graph.order}
-        self.earlier = {index: np.zeros_like(value) for index, value in later.items()}
+        self.earlier = {}
         for index, value in later.items():
-            self.grads[index] += value
+            self.grads[index] += value[-1]
+            self.earlier[index] = np.concatenate([np.zeros_like(value[:1]), value[:-1]])
 
     def step(self, expected: Array, share: Array) -> State:
         """Add this step's part to the gradients; what flows back to the step before."""
@@ -320,9 +343,16 @@ class _Back:
         if node.kind == "activation":
             self.grads[node.source] += g
             return
-        self.gradients[f"{node.name}.weight"] += self.now.values[node.source].T @ g
+        self.gradients[f"{node.name}.weight"] += self.now.incoming[node.index].T @ g
         self.gradients[f"{node.name}.bias"] += g.sum(axis=0)
-        self.grads[node.source] += g @ self.parameters[f"{node.name}.weight"].T
+        taps = np.split(g @ self.parameters[f"{node.name}.weight"].T, node.taps, axis=-1)
+        for tap, steps in zip(taps, range(node.reach, -1, -node.dilation), strict=True):
+            self._add(node.source, steps, tap)
+
+    def _add(self, index: int, steps: int, gradient: Array) -> None:
+        """Add to the gradient of what a node's value was so many steps ago, in its leading components."""
+        into = self.earlier[index][-steps] if steps else self.grads[index]
+        into[:, : gradient.shape[-1]] += gradient
 
     def _loss_gradient(self, node: Node, expected: Array) -> Array:
         """dL/d(pre-activation) of the output's own loss, per vector."""
@@ -336,18 +366,15 @@ class _Back:
 
     def _merge(self, node: Node) -> None:
         assert node.merge is not None
-        assert node.source is not None
         assert node.other is not None
-        x, g = self.now.values[node.source], self.grads[node.index]
-        o = _read(node, self.now.values, self.now.state)
-        into = self.earlier if node.delayed else self.grads
-        if node.merge.concatenates:
+        x, g = self.now.incoming[node.index], self.grads[node.index]
+        o = _at(self.now, node.other, node.steps)
+        if node.merge.result != "x" or node.merge.other_width != "any":
             g_x, g_o = node.merge.gradient(x, o, g)
-            self.grads[node.source] += g_x
-            into[node.other] += g_o
-            return
-        shared = min(x.shape[-1], o.shape[-1])
-        g_x, g_o = node.merge.gradient(x[:, :shared], o[:, :shared], g[:, :shared])
-        self.grads[node.source][:, :shared] += g_x
-        self.grads[node.source][:, shared:] += g[:, shared:]
-        into[node.other][:, :shared] += g_o
+        else:
+            shared = min(x.shape[-1], o.shape[-1])
+            g_x, g_o = node.merge.gradient(x[:, :shared], o[:, :shared], g[:, :shared])
+            g_x = np.concatenate([g_x, g[:, shared:]], axis=-1)
+        if node.source is not None:
+            self._add(node.source, 0, g_x)
+        self._add(node.other, node.steps, g_o)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import nearest
 from ..language import syntax
-from .functions import Text
+from .functions import Choice, Text
+from .nodes import topological
 from .placement import Place
 
 _Bits: TypeAlias = NDArray[np.uint8]
@@ -20,18 +21,30 @@ _Bits: TypeAlias = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Links:
-    """For each node the second node that it reads, or None, and whether it reads the previous step."""
+    """For each node the node whose value comes in, the second node that it reads, and how many steps back in time.
 
+    ``sources`` has None where nothing comes in, or where nothing depends on it.
+    """
+
+    sources: tuple[int | None, ...]
     others: tuple[int | None, ...]
-    delayed: tuple[bool, ...]
+    steps: tuple[int, ...]
 
     @classmethod
-    def decide(cls, text: Text, placed: Sequence[Place], names: Mapping[str, int]) -> Links:
+    def decide(cls, text: Text, placed: Sequence[Place], names: Mapping[str, int], chosen: Sequence[Choice]) -> Links:
+        sources = tuple(
+            place.source if choice.reads_source else None for place, choice in zip(placed, chosen, strict=True)
+        )
         others = tuple(_other(text, place.item, names) for place in placed)
-        delayed = [other == index for index, other in enumerate(others)]
-        for merge in _decide_later([place.source for place in placed], others):
-            delayed[merge] = True
-        return cls(others, tuple(delayed))
+        said = [_steps(place.item) for place in placed]
+        _check_this_step(text, placed, sources, others, said)
+        within = [None if steps else other for other, steps in zip(others, said, strict=True)]
+        open_links = [merge for merge, other in enumerate(within) if other is not None and said[merge] is None]
+        delayed = {merge for merge in open_links if others[merge] == merge}
+        asked = [merge for merge in open_links if within[merge] > merge]  # type: ignore[operator]
+        delayed.update(_decide_later(sources, within, asked))
+        steps = tuple(int(merge in delayed) if given is None else given for merge, given in enumerate(said))
+        return cls(sources, others, steps)
 
 
 def _other(text: Text, item: syntax.Node, names: Mapping[str, int]) -> int | None:
@@ -45,18 +58,72 @@ def _other(text: Text, item: syntax.Node, names: Mapping[str, int]) -> int | Non
     raise text.about(item).error(reason, item.other_location)
 
 
-def _decide_later(sources: Sequence[int | None], others: Sequence[int | None]) -> list[int]:
-    """The merges whose `other` stands later and depends on them, so that they read the previous step.
+def _steps(item: syntax.Node) -> int | None:
+    """How many steps back a merge says that it reads."""
+    steps = item.steps if isinstance(item, syntax.Merge) else None
+    assert not isinstance(steps, syntax.Reference), "references are put in place by expansion"
+    return steps
 
-    A row of bits per node named by a later link says on which of the merges it depends. All links within
-    the step that text order allows stand first; then each merge, in text order, asks its own column, and a
-    link that makes no cycle hands the row of its `other` to every row that depends on the merge. Rows stand
-    in the order of their last use, so that rows and columns of no further use are passed over.
+
+def _check_this_step(
+    text: Text,
+    placed: Sequence[Place],
+    sources: Sequence[int | None],
+    others: Sequence[int | None],
+    said: Sequence[int | None],
+) -> None:
+    """Refuse links that insist on this step and close a cycle, by themselves or with links that text order allows."""
+    needs = {
+        index: tuple(read for read in (source, other) if read is not None)
+        for index, (source, other) in enumerate(zip(sources, _standing(others, said), strict=True))
+    }
+    done = topological(needs)
+    if len(done) == len(needs):
+        return
+    cycle = _cycle(needs, set(needs).difference(done))
+    merge = min(index for index in cycle if said[index] == 0 and others[index] in cycle)
+    item = placed[merge].item
+    assert isinstance(item, syntax.Merge)
+    names = [placed[index].item.name for index in cycle]
+    loop = " reads ".join(f"'{name}'" for name in (*names, names[0]))
+    reason = f"'{item.name}' can't read '{item.other}' of this step, which depends on it: {loop}"
+    fix = "write 1 or more to read an earlier step"
+    raise text.about(item).error(f"{reason}; {fix}", item.steps_location or item.location)
+
+
+def _standing(others: Sequence[int | None], said: Sequence[int | None]) -> list[int | None]:
+    """The links within the step that stand before any is decided: those that say so, and those to earlier nodes."""
+    return [
+        other if other is not None and (steps == 0 or (steps is None and other < index)) else None
+        for index, (other, steps) in enumerate(zip(others, said, strict=True))
+    ]
+
+
+def _cycle(needs: Mapping[int, Sequence[int]], left: set[int]) -> list[int]:
+    """A cycle among nodes of which each needs another of them, in the order in which they read one another."""
+    path: dict[int, None] = {}
+    index = min(left)
+    while index not in path:
+        path[index] = None
+        index = next(one for one in needs[index] if one in left)
+    nodes = list(path)
+    return nodes[nodes.index(index) :]
+
+
+def _decide_later(sources: Sequence[int | None], others: Sequence[int | None], asked: Sequence[int]) -> list[int]:
+    """Of the merges ``asked``, whose `other` stands later, those that it depends on: they read the previous step.
+
+    ``others``: by node, what it reads within the step if it may. A row of bits per node named by an asked link says
+    on which of the merges it depends. All other links stand first; then each merge, in text order, asks its own
+    column, and a link that makes no cycle hands the row of its `other` to every row that depends on the merge. Rows
+    stand in the order of their last use, so that rows and columns of no further use are passed over.
     """
-    links = [(merge, other) for merge, other in enumerate(others) if other is not None and other > merge]
+    links = [(merge, other) for merge in asked if (other := others[merge]) is not None]
     last_use = {other: column for column, (_, other) in enumerate(links)}
     row_of = {other: row for row, other in enumerate(sorted(last_use, key=last_use.__getitem__))}
-    rows = _dependences(sources, others, [merge for merge, _ in links])[list(row_of)]
+    open_links = set(asked)
+    standing = [None if index in open_links else other for index, other in enumerate(others)]
+    rows = _dependences(sources, standing, asked)[list(row_of)]
     last_uses = sorted(last_use.values())
     delayed: list[int] = []
     for column, (merge, other) in enumerate(links):
@@ -76,13 +143,15 @@ def _hand_on(rows: _Bits, row: _Bits, bit: int) -> None:
 
 
 def _dependences(sources: Sequence[int | None], others: Sequence[int | None], merges: Sequence[int]) -> _Bits:
-    """A row of bits per node: on which of ``merges`` it depends by way of sources and earlier nodes."""
+    """A row of bits per node: on which of ``merges`` it depends by way of what it reads. There is no cycle."""
     rows = np.zeros((len(sources), (len(merges) + 7) // 8), np.uint8)
     for column, merge in enumerate(merges):
         rows[merge, column // 8] = 1 << column % 8
-    for index, (source, other) in enumerate(zip(sources, others, strict=True)):
-        if source is not None:
-            rows[index] |= rows[source]
-        if other is not None and other < index:
-            rows[index] |= rows[other]
+    needs = {
+        index: tuple(read for read in pair if read is not None and read != index)
+        for index, pair in enumerate(zip(sources, others, strict=True))
+    }
+    for index in topological(needs):
+        for read in needs[index]:
+            rows[index] |= rows[read]
     return rows

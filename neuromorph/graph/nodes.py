@@ -15,6 +15,8 @@ MAX_WIDTH = 1_048_576
 
 Kind: TypeAlias = Literal["input", "layer", "activation", "split", "merge"]
 Drawn: TypeAlias = tuple[Initializer, tuple[float, ...]]
+Role: TypeAlias = Literal["weight", "bias"]
+ROLES: tuple[Role, ...] = ("weight", "bias")
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,11 @@ class Node:
     """One named node of a model.
 
     ``source`` is the node whose value comes in; after a split and at the head of its branches, that is the
-    split. ``other`` is the second node that a merge reads, from the previous step where ``delayed``.
-    ``function`` and ``parameter`` (its default filled in) belong to layers and activation nodes. A node
-    that is not ``live`` has no part in the output.
+    split. It is None where the value does not depend on what comes in: for the input, and for ``take``. ``other`` is
+    the second node that a merge reads, ``steps`` steps back in time (0: this step). ``function`` and ``parameter`` (its
+    default filled in) belong to layers and activation nodes. A convolution is a layer that reads ``taps`` vectors,
+    ``dilation`` steps apart, the last of them of this step. ``initializers`` are a layer's own for its weights and its
+    biases, None those of the model. A node that is not ``live`` has no part in the output.
     """
 
     index: int
@@ -33,12 +37,25 @@ class Node:
     width: int
     source: int | None
     other: int | None
-    delayed: bool
+    steps: int
     function: Activation | None
     parameter: float | None
     merge: Merge | None
     live: bool
     location: Location
+    taps: int = 1
+    dilation: int = 1
+    initializers: tuple[Drawn | None, Drawn | None] = (None, None)
+
+    @property
+    def delayed(self) -> bool:
+        """Whether a merge reads a step before this one."""
+        return self.steps > 0
+
+    @property
+    def reach(self) -> int:
+        """How many steps back a convolution reads, 0 for all other nodes."""
+        return (self.taps - 1) * self.dilation
 
 
 @dataclass(frozen=True)
@@ -67,12 +84,17 @@ class Graph:
         """The node that computes this node's value: a split, or a chain of them, hands on what came in."""
         return self._computing[index]
 
+    def initializer(self, index: int, role: Role) -> Drawn:
+        """What draws the weights, or the biases, of a layer."""
+        own = self.nodes[index].initializers[role == "bias"]
+        return own or (self.weight_initializer if role == "weight" else self.bias_initializer)
+
     def fan_in(self, index: int) -> int:
-        """The width of what comes into a node."""
-        source = self.nodes[index].source
-        if source is None:
-            raise ValueError(f"nothing comes into node {index}, the input")
-        return self.nodes[source].width
+        """The numbers that come into a node: rows of a layer's weight."""
+        node = self.nodes[index]
+        if node.source is None:
+            raise ValueError(f"nothing comes into node {index}, {'the input' if node.kind == 'input' else node.name}")
+        return node.taps * self.nodes[node.source].width
 
     @cached_property
     def order(self) -> tuple[int, ...]:
@@ -86,10 +108,26 @@ class Graph:
             (node.index, node.other) for node in self.nodes if node.live and node.delayed and node.other is not None
         )
 
+    @cached_property
+    def history(self) -> dict[int, int]:
+        """The nodes that live nodes read back in time, as named, and by how many steps at most: the state."""
+        found: dict[int, int] = {}
+        for node in self.nodes:
+            read, steps = (node.source, node.reach) if node.reach else (node.other, node.steps)
+            if node.live and steps and read is not None:
+                found[read] = max(steps, found.get(read, 0))
+        return found
+
+    def state_shape(self, index: int, lanes: int) -> tuple[int, ...]:
+        """The shape of the state that a node keeps: (lanes, width), or where it is read further back than one step,
+        (steps, lanes, width)."""
+        steps, width = self.history[index], self.nodes[index].width
+        return (lanes, width) if steps == 1 else (steps, lanes, width)
+
     @property
     def has_time_links(self) -> bool:
-        """Whether a live node reads the previous step."""
-        return bool(self.delayed_links)
+        """Whether a live node reads an earlier step."""
+        return bool(self.history)
 
     @cached_property
     def parameters(self) -> tuple[int, ...]:

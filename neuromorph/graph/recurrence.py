@@ -5,22 +5,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .nodes import Graph, Node
+from .nodes import Graph, Node, topological
 
 WINDOW = -1  # the domain of operations that run over a whole window at once; loops count from 0
 
 
-def inputs_of(graph: Graph, node: Node) -> Iterator[tuple[int, bool]]:
-    """The computing nodes a node reads, and whether from the step before."""
+def inputs_of(graph: Graph, node: Node) -> Iterator[tuple[int, int]]:
+    """The computing nodes a node reads, and how many steps back; of a convolution the nearest and the furthest step."""
     if node.source is not None:
-        yield graph.resolve(node.source), False
+        yield graph.resolve(node.source), 0
+        if node.reach:
+            yield graph.resolve(node.source), node.reach
     if node.other is not None:
-        yield graph.resolve(node.other), node.delayed
+        yield graph.resolve(node.other), node.steps
 
 
 def computing(graph: Graph) -> list[int]:
     """The live nodes that compute something, in an order in which one step can be evaluated."""
     return [index for index in graph.order if graph.nodes[index].kind != "split"]
+
+
+def window_order(graph: Graph, domains: dict[int, int]) -> list[int]:
+    """The same nodes in an order in which whole windows can be evaluated: what is read back in time comes before its
+    reader too, where both are not in one loop."""
+    needs: dict[int, tuple[int, ...]] = {}
+    for index in graph.order:
+        node = graph.nodes[index]
+        if node.kind == "split":
+            needs[index] = () if node.source is None else (node.source,)
+            continue
+        reads = list(inputs_of(graph, node))
+        alone = domains[index] == WINDOW
+        needs[index] = tuple(o for o, steps in reads if not steps or alone or domains[o] != domains[index])
+    return [index for index in topological(needs) if graph.nodes[index].kind != "split"]
 
 
 def _components(nodes: list[int], edges: dict[int, list[int]]) -> list[list[int]]:
@@ -90,12 +107,13 @@ def segments_of(graph: Graph) -> list[tuple[int, list[int]]]:
     A window node goes into the earliest run in which all it reads is done; runs of loops keep their own order.
     """
     run_of: dict[int, tuple[int, int]] = {}  # (level, domain): levels of window nodes are even, of loops odd
-    for domain, nodes in _parts_of(graph):
+    parts = _parts_of(graph)
+    for domain, nodes in parts:
         needs = {other for index in nodes for other, _ in inputs_of(graph, graph.nodes[index])}.difference(nodes)
         before = max((run_of[other][0] for other in needs), default=0)
         level = before + before % 2 if domain == WINDOW else before + 1 + before % 2
         run_of.update(dict.fromkeys(nodes, (level, domain)))
     runs: dict[tuple[int, int], list[int]] = {}
-    for index in computing(graph):
+    for index in window_order(graph, {index: domain for domain, nodes in parts for index in nodes}):
         runs.setdefault(run_of[index], []).append(index)
     return [(domain, runs[level, domain]) for level, domain in sorted(runs)]

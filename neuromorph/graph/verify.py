@@ -29,7 +29,10 @@ def _require(holds: bool, node: Node, rule: str) -> None:
 
 def _verify_shape(graph: Graph, node: Node) -> None:
     _require((node.kind == "input") == (node.index == graph.input), node, "only the input is of that kind")
-    _require((node.source is None) == (node.kind == "input"), node, "only the input has no source")
+    depends = node.kind != "input" and (node.merge is None or node.merge.reads_x)
+    _require(
+        (node.source is not None) == depends, node, "all but the input and what takes another vector have a source"
+    )
     _require(node.source is None or 0 <= node.source < node.index, node, "its source stands before it")
     merges = node.kind == "merge"
     _require(merges == (node.other is not None) == (node.merge is not None), node, "merges alone merge")
@@ -42,11 +45,12 @@ def _verify_shape(graph: Graph, node: Node) -> None:
 
 def _verify_width(graph: Graph, node: Node) -> None:
     _require(1 <= node.width <= MAX_WIDTH, node, "its width is in range")
-    if node.source is None or node.kind == "layer":
+    if node.kind in ("input", "layer"):
         return
-    expected = graph.nodes[node.source].width
-    if node.merge is not None and node.merge.concatenates and node.other is not None:
-        expected += graph.nodes[node.other].width
+    own = 0 if node.source is None else graph.nodes[node.source].width
+    other = 0 if node.other is None else graph.nodes[node.other].width
+    result = "x" if node.merge is None else node.merge.result
+    expected = {"x": own, "other": other, "both": own + other, "one": 1}[result]
     _require(node.width == expected, node, "its width follows from what it reads")
 
 
@@ -80,21 +84,15 @@ def _reached_backward(graph: Graph) -> set[int]:
 
 
 def _verify_time(graph: Graph) -> None:
-    """No cycle within a step, and a link backward in time only where there would be one."""
+    """No cycle within a step."""
     try:
-        order = list(TopologicalSorter({node.index: same_step(node) for node in graph.nodes}).static_order())
+        list(TopologicalSorter({node.index: same_step(node) for node in graph.nodes}).static_order())
     except CycleError as error:
         raise AssertionError(f"the nodes {error.args[1]} depend on one another within a step") from error
-    depends: dict[int, int] = {}
-    for index in order:
-        bits = 1 << index if graph.nodes[index].delayed else 0
-        for read in same_step(graph.nodes[index]):
-            bits |= depends[read]
-        depends[index] = bits
     for node in graph.nodes:
-        if node.delayed:
-            needed = node.other is not None and depends[node.other] >> node.index & 1 == 1
-            _require(needed, node, "what it reads from the previous step depends on it")
+        _require(node.steps >= 0 and node.taps >= 1 and node.dilation >= 1, node, "it reads no step to come")
+        _require(node.other is not None or node.steps == 0, node, "merges alone read back in time")
+        _require(node.taps == 1 or node.kind == "layer", node, "layers alone are convolutions")
 
 
 def _verify_order(graph: Graph) -> None:

@@ -29,11 +29,12 @@ def widths_of(
     for index in order:
         item = placed[index].item
         given = item.width if isinstance(item, syntax.Layer) else None
-        widths[index] = given if isinstance(given, int) else sum(widths[one] for one in needs[index])
+        widths[index] = given if isinstance(given, int) else (sum(widths[one] for one in needs[index]) or 1)
         if widths[index] > MAX_WIDTH:
             reason = f"the width of '{item.name}' would be {widths[index]:,}: at most {MAX_WIDTH:,} is possible"
             raise text.about(item).error(reason, _operation_place(item))
-    _check_uses(text, placed, names, incoming, widths)
+    _check_merges(text, placed, chosen, others, widths)
+    _check_uses(text, names, incoming, widths)
     return widths
 
 
@@ -57,13 +58,13 @@ def _needs(place: Place, choice: Choice, other: int | None, incoming: _Incoming)
         return ()
     if isinstance(item, syntax.Layer) and item.width is not None:
         return (incoming(item.width),) if isinstance(item.width, syntax.WidthOf) else ()
-    if other is not None and choice.merge is not None and choice.merge.concatenates:
-        return (place.source, other)
-    return (place.source,)
+    if other is None or choice.merge is None:
+        return (place.source,)
+    return {"x": (place.source,), "other": (other,), "both": (place.source, other), "one": ()}[choice.merge.result]
 
 
 def _self_dependent(needs: Mapping[int, Sequence[int]], done: Iterable[int]) -> int:
-    """The first concatenating node on a cycle, found by going from need to need that has no width."""
+    """The first concatenating node on a cycle, or the first node of one without, found by going from need to need."""
     left = set(needs).difference(done)
     path: dict[int, None] = {}
     index = min(left)
@@ -71,16 +72,33 @@ def _self_dependent(needs: Mapping[int, Sequence[int]], done: Iterable[int]) -> 
         path[index] = None
         index = next(one for one in needs[index] if one in left)
     cycle = list(path)[list(path).index(index) :]
-    return min(one for one in cycle if len(needs[one]) > 1)
+    return min((one for one in cycle if len(needs[one]) > 1), default=min(cycle))
+
+
+def _check_merges(
+    text: Text,
+    placed: Sequence[Place],
+    chosen: Sequence[Choice],
+    others: Sequence[int | None],
+    widths: Sequence[int],
+) -> None:
+    """The merges that ask for a width of the other node's get it."""
+    for index, (place, choice) in enumerate(zip(placed, chosen, strict=True)):
+        other = others[index]
+        if choice.merge is None or other is None or place.source is None or choice.merge.other_width == "any":
+            continue
+        wanted = 1 if choice.merge.other_width == "one" else widths[place.source]
+        if widths[other] != wanted:
+            need = f"'{choice.merge.name}' needs a second vector of width {wanted:,}"
+            reason = f"{need}, and '{placed[other].item.name}' has {widths[other]:,}"
+            raise text.about(place.item).error(reason, _operation_place(place.item))
 
 
 def _operation_place(item: syntax.Node) -> Location:
     return item.operation_location if isinstance(item, syntax.Merge) else item.location
 
 
-def _check_uses(
-    text: Text, placed: Sequence[Place], names: Mapping[str, int], incoming: _Incoming, widths: Sequence[int]
-) -> None:
+def _check_uses(text: Text, names: Mapping[str, int], incoming: _Incoming, widths: Sequence[int]) -> None:
     """Refuse a use whose cell is not as wide as it says, the innermost first."""
     for use in reversed(text.model.uses):
         by_itself = isinstance(use.width, syntax.WidthOf)

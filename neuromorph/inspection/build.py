@@ -46,7 +46,7 @@ def inspect(model: Network) -> Inspection:
         dtype=options.dtype,
         optimizer=options.optimizer,
         threads=kernel.options.threads,
-        contested=kernels.contested,
+        contested=kernels.autotuned,
         chunk=division.rows if isinstance(division, InChunks) else 0,
         cpu=cpu().name,
         lanes=kernel.options.lanes,

@@ -69,8 +69,10 @@ def buffers_of(kernel: Kernel, steps: int) -> tuple[BufferReport, ...]:
     slots = OPTIMIZERS[options.optimizer].slots
     flat += [("memory", f"of the optimizer: {', '.join(slots)}", len(slots))] if slots else []
     found += [BufferReport(name, what, 0, 0, kernel.plan.layout.size * size * many) for name, what, many in flat]
-    turned = kernel.plan.layout.turned_size * size
-    found += [BufferReport("turned", "transposed weights for the backward pass", 0, 0, turned)] if turned else []
+    transposed = kernel.plan.layout.transposed_size * size
+    found += (
+        [BufferReport("transposed", "transposed weights for the backward pass", 0, 0, transposed)] if transposed else []
+    )
     return tuple(found)
 
 

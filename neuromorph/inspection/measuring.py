@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..abi.arguments import TrainCall
-from ..abi.mailbox import LEARN, new_box
+from ..abi.mailbox import LEARN, new_mailbox
 from ..errors import TrainingDivergedError
 from ..jit import bundles, cache, modules
 from ..runtime.threadpool import run_together
@@ -109,19 +109,19 @@ class _Bench:
     def _arguments(self) -> dict[str, Any]:
         """What ``train`` takes, by name, but for what threads have of their own."""
         model, memory, random = self.model, self.memory, np.random.default_rng(0)
-        box, numbers = new_box(model.kernels.threads)
+        mailbox, numbers = new_mailbox(model.kernels.threads)
         samples = self.windows * model.bptt_steps
         inputs = random.normal(0.0, 0.5, (samples * model.batch_size, model.input_width))
         expected = random.uniform(0.1, 0.9, (samples * model.batch_size, model.output_width))
         if model.graph.loss.name == "cross_entropy":
             expected /= expected.sum(axis=1, keepdims=True)
         call = TrainCall(
-            0, samples, samples, model.bptt_steps, LEARN, memory.space, memory.weights, memory.turned, memory.gradients,
-            memory.optimizer, memory.constants, inputs.astype(model.dtype).ravel(),
+            0, samples, samples, model.bptt_steps, LEARN, memory.space, memory.weights, memory.transposed,
+            memory.gradients, memory.optimizer, memory.constants, inputs.astype(model.dtype).ravel(),
             expected.astype(model.dtype).ravel(), memory.ones, 0, memory.row_losses, np.zeros(samples), 0.0,
             model.clip_norm or 0.0,
         )  # fmt: skip
-        return call._asdict() | {"box": box, "numbers": numbers}
+        return call._asdict() | {"mailbox": mailbox, "numbers": numbers}
 
 
 class _Clocked:

@@ -17,16 +17,22 @@ from ..schedule.accesses import reads_of
 from .work import Counter, Work
 
 STAGES = {
-    "take": "forward", "forward": "forward", "measure": "loss", "mean": "loss", "backward": "backward",
-    "weigh": "weight gradient", "norm": "update", "update": "update", "turn": "update", "time_shift": "time shift",
+    "take": "forward", "forward": "forward", "measure": "loss", "sample_losses": "loss", "backward": "backward",
+    "weight_gradients": "weight gradient", "gradient_norm": "update", "update": "update", "transpose": "update",
+    "time_shift": "time shift",
 }  # fmt: skip
-BY_OPERATION = ("forward", "measure", "backward", "weigh")  # functions that are made of the plan's operations
+BY_OPERATION = (
+    "forward",
+    "measure",
+    "backward",
+    "weight_gradients",
+)  # functions that are made of the plan's operations
 WHOLE = {  # functions that are pieces by themselves
     "take": "inputs of a thread's lanes",
-    "mean": "mean loss of the samples",
-    "norm": "gradients checked, and their norm",
+    "sample_losses": "mean loss of the samples",
+    "gradient_norm": "gradients checked, and their norm",
     "update": "one step of the optimizer",
-    "turn": "transposed weights for the next backward pass",
+    "transpose": "transposed weights for the next backward pass",
     "time_shift": "last step becomes the one before the first",
 }
 
@@ -138,13 +144,13 @@ class _Finder:
             found = (operation for segment in plan.forward for operation in segment.operations)
             readers = [each for each in found if any(access.place.buffer == "x" for access in reads_of(each))]
             return _normal([share for each in readers for share in self.shares(each)])
-        if name == "mean":
+        if name == "sample_losses":
             return ((graph.output, 1.0),)
         if name == "time_shift":
             return _normal((index, float(graph.nodes[index].width)) for index, _ in plan.state)
-        if name == "turn":
-            turned = [(plan.groups[group], plan.groups[group].parts[part].width) for group, part in plan.turned]
-            return _normal((m.node, float(rows * m.width)) for group, rows in turned for m in group.members)
+        if name == "transpose":
+            transposed = [(plan.groups[group], plan.groups[group].parts[part].width) for group, part in plan.transposed]
+            return _normal((m.node, float(rows * m.width)) for group, rows in transposed for m in group.members)
         members = [(group, member) for group in plan.groups for member in group.members]
         return _normal((member.node, float((group.fan_in + 1) * member.width)) for group, member in members)
 

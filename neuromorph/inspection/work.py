@@ -182,19 +182,19 @@ class Counter:
         return sum((group.fan_in + 1) * member.width for group in groups for member in group.members)
 
     def of_function(self, name: str) -> Work:
-        """The work of ``take``, ``mean``, ``time_shift``, ``turn``, ``norm`` or ``update`` in a window."""
+        """The work in a window of a function that is not made of operations, such as ``time_shift`` or ``update``."""
         layout, size, options = self.kernel.plan.layout, self.kernel.plan.layout.size, self.kernel.options
         optimizer = OPTIMIZERS[options.optimizer]
         if name == "take":
             return Work(0.0, self._bytes(2 * self.rows * self.plan.strides["x"]))
-        if name == "mean":
+        if name == "sample_losses":
             return Work(3.0 * self.rows, self._bytes(2 * self.rows))
         if name == "time_shift":
             strides = (self.plan.strides[buffer] for _, buffer in self.plan.state)
             return Work(0.0, self._bytes(2 * options.batch * sum(strides)))
-        if name == "turn":
-            return Work(0.0, self._bytes(2 * layout.turned_size))
-        if name == "norm":  # one multiply-add
+        if name == "transpose":
+            return Work(0.0, self._bytes(2 * layout.transposed_size))
+        if name == "gradient_norm":  # one multiply-add
             copies = self.kernel.plan.gradient_copies
             return Work((2.0 + copies - 1) * self.parameters, self._bytes((copies + (copies > 1)) * size))
         each = 1 + self._statements(text for _, text in optimizer.statements)

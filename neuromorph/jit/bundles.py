@@ -71,7 +71,7 @@ def ready(
 
     functions: argument kinds by name, each function after those it calls. With JIT off it is the plain Python function.
     With NEUROMORPH_CACHE_MISS_IS_ERROR=1 a bundle that is not in the cache raises RuntimeError. Trouble with the cache
-    is told, once, as a CacheWarning, and the functions are compiled in memory. before_compiling: called if they are
+    gives one CacheWarning, and the functions are compiled in memory. before_compiling: called if they are
     not in the cache.
     """
     entry = getattr(module, list(functions)[-1])
@@ -171,13 +171,13 @@ def _store(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]
             reason = _why_not(results)
             files = {} if reason else _files(module, functions, results)
         if reason:
-            cache.tell(f"the kernel {module.__name__} can't be stored: {reason}.")
+            cache.warn_once(f"the kernel {module.__name__} can't be stored: {reason}.")
         else:
             cache.write(key, files)
     except CacheWarning:  # made an error by the user's filters
         raise
     except Exception as error:
-        cache.tell(f"the kernel {module.__name__} can't be stored: {error!r}.")
+        cache.warn_once(f"the kernel {module.__name__} can't be stored: {error!r}.")
 
 
 def _why_not(results: list[Any]) -> str | None:
@@ -333,7 +333,7 @@ def _load(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]]
     except Exception as error:
         if not isinstance(error, MemoryError):  # which says nothing of the entry
             cache.discard(key)
-        cache.tell(f"the kernel {module.__name__} can't be loaded and is compiled anew: {error!r}.")
+        cache.warn_once(f"the kernel {module.__name__} can't be loaded and is compiled anew: {error!r}.")
         return False
     with exclusive():
         for dispatcher, result in zip(dispatchers, results, strict=True):

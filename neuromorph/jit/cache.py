@@ -34,7 +34,7 @@ __all__ = [
     "list_entries",
     "read",
     "root",
-    "tell",
+    "warn_once",
     "write",
 ]
 
@@ -48,7 +48,7 @@ _FREE_SPACE = "Free some space there, or set NEUROMORPH_CACHE_DIR to a folder on
 _MORE_FILES = "Let the process open more files (ulimit -n)."
 
 _INSIDE = frozenset({"neuromorph", "contextlib", "functools"})  # frames that are not the user's
-_told: dict[str, object] = {}  # the cache folders whose trouble this process has told
+_warned: dict[str, object] = {}  # the cache folders of whose trouble this process has warned
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _read(path: Path, folder: int, key: str, name: str) -> bytes | None:
     except DamagedError as damage:
         if cache_store.is_still(folder, key, before):
             cache_store.remove_entry(folder, key)
-            _tell(path, f"the entry {key[:16]} was damaged: {damage}. It is made anew.")
+            _warn_once_of(path, f"the entry {key[:16]} was damaged: {damage}. It is made anew.")
     return None
 
 
@@ -178,19 +178,19 @@ def _guarded(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         return
     except UnusableError as error:
-        _tell(path, f"{error}. Kernels are compiled in memory. {_ELSEWHERE}")
+        _warn_once_of(path, f"{error}. Kernels are compiled in memory. {_ELSEWHERE}")
     except OSError as error:
-        _tell(path, f"{error.strerror or error}. Kernels are compiled in memory. {_advice(error)}")
+        _warn_once_of(path, f"{error.strerror or error}. Kernels are compiled in memory. {_advice(error)}")
 
 
-def tell(trouble: str) -> None:
+def warn_once(trouble: str) -> None:
     """Warn, as a ``CacheWarning``, the first time that this process has trouble with the present cache folder."""
-    _tell(root(), trouble)
+    _warn_once_of(root(), trouble)
 
 
-def _tell(path: Path, trouble: str) -> None:
+def _warn_once_of(path: Path, trouble: str) -> None:
     mine = object()
-    if _told.setdefault(str(path), mine) is mine:
+    if _warned.setdefault(str(path), mine) is mine:
         message = f"cache of compiled kernels in {str(path)!r}: {trouble}"
         warnings.warn(message, CacheWarning, stacklevel=_levels_to_caller())
 
@@ -218,14 +218,14 @@ def _limit(path: Path) -> int:
     if _SIZE.fullmatch(text):
         return int(text)
     if text:
-        _tell(path, f"NEUROMORPH_CACHE_SIZE={text!r} is not a number of bytes; the cache is kept to 1 GiB.")
+        _warn_once_of(path, f"NEUROMORPH_CACHE_SIZE={text!r} is not a number of bytes; the cache is kept to 1 GiB.")
     return _DEFAULT_LIMIT
 
 
 def _keep_bound(path: Path, folder: int) -> None:
     """Bring entries down to a bound that is lower now than what they were last brought down to.
 
-    Where that can't be, as in a cache that can only be read, they stay as they are, and nobody is told.
+    Where that can't be, as in a cache that can only be read, they stay as they are, without a warning.
     """
     limit, before = _limit(path), cache_store.read_bound(folder)
     if before is None or limit < before:

@@ -1,6 +1,6 @@
 """The cells that a text can use: which name means which definition, and what each has inside, without expanding any."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from neuromorph.host.cached import cached_property
@@ -42,18 +42,29 @@ class Cell:
 
     def use_around(self, name: str) -> Node | None:
         """The use in the body with a node of this name inside, such as ``gate`` for ``gate.reset``, or None."""
+        parts = name.split(".")
         waiting: list[tuple[Cell, int, Node | None]] = [(self, 0, None)]
         while waiting:
             cell, start, use = waiting.pop()
-            rest = name[start:]
+            rest = ".".join(parts[start:])
             if use is not None and rest in cell.nodes and rest != cell.last:
                 return use
-            for dot in _dots(rest):
-                node = cell.nodes.get(rest[:dot])
-                inner = None if node is None else cell.home.used_by(node)
-                if inner is not None:
-                    waiting.append((inner, start + dot + 1, use or node))
+            for count in cell._lengths:
+                node, inner = cell._uses.get(".".join(parts[start : start + count]), (None, None))
+                if inner is not None and start + count < len(parts):
+                    waiting.append((inner, start + count, use or node))
         return None
+
+    @cached_property
+    def _uses(self) -> Mapping[str, tuple[Node, "Cell"]]:
+        """The uses in the body by name, each with its cell."""
+        found = ((node, self.home.used_by(node)) for node in self.nodes.values())
+        return {node.name: (node, cell) for node, cell in found if cell is not None}
+
+    @cached_property
+    def _lengths(self) -> tuple[int, ...]:
+        """Of how many parts, with a point between two, the names of the body's uses are."""
+        return tuple(sorted({name.count(".") + 1 for name in self._uses}))
 
 
 class Cells:
@@ -86,7 +97,3 @@ class Cells:
     def names(self) -> tuple[str, ...]:
         outer = () if self._outer is None else self._outer.names
         return (*self._own, *(name for name in outer if name not in self._own))
-
-
-def _dots(text: str) -> Iterator[int]:
-    return (place for place, character in enumerate(text) if character == ".")

@@ -36,7 +36,7 @@ def trial_of(window: float) -> int:
 
 
 @dataclass
-class Contest:
+class Autotuner:
     """The timings of one kernel. trial: timed windows of a trial; up to as many untimed ones come before them."""
 
     trial: int

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..abi.arguments import CALL_ARRAYS, TrainCall
-from ..abi.mailbox import GRADIENTS, WAITING, new_box
+from ..abi.mailbox import GRADIENTS, WAITING, new_mailbox
 from ..host.interrupts import held
-from .autotune import Contest, Way
+from .autotune import Autotuner, Way
 from .memory import Memory
-from .threadpool import Stay, Team, run_together, take
+from .threadpool import Stay, ThreadPool, run_together, take
 
 if TYPE_CHECKING:
     from .kernels import Kernels
@@ -35,25 +35,25 @@ def call_members(kernels: Kernels, memory: Memory, call: TrainCall, enough: int)
     awake from now on. For short windows, where threads may cost more than they save, the autotuner chooses between all
     threads and one.
     """
-    if not kernels.contested or call.mode == GRADIENTS:  # whose windows may have any length
+    if not kernels.autotuned or call.mode == GRADIENTS:  # whose windows may have any length
         return _call(kernels, memory, call, enough)
-    if call.stop - call.sample < kernels.contested_from[call.mode]:
+    if call.stop - call.sample < kernels.autotuned_from[call.mode]:
         return int(kernels.train(0, kernels.threads, *memory.alone(kernels.threads), *call))
-    return _contest(kernels, memory, call, enough)
+    return _autotuned(kernels, memory, call, enough)
 
 
-def _contest(kernels: Kernels, memory: Memory, call: TrainCall, enough: int) -> int:
+def _autotuned(kernels: Kernels, memory: Memory, call: TrainCall, enough: int) -> int:
     """Run a call in parts, each by all threads or by one, and time the parts."""
     at, stop, capacity = call.sample, call.stop, call.capacity
-    contest = memory.contests.get(call.mode)
-    if contest is None:
-        contest = memory.contests[call.mode] = Contest(kernels.contested_from[call.mode] // capacity)
+    autotuner = memory.autotuners.get(call.mode)
+    if autotuner is None:
+        autotuner = memory.autotuners[call.mode] = Autotuner(kernels.autotuned_from[call.mode] // capacity)
     before = Way.ONE
-    for way, windows in contest.parts(-(-(stop - at) // capacity)):
+    for way, windows in autotuner.parts(-(-(stop - at) // capacity)):
         end = min(stop, at + windows * capacity)
         part = call._replace(sample=at, stop=end)
         if way is before is Way.ALL:
-            _meet_again(memory.team, kernels.threads - 1)
+            _meet_again(memory.pool, kernels.threads - 1)
         before, started = way, time.perf_counter()
         if way is Way.ALL:
             reached = _call(kernels, memory, part, min(enough, end - at))
@@ -61,53 +61,53 @@ def _contest(kernels: Kernels, memory: Memory, call: TrainCall, enough: int) -> 
             reached = int(kernels.train(0, kernels.threads, *memory.alone(kernels.threads), *part))
         if reached < end:
             return reached
-        contest.took(way, windows, time.perf_counter() - started)
+        autotuner.took(way, windows, time.perf_counter() - started)
         at = end
     return int(stop)
 
 
 def _call(kernels: Kernels, memory: Memory, call: TrainCall, enough: int) -> int:
     """Run a call in all threads or, if it is too short to wake them, in one thread."""
-    team = memory.team
-    if team is not None and team.taken():
-        return _call_team(kernels, team, memory.number, call, enough)
+    pool = memory.pool
+    if pool is not None and pool.taken():
+        return _call_pool(kernels, pool, memory.number, call, enough)
     if not kernels.compiled:
         return _in_plain_python(kernels, call)
-    with held():  # an interrupt while a team is taken would leave it taken
+    with held():  # an interrupt while a pool is taken would leave it taken
         try:
-            memory.team = team = take(kernels.threads - 1)
+            memory.pool = pool = take(kernels.threads - 1)
         except RuntimeError:  # no thread can be started
-            return int(kernels.train(0, kernels.threads, *new_box(kernels.threads), *call))
-        return _call_team(kernels, team, memory.number, call, enough)
+            return int(kernels.train(0, kernels.threads, *new_mailbox(kernels.threads), *call))
+        return _call_pool(kernels, pool, memory.number, call, enough)
 
 
-def _call_team(kernels: Kernels, team: Team, user: int, call: TrainCall, enough: int) -> int:
+def _call_pool(kernels: Kernels, pool: ThreadPool, user: int, call: TrainCall, enough: int) -> int:
     """Run a call in a pool that was taken, or in this thread alone. The pool is free afterwards."""
     try:
-        reached: int = kernels.lead(team.box, team.numbers, user, enough, *call)
-        return reached if reached >= 0 else _woken(kernels, team, user, call)
+        reached: int = kernels.lead(pool.mailbox, pool.numbers, user, enough, *call)
+        return reached if reached >= 0 else _woken(kernels, pool, user, call)
     finally:
-        team.free.release()
+        pool.free.release()
 
 
-def _meet_again(team: Team | None, members: int) -> None:
+def _meet_again(pool: ThreadPool | None, members: int) -> None:
     """Wait until the threads of a pool wait for the next call again; on the way there they need the interpreter."""
     late = time.perf_counter() + SOON_THERE
-    while team is not None and team.box[WAITING] < members and time.perf_counter() < late:
+    while pool is not None and pool.mailbox[WAITING] < members and time.perf_counter() < late:
         time.sleep(0)
 
 
-def _woken(kernels: Kernels, team: Team, user: int, call: TrainCall) -> int:
+def _woken(kernels: Kernels, pool: ThreadPool, user: int, call: TrainCall) -> int:
     """Run a call in threads that sleep or wait for another model's calls."""
-    _, *others = _members(kernels.threads, (team.box, team.numbers, *call))
-    mine = (team.box, team.numbers, user, -1, *call)
-    return int(team.join(kernels.train, others, kernels.lead, mine, _waiting(kernels, team, call), user))
+    _, *others = _members(kernels.threads, (pool.mailbox, pool.numbers, *call))
+    mine = (pool.mailbox, pool.numbers, user, -1, *call)
+    return int(pool.join(kernels.train, others, kernels.lead, mine, _waiting(kernels, pool, call), user))
 
 
 def _in_plain_python(kernels: Kernels, call: TrainCall) -> int:
     """With JIT off, members are threads of Python's."""
-    box, numbers = new_box(kernels.threads)
-    return int(run_together(kernels.train, _members(kernels.threads, (box, numbers, *call))))
+    mailbox, numbers = new_mailbox(kernels.threads)
+    return int(run_together(kernels.train, _members(kernels.threads, (mailbox, numbers, *call))))
 
 
 def _members(threads: int, shared: tuple[Any, ...]) -> list[tuple[Any, ...]]:
@@ -115,9 +115,9 @@ def _members(threads: int, shared: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     return [(member, member + 1, *shared) for member in range(threads)]
 
 
-def _waiting(kernels: Kernels, team: Team, call: TrainCall) -> Stay:
+def _waiting(kernels: Kernels, pool: ThreadPool, call: TrainCall) -> Stay:
     """How a member waits for more calls: with all that a model keeps, and nothing of the data of this one."""
-    serve, box, numbers = kernels.serve, team.box, team.numbers
+    serve, mailbox, numbers = kernels.serve, pool.mailbox, pool.numbers
     empty: dict[str, Any] = {name: np.empty(0, getattr(call, name).dtype) for name in CALL_ARRAYS}
     kept = call._replace(**empty)
-    return lambda member, calls, looks: int(serve(member, box, numbers, calls, looks, *kept))
+    return lambda member, calls, looks: int(serve(member, mailbox, numbers, calls, looks, *kept))

@@ -100,7 +100,7 @@ class Kernels:
         copies = plan.gradient_copies
         arena = plan.space_size(options.bptt_steps) * copies
         rows = 2 * options.bptt_steps * options.batch_size  # a loss and a weight of each
-        elements = (1 + copies + self.memory_slots) * plan.layout.size + plan.layout.turned_size + arena + rows
+        elements = (1 + copies + self.memory_slots) * plan.layout.size + plan.layout.transposed_size + arena + rows
         return elements * np.dtype(options.dtype).itemsize
 
     def check_size(self) -> None:
@@ -152,14 +152,14 @@ class Kernels:
         return worth_waking(self.graph, self.plan.options, self.costs)
 
     @cached_property
-    def contested(self) -> bool:
+    def autotuned(self) -> bool:
         """Whether it is to be found out, again and again, if several threads are quicker than one."""
         options = self.options
         rows, size = options.bptt_steps * options.batch_size, self.plan.options.size
         return self.threads > 1 and self.compiled and self.costs.is_short(self.graph, rows, size)
 
     @cached_property
-    def contested_from(self) -> dict[int, int]:
+    def autotuned_from(self) -> dict[int, int]:
         """Samples of a call from where on that is found out, to measure and to learn: those of a trial."""
         steps = self.options.bptt_steps
         window = self.plan.seconds_of_step * steps

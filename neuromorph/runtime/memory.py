@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..abi.mailbox import new_box
+from ..abi.mailbox import new_mailbox
 from ..host.cached import cached_property
-from .autotune import Contest
-from .threadpool import Team
+from .autotune import Autotuner
+from .threadpool import ThreadPool
 
 Floats = NDArray[Any]
 ALIGNMENT = 64  # bytes
@@ -34,7 +34,7 @@ class Memory:
     """
 
     weights: Floats
-    turned: Floats
+    transposed: Floats
     gradients: Floats
     optimizer: Floats
     constants: NDArray[np.float64]
@@ -42,16 +42,16 @@ class Memory:
     copies: int  # of the workspace
     row_losses: Floats
     remembered: list[Floats] | None = None  # views of all recurrent state, once it was to be set to zeros
-    team: Team | None = None  # of the last call by several threads
-    number: int = field(default_factory=itertools.count(1).__next__)  # by which the team knows us
-    contests: dict[int, Contest] = field(default_factory=dict)  # by mode: who trains a window quicker
-    box: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None  # of one thread that does the work of several
+    pool: ThreadPool | None = None  # of the last call by several threads
+    number: int = field(default_factory=itertools.count(1).__next__)  # by which the pool knows us
+    autotuners: dict[int, Autotuner] = field(default_factory=dict)  # by mode: who trains a window quicker
+    mailbox: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None  # of one thread that does the work of several
 
     def alone(self, members: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """A box, and the numbers beside it, for one thread that is so many members."""
-        if self.box is None:
-            self.box = new_box(members)
-        return self.box
+        """A mailbox, and the numbers beside it, for one thread that is so many members."""
+        if self.mailbox is None:
+            self.mailbox = new_mailbox(members)
+        return self.mailbox
 
     @property
     def spaces(self) -> list[Floats]:

@@ -190,7 +190,7 @@ class Network(Settings):
         copies = plan.gradient_copies
         return Memory(
             weights,
-            aligned_zeros(max(1, plan.layout.turned_size), dtype),
+            aligned_zeros(max(1, plan.layout.transposed_size), dtype),
             aligned_zeros(copies * plan.layout.size, dtype),
             remembered,
             constants,
@@ -324,8 +324,8 @@ class Network(Settings):
         return [flat[number * size : (number + 1) * size] for number in range(len(self._update.slots))]
 
     def _state_views(self) -> list[dict[str, Floats]]:
-        """Views (lanes, width) of the state that the next window starts from, by the name that a link in time reads;
-        of all lanes in order, which may stand in several workspaces."""
+        """Views of the state that the next window starts from, by the name that a link in time reads; of all lanes in
+        order, which may stand in several workspaces."""
         return [state_views(*where) for where in self._workspaces()]
 
     def _workspaces(self) -> Iterator[tuple[Workspace, Floats, int, int]]:
@@ -336,11 +336,11 @@ class Network(Settings):
 
     @property
     def state(self) -> dict[str, Floats]:
-        """Recurrent state after the last ``train``: {name of the node that a link in time reads: (B, width)},
-        copies."""
+        """Recurrent state after the last ``train``, copies: {name of the node that a link in time reads: (B, width)},
+        or (K, B, width), the oldest first, of a node that is read up to K > 1 steps back."""
         with self.lock:
             parts = self._state_views()
-            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            return {name: np.concatenate([part[name] for part in parts], axis=-2) for name in parts[0]}
 
     @state.setter
     def state(self, values: Mapping[str, Any]) -> None:
@@ -349,7 +349,7 @@ class Network(Settings):
             names = set_state(fresh, values)
             for number, part in enumerate(self._state_views()):
                 for name in names:  # and no others, which may be names of the same nodes
-                    part[name][:] = fresh[name][plan.lanes_of(number)]
+                    part[name][:] = fresh[name][..., plan.lanes_of(number), :]
 
     def reset_state(self) -> None:
         """Recurrent state back to zeros."""

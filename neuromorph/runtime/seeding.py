@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import NeuromorphError, brief
 from ..graph import Graph
+from ..graph.nodes import ROLES
 from ..host.forks import after_in_child, new_lock
 
 lock = new_lock()
@@ -68,13 +69,13 @@ after_in_child(_draw_anew)
 
 def draw_parameters(graph: Graph, rng: np.random.Generator, dtype: str) -> dict[str, NDArray[Any]]:
     """New parameters: live layers in text order, weight (C order) then bias, float64 draws cast to ``dtype``."""
-    (weights, weight_numbers), (biases, bias_numbers) = graph.weight_initializer, graph.bias_initializer
     found = {}
     with np.errstate(over="ignore"):
         for index in graph.parameters:
             node, fan_in = graph.nodes[index], graph.fan_in(index)
-            found[f"{node.name}.weight"] = weights.draw(rng, fan_in, node.width, *weight_numbers).astype(dtype)
-            found[f"{node.name}.bias"] = biases.draw(rng, fan_in, node.width, *bias_numbers).astype(dtype)
+            for role in ROLES:
+                record, numbers = graph.initializer(index, role)
+                found[f"{node.name}.{role}"] = record.draw(rng, fan_in, node.width, *numbers).astype(dtype)
     for name, array in found.items():
         if not np.isfinite(array).all():
             raise NotFiniteError(f"the initialiser draws numbers for {name} that {dtype} can't hold")

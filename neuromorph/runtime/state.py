@@ -1,6 +1,7 @@
 """Reads and sets the recurrent state in a workspace, by the names of nodes.
 
-The state holds the values, shape (lanes, width) each, that links in time read at the next step.
+The state holds the values that are read back in time at the next step: shape (lanes, width) each, or where they are
+read up to K > 1 steps back (K, lanes, width), the oldest first.
 """
 
 from __future__ import annotations
@@ -20,24 +21,24 @@ Floats = NDArray[Any]
 
 
 def state_views(workspace: Workspace, space: Floats, capacity: int, lanes: int) -> dict[str, Floats]:
-    """Views (lanes, width) of the state in a workspace for windows of ``capacity`` steps, by the name that a link in
-    time reads."""
+    """Views (lanes, width) or (K, lanes, width) of the state in a workspace for windows of ``capacity`` steps, by the
+    name that a link in time reads."""
     plan, pieces, views = workspace.plan, state_pieces(workspace, space, capacity, lanes), {}
     buffers = dict(plan.state)
-    for _, other in plan.graph.delayed_links:
+    for other, steps in plan.graph.history.items():
         node = plan.graph.nodes[plan.graph.resolve(other)]
-        stride = plan.strides[buffers[node.index]]
-        views[plan.graph.nodes[other].name] = pieces[node.index].reshape(lanes, stride)[:, : node.width]
+        whole = pieces[node.index].reshape(-1, lanes, plan.strides[buffers[node.index]])[-steps:, :, : node.width]
+        views[plan.graph.nodes[other].name] = whole[0] if steps == 1 else whole
     return views
 
 
 def state_pieces(workspace: Workspace, space: Floats, capacity: int, lanes: int) -> dict[int, Floats]:
-    """Views of all of the state, (lanes * stride,) with the padding of its rows, by the node that holds it."""
+    """Views of all of the state, (steps * lanes * stride,) with the padding of its rows, by the node that holds it."""
     plan, pieces = workspace.plan, {}
     for index, name in plan.state:
-        stride, (a, b) = plan.strides[name], workspace.terms[name]
-        start = a * capacity * lanes + (b - stride) * lanes
-        pieces[index] = space[start : start + stride * lanes]
+        before, (a, b) = plan.strides[name] * plan.buffers_by_name[name].depth, workspace.terms[name]
+        start = a * capacity * lanes + (b - before) * lanes
+        pieces[index] = space[start : start + before * lanes]
     return pieces
 
 

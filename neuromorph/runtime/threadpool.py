@@ -2,7 +2,7 @@
 
 Numba's own thread layers can't be entered from several threads at once, or die in a forked child. These are plain
 Python threads that run kernels without the GIL. The members of a kernel meet at barriers inside it, so one call of a
-pool (``Team``) covers many windows. A pool serves one call at a time; concurrent calls each take a pool of their own.
+pool covers many windows. A pool serves one call at a time; concurrent calls each take a pool of their own.
 
 In training, the calling thread runs the first member. The other threads stay in compiled code for a short time after
 each call and poll the mailbox, so that the next call of on-line learning finds them awake.
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ..abi.mailbox import CALLS, USER, new_box
+from ..abi.mailbox import CALLS, USER, new_mailbox
 from ..host.forks import after_in_child, new_lock
 from ..host.interrupts import held
 
@@ -25,11 +25,11 @@ Stay = Callable[[int, int, int], int]
 Job = tuple[Callable[..., Any], Sequence[Arguments], Stay | None]
 
 
-class Team:
+class ThreadPool:
     """Waiting threads that run the calls of whoever holds the lock ``free``; at first its maker holds it.
 
-    box, numbers: the mailbox that the threads share with the caller, and in which they find further calls. Users have
-    numbers, which are never 0.
+    mailbox, numbers: what the threads share with the caller, and where they find further calls. Users have numbers,
+    which are never 0.
     """
 
     def __init__(self, size: int) -> None:
@@ -38,7 +38,7 @@ class Team:
         self.gone = False  # whether it has no threads: some could not be started, or we are in a forked child
         self.free = threading.Lock()
         self.free.acquire()
-        self.box, self.numbers = new_box(size + 1)
+        self.mailbox, self.numbers = new_mailbox(size + 1)
         self._mutex = threading.RLock()
         self._condition = threading.Condition(self._mutex)
         self._job: Job | None = None  # none when it is done
@@ -106,7 +106,7 @@ class Team:
     ) -> Any:  # fmt: skip
         """Call a compiled function once in each thread, with that member's arguments, and here ``lead`` with ``mine``;
         the result here. Then the threads linger for more calls of this user's by ``stay(member, calls, looks)``, until
-        none comes or one that is not in the box.
+        none comes or one that is not in the mailbox.
 
         An interrupt is raised after that, since the others can't finish alone. They have then passed their last
         meeting: they touch nothing any more, and are not waited for.
@@ -123,46 +123,46 @@ class Team:
         with self._mutex:
             self._condition.wait_for(lambda: not self._open)
             self._job, self._open = job, self.size
-            self.box[USER] = user
-            self.box[CALLS] += 1
-            self._posted = int(self.box[CALLS])
+            self.mailbox[USER] = user
+            self.mailbox[CALLS] += 1
+            self._posted = int(self.mailbox[CALLS])
             self._condition.notify_all()
 
 
 _lock = new_lock()
-_teams: dict[int, list[Team]] = {}
+_pools: dict[int, list[ThreadPool]] = {}
 
 
 def run_together(function: Callable[..., Any], arguments: Sequence[Arguments]) -> Any:
     """Call a function in as many threads as there are tuples of arguments; the first one's result."""
-    with held():  # an interrupt while a team is taken would leave it taken
-        team = take(len(arguments))
+    with held():  # an interrupt while a pool is taken would leave it taken
+        pool = take(len(arguments))
         try:
-            return team.run(function, arguments)
+            return pool.run(function, arguments)
         finally:
-            team.free.release()
+            pool.free.release()
 
 
-def take(size: int) -> Team:
-    """A team that nobody else uses until its lock ``free`` is released. The caller has signals held back.
+def take(size: int) -> ThreadPool:
+    """A pool that nobody else uses until its lock ``free`` is released. The caller has signals held back.
 
     Threads are kept for the next call; a forked child starts its own. A RuntimeError where none can be started.
     """
     with _lock:
-        kept = _teams.setdefault(size, [])
-        for team in reversed(kept):
-            if team.taken():
-                return team
-        kept.append(Team(size))
+        kept = _pools.setdefault(size, [])
+        for pool in reversed(kept):
+            if pool.taken():
+                return pool
+        kept.append(ThreadPool(size))
         return kept[-1]
 
 
 def _after_fork() -> None:
     """In a child, nothing of the parent's threads is left."""
-    for kept in _teams.values():
-        for team in kept:
-            team.lost = team.gone = True
-    _teams.clear()
+    for kept in _pools.values():
+        for pool in kept:
+            pool.lost = pool.gone = True
+    _pools.clear()
 
 
 after_in_child(_after_fork)

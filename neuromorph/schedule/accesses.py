@@ -16,7 +16,8 @@ def reads_of(operation: Operation) -> list[Access]:
     if isinstance(operation, Loss):
         return [Access(place) for place in (operation.result, operation.logits) if place is not None]
     if isinstance(operation, Product):
-        own = [Access(operation.target)] if operation.target is not None and operation.start == "add" else []
+        adds = operation.start == "add"
+        own = [Access(operation.target, operation.shift)] if operation.target is not None and adds else []
         weight = [Access(Place(f"g{operation.group}", 0, WHOLE_ROW))] if operation.kind == "weight" else []
         beside = operation.epilogue.beside if operation.epilogue is not None else None
         return [operation.source, *own, *weight, *([Access(beside)] if beside is not None else [])]
@@ -35,7 +36,8 @@ def loads_of(operation: Operation) -> list[Access]:
 
 
 def _map_reads(statement: Map) -> list[Access]:
-    return [access for _, access in statement.operands] + ([Access(statement.target)] if statement.accumulate else [])
+    own = [Access(statement.target, statement.shift)] if statement.accumulate else []
+    return [access for _, access in statement.operands] + own
 
 
 def writes_of(operation: Operation) -> list[Place]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..graph import Node
 from ..graph.recurrence import WINDOW, computing, inputs_of
+from ..host.cached import cached_property
 from .forward import Forward, names_in, note_of, with_parameter
 from .plan import Access, Bias, Group, Map, Note, Operation, Place, Product, Rows, Segment
 
@@ -15,8 +16,26 @@ class Backward(Forward):
         super().__post_init__()
         self.written: set[Place] = set()
         self.carries: dict[str, None] = {}  # in the order in which they were first asked for
-        self.turned: list[tuple[int, int]] = []
+        self.transposed: list[tuple[int, int]] = []
         self.learns = self.trainable()
+        self.pushed = self._pushed()
+        self.written.update(self.gradient(index) for index in self.pushed)
+
+    def _pushed(self) -> dict[int, int]:
+        """The nodes whose gradient later steps add to, and how many steps later at most. Left out is what a loop reads
+        of its own step before, which carries the gradient along."""
+        found: dict[int, int] = {}
+        for index in computing(self.graph) if self.training else ():
+            for read, steps in inputs_of(self.graph, self.graph.nodes[index]):
+                if steps and read in self.learns and not self.is_carried(read, steps, index):
+                    found[read] = max(steps, found.get(read, 0))
+        return found
+
+    def is_carried(self, read: int, steps: int, reader: int) -> bool:
+        """Whether the gradient of what a node reads back in time goes to the step before inside their loop."""
+        domain = self.domain[reader]
+        conv = self.graph.nodes[reader].taps > 1
+        return steps == 1 and domain != WINDOW and domain == self.domain[read] and not conv
 
     def trainable(self) -> set[int]:
         """Nodes whose value depends on a parameter, through time too."""
@@ -38,8 +57,20 @@ class Backward(Forward):
         self.carries.setdefault(name)
         return Place(name, 0, self.graph.nodes[index].width)
 
-    def destination(self, index: int, late: bool) -> Place:
-        return self.carry(index) if late else self.gradient(index)
+    def destination(self, index: int, steps: int, reader: int) -> tuple[Place, int]:
+        """Where the gradient goes of what a reader has read so many steps back, and the shift of its rows."""
+        if steps and self.is_carried(index, steps, reader):
+            return self.carry(index), 0
+        return self.gradient(index), -steps
+
+    @cached_property
+    def carried(self) -> set[int]:
+        """The nodes whose gradient a loop carries from step to step."""
+        nodes = self.graph.nodes
+        return {
+            read for index in computing(self.graph) for read, steps in inputs_of(self.graph, nodes[index])
+            if steps and self.is_carried(read, steps, index)
+        }  # fmt: skip
 
     def adds(self, place: Place) -> bool:
         """Whether a place already holds part of its gradient; marks it as begun."""
@@ -65,7 +96,7 @@ class Backward(Forward):
         order = [index for index in nodes if self.graph.nodes[index].kind != "input"]
         if domain != WINDOW:
             for index in nodes:  # what is carried back in time has an address before it is first read
-                if index in self.late and index in self.learns:
+                if index in self.carried and index in self.learns:
                     self.carry(index)
         out: list[Operation] = []
         done: list[Group] = []
@@ -92,7 +123,7 @@ class Backward(Forward):
         node = self.graph.nodes[index]
         out: list[Operation] = []
         grad = self.gradient(index)
-        if index in self.late:
+        if index in self.carried:
             adds, text = self.adds(grad), f"{node.name} from the next step"
             out.append(
                 Map(
@@ -173,11 +204,11 @@ class Backward(Forward):
         operands = (
             ("g", Access(self.gradient(node.index), 0, limit)),
             ("x", self.access(source, limit=limit)),
-            ("o", self.access(other, late=node.delayed, limit=common)),
+            ("o", self.access(other, steps=node.steps, limit=common)),
         )
         text = node.merge.d_x if left else node.merge.d_o
         used = names_in(text) | {"g"}
-        target = self.gradient(source) if left else self.destination(other, node.delayed)
+        target, shift = (self.gradient(source), 0) if left else self.destination(other, node.steps, node.index)
         return Map(
             target,
             text,
@@ -186,40 +217,54 @@ class Backward(Forward):
             note_of(node, "back through ", f" to {self.graph.nodes[source if left else other].name}"),
             accumulate=self.adds(target),
             keep=wide if left and wide < own else None,
+            shift=shift,
         )
 
     def concatenate_back(self, node: Node, left: int, right: int) -> list[Operation]:
         out: list[Operation] = []
         buffer, column = self.gradient(node.index).buffer, 0
-        for index, late in ((left, False), (right, node.delayed)):
+        for index, steps in ((left, 0), (right, node.steps)):
             width = self.graph.nodes[index].width
             if index in self.learns:
-                target, note = self.destination(index, late), note_of(node, "back through ")
+                (target, shift), note = self.destination(index, steps, node.index), note_of(node, "back through ")
                 adds = self.adds(target)
                 read = Access(Place(buffer, column, width), 0, width)
-                out.append(Map(target, "g", (("g", read),), width, note, accumulate=adds))
+                out.append(Map(target, "g", (("g", read),), width, note, accumulate=adds, shift=shift))
             column += width
         return out
 
     def group_back(self, group: Group, *, loop: bool, late: bool = False) -> list[Operation]:
-        """The gradients of the vectors that a group read, in this step or (late) in the one before."""
+        """The gradients of the vectors that a group read: of those that are carried to the step before (late), or of
+        all others."""
         out: list[Operation] = []
         for number, part in enumerate(group.parts):
-            if part.node not in self.learns or self.in_loop(group, part) != loop or bool(part.shift) != late:
+            if part.node not in self.learns or self.in_loop(group, part) != loop:
                 continue
-            target = self.destination(part.node, late)
+            reader = group.members[0].node
+            if (part.shift < 0 and self.is_carried(part.node, -part.shift, reader)) != late:
+                continue
+            target, shift = self.destination(part.node, -part.shift, reader)
             start = "add" if self.adds(target) else "zero"
-            self.turned.append((group.index, number))
+            self.transposed.append((group.index, number))
             source = Access(Place(f"g{group.index}", 0, group.columns))
             note = f"back to {self.graph.nodes[part.node].name}"
-            out.append(Product("backward", group.index, number, source, target, start, note))
+            out.append(
+                Product(
+                    "backward", group.index, number, source, target, start, note,
+                    shift=shift, taps=part.taps, dilation=part.dilation,
+                )
+            )  # fmt: skip
         return out
 
     def weight_gradients(self, group: Group) -> list[Operation]:
         names = self.names_of(group)
         out: list[Operation] = []
         for number, part in enumerate(group.parts):
-            source = self.access(part.node, late=bool(part.shift))
-            out.append(Product("weight", group.index, number, source, None, "keep", f"weights of {names}"))
+            source, note = self.access(part.node, steps=-part.shift), f"weights of {names}"
+            out.append(
+                Product(
+                    "weight", group.index, number, source, None, "keep", note, taps=part.taps, dilation=part.dilation
+                )
+            )
         out.append(Bias(group.index, f"biases of {names}"))
         return out

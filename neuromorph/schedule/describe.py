@@ -23,7 +23,7 @@ def _head(plan: KernelPlan) -> Iterator[str]:
     yield f"Optimizer: {options.optimizer}"
     yield f"A training window is done by {options.division}"
     yield f"One thread needs about {plan.seconds_of_step * 1e6:,.2f} µs to train a step"
-    yield f"Weights and biases: {layout.size:,} numbers; transposes: {layout.turned_size:,}"
+    yield f"Weights and biases: {layout.size:,} numbers; transposes: {layout.transposed_size:,}"
     if plan.gradient_copies > 1:
         yield f"Workspaces and arrays of gradients: {plan.gradient_copies}"
     if plan.options.threads > 1:
@@ -38,8 +38,8 @@ def _weights(plan: KernelPlan) -> Iterator[str]:
         panel = plan.layout.panel(group)
         for number, part in enumerate(group.parts):
             name = plan.graph.nodes[part.node].name + (" of the step before" if part.shift else "")
-            turned = plan.layout.turned.get((group.index, number))
-            also = "" if turned is None else f"; transposed at {turned:,}"
+            transposed = plan.layout.transposed.get((group.index, number))
+            also = "" if transposed is None else f"; transposed at {transposed:,}"
             where = f"{plan.layout.part(group, number):,}"
             yield f"    {part.width:,} x {group.columns:,} at {where} for {name}, panels of {panel} vectors{also}"
         yield f"    bias at {plan.layout.bias(group):,}"

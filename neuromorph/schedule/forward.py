@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,11 +62,16 @@ class Builder:
         self.groups_of_runs: dict[int, list[Group]] = {}
         for group in self.groups:
             self.groups_of_runs.setdefault(self.run_of[group.members[0].node], []).append(group)
-        late = {self.graph.resolve(node.other) for node in self._merges() if node.delayed and node.other is not None}
-        self.late = {index for index in late if index not in self.virtual}
+        self.depth = self._depths()
 
-    def _merges(self) -> Iterator[Node]:
-        return (self.graph.nodes[i] for i in computing(self.graph) if self.graph.nodes[i].kind == "merge")
+    def _depths(self) -> dict[int, int]:
+        """The nodes that are read back in time, and by how many steps at most."""
+        found: dict[int, int] = {}
+        for index in computing(self.graph):
+            for read, steps in inputs_of(self.graph, self.graph.nodes[index]):
+                if steps:
+                    found[read] = max(steps, found.get(read, 0))
+        return found
 
     def couples(self, node: Node) -> bool:
         return node.function is not None and node.function.couples
@@ -94,7 +99,7 @@ class Builder:
         node = self.graph.nodes[index]
         if node.kind == "input":
             return Place("x", 0, node.width)
-        in_place = index in self.group_of and index not in self.late and not self.keeps_input(node)
+        in_place = index in self.group_of and index not in self.depth and not self.keeps_input(node)
         return self.pre_activation(index) if in_place else Place(f"v{index}", 0, node.width)
 
     def pre_activation(self, index: int) -> Place:
@@ -109,8 +114,14 @@ class Builder:
         assert node.other is not None
         return self.graph.resolve(node.other)
 
-    def access(self, index: int, *, late: bool = False, limit: int | None = None) -> Access:
-        return Access(self.place(index), -1 if late else 0, limit)
+    def past(self, index: int) -> Place:
+        """Where a node's values of earlier steps are: those of the input in a copy, for the caller's array has none."""
+        node = self.graph.nodes[index]
+        return Place(f"v{index}", 0, node.width) if node.kind == "input" else self.place(index)
+
+    def access(self, index: int, *, steps: int = 0, limit: int | None = None) -> Access:
+        """A read of a node's value so many steps before."""
+        return Access(self.past(index), -steps, limit) if steps else Access(self.place(index), 0, limit)
 
 
 class Forward(Builder):
@@ -123,13 +134,21 @@ class Forward(Builder):
             hoisted = [op for g in groups for op in self.products(g, loop=False)] if domain != WINDOW else []
             if hoisted:
                 out.append(Segment(WINDOW, tuple(hoisted)))
-            operations = self.schedule(nodes, groups, domain)
+            operations = [self.kept_input()] if self.graph.input in self.depth and self.graph.input in nodes else []
+            operations += self.schedule(nodes, groups, domain)
             if not self.training and self.graph.output in nodes:
                 operations.append(self.result())
             out.append(Segment(domain, tuple(operations)))
         if self.training:
             out.append(Segment(WINDOW, (self.loss(),)))
         return out
+
+    def kept_input(self) -> Operation:
+        """The input's values, where they are kept for later steps."""
+        node = self.graph.nodes[self.graph.input]
+        text = f"{node.name}: kept for later steps"
+        note = Note(node.index, text, text)
+        return Map(self.past(node.index), "x", (("x", self.access(node.index)),), node.width, note)
 
     def result(self) -> Map:
         """In prediction: the output's values go to the caller's array."""
@@ -184,16 +203,18 @@ class Forward(Builder):
             part = group.parts[number]
             start = "add" if begun or count else "bias"
             target = Place(f"s{group.index}", 0, group.columns)
-            note = f"{names} from {self.graph.nodes[part.node].name}" + (" a step before" if part.shift else "")
+            note = f"{names} from {self.graph.nodes[part.node].name}" + _when(part)
             out.append(
                 Product(
                     "forward",
                     group.index,
                     number,
-                    self.access(part.node, late=bool(part.shift)),
+                    self.access(part.node, steps=-part.shift),
                     target,
                     start,
                     note,
+                    taps=part.taps,
+                    dilation=part.dilation,
                 )
             )
         return out
@@ -201,10 +222,11 @@ class Forward(Builder):
     def schedule(self, nodes: list[int], groups: list[Group], domain: int) -> list[Operation]:
         """List scheduling: element-by-element work as long as some is ready, then the products that are ready."""
         inside = {index for index in nodes if self.graph.nodes[index].kind != "input"}
+        looped = domain != WINDOW
         needs: dict[tuple[str, int], set[int]] = {("group", g.index): self.waits(g, inside) for g in groups}
         for index in inside - self.group_of.keys():
             reads = inputs_of(self.graph, self.graph.nodes[index])
-            needs["node", index] = {other for other, late in reads if not late and other in inside}
+            needs["node", index] = {o for o, steps in reads if not (steps and looped) and o in inside}
         users: dict[int, list[tuple[str, int]]] = {}
         for task, waits in needs.items():
             for index in waits:
@@ -217,7 +239,7 @@ class Forward(Builder):
         while ready or able:
             if not ready:
                 for group in (self.groups[number] for number in able):
-                    out.extend(self.products(group, loop=domain != WINDOW))
+                    out.extend(self.products(group, loop=looped))
                 self.release(ready, (m.node for number in able for m in self.groups[number].members))
                 able.clear()
             index = ready.take(width)
@@ -239,8 +261,9 @@ class Forward(Builder):
             ready.add(index, self.block_width(index))
 
     def waits(self, group: Group, inside: set[int]) -> set[int]:
-        """The nodes of the same step that a group's product has to wait for."""
-        return {part.node for part in group.parts if not part.shift and part.node in inside}
+        """The nodes that a group's product has to wait for: in a loop, those of the same step."""
+        looped = group.domain != WINDOW
+        return {part.node for part in group.parts if part.node in inside and not (part.last and looped)}
 
     def block_width(self, index: int) -> int:
         return padded(self.graph.nodes[index].width, self.lanes)
@@ -272,7 +295,7 @@ class Forward(Builder):
             return [] if node.index in self.virtual else self.concatenate(node, left, right)
         wide = self.graph.nodes[right].width
         limit = None if wide == node.width else min(wide, node.width)
-        operands = [("x", self.access(left)), ("o", self.access(right, late=node.delayed, limit=limit))]
+        operands = [("x", self.access(left)), ("o", self.access(right, steps=node.steps, limit=limit))]
         keep = wide if wide < node.width else None
         return [
             Map(
@@ -292,10 +315,17 @@ class Forward(Builder):
         return [
             Map(Place(place.buffer, 0, first), "x", (("x", self.access(left)),), first, note, exact=True),
             Map(
-                Place(place.buffer, first, second), "x", (("x", self.access(right, late=node.delayed)),), second, note,
+                Place(place.buffer, first, second), "x", (("x", self.access(right, steps=node.steps)),), second, note,
                 exact=True,
             ),
         ]  # fmt: skip
+
+
+def _when(part: Part) -> str:
+    """When the values of a part are from, for a comment."""
+    if part.taps > 1:
+        return f" at {part.taps} steps" + (f", {part.dilation} apart" if part.dilation > 1 else "")
+    return {0: "", -1: " a step before"}.get(part.shift, f" {-part.shift} steps before")
 
 
 def with_parameter(text: str, parameter: float | None) -> str:

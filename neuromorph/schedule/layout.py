@@ -60,25 +60,26 @@ class Layout:
         """Where a group's bias begins."""
         return self.offsets[group.index] + group.fan_in * group.columns
 
-    def turned_panel(self, group: Group, number: int) -> int:
+    def transposed_panel(self, group: Group, number: int) -> int:
         """Vectors in a panel of a part's transpose."""
         return panel_of(padded(group.parts[number].width, self.lanes) // self.lanes, self.registers)
 
     @cached_property
-    def turned(self) -> dict[tuple[int, int], int]:
+    def transposed(self) -> dict[tuple[int, int], int]:
         """Where each transpose begins."""
         starts, here = {}, 0
-        for index, number in self.plan.turned:
+        for index, number in self.plan.transposed:
             starts[index, number] = here
             group = self.plan.groups[index]
-            here += group.columns * padded(group.parts[number].width, self.lanes)
+            part = group.parts[number]
+            here += part.taps * group.columns * padded(part.width, self.lanes)
         return starts
 
     @cached_property
-    def turned_size(self) -> int:
+    def transposed_size(self) -> int:
         """Elements of all transposes."""
-        groups = self.plan.groups
-        return sum(groups[g].columns * padded(groups[g].parts[n].width, self.lanes) for g, n in self.plan.turned)
+        parts = [(self.plan.groups[group], self.plan.groups[group].parts[part]) for group, part in self.plan.transposed]
+        return sum(part.taps * group.columns * padded(part.width, self.lanes) for group, part in parts)
 
     @cached_property
     def _members(self) -> dict[int, tuple[Group, Member]]:
@@ -93,12 +94,13 @@ class Layout:
         return np.concatenate(rows), self.bias(group) + columns
 
     def _part_places(self, group: Group, number: int, columns: NDArray[np.intp]) -> NDArray[np.intp]:
-        depth, step = group.parts[number].width, self.panel(group) * self.lanes
+        part, step = group.parts[number], self.panel(group) * self.lanes
+        depth = part.width
         panel, inside = np.divmod(columns, step)
         width = np.minimum(step, group.columns - panel * step)
         start = self.part(group, number)
         places: NDArray[np.intp] = start + panel * depth * step + np.arange(depth)[:, None] * width + inside
-        return places
+        return np.concatenate([places + tap * depth * group.columns for tap in range(part.taps)])
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Workspace:
 
     @cached_property
     def terms(self) -> dict[str, tuple[int, int]]:
-        """(a, b) of each buffer's step 0; a buffer with slots has its first slot one step before."""
+        """(a, b) of each buffer's step 0; the slots of a buffer come before it."""
         blocks = self._blocks
         places = {buffer.name: blocks[buffer.block] for buffer in self.plan.buffers}
         return places | {"end": blocks["end"]}
@@ -125,7 +127,7 @@ class Workspace:
             if buffer.block != buffer.name:
                 continue
             if buffer.rows == "slots":
-                b += buffer.stride
+                b += buffer.depth * buffer.stride
             out[buffer.name] = (a, b)
             if buffer.rows == "step":
                 b += buffer.stride

@@ -42,11 +42,15 @@ def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4) -> Plan:
     backward = [s for s in builder.back() if s.operations] if training else []
     ended = fuse_epilogues([*forward, *backward], groups)
     fused = [Segment(s.domain, fuse(s.operations, lanes)) for s in ended]
-    slots = {builder.place(index).buffer for index in builder.late}
-    final = drop_dead_stores(fused, lanes, slots | set(builder.carries) | EXTERNAL)
+    state = tuple((index, builder.past(index).buffer) for index in sorted(builder.depth))
+    pushed = (builder.gradient(index) for index in sorted(builder.pushed))
+    cleared = tuple(place.buffer for place in pushed if place != builder.loss_target())  # which the loss writes whole
+    depths = {buffer: builder.depth[index] for index, buffer in state}
+    depths |= {builder.gradient(index).buffer: steps for index, steps in builder.pushed.items()}
+    alone = depths.keys() | builder.carries.keys()
+    final = drop_dead_stores(fused, lanes, alone | EXTERNAL)
     strides = strides_of(builder, size)
-    alone = slots | set(builder.carries)
-    buffers = share_blocks(final, buffers_of(final, strides, slots, set(builder.carries)), alone, lanes)
+    buffers = share_blocks(final, buffers_of(final, strides, depths, set(builder.carries)), alone, lanes)
     return Plan(
         graph,
         lanes,
@@ -54,9 +58,10 @@ def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4) -> Plan:
         tuple(final[: len(forward)]),
         tuple(final[len(forward) :]),
         buffers,
-        tuple((index, builder.place(index).buffer) for index in sorted(builder.late)),
-        tuple(dict.fromkeys(builder.turned)),
+        state,
+        tuple(dict.fromkeys(builder.transposed)),
         builder.place(graph.output),
         tuple(builder.carries),
+        cleared,
         strides,
     )

@@ -62,10 +62,13 @@ class Ownership:
         vectors = group.columns // lanes
         if isinstance(operation, Bias):
             return Task(group.index, None, layout.bias(group), vectors, 1, lanes, group.columns)
-        panel, depth = layout.panel(group), group.parts[operation.part].width
+        part = group.parts[operation.part]
+        panel, depth = layout.panel(group), part.width
         place, size = layout.part(group, operation.part), group.columns * depth
         if (group.index, operation.part) in self.plan.inner:
             return Task(group.index, operation.part, place, depth, vectors, group.columns, size)
+        if part.taps > 1:
+            return Task(group.index, operation.part, place, part.taps, vectors * depth, size, part.taps * size)
         pieces = -(-vectors // panel)
         return Task(group.index, operation.part, place, pieces, panel * depth, panel * lanes * depth, size)
 
@@ -110,19 +113,27 @@ class Ownership:
         )
 
     @cached_property
-    def turned(self) -> tuple[tuple[int, ...], ...]:
+    def transposed(self) -> tuple[tuple[int, ...], ...]:
         """For each transpose the bounds by thread of the column vectors, or blocks of rows, that it is made from."""
         plan = self.plan
         if self.threads == 1:
-            return tuple((0, plan.groups[index].columns // plan.lanes) for index, _ in plan.turned)
+            return tuple((0, self._transposed_pieces(*which)) for which in plan.transposed)
         owned = {(task.group, task.part): cuts for task, cuts in zip(self.tasks, self.cuts, strict=True)}
-        return tuple(self._turned_cuts(index, part, owned[index, part]) for index, part in plan.turned)
+        return tuple(self._transposed_cuts(index, part, owned[index, part]) for index, part in plan.transposed)
 
-    def _turned_cuts(self, index: int, part: int, owned: tuple[int, ...]) -> tuple[int, ...]:
+    def _transposed_pieces(self, index: int, part: int) -> int:
+        """What the transpose of a part is cut into: vectors of columns, or taps."""
+        group = self.plan.groups[index]
+        taps = group.parts[part].taps
+        return taps if taps > 1 else group.columns // self.plan.lanes
+
+    def _transposed_cuts(self, index: int, part: int, owned: tuple[int, ...]) -> tuple[int, ...]:
         """The bounds of the transpose of a part whose pieces have these bounds."""
         group, lanes = self.plan.groups[index], self.plan.lanes
         if (index, part) in self.plan.inner:
             return tuple(-(-cut // lanes) for cut in owned)
+        if group.parts[part].taps > 1:
+            return owned
         panel, vectors = self.layout.panel(group), group.columns // lanes
         return tuple(min(cut * panel, vectors) for cut in owned)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ..graph.recurrence import WINDOW
@@ -45,15 +45,24 @@ class _Touched:
 
     def __init__(self, lanes: int) -> None:
         self._written, self._all = Places(lanes), Places(lanes)
+        self._buffers: set[str] = set()
+        self._shifted: set[str] = set()
 
     def clashes(self, new: Map) -> bool:
-        """Whether a map touches, under other columns, what the block writes, or writes what the block touches."""
+        """Whether a map touches, under other columns, what the block writes, or writes what the block touches; or
+        whether one of both writes to earlier steps of a buffer that the other touches."""
+        buffers = {place.buffer for place in _places_of(new)}
+        if not self._shifted.isdisjoint(buffers) or (new.shift and new.target.buffer in self._buffers):
+            return True
         return self._all.any_over(new.target) or any(self._written.any_over(place) for place in _places_of(new))
 
     def add(self, new: Map) -> None:
         self._written.add(new.target)
+        if new.shift:
+            self._shifted.add(new.target.buffer)
         for place in _places_of(new):
             self._all.add(place)
+            self._buffers.add(place.buffer)
 
 
 def _places_of(statement: Map) -> list[Place]:
@@ -117,15 +126,16 @@ def drop_dead_stores(segments: list[Segment], lanes: int, kept: set[str]) -> lis
 
 
 def buffers_of(
-    segments: list[Segment], strides: dict[str, int], slots: set[str], carries: set[str]
+    segments: list[Segment], strides: dict[str, int], slots: Mapping[str, int], carries: set[str]
 ) -> tuple[Buffer, ...]:
-    """The buffers that something is stored in, with as many rows as their use needs."""
+    """The buffers that something is stored in, with as many rows as their use needs. slots: by buffer, the steps before
+    the window that it has room for."""
     used: dict[str, set[int]] = {}
     for number, segment in enumerate(segments):
         for operation in segment.operations:
             for place in [*writes_of(operation), *(access.place for access in reads_of(operation))]:
                 used.setdefault(place.buffer, set()).add(number)
-    stored = {place.buffer for s in segments for op in s.operations for place in writes_of(op)} | slots | carries
+    stored = {place.buffer for s in segments for op in s.operations for place in writes_of(op)} | slots.keys() | carries
     out = []
     for name in sorted(stored - EXTERNAL, key=lambda n: (n[0], int(n[1:]))):
         where = used.get(name, set())
@@ -135,5 +145,5 @@ def buffers_of(
             rows = "step"
         else:
             rows = "window"
-        out.append(Buffer(name, strides[name], rows, name))
+        out.append(Buffer(name, strides[name], rows, name, slots.get(name, 1)))
     return tuple(out)

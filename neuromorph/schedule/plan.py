@@ -39,11 +39,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Access:
-    """A read of a place: in this step (shift 0) or the one before (-1); components from ``limit`` on read as zero."""
+    """A read of a place: in this step (shift 0) or some steps before (-1, -2, …). Components from ``limit`` on read as
+    zero. Where ``broadcast`` is set, the first component stands for all."""
 
     place: Place
     shift: int = 0
     limit: int | None = None
+    broadcast: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Note:
 
 @dataclass(frozen=True)
 class Map:
-    """One element-by-element statement: target = expression(operands), added to what is there if ``accumulate``."""
+    """One element-by-element statement: target = expression(operands), added to what is there if ``accumulate``.
+    The target is of this step, or ``shift`` (-1, -2, …) steps before."""
 
     target: Place
     expression: str
@@ -70,6 +73,7 @@ class Map:
     exact: bool = False  # write only the target's own components, for neighbours stand in its padding
     keep: int | None = None  # components from here on are the operand ``rest`` unchanged
     store: bool = True
+    shift: int = 0
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,12 @@ class Partials:
 class Product:
     """A matrix product of a group's part. kind: "forward" (left X, out pre-activations), "backward" (left gradient of
     the pre-activations, out gradient of X), "weight" (left X, right gradient of the pre-activations). With
-    ``partials`` it makes the sums of each thread only, and a ``Sum`` adds them up."""
+    ``partials`` it makes the sums of each thread only, and a ``Sum`` adds them up.
+
+    The target is of this step, or ``shift`` (-1, -2, …) steps before. The product of a convolution is done for each of
+    its ``taps``, with their own rows of the weight: source (forward, weight) or target (backward) of the first tap are
+    as they say, of each further one ``dilation`` steps later.
+    """
 
     kind: str
     group: int
@@ -134,6 +143,9 @@ class Product:
     note: str
     epilogue: Epilogue | None = None
     partials: Partials | None = None
+    shift: int = 0
+    taps: int = 1
+    dilation: int = 1
 
 
 @dataclass(frozen=True)
@@ -188,12 +200,26 @@ class Segment:
 
 @dataclass(frozen=True)
 class Part:
-    """Some rows of a group's weight: those that one node's value is multiplied with."""
+    """Some rows of a group's weight: those that one node's value is multiplied with, ``shift`` (0, -1, -2, …) steps
+    from this one. Of a convolution: its values at ``taps`` steps, the first of them at ``shift``, each of the others
+    ``dilation`` steps later."""
 
     node: int
     shift: int
     width: int
     first_row: int
+    taps: int = 1
+    dilation: int = 1
+
+    @property
+    def rows(self) -> int:
+        """Rows of the weight."""
+        return self.taps * self.width
+
+    @property
+    def last(self) -> int:
+        """The last step that it reads, from this one: 0, or -1, -2, …"""
+        return self.shift + (self.taps - 1) * self.dilation
 
 
 @dataclass(frozen=True)
@@ -218,19 +244,20 @@ class Group:
     @property
     def fan_in(self) -> int:
         """Rows of the weight."""
-        return sum(part.width for part in self.parts)
+        return sum(part.rows for part in self.parts)
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """Rows of numbers in the workspace. rows: "window" (steps × lanes), "slots" (one step more: the first holds the
-    state that the window starts from) or "step" (lanes). block: the buffer whose block it stands in, by lifetimes; its
-    own name where it comes first or alone."""
+    """Rows of numbers in the workspace. rows: "window" (steps × lanes), "slots" (``depth`` more steps come first: the
+    state that the window starts from) or "step" (lanes). block: the buffer whose block it stands in, by lifetimes;
+    its own name where it comes first or alone."""
 
     name: str
     stride: int
     rows: str
     block: str
+    depth: int = 1
 
 
 @dataclass(frozen=True)
@@ -244,9 +271,10 @@ class Plan:
     backward: tuple[Segment, ...]
     buffers: tuple[Buffer, ...]
     state: tuple[tuple[int, str], ...]  # (node read back in time, its buffer)
-    turned: tuple[tuple[int, int], ...]  # (group, part) whose transposed weights the backward pass reads
+    transposed: tuple[tuple[int, int], ...]  # (group, part) whose transposed weights the backward pass reads
     output: Place
     carries: tuple[str, ...] = ()
+    cleared: tuple[str, ...] = ()  # gradients that later steps add to, which are zero before the backward pass
     strides: dict[str, int] = field(default_factory=dict, compare=False)
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..graph import Graph
+from ..graph import Graph, Node
 from ..graph.recurrence import computing, inputs_of
 from .plan import Group, Member, Part, padded
 
@@ -17,10 +17,10 @@ def virtual_concatenations(graph: Graph, domains: dict[int, int]) -> set[int]:
     step before is added up step by step, inside the loop. So are long ones where there are very many, for each of
     their nodes is a product.
     """
-    readers: dict[int, list[tuple[int, bool]]] = {}
+    readers: dict[int, list[tuple[int, int]]] = {}
     for index in computing(graph):
-        for other, late in inputs_of(graph, graph.nodes[index]):
-            readers.setdefault(other, []).append((index, late))
+        for other, steps in inputs_of(graph, graph.nodes[index]):
+            readers.setdefault(other, []).append((index, steps))
     virtual: set[int] = set()
     long = _long_concatenations(graph)
     inside: dict[int, set[int]] = {}  # the domains of the layers that read a virtual concatenation, through others too
@@ -29,8 +29,8 @@ def virtual_concatenations(graph: Graph, domains: dict[int, int]) -> set[int]:
         if node.merge is None or not node.merge.concatenates or index in long:
             continue
         if any(
-            late or (graph.nodes[reader].kind != "layer" and reader not in virtual)
-            for reader, late in readers.get(index, [])
+            steps or (graph.nodes[reader].kind != "layer" and reader not in virtual)
+            for reader, steps in readers.get(index, [])
         ):
             continue
         found = {domain for reader, _ in readers.get(index, []) for domain in inside.get(reader, {domains[reader]})}
@@ -55,8 +55,12 @@ def _long_concatenations(graph: Graph) -> set[int]:
     return {index for index, count in counts.items() if count > most}
 
 
-def parts_of(graph: Graph, virtual: set[int], source: int) -> tuple[Part, ...]:
+def parts_of(graph: Graph, virtual: set[int], layer: Node) -> tuple[Part, ...]:
     """What a layer's incoming vector is put together from."""
+    assert layer.source is not None
+    source = graph.resolve(layer.source)
+    if layer.taps > 1:
+        return (Part(source, -layer.reach, graph.nodes[source].width, 0, layer.taps, layer.dilation),)
     parts: list[Part] = []
     row = 0
     stack = [(source, 0)]
@@ -66,7 +70,7 @@ def parts_of(graph: Graph, virtual: set[int], source: int) -> tuple[Part, ...]:
         if index in virtual:
             assert node.source is not None
             assert node.other is not None
-            stack.append((graph.resolve(node.other), -1 if node.delayed else 0))
+            stack.append((graph.resolve(node.other), -node.steps))
             stack.append((graph.resolve(node.source), 0))
         else:
             parts.append(Part(index, shift, node.width, row))
@@ -78,16 +82,16 @@ def sibling_groups(graph: Graph, lanes: int, runs: list[tuple[int, list[int]]], 
     """Layers of one run that read the same vector, as groups."""
     groups: list[Group] = []
     for domain, nodes in runs:
-        by_source: dict[int, list[int]] = {}
+        by_source: dict[tuple[int, int, int], list[int]] = {}
         by_parts: dict[tuple[Part, ...], list[int]] = {}  # two sources may be concatenations of the same nodes
         for index in nodes:
             node = graph.nodes[index]
             if node.kind == "layer":
                 assert node.source is not None
-                source = graph.resolve(node.source)
-                if source not in by_source:
-                    by_source[source] = by_parts.setdefault(parts_of(graph, virtual, source), [])
-                by_source[source].append(index)
+                read = (graph.resolve(node.source), node.taps, node.dilation)
+                if read not in by_source:
+                    by_source[read] = by_parts.setdefault(parts_of(graph, virtual, node), [])
+                by_source[read].append(index)
         for parts, layers in by_parts.items():
             groups.append(_group(graph, lanes, len(groups), domain, parts, layers))
     return tuple(groups)

@@ -87,7 +87,7 @@ def _check_places(plan: Plan) -> None:
 
 def _check_order(plan: Plan) -> None:
     """Nothing is read before it is written, but what the caller gives or a step hands to the next."""
-    written = EXTERNAL | set(plan.carries) | {buffer for _, buffer in plan.state}
+    written = EXTERNAL | set(plan.carries) | set(plan.cleared) | {buffer for _, buffer in plan.state}
     for operation in _operations(plan):
         statements = operation.maps if isinstance(operation, Block) else (operation,)
         for statement in statements:
@@ -108,7 +108,7 @@ def _check_blocks(plan: Plan) -> None:
     """Buffers of one block have rows of one kind, and are not needed at one time."""
     operations = _operations(plan)
     lives = lifetimes(operations)
-    kept = set(plan.carries) | {buffer for _, buffer in plan.state}
+    kept = set(plan.carries) | set(plan.cleared) | {buffer for _, buffer in plan.state}
     by_block: dict[str, list[Buffer]] = {}
     for buffer in plan.buffers:
         by_block.setdefault(buffer.block, []).append(buffer)
@@ -136,28 +136,29 @@ def _check_workspace(plan: Plan, space: Workspace) -> None:
         for buffer in blocks:
             a, b = space.terms[buffer.name]
             start, stride = (a * capacity + b) * lanes, buffer.stride * lanes
-            before = stride if buffer.rows == "slots" else 0
+            before = buffer.depth * stride if buffer.rows == "slots" else 0
             ranges.append((start - before, start + (stride if buffer.rows == "step" else stride * capacity)))
         _check_apart(ranges, space.size(capacity, lanes), "the workspace")
 
 
 def _check_layout(layout: Layout) -> None:
     """Every weight and bias has a place of its own, and every transpose."""
-    plan, ranges, turned = layout.plan, [], []
+    plan, ranges, transposed = layout.plan, [], []
     for group in plan.groups:
         rows = 0
         for number, part in enumerate(group.parts):
             _need(part.first_row == rows, f"part {number} of group {group.index} begins at the wrong row")
-            rows += part.width
-            ranges.append((layout.part(group, number), layout.part(group, number) + part.width * group.columns))
+            rows += part.rows
+            ranges.append((layout.part(group, number), layout.part(group, number) + part.rows * group.columns))
         ranges.append((layout.bias(group), layout.bias(group) + group.columns))
         columns = [(m.column, m.column + padded(m.width, plan.lanes)) for m in group.members]
         _check_apart(columns, group.columns, f"group {group.index}")
     _check_apart(ranges, layout.size, "the weights")
-    for (index, number), start in layout.turned.items():
+    for (index, number), start in layout.transposed.items():
         group = plan.groups[index]
-        turned.append((start, start + group.columns * padded(group.parts[number].width, plan.lanes)))
-    _check_apart(turned, layout.turned_size, "the transposes")
+        part = group.parts[number]
+        transposed.append((start, start + part.taps * group.columns * padded(part.width, plan.lanes)))
+    _check_apart(transposed, layout.transposed_size, "the transposes")
 
 
 def _check_apart(ranges: Iterable[tuple[int, int]], size: int, where: str) -> None:
@@ -177,7 +178,7 @@ def _check_owners(plan: KernelPlan) -> None:
         _need(first == end, f"parameter {min(first, end)} belongs to no thread, or to two")
         end = last
     _need(end == plan.layout.size, f"parameter {end} belongs to no thread")
-    for bounds in owners.turned:
+    for bounds in owners.transposed:
         _check_bounds(bounds, plan.options.threads, "a transpose")
 
 

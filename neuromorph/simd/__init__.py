@@ -4,7 +4,7 @@ from .barrier import SYNC_SIZE, barrier
 from .clock import ticks
 from .column_sums import SumShape, sums_of
 from .copies import moves
-from .gradient_norm import GradientShape, squares_of, strays_of
+from .gradient_norm import GradientShape, non_finite_of, squares_of
 from .loops import span
 from .mailbox import arrive, claim, leave, linger, post
 from .matmul import product_of
@@ -12,7 +12,7 @@ from .numpy_math import exp, log, sigmoid, tanh
 from .pipeline import KernelCompiler
 from .product_shape import Shape
 from .softmax import RowShape, softmax_gradient_of, softmax_of
-from .transpose import TurnShape, turn_of
+from .transpose import TransposeShape, transpose_of
 from .vector_functions import vectors
 from .vectors import absolute, maximum, minimum, sqrt, where
 from .views import address_of, array_at, part
@@ -24,7 +24,7 @@ __all__ = [
     "RowShape",
     "Shape",
     "SumShape",
-    "TurnShape",
+    "TransposeShape",
     "absolute",
     "address_of",
     "array_at",
@@ -38,6 +38,7 @@ __all__ = [
     "maximum",
     "minimum",
     "moves",
+    "non_finite_of",
     "part",
     "post",
     "product_of",
@@ -47,11 +48,10 @@ __all__ = [
     "span",
     "sqrt",
     "squares_of",
-    "strays_of",
     "sums_of",
     "tanh",
     "ticks",
-    "turn_of",
+    "transpose_of",
     "vectors",
     "where",
 ]

@@ -79,7 +79,7 @@ class _Emitter:
             first = builder.fadd(first, other, flags=FLAGS)
         return sum_of_lanes(builder, first)
 
-    def strays(self, start: ir.Value, end: ir.Value, rate: ir.Value) -> ir.Value:
+    def non_finite(self, start: ir.Value, end: ir.Value, rate: ir.Value) -> ir.Value:
         """How many from ``start`` to ``end`` are not finite, by themselves and at this rate. Sums with zero times them
         would not do: in any order of its own the compiler may add first."""
         builder, lanes = self.builder, self.shape.lanes
@@ -130,11 +130,11 @@ def squares_of(shape: GradientShape) -> Callable[..., float]:
 
 
 @cache
-def strays_of(shape: GradientShape) -> Callable[..., float]:
+def non_finite_of(shape: GradientShape) -> Callable[..., float]:
     """The function (gradients, start, end, rate): how many of some are not finite, or not at that rate. One that is
     not finite at all is counted twice."""
 
-    def count_strays(gradients: Any, start: int, end: int, rate: float) -> float:
+    def count_non_finite(gradients: Any, start: int, end: int, rate: float) -> float:
         """How many of some gradients are not finite."""
         some = gradients[start:end]
         with np.errstate(over="ignore", invalid="ignore"):
@@ -142,13 +142,13 @@ def strays_of(shape: GradientShape) -> Callable[..., float]:
         return float(np.sum(~np.isfinite(some)) + np.sum(~np.isfinite(scaled)))
 
     def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
-        name = f"nm.strays.{shape.dtype}.{shape.lanes}"
+        name = f"nm.non_finite.{shape.dtype}.{shape.lanes}"
         function, is_new = _define(builder.module, name, shape, [ir.DoubleType()])
         if is_new:
             inner = ir.IRBuilder(function.append_basic_block("entry"))
             gradients, *rest = function.args
-            inner.ret(_Emitter(shape, inner, gradients).strays(*rest))
+            inner.ret(_Emitter(shape, inner, gradients).non_finite(*rest))
         return builder.call(function, values)
 
     element = getattr(types, shape.dtype)
-    return teach(count_strays, [ARRAY, types.intp, types.intp, types.float64], emit, element)
+    return teach(count_non_finite, [ARRAY, types.intp, types.intp, types.float64], emit, element)

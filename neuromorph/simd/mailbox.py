@@ -16,7 +16,7 @@ from typing import Any
 from llvmlite import ir
 from numba.core import types
 
-from ..abi.mailbox import CALLS, IN_BOX, WAITING
+from ..abi.mailbox import CALLS, IN_MAILBOX, WAITING
 from ..host.forks import new_lock
 from .barrier import look
 from .lowering import ARRAY
@@ -25,58 +25,58 @@ from .routines import I1, I64, integer, routine, teach
 _twin_lock = new_lock()
 
 
-def linger(box: Any, calls: int, looks: int) -> int:
+def linger(mailbox: Any, calls: int, looks: int) -> int:
     """Poll the number of calls until it differs from ``calls``, at most ``looks`` times; the number.
 
     Everything that was written before the number changed is visible afterwards.
     """
-    while (seen := int(box[CALLS])) == calls and looks > 0:
+    while (seen := int(mailbox[CALLS])) == calls and looks > 0:
         looks -= 1
         time.sleep(0)
     return seen
 
 
-def arrive(box: Any) -> None:
+def arrive(mailbox: Any) -> None:
     """Count one more member that waits."""
     with _twin_lock:
-        box[WAITING] += 1
+        mailbox[WAITING] += 1
 
 
-def leave(box: Any) -> bool:
+def leave(mailbox: Any) -> bool:
     """Count one member less that waits; False where it has been claimed, so that a call is about to come."""
     with _twin_lock:
-        if box[WAITING] == 0:
+        if mailbox[WAITING] == 0:
             return False
-        box[WAITING] -= 1
+        mailbox[WAITING] -= 1
         return True
 
 
-def claim(box: Any, members: int) -> bool:
+def claim(mailbox: Any, members: int) -> bool:
     """Claim all members for a call if ``members`` of them wait; whether they did."""
     with _twin_lock:
-        if box[WAITING] != members:
+        if mailbox[WAITING] != members:
             return False
-        box[WAITING] = 0
+        mailbox[WAITING] = 0
         return True
 
 
-def post(box: Any) -> None:
+def post(mailbox: Any) -> None:
     """Start the call whose arguments are in the mailbox, for the claimed members."""
-    box[IN_BOX] = box[CALLS] + 1
-    box[CALLS] += 1
+    mailbox[IN_MAILBOX] = mailbox[CALLS] + 1
+    mailbox[CALLS] += 1
 
 
-def _at(builder: ir.IRBuilder, box: ir.Value, place: int) -> ir.Value:
-    return builder.gep(box, [integer(place)])
+def _at(builder: ir.IRBuilder, mailbox: ir.Value, place: int) -> ir.Value:
+    return builder.gep(mailbox, [integer(place)])
 
 
 def _call_linger(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
     function, is_new = routine(builder.module, "nm.linger", [I64.as_pointer(), I64, I64])
     if is_new:
         function.attributes.add("noinline")
-        box, calls, looks = function.args
+        mailbox, calls, looks = function.args
         inside = ir.IRBuilder(function.append_basic_block("entry"))
-        look(inside, _at(inside, box, CALLS), calls, looks)
+        look(inside, _at(inside, mailbox, CALLS), calls, looks)
     builder.call(function, values)
     return builder.load_atomic(_at(builder, values[0], CALLS), "acquire", 8)
 
@@ -106,15 +106,15 @@ def _emit_leave(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
 
 
 def _emit_claim(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
-    box, members = values
-    pair = builder.cmpxchg(_at(builder, box, WAITING), members, integer(0), "acq_rel", "acquire")
+    mailbox, members = values
+    pair = builder.cmpxchg(_at(builder, mailbox, WAITING), members, integer(0), "acq_rel", "acquire")
     return builder.extract_value(pair, 1)
 
 
 def _emit_post(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
     place = _at(builder, values[0], CALLS)
     number = builder.add(builder.load(place), integer(1))
-    builder.store(number, _at(builder, values[0], IN_BOX))
+    builder.store(number, _at(builder, values[0], IN_MAILBOX))
     builder.store_atomic(number, place, "release", 8)
 
 

@@ -153,17 +153,17 @@ class _Emitter:
                 value = builder.fadd(self.load(target, q), value, flags=FLAGS)
             self.store(value, target, q)
 
-        def weigh(some: ir.Value, y: ir.Value, g: ir.Value) -> ir.Value:
+        def weighted(some: ir.Value, y: ir.Value, g: ir.Value) -> ir.Value:
             return builder.fadd(some, builder.fmul(y, g, flags=FLAGS), flags=FLAGS)
 
         if self.shape.is_short:
             row = [(q, *pair(q)) for q, _ in self.columns()]
-            whole = reduce(lambda some, each: weigh(some, *each[1:]), row, self.splat(0.0))
+            whole = reduce(lambda some, each: weighted(some, *each[1:]), row, self.splat(0.0))
             mean = spread(builder, sum_of_lanes(builder, whole), self.shape.lanes)
             for q, y, g in row:
                 write(q, y, g, mean)
             return
-        (whole,) = self.over([self.splat(0.0)], lambda q, some, is_last: [weigh(some[0], *pair(q))])
+        (whole,) = self.over([self.splat(0.0)], lambda q, some, is_last: [weighted(some[0], *pair(q))])
         mean = spread(builder, sum_of_lanes(builder, whole), self.shape.lanes)
 
         def write_one(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:

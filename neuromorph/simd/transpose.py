@@ -19,7 +19,7 @@ _I32 = ir.IntType(32)
 
 
 @dataclass(frozen=True)
-class TurnShape:
+class TransposeShape:
     """A panel matrix of ``rows`` rows and ``columns`` vectors, and the panel width of its transpose.
 
     The transpose has columns × lanes rows and its columns are the ``rows``, padded to whole vectors with zeros.
@@ -31,11 +31,11 @@ class TurnShape:
     rows: int
     columns: int
     panel: int
-    turned_panel: int
+    transposed_panel: int
     by_rows: bool = False
 
     @property
-    def turned_columns(self) -> int:
+    def transposed_columns(self) -> int:
         """Vectors in a row of the transpose."""
         return -(-self.rows // self.lanes)
 
@@ -57,7 +57,7 @@ def matrix_to_panels(matrix: Any, panel: int, lanes: int) -> Any:
     return np.concatenate([matrix[:, first : first + step].ravel() for first in range(0, matrix.shape[1], step)])
 
 
-def turn_block(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
+def transpose_block(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
     """The transpose of a square block given as its rows, by a butterfly of shuffles."""
     lanes = len(rows)
     kind = ir.VectorType(_I32, lanes)
@@ -88,7 +88,7 @@ def _panel_place(builder: ir.IRBuilder, vector: ir.Value, depth: int, shape: tup
     return builder.add(start, builder.mul(inside, integer(lanes))), stride
 
 
-def _call_block(builder: ir.IRBuilder, shape: TurnShape, count: int, *places: ir.Value) -> None:
+def _call_block(builder: ir.IRBuilder, shape: TransposeShape, count: int, *places: ir.Value) -> None:
     """Transpose a block of ``count`` rows: a call of a function that all shapes share, so that it is compiled once.
 
     places: source and the stride of its rows, target and the stride of its rows.
@@ -98,7 +98,7 @@ def _call_block(builder: ir.IRBuilder, shape: TurnShape, count: int, *places: ir
     function, is_new = routine(builder.module, name, [pointer, I64, pointer, I64], inline=False)
     if is_new:
         inside = ir.IRBuilder(function.append_basic_block("entry"))
-        source, step, target, turned_step = function.args
+        source, step, target, transposed_step = function.args
         vector = ir.VectorType(scalar, lanes)
 
         def at(start: ir.Value, stride: ir.Value, row: int) -> ir.Value:
@@ -107,13 +107,13 @@ def _call_block(builder: ir.IRBuilder, shape: TurnShape, count: int, *places: ir
 
         rows = [inside.load(at(source, step, row), align=4) for row in range(count)]
         zero = ir.Constant(vector, [0.0] * lanes)
-        for row, value in enumerate(turn_block(inside, rows + [zero] * (lanes - count))):
-            inside.store(value, at(target, turned_step, row), align=4)
+        for row, value in enumerate(transpose_block(inside, rows + [zero] * (lanes - count))):
+            inside.store(value, at(target, transposed_step, row), align=4)
         inside.ret_void()
     builder.call(function, places)
 
 
-def _emit(builder: ir.IRBuilder, shape: TurnShape, arguments: list[ir.Value]) -> None:
+def _emit(builder: ir.IRBuilder, shape: TransposeShape, arguments: list[ir.Value]) -> None:
     """The function's body: a loop over column vectors, one over blocks of rows, and the rows left over."""
     source, target, begin, end = arguments
     lanes = shape.lanes
@@ -122,9 +122,11 @@ def _emit(builder: ir.IRBuilder, shape: TurnShape, arguments: list[ir.Value]) ->
         here, step = _panel_place(builder, column, shape.rows, (shape.columns, shape.panel, lanes))
         here = builder.add(here, builder.mul(builder.mul(group, integer(lanes)), step))
         depth = shape.columns * lanes
-        there, turned_step = _panel_place(builder, group, depth, (shape.turned_columns, shape.turned_panel, lanes))
-        there = builder.add(there, builder.mul(builder.mul(column, integer(lanes)), turned_step))
-        places = builder.gep(source, [here]), step, builder.gep(target, [there]), turned_step
+        there, transposed_step = _panel_place(
+            builder, group, depth, (shape.transposed_columns, shape.transposed_panel, lanes)
+        )
+        there = builder.add(there, builder.mul(builder.mul(column, integer(lanes)), transposed_step))
+        places = builder.gep(source, [here]), step, builder.gep(target, [there]), transposed_step
         _call_block(builder, shape, count, *places)
 
     whole, rest = divmod(shape.rows, lanes)
@@ -148,8 +150,8 @@ def _emit(builder: ir.IRBuilder, shape: TurnShape, arguments: list[ir.Value]) ->
     builder.ret_void()
 
 
-def _define(module: ir.Module, shape: TurnShape) -> ir.Function:
-    name = "nm.turn." + ".".join(str(getattr(shape, f.name)) for f in fields(shape))
+def _define(module: ir.Module, shape: TransposeShape) -> ir.Function:
+    name = "nm.transpose." + ".".join(str(getattr(shape, f.name)) for f in fields(shape))
     pointer = scalar_type(shape.dtype).as_pointer()
     function, is_new = routine(module, name, [pointer, pointer, I64, I64])
     if is_new:
@@ -159,29 +161,29 @@ def _define(module: ir.Module, shape: TurnShape) -> ir.Function:
 
 
 @cache
-def turn_of(shape: TurnShape) -> Callable[..., None]:
+def transpose_of(shape: TransposeShape) -> Callable[..., None]:
     """The function (source, its offset, target, its offset, first, last) that writes the transpose's panels.
 
     Of the source's column vectors, or blocks of rows, it takes those from ``first`` to ``last``.
     """
 
-    def turn(source: Any, start: int, target: Any, place: int, first: int, last: int) -> None:
+    def transpose(source: Any, start: int, target: Any, place: int, first: int, last: int) -> None:
         """Write the transpose of some columns of a panel matrix."""
         size = shape.rows * shape.columns * shape.lanes
         plain = panels_to_matrix(source[start : start + size], shape.rows, shape.columns, shape.panel, shape.lanes)
-        depth, wide, lanes = shape.columns * shape.lanes, shape.turned_columns, shape.lanes
+        depth, wide, lanes = shape.columns * shape.lanes, shape.transposed_columns, shape.lanes
         flat = target[place : place + depth * wide * lanes]
-        turned = np.zeros((depth, wide * lanes), plain.dtype)
-        turned[:, : shape.rows] = plain.T
-        mine = np.zeros(turned.shape, bool)  # what else is there, other threads may be writing
+        transposed = np.zeros((depth, wide * lanes), plain.dtype)
+        transposed[:, : shape.rows] = plain.T
+        mine = np.zeros(transposed.shape, bool)  # what else is there, other threads may be writing
         some = slice(first * lanes, last * lanes)
         mine[(slice(None), some) if shape.by_rows else some] = True
-        own = matrix_to_panels(mine, shape.turned_panel, lanes)
-        flat[own] = matrix_to_panels(turned, shape.turned_panel, lanes)[own]
+        own = matrix_to_panels(mine, shape.transposed_panel, lanes)
+        flat[own] = matrix_to_panels(transposed, shape.transposed_panel, lanes)[own]
 
     def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
         source, start, target, place, *bounds = values
         pointers = [builder.gep(source, [start]), builder.gep(target, [place])]
         builder.call(_define(builder.module, shape), [*pointers, *bounds])
 
-    return teach(turn, [ARRAY, types.intp, ARRAY, *[types.intp] * 3], emit)
+    return teach(transpose, [ARRAY, types.intp, ARRAY, *[types.intp] * 3], emit)

@@ -59,7 +59,7 @@ class Pass:
         memory, model, kernels = self.memory, self.model, self.model.kernels
         rate, clip = (model.learning_rate, model.clip_norm or 0.0) if self.mode == LEARN else (0.0, 0.0)
         call = TrainCall._make((
-            start, stop, self.samples, self.capacity, self.mode, memory.space, memory.weights, memory.turned,
+            start, stop, self.samples, self.capacity, self.mode, memory.space, memory.weights, memory.transposed,
             memory.gradients, memory.optimizer, memory.constants, self.inputs.reshape(-1), self.expected.reshape(-1),
             self.weights, self.row_step, memory.row_losses, self.losses, rate, clip,
         ))  # fmt: skip
@@ -294,7 +294,7 @@ def scratch(model: Network, capacity: int) -> Memory:
     """The model's parameters with a workspace and gradients of their own."""
     own = model.memory()
     memory = model.scratch(capacity, own.weights, own.optimizer, own.constants)
-    memory.contests = own.contests
+    memory.autotuners = own.autotuners
     return memory
 
 

@@ -47,7 +47,7 @@ NARROW = f"{HEAD} (input, 5) (a, 3, <tanh>) (b, 2, <relu>) (output, 3, <softmax>
 
 
 class Turns:
-    """A barrier under which the members of a team run one at a time, in the order given, from meeting to meeting.
+    """A barrier under which the members of a pool run one at a time, in the order given, from meeting to meeting.
 
     The call is over when its first member, who is the caller, returns: what is written after that comes too late. And
     who comes to a meeting when others have left would wait for ever.
@@ -70,7 +70,7 @@ class Turns:
                 self.at += 1
             self.condition.notify_all()
 
-    def barrier(self, box: Any, parties: int) -> None:
+    def barrier(self, mailbox: Any, parties: int) -> None:
         assert not self.gone, "it waits for a member that is gone"
         self.pass_on()
         self.wait_for_turn(self.members.number)
@@ -275,21 +275,27 @@ def test_one_thread_for_all_goes_over_parameters_and_weights_in_one_go(
             spans.append(bounds)
         return range(*bounds)
 
-    for name in [name for name in vars(functions) if re.fullmatch("update|weigh|turn|(product|turn)[0-9]+", name)]:
+    for name in [
+        name
+        for name in vars(functions)
+        if re.fullmatch("update|weight_gradients|transpose|(product|transpose)[0-9]+", name)
+    ]:
         watch(name)
     functions.span = span
     run_of(made, functions, witnesses.trial_of(text, batch=3, samples=4, window=2), until=threads)
     assert spans == [(0, made.plan.layout.size, 2)] * windows
-    assert calls["turn", "turn"] == len(made.plan.training.turned) * (windows + 2)  # and once before each of two calls
+    assert calls["transpose", "transpose"] == len(made.plan.training.transposed) * (
+        windows + 2
+    )  # and once before each of two calls
     if made.plan.gradient_copies == 1 and not made.plan.training.inner:
         products = [op for op in made.plan.training.backward[-1].operations if isinstance(op, Product)]
-        assert calls["weigh", "product"] == len(products) * windows
+        assert calls["weight_gradients", "product"] == len(products) * windows
 
 
 # Meetings that are missing -------------------------------------------------------------------------------------------
 
 # By kernel, what may go unseen: the function, and the line after the meeting.
-RETURNED = ("train", "return sample")  # what it guards is the next call, by a team of others, and not this one
+RETURNED = ("train", "return sample")  # what it guards is the next call, by a pool of others, and not this one
 TURNED = ("train", "while sample < stop:")  # forward has met before backward reads what others have transposed
 KERNELS: dict[str, tuple[str, dict[str, Any], set[tuple[str, str]]]] = {
     "rows": (FEED_FORWARD, {}, set()),
@@ -313,8 +319,8 @@ def test_the_adversary_sees_every_meeting_that_is_missing(kind: str) -> None:
     assert _is_right(made, made.source, trial, wanted)
     lines, unseen = made.source.splitlines(), set()
     for place, line in enumerate(lines):
-        if line.strip() == "barrier(box, parties)":
-            poorer = "\n".join([*lines[:place], line.replace("barrier(box, parties)", "pass"), *lines[place + 1 :]])
+        if line.strip() == "barrier(mailbox, parties)":
+            poorer = "\n".join([*lines[:place], line.replace("barrier(mailbox, parties)", "pass"), *lines[place + 1 :]])
             if _is_right(made, poorer, trial, wanted):
                 function = next(before for before in lines[place::-1] if before.startswith("def "))
                 unseen.add((function[4 : function.index("(")], lines[place + 1].strip()))

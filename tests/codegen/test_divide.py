@@ -196,12 +196,12 @@ def test_predictions_of_threads_are_those_of_one(shape: tuple[int, ...], monkeyp
     wanted = model.predict(inputs)
     change_costs(monkeypatch, waking=1e-12)
     monkeypatch.setattr("neuromorph.prediction.CHUNK_ROWS", 2)
-    teams = teams_of(monkeypatch)
+    pools = pools_of(monkeypatch)
     np.testing.assert_array_equal(model.predict(inputs), wanted)
-    assert set(teams) == ({8} if inputs.size // 3 > 10 else set())  # all threads, for pieces with rows for all, or none
+    assert set(pools) == ({8} if inputs.size // 3 > 10 else set())  # all threads, for pieces with rows for all, or none
 
 
-def teams_of(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def pools_of(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many threads each call of a prediction kernel was given, where there was more than one."""
     found: list[int] = []
 
@@ -222,11 +222,11 @@ def test_compiled_predictions_of_threads_are_those_of_one(dtype: Any, monkeypatc
     inputs.flags.writeable = False
     wanted = model.predict(inputs)
     change_costs(monkeypatch, waking=1e-9)
-    teams = teams_of(monkeypatch)
+    pools = pools_of(monkeypatch)
     with ThreadPoolExecutor(3) as pool:
         for found in pool.map(lambda _: model.predict(inputs), range(6)):
             np.testing.assert_array_equal(found, wanted)
-    assert set(teams) == {8}
+    assert set(pools) == {8}
 
     def none_left(*_: Any) -> None:
         raise RuntimeError("can't start new thread")

@@ -340,7 +340,7 @@ def arithmetic(functions: Mapping[str, Function], fused: bool = False) -> Counte
 
 HOST = machine_of(llvm.get_process_triple())
 on_known_machines = pytest.mark.skipif(HOST is None, reason=f"assembly of {llvm.get_process_triple()} is not read here")
-PRODUCTS = re.compile(r"\d(forward|backward|weigh)(_only)?B|_?nm\.product")
+PRODUCTS = re.compile(r"\d(forward|backward|weight_gradients)(_only)?B|_?nm\.product")
 
 
 def compiled(kernel: Any, names: Iterable[str]) -> tuple[dict[str, Function], str]:

@@ -43,4 +43,6 @@ def test_the_source_map_has_every_operation_of_the_plan_once_in_its_function(bod
     assert not isinstance(kernel.options.division, InChunks)
     assert found["forward"] + found["measure"] == sorted(wanted, key=lambda each: isinstance(each.operation, Loss))
     assert found["backward"] == [Emitted(operation, s.domain) for s in plan.backward[:-1] for operation in s.operations]
-    assert found["weigh"] == [Emitted(operation, s.domain) for s in plan.backward[-1:] for operation in s.operations]
+    assert found["weight_gradients"] == [
+        Emitted(operation, s.domain) for s in plan.backward[-1:] for operation in s.operations
+    ]

@@ -8,7 +8,7 @@ from typing import Any
 from neuromorph.errors import CacheWarning
 
 
-def told(action: Callable[[], Any]) -> tuple[Any, list[str]]:
+def with_warnings(action: Callable[[], Any]) -> tuple[Any, list[str]]:
     """What an action gives, and the cache warnings that it gave."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

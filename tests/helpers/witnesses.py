@@ -15,7 +15,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from neuromorph.abi.mailbox import new_box
+from neuromorph.abi.mailbox import new_mailbox
 from neuromorph.codegen import Kernel, KernelOptions, generate
 from neuromorph.graph import Graph, build_graph, interpreter
 from neuromorph.jit import bundles, cache, modules
@@ -164,7 +164,7 @@ class Memory:
 
     kernel: Kernel
     weights: np.ndarray
-    turned: np.ndarray
+    transposed: np.ndarray
     gradients: np.ndarray
     space: np.ndarray
 
@@ -175,7 +175,7 @@ class Memory:
         memory = cls(
             kernel,
             np.zeros(layout.size + GUARD, dtype),
-            np.full(layout.turned_size + GUARD, np.nan, dtype),
+            np.full(layout.transposed_size + GUARD, np.nan, dtype),
             np.full(copies * layout.size + GUARD, np.nan, dtype),
             np.zeros(copies * (kernel.plan.space_size(capacity) + GUARD), dtype),
         )
@@ -188,7 +188,7 @@ class Memory:
 
     def arrays(self) -> list[np.ndarray]:
         """All of them."""
-        return [self.weights, self.turned, self.gradients, *np.split(self.space, self.kernel.plan.gradient_copies)]
+        return [self.weights, self.transposed, self.gradients, *np.split(self.space, self.kernel.plan.gradient_copies)]
 
     def places(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Where each layer's weight and bias stand."""
@@ -222,9 +222,9 @@ def call(function: Any, given: dict[str, Any]) -> Any:
 
 
 def call_together(function: Any, threads: int, given: dict[str, Any]) -> Any:
-    """A function called by a team of threads; where ``given`` has ``until``, by one for all members before that."""
-    box, numbers = new_box(threads)
-    shared = {"begin": 0, "box": box, "numbers": numbers}
+    """A function called by a pool of threads; where ``given`` has ``until``, by one for all members before that."""
+    mailbox, numbers = new_mailbox(threads)
+    shared = {"begin": 0, "mailbox": mailbox, "numbers": numbers}
     if threads == 1 or "until" in given:
         return call(function, shared | given)
     calls = [given | shared | {"begin": n, "until": n + 1} for n in range(threads)]
@@ -247,7 +247,7 @@ def call_windows(
     copies = [array.copy() for array in data]
     given = {
         "sample": 0, "stop": samples, "samples": samples, "capacity": capacity, "mode": mode,
-        "weights": memory.weights, "turned": memory.turned, "gradients": memory.gradients,
+        "weights": memory.weights, "transposed": memory.transposed, "gradients": memory.gradients,
         "memory": np.zeros(1, dtype), "constants": np.zeros(1), "x": data[0], "expected": data[1],
         "row_weights": data[2], "row_step": batch, "row_losses": np.zeros(samples * batch, dtype), "losses": losses,
         "rate": RATE, "clip": 0.0,

@@ -90,7 +90,7 @@ def test_every_line_that_computes_is_in_one_piece_and_every_piece_is_somebodys(n
     owned = [line for piece in pieces for line in range(piece.lines[0], piece.lines[1] + 1)]
     assert len(owned) == len(set(owned)), "no line is in two pieces"
     last = kernel.source[: kernel.source.index("def train(")].count("\n")
-    computes = re.compile(r"\b(?:(?:product|softmax|softmax_gradient|sums|turn|squares)[0-9]+|store|copy)\(")
+    computes = re.compile(r"\b(?:(?:product|softmax|softmax_gradient|sums|transpose|squares)[0-9]+|store|copy)\(")
     assert {n for n, text in enumerate(lines[:last], 1) if computes.search(text)} <= set(owned)
     for piece in (each for each in pieces if each.kind != "function"):
         first, after = lines[piece.lines[0] - 1], lines[piece.lines[1]]
@@ -191,11 +191,11 @@ def test_bytes_of_a_product_and_of_a_block_are_counted_as_by_hand() -> None:
     forward = [piece.work.bytes / 4 for piece in pieces if piece.function == "forward"]
     assert forward[0] == 6 * 8 + 8 + rows * (6 + 8), "weights, bias, incoming vectors, results"
     assert forward[1] == rows * (8 + 8), "tanh reads and writes 8 numbers a row"
-    weigh = [piece.work.bytes / 4 for piece in pieces if piece.function == "weigh"]
-    assert weigh[:2] == [6 * 8 + rows * (6 + 8), (rows + 1) * 8]
+    weight_gradients = [piece.work.bytes / 4 for piece in pieces if piece.function == "weight_gradients"]
+    assert weight_gradients[:2] == [6 * 8 + rows * (6 + 8), (rows + 1) * 8]
     backward = [piece for piece in pieces if piece.function == "backward" and piece.kind == "product"]
     assert backward[0].work.bytes / 4 == 4 * 4 + rows * (4 + 4 + 4), "weights, gradients, results, bends"
-    norm = next(piece for piece in pieces if piece.function == "norm")
+    norm = next(piece for piece in pieces if piece.function == "gradient_norm")
     assert norm.work.flops == 2 * (7 * 8 + 9 * 4 + 5 * 2), "a multiply-add for each parameter"
     assert norm.work.bytes / 4 == 7 * 8 + 9 * 4 + 5 * 4
 
@@ -429,11 +429,11 @@ def _signature(function: Any) -> Any:
 
 def _laps(kernel: Kernel, piece: Piece) -> int:
     """How often two windows of WINDOW samples go through a piece; the transposes are made once before them."""
-    if piece.function == "turn":
+    if piece.function == "transpose":
         return 3
     once = 2 * (WINDOW if piece.domain >= 0 else 1)
     rows = WINDOW * kernel.options.batch // kernel.options.threads
-    inside = piece.function in ("forward", "measure", "backward", "weigh")
+    inside = piece.function in ("forward", "measure", "backward", "weight_gradients")
     division = kernel.options.division
     return once * (rows // division.rows if isinstance(division, InChunks) and inside else 1)
 
@@ -566,7 +566,7 @@ def test_the_plan_with_its_loop_and_buffers(model: nm.Model, inspection: Inspect
     assert space == kernel.plan.space_size(WINDOW) * 4
     flat = {buffer.name: buffer.bytes for buffer in inspection.buffers if not buffer.rows}
     layout = kernel.plan.layout
-    assert flat == {"weights": layout.size * 4, "gradients": layout.size * 4, "turned": layout.turned_size * 4}
+    assert flat == {"weights": layout.size * 4, "gradients": layout.size * 4, "transposed": layout.transposed_size * 4}
     shared = [buffer for buffer in inspection.buffers if buffer.rows and not buffer.bytes]
     assert shared
     for buffer in shared:
@@ -936,12 +936,15 @@ def test_the_tool_prints_the_texts_that_are_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(nm, "inspect", lambda model: inspection)
-    assert tool.main([description, *SAME, "--source", "--assembly", "norm", "--ir", "norm", "--json"]) == 0
+    assert (
+        tool.main([description, *SAME, "--source", "--assembly", "gradient_norm", "--ir", "gradient_norm", "--json"])
+        == 0
+    )
     found = json.loads(capsys.readouterr().out)
     assert found["source"] == inspection.source
-    assert found["ir"] == {"norm": inspection.ir["norm"]}
-    assert list(found["assembly"]) == ["norm"]
-    assert found["assembly"]["norm"].count("\n; ") > 3
+    assert found["ir"] == {"gradient_norm": inspection.ir["gradient_norm"]}
+    assert list(found["assembly"]) == ["gradient_norm"]
+    assert found["assembly"]["gradient_norm"].count("\n; ") > 3
     assert len(found["nodes"]) == len(inspection.nodes)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers.caches import temporaries, told
+from helpers.caches import temporaries, with_warnings
 from helpers.paths import REPOSITORY
 from helpers.processes import finished, python
 from neuromorph.errors import CacheWarning
@@ -374,7 +374,7 @@ def test_what_is_stored_wrong_is_compiled_anew(key: str, monkeypatch: pytest.Mon
     spoil, reason = DAMAGE[kind]
     build(key)
     spoil(key)
-    function, messages = told(lambda: build(key))
+    function, messages = with_warnings(lambda: build(key))
     assert function(VALUES, 5) == 10.0
     assert len(messages) == 1
     assert reason in messages[0]
@@ -386,7 +386,7 @@ def test_what_is_stored_wrong_is_compiled_anew(key: str, monkeypatch: pytest.Mon
 
 def test_addresses_and_large_arrays_as_globals(key: str) -> None:
     source = f"import numpy as np\nTABLE = np.zeros(1_000_000)\n{SOURCE}".replace("1.0 * x[i]", "x[i] + TABLE[i]")
-    function, messages = told(lambda: build(key, source))
+    function, messages = with_warnings(lambda: build(key, source))
     assert function(VALUES, 5) == 10.0
     assert len(messages) == 1
     assert "can't be stored: it has addresses or large arrays as globals." in messages[0]
@@ -400,7 +400,7 @@ def test_symbols_of_another_bundle(key: str) -> None:
     source = f"from neuromorph_kernel_{other[:16]} import part\nfrom numba import njit\n" + "".join(
         SOURCE.partition("@njit(nogil=True)")[1:]
     )
-    function, messages = told(lambda: build(key, source, {"whole": FUNCTIONS["whole"]}))
+    function, messages = with_warnings(lambda: build(key, source, {"whole": FUNCTIONS["whole"]}))
     forget(other)
     assert function(VALUES, 5) == 10.0
     assert len(messages) == 1
@@ -435,7 +435,7 @@ def whole(x, count):
 
 def test_functions_that_only_a_number_tells_apart(key: str) -> None:
     source = SOURCE.partition("@njit(nogil=True)")[0] + CLOSURES
-    function, messages = told(lambda: build(key, source))
+    function, messages = with_warnings(lambda: build(key, source))
     assert function(VALUES, 5) == pytest.approx(function.py_func(VALUES, 5), rel=1e-12)
     assert len(messages) == 1
     assert "can't be stored: another process may give the name " in messages[0]
@@ -445,7 +445,7 @@ def test_functions_that_only_a_number_tells_apart(key: str) -> None:
 
 def test_a_function_that_calls_itself(key: str) -> None:
     source = SOURCE.replace("1.0 * x[i]", "x[i] + part(x, i - 1) if i > 0 else 0.0 * x[i]")
-    functions = [told(lambda: build(key, source)) for _ in range(2)]
+    functions = [with_warnings(lambda: build(key, source)) for _ in range(2)]
     assert [function(VALUES, 5) for function, _ in functions] == [20.0] * 2
 
 
@@ -478,7 +478,7 @@ def test_whatever_fails_costs_only_the_entry(
         cache.clear_cache()
     with monkeypatch.context() as patch:
         patch.setattr(place if place[0] in "np" else f"neuromorph.{place}", fail)
-        function, messages = told(lambda: build(key))
+        function, messages = with_warnings(lambda: build(key))
         assert function(VALUES, 5) == 10.0
     assert len(messages) == 1
     assert repr(error) in messages[0]
@@ -533,7 +533,7 @@ def test_a_folder_that_cannot_be_used(folder: Path, key: str, monkeypatch: pytes
     put, reason = FOLDERS[kind]
     with monkeypatch.context() as patch:
         put(folder, patch)
-        functions, messages = told(lambda: [build(key), build(key)])
+        functions, messages = with_warnings(lambda: [build(key), build(key)])
     assert [function(VALUES, 5) for function in functions] == [10.0, 10.0]
     assert len(messages) == 1
     assert reason in messages[0]
@@ -547,7 +547,7 @@ def test_a_full_disk(folder: Path, key: str, monkeypatch: pytest.MonkeyPatch) ->
         pytest.skip("this user or container can't mount a small disk")
     monkeypatch.setenv("NEUROMORPH_CACHE_DIR", str(disk / "cache"))
     try:
-        function, messages = told(lambda: build(key))
+        function, messages = with_warnings(lambda: build(key))
         left = cache.list_entries()
     finally:
         subprocess.run(["umount", str(disk)], check=True)

@@ -19,7 +19,7 @@ import pytest
 from filelock import FileLock
 
 import neuromorph
-from helpers.caches import temporaries, told
+from helpers.caches import temporaries, with_warnings
 from helpers.processes import finished, python
 from neuromorph.errors import CacheWarning
 from neuromorph.host.cpu import cpu
@@ -70,7 +70,7 @@ def test_no_home_directory_is_told_once(folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name, appauthor: Path("~/.cache") / name)
     monkeypatch.delenv("NEUROMORPH_CACHE_DIR")
     monkeypatch.chdir(folder.parent)
-    stored, messages = told(lambda: [cache.write(KEY, FILES), cache.write(KEY, FILES)])
+    stored, messages = with_warnings(lambda: [cache.write(KEY, FILES), cache.write(KEY, FILES)])
     assert stored == [False, False]
     assert len(messages) == 1
     assert "there is no home directory" in messages[0]
@@ -116,7 +116,7 @@ OF_TOOLS = ["inspection/report.py", "drawing/svg.py", "cli/entry.py", "graph/sum
 
 
 def test_keys_change_with_what_compiled_code_is_made_of_and_with_nothing_else(tmp_path: Path) -> None:
-    """The slots of a team's box are numbers in machine code: with others, it must not be loaded."""
+    """The slots of a pool's mailbox are numbers in machine code: with others, it must not be loaded."""
     original = Path(neuromorph.__file__).parent
     shutil.copytree(original, tmp_path / "neuromorph", ignore=shutil.ignore_patterns("__pycache__"))
     names = [*COMPILED, *OF_TOOLS]
@@ -309,7 +309,7 @@ REASONS = {
 def test_damage_is_never_read_and_is_replaced(folder: Path, kind: str) -> None:
     cache.write(KEY, FILES)
     DAMAGE[kind](folder / KEY)
-    data, messages = told(lambda: cache.read(KEY, "kernel.bin"))
+    data, messages = with_warnings(lambda: cache.read(KEY, "kernel.bin"))
     assert data is None
     assert len(messages) == 1
     assert f"the entry {KEY[:16]} was damaged: {REASONS.get(kind, '')}" in messages[0]
@@ -333,7 +333,7 @@ def test_damage_is_written_over(folder: Path, kind: str) -> None:
 def test_what_belongs_to_another_user_is_never_read(folder: Path, name: str) -> None:
     cache.write(KEY, FILES)
     os.chown(folder / KEY / name, NOBODY, NOBODY)
-    data, messages = told(lambda: cache.read(KEY, "kernel.bin"))
+    data, messages = with_warnings(lambda: cache.read(KEY, "kernel.bin"))
     assert data is None
     assert "belongs to another user (id 65534)" in messages[0]
     assert cache.write(KEY, FILES)
@@ -345,7 +345,7 @@ def test_damage_is_told_once_in_all(folder: Path) -> None:
     for key in keys:
         cache.write(key, FILES)
         os.truncate(folder / key / "kernel.bin", 1)
-    _, messages = told(lambda: [cache.read(key, "kernel.bin") for key in keys])
+    _, messages = with_warnings(lambda: [cache.read(key, "kernel.bin") for key in keys])
     assert len(messages) == 1
 
 
@@ -395,7 +395,7 @@ def test_a_folder_that_is_not_ours_is_told_once_and_left_alone(folder: Path, kin
     put, reason = FOLDERS[kind]
     put(folder)
     before = sorted(folder.parent.rglob("*"))
-    results, messages = told(
+    results, messages = with_warnings(
         lambda: [
             cache.write(KEY, FILES),
             cache.write(KEY, FILES),
@@ -417,7 +417,7 @@ def test_a_folder_that_is_not_ours_is_told_once_and_left_alone(folder: Path, kin
 def test_a_folder_of_another_user_is_refused(folder: Path) -> None:
     cache.write(KEY, FILES)
     os.chown(folder, NOBODY, NOBODY)
-    results, messages = told(lambda: [cache.read(KEY, "kernel.bin"), cache.write(cache.key_of("b"), FILES)])
+    results, messages = with_warnings(lambda: [cache.read(KEY, "kernel.bin"), cache.write(cache.key_of("b"), FILES)])
     assert results == [None, False]
     assert len(messages) == 1
     assert "it belongs to another user (id 65534)" in messages[0]
@@ -430,14 +430,14 @@ def test_a_folder_of_another_user_is_refused(folder: Path) -> None:
 def test_a_file_among_the_parents(folder: Path, monkeypatch: pytest.MonkeyPatch, below: str) -> None:
     put_file(folder)
     monkeypatch.setenv("NEUROMORPH_CACHE_DIR", str(folder.parent / below / "x"))
-    stored, messages = told(lambda: [cache.write(KEY, FILES), cache.read(KEY, "kernel.bin")])
+    stored, messages = with_warnings(lambda: [cache.write(KEY, FILES), cache.read(KEY, "kernel.bin")])
     assert stored == [False, None]
     assert len(messages) == 1
 
 
 def test_a_name_too_long(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEUROMORPH_CACHE_DIR", str(folder / ("x" * 300)))
-    stored, messages = told(lambda: [cache.write(KEY, FILES), cache.read(KEY, "kernel.bin")])
+    stored, messages = with_warnings(lambda: [cache.write(KEY, FILES), cache.read(KEY, "kernel.bin")])
     assert stored == [False, None]
     assert len(messages) == 1
     assert "File name too long. Kernels are compiled in memory. Set NEUROMORPH_CACHE_DIR" in messages[0]
@@ -446,7 +446,7 @@ def test_a_name_too_long(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
 def test_a_place_where_no_folder_can_be(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEUROMORPH_CACHE_DIR", "/proc/neuromorph/cache")
-    stored, messages = told(lambda: cache.write(KEY, FILES))
+    stored, messages = with_warnings(lambda: cache.write(KEY, FILES))
     assert not stored
     assert len(messages) == 1
 
@@ -454,14 +454,14 @@ def test_a_place_where_no_folder_can_be(folder: Path, monkeypatch: pytest.Monkey
 def test_each_folder_is_told_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_file(folder)
     put_file(folder.parent / "second")
-    _, first = told(lambda: cache.write(KEY, FILES))
+    _, first = with_warnings(lambda: cache.write(KEY, FILES))
     monkeypatch.setenv("NEUROMORPH_CACHE_DIR", str(folder.parent / "second"))
-    _, second = told(lambda: cache.write(KEY, FILES))
+    _, second = with_warnings(lambda: cache.write(KEY, FILES))
     assert (len(first), len(second)) == (1, 1)
 
 
 def test_a_caller_can_tell_of_trouble(folder: Path) -> None:
-    _, messages = told(lambda: [cache.tell("the disk is on fire"), cache.tell("and the house")])
+    _, messages = with_warnings(lambda: [cache.warn_once("the disk is on fire"), cache.warn_once("and the house")])
     assert messages == [f"cache of compiled kernels in {str(folder)!r}: the disk is on fire"]
 
 
@@ -516,8 +516,8 @@ def test_a_failing_system_call(
     cache.write(other, FILES)
     with monkeypatch.context() as patch:
         patch.setattr(os, call, failing(number))
-        results, messages = told(lambda: [cache.write(KEY, FILES), cache.write(KEY, FILES)])
-        told(lambda: cache.read(other, "kernel.bin"))
+        results, messages = with_warnings(lambda: [cache.write(KEY, FILES), cache.write(KEY, FILES)])
+        with_warnings(lambda: cache.read(other, "kernel.bin"))
     assert results == [False, False]
     assert len(messages) == 1
     assert f"{os.strerror(number)}. Kernels are compiled in memory. {advice}" in messages[0]
@@ -538,7 +538,7 @@ def test_a_disk_that_fills_up_in_the_middle(folder: Path, monkeypatch: pytest.Mo
         return count
 
     monkeypatch.setattr(os, "write", write)
-    stored, messages = told(lambda: cache.write(KEY, FILES))
+    stored, messages = with_warnings(lambda: cache.write(KEY, FILES))
     assert not stored
     assert len(messages) == 1
     assert list(folder.iterdir()) == []
@@ -577,9 +577,9 @@ def test_no_descriptors_left(folder: Path) -> None:
     try:
         with pytest.raises(OSError, match="Too many open files"):
             held.extend(os.open("/dev/null", os.O_RDONLY) for _ in range(1000))
-        result, messages = told(lambda: [cache.read(KEY, "kernel.bin"), cache.write(cache.key_of("b"), FILES)])
+        result, messages = with_warnings(lambda: [cache.read(KEY, "kernel.bin"), cache.write(cache.key_of("b"), FILES)])
         os.close(held.pop())  # one is left: enough to open the folder, too few to open an entry in it
-        again, more = told(lambda: cache.read(KEY, "kernel.bin"))
+        again, more = with_warnings(lambda: cache.read(KEY, "kernel.bin"))
     finally:
         for descriptor in held:
             os.close(descriptor)
@@ -603,9 +603,9 @@ def test_no_descriptor_leaks(folder: Path) -> None:
         cache.cache_info()
         cache.clear_cache()
 
-    told(all_kinds)
+    with_warnings(all_kinds)
     before = os.listdir("/proc/self/fd")
-    told(all_kinds)
+    with_warnings(all_kinds)
     assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
@@ -823,13 +823,13 @@ def test_a_lowered_bound_is_no_trouble_where_nothing_can_be_removed(
     (key,) = fill(1)
     monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", "10")
     monkeypatch.setattr(cache_store, "sweep", failing(errno.EROFS))
-    assert told(lambda: cache.read(key, "kernel.bin")) == (b"x" * 1000, [])
+    assert with_warnings(lambda: cache.read(key, "kernel.bin")) == (b"x" * 1000, [])
 
 
 @pytest.mark.parametrize("size", ["many", "-1", "1e9", "1.5", "9" * 19, "٣"])
 def test_a_bound_that_is_no_number(folder: Path, monkeypatch: pytest.MonkeyPatch, size: str) -> None:
     monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", size)
-    results, messages = told(lambda: [cache.write(KEY, FILES), cache.cache_info().limit])
+    results, messages = with_warnings(lambda: [cache.write(KEY, FILES), cache.cache_info().limit])
     assert results == [True, 1 << 30]
     assert len(messages) == 1
     assert f"NEUROMORPH_CACHE_SIZE={size!r} is not a number of bytes; the cache is kept to 1 GiB" in messages[0]
@@ -863,7 +863,7 @@ def test_trouble_with_the_lock_keeps_the_entry(folder: Path) -> None:
     fill(1)
     (folder / ".lock").unlink()
     (folder / ".lock").mkdir()
-    stored, messages = told(lambda: cache.write(KEY, FILES))
+    stored, messages = with_warnings(lambda: cache.write(KEY, FILES))
     assert stored
     assert len(messages) == 1
     assert cache.read(KEY, "kernel.bin") == FILES["kernel.bin"]

@@ -15,9 +15,9 @@ import pytest
 import neuromorph as nm
 from helpers.division import change_costs
 from neuromorph.abi.arguments import TrainCall
-from neuromorph.abi.mailbox import BOX_SIZE, GRADIENTS, LEARN, MEASURE, WAITING
+from neuromorph.abi.mailbox import GRADIENTS, LEARN, MAILBOX_SIZE, MEASURE, WAITING
 from neuromorph.runtime import dispatch
-from neuromorph.runtime.autotune import RARELY, SOON, TRIAL, Contest, Way, trial_of
+from neuromorph.runtime.autotune import RARELY, SOON, TRIAL, Autotuner, Way, trial_of
 from neuromorph.runtime.kernels import Kernels
 
 WINDOW = 20e-6
@@ -25,7 +25,7 @@ DIGITS = "/he,zero/ (input, 64) (hidden, 128, <relu>) (output, 10, <softmax>, <c
 TRIED = trial_of(WINDOW)
 
 
-def run(match: Contest, windows: int, seconds: dict[Way, float], first: float = 1.0) -> dict[Way, int]:
+def run(match: Autotuner, windows: int, seconds: dict[Way, float], first: float = 1.0) -> dict[Way, int]:
     """A call where the ways take so long for a window, the first part ``first`` times as long; the windows that each
     did."""
     done = dict.fromkeys(Way, 0)
@@ -50,7 +50,7 @@ def test_the_quicker_way_has_nearly_all_windows_whatever_the_length_of_calls(
     quick: Way, windows: int, first: float
 ) -> None:
     """And whatever the first of all took, when nothing was in a cache."""
-    match = Contest(TRIED)
+    match = Autotuner(TRIED)
     seconds = dict.fromkeys(Way, 2 * WINDOW) | {quick: WINDOW}
     settle = 30 + 1000 * TRIED // windows  # until trials are rare
     run(match, windows, seconds, first)
@@ -64,13 +64,13 @@ def test_the_quicker_way_has_nearly_all_windows_whatever_the_length_of_calls(
 
 @pytest.mark.parametrize("slow", Way)
 def test_what_was_never_tried_has_one_trial(slow: Way) -> None:
-    done = run(Contest(TRIED), 50 * TRIED, dict.fromkeys(Way, WINDOW) | {slow: 3 * WINDOW})
+    done = run(Autotuner(TRIED), 50 * TRIED, dict.fromkeys(Way, WINDOW) | {slow: 3 * WINDOW})
     assert done[slow] == 2 * TRIED, "half of them not timed"
 
 
 @pytest.mark.parametrize("quick", Way)
 def test_a_change_is_seen(quick: Way) -> None:
-    match = Contest(TRIED)
+    match = Autotuner(TRIED)
     slow = next(way for way in Way if way is not quick)
     for _ in range(100):
         run(match, 2500, {quick: 2 * WINDOW, slow: WINDOW})
@@ -84,7 +84,7 @@ def test_a_change_is_seen(quick: Way) -> None:
 
 @pytest.mark.parametrize("quick", Way)
 def test_the_other_way_may_become_quicker(quick: Way) -> None:
-    match, slow = Contest(TRIED), next(way for way in Way if way is not quick)
+    match, slow = Autotuner(TRIED), next(way for way in Way if way is not quick)
     for _ in range(300):
         run(match, 2500, {quick: 1.5 * WINDOW, slow: WINDOW})
     pieces = 0
@@ -98,7 +98,7 @@ def test_the_other_way_may_become_quicker(quick: Way) -> None:
 @pytest.mark.parametrize("quick", Way)
 def test_trials_are_few_however_much_times_differ(quick: Way, windows: int) -> None:
     slow, rng = next(way for way in Way if way is not quick), np.random.default_rng(1)
-    ways, match, done = {quick: WINDOW, slow: 2 * WINDOW}, Contest(TRIED), dict.fromkeys(Way, 0)
+    ways, match, done = {quick: WINDOW, slow: 2 * WINDOW}, Autotuner(TRIED), dict.fromkeys(Way, 0)
     for call in range(1_000_000 // windows):
         pace = 1.4 if call % 3 == 0 else 1.0
         for way, some in match.parts(windows):
@@ -108,7 +108,7 @@ def test_trials_are_few_however_much_times_differ(quick: Way, windows: int) -> N
 
 
 def test_one_suspended_process_does_not_count_for_many() -> None:
-    match = Contest(TRIED)
+    match = Autotuner(TRIED)
     for way, windows in match.parts(5 * TRIED):
         match.took(way, windows, windows * (10.0 if way is Way.ONE else WINDOW))
     for _ in range(60):
@@ -121,7 +121,7 @@ def test_the_quicker_way_is_found_though_speed_changes_all_the_time(quick: Way) 
     """By a quarter up and down for both ways, from second to second, and a little from part to part; the other takes a
     seventh more. What is remembered of a way says little then; who followed whom says much."""
     slow, rng = next(way for way in Way if way is not quick), np.random.default_rng(0)
-    ways, match, done = {quick: WINDOW, slow: 1.15 * WINDOW}, Contest(TRIED), dict.fromkeys(Way, 0)
+    ways, match, done = {quick: WINDOW, slow: 1.15 * WINDOW}, Autotuner(TRIED), dict.fromkeys(Way, 0)
     for second in range(400):
         pace = 1.0 + 0.25 * np.sin(second / 3)
         for way, windows in match.parts(2500):
@@ -133,7 +133,7 @@ def test_the_quicker_way_is_found_though_speed_changes_all_the_time(quick: Way) 
 @pytest.mark.parametrize("quick", Way)
 def test_what_comes_first_in_a_trial_is_not_timed(quick: Way) -> None:
     """Threads that have to be woken, and values that are in no cache yet."""
-    match, begun = Contest(TRIED), set[Way]()
+    match, begun = Autotuner(TRIED), set[Way]()
     for way, windows in match.parts(10 * TRIED):
         slow = 1 if way in begun or way is not quick else 50
         match.took(way, windows, windows * WINDOW * (0.8 if way is quick else 1.0) * slow)
@@ -142,7 +142,7 @@ def test_what_comes_first_in_a_trial_is_not_timed(quick: Way) -> None:
 
 
 def test_a_way_that_takes_much_longer_than_before_is_left_soon() -> None:
-    match = Contest(TRIED)
+    match = Autotuner(TRIED)
     for _ in range(200):
         run(match, 2500, {Way.ALL: 0.8 * WINDOW, Way.ONE: WINDOW})
     for _ in range(4):
@@ -151,14 +151,14 @@ def test_a_way_that_takes_much_longer_than_before_is_left_soon() -> None:
 
 
 def test_threads_have_to_be_worth_it() -> None:
-    match = Contest(TRIED)
+    match = Autotuner(TRIED)
     for _ in range(10):
         run(match, 2500, {Way.ALL: 0.99 * WINDOW, Way.ONE: WINDOW})
     assert match.quicker is Way.ONE
 
 
 def test_one_odd_part_of_few_windows_changes_little() -> None:
-    match = Contest(TRIED)
+    match = Autotuner(TRIED)
     for _ in range(10):
         run(match, 2500, {Way.ALL: WINDOW, Way.ONE: 2 * WINDOW})
     match.took(Way.ALL, 8, 8 * 5 * WINDOW)
@@ -172,8 +172,8 @@ def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def every_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also short calls are contested."""
-    monkeypatch.setattr(Kernels, "contested_from", property(lambda self: {MEASURE: 1, LEARN: 1}))
+    """Also short calls are autotuned."""
+    monkeypatch.setattr(Kernels, "autotuned_from", property(lambda self: {MEASURE: 1, LEARN: 1}))
 
 
 def digits(count: int) -> tuple[nm.Model, np.ndarray, np.ndarray]:
@@ -185,9 +185,9 @@ def digits(count: int) -> tuple[nm.Model, np.ndarray, np.ndarray]:
 
 
 def only(*ways: Way) -> Any:
-    """``Contest.parts`` that takes these ways in turn, a window or a few at a time."""
+    """``Autotuner.parts`` that takes these ways in turn, a window or a few at a time."""
 
-    def parts(self: Contest, windows: int) -> Iterator[tuple[Way, int]]:
+    def parts(self: Autotuner, windows: int) -> Iterator[tuple[Way, int]]:
         done = 0
         while done < windows:
             some = min(windows - done, 1 + done % 7)
@@ -201,9 +201,9 @@ def only(*ways: Way) -> Any:
 def test_whoever_does_what_the_bits_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for ways in ((Way.ONE,), (Way.ALL,), (Way.ALL, Way.ONE)):
-        monkeypatch.setattr(Contest, "parts", only(*ways))
+        monkeypatch.setattr(Autotuner, "parts", only(*ways))
         model, inputs, labels = digits(60)
-        assert model.kernels.contested
+        assert model.kernels.autotuned
         loss = nm.train(model, inputs, labels, 0)
         found.append([loss, nm.evaluate(model, inputs, labels), *nm.get_parameters(model).values(), model.losses])
     for others in found[1:]:
@@ -217,14 +217,14 @@ def test_they_are_what_one_thread_alone_would_learn() -> None:
     nm.train(model, inputs, labels, 0)
     nm.seed(5)
     alone = nm.build(nm.compile(DIGITS, 32, 0.05, bptt_steps=1, threads=1))
-    assert not alone.kernels.contested
+    assert not alone.kernels.autotuned
     nm.train(alone, inputs, labels, 0)
     np.testing.assert_allclose(model.losses, alone.losses, rtol=2e-4)
 
 
 @pytest.mark.usefixtures("two_processors", "every_call")
 def test_a_call_that_diverges_in_one_part_ends_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Contest, "parts", only(Way.ALL, Way.ONE))
+    monkeypatch.setattr(Autotuner, "parts", only(Way.ALL, Way.ONE))
     model, inputs, labels = digits(60)
     labels[33] = 3e38
     with pytest.raises(nm.TrainingDivergedError, match="sample 33"):
@@ -240,10 +240,10 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def lead(self: Kernels) -> Callable[..., int]:
         self.train  # noqa: B018 - compiles, or is found in the cache
 
-        def call(box: Any, numbers: Any, user: int, enough: int, *arguments: Any) -> int:
+        def call(mailbox: Any, numbers: Any, user: int, enough: int, *arguments: Any) -> int:
             if enough >= 0:  # it is called once more where threads have to be woken
                 found.append(TrainCall(*arguments).mode)
-            return int(self.module.lead(box, numbers, user, enough, *arguments))
+            return int(self.module.lead(mailbox, numbers, user, enough, *arguments))
 
         return call
 
@@ -260,7 +260,7 @@ def test_both_ways_are_timed_and_short_calls_start_no_thread(made: list[int]) ->
     for _ in range(3):
         nm.train(model, inputs, labels, 0)
     assert set(made) == {LEARN}
-    (match,) = model.memory().contests.values()
+    (match,) = model.memory().autotuners.values()
     assert set(match._seconds) == set(Way)
 
 
@@ -268,38 +268,38 @@ def test_both_ways_are_timed_and_short_calls_start_no_thread(made: list[int]) ->
 def test_evaluations_remember_what_was_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
     model, inputs, labels = digits(600)
     nm.evaluate(model, inputs, labels)
-    match = model.memory().contests[MEASURE]
+    match = model.memory().autotuners[MEASURE]
     before = dict(match._seconds)
     assert before
     nm.evaluate(model, inputs, labels)
-    assert model.memory().contests == {MEASURE: match}
+    assert model.memory().autotuners == {MEASURE: match}
 
 
 @pytest.mark.usefixtures("two_processors", "every_call")
 @pytest.mark.parametrize(("ways", "some"), [((Way.ALL,), True), ((Way.ONE,), False)])
-def test_a_team_is_waited_for_between_two_parts_of_its_own(
+def test_a_pool_is_waited_for_between_two_parts_of_its_own(
     ways: tuple[Way, ...], some: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would be woken again, and that would be timed, while it is on its way to where it waits."""
     found: list[int] = []
-    monkeypatch.setattr(Contest, "parts", only(*ways))
-    monkeypatch.setattr(dispatch, "_meet_again", lambda team, members: found.append(members))
+    monkeypatch.setattr(Autotuner, "parts", only(*ways))
+    monkeypatch.setattr(dispatch, "_meet_again", lambda pool, members: found.append(members))
     model, inputs, labels = digits(60)
     nm.train(model, inputs, labels, 0)
     assert set(found) == ({1} if some else set())
 
 
-def test_a_team_is_waited_for_until_it_is_there_and_not_for_long() -> None:
-    crew: Any = SimpleNamespace(box=np.zeros(BOX_SIZE, np.int64))
+def test_a_pool_is_waited_for_until_it_is_there_and_not_for_long() -> None:
+    pool: Any = SimpleNamespace(mailbox=np.zeros(MAILBOX_SIZE, np.int64))
     began = time.perf_counter()
-    dispatch._meet_again(crew, 1)
+    dispatch._meet_again(pool, 1)
     assert time.perf_counter() - began >= dispatch.SOON_THERE
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dispatch, "SOON_THERE", 60.0)
-        threading.Timer(0.05, crew.box.__setitem__, (WAITING, 1)).start()
-        dispatch._meet_again(crew, 1)
+        threading.Timer(0.05, pool.mailbox.__setitem__, (WAITING, 1)).start()
+        dispatch._meet_again(pool, 1)
         dispatch._meet_again(None, 1)
-        assert crew.box[WAITING] == 1
+        assert pool.mailbox[WAITING] == 1
     assert time.perf_counter() - began < 30
 
 
@@ -309,7 +309,7 @@ def test_gradients_are_nobodys_window(made: list[int]) -> None:
     model, inputs, labels = digits(600)
     nm.gradients(model, inputs, labels)
     assert made == [GRADIENTS]
-    assert not model.memory().contests
+    assert not model.memory().autotuners
 
 
 def test_a_part_that_diverged_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,4 +319,4 @@ def test_a_part_that_diverged_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     for _ in range(2):
         with pytest.raises(nm.TrainingDivergedError):
             nm.train(model, inputs, labels, 0)
-    assert not any(match._seconds for match in model.memory().contests.values())
+    assert not any(match._seconds for match in model.memory().autotuners.values())

@@ -28,7 +28,7 @@ from neuromorph.abi.mailbox import (
     USER,
     WAITING,
     WHOLE,
-    new_box,
+    new_mailbox,
 )
 from neuromorph.runtime import dispatch as calls
 from neuromorph.runtime import kernels, threadpool
@@ -50,11 +50,11 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
 
     def lead(self: Kernels) -> Callable[..., int]:
-        def call(box: Any, numbers: Any, user: int, enough: int, *arguments: Any) -> int:
-            before = int(box[CALLS])
-            reached = int(self.module.lead(box, numbers, user, enough, *arguments))
+        def call(mailbox: Any, numbers: Any, user: int, enough: int, *arguments: Any) -> int:
+            before = int(mailbox[CALLS])
+            reached = int(self.module.lead(mailbox, numbers, user, enough, *arguments))
             if reached >= 0:
-                found.append("woken" if enough < 0 else "found" if box[CALLS] != before else "alone")
+                found.append("woken" if enough < 0 else "found" if mailbox[CALLS] != before else "alone")
             return reached
 
         return call
@@ -66,13 +66,13 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def never_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads are woken for long calls only, and not found awake but after them."""
 
-    def box_without_patience(members: int) -> tuple[Any, Any]:
-        box, numbers = new_box(members)
-        box[PATIENCE] = 0
-        return box, numbers
+    def mailbox_without_patience(members: int) -> tuple[Any, Any]:
+        mailbox, numbers = new_mailbox(members)
+        mailbox[PATIENCE] = 0
+        return mailbox, numbers
 
-    monkeypatch.setattr(threadpool, "_teams", {})
-    monkeypatch.setattr(threadpool, "new_box", box_without_patience)
+    monkeypatch.setattr(threadpool, "_pools", {})
+    monkeypatch.setattr(threadpool, "new_mailbox", mailbox_without_patience)
 
 
 def always_woken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,8 +161,8 @@ def test_calls_that_follow_one_another_find_threads_awake(ways: list[str]) -> No
 def test_how_long_threads_wait_is_found_out_and_says_what_is_soon(ways: list[str]) -> None:
     model = made("two")
     wait_until(lambda: model.train(*window(model), 0) and "woken" in ways)
-    box = model.memory().team.box
-    wait_until(lambda: not box[WAITING] and box[PATIENCE] < NOT_KNOWN)
+    mailbox = model.memory().pool.mailbox
+    wait_until(lambda: not mailbox[WAITING] and mailbox[PATIENCE] < NOT_KNOWN)
     for pause in (0.2, 2.0, 20.0):  # many times what threads wait, on a busy machine too
         ways.clear()
         time.sleep(pause)
@@ -199,16 +199,16 @@ def test_samples_are_enough_in_one_call_or_in_many_that_follow_one_another(
     model = nm.build(nm.compile(text, batch, 0.05, bptt_steps=16, threads=threads))
     inputs, expected = data(model, 16)
     model.train(inputs[:1], expected[:1], 0)
-    box = model.memory().team.box
-    for last, found in ((int(box[LAST]), way), (-1, "woken" if samples == 16 else "alone")):
+    mailbox = model.memory().pool.mailbox
+    for last, found in ((int(mailbox[LAST]), way), (-1, "woken" if samples == 16 else "alone")):
         ways.clear()
-        box[LAST], box[ENDED], box[PATIENCE] = last, box[ENDED] - int(rest * PATIENT), PATIENT
-        box[STREAK] = streak * WHOLE // 16
+        mailbox[LAST], mailbox[ENDED], mailbox[PATIENCE] = last, mailbox[ENDED] - int(rest * PATIENT), PATIENT
+        mailbox[STREAK] = streak * WHOLE // 16
         model.train(inputs[:samples], expected[:samples], 0)
         assert ways == [found]
         if samples < 16:
             kept = 0 if last == -1 else streak if rest < 1.0 else streak / 2
-            assert box[STREAK] == (0 if found == "woken" else (samples + kept) * WHOLE / 16)
+            assert mailbox[STREAK] == (0 if found == "woken" else (samples + kept) * WHOLE / 16)
 
 
 def test_where_no_thread_can_be_started_one_does_everything(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_where_no_thread_can_be_started_one_does_everything(monkeypatch: pytest.
         raise RuntimeError("can't start new thread")
 
     wanted = learn_on_line(made("three"))
-    monkeypatch.setattr(threadpool, "_teams", {})
+    monkeypatch.setattr(threadpool, "_pools", {})
     monkeypatch.setattr(threading.Thread, "start", none_left)
     assert learn_on_line(made("three")) == wanted
 
@@ -295,7 +295,7 @@ def test_calls_at_once_of_several_models() -> None:
 @pytest.mark.parametrize("kind", ["two", "chunks"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_calls_that_differ_in_everything(kind: str, optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Length, rate, clipping, weights and what is done: all that goes through the box."""
+    """Length, rate, clipping, weights and what is done: all that goes through the mailbox."""
     text, batch, threads = KINDS["three, in chunks" if kind == "chunks" else kind]
 
     def learn() -> str:
@@ -347,8 +347,8 @@ def test_what_a_released_model_kept_goes_and_data_before_that(monkeypatch: pytes
     monkeypatch.setattr(threadpool, "LOOKS", 1 << 60)
     model, (inputs, expected) = made("two"), data(made("two"))
     model.train(inputs, expected, 0)
-    crew = model.memory().team
-    wait_until(lambda: crew.box[WAITING] == crew.size and crew.box[USER] == model.memory().number)
+    pool = model.memory().pool
+    wait_until(lambda: pool.mailbox[WAITING] == pool.size and pool.mailbox[USER] == model.memory().number)
     kept = [weakref.ref(array.base) for array in (model.memory().space, model.memory().weights)]
     given = [weakref.ref(array) for array in (inputs, expected, model.losses)]
     model.losses = np.zeros(0)
@@ -358,7 +358,7 @@ def test_what_a_released_model_kept_goes_and_data_before_that(monkeypatch: pytes
     model.release()
     gc.collect()
     assert all(each() is not None for each in kept), "the threads wait with it"
-    crew.run(lambda: None, [()] * crew.size)
+    pool.run(lambda: None, [()] * pool.size)
     wait_until(lambda: gc.collect() + 1 and all(each() is None for each in kept))
 
 
@@ -374,7 +374,7 @@ def test_interrupts_between_and_within_short_calls() -> None:
     for number in range(15):
         interrupted_after(0.01 + 0.0037 * number, for_ever)
         assert all(np.isfinite(value).all() for value in model.get_parameters().values())
-    crew = model.memory().team
-    assert crew is not None
-    assert crew.box[CALLS] > 0
+    pool = model.memory().pool
+    assert pool is not None
+    assert pool.mailbox[CALLS] > 0
     assert learn_on_line(made("three")) == wanted

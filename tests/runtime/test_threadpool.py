@@ -1,4 +1,4 @@
-"""A team whose caller works too, and what its threads do between two calls."""
+"""A pool whose caller works too, and what its threads do between two calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from neuromorph import simd
 from neuromorph.abi.mailbox import CALLS
 from neuromorph.host.interrupts import held
 from neuromorph.runtime import threadpool
-from neuromorph.runtime.threadpool import Team, take
+from neuromorph.runtime.threadpool import ThreadPool, take
 
 
 @njit(nogil=True)
@@ -30,11 +30,11 @@ def meet(member: int, sync: Any, times: int) -> int:
 def join(function: Any, arguments: list[Any]) -> Any:
     """A call whose first member is the caller; the others go to sleep at once."""
     with held():
-        crew = take(len(arguments) - 1)
+        pool = take(len(arguments) - 1)
         try:
-            return crew.join(function, arguments[1:], function, arguments[0], lambda member, calls, looks: calls, 7)
+            return pool.join(function, arguments[1:], function, arguments[0], lambda member, calls, looks: calls, 7)
         finally:
-            crew.free.release()
+            pool.free.release()
 
 
 def test_the_caller_is_the_first_member() -> None:
@@ -44,7 +44,7 @@ def test_the_caller_is_the_first_member() -> None:
     assert sync[8] == 200 * 5
 
 
-def test_a_team_works_again_after_its_threads_went_to_sleep() -> None:
+def test_a_pool_works_again_after_its_threads_went_to_sleep() -> None:
     sync = np.zeros(simd.SYNC_SIZE, np.int64)
     for pause in (0.0, 0.05, 0.0):
         time.sleep(pause)
@@ -65,7 +65,7 @@ def test_an_interrupt_of_the_caller_comes_when_all_have_met() -> None:
     assert join(meet, [(member, sync, 1) for member in range(3)]) == 0
 
 
-def test_an_error_of_the_function_is_raised_and_the_team_goes_on() -> None:
+def test_an_error_of_the_function_is_raised_and_the_pool_goes_on() -> None:
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             join(operator.truediv, [(1, 0), (1, 1)])
@@ -74,7 +74,7 @@ def test_an_error_of_the_function_is_raised_and_the_team_goes_on() -> None:
 
 def test_any_number_of_interrupts_before_the_call_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Members that wait for the caller can't be left alone: neither then, nor for the next call."""
-    sync, post = np.zeros(simd.SYNC_SIZE, np.int64), Team._post
+    sync, post = np.zeros(simd.SYNC_SIZE, np.int64), ThreadPool._post
 
     def interrupted(*arguments: Any) -> None:
         signal.raise_signal(signal.SIGINT)
@@ -84,7 +84,7 @@ def test_any_number_of_interrupts_before_the_call_is_one(monkeypatch: pytest.Mon
 
     arguments = [(member, sync, 5) for member in range(3)]
     with monkeypatch.context() as patch:
-        patch.setattr(Team, "_post", interrupted)
+        patch.setattr(ThreadPool, "_post", interrupted)
         with pytest.raises(KeyboardInterrupt):
             join(meet, arguments)
     assert sync[8] == 5
@@ -92,36 +92,36 @@ def test_any_number_of_interrupts_before_the_call_is_one(monkeypatch: pytest.Mon
 
 
 def test_a_member_that_could_not_linger_is_there_for_the_next_call() -> None:
-    box, crew = np.zeros(simd.SYNC_SIZE, np.int64), take(2)
+    sync, pool = np.zeros(simd.SYNC_SIZE, np.int64), take(2)
 
     def stay(member: int, calls: int, looks: int) -> int:
         raise MemoryError
 
     try:
         for _ in range(3):
-            assert crew.join(meet, [(1, box, 1), (2, box, 1)], meet, (0, box, 1), stay, 7) == 0
+            assert pool.join(meet, [(1, sync, 1), (2, sync, 1)], meet, (0, sync, 1), stay, 7) == 0
     finally:
-        crew.free.release()
-    assert box[8] == 3
-    assert not crew.lost
+        pool.free.release()
+    assert sync[8] == 3
+    assert not pool.lost
 
 
-def test_a_team_in_a_call_is_kept_and_a_forked_child_knows_that_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though others look for a team meanwhile: else each call at once would leave its threads behind for ever."""
-    monkeypatch.setattr(threadpool, "_teams", {})
-    crew, others = take(2), list[Team]()
+def test_a_pool_in_a_call_is_kept_and_a_forked_child_knows_that_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though others look for a pool meanwhile: else each call at once would leave its threads behind for ever."""
+    monkeypatch.setattr(threadpool, "_pools", {})
+    pool, others = take(2), list[ThreadPool]()
 
     def lead() -> None:
         others.append(take(2))
 
-    crew.join(lambda: None, [(), ()], lead, (), lambda member, calls, looks: calls, 7)
-    for one in (crew, *others):
+    pool.join(lambda: None, [(), ()], lead, (), lambda member, calls, looks: calls, 7)
+    for one in (pool, *others):
         one.free.release()
-    assert {take(2), take(2)} == {crew, *others}
+    assert {take(2), take(2)} == {pool, *others}
     threadpool._after_fork()
-    assert all(one.gone and one.lost for one in (crew, *others))
+    assert all(one.gone and one.lost for one in (pool, *others))
     new = take(2)
-    assert new not in (crew, *others)
+    assert new not in (pool, *others)
 
 
 def test_where_not_all_threads_can_be_started_those_that_were_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,58 +135,58 @@ def test_where_not_all_threads_can_be_started_those_that_were_end(monkeypatch: p
 
     monkeypatch.setattr(threading.Thread, "start", two)
     with pytest.raises(RuntimeError):
-        take(11)  # no other test has a team of so many that could be taken again
+        take(11)  # no other test has a pool of so many that could be taken again
     for thread in started:
         thread.join(LIMIT)
         assert not thread.is_alive()
 
 
 def test_a_member_whose_count_is_late_waits_for_the_next_call() -> None:
-    """Such as one that did a call in the box, and had no memory to say so."""
-    box, crew, late = np.zeros(simd.SYNC_SIZE, np.int64), take(2), list[int]()
+    """Such as one that did a call in the sync, and had no memory to say so."""
+    sync, pool, late = np.zeros(simd.SYNC_SIZE, np.int64), take(2), list[int]()
 
     def stay(member: int, calls: int, looks: int) -> int:
-        crew.box[CALLS] += 1
+        pool.mailbox[CALLS] += 1
         late.append(member)
         raise MemoryError
 
     try:
         for times in range(1, 5):
-            assert crew.join(meet, [(1, box, 1), (2, box, 1)], meet, (0, box, 1), stay, 7) == 0
+            assert pool.join(meet, [(1, sync, 1), (2, sync, 1)], meet, (0, sync, 1), stay, 7) == 0
             ended = time.monotonic() + LIMIT
             while len(late) < 2 * times:
                 assert time.monotonic() < ended
                 time.sleep(0.001)
     finally:
-        crew.free.release()
-    assert box[8] == 4
+        pool.free.release()
+    assert sync[8] == 4
 
 
-def test_an_error_before_the_call_leaves_a_team_that_nobody_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_before_the_call_leaves_a_pool_that_nobody_uses(monkeypatch: pytest.MonkeyPatch) -> None:
     """The members wait for a caller that went."""
 
-    post, box = Team._post, np.zeros(simd.SYNC_SIZE, np.int64)
+    post, sync = ThreadPool._post, np.zeros(simd.SYNC_SIZE, np.int64)
 
     def failing(*arguments: Any) -> None:
         post(*arguments)
         raise MemoryError
 
-    arguments = [(member, box, 1) for member in range(3)]
-    crew = take(2)
+    arguments = [(member, sync, 1) for member in range(3)]
+    pool = take(2)
     with monkeypatch.context() as patch:
-        patch.setattr(Team, "_post", failing)
+        patch.setattr(ThreadPool, "_post", failing)
         with pytest.raises(MemoryError):
-            crew.join(meet, arguments[1:], meet, arguments[0], lambda member, calls, looks: calls, 7)
-    crew.free.release()
-    assert crew.lost
+            pool.join(meet, arguments[1:], meet, arguments[0], lambda member, calls, looks: calls, 7)
+    pool.free.release()
+    assert pool.lost
     other = np.zeros(simd.SYNC_SIZE, np.int64)
     assert join(meet, [(member, other, 1) for member in range(3)]) == 0
-    meet(0, box, 1)  # those that wait go
+    meet(0, sync, 1)  # those that wait go
 
 
-def test_a_team_whose_call_was_never_made_is_not_used_again() -> None:
-    box, other = np.zeros((2, simd.SYNC_SIZE), np.int64)
+def test_a_pool_whose_call_was_never_made_is_not_used_again() -> None:
+    sync, other = np.zeros((2, simd.SYNC_SIZE), np.int64)
     with pytest.raises(TypeError):
-        join(meet, [(0, box), (1, box, 1), (2, box, 1)])  # the others wait for the first
+        join(meet, [(0, sync), (1, sync, 1), (2, sync, 1)])  # the others wait for the first
     assert join(meet, [(member, other, 1) for member in range(3)]) == 0
-    meet(0, box, 1)  # those that wait go
+    meet(0, sync, 1)  # those that wait go

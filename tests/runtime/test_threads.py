@@ -133,15 +133,15 @@ def test_a_model_that_diverges_leaves_others_alone() -> None:
     assert trained(made("four")) == wanted
 
 
-# The team ------------------------------------------------------------------------------------------------------------
+# The pool ------------------------------------------------------------------------------------------------------------
 
 
 def members() -> list[str]:
-    """The team's threads of this process."""
+    """The pool's threads of this process."""
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("neuromorph-")]
 
 
-def test_a_team_is_used_again() -> None:
+def test_a_pool_is_used_again() -> None:
     model = made("four")
     model.train(*data(model), 0)
     before = members()
@@ -151,14 +151,14 @@ def test_a_team_is_used_again() -> None:
     assert members() == before
 
 
-def test_each_call_at_once_has_a_team_of_its_own() -> None:
+def test_each_call_at_once_has_a_pool_of_its_own() -> None:
     """One call can't wait for another's threads: here each needs the other to come along."""
     meeting = threading.Barrier(6, timeout=LIMIT)
     calls = [lambda: threadpool.run_together(lambda number: meeting.wait() * 0 + number, [(7,), (8,), (9,)])] * 2
     assert at_once(calls) == [7, 7]
 
 
-def test_an_error_of_a_member_reaches_the_caller_and_the_team_goes_on() -> None:
+def test_an_error_of_a_member_reaches_the_caller_and_the_pool_goes_on() -> None:
     def divide(number: int) -> float:
         return 1 / number
 
@@ -168,7 +168,7 @@ def test_an_error_of_a_member_reaches_the_caller_and_the_team_goes_on() -> None:
         assert threadpool.run_together(divide, [(4,), (2,), (1,), (4,), (5,)]) == 0.25
 
 
-def test_an_interrupt_leaves_whole_windows_and_a_team_that_works() -> None:
+def test_an_interrupt_leaves_whole_windows_and_a_pool_that_works() -> None:
     wanted, model = trained(made("four")), made("four")
     inputs, expected = data(model, 200_000)
 
@@ -196,12 +196,12 @@ def test_an_interrupt_waits_for_members_that_cannot_stop_alone() -> None:
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_an_interrupt_while_a_team_is_given_its_work(before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_while_a_pool_is_given_its_work(before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Members that have begun can't finish alone: the caller does its part, and is interrupted then."""
     wanted, model, inputs = trained(made("two")), made("two"), data(made("two"))
-    give, sent = threadpool.Team._post, []
+    give, sent = threadpool.ThreadPool._post, []
 
-    def interrupted(self: threadpool.Team, *work: Any) -> None:
+    def interrupted(self: threadpool.ThreadPool, *work: Any) -> None:
         if not before:
             give(self, *work)
         signal.raise_signal(signal.SIGINT)
@@ -210,8 +210,8 @@ def test_an_interrupt_while_a_team_is_given_its_work(before: bool, monkeypatch: 
             give(self, *work)
 
     with monkeypatch.context() as patch:
-        patch.setattr(threadpool.Team, "_post", interrupted)
-        patch.setattr(threadpool, "_teams", {})  # new threads, which have to be woken
+        patch.setattr(threadpool.ThreadPool, "_post", interrupted)
+        patch.setattr(threadpool, "_pools", {})  # new threads, which have to be woken
         with pytest.raises(KeyboardInterrupt):
             model.train(*inputs, 0)
     assert len(sent) == 1
@@ -295,7 +295,7 @@ if __name__ == "__main__":
     assert others == [four, two] * 2
 
 
-def test_a_process_ends_while_one_team_waits_and_another_works(tmp_path: Path) -> None:
+def test_a_process_ends_while_one_pool_waits_and_another_works(tmp_path: Path) -> None:
     """A daemon thread's training is left where it is."""
     code = """
 model, idle = made("four", rate=1e-6), made("two")
@@ -315,7 +315,7 @@ threading.Thread(target=lambda: print(trained(model) == trained(made("four")))).
 
 
 def test_training_while_a_process_ends(tmp_path: Path) -> None:
-    """A team that is there already still works then."""
+    """A pool that is there already still works then."""
     code = """
 import atexit
 model = made("two")

@@ -195,9 +195,7 @@ def test_a_plan_as_text(text: str, more: dict[str, Any], wanted: Division) -> No
 
 
 def test_a_plan_needs_no_code_to_be_generated(monkeypatch: pytest.MonkeyPatch) -> None:
-    from neuromorph.codegen.source import _Source
-
-    monkeypatch.delattr(_Source, "written")
+    monkeypatch.delattr("neuromorph.codegen.source._written")
     model = nm.compile(FORWARD, 2, 0.1, threads=1)
     assert nm.kernel_plan(model) == model.kernel_plan() == describe(model.kernels.plan)
     assert model.kernels.bytes_needed() > 0

@@ -221,9 +221,9 @@ def test_weight_gradients_are_products_over_the_whole_window_at_the_end() -> Non
 
 def test_the_gradient_of_the_input_is_never_made() -> None:
     found = plan_of(LSTM)
-    assert found.turned == ((1, 0), (0, 1))  # what goes back to hidden; nothing to the input
+    assert found.transposed == ((1, 0), (0, 1))  # what goes back to hidden; nothing to the input
     alone = plan_of(f"{HEADER} (input, 3) (output, 2, <tanh>, <mse>)")
-    assert alone.turned == ()
+    assert alone.transposed == ()
     assert not products(alone.backward, "backward")
     merged = plan_of(text_of("{m, input, multiplicative} (a, <tanh>) {n, a, average} (b, 4, <tanh>)"))
     named = {place.buffer for op in all_operations(merged) for place in written(op)}
@@ -245,7 +245,7 @@ def test_gradients_to_the_step_before_are_made_after_those_from_the_step_after_a
 def test_prediction_has_no_backward_pass_and_no_loss() -> None:
     found = plan_of(LSTM, training=False)
     assert found.backward == ()
-    assert found.turned == ()
+    assert found.transposed == ()
     assert found.carries == ()
     assert not operations(found.forward, Loss)
     assert maps(found.forward)[-1].target == Place("y", 0, 2)

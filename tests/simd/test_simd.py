@@ -294,7 +294,7 @@ def forward_shapes(dtype: str, lanes: int, registers: int) -> list[simd.Shape]:
 
 
 def other_shapes(dtype: str, lanes: int, registers: int) -> list[simd.Shape]:
-    """A weight gradient's (A turned, inner at run time, B in rows, C in panels), and inner dimensions above a block."""
+    """A weight gradient's (A transposed, inner at run time, B in rows, C in panels); inner dimensions above a block."""
     shapes = []
     for number, start in enumerate(STARTS):
         rows, columns, panel = (6, 5, 23, 1)[number], (3, 2, 3, 1)[number], (2, 2, 3, 1)[number]
@@ -390,23 +390,23 @@ def test_every_remainder_of_rows_has_its_tiles() -> None:
 @pytest.mark.parametrize(("dtype", "lanes"), [("float32", 4), ("float64", 8), ("float32", 16), ("float64", 2)])
 def test_transposes_of_panels(dtype: str, lanes: int) -> None:
     sizes = [(1, 1, 1, 1), (lanes, 2, 2, 1), (lanes + 1, 3, 2, 2), (2 * lanes - 1, 5, 2, 2), (3 * lanes + 2, 4, 4, 3)]
-    shapes = [simd.TurnShape(dtype, lanes, *size, by_rows=by_rows) for size in sizes for by_rows in (False, True)]
-    call = compiled_calls([simd.turn_of(shape) for shape in shapes])
+    shapes = [simd.TransposeShape(dtype, lanes, *size, by_rows=by_rows) for size in sizes for by_rows in (False, True)]
+    call = compiled_calls([simd.transpose_of(shape) for shape in shapes])
     rng = np.random.default_rng(lanes)
     for which, shape in enumerate(shapes):
         matrix = rng.normal(size=(shape.rows, shape.columns * lanes)).astype(dtype)
         source = np.concatenate([np.full(3, 7.0, dtype), matrix_to_panels(matrix, shape.panel, lanes)])
-        whole = np.zeros((shape.columns * lanes, shape.turned_columns * lanes), dtype)
+        whole = np.zeros((shape.columns * lanes, shape.transposed_columns * lanes), dtype)
         whole[:, : shape.rows] = matrix.T
-        count = shape.turned_columns if shape.by_rows else shape.columns
+        count = shape.transposed_columns if shape.by_rows else shape.columns
         for first, last in [(0, count), (0, 1), (count - 1, count), (1, 1), (count, count)]:
             wanted, some = np.full_like(whole, 4.0), slice(first * lanes, last * lanes)
             mine = (slice(None), some) if shape.by_rows else some
             wanted[mine] = whole[mine]
-            flat = matrix_to_panels(wanted, shape.turned_panel, lanes)
-            for turn in (lambda *given, n=which: call(n, *given), simd.turn_of(shape)):
+            flat = matrix_to_panels(wanted, shape.transposed_panel, lanes)
+            for transpose in (lambda *given, n=which: call(n, *given), simd.transpose_of(shape)):
                 target = np.full(flat.size + 9, 4.0, dtype)
-                turn(source, 3, target, 5, first, last)
+                transpose(source, 3, target, 5, first, last)
                 np.testing.assert_array_equal(target[5:-4], flat)
                 assert (target[:5] == 4.0).all()
                 assert (target[-4:] == 4.0).all()
@@ -563,10 +563,10 @@ def test_squares_of_gradients_and_those_that_are_not_finite(dtype: str, lanes: i
     size = 23 * lanes
     shapes = [simd.GradientShape(dtype, lanes, copies, size) for copies in (1, 3)]
     squares = [simd.squares_of(shape) for shape in shapes]
-    strays = simd.strays_of(shapes[0])
+    non_finite = simd.non_finite_of(shapes[0])
     one, three = squares
     call = njit(**OPTIONS)(lambda which, g, start, end: three(g, start, end) if which else one(g, start, end))  # type: ignore[arg-type]
-    count = njit(**OPTIONS)(lambda g, start, end, rate: strays(g, start, end, rate))  # type: ignore[arg-type]
+    count = njit(**OPTIONS)(lambda g, start, end, rate: non_finite(g, start, end, rate))  # type: ignore[arg-type]
     rng = np.random.default_rng(2)
     for which, copies in enumerate((1, 3)):
         for first, last in [(0, 0), (0, 3), (0, 4), (1, 23), (2, 21)]:
@@ -580,7 +580,7 @@ def test_squares_of_gradients_and_those_that_are_not_finite(dtype: str, lanes: i
                 assert function(found, inside.start, inside.stop) == pytest.approx(np.square(sums).sum(), rel=1e-5)
                 np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
     most = float(np.finfo(dtype).max)
-    for function in (count, strays):
+    for function in (count, non_finite):
         gradients = np.full(size, most / 2, dtype)
         with np.errstate(all="ignore"):
             assert function(gradients, 0, size, 1.5) == 0
@@ -636,12 +636,12 @@ def test_threads_meet_at_a_barrier(jit: bool) -> None:
     sync, board, wrong = np.zeros(simd.SYNC_SIZE, np.int64), np.zeros(threads, np.int64), np.zeros(threads, np.int64)
     if jit:
         function.compile("void(int64, int64[::1], int64[::1], int64[::1])")
-    team = [threading.Thread(target=function, args=(member, sync, board, wrong)) for member in range(threads)]
-    for thread in team:
+    pool = [threading.Thread(target=function, args=(member, sync, board, wrong)) for member in range(threads)]
+    for thread in pool:
         thread.start()
-    for thread in team:
+    for thread in pool:
         thread.join(timeout=60)
-    assert not any(thread.is_alive() for thread in team)
+    assert not any(thread.is_alive() for thread in pool)
     assert (board == rounds).all()
     assert not wrong.any()
 

@@ -1,0 +1,140 @@
+"""What the functions of a generated file share: the plan, and what the head of the file declares for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..schedule import ByBatch, ByColumns, Division, InChunks, KernelPlan
+from .writer import Writer
+
+_VECTOR_NAMES = ["load", "load_head", "store", "store_head", "head", "splat", "total", "largest", "softmax"]
+_IMPORTED = [
+    "absolute", "exp", "log", "maximum", "minimum", "sigmoid", "span", "sqrt", "tanh", "where",
+]  # fmt: skip
+_FOR_SEVERAL = [  # threads
+    "address_of", "array_at", "arrive", "barrier", "claim", "leave", "linger", "part", "post", "ticks",
+]  # fmt: skip
+_KINDS = {
+    "count": "begin until member calls looks user enough batch steps capacity sample stop samples mode x0 y0 inputs "
+    "expected0 weight0 row_step row0",
+    "array": "work weights transposed gradients memory y row_losses",
+    "data": "x expected row_weights",
+    "doubles": "constants losses numbers",
+    "number": "rate clip shrink unit scale_all",
+    "flag": "keep",
+    "integers": "mailbox",
+}
+ARGUMENT_KINDS = {name: kind for kind, names in _KINDS.items() for name in names.split()}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A generated file: the plan that it prints, and what its functions have asked its head to declare.
+
+    functions: the kinds of arguments by function. routines: the names of SIMD routines by the text that makes them.
+    """
+
+    plan: KernelPlan
+    functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    routines: dict[str, str] = field(default_factory=dict)
+    _numbers: Counter[str] = field(default_factory=Counter)  # how many routines have a name of a kind
+
+    def add_function(self, name: str, arguments: str) -> None:
+        """Note a function and the kinds of its arguments."""
+        self.functions[name] = tuple(ARGUMENT_KINDS[argument] for argument in arguments.split(", "))
+
+    def routine(self, name: str, pattern: str, fields: Mapping[str, object]) -> str:
+        """The name of a routine of a literal shape, such as ``product3``. The head will declare it."""
+        options = self.plan.options
+        text = pattern.format(
+            kind=f'"{options.dtype}", {options.lanes}', registers=options.registers,
+            fields=", ".join(f"{key}={value!r}" for key, value in fields.items()),
+        )  # fmt: skip
+        if text not in self.routines:
+            self.routines[text] = f"{name}{self._numbers[name]}"
+            self._numbers[name] += 1
+        return self.routines[text]
+
+
+def head_of(source: Source) -> Writer:
+    """The head of a file whose functions are all written: what it is, imports, options and routines."""
+    options, writer = source.plan.options, Writer()
+    _emit_title(writer, source.plan)
+    _emit_legend(writer, source.plan)
+    writer.line()
+    writer.lines("from numba import njit", "", "from neuromorph import simd")
+    writer.line(f"from neuromorph.simd import {', '.join(_IMPORTED)}")
+    if options.threads > 1:
+        writer.line(f"from neuromorph.simd import {', '.join(_FOR_SEVERAL)}")
+    writer.line()
+    with writer.block("JIT = {"):
+        writer.lines('"nogil": True, "fastmath": False, "boundscheck": False, "error_model": "numpy",')
+        writer.line('"pipeline_class": simd.KernelCompiler, "no_cfunc_wrapper": True,')
+    writer.line("}")
+    writer.line('INSIDE = {**JIT, "no_cpython_wrapper": True}')
+    writer.line(f'VECTORS = simd.vectors("{options.dtype}", {options.lanes})')
+    for name in _VECTOR_NAMES:
+        writer.line(f"{name} = VECTORS.{name}")
+    writer.line(f'MOVES = simd.moves("{options.dtype}", {options.lanes})')
+    writer.lines("copy = MOVES.copy", "clear = MOVES.clear")
+    writer.line()
+    _emit_routines(writer, source)
+    return writer
+
+
+def _emit_title(writer: Writer, plan: KernelPlan) -> None:
+    """The model's text, and what the file is specialised for, as comments."""
+    options = plan.options
+    writer.comment("A neuromorph kernel, generated from this model:")
+    writer.comment("")
+    for line in plan.graph.text.splitlines():
+        writer.comment(f"    {line}")
+    writer.comment("")
+    kind = f"batch {options.batch}, {options.dtype}, vectors of {options.lanes}, optimizer {options.optimizer}"
+    how = f", {options.threads} threads" if options.threads > 1 else ""
+    writer.comment(kind + how + _how_divided(options.division))
+    writer.comment("")
+
+
+def _emit_legend(writer: Writer, plan: KernelPlan) -> None:
+    """What the short names stand for."""
+    names = plan.graph.nodes
+    writer.comment("v value of a node, s pre-activations of sibling layers, d and g their gradients,")
+    whose = " of the thread's" if isinstance(plan.options.division, ByBatch) else ""
+    writer.comment(f"c gradient carried back in time; row r of a buffer is sample r // batch, lane r % batch{whose}.")
+    for group in plan.training.groups:
+        members = ", ".join(f"{names[m.node].name} at {m.column}" for m in group.members)
+        writer.comment(f"s{group.index}, g{group.index}: {members}")
+    mentioned = sorted({int(b.name[1:]) for b in plan.training.buffers if b.name[0] in "vdc"})
+    for index in mentioned:
+        writer.comment(f"v{index}: {names[index].name}")
+    for after in plan.training.blocks.values():
+        if len(after) > 1:
+            writer.comment(f"one place, at different times: {', '.join(after)}")
+
+
+def _how_divided(division: Division) -> str:
+    """What the head of a source says of a division, after the number of threads."""
+    if isinstance(division, InChunks):
+        return f", chunks of {division.rows} rows"
+    return {ByColumns: ", by columns", ByBatch: " apart"}.get(type(division), "")
+
+
+def _emit_routines(writer: Writer, source: Source) -> None:
+    """The routines: matrix products, softmaxes and the like by shape, sums of columns, transposes."""
+    plan, options = source.plan, source.plan.options
+    kind = f'"{options.dtype}", {options.lanes}'
+    for text, name in source.routines.items():
+        writer.line(f"{name} = simd.{text}")
+    for stride in sorted({plan.training.strides[f"g{group.index}"] for group in plan.training.groups}):
+        writer.line(f"sums{stride} = simd.sums_of(simd.SumShape({kind}, stride={stride}))")
+    for number, (index, part) in enumerate(plan.training.transposed):
+        group = plan.training.groups[index]
+        writer.line(
+            f"transpose{number} = simd.transpose_of(simd.TransposeShape({kind}, rows={group.parts[part].width}, "
+            f"columns={group.columns // options.lanes}, panel={plan.layout.panel(group)}, "
+            f"transposed_panel={plan.layout.transposed_panel(group, part)}"
+            f"{', by_rows=True' if (index, part) in plan.training.inner else ''}))"
+        )
