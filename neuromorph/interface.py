@@ -27,6 +27,7 @@ from .errors import (
     TrainingDivergedError,
 )
 from .graph import lint
+from .graph.plain import plain_text
 from .jit import cache
 from .jit.cache import CacheInfo
 from .model import Model, compile_model, text_of
@@ -72,6 +73,7 @@ __all__ = [
     "compile",
     "draw",
     "evaluate",
+    "expand",
     "fit",
     "get_parameters",
     "gradcheck",
@@ -132,6 +134,16 @@ def check(mdl: str | os.PathLike[str], *, bptt_steps: int | None = None) -> tupl
     nodes that it is about; ``str(advice)`` shows the place with a caret. Raises what ``compile`` raises.
     """
     return lint.check(*text_of(mdl), bptt_steps=bptt_steps)
+
+
+def expand(mdl: str | os.PathLike[str]) -> str:
+    """The plain text of a model, in canonical form: every cell stands in the place of its use.
+
+    It has no definitions, and all widths of layers are numbers. A model of it is the same model: its parameters have
+    the same names, and one seed draws the same numbers. mdl: as in ``compile``. Raises what ``compile`` raises for the
+    text, and MDLSemanticError for a plain text over 1 MiB.
+    """
+    return plain_text(*text_of(mdl))
 
 
 def batches(

@@ -264,7 +264,8 @@ def _gelu_exact(x: Array, p: float | None) -> Array:
 
 @_QUIET
 def _gelu_exact_gradient(x: Array, y: Array, g: Array, p: float | None) -> Array:
-    return g * (normal_cdf(x) + x * np.exp(-np.square(x) / 2.0) / np.sqrt(2.0 * np.pi))
+    density: Array = np.exp(-np.square(x) / 2.0) / math.sqrt(2.0 * math.pi)
+    return g * (normal_cdf(x) + x * density)
 
 
 def _times(x: Array, p: float | None) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ..errors import Diagnostic, Location, MDLSemanticError, nearest
@@ -21,28 +21,38 @@ from ..functions import (
     Merge,
     Parameter,
 )
-from ..language import syntax
+from ..language import syntax, told
 from .nodes import MAX_WIDTH, Drawn
 
 Named: TypeAlias = Activation | Loss | ElementwiseLayer
 
 CONVOLUTION = "conv"
+# Names that are words of the language wherever a function's can stand, so that no cell can have them.
+FUNCTIONS = frozenset({*ACTIVATIONS, *ELEMENTWISE, *LOSSES, CONVOLUTION, "restore"})
 MAX_STEPS = 4_096  # how far back a node may read
 _TAPS = (Parameter("the number of steps", None, minimum=1.0), Parameter("the dilation", 1.0, minimum=1.0))
 
 
 @dataclass(frozen=True)
 class Text:
-    """The model whose text an error or a warning points into."""
+    """The model whose text an error or a warning points into, and the node or use that it is about, where one is."""
 
     model: syntax.Model
+    item: syntax.Node | syntax.Use | None = None
+
+    def about(self, item: syntax.Node | syntax.Use) -> Text:
+        """The same text, with errors that say which use of a cell the node comes from, where it comes from one."""
+        return replace(self, item=item)
 
     def error(self, reason: str, location: Location) -> MDLSemanticError:
         source, filename = self.model.source, self.model.filename
-        return MDLSemanticError(reason, source=source, location=location, filename=filename)
+        return MDLSemanticError(self._told(reason), source=source, location=location, filename=filename)
 
     def warning(self, reason: str, location: Location, *names: str) -> Diagnostic:
-        return Diagnostic(location, reason, names, filename=self.model.filename)
+        return Diagnostic(location, self._told(reason), names, filename=self.model.filename)
+
+    def _told(self, reason: str) -> str:
+        return reason if self.item is None else told(reason, self.item.name, self.item.origin)
 
 
 # The header
@@ -156,6 +166,7 @@ class Choice:
 
 def choose(text: Text, item: syntax.Node) -> Choice:
     """Look up and check all that a node says of itself."""
+    text = text.about(item)
     if isinstance(item, syntax.Split):
         return Choice()
     if isinstance(item, syntax.Merge):
@@ -220,6 +231,8 @@ def _convolution(text: Text, item: syntax.Layer, said: syntax.Function) -> Choic
     if item.width is None:
         reason = f"'{item.name}' is a convolution and needs a width"
         raise text.error(f"{reason}, such as ({item.name}, 32, <{CONVOLUTION}, 3>)", said.location)
+    if _is_open(said):
+        return Choice(ACTIVATIONS["linear"], local=_local(text, item))
     if not said.numbers:
         reason = f"'{CONVOLUTION}' needs a number, how many steps it reads"
         raise text.error(f"{reason}, such as <{CONVOLUTION}, 3>", said.location)
@@ -266,7 +279,7 @@ def _drawn(
     swapped: Mapping[str, Initializer],
 ) -> Drawn:
     record = _initializer(text, said, role, known, swapped)
-    return record, _numbers(text, said, record)
+    return record, () if _is_open(said) else _numbers(text, said, record)
 
 
 def _merge(text: Text, item: syntax.Merge) -> Merge:
@@ -289,7 +302,8 @@ def _activation(text: Text, said: syntax.Function | None) -> Activation | None:
     if said.name in LOSSES:
         reason = f"'{said.name}' is a loss, but an activation belongs here"
         raise text.error(f"{reason}: the output names its activation first, then its loss", said.location)
-    raise text.error(f"unknown activation '{said.name}'{_hint(said.name, ACTIVATIONS)}", said.location)
+    hint = _hint(said.name, ACTIVATIONS, text.model.cells)
+    raise text.error(f"unknown activation '{said.name}'{hint}", said.location)
 
 
 def _loss(text: Text, said: syntax.Function | None) -> Loss | None:
@@ -302,7 +316,7 @@ def _loss(text: Text, said: syntax.Function | None) -> Loss | None:
 
 
 def _parameter(text: Text, said: syntax.Function | None, record: Named | None) -> float | None:
-    if said is None or record is None or record.parameter is None:
+    if said is None or record is None or record.parameter is None or _is_open(said):
         return None
     value = said.numbers[0] if said.numbers else record.parameter.default
     if value is None:
@@ -319,15 +333,20 @@ def _check_number(text: Text, name: str, parameter: Parameter, value: float, loc
 
 
 def _unused(text: Text, said: syntax.Function | None, record: Named | None) -> list[Diagnostic]:
-    if said is None or record is None:
+    if said is None or record is None or _is_open(said):
         return []
     return _surplus(text, said, record.name, 0 if record.parameter is None else 1)
 
 
-def _hint(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown word: the name that was meant, or all names."""
+def _is_open(said: syntax.Function | syntax.Initializer) -> bool:
+    """Whether a number is missing: in a definition that nobody uses, a parameter without a default has none."""
+    return any(isinstance(number, syntax.Reference) for number in said.parameters)
+
+
+def _hint(word: str, known: Iterable[str], cells: Iterable[str] = ()) -> str:
+    """The end of a sentence about an unknown word: the name that was meant, also that of a cell, or all names."""
     names = sorted(known)
-    near = nearest(word, names)
+    near = nearest(word, [*names, *cells])
     return f"; known are {', '.join(names)}" if near is None else f": did you mean '{near}'?"
 
 

@@ -55,7 +55,7 @@ def _other(text: Text, item: syntax.Node, names: Mapping[str, int]) -> int | Non
     near = nearest(item.other, names)
     fix = f": did you mean '{near}'?" if near is not None else ""
     reason = f"'{item.name}' merges with '{item.other}', which is no node of this model{fix}"
-    raise text.error(reason, item.other_location)
+    raise text.about(item).error(reason, item.other_location)
 
 
 def _steps(item: syntax.Node) -> int | None:
@@ -87,7 +87,8 @@ def _check_this_step(
     names = [placed[index].item.name for index in cycle]
     loop = " reads ".join(f"'{name}'" for name in (*names, names[0]))
     reason = f"'{item.name}' can't read '{item.other}' of this step, which depends on it: {loop}"
-    raise text.error(f"{reason}; write 1 or more to read an earlier step", item.steps_location or item.location)
+    fix = "write 1 or more to read an earlier step"
+    raise text.about(item).error(f"{reason}; {fix}", item.steps_location or item.location)
 
 
 def _standing(others: Sequence[int | None], said: Sequence[int | None]) -> list[int | None]:

@@ -4,7 +4,7 @@ Two trees are equal when they have the same content; places in the text, and the
 location of a node is the place of its name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -158,7 +158,7 @@ class Model:
 
     An expanded model has no definitions. It has its ``uses``, outer ones first, and in ``spare`` the nodes of
     definitions that nobody uses, with their defaults for numbers: they belong to no network and are there to be
-    checked.
+    checked. ``cells`` are the names of the cells that the text could have used.
     """
 
     weight_initializer: Initializer
@@ -169,6 +169,7 @@ class Model:
     definitions: tuple[Definition, ...] = ()
     uses: tuple[Use, ...] = field(default=(), compare=False, repr=False)
     spare: tuple[Node, ...] = field(default=(), compare=False, repr=False)
+    cells: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 
 def settled(parameters: Sequence[Number]) -> tuple[float, ...]:
@@ -180,3 +181,16 @@ def settled(parameters: Sequence[Number]) -> tuple[float, ...]:
         if isinstance(number, Reference):
             raise TypeError(f"'{number.name}' is a parameter of a definition, and has no number yet")
     return tuple(number for number in parameters if not isinstance(number, Reference))
+
+
+def each(nodes: Sequence[Node]) -> Iterator[Node]:
+    """All nodes in text order: a split stands before the nodes of its branches."""
+    waiting = [iter(nodes)]
+    while waiting:
+        node = next(waiting[-1], None)
+        if node is None:
+            waiting.pop()
+            continue
+        yield node
+        if isinstance(node, Split):
+            waiting.extend(iter(branch) for branch in reversed(node.branches) if branch)

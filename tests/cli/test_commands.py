@@ -148,6 +148,20 @@ def test_format_gives_the_canonical_text_and_that_of_itself_again(shell: Shell) 
     assert shell.out == canonical
 
 
+def test_format_puts_cells_in_the_place_of_their_uses(shell: Shell) -> None:
+    body = "<twice>[(one, width, <tanh>) (two, <tanh>)]"
+    Path("cells.mdl").write_text(f"/xavier,zero/ {body} (i, 2) (h, <twice>) (o, 1, <tanh>, <mse>)")
+    assert shell("format", "cells.mdl", "--expand") == 0
+    assert shell.out == "/xavier,zero/\n(i, 2)\n(h.one, 2, <tanh>)\n(h, <tanh>)\n(o, 1, <tanh>, <mse>)\n"
+    assert shell("format", "cells.mdl") == 0
+    assert shell.out.splitlines()[1] == "<twice>["
+    Path("cells.mdl").write_text(shell.out.replace("tanh", "tahn"))
+    assert shell("format", "cells.mdl", "--expand") == 1
+    assert shell.err.startswith(
+        "error: cells.mdl:3:19: unknown activation 'tahn': did you mean 'tanh'?; 'h.one' is a node"
+    )
+
+
 def test_summary_as_a_table_and_for_tools(shell: Shell) -> None:
     assert shell("summary", "recurrent.mdl") == 0
     assert shell.out.rstrip() == nm.compile(RECURRENT, 1, 0.0).summary()
