@@ -130,7 +130,7 @@ def _cannot_learn(backward: Backward, steps: int) -> Iterator[Diagnostic]:
     graph = backward.graph
     from_loss = {graph.output: full(graph.nodes[graph.output].width)}
     learning = backward.layers(from_loss, steps)
-    stuck = set(graph.parameters).difference(learning)
+    stuck = set(graph.parameters).difference(learning, graph.frozen)
     if not stuck:
         return
     explained: set[int] = set()
