@@ -10,6 +10,7 @@ from neuromorph.functions.records import (
     Loss,
     Merge,
     Parameter,
+    Targets,
 )
 
 ACTIVATIONS = {record.name: record for record in activations.RECORDS}
@@ -34,4 +35,5 @@ __all__ = [
     "Merge",
     "Optimizer",
     "Parameter",
+    "Targets",
 ]

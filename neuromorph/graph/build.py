@@ -34,6 +34,7 @@ def build_graph(model: syntax.Model) -> Graph:
     nodes = tuple(
         _node(index, place, chosen[index], links, widths[index], index in live) for index, place in enumerate(placed)
     )
+    _check_square(text, placed, nodes, header)
     loss = chosen[output].loss
     assert loss is not None  # it is what makes a layer the output
     warnings = [*header.warnings, *(line for choice in chosen for line in choice.warnings)]
@@ -120,6 +121,19 @@ def _node(index: int, place: Place, choice: Choice, links: Links, width: int, li
         live,
         item.location,
     )
+
+
+def _check_square(text: Text, placed: Sequence[Place], nodes: Sequence[Node], header: Header) -> None:
+    """An error where a weight is not square and its initialiser draws only those that are."""
+    record, _ = header.weight
+    for node in nodes if record.square else ():
+        if node.kind != "layer" or not node.live or node.source is None or nodes[node.source].width == node.width:
+            continue
+        item = placed[node.index].item
+        assert isinstance(item, syntax.Layer)
+        shape = f"that of '{node.name}' has the shape ({nodes[node.source].width}, {node.width})"
+        reason = f"'{record.name}' draws square weights, and {shape}: give '{node.name}' the width of what comes in"
+        raise text.error(reason, item.width_location or item.location)
 
 
 def _kind(item: syntax.Node, source: int | None) -> Kind:

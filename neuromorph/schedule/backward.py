@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..graph import Node
 from ..graph.recurrence import WINDOW, computing, inputs_of
-from .forward import Forward, names_in, note_of, with_parameter
-from .plan import Access, Bias, Group, Map, Note, Operation, Place, Product, Rows, Segment
+from .forward import Forward, gives_from_zeros, names_in, note_of, with_parameter
+from .plan import Access, Bias, Group, Map, Note, Operation, Place, Product, Rows, Segment, padded
 
 
 class Backward(Forward):
@@ -175,6 +175,9 @@ class Backward(Forward):
             ("x", self.access(source, limit=limit)),
             ("o", self.access(other, late=node.delayed, limit=common)),
         )
+        target_width = own if left else wide
+        shared = min(own, wide)
+        lifts = padded(target_width, self.lanes) > shared and gives_from_zeros(node.merge.gradient, 3)
         text = node.merge.d_x if left else node.merge.d_o
         used = names_in(text) | {"g"}
         target = self.gradient(source) if left else self.destination(other, node.delayed)
@@ -182,10 +185,10 @@ class Backward(Forward):
             target,
             text,
             tuple((name, access) for name, access in operands if name in used),
-            own if left else wide,
+            target_width,
             note_of(node, "back through ", f" to {self.graph.nodes[source if left else other].name}"),
             accumulate=self.adds(target),
-            keep=wide if left and wide < own else None,
+            keep=shared if (left and wide < own) or lifts else None,
         )
 
     def concatenate_back(self, node: Node, left: int, right: int) -> list[Operation]:
