@@ -87,6 +87,16 @@ class Graph:
             raise ValueError(f"nothing comes into node {index}, {'the input' if node.kind == 'input' else node.name}")
         return node.taps * self.nodes[node.source].width
 
+    def parameters_of(self, index: int) -> int:
+        """The number of a node's weights and biases: none but live layers have any."""
+        node = self.nodes[index]
+        return (self.fan_in(index) + 1) * node.width if node.live and node.kind == "layer" else 0
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of all weights and biases."""
+        return sum(map(self.parameters_of, self.parameters))
+
     @cached_property
     def order(self) -> tuple[int, ...]:
         """The live nodes, splits too, in an order that can evaluate a step, the smallest index first."""

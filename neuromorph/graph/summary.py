@@ -15,16 +15,14 @@ def summary(graph: Graph) -> str:
         for name, kind, width, count, what in rows
     ]
     lines.insert(1, "-" * max(map(len, lines)))
-    total = sum((graph.fan_in(i) + 1) * graph.nodes[i].width for i in graph.parameters)
     links = [f"{graph.nodes[m].name} reads {graph.nodes[o].name}" for m, o in graph.delayed_links]
-    lines += ["", f"parameters: {total:,}", f"links backward in time: {', '.join(links) or 'none'}"]
+    lines += ["", f"parameters: {graph.parameter_count:,}", f"links backward in time: {', '.join(links) or 'none'}"]
     return "\n".join(lines)
 
 
 def _parameters(graph: Graph, node: Node) -> str:
-    if node.kind != "layer" or not node.live:
-        return ""
-    return f"{(graph.fan_in(node.index) + 1) * node.width:,}"
+    count = graph.parameters_of(node.index)
+    return f"{count:,}" if count else ""
 
 
 def _what(graph: Graph, node: Node) -> str:

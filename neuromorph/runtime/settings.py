@@ -118,8 +118,7 @@ class Settings:
     @property
     def parameter_count(self) -> int:
         """Weights and biases of all live layers."""
-        graph = self._graph
-        return sum((graph.fan_in(index) + 1) * graph.nodes[index].width for index in graph.parameters)
+        return self._graph.parameter_count
 
     def _set_optimizer(self, chosen: Optimizer) -> None:
         self._optimizer = chosen

@@ -44,7 +44,7 @@ class Layout:
         """Where each group begins."""
         starts = [0]
         for group in self.plan.groups:
-            starts.append(starts[-1] + (group.fan_in + 1) * group.columns)
+            starts.append(starts[-1] + group.size)
         return tuple(starts)
 
     @property

@@ -9,7 +9,6 @@ from ..graph.recurrence import WINDOW
 from ..host.cached import cached_property
 
 EXTERNAL = {"x", "y"}  # the caller's arrays of inputs and, in prediction, of results: rows without padding
-LINE = 64  # bytes of a line of memory, as caches hold it and one processor takes it from another
 
 
 def padded(width: int, lanes: int) -> int:
@@ -245,6 +244,11 @@ class Group:
     def fan_in(self) -> int:
         """Rows of the weight."""
         return sum(part.rows for part in self.parts)
+
+    @property
+    def size(self) -> int:
+        """Elements of weights and bias, padding included."""
+        return (self.fan_in + 1) * self.columns
 
 
 @dataclass(frozen=True)
