@@ -48,8 +48,7 @@ def _emit_map(frame: Frame, statement: Map, column: str, registers: dict[tuple[P
         names[name] = fresh
     value = _substitute(statement.expression, names)
     if statement.keep is not None:
-        rest = names.get("g", names.get("x", ""))
-        value = f"head({value}, {rest}, {frame.left(statement.keep, column)})"
+        value = f"head({value}, {names[statement.rest]}, {frame.left(statement.keep, column)})"
     if statement.accumulate:
         before = _operand(frame, statement, Access(statement.target, statement.shift), column, registers)
         value = f"{before} + {value}" if statement.keep is not None or value.isidentifier() else f"{before} + ({value})"

@@ -217,6 +217,7 @@ class Backward(Forward):
             note_of(node, "back through ", f" to {self.graph.nodes[source if left else other].name}"),
             accumulate=self.adds(target),
             keep=wide if left and wide < own else None,
+            rest="g",
             shift=shift,
         )
 

@@ -70,7 +70,8 @@ class Map:
     let: tuple[tuple[str, str], ...] = ()
     accumulate: bool = False
     exact: bool = False  # write only the target's own components, for neighbours stand in its padding
-    keep: int | None = None  # components from here on are the operand ``rest`` unchanged
+    keep: int | None = None  # components from here on are those of the operand named ``rest``, unchanged
+    rest: str = ""
     store: bool = True
     shift: int = 0
 
