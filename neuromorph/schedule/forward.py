@@ -186,7 +186,7 @@ class Forward(Builder):
 
     def loss_target(self) -> Place:
         """Where the loss writes its gradient: before the activation where a logits form serves or where the activation
-        changes nothing, else behind it."""
+        changes no gradient, else behind it."""
         output = self.graph.output
         node = self.graph.nodes[output]
         is_identity = node.kind == "layer" and node.function is not None and node.function.derivative == "1.0"
