@@ -196,7 +196,7 @@ def _elementwise(text: Text, item: syntax.Layer, said: syntax.Function) -> Choic
         how = f"({item.name}, <{record.name}>)" if record.reads_x else f"({item.name}, 8, <{record.name}>)"
         reason = "is as wide as what comes in, and takes no width" if record.reads_x else "needs a width"
         raise text.error(f"'{record.name}' {reason}: write {how}", said.location)
-    number = _parameter(text, said, record) if said.numbers or record.reads_x else None
+    number = _parameter(text, said, record) if said.parameters or record.reads_x else None
     return Choice(
         parameter=number,
         elementwise=record,
@@ -302,7 +302,7 @@ def _activation(text: Text, said: syntax.Function | None) -> Activation | None:
     if said.name in LOSSES:
         reason = f"'{said.name}' is a loss, but an activation belongs here"
         raise text.error(f"{reason}: the output names its activation first, then its loss", said.location)
-    hint = _hint(said.name, ACTIVATIONS, text.model.cells)
+    hint = _hint(said.name, ACTIVATIONS, (*ELEMENTWISE, CONVOLUTION, *text.model.cells))
     raise text.error(f"unknown activation '{said.name}'{hint}", said.location)
 
 
@@ -343,10 +343,10 @@ def _is_open(said: syntax.Function | syntax.Initializer) -> bool:
     return any(isinstance(number, syntax.Reference) for number in said.parameters)
 
 
-def _hint(word: str, known: Iterable[str], cells: Iterable[str] = ()) -> str:
-    """The end of a sentence about an unknown word: the name that was meant, also that of a cell, or all names."""
+def _hint(word: str, known: Iterable[str], more: Iterable[str] = ()) -> str:
+    """The end of a sentence about an unknown word: the name that was meant, be it of ``more``, or all known names."""
     names = sorted(known)
-    near = nearest(word, [*names, *cells])
+    near = nearest(word, [*names, *more])
     return f"; known are {', '.join(names)}" if near is None else f": did you mean '{near}'?"
 
 
