@@ -21,7 +21,7 @@ from ..functions import (
     Merge,
     Parameter,
 )
-from ..language import syntax, told
+from ..language import MAX_STEPS, syntax, told
 from .nodes import MAX_WIDTH, Drawn
 
 Named: TypeAlias = Activation | Loss | ElementwiseLayer
@@ -29,7 +29,6 @@ Named: TypeAlias = Activation | Loss | ElementwiseLayer
 CONVOLUTION = "conv"
 # Names that are words of the language wherever a function's can stand, so that no cell can have them.
 FUNCTIONS = frozenset({*ACTIVATIONS, *ELEMENTWISE, *LOSSES, CONVOLUTION, "restore"})
-MAX_STEPS = 4_096  # how far back a node may read
 _TAPS = (Parameter("the number of steps", None, minimum=1.0), Parameter("the dilation", 1.0, minimum=1.0))
 
 
@@ -167,6 +166,12 @@ class Choice:
 def choose(text: Text, item: syntax.Node) -> Choice:
     """Look up and check all that a node says of itself."""
     text = text.about(item)
+    choice = _choice(text, item)
+    ignored = _surplus_of_local(text, item)
+    return replace(choice, warnings=(*choice.warnings, *ignored)) if ignored else choice
+
+
+def _choice(text: Text, item: syntax.Node) -> Choice:
     if isinstance(item, syntax.Split):
         return Choice()
     if isinstance(item, syntax.Merge):
@@ -280,6 +285,15 @@ def _drawn(
 ) -> Drawn:
     record = _initializer(text, said, role, known, swapped)
     return record, () if _is_open(said) else _numbers(text, said, record)
+
+
+def _surplus_of_local(text: Text, item: syntax.Node) -> list[Diagnostic]:
+    """Warnings of the numbers that a layer's own initialisers, which are known, have no use for."""
+    if not isinstance(item, syntax.Layer) or item.local is None:
+        return []
+    pairs = ((item.local.weight, WEIGHT_INITIALIZERS), (item.local.bias, BIAS_INITIALIZERS))
+    said = [(one, known[one.name]) for one, known in pairs if one is not None and not _is_open(one)]
+    return [line for one, record in said for line in _surplus(text, one, record.name, len(record.parameters))]
 
 
 def _merge(text: Text, item: syntax.Merge) -> Merge:

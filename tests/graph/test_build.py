@@ -386,7 +386,7 @@ def test_ignored_numbers_are_told() -> None:
         (
             "/he,zero/(i,4)(o,4,<zzzzzz>,<mse>)",
             21,
-            "unknown activation 'zzzzzz'; known are binary_step, elu, gelu,",
+            "unknown activation 'zzzzzz'; known are abs, binary_step, clip,",
         ),
         ("/he,zero/(i,4)(o,4,<tanh>,<mze>)", 28, "unknown loss 'mze': did you mean 'mse'?"),
         ("/he,zero/(i,4)(o,4,<mse>)", 21, "'mse' is a loss, but an activation belongs here"),

@@ -165,6 +165,16 @@ def test_errors_show_the_place_in_the_definition_and_name_the_use(definitions, n
     assert fragment in caught.value.reason
 
 
+def test_surplus_numbers_of_initialisers_of_a_layers_own_are_ignored_with_a_warning():
+    text = "/he,zero/<d>[(x, width, <tanh>, /he 3,const_flat 1 2/)](input, 3)(h, <d>)(output, 1, <linear>, <mse>)"
+    found = [(one.column, one.message) for one in build_graph(parse(text)).diagnostics]
+    use = "'h' is the last node of a use of the cell 'd' in line 1, column 67"
+    assert found == [
+        (37, f"'he' takes no number: 3 is ignored; {use}"),
+        (52, f"'const_flat' takes one number only: 2 is ignored; {use}"),
+    ]
+
+
 def test_numbers_that_a_definition_nobody_uses_leaves_open_are_not_checked():
     nodes = (
         "(a, p, <elu, p>, /normal 0 p,const_flat p/) (c, 3, <conv, p, 2>) (n, <norm, p>) (g, <gain>, /uniform 0 p,/)"
