@@ -6,6 +6,7 @@ This module imports the whole package, but for what needs Numba: calls import no
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
@@ -106,6 +107,7 @@ def compile(
     clip_norm: float | None = None,
     dtype: str = "float32",
     threads: int | None = None,
+    frozen: str | Iterable[str] = (),
 ) -> Model:
     """A text as a checked model; nothing is compiled or drawn yet.
 
@@ -114,7 +116,8 @@ def compile(
     "adam", "adamw", or ``SGD``, ``RMSProp``, ``Adam`` or ``AdamW`` with numbers of one's own. bptt_steps: samples of a
     window, over which one exact gradient is taken; None is 16 for a model with links backward in time, else 1.
     clip_norm: an upper bound of the norm of all gradients together. dtype: "float32" or "float64". threads: at most so
-    many.
+    many. frozen: names, or patterns such as "h.*", of nodes whose parameters never learn; no gradient of them is
+    computed.
 
     Raises MDLSyntaxError or MDLSemanticError, with line and column, for a wrong text; ValueError or TypeError, naming
     the argument, for a wrong argument. Warns (MDLWarning) of dead nodes, unequal widths and ignored numbers, and of
@@ -123,7 +126,7 @@ def compile(
     """
     return compile_model(
         mdl, batch_size, learning_rate, optimizer=optimizer, bptt_steps=bptt_steps, clip_norm=clip_norm, dtype=dtype,
-        threads=threads,
+        threads=threads, frozen=frozen,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ class CompileOptions:
     """The arguments that specialise a kernel, or that say how to run it.
 
     batch_size: lanes of a sample. bptt_steps: samples of a window. threads: at most so many, None for as many as pay.
+    frozen: the names of nodes whose parameters never learn, in text order.
     """
 
     batch_size: int
@@ -28,6 +29,7 @@ class CompileOptions:
     optimizer: str
     dtype: str
     threads: int | None
+    frozen: tuple[str, ...] = ()
 
 
 def whole_number(name: str, value: Any) -> int:
@@ -79,7 +81,14 @@ def one_of(name: str, value: Any, known: Any) -> str:
 
 
 def compile_options(
-    batch_size: Any, *, optimizer: Any, bptt_steps: Any, dtype: Any, threads: Any, has_time_links: bool
+    batch_size: Any,
+    *,
+    optimizer: Any,
+    bptt_steps: Any,
+    dtype: Any,
+    threads: Any,
+    has_time_links: bool,
+    frozen: tuple[str, ...] = (),
 ) -> CompileOptions:
     """The options of a model, each argument checked."""
     if bptt_steps is None:
@@ -90,4 +99,5 @@ def compile_options(
         one_of("optimizer", optimizer, OPTIMIZERS),
         one_of("dtype", dtype, DTYPES),
         None if threads is None else whole_number("threads", threads),
+        frozen,
     )

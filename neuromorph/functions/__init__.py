@@ -11,6 +11,7 @@ from neuromorph.functions.records import (
     Loss,
     Merge,
     Parameter,
+    Targets,
 )
 
 ACTIVATIONS = {record.name: record for record in activations.RECORDS}
@@ -38,4 +39,5 @@ __all__ = [
     "Merge",
     "Optimizer",
     "Parameter",
+    "Targets",
 ]

@@ -119,11 +119,7 @@ def _binary_step(x: Array, p: float | None) -> Array:
     return np.where(np.isnan(x), x, np.heaviside(x, 1.0))
 
 
-def _binary_step_gradient(x: Array, y: Array, g: Array, p: float | None) -> Array:
-    return np.zeros_like(g)
-
-
-def _detach_gradient(x: Array, y: Array, g: Array, p: float | None) -> Array:
+def _no_gradient(x: Array, y: Array, g: Array, p: float | None) -> Array:
     return np.zeros_like(g)
 
 
@@ -254,8 +250,8 @@ def _mish_gradient(x: Array, y: Array, g: Array, p: float | None) -> Array:
 
 def normal_cdf(x: Array) -> Array:
     """The distribution function of the normal distribution, exact in relation to its size where it is tiny, too."""
-    found: Array = np.asarray(_ERFC(-x * _SQRT_HALF)).astype(np.float64)
-    return 0.5 * found
+    found: Array = 0.5 * np.asarray(_ERFC(-x * _SQRT_HALF), np.float64)
+    return found
 
 
 def _gelu_exact(x: Array, p: float | None) -> Array:
@@ -264,7 +260,7 @@ def _gelu_exact(x: Array, p: float | None) -> Array:
 
 @_QUIET
 def _gelu_exact_gradient(x: Array, y: Array, g: Array, p: float | None) -> Array:
-    density: Array = np.exp(-np.square(x) / 2.0) / math.sqrt(2.0 * math.pi)
+    density: Array = np.exp(-np.square(x) / 2.0) * _NORMAL_PEAK
     return g * (normal_cdf(x) + x * density)
 
 
@@ -357,10 +353,10 @@ RECORDS = (
         "where(x < 0.0, 0.0, where(x >= 0.0, 1.0, x))",
         "0.0",
         _binary_step,
-        _binary_step_gradient,
+        _no_gradient,
         blocks_gradient=True,
     ),
-    Activation("detach", None, "x", "0.0", _linear, _detach_gradient, blocks_gradient=True, surrogate=True),
+    Activation("detach", None, "x", "0.0", _linear, _no_gradient, blocks_gradient=True, surrogate=True),
     # 1 - exp(-y) would lose the digits of a small derivative.
     Activation("softplus", None, "softplus(x)", "sigmoid(x)", _softplus, _softplus_gradient),
     Activation("exp", None, "exp(x)", "y", _exp, _exp_gradient),

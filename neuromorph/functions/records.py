@@ -10,7 +10,7 @@ both.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,11 +114,26 @@ class LogitForm:
 
 
 @dataclass(frozen=True)
+class Targets:
+    """What a loss expects of every number that it is compared with.
+
+    ``fit(e)`` tells where numbers do; ``needs`` says what they have to be. ``hint(e)`` is the fix of a mistake that is
+    likely where not all do, or nothing. ``like(u)`` makes numbers that do of any between 0 and 1.
+    """
+
+    needs: str
+    fit: Callable[[NDArray[Any]], NDArray[np.bool_]]
+    hint: Callable[[NDArray[Any]], str]
+    like: Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
 class Loss:
     """The loss of a result ``r`` against an expected ``e``, with one number ``p`` at most.
 
     ``term`` is one component's share over ``r, e, p``, ``derivative`` is d term/dr; ``mean`` says whether a
-    vector's loss is the mean of its components' terms or their sum. The twins ``value(r, e, p)`` of shape
+    vector's loss is the mean of its components' terms or their sum; ``targets`` says what may be expected, None for
+    anything. The twins ``value(r, e, p)`` of shape
     (…,) and ``gradient(r, e, p)`` of shape (…, width) are those of a whole vector, the mean included.
     """
 
@@ -130,6 +145,7 @@ class Loss:
     value: Callable[[Array, Array, float | None], Array]
     gradient: Callable[[Array, Array, float | None], Array]
     logits: tuple[LogitForm, ...] = ()
+    targets: Targets | None = None
 
     def logit_form(self, activation: str) -> LogitForm | None:
         """The form to use behind an output's activation of this name, or None."""

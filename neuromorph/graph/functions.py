@@ -108,10 +108,12 @@ def _numbers(text: Text, said: syntax.Initializer, record: Initializer) -> tuple
 
 
 def _missing_numbers(record: Initializer) -> str:
-    names = " and ".join(parameter.name for parameter in record.parameters)
-    count = "a number" if len(record.parameters) == 1 else f"{len(record.parameters)} numbers"
+    needed = [one for one in record.parameters if one.default is None or record.all_or_none]
+    names = " and ".join(parameter.name for parameter in needed)
+    count = "a number" if len(needed) == 1 else f"{len(needed)} numbers"
     optional = " or none" if record.all_or_none else ""
-    example = " ".join(f"{0.5 * (place + 1):g}" for place in range(len(record.parameters)))
+    lowest = max(parameter.minimum or 0.0 for parameter in needed)
+    example = " ".join(f"{lowest + 0.5 * (place + 1):g}" for place in range(len(needed)))
     return f"'{record.name}' needs {count}{optional}, its {names}, such as {record.name} {example}"
 
 
@@ -122,7 +124,7 @@ def _surplus(text: Text, said: syntax.Initializer | syntax.Function, name: str, 
 
 
 def _ignored(text: Text, name: str, value: float, location: Location, takes: int) -> Diagnostic:
-    count = {0: "no number", 1: "one number only"}[takes]
+    count = {0: "no number", 1: "one number only", 2: "two numbers only"}[takes]
     return text.warning(f"'{name}' takes {count}: {value:g} is ignored", location)
 
 

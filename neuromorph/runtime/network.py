@@ -17,7 +17,7 @@ from ..data.arrays import as_broadcast
 from ..errors import DataError, ModelStateError, brief, nearest
 from ..functions import OPTIMIZERS
 from ..functions import Optimizer as Record
-from ..graph import Graph, build_graph
+from ..graph import Graph, build_graph, freeze
 from ..host.forks import after_in_child, new_lock
 from ..language import parse
 from ..optimizers import Optimizer
@@ -231,7 +231,7 @@ class Network(Settings):
             return kept
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
-        graph = build_graph(parse(kept["text"]))
+        graph = freeze(build_graph(parse(kept["text"])), kept["options"].frozen)
         check_numbers(graph, kept["options"].dtype, kept["text"])
         names = ("text", "options", "learning_rate", "clip_norm")
         self.__init__(*(kept[name] for name in names), graph, kept["optimizer"])  # type: ignore[misc]

@@ -7,8 +7,8 @@ from dataclasses import replace
 from ..graph import Node
 from ..graph.recurrence import WINDOW, computing, inputs_of
 from ..host.cached import cached_property
-from .forward import Forward, names_in, note_of, used, with_parameter
-from .plan import Access, Bias, Columns, Group, Map, Note, Operation, Place, Product, Reduce, Rows, Segment
+from .forward import Forward, gives_from_zeros, names_in, note_of, used, with_parameter
+from .plan import Access, Bias, Columns, Group, Map, Note, Operation, Place, Product, Reduce, Rows, Segment, padded
 
 
 class Backward(Forward):
@@ -262,17 +262,20 @@ class Backward(Forward):
             ("x", self.access(source, limit=limit)),
             ("o", self.access(other, steps=node.steps, limit=common)),
         )
+        target_width = own if left else wide
+        shared = min(own, wide)
+        lifts = padded(target_width, self.lanes) > shared and gives_from_zeros(node.merge.gradient, 3)
         text = node.merge.d_x if left else node.merge.d_o
-        used = names_in(text) | {"g"}
+        named = names_in(text) | {"g"}
         target, shift = (self.gradient(source), 0) if left else self.destination(other, node.steps, node.index)
         return Map(
             target,
             text,
-            tuple((name, access) for name, access in operands if name in used),
-            own if left else wide,
+            tuple((name, access) for name, access in operands if name in named),
+            target_width,
             note_of(node, "back through ", f" to {self.graph.nodes[source if left else other].name}"),
             accumulate=self.adds(target),
-            keep=wide if left and wide < own else None,
+            keep=shared if (left and wide < own) or lifts else None,
             shift=shift,
         )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -364,7 +365,8 @@ class Forward(Builder):
             return [Map(self.place(node.index), node.merge.forward, operands, node.width, note_of(node))]
         limit = None if wide == node.width else min(wide, node.width)
         operands = (("x", self.access(left)), ("o", self.access(right, steps=node.steps, limit=limit)))
-        keep = wide if wide < node.width else None
+        keep = min(wide, node.width)
+        lifts = padded(node.width, self.lanes) > keep and gives_from_zeros(node.merge.value, 2)
         return [
             Map(
                 self.place(node.index),
@@ -372,7 +374,7 @@ class Forward(Builder):
                 operands,
                 node.width,
                 note_of(node),
-                keep=keep,
+                keep=keep if wide < node.width or lifts else None,
             )
         ]
 
@@ -434,6 +436,12 @@ def _lifts_zero(node: Node) -> bool:
     """Whether an activation turns the zeros of a row's padding into something that could grow in a loop."""
     assert node.function is not None
     return bool(node.function.value(np.zeros(1), node.parameter)[0] != 0.0)
+
+
+def gives_from_zeros(twin: Callable[..., Any], count: int) -> bool:
+    """Whether a merge, or its gradient, turns zeros of padding into something else, a NaN above all."""
+    results = twin(*[np.zeros(1)] * count)
+    return any(bool(result.any()) for result in (results if isinstance(results, tuple) else (results,)))
 
 
 def note_of(node: Node, before: str = "", behind: str = "") -> Note:

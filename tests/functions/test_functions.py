@@ -24,6 +24,7 @@ from neuromorph.functions import (
     Merge,
     Parameter,
 )
+from neuromorph.functions.merges import SECOND_EDITION
 
 WORDS = {
     "exp": np.exp,
@@ -137,6 +138,10 @@ def test_ranges_are_told_in_words() -> None:
     assert LOSSES["huber"].parameter.check(0.0)
     assert not LOSSES["huber_modified"].parameter.check(0.0)
     assert ACTIVATIONS["elu"].parameter.check(-1.0)
+    assert Parameter("k", 1.0, 1.0, whole=True).check(1.5) == "k must be a whole number, not 1.5"
+    assert Parameter("k", 1.0, 1.0, maximum=4096.0).check(5000.0) == "k must be at most 4096, not 5000.0"
+    assert LOSSES["quantile"].parameter.check(1.0) == "q must be less than 1, not 1.0"
+    assert ACTIVATIONS["clip"].parameter.check(0.0) == "bound must be greater than 0, not 0.0"
 
 
 # Activations
@@ -366,6 +371,14 @@ def test_loss_gradients_are_central_differences(record: Loss, p: float | None) -
         ("binary_cross_entropy", None, 0.25, 1.0, np.log(4.0), -4.0),
         ("binary_cross_entropy", None, 0.0, 0.0, 1e-7, 0.0),
         ("binary_cross_entropy", None, 1.0, 0.0, -np.log(1e-7), 0.0),
+        ("quantile", 0.9, 1.0, 3.0, 1.8, -0.9),
+        ("quantile", 0.9, 3.0, 1.0, 0.2, 0.1),
+        ("quantile", 0.9, 3.0, 3.0, 0.0, 0.0),
+        ("poisson", None, 2.0, 3.0, 2.0 - 3.0 * np.log(2.0), -0.5),
+        ("poisson", None, -1.0, 2.0, -1.0 - 2.0 * np.log(1e-7), 1.0),
+        ("log_cosh", None, 1.0, 3.0, math.log(math.cosh(2.0)), -math.tanh(2.0)),
+        ("log_cosh", None, 3.0001, 3.0, 0.5e-8, 1e-4),
+        ("log_cosh", None, -1e300, 0.0, 1e300, -1.0),
     ],
 )
 def test_loss_values(name: str, p: float | None, r: float, e: float, loss: float, slope_at: float) -> None:
@@ -454,6 +467,39 @@ def test_merge_values() -> None:
     assert {name: MERGES[name].value(x, o).tolist() for name in values} == values
 
 
+@pytest.mark.parametrize(("name", "larger"), [("maximum", 2.0), ("minimum", 1.0)])
+def test_the_larger_and_the_smaller(name: str, larger: float) -> None:
+    record, x, o = MERGES[name], np.array([1.0, 2.0, 3.0, np.nan, 1.0]), np.array([2.0, 1.0, 3.0, 1.0, np.nan])
+    wanted = [larger, larger, 3.0, np.nan, np.nan]
+    np.testing.assert_array_equal(record.value(x, o), wanted)
+    np.testing.assert_array_equal(evaluate(record.forward, x=x, o=o), wanted)
+    to_x, to_o = record.gradient(x[:3], o[:3], np.ones(3))
+    assert (to_x[2], to_o[2]) == (1.0, 0.0), "at a tie the derivative is x's"
+
+
+def test_a_quotient_is_what_ieee_says() -> None:
+    record, x, o = MERGES["divisive"], np.array([6.0, 1.0, -1.0, 0.0]), np.array([2.0, 0.0, 0.0, 0.0])
+    np.testing.assert_array_equal(record.value(x, o), [3.0, np.inf, -np.inf, np.nan])
+
+
+@pytest.mark.parametrize("record", SECOND_EDITION, ids=attrgetter("name"))
+def test_merges_of_other_widths(record: Merge) -> None:
+    """Widths as the record states them; texts as shares of one number where there is one."""
+    assert record.name not in MERGES
+    x, o = RNG.normal(size=(4, 3)), RNG.normal(size=(4, {"one": 1, "same": 3, "any": 5}[record.other_width]))
+    value = record.value(x, o)
+    assert value.shape[-1] == {"x": 3, "one": 1, "other": o.shape[-1]}[record.result]
+    g = RNG.normal(size=value.shape)
+    g_x, g_o = record.gradient(x, o, g)
+    np.testing.assert_allclose(g_x, slope(lambda v: (record.value(v, o) * g).sum(-1), x), rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(g_o, slope(lambda v: (record.value(x, v) * g).sum(-1), o), rtol=1e-6, atol=1e-8)
+    assert g_x.any() == record.reads_x
+    forward, to_o = evaluate(record.forward, x=x, o=o), evaluate(record.d_o, x=x, o=o, g=g)
+    np.testing.assert_allclose(forward.sum(-1, keepdims=True) if record.result == "one" else forward, value)
+    np.testing.assert_allclose(to_o.sum(-1, keepdims=True) if record.other_width == "one" else to_o, g_o)
+    np.testing.assert_allclose(np.broadcast_to(evaluate(record.d_x, x=x, o=o, g=g), x.shape), g_x)
+
+
 def test_concatenate_takes_two_widths() -> None:
     x, o, g = np.ones((2, 1)), np.zeros((2, 3)), np.arange(8.0).reshape(2, 4)
     g_x, g_o = MERGES["concatenate"].gradient(x, o, g)
@@ -503,22 +549,72 @@ def test_draws_use_their_numbers() -> None:
 @pytest.mark.parametrize("name", [*WEIGHT_INITIALIZERS, *BIAS_INITIALIZERS])
 def test_draws_have_their_shape_and_type(name: str) -> None:
     record = {**WEIGHT_INITIALIZERS, **BIAS_INITIALIZERS}[name]
-    values = [0.5, 0.75][: len(record.parameters)]
-    drawn = draw(record, 6, 4, *values)
-    assert drawn.shape == ((6, 4) if name in WEIGHT_INITIALIZERS else (4,))
+    values = [0.5, 0.75][: len(record.parameters)] if name != "chrono" else [9.0]
+    fan_in = 4 if record.square else 6
+    drawn = draw(record, fan_in, 4, *values)
+    assert drawn.shape == ((fan_in, 4) if name in WEIGHT_INITIALIZERS else (4,))
     assert drawn.dtype == np.float64
     assert drawn.flags.c_contiguous
 
 
 @pytest.mark.parametrize(("n", "m"), [(7, 4), (4, 7), (5, 5), (1, 3), (3, 1)])
 def test_orthogonal(n: int, m: int) -> None:
-    weight = draw(WEIGHT_INITIALIZERS["orthogonal"], n, m)
+    weight = draw(WEIGHT_INITIALIZERS["orthogonal"], n, m, 1.0)
+    np.testing.assert_array_equal(draw(WEIGHT_INITIALIZERS["orthogonal"], n, m, -1.5), -1.5 * weight)
     product = weight.T @ weight if n >= m else weight @ weight.T
     np.testing.assert_allclose(product, np.eye(min(n, m)), atol=1e-14)
     tall = generator().normal(0.0, 1.0, (max(n, m), min(n, m)))
     triangle = (weight if n >= m else weight.T).T @ tall
     assert (np.diagonal(triangle) > 0.0).all()
     np.testing.assert_allclose(np.tril(triangle, -1), 0.0, atol=1e-13)
+
+
+def test_identity_and_spectral_are_square() -> None:
+    assert [record.name for record in WEIGHT_INITIALIZERS.values() if record.square] == ["identity", "spectral"]
+    assert draw(WEIGHT_INITIALIZERS["identity"], 2, 2, -0.5).tolist() == [[-0.5, 0.0], [0.0, -0.5]]
+
+
+@pytest.mark.parametrize("density", [1.0, 0.3])
+def test_spectral(density: float) -> None:
+    weight, rng = draw(WEIGHT_INITIALIZERS["spectral"], 30, 30, 0.9, density), generator()
+    plain = rng.normal(0.0, 1.0, (30, 30))
+    if density < 1.0:
+        plain[rng.uniform(0.0, 1.0, (30, 30)) >= density] = 0.0
+    assert ((weight == 0.0) == (plain == 0.0)).all()
+    assert np.abs(np.linalg.eigvals(weight)).max() == pytest.approx(0.9)
+    ratio = weight[plain != 0.0] / plain[plain != 0.0]
+    np.testing.assert_allclose(ratio, ratio[0])
+
+
+def test_a_spectral_weight_without_a_radius_stays_zero() -> None:
+    """Of so few numbers none is kept; and a single one above the diagonal has no eigenvalue but 0."""
+    spectral = WEIGHT_INITIALIZERS["spectral"]
+    assert not draw(spectral, 3, 3, 0.9, 1e-9).any()
+    few = [draw(spectral, 2, 2, 0.9, 0.2, seed=seed) for seed in range(20)]
+    assert np.isfinite(few).all()
+    assert not draw(spectral, 4, 4, 0.0, 1.0).any()
+
+
+def test_spaced_and_chrono() -> None:
+    spaced, chrono = BIAS_INITIALIZERS["spaced"], BIAS_INITIALIZERS["chrono"]
+    assert draw(spaced, 9, 5, -1.0, 1.0).tolist() == [-1.0, -0.5, 0.0, 0.5, 1.0]
+    assert draw(spaced, 9, 1, 3.0, 7.0).tolist() == [3.0]
+    assert np.isfinite(draw(spaced, 9, 3, -1e308, 1e308)).all()
+    np.testing.assert_array_equal(draw(chrono, 9, 4, 20.0), np.log(generator().uniform(1.0, 19.0, 4)))
+
+
+@pytest.mark.parametrize(
+    ("record", "values", "said"),
+    [
+        (WEIGHT_INITIALIZERS["spectral"], (-0.1, 1.0), "spectral radius must be at least 0, not -0.1"),
+        (WEIGHT_INITIALIZERS["spectral"], (0.9, 0.0), "density must be greater than 0, not 0.0"),
+        (WEIGHT_INITIALIZERS["spectral"], (0.9, 1.5), "density must be at most 1, not 1.5"),
+        (BIAS_INITIALIZERS["chrono"], (2.0,), "longest time must be greater than 2, not 2.0"),
+    ],
+)
+def test_ranges_of_initialisers(record: Initializer, values: tuple[float, ...], said: str) -> None:
+    checks = [one.check(value) for one, value in zip(record.parameters, values, strict=True)]
+    assert [check for check in checks if check] == [said]
 
 
 def test_bounds_go_in_order() -> None:
