@@ -21,7 +21,7 @@ from ..functions import (
     Merge,
     Parameter,
 )
-from ..language import syntax, told
+from ..language import MAX_STEPS, syntax, told
 from .nodes import MAX_WIDTH, Drawn
 
 Named: TypeAlias = Activation | Loss | ElementwiseLayer
@@ -29,7 +29,6 @@ Named: TypeAlias = Activation | Loss | ElementwiseLayer
 CONVOLUTION = "conv"
 # Names that are words of the language wherever a function's can stand, so that no cell can have them.
 FUNCTIONS = frozenset({*ACTIVATIONS, *ELEMENTWISE, *LOSSES, CONVOLUTION, "restore"})
-MAX_STEPS = 4_096  # how far back a node may read
 _TAPS = (Parameter("the number of steps", None, minimum=1.0), Parameter("the dilation", 1.0, minimum=1.0))
 
 
@@ -169,6 +168,12 @@ class Choice:
 def choose(text: Text, item: syntax.Node) -> Choice:
     """Look up and check all that a node says of itself."""
     text = text.about(item)
+    choice = _choice(text, item)
+    ignored = _surplus_of_local(text, item)
+    return replace(choice, warnings=(*choice.warnings, *ignored)) if ignored else choice
+
+
+def _choice(text: Text, item: syntax.Node) -> Choice:
     if isinstance(item, syntax.Split):
         return Choice()
     if isinstance(item, syntax.Merge):
@@ -198,7 +203,7 @@ def _elementwise(text: Text, item: syntax.Layer, said: syntax.Function) -> Choic
         how = f"({item.name}, <{record.name}>)" if record.reads_x else f"({item.name}, 8, <{record.name}>)"
         reason = "is as wide as what comes in, and takes no width" if record.reads_x else "needs a width"
         raise text.error(f"'{record.name}' {reason}: write {how}", said.location)
-    number = _parameter(text, said, record) if said.numbers or record.reads_x else None
+    number = _parameter(text, said, record) if said.parameters or record.reads_x else None
     return Choice(
         parameter=number,
         elementwise=record,
@@ -284,6 +289,15 @@ def _drawn(
     return record, () if _is_open(said) else _numbers(text, said, record)
 
 
+def _surplus_of_local(text: Text, item: syntax.Node) -> list[Diagnostic]:
+    """Warnings of the numbers that a layer's own initialisers, which are known, have no use for."""
+    if not isinstance(item, syntax.Layer) or item.local is None:
+        return []
+    pairs = ((item.local.weight, WEIGHT_INITIALIZERS), (item.local.bias, BIAS_INITIALIZERS))
+    said = [(one, known[one.name]) for one, known in pairs if one is not None and not _is_open(one)]
+    return [line for one, record in said for line in _surplus(text, one, record.name, len(record.parameters))]
+
+
 def _merge(text: Text, item: syntax.Merge) -> Merge:
     if item.operation in MERGES:
         return MERGES[item.operation]
@@ -304,7 +318,7 @@ def _activation(text: Text, said: syntax.Function | None) -> Activation | None:
     if said.name in LOSSES:
         reason = f"'{said.name}' is a loss, but an activation belongs here"
         raise text.error(f"{reason}: the output names its activation first, then its loss", said.location)
-    hint = _hint(said.name, ACTIVATIONS, text.model.cells)
+    hint = _hint(said.name, ACTIVATIONS, (*ELEMENTWISE, CONVOLUTION, *text.model.cells))
     raise text.error(f"unknown activation '{said.name}'{hint}", said.location)
 
 
@@ -345,10 +359,10 @@ def _is_open(said: syntax.Function | syntax.Initializer) -> bool:
     return any(isinstance(number, syntax.Reference) for number in said.parameters)
 
 
-def _hint(word: str, known: Iterable[str], cells: Iterable[str] = ()) -> str:
-    """The end of a sentence about an unknown word: the name that was meant, also that of a cell, or all names."""
+def _hint(word: str, known: Iterable[str], more: Iterable[str] = ()) -> str:
+    """The end of a sentence about an unknown word: the name that was meant, be it of ``more``, or all known names."""
     names = sorted(known)
-    near = nearest(word, [*names, *cells])
+    near = nearest(word, [*names, *more])
     return f"; known are {', '.join(names)}" if near is None else f": did you mean '{near}'?"
 
 

@@ -29,7 +29,7 @@ from neuromorph.language.syntax import (
     each,
 )
 
-_LEARNED = "learned"  # the one kind of layer whose number stands for an initialiser
+_LEARNED = "learned"  # a layer of a bias alone, whose number stands for an initialiser
 
 
 def expand(model: Model, functions: Collection[str], cells: Sequence[Definition] | None = None) -> Model:
@@ -256,12 +256,16 @@ def _filled(local: Local | None, around: Local | None) -> Local | None:
 def _local_of(node: Layer, frame: _Frame) -> Local | None:
     """The initialisers of a node of a body: the use's stand for the header's, which count only in layers with a width.
 
-    A learned vector with a number asks the header for nothing.
+    A learned vector has a bias only, and with a number it asks the header for nothing.
     """
-    own = _given(node.local, frame)
-    said = node.activation
-    asks = node.width is not None and not (said is not None and said.name == _LEARNED and said.parameters)
-    return _filled(own, frame.local) if asks else own
+    own, around, said = _given(node.local, frame), frame.local, node.activation
+    if node.width is None or around is None:
+        return own
+    if said is None or said.name != _LEARNED:
+        return _filled(own, around)
+    if said.parameters or around.bias is None:
+        return own
+    return _filled(own, replace(around, weight=None))
 
 
 def _numbers_of(function: Function, cell: Cell, frame: _Frame) -> dict[str, float]:

@@ -1,5 +1,7 @@
 """Cells in the checked graph: the same as their plain text, with widths found there and places of errors."""
 
+import contextlib
+import random
 import warnings
 
 import numpy as np
@@ -53,7 +55,7 @@ PLAIN = """\
 def nodes_of(text):
     """What the graph says of each node, places aside."""
     return [
-        (node.name, node.kind, node.width, node.source, node.other, node.delayed, node.function, node.parameter)
+        (node.name, node.kind, node.width, node.source, node.other, node.steps, node.function, node.parameter)
         for node in build_graph(parse(text)).nodes
     ]
 
@@ -161,3 +163,50 @@ def test_errors_show_the_place_in_the_definition_and_name_the_use(definitions, n
         build_graph(parse(f"/xavier,zero/\n{definitions} (input, 3)\n{nodes}\n(output, 1, <linear>, <mse>)"))
     assert (caught.value.line, caught.value.column) == (line, column)
     assert fragment in caught.value.reason
+
+
+def test_surplus_numbers_of_initialisers_of_a_layers_own_are_ignored_with_a_warning():
+    text = "/he,zero/<d>[(x, width, <tanh>, /he 3,const_flat 1 2/)](input, 3)(h, <d>)(output, 1, <linear>, <mse>)"
+    found = [(one.column, one.message) for one in build_graph(parse(text)).diagnostics]
+    use = "'h' is the last node of a use of the cell 'd' in line 1, column 67"
+    assert found == [
+        (37, f"'he' takes no number: 3 is ignored; {use}"),
+        (52, f"'const_flat' takes one number only: 2 is ignored; {use}"),
+    ]
+
+
+def test_numbers_that_a_definition_nobody_uses_leaves_open_are_not_checked():
+    nodes = (
+        "(a, p, <elu, p>, /normal 0 p,const_flat p/) (c, 3, <conv, p, 2>) (n, <norm, p>) (g, <gain>, /uniform 0 p,/)"
+    )
+    text = f"/xavier,zero/<d, p>[{nodes} (v, 3, <learned, p>) {{m, a, average, p}}]"
+    graph = build_graph(parse(f"{text}(input, 3) (output, 1, <linear>, <mse>)"))
+    assert [node.name for node in graph.nodes] == ["input", "output"]
+    assert graph.diagnostics == ()
+
+
+MUTATED = """\
+/he,zero/
+<leak, rate 0.1, k 1>[ {x, state, concatenate, k} (y, width, <elu, rate>, /normal 0 rate,/) {state, y, additive} ]
+<spare, p>[ (one, p, <leak, p>) (q, 3, <conv, p, 2>, /uniform 0 p,const_flat p/) (n, <norm, p>) (v, 3, <learned, p>) ]
+(input, 3) (h, 4, <leak, .5>, /normal 0 1,/) (i, <rnn>) [b, (j, 3, <leak>)|] {m, h.y, additive}
+(output, 2, <linear>, <mse>)
+"""
+PIECES = [
+    "leak", "spare", "rnn", "lstm", "rate", "k", "p", "one", "width", "state", "2", ".5", "-1", "4097", "norm",
+    "learned",
+    "concatenate", "average", "conv", "(q, <leak>)", "(q, 3, <spare, 1>)", ">", ",", "|", "/,const_flat 1/", "h.y", "h",
+]  # fmt: skip
+
+
+def test_mutated_texts_get_a_graph_or_an_error_and_the_plain_text_is_the_same_model():
+    draw, fine = random.Random(7), 0
+    for _ in range(800):
+        start = draw.randrange(len(MUTATED))
+        end = start + draw.choice([0, 1, 2, 4, 8])
+        text = MUTATED[:start] + draw.choice(["", *PIECES]) + MUTATED[end:]
+        with contextlib.suppress(nm.MDLError):
+            found = nodes_of(text)
+            assert nodes_of(nm.expand(text)) == nodes_of(build_graph(parse(text)).text) == found
+            fine += 1
+    assert 30 < fine < 700

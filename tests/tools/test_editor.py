@@ -22,7 +22,7 @@ from neuromorph.language import library, parse, syntax
 EDITOR = REPOSITORY / "tools" / "editor"
 GRAMMAR = json.loads((EDITOR / "mdl.tmLanguage.json").read_text(encoding="utf-8"))
 SAMPLE = (EDITOR / "test" / "scopes.mdl").read_text(encoding="utf-8")
-MODELS = sorted(EXAMPLES.rglob("*.mdl"))
+MODELS = [*sorted(EXAMPLES.rglob("*.mdl")), REPOSITORY / "neuromorph" / "language" / "cells.mdl"]
 CELLS = {cell.name: cell for cell in library()}
 
 Rule = Mapping[str, Any]
