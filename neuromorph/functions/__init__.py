@@ -1,7 +1,7 @@
 """All functions that a model text can name, by name. A new function is one record in one of these tables."""
 
 from neuromorph.functions import activations, elementwise, initializers, losses, merges, optimizers
-from neuromorph.functions.elementwise import ElementwiseLayer
+from neuromorph.functions.elementwise import RESTORE, ElementwiseLayer
 from neuromorph.functions.optimizers import Optimizer
 from neuromorph.functions.records import (
     VOCABULARY,
@@ -29,6 +29,7 @@ __all__ = [
     "LOSSES",
     "MERGES",
     "OPTIMIZERS",
+    "RESTORE",
     "VOCABULARY",
     "WEIGHT_INITIALIZERS",
     "Activation",
