@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -54,14 +53,10 @@ def _run(
 
     Where there are several spaces, there is no state, and each thread takes some samples of a piece, if it is large.
     """
-    start, lanes = 0, inputs.shape[1]
-    while start < len(inputs):
-        stop = min(len(inputs), start + pace.windows * capacity)
+    lanes = inputs.shape[1]
+    for start, stop in pace.pieces(len(inputs), capacity):
         enough = model.kernels.threads_of_prediction((stop - start) * lanes) >= len(spaces)
-        started = time.perf_counter()
         _call(model, spaces if enough else spaces[:1], capacity, inputs[start:stop], results[start:stop])
-        pace.took((stop - start) // capacity, time.perf_counter() - started)
-        start = stop
 
 
 def _call(

@@ -26,7 +26,8 @@ import neuromorph as nm
 from helpers.division import divide_everything
 from neuromorph import prediction
 from neuromorph.host.resources import processors
-from neuromorph.training import loop
+from neuromorph.runtime import pacing
+from neuromorph.training import loop, progress
 
 TEXT = """
 /xavier,const_uneven 0.1 0.3/
@@ -757,7 +758,7 @@ def test_evaluation_looks_for_control_c_every_twentieth_of_a_second(
         return run(self, start, stop)
 
     monkeypatch.setattr(loop.Pass, "run", measured)
-    monkeypatch.setattr(loop, "time", clock)
+    monkeypatch.setattr(pacing, "time", clock)
     assert model.evaluate(inputs, expected) == wanted
     assert sum(clock.pieces) == pytest.approx(cost * 999 * (sequences or 1))
     assert max(clock.pieces) <= max(0.05, WINDOW * cost) * 1.001
@@ -779,7 +780,7 @@ def test_prediction_looks_for_control_c_every_twentieth_of_a_second(
         predict(lanes, samples, *arguments)
 
     monkeypatch.setitem(model.kernels.__dict__, "predict", measured)
-    monkeypatch.setattr(prediction, "time", clock)
+    monkeypatch.setattr(pacing, "time", clock)
     np.testing.assert_array_equal(model.predict(inputs), wanted)
     assert sum(clock.pieces) == pytest.approx(cost * 3000 * (sequences or 1))
     assert max(clock.pieces) <= max(0.05, chunk * cost) * 1.001
@@ -818,7 +819,7 @@ def test_a_bar_after_half_a_second(
     verbosity: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter(np.arange(0.0, 1e6, 0.2))
-    monkeypatch.setattr(loop, "time", types.SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(progress, "time", types.SimpleNamespace(perf_counter=lambda: next(clock)))
     inputs, expected = data(8, sequences=5)
     nm.train(recurrent(), inputs, expected, verbosity)
     out, err = capsys.readouterr()

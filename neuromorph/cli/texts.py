@@ -129,7 +129,7 @@ def _node(model: nm.Model, index: int) -> dict[str, Any]:
         "name": node.name,
         "kind": node.kind,
         "width": node.width,
-        "parameters": (graph.fan_in(index) + 1) * node.width if index in graph.parameters else 0,
+        "parameters": graph.parameters_of(index),
         "function": node.function and {"name": node.function.name, "parameter": node.parameter},
         "merge": node.merge and node.merge.name,
         "reads": None if node.other is None else graph.nodes[node.other].name,

@@ -50,8 +50,7 @@ def _emit_map(frame: Frame, statement: Map, column: str, registers: dict[tuple[P
         names[name] = fresh
     value = _substitute(statement.expression, names)
     if statement.keep is not None:
-        rest = names.get("g", names.get("x", ""))
-        value = f"head({value}, {rest}, {frame.left(statement.keep, column)})"
+        value = f"head({value}, {names[statement.rest]}, {frame.left(statement.keep, column)})"
     if statement.zero is not None and frame.ragged(statement.zero, statement.width):
         value = f"head({value}, splat(0.0), {frame.left(statement.zero, column)})"
     if statement.accumulate:
@@ -96,6 +95,12 @@ def _register(place: Place, shift: int = 0) -> str:
 def _operand(frame: Frame, statement: Map, access: Access, column: str, registers: dict[tuple[Place, int], str]) -> str:
     """The variable with what an access reads."""
     writer, key = frame.writer, (access.place, access.shift)
+    if access.broadcast:
+        name = f"{_register(access.place, access.shift)}first"
+        known = key in registers and access.place.width != frame.lanes
+        first = f"splat(total(head({registers[key]}, splat(0.0), 1)))" if known else frame.load(access, 0, column)
+        writer.line(f"{name} = {first}")
+        return name
     cut = access.limit is not None and frame.ragged(access.limit, statement.width)
     if key in registers:
         if not cut:

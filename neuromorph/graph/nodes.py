@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -112,6 +113,23 @@ class Graph:
         if node.source is None:
             raise ValueError(f"nothing comes into node {index}, {'the input' if node.kind == 'input' else node.name}")
         return node.taps * self.nodes[node.source].width
+
+    def parameters_of(self, index: int) -> int:
+        """The number of a node's parameters: none but live layers, and elementwise layers, have any."""
+        return self._counts.get(index, 0)
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of all parameters."""
+        return sum(self._counts.values())
+
+    @cached_property
+    def _counts(self) -> dict[int, int]:
+        """The number of parameters by node, of those that have any."""
+        counts: dict[int, int] = {}
+        for array in self.arrays:
+            counts[array.node] = counts.get(array.node, 0) + math.prod(array.shape)
+        return counts
 
     @cached_property
     def order(self) -> tuple[int, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from .nodes import Graph, Node
 
 
@@ -17,15 +15,14 @@ def summary(graph: Graph) -> str:
         for name, kind, width, count, what in rows
     ]
     lines.insert(1, "-" * max(map(len, lines)))
-    total = sum(math.prod(array.shape) for array in graph.arrays)
     links = [f"{graph.nodes[m].name} reads {graph.nodes[o].name}" for m, o in graph.delayed_links]
-    lines += ["", f"parameters: {total:,}", f"links backward in time: {', '.join(links) or 'none'}"]
+    lines += ["", f"parameters: {graph.parameter_count:,}", f"links backward in time: {', '.join(links) or 'none'}"]
     return "\n".join(lines)
 
 
 def _parameters(graph: Graph, node: Node) -> str:
-    own = [math.prod(array.shape) for array in graph.arrays if array.node == node.index]
-    return f"{sum(own):,}" if own else ""
+    count = graph.parameters_of(node.index)
+    return f"{count:,}" if count else ""
 
 
 def _what(graph: Graph, node: Node) -> str:

@@ -8,6 +8,8 @@ from functools import cache
 
 from .exclusive import exclusive, imported
 
+CACHE_LINE = 64  # bytes that caches hold together, and that one processor takes from another
+
 
 @dataclass(frozen=True)
 class CPU:

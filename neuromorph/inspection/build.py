@@ -130,7 +130,7 @@ def _node(
         kind=node.kind,
         what=what,
         width=node.width,
-        parameters=(graph.fan_in(node.index) + 1) * node.width if node.kind == "layer" else 0,
+        parameters=graph.parameters_of(node.index),
         flops=flops,
         bytes=sum(pieces[n].work.bytes * share for n, share in mine),
         seconds=seconds,

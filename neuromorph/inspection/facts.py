@@ -42,7 +42,7 @@ def groups_of(kernel: Kernel) -> tuple[GroupReport, ...]:
             group.fan_in,
             group.columns,
             None if group.domain == WINDOW else group.domain,
-            (group.fan_in + 1) * group.columns * kernel.options.size,
+            group.size * kernel.options.size,
         )
         for group in plan.groups
     )

@@ -151,8 +151,8 @@ class _Finder:
         if name == "transpose":
             transposed = [(plan.groups[group], plan.groups[group].parts[part].width) for group, part in plan.transposed]
             return _normal((m.node, float(rows * m.width)) for group, rows in transposed for m in group.members)
-        members = [(group, member) for group in plan.groups for member in group.members]
-        return _normal((member.node, float((group.fan_in + 1) * member.width)) for group, member in members)
+        members = [member.node for group in plan.groups for member in group.members]
+        return _normal((node, float(graph.parameters_of(node))) for node in members)
 
 
 def _normal(parts: Iterator[tuple[int, float]] | list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:

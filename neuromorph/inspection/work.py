@@ -178,8 +178,7 @@ class Counter:
     @property
     def parameters(self) -> int:
         """Weights and biases, padding left out."""
-        groups = self.plan.groups
-        return sum((group.fan_in + 1) * member.width for group in groups for member in group.members)
+        return self.plan.graph.parameter_count
 
     def of_function(self, name: str) -> Work:
         """The work in a window of a function that is not made of operations, such as ``time_shift`` or ``update``."""

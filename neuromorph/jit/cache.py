@@ -10,8 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import sys
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from ..errors import CacheWarning
+from ..host.callers import warn_user
 from . import cache_store
 from .cache_store import DamagedError, Entry, UnusableError
 from .environment import environment
@@ -47,7 +46,6 @@ _ELSEWHERE = "Set NEUROMORPH_CACHE_DIR to a folder that belongs to you and that 
 _FREE_SPACE = "Free some space there, or set NEUROMORPH_CACHE_DIR to a folder on another disk."
 _MORE_FILES = "Let the process open more files (ulimit -n)."
 
-_INSIDE = frozenset({"neuromorph", "contextlib", "functools"})  # frames that are not the user's
 _warned: dict[str, object] = {}  # the cache folders of whose trouble this process has warned
 
 
@@ -192,15 +190,7 @@ def _warn_once_of(path: Path, trouble: str) -> None:
     mine = object()
     if _warned.setdefault(str(path), mine) is mine:
         message = f"cache of compiled kernels in {str(path)!r}: {trouble}"
-        warnings.warn(message, CacheWarning, stacklevel=_levels_to_caller())
-
-
-def _levels_to_caller() -> int:
-    """The ``stacklevel`` that makes a warning of our caller's point at the line outside this package."""
-    level, frame = 0, sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
-        level, frame = level + 1, frame.f_back
-    return level + 1
+        warn_user(message, CacheWarning)
 
 
 def _advice(error: OSError) -> str:

@@ -10,13 +10,12 @@ import time
 from typing import Any
 from weakref import ref
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..host.forks import new_lock
+from .memory import aligned_copy
 
 Floats = NDArray[Any]
-CACHE_LINE = 64  # bytes
 _lock = new_lock()
 
 
@@ -47,7 +46,7 @@ class Feeds:
             return
         now = time.perf_counter()
         if now - self._published >= since:
-            feed.weights, self._published = _copied(weights), now
+            feed.weights, self._published = aligned_copy(weights), now
 
     def release(self) -> None:
         """End the streams."""
@@ -63,12 +62,3 @@ class Feeds:
                 feed = Feed()
                 self._feed = ref(feed)
             return feed
-
-
-def _copied(array: Floats) -> Floats:
-    """A copy that begins at a whole cache line; made after every ``train``, so in little time."""
-    raw = np.empty(array.nbytes + CACHE_LINE, np.uint8)
-    start = -raw.__array_interface__["data"][0] % CACHE_LINE
-    copy: Floats = raw[start : start + array.nbytes].view(array.dtype)
-    copy[:] = array
-    return copy

@@ -7,23 +7,33 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ..abi.mailbox import new_mailbox
 from ..host.cached import cached_property
+from ..host.cpu import CACHE_LINE
 from .autotune import Autotuner
 from .threadpool import ThreadPool
 
 Floats = NDArray[Any]
-ALIGNMENT = 64  # bytes
 
 
 def aligned_zeros(count: int, dtype: str) -> Floats:
     """A flat array of zeros that begins at a whole cache line."""
-    size = np.dtype(dtype).itemsize
-    raw = np.zeros(count * size + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + count * size].view(dtype)
+    return _aligned(np.zeros(count * np.dtype(dtype).itemsize + CACHE_LINE, np.uint8), dtype)
+
+
+def aligned_copy(array: Floats) -> Floats:
+    """A copy that begins at a whole cache line; streams get one after every ``train``, so it is made quickly."""
+    copy = _aligned(np.empty(array.nbytes + CACHE_LINE, np.uint8), array.dtype)
+    copy[:] = array
+    return copy
+
+
+def _aligned(raw: NDArray[np.uint8], dtype: DTypeLike) -> Floats:
+    """Some memory from its first whole cache line on, a line less than all of it."""
+    start = -raw.__array_interface__["data"][0] % CACHE_LINE
+    return raw[start : start + len(raw) - CACHE_LINE].view(dtype)
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 PIECE = 0.05  # seconds of kernel time between two looks
@@ -9,9 +11,25 @@ PIECE = 0.05  # seconds of kernel time between two looks
 
 @dataclass(slots=True)
 class Pace:
-    """How many windows the next piece has, by how long the pieces before it took."""
+    """The number of windows that the next piece of work has, by how long the pieces before it took."""
 
     windows: int = 1
+    adapts: bool = True
+
+    def pieces(self, samples: int, capacity: int) -> Iterator[tuple[int, int]]:
+        """Some samples in pieces of whole windows, the last one maybe shorter: where each begins and ends. What the
+        caller does with a piece, until it asks for the next one, is timed."""
+        if samples <= capacity:  # one window, which is not cut
+            yield 0, samples
+            return
+        start = 0
+        while start < samples:
+            stop = min(samples, start + self.windows * capacity)
+            started = time.perf_counter()
+            yield start, stop
+            if self.adapts:
+                self.took((stop - start) // capacity, time.perf_counter() - started)
+            start = stop
 
     def took(self, windows: int, seconds: float) -> None:
         """A piece of so many whole windows (0: of one that was cut short, which tells little) took this long."""

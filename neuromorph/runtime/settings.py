@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -119,8 +118,7 @@ class Settings:
     @property
     def parameter_count(self) -> int:
         """Weights and biases of all live layers."""
-        graph = self._graph
-        return sum(math.prod(array.shape) for array in graph.arrays)
+        return self._graph.parameter_count
 
     def _set_optimizer(self, chosen: Optimizer) -> None:
         self._optimizer = chosen

@@ -33,7 +33,6 @@ from .ownership import Ownership
 from .passes import Places
 from .plan import (
     EXTERNAL,
-    LINE,
     Access,
     Bias,
     Block,
@@ -65,7 +64,6 @@ from .verify import PlanError, verify
 __all__ = [
     "DEFAULT_COSTS",
     "EXTERNAL",
-    "LINE",
     "WINDOW",
     "Access",
     "Alone",

@@ -276,6 +276,7 @@ class Backward(Forward):
             note_of(node, "back through ", f" to {self.graph.nodes[source if left else other].name}"),
             accumulate=self.adds(target),
             keep=shared if (left and wide < own) or lifts else None,
+            rest="g",
             shift=shift,
         )
 

@@ -10,10 +10,10 @@ from itertools import pairwise
 
 from ..graph import Graph
 from ..host.cached import cached_property
+from ..host.cpu import CACHE_LINE
 from ..host.resources import processors
 from .column_split import inner_cuts, vector_cuts
 from .kernel_options import KernelOptions
-from .plan import LINE
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class WindowCost:
     @cached_property
     def lines(self) -> float:
         """Lines of memory that the weights, or their gradients, take."""
-        return weights_of(self.graph) * self.options.size / LINE
+        return weights_of(self.graph) * self.options.size / CACHE_LINE
 
     def by_batch(self, threads: int) -> float:
         """Those of lanes divided among threads: the thread with most lanes, and what changes hands after."""
@@ -173,7 +173,7 @@ class WindowCost:
         wide, deep = self.vectors(index), -(-self.graph.fan_in(index) // options.lanes)
         by_columns = vector_cuts(wide, options.registers, threads)
         by_rows = inner_cuts(wide, deep, options.registers, threads)
-        row = self.rows * (options.size * options.lanes / LINE)
+        row = self.rows * (options.size * options.lanes / CACHE_LINE)
         if by_columns is not None:
             learns = node.source != self.graph.input
             return alone * _largest(by_columns) / wide, row * learns * (wide + deep)
@@ -189,7 +189,7 @@ class WindowCost:
 
     def _lines_of(self, index: int) -> float:
         """Lines of memory that a layer's weights take."""
-        return self.graph.fan_in(index) * self.graph.nodes[index].width * self.options.size / LINE
+        return self.graph.fan_in(index) * self.graph.nodes[index].width * self.options.size / CACHE_LINE
 
     def vectors(self, index: int) -> int:
         """Vectors that a layer is wide."""

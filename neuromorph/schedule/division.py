@@ -102,10 +102,9 @@ def _is_heavy(window: WindowCost) -> bool:
 def _chunk(window: WindowCost) -> int:
     """Rows of a chunk, 0 for none: chunks are for many rows of a model with few parameters and no loops."""
     graph, options, costs = window.graph, window.options, window.costs
-    parameters = sum((graph.fan_in(i) + 1) * graph.nodes[i].width for i in graph.parameters)
     elements = sum(3 * (node.width + options.lanes) for node in graph.nodes if node.live and node.kind != "split")
     chunk = max(64, costs.chunk_bytes // (elements * options.size) // 16 * 16)
-    return chunk if parameters <= costs.few_parameters and window.rows >= 2 * chunk else 0
+    return chunk if graph.parameter_count <= costs.few_parameters and window.rows >= 2 * chunk else 0
 
 
 # For calls of a kernel that is there ---------------------------------------------------------------------------------

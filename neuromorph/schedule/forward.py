@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from ..functions.elementwise import Statistic
 from ..functions.expressions import Expression
 from ..graph import Graph, Node
 from ..graph.recurrence import WINDOW, computing, inputs_of
+from .list_schedule import Task, in_order
 from .plan import (
     Access,
     Group,
@@ -38,28 +38,6 @@ _NAMED = 20  # layers that one comment names
 def names_in(*texts: str) -> set[str]:
     """The identifiers that occur in expressions."""
     return set(Expression(" ".join(texts)).names)
-
-
-class _Ready:
-    """Nodes whose work can be done, in the order in which they came; those of one width can be asked for."""
-
-    def __init__(self) -> None:
-        self._all: OrderedDict[int, int] = OrderedDict()  # width by node
-        self._by_width: dict[int, deque[int]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._all)
-
-    def add(self, index: int, width: int) -> None:
-        self._all[index] = width
-        self._by_width.setdefault(width, deque()).append(index)
-
-    def take(self, width: int) -> int:
-        """The first of a width, or where there is none the first of all."""
-        same = self._by_width.get(width) or self._by_width[next(iter(self._all.values()))]
-        index = same.popleft()
-        del self._all[index]
-        return index
 
 
 @dataclass
@@ -208,7 +186,7 @@ class Forward(Builder):
 
     def loss_target(self) -> Place:
         """Where the loss writes its gradient: before the activation where a logits form serves or where the activation
-        changes nothing, else behind it."""
+        changes no gradient, else behind it."""
         output = self.graph.output
         node = self.graph.nodes[output]
         is_identity = node.kind == "layer" and node.function is not None and node.function.derivative == "1.0"
@@ -261,45 +239,18 @@ class Forward(Builder):
         return out
 
     def schedule(self, nodes: list[int], groups: list[Group], domain: int) -> list[Operation]:
-        """List scheduling: element-by-element work as long as some is ready, then the products that are ready."""
-        inside = {index for index in nodes if self.graph.nodes[index].kind != "input"}
-        looped = domain != WINDOW
-        needs: dict[tuple[str, int], set[int]] = {("group", g.index): self.waits(g, inside) for g in groups}
+        """The operations of a run, each after those whose results it reads in the same step."""
+        inside, looped = {index for index in nodes if self.graph.nodes[index].kind != "input"}, domain != WINDOW
+        waits: dict[Task, set[int]] = {("group", group.index): self.waits(group, inside) for group in groups}
         for index in inside - self.group_of.keys():
             reads = inputs_of(self.graph, self.graph.nodes[index])
-            needs["node", index] = {o for o, steps in reads if not (steps and looped) and o in inside}
-        users: dict[int, list[tuple[str, int]]] = {}
-        for task, waits in needs.items():
-            for index in waits:
-                users.setdefault(index, []).append(task)
-        ready = _Ready()
-        self.release(ready, (task[1] for task, waits in needs.items() if task[0] == "node" and not waits))
-        able = sorted(task[1] for task, waits in needs.items() if task[0] == "group" and not waits)
+            waits["node", index] = {o for o, steps in reads if not (steps and looped) and o in inside}
+        members = {group.index: [member.node for member in group.members] for group in groups}
         out: list[Operation] = []
-        width = 0
-        while ready or able:
-            if not ready:
-                for group in (self.groups[number] for number in able):
-                    out.extend(self.products(group, loop=looped))
-                self.release(ready, (m.node for number in able for m in self.groups[number].members))
-                able.clear()
-            index = ready.take(width)
-            width = self.block_width(index)
-            out.extend(self.statements(index))
-            for kind, number in users.get(index, []):
-                needs[kind, number].discard(index)
-                if needs[kind, number]:
-                    continue
-                if kind == "node":
-                    ready.add(number, self.block_width(number))
-                else:
-                    able.append(number)
+        for kind, number in in_order(waits, members, self.block_width):
+            products = kind == "group"
+            out.extend(self.products(self.groups[number], loop=looped) if products else self.statements(number))
         return out
-
-    def release(self, ready: _Ready, nodes: Iterable[int]) -> None:
-        """Have nodes done next, in text order."""
-        for index in sorted(nodes):
-            ready.add(index, self.block_width(index))
 
     def waits(self, group: Group, inside: set[int]) -> set[int]:
         """The nodes that a group's product has to wait for: in a loop, those of the same step."""
@@ -329,7 +280,7 @@ class Forward(Builder):
             return [Map(target, f"softmax(x, {node.width})", (("x", Access(source)),), node.width, note)]
         text = with_parameter(function.forward, node.parameter)
         keep = node.width if node.width % self.lanes and _lifts_zero(node) else None
-        return [Map(target, text, (("x", Access(source)),), node.width, note, keep=keep)]
+        return [Map(target, text, (("x", Access(source)),), node.width, note, keep=keep, rest="x")]
 
     def elementwise(self, node: Node) -> list[Operation]:
         """The statistics of each row, where a layer needs them, and the values."""
@@ -375,6 +326,7 @@ class Forward(Builder):
                 node.width,
                 note_of(node),
                 keep=keep if wide < node.width or lifts else None,
+                rest="x",
             )
         ]
 

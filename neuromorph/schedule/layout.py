@@ -48,7 +48,7 @@ class Layout:
         for learns in (True, False):
             for group in self.plan.groups:
                 if group.learns == learns:
-                    places[group.index], here = here, here + (group.fan_in + 1) * group.columns
+                    places[group.index], here = here, here + group.size
             for vector in self.plan.vectors:
                 if vector.learns == learns:
                     places[vector.name], here = here, here + padded(vector.width, self.lanes)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from ..graph import Graph
 from ..graph.recurrence import segments_of
+from ..host.cpu import CACHE_LINE
 from .backward import Backward
 from .epilogues import fuse_epilogues
 from .forward import Builder
 from .lifetimes import share_blocks
 from .passes import buffers_of, drop_dead_stores, fuse
-from .plan import EXTERNAL, LINE, Plan, Segment, padded
+from .plan import EXTERNAL, Plan, Segment, padded
 from .siblings import sibling_groups, virtual_concatenations
 
 
@@ -17,7 +18,7 @@ def _stride(width: int, lanes: int, size: int) -> int:
     """A row's stride: whole vectors, and never a multiple of half a kibibyte, where cache sets would collide. It is a
     whole line longer then, so that all rows begin at the same place of a line."""
     stride = padded(width, lanes)
-    return stride + max(lanes, LINE // size) if stride * size % 512 == 0 else stride
+    return stride + max(lanes, CACHE_LINE // size) if stride * size % 512 == 0 else stride
 
 
 def strides_of(builder: Builder, size: int) -> dict[str, int]:

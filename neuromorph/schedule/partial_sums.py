@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..host.cpu import CACHE_LINE
 from .column_split import inner_cuts, width_of
-from .plan import LINE, Buffer, Operation, Partials, Plan, Product, Segment, Sum, padded
+from .plan import Buffer, Operation, Partials, Plan, Product, Segment, Sum, padded
 
 
 def divide_inner(plan: Plan, registers: int, threads: int, size: int) -> Plan:
@@ -37,7 +38,7 @@ class _Divided:
         if not isinstance(operation, Product) or operation.kind == "weight" or not self.is_narrow(operation):
             return (operation,)
         assert operation.target is not None
-        width = padded(width_of(self.plan, operation), max(self.plan.lanes, LINE // self.size))
+        width = padded(width_of(self.plan, operation), max(self.plan.lanes, CACHE_LINE // self.size))
         partials = Partials(f"p{len(self.partials)}", width, self.threads)
         self.partials.append(partials)
         alone = replace(operation, start="zero", epilogue=None, partials=partials)

@@ -9,7 +9,6 @@ from ..graph.recurrence import WINDOW
 from ..host.cached import cached_property
 
 EXTERNAL = {"x", "y"}  # the caller's arrays of inputs and, in prediction, of results: rows without padding
-LINE = 64  # bytes of a line of memory, as caches hold it and one processor takes it from another
 
 
 def padded(width: int, lanes: int) -> int:
@@ -71,7 +70,8 @@ class Map:
     let: tuple[tuple[str, str], ...] = ()
     accumulate: bool = False
     exact: bool = False  # write only the target's own components, for neighbours stand in its padding
-    keep: int | None = None  # components from here on are the operand ``rest`` unchanged
+    keep: int | None = None  # components from here on are those of the operand named ``rest``, unchanged
+    rest: str = ""
     store: bool = True
     shift: int = 0
     zero: int | None = None  # components from here on are zero
@@ -274,6 +274,11 @@ class Group:
     def fan_in(self) -> int:
         """Rows of the weight."""
         return sum(part.rows for part in self.parts)
+
+    @property
+    def size(self) -> int:
+        """Elements of weights and bias, padding included."""
+        return (self.fan_in + 1) * self.columns
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from .kernel_options import Alone, ByBatch, ByColumns, InChunks
 from .kernel_plan import KernelPlan
 from .layout import Layout, Workspace
 from .lifetimes import in_place, lifetimes
-from .plan import EXTERNAL, Block, Buffer, Operation, Place, Plan, Segment, is_vector, notes_of, padded
+from .plan import EXTERNAL, Block, Buffer, Map, Operation, Place, Plan, Segment, is_vector, notes_of, padded
 
 
 class PlanError(NeuromorphError, AssertionError):
@@ -103,6 +103,9 @@ def _check_order(plan: Plan) -> None:
             for access in reads_of(statement):
                 name = access.place.buffer
                 _need(name in written, f"{_name(operation)} reads {name}, which nothing has written")
+            if isinstance(statement, Map) and statement.keep is not None:
+                names = [name for name, _ in statement.operands]
+                _need(statement.rest in names, f"{_name(operation)} keeps {statement.rest!r}, which is no operand")
             written |= {place.buffer for place in _stored(statement)}
     _need(plan.output.buffer in written, "nothing writes the output")
 

@@ -31,6 +31,35 @@ class _Steps:
 
 
 @dataclass(frozen=True)
+class _Panel:
+    """One panel or neighbours, ``vectors`` wide together: where A, B and C begin, what is added or read beside, and
+    elements between rows of B and of C."""
+
+    vectors: int
+    a: ir.Value
+    b: ir.Value
+    b_step: int
+    c: ir.Value
+    c_step: int
+    bias: ir.Value | None
+    beside: ir.Value
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Some rows of a panel, whose sums are in registers together.
+
+    a, beside: where its first row begins. cells: (row, vector) of each sum. places: where the sums are stored.
+    """
+
+    panel: _Panel
+    a: ir.Value
+    beside: ir.Value
+    cells: list[tuple[int, int]]
+    places: list[ir.Value]
+
+
+@dataclass(frozen=True)
 class ProductEmitter:
     """Emits one product as an LLVM function."""
 
@@ -152,31 +181,42 @@ class ProductEmitter:
 
     def over_rows(self, panel: ir.Value, vectors: int, heights: list[int], done: ir.Value, some: _Steps) -> None:
         """Row tiles, from row ``done`` on, of one panel or of neighbours, ``vectors`` wide together."""
-        shape, builder = self.shape, self.builder
-        width, stride = min(vectors, shape.panel) * shape.lanes, shape.panel * shape.lanes
+        shape, mine = self.shape, self.panel_at(panel, vectors, some)
+        for height in heights:
+            literal = shape.rows is not None
+            stop = integer(self.literal_stop(vectors, height)) if literal else self.rows_after(height, done)
+            with counted(self.builder, done, stop, height) as row:
+                self.emit_tile(self.tile_at(mine, row, height), some)
+            done = stop
+
+    def panel_at(self, number: ir.Value, vectors: int, some: _Steps) -> _Panel:
+        """The panel of a number, or several from it on, at the first of some inner steps."""
+        shape, stride = self.shape, self.shape.panel * self.shape.lanes
+        width = min(vectors, shape.panel) * shape.lanes
         if shape.b_row is None:
             assert shape.inner is not None
-            b, b_step = self.at(self.b, (panel, shape.inner * stride), (some.begin, width)), width
+            b, b_step = self.at(self.b, (number, shape.inner * stride), (some.begin, width)), width
         else:
-            b, b_step = self.at(self.b, (panel, stride), (some.begin, shape.b_row)), shape.b_row
+            b, b_step = self.at(self.b, (number, stride), (some.begin, shape.b_row)), shape.b_row
             if shape.far(shape.b_row):
                 b, b_step = self.packed(b, width, some.count), width
         if shape.c_row is None:
             assert shape.rows is not None
-            c, c_step = self.at(self.c, (panel, shape.rows * stride)), width
+            c, c_step = self.at(self.c, (number, shape.rows * stride)), width
         else:
-            c, c_step = self.at(self.c, (panel, stride)), shape.c_row
-        bias = self.at(self.bias, (panel, stride)) if shape.start == "bias" else None
-        a, beside = self.at(self.a, (some.begin, shape.a_inner)), self.at(self.beside, (panel, stride))
-        for height in heights:
-            literal = shape.rows is not None
-            stop = integer(self.literal_stop(vectors, height)) if literal else self.rows_after(height, done)
-            with counted(builder, done, stop, height) as row:
-                self.tile(
-                    height, vectors, self.at(a, (row, shape.a_row)), b, b_step, self.at(c, (row, c_step)), c_step,
-                    bias, self.at(beside, (row, shape.beside_row or 0)), some,
-                )  # fmt: skip
-            done = stop
+            c, c_step = self.at(self.c, (number, stride)), shape.c_row
+        bias = self.at(self.bias, (number, stride)) if shape.start == "bias" else None
+        a, beside = self.at(self.a, (some.begin, shape.a_inner)), self.at(self.beside, (number, stride))
+        return _Panel(vectors, a, b, b_step, c, c_step, bias, beside)
+
+    def tile_at(self, panel: _Panel, row: ir.Value, height: int) -> _Tile:
+        """``height`` rows of a panel from a row on."""
+        shape = self.shape
+        a, c = self.at(panel.a, (row, shape.a_row)), self.at(panel.c, (row, panel.c_step))
+        beside = self.at(panel.beside, (row, shape.beside_row or 0))
+        cells = [(below, v) for below in range(height) for v in range(panel.vectors)]
+        places = [self.ahead(c, below * panel.c_step + v * shape.lanes) for below, v in cells]
+        return _Tile(panel, a, beside, cells, places)
 
     def packed(self, b: ir.Value, width: int, count: ir.Value) -> ir.Value:
         """A copy of some rows of a panel, one right after the other, in a place of our own."""
@@ -211,75 +251,60 @@ class ProductEmitter:
         count = -(-rows // tile_rows(self.shape.registers, vectors))
         return (rows - low * count) * heights[0]
 
-    def tile(
-        self, height: int, vectors: int, a: ir.Value, b: ir.Value, b_step: int, c: ir.Value, c_step: int,
-        bias: ir.Value | None, beside: ir.Value, some: _Steps,
-    ) -> None:  # fmt: skip
-        """One tile: ``height`` rows by ``vectors`` vectors of C."""
+    def emit_tile(self, tile: _Tile, some: _Steps) -> None:
+        """One tile: its sums over some inner steps."""
         shape = self.shape
-        cells = [(row, v) for row in range(height) for v in range(vectors)]
-        places = [self.ahead(c, row * c_step + v * shape.lanes) for row, v in cells]
-        sums = self.begin_sums(cells, places, bias, some.more)
+        sums = self.begin_sums(tile, some.more)
         literal = shape.inner if shape.inner is not None and shape.inner <= shape.block else None
         if shape.ranges > 1:
-            sums = self.over_ranges(sums, cells, a, b, b_step, some.count)
-        elif literal is not None and literal <= DEEPEST and literal * len(cells) <= shape.written_out:
+            sums = self.over_ranges(sums, tile, some.count)
+        elif literal is not None and literal <= DEEPEST and literal * len(tile.cells) <= shape.written_out:
             for k in range(literal):
-                sums = self.step(sums, cells, a, b, b_step, integer(k), 0)
+                sums = self.step(sums, tile, integer(k), 0)
         else:
-            sums = self.over_inner(sums, cells, a, b, b_step, integer(0), some.count, literal)
-        self.end_sums(sums, cells, places, beside, some.ends)
+            sums = self.over_inner(sums, tile, integer(0), some.count)
+        self.end_sums(sums, tile, some.ends)
 
-    def end_sums(
-        self, sums: list[ir.Value], cells: list[tuple[int, int]], places: list[ir.Value], beside: ir.Value,
-        ends: ir.Value | None,
-    ) -> None:  # fmt: skip
+    def end_sums(self, sums: list[ir.Value], tile: _Tile, ends: ir.Value | None) -> None:
         """Store what the tile's sums have become: once they are whole, what the epilogue makes of them."""
-        builder, shape = self.builder, self.shape
-        if not shape.epilogue:
-            self.write_all(sums, places)
+        if not self.shape.epilogue:
+            self.write_all(sums, tile.places)
             return
         if ends is None:
-            self.write_all(self.ended(sums, cells, beside), places)
+            self.write_all(self.ended(sums, tile), tile.places)
             return
-        with builder.if_else(ends) as (whole, partial):
+        with self.builder.if_else(ends) as (whole, partial):
             with whole:
-                self.write_all(self.ended(sums, cells, beside), places)
+                self.write_all(self.ended(sums, tile), tile.places)
             with partial:
-                self.write_all(sums, places)
+                self.write_all(sums, tile.places)
 
     def write_all(self, values: list[ir.Value], places: list[ir.Value]) -> None:
         for value, place in zip(values, places, strict=True):
             self.write(value, place)
 
-    def ended(self, sums: list[ir.Value], cells: list[tuple[int, int]], beside: ir.Value) -> list[ir.Value]:
+    def ended(self, sums: list[ir.Value], tile: _Tile) -> list[ir.Value]:
         """The epilogue of each sum."""
         builder, shape, out = self.builder, self.shape, []
-        for total, (row, v) in zip(sums, cells, strict=True):
+        for total, (row, v) in zip(sums, tile.cells, strict=True):
             names = {"x": total}
             if shape.beside_row is not None:
                 place = row * shape.beside_row + v * shape.lanes
-                names["y"] = self.read(self.ahead(beside, place))
+                names["y"] = self.read(self.ahead(tile.beside, place))
             out.append(expressions.emit(builder, shape.epilogue, names))
         return out
 
-    def begin_sums(
-        self,
-        cells: list[tuple[int, int]],
-        places: list[ir.Value],
-        bias: ir.Value | None,
-        more: ir.Value | None,
-    ) -> list[ir.Value]:
+    def begin_sums(self, tile: _Tile, more: ir.Value | None) -> list[ir.Value]:
         """What the tile's sums start from."""
         builder, start = self.builder, self.shape.start
         zero = ir.Constant(self.vector, [0.0] * self.shape.lanes)
         if start == "add":
-            return [self.read(place) for place in places]
-        if bias is not None:
-            ahead = {v: self.read(self.ahead(bias, v * self.shape.lanes)) for _, v in cells}
-            fresh = [ahead[v] for _, v in cells]
+            return [self.read(place) for place in tile.places]
+        if (bias := tile.panel.bias) is not None:
+            ahead = {v: self.read(self.ahead(bias, v * self.shape.lanes)) for _, v in tile.cells}
+            fresh = [ahead[v] for _, v in tile.cells]
         else:
-            fresh = [zero] * len(cells)
+            fresh = [zero] * len(tile.cells)
         flag = self.keep if start == "keep" else None
         if more is not None:
             flag = more if flag is None else builder.or_(flag, more)
@@ -287,7 +312,7 @@ class ProductEmitter:
             return fresh
         before = builder.block
         with builder.if_then(flag):
-            held = [self.read(place) for place in places]
+            held = [self.read(place) for place in tile.places]
             inside = builder.block
         sums = []
         for new, old in zip(fresh, held, strict=True):
@@ -297,51 +322,47 @@ class ProductEmitter:
             sums.append(phi)
         return sums
 
-    def over_inner(
-        self, sums: list[ir.Value], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int,
-        start: ir.Value, stop: ir.Value, literal: int | None,
-    ) -> list[ir.Value]:  # fmt: skip
+    def over_inner(self, sums: list[ir.Value], tile: _Tile, start: ir.Value, stop: ir.Value) -> list[ir.Value]:
         """The loop over some of the inner dimension, a few steps at a time where the tile is small.
 
         A tile of few sums would wait for each addition before the next: it keeps several chains of them.
         """
-        unroll = max(1, min(8, self.shape.unrolled // len(cells)))
-        chains = max(1, min(unroll, CHAINS // len(cells))) if self.shape.rows is not None else 1
+        shape, size = self.shape, len(tile.cells)
+        unroll = max(1, min(8, shape.unrolled // size))
+        chains = max(1, min(unroll, CHAINS // size)) if shape.rows is not None else 1
         zero = ir.Constant(self.vector, [0.0] * self.shape.lanes)
         count = self.builder.sub(stop, start)
         whole = self.builder.sub(stop, self.builder.srem(count, integer(unroll)))
+        literal = shape.inner if shape.ranges == 1 and shape.inner is not None and shape.inner <= shape.block else None
         even = unroll == 1 or (literal is not None and literal % unroll == 0)
-        wide = sums + [zero] * (len(cells) * (chains - 1))
-        wide = self.inner_loop(wide, cells, a, b, b_step, start, whole, unroll)
-        while len(wide) > len(cells):
-            half = len(wide) // 2 // len(cells) * len(cells)
+        wide = sums + [zero] * (size * (chains - 1))
+        wide = self.inner_loop(wide, tile, start, whole, unroll)
+        while len(wide) > size:
+            half = len(wide) // 2 // size * size
             wide = [
                 self.builder.fadd(x, y, flags=FLAGS) for x, y in zip(wide[:half], wide[-half:], strict=True)
             ] + wide[half:-half]
-        return wide if even else self.inner_loop(wide, cells, a, b, b_step, whole, stop, 1)
+        return wide if even else self.inner_loop(wide, tile, whole, stop, 1)
 
-    def over_ranges(
-        self, sums: list[ir.Value], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int,
-        count: ir.Value,
-    ) -> list[ir.Value]:  # fmt: skip
+    def over_ranges(self, sums: list[ir.Value], tile: _Tile, count: ir.Value) -> list[ir.Value]:
         """The inner dimension in ranges, each summed up on its own, and their sums added from the first to the last:
         all at once where the tile is small, else one after the other."""
         builder, ranges = self.builder, self.shape.ranges
-        zeros = [ir.Constant(self.vector, [0.0] * self.shape.lanes)] * len(cells)
+        zeros = [ir.Constant(self.vector, [0.0] * self.shape.lanes)] * len(tile.cells)
         length = builder.sdiv(count, integer(ranges))
 
         def one_range(number: ir.Value, whole: list[ir.Value]) -> list[ir.Value]:
             start = builder.mul(number, length)
             is_last = builder.icmp_signed("==", number, integer(ranges - 1))
             stop = builder.select(is_last, count, builder.add(start, length))
-            return self.added(whole, self.over_inner(zeros, cells, a, b, b_step, start, stop, None))
+            return self.added(whole, self.over_inner(zeros, tile, start, stop))
 
-        if len(cells) * ranges > CHAINS:
+        if len(tile.cells) * ranges > CHAINS:
             return summed(self.builder, sums, integer(0), integer(ranges), 1, one_range)
         starts = [builder.mul(length, integer(n)) for n in range(ranges)]
-        parts = self.at_once([zeros] * ranges, cells, a, b, b_step, starts, length)
+        parts = self.at_once([zeros] * ranges, tile, starts, length)
         done = builder.mul(length, integer(ranges))
-        parts[-1] = self.inner_loop(parts[-1], cells, a, b, b_step, done, count, 1)
+        parts[-1] = self.inner_loop(parts[-1], tile, done, count, 1)
         for part in parts:
             sums = self.added(sums, part)
         return sums
@@ -351,49 +372,38 @@ class ProductEmitter:
         return [self.builder.fadd(x, y, flags=self.flags) for x, y in zip(sums, more, strict=True)]
 
     def at_once(
-        self, parts: list[list[ir.Value]], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int,
-        starts: list[ir.Value], length: ir.Value,
-    ) -> list[list[ir.Value]]:  # fmt: skip
+        self, parts: list[list[ir.Value]], tile: _Tile, starts: list[ir.Value], length: ir.Value
+    ) -> list[list[ir.Value]]:
         """``length`` inner steps of several ranges, side by side."""
-        size = len(cells)
+        size = len(tile.cells)
 
         def one_step_each(k: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
             for n, start in enumerate(starts):
                 mine, place = slice(n * size, (n + 1) * size), self.builder.add(k, start)
-                sums[mine] = self.step(sums[mine], cells, a, b, b_step, place, 0)
+                sums[mine] = self.step(sums[mine], tile, place, 0)
             return sums
 
         sums = summed(self.builder, [value for part in parts for value in part], integer(0), length, 1, one_step_each)
         return [sums[n * size : (n + 1) * size] for n in range(len(parts))]
 
     def inner_loop(
-        self, sums: list[ir.Value], cells: list[tuple[int, int]], a: ir.Value, b: ir.Value, b_step: int,
-        start: ir.Value, stop: ir.Value, unroll: int,
-    ) -> list[ir.Value]:  # fmt: skip
+        self, sums: list[ir.Value], tile: _Tile, start: ir.Value, stop: ir.Value, unroll: int
+    ) -> list[ir.Value]:
         """``unroll`` inner steps at a time, each to the next of as many chains as there are sums for."""
-        chains, size = len(sums) // len(cells), len(cells)
+        chains, size = len(sums) // len(tile.cells), len(tile.cells)
 
         def some_steps(k: ir.Value, fresh: list[ir.Value]) -> list[ir.Value]:
             for ahead in range(unroll):
                 mine = slice(ahead % chains * size, (ahead % chains + 1) * size)
-                fresh[mine] = self.step(fresh[mine], cells, a, b, b_step, k, ahead)
+                fresh[mine] = self.step(fresh[mine], tile, k, ahead)
             return fresh
 
         return summed(self.builder, sums, start, stop, unroll, some_steps)
 
-    def step(
-        self,
-        sums: list[ir.Value],
-        cells: list[tuple[int, int]],
-        a: ir.Value,
-        b: ir.Value,
-        b_step: int,
-        k: ir.Value,
-        ahead: int,
-    ) -> list[ir.Value]:
+    def step(self, sums: list[ir.Value], tile: _Tile, k: ir.Value, ahead: int) -> list[ir.Value]:
         """One inner step: B's vectors times A's scalars, added to the sums."""
-        shape, builder = self.shape, self.builder
-        row_of_b, column_of_a = self.at(b, (k, b_step)), self.at(a, (k, shape.a_inner))
+        shape, builder, cells, b_step = self.shape, self.builder, tile.cells, tile.panel.b_step
+        row_of_b, column_of_a = self.at(tile.panel.b, (k, b_step)), self.at(tile.a, (k, shape.a_inner))
         right = {
             v: self.read(self.ahead(row_of_b, ahead * b_step + self.across(v))) for v in sorted({v for _, v in cells})
         }

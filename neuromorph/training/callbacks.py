@@ -9,8 +9,6 @@ import math
 import os
 import re
 import stat
-import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass, field
@@ -20,6 +18,7 @@ from typing import IO, Any
 
 from ..errors import StorageError, brief, nearest
 from ..host.atomic_write import check_place, folder_of, names_a_folder
+from ..host.callers import warn_user
 from ..optimizers import flag
 from ..options import finite_number, whole_number
 from ..runtime.network import Network
@@ -287,16 +286,8 @@ class Checkpoint(Callback):
 
 
 def _warn(text: str) -> None:
-    """A RuntimeWarning at the line that called ``fit``.
-
-    Python forgets no text that it has told of a line, and would keep silent in a second call of fit; so what it
-    remembers (the registry of ``warnings``) is left out.
-    """
-    frame = sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("neuromorph", "contextlib"):
-        frame = frame.f_back
-    module = frame.f_globals.get("__name__")
-    warnings.warn_explicit(text, RuntimeWarning, frame.f_code.co_filename, frame.f_lineno, module)
+    """A RuntimeWarning at the line that called ``fit``, in a second call of it too."""
+    warn_user(text, RuntimeWarning, again=True)
 
 
 def _number(name: str, value: Any) -> float:

@@ -23,11 +23,10 @@ from .callbacks import Callback, Run
 from .history import History
 from .loop import Pass, check_carried, check_data, in_order, learn, measure
 from .means import weighted_mean
-from .progress import bar
+from .progress import ProgressBar
 
 State = Mapping[str, NDArray[Any]] | None  # as ``Model.state`` has it; None is zero state
 METRICS = ("accuracy",)
-BAR_DELAY = 0.5  # seconds before a bar is shown
 BAR_FORMAT = "{desc}{percentage:3.0f}%|{bar}| {remaining} left, {rate_fmt}{postfix}"  # fits into 80 columns
 
 
@@ -287,13 +286,11 @@ class _Bar:
     """A bar on stderr, after half a second: epoch, loss, validation loss, samples a second and the time left."""
 
     def __init__(self, data: TrainingData, epochs: int, *, shown: bool) -> None:
-        self._total = data.inputs.shape[0] * (data.inputs.shape[1] if data.sequences else 1) * epochs
-        self._bar: Any = None
-        self._shown, self._numbers = shown, {"loss": "-"}
+        total = data.inputs.shape[0] * (data.inputs.shape[1] if data.sequences else 1) * epochs
+        self._bar = ProgressBar(total, unit="", bar_format=BAR_FORMAT) if shown else None
+        self._epoch, self._numbers = "", {"loss": "-"}
 
     def __enter__(self) -> _Bar:
-        if self._shown:
-            self._bar = bar(self._total, unit="", delay=BAR_DELAY, bar_format=BAR_FORMAT)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -302,19 +299,17 @@ class _Bar:
 
     def begin(self, run: Run) -> None:
         """An epoch begins."""
-        if self._bar is not None:
-            self._bar.set_description(f"epoch {run.epoch + 1}/{run.epochs}", refresh=False)
+        self._epoch = f"epoch {run.epoch + 1}/{run.epochs}"
 
     def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
         """Samples ``start`` to ``stop`` are done."""
         if self._bar is not None:
             self._numbers["loss"] = f"{sequence.mean(start, stop):.4g}"
-            self._bar.set_postfix(self._numbers, refresh=False)
-            self._bar.update(stop - start)
+            self._bar.advance(stop - start, self._epoch, self._numbers)
 
     def end(self, run: Run) -> None:
         """An epoch is over, and the history has its numbers."""
         if self._bar is not None:
             names = [name for name in run.names if name not in ("learning_rate", "seconds")]
             self._numbers |= {name.replace("validation", "val"): f"{run.last(name):.4g}" for name in names}
-            self._bar.set_postfix(self._numbers, refresh=False)
+            self._bar.show(self._numbers)

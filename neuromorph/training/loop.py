@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import operator
-import sys
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,7 +21,7 @@ from ..runtime.memory import Memory
 from ..runtime.network import Network
 from ..runtime.pacing import PIECE, Pace
 from .means import weighted_mean
-from .progress import bar
+from .progress import ProgressBar
 
 
 @dataclass(slots=True)
@@ -229,22 +227,15 @@ class Watcher(Protocol):
 
 def follow(sequence: Pass, verbosity: int, progress: Watcher, where: str = "") -> None:
     """One pass in pieces: each as many windows as take a twentieth of a second, or one at verbosity 2."""
-    at, pace = 0, Pace()
-    while at < sequence.samples:
-        stop = min(sequence.samples, at + pace.windows * sequence.capacity)
-        started = time.perf_counter()
+    for start, stop in Pace(adapts=verbosity < 2).pieces(sequence.samples, sequence.capacity):
         try:
-            reached = sequence.run(at, stop)
+            reached = sequence.run(start, stop)
         finally:
             if stop < sequence.samples:
                 sequence.model.feeds.publish(sequence.memory.weights, since=PIECE)
-        took = time.perf_counter() - started
         if reached < stop:
             raise _diverged(sequence, reached, where)
-        progress.advance(sequence, at, stop, where)
-        if verbosity < 2:
-            pace.took((stop - at) // sequence.capacity, took)
-        at = stop
+        progress.advance(sequence, start, stop, where)
 
 
 def _diverged(sequence: Pass, begin: int, where: str) -> TrainingDivergedError:
@@ -295,16 +286,11 @@ def measure(model: Network, data: TrainingData, *, carry_state: bool = False) ->
 
 def _measure(sequence: Pass, pace: Pace) -> None:
     """Losses of a whole pass, in pieces; NaN from the first window on whose loss is not finite."""
-    at = 0
-    while at < sequence.samples:
-        stop = min(sequence.samples, at + pace.windows * sequence.capacity)
-        started = time.perf_counter()
-        reached = sequence.run(at, stop)
-        pace.took((stop - at) // sequence.capacity, time.perf_counter() - started)
+    for start, stop in pace.pieces(sequence.samples, sequence.capacity):
+        reached = sequence.run(start, stop)
         if reached < stop:
             sequence.losses[reached:] = np.nan
             return
-        at = stop
 
 
 def scratch(model: Network, capacity: int) -> Memory:
@@ -319,11 +305,8 @@ class Progress:
     """A bar on stderr after half a second (verbosity 1), and a line for every update (2)."""
 
     def __init__(self, samples: int, verbosity: int) -> None:
-        self._samples, self._verbosity = samples, _level(verbosity)
-        self._done = 0
-        self._started = time.perf_counter()
-        self._bar: Any = None
-        self._window = 0
+        self._verbosity, self._updates = _level(verbosity), 0
+        self._bar = ProgressBar(samples, unit="sample") if self._verbosity >= 1 else None
 
     def __enter__(self) -> Progress:
         return self
@@ -334,24 +317,13 @@ class Progress:
 
     def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
         """Samples ``start`` to ``stop`` are done."""
-        self._done += stop - start
-        if self._verbosity < 1:
+        if self._bar is None:
             return
         loss = sequence.mean(start, stop)
         if self._verbosity >= 2:
-            self._window += 1
-            self._say(f"update {self._window}: samples {start} to {stop - 1}{where}, loss {loss:.6g}")
-        if self._bar is None and time.perf_counter() - self._started > 0.5:
-            self._bar = bar(self._samples, unit="sample")
-        if self._bar is not None:
-            self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
-            self._bar.update(self._done - self._bar.n)
-
-    def _say(self, line: str) -> None:
-        if self._bar is None:
-            print(line, file=sys.stderr)
-        else:
-            self._bar.write(line, file=sys.stderr)
+            self._updates += 1
+            self._bar.write(f"update {self._updates}: samples {start} to {stop - 1}{where}, loss {loss:.6g}")
+        self._bar.advance(stop - start, "", {"loss": f"{loss:.4g}"})
 
 
 def _level(verbosity: Any) -> int:

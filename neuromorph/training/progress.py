@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar
 from weakref import WeakSet
@@ -10,6 +12,7 @@ from weakref import WeakSet
 from ..host.exclusive import imported
 from ..host.forks import new_lock
 
+BAR_DELAY = 0.5  # seconds before a bar is shown
 _lock = new_lock()
 
 
@@ -31,6 +34,43 @@ def _bar_class() -> Any:
     return Bar
 
 
-def bar(total: int, **options: Any) -> Any:
-    """A bar for so many samples. The caller closes it. options: those of tqdm."""
-    return _bar_class()(total=total, unit_scale=True, miniters=1, file=sys.stderr, **options)
+class ProgressBar:
+    """A bar for so many samples, which appears after half a second: most calls are over before, and do not wait for
+    tqdm. The caller closes it. options: those of tqdm."""
+
+    def __init__(self, total: int, **options: Any) -> None:
+        self._total, self._options = total, options
+        self._started, self._done = time.perf_counter(), 0
+        self._bar: Any = None
+
+    def advance(self, samples: int, what: str, numbers: Mapping[str, str]) -> None:
+        """So many more samples are done. what: the words before the bar. numbers: those behind it."""
+        self._done += samples
+        if self._bar is None:
+            waited = time.perf_counter() - self._started
+            if waited < BAR_DELAY:
+                return
+            self._bar = _bar_class()(
+                total=self._total, unit_scale=True, miniters=1, file=sys.stderr, delay=1e-9, **self._options
+            )
+            self._bar.start_t -= waited
+        self._bar.set_description(what, refresh=False)
+        self.show(numbers)
+        self._bar.update(self._done - self._bar.n)
+
+    def show(self, numbers: Mapping[str, str]) -> None:
+        """Numbers behind the bar, for when it is drawn next."""
+        if self._bar is not None:
+            self._bar.set_postfix(numbers, refresh=False)
+
+    def write(self, line: str) -> None:
+        """A line above the bar."""
+        if self._bar is None:
+            print(line, file=sys.stderr)
+        else:
+            self._bar.write(line, file=sys.stderr)
+
+    def close(self) -> None:
+        """Leave the bar as it is now."""
+        if self._bar is not None:
+            self._bar.close()

@@ -908,6 +908,14 @@ def test_data_that_no_loss_can_use(shell: Shell, arrays: dict[str, Any], said: s
     assert re.fullmatch(f"b.npz: {said}".replace("[", r"\[").replace("]", r"\]"), shell.fails(*command))
 
 
+def test_labels_that_hinge_can_not_use_name_their_fix(shell: Shell) -> None:
+    Path("signs.mdl").write_text("/xavier,zero/ (x, 2) (yes, 1, <linear>, <hinge>)")
+    np.savez("b.npz", inputs=POINTS[:4], expected=np.array([1, 1, 0, 1]))
+    said = shell.fails("train", "signs.mdl", "--data", "b.npz", "--save", "b.safetensors", "-q", "--epochs", "1")
+    place = "b.npz: expected[2, 0] is 0, and must be -1 or 1 for hinge"
+    assert said == f"{place}; 2 * expected - 1 turns 0/1 labels into -1 and 1"
+
+
 def test_what_does_not_count_may_be_anything(classifier: nm.Model) -> None:
     labels, weight = np.array([0.0, 7.0, np.nan]), np.array([1.0, 0.0, 0.0])
     made = layout.prepared(classifier, Arrays("d", POINTS[:3], labels=labels, sample_weight=weight), sequences=False)

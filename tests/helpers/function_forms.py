@@ -9,6 +9,7 @@ PARAMETERS = {
 LOSS_FORMS = [
     *(f"<{name}>" for name in sorted(LOSSES)),
     "<huber, 0.07>",
+    "<quantile, 0.8>",
     "<huber_modified, 0.2>",
     "<huber_modified, 0>",
 ]

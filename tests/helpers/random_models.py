@@ -16,7 +16,8 @@ WIDTHS = st.sampled_from([1, 2, 3, 4, 5, 7, 9])
 WILD = {"exp", "square", "reciprocal", "log", "hard_sigmoid", "divisive", "poisson"}
 FUNCTIONS = st.sampled_from(sorted(ACTIVATIONS.keys() - WILD))
 ENDS = st.sampled_from(sorted(LOSSES.keys() - WILD))
-OPERATIONS = st.sampled_from(sorted(MERGES.keys() - WILD) * 2 + ["concatenate"])
+FITTING = sorted(name for name, merge in MERGES.items() if merge.other_width == "any" and merge.result != "other")
+OPERATIONS = st.sampled_from(sorted(set(FITTING) - WILD) * 2 + ["concatenate"])
 DEPTH = 3  # of splits in splits
 
 

@@ -15,6 +15,7 @@ from helpers import witnesses
 from helpers.texts import HEADER
 from neuromorph.schedule import (
     Alone,
+    Block,
     ByBatch,
     ByColumns,
     ByRows,
@@ -22,6 +23,7 @@ from neuromorph.schedule import (
     InChunks,
     KernelPlan,
     Layout,
+    Operation,
     Ownership,
     Plan,
     PlanError,
@@ -34,6 +36,7 @@ from neuromorph.schedule import (
 FORWARD = f"{HEADER} (input, 18) (a, 24, <tanh>) (b, 3, <relu>) (c, 32, <gelu>) (output, 4, <softmax>, <mse>)"
 LOOP = f"""{HEADER} (input, 3) {{both, before, concatenate}} (a, 4, <tanh>) [link, [before,]]
 (output, 2, <linear>, <mse>)"""
+UNEQUAL = f"{HEADER} (input, 4) (a, 3, <tanh>) (b, 5, <gelu>) {{m, a, additive}} (output, 2, <linear>, <mse>)"
 
 
 @cache
@@ -106,6 +109,22 @@ def without_first_operation(plan: KernelPlan) -> KernelPlan:
     return with_training(plan, forward=(replace(first, operations=first.operations[1:]), *others))
 
 
+def keeping(plan: KernelPlan, name: str) -> KernelPlan:
+    """The same plan, but merges of unequal widths keep an operand of this name."""
+    segments = [
+        replace(segment, operations=tuple(_keeping(operation, name) for operation in segment.operations))
+        for segment in plan.training.forward
+    ]
+    return with_training(plan, forward=tuple(segments))
+
+
+def _keeping(operation: Operation, name: str) -> Operation:
+    if not isinstance(operation, Block):
+        return operation
+    maps = tuple(replace(each, rest=name) if each.keep is not None else each for each in operation.maps)
+    return replace(operation, maps=maps)
+
+
 BROKEN: list[tuple[Callable[[], KernelPlan], str]] = [
     (lambda: with_division(plan_of(FORWARD), ByBatch(2)), "2 threads, by lanes .* for a model without links in time"),
     (lambda: with_division(plan_of(LOOP), ByRows(2)), "2 threads, by rows for a model with links in time"),
@@ -122,6 +141,7 @@ BROKEN: list[tuple[Callable[[], KernelPlan], str]] = [
     (lambda: with_group(plan_of(FORWARD), columns=22), "group 0 is taken already, or beyond its end 22"),
     (lambda: replace(plan_of(FORWARD), training_space=Overlapping(plan_of(FORWARD).training)), "of the workspace is"),
     (lambda: careless(plan_of(FORWARD, threads=3)), "parameter [0-9]+ belongs to no thread"),
+    (lambda: keeping(plan_of(UNEQUAL), "q"), "keeps 'q', which is no operand"),
     (lambda: with_shares(columns(), lambda shares: shares[1:]), "shares for [0-9]+ operations"),
     (
         lambda: with_shares(columns(), lambda shares: (Share((0, 9, 6), False), *shares[1:])),

@@ -24,7 +24,7 @@ import neuromorph as nm
 from helpers.likes import LIKES, Array
 from helpers.paths import REPOSITORY
 from neuromorph.runtime import seeding
-from neuromorph.training import callbacks, fit, loop
+from neuromorph.training import callbacks, loop, progress
 
 LINEAR = "/uniform -0.5 0.5,zero/ (fit_input, 2) (output, 1, <linear>, <mse>)"
 RECURRENT = "/uniform -0.5 0.5,zero/ (fit_input, 2) {sum, recur, concatenate} (a, 3, <tanh>) [l, [recur,]] "
@@ -685,10 +685,10 @@ def test_a_log_may_be_a_pipe() -> None:
 
 def test_the_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     model = made()
-    monkeypatch.setattr(fit, "BAR_DELAY", 60.0)
+    monkeypatch.setattr(progress, "BAR_DELAY", 60.0)
     model.fit(*data(4), epochs=2)
     assert capsys.readouterr() == ("", ""), "a short fit shows nothing"
-    monkeypatch.setattr(fit, "BAR_DELAY", 0.0)
+    monkeypatch.setattr(progress, "BAR_DELAY", 0.0)
     history = model.fit(*data(4), epochs=2, validation=0.5)
     out, err = capsys.readouterr()
     assert out == ""
