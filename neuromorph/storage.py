@@ -24,11 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MDLError, NeuromorphError, StorageError
-from .functions import OPTIMIZERS
 from .graph import Graph, build_graph
 from .host.atomic_write import check_name, replace_file
 from .language import parse
-from .optimizers import CHOICES, Optimizer
+from .optimizers import CHOICES, UPDATES, Optimizer
 from .options import DTYPES, CompileOptions, compile_options, finite_number, one_of
 from .runtime import seeding
 from .runtime.network import Network
@@ -366,7 +365,7 @@ def expected_shapes(graph: Graph, options: CompileOptions) -> dict[str, dict[str
         node = graph.nodes[index]
         parameters[f"{node.name}.weight"] = (graph.fan_in(index), node.width)
         parameters[f"{node.name}.bias"] = (node.width,)
-    update = OPTIMIZERS[options.optimizer]
+    update = UPDATES[options.optimizer]
     slots = {f"{slot}.{name}": shape for slot in update.slots for name, shape in parameters.items()}
     return {
         "parameters": parameters,

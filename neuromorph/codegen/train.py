@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from ..functions import OPTIMIZERS
+from ..optimizers import UPDATES
 from ..schedule import ByBatch, InChunks
 from .frame import Frame
 from .loss import emit_sum_of_weights
@@ -48,7 +48,7 @@ def _emit_window(frame: Frame) -> None:
         work = _emit_own(frame)
         writer.line(f"time_shift({frame.by_member(f'steps, capacity, {work}')})")
     frame.emit_barrier()
-    if frame.threads > 1 and OPTIMIZERS[frame.options.optimizer].counts:
+    if frame.threads > 1 and UPDATES[frame.options.optimizer].counts:
         with writer.block("if begin == 0 and mode == 2 and weight > 0.0:"):
             writer.line("count(constants)")
     writer.line("sample += steps")
@@ -137,7 +137,7 @@ def _emit_step(frame: Frame) -> None:
     emit_verdict(frame)
     with writer.block("if not finite:"):
         _emit_return(frame)
-    squared = "" if OPTIMIZERS[frame.options.optimizer].slots else "clip > 0.0 and "
+    squared = "" if UPDATES[frame.options.optimizer].slots else "clip > 0.0 and "
     with writer.block("if mode == 2 and weight > 0.0:"):
         with writer.block(f"if {squared}not square - square == 0.0:"):
             _emit_return(frame)

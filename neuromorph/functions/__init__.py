@@ -1,7 +1,6 @@
 """All functions that a model text can name, by name. A new function is one record in one of these tables."""
 
-from neuromorph.functions import activations, initializers, losses, merges, optimizers
-from neuromorph.functions.optimizers import Optimizer
+from neuromorph.functions import activations, initializers, losses, merges
 from neuromorph.functions.records import (
     VOCABULARY,
     Activation,
@@ -17,14 +16,12 @@ LOSSES = {record.name: record for record in losses.RECORDS}
 MERGES = {record.name: record for record in merges.RECORDS}
 WEIGHT_INITIALIZERS = {record.name: record for record in initializers.WEIGHT_RECORDS}
 BIAS_INITIALIZERS = {record.name: record for record in initializers.BIAS_RECORDS}
-OPTIMIZERS = {record.name: record for record in optimizers.RECORDS}
 
 __all__ = [
     "ACTIVATIONS",
     "BIAS_INITIALIZERS",
     "LOSSES",
     "MERGES",
-    "OPTIMIZERS",
     "VOCABULARY",
     "WEIGHT_INITIALIZERS",
     "Activation",
@@ -32,6 +29,5 @@ __all__ = [
     "LogitForm",
     "Loss",
     "Merge",
-    "Optimizer",
     "Parameter",
 ]

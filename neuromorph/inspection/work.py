@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from ..codegen import Kernel
-from ..functions import OPTIMIZERS
 from ..functions.expressions import Expression
+from ..optimizers import UPDATES
 from ..schedule import (
     WINDOW,
     Access,
@@ -183,7 +183,7 @@ class Counter:
     def of_function(self, name: str) -> Work:
         """The work in a window of a function that is not made of operations, such as ``time_shift`` or ``update``."""
         layout, size, options = self.kernel.plan.layout, self.kernel.plan.layout.size, self.kernel.options
-        optimizer = OPTIMIZERS[options.optimizer]
+        optimizer = UPDATES[options.optimizer]
         if name == "take":
             return Work(0.0, self._bytes(2 * self.rows * self.plan.strides["x"]))
         if name == "sample_losses":

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from ..abi.mailbox import LEARN, MEASURE
 from ..codegen import Kernel
 from ..errors import NeuromorphError
-from ..functions import OPTIMIZERS
 from ..graph import Graph
 from ..host.cached import cached_property
 from ..host.cgroups import shortage
 from ..host.cpu import lanes_for, simd_bits, vector_registers
 from ..jit import bundles, cache, modules
+from ..optimizers import UPDATES
 from ..options import CompileOptions
 from ..schedule import (
     DEFAULT_COSTS,
@@ -82,7 +82,7 @@ class Kernels:
     @property
     def memory_slots(self) -> int:
         """Arrays like the parameters that the optimizer remembers."""
-        return len(OPTIMIZERS[self.options.optimizer].slots)
+        return len(UPDATES[self.options.optimizer].slots)
 
     @cached_property
     def key(self) -> str:

@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 
 from ..data.arrays import as_broadcast
 from ..errors import DataError, ModelStateError, brief, nearest
-from ..functions import OPTIMIZERS
-from ..functions import Optimizer as Record
 from ..graph import Graph, build_graph
 from ..host.forks import after_in_child, new_lock
 from ..language import parse
-from ..optimizers import Optimizer
+from ..optimizers import UPDATES, Optimizer, Update
 from ..options import CompileOptions
 from ..schedule import Workspace, padded
 from . import seeding
@@ -283,9 +281,9 @@ class Network(Settings):
         return found
 
     @property
-    def _update(self) -> Record:
+    def _update(self) -> Update:
         """What the optimizer's update is made of."""
-        return OPTIMIZERS[self._options.optimizer]
+        return UPDATES[self._options.optimizer]
 
     @property
     def optimizer_state(self) -> dict[str, Floats]:

@@ -19,8 +19,7 @@ from typing import IO, Any
 from ..errors import StorageError, brief, nearest
 from ..host.atomic_write import check_place, folder_of, names_a_folder
 from ..host.callers import warn_user
-from ..optimizers import flag
-from ..options import finite_number, whole_number
+from ..options import finite_number, flag, whole_number
 from ..runtime.network import Network
 from ..storage import save
 from .history import History

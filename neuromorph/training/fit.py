@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from ..data.arrays import PredictionData, TrainingData, as_tensor
 from ..errors import DataError, TrainingDivergedError, brief
-from ..optimizers import flag
-from ..options import one_of, whole_number
+from ..options import flag, one_of, whole_number
 from ..prediction import outputs
 from ..runtime import seeding
 from ..runtime.network import Network
