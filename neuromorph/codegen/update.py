@@ -93,8 +93,8 @@ def _emit_sum(frame: Frame, name: str, part: str) -> None:
 
 
 def emit_verdict(frame: Frame) -> None:
-    """The lines that say whether all gradients are finite, and what the sum of their squares is; a meeting first,
-    where there are several threads, so that all see the same."""
+    """Emits the lines that compute whether all gradients are finite, and the sum of their squares. With several threads
+    there is a barrier first, so that all see the same sums."""
     writer = frame.writer
     if frame.threads == 1:
         writer.line("finite, square = gradient_norm(gradients, rate)")
@@ -149,6 +149,6 @@ def _emit_constants(frame: Frame, optimizer: Update) -> None:
 
 
 def _emit_counts(frame: Frame, optimizer: Update) -> None:
-    """What is remembered behind the constants."""
+    """Emits the lines that store the counts after the constants."""
     for number, (name, _) in enumerate(optimizer.counts, len(optimizer.constants)):
         frame.writer.line(f"constants[{number}] = {name}")

@@ -103,7 +103,8 @@ class Counter:
         return self._product(operation, self.executions(domain))
 
     def shares_of_block(self, block: Block) -> list[Work]:
-        """The work of each statement of a block: what an earlier one has read or made costs a later one nothing."""
+        """The work of each statement of a block. A value that an earlier statement has loaded or computed is not
+        counted again."""
         loaded: set[tuple[Place, int]] = set()
         return [self._map(statement, loaded) for statement in block.maps]
 
@@ -145,7 +146,7 @@ class Counter:
         return alone + self.of_epilogue(product)
 
     def of_epilogue(self, product: Product) -> Work:
-        """What a product does with its sums, and reads beside them."""
+        """The work of a product's epilogue, and of reading its second operand."""
         if product.epilogue is None:
             return Work()
         group, own = self.plan.groups[product.group], product.target

@@ -74,7 +74,7 @@ class Network(Settings):
         self._start()
 
     def _start(self) -> None:
-        """What is never copied or pickled: locks, kernels, memory."""
+        """Set what is never copied or pickled: locks, kernels, memory."""
         self.lock = threading.RLock()
         self._kernels: Kernels | None = None
         self._memory: Memory | None = None
@@ -282,7 +282,7 @@ class Network(Settings):
 
     @property
     def _update(self) -> Update:
-        """What the optimizer's update is made of."""
+        """The record of the optimizer's update."""
         return UPDATES[self._options.optimizer]
 
     @property
@@ -371,7 +371,7 @@ def _remember(network: Network) -> None:
 
 
 def _hint(name: Any, known: Mapping[str, Any]) -> str:
-    """What was likely meant by a name."""
+    """Suggests a known name that is like an unknown one, for messages."""
     near = nearest(name, known) if isinstance(name, str) else None
     return f"; did you mean {near!r}?" if near else ""
 

@@ -96,7 +96,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss of every row and its gradient, stored to ``target`` (None where only the value is wanted)."""
+    """The loss of every row, and its gradient, which is stored to ``target`` (None where only the loss is wanted)."""
 
     result: Place
     logits: Place | None
@@ -267,7 +267,7 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that the code generator needs to know."""
+    """What training or prediction of one graph does: its operations in order, and the buffers that they use."""
 
     graph: Graph
     lanes: int

@@ -49,7 +49,7 @@ def _target_features() -> str:
 
 
 def has_fma() -> bool:
-    """Whether the machine that is compiled for multiplies and adds in one instruction.
+    """Whether the target processor has fused multiply-add instructions.
 
     Where it does not, `llvm.fma` would become a call of the C library for every element, so that the emitters
     then write a product and a sum; they keep their bounds.
@@ -61,7 +61,7 @@ def has_fma() -> bool:
 
 
 class _Unflagged(list[str]):
-    """An empty list of fast-math flags that says it is not empty: Numba's fast-math pass then adds none."""
+    """An empty list of fast-math flags that is true, so that Numba's fast-math pass does not add flags."""
 
     def __bool__(self) -> bool:
         return True

@@ -37,7 +37,7 @@ class Run:
     stopped: str = ""
 
     def stop(self, why: str) -> None:
-        """Let this epoch be the last; ``why`` goes to ``history.ended``."""
+        """Stop training after this epoch. ``why`` goes to ``history.ended``."""
         self.stopped = why
 
     def last(self, name: str) -> float:
@@ -126,7 +126,7 @@ class Watching(Callback):
 
 
 def _hint(name: Any, recorded: list[str]) -> str:
-    """What was likely meant by the name of a number, and how it comes to be recorded."""
+    """Suggests a known name for a number that is not recorded, and says how it would be recorded."""
     near = nearest(re.sub("^val(id)?_", "validation_", str(name)), _MONITORED)
     if near is None:
         return ""
@@ -264,7 +264,7 @@ class Checkpoint(Callback):
             self._watch.best = before  # that of the file that is there
 
     def _save(self, run: Run) -> bool:
-        """Whether the model is in its file now."""
+        """Save the model; whether that worked."""
         values = {name: run.last(number) for name, number in _FIELDS.items() if number in run.names}
         target = os.fspath(self.path).format(epoch=run.epoch, **values)
         try:
@@ -322,7 +322,7 @@ def _checked_fields(text: str) -> str:
 
 
 def _fields_of(path: str) -> list[str]:
-    """The fields of a path, as it names them; ValueError where it is malformed."""
+    """The names of the fields in a path; ValueError where the path is malformed."""
     try:
         return [name for _, name, _, _ in Formatter().parse(path) if name is not None]
     except ValueError as error:
