@@ -15,8 +15,8 @@ LOWEST = {"float32": "-3.0e38", "float64": "-1.0e308"}
 
 
 def emit_loss(frame: Frame, loss: Loss) -> None:
-    """Row losses to ``losses``, the gradient to the loss's target; rows of weight 0 are left out whatever is
-    expected."""
+    """Emits the loss of each row, and its gradient to the loss's target. Rows of weight 0 have loss and gradient 0,
+    whatever is expected of them."""
     writer, place = frame.writer, loss.result
     with _each_row(frame):
         writer.line(f"weight = float(row_weights[weight0 + {_outside(frame)}])")
@@ -34,7 +34,8 @@ def emit_loss(frame: Frame, loss: Loss) -> None:
 
 @contextmanager
 def _each_row(frame: Frame) -> Iterator[None]:
-    """A loop over our rows; where threads go apart, ``ahead`` says how much earlier they come than among all rows."""
+    """A loop over the rows of this thread. Where the batch is divided, ``ahead`` is the difference between a row's
+    number among all rows and among this thread's."""
     if not frame.by_batch:
         with frame.each_row():
             yield
@@ -192,8 +193,8 @@ def _each_lane(frame: Frame) -> Iterator[None]:
 
 
 def _emit_careful_mean(frame: Frame) -> None:
-    """The same mean where sums may have left the range of numbers, as those of float32 can't: of shares of the largest
-    weight and quarters of losses, and no larger than the largest loss."""
+    """The same mean where the sums have overflowed, which only float64 can. It is computed with weights divided by the
+    largest weight and with quarters of losses, and is at most the largest loss."""
     writer = frame.writer
     normal = f"{SMALL} < sum_weight < {LARGE} and -{LARGE} < sum_loss < {LARGE}"
     with writer.block(f"if sum_weight > 0.0 and not ({normal}):"):

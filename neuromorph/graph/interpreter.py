@@ -63,6 +63,39 @@ def predict(
     return np.stack([step.values[graph.output] for step in steps])
 
 
+def incoming(
+    graph: Graph, parameters: Mapping[str, ArrayLike], inputs: ArrayLike, index: int
+) -> Array:
+    """What comes into a node, (S, B, width), for inputs (S, B, W_in) from zero state.
+
+    Only what the node depends on is computed; all steps at once, where nothing of it reads back in time.
+    """
+    x, needed = np.asarray(inputs, np.float64), _ancestors(graph, index)
+    together = not any(graph.nodes[one].steps or graph.nodes[one].reach for one in needed)
+    given = x.reshape(1, -1, x.shape[-1]) if together else x
+    floats, carried = _floats(parameters), _start(graph, given.shape[1], None)
+    found: list[Array] = []
+    for row in given:
+        step = _step(graph, floats, row, carried, needed)
+        found.append(_incoming(graph.nodes[index], step))
+        carried = {
+            other: np.concatenate([past[1:], step.values[other][None]]) if other in needed else past
+            for other, past in carried.items()
+        }
+    return np.stack(found).reshape(*x.shape[:-1], -1)
+
+
+def _ancestors(graph: Graph, index: int) -> set[int]:
+    """The nodes that what comes into a node depends on, through time too."""
+    waiting, found = [graph.nodes[index].source], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if one is not None and one not in found:
+            found.add(one)
+            waiting += [graph.nodes[one].source, graph.nodes[one].other]
+    return found
+
+
 def window(
     graph: Graph,
     parameters: Mapping[str, ArrayLike],
@@ -210,9 +243,10 @@ def _run(
     return steps, _state(carried)
 
 
-def _step(graph: Graph, parameters: Parameters, x: Array, past: State) -> _Step:
+def _step(graph: Graph, parameters: Parameters, x: Array, past: State, only: set[int] | None = None) -> _Step:
+    """One step of all nodes, or of some that depend on no others."""
     step = _Step({graph.input: x}, {}, {}, past)
-    for index in graph.order:
+    for index in graph.order if only is None else [one for one in graph.order if one in only]:
         node = graph.nodes[index]
         if node.kind != "input":
             step.incoming[index] = _incoming(node, step)

@@ -100,7 +100,7 @@ class Builder:
         return self.couples(node) and node.width > self.lanes
 
     def logits(self) -> bool:
-        """Whether the loss is computed from the output's pre-activation."""
+        """Whether the loss is computed from the output's pre-activation (the logits)."""
         function = self.graph.nodes[self.graph.output].function
         return function is not None and any(form.activation == function.name for form in self.graph.loss.logits)
 

@@ -124,8 +124,9 @@ class Rows:
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss of every row and its gradient, stored to ``target`` (None where only the value is wanted). ``units``:
-    the vectors that are taken from what is expected, and that it is divided by, before it is compared."""
+    """The loss of every row, and its gradient, which is stored to ``target`` (None where only the loss is wanted).
+    ``units``: the vectors that are subtracted from what is expected, and that it is divided by, before it is compared.
+    """
 
     result: Place
     logits: Place | None
@@ -319,7 +320,7 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that the code generator needs to know."""
+    """What training or prediction of one graph does: its operations in order, and the buffers that they use."""
 
     graph: Graph
     lanes: int
