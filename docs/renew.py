@@ -5,7 +5,8 @@
     python docs/renew.py --tables   # only what is made from tables of the package: it runs no page, and takes a second
 
 Made from tables are the names of all functions in the README and in the grammar for editors, which come from the
-records in ``neuromorph/functions``, and the picture of the rooms, which comes from the table of imports in the tests.
+records in ``neuromorph/functions``, those of the library's cells in that grammar, and the picture of the rooms, which
+comes from the table of imports in the tests.
 
 The Python of a page runs from top to bottom, as one program, in an empty folder that has ``examples``. A block
 
@@ -35,7 +36,7 @@ from pathlib import Path
 from typing import Any
 
 import neuromorph as nm
-from neuromorph import functions
+from neuromorph import functions, language
 from neuromorph.drawing.geometry import Layout, Link, Route, Size
 from neuromorph.drawing.layered import layered
 from neuromorph.drawing.rows import ranks
@@ -188,8 +189,15 @@ def with_keywords(grammar: str) -> str:
     """The grammar for editors with the names of all functions."""
     found = json.loads(grammar)
     rules = found["repository"]
-    keywords = [rules["activation"], rules["loss"], rules["operation"], *rules["initializer"]["patterns"]]
-    for rule, records in zip(keywords, _TABLES.values(), strict=True):
+    keywords = [
+        rules["activation"],
+        rules["loss"],
+        rules["operation"],
+        *rules["initializer"]["patterns"],
+        rules["cell"],
+    ]
+    cells = [cell.name for cell in language.library()]
+    for rule, records in zip(keywords, (*_TABLES.values(), cells), strict=True):
         rule["match"] = re.sub(r"\(\?:[a-z_|]+\)", f"(?:{'|'.join(records)})", rule["match"])
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 

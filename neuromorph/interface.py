@@ -6,6 +6,7 @@ This module imports the whole package, but for what needs Numba: calls import no
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +28,7 @@ from .errors import (
     TrainingDivergedError,
 )
 from .graph import lint
+from .graph.plain import plain_text
 from .jit import cache
 from .jit.cache import CacheInfo
 from .model import Model, compile_model, text_of
@@ -68,6 +70,7 @@ __all__ = [
     "compile",
     "draw",
     "evaluate",
+    "expand",
     "fit",
     "get_parameters",
     "gradcheck",
@@ -100,6 +103,7 @@ def compile(
     clip_norm: float | None = None,
     dtype: str = "float32",
     threads: int | None = None,
+    frozen: str | Iterable[str] = (),
 ) -> Model:
     """A text as a checked model; nothing is compiled or drawn yet.
 
@@ -108,7 +112,8 @@ def compile(
     "adam", "adamw", or ``SGD``, ``RMSProp``, ``Adam`` or ``AdamW`` with numbers of one's own. bptt_steps: samples of a
     window, over which one exact gradient is taken; None is 16 for a model with links backward in time, else 1.
     clip_norm: an upper bound of the norm of all gradients together. dtype: "float32" or "float64". threads: at most so
-    many.
+    many. frozen: names, or patterns such as "h.*", of nodes whose parameters never learn; no gradient of them is
+    computed.
 
     Raises MDLSyntaxError or MDLSemanticError, with line and column, for a wrong text; ValueError or TypeError, naming
     the argument, for a wrong argument. Warns (MDLWarning) of dead nodes, unequal widths and ignored numbers, and of
@@ -117,7 +122,7 @@ def compile(
     """
     return compile_model(
         mdl, batch_size, learning_rate, optimizer=optimizer, bptt_steps=bptt_steps, clip_norm=clip_norm, dtype=dtype,
-        threads=threads,
+        threads=threads, frozen=frozen,
     )  # fmt: skip
 
 
@@ -128,6 +133,16 @@ def check(mdl: str | os.PathLike[str], *, bptt_steps: int | None = None) -> tupl
     nodes that it is about; ``str(advice)`` shows the place with a caret. Raises what ``compile`` raises.
     """
     return lint.check(*text_of(mdl), bptt_steps=bptt_steps)
+
+
+def expand(mdl: str | os.PathLike[str]) -> str:
+    """The plain text of a model, in canonical form: every cell stands in the place of its use.
+
+    It has no definitions, and all widths of layers are numbers. A model of it is the same model: its parameters have
+    the same names, and one seed draws the same numbers. mdl: as in ``compile``. Raises what ``compile`` raises for the
+    text, and MDLSemanticError for a plain text over 1 MiB.
+    """
+    return plain_text(*text_of(mdl))
 
 
 def batches(

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import drawing, prediction, storage, streaming
 from .drawing import Drawing
 from .errors import Location, MDLSyntaxError, MDLWarning
-from .graph import build_graph, summary
+from .graph import build_graph, freeze, frozen_names, summary
 from .graph.lint import advise
 from .host.exclusive import imported
 from .language import parse
@@ -290,6 +290,7 @@ def compile_model(
     clip_norm: float | None = None,
     dtype: str = "float32",
     threads: int | None = None,
+    frozen: str | Iterable[str] = (),
     stacklevel: int = 2,
 ) -> Model:
     """Text to model; ``neuromorph.compile``."""
@@ -304,9 +305,11 @@ def compile_model(
     )
     text, filename = text_of(mdl)
     graph = build_graph(parse(text, filename))
+    names = frozen_names(graph, frozen)
+    graph = freeze(graph, names)
     options = compile_options(
         batch_size, optimizer=chosen.kind, bptt_steps=bptt_steps, dtype=dtype, threads=threads,
-        has_time_links=graph.has_time_links,
+        has_time_links=graph.has_time_links, frozen=names,
     )  # fmt: skip
     check_numbers(graph, options.dtype, text, filename)
     model = Model(text, options, rate, clip_norm, graph, chosen)

@@ -20,6 +20,7 @@ class CompileOptions:
     """The arguments that specialise a kernel, or that say how to run it.
 
     batch_size: lanes of a sample. bptt_steps: samples of a window. threads: at most so many, None for as many as pay.
+    frozen: the names of nodes whose parameters never learn, in text order.
     """
 
     batch_size: int
@@ -27,6 +28,7 @@ class CompileOptions:
     optimizer: str
     dtype: str
     threads: int | None
+    frozen: tuple[str, ...] = ()
 
 
 def whole_number(name: str, value: Any) -> int:
@@ -85,7 +87,14 @@ def one_of(name: str, value: Any, known: Any) -> str:
 
 
 def compile_options(
-    batch_size: Any, *, optimizer: str, bptt_steps: Any, dtype: Any, threads: Any, has_time_links: bool
+    batch_size: Any,
+    *,
+    optimizer: str,
+    bptt_steps: Any,
+    dtype: Any,
+    threads: Any,
+    has_time_links: bool,
+    frozen: tuple[str, ...] = (),
 ) -> CompileOptions:
     """The options of a model, each argument checked."""
     if bptt_steps is None:
@@ -96,4 +105,5 @@ def compile_options(
         optimizer,
         one_of("dtype", dtype, DTYPES),
         None if threads is None else whole_number("threads", threads),
+        frozen,
     )

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MDLError, NeuromorphError, StorageError
-from .graph import Graph, build_graph
+from .graph import Graph, build_graph, freeze, frozen_names
 from .host.atomic_write import check_name, replace_file
 from .language import parse
 from .optimizers import CHOICES, UPDATES, Optimizer
@@ -34,7 +34,7 @@ from .runtime.network import Network
 from .runtime.seeding import restore_generator
 
 Floats = NDArray[Any]
-VERSION = 1
+VERSION = 2
 Kind = TypeVar("Kind", bound=Network)
 
 MOST_HEADER = 1 << 26  # bytes; the largest model there can be needs about half of it
@@ -61,7 +61,9 @@ def save(model: Network, path: str | os.PathLike[str]) -> None:
     for name, array in tensors.items():
         if name != LOSSES and not np.isfinite(array).all():
             raise StorageError(f"can't save the model: {name} has numbers that are not finite")
-    metadata = {_VERSION_KEY: str(VERSION), _RECORD_KEY: json.dumps(record_of(kept), allow_nan=False)}
+    record = record_of(kept)
+    version = VERSION if _MORE_FIELDS & record.keys() else 1
+    metadata = {_VERSION_KEY: str(version), _RECORD_KEY: json.dumps(record, allow_nan=False)}
     data = encoded(tensors, metadata)
     try:
         replace_file(os.path.realpath(given), data)
@@ -97,7 +99,7 @@ def record_of(kept: Mapping[str, Any]) -> dict[str, Any]:
         "clip_norm": kept["clip_norm"],
         "built": "parameters" in kept,
         "generator": _generator_record(),
-    }
+    } | ({"frozen": list(options.frozen)} if options.frozen else {})
 
 
 def _generator_record() -> dict[str, Any]:
@@ -140,6 +142,7 @@ def load(path: str | os.PathLike[str], kind: type[Kind], *, restore_random: bool
         header = read_header(file, size)
         kept, drawn = _arguments(header.record)
         graph = build_graph(parse(kept["text"]))
+        graph = freeze(graph, frozen_names(graph, header.record.get("frozen", ())))
         kept["options"] = _options(header.record, kept["optimizer"], graph)
         _read_tensors(file, header, kept, graph)
         model = kind.__new__(kind)
@@ -287,11 +290,12 @@ _FIELDS = {
     "text", "batch_size", "bptt_steps", "dtype", "threads", "optimizer", "learning_rate", "clip_norm", "built",
     "generator",
 }  # fmt: skip
+_MORE_FIELDS = {"frozen"}  # of format 2, where there is something to say
 
 
 def _arguments(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a model keeps beside its arrays and options, and the generator's state, all checked."""
-    _check_fields("metadata", record, _FIELDS)
+    _check_fields("metadata", record, _FIELDS | (_MORE_FIELDS & set(record)))
     if not isinstance(record["text"], str) or not isinstance(record["built"], bool):
         raise StorageError("corrupt: its metadata have no text, or do not say whether the model is built")
     clip = record["clip_norm"]
@@ -329,7 +333,7 @@ def _options(record: Mapping[str, Any], chosen: Optimizer, graph: Graph) -> Comp
     return compile_options(
         record["batch_size"], optimizer=chosen.kind, bptt_steps=record["bptt_steps"],
         dtype=one_of("dtype", record["dtype"], DTYPES), threads=record["threads"],
-        has_time_links=graph.has_time_links,
+        has_time_links=graph.has_time_links, frozen=frozen_names(graph, record.get("frozen", ())),
     )  # fmt: skip
 
 
@@ -361,13 +365,10 @@ def _wide_number(text: Any) -> int:
 
 def expected_shapes(graph: Graph, options: CompileOptions) -> dict[str, dict[str, tuple[int, ...]]]:
     """The shapes of a built model's arrays, by what they are and their names there."""
-    parameters: dict[str, tuple[int, ...]] = {}
-    for index in graph.parameters:
-        node = graph.nodes[index]
-        parameters[f"{node.name}.weight"] = (graph.fan_in(index), node.width)
-        parameters[f"{node.name}.bias"] = (node.width,)
+    parameters = {array.name: array.shape for array in graph.arrays}
+    learning = {array.name: array.shape for array in graph.arrays if array.learns}
     update = UPDATES[options.optimizer]
-    slots = {f"{slot}.{name}": shape for slot in update.slots for name, shape in parameters.items()}
+    slots = {f"{slot}.{name}": shape for slot in update.slots for name, shape in learning.items()}
     return {
         "parameters": parameters,
         "optimizer_state": slots | {name: () for name, _ in update.counts},

@@ -943,6 +943,77 @@ def test_gradients_take_lengths() -> None:
         nm.gradients(model, INPUTS, EXPECTED, lengths=[13, 3, 0, 7])
 
 
+SIGNS = "/xavier,zero/ (x, 2) (yes, 1, <linear>, <hinge>)"
+COUNTS = "/xavier,zero/ (x, 2) (count, 1, <exp>, <poisson>)"
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong", "right", "said"),
+    [
+        (SIGNS, 0.0, 1.0, r"is 0, and the loss hinge needs -1 or 1; 2 \* expected - 1 turns 0/1 labels into -1 and 1$"),
+        (SIGNS, 0.5, -1.0, r"is 0.5, and the loss hinge needs -1 or 1$"),
+        (COUNTS, -0.5, 0.0, r"is -0.5, and the loss poisson needs numbers of at least 0$"),
+    ],
+)
+def test_every_way_in_refuses_what_the_loss_can_not_be_of(text: str, wrong: float, right: float, said: str) -> None:
+    model = nm.build(nm.compile(text, 1, 0.1))
+    inputs, expected = np.ones((3, 1, 2), np.float32), np.full((3, 1, 1), right, np.float32)
+    assert np.isfinite(nm.train(model, inputs, expected, 0))
+    expected[1] = wrong
+    weights, before = np.array([[1.0], [0.0], [2.0]]), model.get_parameters()
+    ways = [
+        lambda: nm.train(model, inputs, expected, 0),
+        lambda: nm.train(model, inputs.tolist(), expected.tolist(), 0, sample_weight=np.ones((3, 1))),
+        lambda: nm.train(model, inputs[np.newaxis], expected[np.newaxis], 0, lengths=[2]),
+        lambda: nm.fit(model, inputs, expected, epochs=1),
+        lambda: nm.evaluate(model, inputs, expected),
+        lambda: nm.gradients(model, inputs, expected),
+        lambda: nm.gradcheck(model, inputs, expected),
+    ]
+    for number, way in enumerate(ways):
+        place = r"expected\[0, 1, 0, 0\]" if number == 2 else r"expected\[1, 0, 0\]"
+        with pytest.raises(nm.DataError, match=f"^{place} {said}"):
+            way()
+    assert_same(model.get_parameters(), before)
+    for anything in (wrong, np.nan):  # where the weight is 0
+        expected[1] = anything
+        assert np.isfinite(nm.evaluate(model, inputs, expected, sample_weight=weights))
+    assert nm.gradcheck(model).worst < 1e-5
+
+
+@pytest.mark.parametrize("function", ["spike", "detach"])
+def test_gradcheck_leaves_out_what_learns_through_a_surrogate(function: str) -> None:
+    around = "{m, a, additive}" if function == "detach" else ""
+    body = f"(a, 4, <tanh>) (s, <{function}>) {around} (b, 5, <tanh>)"
+    text = f"/xavier,const_uneven 0 0.5/ (x, 3) {body} (o, 2, <linear>, <mse>)"
+    report = nm.gradcheck(nm.build(nm.compile(text, 2, 0.1)))
+    assert list(report.errors) == ["b.weight", "b.bias", "o.weight", "o.bias"]
+    assert report.left_out == ("a",)
+    assert str(report).endswith("left out, since differences can't tell a surrogate's gradient: a")
+    text = "/xavier,zero/ (x, 3) (h, 4, <sigmoid>) {m, o, concatenate} (o, 2, <spike>, <mse>)"
+    report = nm.gradcheck(nm.build(nm.compile(text, 2, 0.1)))
+    assert (report.errors, report.left_out, report.worst) == ({}, ("h", "o"), 0.0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("operation", ["maximum", "minimum", "divisive"])
+def test_new_merges_train_and_pass_gradcheck(operation: str, dtype: str) -> None:
+    """Operands narrower and wider than the branch, beside whole vectors and not; padding must stay harmless."""
+    for own, other in ((3, 3), (5, 2), (2, 7), (19, 33), (16, 16)):
+        text = (
+            f"/xavier,const_uneven 2 0.3/ (x, 3) [s, (o, {other}, <sigmoid>)] (a, {own}, <tanh>) {{m, o, {operation}}}"
+            " (b, 6, <tanh>) (out, 2, <linear>, <mse>)"
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", nm.MDLWarning)
+            model = nm.build(nm.compile(text, 2, 0.05, dtype=dtype))
+        rng = np.random.default_rng(0)
+        inputs, expected = rng.normal(size=(20, 2, 3)), rng.uniform(size=(20, 2, 2))
+        losses = [nm.train(model, inputs, expected, 0) for _ in range(20)]
+        assert losses[-1] < losses[0]
+        assert nm.gradcheck(model).worst < 1e-5
+
+
 def test_gradcheck_reports_each_parameter() -> None:
     model = recurrent()
     before = model.get_parameters()

@@ -45,7 +45,9 @@ ROOMS: dict[str, set[str]] = {
     "prediction": {"data", "runtime"},
     "streaming": {"data", "errors", "options", "runtime"},
     "storage": {"errors", "functions", "graph", "language", "optimizers", "options", "runtime"},
-    "training": {"abi", "data", "errors", "optimizers", "options", "prediction", "runtime", "storage"},
+    "training": {
+        "abi", "data", "errors", "functions", "graph", "optimizers", "options", "prediction", "runtime", "storage",
+    },
     "model": {
         "drawing", "errors", "graph", "inspection", "language", "optimizers", "options", "prediction", "runtime",
         "schedule", "storage", "streaming", "training",

@@ -576,7 +576,7 @@ def test_a_file_that_shrinks_while_it_is_read(saved: bytes, path: Path, monkeypa
 @pytest.mark.parametrize(
     ("version", "message"),
     [
-        ("2", "a newer version: its format is 2, and this neuromorph reads up to 1; upgrade neuromorph"),
+        ("3", "a newer version: its format is 3, and this neuromorph reads up to 2; upgrade neuromorph"),
         ("123456789", "a newer version: "),
         ("0", "corrupt: its version is '0'"), ("-1", "corrupt: its version is '-1'"),
         ("", "corrupt: its version is ''"), ("1.0", "corrupt: its version is '1.0'"),

@@ -275,7 +275,12 @@ def _check_answers(model: nm.Model, arrays: Arrays, weight: Array | None) -> Non
         _check_each(arrays, name, known | ~counts, f"a whole number from 0 to {model.output_width - 1}")
         return
     _check_finite(model, arrays, name, ~counts[..., None])
-    if model.graph.loss.name == "binary_cross_entropy":
+    loss = model.graph.loss
+    if loss.targets is not None:
+        known = loss.targets.fit(answers) | ~counts[..., None]
+        hint = loss.targets.hint(answers[counts])
+        _check_each(arrays, name, known, f"{loss.targets.needs} for {loss.name}{hint}")
+    if loss.name == "binary_cross_entropy":
         known = (answers >= 0) & (answers <= 1)
         _check_each(arrays, name, known | ~counts[..., None], "a number from 0 to 1 for binary_cross_entropy")
 

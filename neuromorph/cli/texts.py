@@ -80,16 +80,22 @@ def _as_json(error: BaseException) -> dict[str, Any]:
     return dict(zip(("line", "column", "message"), place, strict=True))
 
 
-@click.command("format", epilog="\b\nExamples:\n  neuromorph format net.mdl\n  neuromorph format net.mdl > tidy.mdl")
+@click.command(
+    "format",
+    epilog="\b\nExamples:\n  neuromorph format net.mdl\n  neuromorph format net.mdl > tidy.mdl"
+    "\n  neuromorph format net.mdl --expand",
+)
 @click.argument("file", type=FILE)
-def format_(file: str) -> None:
+@click.option("--expand", is_flag=True, help="Put every cell in the place of its use, with all widths as numbers.")
+def format_(file: str, expand: bool) -> None:
     """Print a model description in its canonical form.
 
-    That is one node a line, with branches indented; comments are no part of it and are left out.
+    That is one node a line, with branches and bodies of cells indented; comments are no part of it and are left out.
 
     FILE is a description, a saved model, or - for stdin.
     """
-    give_raw(model_of(file).text)
+    text = model_of(file).text
+    give_raw(nm.expand(text) if expand else text)
 
 
 @click.command(epilog="\b\nExamples:\n  neuromorph summary lstm.mdl\n  neuromorph summary trained.safetensors --json")

@@ -24,6 +24,7 @@ from ..schedule import (
     Place,
     Plan,
     Workspace,
+    is_vector,
     padded,
 )
 from .head import Source
@@ -156,6 +157,11 @@ class Frame:
             self.writer.line(f'"""{doc}"""')
             yield
 
+    @property
+    def read_backward(self) -> str:
+        """The parameters that the backward pass reads, as arguments."""
+        return "weights, transposed" if self.plan.vectors else "transposed"
+
     def by_member(self, arguments: str) -> str:
         """Arguments of a function that runs one member: preceded by the member's number, if there are several."""
         return f"member, {arguments}" if self.threads > 1 else arguments
@@ -270,6 +276,8 @@ class Frame:
 
     def array(self, name: str) -> str:
         """The array that a buffer is in."""
+        if is_vector(name):
+            return "weights"
         return name if name in EXTERNAL else "work"
 
     def stride(self, name: str) -> int:
@@ -279,6 +287,8 @@ class Frame:
     def base(self, place: Place, shift: int = 0) -> str:
         """The offset of a place's row 0: of the window, or of the step in a loop."""
         name = place.buffer
+        if is_vector(name):
+            return str(self.layout.vector(name))
         if self.domain != WINDOW and (name in EXTERNAL or self.buffers[name].rows != "step"):
             self.uses.of_step.add(name)
             text = f"{name}t"
@@ -295,7 +305,7 @@ class Frame:
     def at(self, place: Place, shift: int = 0, column: str = "q") -> str:
         """The offset of the vector at row r and column q of a place."""
         text = self.base(replace(place, column=0), shift)
-        if not self.is_one_row:
+        if not self.is_one_row and not is_vector(place.buffer):
             text += f" + r * {self.stride(place.buffer)}"
             self.writer.may_name(text, f"{place.buffer}r{before(shift, '_before')}")
         return text + (f" + {place.column}" if place.column else "") + (f" + {column}" if column != "0" else "")
@@ -344,6 +354,8 @@ class Frame:
     def load(self, access: Access, width: int, column: str) -> str:
         """The expression that reads a vector."""
         place = access.place
+        if access.broadcast:
+            return self._load_first(access)
         limit = access.limit
         if limit is None and place.buffer in EXTERNAL:
             limit = place.width
@@ -351,6 +363,16 @@ class Frame:
         if limit is not None and self.ragged(limit, width):
             return f"load_head({self.array(place.buffer)}, {where}, {self.left(limit, column)})"
         return f"load({self.array(place.buffer)}, {where})"
+
+    def _load_first(self, access: Access) -> str:
+        """The expression that reads the first component of a place into all of a vector. Where a place is a whole
+        vector wide, all its components are the same."""
+        where = f"{self.array(access.place.buffer)}, {self.at(access.place, access.shift, '0')}"
+        return f"load({where})" if access.place.width == self.lanes else f"splat(total(load_head({where}, 1)))"
+
+    def column_sums(self, name: str) -> str:
+        """The name of the routine that sums the columns of a buffer."""
+        return f"sums{self.stride(name)}"
 
     def product(self, **fields: object) -> str:
         """The name of a matrix product of a literal shape."""

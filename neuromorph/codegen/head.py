@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..schedule import ByBatch, ByColumns, Division, InChunks, KernelPlan
+from ..graph import Graph
+from ..schedule import ByBatch, ByColumns, Columns, Division, InChunks, KernelPlan
 from .writer import Writer
 
 _VECTOR_NAMES = ["load", "load_head", "store", "store_head", "head", "splat", "total", "largest", "softmax"]
 _IMPORTED = [
     "absolute", "exp", "log", "maximum", "minimum", "sigmoid", "span", "sqrt", "tanh", "where",
 ]  # fmt: skip
+_WHERE_USED = {"cos", "normal_cdf", "sin", "softplus"}
 _FOR_SEVERAL = [  # threads
     "address_of", "array_at", "arrive", "barrier", "claim", "leave", "linger", "part", "post", "ticks",
 ]  # fmt: skip
@@ -65,7 +67,8 @@ def head_of(source: Source) -> Writer:
     _emit_legend(writer, source.plan)
     writer.line()
     writer.lines("from numba import njit", "", "from neuromorph import simd")
-    writer.line(f"from neuromorph.simd import {', '.join(_IMPORTED)}")
+    words = sorted({*_IMPORTED, *(_WHERE_USED & _words_of(source.plan.graph))})
+    writer.line(f"from neuromorph.simd import {', '.join(words)}")
     if options.threads > 1:
         writer.line(f"from neuromorph.simd import {', '.join(_FOR_SEVERAL)}")
     writer.line()
@@ -115,6 +118,11 @@ def _emit_legend(writer: Writer, plan: KernelPlan) -> None:
             writer.comment(f"one place, at different times: {', '.join(after)}")
 
 
+def _words_of(graph: Graph) -> set[str]:
+    """The names in the texts of a model's activations."""
+    return {word for node in graph.nodes if node.function is not None for word in node.function.words}
+
+
 def _how_divided(division: Division) -> str:
     """What the head of a source says of a division, after the number of threads."""
     if isinstance(division, InChunks):
@@ -128,7 +136,9 @@ def _emit_routines(writer: Writer, source: Source) -> None:
     kind = f'"{options.dtype}", {options.lanes}'
     for text, name in source.routines.items():
         writer.line(f"{name} = simd.{text}")
-    for stride in sorted({plan.training.strides[f"g{group.index}"] for group in plan.training.groups}):
+    summed = [f"g{group.index}" for group in plan.training.groups]
+    summed += [one.source.buffer for one in plan.training.backward[-1].operations if isinstance(one, Columns)]
+    for stride in sorted({plan.training.strides[name] for name in summed}):
         writer.line(f"sums{stride} = simd.sums_of(simd.SumShape({kind}, stride={stride}))")
     for number, (index, part) in enumerate(plan.training.transposed):
         group = plan.training.groups[index]

@@ -14,11 +14,13 @@ from ..schedule import (
     Access,
     Bias,
     Block,
+    Columns,
     Map,
     Operation,
     Partials,
     Place,
     Product,
+    Reduce,
     Rows,
     Sum,
     padded,
@@ -50,6 +52,8 @@ def _emit_map(frame: Frame, statement: Map, column: str, registers: dict[tuple[P
     value = _substitute(statement.expression, names)
     if statement.keep is not None:
         value = f"head({value}, {names[statement.rest]}, {frame.left(statement.keep, column)})"
+    if statement.zero is not None and frame.ragged(statement.zero, statement.width):
+        value = f"head({value}, splat(0.0), {frame.left(statement.zero, column)})"
     if statement.accumulate:
         before = _operand(frame, statement, Access(statement.target, statement.shift), column, registers)
         value = f"{before} + {value}" if statement.keep is not None or value.isidentifier() else f"{before} + ({value})"
@@ -58,6 +62,29 @@ def _emit_map(frame: Frame, statement: Map, column: str, registers: dict[tuple[P
     registers[statement.target, statement.shift] = register
     if statement.store:
         _store(frame, statement, column, register)
+
+
+def emit_reduce(frame: Frame, operation: Reduce) -> None:
+    """A number of each row, made of all components of the row."""
+    writer, width = frame.writer, operation.width
+    with frame.each_row():
+        writer.line("sums = splat(0.0)")
+        with frame.each_vector(width) as column:
+            names = {}
+            for name, access in operation.operands:
+                names[name] = f"{name}_"
+                writer.line(f"{name}_ = {frame.load(access, width, column)}")
+            term = _substitute(operation.expression, names)
+            if frame.ragged(width, width):
+                term = f"head({term}, splat(0.0), {frame.left(width, column)})"
+            writer.line(f"sums = sums + {term}")
+        writer.line("sums = splat(total(sums))")
+        if operation.finish:
+            writer.line(f"sums = {_substitute(operation.finish, {'mean': f'({1.0 / width!r} * sums)'})}")
+        if not operation.spread and frame.lanes > 1:
+            writer.line("sums = head(sums, splat(0.0), 1)")
+        where = f"{frame.array(operation.target.buffer)}, {frame.at(operation.target, operation.shift, '0')}"
+        writer.line(f"store({where}, {f'load({where}) + sums' if operation.accumulate else 'sums'})")
 
 
 def _register(place: Place, shift: int = 0) -> str:
@@ -69,6 +96,12 @@ def _register(place: Place, shift: int = 0) -> str:
 def _operand(frame: Frame, statement: Map, access: Access, column: str, registers: dict[tuple[Place, int], str]) -> str:
     """The variable with what an access reads."""
     writer, key = frame.writer, (access.place, access.shift)
+    if access.broadcast:
+        name = f"{_register(access.place, access.shift)}first"
+        known = key in registers and access.place.width != frame.lanes
+        first = f"splat(total(head({registers[key]}, splat(0.0), 1)))" if known else frame.load(access, 0, column)
+        writer.line(f"{name} = {first}")
+        return name
     cut = access.limit is not None and frame.ragged(access.limit, statement.width)
     if key in registers:
         if not cut:
@@ -296,7 +329,7 @@ def _own(frame: Frame, place: int) -> str:
     return f"own + {place}" if frame.private else str(place)
 
 
-def _pieces(frame: Frame, operation: Product | Bias) -> tuple[int, ...]:
+def _pieces(frame: Frame, operation: Product | Bias | Columns) -> tuple[int, ...]:
     """The bounds by thread of the pieces of one gradient; all are ours, where gradients are our own."""
     if isinstance(operation, Product) and operation.taps > 1:
         group = frame.plan.groups[operation.group]
@@ -346,14 +379,23 @@ def emit_bias(frame: Frame, bias: Bias) -> None:
     place = _own(frame, frame.layout.bias(frame.plan.groups[bias.group]))
     bounds = f"{cuts}[member], {cuts}[member + 1]" if frame.shares_rows else frame.bounds(cuts)
     given = f"work, {frame.start(name)}, {frame.use('rows')}, gradients, {place}, keep, {bounds}"
-    frame.writer.line(f"sums{frame.stride(name)}({given})")
+    frame.writer.line(f"{frame.column_sums(name)}({given})")
+
+
+def emit_columns(frame: Frame, columns: Columns) -> None:
+    """The gradient of a parameter vector, or of a member's part of it where these are divided."""
+    name, cuts = columns.source.buffer, _pieces(frame, columns)
+    place = _own(frame, frame.layout.vector(columns.vector))
+    bounds = f"{cuts}[member], {cuts}[member + 1]" if frame.shares_rows else frame.bounds(cuts)
+    given = f"work, {frame.start(name)}, {frame.use('rows')}, gradients, {place}, keep, {bounds}"
+    frame.writer.line(f"{frame.column_sums(name)}({given})")
 
 
 def goes_by_member(frame: Frame, operation: Operation) -> bool:
     """Whether a gradient is computed member by member, and not for all members of the calling thread at once. It must
     be where the order of additions depends on the number of columns, and where products of members have different
     shapes."""
-    if isinstance(operation, Bias):
+    if isinstance(operation, Bias | Columns):
         return frame.shares_rows
     return isinstance(operation, Product) and (operation.group, operation.part) in frame.plan.inner
 
@@ -362,6 +404,10 @@ def emit_operation(frame: Frame, operation: Operation) -> None:
     """The lines of any operation but the loss."""
     if isinstance(operation, Block):
         emit_block(frame, operation)
+    elif isinstance(operation, Reduce):
+        emit_reduce(frame, operation)
+    elif isinstance(operation, Columns):
+        emit_columns(frame, operation)
     elif isinstance(operation, Rows):
         emit_rows(frame, operation)
     elif isinstance(operation, Product):

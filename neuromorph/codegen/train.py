@@ -123,7 +123,7 @@ def _emit_pass(frame: Frame, space: str, inputs: str, measured: str, keep: str |
     writer.line(f"forward({frame.meeting(f'{space}, weights, {inputs}')})")
     writer.line(f"measure({frame.meeting(f'{space}, expected, {measured}')})")
     with writer.block("if mode > 0:"):
-        writer.line(f"backward({frame.meeting(f'{space}, transposed, {inputs}')})")
+        writer.line(f"backward({frame.meeting(f'{space}, {frame.read_backward}, {inputs}')})")
         if keep is not None:
             writer.line(f"weight_gradients({frame.divided(f'{space}, gradients, {inputs}, {keep}')})")
 

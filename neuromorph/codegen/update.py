@@ -35,7 +35,7 @@ def emit_transpose(frame: Frame) -> None:
 def _each_range(frame: Frame, *, joint: bool) -> Iterator[tuple[str, str]]:
     """A loop over the ranges of a member's parameters, if there are several, or (``joint``) over those of all members
     that we are, which are one where they are all; yields a range's bounds."""
-    writer, ranges, size = frame.writer, frame.ownership.ranges, frame.layout.size
+    writer, ranges, size = frame.writer, frame.ownership.ranges, frame.layout.learning_size
     if frame.threads == 1:
         yield "0", str(size)
         return

@@ -163,7 +163,7 @@ def emit_sample_losses(frame: Frame) -> None:
 
 def emit_backward(frame: Frame) -> None:
     """All backward segments but the weight gradients."""
-    arguments = frame.meeting("steps, capacity, work, transposed, x, x0")
+    arguments = frame.meeting(f"steps, capacity, work, {frame.read_backward}, x, x0")
     with frame.function("backward", arguments, "Gradients of all values."):
         emit_segments(frame, frame.plan.backward[:-1], backward=True)
         frame.writer.line("return")

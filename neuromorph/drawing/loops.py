@@ -83,7 +83,8 @@ def _lanes(rows: Rows, readers: dict[int, list[int]], sides: dict[int, int]) -> 
     found: dict[int, int] = {}
     for side in (-1, 1):
         nodes = [node for node, targets in readers.items() if sides[node] == side and targets != [node]]
-        spans = [(min(rows.rank[target] for target in readers[node]), rows.rank[node]) for node in nodes]
+        ranks = [[rows.rank[one] for one in (node, *readers[node])] for node in nodes]
+        spans = [(min(touched), max(touched)) for touched in ranks]
         found.update(zip(nodes, lanes(spans), strict=True))
     return found
 

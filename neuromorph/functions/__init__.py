@@ -1,6 +1,7 @@
 """All functions that a model text can name, by name. A new function is one record in one of these tables."""
 
-from neuromorph.functions import activations, initializers, losses, merges
+from neuromorph.functions import activations, elementwise, initializers, losses, merges
+from neuromorph.functions.elementwise import ElementwiseLayer
 from neuromorph.functions.records import (
     VOCABULARY,
     Activation,
@@ -9,9 +10,11 @@ from neuromorph.functions.records import (
     Loss,
     Merge,
     Parameter,
+    Targets,
 )
 
 ACTIVATIONS = {record.name: record for record in activations.RECORDS}
+ELEMENTWISE = {record.name: record for record in elementwise.RECORDS}
 LOSSES = {record.name: record for record in losses.RECORDS}
 MERGES = {record.name: record for record in merges.RECORDS}
 WEIGHT_INITIALIZERS = {record.name: record for record in initializers.WEIGHT_RECORDS}
@@ -20,14 +23,17 @@ BIAS_INITIALIZERS = {record.name: record for record in initializers.BIAS_RECORDS
 __all__ = [
     "ACTIVATIONS",
     "BIAS_INITIALIZERS",
+    "ELEMENTWISE",
     "LOSSES",
     "MERGES",
     "VOCABULARY",
     "WEIGHT_INITIALIZERS",
     "Activation",
+    "ElementwiseLayer",
     "Initializer",
     "LogitForm",
     "Loss",
     "Merge",
     "Parameter",
+    "Targets",
 ]

@@ -3,16 +3,20 @@
 Where a result is clipped (1e-7, the epsilon of Keras), the derivative beyond the clip is 0.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuromorph.functions.activations import logistic
-from neuromorph.functions.records import Array, LogitForm, Loss, Parameter, number
+from neuromorph.functions.records import Array, LogitForm, Loss, Parameter, Targets, number
 
 _TINY = 1e-7
 _NEARLY_ONE = 1.0 - _TINY
+_LOG_2 = math.log(2.0)
 
 _Value = Callable[[Array, Array, float | None], Array]
 
@@ -134,11 +138,74 @@ def _sigmoid_cross_entropy_slope(x: Array, e: Array, p: float | None) -> Array:
     return logistic(x) - e
 
 
+def _quantile(r: Array, e: Array, p: float | None) -> Array:
+    q = number(p)
+    return np.maximum(q * (e - r), (q - 1.0) * (e - r))
+
+
+def _quantile_slope(r: Array, e: Array, p: float | None) -> Array:
+    sign = np.sign(r - e)
+    return np.where(sign < 0.0, -number(p), (1.0 - number(p)) * sign)
+
+
+def _poisson(r: Array, e: Array, p: float | None) -> Array:
+    return r - e * np.log(np.maximum(r, _TINY))
+
+
+def _poisson_slope(r: Array, e: Array, p: float | None) -> Array:
+    return np.where(r < _TINY, 1.0, 1.0 - e / np.maximum(r, _TINY))
+
+
+def _log_cosh(r: Array, e: Array, p: float | None) -> Array:
+    d = np.abs(r - e)
+    with np.errstate(over="ignore"):
+        near = 0.5 * np.log1p(np.square(np.sinh(np.minimum(d, 1.0))))
+    return np.where(d < 1.0, near, d + np.log1p(np.exp(-2.0 * d)) - _LOG_2)
+
+
+def _log_cosh_slope(r: Array, e: Array, p: float | None) -> Array:
+    return np.tanh(r - e)
+
+
+def _are_signs(e: NDArray[Any]) -> NDArray[np.bool_]:
+    fit: NDArray[np.bool_] = np.abs(e) == 1.0
+    return fit
+
+
+def _hint_of_labels(e: NDArray[Any]) -> str:
+    """What to do with 0/1 labels."""
+    labels = bool(((e == 0.0) | (e == 1.0)).all())
+    return "; 2 * expected - 1 turns 0/1 labels into -1 and 1" if labels else ""
+
+
+def _as_signs(u: Array) -> Array:
+    return np.where(u < 0.5, -1.0, 1.0)
+
+
+def _are_counts(e: NDArray[Any]) -> NDArray[np.bool_]:
+    fit: NDArray[np.bool_] = e >= 0.0
+    return fit
+
+
+def _no_hint(e: NDArray[Any]) -> str:
+    return ""
+
+
+def _themselves(u: Array) -> Array:
+    return u
+
+
 _SIGN = "where(r > e, 1.0, where(r < e, -1.0, r - e))"
 _FLOORED = f"where(r < {_TINY!r}, {_TINY!r}, r)"
 # Clipped from either end on its own, since float32 can't hold 1 - 1e-7.
 _CLIPPED_REST = f"where(r > {_NEARLY_ONE!r}, {_TINY!r}, where(r < {_TINY!r}, {_NEARLY_ONE!r}, 1.0 - r))"
 _CLIPPED = f"where(r < {_TINY!r}, {_TINY!r}, where(r > {_NEARLY_ONE!r}, {_NEARLY_ONE!r}, r))"
+# log cosh d is 2 artanh(t²) with t = tanh(d / 2): a series near 0, where the difference of logarithms loses its digits.
+_SQUARE = "(tanh(0.5 * (r - e)) * tanh(0.5 * (r - e)))"
+_FOURTH = f"({_SQUARE} * {_SQUARE})"
+_SERIES = repr(1 / 11)
+for _k in (9, 7, 5, 3, 1):
+    _SERIES = f"({1 / _k!r} + {_FOURTH} * {_SERIES})"
 
 RECORDS = (
     Loss(
@@ -188,6 +255,7 @@ RECORDS = (
         True,
         _Mean(_hinge),
         _Share(_hinge_slope),
+        targets=Targets("-1 or 1", _are_signs, _hint_of_labels, _as_signs),
     ),
     Loss(
         "cross_entropy",
@@ -227,5 +295,34 @@ RECORDS = (
                 _Share(_sigmoid_cross_entropy_slope),
             ),
         ),
+    ),
+    Loss(
+        "quantile",
+        Parameter("q", 0.5, minimum=0.0, exclusive=True, below=1.0),
+        "where(r < e, p * (e - r), (1.0 - p) * (r - e))",
+        "where(r < e, -p, where(r > e, 1.0 - p, r - e))",
+        True,
+        _Mean(_quantile),
+        _Share(_quantile_slope),
+    ),
+    Loss(
+        "poisson",
+        None,
+        f"r - e * log({_FLOORED})",
+        f"where(r < {_TINY!r}, 1.0, 1.0 - e / {_FLOORED})",
+        True,
+        _Mean(_poisson),
+        _Share(_poisson_slope),
+        targets=Targets("numbers of at least 0", _are_counts, _no_hint, _themselves),
+    ),
+    Loss(
+        "log_cosh",
+        None,
+        f"where(absolute(r - e) < 0.45, 2.0 * {_SQUARE} * {_SERIES}, "
+        f"absolute(r - e) + log(1.0 + exp(-2.0 * absolute(r - e))) - {_LOG_2!r})",
+        "tanh(r - e)",
+        True,
+        _Mean(_log_cosh),
+        _Share(_log_cosh_slope),
     ),
 )

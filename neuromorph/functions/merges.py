@@ -4,6 +4,8 @@ import numpy as np
 
 from neuromorph.functions.records import Array, Merge
 
+_QUIET = np.errstate(all="ignore")  # a quotient is what IEEE arithmetic says
+
 
 def _additive(x: Array, o: Array) -> Array:
     return x + o
@@ -45,10 +47,84 @@ def _concatenate_gradient(x: Array, o: Array, g: Array) -> tuple[Array, Array]:
     return g[..., : x.shape[-1]].copy(), g[..., x.shape[-1] :].copy()
 
 
+def _maximum(x: Array, o: Array) -> Array:
+    return np.maximum(x, o)
+
+
+def _maximum_gradient(x: Array, o: Array, g: Array) -> tuple[Array, Array]:
+    return np.where(x >= o, g, 0.0), np.where(x >= o, 0.0, g)
+
+
+def _minimum(x: Array, o: Array) -> Array:
+    return np.minimum(x, o)
+
+
+def _minimum_gradient(x: Array, o: Array, g: Array) -> tuple[Array, Array]:
+    return np.where(x <= o, g, 0.0), np.where(x <= o, 0.0, g)
+
+
+@_QUIET
+def _divisive(x: Array, o: Array) -> Array:
+    return x / o
+
+
+@_QUIET
+def _divisive_gradient(x: Array, o: Array, g: Array) -> tuple[Array, Array]:
+    return g / o, -g * (x / o) / o
+
+
+def _scale(x: Array, o: Array) -> Array:
+    return x * o
+
+
+def _scale_gradient(x: Array, o: Array, g: Array) -> tuple[Array, Array]:
+    return g * o, np.sum(g * x, axis=-1, keepdims=True)
+
+
+def _dot(x: Array, o: Array) -> Array:
+    total: Array = np.sum(x * o, axis=-1, keepdims=True)
+    return total
+
+
+def _dot_gradient(x: Array, o: Array, g: Array) -> tuple[Array, Array]:
+    return g * o, g * x
+
+
+def _take(x: Array, o: Array) -> Array:
+    return o.copy()
+
+
+def _take_gradient(x: Array, o: Array, g: Array) -> tuple[Array, Array]:
+    return np.zeros_like(x), g.copy()
+
+
 RECORDS = (
     Merge("additive", "x + o", "g", "g", False, _additive, _additive_gradient),
     Merge("multiplicative", "x * o", "g * o", "g * x", False, _multiplicative, _multiplicative_gradient),
     Merge("average", "0.5 * (x + o)", "0.5 * g", "0.5 * g", False, _average, _average_gradient),
     Merge("subtractive", "x - o", "g", "-g", False, _subtractive, _subtractive_gradient),
     Merge("concatenate", "", "", "", True, _concatenate, _concatenate_gradient, result="both"),
+    # The sum is there for a NaN, of which neither comparison holds.
+    Merge(
+        "maximum",
+        "where(x >= o, x, where(x < o, o, x + o))",
+        "where(x >= o, g, 0.0)",
+        "where(x >= o, 0.0, g)",
+        False,
+        _maximum,
+        _maximum_gradient,
+    ),
+    Merge(
+        "minimum",
+        "where(x <= o, x, where(x > o, o, x + o))",
+        "where(x <= o, g, 0.0)",
+        "where(x <= o, 0.0, g)",
+        False,
+        _minimum,
+        _minimum_gradient,
+    ),
+    Merge("divisive", "x / o", "g / o", "-g * (x / o) / o", False, _divisive, _divisive_gradient),
+    Merge("scale", "x * o", "g * o", "g * x", False, _scale, _scale_gradient, other_width="one"),
+    Merge("dot", "x * o", "g * o", "g * x", False, _dot, _dot_gradient, other_width="same", result="one"),
+    Merge("take", "o", "0.0", "g", False, _take, _take_gradient, reads_x=False, result="other"),
 )

@@ -5,103 +5,46 @@ Every pass is iterative and its work is bounded, since a text is untrusted input
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
-from ..errors import Diagnostic, Location
-from ..language import syntax, to_text
-from .functions import Choice, Header, Text, choose
+from ..errors import Diagnostic
+from ..language import expand, syntax, to_text
+from .functions import FUNCTIONS, Choice, Header, Text, choose
 from .links import Links
-from .nodes import MAX_WIDTH, Graph, Kind, Node, topological
+from .nodes import Graph, Kind, Node
 from .placement import Place, check_ends, flatten, index_names
+from .widths import widths_of
 
 _NAMED = 20  # dead nodes that one warning names
 
 
 def build_graph(model: syntax.Model) -> Graph:
-    """Check what a text says and turn it into a graph.
+    """Check what a text says and turn it into a graph, with every cell in the place of its use.
 
     Raises MDLSemanticError, with the place, where the text is of the language but describes no model.
     """
-    text = Text(model)
+    text = Text(expand(model, FUNCTIONS))
     header = Header.read(text)
-    placed = flatten(model)
+    placed = flatten(text.model)
     names = index_names(text, placed)
     chosen = [choose(text, place.item) for place in placed]
+    for item in text.model.spare:
+        choose(text, item)
     output = check_ends(text, placed)
     links = Links.decide(text, placed, names, chosen)
-    widths = _widths(text, placed, chosen, links.others)
-    _check_merged_widths(text, placed, chosen, links, widths)
+    widths = widths_of(text, placed, chosen, links.others, names)
     live = _live(links, output)
     nodes = tuple(
-        _node(index, place, chosen[index], links, widths[index], index in live) for index, place in enumerate(placed)
+        _node(index, place, chosen[index], links, widths[index], index in live, header)
+        for index, place in enumerate(placed)
     )
+    _check_square(text, placed, nodes)
     loss = chosen[output].loss
     assert loss is not None  # it is what makes a layer the output
     warnings = [*header.warnings, *(line for choice in chosen for line in choice.warnings)]
-    warnings += _width_warnings(text, nodes) + _dead_warnings(nodes, model.filename)
+    warnings += _width_warnings(text, placed, nodes) + _dead_warnings(nodes, model.filename)
     drawn = (header.weight, header.bias)
     return Graph(nodes, 0, output, *loss, *drawn, tuple(warnings), to_text(model))
-
-
-# Widths
-
-
-def _widths(text: Text, placed: Sequence[Place], chosen: Sequence[Choice], others: Sequence[int | None]) -> list[int]:
-    """The width of every node; links backward in time carry widths as others do."""
-    needs = {index: _width_needs(place, chosen[index], others[index]) for index, place in enumerate(placed)}
-    order = topological(needs)
-    if len(order) < len(placed):
-        item = placed[_self_dependent(needs, order)].item
-        raise text.error(f"the width of '{item.name}' depends on itself", _operation_place(item))
-    widths = [0] * len(placed)
-    for index in order:
-        item = placed[index].item
-        given = item.width if isinstance(item, syntax.Layer) else None
-        widths[index] = (sum(widths[one] for one in needs[index]) or 1) if given is None else given
-        if widths[index] > MAX_WIDTH:
-            reason = f"the width of '{item.name}' would be {widths[index]:,}: at most {MAX_WIDTH:,} is possible"
-            raise text.error(reason, _operation_place(item))
-    return widths
-
-
-def _check_merged_widths(
-    text: Text, placed: Sequence[Place], chosen: Sequence[Choice], links: Links, widths: Sequence[int]
-) -> None:
-    """The merges that ask for a width of the other node's get it."""
-    for index, (place, choice) in enumerate(zip(placed, chosen, strict=True)):
-        other = links.others[index]
-        if choice.merge is None or other is None or place.source is None or choice.merge.other_width == "any":
-            continue
-        wanted = 1 if choice.merge.other_width == "one" else widths[place.source]
-        if widths[other] != wanted:
-            need = f"'{choice.merge.name}' needs a second vector of width {wanted:,}"
-            reason = f"{need}, and '{placed[other].item.name}' has {widths[other]:,}"
-            raise text.error(reason, _operation_place(place.item))
-
-
-def _width_needs(place: Place, choice: Choice, other: int | None) -> tuple[int, ...]:
-    """The nodes whose widths add up to that of a node that gives none itself."""
-    if place.source is None or (isinstance(place.item, syntax.Layer) and place.item.width is not None):
-        return ()
-    if other is None or choice.merge is None:
-        return (place.source,)
-    return {"x": (place.source,), "other": (other,), "both": (place.source, other), "one": ()}[choice.merge.result]
-
-
-def _self_dependent(needs: Mapping[int, Sequence[int]], done: Iterable[int]) -> int:
-    """The first concatenating node on a cycle, found by going from need to need that has no width."""
-    left = set(needs).difference(done)
-    path: dict[int, None] = {}
-    index = min(left)
-    while index not in path:
-        path[index] = None
-        index = next(one for one in needs[index] if one in left)
-    cycle = list(path)[list(path).index(index) :]
-    return min(one for one in cycle if len(needs[one]) > 1)
-
-
-def _operation_place(item: syntax.Node) -> Location:
-    return item.operation_location if isinstance(item, syntax.Merge) else item.location
 
 
 # Liveness and the finished nodes
@@ -120,12 +63,12 @@ def _live(links: Links, output: int) -> set[int]:
     return live
 
 
-def _node(index: int, place: Place, choice: Choice, links: Links, width: int, live: bool) -> Node:
-    item = place.item
+def _node(index: int, place: Place, choice: Choice, links: Links, width: int, live: bool, header: Header) -> Node:
+    item, kind = place.item, _kind(place.item, place.source, choice)
     return Node(
         index,
         item.name,
-        _kind(item, place.source),
+        kind,
         width,
         links.sources[index],
         links.others[index],
@@ -135,30 +78,53 @@ def _node(index: int, place: Place, choice: Choice, links: Links, width: int, li
         choice.merge,
         live,
         item.location,
+        choice.taps,
+        choice.dilation,
+        choice.elementwise,
+        choice.initializers(kind == "layer", header),
     )
 
 
-def _kind(item: syntax.Node, source: int | None) -> Kind:
+def _check_square(text: Text, placed: Sequence[Place], nodes: Sequence[Node]) -> None:
+    """An error where a weight is not square and its initialiser draws only those that are."""
+    for node in nodes:
+        drawn = dict(node.initializers).get("weight")
+        if node.kind != "layer" or not node.live or node.source is None or drawn is None or not drawn[0].square:
+            continue
+        fan_in = node.taps * nodes[node.source].width
+        if fan_in != node.width:
+            item = placed[node.index].item
+            assert isinstance(item, syntax.Layer)
+            shape = f"that of '{node.name}' has the shape ({fan_in}, {node.width})"
+            reason = f"'{drawn[0].name}' draws square weights, and {shape}"
+            fix = f"give '{node.name}' the width of what comes in"
+            raise text.about(item).error(f"{reason}: {fix}", item.width_location or item.location)
+
+
+def _kind(item: syntax.Node, source: int | None, choice: Choice) -> Kind:
     if isinstance(item, syntax.Split):
         return "split"
     if isinstance(item, syntax.Merge):
         return "merge"
     if source is None:
         return "input"
+    if choice.elementwise is not None:
+        return "elementwise"
     return "activation" if item.width is None else "layer"
 
 
 # Warnings
 
 
-def _width_warnings(text: Text, nodes: Sequence[Node]) -> list[Diagnostic]:
+def _width_warnings(text: Text, placed: Sequence[Place], nodes: Sequence[Node]) -> list[Diagnostic]:
     warnings: list[Diagnostic] = []
     for node in nodes:
         if node.other is None or node.merge is None or node.source is None or node.merge.other_width != "any":
             continue
         other = nodes[node.other]
         if node.merge.result == "x" and other.width != node.width:
-            warnings.append(text.warning(_mismatch(node, other), node.location, node.name))
+            item = placed[node.index].item
+            warnings.append(text.about(item).warning(_mismatch(node, other), node.location, node.name))
     return warnings
 
 

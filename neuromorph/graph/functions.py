@@ -3,37 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from ..errors import Diagnostic, Location, MDLSemanticError, nearest
 from ..functions import (
     ACTIVATIONS,
     BIAS_INITIALIZERS,
+    ELEMENTWISE,
     LOSSES,
     MERGES,
     WEIGHT_INITIALIZERS,
     Activation,
+    ElementwiseLayer,
     Initializer,
     Loss,
     Merge,
     Parameter,
 )
-from ..language import syntax
+from ..language import MAX_STEPS, syntax, told
 from .nodes import MAX_WIDTH, Drawn
+
+Named: TypeAlias = Activation | Loss | ElementwiseLayer
+
+CONVOLUTION = "conv"
+# Names that are words of the language wherever a function's can stand, so that no cell can have them.
+FUNCTIONS = frozenset({*ACTIVATIONS, *ELEMENTWISE, *LOSSES, CONVOLUTION, "restore"})
+_TAPS = (Parameter("the number of steps", None, minimum=1.0), Parameter("the dilation", 1.0, minimum=1.0))
 
 
 @dataclass(frozen=True)
 class Text:
-    """The model whose text an error or a warning points into."""
+    """The model whose text an error or a warning points into, and the node or use that it is about, where one is."""
 
     model: syntax.Model
+    item: syntax.Node | syntax.Use | None = None
+
+    def about(self, item: syntax.Node | syntax.Use) -> Text:
+        """The same text, with errors that say which use of a cell the node comes from, where it comes from one."""
+        return replace(self, item=item)
 
     def error(self, reason: str, location: Location) -> MDLSemanticError:
         source, filename = self.model.source, self.model.filename
-        return MDLSemanticError(reason, source=source, location=location, filename=filename)
+        return MDLSemanticError(self._told(reason), source=source, location=location, filename=filename)
 
     def warning(self, reason: str, location: Location, *names: str) -> Diagnostic:
-        return Diagnostic(location, reason, names, filename=self.model.filename)
+        return Diagnostic(location, self._told(reason), names, filename=self.model.filename)
+
+    def _told(self, reason: str) -> str:
+        return reason if self.item is None else told(reason, self.item.name, self.item.origin)
 
 
 # The header
@@ -52,7 +70,8 @@ class Header:
         bias_record = _initializer(text, bias, "bias", BIAS_INITIALIZERS, WEIGHT_INITIALIZERS)
         weight_numbers = _numbers(text, weight, weight_record)
         bias_numbers = _numbers(text, bias, bias_record)
-        warnings = [*_surplus(text, weight, weight_record), *_surplus(text, bias, bias_record)]
+        said = [(weight, weight_record), (bias, bias_record)]
+        warnings = [line for one, record in said for line in _surplus(text, one, record.name, len(record.parameters))]
         return cls((weight_record, weight_numbers), (bias_record, bias_numbers), tuple(warnings))
 
 
@@ -74,7 +93,7 @@ def _initializer(
 
 def _numbers(text: Text, said: syntax.Initializer, record: Initializer) -> tuple[float, ...]:
     """The record's numbers: those given, checked, or the defaults."""
-    given = said.parameters[: len(record.parameters)]
+    given = said.numbers[: len(record.parameters)]
     defaults = tuple(parameter.default for parameter in record.parameters[len(given) :])
     missing = any(default is None for default in defaults) or (given and defaults and record.all_or_none)
     if missing:
@@ -89,22 +108,23 @@ def _numbers(text: Text, said: syntax.Initializer, record: Initializer) -> tuple
 
 
 def _missing_numbers(record: Initializer) -> str:
-    names = " and ".join(parameter.name for parameter in record.parameters)
-    count = "a number" if len(record.parameters) == 1 else f"{len(record.parameters)} numbers"
+    needed = [one for one in record.parameters if one.default is None or record.all_or_none]
+    names = " and ".join(parameter.name for parameter in needed)
+    count = "a number" if len(needed) == 1 else f"{len(needed)} numbers"
     optional = " or none" if record.all_or_none else ""
-    example = " ".join(f"{0.5 * (place + 1):g}" for place in range(len(record.parameters)))
+    lowest = max(parameter.minimum or 0.0 for parameter in needed)
+    example = " ".join(f"{lowest + 0.5 * (place + 1):g}" for place in range(len(needed)))
     return f"'{record.name}' needs {count}{optional}, its {names}, such as {record.name} {example}"
 
 
-def _surplus(text: Text, said: syntax.Initializer, record: Initializer) -> list[Diagnostic]:
-    """Warnings of the numbers that the initialiser has no use for."""
-    first = len(record.parameters)
-    surplus = zip(said.parameters[first:], said.parameter_locations[first:], strict=False)
-    return [_ignored(text, record.name, value, place, first) for value, place in surplus]
+def _surplus(text: Text, said: syntax.Initializer | syntax.Function, name: str, first: int) -> list[Diagnostic]:
+    """Warnings of the numbers, from the one at ``first`` on, that the function has no use for."""
+    surplus = zip(said.numbers[first:], said.parameter_locations[first:], strict=True)
+    return [_ignored(text, name, value, place, first) for value, place in surplus]
 
 
-def _ignored(text: Text, name: str, value: float, location: Location, takes: int = 0) -> Diagnostic:
-    count = {0: "no number", 1: "one number only"}[takes]
+def _ignored(text: Text, name: str, value: float, location: Location, takes: int) -> Diagnostic:
+    count = {0: "no number", 1: "one number only", 2: "two numbers only"}[takes]
     return text.warning(f"'{name}' takes {count}: {value:g} is ignored", location)
 
 
@@ -120,20 +140,49 @@ class Choice:
     loss: tuple[Loss, float | None] | None = None
     merge: Merge | None = None
     warnings: tuple[Diagnostic, ...] = ()
+    elementwise: ElementwiseLayer | None = None
+    local: tuple[Drawn | None, Drawn | None] = (None, None)
+    taps: int = 1
+    dilation: int = 1
 
     @property
     def reads_source(self) -> bool:
         """Whether the value depends on what comes in."""
-        return self.merge is None or self.merge.reads_x
+        record = self.merge.reads_x if self.merge is not None else True
+        return record and (self.elementwise is None or self.elementwise.reads_x)
+
+    def initializers(self, layer: bool, header: Header) -> tuple[tuple[str, Drawn], ...]:
+        """What draws the parameters, by role: a layer's own initialisers, the numbers of its function, the model's."""
+        weight, bias = self.local
+        if self.elementwise is None:
+            return (("weight", weight or header.weight), ("bias", bias or header.bias)) if layer else ()
+        found: list[tuple[str, Drawn]] = []
+        for role in self.elementwise.roles:
+            own = {"weight": weight, "bias": bias}.get(role.name)
+            first = self.parameter if role.first is None else role.first
+            constant = None if first is None else (BIAS_INITIALIZERS["const_flat"], (first,))
+            found.append((role.name, own or constant or header.bias))
+        return tuple(found)
 
 
 def choose(text: Text, item: syntax.Node) -> Choice:
     """Look up and check all that a node says of itself."""
+    text = text.about(item)
+    choice = _choice(text, item)
+    ignored = _surplus_of_local(text, item)
+    return replace(choice, warnings=(*choice.warnings, *ignored)) if ignored else choice
+
+
+def _choice(text: Text, item: syntax.Node) -> Choice:
     if isinstance(item, syntax.Split):
         return Choice()
     if isinstance(item, syntax.Merge):
         return Choice(merge=_merge(text, item))
     _check_width(text, item)
+    if item.activation is not None and item.activation.name in ELEMENTWISE:
+        return _elementwise(text, item, item.activation)
+    if item.activation is not None and item.activation.name == CONVOLUTION:
+        return _convolution(text, item, item.activation)
     activation, loss = _activation(text, item.activation), _loss(text, item.loss)
     said = [(item.activation, activation), (item.loss, loss)]
     return Choice(
@@ -141,7 +190,112 @@ def choose(text: Text, item: syntax.Node) -> Choice:
         _parameter(text, item.activation, activation),
         None if loss is None else (loss, _parameter(text, item.loss, loss)),
         warnings=tuple(line for function, record in said for line in _unused(text, function, record)),
+        local=_local(text, item),
     )
+
+
+def _elementwise(text: Text, item: syntax.Layer, said: syntax.Function) -> Choice:
+    """A layer with parameters of its own, one number a component."""
+    record = ELEMENTWISE[said.name]
+    if item.loss is not None:
+        raise text.error(f"'{item.name}' can't be the output: '{record.name}' is an elementwise layer", said.location)
+    if (item.width is None) == (not record.reads_x):
+        how = f"({item.name}, <{record.name}>)" if record.reads_x else f"({item.name}, 8, <{record.name}>)"
+        reason = "is as wide as what comes in, and takes no width" if record.reads_x else "needs a width"
+        raise text.error(f"'{record.name}' {reason}: write {how}", said.location)
+    number = _parameter(text, said, record) if said.parameters or record.reads_x else None
+    return Choice(
+        parameter=number,
+        elementwise=record,
+        warnings=tuple(_unused(text, said, record)),
+        local=_local_of_vectors(text, item, record),
+    )
+
+
+def _local_of_vectors(text: Text, item: syntax.Layer, record: ElementwiseLayer) -> tuple[Drawn | None, Drawn | None]:
+    """The initialisers of an elementwise layer's own. A vector has no fan-in, so few of those for weights fit."""
+    if item.local is None:
+        return None, None
+    weight, bias = item.local.weight, item.local.bias
+    roles = {role.name for role in record.roles}
+    for said, role in ((weight, "weight"), (bias, "bias")):
+        if said is not None and role not in roles:
+            raise text.error(f"'{record.name}' has no {role} that an initialiser could draw", said.location)
+    if not roles & {"weight", "bias"}:
+        raise text.error(f"'{record.name}' has no parameters that initialisers could draw", item.local.location)
+    vectors = {name: WEIGHT_INITIALIZERS[name] for name in ("normal", "uniform")}
+    if weight is not None and weight.name in WEIGHT_INITIALIZERS and weight.name not in vectors:
+        reason = f"'{weight.name}' needs a matrix, and the weight of '{record.name}' is a vector"
+        raise text.error(f"{reason}: use uniform or normal", weight.location)
+    return (
+        None if weight is None else _drawn(text, weight, "weight", WEIGHT_INITIALIZERS, BIAS_INITIALIZERS),
+        None if bias is None else _drawn(text, bias, "bias", BIAS_INITIALIZERS, WEIGHT_INITIALIZERS),
+    )
+
+
+def _convolution(text: Text, item: syntax.Layer, said: syntax.Function) -> Choice:
+    """A linear layer of several steps: the number of its taps, and how many steps they are apart."""
+    if item.width is None:
+        reason = f"'{item.name}' is a convolution and needs a width"
+        raise text.error(f"{reason}, such as ({item.name}, 32, <{CONVOLUTION}, 3>)", said.location)
+    if _is_open(said):
+        return Choice(ACTIVATIONS["linear"], local=_local(text, item))
+    if not said.numbers:
+        reason = f"'{CONVOLUTION}' needs a number, how many steps it reads"
+        raise text.error(f"{reason}, such as <{CONVOLUTION}, 3>", said.location)
+    for parameter, value, place in zip(_TAPS, said.numbers, said.parameter_locations, strict=False):
+        _check_number(text, CONVOLUTION, parameter, value, place)
+        if not value.is_integer() or value > MAX_STEPS:
+            reason = f"'{CONVOLUTION}': {parameter.name} must be a whole number from 1 to {MAX_STEPS:,}, not {value:g}"
+            raise text.error(reason, place)
+    taps, dilation = (int(value) for value in (*said.numbers, 1.0)[:2])
+    if (taps - 1) * dilation > MAX_STEPS:
+        reason = f"'{item.name}' would read {(taps - 1) * dilation:,} steps back: at most {MAX_STEPS:,} is possible"
+        raise text.error(reason, said.parameter_locations[-1])
+    loss = _loss(text, item.loss)
+    number = _parameter(text, item.loss, loss)
+    return Choice(
+        ACTIVATIONS["linear"],
+        loss=None if loss is None else (loss, number),
+        warnings=tuple(_unused(text, item.loss, loss)),
+        local=_local(text, item),
+        taps=taps,
+        dilation=dilation,
+    )
+
+
+def _local(text: Text, item: syntax.Layer) -> tuple[Drawn | None, Drawn | None]:
+    """The initialisers of a layer's own, for weights and for biases; None is the header's."""
+    if item.local is None:
+        return None, None
+    if item.width is None or item.activation is None:
+        reason = f"'{item.name}' has no parameters that initialisers could draw"
+        raise text.error(reason, item.local.location)
+    weight, bias = item.local.weight, item.local.bias
+    return (
+        None if weight is None else _drawn(text, weight, "weight", WEIGHT_INITIALIZERS, BIAS_INITIALIZERS),
+        None if bias is None else _drawn(text, bias, "bias", BIAS_INITIALIZERS, WEIGHT_INITIALIZERS),
+    )
+
+
+def _drawn(
+    text: Text,
+    said: syntax.Initializer,
+    role: str,
+    known: Mapping[str, Initializer],
+    swapped: Mapping[str, Initializer],
+) -> Drawn:
+    record = _initializer(text, said, role, known, swapped)
+    return record, () if _is_open(said) else _numbers(text, said, record)
+
+
+def _surplus_of_local(text: Text, item: syntax.Node) -> list[Diagnostic]:
+    """Warnings of the numbers that a layer's own initialisers, which are known, have no use for."""
+    if not isinstance(item, syntax.Layer) or item.local is None:
+        return []
+    pairs = ((item.local.weight, WEIGHT_INITIALIZERS), (item.local.bias, BIAS_INITIALIZERS))
+    said = [(one, known[one.name]) for one, known in pairs if one is not None and not _is_open(one)]
+    return [line for one, record in said for line in _surplus(text, one, record.name, len(record.parameters))]
 
 
 def _merge(text: Text, item: syntax.Merge) -> Merge:
@@ -152,7 +306,7 @@ def _merge(text: Text, item: syntax.Merge) -> Merge:
 
 
 def _check_width(text: Text, item: syntax.Layer) -> None:
-    if item.width is None or 1 <= item.width <= MAX_WIDTH:
+    if not isinstance(item.width, int) or 1 <= item.width <= MAX_WIDTH:
         return
     reason = f"the width of '{item.name}' must be from 1 to {MAX_WIDTH:,}"
     raise text.error(reason, item.width_location or item.location)
@@ -164,7 +318,8 @@ def _activation(text: Text, said: syntax.Function | None) -> Activation | None:
     if said.name in LOSSES:
         reason = f"'{said.name}' is a loss, but an activation belongs here"
         raise text.error(f"{reason}: the output names its activation first, then its loss", said.location)
-    raise text.error(f"unknown activation '{said.name}'{_hint(said.name, ACTIVATIONS)}", said.location)
+    hint = _hint(said.name, ACTIVATIONS, (*ELEMENTWISE, CONVOLUTION, *text.model.cells))
+    raise text.error(f"unknown activation '{said.name}'{hint}", said.location)
 
 
 def _loss(text: Text, said: syntax.Function | None) -> Loss | None:
@@ -176,14 +331,14 @@ def _loss(text: Text, said: syntax.Function | None) -> Loss | None:
     raise text.error(f"unknown loss '{said.name}'{_hint(said.name, LOSSES)}", said.location)
 
 
-def _parameter(text: Text, said: syntax.Function | None, record: Activation | Loss | None) -> float | None:
-    if said is None or record is None or record.parameter is None:
+def _parameter(text: Text, said: syntax.Function | None, record: Named | None) -> float | None:
+    if said is None or record is None or record.parameter is None or _is_open(said):
         return None
-    value = record.parameter.default if said.parameter is None else said.parameter
+    value = said.numbers[0] if said.numbers else record.parameter.default
     if value is None:
         reason = f"'{record.name}' needs a number, its {record.parameter.name}"
         raise text.error(f"{reason}, such as <{record.name}, 0.5>", said.location)
-    _check_number(text, record.name, record.parameter, value, said.parameter_location or said.location)
+    _check_number(text, record.name, record.parameter, value, (*said.parameter_locations, said.location)[0])
     return value + 0.0
 
 
@@ -193,16 +348,21 @@ def _check_number(text: Text, name: str, parameter: Parameter, value: float, loc
         raise text.error(f"'{name}': {reason}", location)
 
 
-def _unused(text: Text, said: syntax.Function | None, record: Activation | Loss | None) -> list[Diagnostic]:
-    if said is None or record is None or record.parameter is not None or said.parameter is None:
+def _unused(text: Text, said: syntax.Function | None, record: Named | None) -> list[Diagnostic]:
+    if said is None or record is None or _is_open(said):
         return []
-    return [_ignored(text, said.name, said.parameter, said.parameter_location or said.location)]
+    return _surplus(text, said, record.name, 0 if record.parameter is None else 1)
 
 
-def _hint(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown word: the name that was meant, or all names."""
+def _is_open(said: syntax.Function | syntax.Initializer) -> bool:
+    """Whether a number is missing: in a definition that nobody uses, a parameter without a default has none."""
+    return any(isinstance(number, syntax.Reference) for number in said.parameters)
+
+
+def _hint(word: str, known: Iterable[str], more: Iterable[str] = ()) -> str:
+    """The end of a sentence about an unknown word: the name that was meant, be it of ``more``, or all known names."""
     names = sorted(known)
-    near = nearest(word, names)
+    near = nearest(word, [*names, *more])
     return f"; known are {', '.join(names)}" if near is None else f": did you mean '{near}'?"
 
 

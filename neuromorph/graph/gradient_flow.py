@@ -7,7 +7,22 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..functions import Merge
 from .nodes import Graph, Node
+from .recurrence import inputs_of
 from .zeros import Effort, algebra_of, blocks, flat_at_zero, full, reads_one_value
+
+
+def behind_surrogates(graph: Graph) -> tuple[str, ...]:
+    """The layers, in text order, whose values reach the output through an activation with a surrogate derivative, in
+    this step or through time."""
+    waiting = [
+        index for index in graph.order if (function := graph.nodes[index].function) is not None and function.surrogate
+    ]
+    found = set(waiting)
+    while waiting:
+        fresh = {read for read, _ in inputs_of(graph, graph.nodes[waiting.pop()])} - found
+        found |= fresh
+        waiting.extend(fresh)
+    return tuple(graph.nodes[index].name for index in sorted(found) if graph.nodes[index].kind == "layer")
 
 
 class Backward:

@@ -42,15 +42,9 @@ class TrainResult:
 
 
 def draw_parameters(graph: Graph, rng: np.random.Generator, dtype: DTypeLike) -> dict[str, NDArray[Any]]:
-    """Draw the parameters of the live layers in text order, weight before bias, cast to ``dtype``."""
-    roles = {"weight": graph.weight_initializer, "bias": graph.bias_initializer}
-    drawn: dict[str, NDArray[Any]] = {}
-    for index in graph.parameters:
-        node, fan_in = graph.nodes[index], graph.fan_in(index)
-        for role, (record, numbers) in roles.items():
-            with np.errstate(over="ignore"):
-                drawn[f"{node.name}.{role}"] = record.draw(rng, fan_in, node.width, *numbers).astype(dtype)
-    return drawn
+    """Draw the parameters of the live nodes in text order, weight before bias, cast to ``dtype``."""
+    with np.errstate(over="ignore"):
+        return {array.name: array.draw(rng).astype(dtype) for array in graph.arrays}
 
 
 def zero_state(graph: Graph, lanes: int) -> State:
@@ -127,7 +121,8 @@ def train(
         result = window(graph, learned, x[part], e[part], weights[part], carried)
         losses[part], carried = result.losses, result.state
         if weights[part].any():
-            learned = {key: value - learning_rate * result.gradients[key] for key, value in learned.items()}
+            steps = {key: learning_rate * gradient for key, gradient in result.gradients.items()}
+            learned = {key: value - steps[key] if key in steps else value for key, value in learned.items()}
     return TrainResult(learned, losses, _mean(losses, _scaled(weights).sum(axis=1)), carried)
 
 
@@ -243,6 +238,8 @@ def _value(node: Node, parameters: Parameters, step: _Step) -> Array:
     if node.function is not None:
         step.before[node.index] = _before(node, parameters, incoming)
         return node.function.value(step.before[node.index], node.parameter)
+    if node.elementwise is not None:
+        return node.elementwise.value(incoming, _vectors(node, parameters), node.parameter)
     if node.merge is not None:
         assert node.other is not None
         return _merged(node.merge, incoming, _at(step, node.other, node.steps))
@@ -255,6 +252,11 @@ def _before(node: Node, parameters: Parameters, incoming: Array) -> Array:
         return incoming
     total: Array = incoming @ parameters[f"{node.name}.weight"] + parameters[f"{node.name}.bias"]
     return total
+
+
+def _vectors(node: Node, parameters: Parameters) -> Parameters:
+    """The parameters of an elementwise layer, by role."""
+    return {role: parameters[f"{node.name}.{role}"] for role, _ in node.initializers}
 
 
 def _merged(merge: Merge, x: Array, o: Array) -> Array:
@@ -297,11 +299,7 @@ def _loss(graph: Graph, step: _Step, expected: Array) -> Array:
 
 def _backward(graph: Graph, parameters: Parameters, steps: list[_Step], expected: Array, shares: Array) -> Parameters:
     """The gradient of the sum of the vectors' losses, each times its share."""
-    gradients = {
-        f"{graph.nodes[index].name}.{role}": np.zeros_like(parameters[f"{graph.nodes[index].name}.{role}"])
-        for index in graph.parameters
-        for role in ("weight", "bias")
-    }
+    gradients = {array.name: np.zeros(array.shape) for array in graph.arrays if array.learns}
     later = _start(graph, expected.shape[1], None)
     for step, e, share in zip(reversed(steps), expected[::-1], shares[::-1], strict=True):
         later = _Back(graph, parameters, step, gradients, later).step(e, share[:, None])
@@ -326,6 +324,8 @@ class _Back:
             node = self.graph.nodes[index]
             if node.function is not None:
                 self._layer(node, expected, share)
+            elif node.elementwise is not None:
+                self._elementwise(node)
             elif node.merge is not None:
                 self._merge(node)
             elif node.source is not None:
@@ -342,11 +342,24 @@ class _Back:
         if node.kind == "activation":
             self.grads[node.source] += g
             return
-        self.gradients[f"{node.name}.weight"] += self.now.incoming[node.index].T @ g
-        self.gradients[f"{node.name}.bias"] += g.sum(axis=0)
+        self._learn(node, {"weight": self.now.incoming[node.index].T @ g, "bias": g.sum(axis=0)})
         taps = np.split(g @ self.parameters[f"{node.name}.weight"].T, node.taps, axis=-1)
         for tap, steps in zip(taps, range(node.reach, -1, -node.dilation), strict=True):
             self._add(node.source, steps, tap)
+
+    def _elementwise(self, node: Node) -> None:
+        assert node.elementwise is not None
+        x, vectors = self.now.incoming[node.index], _vectors(node, self.parameters)
+        g_x, rows = node.elementwise.gradient(x, vectors, self.grads[node.index], node.parameter)
+        self._learn(node, {role: gradient.sum(axis=0) for role, gradient in rows.items()})
+        if node.source is not None:
+            self._add(node.source, 0, g_x)
+
+    def _learn(self, node: Node, gradients: Mapping[str, Array]) -> None:
+        """Add to the gradients of a node's parameters, of those that learn."""
+        for role, gradient in gradients.items():
+            if (name := f"{node.name}.{role}") in self.gradients:
+                self.gradients[name] += gradient
 
     def _add(self, index: int, steps: int, gradient: Array) -> None:
         """Add to the gradient of what a node's value was so many steps ago, in its leading components."""

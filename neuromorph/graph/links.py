@@ -36,7 +36,7 @@ class Links:
             place.source if choice.reads_source else None for place, choice in zip(placed, chosen, strict=True)
         )
         others = tuple(_other(text, place.item, names) for place in placed)
-        said = [place.item.steps if isinstance(place.item, syntax.Merge) else None for place in placed]
+        said = [_steps(place.item) for place in placed]
         _check_this_step(text, placed, sources, others, said)
         within = [None if steps else other for other, steps in zip(others, said, strict=True)]
         open_links = [merge for merge, other in enumerate(within) if other is not None and said[merge] is None]
@@ -55,7 +55,14 @@ def _other(text: Text, item: syntax.Node, names: Mapping[str, int]) -> int | Non
     near = nearest(item.other, names)
     fix = f": did you mean '{near}'?" if near is not None else ""
     reason = f"'{item.name}' merges with '{item.other}', which is no node of this model{fix}"
-    raise text.error(reason, item.other_location)
+    raise text.about(item).error(reason, item.other_location)
+
+
+def _steps(item: syntax.Node) -> int | None:
+    """How many steps back a merge says that it reads."""
+    steps = item.steps if isinstance(item, syntax.Merge) else None
+    assert not isinstance(steps, syntax.Reference), "references are put in place by expansion"
+    return steps
 
 
 def _check_this_step(
@@ -80,7 +87,8 @@ def _check_this_step(
     names = [placed[index].item.name for index in cycle]
     loop = " reads ".join(f"'{name}'" for name in (*names, names[0]))
     reason = f"'{item.name}' can't read '{item.other}' of this step, which depends on it: {loop}"
-    raise text.error(f"{reason}; write 1 or more to read an earlier step", item.steps_location or item.location)
+    fix = "write 1 or more to read an earlier step"
+    raise text.about(item).error(f"{reason}; {fix}", item.steps_location or item.location)
 
 
 def _standing(others: Sequence[int | None], said: Sequence[int | None]) -> list[int | None]:

@@ -130,7 +130,7 @@ def _cannot_learn(backward: Backward, steps: int) -> Iterator[Diagnostic]:
     graph = backward.graph
     from_loss = {graph.output: full(graph.nodes[graph.output].width)}
     learning = backward.layers(from_loss, steps)
-    stuck = set(graph.parameters).difference(learning)
+    stuck = set(graph.parameters).difference(learning, graph.frozen)
     if not stuck:
         return
     explained: set[int] = set()
@@ -169,6 +169,8 @@ def _blocked(graph: Graph, layers: Sequence[int], blocker: Node) -> Diagnostic:
     if blocker.function.couples:
         fact = f"a {name} of a single component is always 1"
         fix = "use <sigmoid>, at the output with binary_cross_entropy"
+    elif blocker.function.surrogate:
+        fix = f"lead another way around it, if {'it' if len(layers) == 1 else 'they'} shall learn"
     why = f"nothing of the loss's gradient passes '{blocker.name}' (line {place.line}), since {fact}"
     return _unable(graph, layers, f"{why}; {fix}", blocker.name)
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import Diagnostic, Location
-from ..functions import Activation, Initializer, Loss, Merge
+from ..functions import Activation, ElementwiseLayer, Initializer, Loss, Merge
 from ..host.cached import cached_property
 
 MAX_WIDTH = 1_048_576
 
-Kind: TypeAlias = Literal["input", "layer", "activation", "split", "merge"]
+Kind: TypeAlias = Literal["input", "layer", "activation", "elementwise", "split", "merge"]
 Drawn: TypeAlias = tuple[Initializer, tuple[float, ...]]
 
 
@@ -25,7 +29,8 @@ class Node:
     split. It is None where the value does not depend on what comes in: for the input, and for ``take``. ``other`` is
     the second node that a merge reads, ``steps`` steps back in time (0: this step). ``function`` and ``parameter`` (its
     default filled in) belong to layers and activation nodes. A convolution is a layer that reads ``taps`` vectors,
-    ``dilation`` steps apart, the last of them of this step. A node that is not ``live`` has no part in the output.
+    ``dilation`` steps apart, the last of them of this step. ``elementwise`` is the function of an elementwise layer.
+    ``initializers`` draw the parameters of a layer, by role. A node that is not ``live`` has no part in the output.
     """
 
     index: int
@@ -42,6 +47,8 @@ class Node:
     location: Location
     taps: int = 1
     dilation: int = 1
+    elementwise: ElementwiseLayer | None = None
+    initializers: tuple[tuple[str, Drawn], ...] = ()
 
     @property
     def delayed(self) -> bool:
@@ -55,10 +62,29 @@ class Node:
 
 
 @dataclass(frozen=True)
+class ParameterArray:
+    """The weights, biases, means or scales of one node. ``learns``: whether training changes them."""
+
+    node: int
+    name: str
+    role: str
+    shape: tuple[int, ...]
+    drawn: Drawn
+    learns: bool
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """First values. A vector has a fan-in of 1."""
+        record, numbers = self.drawn
+        fan_in = self.shape[0] if len(self.shape) == 2 else 1
+        return record.draw(rng, fan_in, self.shape[-1], *numbers).reshape(self.shape)
+
+
+@dataclass(frozen=True)
 class Graph:
     """A checked model: its nodes in text order, dead ones included; an index is a position in ``nodes``.
 
-    ``diagnostics`` are for the caller to emit as MDLWarning; ``text`` is the model's canonical text.
+    The parameters of the nodes ``frozen`` never learn. ``diagnostics`` are for the caller to emit as MDLWarning;
+    ``text`` is the model's canonical text.
     """
 
     nodes: tuple[Node, ...]
@@ -70,6 +96,7 @@ class Graph:
     bias_initializer: Drawn
     diagnostics: tuple[Diagnostic, ...]
     text: str
+    frozen: frozenset[int] = frozenset()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -88,14 +115,21 @@ class Graph:
         return node.taps * self.nodes[node.source].width
 
     def parameters_of(self, index: int) -> int:
-        """The number of a node's weights and biases: none but live layers have any."""
-        node = self.nodes[index]
-        return (self.fan_in(index) + 1) * node.width if node.live and node.kind == "layer" else 0
+        """The number of a node's parameters: none but live layers, and elementwise layers, have any."""
+        return self._counts.get(index, 0)
 
     @property
     def parameter_count(self) -> int:
-        """The number of all weights and biases."""
-        return sum(map(self.parameters_of, self.parameters))
+        """The number of all parameters."""
+        return sum(self._counts.values())
+
+    @cached_property
+    def _counts(self) -> dict[int, int]:
+        """The number of parameters by node, of those that have any."""
+        counts: dict[int, int] = {}
+        for array in self.arrays:
+            counts[array.node] = counts.get(array.node, 0) + math.prod(array.shape)
+        return counts
 
     @cached_property
     def order(self) -> tuple[int, ...]:
@@ -129,6 +163,26 @@ class Graph:
     def has_time_links(self) -> bool:
         """Whether a live node reads an earlier step."""
         return bool(self.history)
+
+    @cached_property
+    def arrays(self) -> tuple[ParameterArray, ...]:
+        """All parameters of live nodes, in text order, of one node weight, bias, mean, scale."""
+        return tuple(array for node in self.nodes if node.live for array in self._arrays_of(node))
+
+    def _arrays_of(self, node: Node) -> Iterator[ParameterArray]:
+        for role, drawn in node.initializers:
+            shape = (self.fan_in(node.index), node.width) if (node.kind, role) == ("layer", "weight") else (node.width,)
+            roles = node.elementwise.roles if node.elementwise is not None else ()
+            fixed = any(one.name == role and not one.learns for one in roles)
+            learns = not fixed and node.index not in self.frozen
+            yield ParameterArray(node.index, f"{node.name}.{role}", role, shape, drawn, learns)
+
+    @cached_property
+    def has_vectors(self) -> bool:
+        """Whether a live node has parameter vectors, or gives or takes a single number of a row."""
+        merges = [node.merge for node in self.nodes if node.live and node.merge is not None]
+        single = any(merge.result == "one" or merge.other_width == "one" for merge in merges)
+        return single or any(node.live and node.kind == "elementwise" for node in self.nodes)
 
     @cached_property
     def parameters(self) -> tuple[int, ...]:

@@ -49,7 +49,7 @@ def index_names(text: Text, placed: Sequence[Place]) -> dict[str, int]:
         if item.name in names:
             first = placed[names[item.name]].item.location
             reason = f"the name '{item.name}' is taken: it first stands in {at(first)}"
-            raise text.error(f"{reason}; names are unique in the whole model", item.location)
+            raise text.about(item).error(f"{reason}; names are unique in the whole model", item.location)
         names[item.name] = index
     return names
 
@@ -63,7 +63,8 @@ def check_ends(text: Text, placed: Sequence[Place]) -> int:
     outputs = [index for index, place in enumerate(placed) if _has_loss(place.item)]
     if not outputs:
         reason = "the model has no output: one layer needs an activation and a loss"
-        raise text.error(f"{reason}, such as (output, 4, <linear>, <mse>)", text.model.nodes[-1].location)
+        last = text.model.nodes[-1]
+        raise text.about(last).error(f"{reason}, such as (output, 4, <linear>, <mse>)", last.location)
     first = placed[outputs[0]].item
     if len(outputs) > 1:
         second = placed[outputs[1]].item
@@ -82,7 +83,7 @@ def _check_input(text: Text, placed: Sequence[Place]) -> None:
     first = placed[0].item
     if not isinstance(first, syntax.Layer) or first.width is None or first.activation is not None:
         reason = f"the model has no input: '{first.name}' stands first, where a layer with just a name"
-        raise text.error(f"{reason} and a width belongs, such as (input, 4)", first.location)
+        raise text.about(first).error(f"{reason} and a width belongs, such as (input, 4)", first.location)
     for place in placed[1:]:
         item = place.item
         if isinstance(item, syntax.Layer) and item.activation is None:

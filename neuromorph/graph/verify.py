@@ -29,7 +29,8 @@ def _require(holds: bool, node: Node, rule: str) -> None:
 
 def _verify_shape(graph: Graph, node: Node) -> None:
     _require((node.kind == "input") == (node.index == graph.input), node, "only the input is of that kind")
-    depends = node.kind != "input" and (node.merge is None or node.merge.reads_x)
+    reads = (node.merge is None or node.merge.reads_x) and (node.elementwise is None or node.elementwise.reads_x)
+    depends = node.kind != "input" and reads
     _require(
         (node.source is not None) == depends, node, "all but the input and what takes another vector have a source"
     )
@@ -39,13 +40,17 @@ def _verify_shape(graph: Graph, node: Node) -> None:
     _require(node.other is None or 0 <= node.other < len(graph.nodes), node, "its other node exists")
     computes = node.kind in ("layer", "activation")
     _require(computes == (node.function is not None), node, "layers and activation nodes have an activation")
-    takes = node.function is not None and node.function.parameter is not None
-    _require(takes == (node.parameter is not None), node, "a number goes with a function that takes one")
+    _require((node.kind == "elementwise") == (node.elementwise is not None), node, "elementwise layers have a function")
+    record = node.function or node.elementwise
+    takes = record is not None and record.parameter is not None
+    may_lack = node.elementwise is not None and not node.elementwise.reads_x
+    has = node.parameter is not None
+    _require(takes == has or (takes and may_lack), node, "a number goes with a function that takes one")
 
 
 def _verify_width(graph: Graph, node: Node) -> None:
     _require(1 <= node.width <= MAX_WIDTH, node, "its width is in range")
-    if node.kind in ("input", "layer"):
+    if node.kind in ("input", "layer") or node.source is node.other is None:
         return
     own = 0 if node.source is None else graph.nodes[node.source].width
     other = 0 if node.other is None else graph.nodes[node.other].width

@@ -63,8 +63,8 @@ def algebra_of(merge: Merge) -> Algebra:
     some, others, zero, g = (np.array([values]) for values in ([0.7, -1.3], [-0.4, 2.1], [0.0, 0.0], [1.0, 0.6]))
     alike = merge.gradient(some, some, g)
     return Algebra(
-        not merge.value(zero, others).any(),
-        not merge.value(some, zero).any(),
+        not (merge.value(zero, others).any() or merge.value(zero, zero).any()),
+        not (merge.value(some, zero).any() or merge.value(zero, zero).any()),
         not merge.value(zero, zero).any(),
         not merge.value(some, some).any() and not (alike[0] + alike[1]).any(),
         not merge.gradient(some, zero, g)[0].any(),

@@ -31,8 +31,8 @@ from ..schedule import (
     padded,
 )
 from ..simd.counts import operations_of
+from ..simd.math import NAMES
 
-_VECTOR_MATH = ("exp", "log", "tanh", "sigmoid")
 _ONE_EACH = ("sqrt", "absolute", "maximum", "minimum", "total")
 
 
@@ -58,7 +58,7 @@ def flops_of(expression: str, dtype: str) -> int:
 @cache
 def _costs_of_calls(dtype: str) -> dict[str, int]:
     """Operations of a call by function. A softmax: the largest, differences, powers, their sum, a division."""
-    costs = {name: operations_of(name, dtype) for name in _VECTOR_MATH} | dict.fromkeys(_ONE_EACH, 1)
+    costs = {name: operations_of(name, dtype) for name in NAMES} | dict.fromkeys(_ONE_EACH, 1)
     return costs | {"softmax": 4 + costs["exp"]}
 
 

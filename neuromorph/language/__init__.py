@@ -1,10 +1,32 @@
 """The Model Description Language: from text to syntax tree and back.
 
-`parse` reads the language, `to_text` writes it, and the tree between them is made of the nodes of `syntax`.
+`parse` reads the language, `to_text` writes it, and the tree between them is made of the nodes of `syntax`. `expand`
+puts cells in the place of their uses; `told` says of a node where it comes from.
 """
 
-from neuromorph.language.parser import parse
+from neuromorph.language.expansion import expand, with_widths
+from neuromorph.language.lexer import MAX_BYTES
+from neuromorph.language.library import library
+from neuromorph.language.origins import told
+from neuromorph.language.parser import MAX_STEPS, parse
 from neuromorph.language.printer import to_text
-from neuromorph.language.syntax import Function, Initializer, Layer, Merge, Model, Node, Split
+from neuromorph.language.syntax import (
+    Definition,
+    Function,
+    Initializer,
+    Layer,
+    Local,
+    Merge,
+    Model,
+    Node,
+    Origin,
+    Reference,
+    Split,
+    Use,
+    WidthOf,
+)
 
-__all__ = ["Function", "Initializer", "Layer", "Merge", "Model", "Node", "Split", "parse", "to_text"]
+__all__ = [
+    "MAX_BYTES", "MAX_STEPS", "Definition", "Function", "Initializer", "Layer", "Local", "Merge", "Model", "Node",
+    "Origin", "Reference", "Split", "Use", "WidthOf", "expand", "library", "parse", "to_text", "told", "with_widths",
+]  # fmt: skip

@@ -7,37 +7,40 @@ that shares only the tables, so any number of threads may parse at once.
 
 import copy
 import sys
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 from ply import yacc
 
-from neuromorph.errors import Location, MDLError, MDLSyntaxError
-from neuromorph.language.lexer import Source, Word, quoted, tokens, tokens_of
-from neuromorph.language.syntax import Function, Initializer, Layer, Merge, Model, Split
+from neuromorph.errors import Location, MDLError, MDLSyntaxError, nearest
+from neuromorph.language.lexer import Source, Word, quoted, tokens
+from neuromorph.language.reading import Reading, Scope
+from neuromorph.language.syntax import (
+    Definition,
+    Function,
+    Initializer,
+    Layer,
+    Local,
+    Merge,
+    Model,
+    Number,
+    Reference,
+    Split,
+)
 
 __all__ = ["parse", "tokens"]
 
 MAX_WIDTH = 2**20
-MAX_NODES = 10_000
-MAX_NESTING = 100
-MAX_BARS = 100_000  # between branches, which may be empty
-
-_NODE_OPENERS = {"(", "[", "{"}
-_OPENED_BY = {")": "(", "]": "[", "}": "{", ">": "<", "/": "/"}
-_BRACKETS = {*_OPENED_BY, *_OPENED_BY.values()}
-_END = "$end"
-_WORDS = {"NAME": "a name", "NUMBER": "a number", _END: "the end of the text"}
-_EXAMPLE = "such as /xavier,zero/"
+MAX_STEPS = 4_096  # that a merge reads back in time
+WIDTH = "width"  # stands for the width of the use, where a width belongs in a definition
 
 
 def parse(text: str, filename: str | None = None) -> Model:
     """The syntax tree of a model description; ``filename`` is only named in errors.
 
     Raises MDLSyntaxError where the text leaves the grammar, MDLSemanticError where it passes a limit of the
-    language (size, nodes, nesting, widths), and TypeError where it is no str. Needs Python's docstrings:
-    RuntimeError under ``python -OO``.
+    language (size, nodes, nesting, widths) or names a parameter that no definition has, and TypeError where it
+    is no str. Needs Python's docstrings: RuntimeError under ``python -OO``.
 
     >>> model = parse("/xavier,zero/ (input, 4) (output, 2, <tanh>, <mse>)")
     >>> model.nodes[1].name, model.nodes[1].width
@@ -45,165 +48,100 @@ def parse(text: str, filename: str | None = None) -> Model:
     """
     if not isinstance(text, str):
         raise TypeError(f"a model description is a str, not {type(text).__name__}")
-    reading = _Reading(Source(text, filename), copy.copy(_tables()))
+    tables, references = _tables()
+    reading = Reading(Source(text, filename), copy.copy(tables), references)
     try:
-        weight_initializer, bias_initializer, nodes = reading.run()
+        weight_initializer, bias_initializer, definitions, nodes = reading.run()
     except MDLError as error:
         raise error.with_traceback(None) from None  # the parser's insides help nobody
-    return Model(weight_initializer, bias_initializer, nodes, text, filename)
+    return Model(weight_initializer, bias_initializer, nodes, text, filename, definitions)
 
 
 @cache
-def _tables() -> Any:
+def _tables() -> tuple[Any, frozenset[int]]:
+    """PLY's parser, and its states behind a name that stands for a number or a width."""
     if p_model.__doc__ is None:
         raise RuntimeError("neuromorph reads its grammar from docstrings, which python -OO removes: use -O or neither")
-    return yacc.yacc(module=sys.modules[__name__], write_tables=False, debug=False, errorlog=yacc.NullLogger())
-
-
-class _Reading:
-    """One pass over one text: hands the tokens to PLY's parser, and knows what is open and what was expected.
-
-    It is what the grammar's actions find as ``p.lexer``.
-    """
-
-    def __init__(self, source: Source, parser: Any) -> None:
-        self.source = source
-        self._parser = parser
-        self._parser.errorfunc = self._refuse
-        self._tokens: Iterator[Any] = tokens_of(source)
-        self._token: Any = None
-        self._open: list[Any] = []
-        self._node_count = self._bar_count = 0
-        self._states: list[int] = [0]
-
-    def run(self) -> Any:
-        return self._parser.parse(lexer=self)
-
-    def token(self) -> Any:
-        """The next token, None at the end of the text. PLY asks for one when it took the one before."""
-        if self._token is not None and self._token.type in _BRACKETS:
-            self._accept(self._token)
-        elif self._token is not None and self._token.type == "|":
-            self._count_bar(self._token)
-        self._states = self._parser.statestack.copy()
-        self._token = next(self._tokens, None)
-        return self._token
-
-    def _accept(self, token: Any) -> None:
-        """Keep count of what is open, and refuse what passes a limit."""
-        if self._open and self._open[-1].type == _OPENED_BY.get(token.type):
-            self._open.pop()
-        else:
-            self._open.append(token)
-            self._check_limits(token)
-
-    def _check_limits(self, token: Any) -> None:
-        self._node_count += token.type in _NODE_OPENERS
-        if self._node_count > MAX_NODES:
-            reason = f"the model has too many nodes: at most {MAX_NODES:,} are allowed"
-            raise self.source.semantic_error(reason, self._location(token))
-        if token.type == "[" and len(self._open) > MAX_NESTING:
-            reason = f"splits are nested too deep: at most {MAX_NESTING} '[' may be open"
-            raise self.source.semantic_error(reason, self._location(token))
-
-    def _count_bar(self, token: Any) -> None:
-        self._bar_count += 1
-        if self._bar_count > MAX_BARS:
-            reason = f"the model has too many branches: at most {MAX_BARS:,} '|' are allowed"
-            raise self.source.semantic_error(reason, self._location(token))
-
-    def _location(self, token: Any) -> Location:
-        return self.source.location(len(self.source.text) if token is None else token.lexpos)
-
-    def _refuse(self, token: Any) -> None:
-        """Called by PLY with a token that can't stand where it stands, None for the end of the text."""
-        expected = self._expected()
-        reason = f"expected {_listed(expected)}, found {_described(token)}"
-        notes = filter(None, (self._hint(token, expected), self._unclosed(token)))
-        raise self.source.syntax_error("; ".join((reason, *notes)), self._location(token))
-
-    def _expected(self) -> set[str]:
-        """The types of the tokens that could have stood in place of the one just read."""
-        candidates = {kind for actions in self._parser.action.values() for kind in actions}
-        return {kind for kind in candidates if self._could_follow(kind)}
-
-    def _could_follow(self, kind: str) -> bool:
-        """Whether the parser, as it was before the token just read, comes to accept a token of this type.
-
-        The row of the table alone would not do: LALR reduces some rules before it sees that a token is wrong,
-        and lists tokens that are right only elsewhere.
-        """
-        states = self._states.copy()
-        while (action := self._parser.action[states[-1]].get(kind)) is not None:
-            if action >= 0:
-                return True
-            production = self._parser.productions[-action]
-            if production.len:
-                del states[-production.len :]
-            states.append(self._parser.goto[states[-1]][production.name])
-        return False
-
-    def _hint(self, token: Any, expected: set[str]) -> str:
-        """The fix, where the mistake is a common one."""
-        kind = _END if token is None else token.type
-        if self._open and self._open[-1].type == "/":
-            return _header_hint(kind, expected)
-        if expected == {"/"}:
-            return f"a model begins with its header, {_EXAMPLE}"
-        if kind == "/":
-            return "a model has one header, at its beginning"
-        if kind == "NAME" and "<" in expected:
-            return "a function stands in angle brackets, such as <tanh>"
-        return ""
-
-    def _unclosed(self, token: Any) -> str:
-        """What is still open, where the text ends, or another bracket stands, instead of its end."""
-        if not self._open or (token is not None and token.type in {"NAME", "NUMBER", ",", "|"}):
-            return ""
-        place = self._location(self._open[-1])
-        return f"'{self._open[-1].type}' opened at line {place.line}, column {place.column} is not closed"
-
-
-def _header_hint(kind: str, expected: set[str]) -> str:
-    if kind == "NUMBER":
-        if "NAME" in expected:
-            return "the numbers of an initialiser are separated by spaces, such as /normal 0 0.1,zero/"
-        return "an initialiser has at most two numbers"
-    if kind == "/" and "," in expected:
-        return f"a header has two initialisers, first for weights, then for biases, {_EXAMPLE}"
-    if kind == "," and "/" in expected:
-        return "a header has two initialisers, first for weights, then for biases"
-    return ""
-
-
-def _listed(expected: set[str]) -> str:
-    words = sorted(_WORDS.get(kind, f"'{kind}'") for kind in expected)
-    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-
-
-def _described(token: Any) -> str:
-    if token is None:
-        return _WORDS[_END]
-    if isinstance(token.value, Word):
-        return f"the {token.type.lower()} {quoted(token.value.text)}"
-    return f"'{token.type}'"
+    tables = yacc.yacc(module=sys.modules[__name__], write_tables=False, debug=False, errorlog=yacc.NullLogger())
+    reduced = {
+        state: {tables.productions[-action].name if action < 0 else "" for action in actions.values()}
+        for state, actions in tables.action.items()
+    }
+    return tables, frozenset(state for state, names in reduced.items() if names == {"reference"})
 
 
 # The grammar. Lists grow by appending, so that long texts take linear time, and become tuples when done.
 
 
 def p_model(p: Any) -> None:
-    "model : '/' initializer ',' initializer '/' nodes"
-    p[0] = (p[2], p[4], tuple(p[6]))
+    "model : '/' initializer ',' initializer '/' definitions nodes"
+    p[0] = (p[2], p[4], tuple(p[6]), tuple(p[7]))
 
 
 def p_initializer(p: Any) -> None:
     """initializer : NAME
-    | NAME NUMBER
-    | NAME NUMBER NUMBER"""
-    numbers = p[2:]
-    parameters = tuple(float(number.text) for number in numbers)
-    p[0] = Initializer(p[1].text, parameters, p[1].location, tuple(number.location for number in numbers))
+    | NAME number
+    | NAME number number"""
+    numbers, places = _apart(p[2:])
+    p[0] = Initializer(p[1].text, numbers, p[1].location, places)
+
+
+def p_number(p: Any) -> None:
+    """number : NUMBER
+    | reference"""
+    if isinstance(p[1], Reference):
+        _check_reference(p.lexer, p[1], is_width=False)
+        p[0] = (p[1], p[1].location)
+    else:
+        p[0] = (float(p[1].text), p[1].location)
+
+
+def p_reference(p: Any) -> None:
+    "reference : NAME"
+    p[0] = Reference(p[1].text, p[1].location)
+
+
+# Definitions
+
+
+def p_definitions(p: Any) -> None:
+    """definitions :
+    | definitions definition"""
+    p[0] = _grown(p[1:]) if len(p) > 1 else []
+
+
+def p_definition(p: Any) -> None:
+    "definition : definition_head '[' nodes ']'"
+    name, parameters = p[1]
+    p[0] = Definition(
+        name.text,
+        tuple((word.text, default) for word, default in parameters),
+        tuple(p[3]),
+        name.location,
+        tuple(word.location for word, _ in parameters),
+    )
+    p.lexer.scope = None
+
+
+def p_definition_head(p: Any) -> None:
+    """definition_head : '<' NAME '>'
+    | '<' NAME ',' parameter '>'
+    | '<' NAME ',' parameter ',' parameter '>'"""
+    parameters = p[4:-1:2]
+    words = [word for word, _ in parameters]
+    for index, word in enumerate(words):
+        _check_parameter(p.lexer.source, word, [earlier.text for earlier in words[:index]])
+    p.lexer.scope = Scope(p[2].text, tuple(word.text for word in words))
+    p[0] = (p[2], parameters)
+
+
+def p_parameter(p: Any) -> None:
+    """parameter : NAME
+    | NAME NUMBER"""
+    p[0] = (p[1], float(p[2].text) if len(p) > 2 else None)
+
+
+# Nodes
 
 
 def p_nodes(p: Any) -> None:
@@ -221,31 +159,51 @@ def p_node(p: Any) -> None:
 
 def p_layer(p: Any) -> None:
     """layer : '(' NAME ',' width ')'
+    | '(' NAME ',' width ',' local ')'
     | '(' NAME ',' width ',' function ')'
-    | '(' NAME ',' width ',' function ',' function ')'"""
-    width, width_location = p[4]
-    activation = p[6] if len(p) > 6 else None
-    loss = p[8] if len(p) > 8 else None
-    p[0] = Layer(p[2].text, width, activation, loss, p[2].location, width_location)
-
-
-def p_activation_node(p: Any) -> None:
-    "layer : '(' NAME ',' function ')'"
-    p[0] = Layer(p[2].text, None, p[4], None, p[2].location, None)
+    | '(' NAME ',' width ',' function ',' local ')'
+    | '(' NAME ',' width ',' function ',' function ')'
+    | '(' NAME ',' width ',' function ',' function ',' local ')'
+    | '(' NAME ',' function ')'
+    | '(' NAME ',' function ',' local ')'"""
+    said = p[4:-1:2]
+    width, width_location = next((part for part in said if isinstance(part, tuple)), (None, None))
+    local = next((part for part in said if isinstance(part, Local)), None)
+    functions = [part for part in said if isinstance(part, Function)]
+    activation, loss = (*functions, None, None)[:2]
+    if activation is None and local is not None:
+        reason = f"'{p[2].text}' has no activation, so it is an input: an input has no parameters to initialise"
+        raise p.lexer.source.semantic_error(reason, local.location)
+    p[0] = Layer(p[2].text, width, activation, loss, p[2].location, width_location, local)
 
 
 def p_width(p: Any) -> None:
-    "width : NUMBER"
-    p[0] = (_width(p.lexer.source, p[1]), p[1].location)
+    """width : NUMBER
+    | reference"""
+    if isinstance(p[1], Reference):
+        _check_reference(p.lexer, p[1], is_width=True)
+        p[0] = (p[1], p[1].location)
+    else:
+        p[0] = (_width(p.lexer.source, p[1]), p[1].location)
 
 
 def p_function(p: Any) -> None:
     """function : '<' NAME '>'
-    | '<' NAME ',' NUMBER '>'"""
-    if len(p) == 4:
-        p[0] = Function(p[2].text, None, p[2].location, None)
-    else:
-        p[0] = Function(p[2].text, float(p[4].text), p[2].location, p[4].location)
+    | '<' NAME ',' number '>'
+    | '<' NAME ',' number ',' number '>'"""
+    numbers, places = _apart(p[4:-1:2])
+    p[0] = Function(p[2].text, numbers, p[2].location, places)
+
+
+def p_local(p: Any) -> None:
+    "local : '/' place ',' place '/'"
+    p[0] = Local(p[2], p[4], p.lexer.source.location(p.lexpos(1)))
+
+
+def p_place(p: Any) -> None:
+    """place :
+    | initializer"""
+    p[0] = p[1] if len(p) > 1 else None
 
 
 def p_split(p: Any) -> None:
@@ -266,10 +224,22 @@ def p_branch(p: Any) -> None:
 
 
 def p_merge(p: Any) -> None:
-    "merge : '{' NAME ',' NAME ',' NAME '}'"
+    """merge : '{' NAME ',' NAME ',' NAME '}'
+    | '{' NAME ',' NAME ',' NAME ',' steps '}'"""
     name, other, operation = p[2], p[4], p[6]
     places = (name.location, other.location, operation.location)
-    p[0] = Merge(name.text, other.text, operation.text, *places)
+    steps = p[8] if len(p) > 8 else (None, None)
+    p[0] = Merge(name.text, other.text, operation.text, *places, *steps)
+
+
+def p_steps(p: Any) -> None:
+    """steps : NUMBER
+    | reference"""
+    if isinstance(p[1], Reference):
+        _check_reference(p.lexer, p[1], is_width=False)
+        p[0] = (p[1], p[1].location)
+    else:
+        p[0] = (_steps(p.lexer.source, p[1]), p[1].location)
 
 
 def _grown(parts: list[Any]) -> list[Any]:
@@ -281,19 +251,65 @@ def _grown(parts: list[Any]) -> list[Any]:
     return items
 
 
+def _apart(numbers: list[tuple[Number, Location]]) -> tuple[tuple[Number, ...], tuple[Location, ...]]:
+    return tuple(number for number, _ in numbers), tuple(place for _, place in numbers)
+
+
+# What numbers and names may be
+
+
 def _width(source: Source, word: Word) -> int:
+    return _whole(source, word, "a width", 1, MAX_WIDTH)
+
+
+def _steps(source: Source, word: Word) -> int:
+    return _whole(source, word, "the number of steps back", 0, MAX_STEPS)
+
+
+def _whole(source: Source, word: Word, what: str, least: int, most: int) -> int:
     if not word.text.isdecimal():
-        raise _not_a_width(source, word)
+        raise _not_digits(source, word, what, least, most)
     digits = word.text.lstrip("0") or "0"
-    if len(digits) > len(str(MAX_WIDTH)) or not 1 <= int(digits) <= MAX_WIDTH:
-        reason = f"a width is from 1 to {MAX_WIDTH:,}, found {quoted(word.text)}"
+    if len(digits) > len(str(most)) or not least <= int(digits) <= most:
+        reason = f"{what} is from {least} to {most:,}, found {quoted(word.text)}"
         raise source.semantic_error(reason, word.location)
     return int(digits)
 
 
-def _not_a_width(source: Source, word: Word) -> MDLSyntaxError:
+def _not_digits(source: Source, word: Word, what: str, least: int, most: int) -> MDLSyntaxError:
     value = float(word.text)
-    reason = f"a width is digits only, found {quoted(word.text)}"
-    if value.is_integer() and 1 <= value <= MAX_WIDTH:
+    reason = f"{what} is digits only, found {quoted(word.text)}"
+    if value.is_integer() and least <= value <= most:
         reason += f"; write {int(value)}"
     return source.syntax_error(reason, word.location)
+
+
+def _check_parameter(source: Source, word: Word, earlier: list[str]) -> None:
+    """Refuse a definition's parameter whose name is taken."""
+    if word.text == WIDTH:
+        reason = f"'{WIDTH}' is the width of each use already: a parameter needs another name"
+        raise source.semantic_error(reason, word.location)
+    if word.text in earlier:
+        raise source.semantic_error(f"a second parameter is called '{word.text}'", word.location)
+
+
+def _check_reference(reading: Reading, reference: Reference, *, is_width: bool) -> None:
+    """Refuse a name that is no parameter of the definition that is being read."""
+    scope = reading.scope
+    if scope is None:  # where nothing else is wrong, `Reading.token` has refused it already
+        reason = f"the name {quoted(reference.name)} stands where a number belongs"
+        raise reading.source.syntax_error(reason, reference.location)
+    known = [*scope.parameters, *([WIDTH] if is_width else [])]
+    if reference.name in known:
+        return
+    raise reading.source.semantic_error(_unknown(reference.name, scope, known), reference.location)
+
+
+def _unknown(name: str, scope: Scope, known: list[str]) -> str:
+    if name == WIDTH:
+        return f"'{WIDTH}' stands where a number belongs: it can stand only where a width does"
+    reason = f"the definition of {quoted(scope.name)} has no parameter {quoted(name)}"
+    near = nearest(name, known)
+    if near is not None:
+        return f"{reason}: did you mean {quoted(near)}?"
+    return f"{reason}; a name that can stand here is {' or '.join(map(quoted, known))}" if known else reason

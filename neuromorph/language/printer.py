@@ -4,11 +4,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neuromorph.language.lexer import MAX_BYTES
-from neuromorph.language.syntax import Function, Initializer, Layer, Model, Node, Split
+from neuromorph.language.syntax import (
+    Definition,
+    Function,
+    Initializer,
+    Layer,
+    Local,
+    Merge,
+    Model,
+    Node,
+    Number,
+    Reference,
+    Split,
+    WidthOf,
+)
 
 
 def to_text(model: Model) -> str:
-    """The canonical text of a model: the header, one node a line, branches indented, no comments.
+    """The canonical text of a model: header, definitions, one node a line, branches and bodies indented, no comments.
 
     Equal models print alike, and a parsed model's text parses to an equal model. A model so large that this
     form would pass the language's limit of 1 MiB is printed without indentation and spaces, never longer than
@@ -27,7 +40,9 @@ class _Style:
     indent: str
     dense: bool
 
-    def number(self, value: float) -> str:
+    def number(self, value: Number) -> str:
+        if isinstance(value, Reference):
+            return value.name
         text = repr(value).removesuffix(".0")
         return min(text, _packed(text), key=len) if self.dense else text
 
@@ -39,12 +54,22 @@ _DENSE = _Style(comma=",", line="", indent="", dense=True)
 def _print(model: Model, style: _Style) -> str:
     initializers = (model.weight_initializer, model.bias_initializer)
     header = ",".join(_initializer(initializer, style) for initializer in initializers)
-    lines = [f"/{header}/", *_nodes(model.nodes, style, "")]
+    definitions = (line for definition in model.definitions for line in _definition(definition, style))
+    lines = [f"/{header}/", *definitions, *_nodes(model.nodes, style, "")]
     return "".join(f"{line}{style.line}" for line in lines)
 
 
 def _initializer(initializer: Initializer, style: _Style) -> str:
     return " ".join((initializer.name, *map(style.number, initializer.parameters)))
+
+
+def _definition(definition: Definition, style: _Style) -> Iterator[str]:
+    parameters = [
+        name if default is None else f"{name} {style.number(default)}" for name, default in definition.parameters
+    ]
+    yield f"<{style.comma.join((definition.name, *parameters))}>["
+    yield from _nodes(definition.nodes, style, style.indent)
+    yield "]"
 
 
 def _nodes(nodes: tuple[Node, ...], style: _Style, indent: str) -> Iterator[str]:
@@ -54,18 +79,34 @@ def _nodes(nodes: tuple[Node, ...], style: _Style, indent: str) -> Iterator[str]
         elif isinstance(node, Layer):
             yield indent + _layer(node, style)
         else:
-            yield f"{indent}{{{style.comma.join((node.name, node.other, node.operation))}}}"
+            yield indent + _merge(node, style)
 
 
 def _layer(layer: Layer, style: _Style) -> str:
-    width = [] if layer.width is None else [str(layer.width)]
+    width = [] if layer.width is None else [_whole(layer.width)]
     functions = [_function(part, style) for part in (layer.activation, layer.loss) if part is not None]
-    return f"({style.comma.join((layer.name, *width, *functions))})"
+    local = [] if layer.local is None else [_local(layer.local, style)]
+    return f"({style.comma.join((layer.name, *width, *functions, *local))})"
+
+
+def _whole(number: int | Reference | WidthOf) -> str:
+    if isinstance(number, WidthOf):
+        raise TypeError(f"the width of what comes into '{number.first}' is not known yet, so there is no text for it")
+    return number.name if isinstance(number, Reference) else str(number)
 
 
 def _function(function: Function, style: _Style) -> str:
-    number = [] if function.parameter is None else [style.number(function.parameter)]
-    return f"<{style.comma.join((function.name, *number))}>"
+    return f"<{style.comma.join((function.name, *map(style.number, function.parameters)))}>"
+
+
+def _local(local: Local, style: _Style) -> str:
+    places = ("" if one is None else _initializer(one, style) for one in (local.weight, local.bias))
+    return f"/{','.join(places)}/"
+
+
+def _merge(merge: Merge, style: _Style) -> str:
+    steps = [] if merge.steps is None else [_whole(merge.steps)]
+    return f"{{{style.comma.join((merge.name, merge.other, merge.operation, *steps))}}}"
 
 
 def _split(split: Split, style: _Style, indent: str) -> Iterator[str]:

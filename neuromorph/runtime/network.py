@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..data.arrays import as_broadcast
 from ..errors import DataError, ModelStateError, brief, nearest
-from ..graph import Graph, build_graph
+from ..graph import Graph, build_graph, freeze
 from ..host.forks import after_in_child, new_lock
 from ..language import parse
 from ..optimizers import UPDATES, Optimizer, Update
@@ -229,7 +229,7 @@ class Network(Settings):
             return kept
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
-        graph = build_graph(parse(kept["text"]))
+        graph = freeze(build_graph(parse(kept["text"])), kept["options"].frozen)
         check_numbers(graph, kept["options"].dtype, kept["text"])
         names = ("text", "options", "learning_rate", "clip_norm")
         self.__init__(*(kept[name] for name in names), graph, kept["optimizer"])  # type: ignore[misc]
@@ -248,8 +248,12 @@ class Network(Settings):
             return self.unpack(self.memory().weights)
 
     def unpack(self, flat: Floats) -> dict[str, Floats]:
-        """A flat array in the kernel's layout as named arrays."""
+        """A flat array of parameters in the kernel's layout as named arrays."""
         return {name: flat[place] for name, place in self._places().items()}
+
+    def unpack_gradients(self, flat: Floats) -> dict[str, Floats]:
+        """A flat array of gradients as named arrays, of the parameters that learn."""
+        return {name: flat[place] for name, place in self._learning().items()}
 
     def set_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Set some or all parameters; what is given is broadcast to the parameter's shape.
@@ -274,11 +278,13 @@ class Network(Settings):
 
     def _places(self) -> dict[str, NDArray[np.intp]]:
         """Where every parameter stands in the flat arrays, by name."""
-        layout, found = self.kernels.plan.layout, {}
-        for index in self._graph.parameters:
-            name = self._graph.nodes[index].name
-            found[f"{name}.weight"], found[f"{name}.bias"] = layout.places(index)
-        return found
+        layout = self.kernels.plan.layout
+        return {array.name: layout.places(array.node, array.role) for array in self._graph.arrays}
+
+    def _learning(self) -> dict[str, NDArray[np.intp]]:
+        """The same of the parameters that training changes."""
+        layout = self.kernels.plan.layout
+        return {array.name: layout.places(array.node, array.role) for array in self._graph.arrays if array.learns}
 
     @property
     def _update(self) -> Update:
@@ -292,7 +298,7 @@ class Network(Settings):
         with self.lock:
             memory, first = self.memory(), len(self._update.constants)
             slots = zip(self._update.slots, self._slots(memory.optimizer), strict=True)
-            found = {f"{slot}.{name}": flat[place] for slot, flat in slots for name, place in self._places().items()}
+            found = {f"{slot}.{name}": flat[place] for slot, flat in slots for name, place in self._learning().items()}
             counts = enumerate(self._update.counts, first)
             return found | {name: np.array(memory.constants[number]) for number, (name, _) in counts}
 
@@ -301,7 +307,7 @@ class Network(Settings):
         given = as_dict("optimizer_state", values)
         with self.lock, self.changing:
             memory, first = self.memory(), len(self._update.constants)
-            fresh, constants, places = memory.optimizer.copy(), memory.constants.copy(), self._places()
+            fresh, constants, places = memory.optimizer.copy(), memory.constants.copy(), self._learning()
             slots = dict(zip(self._update.slots, self._slots(fresh), strict=True))
             counts = {name: number for number, (name, _) in enumerate(self._update.counts, first)}
             for name, value in given.items():

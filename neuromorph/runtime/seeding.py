@@ -67,14 +67,9 @@ after_in_child(_draw_anew)
 
 
 def draw_parameters(graph: Graph, rng: np.random.Generator, dtype: str) -> dict[str, NDArray[Any]]:
-    """New parameters: live layers in text order, weight (C order) then bias, float64 draws cast to ``dtype``."""
-    (weights, weight_numbers), (biases, bias_numbers) = graph.weight_initializer, graph.bias_initializer
-    found = {}
+    """New parameters: live nodes in text order, weight (C order) then bias, float64 draws cast to ``dtype``."""
     with np.errstate(over="ignore"):
-        for index in graph.parameters:
-            node, fan_in = graph.nodes[index], graph.fan_in(index)
-            found[f"{node.name}.weight"] = weights.draw(rng, fan_in, node.width, *weight_numbers).astype(dtype)
-            found[f"{node.name}.bias"] = biases.draw(rng, fan_in, node.width, *bias_numbers).astype(dtype)
+        found = {array.name: array.draw(rng).astype(dtype) for array in graph.arrays}
     for name, array in found.items():
         if not np.isfinite(array).all():
             raise NotFiniteError(f"the initialiser draws numbers for {name} that {dtype} can't hold")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .plan import Access, Bias, Block, Loss, Map, Operation, Place, Product, Rows, Sum
+from .plan import Access, Bias, Block, Columns, Loss, Map, Operation, Place, Product, Reduce, Rows, Sum
 
 WHOLE_ROW = 1 << 60  # columns, more than any row has
 
@@ -16,7 +16,7 @@ def reads_of(operation: Operation) -> list[Access]:
     if isinstance(operation, Loss):
         return [Access(place) for place in (operation.result, operation.logits) if place is not None]
     if isinstance(operation, Product):
-        adds = operation.start == "add" or operation.taps > 1
+        adds = operation.start == "add"
         own = [Access(operation.target, operation.shift)] if operation.target is not None and adds else []
         weight = [Access(Place(f"g{operation.group}", 0, WHOLE_ROW))] if operation.kind == "weight" else []
         beside = operation.epilogue.beside if operation.epilogue is not None else None
@@ -24,6 +24,8 @@ def reads_of(operation: Operation) -> list[Access]:
     if isinstance(operation, Sum):
         of_threads = Access(Place(operation.partials.buffer, 0, operation.partials.width))
         return [of_threads, *reads_of(operation.product)[1:]]
+    if isinstance(operation, Columns):
+        return [Access(operation.source)]
     if isinstance(operation, Bias):
         return [Access(Place(f"g{operation.group}", 0, WHOLE_ROW))]
     return _map_reads(operation)
@@ -35,7 +37,7 @@ def loads_of(operation: Operation) -> list[Access]:
     return [access for access in reads_of(operation) if access.place not in passing]
 
 
-def _map_reads(statement: Map) -> list[Access]:
+def _map_reads(statement: Map | Reduce) -> list[Access]:
     own = [Access(statement.target, statement.shift)] if statement.accumulate else []
     return [access for _, access in statement.operands] + own
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..graph import Node
 from ..graph.recurrence import WINDOW, computing, inputs_of
 from ..host.cached import cached_property
-from .forward import Forward, names_in, note_of, with_parameter
-from .plan import Access, Bias, Group, Map, Note, Operation, Place, Product, Rows, Segment
+from .forward import Forward, gives_from_zeros, names_in, note_of, used, with_parameter
+from .plan import Access, Bias, Columns, Group, Map, Note, Operation, Place, Product, Reduce, Rows, Segment, padded
 
 
 class Backward(Forward):
@@ -44,7 +46,8 @@ class Backward(Forward):
         for index in computing(self.graph):
             for other, _ in inputs_of(self.graph, self.graph.nodes[index]):
                 readers.setdefault(other, []).append(index)
-        found = [index for index in computing(self.graph) if self.graph.nodes[index].kind == "layer"]
+        live = set(computing(self.graph))
+        found = list(dict.fromkeys(array.node for array in self.graph.arrays if array.learns and array.node in live))
         learns = set(found)
         while found:
             fresh = set(readers.get(found.pop(), [])) - learns
@@ -86,7 +89,8 @@ class Backward(Forward):
         out: list[Segment] = []
         for number, (domain, nodes) in reversed(list(enumerate(self.runs))):
             out.extend(self.back_run(domain, nodes, self.groups_of(number)))
-        out.append(Segment(WINDOW, tuple(op for g in self.groups for op in self.weight_gradients(g))))
+        weights = [operation for group in self.groups if group.learns for operation in self.weight_gradients(group)]
+        out.append(Segment(WINDOW, (*weights, *self.vector_gradients())))
         return out
 
     def back_run(self, domain: int, nodes: list[int], groups: list[Group]) -> list[Segment]:
@@ -138,6 +142,8 @@ class Backward(Forward):
                 )
             )
         has_gradient = grad in self.written
+        if node.kind == "elementwise":
+            return out + (self.elementwise_back(node) if has_gradient else [])
         if node.kind == "merge":
             return out + (self.merge_back(node) if has_gradient else [])
         return out + self.activation_back(node, has_gradient)
@@ -184,8 +190,45 @@ class Backward(Forward):
             accumulate=adds,
         )
 
+    def elementwise_back(self, node: Node) -> list[Operation]:
+        """From the gradient of the values to what the parameters' gradients are sums of, and to that of the source."""
+        layer, note = node.elementwise, note_of(node, "back through ")
+        assert layer is not None
+        known = {"g": Access(self.gradient(node.index)), **self.parameter_operands(node)}
+        if node.source is not None:
+            known["x"] = self.access(self.source(node))
+        known |= self.statistic_operands(node, backward=True)
+        target = self.gradient(self.source(node)) if node.source is not None else None
+        wanted = target is not None and self.source(node) in self.learns
+        out: list[Operation] = [self.statistic(node, one, known) for one in layer.backward_statistics if wanted]
+        for role in layer.roles:
+            if role.gradient not in ("", "g") and node.index not in self.graph.frozen:
+                place = Place(f"e{node.index}", 0, node.width)
+                rows = note_of(node, f"gradient of the {role.name} of ")
+                out.append(Map(place, role.gradient, used(known, role.gradient), node.width, rows, zero=node.width))
+        if wanted:
+            assert target is not None
+            text = with_parameter(layer.derivative, node.parameter)
+            adds = self.adds(target)
+            out.append(Map(target, text, used(known, text), node.width, note, accumulate=adds, zero=node.width))
+        return out
+
+    def vector_gradients(self) -> list[Operation]:
+        """The sums over all rows that are the gradients of parameter vectors."""
+        out: list[Operation] = []
+        for vector in self.vectors:
+            node = self.graph.nodes[vector.node]
+            assert node.elementwise is not None
+            role = next(one for one in node.elementwise.roles if one.name == vector.role)
+            if vector.learns:
+                rows = self.gradient(node.index) if role.gradient == "g" else Place(f"e{node.index}", 0, node.width)
+                out.append(Columns(vector.name, rows, f"{vector.role} of {node.name}"))
+        return out
+
     def merge_back(self, node: Node) -> list[Operation]:
         assert node.merge is not None
+        if not node.merge.reads_x:
+            return self.taken_back(node)
         left, right = self.source(node), self.other(node)
         if node.merge.concatenates:
             return [] if node.index in self.virtual else self.concatenate_back(node, left, right)
@@ -196,9 +239,22 @@ class Backward(Forward):
             out.append(self.merge_gradient(node, left=False))
         return out
 
-    def merge_gradient(self, node: Node, *, left: bool) -> Map:
+    def taken_back(self, node: Node) -> list[Operation]:
+        """The gradient of what a merge took from another node."""
+        assert node.merge is not None
+        other = self.other(node)
+        if other not in self.learns:
+            return []
+        target, shift = self.destination(other, node.steps, node.index)
+        operands = (("g", Access(self.gradient(node.index))),)
+        note, adds = note_of(node, "back through "), self.adds(target)
+        return [Map(target, node.merge.d_o, operands, node.width, note, accumulate=adds, shift=shift)]
+
+    def merge_gradient(self, node: Node, *, left: bool) -> Operation:
         """The gradient of one of a merge's operands, in that operand's own width."""
         assert node.merge is not None
+        if node.merge.other_width != "any":
+            return self.number_gradient(node, left=left)
         source, other = self.source(node), self.other(node)
         own, wide = node.width, self.graph.nodes[other].width
         common = None if own == wide else min(own, wide)
@@ -208,20 +264,41 @@ class Backward(Forward):
             ("x", self.access(source, limit=limit)),
             ("o", self.access(other, steps=node.steps, limit=common)),
         )
+        target_width = own if left else wide
+        shared = min(own, wide)
+        lifts = padded(target_width, self.lanes) > shared and gives_from_zeros(node.merge.gradient, 3)
         text = node.merge.d_x if left else node.merge.d_o
-        used = names_in(text) | {"g"}
+        named = names_in(text) | {"g"}
         target, shift = (self.gradient(source), 0) if left else self.destination(other, node.steps, node.index)
         return Map(
             target,
             text,
-            tuple((name, access) for name, access in operands if name in used),
-            own if left else wide,
+            tuple((name, access) for name, access in operands if name in named),
+            target_width,
             note_of(node, "back through ", f" to {self.graph.nodes[source if left else other].name}"),
             accumulate=self.adds(target),
-            keep=wide if left and wide < own else None,
+            keep=shared if (left and wide < own) or lifts else None,
             rest="g",
             shift=shift,
         )
+
+    def number_gradient(self, node: Node, *, left: bool) -> Operation:
+        """The gradient of one of a merge's operands, where one of them, or the result, is a single number."""
+        merge, source, other = node.merge, self.source(node), self.other(node)
+        assert merge is not None
+        width, one = self.graph.nodes[source].width, merge.result == "one"
+        known = {
+            "g": Access(self.gradient(node.index), broadcast=one),
+            "x": self.access(source, limit=width),
+            "o": replace(self.access(other, steps=node.steps, limit=width if one else None), broadcast=not one),
+        }
+        text = merge.d_x if left else merge.d_o
+        target, shift = (self.gradient(source), 0) if left else self.destination(other, node.steps, node.index)
+        reached = self.graph.nodes[source if left else other]
+        note, adds = note_of(node, "back through ", f" to {reached.name}"), self.adds(target)
+        if left or one:
+            return Map(target, text, used(known, text), width, note, accumulate=adds, shift=shift)
+        return Reduce(target, text, used(known, text), width, note, accumulate=adds, shift=shift)
 
     def concatenate_back(self, node: Node, left: int, right: int) -> list[Operation]:
         out: list[Operation] = []

@@ -29,8 +29,10 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions, costs: 
     chunk = _chunk(window)
     if chunk:
         return InChunks(sum(_bears_shares(window, threads) for threads in useful), chunk)
-    if worth < 2:
+    if worth < 2 and not graph.has_vectors:
         return _among(ByColumns, _threads_of_short_window(window, there))
+    if graph.has_vectors:
+        return _among(ByRows, useful[-1])
     if _is_heavy(window):
         return _among(ByColumns, _threads_by_columns(window, most))
     return _among(ByRows, useful[-1])

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from ..functions.elementwise import Statistic
 from ..functions.expressions import Expression
 from ..graph import Graph, Node
 from ..graph.recurrence import WINDOW, computing, inputs_of
 from .list_schedule import Task, in_order
-from .plan import Access, Group, Loss, Map, Note, Operation, Part, Place, Product, Rows, Segment, padded
+from .plan import (
+    Access,
+    Group,
+    Loss,
+    Map,
+    Note,
+    Operation,
+    Part,
+    Place,
+    Product,
+    Reduce,
+    Rows,
+    Segment,
+    Vector,
+    padded,
+    vector_name,
+)
 
 _NAMED = 20  # layers that one comment names
 
@@ -40,6 +59,29 @@ class Builder:
         for group in self.groups:
             self.groups_of_runs.setdefault(self.run_of[group.members[0].node], []).append(group)
         self.depth = self._depths()
+        nodes = self.graph.nodes
+        self.vectors = [
+            Vector(vector_name(array.node, array.role), array.node, array.role, array.shape[0], array.learns)
+            for array in self.graph.arrays if nodes[array.node].kind == "elementwise"
+        ]  # fmt: skip
+
+    def parameter_operands(self, node: Node) -> dict[str, Access]:
+        """The parameters of an elementwise layer, by their names in expressions."""
+        assert node.elementwise is not None
+        return {
+            role.variable: Access(Place(vector_name(node.index, role.name), 0, node.width))
+            for role in node.elementwise.roles
+        }
+
+    def statistic_operands(self, node: Node, *, backward: bool = False) -> dict[str, Access]:
+        """The numbers of each row that an elementwise layer needs, by their names in expressions."""
+        assert node.elementwise is not None
+        found = {}
+        for letter, statistics in (("m", node.elementwise.statistics), ("h", node.elementwise.backward_statistics)):
+            for number, statistic in enumerate(statistics if letter == "m" or backward else ()):
+                place = Place(f"{letter}{node.index}", number * self.lanes, self.lanes)
+                found[statistic.variable] = Access(place, broadcast=True)
+        return found
 
     def _depths(self) -> dict[int, int]:
         """The nodes that are read back in time, and by how many steps at most."""
@@ -144,7 +186,7 @@ class Forward(Builder):
 
     def loss_target(self) -> Place:
         """Where the loss writes its gradient: before the activation where a logits form serves or where the activation
-        changes nothing, else behind it."""
+        changes no gradient, else behind it."""
         output = self.graph.output
         node = self.graph.nodes[output]
         is_identity = node.kind == "layer" and node.function is not None and node.function.derivative == "1.0"
@@ -223,6 +265,8 @@ class Forward(Builder):
         node = self.graph.nodes[index]
         if node.kind == "merge":
             return self.merge(node)
+        if node.kind == "elementwise":
+            return self.elementwise(node)
         source = self.pre_activation(index) if node.kind == "layer" else self.place(self.source(node))
         return self.activation(node, source)
 
@@ -238,26 +282,67 @@ class Forward(Builder):
         keep = node.width if node.width % self.lanes and _lifts_zero(node) else None
         return [Map(target, text, (("x", Access(source)),), node.width, note, keep=keep, rest="x")]
 
+    def elementwise(self, node: Node) -> list[Operation]:
+        """The statistics of each row, where a layer needs them, and the values."""
+        layer = node.elementwise
+        assert layer is not None
+        known = {**self.parameter_operands(node), **self.statistic_operands(node)}
+        if node.source is not None:
+            known["x"] = self.access(self.source(node))
+        out = [self.statistic(node, one, known) for one in layer.statistics]
+        text = with_parameter(layer.forward, node.parameter)
+        return [*out, Map(self.place(node.index), text, used(known, text), node.width, note_of(node), zero=node.width)]
+
+    def statistic(self, node: Node, statistic: Statistic, known: dict[str, Access]) -> Operation:
+        """One number of each row."""
+        text, finish = statistic.expression, with_parameter(statistic.finish, node.parameter)
+        place = known[statistic.variable].place
+        note = note_of(node, f"{statistic.variable} of ")
+        return Reduce(place, text, used(known, text), node.width, note, finish=finish, spread=True)
+
     def merge(self, node: Node) -> list[Operation]:
         assert node.merge is not None
+        if not node.merge.reads_x:
+            return [self.taken(node)]
+        if node.merge.result == "one":
+            return [self.summed(node)]
         left, right = self.source(node), self.other(node)
         if node.merge.concatenates:
             return [] if node.index in self.virtual else self.concatenate(node, left, right)
         wide = self.graph.nodes[right].width
+        if node.merge.other_width == "one":
+            one = replace(self.access(right, steps=node.steps), broadcast=True)
+            operands = (("x", self.access(left)), ("o", one))
+            return [Map(self.place(node.index), node.merge.forward, operands, node.width, note_of(node))]
         limit = None if wide == node.width else min(wide, node.width)
-        operands = [("x", self.access(left)), ("o", self.access(right, steps=node.steps, limit=limit))]
-        keep = wide if wide < node.width else None
+        operands = (("x", self.access(left)), ("o", self.access(right, steps=node.steps, limit=limit)))
+        keep = min(wide, node.width)
+        lifts = padded(node.width, self.lanes) > keep and gives_from_zeros(node.merge.value, 2)
         return [
             Map(
                 self.place(node.index),
                 node.merge.forward,
-                tuple(operands),
+                operands,
                 node.width,
                 note_of(node),
-                keep=keep,
+                keep=keep if wide < node.width or lifts else None,
                 rest="x",
             )
         ]
+
+    def taken(self, node: Node) -> Map:
+        """What a merge takes from another node."""
+        assert node.merge is not None
+        operands = (("o", self.access(self.other(node), steps=node.steps)),)
+        return Map(self.place(node.index), node.merge.forward, operands, node.width, note_of(node))
+
+    def summed(self, node: Node) -> Reduce:
+        """A merge that gives one number."""
+        assert node.merge is not None
+        left, right = self.source(node), self.other(node)
+        operands = (("x", self.access(left)), ("o", self.access(right, steps=node.steps)))
+        width = self.graph.nodes[left].width
+        return Reduce(self.place(node.index), node.merge.forward, operands, width, note_of(node))
 
     def concatenate(self, node: Node, left: int, right: int) -> list[Operation]:
         place, first = self.place(node.index), self.graph.nodes[left].width
@@ -270,6 +355,12 @@ class Forward(Builder):
                 exact=True,
             ),
         ]  # fmt: skip
+
+
+def used(known: Mapping[str, Access], *texts: str) -> tuple[tuple[str, Access], ...]:
+    """The operands that expressions name."""
+    used = names_in(*texts)
+    return tuple((name, access) for name, access in known.items() if name in used)
 
 
 def _when(part: Part) -> str:
@@ -299,8 +390,15 @@ def _lifts_zero(node: Node) -> bool:
     return bool(node.function.value(np.zeros(1), node.parameter)[0] != 0.0)
 
 
+def gives_from_zeros(twin: Callable[..., Any], count: int) -> bool:
+    """Whether a merge, or its gradient, turns zeros of padding into something else, a NaN above all."""
+    results = twin(*[np.zeros(1)] * count)
+    return any(bool(result.any()) for result in (results if isinstance(results, tuple) else (results,)))
+
+
 def note_of(node: Node, before: str = "", behind: str = "") -> Note:
     """What is done for a node: its name, kind, width and function, between two texts."""
-    what = node.function.name if node.function is not None else node.merge.name if node.merge is not None else ""
+    record = node.function or node.elementwise or node.merge
+    what = record.name if record is not None else ""
     text = f"{node.name}: {node.kind} {node.width} {what}".rstrip()
     return Note(node.index, f"{before}{text}{behind}", f"{before}{node.name} {what}".rstrip() + behind)

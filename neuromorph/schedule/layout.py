@@ -40,25 +40,42 @@ class Layout:
         return panel_of(group.columns // self.lanes, self.registers)
 
     @cached_property
-    def offsets(self) -> tuple[int, ...]:
-        """Where each group begins."""
-        starts = [0]
-        for group in self.plan.groups:
-            starts.append(starts[-1] + group.size)
-        return tuple(starts)
+    def _places(self) -> dict[int | str, int]:
+        """Where each group (by number) and each vector (by name) begins, and behind what ends: "learning" is behind all
+        that training changes, which stands first."""
+        places: dict[int | str, int] = {}
+        here = 0
+        for learns in (True, False):
+            for group in self.plan.groups:
+                if group.learns == learns:
+                    places[group.index], here = here, here + group.size
+            for vector in self.plan.vectors:
+                if vector.learns == learns:
+                    places[vector.name], here = here, here + padded(vector.width, self.lanes)
+            places["learning" if learns else "all"] = here
+        return places
 
     @property
     def size(self) -> int:
-        """Elements of all weights and biases, padding included."""
-        return self.offsets[-1]
+        """Elements of all parameters, padding included."""
+        return self._places["all"]
+
+    @property
+    def learning_size(self) -> int:
+        """Elements of the parameters that training changes, padding included."""
+        return self._places["learning"]
+
+    def vector(self, name: str) -> int:
+        """Where a parameter vector begins."""
+        return self._places[name]
 
     def part(self, group: Group, number: int) -> int:
         """Where the panels of a part begin."""
-        return self.offsets[group.index] + group.parts[number].first_row * group.columns
+        return self._places[group.index] + group.parts[number].first_row * group.columns
 
     def bias(self, group: Group) -> int:
         """Where a group's bias begins."""
-        return self.offsets[group.index] + group.fan_in * group.columns
+        return self._places[group.index] + group.fan_in * group.columns
 
     def transposed_panel(self, group: Group, number: int) -> int:
         """Vectors in a panel of a part's transpose."""
@@ -86,12 +103,17 @@ class Layout:
         """The group of each layer, and its columns there."""
         return {member.node: (group, member) for group in self.plan.groups for member in group.members}
 
-    def places(self, node: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Where a layer's weight (fan_in, width) and bias (width,) stand, element by element."""
+    def places(self, node: int, role: str) -> NDArray[np.intp]:
+        """Where the parameters of a node stand, element by element: a layer's weight (fan_in, width) and bias (width,),
+        the vectors of an elementwise layer."""
+        if node not in self._members:
+            vector = next(one for one in self.plan.vectors if (one.node, one.role) == (node, role))
+            return self.vector(vector.name) + np.arange(vector.width)
         group, member = self._members[node]
         columns = member.column + np.arange(member.width)
-        rows = [self._part_places(group, number, columns) for number in range(len(group.parts))]
-        return np.concatenate(rows), self.bias(group) + columns
+        if role == "bias":
+            return self.bias(group) + columns
+        return np.concatenate([self._part_places(group, number, columns) for number in range(len(group.parts))])
 
     def _part_places(self, group: Group, number: int, columns: NDArray[np.intp]) -> NDArray[np.intp]:
         part, step = group.parts[number], self.panel(group) * self.lanes

@@ -27,10 +27,19 @@ def strides_of(builder: Builder, size: int) -> dict[str, int]:
     for group in builder.groups:
         strides[f"s{group.index}"] = strides[f"g{group.index}"] = _stride(group.columns, builder.lanes, size)
     for node in builder.graph.nodes:
-        for letter in "vdc":
+        for letter in "vdce" if node.kind == "elementwise" else "vdc":
             strides[f"{letter}{node.index}"] = _stride(node.width, builder.lanes, size)
+        if node.elementwise is not None:
+            strides[f"m{node.index}"] = builder.lanes * max(1, len(node.elementwise.statistics))
+            strides[f"h{node.index}"] = builder.lanes * max(1, len(node.elementwise.backward_statistics))
+    strides |= dict.fromkeys((vector.name for vector in builder.vectors), 0)
     strides["y"] = builder.graph.nodes[builder.graph.output].width
     return strides
+
+
+def _without_empty(backward: list[Segment]) -> list[Segment]:
+    """The segments that do something, and the last, which holds the weight gradients."""
+    return [segment for segment in backward[:-1] if segment.operations] + backward[-1:]
 
 
 def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4) -> Plan:
@@ -40,7 +49,7 @@ def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4) -> Plan:
     groups = sibling_groups(graph, lanes, runs, virtual)
     builder = Backward(graph, lanes, runs, virtual, groups, training)
     forward = [s for s in builder.segments() if s.operations]
-    backward = [s for s in builder.back() if s.operations] if training else []
+    backward = _without_empty(builder.back()) if training else []
     ended = fuse_epilogues([*forward, *backward], groups)
     fused = [Segment(s.domain, fuse(s.operations, lanes)) for s in ended]
     state = tuple((index, builder.past(index).buffer) for index in sorted(builder.depth))
@@ -63,6 +72,7 @@ def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4) -> Plan:
         tuple(dict.fromkeys(builder.transposed)),
         builder.place(graph.output),
         tuple(builder.carries),
+        tuple(builder.vectors),
         cleared,
         strides,
     )

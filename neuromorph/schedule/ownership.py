@@ -15,7 +15,7 @@ from ..host.cached import cached_property
 from .column_split import panel_cuts, vector_cuts
 from .kernel_options import ByColumns, Division
 from .layout import Layout
-from .plan import Bias, Plan, Product, padded
+from .plan import Bias, Columns, Plan, Product, padded
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,15 @@ class Ownership:
     def tasks(self) -> tuple[Task, ...]:
         """The gradients of all parameters, in the order of their places."""
         operations = self.plan.backward[-1].operations
-        found = [self.task_of(operation) for operation in operations if isinstance(operation, Product | Bias)]
+        found = [self.task_of(one) for one in operations if isinstance(one, Product | Bias | Columns)]
         return tuple(sorted(found, key=lambda task: task.place))
 
-    def task_of(self, operation: Product | Bias) -> Task:
+    def task_of(self, operation: Product | Bias | Columns) -> Task:
         """The gradient that an operation makes."""
         layout, lanes = self.layout, self.plan.lanes
+        if isinstance(operation, Columns):
+            width = padded(operation.source.width, lanes)
+            return Task(-1, None, layout.vector(operation.vector), width // lanes, 1, lanes, width)
         group = self.plan.groups[operation.group]
         vectors = group.columns // lanes
         if isinstance(operation, Bias):
@@ -105,7 +108,7 @@ class Ownership:
     def ranges(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         """For each thread its ranges in the flat arrays of parameters, as few as can be."""
         if self.threads == 1:
-            return (((0, self.layout.size),),)
+            return (((0, self.layout.learning_size),),)
         pairs = list(zip(self.tasks, self.cuts, strict=True))
         return tuple(
             _joined([(t.place + t.reach(cuts[n]), t.place + t.reach(cuts[n + 1])) for t, cuts in pairs])

@@ -74,6 +74,34 @@ class Map:
     rest: str = ""
     store: bool = True
     shift: int = 0
+    zero: int | None = None  # components from here on are zero
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """A number of each row: the sum over its ``width`` components of an expression, or of ``finish`` over the ``mean``
+    of the components. It is stored to the first component of the target (to which it is added if ``accumulate``), or
+    ``spread``, to all components of a vector.
+    """
+
+    target: Place
+    expression: str
+    operands: tuple[tuple[str, Access], ...]
+    width: int
+    note: Note
+    accumulate: bool = False
+    shift: int = 0
+    finish: str = ""
+    spread: bool = False
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The gradient of a parameter vector: the sums over all rows of the components of a place."""
+
+    vector: str
+    source: Place
+    note: str
 
 
 @dataclass(frozen=True)
@@ -165,14 +193,14 @@ class Bias:
     note: str
 
 
-Operation = Map | Block | Rows | Loss | Product | Sum | Bias
+Operation = Map | Block | Reduce | Rows | Loss | Product | Sum | Bias | Columns
 
 
 def notes_of(operation: Operation) -> tuple[str, ...]:
     """What an operation does, a text for each different thing."""
     if isinstance(operation, Block):
         return tuple(dict.fromkeys(statement.note.text for statement in operation.maps))
-    if isinstance(operation, Map | Rows):
+    if isinstance(operation, Map | Reduce | Rows):
         return (operation.note.text,)
     return (operation.note,)
 
@@ -240,6 +268,7 @@ class Group:
     parts: tuple[Part, ...]
     members: tuple[Member, ...]
     columns: int  # padded, of all members together
+    learns: bool = True
 
     @property
     def fan_in(self) -> int:
@@ -250,6 +279,27 @@ class Group:
     def size(self) -> int:
         """Elements of weights and bias, padding included."""
         return (self.fan_in + 1) * self.columns
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A parameter vector of an elementwise layer. Operations read it as a place of the buffer ``name``."""
+
+    name: str
+    node: int
+    role: str
+    width: int
+    learns: bool
+
+
+def vector_name(node: int, role: str) -> str:
+    """The name that operations give a parameter vector."""
+    return f"w{node}_{role}"
+
+
+def is_vector(buffer: str) -> bool:
+    """Whether a buffer is a parameter vector: the same in every row."""
+    return buffer.startswith("w")
 
 
 @dataclass(frozen=True)
@@ -279,6 +329,7 @@ class Plan:
     transposed: tuple[tuple[int, int], ...]  # (group, part) whose transposed weights the backward pass reads
     output: Place
     carries: tuple[str, ...] = ()
+    vectors: tuple[Vector, ...] = ()
     cleared: tuple[str, ...] = ()  # gradients that later steps add to, which are zero before the backward pass
     strides: dict[str, int] = field(default_factory=dict, compare=False)
 

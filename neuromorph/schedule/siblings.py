@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..graph import Graph, Node
 from ..graph.recurrence import computing, inputs_of
 from .plan import Group, Member, Part, padded
@@ -82,18 +84,20 @@ def sibling_groups(graph: Graph, lanes: int, runs: list[tuple[int, list[int]]], 
     """Layers of one run that read the same vector, as groups."""
     groups: list[Group] = []
     for domain, nodes in runs:
-        by_source: dict[tuple[int, int, int], list[int]] = {}
-        by_parts: dict[tuple[Part, ...], list[int]] = {}  # two sources may be concatenations of the same nodes
+        by_source: dict[tuple[int, int, int, bool], list[int]] = {}
+        by_parts: dict[
+            tuple[tuple[Part, ...], bool], list[int]
+        ] = {}  # two sources may be concatenations of the same nodes
         for index in nodes:
             node = graph.nodes[index]
             if node.kind == "layer":
                 assert node.source is not None
-                read = (graph.resolve(node.source), node.taps, node.dilation)
+                read = (graph.resolve(node.source), node.taps, node.dilation, index not in graph.frozen)
                 if read not in by_source:
-                    by_source[read] = by_parts.setdefault(parts_of(graph, virtual, node), [])
+                    by_source[read] = by_parts.setdefault((parts_of(graph, virtual, node), read[-1]), [])
                 by_source[read].append(index)
-        for parts, layers in by_parts.items():
-            groups.append(_group(graph, lanes, len(groups), domain, parts, layers))
+        for (parts, learns), layers in by_parts.items():
+            groups.append(replace(_group(graph, lanes, len(groups), domain, parts, layers), learns=learns))
     return tuple(groups)
 
 

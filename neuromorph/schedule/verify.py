@@ -15,7 +15,7 @@ from .kernel_options import Alone, ByBatch, ByColumns, InChunks
 from .kernel_plan import KernelPlan
 from .layout import Layout, Workspace
 from .lifetimes import in_place, lifetimes
-from .plan import EXTERNAL, Block, Buffer, Map, Operation, Place, Plan, Segment, notes_of, padded
+from .plan import EXTERNAL, Block, Buffer, Map, Operation, Place, Plan, Segment, is_vector, notes_of, padded
 
 
 class PlanError(NeuromorphError, AssertionError):
@@ -72,10 +72,13 @@ def _name(operation: Operation) -> str:
 
 def _check_places(plan: Plan) -> None:
     """Check that every place is inside a row of an existing buffer."""
-    names = [buffer.name for buffer in plan.buffers]
+    names, names_of_vectors = [buffer.name for buffer in plan.buffers], {vector.name for vector in plan.vectors}
     _need(len(set(names)) == len(names), "two buffers have one name")
     for operation in _operations(plan):
         for place in _places(operation):
+            if is_vector(place.buffer):
+                _need(place.buffer in names_of_vectors, f"there is no vector {place.buffer}")
+                continue
             _need(place.buffer in EXTERNAL or place.buffer in plan.buffers_by_name, f"there is no {place.buffer}")
             stride, end = plan.strides[place.buffer], place.column + place.width
             inside = place.column >= 0 and (place.width == WHOLE_ROW or end <= stride)
@@ -88,7 +91,13 @@ def _check_places(plan: Plan) -> None:
 def _check_order(plan: Plan) -> None:
     """Check that nothing is read before it is written, except the caller's arrays and what one step leaves for the
     next."""
-    written = EXTERNAL | set(plan.carries) | set(plan.cleared) | {buffer for _, buffer in plan.state}
+    written = (
+        EXTERNAL
+        | {vector.name for vector in plan.vectors}
+        | set(plan.carries)
+        | set(plan.cleared)
+        | {buffer for _, buffer in plan.state}
+    )
     for operation in _operations(plan):
         statements = operation.maps if isinstance(operation, Block) else (operation,)
         for statement in statements:
@@ -157,6 +166,8 @@ def _check_layout(layout: Layout) -> None:
         ranges.append((layout.bias(group), layout.bias(group) + group.columns))
         columns = [(m.column, m.column + padded(m.width, plan.lanes)) for m in group.members]
         _check_apart(columns, group.columns, f"group {group.index}")
+    starts = {vector: layout.vector(vector.name) for vector in plan.vectors}
+    ranges += [(start, start + padded(vector.width, plan.lanes)) for vector, start in starts.items()]
     _check_apart(ranges, layout.size, "the weights")
     for (index, number), start in layout.transposed.items():
         group = plan.groups[index]
@@ -181,7 +192,7 @@ def _check_owners(plan: KernelPlan) -> None:
     for first, last in sorted(each for mine in owners.ranges for each in mine if each[0] < each[1]):
         _need(first == end, f"parameter {min(first, end)} belongs to no thread, or to two")
         end = last
-    _need(end == plan.layout.size, f"parameter {end} belongs to no thread")
+    _need(end == plan.layout.learning_size, f"parameter {end} belongs to no thread")
     for bounds in owners.transposed:
         _check_bounds(bounds, plan.options.threads, "a transpose")
 

@@ -8,7 +8,7 @@ from .gradient_norm import GradientShape, non_finite_of, squares_of
 from .loops import span
 from .mailbox import arrive, claim, leave, linger, post
 from .matmul import product_of
-from .numpy_math import exp, log, sigmoid, tanh
+from .numpy_math import cos, exp, log, normal_cdf, sigmoid, sin, softplus, tanh
 from .pipeline import KernelCompiler
 from .product_shape import Shape
 from .softmax import RowShape, softmax_gradient_of, softmax_of
@@ -31,6 +31,7 @@ __all__ = [
     "arrive",
     "barrier",
     "claim",
+    "cos",
     "exp",
     "leave",
     "linger",
@@ -39,12 +40,15 @@ __all__ = [
     "minimum",
     "moves",
     "non_finite_of",
+    "normal_cdf",
     "part",
     "post",
     "product_of",
     "sigmoid",
+    "sin",
     "softmax_gradient_of",
     "softmax_of",
+    "softplus",
     "span",
     "sqrt",
     "squares_of",

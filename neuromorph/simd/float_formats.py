@@ -14,7 +14,8 @@ class FloatFormat:
 
     `ln2_high` has so few bits that its product with any exponent is exact, also without a fused multiply-add.
     `exp_*`, `sigmoid_high` and `tanh_high` are where a result has become 0, infinity or 1. `deep` lifts the
-    exponent of the least subnormal into the normal range. `ln2_in_one`: see `_half_ln2_rest`.
+    exponent of the least subnormal into the normal range. `ln2_in_one`: see `_half_ln2_rest`. Sines, cosines and
+    the normal distribution are computed in double precision, with as many terms as the format needs.
     """
 
     element: ir.Type
@@ -34,6 +35,14 @@ class FloatFormat:
     tanh_high: float
     coth_terms: tuple[float, ...]
     ln2_in_one: bool
+    normal_terms: tuple[float, ...]
+    sine_terms: tuple[float, ...]
+    cosine_terms: tuple[float, ...]
+
+    @property
+    def element_bits(self) -> int:
+        """Bits of one number."""
+        return int(self.integer.width)
 
     @property
     def least_normal(self) -> float:
@@ -69,6 +78,30 @@ SINGLE = FloatFormat(
     tanh_high=10.0,
     coth_terms=(2.0, 0.16666625440120697, -0.0027667174581438303),
     ln2_in_one=True,
+    normal_terms=(
+        0.7552851304762274,
+        -0.6078966576216946,
+        0.3871373836726699,
+        -0.18652131043578904,
+        0.06039727022337934,
+        -0.007545264997261483,
+        -0.003487948375677841,
+        0.0016463977209891206,
+        0.00016917361605865453,
+        -0.00023491174138740825,
+        -5.275618326251474e-05,
+    ),
+    sine_terms=(
+        -0.16666666663854168,
+        0.008333331874273714,
+        -0.000198400864995936,
+        2.7249895230611676e-06,
+    ),
+    cosine_terms=(
+        0.041666664658901405,
+        -0.0013888302919113633,
+        2.4547916853691016e-05,
+    ),
 )
 
 DOUBLE = FloatFormat(
@@ -115,4 +148,45 @@ DOUBLE = FloatFormat(
         4.138329637260985e-08,
     ),
     ln2_in_one=False,
+    normal_terms=(
+        0.7552851304157515,
+        -0.6078966419718917,
+        0.3871374007422187,
+        -0.18652185795969436,
+        0.06039657489070762,
+        -0.007540188965583387,
+        -0.0034796923624004746,
+        0.0016308184417018366,
+        0.00013334425555736943,
+        -0.00023109481638579587,
+        -1.9078750105005683e-06,
+        3.514416963028943e-05,
+        7.150333185108325e-07,
+        -5.918850769309453e-06,
+        -6.251853409518251e-07,
+        1.01971037427777e-06,
+        2.6373642948543185e-07,
+        -1.5413493560897738e-07,
+        -7.639608222487053e-08,
+        1.4482433818844976e-08,
+        1.3906052241594521e-08,
+        1.0324886190309081e-10,
+        -9.530724404371844e-10,
+    ),
+    sine_terms=(
+        -0.16666666666666666,
+        0.008333333333330948,
+        -0.00019841269836756774,
+        2.7557316101617874e-06,
+        -2.505113165023518e-08,
+        1.5918115263265974e-10,
+    ),
+    cosine_terms=(
+        0.041666666666666664,
+        -0.0013888888888887398,
+        2.480158729876456e-05,
+        -2.7557317271145144e-07,
+        2.087614614655861e-09,
+        -1.1382623647474604e-11,
+    ),
 )

@@ -6,10 +6,13 @@ float64), silently: overflow is infinity, log(0) is -inf, log of a negative numb
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+_ERFC = np.frompyfunc(math.erfc, 1, 1)
 
 
 def _floating(x: ArrayLike) -> Any:
@@ -41,3 +44,30 @@ def sigmoid(x: ArrayLike) -> Any:
     with np.errstate(all="ignore"):
         small = np.exp(-np.abs(values))
         return (np.where(values < 0, small, np.ones_like(small)) / (1 + small))[()]
+
+
+def softplus(x: ArrayLike) -> Any:
+    """log(1 + e^x), element by element; exact in relation to its size also where it is tiny."""
+    values = _floating(x)
+    with np.errstate(all="ignore"):
+        return (np.where(values < 0, np.zeros_like(values), values) + np.log1p(np.exp(-np.abs(values))))[()]
+
+
+def sin(x: ArrayLike) -> Any:
+    """The sine, element by element; NaN of infinity."""
+    with np.errstate(all="ignore"):
+        return np.sin(_floating(x))
+
+
+def cos(x: ArrayLike) -> Any:
+    """The cosine, element by element; NaN of infinity."""
+    with np.errstate(all="ignore"):
+        return np.cos(_floating(x))
+
+
+def normal_cdf(x: ArrayLike) -> Any:
+    """The distribution function of the normal distribution, element by element: erfc(-x/√2)/2."""
+    values = _floating(x)
+    with np.errstate(all="ignore"):
+        wide = np.asarray(values, np.float64)
+        return (0.5 * np.asarray(_ERFC(wide * -math.sqrt(0.5)), np.float64)).astype(values.dtype)[()]

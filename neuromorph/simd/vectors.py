@@ -277,7 +277,7 @@ class _LogOfOne(AbstractTemplate):  # type: ignore[misc]
         return signature(args[0], args[0]) if one else None
 
 
-for _name in ("exp", "log", "tanh", "sigmoid"):
+for _name in vector_math.NAMES:
     _register(getattr(twins, _name), 1, _same, lambda b, x, n=_name: vector_math.call(b, n, x))
 
 

@@ -12,6 +12,7 @@ from ..abi.mailbox import GRADIENTS
 from ..data.arrays import prediction_data
 from ..data.reading import read
 from ..errors import DataError, GradientError, TrainingDivergedError
+from ..graph.gradient_flow import behind_surrogates
 from ..options import finite_number, whole_number
 from ..runtime.network import Network
 from .loop import Pass, check_data, evaluate, scratch, sequences
@@ -32,7 +33,9 @@ def gradients(
         memory = scratch(model, samples)
         (whole,) = sequences(model, memory, data, GRADIENTS, samples)
         _run_whole(whole)
-        return weighted_mean(whole.losses, data.weights), model.unpack(memory.gradients[: memory.weights.size])
+        return weighted_mean(whole.losses, data.weights), model.unpack_gradients(
+            memory.gradients[: memory.weights.size]
+        )
 
 
 def _run_whole(whole: Pass) -> None:
@@ -42,15 +45,19 @@ def _run_whole(whole: Pass) -> None:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """What ``gradcheck`` found: for each parameter the largest error, relative to the largest gradient in it."""
+    """What ``gradcheck`` found: for each parameter the largest error, relative to the largest gradient in it.
+
+    ``left_out``: layers that learn through an activation whose derivative is by definition not that of its value.
+    """
 
     errors: dict[str, float]
     tolerance: float
+    left_out: tuple[str, ...] = ()
 
     @property
     def worst(self) -> float:
         """The largest error of all."""
-        return max(self.errors.values())
+        return max(self.errors.values(), default=0.0)
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -58,10 +65,12 @@ class GradientReport:
         return tuple(name for name, error in self.errors.items() if not error <= self.tolerance)
 
     def __str__(self) -> str:
-        width = max(len(name) for name in self.errors)
+        width = max((len(name) for name in self.errors), default=0)
         lines = [f"{'parameter':<{width}}  relative error"]
         for name, error in self.errors.items():
             lines.append(f"{name:<{width}}  {error:.3g}{'  DISAGREES' if name in self.failed else ''}")
+        if self.left_out:
+            lines.append(f"left out, since differences can't tell a surrogate's gradient: {', '.join(self.left_out)}")
         return "\n".join(lines)
 
 
@@ -79,8 +88,8 @@ def gradcheck(
 
     inputs (S, B, W_in) and expected (S, B, W_out) default to random numbers, a few samples long. Of each parameter at
     most ``checks`` numbers are moved by ``step`` either way. The error of a parameter is the largest difference over
-    the largest gradient among those checked (or 1e-8 of the model's largest, where that is more). The model itself
-    does not change.
+    the largest gradient among those checked (or 1e-8 of the model's largest, where that is more). Layers that learn
+    through ``spike`` or ``detach`` are left out, and the report names them. The model itself does not change.
 
     Returns a ``GradientReport``; raises GradientError, naming the parameters, where an error exceeds ``tolerance``.
     """
@@ -96,21 +105,28 @@ def gradcheck(
     given = read("inputs", inputs)
     if expected is None:
         checked = prediction_data(given, width=model.input_width, dtype=double.dtype).inputs
-        expected = rng.uniform(0.1, 0.9, (*checked.shape[:-1], model.output_width))
+        expected = _targets(model, rng, checked.shape[:-1])
     data = check_data(double, given, expected, None)
     _, exact = gradients(double, data.inputs, data.expected)
     scale = max(float(np.abs(g).max()) for g in exact.values())
-    errors = {}
+    left_out, errors = behind_surrogates(model.graph), {}
+    exact = {name: gradient for name, gradient in exact.items() if name.rpartition(".")[0] not in left_out}
     for name, gradient in exact.items():
         places = rng.permutation(gradient.size)[:checks]
         found = np.array([_difference(double, name, int(place), step, data.inputs, data.expected) for place in places])
         known = gradient.reshape(-1)[places]
         size = max(float(np.abs(found).max()), float(np.abs(known).max()), 1e-8 * scale, 1e-300)
         errors[name] = float(np.abs(found - known).max() / size)
-    report = GradientReport(errors, tolerance)
+    report = GradientReport(errors, tolerance, left_out)
     if report.failed:
         raise GradientError(f"gradients disagree with central differences:\n{report}")
     return report
+
+
+def _targets(model: Network, rng: np.random.Generator, leading: tuple[int, ...]) -> Floats:
+    """Random numbers that the model's loss takes."""
+    numbers, targets = rng.uniform(0.1, 0.9, (*leading, model.output_width)), model.graph.loss.targets
+    return numbers if targets is None else targets.like(numbers)
 
 
 def _double(model: Network) -> Network:

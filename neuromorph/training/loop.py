@@ -15,6 +15,7 @@ from ..abi.mailbox import LEARN, MEASURE
 from ..data.arrays import TrainingData, training_data
 from ..data.labels import as_vectors_and_weights
 from ..errors import DataError, TrainingDivergedError, brief
+from ..functions import Loss, Targets
 from ..runtime.dispatch import call_members
 from ..runtime.memory import Memory
 from ..runtime.network import Network
@@ -70,10 +71,26 @@ def check_data(model: Network, inputs: Any, expected: Any, sample_weight: Any, l
     """The arrays of a call, checked against what the model needs; lengths become weights, class labels vectors."""
     if lengths is not None or _may_be_labels(model, inputs, expected):
         inputs, expected, sample_weight = as_vectors_and_weights(model.needs, inputs, expected, sample_weight, lengths)
-    return training_data(
+    data = training_data(
         inputs, expected, sample_weight, batch=model.batch_size, width_in=model.input_width,
         width_out=model.output_width, dtype=model.dtype,
     )  # fmt: skip
+    if model.graph.loss.targets is not None:
+        _check_targets(model.graph.loss, model.graph.loss.targets, data)
+    return data
+
+
+def _check_targets(loss: Loss, targets: Targets, data: TrainingData) -> None:
+    """DataError where a loss can't be of what is expected; where the weight is 0, anything goes."""
+    wrong = ~targets.fit(data.expected)
+    if data.weights is not None:
+        wrong &= data.weights[..., np.newaxis] > 0.0
+    if not wrong.any():
+        return
+    place = tuple(int(axis) for axis in np.unravel_index(int(wrong.argmax()), wrong.shape))
+    said = f"expected[{', '.join(map(str, place))}] is {data.expected[place]:g}"
+    counted = data.expected if data.weights is None else data.expected[data.weights > 0.0]
+    raise DataError(f"{said}, and the loss {loss.name} needs {targets.needs}{targets.hint(counted)}")
 
 
 def _may_be_labels(model: Network, inputs: Any, expected: Any) -> bool:

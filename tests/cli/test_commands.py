@@ -148,6 +148,20 @@ def test_format_gives_the_canonical_text_and_that_of_itself_again(shell: Shell) 
     assert shell.out == canonical
 
 
+def test_format_puts_cells_in_the_place_of_their_uses(shell: Shell) -> None:
+    body = "<twice>[(one, width, <tanh>) (two, <tanh>)]"
+    Path("cells.mdl").write_text(f"/xavier,zero/ {body} (i, 2) (h, <twice>) (o, 1, <tanh>, <mse>)")
+    assert shell("format", "cells.mdl", "--expand") == 0
+    assert shell.out == "/xavier,zero/\n(i, 2)\n(h.one, 2, <tanh>)\n(h, <tanh>)\n(o, 1, <tanh>, <mse>)\n"
+    assert shell("format", "cells.mdl") == 0
+    assert shell.out.splitlines()[1] == "<twice>["
+    Path("cells.mdl").write_text(shell.out.replace("tanh", "tahn"))
+    assert shell("format", "cells.mdl", "--expand") == 1
+    assert shell.err.startswith(
+        "error: cells.mdl:3:19: unknown activation 'tahn': did you mean 'tanh'?; 'h.one' is a node"
+    )
+
+
 def test_summary_as_a_table_and_for_tools(shell: Shell) -> None:
     assert shell("summary", "recurrent.mdl") == 0
     assert shell.out.rstrip() == nm.compile(RECURRENT, 1, 0.0).summary()
@@ -892,6 +906,14 @@ def test_data_that_no_loss_can_use(shell: Shell, arrays: dict[str, Any], said: s
     np.savez("b.npz", inputs=POINTS[:4], **{name: np.array(array) for name, array in arrays.items()})
     command = ("train", "binary.mdl", "--data", "b.npz", "--save", "b.safetensors", "-q", "--epochs", "1")
     assert re.fullmatch(f"b.npz: {said}".replace("[", r"\[").replace("]", r"\]"), shell.fails(*command))
+
+
+def test_labels_that_hinge_can_not_use_name_their_fix(shell: Shell) -> None:
+    Path("signs.mdl").write_text("/xavier,zero/ (x, 2) (yes, 1, <linear>, <hinge>)")
+    np.savez("b.npz", inputs=POINTS[:4], expected=np.array([1, 1, 0, 1]))
+    said = shell.fails("train", "signs.mdl", "--data", "b.npz", "--save", "b.safetensors", "-q", "--epochs", "1")
+    place = "b.npz: expected[2, 0] is 0, and must be -1 or 1 for hinge"
+    assert said == f"{place}; 2 * expected - 1 turns 0/1 labels into -1 and 1"
 
 
 def test_what_does_not_count_may_be_anything(classifier: nm.Model) -> None:

@@ -38,8 +38,9 @@ def forms_of(activation: str) -> list[str]:
 
 @pytest.mark.parametrize("function", [form for name in sorted(ACTIVATIONS) for form in forms_of(name)])
 def test_every_activation_with_every_loss(function: str) -> None:
+    header = HEADER.replace("0.6", "0.2") if "exp" in function else HEADER  # three in a row overflow
     for number, loss in enumerate(LOSS_FORMS):
-        text = f"{HEADER} (input, 3)(hidden, 5, {function})(again, {function})(output, 3, {function}, {loss})"
+        text = f"{header} (input, 3)(hidden, 5, {function})(again, {function})(output, 3, {function}, {loss})"
         kernel = {"lanes": (2, 4, 8)[number % 3]}
         check_plain(text, kernel=kernel, samples=4, window=3, weighted=number % 2 == 1, span=span_of(loss))
 
@@ -75,8 +76,14 @@ MERGE_PLACES = {
 READERS = {"layer": "(r1, 4, <linear>)", "activation": "(r1, <softmax>)", "merge": "{r1, a, subtractive}", "output": ""}
 
 
-@pytest.mark.parametrize("operation", sorted(MERGES))
-@pytest.mark.parametrize("place", sorted(MERGE_PLACES))
+@pytest.mark.parametrize(
+    ("operation", "place"),
+    [  # the state that a link in time begins with is 0: no divisor
+        (operation, place)
+        for operation, place in itertools.product(sorted(MERGES), sorted(MERGE_PLACES))
+        if operation != "divisive" or place in ("earlier", "later")
+    ],
+)
 def test_every_merge_of_every_width_in_every_place(operation: str, place: str) -> None:
     readers = ["layer", "activation", "output"] if place == "later" else list(READERS)
     widths = [(4, 4), (5, 2), (2, 7), (9, 8)]

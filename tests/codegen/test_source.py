@@ -304,11 +304,9 @@ def test_numbers_of_functions_reach_the_source_in_full() -> None:
 def check_layout(layout: Layout) -> None:
     """Every number of every parameter has a place of its own, and the rest is padding."""
     graph = layout.plan.graph
-    places = [np.concatenate([w.ravel(), b]) for w, b in map(layout.places, graph.parameters)]
-    for index, (weight, bias) in zip(graph.parameters, map(layout.places, graph.parameters), strict=True):
-        assert weight.shape == (graph.fan_in(index), graph.nodes[index].width)
-        assert bias.shape == (graph.nodes[index].width,)
-    together = np.concatenate(places)
+    places = [layout.places(array.node, array.role) for array in graph.arrays]
+    assert [place.shape for place in places] == [array.shape for array in graph.arrays]
+    together = np.concatenate([place.ravel() for place in places])
     assert len(np.unique(together)) == len(together)
     assert together.min() >= 0
     assert together.max() < layout.size
@@ -325,7 +323,8 @@ def test_layouts_of_random_models_have_a_place_for_every_number(text: str) -> No
 def test_panels_hold_rows_of_a_few_vectors() -> None:
     """Seven vectors in panels of two: row after row of the first panel, then the second, the last one narrower."""
     text = f"{HEADER} (input, 3) (a, 13, <tanh>) (out, 2, <tanh>, <mse>)"
-    weight, bias = Layout(plan(graph_of(text), 2, training=True), 16).places(1)
+    layout = Layout(plan(graph_of(text), 2, training=True), 16)
+    weight, bias = layout.places(1, "weight"), layout.places(1, "bias")
     assert weight[0].tolist() == [0, 1, 2, 3, 12, 13, 14, 15, 24, 25, 26, 27, 36]
     assert (weight[1] - weight[0]).tolist() == [4] * 12 + [2]
     assert bias.tolist() == list(range(42, 55))

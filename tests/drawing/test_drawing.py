@@ -248,6 +248,20 @@ def test_data_flow_down_and_time_runs_against_them(name: str) -> None:
             assert picture.boxes[link.source].bottom + 36 < picture.boxes[link.target].top
 
 
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        "(a, 4, <tanh>){b, a, additive}{late, a, additive, 3}",
+        "(a, 4, <tanh>)[s, {b, a, additive, 1} (c, 4, <tanh>)](d, 4, <tanh>){e, b, additive, 2}{f, a, additive, 1}",
+        "{first, a, additive, 1}(a, 4, <tanh>){late, a, additive, 3}",
+    ],
+    ids=["down", "from a branch", "up and down"],
+)
+def test_links_in_time_may_read_what_stands_before(nodes: str) -> None:
+    graph = witnesses.graph_of(HEAD + nodes + END)
+    check(graph, read(draw(graph).svg))
+
+
 def test_a_plain_chain_is_a_straight_line() -> None:
     picture = read(draw(witnesses.graph_of(TEXTS["chain-model"])).svg)
     assert len({box.x for box in picture.boxes.values()}) == 1

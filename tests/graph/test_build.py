@@ -350,8 +350,27 @@ def test_ignored_numbers_are_told() -> None:
         (
             "/he,q/(i,4)(o,4,<tanh>,<mse>)",
             5,
-            "unknown bias initialiser 'q'; known are const_flat, const_uneven, zero",
+            "unknown bias initialiser 'q'; known are chrono, const_flat, const_uneven, spaced, zero",
         ),
+        (
+            "/identity,zero/(i,4)(a,4,<tanh>)(o,3,<tanh>,<mse>)",
+            36,
+            "'identity' draws square weights, and that of 'o' has the shape (4, 3): give 'o' the width of what",
+        ),
+        (
+            "/spectral,zero/(i,4)(o,4,<tanh>,<mse>)",
+            2,
+            "'spectral' needs a number, its spectral radius, such as spectral 0.5",
+        ),
+        ("/spectral 1 2,zero/(i,4)(o,4,<tanh>,<mse>)", 13, "'spectral': density must be at most 1, not 2.0"),
+        ("/he,chrono/(i,4)(o,4,<tanh>,<mse>)", 5, "'chrono' needs a number, its longest time, such as chrono 2.5"),
+        (
+            "/he,spaced 1/(i,4)(o,4,<tanh>,<mse>)",
+            5,
+            "'spaced' needs 2 numbers, its first and last, such as spaced 0.5 1",
+        ),
+        ("/he,zero/(i,4)(o,4,<clip, 0>,<mse>)", 27, "'clip': bound must be greater than 0, not 0.0"),
+        ("/he,zero/(i,4)(o,4,<tanh>,<quantile, 1>)", 38, "'quantile': q must be less than 1, not 1.0"),
         (
             "/uniform 1,zero/(i,4)(o,4,<tanh>,<mse>)",
             2,
@@ -386,7 +405,7 @@ def test_ignored_numbers_are_told() -> None:
         (
             "/he,zero/(i,4)(o,4,<zzzzzz>,<mse>)",
             21,
-            "unknown activation 'zzzzzz'; known are binary_step, elu, gelu,",
+            "unknown activation 'zzzzzz'; known are abs, binary_step, clip, cos,",
         ),
         ("/he,zero/(i,4)(o,4,<tanh>,<mze>)", 28, "unknown loss 'mze': did you mean 'mse'?"),
         ("/he,zero/(i,4)(o,4,<mse>)", 21, "'mse' is a loss, but an activation belongs here"),

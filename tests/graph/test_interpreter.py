@@ -76,9 +76,21 @@ def check_gradients(text: str, *, weight: np.ndarray | None = None, expected: np
 
 # Gradients
 
+# Next to where one of these losses clips, differences are poor; results of these activations are far enough from there.
+CLIPPED = ["cross_entropy", "binary_cross_entropy", "poisson"]
+FIRST = [
+    "linear", "sigmoid", "tanh", "relu", "relu_leaky", "relu_parametric", "elu", "selu", "gelu", "swish", "softmax",
+    "hard_sigmoid",
+]  # fmt: skip
+
 
 @pytest.mark.parametrize(
-    ("activation", "loss"), [*itertools.product([a for a in ACTIVATIONS if a != "binary_step"], LOSSES)]
+    ("activation", "loss"),
+    [
+        (a.name, loss.name)
+        for a, loss in itertools.product(ACTIVATIONS.values(), LOSSES.values())
+        if not a.blocks_gradient and not a.surrogate and (a.name in FIRST or loss.name not in CLIPPED)
+    ],
 )
 def test_gradients_of_activations_and_losses(activation: str, loss: str) -> None:
     nodes = f"(input,3) (a,2,<{activation}>) (output,2,<{activation}>,<{loss}>)"

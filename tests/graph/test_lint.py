@@ -140,6 +140,13 @@ STUCK: dict[str, tuple[str, int, str, list[str]]] = {
         "(a, 2, <tanh>) (s, 2, <binary_step>) (b, 2, <tanh>)", 1, "a s",
         [f"nothing of the loss's gradient passes 's' (line 3), {STEP}"],
     ),
+    "before a detach": (
+        "(a, 2, <tanh>) (d, <detach>) (b, 2, <tanh>)", 1, "a",
+        [
+            "nothing of the loss's gradient passes 'd' (line 3), since the derivative of detach is 0; lead another way "
+            "around it, if it shall learn"
+        ],
+    ),
     "before a step that is a node": (
         "(a, 2, <tanh>) (b, <tanh>)\n(c, <binary_step>)", 1, "a",
         [f"nothing of the loss's gradient passes 'c' (line 4), {STEP}"],
@@ -196,6 +203,12 @@ STUCK: dict[str, tuple[str, int, str, list[str]]] = {
 
 FREE: dict[str, tuple[str, int]] = {
     "a step on the input": ("(s, <binary_step>) (a, 2, <tanh>)", 1),
+    "a spike, whose derivative is a surrogate": ("(a, 2, <tanh>) (s, 2, <spike>) (b, 2, <tanh>)", 1),
+    "a way around the detach": ("(a, 2, <tanh>) [p, (d, <detach>)] {m, d, multiplicative}", 1),
+    "a step in time that is detached": ("{m, r, concatenate} (a, 2, <tanh>) (b, 2, <tanh>) [p, (r, <detach>)]", 1),
+    "a step where only the input goes in": ("(s, <binary_step>) (d, <detach>) (a, 2, <tanh>)", 1),
+    "the larger one": ("(a, 3, <tanh>) [t, (c, 3, <tanh>)] {n, c, maximum} {k, c, minimum}", 1),
+    "a quotient": ("(a, 3, <tanh>) [t, (c, 3, <exp>)] {n, c, divisive}", 1),
     "a way around the step": ("(a, 2, <tanh>) [p, (s, <binary_step>)] {m, s, concatenate}", 1),
     "a way through time around the step": (
         "{x, r, concatenate} (a, 2, <tanh>) [t, [r,]] [p, (b, 2, <tanh>) {y, r, additive}] (s, <binary_step>) "

@@ -23,7 +23,7 @@ def loop_module(name, kind):
     result = vector_math.emit(name, builder, builder.load(place, align=4))
     builder.store(result, builder.bitcast(builder.gep(target, [i]), kind.as_pointer()), align=4)
     following = builder.add(i, ir.Constant(index, lanes))
-    i.add_incoming(following, body)
+    i.add_incoming(following, builder.block)
     builder.cbranch(builder.icmp_signed("<", following, count), body, done)
     ir.IRBuilder(done).ret_void()
     return module

@@ -179,9 +179,8 @@ class Memory:
             np.full(copies * layout.size + GUARD, np.nan, dtype),
             np.zeros(copies * (kernel.plan.space_size(capacity) + GUARD), dtype),
         )
-        for name, (weight, bias) in memory.places().items():
-            memory.weights[weight] = parameters[f"{name}.weight"]
-            memory.weights[bias] = parameters[f"{name}.bias"]
+        for name, place in memory.places().items():
+            memory.weights[place] = parameters[name]
         for array in memory.arrays():
             array[-GUARD:] = 7.0
         return memory
@@ -190,23 +189,21 @@ class Memory:
         """All of them."""
         return [self.weights, self.transposed, self.gradients, *np.split(self.space, self.kernel.plan.gradient_copies)]
 
-    def places(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Where each layer's weight and bias stand."""
+    def places(self, *, learning: bool = False) -> dict[str, np.ndarray]:
+        """Where each parameter stands, or each of those that learn."""
         graph, layout = self.kernel.plan.training.graph, self.kernel.plan.layout
-        return {graph.nodes[index].name: layout.places(index) for index in graph.parameters}
+        arrays = [array for array in graph.arrays if array.learns or not learning]
+        return {array.name: layout.places(array.node, array.role) for array in arrays}
 
-    def unpack(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+    def unpack(self, flat: np.ndarray, *, learning: bool = False) -> dict[str, np.ndarray]:
         """A flat array in the kernel's layout by name."""
-        out = {}
-        for name, (weight, bias) in self.places().items():
-            out[f"{name}.weight"], out[f"{name}.bias"] = flat[weight], flat[bias]
-        return out
+        return {name: flat[place] for name, place in self.places(learning=learning).items()}
 
     def padding(self) -> np.ndarray:
         """The elements of the weights that belong to no parameter."""
         inside = np.ones(self.kernel.plan.layout.size, bool)
-        for weight, bias in self.places().values():
-            inside[weight], inside[bias] = False, False
+        for place in self.places().values():
+            inside[place] = False
         return self.weights[:-GUARD][inside]
 
     def check(self) -> None:
@@ -289,7 +286,7 @@ def kernel_outcome(kernel: Kernel, functions: Any, trial: Trial) -> Outcome:
     learned = Memory.of(kernel, trial.parameters, trial.window)
     trained_losses = call_train(kernel, functions, trial, learned, trial.window, 2)
     return Outcome(
-        call_predict(kernel, functions, trial), losses, whole.unpack(whole.gradients), trained_losses,
+        call_predict(kernel, functions, trial), losses, whole.unpack(whole.gradients, learning=True), trained_losses,
         learned.unpack(learned.weights),
     )  # fmt: skip
 

@@ -14,11 +14,14 @@ from ply import yacc
 
 from neuromorph.errors import Location, MDLError
 from neuromorph.language import (
+    Definition,
     Function,
     Initializer,
     Layer,
+    Local,
     Merge,
     Model,
+    Reference,
     Split,
     parse,
     parser,
@@ -57,24 +60,36 @@ def initializer(name, *parameters):
     return Initializer(name, parameters, HERE, (HERE,) * len(parameters))
 
 
-def function(name, parameter=None):
-    return Function(name, parameter, HERE, None)
+def function(name, *parameters):
+    return Function(name, parameters, HERE, (HERE,) * len(parameters))
 
 
-def layer(name, width=None, activation=None, loss=None):
-    return Layer(name, width, activation, loss, HERE, None)
+def local(weight, bias):
+    return Local(weight, bias, HERE)
 
 
-def merge(name, other, operation):
-    return Merge(name, other, operation, HERE, HERE, HERE)
+def layer(name, width=None, activation=None, loss=None, own=None):
+    return Layer(name, width, activation, loss, HERE, None, own)
+
+
+def merge(name, other, operation, steps=None):
+    return Merge(name, other, operation, HERE, HERE, HERE, steps)
+
+
+def reference(name):
+    return Reference(name, HERE)
+
+
+def definition(name, parameters, *nodes):
+    return Definition(name, parameters, nodes, HERE, (HERE,) * len(parameters))
 
 
 def split(name, *branches):
     return Split(name, branches, HERE)
 
 
-def model(weight, bias, *nodes):
-    return Model(weight, bias, nodes, "", None)
+def model(weight, bias, *nodes, definitions=()):
+    return Model(weight, bias, nodes, "", None, definitions)
 
 
 def only_node(text):
@@ -122,8 +137,8 @@ def test_locations_are_those_of_the_names_and_numbers():
     assert (bias.location, *bias.parameter_locations) == (Location(2, 1), Location(2, 3))
     node, branching = tree.nodes
     assert (node.location, node.width_location) == (Location(3, 2), Location(4, 2))
-    assert (node.activation.location, node.activation.parameter_location) == (Location(4, 6), Location(4, 9))
-    assert (node.loss.location, node.loss.parameter_location) == (Location(4, 13), None)
+    assert (node.activation.location, node.activation.parameter_locations) == (Location(4, 6), (Location(4, 9),))
+    assert (node.loss.location, node.loss.parameter_locations) == (Location(4, 13), ())
     assert branching.location == Location(4, 18)
     joint = branching.branches[0][0]
     places = (joint.location, joint.other_location, joint.operation_location)
@@ -173,7 +188,7 @@ def test_nodes(text, node):
     ],
 )
 def test_numbers(text, value):
-    assert only_node(f"(a, <f, {text}>)").activation.parameter == value
+    assert only_node(f"(a, <f, {text}, {text}>)").activation.parameters == (value, value)
     assert parse(f"/a {text} {text},b/(c,4)").weight_initializer.parameters == (value, value)
 
 
@@ -211,14 +226,24 @@ def test_the_sign_of_zero_survives():
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,6}", fullmatch=True)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
-FUNCTIONS = st.builds(function, NAMES, st.none() | NUMBERS)
 WIDTHS = st.integers(1, 2**20)
-LEAVES = (
-    st.builds(layer, NAMES, WIDTHS)
-    | st.builds(layer, NAMES, st.none() | WIDTHS, FUNCTIONS)
-    | st.builds(layer, NAMES, WIDTHS, FUNCTIONS, FUNCTIONS)
-    | st.builds(merge, NAMES, NAMES, NAMES)
-)
+STEPS = st.integers(0, 4096)
+
+
+def initializers_of(numbers):
+    return st.builds(lambda name, found: initializer(name, *found), NAMES, st.lists(numbers, max_size=2))
+
+
+def leaves_of(numbers, widths, steps):
+    """Layers, activation nodes and merges with such numbers; no inputs, which stand in no definition."""
+    functions = st.builds(lambda name, found: function(name, *found), NAMES, st.lists(numbers, max_size=2))
+    places = st.none() | initializers_of(numbers)
+    locals_ = st.none() | st.builds(local, places, places)
+    return (
+        st.builds(layer, NAMES, st.none() | widths, functions, st.none(), locals_)
+        | st.builds(layer, NAMES, widths, functions, functions, locals_)
+        | st.builds(merge, NAMES, NAMES, NAMES, st.none() | steps)
+    )
 
 
 def splits_of(nodes):
@@ -226,13 +251,31 @@ def splits_of(nodes):
     return st.builds(lambda name, parts: split(name, *parts), NAMES, branches)
 
 
-NODES = st.recursive(LEAVES, splits_of, max_leaves=12)
-INITIALIZERS = st.builds(lambda name, numbers: initializer(name, *numbers), NAMES, st.lists(NUMBERS, max_size=2))
+def nodes_of(leaves):
+    return st.recursive(leaves, splits_of, max_leaves=12)
+
+
+NODES = nodes_of(leaves_of(NUMBERS, WIDTHS, STEPS) | st.builds(layer, NAMES, WIDTHS))
+INITIALIZERS = initializers_of(NUMBERS)
+
+
+@st.composite
+def definitions_of(draw):
+    taken = st.lists(NAMES.filter(lambda name: name != "width"), max_size=2, unique=True)
+    parameters = tuple((name, draw(st.none() | NUMBERS)) for name in draw(taken))
+    known = [st.sampled_from([reference(name) for name, _ in parameters])] if parameters else []
+    numbers = st.one_of(NUMBERS, *known)
+    widths, steps = st.one_of(WIDTHS, st.just(reference("width")), *known), st.one_of(STEPS, *known)
+    nodes = draw(st.lists(nodes_of(leaves_of(numbers, widths, steps)), min_size=1, max_size=3))
+    return definition(draw(NAMES), parameters, *nodes)
+
+
 MODELS = st.builds(
-    lambda weight, bias, nodes: model(weight, bias, *nodes),
+    lambda weight, bias, nodes, cells: model(weight, bias, *nodes, definitions=tuple(cells)),
     INITIALIZERS,
     INITIALIZERS,
     st.lists(NODES, min_size=1, max_size=6),
+    st.lists(definitions_of(), max_size=2),
 )
 
 

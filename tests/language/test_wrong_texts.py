@@ -45,8 +45,8 @@ SYNTAX = [
         7,
         "expected a name, found the number '1'; the numbers of an initialiser are separated",
     ),
-    ("/a,b/", 1, 6, "expected '(', '[' or '{', found the end of the text"),
-    ("/a,b/\n", 2, 1, "expected '(', '[' or '{', found the end of the text"),
+    ("/a,b/", 1, 6, "expected '(', '<', '[' or '{', found the end of the text"),
+    ("/a,b/\n", 2, 1, "expected '(', '<', '[' or '{', found the end of the text"),
     ("/a,b/(c,4)\n/d,e/", 2, 1, "a model has one header, at its beginning"),
     ("/a,b/[s,(c,4)/d,e/]", 1, 14, "expected '(', '[', ']', '{' or '|', found '/'; a model has one header"),
     ("/a,b/(c,4) d", 1, 12, "expected '(', '[', '{' or the end of the text, found the name 'd'"),
@@ -59,13 +59,19 @@ SYNTAX = [
         "/a,b/(c,4,tanh)",
         1,
         11,
-        "expected '<', found the name 'tanh'; a function stands in angle brackets, such as <tanh>",
+        "expected '/' or '<', found the name 'tanh'; a function stands in angle brackets, such as <tanh>",
     ),
-    ("/a,b/(c,4,<f>,<g>,<h>)", 1, 18, "expected ')', found ','"),
-    ("/a,b/(c,<f>,<g>)", 1, 12, "expected ')', found ','"),
+    ("/a,b/(c,4,<f>,<g>,<h>)", 1, 19, "expected '/', found '<'"),
+    ("/a,b/(c,4,<f>,<g>,/x,y/,<h>)", 1, 24, "expected ')', found ','"),
+    ("/a,b/(c,<f>,<g>)", 1, 13, "expected '/', found '<'; only a layer with a width can have a loss"),
+    ("/a,b/(c,4,<f> /x,y/)", 1, 15, "expected ')' or ',', found '/'; a layer's own initialisers stand last, after a"),
+    ("/a,b/(c,4,<f>,/x,y,z/)", 1, 19, "expected '/' or a number, found ','; a layer's own initialisers are two"),
+    ("/a,b/(c,4,<f>,/x/)", 1, 17, "expected ',' or a number, found '/'; a layer's own initialisers are two, first"),
+    ("/a,b/(c,4,<f>,/x,u 1 2 3/)", 1, 24, "expected '/', found the number '3'; an initialiser has at most two"),
+    ("/a,b/(c,4,<f>,/x", 1, 17, "expected ',' or a number, found the end of the text; '/' opened at line 1, column 15"),
     ("/a,b/(c,4,<f)", 1, 13, "expected ',' or '>', found ')'; '<' opened at line 1, column 11 is not closed"),
     ("/a,b/(c,4,<f,>)", 1, 14, "expected a number, found '>'"),
-    ("/a,b/(c,4,<f,1,2>)", 1, 15, "expected '>', found ','"),
+    ("/a,b/(c,4,<f,1,2,3>)", 1, 17, "expected '>', found ','; a function has at most two numbers"),
     (
         "/a,b/(c,4\n(d,4)",
         2,
@@ -86,10 +92,27 @@ SYNTAX = [
         "/a,b/{m,o,p",
         1,
         12,
-        "expected '}', found the end of the text; '{' opened at line 1, column 6 is not closed",
+        "expected ',' or '}', found the end of the text; '{' opened at line 1, column 6 is not closed",
     ),
     ("/a,b/{m,4,p}", 1, 9, "expected a name, found the number '4'"),
-    ("/a,b/{m,o,p,q}", 1, 12, "expected '}', found ','"),
+    ("/a,b/{m,o,p,q}", 1, 13, "expected a number, found the name 'q'"),
+    ("/a,b/{m,o,p,1,2}", 1, 14, "expected '}', found ','"),
+    ("/a,b/{m,o,p,2.0}", 1, 13, "the number of steps back is digits only, found '2.0'; write 2"),
+    ("/a,b/{m,o,p,+2}", 1, 13, "the number of steps back is digits only, found '+2'; write 2"),
+    ("/a,b/{m,o,p,1e1}", 1, 13, "the number of steps back is digits only, found '1e1'; write 10"),
+    ("/a,b/{m,o,p,-1}", 1, 13, "the number of steps back is digits only, found '-1'"),
+    ("/a,b/(c,w)", 1, 9, "expected '<' or a number, found the name 'w'; a function stands in angle brackets"),
+    ("/a,b/(c,4,<f,w>)", 1, 14, "expected a number, found the name 'w'"),
+    ("/a w,b/(c,4)", 1, 4, "expected ',' or a number, found the name 'w'"),
+    ("/a,b/(c,4)<d>[", 1, 11, "expected '(', '[', '{' or the end of the text, found '<'; definitions stand before"),
+    ("/a,b/<d>(c,4)", 1, 9, "expected '[', found '('"),
+    ("/a,b/<d>[]", 1, 10, "expected '(', '[' or '{', found ']'"),
+    ("/a,b/<d>[(c,<f>)|(e,<f>)]", 1, 17, "expected '(', '[', ']' or '{', found '|'"),
+    ("/a,b/<d,1>[", 1, 9, "expected a name, found the number '1'"),
+    ("/a,b/<d,x 1 2>[", 1, 13, "expected ',' or '>', found the number '2'"),
+    ("/a,b/<d,x,y,z>[", 1, 12, "expected '>' or a number, found ','; a definition has at most two parameters"),
+    ("/a,b/<d>[(c,<f>)](e,f)", 1, 21, "expected '<' or a number, found the name 'f'"),
+    ("/a,b/<d,x>[(c,<f,x>", 1, 20, "expected ')' or ',', found the end of the text"),
     ("/a,b/(c,4.5.6)", 1, 9, "'4.5.6' is not a number"),
     ("/a,b/(c,1e)", 1, 9, "'1e' is not a number"),
     ("/a,b/(c,4+5)", 1, 9, "'4+5' is not a number"),
@@ -127,6 +150,18 @@ SEMANTIC = [
     ("/a,b/(c,0)", 1, 9, "a width is from 1 to 1,048,576, found '0'"),
     ("/a,b/(c,0000)", 1, 9, "a width is from 1 to 1,048,576, found '0000'"),
     ("/a,b/(c,1048577)", 1, 9, "a width is from 1 to 1,048,576, found '1048577'"),
+    ("/a,b/{m,o,p,4097}", 1, 13, "the number of steps back is from 0 to 4,096, found '4097'"),
+    ("/a,b/(c,4,/a,b/)", 1, 11, "'c' has no activation, so it is an input: an input has no parameters to initialise"),
+    ("/a,b/<d,rate>[(c,<f,rat>)]", 1, 21, "the definition of 'd' has no parameter 'rat': did you mean 'rate'?"),
+    ("/a,b/<d,rate>[(c,<f,zzz>)]", 1, 21, "no parameter 'zzz'; a name that can stand here is 'rate'"),
+    ("/a,b/<d,x>[(c,widht,<f>)]", 1, 15, "the definition of 'd' has no parameter 'widht': did you mean 'width'?"),
+    ("/a,b/<d>[{m,o,p,k}]", 1, 17, "the definition of 'd' has no parameter 'k'"),
+    ("/a,b/<d>[(c,<f>,/u lo,z/)]", 1, 20, "the definition of 'd' has no parameter 'lo'"),
+    ("/a,b/<d>[(c,<f,width>)]", 1, 16, "'width' stands where a number belongs: it can stand only where a width does"),
+    ("/a,b/<d,x,x>[", 1, 11, "a second parameter is called 'x'"),
+    ("/a,b/<d,width 1>[", 1, 9, "'width' is the width of each use already: a parameter needs another name"),
+    ("/a,b/<d>[" + "[s," * 100 + "]" * 101, 1, 307, "splits are nested too deep: at most 100 '[' may be open"),
+    ("/a,b/<d>[(c,<f>)]\n" + "(c,1)\n" * 10_000, 10_001, 1, "the model has too many nodes: at most 10,000 are"),
     ("/a,b/(c,4)\n(d," + "9" * 300 + ",<f>)", 2, 4, "a width is from 1 to 1,048,576"),
     ("/a,b/" + "[s," * 101 + "]" * 101, 1, 306, "splits are nested too deep: at most 100 '[' may be open"),
     ("/a,b/[s,|\n" + "|" * 1_000_000 + "]", 2, 100_000, "too many branches: at most 100,000 '|' are allowed"),
@@ -170,11 +205,12 @@ def test_limits(text, line, column, fragment):
         "/a,b/" + "[s," * 100 + "]" * 100,
         "/a,b/" + ("[s," * 100 + "]" * 100) * 100,
         "/a,b/" + "(c,1)" * 10_000,
+        "/a,b/<d>[(c,<f>)]" + "(c,1)" * 9_999,
         "/a,b/[s," + "|" * 100_000 + "]",
         "/a,b/(c,1)" + " " * (MEBIBYTE - 10),
         "/a,b/(c,1)#" + "é" * ((MEBIBYTE - 11) // 2),
     ],
-    ids=["nesting", "nesting many times", "nodes", "branches", "bytes", "bytes of a comment"],
+    ids=["nesting", "nesting many times", "nodes", "nodes and a definition", "branches", "bytes", "bytes of a comment"],
 )
 def test_up_to_its_limits_a_text_is_fine(text):
     assert parse(text).nodes
@@ -221,6 +257,10 @@ def column_of_error(text):
 
 VALID = """\
 /uniform -0.5 0.5,const_uneven 0.1 2e-1/ # header
+<leak, rate 0.1, k>[
+\t{change, state, subtractive, 1} (part, width, <times, rate>, /normal 0 rate,/)
+\t[s, (x, k, <f, k, -2>)|] {state, state, additive, k}
+]
 (input, 4)
 {c2, g, additive}
 [b1,
@@ -228,7 +268,7 @@ VALID = """\
 |
 \t[stale,[stalerecur,]] (g, 12, <relu_parametric, -.5>)
 |]
-(e, <swish, 1.5>)
+(e, <swish, 1.5>) (h, 8, <leak, .5, 2>, /,zero/)
 (output, 4, <sigmoid>, <huber_modified, 2.4>)
 """
 
@@ -246,6 +286,9 @@ PIECES = [
     "[s," * 101,
     "(a,4)",
     "/a,b/",
+    "<d, k 2>[",
+    ", k",
+    "/he,/",
     "__import__('os')",
     '"""',
 ]

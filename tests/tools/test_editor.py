@@ -17,12 +17,13 @@ import pytest
 
 from helpers.paths import EXAMPLES, REPOSITORY
 from neuromorph.functions import ACTIVATIONS, BIAS_INITIALIZERS, LOSSES, MERGES, WEIGHT_INITIALIZERS
-from neuromorph.language import parse, syntax
+from neuromorph.language import library, parse, syntax
 
 EDITOR = REPOSITORY / "tools" / "editor"
 GRAMMAR = json.loads((EDITOR / "mdl.tmLanguage.json").read_text(encoding="utf-8"))
 SAMPLE = (EDITOR / "test" / "scopes.mdl").read_text(encoding="utf-8")
-MODELS = sorted(EXAMPLES.rglob("*.mdl"))
+MODELS = [*sorted(EXAMPLES.rglob("*.mdl")), REPOSITORY / "neuromorph" / "language" / "cells.mdl"]
+CELLS = {cell.name: cell for cell in library()}
 
 Rule = Mapping[str, Any]
 Scopes = tuple[str, ...]
@@ -149,10 +150,11 @@ def test_the_regular_expressions_mean_the_same_in_every_engine() -> None:
         (ACTIVATIONS, "(a, <@, 0.5>)", "keyword.other.activation.mdl"),
         (LOSSES, "(a, 4, <tanh>, <@>)", "keyword.other.loss.mdl"),
         (MERGES, "{a, b, @}", "keyword.other.merge.mdl"),
+        (CELLS, "(a, 4, <@>)", "support.function.cell.mdl"),
         (WEIGHT_INITIALIZERS, "/@ 0 1,zero/", "keyword.other.initializer.weight.mdl"),
         (BIAS_INITIALIZERS, "/xavier,@ 1 2/", "keyword.other.initializer.bias.mdl"),
     ],
-    ids=["activations", "activation nodes", "losses", "merges", "weight initialisers", "bias initialisers"],
+    ids=["activations", "activation nodes", "losses", "merges", "cells", "weight initialisers", "bias initialisers"],
 )
 def test_every_word_of_the_language_is_a_keyword(table: Mapping[str, Any], form: str, scope: str) -> None:
     place = form.index("@")
@@ -160,7 +162,8 @@ def test_every_word_of_the_language_is_a_keyword(table: Mapping[str, Any], form:
         (scopes,) = scopes_of(form.replace("@", word))
         assert {one[-1] for one in scopes[place : place + len(word)]} == {scope}, word
         (scopes,) = scopes_of(form.replace("@", f"{word}-x"))
-        assert scopes[place][-1].startswith("invalid.illegal.unknown"), word
+        unknown = ("entity.name.function.cell",) if "<" in form else ("invalid.illegal.unknown",)
+        assert scopes[place][-1].startswith(unknown), word
 
 
 def test_no_keyword_is_unknown_to_the_language() -> None:
@@ -233,8 +236,7 @@ def functions_of(layer: syntax.Layer) -> Iterator[tuple[Any, str]]:
     for function, kind in ((layer.activation, "activation"), (layer.loss, "loss")):
         if function is not None:
             yield function.location, f"keyword.other.{kind}.mdl"
-            if function.parameter_location is not None:
-                yield function.parameter_location, "constant.numeric.mdl"
+            yield from ((place, "constant.numeric.mdl") for place in function.parameter_locations)
     if layer.width_location is not None:
         yield layer.width_location, "constant.numeric.mdl"
 

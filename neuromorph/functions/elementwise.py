@@ -1,0 +1,197 @@
+"""Elementwise layers, one record each: as wide as what comes in, with parameters of their own, a number a component."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from .records import Array, Parameter, number
+
+RoleName = Literal["weight", "bias", "mean", "scale"]
+Arrays = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Role:
+    """A parameter vector of a layer.
+
+    ``variable`` is its name in expressions. ``first`` is the value that it begins with, None the layer's number.
+    ``gradient`` is dL/d(parameter), one row's share, over the names of ``ElementwiseLayer.derivative``. It is empty
+    where the parameter never learns.
+    """
+
+    name: RoleName
+    variable: str
+    first: float | None
+    gradient: str = ""
+
+    @property
+    def learns(self) -> bool:
+        """Whether training changes it."""
+        return bool(self.gradient)
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A number of each row: ``finish`` over ``mean``, the mean over the row's components of ``expression``, and p."""
+
+    variable: str
+    expression: str
+    finish: str = "mean"
+
+
+@dataclass(frozen=True)
+class ElementwiseLayer:
+    """``y = layer(x)`` with parameter vectors, and one number ``p`` at most.
+
+    ``forward`` is a text over ``x, p``, the parameters' variables and those of ``statistics``, each of which knows the
+    ones before it. ``derivative`` is dL/dx over ``g`` = dL/dy, all of these, and ``backward_statistics``. The twins
+    ``value(x, arrays, p)`` and ``gradient(x, arrays, g, p)`` -> (dL/dx, {name: dL/d(parameter) of each row}) take
+    arrays of shape (…, width) and the parameters by name, each (width,). Where ``reads_x`` is False, the value does not
+    depend on x.
+    """
+
+    name: str
+    parameter: Parameter | None
+    roles: tuple[Role, ...]
+    forward: str
+    derivative: str
+    value: Callable[[Array, Arrays, float | None], Array]
+    gradient: Callable[[Array, Arrays, Array, float | None], tuple[Array, dict[str, Array]]]
+    statistics: tuple[Statistic, ...] = ()
+    backward_statistics: tuple[Statistic, ...] = ()
+    reads_x: bool = True
+
+    @property
+    def couples(self) -> bool:
+        """Whether the components of a vector depend on one another."""
+        return bool(self.statistics)
+
+
+def _gain(x: Array, arrays: Arrays, p: float | None) -> Array:
+    return x * arrays["weight"]
+
+
+def _gain_gradient(x: Array, arrays: Arrays, g: Array, p: float | None) -> tuple[Array, dict[str, Array]]:
+    return g * arrays["weight"], {"weight": g * x}
+
+
+def _shift(x: Array, arrays: Arrays, p: float | None) -> Array:
+    return x + arrays["bias"]
+
+
+def _shift_gradient(x: Array, arrays: Arrays, g: Array, p: float | None) -> tuple[Array, dict[str, Array]]:
+    return g.copy(), {"bias": g.copy()}
+
+
+def _prelu(x: Array, arrays: Arrays, p: float | None) -> Array:
+    return np.where(x > 0.0, x, x * arrays["weight"])
+
+
+def _prelu_gradient(x: Array, arrays: Arrays, g: Array, p: float | None) -> tuple[Array, dict[str, Array]]:
+    return np.where(x > 0.0, g, g * arrays["weight"]), {"weight": np.where(x > 0.0, 0.0, g * x)}
+
+
+def _normalized(x: Array, p: float | None, *, centers: bool) -> tuple[Array, Array]:
+    """The vectors with a deviation, or a root mean square, of 1, and what they were divided by."""
+    centered = x - x.mean(axis=-1, keepdims=True) if centers else x
+    deviation: Array = np.sqrt((centered * centered).mean(axis=-1, keepdims=True) + number(p))
+    return centered / deviation, deviation
+
+
+def _norm(x: Array, arrays: Arrays, p: float | None) -> Array:
+    return _normalized(x, p, centers=True)[0] * arrays["weight"] + arrays["bias"]
+
+
+def _norm_gradient(x: Array, arrays: Arrays, g: Array, p: float | None) -> tuple[Array, dict[str, Array]]:
+    z, deviation = _normalized(x, p, centers=True)
+    into = g * arrays["weight"]
+    means = into.mean(axis=-1, keepdims=True), (into * z).mean(axis=-1, keepdims=True)
+    return (into - means[0] - z * means[1]) / deviation, {"weight": g * z, "bias": g.copy()}
+
+
+def _rms_norm(x: Array, arrays: Arrays, p: float | None) -> Array:
+    return _normalized(x, p, centers=False)[0] * arrays["weight"]
+
+
+def _rms_norm_gradient(x: Array, arrays: Arrays, g: Array, p: float | None) -> tuple[Array, dict[str, Array]]:
+    z, deviation = _normalized(x, p, centers=False)
+    into = g * arrays["weight"]
+    return (into - z * (into * z).mean(axis=-1, keepdims=True)) / deviation, {"weight": g * z}
+
+
+def _standardize(x: Array, arrays: Arrays, p: float | None) -> Array:
+    return (x - arrays["mean"]) / arrays["scale"]
+
+
+def _standardize_gradient(x: Array, arrays: Arrays, g: Array, p: float | None) -> tuple[Array, dict[str, Array]]:
+    return g / arrays["scale"], {}
+
+
+def _learned(x: Array, arrays: Arrays, p: float | None) -> Array:
+    return np.broadcast_to(arrays["bias"], (*x.shape[:-1], len(arrays["bias"]))).copy()
+
+
+def _learned_gradient(x: Array, arrays: Arrays, g: Array, p: float | None) -> tuple[Array, dict[str, Array]]:
+    return np.zeros_like(x), {"bias": g.copy()}
+
+
+_EPSILON = "epsilon"
+
+# Ba, Kiros and Hinton, Layer Normalization, 2016; Zhang and Sennrich, Root Mean Square Layer Normalization, 2019;
+# He et al., Delving Deep into Rectifiers (prelu), 2015.
+RECORDS = (
+    ElementwiseLayer(
+        "gain", Parameter("weight", 1.0), (Role("weight", "w", None, "g * x"),), "w * x", "g * w", _gain, _gain_gradient
+    ),
+    ElementwiseLayer(
+        "shift", Parameter("bias", 0.0), (Role("bias", "b", None, "g"),), "x + b", "g", _shift, _shift_gradient
+    ),
+    ElementwiseLayer(
+        "prelu",
+        Parameter("slope", 0.25),
+        (Role("weight", "w", None, "where(x > 0.0, 0.0, g * x)"),),
+        "where(x > 0.0, x, w * x)",
+        "where(x > 0.0, g, g * w)",
+        _prelu,
+        _prelu_gradient,
+    ),
+    ElementwiseLayer(
+        "norm",
+        Parameter(_EPSILON, 1e-5, minimum=0.0, exclusive=True),
+        (Role("weight", "w", 1.0, "g * (x - center) * inverse"), Role("bias", "b", 0.0, "g")),
+        "w * ((x - center) * inverse) + b",
+        "inverse * (g * w - first - (x - center) * inverse * second)",
+        _norm,
+        _norm_gradient,
+        (Statistic("center", "x"), Statistic("inverse", "(x - center) * (x - center)", "1.0 / sqrt(mean + p)")),
+        (Statistic("first", "g * w"), Statistic("second", "g * w * (x - center) * inverse")),
+    ),
+    ElementwiseLayer(
+        "rms_norm",
+        Parameter(_EPSILON, 1e-6, minimum=0.0, exclusive=True),
+        (Role("weight", "w", 1.0, "g * x * inverse"),),
+        "w * (x * inverse)",
+        "inverse * (g * w - x * inverse * second)",
+        _rms_norm,
+        _rms_norm_gradient,
+        (Statistic("inverse", "x * x", "1.0 / sqrt(mean + p)"),),
+        (Statistic("second", "g * w * x * inverse"),),
+    ),
+    ElementwiseLayer(
+        "standardize",
+        None,
+        (Role("mean", "m", 0.0), Role("scale", "s", 1.0)),
+        "(x - m) / s",
+        "g / s",
+        _standardize,
+        _standardize_gradient,
+    ),
+    ElementwiseLayer(
+        "learned", Parameter("value", None), (Role("bias", "b", None, "g"),), "b", "", _learned, _learned_gradient,
+        reads_x=False,
+    ),
+)  # fmt: skip

@@ -1,0 +1,56 @@
+"""Finds the nodes whose parameters a user wants to stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ..errors import brief, nearest
+from .nodes import Graph
+
+
+def frozen_names(graph: Graph, frozen: Any) -> tuple[str, ...]:
+    """The names of the nodes with parameters that a name, a pattern such as ``"h.*"``, or several of them mean.
+
+    Raises TypeError for what is no text, and ValueError for a name or pattern that means no node with parameters.
+    """
+    patterns = _patterns(frozen)
+    owners = list(dict.fromkeys(graph.nodes[array.node].name for array in graph.arrays))
+    found: set[str] = set()
+    for pattern in patterns:
+        matching = [name for name in owners if fnmatchcase(name, pattern)]
+        if not matching:
+            raise ValueError(f"frozen: {_why_not(graph, owners, pattern)}")
+        found.update(matching)
+    return tuple(name for name in owners if name in found)
+
+
+def freeze(graph: Graph, names: Iterable[str]) -> Graph:
+    """The graph with the parameters of some nodes frozen."""
+    chosen = set(names)
+    indices = frozenset(node.index for node in graph.nodes if node.name in chosen)
+    return replace(graph, frozen=indices) if indices else graph
+
+
+def _patterns(frozen: Any) -> list[str]:
+    given = [frozen] if isinstance(frozen, str) else frozen
+    try:
+        patterns = list(given)
+    except Exception:  # TypeError, or whatever the user's own class raises
+        raise TypeError(f"frozen must be names of nodes, not {brief(frozen)}") from None
+    for pattern in patterns:
+        if not isinstance(pattern, str):
+            raise TypeError(f"frozen must be names of nodes, not {brief(pattern)}")
+    return patterns
+
+
+def _why_not(graph: Graph, owners: list[str], pattern: str) -> str:
+    if any(name.startswith(f"{pattern}.") for name in owners):
+        return f"'{pattern}' has no parameters itself; those of the cell are '{pattern}.*'"
+    if any(node.name == pattern for node in graph.nodes):
+        return f"the node '{pattern}' has no parameters"
+    near = nearest(pattern, owners)
+    hint = f"; did you mean '{near}'?" if near is not None else ""
+    return f"no node with parameters is named {brief(pattern)}{hint}"

@@ -1,0 +1,99 @@
+"""The cells that a text can use: which name means which definition, and what each has inside, without expanding any."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from neuromorph.host.cached import cached_property
+from neuromorph.language.syntax import Definition, Layer, Node, each
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """A definition and the cells that its body can use. ``library`` says that it is one of the library's."""
+
+    definition: Definition
+    home: "Cells"
+    library: bool
+
+    @property
+    def last(self) -> str:
+        """The name of the node that becomes the use's own."""
+        return self.definition.nodes[-1].name
+
+    @cached_property
+    def nodes(self) -> Mapping[str, Node]:
+        """The nodes of the body by name, those in branches too; of nodes with one name the first."""
+        found: dict[str, Node] = {}
+        for node in each(self.definition.nodes):
+            found.setdefault(node.name, node)
+        return found
+
+    @cached_property
+    def size(self) -> int:
+        """The nodes that stand in the place of a use."""
+        inner = map(self.home.used_by, each(self.definition.nodes))
+        return sum(1 if cell is None else cell.size for cell in inner)
+
+    @cached_property
+    def depth(self) -> int:
+        """How many uses stand in one another, that of this cell counted."""
+        inner = map(self.home.used_by, each(self.definition.nodes))
+        return 1 + max((cell.depth for cell in inner if cell is not None), default=0)
+
+    def use_around(self, name: str) -> Node | None:
+        """The use in the body with a node of this name inside, such as ``gate`` for ``gate.reset``, or None."""
+        parts = name.split(".")
+        waiting: list[tuple[Cell, int, Node | None]] = [(self, 0, None)]
+        while waiting:
+            cell, start, use = waiting.pop()
+            rest = ".".join(parts[start:])
+            if use is not None and rest in cell.nodes and rest != cell.last:
+                return use
+            for count in cell._lengths:
+                node, inner = cell._uses.get(".".join(parts[start : start + count]), (None, None))
+                if inner is not None and start + count < len(parts):
+                    waiting.append((inner, start + count, use or node))
+        return None
+
+    @cached_property
+    def _uses(self) -> Mapping[str, tuple[Node, "Cell"]]:
+        """The uses in the body by name, each with its cell."""
+        found = ((node, self.home.used_by(node)) for node in self.nodes.values())
+        return {node.name: (node, cell) for node, cell in found if cell is not None}
+
+    @cached_property
+    def _lengths(self) -> tuple[int, ...]:
+        """Of how many parts, with a point between two, the names of the body's uses are."""
+        return tuple(sorted({name.count(".") + 1 for name in self._uses}))
+
+
+class Cells:
+    """Cells by name: those of a text, which hide those of the library. A function's name is never that of a cell."""
+
+    def __init__(self, functions: Collection[str], outer: "Cells | None" = None) -> None:
+        self.functions = functions
+        self._outer = outer
+        self._own: dict[str, Cell] = {}
+
+    def add(self, definition: Definition, *, library: bool = False) -> Cell:
+        """Make a definition known to those after it."""
+        cell = self._own[definition.name] = Cell(definition, self, library)
+        return cell
+
+    def find(self, name: str) -> Cell | None:
+        if name in self.functions:
+            return None
+        if name in self._own or self._outer is None:
+            return self._own.get(name)
+        return self._outer.find(name)
+
+    def used_by(self, node: Node) -> Cell | None:
+        """The cell that a node uses, or None."""
+        if not isinstance(node, Layer) or node.activation is None:
+            return None
+        return self.find(node.activation.name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        outer = () if self._outer is None else self._outer.names
+        return (*self._own, *(name for name in outer if name not in self._own))

@@ -1,0 +1,150 @@
+"""Checks the definitions of a text, and its uses of cells, as far as the language alone can say."""
+
+from collections.abc import Iterable
+
+from neuromorph.errors import Location, MDLSemanticError, nearest
+from neuromorph.language.cells import Cell, Cells
+from neuromorph.language.lexer import Source, quoted
+from neuromorph.language.reading import MAX_NODES
+from neuromorph.language.syntax import Definition, Function, Layer, Merge, Model, Node, Split, each
+
+MAX_DEPTH = 100  # uses of cells that stand in one another
+
+
+def cells_of(model: Model, cells: Cells) -> Cells:
+    """Add the definitions of a text to cells that have none of a text yet, each checked whether it is used or not.
+
+    Raises MDLSemanticError, with the place, where a definition, or a use of a cell, is none.
+    """
+    checks = _Checks(model, cells)
+    checks.names()
+    for definition in model.definitions:
+        checks.uses(definition.nodes)
+        cell = cells.add(definition)
+        checks.body(cell)
+    checks.uses(model.nodes)
+    return cells
+
+
+class _Checks:
+    def __init__(self, model: Model, cells: Cells) -> None:
+        self._model = model
+        self._source = Source(model.source, model.filename)
+        self._cells = cells
+        self._later: dict[str, Definition] = {}
+
+    def _error(self, reason: str, location: Location) -> MDLSemanticError:
+        return self._source.semantic_error(reason, location)
+
+    def names(self) -> None:
+        """Refuse definitions that share a name, or have that of a function."""
+        for definition in self._model.definitions:
+            name = definition.name
+            if name in self._cells.functions:
+                reason = f"{quoted(name)} is a function of the language: a definition needs another name"
+                raise self._error(reason, definition.location)
+            if name in self._later:
+                reason = f"{quoted(name)} is defined already, in {_at(self._later[name].location)}"
+                raise self._error(reason, definition.location)
+            self._later[name] = definition
+
+    def uses(self, nodes: Iterable[Node]) -> None:
+        """Check the uses of cells in the main branch or in a body, whose definition is not known to the cells yet."""
+        size = 0
+        for node in each(tuple(nodes)):
+            self._check_order(node)
+            cell = self._cells.used_by(node)
+            if cell is not None and isinstance(node, Layer):
+                self._check_use(node, cell)
+            size += 1 if cell is None else cell.size
+            if size > MAX_NODES:
+                raise self._error(_too_many(node, size), node.location)
+
+    def _check_order(self, node: Node) -> None:
+        if not isinstance(node, Layer):
+            return
+        for function in filter(None, (node.activation, node.loss)):
+            known = self._cells.find(function.name)
+            later = self._later.get(function.name)
+            if later is not None and (known is None or known.definition is not later):
+                reason = f"{quoted(function.name)} is defined in {_at(later.location)}"
+                raise self._error(f"{reason}: a definition may use only those before it", function.location)
+        if node.loss is not None and self._cells.find(node.loss.name) is not None:
+            reason = f"{quoted(node.loss.name)} is a cell, but a loss belongs here"
+            raise self._error(reason, node.loss.location)
+
+    def _check_use(self, node: Layer, cell: Cell) -> None:
+        function = node.activation
+        assert function is not None  # it names the cell
+        if node.loss is not None:
+            reason = f"{quoted(node.name)} is a use of the cell {quoted(function.name)}, which can't be an output"
+            raise self._error(f"{reason}: let a layer with the loss follow it", node.loss.location)
+        self._check_numbers(function, cell.definition)
+        if cell.depth > MAX_DEPTH:
+            reason = f"cells are nested too deep: at most {MAX_DEPTH} uses may stand in one another"
+            raise self._error(reason, function.location)
+
+    def _check_numbers(self, function: Function, definition: Definition) -> None:
+        takes, given = len(definition.parameters), len(function.parameters)
+        if given > takes:
+            count = ("no number", "one number only", "two numbers only")[takes]
+            reason = f"the cell {quoted(definition.name)} takes {count}"
+            raise self._error(reason, function.parameter_locations[takes])
+        missing = [name for name, default in definition.parameters[given:] if default is None]
+        if missing:
+            example = ", ".join((definition.name, *("0.5",) * takes))
+            reason = f"the cell {quoted(definition.name)} needs a number, its {quoted(missing[0])}"
+            raise self._error(f"{reason}, such as <{example}>", function.location)
+
+    def body(self, cell: Cell) -> None:
+        """Check that the nodes of a body are those of a cell, with names of their own."""
+        for node in each(cell.definition.nodes):
+            self._check_ends(cell, node)
+            self._check_free(cell, node)
+            if isinstance(node, Merge):
+                self._check_merge(cell, node)
+        last = cell.definition.nodes[-1]
+        if isinstance(last, Split):
+            reason = f"the cell {quoted(cell.definition.name)} ends with the split {quoted(last.name)}"
+            fix = "its last node, whose value it gives, is a layer, an activation node or a merge"
+            raise self._error(f"{reason}: {fix}", last.location)
+
+    def _check_ends(self, cell: Cell, node: Node) -> None:
+        if not isinstance(node, Layer):
+            return
+        if node.activation is None:
+            reason = f"{quoted(node.name)} has no activation and would be an input"
+            fix = f"what comes into the cell {quoted(cell.definition.name)} comes from before its use"
+            raise self._error(f"{reason}: {fix}", node.location)
+        if node.loss is not None:
+            reason = f"{quoted(node.name)} has a loss and would be an output, which no cell can have"
+            raise self._error(reason, node.loss.location)
+
+    def _check_free(self, cell: Cell, node: Node) -> None:
+        first = cell.nodes[node.name]
+        use = cell.use_around(node.name)
+        if first is not node:
+            taken = f"it first stands in {_at(first.location)}"
+        elif use is not None:
+            taken = f"a node inside {quoted(use.name)} has it"
+        else:
+            return
+        reason = f"the name {quoted(node.name)} is taken: {taken}; names are unique in a cell"
+        raise self._error(reason, node.location)
+
+    def _check_merge(self, cell: Cell, node: Merge) -> None:
+        if node.other in cell.nodes or cell.use_around(node.other) is not None:
+            return
+        reason = f"{quoted(node.name)} merges with {quoted(node.other)}"
+        reason += f", which is no node of the cell {quoted(cell.definition.name)}"
+        near = nearest(node.other, cell.nodes)
+        raise self._error(reason if near is None else f"{reason}: did you mean {quoted(near)}?", node.other_location)
+
+
+def _too_many(node: Node, size: int) -> str:
+    most = f"at most {MAX_NODES:,} are allowed"
+    return f"with its cells in the place of their uses, the text has {size:,} nodes up to {quoted(node.name)}: {most}"
+
+
+def _at(location: Location) -> str:
+    return f"line {location.line}, column {location.column}"

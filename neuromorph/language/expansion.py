@@ -1,0 +1,318 @@
+"""Puts every cell in the place of its use."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from neuromorph.errors import Location, MDLSemanticError
+from neuromorph.language.cells import Cell, Cells
+from neuromorph.language.definitions import cells_of
+from neuromorph.language.lexer import MAX_NAME, Source, quoted
+from neuromorph.language.library import library
+from neuromorph.language.origins import place_of, told
+from neuromorph.language.parser import MAX_STEPS, MAX_WIDTH, WIDTH
+from neuromorph.language.reading import MAX_BARS, MAX_NESTING
+from neuromorph.language.syntax import (
+    Definition,
+    Function,
+    Initializer,
+    Layer,
+    Local,
+    Merge,
+    Model,
+    Node,
+    Number,
+    Origin,
+    Reference,
+    Split,
+    Use,
+    WidthOf,
+    each,
+)
+
+_LEARNED = "learned"  # a layer of a bias alone, whose number stands for an initialiser
+
+
+def expand(model: Model, functions: Collection[str], cells: Sequence[Definition] | None = None) -> Model:
+    """The model with every cell in the place of its use; see `syntax.Model` for what it has besides.
+
+    functions: the names that can't be those of cells. cells: definitions that every text may use; None is the
+    library's. Raises MDLSemanticError, with the place, for a wrong definition, a wrong use, or a text that is too
+    large when expanded. The work is bounded, since a text is untrusted input.
+    """
+    named = (function for node in each(model.nodes) for function in _functions(node))
+    if not model.definitions and all(function.name in functions for function in named):
+        return model
+    outer = Cells(functions)
+    for definition in library() if cells is None else cells:
+        outer.add(definition, library=True)
+    known = cells_of(model, Cells(functions, outer))
+    expansion = _Expansion(model, known)
+    nodes = expansion.nodes(model.nodes, _TEXT, 0)
+    spare = [node for definition in _unused(model, known) for node in _stand_ins(expansion, definition, known)]
+    return replace(
+        model,
+        nodes=tuple(nodes),
+        definitions=(),
+        uses=tuple(expansion.uses),
+        spare=tuple(spare),
+        cells=known.names,
+    )
+
+
+def with_widths(model: Model, widths: Mapping[str, int]) -> Model:
+    """An expanded model whose layers all say their widths as numbers; ``widths``: those of all nodes by name."""
+
+    def numbered(node: Node) -> Node:
+        if isinstance(node, Split):
+            return replace(node, branches=tuple(tuple(map(numbered, branch)) for branch in node.branches))
+        if isinstance(node, Layer) and isinstance(node.width, WidthOf):
+            return replace(node, width=widths[node.name])
+        return node
+
+    return replace(model, nodes=tuple(map(numbered, model.nodes)))
+
+
+def _functions(node: Node) -> list[Function]:
+    both = (node.activation, node.loss) if isinstance(node, Layer) else ()
+    return [function for function in both if function is not None]
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What stands for a body's own names, parameters and initialisers where its nodes are put.
+
+    The body's last node becomes ``itself``; the name of every other one follows ``inside``. ``depth`` counts the uses
+    around. ``cell`` is None for the text itself.
+    """
+
+    cell: Cell | None
+    itself: str
+    inside: str
+    numbers: Mapping[str, float]
+    width: int | WidthOf | None
+    local: Local | None
+    origin: Origin | None
+    depth: int
+
+    def name(self, own: str) -> str:
+        return self.itself if self.cell is not None and own == self.cell.last else self.inside + own
+
+    def number(self, said: Number) -> Number:
+        """The number that a parameter has here; a reference where it has none, in a definition that nobody uses."""
+        return self.numbers.get(said.name, said) if isinstance(said, Reference) else said
+
+    def place(self, location: Location) -> Location:
+        return place_of(location, self.origin)
+
+    def places(self, locations: tuple[Location, ...]) -> tuple[Location, ...]:
+        return tuple(map(self.place, locations))
+
+
+_TEXT = _Frame(None, "", "", {}, None, None, None, 0)
+
+
+class _Expansion:
+    """One expansion: the uses that it has met, and what counts towards a limit."""
+
+    def __init__(self, model: Model, cells: Cells) -> None:
+        self.uses: list[Use] = []
+        self._source = Source(model.source, model.filename)
+        self._cells = cells
+        self._bars = 0
+
+    def nodes(self, nodes: Sequence[Node], frame: _Frame, nesting: int) -> list[Node]:
+        """The nodes of a branch of a body; ``nesting`` counts the splits around."""
+        found: list[Node] = []
+        for node in nodes:
+            cell = self._home(frame).used_by(node)
+            if isinstance(node, Split):
+                found.append(self._split(node, frame, nesting + 1))
+            elif isinstance(node, Merge):
+                found.append(self.merge(node, frame))
+            elif cell is None:
+                found.append(self.layer(node, frame))
+            else:
+                found += self.nodes(cell.definition.nodes, self._used(node, cell, frame), nesting)
+        return found
+
+    def _home(self, frame: _Frame) -> Cells:
+        return self._cells if frame.cell is None else frame.cell.home
+
+    def _split(self, node: Split, frame: _Frame, nesting: int) -> Split:
+        self._bars += len(node.branches) - 1
+        for count, most, reason in (
+            (nesting, MAX_NESTING, f"splits are nested too deep: at most {MAX_NESTING} '[' may be open"),
+            (self._bars, MAX_BARS, f"the model has too many branches: at most {MAX_BARS:,} '|' are allowed"),
+        ):
+            if count > most:
+                raise self._error(f"{reason}, cells in the place of their uses", node.location, node.name, frame)
+        branches = [tuple(self.nodes(branch, frame, nesting)) if branch else () for branch in node.branches]
+        return Split(self._name(node, frame), tuple(branches), frame.place(node.location), frame.origin)
+
+    def merge(self, node: Merge, frame: _Frame) -> Merge:
+        if frame.cell is None:
+            return node
+        steps: int | Reference | None = node.steps
+        if isinstance(steps, Reference):
+            what = f"the number of steps back of {quoted(node.name)}"
+            steps = self._whole(steps, what, 0, MAX_STEPS, node.name, frame)
+        return Merge(
+            self._name(node, frame),
+            frame.name(node.other),
+            node.operation,
+            frame.place(node.location),
+            frame.place(node.other_location),
+            frame.place(node.operation_location),
+            steps,
+            node.steps_location and frame.place(node.steps_location),
+            frame.origin,
+        )
+
+    def layer(self, node: Layer, frame: _Frame) -> Layer:
+        if frame.cell is None:
+            return node
+        return Layer(
+            self._name(node, frame),
+            self._width(node, frame),
+            node.activation and _function(node.activation, frame),
+            None,
+            frame.place(node.location),
+            node.width_location and frame.place(node.width_location),
+            _local_of(node, frame),
+            frame.origin,
+        )
+
+    def _used(self, node: Layer, cell: Cell, frame: _Frame) -> _Frame:
+        """The frame of the body that a use stands for."""
+        assert node.activation is not None  # it names the cell
+        name, inside = self._name(node, frame), f"{frame.inside}{node.name}."
+        first = _first(cell, name, inside)
+        said = self._width(node, frame)
+        width = WidthOf(first) if said is None else said
+        assert not isinstance(width, Reference)  # bodies that nobody uses are not put anywhere
+        origin = Origin(name, cell.definition.name, frame.place(node.location), cell.library, frame.origin)
+        self.uses.append(Use(name, origin.cell, first, width, origin.location, frame.depth, frame.origin))
+        local = _filled(_given(node.local, frame), frame.local)
+        numbers = _numbers_of(node.activation, cell, frame)
+        return _Frame(cell, name, inside, numbers, width, local, origin, frame.depth + 1)
+
+    def _name(self, node: Node, frame: _Frame) -> str:
+        name = frame.name(node.name)
+        if len(name) > MAX_NAME:
+            reason = f"the name {quoted(name)} is too long: it has {len(name)} characters with those of the uses around"
+            raise self._error(f"{reason}, at most {MAX_NAME} are allowed", node.location, node.name, frame)
+        return name
+
+    def _width(self, node: Layer, frame: _Frame) -> int | Reference | WidthOf | None:
+        if not isinstance(node.width, Reference):
+            return node.width
+        if node.width.name == WIDTH:
+            return frame.width or node.width
+        return self._whole(node.width, f"the width of {quoted(node.name)}", 1, MAX_WIDTH, node.name, frame)
+
+    def _whole(self, said: Reference, what: str, least: int, most: int, name: str, frame: _Frame) -> int | Reference:
+        """The whole number that a parameter has here."""
+        value = frame.number(said)
+        if isinstance(value, Reference) or (value.is_integer() and least <= value <= most):
+            return value if isinstance(value, Reference) else int(value)
+        reason = f"{what} is {quoted(said.name)}, here {value!r}: it must be a whole number from {least} to {most:,}"
+        raise self._error(reason, said.location, name, frame)
+
+    def _error(self, reason: str, location: Location, name: str, frame: _Frame) -> MDLSemanticError:
+        full = frame.name(name)
+        return self._source.semantic_error(told(reason, full, frame.origin), frame.place(location))
+
+
+# Parts of nodes
+
+
+def _function(function: Function, frame: _Frame) -> Function:
+    numbers = tuple(map(frame.number, function.parameters))
+    places = frame.places(function.parameter_locations)
+    return Function(function.name, numbers, frame.place(function.location), places)
+
+
+def _initializer(initializer: Initializer, frame: _Frame) -> Initializer:
+    numbers = tuple(map(frame.number, initializer.parameters))
+    places = frame.places(initializer.parameter_locations)
+    return Initializer(initializer.name, numbers, frame.place(initializer.location), places)
+
+
+def _given(local: Local | None, frame: _Frame) -> Local | None:
+    """A node's own initialisers."""
+    if local is None:
+        return None
+    weight = local.weight and _initializer(local.weight, frame)
+    return Local(weight, local.bias and _initializer(local.bias, frame), frame.place(local.location))
+
+
+def _filled(local: Local | None, around: Local | None) -> Local | None:
+    """A node's own initialisers, and those of the use around it where it has none."""
+    if local is None or around is None:
+        return local or around
+    return replace(local, weight=local.weight or around.weight, bias=local.bias or around.bias)
+
+
+def _local_of(node: Layer, frame: _Frame) -> Local | None:
+    """The initialisers of a node of a body: the use's stand for the header's, which count only in layers with a width.
+
+    A learned vector has a bias only, and with a number it asks the header for nothing.
+    """
+    own, around, said = _given(node.local, frame), frame.local, node.activation
+    if node.width is None or around is None:
+        return own
+    if said is None or said.name != _LEARNED:
+        return _filled(own, around)
+    if said.parameters or around.bias is None:
+        return own
+    return _filled(own, replace(around, weight=None))
+
+
+def _numbers_of(function: Function, cell: Cell, frame: _Frame) -> dict[str, float]:
+    """The number of each parameter of a cell: those of the use, then the defaults."""
+    found = {name: default for name, default in cell.definition.parameters if default is not None}
+    for (name, _), said in zip(cell.definition.parameters, function.parameters, strict=False):
+        value = frame.number(said)
+        assert not isinstance(value, Reference)  # bodies that nobody uses are not put anywhere
+        found[name] = value
+    return found
+
+
+def _first(cell: Cell, name: str, inside: str) -> str:
+    """The full name of the first node that stands in the place of a use."""
+    while True:
+        node = cell.definition.nodes[0]
+        full = name if node.name == cell.last else inside + node.name
+        inner = cell.home.used_by(node)
+        if inner is None:
+            return full
+        cell, name, inside = inner, full, f"{inside}{node.name}."
+
+
+# Definitions that nobody uses
+
+
+def _unused(model: Model, cells: Cells) -> list[Definition]:
+    """The text's definitions that no use reaches, be it by way of others."""
+    used: set[str] = set()
+    waiting = [model.nodes]
+    while waiting:
+        for cell in map(cells.used_by, each(waiting.pop())):
+            if cell is not None and not cell.library and cell.definition.name not in used:
+                used.add(cell.definition.name)
+                waiting.append(cell.definition.nodes)
+    return [definition for definition in model.definitions if definition.name not in used]
+
+
+def _stand_ins(expansion: _Expansion, definition: Definition, cells: Cells) -> list[Node]:
+    """The layers and merges of a body with the parameters' defaults; a parameter without one stays a reference."""
+    defaults = {name: value for name, value in definition.parameters if value is not None}
+    cell = cells.find(definition.name)
+    frame = _Frame(cell, definition.nodes[-1].name, "", defaults, None, None, None, 0)
+    found: list[Node] = []
+    for node in each(definition.nodes):
+        if isinstance(node, Merge):
+            found.append(expansion.merge(node, frame))
+        elif isinstance(node, Layer) and cells.used_by(node) is None:
+            found.append(expansion.layer(node, frame))
+    return found

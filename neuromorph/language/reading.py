@@ -1,0 +1,180 @@
+"""One pass over one text: hands the tokens to PLY's parser, keeps the limits, and says what was expected where."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from neuromorph.errors import Location
+from neuromorph.language.lexer import Source, Word, quoted, tokens_of
+
+MAX_NODES = 10_000
+MAX_NESTING = 100
+MAX_BARS = 100_000  # between branches, which may be empty
+
+_NODE_OPENERS = {"(", "[", "{"}
+_OPENED_BY = {")": "(", "]": "[", "}": "{", ">": "<", "/": "/"}
+_BRACKETS = {*_OPENED_BY, *_OPENED_BY.values()}
+_END = "$end"
+_WORDS = {"NAME": "a name", "NUMBER": "a number", _END: "the end of the text"}
+_EXAMPLE = "such as /xavier,zero/"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The definition whose body is being read: its name and those of its parameters."""
+
+    name: str
+    parameters: tuple[str, ...]
+
+
+class Reading:
+    """One pass over one text: hands the tokens to PLY's parser, and knows what is open and what was expected.
+
+    It is what the grammar's actions find as ``p.lexer``. They set ``scope`` while they read a definition's body.
+    """
+
+    def __init__(self, source: Source, parser: Any, references: frozenset[int]) -> None:
+        self.source = source
+        self.scope: Scope | None = None
+        self._references = references
+        self._parser = parser
+        self._parser.errorfunc = self._refuse
+        self._tokens: Iterator[Any] = tokens_of(source)
+        self._token: Any = None
+        self._open: list[Any] = []
+        self._node_count = self._bar_count = 0
+        self._states: list[int] = [0]
+
+    def run(self) -> Any:
+        return self._parser.parse(lexer=self)
+
+    def token(self) -> Any:
+        """The next token, None at the end of the text. PLY asks for one when it took the one before."""
+        if self._token is not None and self._token.type in _BRACKETS:
+            self._accept(self._token)
+        elif self._token is not None and self._token.type == "|":
+            self._count_bar(self._token)
+        self._states = self._parser.statestack.copy()
+        self._token = next(self._tokens, None)
+        if self._token is not None and self._token.type == "NAME" and not self._could_follow("NAME"):
+            self._refuse(self._token)
+        return self._token
+
+    def _accept(self, token: Any) -> None:
+        """Keep count of what is open, and refuse what passes a limit."""
+        if self._open and self._open[-1].type == _OPENED_BY.get(token.type):
+            self._open.pop()
+        else:
+            begins_body = self.scope is not None and not self._open
+            self._open.append(token)
+            self._check_limits(token, begins_body)
+
+    def _check_limits(self, token: Any, begins_body: bool) -> None:
+        self._node_count += token.type in _NODE_OPENERS and not begins_body
+        if self._node_count > MAX_NODES:
+            reason = f"the model has too many nodes: at most {MAX_NODES:,} are allowed"
+            raise self.source.semantic_error(reason, self._location(token))
+        if token.type == "[" and len(self._open) > MAX_NESTING:
+            reason = f"splits are nested too deep: at most {MAX_NESTING} '[' may be open"
+            raise self.source.semantic_error(reason, self._location(token))
+
+    def _count_bar(self, token: Any) -> None:
+        self._bar_count += 1
+        if self._bar_count > MAX_BARS:
+            reason = f"the model has too many branches: at most {MAX_BARS:,} '|' are allowed"
+            raise self.source.semantic_error(reason, self._location(token))
+
+    def _location(self, token: Any) -> Location:
+        return self.source.location(len(self.source.text) if token is None else token.lexpos)
+
+    def _refuse(self, token: Any) -> None:
+        """Called by PLY with a token that can't stand where it stands, None for the end of the text."""
+        expected = self._expected()
+        reason = f"expected {_listed(expected)}, found {_described(token)}"
+        notes = filter(None, (self._hint(token, expected), self._unclosed(token)))
+        raise self.source.syntax_error("; ".join((reason, *notes)), self._location(token))
+
+    def _expected(self) -> set[str]:
+        """The types of the tokens that could have stood in place of the one just read."""
+        candidates = {kind for actions in self._parser.action.values() for kind in actions}
+        return {kind for kind in candidates if self._could_follow(kind)}
+
+    def _could_follow(self, kind: str) -> bool:
+        """Whether the parser, as it was before the token just read, comes to accept a token of this type.
+
+        The row of the table alone would not do: LALR reduces some rules before it sees that a token is wrong,
+        and lists tokens that are right only elsewhere. A name that stands for a number is right only in a definition.
+        """
+        states = self._states.copy()
+        while (action := self._parser.action[states[-1]].get(kind)) is not None:
+            if action >= 0:
+                return self.scope is not None or action not in self._references
+            production = self._parser.productions[-action]
+            if production.len:
+                del states[-production.len :]
+            states.append(self._parser.goto[states[-1]][production.name])
+        return False
+
+    def _hint(self, token: Any, expected: set[str]) -> str:
+        """The fix, where the mistake is a common one."""
+        kind = _END if token is None else token.type
+        opened = [one.type for one in self._open]
+        if opened and opened[-1] in _HINTS:
+            return _HINTS[opened[-1]](kind, expected, len(opened) == 1)
+        if kind == "/":
+            return "a model has one header, at its beginning"
+        if expected == {"/"}:
+            return f"a model begins with its header, {_EXAMPLE}"
+        return "definitions stand before the first node" if kind == "<" and not opened else ""
+
+    def _unclosed(self, token: Any) -> str:
+        """What is still open, where the text ends, or another bracket stands, instead of its end."""
+        if not self._open or (token is not None and token.type in {"NAME", "NUMBER", ",", "|"}):
+            return ""
+        place = self._location(self._open[-1])
+        return f"'{self._open[-1].type}' opened at line {place.line}, column {place.column} is not closed"
+
+
+def _initializers_hint(kind: str, expected: set[str], is_header: bool) -> str:
+    if kind == "NUMBER":
+        if "NAME" in expected:
+            return "the numbers of an initialiser are separated by spaces, such as /normal 0 0.1,zero/"
+        return "an initialiser has at most two numbers"
+    both = "a header has two initialisers" if is_header else "a layer's own initialisers are two"
+    if kind == "/" and "," in expected:
+        return f"{both}, first for weights, then for biases, {_EXAMPLE}"
+    if kind == "," and "/" in expected:
+        return f"{both}, first for weights, then for biases"
+    return ""
+
+
+def _layer_hint(kind: str, expected: set[str], _: bool) -> str:
+    if kind == "/":
+        return "a layer's own initialisers stand last, after a comma, such as (a, 4, <tanh>, /he,zero/)"
+    if kind == "<" and expected == {"/"}:
+        return "only a layer with a width can have a loss"
+    if kind == "NAME" and "<" in expected:
+        return "a function stands in angle brackets, such as <tanh>"
+    return ""
+
+
+def _numbers_hint(kind: str, expected: set[str], is_definition: bool) -> str:
+    if kind != "," or ">" not in expected:
+        return ""
+    return "a definition has at most two parameters" if is_definition else "a function has at most two numbers"
+
+
+_HINTS = {"/": _initializers_hint, "(": _layer_hint, "<": _numbers_hint}
+
+
+def _listed(expected: set[str]) -> str:
+    words = sorted(_WORDS.get(kind, f"'{kind}'") for kind in expected)
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def _described(token: Any) -> str:
+    if token is None:
+        return _WORDS[_END]
+    if isinstance(token.value, Word):
+        return f"the {token.type.lower()} {quoted(token.value.text)}"
+    return f"'{token.type}'"

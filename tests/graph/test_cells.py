@@ -1,0 +1,212 @@
+"""Cells in the checked graph: the same as their plain text, with widths found there and places of errors."""
+
+import contextlib
+import random
+import warnings
+
+import numpy as np
+import pytest
+
+import neuromorph as nm
+from neuromorph.graph import build_graph, interpreter
+from neuromorph.language import parse
+
+LEAK = """\
+/xavier,zero/
+<leak, slope 0.1>[
+    {seen, state, concatenate}
+    (fresh, width, <tanh>)
+    {change, state, subtractive}
+    (part, <relu_leaky, slope>)
+    {state, state, additive}
+]
+<two, slope>[(one, width, <leak>) (other, <leak, slope>)]
+"""
+MODEL = """\
+(input, 3)
+(slow, 6, <two, 0.5>)
+{mixed, slow.one.fresh, additive}
+(quick, <leak>)
+(output, 2, <linear>, <mse>)
+"""
+PLAIN = """\
+/xavier,zero/
+(input, 3)
+{slow.one.seen, slow.one, concatenate}
+(slow.one.fresh, 6, <tanh>)
+{slow.one.change, slow.one, subtractive}
+(slow.one.part, <relu_leaky, 0.1>)
+{slow.one, slow.one, additive}
+{slow.other.seen, slow, concatenate}
+(slow.other.fresh, 6, <tanh>)
+{slow.other.change, slow, subtractive}
+(slow.other.part, <relu_leaky, 0.5>)
+{slow, slow, additive}
+{mixed, slow.one.fresh, additive}
+{quick.seen, quick, concatenate}
+(quick.fresh, 6, <tanh>)
+{quick.change, quick, subtractive}
+(quick.part, <relu_leaky, 0.1>)
+{quick, quick, additive}
+(output, 2, <linear>, <mse>)
+"""
+
+
+def nodes_of(text):
+    """What the graph says of each node, places aside."""
+    return [
+        (node.name, node.kind, node.width, node.source, node.other, node.steps, node.function, node.parameter)
+        for node in build_graph(parse(text)).nodes
+    ]
+
+
+def test_cells_are_their_plain_text():
+    assert nodes_of(LEAK + MODEL) == nodes_of(PLAIN)
+
+
+def test_the_plain_text():
+    assert nm.expand(LEAK + MODEL) == PLAIN
+    assert nm.expand(PLAIN) == PLAIN
+    assert nm.compile(PLAIN, 1, 0.1).text == PLAIN
+
+
+def test_the_plain_text_of_a_file(tmp_path):
+    path = tmp_path / "net.mdl"
+    path.write_text(LEAK + MODEL)
+    assert nm.expand(path) == PLAIN
+    path.write_text(LEAK + MODEL.replace("<leak>", "<leek>"))
+    with pytest.raises(nm.MDLSemanticError, match="did you mean 'leak'") as caught:
+        nm.expand(path)
+    assert (caught.value.filename, caught.value.line) == (str(path), 13)
+
+
+def test_a_plain_text_that_would_be_too_long_is_refused():
+    name = "n" * 120
+    cell = f"<d>[{''.join(f'({name}{one}, <tanh>)' for one in range(99))} (x, <tanh>)]"
+    uses = "".join(f"({name}{one}, <d>)" for one in range(90))
+    with pytest.raises(
+        nm.MDLSemanticError, match=r"the plain text would have [12],[0-9,]+ bytes: a text has at most 1 MiB"
+    ):
+        nm.expand(f"/he,zero/{cell}(input, 1){uses}(output, 1, <linear>, <mse>)")
+
+
+def test_the_canonical_text_keeps_definitions_and_uses():
+    text = build_graph(parse(LEAK + MODEL)).text
+    assert text.startswith(LEAK.partition("<two")[0])
+    assert text.endswith(MODEL)
+
+
+def test_a_model_with_cells_trains_as_its_plain_text():
+    rng = np.random.default_rng(1)
+    inputs, expected = rng.normal(size=(12, 4, 3)), rng.normal(size=(12, 4, 2))
+    found = []
+    for text in (LEAK + MODEL, PLAIN):
+        nm.seed(3)
+        model = nm.build(nm.compile(text, 4, 0.1, dtype="float64"))
+        found.append([nm.train(model, inputs, expected, 0) for _ in range(5)])
+    assert found[0] == found[1]
+    assert found[0][-1] < found[0][0]
+
+
+def test_the_interpreter_takes_cells():
+    graph = build_graph(parse(LEAK + MODEL))
+    nm.seed(2)
+    parameters = nm.build(nm.compile(LEAK + MODEL, 4, 0.1, dtype="float64")).get_parameters()
+    inputs = np.random.default_rng(1).normal(size=(5, 4, 3))
+    assert interpreter.predict(graph, parameters, inputs).shape == (5, 4, 2)
+
+
+def test_a_cell_without_a_width_is_as_wide_as_what_comes_in():
+    """Also where that is known only from what stands further down."""
+    cell = "<d>[(n, <tanh>) {w, n, concatenate} (x, width, <tanh>)]"
+    text = f"/xavier,zero/{cell}(input, 3)[s, {{both, other, concatenate}} (h, <d>)] (other, 4, <tanh>)"
+    graph = build_graph(parse(f"{text}(output, 2, <linear>, <mse>)"))
+    assert {node.name: node.width for node in graph.nodes if node.name.startswith("h")} == {"h.n": 7, "h.w": 14, "h": 7}
+
+
+def test_a_warning_of_a_node_in_a_cell_names_the_use():
+    text = "/he,zero/<d>[(x, 2, <tanh>) {y, x, additive} (z, 2, <tanh, 3>)](input, 3)\n(h, 2, <d>)"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        nm.compile(f"{text}(output, 2, <linear>, <mse>)".replace("(x, 2", "[s, (x, 3").replace(" {y", "] {y"), 1, 0.1)
+    assert ["'h' is the last node of a use of the cell 'd' in line 2, column 2" in str(one.message) for one in caught]
+
+
+WRONG = [
+    # definitions, nodes, line, column, what the reason says
+    ("<d>[(x, width, <tahn>)]", "(h, 3, <d>)", 2, 17, "did you mean 'tanh'?; 'h' is the last node of a use of"),
+    ("<d>[(x, width, <tahn>)]", "", 2, 17, "unknown activation 'tahn': did you mean 'tanh'?"),
+    ("<d, a -1>[(x, <elu, a>)]", "", 2, 21, "'elu': alpha must be at least 0, not -1.0"),
+    ("<d, a>[(x, <elu, a>)]", "(h, <d, -1>)", 2, 18, "'elu': alpha must be at least 0, not -1.0; 'h' is the last"),
+    ("<d, a>[(x, 4, <conv, a>) (y, 4, <tanhh>)]", "", 2, 34, "unknown activation 'tanhh': did you mean 'tanh'?"),
+    ("<d, a>[(x, 4, <conv, a>, /unifrom 0 a,zero/)]", "", 2, 27, "unknown weight initialiser 'unifrom'"),
+    ("<d, a>[(x, 4, <conv, a>)]", "(h, 4, <d, 0.5>)", 2, 22, "not 0.5; 'h' is the last node"),
+    ("<d, a>[(x, 4, <tanh>, /normal 0 a,zero/)]", "(h, 4, <d, -1>)", 2, 33, "'h' is the last node"),
+    ("<d>[(x, <tanh>) {y, y, additive, 0}]", "(h, <d>)", 2, 34, "write 1 or more to read an earlier step; 'h' is"),
+    ("<d>[(x, <tanh>) {y, x, addtive}]", "", 2, 24, "unknown merge operation 'addtive': did you mean 'additive'?"),
+    ("<deep>[(x, <tanh>)]", "(h, <dep>)", 3, 6, "unknown activation 'dep': did you mean 'deep'?"),
+    ("", "(h, 4, <lsmt>)", 3, 9, "unknown activation 'lsmt': did you mean 'lstm'?"),
+    ("<d>[(n, <tanh>) (x, width, <tanh>)]", "(h, <d>) (h.n, <tanh>)", 3, 11, "'h.n' is taken: it first"),
+    ("<d>[(n, <tanh>) (x, width, <tanh>)]", "(h.n, <tanh>) (h, <d>)", 2, 6, "'h.n' is a node of 'h', a use of the"),
+    ("<d>[(n, <tanh>)]", "(h, <d>) {m, h.x, additive}", 3, 14, "'m' merges with 'h.x', which is no node of this model"),
+    ("<d>[(n, 4, <tanh>)]", "(h, 5, <d>)", 3, 2, "the cell 'd' makes 'h' 4 wide, but the use says 5; its last"),
+    ("<d>[(n, 4, <tanh>)]", "(h, <d>)", 3, 2, "makes 'h' 4 wide, but what comes in, which counts where"),
+    ("<d>[(n, 4, <tanh>)]<e>[(i, 5, <d>)(x, width, <tanh>)]", "(h, 2, <e>)", 2, 25, "makes 'h.i' 4 wide, but the"),
+    ("<d>[{w, w, concatenate}]", "(h, <d>)", 2, 12, "the width of 'h' depends on itself; 'h' is the last node"),
+    ("<d>[(n, 600000, <tanh>){w, n, concatenate}]", "(h, <d>)", 2, 31, "the width of 'h' would be 1,200,000"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("definitions", "nodes", "line", "column", "fragment"), WRONG)
+def test_errors_show_the_place_in_the_definition_and_name_the_use(definitions, nodes, line, column, fragment):
+    with pytest.raises(nm.MDLSemanticError) as caught:
+        build_graph(parse(f"/xavier,zero/\n{definitions} (input, 3)\n{nodes}\n(output, 1, <linear>, <mse>)"))
+    assert (caught.value.line, caught.value.column) == (line, column)
+    assert fragment in caught.value.reason
+
+
+def test_surplus_numbers_of_initialisers_of_a_layers_own_are_ignored_with_a_warning():
+    text = "/he,zero/<d>[(x, width, <tanh>, /he 3,const_flat 1 2/)](input, 3)(h, <d>)(output, 1, <linear>, <mse>)"
+    found = [(one.column, one.message) for one in build_graph(parse(text)).diagnostics]
+    use = "'h' is the last node of a use of the cell 'd' in line 1, column 67"
+    assert found == [
+        (37, f"'he' takes no number: 3 is ignored; {use}"),
+        (52, f"'const_flat' takes one number only: 2 is ignored; {use}"),
+    ]
+
+
+def test_numbers_that_a_definition_nobody_uses_leaves_open_are_not_checked():
+    nodes = (
+        "(a, p, <elu, p>, /normal 0 p,const_flat p/) (c, 3, <conv, p, 2>) (n, <norm, p>) (g, <gain>, /uniform 0 p,/)"
+    )
+    text = f"/xavier,zero/<d, p>[{nodes} (v, 3, <learned, p>) {{m, a, average, p}}]"
+    graph = build_graph(parse(f"{text}(input, 3) (output, 1, <linear>, <mse>)"))
+    assert [node.name for node in graph.nodes] == ["input", "output"]
+    assert graph.diagnostics == ()
+
+
+MUTATED = """\
+/he,zero/
+<leak, rate 0.1, k 1>[ {x, state, concatenate, k} (y, width, <elu, rate>, /normal 0 rate,/) {state, y, additive} ]
+<spare, p>[ (one, p, <leak, p>) (q, 3, <conv, p, 2>, /uniform 0 p,const_flat p/) (n, <norm, p>) (v, 3, <learned, p>) ]
+(input, 3) (h, 4, <leak, .5>, /normal 0 1,/) (i, <rnn>) [b, (j, 3, <leak>)|] {m, h.y, additive}
+(output, 2, <linear>, <mse>)
+"""
+PIECES = [
+    "leak", "spare", "rnn", "lstm", "rate", "k", "p", "one", "width", "state", "2", ".5", "-1", "4097", "norm",
+    "learned",
+    "concatenate", "average", "conv", "(q, <leak>)", "(q, 3, <spare, 1>)", ">", ",", "|", "/,const_flat 1/", "h.y", "h",
+]  # fmt: skip
+
+
+def test_mutated_texts_get_a_graph_or_an_error_and_the_plain_text_is_the_same_model():
+    draw, fine = random.Random(7), 0
+    for _ in range(800):
+        start = draw.randrange(len(MUTATED))
+        end = start + draw.choice([0, 1, 2, 4, 8])
+        text = MUTATED[:start] + draw.choice(["", *PIECES]) + MUTATED[end:]
+        with contextlib.suppress(nm.MDLError):
+            found = nodes_of(text)
+            assert nodes_of(nm.expand(text)) == nodes_of(build_graph(parse(text)).text) == found
+            fine += 1
+    assert 30 < fine < 700

@@ -1,0 +1,91 @@
+"""Parameters that never learn: no gradient of them is computed."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neuromorph as nm
+from helpers.witnesses import jit_disabled
+from neuromorph.schedule import Product
+
+TEXT = (
+    "/xavier,zero/ (input, 3) (a, 4, <tanh>) [s, (b, 4, <sigmoid>)] (n, <norm>) {m, b, additive} "
+    "{xh, h, concatenate} (h, 5, <tanh>) (output, 2, <linear>, <mse>)"
+)
+
+
+@pytest.fixture(autouse=True)
+def no_jit() -> Any:
+    with jit_disabled():
+        yield
+
+
+def built(frozen: Any, optimizer: str = "sgd") -> nm.Model:
+    nm.seed(3)
+    return nm.build(nm.compile(TEXT, 2, 0.1, optimizer=optimizer, bptt_steps=4, frozen=frozen))
+
+
+def data() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(8, 2, 3)), rng.normal(size=(8, 2, 2))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("frozen", ["a", ["n", "h"], "*", ["?"], ()])
+def test_frozen_parameters_stay_and_the_others_learn_as_if_they_could_learn(frozen: Any, optimizer: str) -> None:
+    model, free = built(frozen, optimizer), built((), optimizer)
+    before = nm.get_parameters(model)
+    learning = {name for name in before if name.split(".")[0] not in model.options.frozen}
+    assert nm.gradients(model, *data())[1].keys() == learning
+    loss, wanted = nm.gradients(free, *data())
+    assert nm.gradients(model, *data())[0] == loss
+    for name, gradient in nm.gradients(model, *data())[1].items():
+        np.testing.assert_allclose(gradient, wanted[name], rtol=1e-5, atol=1e-7)
+    nm.train(model, *data(), 0)
+    for name, value in nm.get_parameters(model).items():
+        assert (value != before[name]).any() == (name in learning), name
+    assert {name.partition(".")[2] for name in model.optimizer_state if "." in name} <= learning
+
+
+def test_no_product_makes_a_gradient_of_frozen_weights() -> None:
+    plan = built(["a", "b"]).kernels.plan.training
+    groups = {op.group for op in plan.backward[-1].operations if isinstance(op, Product)}
+    names = {plan.graph.nodes[m.node].name for g in groups for m in plan.groups[g].members}
+    assert names == {"h", "output"}
+    assert not any(op.kind == "backward" and op.note == "back to input" for s in plan.backward for op in s.operations
+                   if isinstance(op, Product))  # fmt: skip
+
+
+def test_files_and_pickles_keep_what_is_frozen(tmp_path: Path) -> None:
+    model = built(["h", "n"])
+    nm.train(model, *data(), 0)
+    nm.save(model, tmp_path / "model")
+    for copy in (nm.load(tmp_path / "model"), pickle.loads(pickle.dumps(model))):
+        assert copy.options.frozen == ("n", "h")
+        assert nm.train(copy, *data(), 0) == nm.train(pickle.loads(pickle.dumps(model)), *data(), 0)
+
+
+@pytest.mark.parametrize(
+    ("frozen", "message"),
+    [
+        ("output.", "no node with parameters is named 'output.'; did you mean 'output'"),
+        ("m", "the node 'm' has no parameters"),
+        (["a", "zz*"], "no node with parameters is named 'zz.'"),
+        ("cell", r"'cell' has no parameters itself; those of the cell are 'cell.\*'"),
+    ],
+)
+def test_names_that_mean_nothing_are_refused(frozen: Any, message: str) -> None:
+    text = TEXT.replace("(output", "(cell, 3, <lstm>) (output")
+    with pytest.raises(ValueError, match=message):
+        nm.compile(text, 2, 0.1, frozen=frozen)
+
+
+@pytest.mark.parametrize("frozen", [5, ["a", 3], None])
+def test_what_is_no_name_is_a_type_error(frozen: Any) -> None:
+    with pytest.raises(TypeError, match="frozen must be names of nodes"):
+        nm.compile(TEXT, 2, 0.1, frozen=frozen)
