@@ -158,6 +158,11 @@ class Frame:
             yield
 
     @property
+    def read_measure(self) -> str:
+        """The parameters that the loss reads, as arguments in front of others."""
+        return "weights, " if self.plan.graph.nodes[self.plan.graph.output].elementwise is not None else ""
+
+    @property
     def read_backward(self) -> str:
         """The parameters that the backward pass reads, as arguments."""
         return "weights, transposed" if self.plan.vectors else "transposed"

@@ -59,7 +59,16 @@ def _emit_left_out(frame: Frame, loss: Loss) -> None:
         frame.writer.line(f"store(work, {frame.at(loss.target, 0, column)}, splat(0.0))")
 
 
-def _expected(frame: Frame, width: int, column: str) -> str:
+def _expected(frame: Frame, loss: Loss, column: str) -> str:
+    """The expression that reads what is expected, in standard units where the output restores them."""
+    text = _given(frame, loss.result.width, column)
+    if loss.units is None:
+        return text
+    mean, scale = (f"load(weights, {frame.layout.vector(name)} + {column})" for name in loss.units)
+    return f"({text} - {mean}) / {scale}"
+
+
+def _given(frame: Frame, width: int, column: str) -> str:
     where = f"expected0 + {_outside(frame)} * {width}" + (f" + {column}" if column != "0" else "")
     if frame.ragged(width, width):
         return f"load_head(expected, {where}, {frame.left(width, column)})"
@@ -95,7 +104,7 @@ def _emit_terms(frame: Frame, loss: Loss, term: str, derivative: str, column: st
     """One vector's share of the loss and of its gradient."""
     graph, writer, width = frame.plan.graph, frame.writer, loss.result.width
     assert loss.target is not None
-    writer.line(f"target = {_expected(frame, width, column)}")
+    writer.line(f"target = {_expected(frame, loss, column)}")
     writer.line(f"loss = loss + {_cut(frame, _fill(term, graph.loss_parameter), width, column)}")
     slope = _cut(frame, f"scale * ({_fill(derivative, graph.loss_parameter)})", width, column)
     writer.line(f"store(work, {frame.at(loss.target, 0, column)}, {slope})")
@@ -128,7 +137,7 @@ def _emit_row_quantities(frame: Frame, form: LogitForm, logits: Place, result: P
             logit = f"head({logit}, peak, {frame.left(width, column)})"
         writer.line(f"peak = maximum({logit}, peak)")
         writer.line(f"best = maximum({_cut(frame, frame.load(Access(result), width, column), width, column)}, best)")
-        writer.line(f"whole = whole + {_expected(frame, width, column)}")
+        writer.line(f"whole = whole + {_given(frame, width, column)}")
     writer.line("lse = largest(peak) - log(largest(best))")
     writer.line("esum = total(whole)")
 

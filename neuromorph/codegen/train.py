@@ -121,7 +121,7 @@ def _emit_pass(frame: Frame, space: str, inputs: str, measured: str, keep: str |
     """Forward, loss and backward, and where ``keep`` says whether they are added to, weight gradients."""
     writer = frame.writer
     writer.line(f"forward({frame.meeting(f'{space}, weights, {inputs}')})")
-    writer.line(f"measure({frame.meeting(f'{space}, expected, {measured}')})")
+    writer.line(f"measure({frame.meeting(f'{space}, {frame.read_measure}expected, {measured}')})")
     with writer.block("if mode > 0:"):
         writer.line(f"backward({frame.meeting(f'{space}, {frame.read_backward}, {inputs}')})")
         if keep is not None:

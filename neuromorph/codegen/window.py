@@ -149,7 +149,8 @@ def emit_forward(frame: Frame) -> None:
 def emit_measure(frame: Frame) -> None:
     """The loss segment."""
     segments = tuple(s for s in frame.plan.forward if isinstance(s.operations[0], Loss))
-    arguments = f"steps, capacity, work, expected, expected0, row_weights, weight0, {frame.scales}, row_losses, row0"
+    given = f"{frame.read_measure}expected, expected0, row_weights, weight0, {frame.scales}, row_losses, row0"
+    arguments = f"steps, capacity, work, {given}"
     with frame.function("measure", frame.meeting(arguments), "The loss of every row, and the start of the gradients."):
         emit_segments(frame, segments, backward=False)
 

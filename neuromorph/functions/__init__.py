@@ -1,7 +1,7 @@
 """All functions that a model text can name, by name. A new function is one record in one of these tables."""
 
 from neuromorph.functions import activations, elementwise, initializers, losses, merges
-from neuromorph.functions.elementwise import ElementwiseLayer
+from neuromorph.functions.elementwise import RESTORE, ElementwiseLayer
 from neuromorph.functions.records import (
     VOCABULARY,
     Activation,
@@ -26,6 +26,7 @@ __all__ = [
     "ELEMENTWISE",
     "LOSSES",
     "MERGES",
+    "RESTORE",
     "VOCABULARY",
     "WEIGHT_INITIALIZERS",
     "Activation",

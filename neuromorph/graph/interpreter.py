@@ -237,7 +237,10 @@ def _value(node: Node, parameters: Parameters, step: _Step) -> Array:
     incoming = step.incoming[node.index]
     if node.function is not None:
         step.before[node.index] = _before(node, parameters, incoming)
-        return node.function.value(step.before[node.index], node.parameter)
+        value = node.function.value(step.before[node.index], node.parameter)
+        if node.elementwise is None:
+            return value
+        return node.elementwise.value(value, _vectors(node, parameters), None)
     if node.elementwise is not None:
         return node.elementwise.value(incoming, _vectors(node, parameters), node.parameter)
     if node.merge is not None:
@@ -252,6 +255,13 @@ def _before(node: Node, parameters: Parameters, incoming: Array) -> Array:
         return incoming
     total: Array = incoming @ parameters[f"{node.name}.weight"] + parameters[f"{node.name}.bias"]
     return total
+
+
+def _standard(output: Node, parameters: Parameters, expected: Array) -> Array:
+    """What is expected, in the standard units of an output that restores units."""
+    vectors = _vectors(output, parameters)
+    standard: Array = (expected - vectors["mean"]) / vectors["scale"]
+    return standard
 
 
 def _vectors(node: Node, parameters: Parameters) -> Parameters:
@@ -280,14 +290,17 @@ def _judge(
     weights = _weights(weight, x)
     e = np.where(weights[..., None] > 0.0, np.asarray(expected, np.float64), 0.0)
     steps, last = _run(graph, parameters, x, state)
-    vector_losses = np.stack([_loss(graph, step, row) for step, row in zip(steps, e, strict=True)])
+    vector_losses = np.stack([_loss(graph, parameters, step, row) for step, row in zip(steps, e, strict=True)])
     return _Judged(steps, last, e, weights, *_weighted_means(vector_losses, weights))
 
 
-def _loss(graph: Graph, step: _Step, expected: Array) -> Array:
+def _loss(graph: Graph, parameters: Parameters, step: _Step, expected: Array) -> Array:
     """The losses (B,) of one step's vectors."""
     output = graph.nodes[graph.output]
     assert output.function is not None
+    if output.elementwise is not None:
+        standard = _standard(output, parameters, expected)
+        return graph.loss.value(step.before[graph.output], standard, graph.loss_parameter)
     form = graph.loss.logit_form(output.function.name)
     if form is not None:
         return form.value(step.before[graph.output], expected, graph.loss_parameter)
@@ -336,7 +349,10 @@ class _Back:
         assert node.function is not None
         assert node.source is not None
         before, value = self.now.before[node.index], self.now.values[node.index]
-        g = node.function.gradient(before, value, self.grads[node.index], node.parameter)
+        g = self.grads[node.index]
+        if node.elementwise is not None:
+            g, _ = node.elementwise.gradient(before, _vectors(node, self.parameters), g, None)
+        g = node.function.gradient(before, value, g, node.parameter)
         if node.index == self.graph.output:
             g = g + np.where(share > 0.0, share * self._loss_gradient(node, expected), 0.0)
         if node.kind == "activation":
@@ -371,6 +387,8 @@ class _Back:
         assert node.function is not None
         loss, number = self.graph.loss, self.graph.loss_parameter
         before, value = self.now.before[node.index], self.now.values[node.index]
+        if node.elementwise is not None:
+            return loss.gradient(before, _standard(node, self.parameters, expected), number)
         form = loss.logit_form(node.function.name)
         if form is not None:
             return form.gradient(before, expected, number)

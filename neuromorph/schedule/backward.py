@@ -168,6 +168,10 @@ class Backward(Forward):
         function = node.function
         assert function is not None
         grad, result = self.gradient(node.index), self.place(node.index)
+        if node.elementwise is not None:
+            known = {"g": Access(grad), **self.parameter_operands(node)}
+            text = node.elementwise.derivative
+            return Map(target, text, used(known, text), node.width, note, accumulate=adds)
         if self.wide(node):
             return Rows("softmax_gradient", target, (result, grad), adds, note)
         operands = {"g": Access(grad), "y": Access(result)}
@@ -177,8 +181,8 @@ class Backward(Forward):
         operands["x"] = Access(source)
         let = tuple((name, with_parameter(text, node.parameter)) for name, text in function.let)
         text = with_parameter(function.derivative, node.parameter)
-        used = names_in(text, *(t for _, t in let))
-        chosen = tuple((name, access) for name, access in operands.items() if name == "g" or name in used)
+        named = names_in(text, *(t for _, t in let))
+        chosen = tuple((name, access) for name, access in operands.items() if name == "g" or name in named)
         whole = "g" if text.strip() == "1.0" else f"g * ({text})"
         return Map(
             target,
@@ -186,7 +190,7 @@ class Backward(Forward):
             chosen,
             node.width,
             note,
-            let=let if used & {n for n, _ in let} else (),
+            let=let if named & {n for n, _ in let} else (),
             accumulate=adds,
         )
 

@@ -124,12 +124,14 @@ class Rows:
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss of every row, and its gradient, which is stored to ``target`` (None where only the loss is wanted)."""
+    """The loss of every row, and its gradient, which is stored to ``target`` (None where only the loss is wanted).
+    ``units``: the vectors that are taken from what is expected, and that it is divided by, before it is compared."""
 
     result: Place
     logits: Place | None
     target: Place | None
     note: str
+    units: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
