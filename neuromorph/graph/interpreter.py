@@ -63,9 +63,7 @@ def predict(
     return np.stack([step.values[graph.output] for step in steps])
 
 
-def incoming(
-    graph: Graph, parameters: Mapping[str, ArrayLike], inputs: ArrayLike, index: int
-) -> Array:
+def incoming(graph: Graph, parameters: Mapping[str, ArrayLike], inputs: ArrayLike, index: int) -> Array:
     """What comes into a node, (S, B, width), for inputs (S, B, W_in) from zero state.
 
     Only what the node depends on is computed; all steps at once, where nothing of it reads back in time.

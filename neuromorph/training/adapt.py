@@ -19,9 +19,7 @@ Floats = NDArray[np.float64]
 STANDARDIZE = "standardize"
 
 
-def adapt(
-    model: Network, inputs: Any, expected: Any = None, *, lengths: Any = None, sample_weight: Any = None
-) -> None:
+def adapt(model: Network, inputs: Any, expected: Any = None, *, lengths: Any = None, sample_weight: Any = None) -> None:
     """Set means and scales from data; see ``neuromorph.adapt``."""
     with model.lock:
         model.memory()
@@ -83,5 +81,5 @@ def _set(model: Network, index: int, values: NDArray[Any], data: TrainingData) -
         scale = np.sqrt((shares * np.square(rows - mean)).sum(axis=0)).astype(model.dtype)
     if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
         raise DataError(f"what reaches '{name}' is too large: its mean or deviation is not a finite number")
-    scale[scale == 0.0] = 1.0
+    scale[(scale == 0.0) | (rows == rows[0]).all(axis=0)] = 1.0
     model.set_parameters({f"{name}.mean": mean, f"{name}.scale": scale})

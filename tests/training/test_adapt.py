@@ -38,7 +38,9 @@ def test_what_reaches_a_node_has_mean_0_and_deviation_1_afterwards() -> None:
     np.testing.assert_allclose(found["output.mean"], EXPECTED.reshape(-1, 2).mean(axis=0))
     np.testing.assert_allclose(found["output.scale"], EXPECTED.reshape(-1, 2).std(axis=0))
     hidden = np.tanh((rows - rows.mean(axis=0)) / rows.std(axis=0) @ found["a.weight"] + found["a.bias"])
-    np.testing.assert_allclose(found["b.mean"], hidden.mean(axis=0), err_msg="in text order: of what is adapted already")
+    np.testing.assert_allclose(
+        found["b.mean"], hidden.mean(axis=0), err_msg="in text order: of what is adapted already"
+    )
     np.testing.assert_allclose(found["b.scale"], hidden.std(axis=0))
     learning = [name for name in before if name.endswith(("weight", "bias"))]
     assert all((found[name] == before[name]).all() for name in learning)
