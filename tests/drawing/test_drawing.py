@@ -70,6 +70,10 @@ TEXTS["loops"] = HEAD + "{first, acc, additive} [s, {acc, acc, additive} | (b, 9
 LATE = "".join(f"{{m{n}, a{n}, additive}}" for n in range(7))
 BESIDE = "|".join(f"{{x{n}, y{n}, average}}(a{n}, 4, <tanh>)(y{n}, 4, <tanh>)" for n in range(7))
 TEXTS["tracks"] = f"{HEAD}{LATE}[s, {BESIDE}]{END}"
+TEXTS["taken"] = (
+    f"{HEAD}(a, 4, <tanh>) [s, {{t, b, take, 1}} (c, 4, <tanh>) | {{u, b, take, 2}} | (v, 4, <learned>)]"
+    f" {{d, c, additive}} {{e, u, additive}} {{f, v, additive}} (b, 4, <tanh>){END}"
+)
 TEXTS["random70"] = random_text(9, 70)
 
 
