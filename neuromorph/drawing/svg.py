@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..graph import Graph, Node
+from ..graph.wording import ago
 from .geometry import Box, Layout, Point, Route
 from .labels import DETAIL_LINE, NAME_LINE, Label, label_of
 from .layout import lay_out
@@ -88,10 +89,10 @@ def _link(graph: Graph, route: Route) -> str:
     link = route.link
     source, target = graph.nodes[link.source], graph.nodes[link.target]
     dead = "" if _is_live(graph, route) else " dead"
-    late = " of the step before" if link.role == "time" else ""
+    when = ago(target.steps) if link.role == "time" else ""
     return (
         f'<g class="link {link.role}{dead}" data-from="{link.source}" data-to="{link.target}">'
-        f"<title>{escape(f'{target.name} reads {source.name}{late}')}</title>"
+        f"<title>{escape(f'{target.name} reads {source.name}{when}')}</title>"
         f'<path class="line" d="{_path(route)}"/><path class="arrow" d="{_arrow(route)}"/></g>'
     )
 

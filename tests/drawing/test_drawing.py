@@ -428,6 +428,21 @@ def test_what_is_written_in_each_kind_of_node() -> None:
     assert words(draw(witnesses.graph_of(LSTM)).svg, 12)[1] == "16 · tanh"
 
 
+def test_delays_convolutions_and_elementwise_layers_say_what_they_are() -> None:
+    body = "(a, 4, <conv, 3>) (b, 4, <conv, 2, 1024>) {c, a, take, 7} (d, <norm, 0.1>) (e, <gain>) {f, e, additive, 1}"
+    graph = witnesses.graph_of(HEAD + body + END)
+    svg = draw(graph).svg
+    by_name = {node.name: words(svg, node.index) for node in graph.nodes}
+    assert by_name["a"] == ["a", "4 · conv 3", "a: layer of width 4"]
+    assert [by_name[name][1] for name in "bcdef"] == [
+        "4 · conv 2, 1,024", "4 · take, 7 back", "4 · norm 0.1", "4 · gain 1", "4 · additive",
+    ]  # fmt: skip
+    assert by_name["c"][-1] == "c: merge of width 4, take with a of 7 steps before"
+    assert by_name["d"][-1] == "d: elementwise layer of width 4"
+    assert "<title>c reads a of 7 steps before</title>" in svg
+    assert "<title>f reads e of the step before</title>" in svg
+
+
 def test_dead_nodes_say_so_and_are_grey() -> None:
     svg = draw(witnesses.graph_of(HEAD + "[s, (lost, 4, <tanh>)]" + END)).svg
     assert words(svg, 2)[-1] == "lost: layer of width 4 (dead: the output does not depend on it)"
