@@ -64,19 +64,22 @@ def topological(count: int, links: Sequence[Link]) -> list[int]:
 
 
 def ranks(count: int, links: Sequence[Link]) -> list[int]:
-    """For each node the length of the longest way to it. What reads nothing of its step, and is not the first node,
-    stands just above the first node that reads it."""
+    """For each node the length of the longest way to it. What does not depend on the first node within the step stands
+    as low as its readers let it."""
     reads: list[list[int]] = [[] for _ in range(count)]
     readers: list[list[int]] = [[] for _ in range(count)]
     for link in links:
         if link.role != "time":
             reads[link.target].append(link.source)
             readers[link.source].append(link.target)
-    found = [0] * count
-    for node in topological(count, links):
+    found, depends = [0] * count, {0}
+    order = topological(count, links)
+    for node in order:
         found[node] = max((found[read] + 1 for read in reads[node]), default=0)
-    for node in range(1, count):
-        if not reads[node] and readers[node]:
+        if depends.intersection(reads[node]):
+            depends.add(node)
+    for node in reversed(order):
+        if node not in depends and readers[node]:
             found[node] = min(found[reader] for reader in readers[node]) - 1
     return found
 

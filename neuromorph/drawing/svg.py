@@ -16,6 +16,7 @@ _PAINT = {  # kind: fill and stroke on a light page, fill and stroke on a dark o
     "output": ("#fde9df", "#c2592b", "#3b2117", "#e08a5f"),
     "layer": ("#e5effc", "#3c78bf", "#16293f", "#5f9de0"),
     "activation": ("#e3f3f5", "#2c8592", "#14302f", "#4fb3bd"),
+    "elementwise": ("#fbf3d9", "#94761b", "#2e2710", "#c2a548"),
     "merge": ("#f1eafb", "#7f57b5", "#2a1f3d", "#a583d9"),
     "split": ("#f2f3f5", "#6e7781", "#22262c", "#8b949e"),
     "dead": ("#f5f5f5", "#b4b4b4", "#242424", "#5c5c5c"),
