@@ -173,6 +173,7 @@ def _unlike(wanted: dict[Path, str]) -> dict[Path, str]:
 
 _TABLES: dict[str, dict[str, Any]] = {  # by the first column of the README's table
     "activations": functions.ACTIVATIONS,
+    "elementwise layers": functions.ELEMENTWISE,
     "losses": functions.LOSSES,
     "merges": functions.MERGES,
     "weight initialisers": functions.WEIGHT_INITIALIZERS,
@@ -201,13 +202,8 @@ def with_keywords(grammar: str) -> str:
     """The grammar for editors with the names of all functions."""
     found = json.loads(grammar)
     rules = found["repository"]
-    keywords = [
-        rules["activation"],
-        rules["loss"],
-        rules["operation"],
-        *rules["initializer"]["patterns"],
-        rules["cell"],
-    ]
+    keywords = [rules[name] for name in ("activation", "elementwise", "loss", "operation")]
+    keywords += [*rules["initializer"]["patterns"], rules["cell"]]
     cells = [cell.name for cell in language.library()]
     for rule, records in zip(keywords, (*_TABLES.values(), cells), strict=True):
         rule["match"] = re.sub(r"\(\?:[a-z_|]+\)", f"(?:{'|'.join(records)})", rule["match"])

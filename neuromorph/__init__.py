@@ -18,6 +18,7 @@ Shapes: S samples (time steps), B lanes (``batch_size``), W the width of a vecto
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.machinery import PathFinder
 
 from .version import __version__ as __version__
 
@@ -25,118 +26,9 @@ TYPE_CHECKING = False  # type checkers take it to be true; importing ``typing`` 
 if TYPE_CHECKING:
     from typing import Any
 
-    from .interface import (
-        SGD,
-        Adam,
-        AdamW,
-        Advice,
-        CacheWarning,
-        Callback,
-        Checkpoint,
-        CSVLog,
-        DataError,
-        EarlyStopping,
-        GradientError,
-        History,
-        LearningRateSchedule,
-        MDLError,
-        MDLSemanticError,
-        MDLSyntaxError,
-        MDLWarning,
-        Model,
-        ModelStateError,
-        NeuromorphError,
-        Optimizer,
-        ReduceOnPlateau,
-        RMSProp,
-        StorageError,
-        Stream,
-        TrainingDivergedError,
-        accuracy,
-        batches,
-        build,
-        cache_info,
-        check,
-        clear_cache,
-        compile,
-        draw,
-        evaluate,
-        expand,
-        fit,
-        get_parameters,
-        gradcheck,
-        gradients,
-        inspect,
-        kernel_plan,
-        kernel_source,
-        load,
-        predict,
-        release,
-        reset_state,
-        save,
-        seed,
-        set_parameters,
-        stream,
-        summary,
-        train,
-    )
+    from .interface import *  # noqa: F403 - what is public is said there
+    from .optimizers import *  # noqa: F403
 
-
-__all__ = [
-    "SGD",
-    "Adam",
-    "AdamW",
-    "Advice",
-    "CSVLog",
-    "CacheWarning",
-    "Callback",
-    "Checkpoint",
-    "DataError",
-    "EarlyStopping",
-    "GradientError",
-    "History",
-    "LearningRateSchedule",
-    "MDLError",
-    "MDLSemanticError",
-    "MDLSyntaxError",
-    "MDLWarning",
-    "Model",
-    "ModelStateError",
-    "NeuromorphError",
-    "Optimizer",
-    "RMSProp",
-    "ReduceOnPlateau",
-    "StorageError",
-    "Stream",
-    "TrainingDivergedError",
-    "accuracy",
-    "batches",
-    "build",
-    "cache_info",
-    "check",
-    "clear_cache",
-    "compile",
-    "draw",
-    "evaluate",
-    "expand",
-    "fit",
-    "get_parameters",
-    "gradcheck",
-    "gradients",
-    "inspect",
-    "kernel_plan",
-    "kernel_source",
-    "load",
-    "predict",
-    "release",
-    "reset_state",
-    "save",
-    "seed",
-    "set_parameters",
-    "stream",
-    "summary",
-    "train",
-]
 _MODULES = ("callbacks", "errors", "model", "optimizers", "options")  # that users may take from the package
 
 
@@ -147,14 +39,26 @@ def __getattr__(name: str) -> Any:
     """
     if name in _MODULES:
         return import_module(f".{name}", __name__)
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "__all__" or not (name.startswith("_") or _is_module(name)):
+        public = _public()
+        globals().update(public, __all__=sorted(public))
+        if name in globals():
+            return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _is_module(name: str) -> bool:
+    """Whether there is a module of that name in the package, which the import system finds by itself."""
+    return PathFinder.find_spec(f"{__name__}.{name}", __path__) is not None  # noqa: F405 - every package has a path
+
+
+def _public() -> dict[str, Any]:
+    """All that users may take from the package, by name."""
     from .host.exclusive import imported
 
-    interface = imported(f"{__name__}.interface")
-    globals().update({public: getattr(interface, public) for public in __all__})
-    return globals()[name]
+    public: dict[str, Any] = imported(f"{__name__}.interface").PUBLIC
+    return public
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_public()})

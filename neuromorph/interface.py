@@ -32,16 +32,13 @@ from .graph.plain import plain_text
 from .jit import cache
 from .jit.cache import CacheInfo
 from .model import Model, compile_model, text_of
-from .optimizers import SGD, Adam, AdamW, Optimizer, RMSProp
+from .optimizers import CHOICES, Optimizer
 from .runtime.seeding import seed
 from .streaming import Stream
 from .training.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, LearningRateSchedule, ReduceOnPlateau
 from .training.history import History
 
 __all__ = [
-    "SGD",
-    "Adam",
-    "AdamW",
     "Advice",
     "CSVLog",
     "CacheWarning",
@@ -60,12 +57,12 @@ __all__ = [
     "ModelStateError",
     "NeuromorphError",
     "Optimizer",
-    "RMSProp",
     "ReduceOnPlateau",
     "StorageError",
     "Stream",
     "TrainingDivergedError",
     "accuracy",
+    "adapt",
     "batches",
     "build",
     "cache_info",
@@ -190,6 +187,7 @@ accuracy = Model.accuracy
 predict = Model.predict
 stream = Model.stream
 save = Model.save
+adapt = Model.adapt
 gradients = Model.gradients
 gradcheck = Model.gradcheck
 get_parameters = Model.get_parameters
@@ -201,3 +199,6 @@ kernel_source = Model.kernel_source
 inspect = Model.inspect
 summary = Model.summary
 draw = Model.draw
+
+# All that users may take from the package: the names above, and the optimizers.
+PUBLIC = {name: globals()[name] for name in __all__} | {kind.__name__: kind for kind in CHOICES.values()}

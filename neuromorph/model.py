@@ -23,7 +23,7 @@ from .runtime.network import Network
 from .runtime.settings import check_numbers
 from .schedule import describe
 from .streaming import Stream
-from .training import fit, gradients, loop
+from .training import adapt, fit, gradients, loop
 from .training.callbacks import Callback
 from .training.gradients import GradientReport
 from .training.history import History
@@ -183,6 +183,26 @@ class Model(Network):
         Raises ModelStateError before ``build``, and in calls once the model is released.
         """
         return streaming.stream(self, lanes)
+
+    def adapt(
+        self,
+        inputs: ArrayLike,
+        expected: ArrayLike | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> None:
+        """Set the mean and scale of every ``standardize`` node, and of an output with ``restore``, from data.
+
+        Each ``standardize`` node, in text order, gets the mean and the standard deviation of what reaches it;
+        ``restore`` gets those of ``expected``, where it is given. A scale of 0 becomes 1. inputs, expected, lengths,
+        sample_weight: as in ``train``; vectors of weight 0 do not count. Each sequence starts from zero state. No other
+        parameter changes.
+
+        Raises ValueError where the model has no such node; DataError for data that do not fit, and where nothing
+        counts; ModelStateError before ``build``. Then nothing is changed.
+        """
+        adapt.adapt(self, inputs, expected, lengths=lengths, sample_weight=sample_weight)
 
     def gradients(
         self,

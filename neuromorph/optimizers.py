@@ -1,37 +1,82 @@
-"""The objects that users pass as ``optimizer=``: frozen, with checked numbers that can be read back."""
+"""The optimizers: frozen objects with checked numbers, which users pass as ``optimizer=``, and the updates that are
+generated for them.
+
+A new optimizer is one class here. The formulas are those of torch.optim 2.13. Adam's bias correction after t updates,
+1 - beta^t, is computed as the moving average of ones, which starts at 0 as the averages of gradients do.
+"""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from .errors import brief
-from .functions import OPTIMIZERS
-from .options import check_range, finite_number, one_of
+from .options import check_range, finite_number, flag, one_of
 
 SMALLEST_EPS = 1e-30  # what is divided by it is far from float32's limits
+Assignments = tuple[tuple[str, str], ...]
 
 
-class Optimizer(ABC):
-    """How parameters move along their gradients. ``kind`` says which update is generated into the kernel; all other
-    numbers reach it as arguments, so that changing them compiles nothing. ``usual_rate`` is the learning rate that the
-    command line takes where none is given."""
+@dataclass(frozen=True)
+class Update:
+    """The statements that move every parameter ``p`` along its gradient ``g``; they are generated into the kernel.
+
+    ``slots`` are arrays like the parameters that the optimizer remembers, and ``counts`` numbers, all zero at first.
+    ``constants`` are numbers that reach the kernel as arguments. Assignments, in order, are a target and an expression:
+    once an update ``counts``, each over itself and the constants, then ``scalars``, new names over counts, constants
+    and ``rate`` (the learning rate); for each parameter ``statements``, whose targets are ``p``, ``g`` or a slot, over
+    all of these. Where ``p``, ``g`` and the slots are 0 they all have to stay exactly 0, for so is the padding.
+    """
+
+    name: str
+    slots: tuple[str, ...]
+    constants: tuple[str, ...]
+    statements: Assignments
+    counts: Assignments = ()
+    scalars: Assignments = ()
+
+
+CHOICES: dict[str, type[Optimizer]] = {}  # by the name that users write
+UPDATES: dict[str, Update] = {}  # by kind
+
+
+class Optimizer:
+    """How parameters move along their gradients.
+
+    ``name``: under which ``compile``, saved files and the command line know the optimizer; a class without one is the
+    user's own. ``updates``: what may be generated into the kernel; ``kind`` names the one that the numbers need. All
+    numbers reach the kernel as arguments, so that changing them compiles nothing. ``usual_rate``: the learning rate
+    that the command line takes where none is given.
+    """
 
     usual_rate: ClassVar[float] = 0.001
+    updates: ClassVar[tuple[Update, ...]] = ()
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        """An object of a class that has an update."""
+        if not cls.updates and cls.kind is Optimizer.kind:
+            raise TypeError(f"{cls.__name__} has no update; use {_choices()}")
+        return super().__new__(cls)
+
+    def __init_subclass__(cls, *, name: str = "", **more: Any) -> None:
+        """Make an optimizer of this library, and its updates, known by their names."""
+        super().__init_subclass__(**more)
+        if name:
+            CHOICES[name] = cls
+            UPDATES.update({update.name: update for update in cls.updates})
 
     @property
-    @abstractmethod
     def kind(self) -> str:
         """The name of the generated update."""
+        return self.updates[0].name
 
     @property
     def constants(self) -> tuple[float, ...]:
         """The numbers of the update, in the order in which the kernel takes them."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         named |= dict(zip(("beta1", "beta2"), named.get("betas", ()), strict=False))
-        return tuple(float(named[name]) for name in OPTIMIZERS[self.kind].constants)
+        return tuple(float(named[name]) for name in UPDATES[self.kind].constants)
 
     def check_range(self, learning_rate: float, dtype: str) -> None:
         """Raise ValueError, naming the arguments, where the update has a number that a model's type can't hold."""
@@ -48,8 +93,25 @@ class Optimizer(ABC):
         object.__setattr__(self, name, check(name, getattr(self, name)))
 
 
+# The records ----------------------------------------------------------------------------------------------------------
+
+_DECAY = ("g", "g + weight_decay * p")
+_STEP = ("p", "p - rate * g")
+_VELOCITY = ("velocity", "momentum * velocity + g")
+_SQUARE = ("square", "alpha * square + (1.0 - alpha) * (g * g)")
+_MOMENTS = (("mean", "beta1 * mean + (1.0 - beta1) * g"), ("square", "beta2 * square + (1.0 - beta2) * (g * g)"))
+_ADAM_STEP = ("p", "p - stride * mean / (scale * sqrt(square) + eps)")
+_WITH_VELOCITY = ("velocity",), ("momentum", "weight_decay")  # slots, constants
+_ADAM = ("mean", "square"), ("beta1", "beta2", "eps", "weight_decay")
+_CORRECTIONS = (
+    ("correction1", "beta1 * correction1 + (1.0 - beta1)"),
+    ("correction2", "beta2 * correction2 + (1.0 - beta2)"),
+)
+_ADAM_SCALARS = (("stride", "rate / correction1"), ("scale", "1.0 / correction2**0.5"))
+
+
 @dataclass(frozen=True, kw_only=True)
-class SGD(Optimizer):
+class SGD(Optimizer, name="sgd"):
     """Gradient descent, ``p -= rate * g``, as torch.optim.SGD.
 
     momentum: in [0, 1), the share of the last step that is kept (v = momentum * v + g, and v takes g's place).
@@ -58,12 +120,19 @@ class SGD(Optimizer):
     """
 
     usual_rate: ClassVar[float] = 0.1
+    updates: ClassVar[tuple[Update, ...]] = (
+        Update("sgd", (), (), (_STEP,)),
+        Update("sgd_decay", (), ("weight_decay",), (_DECAY, _STEP)),
+        Update("sgd_momentum", *_WITH_VELOCITY, (_DECAY, _VELOCITY, ("p", "p - rate * velocity"))),
+        Update("sgd_nesterov", *_WITH_VELOCITY, (_DECAY, _VELOCITY, ("p", "p - rate * (g + momentum * velocity)"))),
+    )
+
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        self._check("momentum", fraction)
+        self._check("momentum", _fraction)
         self._check("nesterov", flag)
         self._check("weight_decay", finite_number)
         if self.nesterov and not self.momentum:
@@ -78,7 +147,7 @@ class SGD(Optimizer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RMSProp(Optimizer):
+class RMSProp(Optimizer, name="rmsprop"):
     """Steps divided by the root of a moving average of squared gradients (Tieleman & Hinton 2012), as
     torch.optim.RMSprop.
 
@@ -86,16 +155,30 @@ class RMSProp(Optimizer):
     ``SGD``. Raises ValueError or TypeError that names the argument.
     """
 
+    updates: ClassVar[tuple[Update, ...]] = (
+        Update(
+            "rmsprop", ("square",), ("alpha", "eps", "weight_decay"),
+            (_DECAY, _SQUARE, ("p", "p - rate * g / (sqrt(square) + eps)")),
+        ),
+        Update(
+            "rmsprop_momentum", ("square", "velocity"), ("alpha", "eps", "weight_decay", "momentum"),
+            (
+                _DECAY, _SQUARE, ("velocity", "momentum * velocity + g / (sqrt(square) + eps)"),
+                ("p", "p - rate * velocity"),
+            ),
+        ),
+    )  # fmt: skip
+
     alpha: float = 0.99
     eps: float = 1e-8
     weight_decay: float = 0.0
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        self._check("alpha", fraction)
-        self._check("eps", small_number)
+        self._check("alpha", _fraction)
+        self._check("eps", _small_number)
         self._check("weight_decay", finite_number)
-        self._check("momentum", fraction)
+        self._check("momentum", _fraction)
 
     @property
     def kind(self) -> str:
@@ -104,63 +187,69 @@ class RMSProp(Optimizer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adam(Optimizer):
+class Adam(Optimizer, name="adam"):
     """Adaptive moments (Kingma & Ba 2015), as torch.optim.Adam.
 
     betas: both in [0, 1), the shares that the moving averages of gradients and of their squares keep. eps: added to
     the root. weight_decay: >= 0, L2, added to the gradient. Raises ValueError or TypeError that names the argument.
     """
 
+    updates: ClassVar[tuple[Update, ...]] = (
+        Update("adam", *_ADAM, (_DECAY, *_MOMENTS, _ADAM_STEP), _CORRECTIONS, _ADAM_SCALARS),
+    )
+
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        self._check("betas", fractions)
-        self._check("eps", small_number)
+        self._check("betas", _fractions)
+        self._check("eps", _small_number)
         self._check("weight_decay", finite_number)
-
-    @property
-    def kind(self) -> str:
-        """The name of the generated update."""
-        return "adam"
 
     def _factors(self, rate: float) -> dict[str, float]:
         return super()._factors(rate) | {"learning_rate / (1 - betas[0])": rate / (1.0 - self.betas[0])}
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamW(Adam):
+class AdamW(Adam, name="adamw"):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019), as torch.optim.AdamW: before the step each
     parameter is multiplied by 1 - rate * weight_decay."""
 
-    weight_decay: float = 1e-2
+    updates: ClassVar[tuple[Update, ...]] = (
+        Update(
+            "adamw", *_ADAM, (("p", "keep * p"), *_MOMENTS, _ADAM_STEP), _CORRECTIONS,
+            (*_ADAM_SCALARS, ("keep", "1.0 - rate * weight_decay")),
+        ),
+    )  # fmt: skip
 
-    @property
-    def kind(self) -> str:
-        """The name of the generated update."""
-        return "adamw"
+    weight_decay: float = 1e-2
 
     def _factors(self, rate: float) -> dict[str, float]:
         return super()._factors(rate) | {"learning_rate * weight_decay": rate * self.weight_decay}
 
 
-CHOICES: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSProp, "adam": Adam, "adamw": AdamW}
+# Arguments ------------------------------------------------------------------------------------------------------------
 
 
 def optimizer_of(value: Any) -> Optimizer:
     """An optimizer, or its name, as an optimizer; TypeError or ValueError that names the argument."""
     if isinstance(value, Optimizer):
+        one_of("optimizer", value.kind, UPDATES)
         return value
     if isinstance(value, type) and issubclass(value, Optimizer):
         raise TypeError(f"optimizer must be an object: write {value.__name__}(), not {value.__name__}")
     if not isinstance(value, str):
-        known = ", ".join(f"nm.{kind.__name__}(...)" for kind in CHOICES.values())
-        raise TypeError(f"optimizer must be one of {', '.join(sorted(CHOICES))} or {known}, not {brief(value)}")
+        raise TypeError(f"optimizer must be one of {', '.join(sorted(CHOICES))} or {_choices()}, not {brief(value)}")
     return CHOICES[one_of("optimizer", value, CHOICES)]()
 
 
-def fraction(name: str, value: Any) -> float:
+def _choices() -> str:
+    """The calls that make an optimizer, for messages."""
+    return ", ".join(f"nm.{kind.__name__}(...)" for kind in CHOICES.values())
+
+
+def _fraction(name: str, value: Any) -> float:
     """``value`` as a float in [0, 1); TypeError or ValueError that names the argument."""
     number = finite_number(name, value)
     if number >= 1.0:
@@ -168,25 +257,18 @@ def fraction(name: str, value: Any) -> float:
     return number
 
 
-def fractions(name: str, value: Any) -> tuple[float, float]:
+def _fractions(name: str, value: Any) -> tuple[float, float]:
     """``value`` as two floats in [0, 1)."""
     try:
         first, second = value
     except Exception:  # TypeError, ValueError, or whatever the user's own class raises
         raise TypeError(f"{name} must be two numbers, not {brief(value)}") from None
-    return fraction(f"{name}[0]", first), fraction(f"{name}[1]", second)
+    return _fraction(f"{name}[0]", first), _fraction(f"{name}[1]", second)
 
 
-def small_number(name: str, value: Any) -> float:
+def _small_number(name: str, value: Any) -> float:
     """``value`` as a float that may be divided by."""
     number = finite_number(name, value)
     if number < SMALLEST_EPS:
         raise ValueError(f"{name} must be at least {SMALLEST_EPS:g}, not {brief(value)}")
     return number
-
-
-def flag(name: str, value: Any) -> bool:
-    """``value`` as a truth value."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, not {brief(value)}")
-    return value

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from .errors import brief, nearest
-from .functions import OPTIMIZERS
 
 DEFAULT_WINDOW = 16  # steps of a window of a model with links backward in time
 DTYPES = ("float32", "float64")
@@ -62,6 +61,13 @@ def finite_number(name: str, value: Any) -> float:
     return number
 
 
+def flag(name: str, value: Any) -> bool:
+    """``value`` as a truth value."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {brief(value)}")
+    return value
+
+
 def check_range(name: str, value: float, dtype: str) -> None:
     """Raise ValueError, naming the argument, for a number that is larger than a type's largest."""
     largest = float(np.finfo(dtype).max)
@@ -83,7 +89,7 @@ def one_of(name: str, value: Any, known: Any) -> str:
 def compile_options(
     batch_size: Any,
     *,
-    optimizer: Any,
+    optimizer: str,
     bptt_steps: Any,
     dtype: Any,
     threads: Any,
@@ -96,7 +102,7 @@ def compile_options(
     return CompileOptions(
         whole_number("batch_size", batch_size),
         whole_number("bptt_steps", bptt_steps),
-        one_of("optimizer", optimizer, OPTIMIZERS),
+        optimizer,
         one_of("dtype", dtype, DTYPES),
         None if threads is None else whole_number("threads", threads),
         frozen,

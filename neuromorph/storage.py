@@ -24,11 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MDLError, NeuromorphError, StorageError
-from .functions import OPTIMIZERS
 from .graph import Graph, build_graph, freeze, frozen_names
 from .host.atomic_write import check_name, replace_file
 from .language import parse
-from .optimizers import CHOICES, Optimizer
+from .optimizers import CHOICES, UPDATES, Optimizer
 from .options import DTYPES, CompileOptions, compile_options, finite_number, one_of
 from .runtime import seeding
 from .runtime.network import Network
@@ -84,7 +83,7 @@ def tensors_of(kept: Mapping[str, Any]) -> dict[str, Floats]:
 
 
 def record_of(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """All the rest of it, for JSON."""
+    """Everything that a model keeps beside its arrays, ready for JSON."""
     options, chosen = kept["options"], kept["optimizer"]
     names = {kind: name for name, kind in CHOICES.items()}
     if type(chosen) not in names:
@@ -129,7 +128,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Header:
-    """What stands before the numbers of a file. start: bytes before the first of them."""
+    """The header of a safetensors file. start: bytes before the first of them."""
 
     record: dict[str, Any]
     tensors: dict[str, Tensor]
@@ -155,7 +154,7 @@ def load(path: str | os.PathLike[str], kind: type[Kind], *, restore_random: bool
 
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
-    """Whatever does not fit becomes a StorageError that names the file."""
+    """Turn any error about the file's contents into a StorageError that names the file."""
     try:
         yield
     except StorageError as error:
@@ -210,7 +209,7 @@ def _header_text(file: BinaryIO, size: int) -> tuple[int, str]:
 
 
 def _json(text: str, what: str) -> dict[str, Any]:
-    """A JSON object without names given twice and without numbers that JSON does not have."""
+    """Parse a JSON object. Repeated names and numbers outside JSON (NaN, Infinity) are errors."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -260,12 +259,13 @@ def _tensor(name: str, entry: Any) -> Tensor:
 
 
 def _counts(value: Any) -> bool:
-    """Whether a value is a short list of whole numbers that a file may count."""
+    """Whether a value is a short list of whole numbers in the range of file sizes."""
     return isinstance(value, list) and len(value) <= 4 and all(type(n) is int and 0 <= n < 1 << 62 for n in value)
 
 
 def _check_places(tensors: Mapping[str, Tensor], there: int) -> None:
-    """One tensor after the other, from the first byte behind the header to the last of the file."""
+    """Check that the tensors follow one another without gaps, from the first byte after the header to the last of the
+    file."""
     place = 0
     for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
         if tensor.begin != place:
@@ -279,7 +279,7 @@ def _check_places(tensors: Mapping[str, Tensor], there: int) -> None:
 
 
 def _shown(value: Any) -> str:
-    """A value as a message shows it: not much of it, in ASCII."""
+    """A value for a message: shortened, in ASCII."""
     text = ascii(value)
     return text if len(text) <= 60 else text[:60] + "..."
 
@@ -367,7 +367,7 @@ def expected_shapes(graph: Graph, options: CompileOptions) -> dict[str, dict[str
     """The shapes of a built model's arrays, by what they are and their names there."""
     parameters = {array.name: array.shape for array in graph.arrays}
     learning = {array.name: array.shape for array in graph.arrays if array.learns}
-    update = OPTIMIZERS[options.optimizer]
+    update = UPDATES[options.optimizer]
     slots = {f"{slot}.{name}": shape for slot in update.slots for name, shape in learning.items()}
     return {
         "parameters": parameters,

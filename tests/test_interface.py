@@ -1213,6 +1213,19 @@ def test_everything_public_is_there_and_has_a_docstring() -> None:
     assert len(set(nm.__all__)) == len(nm.__all__)
 
 
+def test_names_are_looked_up_in_time() -> None:
+    """A missing one raises; those of modules and private ones import nothing."""
+    code = (
+        "import sys\nimport neuromorph as nm\nassert not hasattr(nm, 'demo') and not hasattr(nm, '_hidden')\n"
+        "assert 'numpy' not in sys.modules\nassert nm.__all__ == sorted(nm.__all__)\n"
+        "assert {*nm.__all__} <= {*dir(nm)}\n"
+        "from neuromorph import *\nprint(SGD.__name__, train.__name__)\nnm.tarin"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "SGD train\n"
+    assert "AttributeError: module 'neuromorph' has no attribute 'tarin'" in done.stderr
+
+
 def test_no_module_hides_a_public_name() -> None:
     """Importing a submodule sets it as an attribute of the package, in place of a function of that name."""
     assert not {module.name for module in pkgutil.iter_modules(nm.__path__)} & set(nm.__all__)

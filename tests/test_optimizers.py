@@ -16,8 +16,8 @@ import neuromorph as nm
 from helpers import witnesses
 from helpers.division import divide_everything
 from helpers.paths import RECORDED
-from neuromorph.functions import OPTIMIZERS, VOCABULARY, Optimizer
-from neuromorph.optimizers import optimizer_of
+from neuromorph.functions import VOCABULARY
+from neuromorph.optimizers import UPDATES, Update, optimizer_of
 from recorded import optimizers as recorded
 
 TORCH = json.loads((RECORDED / "optimizers.json").read_text())
@@ -96,7 +96,7 @@ def test_plain_descent_needs_no_squares() -> None:
 
 
 def test_every_kind_is_recorded() -> None:
-    assert {chosen(name).kind for name in UNCLIPPED} == set(OPTIMIZERS) == {one.kind for one in EVERY}
+    assert {chosen(name).kind for name in UNCLIPPED} == set(UPDATES) == {one.kind for one in EVERY}
     assert TORCH["made with"].startswith("torch 2.")
 
 
@@ -126,7 +126,7 @@ def update_of(kernel: Any) -> Any:
 
 def updated(kernel: Any, update: Any, optimizer: nm.Optimizer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights, memory and numbers after the recorded steps; 7 stands in the guards behind the arrays."""
-    dtype, size, record = kernel.options.dtype, kernel.plan.layout.size, OPTIMIZERS[optimizer.kind]
+    dtype, size, record = kernel.options.dtype, kernel.plan.layout.size, UPDATES[optimizer.kind]
     weights = np.zeros(size + witnesses.GUARD, dtype)
     memory = np.zeros(len(record.slots) * size + witnesses.GUARD, dtype)
     weights[size:] = memory[len(record.slots) * size :] = 7.0
@@ -201,7 +201,7 @@ def after_training(model: nm.Model) -> dict[str, np.ndarray]:
         inside[place] = True
     assert not inside.all()
     assert not memory.weights[~inside].any(), "the padding of the parameters is no longer zero"
-    slots = memory.optimizer[: len(OPTIMIZERS[model.optimizer.kind].slots) * size].reshape(-1, size)
+    slots = memory.optimizer[: len(UPDATES[model.optimizer.kind].slots) * size].reshape(-1, size)
     assert not slots[:, ~inside].any(), "the padding of what the optimizer remembers is no longer zero"
     return model.get_parameters() | model.optimizer_state | {"losses": model.losses}
 
@@ -349,6 +349,7 @@ def test_numbers_are_no_part_of_the_source() -> None:
         (lambda: nm.AdamW(weight_decay=-1), ValueError, "weight_decay must be a finite number of at least 0, not -1"),
         (lambda: optimizer_of("adm"), ValueError, "one of adam, adamw, rmsprop, sgd, not 'adm'; did you mean 'adam'?"),
         (lambda: optimizer_of(nm.Adam), TypeError, "optimizer must be an object: write Adam(), not Adam"),
+        (nm.Optimizer, TypeError, "Optimizer has no update; use nm.SGD(...), nm.RMSProp(...), nm.Adam(...), "),
         (lambda: optimizer_of(3), TypeError, "nm.SGD(...), nm.RMSProp(...), nm.Adam(...), nm.AdamW(...), not 3"),
         (lambda: nm.compile(NETWORK, 3, 0.1, optimizer=None), TypeError, "optimizer must be one of"),
     ],
@@ -414,8 +415,8 @@ def test_a_norm_beyond_all_numbers_clips_nothing() -> None:
     same(plain.get_parameters(), clipped.get_parameters())
 
 
-@pytest.mark.parametrize("record", OPTIMIZERS.values(), ids=lambda record: record.name)
-def test_records_keep_to_their_words(record: Optimizer) -> None:
+@pytest.mark.parametrize("record", UPDATES.values(), ids=lambda record: record.name)
+def test_records_keep_to_their_words(record: Update) -> None:
     words = {"p", "g", "rate", *record.slots, *record.constants, *(name for name, _ in record.counts)}
     for name, text in (*record.counts, *record.scalars):
         words.add(name)

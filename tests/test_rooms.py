@@ -26,12 +26,12 @@ ROOMS: dict[str, set[str]] = {
     "abi": set(),
     "language": {"errors"},
     "functions": {"errors"},
-    "options": {"errors", "functions"},
-    "optimizers": {"errors", "functions", "options"},
+    "options": {"errors"},
+    "optimizers": {"errors", "options"},
     "graph": {"errors", "functions", "language", "options"},
     "schedule": {"errors", "functions", "graph", "options"},
     "simd": {"abi"},
-    "codegen": {"abi", "functions", "graph", "schedule"},
+    "codegen": {"abi", "functions", "graph", "optimizers", "schedule"},
     "jit": {"errors", "version"},
     "data": {"errors"},
     "runtime": {
@@ -39,7 +39,9 @@ ROOMS: dict[str, set[str]] = {
         "schedule",
     },
     "drawing": {"graph"},
-    "inspection": {"abi", "codegen", "drawing", "errors", "functions", "graph", "jit", "runtime", "schedule", "simd"},
+    "inspection": {
+        "abi", "codegen", "drawing", "errors", "functions", "graph", "jit", "optimizers", "runtime", "schedule", "simd",
+    },
     "prediction": {"data", "runtime"},
     "streaming": {"data", "errors", "options", "runtime"},
     "storage": {"errors", "functions", "graph", "language", "optimizers", "options", "runtime"},
@@ -53,7 +55,7 @@ ROOMS: dict[str, set[str]] = {
     "interface": {
         "data", "errors", "graph", "jit", "model", "optimizers", "runtime", "storage", "streaming", "training",
     },
-    "__init__": {"interface", "version"},
+    "__init__": {"interface", "optimizers", "version"},
     # Users of the public interface. The list of the cache's entries is all that it lacks for them.
     "demo": set(),
     "cli": {"demo", "jit"},

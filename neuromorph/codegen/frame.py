@@ -158,6 +158,11 @@ class Frame:
             yield
 
     @property
+    def read_measure(self) -> str:
+        """The parameters that the loss reads, as arguments in front of others."""
+        return "weights, " if self.plan.graph.nodes[self.plan.graph.output].elementwise is not None else ""
+
+    @property
     def read_backward(self) -> str:
         """The parameters that the backward pass reads, as arguments."""
         return "weights, transposed" if self.plan.vectors else "transposed"
@@ -201,8 +206,8 @@ class Frame:
 
     @property
     def scales(self) -> str:
-        """What makes a row's weight its share of a window's, as arguments. The sum of weights may be beyond the numbers
-        of float64, and so of float64 only: then ``unit`` brings them back."""
+        """The factors that turn a row's weight into its share of the window's weight, as arguments. The sum of weights
+        may be beyond the numbers of float64, and so of float64 only: then ``unit`` brings them back."""
         return "unit, scale_all" if self.options.dtype == "float64" else "scale_all"
 
     def emit_barrier(self) -> None:

@@ -15,8 +15,8 @@ LOWEST = {"float32": "-3.0e38", "float64": "-1.0e308"}
 
 
 def emit_loss(frame: Frame, loss: Loss) -> None:
-    """Row losses to ``losses``, the gradient to the loss's target; rows of weight 0 are left out whatever is
-    expected."""
+    """Emits the loss of each row, and its gradient to the loss's target. Rows of weight 0 have loss and gradient 0,
+    whatever is expected of them."""
     writer, place = frame.writer, loss.result
     with _each_row(frame):
         writer.line(f"weight = float(row_weights[weight0 + {_outside(frame)}])")
@@ -34,7 +34,8 @@ def emit_loss(frame: Frame, loss: Loss) -> None:
 
 @contextmanager
 def _each_row(frame: Frame) -> Iterator[None]:
-    """A loop over our rows; where threads go apart, ``ahead`` says how much earlier they come than among all rows."""
+    """A loop over the rows of this thread. Where the batch is divided, ``ahead`` is the difference between a row's
+    number among all rows and among this thread's."""
     if not frame.by_batch:
         with frame.each_row():
             yield
@@ -58,7 +59,16 @@ def _emit_left_out(frame: Frame, loss: Loss) -> None:
         frame.writer.line(f"store(work, {frame.at(loss.target, 0, column)}, splat(0.0))")
 
 
-def _expected(frame: Frame, width: int, column: str) -> str:
+def _expected(frame: Frame, loss: Loss, column: str) -> str:
+    """The expression that reads what is expected, in standard units where the output restores them."""
+    text = _given(frame, loss.result.width, column)
+    if loss.units is None:
+        return text
+    mean, scale = (f"load(weights, {frame.layout.vector(name)} + {column})" for name in loss.units)
+    return f"({text} - {mean}) / {scale}"
+
+
+def _given(frame: Frame, width: int, column: str) -> str:
     where = f"expected0 + {_outside(frame)} * {width}" + (f" + {column}" if column != "0" else "")
     if frame.ragged(width, width):
         return f"load_head(expected, {where}, {frame.left(width, column)})"
@@ -94,7 +104,7 @@ def _emit_terms(frame: Frame, loss: Loss, term: str, derivative: str, column: st
     """One vector's share of the loss and of its gradient."""
     graph, writer, width = frame.plan.graph, frame.writer, loss.result.width
     assert loss.target is not None
-    writer.line(f"target = {_expected(frame, width, column)}")
+    writer.line(f"target = {_expected(frame, loss, column)}")
     writer.line(f"loss = loss + {_cut(frame, _fill(term, graph.loss_parameter), width, column)}")
     slope = _cut(frame, f"scale * ({_fill(derivative, graph.loss_parameter)})", width, column)
     writer.line(f"store(work, {frame.at(loss.target, 0, column)}, {slope})")
@@ -127,7 +137,7 @@ def _emit_row_quantities(frame: Frame, form: LogitForm, logits: Place, result: P
             logit = f"head({logit}, peak, {frame.left(width, column)})"
         writer.line(f"peak = maximum({logit}, peak)")
         writer.line(f"best = maximum({_cut(frame, frame.load(Access(result), width, column), width, column)}, best)")
-        writer.line(f"whole = whole + {_expected(frame, width, column)}")
+        writer.line(f"whole = whole + {_given(frame, width, column)}")
     writer.line("lse = largest(peak) - log(largest(best))")
     writer.line("esum = total(whole)")
 
@@ -183,8 +193,8 @@ def _each_lane(frame: Frame) -> Iterator[None]:
 
 
 def _emit_careful_mean(frame: Frame) -> None:
-    """The same mean where sums may have left the range of numbers, as those of float32 can't: of shares of the largest
-    weight and quarters of losses, and no larger than the largest loss."""
+    """The same mean where the sums have overflowed, which only float64 can. It is computed with weights divided by the
+    largest weight and with quarters of losses, and is at most the largest loss."""
     writer = frame.writer
     normal = f"{SMALL} < sum_weight < {LARGE} and -{LARGE} < sum_loss < {LARGE}"
     with writer.block(f"if sum_weight > 0.0 and not ({normal}):"):

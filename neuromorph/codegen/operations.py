@@ -39,7 +39,8 @@ def emit_block(frame: Frame, block: Block) -> None:
 
 
 def _emit_map(frame: Frame, statement: Map, column: str, registers: dict[tuple[Place, int], str]) -> None:
-    """One statement: read what is not yet in registers, compute, store if anybody else reads it."""
+    """Emits one statement: load what is not yet in registers, compute, and store the result if another operation reads
+    it."""
     writer = frame.writer
     names = {}
     for name, access in statement.operands:
@@ -192,12 +193,12 @@ def _emit_forward(frame: Frame, product: Product) -> None:
 
 
 def _later(frame: Frame, product: Product, name: str, tap: str) -> str:
-    """How far behind those of the first tap the rows of a tap stand in a buffer, as source."""
+    """The distance, in elements, from the rows of the first tap to those of a tap in a buffer, as source."""
     return f" + {tap} * {frame.steps(name, product.dilation)}" if tap else ""
 
 
 def _further(elements: int, tap: str) -> str:
-    """How far behind that of the first tap the matrix of a tap stands, as source."""
+    """The distance, in elements, from the matrix of the first tap to that of a tap, as source."""
     return f" + {tap} * {elements}" if tap else ""
 
 
@@ -299,7 +300,7 @@ def _emit_by_count(frame: Frame, cuts: tuple[int, ...], line: Callable[[int], st
 
 
 def emit_sum(frame: Frame, operation: Sum) -> None:
-    """The sums of all members, for the rows of one, and what is done with them."""
+    """Adds up the partial sums of all members for the rows of one member, and applies the product's epilogue."""
     writer, product, sums = frame.writer, operation.product, operation.partials
     group, target, epilogue = frame.plan.groups[product.group], product.target, product.epilogue
     assert target is not None
@@ -391,9 +392,9 @@ def emit_columns(frame: Frame, columns: Columns) -> None:
 
 
 def goes_by_member(frame: Frame, operation: Operation) -> bool:
-    """Whether a gradient is made member by member, where threads divide a workspace, and not for all members that we
-    are at once: in what order a column is summed depends on how many stand beside it, and products that members have
-    by rows of weights are of different shapes."""
+    """Whether a gradient is computed member by member, and not for all members of the calling thread at once. It must
+    be where the order of additions depends on the number of columns, and where products of members have different
+    shapes."""
     if isinstance(operation, Bias | Columns):
         return frame.shares_rows
     return isinstance(operation, Product) and (operation.group, operation.part) in frame.plan.inner

@@ -75,7 +75,7 @@ def generate(graph: Graph, options: KernelOptions) -> Kernel:
 
 
 def _written(plan: KernelPlan) -> tuple[Writer, Source]:
-    """A file, whose functions are written before its head: it declares what they ask for."""
+    """Writes a file. Its functions are written first, because the head declares the routines that they use."""
     source, body = Source(plan), Writer()
     _emit_training(Frame(source, body))
     _emit_prediction(Frame(source, body, predicts=True))

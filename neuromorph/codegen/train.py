@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from ..functions import OPTIMIZERS
+from ..optimizers import UPDATES
 from ..schedule import ByBatch, InChunks
 from .frame import Frame
 from .loss import emit_sum_of_weights
@@ -48,7 +48,7 @@ def _emit_window(frame: Frame) -> None:
         work = _emit_own(frame)
         writer.line(f"time_shift({frame.by_member(f'steps, capacity, {work}')})")
     frame.emit_barrier()
-    if frame.threads > 1 and OPTIMIZERS[frame.options.optimizer].counts:
+    if frame.threads > 1 and UPDATES[frame.options.optimizer].counts:
         with writer.block("if begin == 0 and mode == 2 and weight > 0.0:"):
             writer.line("count(constants)")
     writer.line("sample += steps")
@@ -73,7 +73,7 @@ def _emit_numbers(frame: Frame) -> None:
 
 
 def _emit_losses(frame: Frame) -> None:
-    """The reported losses; a window whose loss is not finite ends everything."""
+    """Emits the losses that are reported, and the return where a loss is not finite."""
     writer = frame.writer
     frame.emit_barrier()
     who = "begin, " if frame.threads > 1 else ""
@@ -84,7 +84,8 @@ def _emit_losses(frame: Frame) -> None:
 
 
 def _emit_whole(frame: Frame) -> None:
-    """A member's share of a window that goes through layer by layer; its weight gradients need those of all."""
+    """Emits the passes of a window that runs layer by layer. The weight gradients come later, once all members are
+    done."""
     measured = f"expected0, row_weights, weight0, {frame.scales}, row_losses, 0"
     _emit_pass(frame, "steps, capacity, work", "x, x0", measured)
 
@@ -120,7 +121,7 @@ def _emit_pass(frame: Frame, space: str, inputs: str, measured: str, keep: str |
     """Forward, loss and backward, and where ``keep`` says whether they are added to, weight gradients."""
     writer = frame.writer
     writer.line(f"forward({frame.meeting(f'{space}, weights, {inputs}')})")
-    writer.line(f"measure({frame.meeting(f'{space}, expected, {measured}')})")
+    writer.line(f"measure({frame.meeting(f'{space}, {frame.read_measure}expected, {measured}')})")
     with writer.block("if mode > 0:"):
         writer.line(f"backward({frame.meeting(f'{space}, {frame.read_backward}, {inputs}')})")
         if keep is not None:
@@ -137,7 +138,7 @@ def _emit_step(frame: Frame) -> None:
     emit_verdict(frame)
     with writer.block("if not finite:"):
         _emit_return(frame)
-    squared = "" if OPTIMIZERS[frame.options.optimizer].slots else "clip > 0.0 and "
+    squared = "" if UPDATES[frame.options.optimizer].slots else "clip > 0.0 and "
     with writer.block("if mode == 2 and weight > 0.0:"):
         with writer.block(f"if {squared}not square - square == 0.0:"):
             _emit_return(frame)
@@ -155,6 +156,7 @@ def _emit_own(frame: Frame) -> str:
 
 
 def _emit_return(frame: Frame) -> None:
-    """The end of ``train`` before its time, once no thread reads any more what the next call writes."""
+    """Emits an early return of ``train``, after a barrier: other threads may still read what the next call
+    overwrites."""
     frame.emit_barrier()
     frame.writer.line("return sample")

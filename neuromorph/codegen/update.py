@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..abi.mailbox import SUMS
-from ..functions import OPTIMIZERS, Optimizer
+from ..optimizers import UPDATES, Update
 from ..schedule import padded
 from .frame import Frame
 
@@ -93,8 +93,8 @@ def _emit_sum(frame: Frame, name: str, part: str) -> None:
 
 
 def emit_verdict(frame: Frame) -> None:
-    """The lines that say whether all gradients are finite, and what the sum of their squares is; a meeting first,
-    where there are several threads, so that all see the same."""
+    """Emits the lines that compute whether all gradients are finite, and the sum of their squares. With several threads
+    there is a barrier first, so that all see the same sums."""
     writer = frame.writer
     if frame.threads == 1:
         writer.line("finite, square = gradient_norm(gradients, rate)")
@@ -108,7 +108,7 @@ def emit_verdict(frame: Frame) -> None:
 
 def emit_update(frame: Frame) -> None:
     """The optimizer's statements, over all parameters at once."""
-    writer, optimizer, size = frame.writer, OPTIMIZERS[frame.options.optimizer], frame.layout.size
+    writer, optimizer, size = frame.writer, UPDATES[frame.options.optimizer], frame.layout.size
     arguments = frame.joint("weights, gradients, memory, constants, rate, shrink")
     with frame.function("update", arguments, "One step of the optimizer."):
         _emit_numbers(frame, optimizer)
@@ -132,14 +132,14 @@ def emit_update(frame: Frame) -> None:
             _emit_counts(frame, optimizer)
 
 
-def _emit_numbers(frame: Frame, optimizer: Optimizer) -> None:
+def _emit_numbers(frame: Frame, optimizer: Update) -> None:
     """The optimizer's constants, and the numbers that change with every update."""
     _emit_constants(frame, optimizer)
     for name, text in optimizer.scalars:
         frame.writer.line(f"{name} = {text}")
 
 
-def _emit_constants(frame: Frame, optimizer: Optimizer) -> None:
+def _emit_constants(frame: Frame, optimizer: Update) -> None:
     """The optimizer's constants, and its counts as they are after this step."""
     writer = frame.writer
     for number, name in enumerate((*optimizer.constants, *(name for name, _ in optimizer.counts))):
@@ -148,7 +148,7 @@ def _emit_constants(frame: Frame, optimizer: Optimizer) -> None:
         writer.line(f"{name} = {text}")
 
 
-def _emit_counts(frame: Frame, optimizer: Optimizer) -> None:
-    """What is remembered behind the constants."""
+def _emit_counts(frame: Frame, optimizer: Update) -> None:
+    """Emits the lines that store the counts after the constants."""
     for number, (name, _) in enumerate(optimizer.counts, len(optimizer.constants)):
         frame.writer.line(f"constants[{number}] = {name}")

@@ -60,7 +60,7 @@ def _emit_loop(frame: Frame, segment: Segment, steps: str) -> None:
 
 
 def _emit_columns(frame: Frame, segment: Segment) -> None:
-    """A segment's operations, each divided by columns or by rows, from meeting to meeting."""
+    """Emits a segment's operations, each divided by columns or by rows, with barriers between runs of them."""
     runs: list[list[tuple[Operation, Share]]] = [[]]
     for operation, share in zip(segment.operations, segment.shares, strict=True):
         if share.meet:
@@ -73,7 +73,7 @@ def _emit_columns(frame: Frame, segment: Segment) -> None:
 
 
 def _emit_run(frame: Frame, run: list[tuple[Operation, Share]]) -> None:
-    """Operations between two meetings, each over the columns or rows of all our members."""
+    """Emits the operations between two barriers, each over the columns or rows of the calling thread's members."""
     if any(share.cuts is None for _, share in run):
         frame.emit_bounds()
     for operation, share in run:
@@ -149,7 +149,8 @@ def emit_forward(frame: Frame) -> None:
 def emit_measure(frame: Frame) -> None:
     """The loss segment."""
     segments = tuple(s for s in frame.plan.forward if isinstance(s.operations[0], Loss))
-    arguments = f"steps, capacity, work, expected, expected0, row_weights, weight0, {frame.scales}, row_losses, row0"
+    given = f"{frame.read_measure}expected, expected0, row_weights, weight0, {frame.scales}, row_losses, row0"
+    arguments = f"steps, capacity, work, {given}"
     with frame.function("measure", frame.meeting(arguments), "The loss of every row, and the start of the gradients."):
         emit_segments(frame, segments, backward=False)
 

@@ -1,8 +1,7 @@
 """All functions that a model text can name, by name. A new function is one record in one of these tables."""
 
-from neuromorph.functions import activations, elementwise, initializers, losses, merges, optimizers
-from neuromorph.functions.elementwise import ElementwiseLayer
-from neuromorph.functions.optimizers import Optimizer
+from neuromorph.functions import activations, elementwise, initializers, losses, merges
+from neuromorph.functions.elementwise import RESTORE, ElementwiseLayer
 from neuromorph.functions.records import (
     VOCABULARY,
     Activation,
@@ -20,7 +19,6 @@ LOSSES = {record.name: record for record in losses.RECORDS}
 MERGES = {record.name: record for record in merges.RECORDS}
 WEIGHT_INITIALIZERS = {record.name: record for record in initializers.WEIGHT_RECORDS}
 BIAS_INITIALIZERS = {record.name: record for record in initializers.BIAS_RECORDS}
-OPTIMIZERS = {record.name: record for record in optimizers.RECORDS}
 
 __all__ = [
     "ACTIVATIONS",
@@ -28,7 +26,7 @@ __all__ = [
     "ELEMENTWISE",
     "LOSSES",
     "MERGES",
-    "OPTIMIZERS",
+    "RESTORE",
     "VOCABULARY",
     "WEIGHT_INITIALIZERS",
     "Activation",
@@ -37,7 +35,6 @@ __all__ = [
     "LogitForm",
     "Loss",
     "Merge",
-    "Optimizer",
     "Parameter",
     "Targets",
 ]

@@ -139,7 +139,19 @@ def _learned_gradient(x: Array, arrays: Arrays, g: Array, p: float | None) -> tu
     return np.zeros_like(x), {"bias": g.copy()}
 
 
+def _restore(x: Array, arrays: Arrays, p: float | None) -> Array:
+    return arrays["mean"] + arrays["scale"] * x
+
+
+def _restore_gradient(x: Array, arrays: Arrays, g: Array, p: float | None) -> tuple[Array, dict[str, Array]]:
+    return g * arrays["scale"], {}
+
+
 _EPSILON = "epsilon"
+_UNITS = (Role("mean", "m", 0.0), Role("scale", "s", 1.0))
+
+# What an output does with its product z where it answers in the units of what is expected.
+RESTORE = ElementwiseLayer("restore", None, _UNITS, "m + s * x", "g * s", _restore, _restore_gradient)
 
 # Ba, Kiros and Hinton, Layer Normalization, 2016; Zhang and Sennrich, Root Mean Square Layer Normalization, 2019;
 # He et al., Delving Deep into Rectifiers (prelu), 2015.
@@ -184,7 +196,7 @@ RECORDS = (
     ElementwiseLayer(
         "standardize",
         None,
-        (Role("mean", "m", 0.0), Role("scale", "s", 1.0)),
+        _UNITS,
         "(x - m) / s",
         "g / s",
         _standardize,

@@ -216,8 +216,9 @@ RECORDS = (
         True,
         _Mean(_mse),
         _Share(_mse_slope),
+        compares_units=True,
     ),
-    Loss("mae", None, "absolute(r - e)", _SIGN, True, _Mean(_mae), _Share(_mae_slope)),
+    Loss("mae", None, "absolute(r - e)", _SIGN, True, _Mean(_mae), _Share(_mae_slope), compares_units=True),
     Loss(
         "mape",
         None,
@@ -235,6 +236,7 @@ RECORDS = (
         True,
         _Mean(_huber),
         _Share(_huber_slope),
+        compares_units=True,
     ),
     # Zhang, Solving large scale linear prediction problems using stochastic gradient descent, 2004.
     Loss(
@@ -304,6 +306,7 @@ RECORDS = (
         True,
         _Mean(_quantile),
         _Share(_quantile_slope),
+        compares_units=True,
     ),
     Loss(
         "poisson",
@@ -324,5 +327,6 @@ RECORDS = (
         True,
         _Mean(_log_cosh),
         _Share(_log_cosh_slope),
+        compares_units=True,
     ),
 )

@@ -135,6 +135,7 @@ class Loss:
     vector's loss is the mean of its components' terms or their sum; ``targets`` says what may be expected, None for
     anything. The twins ``value(r, e, p)`` of shape
     (…,) and ``gradient(r, e, p)`` of shape (…, width) are those of a whole vector, the mean included.
+    ``compares_units``: whether r and e may be numbers of any unit, so that an output may restore theirs.
     """
 
     name: str
@@ -145,6 +146,7 @@ class Loss:
     value: Callable[[Array, Array, float | None], Array]
     gradient: Callable[[Array, Array, float | None], Array]
     logits: tuple[LogitForm, ...] = ()
+    compares_units: bool = False
     targets: Targets | None = None
 
     def logit_form(self, activation: str) -> LogitForm | None:

@@ -108,7 +108,7 @@ def _kind(item: syntax.Node, source: int | None, choice: Choice) -> Kind:
         return "merge"
     if source is None:
         return "input"
-    if choice.elementwise is not None:
+    if choice.elementwise is not None and choice.activation is None:
         return "elementwise"
     return "activation" if item.width is None else "layer"
 

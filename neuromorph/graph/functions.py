@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -13,6 +13,7 @@ from ..functions import (
     ELEMENTWISE,
     LOSSES,
     MERGES,
+    RESTORE,
     WEIGHT_INITIALIZERS,
     Activation,
     ElementwiseLayer,
@@ -28,7 +29,7 @@ Named: TypeAlias = Activation | Loss | ElementwiseLayer
 
 CONVOLUTION = "conv"
 # Names that are words of the language wherever a function's can stand, so that no cell can have them.
-FUNCTIONS = frozenset({*ACTIVATIONS, *ELEMENTWISE, *LOSSES, CONVOLUTION, "restore"})
+FUNCTIONS = frozenset({*ACTIVATIONS, *ELEMENTWISE, *LOSSES, CONVOLUTION, RESTORE.name})
 _TAPS = (Parameter("the number of steps", None, minimum=1.0), Parameter("the dilation", 1.0, minimum=1.0))
 
 
@@ -154,10 +155,10 @@ class Choice:
     def initializers(self, layer: bool, header: Header) -> tuple[tuple[str, Drawn], ...]:
         """What draws the parameters, by role: a layer's own initialisers, the numbers of its function, the model's."""
         weight, bias = self.local
-        if self.elementwise is None:
-            return (("weight", weight or header.weight), ("bias", bias or header.bias)) if layer else ()
         found: list[tuple[str, Drawn]] = []
-        for role in self.elementwise.roles:
+        if layer:
+            found = [("weight", weight or header.weight), ("bias", bias or header.bias)]
+        for role in self.elementwise.roles if self.elementwise is not None else ():
             own = {"weight": weight, "bias": bias}.get(role.name)
             first = self.parameter if role.first is None else role.first
             constant = None if first is None else (BIAS_INITIALIZERS["const_flat"], (first,))
@@ -183,6 +184,8 @@ def _choice(text: Text, item: syntax.Node) -> Choice:
         return _elementwise(text, item, item.activation)
     if item.activation is not None and item.activation.name == CONVOLUTION:
         return _convolution(text, item, item.activation)
+    if item.activation is not None and item.activation.name == RESTORE.name:
+        return _restoring(text, item, item.activation)
     activation, loss = _activation(text, item.activation), _loss(text, item.loss)
     said = [(item.activation, activation), (item.loss, loss)]
     return Choice(
@@ -231,6 +234,29 @@ def _local_of_vectors(text: Text, item: syntax.Layer, record: ElementwiseLayer) 
         None if weight is None else _drawn(text, weight, "weight", WEIGHT_INITIALIZERS, BIAS_INITIALIZERS),
         None if bias is None else _drawn(text, bias, "bias", BIAS_INITIALIZERS, WEIGHT_INITIALIZERS),
     )
+
+
+def _restoring(text: Text, item: syntax.Layer, said: syntax.Function) -> Choice:
+    """An output that answers in the units of what is expected."""
+    fitting = [name for name, loss in LOSSES.items() if loss.compares_units]
+    if item.loss is None or item.width is None:
+        reason = f"'{RESTORE.name}' is for the output only"
+        raise text.error(f"{reason}, such as (output, 1, <{RESTORE.name}>, <mse>)", said.location)
+    loss = _loss(text, item.loss)
+    assert loss is not None
+    if not loss.compares_units:
+        reason = f"'{RESTORE.name}' goes with {_either(fitting)}, not with '{loss.name}'"
+        raise text.error(reason, item.loss.location)
+    number = _parameter(text, item.loss, loss)
+    warnings = (*_unused(text, said, RESTORE), *_unused(text, item.loss, loss))
+    return Choice(
+        ACTIVATIONS["linear"], loss=(loss, number), elementwise=RESTORE, warnings=warnings, local=_local(text, item)
+    )
+
+
+def _either(names: Sequence[str]) -> str:
+    """Names, of which one is meant."""
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _convolution(text: Text, item: syntax.Layer, said: syntax.Function) -> Choice:

@@ -63,6 +63,37 @@ def predict(
     return np.stack([step.values[graph.output] for step in steps])
 
 
+def incoming(graph: Graph, parameters: Mapping[str, ArrayLike], inputs: ArrayLike, index: int) -> Array:
+    """What comes into a node, (S, B, width), for inputs (S, B, W_in) from zero state.
+
+    Only what the node depends on is computed; all steps at once, where nothing of it reads back in time.
+    """
+    x, needed = np.asarray(inputs, np.float64), _ancestors(graph, index)
+    together = not any(graph.nodes[one].steps or graph.nodes[one].reach for one in needed)
+    given = x.reshape(1, -1, x.shape[-1]) if together else x
+    floats, carried = _floats(parameters), _start(graph, given.shape[1], None)
+    found: list[Array] = []
+    for row in given:
+        step = _step(graph, floats, row, carried, needed)
+        found.append(_incoming(graph.nodes[index], step))
+        carried = {
+            other: np.concatenate([past[1:], step.values[other][None]]) if other in needed else past
+            for other, past in carried.items()
+        }
+    return np.stack(found).reshape(*x.shape[:-1], -1)
+
+
+def _ancestors(graph: Graph, index: int) -> set[int]:
+    """The nodes that what comes into a node depends on, through time too."""
+    waiting, found = [graph.nodes[index].source], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if one is not None and one not in found:
+            found.add(one)
+            waiting += [graph.nodes[one].source, graph.nodes[one].other]
+    return found
+
+
 def window(
     graph: Graph,
     parameters: Mapping[str, ArrayLike],
@@ -210,9 +241,10 @@ def _run(
     return steps, _state(carried)
 
 
-def _step(graph: Graph, parameters: Parameters, x: Array, past: State) -> _Step:
+def _step(graph: Graph, parameters: Parameters, x: Array, past: State, only: set[int] | None = None) -> _Step:
+    """One step of all nodes, or of some that depend on no others."""
     step = _Step({graph.input: x}, {}, {}, past)
-    for index in graph.order:
+    for index in graph.order if only is None else [one for one in graph.order if one in only]:
         node = graph.nodes[index]
         if node.kind != "input":
             step.incoming[index] = _incoming(node, step)
@@ -237,7 +269,10 @@ def _value(node: Node, parameters: Parameters, step: _Step) -> Array:
     incoming = step.incoming[node.index]
     if node.function is not None:
         step.before[node.index] = _before(node, parameters, incoming)
-        return node.function.value(step.before[node.index], node.parameter)
+        value = node.function.value(step.before[node.index], node.parameter)
+        if node.elementwise is None:
+            return value
+        return node.elementwise.value(value, _vectors(node, parameters), None)
     if node.elementwise is not None:
         return node.elementwise.value(incoming, _vectors(node, parameters), node.parameter)
     if node.merge is not None:
@@ -252,6 +287,13 @@ def _before(node: Node, parameters: Parameters, incoming: Array) -> Array:
         return incoming
     total: Array = incoming @ parameters[f"{node.name}.weight"] + parameters[f"{node.name}.bias"]
     return total
+
+
+def _standard(output: Node, parameters: Parameters, expected: Array) -> Array:
+    """What is expected, in the standard units of an output that restores units."""
+    vectors = _vectors(output, parameters)
+    standard: Array = (expected - vectors["mean"]) / vectors["scale"]
+    return standard
 
 
 def _vectors(node: Node, parameters: Parameters) -> Parameters:
@@ -280,14 +322,17 @@ def _judge(
     weights = _weights(weight, x)
     e = np.where(weights[..., None] > 0.0, np.asarray(expected, np.float64), 0.0)
     steps, last = _run(graph, parameters, x, state)
-    vector_losses = np.stack([_loss(graph, step, row) for step, row in zip(steps, e, strict=True)])
+    vector_losses = np.stack([_loss(graph, parameters, step, row) for step, row in zip(steps, e, strict=True)])
     return _Judged(steps, last, e, weights, *_weighted_means(vector_losses, weights))
 
 
-def _loss(graph: Graph, step: _Step, expected: Array) -> Array:
+def _loss(graph: Graph, parameters: Parameters, step: _Step, expected: Array) -> Array:
     """The losses (B,) of one step's vectors."""
     output = graph.nodes[graph.output]
     assert output.function is not None
+    if output.elementwise is not None:
+        standard = _standard(output, parameters, expected)
+        return graph.loss.value(step.before[graph.output], standard, graph.loss_parameter)
     form = graph.loss.logit_form(output.function.name)
     if form is not None:
         return form.value(step.before[graph.output], expected, graph.loss_parameter)
@@ -336,7 +381,10 @@ class _Back:
         assert node.function is not None
         assert node.source is not None
         before, value = self.now.before[node.index], self.now.values[node.index]
-        g = node.function.gradient(before, value, self.grads[node.index], node.parameter)
+        g = self.grads[node.index]
+        if node.elementwise is not None:
+            g, _ = node.elementwise.gradient(before, _vectors(node, self.parameters), g, None)
+        g = node.function.gradient(before, value, g, node.parameter)
         if node.index == self.graph.output:
             g = g + np.where(share > 0.0, share * self._loss_gradient(node, expected), 0.0)
         if node.kind == "activation":
@@ -371,6 +419,8 @@ class _Back:
         assert node.function is not None
         loss, number = self.graph.loss, self.graph.loss_parameter
         before, value = self.now.before[node.index], self.now.values[node.index]
+        if node.elementwise is not None:
+            return loss.gradient(before, _standard(node, self.parameters, expected), number)
         form = loss.logit_form(node.function.name)
         if form is not None:
             return form.gradient(before, expected, number)

@@ -40,7 +40,13 @@ def _verify_shape(graph: Graph, node: Node) -> None:
     _require(node.other is None or 0 <= node.other < len(graph.nodes), node, "its other node exists")
     computes = node.kind in ("layer", "activation")
     _require(computes == (node.function is not None), node, "layers and activation nodes have an activation")
-    _require((node.kind == "elementwise") == (node.elementwise is not None), node, "elementwise layers have a function")
+    restores = node.kind == "layer" and node.elementwise is not None
+    _require(
+        (node.kind == "elementwise" or restores) == (node.elementwise is not None),
+        node,
+        "elementwise layers have a function",
+    )
+    _require(not restores or node.index == graph.output, node, "the output alone restores units")
     record = node.function or node.elementwise
     takes = record is not None and record.parameter is not None
     may_lack = node.elementwise is not None and not node.elementwise.reads_x

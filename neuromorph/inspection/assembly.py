@@ -48,7 +48,7 @@ class Line:
 
     @property
     def is_label(self) -> bool:
-        """Whether it is the place of something and does nothing."""
+        """Whether the line is a label, and not an instruction."""
         return not self.text.startswith("\t")
 
 
@@ -61,7 +61,7 @@ class Routine:
 
     @property
     def instructions(self) -> tuple[Line, ...]:
-        """The lines that do something."""
+        """The lines that are instructions."""
         return tuple(line for line in self.lines if not line.is_label)
 
 
@@ -115,13 +115,13 @@ def with_lines_of(plain: Sequence[Routine], lined: Sequence[Routine]) -> tuple[R
 
 
 def _canonical(text: str) -> str:
-    """An instruction without comment; labels and the symbols of Numba, which number things anew in each process, as
-    placeholders."""
+    """An instruction in a form that is the same in every process: without its comment, and with placeholders for labels
+    and for Numba's symbols, which have numbers that differ."""
     return re.sub(r"_Z[\w.$]+|\.L[\w.$]+", "@", _COMMENT.sub("", text)).strip()
 
 
 def owners(lines: Sequence[Line], by_source: Mapping[int, int]) -> list[int | None]:
-    """For each line what its source line belongs to, by ``by_source``.
+    """The owner of each assembly line: what ``by_source`` gives for its source line.
 
     Between two instructions of one owner, those without a source line are its own too: the compiler gives no line to
     what it has merged, as it does inside unrolled loops.
@@ -135,7 +135,8 @@ def owners(lines: Sequence[Line], by_source: Mapping[int, int]) -> list[int | No
 
 
 def is_kernel_code(symbol: str) -> bool:
-    """Whether a routine is a function of the kernel or part of one, and not Numba's door for Python callers."""
+    """Whether a routine is a function of the kernel or part of one, and not a wrapper that Numba makes for Python
+    callers."""
     return not symbol.startswith(("_ZN7cpython", "cfunc.", "NRT_", "_ZN5cfunc"))
 
 
@@ -181,7 +182,7 @@ def _x86_bits(operands: str) -> int:
 
 
 def calls_of(routine: Routine) -> Iterator[tuple[str, int | None]]:
-    """The symbols that a routine calls, as far as they can be told, and the source lines of the calls.
+    """The symbols that a routine calls, as far as its text shows them, and the source lines of the calls.
 
     Where a symbol's address lies in a register or on the stack, it is followed through the text from top to bottom.
     """
@@ -210,7 +211,8 @@ def calls_of(routine: Routine) -> Iterator[tuple[str, int | None]]:
 
 
 def _written(text: str) -> str:
-    """The place that an instruction of x86 writes, of a register the name of all its 64 bits; of Arm, its first."""
+    """The operand that an instruction writes. For x86, a register has the name of all its 64 bits; for Arm it is the
+    first operand."""
     places = re.split(r",\s*(?![^(]*\))", text.strip().partition("\t")[2])
     first, last = places[0], places[-1]
     return re.sub(r"^%e(..)$", r"%r\1", re.sub(r"^(%r[0-9]+)[dwb]$", r"\1", last)) if "%" in text else first

@@ -74,7 +74,7 @@ def inspect(model: Network) -> Inspection:
 
 
 def _copied(model: Network) -> Network:
-    """A model that may be run without anybody noticing; with parameters of its own where there are none yet."""
+    """A copy of a model, so that runs leave the model unchanged. It gets new parameters if the model has none yet."""
     copied = copy.deepcopy(model)
     if not copied.built:
         drawn = draw_parameters(model.graph, np.random.default_rng(0), model.options.dtype)
@@ -146,5 +146,5 @@ def _node(
 
 
 def _peak_share(flops: float, seconds: float, peak: float) -> float | None:
-    """FLOPs a second by the peak in GFLOP/s; None where there is nothing to divide."""
+    """The rate of some work as a fraction of the peak rate (GFLOP/s). None where the time or the peak is zero."""
     return flops / seconds / 1e9 / peak if flops and seconds else None

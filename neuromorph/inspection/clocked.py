@@ -62,7 +62,7 @@ class _Clocks:
         self.waiters = waiters
 
     def put_in(self) -> None:
-        """The clock as first argument, of calls too, and a lap behind every piece."""
+        """Add the clock as first argument of the function and of its calls, and a lap after every piece."""
         function = self.function
         function.args.args.insert(0, ast.arg("clock"))
         if function.name == "train" or self.clocks_itself(function.name):
@@ -102,7 +102,8 @@ class _Clocks:
         return statement
 
     def clocks_itself(self, name: str) -> bool:
-        """Whether the clock is in a function, not around its call: where it has several pieces, or waits inside."""
+        """Whether the laps are inside a function and not after its call. So it is where the function has several pieces
+        or barriers."""
         return name in BY_OPERATION or (name in self.by_name and name in self.waiters)
 
     def lap_before_waiting(self) -> list[ast.stmt]:

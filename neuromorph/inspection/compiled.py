@@ -40,7 +40,7 @@ class Compiled:
         return {routine.symbol: tuple(calls_of(routine)) for found in self.routines.values() for routine in found}
 
     def tally_of(self, pieces: Sequence[Piece]) -> Tally:
-        """What the instructions of some pieces are: those of their lines, and the routines that these call."""
+        """Counts the instructions of some pieces: those of their lines, and those of routines that these call."""
         lines: list[Line] = []
         outside: set[str] = set()
         for piece in pieces:
@@ -50,7 +50,7 @@ class Compiled:
         return tally(lines, outside)
 
     def is_own(self, symbol: str) -> bool:
-        """Whether a symbol is a function of the kernel or of the runtime that counts references to arrays."""
+        """Whether a symbol belongs to the kernel or to Numba's runtime, and not to another library."""
         return symbol in self.own_symbols or symbol.startswith("NRT_")
 
     def _of_piece(self, piece: Piece) -> tuple[list[Line], set[str]]:

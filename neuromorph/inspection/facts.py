@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..codegen import Kernel
-from ..functions import OPTIMIZERS
+from ..optimizers import UPDATES
 from ..schedule import WINDOW, Buffer, Group, InChunks, Plan, Segment, Sum
 from .records import BufferReport, GroupReport, LoopReport
 
@@ -66,7 +66,7 @@ def buffers_of(kernel: Kernel, steps: int) -> tuple[BufferReport, ...]:
         count, stride = steps * lanes * copies, plan.strides["x"] * size
         found.append(BufferReport("inputs", "inputs of each thread's lanes", count, stride, count * stride))
     flat = [("weights", "weights and biases", 1), ("gradients", "of weights and biases", copies)]
-    slots = OPTIMIZERS[options.optimizer].slots
+    slots = UPDATES[options.optimizer].slots
     flat += [("memory", f"of the optimizer: {', '.join(slots)}", len(slots))] if slots else []
     found += [BufferReport(name, what, 0, 0, kernel.plan.layout.size * size * many) for name, what, many in flat]
     transposed = kernel.plan.layout.transposed_size * size

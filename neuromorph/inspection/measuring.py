@@ -76,7 +76,7 @@ class _Bench:
         self.arguments = self._arguments()
 
     def choose_windows(self) -> None:
-        """As many windows a call as take a few thousandths of a second, and whose data stay in a cache."""
+        """Choose the number of windows in a call: a call takes a few milliseconds, and its data stay in a cache."""
         model = self.model
         size = model.bptt_steps * model.batch_size * (model.input_width + model.output_width) * model.dtype.itemsize
         for _ in range(2):  # a call of one window tells how long it takes to wake threads
@@ -107,7 +107,7 @@ class _Bench:
         return calls
 
     def _arguments(self) -> dict[str, Any]:
-        """What ``train`` takes, by name, but for what threads have of their own."""
+        """The arguments of ``train`` by name, except those that differ between threads."""
         model, memory, random = self.model, self.memory, np.random.default_rng(0)
         mailbox, numbers = new_mailbox(model.kernels.threads)
         samples = self.windows * model.bptt_steps
@@ -140,13 +140,14 @@ class _Clocked:
         self.threads, self.places = kernel.options.threads, 2 * (len(pieces) + 2)
 
     def run(self, bench: _Bench) -> NDArray[np.int64]:
-        """What the clocks of the threads say after one call."""
+        """Make one call; the ticks and laps that each thread's clock has counted."""
         clocks = np.zeros((self.threads, self.places), np.int64)
         bench.run(self.train, clocks)
         return clocks
 
     def tick_and_cost(self) -> tuple[float, float]:
-        """Seconds of a tick, and of a look at the clock; of the fastest of several runs."""
+        """The duration of a tick and the cost of reading the clock, both in seconds, from the fastest of several
+        runs."""
         found = []
         for _ in range(TRIES):
             clock = np.zeros(2, np.int64)

@@ -115,7 +115,7 @@ def _figures(entry: PieceReport | NodeReport) -> Iterator[str]:
 
 
 def _share_cell(share: float) -> str:
-    """A share of the time, and a bar as long."""
+    """A cell with a share of the time, and a bar of that length."""
     return f'<td class="r share" style="--part:{min(share, 1.0):.2%}">{percent(share)}</td>'
 
 
@@ -259,7 +259,7 @@ def _piece_row(piece: PieceReport) -> tuple[str, list[str]]:
 
 
 def _rows_between(inspection: Findings) -> Iterator[tuple[str, list[str]]]:
-    """The time that is no piece's."""
+    """Rows for the time that belongs to no piece."""
     for what, seconds, share in between_pieces(inspection):
         figures = [_cell(time_text(seconds), "r"), _share_cell(share), *[_cell("")] * (len(COLUMNS) - 2)]
         yield "", [_cell(what, "muted"), *[_cell("")] * 3, *figures]
@@ -319,7 +319,7 @@ def _data(inspection: Findings) -> str:
 
 
 def _says(entry: Any) -> str:
-    """A line about a node or a piece."""
+    """The figures of a node or a piece as one line of text."""
     chosen: list[tuple[str, Callable[[Any], str]]] = [(n, t) for n, t in COLUMNS if n not in ("bytes", "library calls")]
     figures = ", ".join(f"{name} {text(entry)}" for name, text in chosen)
     lines = entry.lines if isinstance(entry, NodeReport) else (entry.lines,)

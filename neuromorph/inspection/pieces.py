@@ -93,7 +93,7 @@ class _Finder:
         )  # fmt: skip
 
     def whole(self, name: str, span: Span) -> Piece:
-        """A function that is a piece by itself."""
+        """The piece of a function that is one piece as a whole."""
         return Piece(
             name, STAGES[name], "function", WHOLE[name], (span.first, span.last), WINDOW,
             self.shares_of_function(name), self.counter.of_function(name),
@@ -131,14 +131,16 @@ class _Finder:
         )
 
     def ended_by(self, product: Product) -> list[tuple[int, float]]:
-        """The node of another group whose derivative a product multiplies with, and its share of the FLOPs."""
+        """The node whose derivative the epilogue of a product computes, and that node's share of the product's
+        FLOPs."""
         if product.kind == "forward" or product.epilogue is None:
             return []
         epilogue, whole = self.counter.of_epilogue(product).flops, self.counter.of(product, WINDOW).flops
         return [(product.epilogue.notes[0].node, epilogue / whole)]
 
     def shares_of_function(self, name: str) -> tuple[tuple[int, float], ...]:
-        """By who reads the input, by transposed weights, by width of the state, by parameters."""
+        """Shares of a function that is one piece: ``take`` by the layers that read the input, ``transpose`` by
+        transposed weights, ``time_shift`` by width of the state, updates by parameters."""
         plan, graph = self.kernel.plan.training, self.graph
         if name == "take":
             found = (operation for segment in plan.forward for operation in segment.operations)
@@ -156,7 +158,7 @@ class _Finder:
 
 
 def _normal(parts: Iterator[tuple[int, float]] | list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
-    """Parts of one whole by node, in order of first mention."""
+    """Shares by node that add up to 1, in order of first mention."""
     sums: dict[int, float] = {}
     for node, part in parts:
         sums[node] = sums.get(node, 0.0) + part

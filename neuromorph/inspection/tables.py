@@ -182,7 +182,7 @@ def _pieces(inspection: Findings) -> Iterator[str]:
 
 
 def between_pieces(inspection: Findings) -> Iterator[tuple[str, float, float]]:
-    """What takes time beside the pieces: what it is, its seconds, and its share of the sum."""
+    """The time outside the pieces: a description, seconds, and the share of the sum."""
     whole = inspection.pieces_seconds
     beside = [("code between the pieces", inspection.rest_seconds)]
     if inspection.threads > 1:

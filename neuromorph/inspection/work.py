@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from ..codegen import Kernel
-from ..functions import OPTIMIZERS
 from ..functions.expressions import Expression
+from ..optimizers import UPDATES
 from ..schedule import (
     WINDOW,
     Access,
@@ -103,7 +103,8 @@ class Counter:
         return self._product(operation, self.executions(domain))
 
     def shares_of_block(self, block: Block) -> list[Work]:
-        """The work of each statement of a block: what an earlier one has read or made costs a later one nothing."""
+        """The work of each statement of a block. A value that an earlier statement has loaded or computed is not
+        counted again."""
         loaded: set[tuple[Place, int]] = set()
         return [self._map(statement, loaded) for statement in block.maps]
 
@@ -145,7 +146,7 @@ class Counter:
         return alone + self.of_epilogue(product)
 
     def of_epilogue(self, product: Product) -> Work:
-        """What a product does with its sums, and reads beside them."""
+        """The work of a product's epilogue, and of reading its second operand."""
         if product.epilogue is None:
             return Work()
         group, own = self.plan.groups[product.group], product.target
@@ -183,7 +184,7 @@ class Counter:
     def of_function(self, name: str) -> Work:
         """The work in a window of a function that is not made of operations, such as ``time_shift`` or ``update``."""
         layout, size, options = self.kernel.plan.layout, self.kernel.plan.layout.size, self.kernel.options
-        optimizer = OPTIMIZERS[options.optimizer]
+        optimizer = UPDATES[options.optimizer]
         if name == "take":
             return Work(0.0, self._bytes(2 * self.rows * self.plan.strides["x"]))
         if name == "sample_losses":

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from ..abi.mailbox import LEARN, MEASURE
 from ..codegen import Kernel
 from ..errors import NeuromorphError
-from ..functions import OPTIMIZERS
 from ..graph import Graph
 from ..host.cached import cached_property
 from ..host.cgroups import shortage
 from ..host.cpu import lanes_for, simd_bits, vector_registers
 from ..jit import bundles, cache, modules
+from ..optimizers import UPDATES
 from ..options import CompileOptions
 from ..schedule import (
     DEFAULT_COSTS,
@@ -81,8 +81,8 @@ class Kernels:
 
     @property
     def memory_slots(self) -> int:
-        """Arrays like the parameters that the optimizer remembers."""
-        return len(OPTIMIZERS[self.options.optimizer].slots)
+        """The number of arrays of the parameters' size that the optimizer remembers."""
+        return len(UPDATES[self.options.optimizer].slots)
 
     @cached_property
     def key(self) -> str:
@@ -104,7 +104,7 @@ class Kernels:
         return elements * np.dtype(options.dtype).itemsize
 
     def check_size(self) -> None:
-        """Refuse what this machine has no memory for, before anything is allocated."""
+        """Raise an error, before anything is allocated, where the machine has too little memory."""
         _check_fits(self.bytes_needed(), "the model needs {} to train")
 
     def step_space(self, lanes: int) -> Floats:
@@ -148,19 +148,21 @@ class Kernels:
 
     @cached_property
     def worth_waking(self) -> tuple[int, int]:
-        """From how many samples on threads that sleep are woken to measure, and to make gradients or learn."""
+        """The least number of samples for which sleeping threads are woken: to measure, and to make gradients or
+        learn."""
         return worth_waking(self.graph, self.plan.options, self.costs)
 
     @cached_property
     def autotuned(self) -> bool:
-        """Whether it is to be found out, again and again, if several threads are quicker than one."""
+        """Whether several threads or one thread run a window is chosen by timing both during training."""
         options = self.options
         rows, size = options.bptt_steps * options.batch_size, self.plan.options.size
         return self.threads > 1 and self.compiled and self.costs.is_short(self.graph, rows, size)
 
     @cached_property
     def autotuned_from(self) -> dict[int, int]:
-        """Samples of a call from where on that is found out, to measure and to learn: those of a trial."""
+        """The least number of samples in a call that is timed, by mode: the samples of a trial. Shorter calls take one
+        thread."""
         steps = self.options.bptt_steps
         window = self.plan.seconds_of_step * steps
         return {MEASURE: trial_of(window / self.costs.training_to_forward) * steps, LEARN: trial_of(window) * steps}

@@ -31,7 +31,7 @@ def aligned_copy(array: Floats) -> Floats:
 
 
 def _aligned(raw: NDArray[np.uint8], dtype: DTypeLike) -> Floats:
-    """Some memory from its first whole cache line on, a line less than all of it."""
+    """The part of some memory that begins at a cache line; it is CACHE_LINE bytes shorter than the whole."""
     start = -raw.__array_interface__["data"][0] % CACHE_LINE
     return raw[start : start + len(raw) - CACHE_LINE].view(dtype)
 
@@ -71,5 +71,6 @@ class Memory:
 
     @cached_property
     def ones(self) -> Floats:
-        """The weights of a window's rows where none are given; made when first needed, for a file may claim many."""
+        """The weights of a window's rows where the user gives none. Made at first use, because a file may claim very
+        many rows."""
         return np.ones_like(self.row_losses)

@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 
 from ..data.arrays import as_broadcast
 from ..errors import DataError, ModelStateError, brief, nearest
-from ..functions import OPTIMIZERS
-from ..functions import Optimizer as Record
 from ..graph import Graph, build_graph, freeze
 from ..host.forks import after_in_child, new_lock
 from ..language import parse
-from ..optimizers import Optimizer
+from ..optimizers import UPDATES, Optimizer, Update
 from ..options import CompileOptions
 from ..schedule import Workspace, padded
 from . import seeding
@@ -76,7 +74,7 @@ class Network(Settings):
         self._start()
 
     def _start(self) -> None:
-        """What is never copied or pickled: locks, kernels, memory."""
+        """Set what is never copied or pickled: locks, kernels, memory."""
         self.lock = threading.RLock()
         self._kernels: Kernels | None = None
         self._memory: Memory | None = None
@@ -271,6 +269,8 @@ class Network(Settings):
                 if name not in places:
                     raise DataError(f"the model has no parameter {brief(name)}{_hint(name, places)}")
                 fresh[places[name]] = as_broadcast(name, value, shape=places[name].shape, dtype=self.dtype)
+                if name.endswith(".scale") and not fresh[places[name]].all():
+                    raise DataError(f"{name} must not be 0: vectors are divided by it")
             weights[:] = fresh
             self.publish()
 
@@ -289,9 +289,9 @@ class Network(Settings):
         return {array.name: layout.places(array.node, array.role) for array in self._graph.arrays if array.learns}
 
     @property
-    def _update(self) -> Record:
-        """What the optimizer's update is made of."""
-        return OPTIMIZERS[self._options.optimizer]
+    def _update(self) -> Update:
+        """The record of the optimizer's update."""
+        return UPDATES[self._options.optimizer]
 
     @property
     def optimizer_state(self) -> dict[str, Floats]:
@@ -379,7 +379,7 @@ def _remember(network: Network) -> None:
 
 
 def _hint(name: Any, known: Mapping[str, Any]) -> str:
-    """What was likely meant by a name."""
+    """Suggests a known name that is like an unknown one, for messages."""
     near = nearest(name, known) if isinstance(name, str) else None
     return f"; did you mean {near!r}?" if near else ""
 

@@ -55,8 +55,8 @@ class ThreadPool:
             raise
 
     def taken(self) -> bool:
-        """Take the pool without waiting; whether that worked. The caller then releases ``free``. A lost pool is never
-        taken."""
+        """Try to take the pool, without waiting; whether that worked. The caller then releases ``free``. A lost pool is
+        never taken."""
         return self.free.acquire(False) and not self.lost
 
     def _work(self, member: int) -> None:

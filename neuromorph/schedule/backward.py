@@ -34,7 +34,8 @@ class Backward(Forward):
         return found
 
     def is_carried(self, read: int, steps: int, reader: int) -> bool:
-        """Whether the gradient of what a node reads back in time goes to the step before inside their loop."""
+        """Whether a node and the node that it reads one step back are in one loop, which then carries the gradient to
+        the step before."""
         domain = self.domain[reader]
         conv = self.graph.nodes[reader].taps > 1
         return steps == 1 and domain != WINDOW and domain == self.domain[read] and not conv
@@ -76,13 +77,14 @@ class Backward(Forward):
         }  # fmt: skip
 
     def adds(self, place: Place) -> bool:
-        """Whether a place already holds part of its gradient; marks it as begun."""
+        """Whether a place already holds a part of its gradient, to which more is added. Notes that from now on it
+        does."""
         known = place in self.written
         self.written.add(place)
         return known
 
     def back(self) -> list[Segment]:
-        """The backward segments; the loss has begun the gradient of the output."""
+        """The backward segments. The loss has already written the gradient of the output."""
         self.written.add(self.loss_target())
         out: list[Segment] = []
         for number, (domain, nodes) in reversed(list(enumerate(self.runs))):
@@ -166,6 +168,10 @@ class Backward(Forward):
         function = node.function
         assert function is not None
         grad, result = self.gradient(node.index), self.place(node.index)
+        if node.elementwise is not None:
+            known = {"g": Access(grad), **self.parameter_operands(node)}
+            text = node.elementwise.derivative
+            return Map(target, text, used(known, text), node.width, note, accumulate=adds)
         if self.wide(node):
             return Rows("softmax_gradient", target, (result, grad), adds, note)
         operands = {"g": Access(grad), "y": Access(result)}
@@ -175,8 +181,8 @@ class Backward(Forward):
         operands["x"] = Access(source)
         let = tuple((name, with_parameter(text, node.parameter)) for name, text in function.let)
         text = with_parameter(function.derivative, node.parameter)
-        used = names_in(text, *(t for _, t in let))
-        chosen = tuple((name, access) for name, access in operands.items() if name == "g" or name in used)
+        named = names_in(text, *(t for _, t in let))
+        chosen = tuple((name, access) for name, access in operands.items() if name == "g" or name in named)
         whole = "g" if text.strip() == "1.0" else f"g * ({text})"
         return Map(
             target,
@@ -184,7 +190,7 @@ class Backward(Forward):
             chosen,
             node.width,
             note,
-            let=let if used & {n for n, _ in let} else (),
+            let=let if named & {n for n, _ in let} else (),
             accumulate=adds,
         )
 

@@ -86,12 +86,13 @@ class _Hands:
     read: defaultdict[str, _Owners] = field(default_factory=lambda: defaultdict(_Owners))
 
     def forget(self) -> None:
-        """The threads meet."""
+        """Forget all accesses: the threads have met at a barrier."""
         self.written.clear()
         self.read.clear()
 
     def clash(self, reads: Accesses, writes: Accesses) -> bool:
-        """Whether accesses need what others wrote, or write over what others read."""
+        """Whether accesses read what other threads wrote, or overwrite what other threads read, since the last
+        barrier."""
         both = [(self.written, run, who) for run, who in (*reads, *writes)]
         both += [(self.read, run, who) for run, who in writes]
         return any(owners[block].others(begin, end, who) for owners, (block, begin, end), who in both)
@@ -138,7 +139,7 @@ class _Splitter:
         return Share(cuts, meet)
 
     def cuts(self, operation: Operation) -> tuple[int, ...] | None:
-        """Where an operation is cut."""
+        """The bounds at which an operation is divided by columns; None where it is not."""
         if isinstance(operation, Product) and operation.partials is not None:
             return vector_cuts(self._vectors(operation.source.place.width), self.registers, self.threads)
         if isinstance(operation, Product):
@@ -159,7 +160,8 @@ class _Splitter:
         return padded(width, self.plan.lanes) // self.plan.lanes
 
     def owned(self, place: Place, cuts: tuple[int, ...] | None) -> Accesses:
-        """Who has which vectors of a place, cut at vectors of its own, or divided by rows."""
+        """Which thread owns which vectors of a place: by the place's own bounds, or all threads where it is divided by
+        rows."""
         shares = [(EACH, 0, self._vectors(place.width))]
         if cuts is not None:
             shares = [(thread, begin, end) for thread, (begin, end) in enumerate(pairwise(cuts))]

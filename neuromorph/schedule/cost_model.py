@@ -1,4 +1,4 @@
-"""How long a window takes, estimated: what decides how many threads divide it, and how.
+"""Estimates how long a window takes. The estimate decides how many threads divide the window, and how.
 
 The figures are rough on purpose. They only have to tell work that is well worth a thread from work that is not.
 """
@@ -62,7 +62,7 @@ class CostModel:
     processors: int | None = None
 
     def most_of(self, asked: int | None) -> int:
-        """The most threads that a model may have, of so many that were asked for; None for as many as pay."""
+        """The largest number of threads that a model may use. asked: the user's limit, None for no limit."""
         there = processors() if self.processors is None else self.processors
         return min(asked or there, there, self.most_threads)
 
@@ -81,7 +81,7 @@ class CostModel:
         return 6.0 * weights / self.operations_per_second * size / 4
 
     def saved_by(self, threads: int) -> float:
-        """Seconds that all threads but one must save a call to be woken for it."""
+        """Seconds that sleeping threads must save in a call, so that waking them pays."""
         return self.saved_by_waking + self.saved_by_each_more * (threads - 2)
 
     def is_short(self, graph: Graph, rows: int, size: int) -> bool:
@@ -109,7 +109,7 @@ class WindowCost:
 
     @cached_property
     def alone(self) -> float:
-        """Those of one thread, but for what its time loops take."""
+        """Seconds of a window in one thread, without the overhead of time loops."""
         return self.costs.of_window(self.graph, self.rows, self.options.size)
 
     @cached_property
@@ -118,7 +118,8 @@ class WindowCost:
         return weights_of(self.graph) * self.options.size / CACHE_LINE
 
     def by_batch(self, threads: int) -> float:
-        """Those of lanes divided among threads: the thread with most lanes, and what changes hands after."""
+        """Seconds of a window whose lanes are divided among threads: those of the thread with most lanes, and of the
+        exchange of gradients afterwards."""
         costs, batch = self.costs, self.options.batch
         steps = self.rows // batch
         lanes = steps * -(-batch // threads)
@@ -129,13 +130,15 @@ class WindowCost:
         return work + exchanged + costs.meetings + costs.meeting_of_thread * threads
 
     def in_turn(self, threads: int, loops: int) -> float:
-        """Those that one thread loses where it does the shares of so many, each with gradients of its own."""
+        """Extra seconds where one thread does the shares of several, one after the other, each with separate
+        gradients."""
         costs, steps = self.costs, self.rows // self.options.batch
         each = steps * loops * costs.loop_step_in_turn + self.lines * costs.line_in_turn
         return costs.finding_out + (threads - 1) * each
 
     def by_columns(self, threads: int) -> float:
-        """Those of layers divided by columns: a layer takes as long as the thread with most of its columns.
+        """Seconds of a window whose layers are divided by columns. A layer takes as long as the thread with most of its
+        columns.
 
         Layers too narrow to be cut are divided by rows, of which there may be fewer than threads, and their weights
         change hands. Deep chains of them on a few rows do not pay: one thread has all their weights in its own cache.
@@ -197,5 +200,5 @@ class WindowCost:
 
 
 def _largest(cuts: tuple[int, ...]) -> int:
-    """The most that any thread has between two bounds."""
+    """The largest part that any thread has, by the bounds of the parts."""
     return max(end - begin for begin, end in pairwise(cuts))

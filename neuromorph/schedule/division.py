@@ -49,7 +49,8 @@ def _threads_by_batch(window: WindowCost, most: int) -> int:
     alone, costs = window.by_batch(1), window.costs
 
     def seconds(threads: int) -> float:
-        """Those of a window; more threads are woken for a call of one, or one does the shares of all as well."""
+        """Seconds of a window; infinite where waking the threads for one window does not pay, and one thread that does
+        all shares would lose too much."""
         is_woken = alone * (1.0 - 1.0 / threads) >= costs.saved_by(threads)
         return window.by_batch(threads) if is_woken or _bears_shares(window, threads) else math.inf
 
@@ -58,8 +59,8 @@ def _threads_by_batch(window: WindowCost, most: int) -> int:
 
 
 def _bears_shares(window: WindowCost, threads: int) -> bool:
-    """Whether one thread loses little when it does the shares of so many, one after the other, each with gradients of
-    its own."""
+    """Whether one thread loses little time when it does the shares of several threads, one after the other, each with
+    separate gradients."""
     if threads == 1:
         return True
     costs, batch = window.costs, window.options.batch

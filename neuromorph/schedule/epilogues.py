@@ -18,7 +18,8 @@ from .plan import EXTERNAL, Access, Epilogue, Group, Map, Operation, Place, Prod
 
 
 def fuse_epilogues(segments: Iterable[Segment], groups: tuple[Group, ...]) -> list[Segment]:
-    """The segments with such statements taken into products. Statements are not yet fused into blocks."""
+    """The segments, with element-by-element statements moved into the products before them. Statements are not yet
+    fused into blocks."""
     given = list(segments)
     readers, writers = _uses(given)
     out = []

@@ -62,7 +62,7 @@ class Builder:
         nodes = self.graph.nodes
         self.vectors = [
             Vector(vector_name(array.node, array.role), array.node, array.role, array.shape[0], array.learns)
-            for array in self.graph.arrays if nodes[array.node].kind == "elementwise"
+            for array in self.graph.arrays if nodes[array.node].kind == "elementwise" or array.role in ("mean", "scale")
         ]  # fmt: skip
 
     def parameter_operands(self, node: Node) -> dict[str, Access]:
@@ -100,7 +100,7 @@ class Builder:
         return self.couples(node) and node.width > self.lanes
 
     def logits(self) -> bool:
-        """Whether the loss is computed from the output's pre-activation."""
+        """Whether the loss is computed from the output's pre-activation (the logits)."""
         function = self.graph.nodes[self.graph.output].function
         return function is not None and any(form.activation == function.name for form in self.graph.loss.logits)
 
@@ -119,6 +119,7 @@ class Builder:
         if node.kind == "input":
             return Place("x", 0, node.width)
         in_place = index in self.group_of and index not in self.depth and not self.keeps_input(node)
+        in_place = in_place and node.elementwise is None
         return self.pre_activation(index) if in_place else Place(f"v{index}", 0, node.width)
 
     def pre_activation(self, index: int) -> Place:
@@ -182,6 +183,9 @@ class Forward(Builder):
         target, note = self.loss_target(), f"loss: {self.graph.loss.name}"
         if target != self.gradient(output):
             note += f", {note_of(self.graph.nodes[output], 'back through ').text}"
+        if self.graph.nodes[output].elementwise is not None:
+            units = vector_name(output, "mean"), vector_name(output, "scale")
+            return Loss(self.pre_activation(output), logits, target, note, units)
         return Loss(self.place(output), logits, target, note)
 
     def loss_target(self) -> Place:
@@ -273,6 +277,10 @@ class Forward(Builder):
     def activation(self, node: Node, source: Place) -> list[Operation]:
         function, target = node.function, self.place(node.index)
         assert function is not None
+        if node.elementwise is not None:
+            known = {"x": Access(source), **self.parameter_operands(node)}
+            text = node.elementwise.forward
+            return [Map(target, text, used(known, text), node.width, note_of(node), zero=node.width)]
         note = note_of(node)
         if self.wide(node):
             return [Rows("softmax", target, (source,), False, note)]

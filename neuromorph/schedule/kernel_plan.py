@@ -55,13 +55,13 @@ class KernelPlan:
 
     @property
     def gradient_copies(self) -> int:
-        """Workspaces, and arrays of gradients: one, or one a thread."""
+        """The number of workspaces, and of gradient arrays: one, or one for each thread."""
         division = self.options.division
         return division.threads if isinstance(division, InChunks | ByBatch) else 1
 
     @property
     def apart(self) -> bool:
-        """Whether threads go apart, with lanes of their own."""
+        """Whether each thread takes its own lanes through a whole window, in a workspace of its own."""
         return isinstance(self.options.division, ByBatch)
 
     def lanes_of(self, member: int) -> range:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..host.cached import cached_property
-from .plan import Group, Member, Plan, padded
+from .plan import Group, Member, Plan, Vector, padded
 
 
 def panel_of(vectors: int, registers: int) -> int:
@@ -103,11 +103,15 @@ class Layout:
         """The group of each layer, and its columns there."""
         return {member.node: (group, member) for group in self.plan.groups for member in group.members}
 
+    @cached_property
+    def _vectors(self) -> dict[tuple[int, str], Vector]:
+        """The parameter vectors by node and role."""
+        return {(vector.node, vector.role): vector for vector in self.plan.vectors}
+
     def places(self, node: int, role: str) -> NDArray[np.intp]:
         """Where the parameters of a node stand, element by element: a layer's weight (fan_in, width) and bias (width,),
         the vectors of an elementwise layer."""
-        if node not in self._members:
-            vector = next(one for one in self.plan.vectors if (one.node, one.role) == (node, role))
+        if (vector := self._vectors.get((node, role))) is not None:
             return self.vector(vector.name) + np.arange(vector.width)
         group, member = self._members[node]
         columns = member.column + np.arange(member.width)

@@ -31,7 +31,7 @@ class Lifetime:
 
 
 def lifetimes(operations: Iterable[Operation]) -> dict[str, Lifetime]:
-    """By name, for all buffers that operations touch."""
+    """The lifetime of each buffer that operations touch, by its name."""
     first, last = dict[str, int](), dict[str, int]()
     for number, operation in enumerate(operations):
         for place in [*writes_of(operation), *(access.place for access in reads_of(operation))]:
@@ -113,7 +113,7 @@ class _Blocks:
 
 
 class _Writer:
-    """Tells what an operation may write over what it reads."""
+    """Finds which of the buffers that an operation reads it may overwrite."""
 
     def __init__(self, operation: Operation, lanes: int) -> None:
         self.operation = operation

@@ -31,7 +31,7 @@ class Task:
     size: int
 
     def reach(self, cut: int) -> int:
-        """Elements in the first ``cut`` pieces."""
+        """The number of elements in the first ``cut`` pieces."""
         return min(cut * self.piece_size, self.size)
 
 

@@ -30,11 +30,11 @@ class _Divided:
         self.partials: list[Partials] = []
 
     def segment(self, segment: Segment) -> Segment:
-        """The segment with such products as two operations."""
+        """The segment, with each narrow product replaced by a product of partial sums and their sum."""
         return replace(segment, operations=tuple(part for op in segment.operations for part in self.parts(op)))
 
     def parts(self, operation: Operation) -> tuple[Operation, ...]:
-        """An operation, or the two in its place."""
+        """The operation itself, or the two that replace it."""
         if not isinstance(operation, Product) or operation.kind == "weight" or not self.is_narrow(operation):
             return (operation,)
         assert operation.target is not None

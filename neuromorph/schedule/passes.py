@@ -28,7 +28,7 @@ class Places:
             insort(kinds.setdefault(kind, []), (place.column, place.width))
 
     def any_over(self, place: Place) -> bool:
-        """Whether one of the places, but ``place`` itself, shares columns with it, padding included."""
+        """Whether another of the places shares columns with ``place``, padding included."""
         end = place.column + padded(place.width, self._lanes)
         for kind, columns in self._found.get(place.buffer, {}).items():
             first = bisect_left(columns, (place.column - (1 << kind) + 1, 0))

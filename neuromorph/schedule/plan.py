@@ -124,12 +124,15 @@ class Rows:
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss of every row and its gradient, stored to ``target`` (None where only the value is wanted)."""
+    """The loss of every row, and its gradient, which is stored to ``target`` (None where only the loss is wanted).
+    ``units``: the vectors that are subtracted from what is expected, and that it is divided by, before it is compared.
+    """
 
     result: Place
     logits: Place | None
     target: Place | None
     note: str
+    units: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -317,7 +320,7 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that the code generator needs to know."""
+    """What training or prediction of one graph does: its operations in order, and the buffers that they use."""
 
     graph: Graph
     lanes: int

@@ -42,7 +42,7 @@ def _need(sound: bool, trouble: str) -> None:
 
 
 def _check_division(plan: KernelPlan) -> None:
-    """The division suits the model."""
+    """Check that the division suits the model."""
     division, threads = plan.options.division, plan.options.threads
     least = 1 if isinstance(division, Alone | InChunks) else 2
     _need(threads >= least, f"{division} needs at least {least}")
@@ -71,7 +71,7 @@ def _name(operation: Operation) -> str:
 
 
 def _check_places(plan: Plan) -> None:
-    """Every place is inside a row of a buffer that there is."""
+    """Check that every place is inside a row of an existing buffer."""
     names, names_of_vectors = [buffer.name for buffer in plan.buffers], {vector.name for vector in plan.vectors}
     _need(len(set(names)) == len(names), "two buffers have one name")
     for operation in _operations(plan):
@@ -89,7 +89,8 @@ def _check_places(plan: Plan) -> None:
 
 
 def _check_order(plan: Plan) -> None:
-    """Nothing is read before it is written, but what the caller gives or a step hands to the next."""
+    """Check that nothing is read before it is written, except the caller's arrays, parameters, and what one step leaves
+    for the next."""
     written = (
         EXTERNAL
         | {vector.name for vector in plan.vectors}
@@ -117,7 +118,7 @@ def _stored(statement: Operation) -> list[Place]:
 
 
 def _check_blocks(plan: Plan) -> None:
-    """Buffers of one block have rows of one kind, and are not needed at one time."""
+    """Check that the buffers of a block have rows of one kind, and that no two are needed at the same time."""
     operations = _operations(plan)
     lives = lifetimes(operations)
     kept = set(plan.carries) | set(plan.cleared) | {buffer for _, buffer in plan.state}
@@ -141,7 +142,7 @@ def _check_blocks(plan: Plan) -> None:
 
 
 def _check_workspace(plan: Plan, space: Workspace) -> None:
-    """Blocks do not overlap and are inside the workspace, however long the window is."""
+    """Check that blocks do not overlap and are inside the workspace, for every window length."""
     blocks = [buffer for buffer in plan.buffers if buffer.block == buffer.name]
     for capacity, lanes in ((1, 1), (1, 3), (5, 1), (5, 3)):
         ranges = []
@@ -154,7 +155,7 @@ def _check_workspace(plan: Plan, space: Workspace) -> None:
 
 
 def _check_layout(layout: Layout) -> None:
-    """Every weight and bias has a place of its own, and every transpose."""
+    """Check that every weight, bias and transpose has a place of its own."""
     plan, ranges, transposed = layout.plan, [], []
     for group in plan.groups:
         rows = 0
@@ -176,7 +177,7 @@ def _check_layout(layout: Layout) -> None:
 
 
 def _check_apart(ranges: Iterable[tuple[int, int]], size: int, where: str) -> None:
-    """Ranges do not overlap, and are all inside."""
+    """Check that ranges do not overlap, and end within ``size``."""
     end = 0
     for first, last in sorted(ranges):
         _need(end <= first <= last <= size, f"{first} to {last} of {where} is taken already, or beyond its end {size}")
@@ -184,7 +185,7 @@ def _check_apart(ranges: Iterable[tuple[int, int]], size: int, where: str) -> No
 
 
 def _check_owners(plan: KernelPlan) -> None:
-    """Every parameter belongs to one thread."""
+    """Check that every parameter belongs to exactly one thread."""
     owners = plan.ownership
     _need(len(owners.ranges) == plan.options.threads, "the parameters are divided among too many or too few threads")
     end = 0
@@ -207,6 +208,6 @@ def _check_shares(segment: Segment, plan: KernelPlan) -> None:
 
 
 def _check_bounds(cuts: Sequence[int], threads: int, what: str) -> None:
-    """Bounds by thread go up from 0."""
+    """Check that the bounds by thread begin at 0 and never decrease."""
     up = all(begin <= end for begin, end in pairwise(cuts))
     _need(len(cuts) == threads + 1 and cuts[0] == 0 and up, f"{what} is cut at {tuple(cuts)} for {threads} threads")

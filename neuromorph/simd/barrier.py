@@ -52,7 +52,8 @@ def _offer(builder: ir.IRBuilder) -> None:
 
 
 def look(builder: ir.IRBuilder, place: ir.Value, value: ir.Value, most: ir.Value | None) -> None:
-    """Return from the function as soon as a number in memory is no longer ``value``, or after ``most`` looks.
+    """Emits a loop that polls a number in memory, and returns from the function once it is no longer ``value`` or after
+    ``most`` polls.
 
     Now and then the processor is offered to others.
     """

@@ -84,7 +84,8 @@ class _Emitter:
 
 
 def _define(module: ir.Module, shape: SumShape) -> ir.Function:
-    """One function for all strides, so that a model has one of them to compile: addresses cost little beside loads."""
+    """The function that all strides share, so that a model compiles only one. Computing addresses costs little beside
+    the loads."""
     pointer = scalar_type(shape.dtype).as_pointer()
     name, arguments = f"nm.sums.{shape.dtype}.{shape.lanes}", [pointer, I64, I64, pointer, I1, I64, I64]
     function, is_new = routine(module, name, arguments)

@@ -50,7 +50,7 @@ class _Emitter:
         return self.builder.bitcast(pointer, self.vector.as_pointer())
 
     def gathered(self, index: ir.Value, offset: int) -> ir.Value:
-        """A vector of gradients, those of all copies together, which then stand in the first."""
+        """The sum of a vector of gradients over all copies; it is stored to the first copy."""
         builder, shape, place = self.builder, self.shape, self.place(index, offset)
         value = builder.load(place, align=4)
         for copy in range(1, shape.copies):

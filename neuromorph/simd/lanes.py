@@ -13,7 +13,7 @@ from .float_formats import DOUBLE, SINGLE, FloatFormat
 
 
 class _Unflagged(list[str]):
-    """An empty list of fast-math flags that says it is not empty: Numba's fast-math pass then adds none."""
+    """An empty list of fast-math flags that is true, so that Numba's fast-math pass does not add flags."""
 
     def __bool__(self) -> bool:
         return True

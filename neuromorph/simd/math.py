@@ -52,7 +52,7 @@ def _target_features() -> str:
 
 
 def has_fma() -> bool:
-    """Whether the machine that is compiled for multiplies and adds in one instruction.
+    """Whether the target processor has fused multiply-add instructions.
 
     Where it does not, `llvm.fma` would become a call of the C library for every element, so that the emitters
     then write a product and a sum; they keep their bounds.

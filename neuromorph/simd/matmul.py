@@ -47,7 +47,7 @@ def _matrix(array: Any, offset: int, rows: int, columns: int, row: int, column: 
 
 
 def _multiplied(left: Any, right: Any, shape: Shape) -> Any:
-    """Their product; where rows have to be equal, row by row."""
+    """The product of two matrices, computed row by row where each row must not depend on the number of rows."""
     return np.stack([row @ right for row in left]) if shape.rows is None and len(left) else left @ right
 
 

@@ -82,7 +82,8 @@ class ProductEmitter:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Liberties of additions: not their order, where rows have to be equal."""
+        """The fast-math flags of additions. They may not be reordered where a row's sums must not depend on the number
+        of rows."""
         return FLAGS if self.shape.rows is not None else tuple(flag for flag in FLAGS if flag != "reassoc")
 
     def read(self, pointer: ir.Value) -> ir.Value:
@@ -232,7 +233,7 @@ class ProductEmitter:
         return place
 
     def fetch_ahead(self, column_of_a: ir.Value, ahead: int, height: int) -> None:
-        """Ask for what the next but one tile of a height reads of A at an inner step, without waiting for it."""
+        """Prefetch what the tile after the next one reads of A at an inner step."""
         builder, shape = self.builder, self.shape
         number, byte = ir.IntType(32), ir.IntType(8).as_pointer()
         prefetch = intrinsic(builder.module, "llvm.prefetch.p0", ir.VoidType(), [byte, number, number, number])
@@ -295,7 +296,7 @@ class ProductEmitter:
         return out
 
     def begin_sums(self, tile: _Tile, more: ir.Value | None) -> list[ir.Value]:
-        """What the tile's sums start from."""
+        """The initial values of the tile's sums: zero, the bias, or what is stored already."""
         builder, start = self.builder, self.shape.start
         zero = ir.Constant(self.vector, [0.0] * self.shape.lanes)
         if start == "add":

@@ -90,7 +90,7 @@ class Shape:
         return 16 if SMALL < literal * self.columns <= most else 32
 
     def far(self, stride: int | None) -> bool:
-        """Whether many tiles read a matrix whose rows are so far apart, in a sum over run-time inner steps."""
+        """Whether rows of a matrix that many tiles read are so far apart that a copy or a prefetch pays."""
         size = 4 if self.dtype == "float32" else 8
         is_read_often = self.inner is None and self.rows is not None and self.rows >= MANY_ROWS
         return is_read_often and stride is not None and stride * size >= FAR

@@ -39,7 +39,7 @@ def teach(twin: Twin, arguments: list[Any], emit: Callable[..., Any], result: An
 def routine(
     module: ir.Module, name: str, arguments: list[ir.Type], *, result: ir.Type | None = None, inline: bool = True
 ) -> tuple[ir.Function, bool]:
-    """The module's own function of that name, and whether it has still to be written.
+    """The function of that name in a module, and whether it is new and needs a body.
 
     inline: whether LLVM may put its body in place of a call.
     """

@@ -91,19 +91,19 @@ class _Emitter:
         return [(integer(number * lanes), number == count - 1) for number in range(count)]
 
     def over(self, carried: list[ir.Value], body: Body) -> list[ir.Value]:
-        """What is carried from vector to vector of a long row: ``body`` has a column, what was carried there, and
-        whether it is the last."""
+        """Emits a loop over the vectors of a row with carried values. ``body`` gets a column, the values so far and
+        whether it is the last vector, and returns the new values."""
         lanes = self.shape.lanes
         carried = summed(self.builder, carried, integer(0), self.last, lanes, lambda q, some: body(q, some, False))
         return body(self.last, carried, True)
 
     def share(self, whole: ir.Value) -> ir.Value:
-        """One over the sum of a vector's elements, in all elements."""
+        """The reciprocal of the sum of a vector's elements, in every element."""
         total = sum_of_lanes(self.builder, whole)
         return spread(self.builder, self.builder.fdiv(ir.Constant(total.type, 1.0), total), self.shape.lanes)
 
     def power(self, value: ir.Value, top: ir.Value, is_last: bool) -> ir.Value:
-        """e to how far numbers are from the largest."""
+        """The exponentials of the differences between numbers and the largest."""
         distance = self.builder.fsub(value, top, flags=FLAGS)
         return self.cut(vector_math.call(self.builder, "exp", distance), self.splat(0.0), is_last)
 
@@ -141,7 +141,7 @@ class _Emitter:
         self.over([], divide)
 
     def gradient(self, result: ir.Value, gradient: ir.Value, target: ir.Value, *, adds: bool) -> None:
-        """The result times how far a gradient is from the mean that the result weighs."""
+        """The softmax's result times the difference between the gradient and its mean weighted by the result."""
         builder = self.builder
 
         def pair(q: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -240,7 +240,7 @@ def softmax_gradient_of(shape: RowShape, adds: bool) -> Callable[..., None]:
     def softmax_gradient_rows(
         result: Any, start: int, gradient: Any, second: int, target: Any, place: int, rows: int
     ) -> None:
-        """Write, or add, the gradient of what a softmax was taken of."""
+        """Write, or add, the gradient of a softmax's input."""
         y, g = _rows_of(shape, result, start, 0, rows), _rows_of(shape, gradient, second, 1, rows)
         value = y * (g - (y * g).sum(axis=1, keepdims=True))
         out = _rows_of(shape, target, place, 2, rows)

@@ -130,7 +130,7 @@ def masked_load(builder: ir.IRBuilder, pointer: ir.Value, mask: ir.Value, rest: 
 
 
 def _vector_of(*args: types.Type) -> VectorType | None:
-    """The vector type that a mix of vectors and scalars computes in, if it is one."""
+    """The vector type in which an operation on these vectors and scalars is computed; None where there is none."""
     found = {a for a in args if isinstance(a, VectorType)}
     others = [a for a in args if not isinstance(a, VectorType)]
     if len(found) == 1 and all(isinstance(a, types.Float | types.Integer) for a in others):
@@ -269,7 +269,8 @@ def _lower_log(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.V
 
 @infer_global(twins.log)
 class _LogOfOne(AbstractTemplate):  # type: ignore[misc]
-    """The logarithm of one number: a row has one, and a whole vector of it would cost as much as all its terms."""
+    """The logarithm of a single number. A row needs only one, and a vector of it would cost as much as all terms of the
+    row."""
 
     def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
         one = len(args) == 1 and not kws and isinstance(args[0], types.Float)

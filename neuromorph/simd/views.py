@@ -32,7 +32,7 @@ def array_at(like: Any, address: int) -> Any:
 
 
 def _moved(context: Any, builder: ir.IRBuilder, kind: Any, array: ir.Value, data: ir.Value) -> ir.Value:
-    """An array that begins elsewhere, and that nobody counts references to."""
+    """A view that begins at another address and has no reference count."""
     made = cgutils.create_struct_proxy(kind)(context, builder, value=array)
     made.data = data
     made.meminfo = cgutils.get_null_value(made.meminfo.type)

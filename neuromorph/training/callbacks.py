@@ -19,8 +19,7 @@ from typing import IO, Any
 from ..errors import StorageError, brief, nearest
 from ..host.atomic_write import check_place, folder_of, names_a_folder
 from ..host.callers import warn_user
-from ..optimizers import flag
-from ..options import finite_number, whole_number
+from ..options import finite_number, flag, whole_number
 from ..runtime.network import Network
 from ..storage import save
 from .history import History
@@ -38,7 +37,7 @@ class Run:
     stopped: str = ""
 
     def stop(self, why: str) -> None:
-        """Let this epoch be the last; ``why`` goes to ``history.ended``."""
+        """Stop training after this epoch. ``why`` goes to ``history.ended``."""
         self.stopped = why
 
     def last(self, name: str) -> float:
@@ -127,7 +126,7 @@ class Watching(Callback):
 
 
 def _hint(name: Any, recorded: list[str]) -> str:
-    """What was likely meant by the name of a number, and how it comes to be recorded."""
+    """Suggests a known name for a number that is not recorded, and says how it would be recorded."""
     near = nearest(re.sub("^val(id)?_", "validation_", str(name)), _MONITORED)
     if near is None:
         return ""
@@ -265,7 +264,7 @@ class Checkpoint(Callback):
             self._watch.best = before  # that of the file that is there
 
     def _save(self, run: Run) -> bool:
-        """Whether the model is in its file now."""
+        """Save the model; whether that worked."""
         values = {name: run.last(number) for name, number in _FIELDS.items() if number in run.names}
         target = os.fspath(self.path).format(epoch=run.epoch, **values)
         try:
@@ -323,7 +322,7 @@ def _checked_fields(text: str) -> str:
 
 
 def _fields_of(path: str) -> list[str]:
-    """The fields of a path, as it names them; ValueError where it is malformed."""
+    """The names of the fields in a path; ValueError where the path is malformed."""
     try:
         return [name for _, name, _, _ in Formatter().parse(path) if name is not None]
     except ValueError as error:

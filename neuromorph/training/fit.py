@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from ..data.arrays import PredictionData, TrainingData, as_tensor
 from ..errors import DataError, TrainingDivergedError, brief
-from ..optimizers import flag
-from ..options import one_of, whole_number
+from ..options import flag, one_of, whole_number
 from ..prediction import outputs
 from ..runtime import seeding
 from ..runtime.network import Network
@@ -70,7 +69,7 @@ def fit(
 def _epochs(
     run: Run, given: _Given, rng: np.random.Generator | None, progress: _Bar, watchers: tuple[Callback, ...]
 ) -> None:
-    """All epochs, or as many as there are until a callback stops the run.
+    """Run all epochs, or fewer if a callback stops the run.
 
     The loop is not inside the ``with`` block of its caller: in some versions of Python an exception that a signal
     handler raises at the end of a loop's turn leaves the block unnoticed (https://github.com/python/cpython/issues/130279).
@@ -84,7 +83,7 @@ def _epochs(
 
 @dataclass(frozen=True)
 class _Given:
-    """What a run learns from and measures.
+    """The data of a run: for training, and for validation.
 
     carries: each epoch starts from the state that there is. follows: what is held out follows on the data, and is
     measured from the state that the epoch ended in.
@@ -99,7 +98,7 @@ class _Given:
 def _epoch(
     run: Run, given: _Given, rng: np.random.Generator | None, bar: _Bar, callbacks: tuple[Callback, ...]
 ) -> None:
-    """All the data once, then whatever is measured."""
+    """Train on all the data once, then measure."""
     for callback in callbacks:
         callback.before_epoch(run)
     bar.begin(run)
@@ -130,7 +129,7 @@ def _measured(run: Run, given: _Given, before: State) -> dict[str, float]:
 
 @contextmanager
 def _watched(run: Run, callbacks: tuple[Callback, ...]) -> Iterator[None]:
-    """Callbacks begin; those that did end, in the same order, all of them, when the history says how training did."""
+    """Call ``begin`` of each callback; after the block, call ``end`` of each that has begun, in the same order."""
     begun: list[Callback] = []
     try:
         with _ending(run):
@@ -197,7 +196,7 @@ def _names(validates: bool, measures: bool) -> tuple[str, ...]:
 
 
 def _is_a(value: Any, kinds: type | tuple[type, ...]) -> bool:
-    """Whether a value is of a kind; not so where its class can't be told without an error."""
+    """Whether a value is an instance of a class; False where asking raises an error."""
     try:
         return isinstance(value, kinds)
     except Exception:  # whatever the user's own class raises
@@ -234,7 +233,7 @@ def _split(data: TrainingData, part: Any) -> tuple[TrainingData, TrainingData]:
 
 
 def _generator(model: Network, data: TrainingData, seed: int | None) -> np.random.Generator:
-    """What shuffles: of this seed, or of a number drawn from the generator that builds draw from."""
+    """The generator that shuffles. Its seed is the given one, or drawn from the generator that ``build`` uses."""
     if model.graph.has_time_links and not data.sequences:
         raise DataError(
             "shuffle would tear a sequence apart: the model has links backward in time, and inputs of 3 axes are one "

@@ -52,8 +52,8 @@ class History:
         return axes
 
     def _draw(self, axes: Any, kind: str, style: str, colours: Iterable[Any]) -> list[Any]:
-        """A line for the data and one for what is held out, in these colours (None: the next of the axes); the colours
-        that they have."""
+        """Draw a line for training and one for validation. colours: those of the lines, None for the next colours of
+        the axes. Returns the colours used."""
         drawn: list[Any] = []
         for name, colour in zip((kind, f"validation_{kind}"), colours, strict=False):
             values = getattr(self, name)

@@ -50,7 +50,7 @@ class Pass:
         return weighted_mean(self.losses[start:stop], weights)
 
     def number(self, sample: int) -> int:
-        """What the user calls a sample."""
+        """The number of a sample in the user's data, before a shuffle."""
         return sample if self.order is None else int(self.order[sample])
 
     def run(self, start: int, stop: int) -> int:
@@ -101,7 +101,7 @@ def _may_be_labels(model: Network, inputs: Any, expected: Any) -> bool:
 
 
 def check_carried(data: TrainingData, carry_state: bool) -> None:
-    """Only one sequence can go on from the state that there is."""
+    """Refuse ``carry_state`` for several sequences: only one can continue from the present state."""
     if data.sequences and carry_state:
         raise DataError("carry_state can't be used with 4-axis inputs: each sequence starts from zero state")
 
@@ -136,13 +136,14 @@ def _pass(
     capacity: int,
     mode: int,
 ) -> Pass:
-    """One sequence; without weights every window reads the same ones."""
+    """The pass of one sequence. Without weights, every window reads the same array of ones."""
     rows, step = (memory.ones, 0) if weights is None else (weights.reshape(-1), model.batch_size)
     return Pass(model, memory, inputs, expected, rows, step, losses, capacity, mode)
 
 
 def _not_reached(shape: int | tuple[int, ...]) -> NDArray[np.float64]:
-    """Losses that no window has found yet: NaN, for 0 would look perfect where training ends before its last window."""
+    """Losses of samples that no window has reached yet. They are NaN: 0 would look like a perfect loss if training
+    ended early."""
     losses = np.empty(shape)
     losses.fill(np.nan)
     return losses
@@ -219,7 +220,7 @@ def in_order(data: TrainingData, places: NDArray[np.intp] | slice) -> TrainingDa
 
 
 class Watcher(Protocol):
-    """What is told how far a pass has come."""
+    """An object that is called after each piece of a pass."""
 
     def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
         """Samples ``start`` to ``stop`` are done."""
@@ -294,7 +295,7 @@ def _measure(sequence: Pass, pace: Pace) -> None:
 
 
 def scratch(model: Network, capacity: int) -> Memory:
-    """The model's parameters with a workspace and gradients of their own."""
+    """The model's parameters, with a separate workspace and separate gradients."""
     own = model.memory()
     memory = model.scratch(capacity, own.weights, own.optimizer, own.constants)
     memory.autotuners = own.autotuners
@@ -327,7 +328,7 @@ class Progress:
 
 
 def _level(verbosity: Any) -> int:
-    """How much to say, as a whole number."""
+    """The verbosity as a whole number."""
     try:
         return operator.index(verbosity)
     except Exception:  # TypeError, or whatever the user's own class raises
@@ -338,7 +339,7 @@ def _level(verbosity: Any) -> int:
 
 
 def _shape_of(value: Any) -> tuple[Any, ...] | None:
-    """What a value says of its shape, None for nothing."""
+    """The shape of an array-like value, or None."""
     try:
         return tuple(value.shape)
     except Exception:  # whatever the user's own class raises

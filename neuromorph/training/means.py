@@ -1,4 +1,4 @@
-"""Weighted means that leave the range of numbers no earlier than what they are means of."""
+"""Weighted means that do not overflow where the values themselves are finite."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _shares(values: NDArray[np.float64], weights: NDArray[Any]) -> NDArray[np.fl
 
 
 def _careful_mean(values: NDArray[np.float64], weights: NDArray[Any] | None) -> float:
-    """The same of numbers over the largest of them, with weights over the largest weight."""
+    """The same mean without overflow: values are divided by the largest value, weights by the largest weight."""
     if weights is None:
         shares = np.ones_like(values)
     else:

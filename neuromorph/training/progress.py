@@ -21,8 +21,8 @@ def _bar_class() -> Any:
     """tqdm, imported when the first bar is shown."""
 
     class Bar(imported("tqdm").tqdm):  # type: ignore[misc]
-        """A bar with what tqdm shares between bars to itself: tqdm's lock would stay taken in a child that is forked
-        while a bar is drawn, and a thread would look after all bars of the process."""
+        """A bar that shares no state with other bars of tqdm. tqdm's shared lock would stay taken in a child that is
+        forked while a bar is drawn, and tqdm starts a thread that watches all bars."""
 
         _lock = _lock
         _instances: ClassVar[WeakSet[Any]] = WeakSet()

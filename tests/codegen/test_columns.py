@@ -23,8 +23,7 @@ from hypothesis import strategies as st
 from helpers import witnesses
 from helpers.random_models import bounded, floor_of, models
 from helpers.texts import HEADER
-from neuromorph.functions import OPTIMIZERS
-from neuromorph.optimizers import optimizer_of
+from neuromorph.optimizers import UPDATES, optimizer_of
 from neuromorph.options import compile_options
 from neuromorph.schedule import Alone, ByColumns, CostModel, KernelOptions, Product, Sum, divide
 from neuromorph.schedule.column_split import BALANCE, panel_cuts, vector_cuts
@@ -330,7 +329,7 @@ def test_the_adversary_sees_every_meeting_that_is_missing(kind: str) -> None:
 def run_of(made: Any, functions: Any, trial: Any, **alone: int) -> dict[str, np.ndarray]:
     """What training with clipped gradients leaves, and what measuring says."""
     kind, learned = made.options.optimizer, witnesses.Memory.of(made, trial.parameters, trial.window)
-    record, losses, measured = OPTIMIZERS[kind], *np.zeros((2, len(trial.inputs)))
+    record, losses, measured = UPDATES[kind], *np.zeros((2, len(trial.inputs)))
     constants = np.array([*optimizer_of(kind).constants, *(0.0 for _ in record.counts)])
     remembered = np.zeros(max(1, len(record.slots)) * made.plan.layout.size)
     more = {"memory": remembered, "constants": constants, "clip": 0.05, **alone}

@@ -30,9 +30,10 @@ from helpers.compiled_models import COMPILED
 from helpers.function_forms import LOSS_FORMS
 from helpers.texts import HEADER
 from helpers.vector_loops import loop_module
-from neuromorph.functions import ACTIVATIONS, LOSSES, OPTIMIZERS
+from neuromorph.functions import ACTIVATIONS, LOSSES
 from neuromorph.host.cpu import simd_bits
 from neuromorph.jit import bundles, cache, modules
+from neuromorph.optimizers import UPDATES
 
 # Assembly as text ----------------------------------------------------------------------------------------------------
 
@@ -400,7 +401,7 @@ def test_products_and_activations_of_whole_kernels_work_on_whole_vectors(name: s
 LAST = [f"(output, 21, <linear>, {loss})" for loss in LOSS_FORMS]
 LAST += ["(output, 21, <softmax>, <cross_entropy>)", "(output, 21, <sigmoid>, <binary_cross_entropy>)"]
 VECTORS = [("float32", 4), ("float64", 4), ("float32", 8), ("float64", 2), ("float32", 16), ("float64", 8)]
-PAIRS = list(itertools.zip_longest(LAST, OPTIMIZERS, fillvalue="sgd"))
+PAIRS = list(itertools.zip_longest(LAST, UPDATES, fillvalue="sgd"))
 
 
 @on_known_machines
@@ -419,7 +420,7 @@ def test_every_function_of_the_language_is_in_these_kernels() -> None:
     texts = "".join(text for text, *_ in COMPILED.values())
     assert all(f"<{name}" in texts for name in ACTIVATIONS)
     assert all(any(f"<{name}" in last for last in LAST) for name in LOSSES)
-    assert {optimizer for _, optimizer in PAIRS} == OPTIMIZERS.keys()
+    assert {optimizer for _, optimizer in PAIRS} == UPDATES.keys()
 
 
 # What has to be caught -----------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ renew = _renew()
 
 # What the checks of the page may use, beside what they import.
 PRELUDE = """
-import os, subprocess, sys
+import os, pickle, subprocess, sys
 from pathlib import Path
 import numpy as np
 import pytest

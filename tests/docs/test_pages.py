@@ -125,10 +125,17 @@ def test_the_readme_and_the_pages_lead_to_every_page() -> None:
 
 
 def test_the_language_page_names_every_function() -> None:
-    from neuromorph.functions import ACTIVATIONS, BIAS_INITIALIZERS, LOSSES, MERGES, WEIGHT_INITIALIZERS
+    from neuromorph.functions import (
+        ACTIVATIONS,
+        BIAS_INITIALIZERS,
+        ELEMENTWISE,
+        LOSSES,
+        MERGES,
+        WEIGHT_INITIALIZERS,
+    )  # fmt: skip
 
     page = (REPOSITORY / "docs" / "language.md").read_text(encoding="utf-8")
-    for table in (ACTIVATIONS, LOSSES, MERGES, WEIGHT_INITIALIZERS, BIAS_INITIALIZERS):
+    for table in (ACTIVATIONS, ELEMENTWISE, LOSSES, MERGES, WEIGHT_INITIALIZERS, BIAS_INITIALIZERS):
         for name in table:
             assert f"`{name}" in page, name
 

@@ -103,7 +103,10 @@ def test_gradients_of_an_output_that_is_fed_back(activation: str, loss: str) -> 
     check_gradients(f"{HEAD}{{m, output, concatenate}} (output, 2, <{activation}>, <{loss}>)")
 
 
-@pytest.mark.parametrize("operation", MERGES)
+ANY_WIDTHS = [name for name, merge in MERGES.items() if merge.other_width == "any"]
+
+
+@pytest.mark.parametrize("operation", ANY_WIDTHS)
 @pytest.mark.parametrize(
     "text",
     [
@@ -122,9 +125,21 @@ def test_gradients_of_merges(text: str, operation: str) -> None:
     check_gradients(HEAD + text.replace("OP", operation) + TAIL)
 
 
-@pytest.mark.parametrize("operation", [name for name in MERGES if name != "concatenate"])
+@pytest.mark.parametrize("operation", [name for name in ANY_WIDTHS if MERGES[name].result == "x"])
 def test_gradients_of_self_merges(operation: str) -> None:
     check_gradients(f"{HEAD}(a,3,<tanh>) {{m,m,{operation}}} {TAIL}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(a,3,<tanh>) [s, (w,1,<sigmoid>)] {m,w,scale} {n,w,scale,2}",
+        "(a,3,<tanh>) (b,3,<sigmoid>) {m,a,dot} {n,m,scale}",
+        "{m,h,dot,1} (a,4,<tanh>) [t, (h,3,<tanh>)] {n,m,scale,1}",
+    ],
+)
+def test_gradients_of_single_numbers(text: str) -> None:
+    check_gradients(HEAD + text + TAIL)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,14 @@ from typing import Any
 import pytest
 
 from helpers.paths import EXAMPLES, REPOSITORY
-from neuromorph.functions import ACTIVATIONS, BIAS_INITIALIZERS, LOSSES, MERGES, WEIGHT_INITIALIZERS
+from neuromorph.functions import (
+    ACTIVATIONS,
+    BIAS_INITIALIZERS,
+    ELEMENTWISE,
+    LOSSES,
+    MERGES,
+    WEIGHT_INITIALIZERS,
+)
 from neuromorph.language import library, parse, syntax
 
 EDITOR = REPOSITORY / "tools" / "editor"
@@ -148,13 +155,23 @@ def test_the_regular_expressions_mean_the_same_in_every_engine() -> None:
     [
         (ACTIVATIONS, "(a, 4, <@>)", "keyword.other.activation.mdl"),
         (ACTIVATIONS, "(a, <@, 0.5>)", "keyword.other.activation.mdl"),
+        (ELEMENTWISE, "(a, <@, 0.5>)", "keyword.other.elementwise.mdl"),
         (LOSSES, "(a, 4, <tanh>, <@>)", "keyword.other.loss.mdl"),
         (MERGES, "{a, b, @}", "keyword.other.merge.mdl"),
         (CELLS, "(a, 4, <@>)", "support.function.cell.mdl"),
         (WEIGHT_INITIALIZERS, "/@ 0 1,zero/", "keyword.other.initializer.weight.mdl"),
         (BIAS_INITIALIZERS, "/xavier,@ 1 2/", "keyword.other.initializer.bias.mdl"),
     ],
-    ids=["activations", "activation nodes", "losses", "merges", "cells", "weight initialisers", "bias initialisers"],
+    ids=[
+        "activations",
+        "activation nodes",
+        "elementwise layers",
+        "losses",
+        "merges",
+        "cells",
+        "weight initialisers",
+        "bias initialisers",
+    ],
 )
 def test_every_word_of_the_language_is_a_keyword(table: Mapping[str, Any], form: str, scope: str) -> None:
     place = form.index("@")
@@ -167,7 +184,7 @@ def test_every_word_of_the_language_is_a_keyword(table: Mapping[str, Any], form:
 
 
 def test_no_keyword_is_unknown_to_the_language() -> None:
-    known = {*ACTIVATIONS, *LOSSES, *MERGES, *WEIGHT_INITIALIZERS, *BIAS_INITIALIZERS}
+    known = {*ACTIVATIONS, *ELEMENTWISE, *LOSSES, *MERGES, *WEIGHT_INITIALIZERS, *BIAS_INITIALIZERS}
     keywords = [rule["match"] for rule in rules() if rule.get("name", "").startswith("keyword.other")]
     listed = [word for match in keywords for word in re.findall(r"\(\?:([a-z_|]+)\)", match)[0].split("|")]
     assert sorted(listed) == sorted(known)

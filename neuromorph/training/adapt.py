@@ -1,0 +1,85 @@
+"""Sets the units of a model from data: means and scales of ``standardize`` nodes, and of an output that restores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.arrays import TrainingData, training_data
+from ..data.labels import as_vectors_and_weights
+from ..data.reading import read
+from ..errors import DataError
+from ..functions import RESTORE
+from ..graph import Graph, interpreter
+from ..runtime.network import Network
+
+Floats = NDArray[np.float64]
+STANDARDIZE = "standardize"
+
+
+def adapt(model: Network, inputs: Any, expected: Any = None, *, lengths: Any = None, sample_weight: Any = None) -> None:
+    """Set means and scales from data; see ``neuromorph.adapt``."""
+    with model.lock:
+        model.memory()
+        graph = model.graph
+        places = [node.index for node in graph.nodes if node.live and _is(graph, node.index, STANDARDIZE)]
+        restores = _is(graph, graph.output, RESTORE.name)
+        if not places and not restores:
+            reason = f"the model has no node with <{STANDARDIZE}> and no output with <{RESTORE.name}>"
+            raise ValueError(f"{reason}: there is nothing to adapt")
+        data = _data(model, inputs, expected, lengths, sample_weight)
+        before = model.get_parameters()
+        try:
+            for index in places:
+                _set(model, index, _incoming(model, data, index), data)
+            if restores and expected is not None:
+                _set(model, graph.output, data.expected, data)
+        except BaseException:
+            model.set_parameters(before)
+            raise
+
+
+def _is(graph: Graph, index: int, name: str) -> bool:
+    layer = graph.nodes[index].elementwise
+    return layer is not None and layer.name == name
+
+
+def _data(model: Network, inputs: Any, expected: Any, lengths: Any, sample_weight: Any) -> TrainingData:
+    """The arrays, checked as those of training are; zeros stand for what is expected where it is not given."""
+    if expected is None:
+        leading = read("inputs", inputs).numbers.shape[:-1]
+        expected = np.broadcast_to(np.zeros(1, model.dtype), (*leading, model.output_width))
+    given = as_vectors_and_weights(model.needs, inputs, expected, sample_weight, lengths)
+    data = training_data(
+        *given, batch=model.batch_size, width_in=model.input_width, width_out=model.output_width, dtype=model.dtype
+    )
+    if data.weights is not None and not data.weights.any():
+        raise DataError("adapt needs a vector that counts, and all weights are 0")
+    return data
+
+
+def _incoming(model: Network, data: TrainingData, index: int) -> Floats:
+    """What reaches a node, in the shape of the inputs: each sequence starts from zero state."""
+    parameters = model.get_parameters()
+    sequences = data.inputs if data.sequences else data.inputs[None]
+    found = [interpreter.incoming(model.graph, parameters, one, index) for one in sequences]
+    return np.stack(found) if data.sequences else found[0]
+
+
+def _set(model: Network, index: int, values: NDArray[Any], data: TrainingData) -> None:
+    """Mean and standard deviation of each component as the units of a node; 1 for one that does not change."""
+    name = model.graph.nodes[index].name
+    rows = np.asarray(values, np.float64).reshape(-1, values.shape[-1])
+    weights = np.ones(len(rows)) if data.weights is None else np.asarray(data.weights, np.float64).reshape(-1)
+    counts = weights > 0.0
+    rows, shares = rows[counts], weights[counts] / weights.max()
+    shares = (shares / shares.sum())[:, None]
+    with np.errstate(all="ignore"):
+        mean = (shares * rows).sum(axis=0)
+        scale = np.sqrt((shares * np.square(rows - mean)).sum(axis=0)).astype(model.dtype)
+    if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
+        raise DataError(f"what reaches '{name}' is too large: its mean or deviation is not a finite number")
+    scale[(scale == 0.0) | (rows == rows[0]).all(axis=0)] = 1.0
+    model.set_parameters({f"{name}.mean": mean, f"{name}.scale": scale})

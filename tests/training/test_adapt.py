@@ -1,0 +1,117 @@
+"""Units set from data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neuromorph as nm
+from helpers.witnesses import jit_disabled
+
+RNG = np.random.default_rng(5)
+INPUTS = RNG.normal(size=(40, 2, 3)) * [1.0, 10.0, 0.1] + [5.0, -2.0, 0.0]
+EXPECTED = RNG.normal(size=(40, 2, 2)) * [100.0, 3.0] + [7.0, -1.0]
+TEXT = "/xavier,zero/ (input, 3) (units, <standardize>) (a, 4, <tanh>) (b, <standardize>) (output, 2, <restore>, <mse>)"
+LOOP = "/xavier,zero/ (input, 3) {xh, h, concatenate} (h, 4, <tanh>) (b, <standardize>) (output, 2, <linear>, <mse>)"
+
+
+@pytest.fixture(autouse=True)
+def no_jit() -> Any:
+    with jit_disabled():
+        yield
+
+
+def built(text: str = TEXT, **more: Any) -> nm.Model:
+    nm.seed(1)
+    return nm.build(nm.compile(text, 2, 0.1, dtype="float64", **more))
+
+
+def test_what_reaches_a_node_has_mean_0_and_deviation_1_afterwards() -> None:
+    model = built()
+    before = nm.get_parameters(model)
+    nm.adapt(model, INPUTS, EXPECTED)
+    found, rows = nm.get_parameters(model), INPUTS.reshape(-1, 3)
+    np.testing.assert_allclose(found["units.mean"], rows.mean(axis=0))
+    np.testing.assert_allclose(found["units.scale"], rows.std(axis=0))
+    np.testing.assert_allclose(found["output.mean"], EXPECTED.reshape(-1, 2).mean(axis=0))
+    np.testing.assert_allclose(found["output.scale"], EXPECTED.reshape(-1, 2).std(axis=0))
+    hidden = np.tanh((rows - rows.mean(axis=0)) / rows.std(axis=0) @ found["a.weight"] + found["a.bias"])
+    np.testing.assert_allclose(
+        found["b.mean"], hidden.mean(axis=0), err_msg="in text order: of what is adapted already"
+    )
+    np.testing.assert_allclose(found["b.scale"], hidden.std(axis=0))
+    learning = [name for name in before if name.endswith(("weight", "bias"))]
+    assert all((found[name] == before[name]).all() for name in learning)
+    assert set(nm.gradients(model, INPUTS, EXPECTED)[1]) == set(learning)
+
+
+def test_the_loss_is_in_standard_units() -> None:
+    model = built()
+    nm.adapt(model, INPUTS, EXPECTED)
+    standard = (EXPECTED - EXPECTED.mean(axis=(0, 1))) / EXPECTED.std(axis=(0, 1))
+    mean, scale = (nm.get_parameters(model)[f"output.{role}"] for role in ("mean", "scale"))
+    results = (nm.predict(model, INPUTS) - mean) / scale
+    assert nm.evaluate(model, INPUTS, EXPECTED) == pytest.approx(np.square(results - standard).mean())
+
+
+def test_through_a_loop_and_by_sequences() -> None:
+    model = built(LOOP)
+    nm.adapt(model, np.stack([INPUTS, INPUTS[::-1]]))
+    weight, bias = (nm.get_parameters(model)[f"h.{role}"] for role in ("weight", "bias"))
+    values = []
+    for sequence in (INPUTS, INPUTS[::-1]):
+        h = np.zeros((2, 4))
+        for x in sequence:
+            h = np.tanh(np.concatenate([x, h], axis=1) @ weight + bias)
+            values.append(h)
+    np.testing.assert_allclose(nm.get_parameters(model)["b.mean"], np.mean(values, axis=(0, 1)))
+    np.testing.assert_allclose(nm.get_parameters(model)["b.scale"], np.std(np.concatenate(values), axis=0))
+
+
+def test_weights_and_lengths_say_what_counts() -> None:
+    model, weight = built(), np.zeros((40, 2))
+    weight[:7, 0] = RNG.uniform(0.5, 2.0, 7)
+    nm.adapt(model, INPUTS, sample_weight=weight)
+    mean = np.average(INPUTS[:7, 0], axis=0, weights=weight[:7, 0])
+    np.testing.assert_allclose(nm.get_parameters(model)["units.mean"], mean)
+    nm.adapt(model, INPUTS, lengths=[5, 0])
+    np.testing.assert_allclose(nm.get_parameters(model)["units.mean"], INPUTS[:5, 0].mean(axis=0))
+    assert (nm.get_parameters(model)["output.scale"] == 1.0).all(), "nothing is expected"
+
+
+def test_a_component_that_does_not_change_has_a_scale_of_1() -> None:
+    model, inputs = built(), INPUTS.copy()
+    inputs[..., 1] = 3.0
+    nm.adapt(model, inputs)
+    assert nm.get_parameters(model)["units.scale"][1] == 1.0
+    assert np.isfinite(nm.predict(model, inputs)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"inputs": INPUTS[..., :2]}, nm.DataError, "width"), ({"inputs": INPUTS * np.nan}, nm.DataError, "inputs"),
+        ({"expected": EXPECTED[:3]}, nm.DataError, "expected"),
+        ({"sample_weight": np.zeros((40, 2))}, nm.DataError, "all weights are 0"),
+        ({"inputs": INPUTS * 1e300}, nm.DataError, "what reaches 'units' is too large"),
+    ],
+)  # fmt: skip
+def test_wrong_data_change_nothing(change: dict[str, Any], error: type[Exception], message: str) -> None:
+    model = built()
+    nm.adapt(model, INPUTS, EXPECTED)
+    before = nm.get_parameters(model)
+    with pytest.raises(error, match=message):
+        nm.adapt(model, **{"inputs": INPUTS, "expected": EXPECTED} | change)
+    assert all((value == before[name]).all() for name, value in nm.get_parameters(model).items())
+
+
+def test_what_can_not_be_adapted() -> None:
+    plain = "/xavier,zero/ (input, 3) (output, 2, <linear>, <mse>)"
+    with pytest.raises(ValueError, match="there is nothing to adapt"):
+        nm.adapt(built(plain), INPUTS, EXPECTED)
+    with pytest.raises(nm.ModelStateError, match="not built"):
+        nm.adapt(nm.compile(TEXT, 2, 0.1), INPUTS)
+    with pytest.raises(nm.DataError, match=r"units.scale must not be 0"):
+        nm.set_parameters(built(), {"units.scale": [1.0, 0.0, 2.0]})
