@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..graph import Graph, Node
+from ..graph.wording import ago, function_of, with_number
 from .geometry import Size
 
 NAME_SIZE, DETAIL_SIZE = 13.0, 11.0  # pixels
@@ -47,33 +48,32 @@ def _details(graph: Graph, node: Node) -> tuple[str, ...]:
     if node.kind == "split":
         return ()
     if node.index == graph.output:
-        return _computed(node), f"loss {_with_number(graph.loss.name, graph.loss_parameter)}"
+        return _computed(node), f"loss {with_number(graph.loss.name, graph.loss_parameter)}"
     return (_computed(node),)
 
 
 def _computed(node: Node) -> str:
-    if node.merge is not None:
-        return f"{node.width:,} · {node.merge.name}"
-    if node.function is None:
-        return f"{node.width:,}"
-    return f"{node.width:,} · {_with_number(node.function.name, node.parameter)}"
+    does = _operation(node)
+    return f"{node.width:,} · {does}" if does else f"{node.width:,}"
+
+
+def _operation(node: Node) -> str:
+    """What a node does, with its numbers; nothing of the input."""
+    if node.merge is None:
+        return function_of(node)
+    return f"{node.merge.name}, {node.steps:,} back" if node.steps > 1 else node.merge.name
 
 
 def _kind(graph: Graph, node: Node) -> str:
     if node.index == graph.output:
         return "output"
-    return "activation node" if node.kind == "activation" else node.kind
+    return {"activation": "activation node", "elementwise": "elementwise layer"}.get(node.kind, node.kind)
 
 
 def _reads(graph: Graph, node: Node) -> str:
     if node.merge is None or node.other is None:
         return ""
-    late = " of the step before" if node.delayed else ""
-    return f", {node.merge.name} with {graph.nodes[node.other].name}{late}"
-
-
-def _with_number(name: str, number: float | None) -> str:
-    return name if number is None else f"{name} {number:g}"
+    return f", {node.merge.name} with {graph.nodes[node.other].name}{ago(node.steps)}"
 
 
 def _shortened(name: str) -> str:

@@ -64,14 +64,23 @@ def topological(count: int, links: Sequence[Link]) -> list[int]:
 
 
 def ranks(count: int, links: Sequence[Link]) -> list[int]:
-    """For each node the length of the longest way to it."""
+    """For each node the length of the longest way to it. What does not depend on the first node within the step stands
+    as low as its readers let it."""
     reads: list[list[int]] = [[] for _ in range(count)]
+    readers: list[list[int]] = [[] for _ in range(count)]
     for link in links:
         if link.role != "time":
             reads[link.target].append(link.source)
-    found = [0] * count
-    for node in topological(count, links):
+            readers[link.source].append(link.target)
+    found, depends = [0] * count, {0}
+    order = topological(count, links)
+    for node in order:
         found[node] = max((found[read] + 1 for read in reads[node]), default=0)
+        if depends.intersection(reads[node]):
+            depends.add(node)
+    for node in reversed(order):
+        if node not in depends and readers[node]:
+            found[node] = min(found[reader] for reader in readers[node]) - 1
     return found
 
 
@@ -79,14 +88,15 @@ def vertex_count(rank: Sequence[int], links: Sequence[Link]) -> int:
     """How many vertices the rows would have."""
     last = list(rank)
     for link in links:
-        last[link.source] = max(last[link.source], rank[link.target] - 1)
+        if link.role != "time":
+            last[link.source] = max(last[link.source], rank[link.target] - 1)
     return len(rank) + sum(end - first for first, end in zip(rank, last, strict=True))
 
 
 def make_rows(rank: Sequence[int], links: Sequence[Link]) -> Rows:
     """Rows of few crossings for nodes of given ranks."""
     vertices, bends = list(rank), dict[tuple[int, int], int]()
-    for link in links:
+    for link in (link for link in links if link.role != "time"):
         for row in range(rank[link.source] + 1, rank[link.target]):
             if (link.source, row) not in bends:
                 bends[link.source, row] = len(vertices)
@@ -121,9 +131,12 @@ def _segments(
 
 
 def _first_order(rank: Sequence[int], lowers: Sequence[Sequence[int]]) -> Order:
-    """Rows filled by going down from the first node, what stands first in the text at the left."""
+    """Rows filled by going down from the first node, and from others that read nothing of their step, what stands first
+    in the text at the left."""
     order: Order = [[] for _ in range(max(rank) + 1)]
-    seen, waiting = {0}, [0]
+    below_another = {vertex for lower in lowers for vertex in lower}
+    waiting = [vertex for vertex in reversed(range(len(rank))) if vertex not in below_another]
+    seen = set(waiting)
     while waiting:
         vertex = waiting.pop()
         order[rank[vertex]].append(vertex)

@@ -81,25 +81,32 @@ class Backward:
 
     def _handed_on(self, node: Node, mask: int) -> Iterator[tuple[int, int, bool]]:
         """(node, components, whether of the step before) for all that a node reads."""
-        if node.source is None or mask == 0 or node.index in self.blocking:
+        if mask == 0 or node.index in self.blocking:
             return
         if node.merge is not None:
             yield from self._of_merge(node, node.merge, mask)
+        elif node.source is None:
+            return
+        elif node.kind == "layer" or _couples(node):
+            yield node.source, full(self.graph.nodes[node.source].width), False
         elif node.function is None:
             yield node.source, mask, False
-        elif node.kind == "layer" or node.function.couples:
-            yield node.source, full(self.graph.nodes[node.source].width), False
         else:
             flat = self._zeros[node.source] if flat_at_zero(node.function, node.parameter) else 0
             yield node.source, mask & ~flat, False
 
     def _of_merge(self, node: Node, merge: Merge, mask: int) -> Iterator[tuple[int, int, bool]]:
-        assert node.source is not None
         assert node.other is not None
+        if node.source is None:  # the value is the other's alone
+            yield node.other, mask, node.delayed
+            return
         width, algebra = self.graph.nodes[node.source].width, algebra_of(merge)
         if merge.concatenates:
             yield node.source, mask & full(width), False
             yield node.other, mask >> width, node.delayed
+            return
+        if merge.other_width != "any":
+            yield from self._of_numbers(node, merge, mask)
             return
         shared = full(min(width, self.graph.nodes[node.other].width))
         both = 0 if algebra.cancels and reads_one_value(self.graph, node) else mask & shared
@@ -107,3 +114,23 @@ class Backward:
         into_o = both & ~self._zeros[node.source] if algebra.o_stops else both
         yield node.source, into_x | mask & ~shared, False
         yield node.other, into_o, node.delayed
+
+    def _of_numbers(self, node: Node, merge: Merge, mask: int) -> Iterator[tuple[int, int, bool]]:
+        """The same of a product with one number, or of one whose result is one number."""
+        assert node.source is not None
+        assert node.other is not None
+        whole = full(self.graph.nodes[node.source].width)
+        into_x = whole if merge.result == "one" else mask
+        into_o = into_x & ~self._zeros[node.source]
+        if merge.other_width == "one":
+            into_x, into_o = (0 if self._zeros[node.other] else into_x), int(into_o != 0)
+        else:
+            into_x &= ~self._zeros[node.other]
+        yield node.source, into_x, False
+        yield node.other, into_o, node.delayed
+
+
+def _couples(node: Node) -> bool:
+    """Whether the components of a node's value depend on one another."""
+    function = node.function or node.elementwise
+    return function is not None and function.couples

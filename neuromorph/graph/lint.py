@@ -112,9 +112,9 @@ def _softmax_in_loop(graph: Graph) -> Iterator[Diagnostic]:
 def _stays_at_zero(graph: Graph, zeros: Mapping[int, int]) -> Iterator[Diagnostic]:
     """A product with the step before that nothing ever makes differ from the zero it starts from."""
     for index, other in graph.delayed_links:
-        node, width = graph.nodes[index], min(graph.nodes[index].width, graph.nodes[other].width)
-        stuck = (zeros[other] & full(width)).bit_count()
-        if node.merge is None or not algebra_of(node.merge).zero_if_o_is or not stuck:
+        node = graph.nodes[index]
+        stuck = _stuck(node, zeros[index], zeros[other]).bit_count()
+        if node.merge is None or not node.merge.reads_x or not algebra_of(node.merge).zero_if_o_is or not stuck:
             continue
         name = graph.nodes[other].name
         what = f"'{node.name}' stays at zero"
@@ -123,6 +123,13 @@ def _stays_at_zero(graph: Graph, zeros: Mapping[int, int]) -> Iterator[Diagnosti
         why = f"it multiplies by '{name}' of the step before, which starts from zero there and never leaves it"
         fix = "give the loop something to begin from, such as an additive merge inside it"
         yield Diagnostic(node.location, f"{what}: {why}; {fix}", tuple(dict.fromkeys((node.name, name))))
+
+
+def _stuck(node: Node, zeros: int, zeros_of_other: int) -> int:
+    """The components of a merge that are zero because those of the other node are."""
+    if node.merge is not None and node.merge.other_width != "any":
+        return zeros if zeros_of_other else 0
+    return zeros & zeros_of_other
 
 
 def _cannot_learn(backward: Backward, steps: int) -> Iterator[Diagnostic]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .nodes import Graph, Node
+from .wording import ago, function_of, with_number
 
 
 def summary(graph: Graph) -> str:
@@ -27,16 +28,11 @@ def _parameters(graph: Graph, node: Node) -> str:
 
 def _what(graph: Graph, node: Node) -> str:
     """What a node does, in a few words."""
-    words = []
-    if node.function is not None:
-        words.append(node.function.name + (f" {node.parameter:g}" if node.parameter is not None else ""))
+    words = [function_of(node)] if function_of(node) else []
     if node.merge is not None and node.other is not None:
-        late = " of the step before" if node.delayed else ""
-        words.append(f"{node.merge.name} with {graph.nodes[node.other].name}{late}")
+        words.append(f"{node.merge.name} with {graph.nodes[node.other].name}{ago(node.steps)}")
     if node.index == graph.output:
-        words.append(
-            f"loss {graph.loss.name}" + (f" {graph.loss_parameter:g}" if graph.loss_parameter is not None else "")
-        )
+        words.append(f"loss {with_number(graph.loss.name, graph.loss_parameter)}")
     if not node.live:
         words.append("dead: the output does not depend on it")
     return ", ".join(words)

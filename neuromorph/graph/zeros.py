@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..functions import Activation, Merge
+from ..functions import Activation, ElementwiseLayer, Merge
 from .nodes import Graph, Node
 
 _EFFORT = 1 << 30  # components looked at, beyond which a text gets no more advice
@@ -102,16 +102,24 @@ def _read(node: Node) -> set[int]:
 
 def _zeros_of_node(graph: Graph, node: Node, zeros: Mapping[int, int]) -> int:
     """The components of a node that are zero where those that it reads are."""
-    if node.source is None or node.kind == "layer":
+    if node.source is None:
+        return 0 if node.other is None else zeros[node.other]
+    if node.kind == "layer":
         return 0
     x = zeros[node.source]
     if node.function is not None:
         return x if _keeps_zero(node.function, node.parameter) else 0
+    if node.elementwise is not None:
+        return x if _layer_keeps_zero(node.elementwise) else 0
     if node.merge is None or node.other is None:
         return x
     o, width = zeros[node.other], graph.nodes[node.source].width
     if node.merge.concatenates:
         return x | o << width
+    if node.merge.result == "one":
+        return int(x | o == full(width))
+    if node.merge.other_width == "one":
+        return full(width) if o else x
     shared = full(min(width, graph.nodes[node.other].width))
     merged, algebra = 0, algebra_of(node.merge)
     for zero, holds in (
@@ -135,6 +143,13 @@ def reads_one_value(graph: Graph, node: Node) -> bool:
 def _keeps_zero(function: Activation, parameter: float | None) -> bool:
     """Whether an activation of zero is zero."""
     return not function.couples and not function.value(np.zeros((1, 1)), parameter).any()
+
+
+@lru_cache(maxsize=64)
+def _layer_keeps_zero(layer: ElementwiseLayer) -> bool:
+    """Whether an elementwise layer makes zero of a component that is zero, whatever its parameters are."""
+    arrays: dict[str, np.ndarray] = {role.name: np.array([0.7]) for role in layer.roles}
+    return not layer.value(np.zeros((1, 1)), arrays, 0.5).any()
 
 
 @lru_cache(maxsize=256)

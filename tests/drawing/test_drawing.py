@@ -14,6 +14,7 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -27,7 +28,7 @@ from neuromorph.drawing.labels import DETAIL_SIZE, NAME_SIZE, label_of, text_wid
 from neuromorph.drawing.layout import lay_out, links_of
 from neuromorph.drawing.rows import crossings, make_rows, ranks, topological, vertex_count
 from neuromorph.drawing.svg import escape
-from neuromorph.graph import Graph
+from neuromorph.graph import Graph, Kind
 
 SVG = "{http://www.w3.org/2000/svg}"
 HEAD, END = "/xavier,zero/ (in, 4) ", " (out, 4, <tanh>, <mse>)"
@@ -70,6 +71,10 @@ TEXTS["loops"] = HEAD + "{first, acc, additive} [s, {acc, acc, additive} | (b, 9
 LATE = "".join(f"{{m{n}, a{n}, additive}}" for n in range(7))
 BESIDE = "|".join(f"{{x{n}, y{n}, average}}(a{n}, 4, <tanh>)(y{n}, 4, <tanh>)" for n in range(7))
 TEXTS["tracks"] = f"{HEAD}{LATE}[s, {BESIDE}]{END}"
+TEXTS["taken"] = (
+    f"{HEAD}(a, 4, <tanh>) [s, {{t, b, take, 1}} (c, 4, <tanh>) | {{u, b, take, 2}} | (v, 4, <learned>)]"
+    f" {{d, c, additive}} {{e, u, additive}} {{f, v, additive}} (b, 4, <tanh>){END}"
+)
 TEXTS["random70"] = random_text(9, 70)
 
 
@@ -424,6 +429,21 @@ def test_what_is_written_in_each_kind_of_node() -> None:
     assert words(draw(witnesses.graph_of(LSTM)).svg, 12)[1] == "16 · tanh"
 
 
+def test_delays_convolutions_and_elementwise_layers_say_what_they_are() -> None:
+    body = "(a, 4, <conv, 3>) (b, 4, <conv, 2, 1024>) {c, a, take, 7} (d, <norm, 0.1>) (e, <gain>) {f, e, additive, 1}"
+    graph = witnesses.graph_of(HEAD + body + END)
+    svg = draw(graph).svg
+    by_name = {node.name: words(svg, node.index) for node in graph.nodes}
+    assert by_name["a"] == ["a", "4 · conv 3", "a: layer of width 4"]
+    assert [by_name[name][1] for name in "bcdef"] == [
+        "4 · conv 2, 1,024", "4 · take, 7 back", "4 · norm 0.1", "4 · gain 1", "4 · additive",
+    ]  # fmt: skip
+    assert by_name["c"][-1] == "c: merge of width 4, take with a of 7 steps before"
+    assert by_name["d"][-1] == "d: elementwise layer of width 4"
+    assert "<title>c reads a of 7 steps before</title>" in svg
+    assert "<title>f reads e of the step before</title>" in svg
+
+
 def test_dead_nodes_say_so_and_are_grey() -> None:
     svg = draw(witnesses.graph_of(HEAD + "[s, (lost, 4, <tanh>)]" + END)).svg
     assert words(svg, 2)[-1] == "lost: layer of width 4 (dead: the output does not depend on it)"
@@ -508,7 +528,7 @@ def test_colours_are_readable_on_light_and_dark_pages() -> None:
     light, dark = style.split("@media (prefers-color-scheme:dark)")
     for part, page in ((light, "#ffffff"), (dark, "#0d1117")):
         fills = dict(re.findall(r"\.node\.(\w+) \.box\{fill:(#\w{6})", part))
-        assert len(fills) == 7
+        assert fills.keys() == {*get_args(Kind), "output", "dead"}
         for text in ("name", "detail"):
             colour = re.search(rf"\n\.nm-drawing \.{text}\{{[^}}]*fill:(#\w{{6}})", part)
             assert colour is not None
