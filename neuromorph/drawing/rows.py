@@ -64,22 +64,41 @@ def topological(count: int, links: Sequence[Link]) -> list[int]:
 
 
 def ranks(count: int, links: Sequence[Link]) -> list[int]:
-    """For each node the length of the longest way to it."""
+    """For each node the length of the longest way to it from the first node.
+
+    What no way leads to, such as a learned vector, stands right above the first that reads it.
+    """
     reads: list[list[int]] = [[] for _ in range(count)]
     for link in links:
         if link.role != "time":
             reads[link.target].append(link.source)
-    found = [0] * count
-    for node in topological(count, links):
+    found, sequence, below = [0] * count, topological(count, links), {0}
+    for node in sequence:
         found[node] = max((found[read] + 1 for read in reads[node]), default=0)
+        if not below.isdisjoint(reads[node]):
+            below.add(node)
+    _move_down(found, [node for node in sequence if node not in below], reads)
     return found
+
+
+def _move_down(rank: list[int], free: Sequence[int], reads: Sequence[Sequence[int]]) -> None:
+    """Move the nodes ``free``, each of which stands after those that it reads, as far down as their readers allow."""
+    nearest: dict[int, int] = {}
+    for node, found in enumerate(reads):
+        for read in found:
+            nearest[read] = min(rank[node], nearest.get(read, rank[node]))
+    for node in reversed(free):
+        rank[node] = nearest.get(node, rank[node] + 1) - 1
+        for read in reads[node]:
+            nearest[read] = min(rank[node], nearest.get(read, rank[node]))
 
 
 def vertex_count(rank: Sequence[int], links: Sequence[Link]) -> int:
     """How many vertices the rows would have."""
     last = list(rank)
     for link in links:
-        last[link.source] = max(last[link.source], rank[link.target] - 1)
+        if link.role != "time":
+            last[link.source] = max(last[link.source], rank[link.target] - 1)
     return len(rank) + sum(end - first for first, end in zip(rank, last, strict=True))
 
 
@@ -87,7 +106,7 @@ def make_rows(rank: Sequence[int], links: Sequence[Link]) -> Rows:
     """Rows of few crossings for nodes of given ranks."""
     vertices, bends = list(rank), dict[tuple[int, int], int]()
     for link in links:
-        for row in range(rank[link.source] + 1, rank[link.target]):
+        for row in range(rank[link.source] + 1, rank[link.target]) if link.role != "time" else ():
             if (link.source, row) not in bends:
                 bends[link.source, row] = len(vertices)
                 vertices.append(row)
@@ -121,9 +140,12 @@ def _segments(
 
 
 def _first_order(rank: Sequence[int], lowers: Sequence[Sequence[int]]) -> Order:
-    """Rows filled by going down from the first node, what stands first in the text at the left."""
+    """Rows filled by going down from the first node, then from others that read nothing, what stands first in the text
+    at the left."""
     order: Order = [[] for _ in range(max(rank) + 1)]
-    seen, waiting = {0}, [0]
+    read = {below for found in lowers for below in found}
+    roots = [vertex for vertex in range(len(rank)) if vertex not in read]
+    seen, waiting = set(roots), roots[::-1]
     while waiting:
         vertex = waiting.pop()
         order[rank[vertex]].append(vertex)
