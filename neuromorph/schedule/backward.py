@@ -234,7 +234,7 @@ class Backward(Forward):
     def merge_back(self, node: Node) -> list[Operation]:
         assert node.merge is not None
         if not node.merge.reads_x:
-            return self.taken_back(node)
+            return [] if node.index in self.virtual else self.taken_back(node)
         left, right = self.source(node), self.other(node)
         if node.merge.concatenates:
             return [] if node.index in self.virtual else self.concatenate_back(node, left, right)
