@@ -267,9 +267,9 @@ class Model(Network):
         and buffers stand, and every operation in order. Nothing is compiled."""
         return describe(self.kernels.plan)
 
-    def summary(self) -> str:
-        """A table of nodes, widths, parameters and links in time."""
-        return summary.summary(self.graph)
+    def summary(self, *, fold: bool = False) -> str:
+        """A table of nodes, widths, parameters and links in time. fold: whether each cell is one row."""
+        return summary.summary(self.graph, folded=fold)
 
     def inspect(self) -> Inspection:
         """What the model's compiled training kernel is, and where its time goes: print it, or ``save`` it as a page.
@@ -285,15 +285,18 @@ class Model(Network):
         found: Inspection = imported("neuromorph.inspection").inspect(self)
         return found
 
-    def draw(self, path: str | os.PathLike[str] | None = None, *, format: str | None = None) -> Drawing:
+    def draw(
+        self, path: str | os.PathLike[str] | None = None, *, format: str | None = None, fold: bool = False
+    ) -> Drawing:
         """A picture of the model's graph, written to ``path`` where one is given.
 
         Layers with width and activation, splits, merges with their operation, from top to bottom; hollow arrows for
         what a merge takes in, dashed ones for links backward in time; dead nodes grey. ``.svg`` and ``.dot`` are its
         texts, ``.save(path)`` writes one; notebooks show it. format: "svg" or "dot"; by default what the path ends
-        with. Raises ValueError for other formats and endings.
+        with. fold: whether each cell is one box; a cell stays open where nodes outside lead from a node of it back into
+        it. Raises ValueError for other formats and endings.
         """
-        return drawing.draw(self.graph, path, format=format)
+        return drawing.draw(self.graph, path, format=format, folded=fold)
 
     def _repr_svg_(self) -> str | None:
         """What a notebook shows: the picture, or nothing where it would be larger than a page can bear."""

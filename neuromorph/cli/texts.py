@@ -14,6 +14,7 @@ from .console import TROUBLE, give, give_raw, say, sentence
 from .files import FILE, check_apart, check_target, is_saved, model_of, no_warnings, text_of, write
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for tools.")
+FOLD = click.option("--fold", is_flag=True, help="Show every cell as one node.")
 
 
 @click.command(epilog="\b\nExamples:\n  neuromorph check lstm.mdl\n  cat lstm.mdl | neuromorph check -")
@@ -100,14 +101,17 @@ def format_(file: str, expand: bool) -> None:
 
 @click.command(epilog="\b\nExamples:\n  neuromorph summary lstm.mdl\n  neuromorph summary trained.safetensors --json")
 @click.argument("file", type=FILE)
+@FOLD
 @AS_JSON
-def summary(file: str, as_json: bool) -> None:
+def summary(file: str, fold: bool, as_json: bool) -> None:
     """Print a table of nodes, widths, parameters and links.
 
     FILE is a description, a saved model, or - for stdin.
     """
+    if fold and as_json:
+        raise click.UsageError("--fold is for tables; in JSON each node has the name of its cell")
     model = model_of(file)
-    give(json.dumps(_facts(model), indent=2) if as_json else model.summary())
+    give(json.dumps(_facts(model), indent=2) if as_json else model.summary(fold=fold))
 
 
 def _facts(model: nm.Model) -> dict[str, Any]:
@@ -125,15 +129,19 @@ def _facts(model: nm.Model) -> dict[str, Any]:
 def _node(model: nm.Model, index: int) -> dict[str, Any]:
     graph = model.graph
     node = graph.nodes[index]
+    function = node.elementwise or node.function
     return {
         "name": node.name,
         "kind": node.kind,
         "width": node.width,
         "parameters": graph.parameters_of(index),
-        "function": node.function and {"name": node.function.name, "parameter": node.parameter},
+        "function": function and {"name": function.name, "parameter": node.parameter},
+        "convolution": {"taps": node.taps, "dilation": node.dilation} if node.reach else None,
         "merge": node.merge and node.merge.name,
         "reads": None if node.other is None else graph.nodes[node.other].name,
         "from_step_before": node.delayed,
+        "steps_before": node.steps,
+        "cell": node.use and node.use.name,
         "live": node.live,
         "line": node.location.line,
     }
@@ -142,7 +150,8 @@ def _node(model: nm.Model, index: int) -> dict[str, Any]:
 @click.command(epilog="\b\nExamples:\n  neuromorph draw lstm.mdl -o lstm.svg\n  neuromorph draw lstm.mdl -o lstm.dot")
 @click.argument("file", type=FILE)
 @click.option("-o", "--output", required=True, type=click.Path(), help="Where the picture goes, a .svg or .dot file.")
-def draw(file: str, output: str) -> None:
+@FOLD
+def draw(file: str, output: str, fold: bool) -> None:
     """Draw the graph as SVG, or write it as DOT for Graphviz.
 
     FILE is a description, a saved model, or - for stdin.
@@ -152,7 +161,7 @@ def draw(file: str, output: str) -> None:
         raise click.UsageError(f"--output is {output}, and a drawing ends in .svg or .dot")
     check_apart({"--output": output}, {"FILE": file})
     check_target(output)
-    drawing = model_of(file).draw()
+    drawing = model_of(file).draw(fold=fold)
     write(output, (drawing.svg if ending == "svg" else drawing.dot).encode("utf-8"))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..graph import Graph
+from ..graph.folding import fold
 from ..host.atomic_write import check_name
 from ..host.cached import cached_property
 from .dot import to_dot
@@ -23,7 +24,8 @@ class Drawing:
 
     Data flow from top to bottom. Boxes are layers, with their width and activation, and activation nodes; boxes with
     round corners merges, with their operation; boxes with round ends splits. A filled arrow is what flows into a node,
-    a hollow one what a merge takes in addition; a dashed one comes from the previous step. Dead nodes are grey.
+    a hollow one what a merge takes in addition; a dashed one comes from an earlier step, the previous one where the
+    box says nothing else. Dead nodes are grey. A cell that is folded is one box.
     """
 
     graph: Graph = field(repr=False)
@@ -55,9 +57,12 @@ class Drawing:
         return f"<neuromorph.Drawing of {count:,} node{'s' * (count != 1)}>"
 
 
-def draw(graph: Graph, path: str | os.PathLike[str] | None = None, *, format: str | None = None) -> Drawing:
-    """The drawing of a graph, written to ``path`` where one is given; see ``Drawing.save`` for the format."""
-    drawing = Drawing(graph)
+def draw(
+    graph: Graph, path: str | os.PathLike[str] | None = None, *, format: str | None = None, folded: bool = False
+) -> Drawing:
+    """The drawing of a graph, written to ``path`` where one is given; see ``Drawing.save`` for the format. ``folded``:
+    every cell is one box."""
+    drawing = Drawing(fold(graph).graph if folded else graph)
     if path is not None:
         drawing.save(path, format=format)
     elif format is not None:

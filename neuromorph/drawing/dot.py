@@ -7,7 +7,7 @@ from .geometry import Link
 from .labels import label_of
 from .layout import links_of
 
-_SHAPES = {"split": "oval", "merge": "hexagon"}
+_SHAPES = {"split": "oval", "merge": "hexagon", "cell": "box3d"}
 _DEAD = 'color="#b4b4b4"'
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..graph import Graph, Node
-from ..graph.wording import ago, function_of, with_number
+from ..graph.words import before, function_of, loss_of, read_by
 from .geometry import Size
 
 NAME_SIZE, DETAIL_SIZE = 13.0, 11.0  # pixels
@@ -39,41 +39,34 @@ def text_width(text: str, size: float) -> float:
 def label_of(graph: Graph, index: int) -> Label:
     """What is written about one node."""
     node = graph.nodes[index]
+    read = read_by(graph, node)
+    reads = f", {read}" if read else ""
     dead = " (dead: the output does not depend on it)" if not node.live else ""
-    description = f"{node.name}: {_kind(graph, node)} of width {node.width:,}{_reads(graph, node)}{dead}"
+    description = f"{node.name}: {_kind(graph, node)} of width {node.width:,}{reads}{dead}"
     return Label((_shortened(node.name), *_details(graph, node)), description)
 
 
 def _details(graph: Graph, node: Node) -> tuple[str, ...]:
     if node.kind == "split":
         return ()
+    found = [_computed(node)]
+    if node.merge is not None and node.steps > 1:
+        found.append(before(node.steps).strip())
     if node.index == graph.output:
-        return _computed(node), f"loss {with_number(graph.loss.name, graph.loss_parameter)}"
-    return (_computed(node),)
+        found.append(loss_of(graph))
+    return tuple(found)
 
 
 def _computed(node: Node) -> str:
-    does = _operation(node)
-    return f"{node.width:,} · {does}" if does else f"{node.width:,}"
-
-
-def _operation(node: Node) -> str:
-    """What a node does, with its numbers; nothing of the input."""
-    if node.merge is None:
-        return function_of(node)
-    return f"{node.merge.name}, {node.steps:,} back" if node.steps > 1 else node.merge.name
+    what = function_of(node)
+    return f"{node.width:,} · {what}" if what else f"{node.width:,}"
 
 
 def _kind(graph: Graph, node: Node) -> str:
     if node.index == graph.output:
         return "output"
-    return {"activation": "activation node", "elementwise": "elementwise layer"}.get(node.kind, node.kind)
-
-
-def _reads(graph: Graph, node: Node) -> str:
-    if node.merge is None or node.other is None:
-        return ""
-    return f", {node.merge.name} with {graph.nodes[node.other].name}{ago(node.steps)}"
+    words = {"activation": "activation node", "elementwise": "elementwise layer", "cell": f"cell {function_of(node)}"}
+    return words.get(node.kind, node.kind)
 
 
 def _shortened(name: str) -> str:

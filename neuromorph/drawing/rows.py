@@ -64,24 +64,33 @@ def topological(count: int, links: Sequence[Link]) -> list[int]:
 
 
 def ranks(count: int, links: Sequence[Link]) -> list[int]:
-    """For each node the length of the longest way to it. What does not depend on the first node within the step stands
-    as low as its readers let it."""
+    """For each node the length of the longest way to it from the first node.
+
+    What no way leads to, such as a learned vector, stands right above the first that reads it.
+    """
     reads: list[list[int]] = [[] for _ in range(count)]
-    readers: list[list[int]] = [[] for _ in range(count)]
     for link in links:
         if link.role != "time":
             reads[link.target].append(link.source)
-            readers[link.source].append(link.target)
-    found, depends = [0] * count, {0}
-    order = topological(count, links)
-    for node in order:
+    found, sequence, below = [0] * count, topological(count, links), {0}
+    for node in sequence:
         found[node] = max((found[read] + 1 for read in reads[node]), default=0)
-        if depends.intersection(reads[node]):
-            depends.add(node)
-    for node in reversed(order):
-        if node not in depends and readers[node]:
-            found[node] = min(found[reader] for reader in readers[node]) - 1
+        if not below.isdisjoint(reads[node]):
+            below.add(node)
+    _move_down(found, [node for node in sequence if node not in below], reads)
     return found
+
+
+def _move_down(rank: list[int], free: Sequence[int], reads: Sequence[Sequence[int]]) -> None:
+    """Move the nodes ``free``, each of which stands after those that it reads, as far down as their readers allow."""
+    nearest: dict[int, int] = {}
+    for node, found in enumerate(reads):
+        for read in found:
+            nearest[read] = min(rank[node], nearest.get(read, rank[node]))
+    for node in reversed(free):
+        rank[node] = nearest.get(node, rank[node] + 1) - 1
+        for read in reads[node]:
+            nearest[read] = min(rank[node], nearest.get(read, rank[node]))
 
 
 def vertex_count(rank: Sequence[int], links: Sequence[Link]) -> int:
@@ -96,8 +105,8 @@ def vertex_count(rank: Sequence[int], links: Sequence[Link]) -> int:
 def make_rows(rank: Sequence[int], links: Sequence[Link]) -> Rows:
     """Rows of few crossings for nodes of given ranks."""
     vertices, bends = list(rank), dict[tuple[int, int], int]()
-    for link in (link for link in links if link.role != "time"):
-        for row in range(rank[link.source] + 1, rank[link.target]):
+    for link in links:
+        for row in range(rank[link.source] + 1, rank[link.target]) if link.role != "time" else ():
             if (link.source, row) not in bends:
                 bends[link.source, row] = len(vertices)
                 vertices.append(row)
@@ -131,12 +140,12 @@ def _segments(
 
 
 def _first_order(rank: Sequence[int], lowers: Sequence[Sequence[int]]) -> Order:
-    """Rows filled by going down from the first node, and from others that read nothing of their step, what stands first
-    in the text at the left."""
+    """Rows filled by going down from the first node, then from others that read nothing, what stands first in the text
+    at the left."""
     order: Order = [[] for _ in range(max(rank) + 1)]
-    below_another = {vertex for lower in lowers for vertex in lower}
-    waiting = [vertex for vertex in reversed(range(len(rank))) if vertex not in below_another]
-    seen = set(waiting)
+    read = {below for found in lowers for below in found}
+    roots = [vertex for vertex in range(len(rank)) if vertex not in read]
+    seen, waiting = set(roots), roots[::-1]
     while waiting:
         vertex = waiting.pop()
         order[rank[vertex]].append(vertex)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..graph import Graph, Node
-from ..graph.wording import ago
+from ..graph.words import before
 from .geometry import Box, Layout, Point, Route
 from .labels import DETAIL_LINE, NAME_LINE, Label, label_of
 from .layout import lay_out
@@ -16,7 +16,8 @@ _PAINT = {  # kind: fill and stroke on a light page, fill and stroke on a dark o
     "output": ("#fde9df", "#c2592b", "#3b2117", "#e08a5f"),
     "layer": ("#e5effc", "#3c78bf", "#16293f", "#5f9de0"),
     "activation": ("#e3f3f5", "#2c8592", "#14302f", "#4fb3bd"),
-    "elementwise": ("#fbf3d9", "#94761b", "#2e2710", "#c2a548"),
+    "elementwise": ("#ebecfb", "#5a62bd", "#1d1f42", "#8d95ea"),
+    "cell": ("#fbf3da", "#a07a14", "#352b10", "#d0a93c"),
     "merge": ("#f1eafb", "#7f57b5", "#2a1f3d", "#a583d9"),
     "split": ("#f2f3f5", "#6e7781", "#22262c", "#8b949e"),
     "dead": ("#f5f5f5", "#b4b4b4", "#242424", "#5c5c5c"),
@@ -90,10 +91,10 @@ def _link(graph: Graph, route: Route) -> str:
     link = route.link
     source, target = graph.nodes[link.source], graph.nodes[link.target]
     dead = "" if _is_live(graph, route) else " dead"
-    when = ago(target.steps) if link.role == "time" else ""
+    late = before(target.steps) if link.role == "time" else ""
     return (
         f'<g class="link {link.role}{dead}" data-from="{link.source}" data-to="{link.target}">'
-        f"<title>{escape(f'{target.name} reads {source.name}{when}')}</title>"
+        f"<title>{escape(f'{target.name} reads {source.name}{late}')}</title>"
         f'<path class="line" d="{_path(route)}"/><path class="arrow" d="{_arrow(route)}"/></g>'
     )
 

@@ -82,6 +82,7 @@ def _node(index: int, place: Place, choice: Choice, links: Links, width: int, li
         choice.dilation,
         choice.elementwise,
         choice.initializers(kind == "layer", header),
+        item.origin,
     )
 
 

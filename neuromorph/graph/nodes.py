@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from ..errors import Diagnostic, Location
 from ..functions import Activation, ElementwiseLayer, Initializer, Loss, Merge
 from ..host.cached import cached_property
+from ..language import Origin, outermost
 
 MAX_WIDTH = 1_048_576
 
-Kind: TypeAlias = Literal["input", "layer", "activation", "elementwise", "split", "merge"]
+Kind: TypeAlias = Literal["input", "layer", "activation", "elementwise", "split", "merge", "cell"]
 Drawn: TypeAlias = tuple[Initializer, tuple[float, ...]]
 
 
@@ -31,6 +32,8 @@ class Node:
     default filled in) belong to layers and activation nodes. A convolution is a layer that reads ``taps`` vectors,
     ``dilation`` steps apart, the last of them of this step. ``elementwise`` is the function of an elementwise layer.
     ``initializers`` draw the parameters of a layer, by role. A node that is not ``live`` has no part in the output.
+    ``origin`` is the use of a cell that put the node into the graph, if one did. The kind "cell" is for pictures and
+    tables only: such a node stands for all nodes of a use.
     """
 
     index: int
@@ -49,11 +52,17 @@ class Node:
     dilation: int = 1
     elementwise: ElementwiseLayer | None = None
     initializers: tuple[tuple[str, Drawn], ...] = ()
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     @property
     def delayed(self) -> bool:
         """Whether a merge reads a step before this one."""
         return self.steps > 0
+
+    @property
+    def use(self) -> Origin | None:
+        """The use in the text itself that put the node into the graph, be it by way of others."""
+        return None if self.origin is None else outermost(self.origin)
 
     @property
     def reach(self) -> int:

@@ -40,7 +40,7 @@ def window_order(graph: Graph, domains: dict[int, int]) -> list[int]:
     return [index for index in topological(needs) if graph.nodes[index].kind != "split"]
 
 
-def _components(nodes: list[int], edges: dict[int, list[int]]) -> list[list[int]]:
+def components(nodes: list[int], edges: dict[int, list[int]]) -> list[list[int]]:
     """Strongly connected components (Tarjan, iterative), each after those it reads."""
     number: dict[int, int] = {}
     low: dict[int, int] = {}
@@ -87,7 +87,7 @@ def _parts_of(graph: Graph) -> list[tuple[int, list[int]]]:
     reads = {index: list(inputs_of(graph, graph.nodes[index])) for index in nodes}
     parts = []
     loops = 0
-    for component in _components(nodes, {index: [other for other, _ in reads[index]] for index in nodes}):
+    for component in components(nodes, {index: [other for other, _ in reads[index]] for index in nodes}):
         inside = set(component)
         looped = any(other in inside and late for index in component for other, late in reads[index])
         assert looped or len(component) == 1, "the graph of one step has a cycle"

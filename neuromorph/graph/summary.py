@@ -2,37 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from .folding import Folded, fold
 from .nodes import Graph, Node
-from .wording import ago, function_of, with_number
+from .words import before, function_of, loss_of, read_by
 
 
-def summary(graph: Graph) -> str:
-    """A table of nodes, widths, parameters and links in time."""
+def summary(graph: Graph, *, folded: bool = False) -> str:
+    """A table of nodes, widths, parameters and links in time; ``folded``: every cell in one row."""
+    shown = fold(graph) if folded else Folded(graph, tuple((node.index,) for node in graph.nodes))
     rows = [("node", "kind", "width", "parameters", "what")]
-    rows += [(n.name, n.kind, f"{n.width:,}", _parameters(graph, n), _what(graph, n)) for n in graph.nodes]
+    rows += [(n.name, n.kind, f"{n.width:,}", _parameters(shown, n), _what(shown.graph, n)) for n in shown.graph.nodes]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
         f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {width:>{widths[2]}}  {count:>{widths[3]}}  {what}".rstrip()
         for name, kind, width, count, what in rows
     ]
     lines.insert(1, "-" * max(map(len, lines)))
-    links = [f"{graph.nodes[m].name} reads {graph.nodes[o].name}" for m, o in graph.delayed_links]
-    lines += ["", f"parameters: {graph.parameter_count:,}", f"links backward in time: {', '.join(links) or 'none'}"]
+    links = ", ".join(_links(shown.graph)) or "none"
+    lines += ["", f"parameters: {graph.parameter_count:,}", f"links backward in time: {links}"]
     return "\n".join(lines)
 
 
-def _parameters(graph: Graph, node: Node) -> str:
-    count = graph.parameters_of(node.index)
+def _links(graph: Graph) -> Iterator[str]:
+    """The live links backward in time, those of convolutions too."""
+    for node in graph.nodes:
+        if node.live and node.reach and node.source is not None:
+            furthest = f" up to{before(node.reach)}" if node.reach > 1 else ""
+            yield f"{node.name} reads {graph.nodes[node.source].name}{furthest}"
+        if node.live and node.delayed and node.other is not None:
+            further = before(node.steps) if node.steps > 1 else ""
+            yield f"{node.name} reads {graph.nodes[node.other].name}{further}"
+
+
+def _parameters(shown: Folded, node: Node) -> str:
+    count = shown.parameters_of(node.index)
     return f"{count:,}" if count else ""
 
 
 def _what(graph: Graph, node: Node) -> str:
     """What a node does, in a few words."""
-    words = [function_of(node)] if function_of(node) else []
-    if node.merge is not None and node.other is not None:
-        words.append(f"{node.merge.name} with {graph.nodes[node.other].name}{ago(node.steps)}")
+    words = [read_by(graph, node) or function_of(node)]
     if node.index == graph.output:
-        words.append(f"loss {with_number(graph.loss.name, graph.loss_parameter)}")
+        words.append(loss_of(graph))
+    if node.index in graph.frozen:
+        words.append("frozen")
     if not node.live:
         words.append("dead: the output does not depend on it")
-    return ", ".join(words)
+    return ", ".join(filter(None, words))

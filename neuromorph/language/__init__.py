@@ -7,7 +7,7 @@ puts cells in the place of their uses; `told` says of a node where it comes from
 from neuromorph.language.expansion import expand, with_widths
 from neuromorph.language.lexer import MAX_BYTES
 from neuromorph.language.library import library
-from neuromorph.language.origins import told
+from neuromorph.language.origins import outermost, told
 from neuromorph.language.parser import MAX_STEPS, parse
 from neuromorph.language.printer import to_text
 from neuromorph.language.syntax import (
@@ -28,5 +28,6 @@ from neuromorph.language.syntax import (
 
 __all__ = [
     "MAX_BYTES", "MAX_STEPS", "Definition", "Function", "Initializer", "Layer", "Local", "Merge", "Model", "Node",
-    "Origin", "Reference", "Split", "Use", "WidthOf", "expand", "library", "parse", "to_text", "told", "with_widths",
+    "Origin", "Reference", "Split", "Use", "WidthOf", "expand", "library", "outermost", "parse", "to_text", "told",
+    "with_widths",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ def told(reason: str, name: str, origin: Origin | None) -> str:
     if origin is None:
         return reason
     inner = outermost_of_library(origin)
-    outer = _outermost(inner)
+    outer = outermost(inner)
     within = "" if outer is inner else f", which '{outer.name}' holds, {_use(outer)}"
     use = f"a use of the library's cell '{inner.cell}'" if inner.library else _use(inner)
     node = f"'{name}' is the last node of" if name == inner.name else f"'{name}' is a node of '{inner.name}',"
@@ -32,7 +32,8 @@ def outermost_of_library(origin: Origin) -> Origin:
     return origin
 
 
-def _outermost(origin: Origin) -> Origin:
+def outermost(origin: Origin) -> Origin:
+    """The use that stands in the text itself, around all others."""
     while origin.outer is not None:
         origin = origin.outer
     return origin

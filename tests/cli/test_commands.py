@@ -171,6 +171,23 @@ def test_summary_as_a_table_and_for_tools(shell: Shell) -> None:
     assert [node["parameters"] for node in facts["nodes"]] == [0, 0, 15, 4]
     assert facts["nodes"][1] | {"reads": "h", "from_step_before": True, "merge": "concatenate"} == facts["nodes"][1]
     assert facts["nodes"][2]["function"] == {"name": "tanh", "parameter": None}
+    assert (facts["nodes"][1]["steps_before"], facts["nodes"][2]["steps_before"]) == (1, 0)
+
+
+def test_summary_and_pictures_of_cells(shell: Shell) -> None:
+    text = "/xavier,zero/ (in, 3) (c, 4, <conv, 3, 2>) (k, <norm, 0.5>) (h, 4, <gru>) (out, 2, <tanh>, <mse>)"
+    Path("gru.mdl").write_text(text)
+    assert shell("summary", "gru.mdl", "--fold") == 0
+    assert shell.out.rstrip() == nm.compile(text, 1, 0.0).summary(fold=True)
+    assert shell("summary", "gru.mdl", "--json") == 0
+    nodes = {node["name"]: node for node in json.loads(shell.out)["nodes"]}
+    assert nodes["c"]["convolution"] == {"taps": 3, "dilation": 2}
+    assert nodes["k"]["function"] == {"name": "norm", "parameter": 0.5}
+    assert (nodes["h.reset"]["cell"], nodes["h"]["cell"], nodes["k"]["cell"]) == ("h", "h", None)
+    assert shell("draw", "gru.mdl", "-o", "gru.dot", "--fold") == 0
+    assert Path("gru.dot").read_text() == nm.compile(text, 1, 0.0).draw(fold=True).dot
+    assert shell("summary", "gru.mdl", "--fold", "--json") == 2
+    assert "--fold is for tables" in shell.err
 
 
 @pytest.mark.parametrize("ending", ["svg", "dot"])

@@ -1,0 +1,44 @@
+"""What nodes do, in a few words: for tables, pictures and comments."""
+
+from __future__ import annotations
+
+from .nodes import Graph, Node
+
+
+def function_of(node: Node) -> str:
+    """The function that a node computes, with its numbers; the name of a cell; empty for the input and for splits."""
+    if node.kind == "cell" and node.use is not None:
+        return f"<{node.use.cell}>"
+    if node.merge is not None:
+        return node.merge.name
+    if node.taps > 1:
+        return f"conv {node.taps}" + (f", dilation {node.dilation}" if node.dilation > 1 else "")
+    if node.elementwise is not None:
+        return with_number(node.elementwise.name, node.parameter)
+    if node.function is not None:
+        return with_number(node.function.name, node.parameter)
+    return ""
+
+
+def loss_of(graph: Graph) -> str:
+    """The loss with its number."""
+    return f"loss {with_number(graph.loss.name, graph.loss_parameter)}"
+
+
+def with_number(name: str, number: float | None) -> str:
+    """A name, and the number that belongs to it, where one does."""
+    return name if number is None else f"{name} {number:g}"
+
+
+def before(steps: int) -> str:
+    """How many steps back a value is read, to be set behind its name; empty for this step."""
+    if steps == 0:
+        return ""
+    return " of the step before" if steps == 1 else f" {steps:,} steps before"
+
+
+def read_by(graph: Graph, node: Node) -> str:
+    """What a merge reads as its second operand, and what it does with it; empty for other nodes."""
+    if node.merge is None or node.other is None:
+        return ""
+    return f"{node.merge.name} with {graph.nodes[node.other].name}{before(node.steps)}"
