@@ -14,6 +14,7 @@ The Python of a page runs from top to bottom, as one program, in an empty folder
 - ```` ```console ```` holds commands after ``$``, each followed by what it prints,
 - ```` ```mdl ```` with an image behind it is the model that the image shows;
 - ```` ```mdl warns ```` is the same for a model of which compiling warns.
+- ```` ```mdl ```` behind a paragraph that ends with a link to a file of MDL is that file.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ GRAMMAR = ROOT / "tools" / "editor" / "mdl.tmLanguage.json"
 ROOMS = ROOT / "docs" / "contributing" / "rooms.svg"
 _BLOCK = re.compile(r"^```(?P<kind>[^`\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _PICTURE = re.compile(r"\n\n!\[[^\]\n]*\]\((?P<path>[^)\n]+\.svg)\)")
+_FILE = re.compile(r"\]\((?P<path>[^)\n]+\.mdl)\)[^()\n]*\n\n```mdl\n$")
 _PROGRAMS = {"python": [sys.executable], "neuromorph": [sys.executable, "-m", "neuromorph"]}
 
 
@@ -83,6 +85,16 @@ def pictures(page: str) -> dict[str, str]:
                 warnings.simplefilter("ignore", nm.MDLWarning)
                 found[shown["path"]] = nm.draw(nm.compile(block.text, 1, 0.1)).svg
     return found
+
+
+def with_files(page: str, folder: Path) -> str:
+    """A page's text with the files of MDL that it shows as they are today; links start from ``folder``."""
+    pieces, at = [], 0
+    for block in blocks(page):
+        if shown := _FILE.search(page, 0, block.start):
+            pieces += [page[at : block.start], (folder / shown["path"]).read_text(encoding="utf-8")]
+            at = block.stop
+    return "".join([*pieces, page[at:]])
 
 
 def run(page: str, name: str = "page") -> dict[Block, str]:
@@ -147,7 +159,7 @@ def renewed(page: str, name: str = "page", shown: dict[Block, str] | None = None
 
 def changes(path: Path) -> dict[Path, str]:
     """The files that a page needs otherwise than they are, with their new texts."""
-    page = path.read_text(encoding="utf-8")
+    page = with_files(path.read_text(encoding="utf-8"), path.parent)
     wanted = {path: with_names(renewed(page, str(path)))}
     return _unlike({**wanted, **{path.parent / name: svg for name, svg in pictures(page).items()}})
 

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MDLError, NeuromorphError, StorageError
+from .functions.dropout import KEYS
 from .graph import Graph, build_graph, freeze, frozen_names
 from .host.atomic_write import check_name, replace_file
 from .language import parse
@@ -99,7 +100,9 @@ def record_of(kept: Mapping[str, Any]) -> dict[str, Any]:
         "clip_norm": kept["clip_norm"],
         "built": "parameters" in kept,
         "generator": _generator_record(),
-    } | ({"frozen": list(options.frozen)} if options.frozen else {})
+        **({"frozen": list(options.frozen)} if options.frozen else {}),
+        **({"dropout": list(kept["dropout_state"])} if "dropout_state" in kept else {}),
+    }
 
 
 def _generator_record() -> dict[str, Any]:
@@ -290,7 +293,7 @@ _FIELDS = {
     "text", "batch_size", "bptt_steps", "dtype", "threads", "optimizer", "learning_rate", "clip_norm", "built",
     "generator",
 }  # fmt: skip
-_MORE_FIELDS = {"frozen"}  # of format 2, where there is something to say
+_MORE_FIELDS = {"frozen", "dropout"}  # of format 2, where there is something to say
 
 
 def _arguments(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -305,7 +308,17 @@ def _arguments(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
         "clip_norm": None if clip is None else finite_number("clip_norm", clip),
         "optimizer": _optimizer(record["optimizer"]),
     }
+    if "dropout" in record:
+        kept["dropout_state"] = _dropout_state(record["dropout"])
     return kept, _generator_state(record["generator"])
+
+
+def _dropout_state(given: Any) -> tuple[int, int]:
+    """The key of dropouts and the number of updates."""
+    whole = isinstance(given, list) and len(given) == 2 and all(type(number) is int for number in given)
+    if not whole or not all(0 <= number < KEYS for number in given):
+        raise StorageError(f"corrupt: its dropout is {_shown(given)}")
+    return given[0], given[1]
 
 
 def _check_fields(what: str, record: Any, wanted: set[str]) -> None:

@@ -158,6 +158,11 @@ class Frame:
             yield
 
     @property
+    def noise(self) -> str:
+        """What the masks of dropouts depend on, and the number of the first row, as arguments behind others."""
+        return ", noise, noise_row" if self.plan.drops else ""
+
+    @property
     def read_measure(self) -> str:
         """The parameters that the loss reads, as arguments in front of others."""
         return "weights, " if self.plan.graph.nodes[self.plan.graph.output].elementwise is not None else ""

@@ -20,11 +20,11 @@ _FOR_SEVERAL = [  # threads
 ]  # fmt: skip
 _KINDS = {
     "count": "begin until member calls looks user enough batch steps capacity sample stop samples mode x0 y0 inputs "
-    "expected0 weight0 row_step row0",
+    "expected0 weight0 row_step row0 noise noise_row node row word",
     "array": "work weights transposed gradients memory y row_losses",
     "data": "x expected row_weights",
     "doubles": "constants losses numbers",
-    "number": "rate clip shrink unit scale_all",
+    "number": "rate clip shrink unit scale_all key updates",
     "flag": "keep",
     "integers": "mailbox",
 }
@@ -80,6 +80,8 @@ def head_of(source: Source) -> Writer:
     writer.line(f'VECTORS = simd.vectors("{options.dtype}", {options.lanes})')
     for name in _VECTOR_NAMES:
         writer.line(f"{name} = VECTORS.{name}")
+    if source.plan.training.drops:
+        writer.line("kept = VECTORS.kept")
     writer.line(f'MOVES = simd.moves("{options.dtype}", {options.lanes})')
     writer.lines("copy = MOVES.copy", "clear = MOVES.clear")
     writer.line()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
+from ..functions.dropout import threshold
 from ..functions.expressions import Expression
 from ..schedule import (
     EXTERNAL,
@@ -16,6 +17,7 @@ from ..schedule import (
     Block,
     Columns,
     Map,
+    Mask,
     Operation,
     Partials,
     Place,
@@ -62,6 +64,22 @@ def _emit_map(frame: Frame, statement: Map, column: str, registers: dict[tuple[P
     registers[statement.target, statement.shift] = register
     if statement.store:
         _store(frame, statement, column, register)
+
+
+def emit_mask(frame: Frame, operation: Mask) -> None:
+    """The mask of a dropout, row by row, from a counter."""
+    writer, rate = frame.writer, operation.rate
+    writer.line(f"threshold, scale = {threshold(rate)}, {1.0 / (1.0 - rate)!r}")
+    with writer.block("if noise < 0:"):
+        writer.line("threshold, scale = 0, 1.0")
+    if frame.by_batch:
+        writer.line(f"ahead = {frame.all_lanes} * member // {frame.threads}")
+    row = f"ahead + r // {frame.batch} * {frame.all_lanes} + r % {frame.batch}" if frame.by_batch else "noise_row + r"
+    with frame.each_row():
+        writer.line(f"a, b = row_noise(noise, {operation.node}, {row})")
+        with frame.each_vector(operation.target.width) as column:
+            where = f"work, {frame.at(operation.target, 0, column)}"
+            writer.line(f"store({where}, scale * kept(a, b, {column}, threshold))")
 
 
 def emit_reduce(frame: Frame, operation: Reduce) -> None:
@@ -406,6 +424,8 @@ def emit_operation(frame: Frame, operation: Operation) -> None:
         emit_block(frame, operation)
     elif isinstance(operation, Reduce):
         emit_reduce(frame, operation)
+    elif isinstance(operation, Mask):
+        emit_mask(frame, operation)
     elif isinstance(operation, Columns):
         emit_columns(frame, operation)
     elif isinstance(operation, Rows):

@@ -15,7 +15,7 @@ from .frame import Frame
 from .head import Source, head_of
 from .predict import emit_predict, emit_step
 from .train import emit_train
-from .update import emit_gradient_norm, emit_transpose, emit_update
+from .update import emit_gradient_norm, emit_noise, emit_transpose, emit_update
 from .waiting import emit_lead, emit_serve
 from .window import (
     emit_backward,
@@ -88,6 +88,8 @@ def _emit_training(frame: Frame) -> None:
     """The functions that ``train`` calls, ``train`` itself, and those that call it for several threads."""
     if frame.by_batch:
         emit_take(frame)
+    if frame.plan.drops:
+        emit_noise(frame)
     emit_forward(frame)
     emit_measure(frame)
     emit_sample_losses(frame)

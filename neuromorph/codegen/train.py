@@ -8,7 +8,7 @@ from ..optimizers import UPDATES
 from ..schedule import ByBatch, InChunks
 from .frame import Frame
 from .loss import emit_sum_of_weights
-from .update import emit_verdict
+from .update import counts_updates, dropout_places, emit_verdict
 from .waiting import TRAINED
 
 
@@ -23,6 +23,9 @@ def emit_train(frame: Frame) -> None:
             writer.line(f"space = len(work) // {frame.threads}")
         writer.line(f"transpose({frame.joint('weights, transposed')})")
         frame.emit_barrier()
+        if frame.plan.drops:
+            key, updates = dropout_places(frame)
+            writer.line(f"key, updates = float(constants[{key}]), float(constants[{updates}])")
         with writer.block("while sample < stop:"):
             _emit_window(frame)
         writer.line("return sample")
@@ -48,9 +51,12 @@ def _emit_window(frame: Frame) -> None:
         work = _emit_own(frame)
         writer.line(f"time_shift({frame.by_member(f'steps, capacity, {work}')})")
     frame.emit_barrier()
-    if frame.threads > 1 and UPDATES[frame.options.optimizer].counts:
+    if frame.threads > 1 and counts_updates(frame):
         with writer.block("if begin == 0 and mode == 2 and weight > 0.0:"):
             writer.line("count(constants)")
+    if frame.plan.drops:  # each thread counts for itself: another may still be in the window before
+        with writer.block("if mode == 2 and weight > 0.0:"):
+            writer.line("updates += 1.0")
     writer.line("sample += steps")
 
 
@@ -70,6 +76,8 @@ def _emit_numbers(frame: Frame) -> None:
     with writer.block("if row_step > 0:"):
         emit_sum_of_weights(frame)
     writer.line("scale_all = 1.0 / weight if weight > 0.0 else 0.0")
+    if frame.plan.drops:
+        writer.line("noise = window_noise(key, updates) if mode == 2 else -1")
 
 
 def _emit_losses(frame: Frame) -> None:
@@ -103,7 +111,7 @@ def _emit_rows(frame: Frame, chunk: int) -> None:
         writer.line(f"some = {chunk} if {chunk} < last - row else last - row")
         measured = f"expected0 + row * {wide}, row_weights, weight0 + row, {frame.scales}, row_losses, row"
         given = f"some, {chunk}, {work}", f"x, x0 + row * {width}", measured
-        _emit_pass(frame, *given, keep="row > first")
+        _emit_pass(frame, *given, keep="row > first", first_row="row")
 
 
 def _emit_apart(frame: Frame) -> None:
@@ -117,10 +125,13 @@ def _emit_apart(frame: Frame) -> None:
     _emit_pass(frame, f"steps, capacity, {work}", f"{work}, inputs", measured, keep="False")
 
 
-def _emit_pass(frame: Frame, space: str, inputs: str, measured: str, keep: str | None = None) -> None:
+def _emit_pass(
+    frame: Frame, space: str, inputs: str, measured: str, keep: str | None = None, first_row: str = "0"
+) -> None:
     """Forward, loss and backward, and where ``keep`` says whether they are added to, weight gradients."""
     writer = frame.writer
-    writer.line(f"forward({frame.meeting(f'{space}, weights, {inputs}')})")
+    noise = f", noise, {first_row}" if frame.plan.drops else ""
+    writer.line(f"forward({frame.meeting(f'{space}, weights, {inputs}{noise}')})")
     writer.line(f"measure({frame.meeting(f'{space}, {frame.read_measure}expected, {measured}')})")
     with writer.block("if mode > 0:"):
         writer.line(f"backward({frame.meeting(f'{space}, {frame.read_backward}, {inputs}')})")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..abi.mailbox import SUMS
+from ..functions.dropout import FIRST, LAST_SHIFT, MIXING, SECOND, WORD
 from ..optimizers import UPDATES, Update
 from ..schedule import padded
 from .frame import Frame
@@ -124,9 +125,9 @@ def emit_update(frame: Frame) -> None:
             for number, slot in enumerate(optimizer.slots):
                 writer.line(f"store(memory, i + {number * size}, {slot})")
             writer.line("store(weights, i, p)")
-        if optimizer.counts and frame.threads == 1:
+        if counts_updates(frame) and frame.threads == 1:
             _emit_counts(frame, optimizer)
-    if optimizer.counts and frame.threads > 1:
+    if counts_updates(frame) and frame.threads > 1:
         with frame.function("count", "constants", "What the optimizer counts, once all members have made their step."):
             _emit_constants(frame, optimizer)
             _emit_counts(frame, optimizer)
@@ -152,3 +153,38 @@ def _emit_counts(frame: Frame, optimizer: Update) -> None:
     """Emits the lines that store the counts after the constants."""
     for number, (name, _) in enumerate(optimizer.counts, len(optimizer.constants)):
         frame.writer.line(f"constants[{number}] = {name}")
+    if frame.plan.drops:
+        _, updates = dropout_places(frame)
+        frame.writer.line(f"constants[{updates}] = float(constants[{updates}]) + 1.0")
+
+
+def dropout_places(frame: Frame) -> tuple[int, int]:
+    """Where the key of dropouts and the number of updates stand, behind the optimizer's constants and counts."""
+    optimizer = UPDATES[frame.options.optimizer]
+    first = len(optimizer.constants) + len(optimizer.counts)
+    return first, first + 1
+
+
+def counts_updates(frame: Frame) -> bool:
+    """Whether each update changes a count."""
+    return bool(UPDATES[frame.options.optimizer].counts) or frame.plan.drops
+
+
+def emit_noise(frame: Frame) -> None:
+    """The functions that masks of dropouts are made of; see ``neuromorph.functions.dropout``. No product of theirs
+    leaves the range of signed integers, which compilers rely on."""
+    writer, word = frame.writer, f"{WORD:#x}"
+    with frame.function("mixed", "word", "A number of 32 bits that depends on all bits of another."):
+        for shift, factor in MIXING:
+            writer.line(f"word = ((word ^ (word >> {shift})) * {factor:#x}) & {word}")
+        writer.line(f"return word ^ (word >> {LAST_SHIFT})")
+    with frame.function("window_noise", "key, updates", "What the masks of one update depend on."):
+        for name, salt in (("low", FIRST), ("high", SECOND)):
+            chain = f"mixed((int(key) & {word}) ^ {salt:#x}) ^ (int(key) >> 32)"
+            writer.line(f"{name} = mixed(mixed({chain}) ^ (int(updates) & {word}))")
+        writer.line("return low | (high >> 1) << 32")
+    with frame.function("row_noise", "noise, node, row", "What the mask of one row depends on: two numbers."):
+        writer.lines(
+            f"first = mixed(mixed((noise & {word}) ^ node) ^ (row & {word}))",
+            f"return first, mixed(mixed((noise >> 32) ^ node ^ {SECOND:#x}) ^ (row & {word}))",
+        )

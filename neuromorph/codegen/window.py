@@ -141,7 +141,7 @@ def emit_forward(frame: Frame) -> None:
     if frame.predicts:
         arguments, name = "batch, steps, capacity, work, weights, x, x0, y, y0", "forward_only"
     else:
-        arguments, name = frame.meeting("steps, capacity, work, weights, x, x0"), "forward"
+        arguments, name = frame.meeting(f"steps, capacity, work, weights, x, x0{frame.noise}"), "forward"
     with frame.function(name, arguments, "Every node's value, for a window."):
         emit_segments(frame, segments, backward=False)
 

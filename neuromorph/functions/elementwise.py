@@ -51,7 +51,7 @@ class ElementwiseLayer:
     ones before it. ``derivative`` is dL/dx over ``g`` = dL/dy, all of these, and ``backward_statistics``. The twins
     ``value(x, arrays, p)`` and ``gradient(x, arrays, g, p)`` -> (dL/dx, {name: dL/d(parameter) of each row}) take
     arrays of shape (…, width) and the parameters by name, each (width,). Where ``reads_x`` is False, the value does not
-    depend on x.
+    depend on x. Where ``drops`` is set, training multiplies by the ``k`` of a mask, whose rate is p; all else leaves x.
     """
 
     name: str
@@ -64,6 +64,7 @@ class ElementwiseLayer:
     statistics: tuple[Statistic, ...] = ()
     backward_statistics: tuple[Statistic, ...] = ()
     reads_x: bool = True
+    drops: bool = False
 
     @property
     def couples(self) -> bool:
@@ -131,6 +132,14 @@ def _standardize_gradient(x: Array, arrays: Arrays, g: Array, p: float | None) -
     return g / arrays["scale"], {}
 
 
+def _same(x: Array, arrays: Arrays, p: float | None) -> Array:
+    return x.copy()
+
+
+def _same_gradient(x: Array, arrays: Arrays, g: Array, p: float | None) -> tuple[Array, dict[str, Array]]:
+    return g.copy(), {}
+
+
 def _learned(x: Array, arrays: Arrays, p: float | None) -> Array:
     return np.broadcast_to(arrays["bias"], (*x.shape[:-1], len(arrays["bias"]))).copy()
 
@@ -153,6 +162,7 @@ _UNITS = (Role("mean", "m", 0.0), Role("scale", "s", 1.0))
 # What an output does with its product z where it answers in the units of what is expected.
 RESTORE = ElementwiseLayer("restore", None, _UNITS, "m + s * x", "g * s", _restore, _restore_gradient)
 
+# Srivastava et al., Dropout, 2014, scaled while training.
 # Ba, Kiros and Hinton, Layer Normalization, 2016; Zhang and Sennrich, Root Mean Square Layer Normalization, 2019;
 # He et al., Delving Deep into Rectifiers (prelu), 2015.
 RECORDS = (
@@ -201,6 +211,16 @@ RECORDS = (
         "g / s",
         _standardize,
         _standardize_gradient,
+    ),
+    ElementwiseLayer(
+        "dropout",
+        Parameter("rate", 0.5, minimum=0.0, below=1.0),
+        (),
+        "x * k",
+        "g * k",
+        _same,
+        _same_gradient,
+        drops=True,
     ),
     ElementwiseLayer(
         "learned", Parameter("value", None), (Role("bias", "b", None, "g"),), "b", "", _learned, _learned_gradient,

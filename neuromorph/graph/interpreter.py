@@ -7,15 +7,16 @@ that is read up to K > 1 steps back. Parameters and gradients are {"name.weight"
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from neuromorph.functions import Merge
+from neuromorph.functions import Merge, dropout
 from neuromorph.functions.records import Array
 from neuromorph.graph import Graph, Node
+from neuromorph.graph.weighting import mean_of, scaled, weighted_means, weights_of
 
 State = dict[int, Array]
 Parameters = dict[str, Array]
@@ -29,6 +30,20 @@ class WindowResult:
     loss: float
     gradients: Parameters
     state: State
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The masks of dropouts in one window: what they depend on, by update (see ``functions.dropout``)."""
+
+    key: int
+    updates: int
+
+    def of(self, node: Node, step: int, lanes: int) -> Array:
+        """The factors (B, width) of a step of the window."""
+        assert node.parameter is not None
+        rows = np.arange(step * lanes, (step + 1) * lanes)
+        return dropout.mask(dropout.noise_of(self.key, self.updates), node.index, rows, node.width, node.parameter)
 
 
 @dataclass(frozen=True)
@@ -101,17 +116,18 @@ def window(
     expected: ArrayLike,
     weight: ArrayLike | None = None,
     state: Mapping[int, ArrayLike] | None = None,
+    masks: Masks | None = None,
 ) -> WindowResult:
     """The loss of one window and its exact gradient, through the links in time inside the window.
 
     ``inputs`` is (S, B, W_in), ``expected`` (S, B, W_out) and ``weight`` (S, B), all ones where not given.
     The loss is the weighted mean over all vectors, 0 where all weights are; a vector of weight 0 is left
-    out whatever is expected of it, NaN included.
+    out whatever is expected of it, NaN included. ``masks``: of dropouts, None for none.
     """
     floats = _floats(parameters)
-    run = _judge(graph, floats, inputs, expected, weight, state)
-    scaled = _scaled(run.weights)
-    shares = scaled / scaled.sum() if scaled.any() else scaled
+    run = _judge(graph, floats, inputs, expected, weight, state, masks)
+    relative = scaled(run.weights)
+    shares = relative / relative.sum() if relative.any() else relative
     gradients = _backward(graph, floats, run.steps, run.expected, shares)
     return WindowResult(run.losses, run.loss, gradients, run.last)
 
@@ -138,34 +154,37 @@ def train(
     bptt_steps: int,
     sample_weight: ArrayLike | None = None,
     state: Mapping[int, ArrayLike] | None = None,
+    masks: Masks | None = None,
 ) -> TrainResult:
     """Plain gradient descent: one update for every window of ``bptt_steps`` samples, a shorter last one too.
 
     State flows from window to window, gradients don't. A window whose weights are all 0 makes no update.
     """
     x, e = np.asarray(inputs, np.float64), np.asarray(expected, np.float64)
-    weights = _weights(sample_weight, x)
+    weights = weights_of(sample_weight, x)
     learned, losses = _floats(parameters), np.zeros(len(x))
     carried = _start(graph, x.shape[1], state)
     for first in range(0, len(x), bptt_steps):
         part = slice(first, first + bptt_steps)
-        result = window(graph, learned, x[part], e[part], weights[part], carried)
+        result = window(graph, learned, x[part], e[part], weights[part], carried, masks)
         losses[part], carried = result.losses, result.state
         if weights[part].any():
             steps = {key: learning_rate * gradient for key, gradient in result.gradients.items()}
             learned = {key: value - steps[key] if key in steps else value for key, value in learned.items()}
-    return TrainResult(learned, losses, _mean(losses, _scaled(weights).sum(axis=1)), carried)
+            masks = None if masks is None else replace(masks, updates=masks.updates + 1)
+    return TrainResult(learned, losses, mean_of(losses, scaled(weights).sum(axis=1)), carried)
 
 
 @dataclass(frozen=True)
 class _Step:
-    """One evaluated step: live nodes' values, what comes into them, what activations were applied to, and of each node
-    that is read back in time its values before the step, (K, B, width)."""
+    """One evaluated step: live nodes' values, what comes into them, what activations were applied to, of each node
+    that is read back in time its values before the step, (K, B, width), and the masks of dropouts."""
 
     values: dict[int, Array]
     incoming: dict[int, Array]
     before: dict[int, Array]
     past: State
+    factors: dict[int, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -198,52 +217,37 @@ def _state(past: State) -> State:
     return {index: value[0] if len(value) == 1 else value for index, value in past.items()}
 
 
-def _weights(weight: ArrayLike | None, inputs: Array) -> Array:
-    """The weights (S, B)."""
-    return np.ones(inputs.shape[:2]) if weight is None else np.array(weight, np.float64)
-
-
-def _scaled(weights: Array) -> Array:
-    """Weights with a greatest of 1, so that no sum of them overflows."""
-    return weights / weights.max() if weights.any() else weights
-
-
-def _weighted_means(losses: Array, weights: Array) -> tuple[Array, float]:
-    """Per sample over its lanes, and over all vectors."""
-    samples = [_mean(row, weight) for row, weight in zip(losses, weights, strict=True)]
-    return np.array(samples), _mean(losses.ravel(), weights.ravel())
-
-
-def _mean(losses: Array, weights: Array) -> float:
-    """The weighted mean, 0 where all weights are; of finite numbers it is finite."""
-    kept = weights > 0.0
-    if not kept.any():
-        return 0.0
-    scaled, some = _scaled(weights[kept]), losses[kept]
-    largest = np.abs(some).max()
-    if not np.isfinite(largest) or largest == 0.0:
-        return float(some.sum())
-    return float(largest * np.clip(np.sum(some / largest * (scaled / scaled.sum())), -1.0, 1.0))
-
-
 # Forward
 
 
 def _run(
-    graph: Graph, parameters: Parameters, inputs: Array, state: Mapping[int, ArrayLike] | None
+    graph: Graph,
+    parameters: Parameters,
+    inputs: Array,
+    state: Mapping[int, ArrayLike] | None,
+    masks: Masks | None = None,
 ) -> tuple[list[_Step], State]:
     """All steps, one after the other, and the state after the last."""
     carried = _start(graph, inputs.shape[1], state)
     steps: list[_Step] = []
-    for x in inputs:
-        steps.append(_step(graph, parameters, x, carried))
+    dropouts = [node for node in graph.nodes if node.live and node.elementwise is not None and node.elementwise.drops]
+    for number, x in enumerate(inputs):
+        factors = {node.index: masks.of(node, number, len(x)) for node in dropouts} if masks is not None else {}
+        steps.append(_step(graph, parameters, x, carried, factors=factors))
         carried = {other: np.concatenate([past[1:], steps[-1].values[other][None]]) for other, past in carried.items()}
     return steps, _state(carried)
 
 
-def _step(graph: Graph, parameters: Parameters, x: Array, past: State, only: set[int] | None = None) -> _Step:
+def _step(
+    graph: Graph,
+    parameters: Parameters,
+    x: Array,
+    past: State,
+    only: set[int] | None = None,
+    factors: Mapping[int, Array] | None = None,
+) -> _Step:
     """One step of all nodes, or of some that depend on no others."""
-    step = _Step({graph.input: x}, {}, {}, past)
+    step = _Step({graph.input: x}, {}, {}, past, dict(factors or {}))
     for index in graph.order if only is None else [one for one in graph.order if one in only]:
         node = graph.nodes[index]
         if node.kind != "input":
@@ -273,6 +277,8 @@ def _value(node: Node, parameters: Parameters, step: _Step) -> Array:
         if node.elementwise is None:
             return value
         return node.elementwise.value(value, _vectors(node, parameters), None)
+    if node.index in step.factors:
+        return incoming * step.factors[node.index]
     if node.elementwise is not None:
         return node.elementwise.value(incoming, _vectors(node, parameters), node.parameter)
     if node.merge is not None:
@@ -317,13 +323,14 @@ def _judge(
     expected: ArrayLike,
     weight: ArrayLike | None,
     state: Mapping[int, ArrayLike] | None,
+    masks: Masks | None = None,
 ) -> _Judged:
     x = np.asarray(inputs, np.float64)
-    weights = _weights(weight, x)
+    weights = weights_of(weight, x)
     e = np.where(weights[..., None] > 0.0, np.asarray(expected, np.float64), 0.0)
-    steps, last = _run(graph, parameters, x, state)
+    steps, last = _run(graph, parameters, x, state, masks)
     vector_losses = np.stack([_loss(graph, parameters, step, row) for step, row in zip(steps, e, strict=True)])
-    return _Judged(steps, last, e, weights, *_weighted_means(vector_losses, weights))
+    return _Judged(steps, last, e, weights, *weighted_means(vector_losses, weights))
 
 
 def _loss(graph: Graph, parameters: Parameters, step: _Step, expected: Array) -> Array:
@@ -398,7 +405,8 @@ class _Back:
     def _elementwise(self, node: Node) -> None:
         assert node.elementwise is not None
         x, vectors = self.now.incoming[node.index], _vectors(node, self.parameters)
-        g_x, rows = node.elementwise.gradient(x, vectors, self.grads[node.index], node.parameter)
+        g = self.grads[node.index] * self.now.factors.get(node.index, 1.0)
+        g_x, rows = node.elementwise.gradient(x, vectors, g, node.parameter)
         self._learn(node, {role: gradient.sum(axis=0) for role, gradient in rows.items()})
         if node.source is not None:
             self._add(node.source, 0, g_x)

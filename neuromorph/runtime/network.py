@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..data.arrays import as_broadcast
 from ..errors import DataError, ModelStateError, brief, nearest
+from ..functions.dropout import KEYS
 from ..graph import Graph, build_graph, freeze
 from ..host.forks import after_in_child, new_lock
 from ..language import parse
@@ -158,8 +159,11 @@ class Network(Settings):
             self._compile(verbosity)
             with seeding.lock:
                 drawn = draw_parameters(self._graph, seeding.generator(), self._options.dtype)
+                key = int(seeding.generator().integers(KEYS)) if self._drops else 0
             self.prepare()
             self.set_parameters(drawn)
+            if self._drops:
+                self.dropout_state = (key, 0)
         return self
 
     def _compile(self, verbosity: int) -> None:
@@ -179,7 +183,8 @@ class Network(Settings):
         layout, dtype = kernels.plan.layout, self._options.dtype
         weights = aligned_zeros(layout.size, dtype)
         remembered = aligned_zeros(max(1, kernels.memory_slots * layout.size), dtype)
-        constants = np.array([*self._optimizer.constants, *(0.0 for _ in self._update.counts)])
+        counts = len(self._update.counts) + 2 * self._drops
+        constants = np.array([*self._optimizer.constants, *([0.0] * counts)])
         self._memory, self._torn = self.scratch(self.bptt_steps, weights, remembered, constants), False
 
     def scratch(self, capacity: int, weights: Floats, remembered: Floats, constants: NDArray[np.float64]) -> Memory:
@@ -226,6 +231,8 @@ class Network(Settings):
                 kept["parameters"] = self.get_parameters()
                 kept["state"] = self.state
                 kept["optimizer_state"] = self.optimizer_state
+                if self._drops:
+                    kept["dropout_state"] = self.dropout_state
             return kept
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
@@ -239,6 +246,7 @@ class Network(Settings):
             self.set_parameters(kept["parameters"])
             self.state = kept["state"]
             self.optimizer_state = kept["optimizer_state"]
+            self.dropout_state = kept.get("dropout_state")
 
     # Parameters and state --------------------------------------------------------------------------------------------
 
@@ -323,6 +331,28 @@ class Network(Settings):
                 else:
                     raise DataError(f"the optimizer remembers nothing named {brief(name)}")
             memory.optimizer[:], memory.constants[:] = fresh, constants
+
+    @property
+    def _drops(self) -> bool:
+        """Whether training makes masks of dropouts."""
+        return self.kernels.plan.training.drops
+
+    @property
+    def dropout_state(self) -> tuple[int, int] | None:
+        """The key of the masks of dropouts, and the number of updates so far; None where the model has no dropout."""
+        with self.lock:
+            if not self._drops:
+                return None
+            key, updates = self.memory().constants[-2:]
+            return int(key), int(updates)
+
+    @dropout_state.setter
+    def dropout_state(self, value: tuple[int, int] | None) -> None:
+        with self.lock, self.changing:
+            if (value is not None) != self._drops:
+                raise DataError("a model has a key of dropouts where it has a dropout, and only there")
+            if value is not None:
+                self.memory().constants[-2:] = value
 
     def _slots(self, flat: Floats) -> list[Floats]:
         """Views of the optimizer's arrays, each in the layout of the parameters."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .plan import Access, Bias, Block, Columns, Loss, Map, Operation, Place, Product, Reduce, Rows, Sum
+from .plan import Access, Bias, Block, Columns, Loss, Map, Mask, Operation, Place, Product, Reduce, Rows, Sum
 
 WHOLE_ROW = 1 << 60  # columns, more than any row has
 
@@ -24,6 +24,8 @@ def reads_of(operation: Operation) -> list[Access]:
     if isinstance(operation, Sum):
         of_threads = Access(Place(operation.partials.buffer, 0, operation.partials.width))
         return [of_threads, *reads_of(operation.product)[1:]]
+    if isinstance(operation, Mask):
+        return []
     if isinstance(operation, Columns):
         return [Access(operation.source)]
     if isinstance(operation, Bias):

@@ -202,6 +202,8 @@ class Backward(Forward):
         if node.source is not None:
             known["x"] = self.access(self.source(node))
         known |= self.statistic_operands(node, backward=True)
+        if layer.drops:
+            known["k"] = Access(self.mask(node))
         target = self.gradient(self.source(node)) if node.source is not None else None
         wanted = target is not None and self.source(node) in self.learns
         out: list[Operation] = [self.statistic(node, one, known) for one in layer.backward_statistics if wanted]

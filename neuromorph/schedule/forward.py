@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from .plan import (
     Group,
     Loss,
     Map,
+    Mask,
     Note,
     Operation,
     Part,
@@ -148,7 +149,8 @@ class Forward(Builder):
     """Forward operations, run by run."""
 
     def segments(self) -> list[Segment]:
-        out = []
+        masks = tuple(self.masks()) if self.training else ()
+        out = [Segment(WINDOW, masks)] if masks else []
         for number, (domain, nodes) in enumerate(self.runs):
             groups = self.groups_of(number)
             hoisted = [op for g in groups for op in self.products(g, loop=False)] if domain != WINDOW else []
@@ -162,6 +164,18 @@ class Forward(Builder):
         if self.training:
             out.append(Segment(WINDOW, (self.loss(),)))
         return out
+
+    def masks(self) -> Iterator[Mask]:
+        """The masks of all dropouts."""
+        for index in computing(self.graph):
+            node = self.graph.nodes[index]
+            if node.elementwise is not None and node.elementwise.drops:
+                assert node.parameter is not None
+                yield Mask(self.mask(node), index, node.parameter, note_of(node, "mask of "))
+
+    def mask(self, node: Node) -> Place:
+        """Where the mask of a dropout is."""
+        return Place(f"k{node.index}", 0, node.width)
 
     def kept_input(self) -> Operation:
         """The input's values, where they are kept for later steps."""
@@ -297,8 +311,10 @@ class Forward(Builder):
         known = {**self.parameter_operands(node), **self.statistic_operands(node)}
         if node.source is not None:
             known["x"] = self.access(self.source(node))
+        if layer.drops:
+            known["k"] = Access(self.mask(node))
         out = [self.statistic(node, one, known) for one in layer.statistics]
-        text = with_parameter(layer.forward, node.parameter)
+        text = with_parameter(layer.forward if self.training or not layer.drops else "x", node.parameter)
         return [*out, Map(self.place(node.index), text, used(known, text), node.width, note_of(node), zero=node.width)]
 
     def statistic(self, node: Node, statistic: Statistic, known: dict[str, Access]) -> Operation:

@@ -30,6 +30,7 @@ def strides_of(builder: Builder, size: int) -> dict[str, int]:
         for letter in "vdce" if node.kind == "elementwise" else "vdc":
             strides[f"{letter}{node.index}"] = _stride(node.width, builder.lanes, size)
         if node.elementwise is not None:
+            strides[f"k{node.index}"] = _stride(node.width, builder.lanes, size)
             strides[f"m{node.index}"] = builder.lanes * max(1, len(node.elementwise.statistics))
             strides[f"h{node.index}"] = builder.lanes * max(1, len(node.elementwise.backward_statistics))
     strides |= dict.fromkeys((vector.name for vector in builder.vectors), 0)

@@ -96,6 +96,16 @@ class Reduce:
 
 
 @dataclass(frozen=True)
+class Mask:
+    """The mask of a dropout for a window: factors that are 0 or 1 / (1 - rate), and all 1 where nothing is learnt."""
+
+    target: Place
+    node: int
+    rate: float
+    note: Note
+
+
+@dataclass(frozen=True)
 class Columns:
     """The gradient of a parameter vector: the sums over all rows of the components of a place."""
 
@@ -196,14 +206,14 @@ class Bias:
     note: str
 
 
-Operation = Map | Block | Reduce | Rows | Loss | Product | Sum | Bias | Columns
+Operation = Map | Block | Reduce | Mask | Rows | Loss | Product | Sum | Bias | Columns
 
 
 def notes_of(operation: Operation) -> tuple[str, ...]:
     """What an operation does, a text for each different thing."""
     if isinstance(operation, Block):
         return tuple(dict.fromkeys(statement.note.text for statement in operation.maps))
-    if isinstance(operation, Map | Reduce | Rows):
+    if isinstance(operation, Map | Reduce | Mask | Rows):
         return (operation.note.text,)
     return (operation.note,)
 
@@ -360,6 +370,11 @@ class Plan:
             if buffer.block != buffer.name:
                 found[buffer.block].append(buffer.name)
         return found
+
+    @property
+    def drops(self) -> bool:
+        """Whether training makes masks of dropouts, which change with every update."""
+        return any(isinstance(operation, Mask) for segment in self.forward for operation in segment.operations)
 
     @property
     def has_loop(self) -> bool:

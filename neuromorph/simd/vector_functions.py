@@ -44,6 +44,7 @@ class Vectors:
     total: Callable[..., Any]
     largest: Callable[..., Any]
     softmax: Callable[..., Any]
+    kept: Callable[..., Any]
 
 
 class _Kind:
@@ -66,7 +67,7 @@ class _Kind:
 def vectors(dtype: str, lanes: int) -> Vectors:
     """The namespace of vectors of ``lanes`` numbers of ``dtype`` ("float32" or "float64")."""
     kind = _Kind(dtype, lanes)
-    return Vectors(dtype, lanes, **_memory(kind), **_lanes(kind), **_reductions(kind))
+    return Vectors(dtype, lanes, **_memory(kind), **_lanes(kind), **_reductions(kind), **_masks(kind))
 
 
 def _memory(kind: _Kind) -> dict[str, Any]:
@@ -114,6 +115,49 @@ def _memory(kind: _Kind) -> dict[str, Any]:
         "store": define(store, types.void, (ARRAY, types.intp, kind.vector), emit_store),
         "store_head": define(store_head, types.void, (ARRAY, types.intp, kind.vector, types.intp), emit_store_head),
     }
+
+
+def _masks(kind: _Kind) -> dict[str, Any]:
+    """The masks of dropout; see ``neuromorph.functions.dropout``."""
+    words = ir.VectorType(_I32, kind.lanes)
+
+    def kept(first: int, second: int, column: int, threshold: int) -> Any:
+        """1 where the component at ``column`` and those behind it are kept, 0 where they are dropped."""
+        columns = (np.arange(kind.lanes) + column).astype(np.uint32)
+        x = _mixed(columns * np.uint32(_SPREAD) + np.uint32(first))
+        numbers = _mixed(x ^ np.uint32(second)) >> np.uint32(8)
+        return (numbers >= threshold).astype(kind.dtype)
+
+    def emit_kept(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        first, second, column, threshold = (spread(builder, builder.trunc(value, _I32), kind.lanes) for value in args)
+        columns = builder.add(column, ir.Constant(words, list(range(kind.lanes))))
+        x = _emit_mixed(builder, builder.add(builder.mul(columns, _words(words, _SPREAD)), first))
+        x = _emit_mixed(builder, builder.xor(x, second))
+        dropped = builder.icmp_unsigned("<", builder.lshr(x, _words(words, 8)), threshold)
+        return builder.select(dropped, kind.zeros, ir.Constant(kind.packed, [1.0] * kind.lanes))
+
+    return {"kept": define(kept, kind.vector, (types.intp, types.intp, types.intp, types.intp), emit_kept)}
+
+
+_SPREAD = 0x9E3779B9
+_MIXING = ((16, 0x21F0AAAD), (15, 0x735A2D97))
+
+
+def _mixed(x: Any) -> Any:
+    """Numbers of 32 bits, each bit of which depends on all bits of what was given."""
+    for shift, factor in _MIXING:
+        x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
+    return x ^ (x >> np.uint32(15))
+
+
+def _words(kind: ir.VectorType, value: int) -> ir.Constant:
+    return ir.Constant(kind, [value] * kind.count)
+
+
+def _emit_mixed(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    for shift, factor in _MIXING:
+        x = builder.mul(builder.xor(x, builder.lshr(x, _words(x.type, shift))), _words(x.type, factor))
+    return builder.xor(x, builder.lshr(x, _words(x.type, 15)))
 
 
 def _lanes(kind: _Kind) -> dict[str, Any]:

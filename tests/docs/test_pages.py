@@ -14,7 +14,8 @@ import pytest
 
 import neuromorph as nm
 from helpers.pages import blocks_of, renew
-from helpers.paths import REPOSITORY
+from helpers.paths import EXAMPLES, REPOSITORY
+from neuromorph.language import library
 
 PAGES = [pytest.param(path, id=str(path.relative_to(REPOSITORY))) for path in renew.PAGES]
 IMAGES = REPOSITORY / "docs" / "images"
@@ -74,17 +75,27 @@ def test_pictures_are_those_of_today_and_every_file_is_one() -> None:
     for path in renew.PAGES:
         for name, svg in renew.pictures(path.read_text(encoding="utf-8")).items():
             wanted[(path.parent / name).resolve()] = svg
-    assert wanted.keys() == set(IMAGES.iterdir())
+    assert wanted.keys() == set(IMAGES.rglob("*.*"))
     for file, svg in wanted.items():
         assert file.read_text(encoding="utf-8") == svg, f"{file.name}: python docs/renew.py draws it anew"
 
 
 def test_every_kind_of_node_has_a_picture() -> None:
-    drawn = "".join(file.read_text(encoding="utf-8") for file in IMAGES.iterdir())
-    for kind in ("input", "layer", "activation", "split", "merge", "output"):
+    drawn = "".join(file.read_text(encoding="utf-8") for file in IMAGES.rglob("*.svg"))
+    for kind in ("input", "layer", "activation", "elementwise", "split", "merge", "output"):
         assert f'class="node {kind}"' in drawn, kind
     for kind in ("node layer dead", "link flow", "link merge", "link time"):
         assert f'class="{kind}"' in drawn, kind
+
+
+def test_the_gallery_shows_every_cell_and_the_files_as_they_are() -> None:
+    path = REPOSITORY / "docs" / "cells.md"
+    page = path.read_text(encoding="utf-8")
+    assert renew.with_files(page, path.parent) == page, "python docs/renew.py shows the files as they are today"
+    shown = {block.text for block in blocks_of(path, "mdl")}
+    assert {file.read_text(encoding="utf-8") for file in (EXAMPLES / "cells").iterdir()} <= shown
+    for cell in library():
+        assert f"| `{cell.name}" in page
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -158,6 +169,12 @@ def test_what_is_not_as_it_is_today_is_renewed(wrong: dict[str, str]) -> None:
     right = {"output": "one 3\n", "printed": "4\n", "width": 1}
     page = PAGE.format(**right)
     assert renew.renewed(PAGE.format(**{**right, **wrong})) == page == renew.renewed(page)
+
+
+def test_a_block_behind_a_link_to_a_file_is_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.mdl").write_text("new\n", encoding="utf-8")
+    page = "See [a](a.mdl).\n\n```mdl\n{}\n```\n\nSee [a](a.mdl) and more text.\n\nText\n\n```mdl\nold\n```\n"
+    assert renew.with_files(page.format("old"), tmp_path) == page.format("new")
 
 
 def test_renewing_writes_pages_and_pictures_and_checking_writes_nothing(

@@ -191,6 +191,10 @@ STUCK: dict[str, tuple[str, int, str, list[str]]] = {
         "[p, (a, 3, <tanh>)] {m, m, multiplicative} {n, a, multiplicative} (q, <relu>) {z, q, additive}", 2, "a",
         [f"on every way to the loss what it gives {LOST}"],
     ),
+    "scaled by nothing": (
+        "[p, (a, 3, <tanh>) | {t, i, take} (n, 1, <tanh>) {m, m, multiplicative}] {s, m, scale} {x, a, multiplicative}",
+        2, "n a", [f"on every way to the loss what they give {LOST}"],
+    ),
     "components that nobody reads": (
         "[p, (a, 3, <tanh>) | (b, 3, <tanh>) {c, a, concatenate}] {n, c, additive}", 1, "a",
         [f"on every way to the loss what it gives {LOST}"],
@@ -222,7 +226,7 @@ STUCK: dict[str, tuple[str, int, str, list[str]]] = {
         "[p, (a, 3, <tanh>)] {m, m, multiplicative} (k, <gain>) {n, a, multiplicative}", 2, "a k",
         [f"on every way to the loss what they give {LOST}"],
     ),
-    "scaled by nothing": (
+    "scaled by zero": (
         "[z, (c, <times, 0>) {d, c, dot}] (a, 3, <tanh>) {m, d, scale} (b, 2, <tanh>)", 1, "a",
         [f"on every way to the loss what it gives {LOST}"],
     ),
@@ -264,6 +268,22 @@ FREE: dict[str, tuple[str, int]] = {
     "minus itself of the step before": ("(a, 3, <tanh>) {n, n, subtractive}", 1),
     "times itself": ("(a, 3, <tanh>) {n, a, multiplicative}", 1),
     "beyond what is taken away": ("(b, 2, <tanh>) [q,] (a, 3, <tanh>) {n, b, subtractive} {m, b, additive}", 1),
+    "taken": ("(b, 2, <tanh>) [t, (a, 2, <tanh>)] {n, a, take}", 1),
+    "taken from the step before": ("[t, (a, 2, <tanh>)] {n, a, take, 1} (b, 2, <tanh>) {m, i, concatenate}", 2),
+    "taken from the step before, in a loop": (
+        "[t, {n, a, take, 1} (b, 3, <linear>)] (f, 3, <tanh>) {a, b, additive}", 4,
+    ),
+    "the last component of a product": (
+        "(a, 3, <tanh>) [t, (b, 3, <tanh>) {c, i, concatenate}] {d, i, concatenate} {e, c, dot}", 1,
+    ),
+    "scaled": ("(a, 3, <tanh>) [t, (b, 1, <tanh>)] {n, b, scale}", 1),
+    "a scale of all but the first component": (
+        "[z, (b, 1, <tanh>)] {m, i, subtractive} {n, i, concatenate} {s, b, scale}", 2,
+    ),
+    "shifted from nothing": ("[p, (a, 3, <tanh>)] {m, i, subtractive} (n, <shift, 1>) {q, a, multiplicative}", 1),
+    "a norm of nothing": (
+        "[p, (a, 3, <tanh>)] {m, i, subtractive} (n, <norm>, /,const_flat 1/) {q, a, multiplicative}", 1,
+    ),
     "a dead layer before a step": ("[p, (a, 2, <tanh>) (s, 2, <binary_step>)] (b, 2, <tanh>)", 1),
     "a relu that may be nothing": ("(a, 3, <relu>) (b, <relu>)", 1),
 }  # fmt: skip
@@ -357,6 +377,17 @@ ZERO: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [("'k' stays at zero", "k"), ("'m' stays at zero", "k")],
     ),
     "a gain in the loop": ("{m, r, multiplicative} (q, <gain>) [t, [r,]]", [("'m' stays at zero", "r")]),
+    "one that is only taken": (
+        "(a, 3, <tanh>) [p, {m, m, multiplicative} {n, m, take, 1}] {q, n, additive}", [("'m' stays at zero", "m")],
+    ),
+    "a product of two that is nothing in part": (
+        "(a, 3, <tanh>) [p, {m, m, multiplicative} {n, i, concatenate}] {b, a, concatenate} {d, n, dot, 1}",
+        [("'m' stays at zero", "m")],
+    ),
+    "a scale": (
+        "[p, (c, 1, <tanh>) {m, m, multiplicative}] (a, 3, <tanh>) {s, m, scale, 1}",
+        [("'m' stays at zero", "m"), ("'s' stays at zero", "m")],
+    ),
     "the first components": (
         "(a, 4, <tanh>) {m, r, multiplicative} [p, (b, 2, <tanh>) {r, m, multiplicative}]",
         [("2 of the 4 components of 'm' stay at zero", "r")],

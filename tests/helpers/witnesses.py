@@ -25,6 +25,7 @@ from neuromorph.schedule import Alone, ByBatch, ByColumns, ByRows, Division, InC
 
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
 RATE = 0.1
+DROPOUT_KEY = 123_456_789_012_345
 NOTHING: Mapping[str, Any] = {}
 GUARD = 64  # elements behind every array that no kernel may touch
 
@@ -112,8 +113,9 @@ def reference_outcome(trial: Trial) -> Outcome:
     with np.errstate(all="ignore"):
         whole = interpreter.window(graph, parameters, x, e, w)
         trained = interpreter.train(
-            graph, parameters, x, e, learning_rate=RATE, bptt_steps=trial.window, sample_weight=w
-        )
+            graph, parameters, x, e, learning_rate=RATE, bptt_steps=trial.window, sample_weight=w,
+            masks=interpreter.Masks(DROPOUT_KEY, 0),
+        )  # fmt: skip
         predictions = interpreter.predict(graph, parameters, x)
     return Outcome(predictions, whole.losses, whole.gradients, trained.losses, trained.parameters)
 
@@ -245,7 +247,7 @@ def call_windows(
     given = {
         "sample": 0, "stop": samples, "samples": samples, "capacity": capacity, "mode": mode,
         "weights": memory.weights, "transposed": memory.transposed, "gradients": memory.gradients,
-        "memory": np.zeros(1, dtype), "constants": np.zeros(1), "x": data[0], "expected": data[1],
+        "memory": np.zeros(1, dtype), "constants": np.array([DROPOUT_KEY, 0.0]), "x": data[0], "expected": data[1],
         "row_weights": data[2], "row_step": batch, "row_losses": np.zeros(samples * batch, dtype), "losses": losses,
         "rate": RATE, "clip": 0.0,
     }  # fmt: skip
