@@ -177,7 +177,7 @@ def test_outputs_are_the_recorded_ones(name: str, dtype: str) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradients_are_the_recorded_ones(name: str) -> None:
     loss, gradients = nm.gradients(made(name, "float64"), peers.inputs(), peers.expected())
-    assert loss == pytest.approx(FIGURES[name]["loss"], rel=1e-9)
+    assert loss == pytest.approx(FIGURES[name]["loss"], rel=1e-7)  # Keras keeps the epsilon of its norm in float32
     check_gradients(name, gradients)
 
 
