@@ -98,6 +98,16 @@ def cifg_lstm(w: Weights, inputs: Array) -> Iterator[Array]:
         yield h
 
 
+def multiplicative_lstm(w: Weights, inputs: Array) -> Iterator[Array]:
+    h = c = zeros(inputs, 4)
+    for x in inputs:
+        m = w("of_input", x) * w("of_state", h)
+        i, f, o = (sigmoid(w(name, x, m)) for name in ("in_gate", "forget_gate", "out_gate"))
+        c = f * c + i * np.tanh(w("candidate", x, m))
+        h = np.tanh(c) * o
+        yield h
+
+
 def slstm(w: Weights, inputs: Array) -> Iterator[Array]:
     h = c = n = m = zeros(inputs, 4)
     for x in inputs:
@@ -419,7 +429,7 @@ CELLS: dict[str, Loop] = {
     loop.__name__: loop
     for loop in (
         bistable, cfc, cfn, cifg_lstm, clockwork, cornn, echo_state, elman, fast_grnn, irnn, janet, jordan,
-        layer_norm_rnn, lmu, lru, mamba, mgu, multiplicative_rnn, mut1, narx, peephole_lstm, qrnn, ran,
-        recurrent_highway, recurrent_lif, rg_lru, rtu, rwkv, scrn, slstm, sru, star, tdnn, ugrnn, wavenet,
+        layer_norm_rnn, lmu, lru, mamba, mgu, multiplicative_lstm, multiplicative_rnn, mut1, narx, peephole_lstm, qrnn,
+        ran, recurrent_highway, recurrent_lif, rg_lru, rtu, rwkv, scrn, slstm, sru, star, tdnn, ugrnn, wavenet,
     )
 }  # fmt: skip
