@@ -15,14 +15,15 @@ from itertools import islice
 import numpy as np
 
 from ..errors import Diagnostic
-from ..functions import Activation
-from ..language import parse
+from ..functions import Activation, Merge
+from ..language import parse, told
 from ..options import CompileOptions, compile_options
 from .build import build_graph
 from .gradient_flow import Backward
 from .nodes import Graph, Node
 from .recurrence import WINDOW, domains_of
-from .zeros import Effort, TooLargeError, algebra_of, full, zeros_of
+from .words import before, function_of
+from .zeros import Effort, TooLargeError, algebra_of, always_zero, full, zeros_of
 
 _NAMED = 20  # nodes that one sentence names
 _TOLD = 100  # mistakes of a kind
@@ -61,6 +62,11 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1])))
 
 
+def _about(node: Node, message: str, names: Sequence[str]) -> Diagnostic:
+    """Advice about a node, which says what use of a cell it comes from, if it comes from one."""
+    return Diagnostic(node.location, told(message, node.name, node.origin), tuple(dict.fromkeys(names)))
+
+
 # The rules ------------------------------------------------------------------------------------------------------------
 
 
@@ -80,7 +86,7 @@ def _cross_entropy(graph: Graph) -> Iterator[Diagnostic]:
         fix = f"use <{wanted}>"
     else:
         return
-    yield Diagnostic(output.location, f"{said}: {why}; {fix}", (output.name,))
+    yield _about(output, f"{said}: {why}; {fix}", [output.name])
 
 
 def _leaves_unit_interval(function: Activation, parameter: float | None) -> bool:
@@ -106,49 +112,54 @@ def _softmax_in_loop(graph: Graph) -> Iterator[Diagnostic]:
         assert node.function is not None
         said = f"'{node.name}' is a {node.function.name} inside a loop through time"
         why = "its values add up to 1, so what the loop carries is squeezed again at every step"
-        yield Diagnostic(node.location, f"{said}: {why}; use <tanh> or <sigmoid> inside the loop", (node.name,))
+        yield _about(node, f"{said}: {why}; use <tanh> or <sigmoid> inside the loop", [node.name])
 
 
 def _stays_at_zero(graph: Graph, zeros: Mapping[int, int]) -> Iterator[Diagnostic]:
     """A product with the step before that nothing ever makes differ from the zero it starts from."""
     for index, other in graph.delayed_links:
         node = graph.nodes[index]
-        stuck = _stuck(node, zeros[index], zeros[other]).bit_count()
-        if node.merge is None or not node.merge.reads_x or not algebra_of(node.merge).zero_if_o_is or not stuck:
+        if node.merge is None or node.source is None or not algebra_of(node.merge).zero_if_o_is:
+            continue
+        stuck = _stuck(graph, node, node.merge, zeros[other])
+        if not stuck:
             continue
         name = graph.nodes[other].name
         what = f"'{node.name}' stays at zero"
         if stuck < node.width:
             what = f"{stuck:,} of the {node.width:,} components of '{node.name}' stay at zero"
-        why = f"it multiplies by '{name}' of the step before, which starts from zero there and never leaves it"
+        why = f"it multiplies by '{name}'{before(node.steps)}, which starts from zero there and never leaves it"
         fix = "give the loop something to begin from, such as an additive merge inside it"
-        yield Diagnostic(node.location, f"{what}: {why}; {fix}", tuple(dict.fromkeys((node.name, name))))
+        yield _about(node, f"{what}: {why}; {fix}", [node.name, name])
 
 
-def _stuck(node: Node, zeros: int, zeros_of_other: int) -> int:
-    """The components of a merge that are zero because those of the other node are."""
-    if node.merge is not None and node.merge.other_width != "any":
-        return zeros if zeros_of_other else 0
-    return zeros & zeros_of_other
+def _stuck(graph: Graph, node: Node, merge: Merge, zeros: int) -> int:
+    """How many components of a product are zero because those of its second operand are."""
+    assert node.source is not None
+    width = graph.nodes[node.source].width
+    if merge.other_width == "one":
+        return node.width if zeros else 0
+    if merge.result == "one":
+        return int(zeros == full(width))
+    return (zeros & full(width)).bit_count()
 
 
 def _cannot_learn(backward: Backward, steps: int) -> Iterator[Diagnostic]:
-    """Layers whose gradient is zero whatever their parameters and data are, by what it is that stops the gradient."""
+    """Nodes whose gradient is zero whatever their parameters and data are, by what it is that stops the gradient."""
     graph = backward.graph
     from_loss = {graph.output: full(graph.nodes[graph.output].width)}
-    learning = backward.layers(from_loss, steps)
-    stuck = set(graph.parameters).difference(learning, graph.frozen)
+    stuck = graph.learners.difference(backward.learning(from_loss, steps))
     if not stuck:
         return
     explained: set[int] = set()
     for blocker in (graph.nodes[index] for index in sorted(backward.blocking)):
-        behind = backward.layers(_incoming(graph, blocker), math.inf)
+        behind = backward.learning(_incoming(graph, blocker), math.inf)
         stopped = stuck & {blocker.index, *behind}
         explained |= stopped
         if stopped:
             yield _blocked(graph, sorted(stopped), blocker)
     stuck -= explained
-    ever = backward.layers(from_loss, math.inf) if stuck else {}
+    ever = backward.learning(from_loss, math.inf) if stuck else {}
     late = sorted(stuck & ever.keys())
     if late:
         yield _too_late(graph, late, steps, 1 + max(ever[index] for index in late))
@@ -164,22 +175,28 @@ def _incoming(graph: Graph, node: Node) -> dict[int, int]:
 
 def _unable(graph: Graph, layers: Sequence[int], why: str, *more: str) -> Diagnostic:
     names = [graph.nodes[index].name for index in layers]
-    return Diagnostic(
-        graph.nodes[layers[0]].location, f"{_listed(names)} can't learn: {why}", tuple(dict.fromkeys((*names, *more)))
-    )
+    return _about(graph.nodes[layers[0]], f"{_listed(names)} can't learn: {why}", [*names, *more])
 
 
 def _blocked(graph: Graph, layers: Sequence[int], blocker: Node) -> Diagnostic:
-    assert blocker.function is not None
-    name, place = blocker.function.name, blocker.location
-    fact, fix = f"the derivative of {name} is 0", "use <sigmoid> there"
-    if blocker.function.couples:
-        fact = f"a {name} of a single component is always 1"
-        fix = "use <sigmoid>, at the output with binary_cross_entropy"
-    elif blocker.function.surrogate:
-        fix = f"lead another way around it, if {'it' if len(layers) == 1 else 'they'} shall learn"
-    why = f"nothing of the loss's gradient passes '{blocker.name}' (line {place.line}), since {fact}"
+    fact, fix = _why_blocked(blocker, "it" if len(layers) == 1 else "they")
+    why = f"nothing of the loss's gradient passes '{blocker.name}' (line {blocker.location.line}), since {fact}"
     return _unable(graph, layers, f"{why}; {fix}", blocker.name)
+
+
+def _why_blocked(blocker: Node, layers: str) -> tuple[str, str]:
+    """Why no gradient passes a node, and what to do about it."""
+    function = blocker.function
+    if function is None:
+        return f"a {function_of(blocker).split()[0]} of a single component does not depend on it", "leave it out"
+    if function.couples:
+        fact = f"a {function.name} of a single component is always 1"
+        return fact, "use <sigmoid>, at the output with binary_cross_entropy"
+    if function.surrogate:
+        return f"the derivative of {function.name} is 0", f"lead another way around it, if {layers} shall learn"
+    if always_zero(function, blocker.parameter):
+        return f"{function_of(blocker)} is always 0", "give it another number"
+    return f"the derivative of {function.name} is 0", "use <sigmoid> there"
 
 
 def _too_late(graph: Graph, layers: Sequence[int], steps: int, needed: int) -> Diagnostic:

@@ -187,6 +187,11 @@ class Graph:
             yield ParameterArray(node.index, f"{node.name}.{role}", role, shape, drawn, learns)
 
     @cached_property
+    def learners(self) -> frozenset[int]:
+        """The nodes with parameters that training changes."""
+        return frozenset(array.node for array in self.arrays if array.learns)
+
+    @cached_property
     def has_vectors(self) -> bool:
         """Whether a live node has parameter vectors, or gives or takes a single number of a row."""
         merges = [node.merge for node in self.nodes if node.live and node.merge is not None]

@@ -37,6 +37,13 @@ def before(steps: int) -> str:
     return " of the step before" if steps == 1 else f" {steps:,} steps before"
 
 
+def values_of(shift: int, taps: int, dilation: int) -> str:
+    """The steps whose values are read: ``taps`` of them, ``dilation`` apart, the first at ``shift`` (0, -1, -2, …)."""
+    if taps == 1:
+        return before(-shift)
+    return f" at {taps:,} steps" + (f", {dilation:,} apart" if dilation > 1 else "")
+
+
 def read_by(graph: Graph, node: Node) -> str:
     """What a merge reads as its second operand, and what it does with it; empty for other nodes."""
     if node.merge is None or node.other is None:

@@ -102,26 +102,31 @@ def _read(node: Node) -> set[int]:
 
 def _zeros_of_node(graph: Graph, node: Node, zeros: Mapping[int, int]) -> int:
     """The components of a node that are zero where those that it reads are."""
-    if node.source is None:
-        return 0 if node.other is None else zeros[node.other]
-    if node.kind == "layer":
+    if node.function is not None and always_zero(node.function, node.parameter):
+        return full(node.width)
+    if node.merge is not None:
+        return _zeros_of_merge(graph, node, node.merge, zeros)
+    if node.source is None or node.kind == "layer":
         return 0
     x = zeros[node.source]
-    if node.function is not None:
-        return x if _keeps_zero(node.function, node.parameter) else 0
     if node.elementwise is not None:
-        return x if _layer_keeps_zero(node.elementwise) else 0
-    if node.merge is None or node.other is None:
-        return x
-    o, width = zeros[node.other], graph.nodes[node.source].width
-    if node.merge.concatenates:
+        return x if _layer_keeps_zero(node.elementwise, node.parameter) else 0
+    return x if node.function is None or _keeps_zero(node.function, node.parameter) else 0
+
+
+def _zeros_of_merge(graph: Graph, node: Node, merge: Merge, zeros: Mapping[int, int]) -> int:
+    assert node.other is not None
+    o = zeros[node.other]
+    if node.source is None:
+        return o
+    x, width, algebra = zeros[node.source], graph.nodes[node.source].width, algebra_of(merge)
+    if merge.concatenates:
         return x | o << width
-    if node.merge.result == "one":
-        return int(x | o == full(width))
-    if node.merge.other_width == "one":
+    if merge.other_width == "one" and algebra.zero_if_o_is:
         return full(width) if o else x
-    shared = full(min(width, graph.nodes[node.other].width))
-    merged, algebra = 0, algebra_of(node.merge)
+    if merge.result == "one":
+        return int((x if algebra.zero_if_x_is else 0) | (o if algebra.zero_if_o_is else 0) == full(width))
+    shared, merged = full(min(width, graph.nodes[node.other].width)), 0
     for zero, holds in (
         (x & o, algebra.zero_if_both_are),
         (x, algebra.zero_if_x_is),
@@ -145,11 +150,39 @@ def _keeps_zero(function: Activation, parameter: float | None) -> bool:
     return not function.couples and not function.value(np.zeros((1, 1)), parameter).any()
 
 
+@lru_cache(maxsize=256)
+def always_zero(function: Activation, parameter: float | None) -> bool:
+    """Whether an activation is zero everywhere, as ``times 0`` is."""
+    sizes = np.geomspace(1e-6, 1e6, 49)[:, None]
+    with np.errstate(all="ignore"):
+        values = function.value(np.concatenate([-sizes, sizes]), parameter)
+    return not values.any()
+
+
+# What is tried of elementwise layers: a component that is zero beside others, and parameters of no special values.
+_SOME = np.array([[0.0, 0.7, -1.3]])
+_ARRAYS = {name: np.array([0.3, 0.4, 0.6]) for name in ("weight", "bias", "mean", "scale")}
+
+
 @lru_cache(maxsize=64)
-def _layer_keeps_zero(layer: ElementwiseLayer) -> bool:
-    """Whether an elementwise layer makes zero of a component that is zero, whatever its parameters are."""
-    arrays: dict[str, np.ndarray] = {role.name: np.array([0.7]) for role in layer.roles}
-    return not layer.value(np.zeros((1, 1)), arrays, 0.5).any()
+def _layer_keeps_zero(layer: ElementwiseLayer, parameter: float | None) -> bool:
+    """Whether a component of an elementwise layer is zero where it is zero in what comes in."""
+    return not layer.value(_SOME, _ARRAYS, parameter)[0, 0].any()
+
+
+@lru_cache(maxsize=64)
+def learns_from_zero(layer: ElementwiseLayer, parameter: float | None) -> bool:
+    """Whether the parameters of a component get a gradient where that component is zero in what comes in."""
+    _, rows = layer.gradient(_SOME, _ARRAYS, np.ones_like(_SOME), parameter)
+    return any(row[0, 0] != 0.0 for row in rows.values())
+
+
+@lru_cache(maxsize=64)
+def layer_blocks(layer: ElementwiseLayer, parameter: float | None, width: int) -> bool:
+    """Whether no gradient passes an elementwise layer: a norm of a single component does not depend on it."""
+    arrays = {name: values[:1] for name, values in _ARRAYS.items()}
+    into = layer.gradient(np.full((1, 1), 0.3), arrays, np.ones((1, 1)), parameter)[0]
+    return layer.couples and width == 1 and not into.any()
 
 
 @lru_cache(maxsize=256)
@@ -165,4 +198,4 @@ def blocks(function: Activation, parameter: float | None, width: int) -> bool:
     x, one = np.full((1, 1), 0.3), np.ones((1, 1))
     if function.couples and width == 1:
         return not function.gradient(x, function.value(x, parameter), one, parameter).any()
-    return function.blocks_gradient
+    return function.blocks_gradient or always_zero(function, parameter)

@@ -11,6 +11,7 @@ from ..drawing import draw
 from ..errors import ModelStateError
 from ..graph import Graph, Node
 from ..graph.recurrence import computing, domains_of
+from ..graph.words import function_of
 from ..host.cpu import cpu, simd_bits
 from ..runtime.seeding import draw_parameters
 from ..schedule import InChunks
@@ -123,12 +124,11 @@ def _node(
     seconds = sum(reports[n].seconds * share for n, share in mine)
     divided = sum(reports[n].seconds * share for n, share in mine if len(pieces[n].shares) > 1)
     tally = compiled.tally_of([pieces[n] for n, _ in mine if pieces[n].kind != "function"])
-    what = node.function.name if node.function is not None else node.merge.name if node.merge is not None else ""
     return NodeReport(
         index=node.index,
         name=node.name,
         kind=node.kind,
-        what=what,
+        what=function_of(node),
         width=node.width,
         parameters=graph.parameters_of(node.index),
         flops=flops,

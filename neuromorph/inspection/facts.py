@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..codegen import Kernel
+from ..graph.words import values_of
 from ..optimizers import UPDATES
 from ..schedule import WINDOW, Buffer, Group, InChunks, Plan, Segment, Sum
 from .records import BufferReport, GroupReport, LoopReport
 
-_HOLDS = {"v": "value of", "d": "gradient of", "c": "gradient carried back in time to"}
+_HOLDS = {
+    "v": "value of", "d": "gradient of", "c": "gradient carried back in time to",
+    "e": "each row's share of the gradient of parameters of", "m": "numbers of each row for",
+    "h": "numbers of each row for the gradient of",
+}  # fmt: skip
 
 
 def loops_of(kernel: Kernel, domains: dict[int, int]) -> tuple[LoopReport, ...]:
@@ -38,7 +43,7 @@ def groups_of(kernel: Kernel) -> tuple[GroupReport, ...]:
         GroupReport(
             group.index,
             tuple(names[member.node] for member in group.members),
-            tuple(names[part.node] + (" of the step before" if part.shift else "") for part in group.parts),
+            tuple(names[part.node] + values_of(part.shift, part.taps, part.dilation) for part in group.parts),
             group.fan_in,
             group.columns,
             None if group.domain == WINDOW else group.domain,
@@ -55,10 +60,10 @@ def buffers_of(kernel: Kernel, steps: int) -> tuple[BufferReport, ...]:
     division, lanes = options.division, -(-options.batch // copies)
     if isinstance(division, InChunks):
         lanes, steps = 1, division.rows
-    rows = {"window": steps * lanes, "slots": (steps + 1) * lanes, "step": lanes}
     found = []
     for buffer in plan.buffers:
-        count, stride = rows[buffer.rows] * copies, buffer.stride * size
+        rows = {"window": steps, "slots": steps + buffer.depth, "step": 1}[buffer.rows] * lanes
+        count, stride = rows * copies, buffer.stride * size
         own = buffer.block == buffer.name
         holds = _holds(plan, buffer) + ("" if own else f", in the place of {buffer.block}")
         found.append(BufferReport(buffer.name, holds, count, stride, count * stride if own else 0))
@@ -81,7 +86,8 @@ def _holds(plan: Plan, buffer: Buffer) -> str:
     letter, number = buffer.name[0], int(buffer.name[1:])
     if letter == "p":
         return f"each thread's own sums: {_summed(plan, buffer.name)}"
-    state = ", with the step before" if buffer.rows == "slots" else ""
+    before = "the step before" if buffer.depth == 1 else f"{buffer.depth:,} steps before"
+    state = f", with {before}" if buffer.rows == "slots" else ""
     if letter in _HOLDS:
         return f"{_HOLDS[letter]} {plan.graph.nodes[number].name}{state}"
     group = plan.groups[number]

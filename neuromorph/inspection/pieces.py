@@ -7,12 +7,13 @@ the gradients, the update.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..codegen import Emitted, Kernel, Span
 from ..graph import Graph
-from ..schedule import WINDOW, Bias, Block, Loss, Operation, Product, Rows, Sum, notes_of
+from ..schedule import WINDOW, Bias, Block, Columns, Loss, Operation, Product, Reduce, Rows, Sum, notes_of
 from ..schedule.accesses import reads_of
 from .work import Counter, Work
 
@@ -42,9 +43,9 @@ class Piece:
     """A part of the kernel that is timed on its own.
 
     function: the generated function it stands in. stage: of training ("forward", "loss", "backward", "weight gradient",
-    "update", "time shift"). kind: "product", "sum", "block", "rows", "loss", "bias", or "function". lines: first and
-    last in the source, comments included. domain: the number of the time loop it runs in, or -1. shares: each node
-    whose work it is, with its part of it; the parts add up to 1. work: per window.
+    "update", "time shift"). kind: "product", "sum", "block", "reduce", "rows", "loss", "bias", "columns", or
+    "function". lines: first and last in the source, comments included. domain: the number of the time loop it runs in,
+    or -1. shares: each node whose work it is, with its part of it; the parts add up to 1. work: per window.
     """
 
     function: str
@@ -121,14 +122,20 @@ class _Finder:
             ended = self.ended_by(operation) if isinstance(operation, Product) else []
             whole = sum(member.width for member in members) / (1.0 - sum(share for _, share in ended))
             return _normal([*((m.node, m.width / whole) for m in members), *ended])
-        if isinstance(operation, Rows):
+        if isinstance(operation, Rows | Reduce):
             return ((operation.note.node, 1.0),)
+        if isinstance(operation, Columns):
+            return ((self.owner_of(operation), 1.0),)
         assert isinstance(operation, Block)
         works = self.counter.shares_of_block(operation)
         return _normal(
             (m.note.node, work.flops + work.bytes / self.kernel.options.size)
             for m, work in zip(operation.maps, works, strict=True)
         )
+
+    def owner_of(self, columns: Columns) -> int:
+        """The node whose parameters a sum of columns is the gradient of."""
+        return next(vector.node for vector in self.kernel.plan.training.vectors if vector.name == columns.vector)
 
     def ended_by(self, product: Product) -> list[tuple[int, float]]:
         """The node whose derivative the epilogue of a product computes, and that node's share of the product's
@@ -140,7 +147,7 @@ class _Finder:
 
     def shares_of_function(self, name: str) -> tuple[tuple[int, float], ...]:
         """Shares of a function that is one piece: ``take`` by the layers that read the input, ``transpose`` by
-        transposed weights, ``time_shift`` by width of the state, updates by parameters."""
+        transposed weights, ``time_shift`` by the numbers of the state, updates by parameters that learn."""
         plan, graph = self.kernel.plan.training, self.graph
         if name == "take":
             found = (operation for segment in plan.forward for operation in segment.operations)
@@ -149,12 +156,12 @@ class _Finder:
         if name == "sample_losses":
             return ((graph.output, 1.0),)
         if name == "time_shift":
-            return _normal((index, float(graph.nodes[index].width)) for index, _ in plan.state)
+            kept = ((index, plan.buffers_by_name[buffer].depth) for index, buffer in plan.state)
+            return _normal((index, float(depth * graph.nodes[index].width)) for index, depth in kept)
         if name == "transpose":
-            transposed = [(plan.groups[group], plan.groups[group].parts[part].width) for group, part in plan.transposed]
+            transposed = [(plan.groups[group], plan.groups[group].parts[part].rows) for group, part in plan.transposed]
             return _normal((m.node, float(rows * m.width)) for group, rows in transposed for m in group.members)
-        members = [member.node for group in plan.groups for member in group.members]
-        return _normal((node, float(graph.parameters_of(node))) for node in members)
+        return _normal((array.node, float(math.prod(array.shape))) for array in graph.arrays if array.learns)
 
 
 def _normal(parts: Iterator[tuple[int, float]] | list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:

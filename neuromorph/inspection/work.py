@@ -7,6 +7,7 @@ operation reads and writes, each operand once an execution, in whole vectors wit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,7 @@ from ..schedule import (
     Access,
     Bias,
     Block,
+    Columns,
     InChunks,
     Loss,
     Map,
@@ -26,6 +28,7 @@ from ..schedule import (
     Place,
     Plan,
     Product,
+    Reduce,
     Rows,
     Sum,
     padded,
@@ -91,12 +94,16 @@ class Counter:
         if isinstance(operation, Block):
             loaded: set[tuple[Place, int]] = set()
             return sum((self._map(statement, loaded) for statement in operation.maps), Work())
+        if isinstance(operation, Reduce):
+            return self._reduce(operation)
         if isinstance(operation, Rows):
             return self._softmax(operation)
         if isinstance(operation, Loss):
             return self._loss(operation)
         if isinstance(operation, Bias):
             return self._bias(operation)
+        if isinstance(operation, Columns):
+            return self._columns(operation.source.width)
         if isinstance(operation, Sum):
             return self._sum(operation)
         assert isinstance(operation, Product)
@@ -114,10 +121,21 @@ class Counter:
         each = sum(flops_of(text, dtype) for text in texts) + statement.accumulate
         reads = [access for _, access in statement.operands]
         reads += [Access(statement.target)] if statement.accumulate else []
-        places = {(access.place, access.shift) for access in reads} - loaded
-        loaded |= places | {(statement.target, 0)}
-        vectors = len(places) + statement.store
-        return Work(each * statement.width * self.rows, self._bytes(vectors * self._whole(statement.width) * self.rows))
+        single = {(access.place, access.shift) for access in reads if access.broadcast} - loaded
+        places = {(access.place, access.shift) for access in reads if not access.broadcast} - loaded
+        loaded |= places | {(statement.target, statement.shift)}
+        numbers = (len(places) + statement.store) * self._whole(statement.width) + len(single)
+        return Work(each * statement.width * self.rows, self._bytes(numbers * self.rows))
+
+    def _reduce(self, operation: Reduce) -> Work:
+        """One more for each component to add it up; ``finish`` once a row. A row's number is stored as a vector."""
+        dtype = self.kernel.options.dtype
+        each = flops_of(operation.expression, dtype) + 1
+        once = flops_of(operation.finish, dtype) + 1 if operation.finish else int(operation.accumulate)
+        whole = self._whole(operation.width)
+        numbers = sum(1 if access.broadcast else whole for _, access in operation.operands)
+        numbers += self.plan.lanes * (1 + operation.accumulate)
+        return Work((each * operation.width + once) * self.rows, self._bytes(numbers * self.rows))
 
     def _softmax(self, rows: Rows) -> Work:
         width, exp = rows.target.width, operations_of("exp", self.kernel.options.dtype)
@@ -131,18 +149,23 @@ class Counter:
         term, derivative = (form or graph.loss).term, (form or graph.loss).derivative
         each = flops_of(term, dtype) + flops_of(derivative, dtype) + 2  # added up, and scaled
         each += 3 if form is not None and form.couples else 0  # two largest and a sum
-        vectors = 3 + (loss.logits is not None)
+        each += 2 * (loss.units is not None)  # what is expected, in standard units
+        vectors = 3 + (loss.logits is not None) + 2 * (loss.units is not None)
         width = loss.result.width
         return Work(each * width * self.rows, self._bytes(vectors * self._whole(width) * self.rows))
 
     def _product(self, product: Product, times: int) -> Work:
-        group = self.plan.groups[product.group]
+        group, taps = self.plan.groups[product.group], product.taps
         inner, members = group.parts[product.part].width, sum(member.width for member in group.members)
         again = product.start == "add" or (product.start == "keep" and times > 1)
         bias = times * group.columns if product.start == "bias" else 0
-        weight, left, right = times * inner * group.columns, self.rows * inner, self.rows * group.columns
-        twice = {"forward": right, "backward": self.rows * self._whole(inner), "weight": weight}[product.kind] * again
-        alone = Work(2.0 * inner * members * self.rows, self._bytes(weight + left + right + bias + twice))
+        weight, left, right = times * inner * group.columns * taps, self.rows * inner, self.rows * group.columns
+        twice = {
+            "forward": right * (taps - 1 + again), "backward": self.rows * self._whole(inner) * taps * again,
+            "weight": weight * again,
+        }[product.kind]  # fmt: skip
+        moved = weight + taps * (left + right) + bias + twice
+        alone = Work(2.0 * inner * taps * members * self.rows, self._bytes(moved))
         return alone + self.of_epilogue(product)
 
     def of_epilogue(self, product: Product) -> Work:
@@ -168,6 +191,10 @@ class Counter:
         members = sum(member.width for member in group.members)
         return Work(members * self.rows, self._bytes((self.rows + 1) * group.columns))
 
+    def _columns(self, width: int) -> Work:
+        """The sums over all rows of each component."""
+        return Work(width * self.rows, self._bytes((self.rows + 1) * self._whole(width)))
+
     def _whole(self, width: int) -> int:
         return padded(width, self.plan.lanes)
 
@@ -178,20 +205,21 @@ class Counter:
 
     @property
     def parameters(self) -> int:
-        """Weights and biases, padding left out."""
-        return self.plan.graph.parameter_count
+        """Those that learn, padding left out."""
+        return sum(math.prod(array.shape) for array in self.plan.graph.arrays if array.learns)
 
     def of_function(self, name: str) -> Work:
         """The work in a window of a function that is not made of operations, such as ``time_shift`` or ``update``."""
-        layout, size, options = self.kernel.plan.layout, self.kernel.plan.layout.size, self.kernel.options
+        layout, size, options = self.kernel.plan.layout, self.kernel.plan.layout.learning_size, self.kernel.options
         optimizer = UPDATES[options.optimizer]
         if name == "take":
             return Work(0.0, self._bytes(2 * self.rows * self.plan.strides["x"]))
         if name == "sample_losses":
             return Work(3.0 * self.rows, self._bytes(2 * self.rows))
         if name == "time_shift":
-            strides = (self.plan.strides[buffer] for _, buffer in self.plan.state)
-            return Work(0.0, self._bytes(2 * options.batch * sum(strides)))
+            buffers = [self.plan.buffers_by_name[buffer] for _, buffer in self.plan.state]
+            kept = sum(buffer.depth * buffer.stride for buffer in buffers)
+            return Work(0.0, self._bytes(2 * options.batch * kept))
         if name == "transpose":
             return Work(0.0, self._bytes(2 * layout.transposed_size))
         if name == "gradient_norm":  # one multiply-add

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ..graph import Graph
+from ..graph import Graph, Node
 from ..host.cached import cached_property
 from ..host.cpu import CACHE_LINE
 from ..host.resources import processors
@@ -25,7 +25,7 @@ class CostModel:
 
     # Work of one thread
     operations_per_second: float = 100e9  # of products, on numbers of four bytes
-    element: float = 0.8e-9  # of a layer or activation, forward and backward
+    element: float = 0.8e-9  # of a layer, activation or elementwise layer, forward and backward
     merged_element: float = 0.2e-9  # of a merge, forward and backward
     loop_step: float = 0.12e-6  # of time loops, however few lanes there are
     training_to_forward: int = 3  # work of a training window, by that of its forward pass
@@ -68,9 +68,18 @@ class CostModel:
 
     def of_window(self, graph: Graph, rows: int, size: int) -> float:
         """Seconds that one thread needs for a window of so many rows of numbers of so many bytes."""
-        cost = {"layer": self.element, "activation": self.element, "merge": self.merged_element}
-        elements = sum(node.width * cost.get(node.kind, 0.0) for node in graph.nodes if node.live)
+        elements = sum(node.width * self._of_component(node) for node in graph.nodes if node.live)
         return rows * (self.of_products(weights_of(graph), size) + elements * size / 4)
+
+    def _of_component(self, node: Node) -> float:
+        """Seconds of a row's component, of numbers of four bytes, products left out. The statistics of an elementwise
+        layer cost a pass each."""
+        if node.kind == "merge":
+            return self.merged_element
+        if node.elementwise is not None and node.kind == "elementwise":
+            statistics = (*node.elementwise.statistics, *node.elementwise.backward_statistics)
+            return self.element + len(statistics) * self.merged_element
+        return self.element if node.kind in ("layer", "activation") else 0.0
 
     def of_step(self, graph: Graph, batch: int, size: int) -> float:
         """Seconds that one thread needs to train a step of all lanes."""

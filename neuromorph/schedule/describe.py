@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..graph.recurrence import WINDOW
+from ..graph.words import values_of
 from .accesses import loads_of, writes_of
 from .kernel_options import InChunks
 from .kernel_plan import KernelPlan
 from .layout import Workspace
-from .plan import Buffer, Group, Operation, Plan, Segment, Share, notes_of
+from .plan import Block, Buffer, Group, Map, Operation, Plan, Segment, Share, notes_of
 
 
 def describe(plan: KernelPlan) -> str:
@@ -37,12 +38,16 @@ def _weights(plan: KernelPlan) -> Iterator[str]:
         yield f"  group {group.index}: {_members(plan.training, group)}"
         panel = plan.layout.panel(group)
         for number, part in enumerate(group.parts):
-            name = plan.graph.nodes[part.node].name + (" of the step before" if part.shift else "")
+            name = plan.graph.nodes[part.node].name + values_of(part.shift, part.taps, part.dilation)
             transposed = plan.layout.transposed.get((group.index, number))
             also = "" if transposed is None else f"; transposed at {transposed:,}"
             where = f"{plan.layout.part(group, number):,}"
-            yield f"    {part.width:,} x {group.columns:,} at {where} for {name}, panels of {panel} vectors{also}"
+            yield f"    {part.rows:,} x {group.columns:,} at {where} for {name}, panels of {panel} vectors{also}"
         yield f"    bias at {plan.layout.bias(group):,}"
+    for vector in plan.training.vectors:
+        fixed = "" if vector.learns else ", never learns"
+        where = f"{vector.width:,} at {plan.layout.vector(vector.name):,}"
+        yield f"  vector {vector.name}: {where}, the {vector.role} of {plan.graph.nodes[vector.node].name}{fixed}"
 
 
 def _members(plan: Plan, group: Group) -> str:
@@ -50,7 +55,7 @@ def _members(plan: Plan, group: Group) -> str:
 
 
 def _training(plan: KernelPlan) -> Iterator[str]:
-    yield "Training (v1' is what v1 holds of the step before)"
+    yield "Training (v1' is what v1 holds of the step before, v1'3 of 3 steps before)"
     chunks = isinstance(plan.options.division, InChunks)
     yield "  buffers, for S steps of L lanes" + (": in chunks, a step is a row, and L is 1" if chunks else "")
     yield from _buffers(plan.training, plan.training_space)
@@ -73,7 +78,7 @@ def _buffers(plan: Plan, space: Workspace) -> Iterator[str]:
 
 
 def _rows(buffer: Buffer) -> str:
-    return {"window": "S x L rows", "slots": "(1 + S) x L rows", "step": "L rows"}[buffer.rows]
+    return {"window": "S x L rows", "slots": f"({buffer.depth:,} + S) x L rows", "step": "L rows"}[buffer.rows]
 
 
 def _place(buffer: Buffer, space: Workspace) -> str:
@@ -100,9 +105,23 @@ def _operation(operation: Operation, share: Share | None) -> Iterator[str]:
     """An operation's lines: what it is, what it reads and writes, and how it is divided."""
     if share is not None and share.meet:
         yield "    the threads meet"
-    reads = dict.fromkeys(access.place.buffer + "'" * (access.shift != 0) for access in loads_of(operation))
-    writes = dict.fromkeys(place.buffer for place in writes_of(operation))
+    reads = dict.fromkeys(access.place.buffer + _shifted(access.shift) for access in loads_of(operation))
+    writes = dict.fromkeys(_writes(operation))
     kind = type(operation).__name__.lower()
     flow = f"{', '.join(reads)} -> {', '.join(writes)}" if writes else ", ".join(reads)
     cut = "" if share is None or share.cuts is None else f", cut at {', '.join(map(str, share.cuts))}"
     yield f"    {kind} ({flow}){cut}: {'; '.join(notes_of(operation))}"
+
+
+def _writes(operation: Operation) -> Iterator[str]:
+    """The buffers that an operation writes, with the steps before this one that it writes there."""
+    for part in operation.maps if isinstance(operation, Block) else (operation,):
+        shift = getattr(part, "shift", 0)
+        yield from (
+            place.buffer + _shifted(shift) for place in writes_of(part) if not isinstance(part, Map) or part.store
+        )
+
+
+def _shifted(shift: int) -> str:
+    """A mark for values of earlier steps, with the number of steps from two on."""
+    return "" if shift == 0 else "'" if shift == -1 else f"'{-shift}"

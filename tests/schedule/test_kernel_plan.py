@@ -14,6 +14,7 @@ import neuromorph as nm
 from helpers import witnesses
 from helpers.texts import HEADER
 from neuromorph.schedule import (
+    DEFAULT_COSTS,
     Alone,
     Block,
     ByBatch,
@@ -212,6 +213,31 @@ def test_a_plan_as_text(text: str, more: dict[str, Any], wanted: Division) -> No
     assert len(operations) == sum(len(segment.operations) for segment in segments)
     assert ("\n    the threads meet\n" in shown) == isinstance(wanted, ByColumns)
     assert ("\nThread 1 updates " in shown) == (wanted.threads > 1)
+
+
+def test_a_plan_as_text_has_steps_taps_and_vectors() -> None:
+    nodes = "(a, 4, <tanh>) (c, 5, <conv, 3, 2>) (k, <gain>) {m, a, additive, 3} (s, <standardize>)"
+    plan = plan_of(f"{HEADER} (input, 3) {nodes} (output, 2, <linear>, <mse>)")
+    shown = describe(plan)
+    assert " for a at 3 steps, 2 apart, panels of" in shown
+    (conv,) = (group for group in plan.training.groups if len(group.members) == 1 and group.parts[0].taps == 3)
+    assert f"    12 x {conv.columns:,} at {plan.layout.part(conv, 0):,} for a at 3 steps" in shown
+    assert f"  vector w3_weight: 5 at {plan.layout.vector('w3_weight'):,}, the weight of k\n" in shown
+    assert re.search(r"^  vector w5_mean: 5 at .*, the mean of s, never learns$", shown, re.MULTILINE)
+    assert re.search(r"^    v1: \(4 \+ S\) x L rows of ", shown, re.MULTILINE)
+    assert re.search(r"^    (product|block) \(.*v1'3.* -> ", shown, re.MULTILINE)
+    assert re.search(r"^    (product|block) \(.* -> .*d1'[34].*\)", shown, re.MULTILINE)
+
+
+def test_elementwise_layers_and_taps_count_as_work() -> None:
+    def seconds(nodes: str) -> float:
+        text = f"{HEADER} (input, 8) (a, 64, <tanh>) {nodes} (output, 2, <linear>, <mse>)"
+        return DEFAULT_COSTS.of_window(witnesses.graph_of(text), 100, 4)
+
+    plain = seconds("")
+    assert plain < seconds("(k, <gain>)") < seconds("(k, <rms_norm>)") < seconds("(k, <norm>)") < 3 * plain
+    one, five = (seconds(f"(c, 64, <conv, {taps}>)") for taps in (1, 5))
+    assert 3 * (one - plain) < five - plain < 5 * (one - plain)
 
 
 def test_a_plan_needs_no_code_to_be_generated(monkeypatch: pytest.MonkeyPatch) -> None:
