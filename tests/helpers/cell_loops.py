@@ -394,6 +394,15 @@ def recurrent_lif(w: Weights, inputs: Array) -> Iterator[Array]:
         yield s
 
 
+def synaptic_lif(w: Weights, inputs: Array) -> Iterator[Array]:
+    i = u = s = zeros(inputs, 4)
+    for x in inputs:
+        u = 0.9 * u + i - detached(s)
+        i = 0.8 * i + w("sum", x, s)
+        s = spike(u - 1)
+        yield s
+
+
 def narx(w: Weights, inputs: Array) -> Iterator[Array]:
     x1 = x2 = zeros(inputs, 3)
     y1 = y2 = zeros(inputs, 2)
@@ -430,6 +439,7 @@ CELLS: dict[str, Loop] = {
     for loop in (
         bistable, cfc, cfn, cifg_lstm, clockwork, cornn, echo_state, elman, fast_grnn, irnn, janet, jordan,
         layer_norm_rnn, lmu, lru, mamba, mgu, multiplicative_lstm, multiplicative_rnn, mut1, narx, peephole_lstm, qrnn,
-        ran, recurrent_highway, recurrent_lif, rg_lru, rtu, rwkv, scrn, slstm, sru, star, tdnn, ugrnn, wavenet,
+        ran, recurrent_highway, recurrent_lif, rg_lru, rtu, rwkv, scrn, slstm, sru, star, synaptic_lif, tdnn,
+        ugrnn, wavenet,
     )
 }  # fmt: skip
