@@ -145,7 +145,7 @@ def load(path: str | os.PathLike[str], kind: type[Kind], *, restore_random: bool
         header = read_header(file, size)
         kept, drawn = _arguments(header.record)
         graph = build_graph(parse(kept["text"]))
-        graph = freeze(graph, frozen_names(graph, header.record.get("frozen", ())))
+        graph = freeze(graph, _frozen(graph, header.record))
         kept["options"] = _options(header.record, kept["optimizer"], graph)
         _read_tensors(file, header, kept, graph)
         model = kind.__new__(kind)
@@ -346,8 +346,17 @@ def _options(record: Mapping[str, Any], chosen: Optimizer, graph: Graph) -> Comp
     return compile_options(
         record["batch_size"], optimizer=chosen.kind, bptt_steps=record["bptt_steps"],
         dtype=one_of("dtype", record["dtype"], DTYPES), threads=record["threads"],
-        has_time_links=graph.has_time_links, frozen=frozen_names(graph, record.get("frozen", ())),
+        has_time_links=graph.has_time_links, frozen=_frozen(graph, record),
     )  # fmt: skip
+
+
+def _frozen(graph: Graph, record: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the nodes whose parameters never learn."""
+    given = record.get("frozen", [])
+    found = frozen_names(graph, given) if isinstance(given, list) else ()
+    if list(found) != given:
+        raise StorageError(f"corrupt: its frozen is {_shown(given)}")
+    return found
 
 
 def _generator_state(record: Any) -> dict[str, Any]:

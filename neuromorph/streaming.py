@@ -135,7 +135,8 @@ class Stream:
     # State -----------------------------------------------------------------------------------------------------------
 
     def _views(self, lane: int | None) -> dict[str, Floats]:
-        """Views of the state: (lanes, width), or (width,) of one lane."""
+        """Views of the state: (lanes, width), or (width,) of one lane; with the steps in front, the oldest first, of a
+        node that is read further back than one step."""
         if lane is None:
             return self._state
         if isinstance(lane, bool) or not isinstance(lane, int | np.integer):
@@ -145,7 +146,8 @@ class Stream:
         return {name: view[..., lane, :] for name, view in self._state.items()}
 
     def get_state(self, lane: int | None = None) -> dict[str, Floats]:
-        """Copies of the state, named as in ``Model.state``: (lanes, width), or (width,) of one lane."""
+        """Copies of the state, named as in ``Model.state``: (lanes, width), or (width,) of one lane. A node that
+        is read up to K > 1 steps back has (K, lanes, width) or (K, width), the oldest first."""
         return {name: view.copy() for name, view in self._views(lane).items()}
 
     def set_state(self, values: Any, lane: int | None = None) -> None:
@@ -158,7 +160,8 @@ class Stream:
 
     @property
     def state(self) -> dict[str, Floats]:
-        """The state, {name of the node that a link in time reads: (lanes, width)}, copies; settable, in part too."""
+        """The state, {name of the node that a link in time reads: (lanes, width)}, or (K, lanes, width) as
+        ``get_state`` says; copies. Settable, in part too."""
         return self.get_state()
 
     @state.setter

@@ -897,3 +897,19 @@ def test_mutated_files_load_or_say_what_is_wrong(saved: bytes, path: Path) -> No
             assert message.startswith(KINDS), message
             seen.add(message.split(":")[0])
     assert seen >= {"loaded", "truncated", "corrupt", "foreign"}
+
+
+@pytest.mark.parametrize("frozen", ["h", {"h": 1}, ["*"], ["zzz"], [3], ["output", "h"]])
+def test_what_is_frozen_is_a_list_of_names(frozen: Any, tmp_path: Path) -> None:
+    text = "/xavier,zero/ (input, 2) (h, 3, <tanh>) (output, 1, <linear>, <mse>)"
+    model, file = nm.build(nm.compile(text, 2, 0.1, frozen=["h", "output"])), tmp_path / "frozen"
+    nm.save(model, file)
+    whole = file.read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+    record = json.loads(header["__metadata__"]["neuromorph"]) | {"frozen": frozen}
+    header["__metadata__"]["neuromorph"] = json.dumps(record)
+    changed = json.dumps(header).encode()
+    file.write_bytes(len(changed).to_bytes(8, "little") + changed + whole[8 + length :])
+    with pytest.raises(nm.StorageError, match="corrupt"):
+        nm.load(file)

@@ -215,7 +215,7 @@ class _Expansion:
         value = frame.number(said)
         if isinstance(value, Reference) or (value.is_integer() and least <= value <= most):
             return value if isinstance(value, Reference) else int(value)
-        reason = f"{what} is {quoted(said.name)}, here {value!r}: it must be a whole number from {least} to {most:,}"
+        reason = f"{what} is {quoted(said.name)}, here {value:g}: it must be a whole number from {least} to {most:,}"
         raise self._error(reason, said.location, name, frame)
 
     def _error(self, reason: str, location: Location, name: str, frame: _Frame) -> MDLSemanticError:

@@ -117,7 +117,7 @@ class Settings:
 
     @property
     def parameter_count(self) -> int:
-        """Weights and biases of all live layers."""
+        """The number of all parameters of live nodes."""
         return self._graph.parameter_count
 
     def _set_optimizer(self, chosen: Optimizer) -> None:
@@ -128,7 +128,13 @@ def check_numbers(graph: Graph, dtype: str, text: str, filename: str | None = No
     """Raise MDLSemanticError where a kernel would have a number of the text that the model's type can't hold."""
     largest, output = float(np.finfo(dtype).max), graph.nodes[graph.output]
     numbers = [(node, node.function or node.elementwise, node.parameter) for node in graph.nodes if node.live]
+    small = float(np.finfo(dtype).tiny)
     for node, function, number in [*numbers, (output, graph.loss, graph.loss_parameter)]:
+        record = None if function is None else function.parameter
+        positive = record is not None and record.exclusive and record.minimum == 0.0
+        if function is not None and number is not None and positive and 0.0 < number < small:
+            reason = f"the number of {function.name} in '{node.name}' is 0 in {dtype}: at least {small:.7g}"
+            raise MDLSemanticError(reason, source=text, location=node.location, filename=filename)
         if function is not None and number is not None and abs(number) > largest:
             bounds = f"must be from {-largest:.7g} to {largest:.7g}, the range of {dtype}"
             reason = f"the number of {function.name} in '{node.name}' {bounds}, not {number!r}"

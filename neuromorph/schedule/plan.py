@@ -343,7 +343,7 @@ class Plan:
     output: Place
     carries: tuple[str, ...] = ()
     vectors: tuple[Vector, ...] = ()
-    cleared: tuple[str, ...] = ()  # gradients that later steps add to, which are zero before the backward pass
+    cleared: tuple[str, ...] = ()  # gradients that later steps add to: zeros before the backward pass
     strides: dict[str, int] = field(default_factory=dict, compare=False)
 
     @cached_property

@@ -49,8 +49,8 @@ def _long_concatenations(graph: Graph) -> set[int]:
     for index in computing(graph):
         node = graph.nodes[index]
         inputs = list(inputs_of(graph, node))
-        both = node.merge is not None and node.merge.concatenates
-        counts[index] = sum(1 if late else counts[other] for other, late in inputs) if both else 1
+        through = node.merge is not None and (node.merge.concatenates or node.source is None)
+        counts[index] = sum(1 if late else counts[other] for other, late in inputs) if through else 1
         if node.kind == "layer":
             read.update(other for other, _ in inputs)
     most = _MOST_PARTS if sum(counts[index] for index in read) <= _MOST_PARTS else _FEW_PARTS

@@ -19,7 +19,8 @@ from .routines import I64, counted, integer, routine, teach
 class Moves:
     """The functions over arrays of one element type, in vectors of so many elements; counts are of elements.
 
-    copy(array, source, target, count), of places that do not overlap; clear(array, start, count).
+    copy(array, source, target, count), from the first number to the last, so that the target may overlap the source
+    if it begins before it; clear(array, start, count).
     """
 
     copy: Callable[..., None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,15 +31,12 @@ def adapt(model: Network, inputs: Any, expected: Any = None, *, lengths: Any = N
             reason = f"the model has no node with <{STANDARDIZE}> and no output with <{RESTORE.name}>"
             raise ValueError(f"{reason}: there is nothing to adapt")
         data = _data(model, inputs, expected, lengths, sample_weight)
-        before = model.get_parameters()
-        try:
-            for index in places:
-                _set(model, index, _incoming(model, data, index), data)
-            if restores and expected is not None:
-                _set(model, graph.output, data.expected, data)
-        except BaseException:
-            model.set_parameters(before)
-            raise
+        parameters = model.get_parameters()
+        for index in places:
+            parameters |= _units(model, index, _incoming(model, parameters, data, index), data)
+        if restores and expected is not None:
+            parameters |= _units(model, graph.output, data.expected, data)
+        model.set_parameters(parameters)
 
 
 def _is(graph: Graph, index: int, name: str) -> bool:
@@ -60,15 +58,14 @@ def _data(model: Network, inputs: Any, expected: Any, lengths: Any, sample_weigh
     return data
 
 
-def _incoming(model: Network, data: TrainingData, index: int) -> Floats:
+def _incoming(model: Network, parameters: Mapping[str, Any], data: TrainingData, index: int) -> Floats:
     """What reaches a node, in the shape of the inputs: each sequence starts from zero state."""
-    parameters = model.get_parameters()
     sequences = data.inputs if data.sequences else data.inputs[None]
     found = [interpreter.incoming(model.graph, parameters, one, index) for one in sequences]
     return np.stack(found) if data.sequences else found[0]
 
 
-def _set(model: Network, index: int, values: NDArray[Any], data: TrainingData) -> None:
+def _units(model: Network, index: int, values: NDArray[Any], data: TrainingData) -> dict[str, NDArray[Any]]:
     """Mean and standard deviation of each component as the units of a node; 1 for one that does not change."""
     name = model.graph.nodes[index].name
     rows = np.asarray(values, np.float64).reshape(-1, values.shape[-1])
@@ -82,4 +79,4 @@ def _set(model: Network, index: int, values: NDArray[Any], data: TrainingData) -
     if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
         raise DataError(f"what reaches '{name}' is too large: its mean or deviation is not a finite number")
     scale[(scale == 0.0) | (rows == rows[0]).all(axis=0)] = 1.0
-    model.set_parameters({f"{name}.mean": mean, f"{name}.scale": scale})
+    return {f"{name}.mean": mean, f"{name}.scale": scale}

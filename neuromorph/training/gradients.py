@@ -86,7 +86,8 @@ def gradcheck(
 ) -> GradientReport:
     """Compare the kernel's gradients with central differences of its own loss, in float64.
 
-    inputs (S, B, W_in) and expected (S, B, W_out) default to random numbers, a few samples long. Of each parameter at
+    inputs (S, B, W_in) and expected (S, B, W_out) default to random numbers: 8 samples and as many as the model reads
+    back in time (64 at most), no more than a window; 2 without links in time. Of each parameter at
     most ``checks`` numbers are moved by ``step`` either way. The error of a parameter is the largest difference over
     the largest gradient among those checked (or 1e-8 of the model's largest, where that is more). Layers that learn
     through ``spike`` or ``detach`` are left out, and the report names them. The model itself does not change.
@@ -100,7 +101,8 @@ def gradcheck(
     rng = np.random.default_rng(seed)
     double = _double(model)
     if inputs is None:
-        samples = min(model.bptt_steps, 8) if model.graph.has_time_links else 2
+        reach = max(model.graph.history.values(), default=0)
+        samples = min(max(model.bptt_steps, reach + 1), 8 + reach - 1, 64) if model.graph.has_time_links else 2
         inputs = rng.normal(size=(samples, model.batch_size, model.input_width))
     given = read("inputs", inputs)
     if expected is None:
@@ -108,7 +110,7 @@ def gradcheck(
         expected = _targets(model, rng, checked.shape[:-1])
     data = check_data(double, given, expected, None)
     _, exact = gradients(double, data.inputs, data.expected)
-    scale = max(float(np.abs(g).max()) for g in exact.values())
+    scale = max((float(np.abs(g).max()) for g in exact.values()), default=0.0)
     left_out, errors = behind_surrogates(model.graph), {}
     exact = {name: gradient for name, gradient in exact.items() if name.rpartition(".")[0] not in left_out}
     for name, gradient in exact.items():

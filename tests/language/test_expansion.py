@@ -187,8 +187,8 @@ WRONG = [
     ("(input,3)(h,<lib>)(o,2,<lib>,<mse>)", 31, "'o' is a use of the cell 'lib', which can't be an output"),
     ("(input,3)(h,<lib>)(o,2,<f>,<lib>)", 29, "'lib' is a cell, but a loss belongs here"),
     ("<d,p 1>[(x,p,<f>)](input,3)(h,<d,.5>)", 12, "the width of 'x' is 'p', here 0.5: it must be a whole number from"),
-    ("<d,p 1>[(x,p,<f>)](input,3)(h,<d,0>)", 12, "the width of 'x' is 'p', here 0.0: it must be a whole number from 1"),
-    ("<d,p 1>[{x,x,o,p}](input,3)(h,<d,4097>)", 16, "the number of steps back of 'x' is 'p', here 4097.0: it must be"),
+    ("<d,p 1>[(x,p,<f>)](input,3)(h,<d,0>)", 12, "the width of 'x' is 'p', here 0: it must be a whole number from 1"),
+    ("<d,p 1>[{x,x,o,p}](input,3)(h,<d,4097>)", 16, "the number of steps back of 'x' is 'p', here 4097: it must be"),
     ("<d,p 1>[{x,x,o,p}](input,3)(h,<d,-1>)", 16, "it must be a whole number from 0 to 4,096; 'h' is the last node"),
     ("<d,p 0.5>[(x,p,<f>)]", 14, "the width of 'x' is 'p', here 0.5: it must be a whole number"),  # nobody uses it
     ("<d,p>[(y,p,<f>)(x,<f>)]<e>[(q,<d,.5>)(z,<f>)](i,3)(h,<e>)", 10, "'h.q.y' is a node of 'h.q', a use of the"),

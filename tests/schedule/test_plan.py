@@ -465,3 +465,15 @@ def test_work_grows_no_faster_than_the_model(body: Callable[[int], str]) -> None
     small, large = (graph_of(text_of(body(count))) for count in (60, 240))
     work = [steps_of_work(lambda graph=graph: plan(graph, LANES, training=True)) for graph in (small, large)]  # type: ignore[misc]
     assert work[1] < 4.6 * work[0]
+
+
+def test_takes_between_concatenations_do_not_multiply_products() -> None:
+    """A layer reads through takes, so what they take counts among its parts."""
+    nodes = "(a, 2, <tanh>)"
+    last = "a"
+    for level in range(5):
+        names = [f"c{level}_{number}" for number in range(11)]
+        nodes += "".join(f" {{{name}, {last}, concatenate}}" for name in names) + f" {{t{level}, {names[-1]}, take}}"
+        last = f"t{level}"
+    found = plan(graph_of(f"{HEADER} (input, 1) {nodes} (output, 2, <tanh>, <mse>)"), LANES, training=True)
+    assert len(all_operations(found)) < 2_000
