@@ -35,7 +35,7 @@ PeerLearner = Callable[[Recipe, Digits, Digits, int], float]
 # The recipes of ``neuromorph.demo``, with rates of their own; the LSTM starts as torch's does, uniformly within one
 # over the root of its size, but for the forget gate, and learns from batches of 16.
 PERCEPTRON = replace(RECIPES[0], mdl=(FOLDER / "digits_mlp.mdl").read_text(), rate=0.5)
-LSTM = replace(RECIPES[1], mdl=(FOLDER / "digits_lstm.mdl").read_text(), batch=16, rate=4.0)
+LSTM = replace(RECIPES[1], mdl=(FOLDER / "digits_lstm.mdl").read_text(), start={}, batch=16, rate=4.0)
 
 
 # Ours and theirs ------------------------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def made(setting: Setting, seed: int, series: Series) -> Student:
         MDL, setting.lanes, setting.rate, optimizer=nm.Adam(), bptt_steps=setting.window, clip_norm=setting.clip_norm
     )
     nm.build(model)
-    nm.set_parameters(model, {"forget_gate.bias": setting.forget_bias})
+    nm.set_parameters(model, {"cells.forget_gate.bias": setting.forget_bias})
     settled = series.response[setting.washout :]
     return Student(model, setting, float(settled.mean()), float(settled.std()))
 

@@ -136,7 +136,7 @@ def made(setting: Setting, seed: int, steps: int) -> nm.Model:
     nm.seed(seed)
     model = nm.compile(MDL, 1, setting.rate, optimizer=nm.Adam(), bptt_steps=steps)
     nm.build(model)
-    nm.set_parameters(model, {"forget_gate.bias": setting.forget_bias})
+    nm.set_parameters(model, {"cells.forget_gate.bias": setting.forget_bias})
     return model
 
 

@@ -127,7 +127,7 @@ class Settings:
 def check_numbers(graph: Graph, dtype: str, text: str, filename: str | None = None) -> None:
     """Raise MDLSemanticError where a kernel would have a number of the text that the model's type can't hold."""
     largest, output = float(np.finfo(dtype).max), graph.nodes[graph.output]
-    numbers = [(node, node.function, node.parameter) for node in graph.nodes if node.live]
+    numbers = [(node, node.function or node.elementwise, node.parameter) for node in graph.nodes if node.live]
     for node, function, number in [*numbers, (output, graph.loss, graph.loss_parameter)]:
         if function is not None and number is not None and abs(number) > largest:
             bounds = f"must be from {-largest:.7g} to {largest:.7g}, the range of {dtype}"

@@ -119,6 +119,7 @@ class Backward(Forward):
                     done.append(group)
         if domain == WINDOW:
             return [Segment(domain, tuple(out))]
+        out.extend(self.late_back(order))
         for group in groups:
             out.extend(self.group_back(group, loop=True, late=True))
         hoisted = [operation for group in done for operation in self.group_back(group, loop=False)]
@@ -232,29 +233,49 @@ class Backward(Forward):
         return out
 
     def merge_back(self, node: Node) -> list[Operation]:
-        assert node.merge is not None
-        if not node.merge.reads_x:
-            return self.taken_back(node)
-        left, right = self.source(node), self.other(node)
-        if node.merge.concatenates:
-            return [] if node.index in self.virtual else self.concatenate_back(node, left, right)
-        out: list[Operation] = []
-        if left in self.learns:
-            out.append(self.merge_gradient(node, left=True))
-        if right in self.learns:
-            out.append(self.merge_gradient(node, left=False))
-        return out
+        """The gradients of both operands, but for one that is made late."""
+        if node.index in self.virtual:
+            return []
+        sides = (True,) if self.is_late(node) else (True, False)
+        return [operation for left in sides for operation in self.operand_back(node, left=left)]
 
-    def taken_back(self, node: Node) -> list[Operation]:
+    def is_late(self, node: Node) -> bool:
+        """Whether a merge's second operand is carried to the step before, and stands before the merge. What came from
+        the step after is read there, later on the way back, so this step's share has to wait."""
+        if node.merge is None or not node.steps:
+            return False
+        other = self.other(node)
+        return self.rank[other] < self.rank[node.index] and self.is_carried(other, node.steps, node.index)
+
+    @cached_property
+    def rank(self) -> dict[int, int]:
+        """The place of each node in the order of all runs."""
+        return {index: rank for rank, index in enumerate(index for _, nodes in self.runs for index in nodes)}
+
+    def late_back(self, nodes: list[int]) -> list[Operation]:
+        """The gradients that merges carry to the step before, of those nodes that made theirs not yet."""
+        merges = (self.graph.nodes[index] for index in reversed(nodes) if index not in self.virtual)
+        late = [node for node in merges if self.gradient(node.index) in self.written and self.is_late(node)]
+        return [operation for node in late for operation in self.operand_back(node, left=False)]
+
+    def operand_back(self, node: Node, *, left: bool) -> list[Operation]:
+        """The gradient of one of a merge's operands, where it learns."""
+        merge = node.merge
+        assert merge is not None
+        if (left and not merge.reads_x) or (self.source(node) if left else self.other(node)) not in self.learns:
+            return []
+        if not merge.reads_x:
+            return [self.taken_back(node)]
+        return [self.piece_back(node, left=left) if merge.concatenates else self.merge_gradient(node, left=left)]
+
+    def taken_back(self, node: Node) -> Operation:
         """The gradient of what a merge took from another node."""
         assert node.merge is not None
         other = self.other(node)
-        if other not in self.learns:
-            return []
         target, shift = self.destination(other, node.steps, node.index)
         operands = (("g", Access(self.gradient(node.index))),)
         note, adds = note_of(node, "back through "), self.adds(target)
-        return [Map(target, node.merge.d_o, operands, node.width, note, accumulate=adds, shift=shift)]
+        return Map(target, node.merge.d_o, operands, node.width, note, accumulate=adds, shift=shift)
 
     def merge_gradient(self, node: Node, *, left: bool) -> Operation:
         """The gradient of one of a merge's operands, in that operand's own width."""
@@ -306,18 +327,13 @@ class Backward(Forward):
             return Map(target, text, used(known, text), width, note, accumulate=adds, shift=shift)
         return Reduce(target, text, used(known, text), width, note, accumulate=adds, shift=shift)
 
-    def concatenate_back(self, node: Node, left: int, right: int) -> list[Operation]:
-        out: list[Operation] = []
-        buffer, column = self.gradient(node.index).buffer, 0
-        for index, steps in ((left, 0), (right, node.steps)):
-            width = self.graph.nodes[index].width
-            if index in self.learns:
-                (target, shift), note = self.destination(index, steps, node.index), note_of(node, "back through ")
-                adds = self.adds(target)
-                read = Access(Place(buffer, column, width), 0, width)
-                out.append(Map(target, "g", (("g", read),), width, note, accumulate=adds, shift=shift))
-            column += width
-        return out
+    def piece_back(self, node: Node, *, left: bool) -> Operation:
+        """The gradient of one of the two pieces of a concatenation."""
+        index, steps = (self.source(node), 0) if left else (self.other(node), node.steps)
+        width, column = self.graph.nodes[index].width, 0 if left else self.graph.nodes[self.source(node)].width
+        (target, shift), note = self.destination(index, steps, node.index), note_of(node, "back through ")
+        read = Access(Place(self.gradient(node.index).buffer, column, width), 0, width)
+        return Map(target, "g", (("g", read),), width, note, accumulate=self.adds(target), shift=shift)
 
     def group_back(self, group: Group, *, loop: bool, late: bool = False) -> list[Operation]:
         """The gradients of the vectors that a group read: of those that are carried to the step before (late), or of

@@ -327,7 +327,7 @@ class Forward(Builder):
     def merge(self, node: Node) -> list[Operation]:
         assert node.merge is not None
         if not node.merge.reads_x:
-            return [self.taken(node)]
+            return [] if node.index in self.virtual else [self.taken(node)]
         if node.merge.result == "one":
             return [self.summed(node)]
         left, right = self.source(node), self.other(node)

@@ -130,11 +130,13 @@ class _Writer:
 
     def in_place(self, old: str, new: str) -> bool:
         """Whether it may write one buffer over another: each vector is read before it is written, and not again. In a
-        block, a vector that is read whole stays in a register."""
+        block, a vector that is read whole stays in a register; a component that stands for all is read each time."""
         if isinstance(self.operation, Product) or old in self._written:
             return False
         held: set[Place] = set()
         for number, access in self._read.get(old, ()):
+            if access.broadcast:
+                return False
             if access.place in held:
                 continue
             target = replace(access.place, buffer=new)

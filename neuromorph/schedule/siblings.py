@@ -13,7 +13,7 @@ _FEW_PARTS = 8  # one of more nodes than this is built
 
 
 def virtual_concatenations(graph: Graph, domains: dict[int, int]) -> set[int]:
-    """Concatenations that only layers (and other such concatenations) read in the same step: never built in memory.
+    """Concatenations, and takes, that only layers (and other such merges) read in the same step: never built in memory.
 
     One with a link back in time is built all the same where a layer outside its loop reads it: what flows back to the
     step before is added up step by step, inside the loop. So are long ones where there are very many, for each of
@@ -28,7 +28,7 @@ def virtual_concatenations(graph: Graph, domains: dict[int, int]) -> set[int]:
     inside: dict[int, set[int]] = {}  # the domains of the layers that read a virtual concatenation, through others too
     for index in reversed(computing(graph)):
         node = graph.nodes[index]
-        if node.merge is None or not node.merge.concatenates or index in long:
+        if node.merge is None or not (node.merge.concatenates or node.source is None) or index in long:
             continue
         if any(
             steps or (graph.nodes[reader].kind != "layer" and reader not in virtual)
@@ -70,10 +70,10 @@ def parts_of(graph: Graph, virtual: set[int], layer: Node) -> tuple[Part, ...]:
         index, shift = stack.pop()
         node = graph.nodes[index]
         if index in virtual:
-            assert node.source is not None
             assert node.other is not None
             stack.append((graph.resolve(node.other), -node.steps))
-            stack.append((graph.resolve(node.source), 0))
+            if node.source is not None:
+                stack.append((graph.resolve(node.source), 0))
         else:
             parts.append(Part(index, shift, node.width, row))
             row += node.width

@@ -23,6 +23,10 @@ DELAYS = {
     "a later layer of before": "{a, c, additive, 2} (b, 4, <tanh>) (c, 3, <tanh>)",
     "the output of before": "{a, output, concatenate, 2} (b, 4, <tanh>)",
     "the output of one step before, twice": "{a, output, concatenate, 1} {b, output, concatenate} (c, 4, <tanh>)",
+    "an earlier node of its own loop": "{a, d, additive} [s, (b, 3, <sigmoid>)] {d, b, multiplicative, 1}",
+    "an earlier node of its own loop, concatenated":
+        "{a, e, additive} [s, (b, 3, <sigmoid>)] {c, b, concatenate, 1} (d, <tanh>) {e, b, average}",
+    "an earlier node of its own loop, taken": "{a, d, concatenate, 1} (b, 3, <tanh>) (c, <sigmoid>) {d, b, take, 1}",
     "a later node without a loop":
         "(a, 4, <tanh>) [s, {c, d, additive, 2} (e, 4, <tanh>)] [t, (d, 4, <tanh>)] (f, 4, <tanh>) {g, e, additive}",
     "a softmax": "(a, 5, <softmax>) {b, a, additive, 2} (c, 9, <softmax>) {d, c, multiplicative, 1}",

@@ -39,6 +39,7 @@ MERGES = {
     "a scale in a loop": "{xh, h, concatenate} (a, 5, <tanh>) [s, (w, 1, <sigmoid>)] {h, w, scale}",
     "a product of two": "(a, 5, <tanh>) [s, (b, 5, <sigmoid>)] {c, b, dot} (d, 4, <tanh>)",
     "a wide product of two": "(a, 19, <tanh>) [s, (b, 19, <sigmoid>)] {c, b, dot, 1} (d, 4, <tanh>)",
+    "a product of two numbers": "(a, 1, <tanh>) [s, (b, 1, <tanh>)] {c, b, dot}",
     "a product with itself": "(a, 5, <tanh>) {c, a, dot} (d, 4, <tanh>)",
     "attention to one step":
         "(a, 5, <tanh>) [s, (q, 5, <tanh>) {w, a, dot} (e, <sigmoid>)] {b, e, scale} {c, a, additive}",

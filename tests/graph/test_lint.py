@@ -191,7 +191,7 @@ STUCK: dict[str, tuple[str, int, str, list[str]]] = {
         "[p, (a, 3, <tanh>)] {m, m, multiplicative} {n, a, multiplicative} (q, <relu>) {z, q, additive}", 2, "a",
         [f"on every way to the loss what it gives {LOST}"],
     ),
-    "scaled by nothing": (
+    "scaled by what stays at zero": (
         "[p, (a, 3, <tanh>) | {t, i, take} (n, 1, <tanh>) {m, m, multiplicative}] {s, m, scale} {x, a, multiplicative}",
         2, "n a", [f"on every way to the loss what they give {LOST}"],
     ),
@@ -226,7 +226,7 @@ STUCK: dict[str, tuple[str, int, str, list[str]]] = {
         "[p, (a, 3, <tanh>)] {m, m, multiplicative} (k, <gain>) {n, a, multiplicative}", 2, "a k",
         [f"on every way to the loss what they give {LOST}"],
     ),
-    "scaled by zero": (
+    "scaled by nothing": (
         "[z, (c, <times, 0>) {d, c, dot}] (a, 3, <tanh>) {m, d, scale} (b, 2, <tanh>)", 1, "a",
         [f"on every way to the loss what it gives {LOST}"],
     ),
@@ -355,6 +355,17 @@ def stays(what: str, name: str) -> str:
 
 # body, and for each merge that is told: what stays at zero, and what it reads
 ZERO: dict[str, tuple[str, list[tuple[str, str]]]] = {
+    "one that is only taken": (
+        "(a, 3, <tanh>) [p, {m, m, multiplicative} {n, m, take, 1}] {q, n, additive}", [("'m' stays at zero", "m")],
+    ),
+    "a product of two that is nothing in part": (
+        "(a, 3, <tanh>) [p, {m, m, multiplicative} {n, i, concatenate}] {b, a, concatenate} {d, n, dot, 1}",
+        [("'m' stays at zero", "m")],
+    ),
+    "a scale of nothing": (
+        "[p, (c, 1, <tanh>) {m, m, multiplicative}] (a, 3, <tanh>) {s, m, scale, 1}",
+        [("'m' stays at zero", "m"), ("'s' stays at zero", "m")],
+    ),
     "itself": ("{m, m, multiplicative}", [("'m' stays at zero", "m")]),
     "a loop": ("{m, r, multiplicative} (q, <tanh>) [t, [r,]]", [("'m' stays at zero", "r")]),
     "a loop of sums of nothing": (
@@ -377,17 +388,6 @@ ZERO: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [("'k' stays at zero", "k"), ("'m' stays at zero", "k")],
     ),
     "a gain in the loop": ("{m, r, multiplicative} (q, <gain>) [t, [r,]]", [("'m' stays at zero", "r")]),
-    "one that is only taken": (
-        "(a, 3, <tanh>) [p, {m, m, multiplicative} {n, m, take, 1}] {q, n, additive}", [("'m' stays at zero", "m")],
-    ),
-    "a product of two that is nothing in part": (
-        "(a, 3, <tanh>) [p, {m, m, multiplicative} {n, i, concatenate}] {b, a, concatenate} {d, n, dot, 1}",
-        [("'m' stays at zero", "m")],
-    ),
-    "a scale": (
-        "[p, (c, 1, <tanh>) {m, m, multiplicative}] (a, 3, <tanh>) {s, m, scale, 1}",
-        [("'m' stays at zero", "m"), ("'s' stays at zero", "m")],
-    ),
     "the first components": (
         "(a, 4, <tanh>) {m, r, multiplicative} [p, (b, 2, <tanh>) {r, m, multiplicative}]",
         [("2 of the 4 components of 'm' stay at zero", "r")],

@@ -250,12 +250,23 @@ def words_of(nodes: tuple[syntax.Node, ...]) -> Iterator[tuple[Any, str]]:
 
 
 def functions_of(layer: syntax.Layer) -> Iterator[tuple[Any, str]]:
-    for function, kind in ((layer.activation, "activation"), (layer.loss, "loss")):
-        if function is not None:
-            yield function.location, f"keyword.other.{kind}.mdl"
-            yield from ((place, "constant.numeric.mdl") for place in function.parameter_locations)
+    for function in filter(None, (layer.activation, layer.loss)):
+        yield function.location, scope_of(function.name)
+        yield from ((place, "constant.numeric.mdl") for place in function.parameter_locations)
     if layer.width_location is not None:
         yield layer.width_location, "constant.numeric.mdl"
+
+
+def scope_of(function: str) -> str:
+    """The scope of the name of a function or a cell; what is none of the language's is a cell of the text."""
+    scopes = {
+        "keyword.other.activation.mdl": ACTIVATIONS,
+        "keyword.other.elementwise.mdl": ELEMENTWISE,
+        "keyword.other.loss.mdl": LOSSES,
+        "keyword.control.convolution.mdl": {"conv"},
+        "support.function.cell.mdl": CELLS,
+    }
+    return next((scope for scope, names in scopes.items() if function in names), "entity.name.function.cell.mdl")
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
