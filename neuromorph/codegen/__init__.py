@@ -2,7 +2,7 @@
 
 from ..schedule import KernelOptions
 from .source import Kernel, generate
-from .window import Emitted
+from .window import ZEROS, Emitted
 from .writer import Span
 
-__all__ = ["Emitted", "Kernel", "KernelOptions", "Span", "generate"]
+__all__ = ["ZEROS", "Emitted", "Kernel", "KernelOptions", "Span", "generate"]

@@ -13,6 +13,8 @@ from .loss import emit_loss, emit_means
 from .operations import emit_operation, goes_by_member
 from .writer import Writer
 
+ZEROS = "zeros"  # in the source map, the lines that make gradients zero before the backward pass
+
 
 class Emitted(NamedTuple):
     """An operation that stands in the source, and the number of its time loop, or WINDOW."""
@@ -104,8 +106,9 @@ def emit_segments(frame: Frame, segments: tuple[Segment, ...], *, backward: bool
     if frame.by_columns:
         frame.emit_parties()
     inside = frame.body()
-    if backward:
-        _emit_zeros(inside)
+    if backward and (frame.plan.carries or frame.plan.cleared):
+        with inside.writer.span(ZEROS):
+            _emit_zeros(inside)
     for segment in segments:
         emit_segment(inside, segment, backward=backward)
     emit_offsets(frame, inside.uses.variables)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..codegen import Emitted, Kernel, Span
+from ..codegen import ZEROS, Emitted, Kernel, Span
 from ..graph import Graph
 from ..schedule import WINDOW, Bias, Block, Columns, Loss, Mask, Operation, Product, Reduce, Rows, Sum, notes_of
 from ..schedule.accesses import reads_of
@@ -43,9 +43,9 @@ class Piece:
     """A part of the kernel that is timed on its own.
 
     function: the generated function it stands in. stage: of training ("forward", "loss", "backward", "weight gradient",
-    "update", "time shift"). kind: "product", "sum", "block", "reduce", "mask", "rows", "loss", "bias", "columns", or
-    "function". lines: first and last in the source, comments included. domain: the number of the time loop it runs in,
-    or -1. shares: each node whose work it is, with its part of it; the parts add up to 1. work: per window.
+    "update", "time shift"). kind: "product", "sum", "block", "reduce", "mask", "rows", "loss", "bias", "columns",
+    "zeros", or "function". lines: first and last in the source, comments included. domain: the number of the time loop
+    it runs in, or -1. shares: each node whose work it is, with its part of it; the parts add up to 1. work: per window.
     """
 
     function: str
@@ -79,7 +79,9 @@ class _Finder:
                 inside.append((span.what, span))
                 continue
             name = str(span.what)
-            if name in self.kernel.bundles["train"] and name in BY_OPERATION:
+            if name == ZEROS:
+                yield self.zeros(span)
+            elif name in self.kernel.bundles["train"] and name in BY_OPERATION:
                 yield from (self.operation(name, *each) for each in inside)
             elif name in self.kernel.bundles["train"] and name in WHOLE:
                 yield self.whole(name, span)
@@ -91,6 +93,14 @@ class _Finder:
         return Piece(
             function, STAGES[function], type(operation).__name__.lower(), self.note(operation), (span.first, span.last),
             domain, self.shares(operation), self.counter.of(operation, domain),
+        )  # fmt: skip
+
+    def zeros(self, span: Span) -> Piece:
+        """The piece that makes gradients zero which the backward pass adds to from other steps."""
+        works = self.counter.of_zeros()
+        return Piece(
+            "backward", "backward", "zeros", "gradients that other steps add to begin at zero", (span.first, span.last),
+            WINDOW, _normal([(node, work.bytes) for node, work in works]), sum((work for _, work in works), Work()),
         )  # fmt: skip
 
     def whole(self, name: str, span: Span) -> Piece:

@@ -205,6 +205,14 @@ class Counter:
     def _bytes(self, elements: float) -> float:
         return elements * self.kernel.options.size
 
+    def of_zeros(self) -> list[tuple[int, Work]]:
+        """The work of making gradients zero before the backward pass, with the node that each is the gradient of."""
+        buffers = self.plan.buffers_by_name
+        steps = dict.fromkeys(self.plan.carries, 1)
+        steps |= {name: self.steps + buffers[name].depth for name in self.plan.cleared}
+        numbers = {name: count * self.kernel.options.batch * buffers[name].stride for name, count in steps.items()}
+        return [(int(name[1:]), Work(0.0, self._bytes(count))) for name, count in numbers.items()]
+
     # Functions that are not made of operations
 
     @property

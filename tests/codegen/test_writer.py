@@ -8,7 +8,7 @@ import pytest
 
 from helpers import witnesses
 from helpers.texts import STRUCTURES, text_of
-from neuromorph.codegen import Emitted
+from neuromorph.codegen import ZEROS, Emitted
 from neuromorph.codegen.writer import Span, Writer
 from neuromorph.schedule import InChunks, Loss
 
@@ -35,6 +35,8 @@ def test_the_source_map_has_every_operation_of_the_plan_once_in_its_function(bod
         if isinstance(span.what, Emitted):
             assert lines[span.first - 1].lstrip().startswith("# "), "an operation begins with what it does"
             inside.append(span.what)
+        elif span.what == ZEROS:
+            assert all(line.lstrip().startswith("clear(work, ") for line in lines[span.first - 1 : span.last])
         else:
             assert re.match(rf"def {span.what}\(", lines[span.first - 1])
             assert span.last == len(lines) or not lines[span.last].strip(), "a function ends before an empty line"

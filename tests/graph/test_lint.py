@@ -226,7 +226,7 @@ STUCK: dict[str, tuple[str, int, str, list[str]]] = {
         "[p, (a, 3, <tanh>)] {m, m, multiplicative} (k, <gain>) {n, a, multiplicative}", 2, "a k",
         [f"on every way to the loss what they give {LOST}"],
     ),
-    "scaled by zero": (
+    "scaled by nothing": (
         "[z, (c, <times, 0>) {d, c, dot}] (a, 3, <tanh>) {m, d, scale} (b, 2, <tanh>)", 1, "a",
         [f"on every way to the loss what it gives {LOST}"],
     ),

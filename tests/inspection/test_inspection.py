@@ -245,6 +245,19 @@ def test_state_of_several_steps_is_counted() -> None:
     assert kept.rows == (WINDOW + 3) * BATCH
 
 
+def test_gradients_that_begin_at_zero_are_counted() -> None:
+    text = (
+        "/xavier,zero/ (input, 6) (a, 8, <tanh>) {m, a, additive, 3} {r, r, additive, 1} (output, 2, <linear>, <mse>)"
+    )
+    kernel = kernel_of(text)
+    (piece,) = (piece for piece in pieces_of(kernel, WINDOW) if piece.kind == "zeros")
+    carried, cleared = BATCH * 8, (WINDOW + 3) * BATCH * 8
+    assert piece.work == Work(0.0, 4 * (carried + cleared))
+    shares = {kernel.plan.training.graph.nodes[node].name: share for node, share in piece.shares}
+    assert shares == pytest.approx({"r": carried / (carried + cleared), "a": cleared / (carried + cleared)})
+    assert not [piece for piece in pieces_of(kernel_of(DENSE), WINDOW) if piece.kind == "zeros"]
+
+
 def test_numbers_of_rows_and_sums_of_columns_are_counted_as_by_hand() -> None:
     rows, text = WINDOW * BATCH, "/xavier,zero/ (input, 6) (a, 8, <tanh>) (k, <rms_norm>) (output, 2, <linear>, <mse>)"
     forward = works_of(text, "forward")
