@@ -993,6 +993,10 @@ def test_gradcheck_leaves_out_what_learns_through_a_surrogate(function: str) -> 
     text = "/xavier,zero/ (x, 3) (h, 4, <sigmoid>) {m, o, concatenate} (o, 2, <spike>, <mse>)"
     report = nm.gradcheck(nm.build(nm.compile(text, 2, 0.1)))
     assert (report.errors, report.left_out, report.worst) == ({}, ("h", "o"), 0.0)
+    around = "{m, k, additive}" if function == "detach" else ""
+    body = f"(a, 4, <tanh>) (k, <gain>) (s, <{function}>) {around} (b, <shift>)"
+    report = nm.gradcheck(nm.build(nm.compile(f"/xavier,zero/ (x, 3) {body} (o, 2, <linear>, <mse>)", 2, 0.1)))
+    assert report.left_out == ("a", "k")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -84,11 +84,10 @@ def ranks(count: int, links: Sequence[Link]) -> list[int]:
 def _move_down(rank: list[int], free: Sequence[int], reads: Sequence[Sequence[int]]) -> None:
     """Move the nodes ``free``, each of which stands after those that it reads, as far down as their readers allow."""
     nearest: dict[int, int] = {}
-    for node, found in enumerate(reads):
-        for read in found:
-            nearest[read] = min(rank[node], nearest.get(read, rank[node]))
-    for node in reversed(free):
-        rank[node] = nearest.get(node, rank[node] + 1) - 1
+    waiting = set(free)
+    for node in (*(node for node in range(len(rank)) if node not in waiting), *reversed(free)):
+        if node in waiting:
+            rank[node] = nearest.get(node, rank[node] + 1) - 1
         for read in reads[node]:
             nearest[read] = min(rank[node], nearest.get(read, rank[node]))
 

@@ -76,5 +76,5 @@ def fold(graph: Graph) -> Folded:
 def _folded(graph: Graph, together: Iterable[Iterable[int]]) -> Folded:
     """A graph with these nodes together, each group in the place of its first."""
     group_of = {index: tuple(group) for group in together for index in group}
-    groups = dict.fromkeys(group_of.get(node.index, (node.index,)) for node in graph.nodes)
-    return Folded(graph, tuple(groups))
+    each = (group_of.get(node.index, (node.index,)) for node in graph.nodes)
+    return Folded(graph, tuple({group[0]: group for group in each}.values()))

@@ -13,7 +13,7 @@ from .records import BufferReport, GroupReport, LoopReport
 _HOLDS = {
     "v": "value of", "d": "gradient of", "c": "gradient carried back in time to",
     "e": "each row's share of the gradient of parameters of", "m": "numbers of each row for",
-    "h": "numbers of each row for the gradient of",
+    "k": "mask of", "h": "numbers of each row for the gradient of",
 }  # fmt: skip
 
 

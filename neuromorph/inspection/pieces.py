@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..codegen import Emitted, Kernel, Span
 from ..graph import Graph
-from ..schedule import WINDOW, Bias, Block, Columns, Loss, Operation, Product, Reduce, Rows, Sum, notes_of
+from ..schedule import WINDOW, Bias, Block, Columns, Loss, Mask, Operation, Product, Reduce, Rows, Sum, notes_of
 from ..schedule.accesses import reads_of
 from .work import Counter, Work
 
@@ -43,7 +43,7 @@ class Piece:
     """A part of the kernel that is timed on its own.
 
     function: the generated function it stands in. stage: of training ("forward", "loss", "backward", "weight gradient",
-    "update", "time shift"). kind: "product", "sum", "block", "reduce", "rows", "loss", "bias", "columns", or
+    "update", "time shift"). kind: "product", "sum", "block", "reduce", "mask", "rows", "loss", "bias", "columns", or
     "function". lines: first and last in the source, comments included. domain: the number of the time loop it runs in,
     or -1. shares: each node whose work it is, with its part of it; the parts add up to 1. work: per window.
     """
@@ -124,6 +124,8 @@ class _Finder:
             return _normal([*((m.node, m.width / whole) for m in members), *ended])
         if isinstance(operation, Rows | Reduce):
             return ((operation.note.node, 1.0),)
+        if isinstance(operation, Mask):
+            return ((operation.node, 1.0),)
         if isinstance(operation, Columns):
             return ((self.owner_of(operation), 1.0),)
         assert isinstance(operation, Block)

@@ -24,6 +24,7 @@ from ..schedule import (
     InChunks,
     Loss,
     Map,
+    Mask,
     Operation,
     Place,
     Plan,
@@ -96,6 +97,9 @@ class Counter:
             return sum((self._map(statement, loaded) for statement in operation.maps), Work())
         if isinstance(operation, Reduce):
             return self._reduce(operation)
+        if isinstance(operation, Mask):  # a comparison and a product; the counter's mathematics is that of integers
+            width = operation.target.width
+            return Work(2 * width * self.rows, self._bytes(self._whole(width) * self.rows))
         if isinstance(operation, Rows):
             return self._softmax(operation)
         if isinstance(operation, Loss):

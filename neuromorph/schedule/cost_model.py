@@ -73,12 +73,12 @@ class CostModel:
 
     def _of_component(self, node: Node) -> float:
         """Seconds of a row's component, of numbers of four bytes, products left out. The statistics of an elementwise
-        layer cost a pass each."""
+        layer, and the mask of a dropout, cost a pass each."""
         if node.kind == "merge":
             return self.merged_element
         if node.elementwise is not None and node.kind == "elementwise":
             statistics = (*node.elementwise.statistics, *node.elementwise.backward_statistics)
-            return self.element + len(statistics) * self.merged_element
+            return self.element + (len(statistics) + node.elementwise.drops) * self.merged_element
         return self.element if node.kind in ("layer", "activation") else 0.0
 
     def of_step(self, graph: Graph, batch: int, size: int) -> float:

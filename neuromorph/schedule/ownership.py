@@ -122,7 +122,17 @@ class Ownership:
         if self.threads == 1:
             return tuple((0, self._transposed_pieces(*which)) for which in plan.transposed)
         owned = {(task.group, task.part): cuts for task, cuts in zip(self.tasks, self.cuts, strict=True)}
-        return tuple(self._transposed_cuts(index, part, owned[index, part]) for index, part in plan.transposed)
+        return tuple(
+            self._transposed_cuts(*which, owned[which]) if which in owned else self._by_one(*which)
+            for which in plan.transposed
+        )
+
+    def _by_one(self, index: int, part: int) -> tuple[int, ...]:
+        """The bounds of a transpose of frozen weights, which nobody owns: the first thread makes all of it."""
+        depth = self.plan.groups[index].parts[part].width
+        inner = (index, part) in self.plan.inner
+        pieces = -(-depth // self.plan.lanes) if inner else self._transposed_pieces(index, part)
+        return (0, *[pieces] * self.threads)
 
     def _transposed_pieces(self, index: int, part: int) -> int:
         """What the transpose of a part is cut into: vectors of columns, or taps."""

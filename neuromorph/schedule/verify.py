@@ -52,6 +52,7 @@ def _check_division(plan: KernelPlan) -> None:
     fits = isinstance(division, Alone) or isinstance(division, ByBatch) == timed
     _need(fits, f"{division} for a model with{'' if timed else 'out'} links in time")
     by_columns = isinstance(division, ByColumns)
+    _need(not (by_columns and plan.graph.has_vectors), f"{division} for a model that reads whole rows")
     _need(by_columns or not plan.training.inner, f"{division}, and weights that are divided by rows")
 
 

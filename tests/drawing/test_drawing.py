@@ -279,11 +279,11 @@ def test_nodes_that_nothing_comes_into_have_their_place(nodes: str) -> None:
 
 
 def test_a_learned_vector_stands_right_above_its_reader() -> None:
-    nodes = "[s, (v, 4, <learned>)] (a, 4, <tanh>) (b, 4, <tanh>) (c, 4, <tanh>) {m, v, additive}"
+    nodes = "[s, (v, 4, <learned>) (w, <gain>)] (a, 4, <tanh>) (b, 4, <tanh>) (c, 4, <tanh>) {m, w, additive}"
     graph = witnesses.graph_of(HEAD + nodes + END)
     boxes = read(draw(graph).svg).boxes
     by_name = {node.name: boxes[node.index].y for node in graph.nodes}
-    assert by_name["v"] == by_name["c"]
+    assert (by_name["v"], by_name["w"]) == (by_name["b"], by_name["c"])
 
 
 FOLDED = HEAD + "(h, 4, <gru>) (k, 6, <lstm>) {m, h.reset, concatenate} (c, 4, <conv, 2>)" + END

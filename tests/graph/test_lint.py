@@ -191,7 +191,7 @@ STUCK: dict[str, tuple[str, int, str, list[str]]] = {
         "[p, (a, 3, <tanh>)] {m, m, multiplicative} {n, a, multiplicative} (q, <relu>) {z, q, additive}", 2, "a",
         [f"on every way to the loss what it gives {LOST}"],
     ),
-    "scaled by nothing": (
+    "scaled by what stays at zero": (
         "[p, (a, 3, <tanh>) | {t, i, take} (n, 1, <tanh>) {m, m, multiplicative}] {s, m, scale} {x, a, multiplicative}",
         2, "n a", [f"on every way to the loss what they give {LOST}"],
     ),
@@ -226,7 +226,7 @@ STUCK: dict[str, tuple[str, int, str, list[str]]] = {
         "[p, (a, 3, <tanh>)] {m, m, multiplicative} (k, <gain>) {n, a, multiplicative}", 2, "a k",
         [f"on every way to the loss what they give {LOST}"],
     ),
-    "scaled by nothing": (
+    "scaled by zero": (
         "[z, (c, <times, 0>) {d, c, dot}] (a, 3, <tanh>) {m, d, scale} (b, 2, <tanh>)", 1, "a",
         [f"on every way to the loss what it gives {LOST}"],
     ),

@@ -98,6 +98,16 @@ def cifg_lstm(w: Weights, inputs: Array) -> Iterator[Array]:
         yield h
 
 
+def multiplicative_lstm(w: Weights, inputs: Array) -> Iterator[Array]:
+    h = c = zeros(inputs, 4)
+    for x in inputs:
+        m = w("of_input", x) * w("of_state", h)
+        i, f, o = (sigmoid(w(name, x, m)) for name in ("in_gate", "forget_gate", "out_gate"))
+        c = f * c + i * np.tanh(w("candidate", x, m))
+        h = np.tanh(c) * o
+        yield h
+
+
 def slstm(w: Weights, inputs: Array) -> Iterator[Array]:
     h = c = n = m = zeros(inputs, 4)
     for x in inputs:
@@ -384,6 +394,15 @@ def recurrent_lif(w: Weights, inputs: Array) -> Iterator[Array]:
         yield s
 
 
+def synaptic_lif(w: Weights, inputs: Array) -> Iterator[Array]:
+    i = u = s = zeros(inputs, 4)
+    for x in inputs:
+        u = 0.9 * u + i - detached(s)
+        i = 0.8 * i + w("sum", x, s)
+        s = spike(u - 1)
+        yield s
+
+
 def narx(w: Weights, inputs: Array) -> Iterator[Array]:
     x1 = x2 = zeros(inputs, 3)
     y1 = y2 = zeros(inputs, 2)
@@ -419,7 +438,8 @@ CELLS: dict[str, Loop] = {
     loop.__name__: loop
     for loop in (
         bistable, cfc, cfn, cifg_lstm, clockwork, cornn, echo_state, elman, fast_grnn, irnn, janet, jordan,
-        layer_norm_rnn, lmu, lru, mamba, mgu, multiplicative_rnn, mut1, narx, peephole_lstm, qrnn, ran,
-        recurrent_highway, recurrent_lif, rg_lru, rtu, rwkv, scrn, slstm, sru, star, tdnn, ugrnn, wavenet,
+        layer_norm_rnn, lmu, lru, mamba, mgu, multiplicative_lstm, multiplicative_rnn, mut1, narx, peephole_lstm, qrnn,
+        ran, recurrent_highway, recurrent_lif, rg_lru, rtu, rwkv, scrn, slstm, sru, star, synaptic_lif, tdnn,
+        ugrnn, wavenet,
     )
 }  # fmt: skip

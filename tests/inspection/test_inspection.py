@@ -64,7 +64,7 @@ EDITION = """/xavier,const_uneven 0.1 0.3/
 (slow, 12, <leaky>) (p, <prelu>) (g, <gain>) (sh, <shift>) (r, <rms_norm>)
 [s, (one, 1, <sigmoid>) | {d, c, dot, 2} | (vec, 9, <learned, 0.5>)]
 {sc, one, scale} {more, d, scale, 1} {larger, vec, maximum} (h, 5, <gru>) (m, 6, <min_gru>) {old, slow, take, 2}
-{back, m, concatenate} (spikes, 7, <lif>)
+{back, m, concatenate} (drop, <dropout, 0.3>) (spikes, 7, <lif>)
 (output, 3, <restore>, <mse>)"""
 VECTORS = """/xavier,const_uneven 0.1 0.3/
 (input, 5) (scaled, <standardize>) (a, 12, <tanh>) (n, <norm>) (p, <prelu>) (g, <gain>) (sh, <shift>) (r, <rms_norm>)

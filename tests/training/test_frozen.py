@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ import numpy as np
 import pytest
 
 import neuromorph as nm
+from helpers import witnesses
+from helpers.texts import HEADER
 from helpers.witnesses import jit_disabled
-from neuromorph.schedule import Product
+from neuromorph.codegen import KernelOptions, generate
+from neuromorph.graph import freeze
+from neuromorph.schedule import Product, verify
 
 TEXT = (
     "/xavier,zero/ (input, 3) (a, 4, <tanh>) [s, (b, 4, <sigmoid>)] (n, <norm>) {m, b, additive} "
@@ -89,3 +94,35 @@ def test_names_that_mean_nothing_are_refused(frozen: Any, message: str) -> None:
 def test_what_is_no_name_is_a_type_error(frozen: Any) -> None:
     with pytest.raises(TypeError, match="frozen must be names of nodes"):
         nm.compile(TEXT, 2, 0.1, frozen=frozen)
+
+
+DIVISIONS: dict[str, dict[str, Any]] = {
+    "one thread": {}, "threads": {"threads": 2}, "three threads": {"threads": 3},
+    "columns": {"threads": 2, "columns": True}, "chunks": {"threads": 2, "chunk": 4},
+}  # fmt: skip
+DENSE = "(a, 9, <tanh>) (b, 8, <tanh>) (c, 2, <sigmoid>) (d, 9, <tanh>)"
+
+
+@pytest.mark.parametrize("frozen", [["b"], ["b", "c"], ["d", "output"], ["a", "b", "c", "d", "output"]])
+@pytest.mark.parametrize("division", DIVISIONS.values(), ids=DIVISIONS)
+def test_kernels_of_several_threads_leave_frozen_parameters(division: dict[str, Any], frozen: list[str]) -> None:
+    check_frozen(f"{HEADER} (input, 3) {DENSE} (output, 3, <tanh>, <mse>)", frozen, division)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_and_of_recurrent_models(threads: int) -> None:
+    text = f"{HEADER} (input, 3) (a, 5, <tanh>) (h, 6, <gru>) (n, <norm>) (c, 4, <conv, 3>) (output, 3, <tanh>, <mse>)"
+    check_frozen(text, ["h.reset", "h.recalled", "c", "n"], {"threads": threads})
+
+
+def check_frozen(text: str, frozen: list[str], division: dict[str, Any]) -> None:
+    """The plain source agrees with the interpreter on a graph with frozen nodes."""
+    graph = freeze(witnesses.graph_of(text), frozen)
+    made = witnesses.division_of(graph, **division)
+    kernel = generate(graph, KernelOptions(6, "float64", 4, 16, "sgd", made))
+    verify(kernel.plan)
+    trial = replace(witnesses.trial_of(text, batch=6, samples=9, window=4), graph=graph)
+    found, wanted = witnesses.kernel_outcome(kernel, witnesses.plain(kernel), trial), witnesses.reference_outcome(trial)
+    witnesses.assert_agree(found, wanted, 1e-10, text)
+    for name in frozen:
+        assert not any(key.startswith(f"{name}.") and key.count(".") == name.count(".") + 1 for key in found.gradients)
