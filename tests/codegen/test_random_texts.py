@@ -227,6 +227,6 @@ def test_fresh_texts(what: str, interpreted: None, tmp_path: Path) -> None:
     end = time.monotonic() + 30.0 * MINUTES
     while time.monotonic() < end:
         if what == "kernels":
-            fresh(given(cases())(check_kernel))()
+            fresh(given(cases())(lambda case: check_kernel(case)))()
         else:
             fresh(given(MODELS)(lambda case: check_model(case, tmp_path)))()
