@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from helpers.texts import text_of
+from helpers.texts import in_turns, text_of
 from helpers.witnesses import check_plain
 
 DELAYS = {
@@ -64,7 +64,6 @@ KERNELS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KERNELS.values(), ids=KERNELS)
-@pytest.mark.parametrize("body", [*DELAYS.values(), *CONVOLUTIONS.values()], ids=[*DELAYS, *CONVOLUTIONS])
-def test_the_same_in_other_kernels(body: str, kind: dict[str, Any]) -> None:
-    check_plain(text_of(body), window=4, samples=9, **kind)
+@pytest.mark.parametrize(("body", "kind"), in_turns(DELAYS | CONVOLUTIONS, KERNELS))
+def test_the_same_in_other_kernels(body: str, kind: str) -> None:
+    check_plain(text_of((DELAYS | CONVOLUTIONS)[body]), window=4, samples=9, **KERNELS[kind])

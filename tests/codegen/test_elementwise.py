@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from helpers.texts import text_of
+from helpers.texts import in_turns, text_of
 from helpers.witnesses import check_plain
 
 LAYERS = {
@@ -60,7 +60,6 @@ KERNELS: dict[str, dict[str, Any]] = {
 BODIES = LAYERS | MERGES | CELLS
 
 
-@pytest.mark.parametrize("kind", KERNELS.values(), ids=KERNELS)
-@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_the_plain_source_means_what_the_interpreter_means(body: str, kind: dict[str, Any]) -> None:
-    check_plain(text_of(body), window=4, samples=9, **kind)
+@pytest.mark.parametrize(("body", "kind"), in_turns(BODIES, KERNELS))
+def test_the_plain_source_means_what_the_interpreter_means(body: str, kind: str) -> None:
+    check_plain(text_of(BODIES[body]), window=4, samples=9, **KERNELS[kind])

@@ -86,7 +86,10 @@ READERS = {"layer": "(r1, 4, <linear>)", "activation": "(r1, <softmax>)", "merge
 )
 def test_every_merge_of_every_width_in_every_place(operation: str, place: str) -> None:
     readers = ["layer", "activation", "output"] if place == "later" else list(READERS)
-    widths = [(4, 4), (5, 2), (2, 7), (9, 8)]
+    widths = {
+        "any": [(4, 4), (5, 2), (2, 7), (9, 8)], "same": [(4, 4), (5, 5), (1, 1), (9, 9)],
+        "one": [(4, 1), (5, 1), (1, 1), (9, 1)],
+    }[MERGES[operation].other_width]  # fmt: skip
     for number, (reader, (w, o)) in enumerate(itertools.product(readers, widths)):
         body = MERGE_PLACES[place].format(w=w, o=o, op=operation) + READERS[reader]
         (merge,) = (node for node in witnesses.graph_of(text_of(body)).nodes if node.name == "m")

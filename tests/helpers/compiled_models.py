@@ -9,7 +9,7 @@ def zoo(widths: tuple[int, ...], loss: str) -> str:
     """Every activation side by side, given and default parameters, and every merge, of equal and unequal widths."""
     functions = [f"<{name}{PARAMETERS.get(name, '')}>" for name in sorted(ACTIVATIONS)]
     members = [f"(a{n}, {widths[n % len(widths)]}, {function})" for n, function in enumerate(functions)]
-    operations = [name for name in sorted(MERGES) if name not in ("concatenate", "divisive")]
+    operations = [name for name in sorted(MERGES) if MERGES[name].result == "x" and name not in ("divisive", "scale")]
     merges = [f"{{m{n}, a{n}, {operations[n % len(operations)]}}}" for n in range(len(members))]
     merges.append(f"{{quotient, a{functions.index('<sigmoid>')}, divisive}} (squashed, <tanh>)")  # no divisor is 0
     return f"{HEADER} (input, 5) [all, {' | '.join(members)}] (b, {widths[0]}, <tanh>) {''.join(merges)} {loss}"

@@ -1,5 +1,9 @@
 """Model texts that several tests use: recurrent cells, a feed-forward model, and one body for each structure."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 HEADER = "/uniform -0.6 0.6,const_uneven 0.1 0.3/"
 
 LSTM = f"""{HEADER}
@@ -106,3 +110,8 @@ STRUCTURES = {
 def text_of(body: str, width: int = 3) -> str:
     """A model of some nodes between an input and an output."""
     return f"{HEADER} (input, {width}) {body} {TAIL}"
+
+
+def in_turns(bodies: Iterable[str], kinds: Iterable[str]) -> list[tuple[str, str]]:
+    """Each body with half of the kinds, its neighbour with the other half."""
+    return [(body, kind) for n, body in enumerate(bodies) for m, kind in enumerate(kinds) if (n + m) % 2 == 0]
