@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ __all__ = [
     "write",
 ]
 
+REPLACING = 0.002  # seconds, which are more than it takes to put a whole entry in the place of a broken one
 _SIZE = re.compile(r"[0-9]{1,18}")
 _DEFAULT_LIMIT = 1 << 30  # bytes
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -104,7 +106,11 @@ def read(key: str, name: str) -> bytes | None:
     path, found = root(), None
     with _guarded(path), cache_store.opened_root(path) as folder:
         with _guarded(path):
-            found = _read(path, folder, key, name)
+            try:
+                found = _read(path, folder, key, name)
+            except FileNotFoundError:  # or another process is replacing a broken entry
+                time.sleep(REPLACING)
+                found = _read(path, folder, key, name)
         _keep_bound(path, folder)
     return found
 

@@ -147,7 +147,7 @@ def doubles():
 
 @pytest.mark.parametrize("name", vector_math.NAMES)
 def test_single_precision_over_the_whole_range(name):
-    values = single_grid(1021)
+    values = single_grid(4093 if name == "normal_cdf" else 1021)  # whose truth takes long
     assert error_of(name, values, compiled(name, "f32", 16)(values)) <= BOUNDS[name]
 
 
