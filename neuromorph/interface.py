@@ -1,6 +1,7 @@
 """The public functions and classes. A function takes the model first, and is a method of ``Model`` as well.
 
-This module imports the whole package, but for what needs Numba: calls import nothing, so that no fork comes in between.
+This module imports what building, training and prediction need. Calls that need more (Numba, pictures, the reference,
+inspection) import it with ``host.exclusive.imported``, so that no fork comes in between.
 """
 
 from __future__ import annotations

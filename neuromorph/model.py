@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import ArrayLike, NDArray
 
-from . import drawing, prediction, storage, streaming
-from .drawing import Drawing
+from . import prediction, storage, streaming
 from .errors import Location, MDLSyntaxError, MDLWarning
 from .graph import build_graph, freeze, frozen_names, summary
 from .graph.lint import advise
@@ -23,13 +22,14 @@ from .runtime.network import Network
 from .runtime.settings import check_numbers
 from .schedule import describe
 from .streaming import Stream
-from .training import adapt, fit, gradients, loop
+from .training import fit, loop
 from .training.callbacks import Callback
-from .training.gradients import GradientReport
 from .training.history import History
 
 if TYPE_CHECKING:
+    from .drawing import Drawing
     from .inspection import Inspection
+    from .training.gradients import GradientReport
 
 _SHOWN_NODES = 1_000  # of a picture that a notebook shows by itself
 
@@ -202,7 +202,9 @@ class Model(Network):
         Raises ValueError where the model has no such node; DataError for data that do not fit, and where nothing
         counts; ModelStateError before ``build``. Then nothing is changed.
         """
-        adapt.adapt(self, inputs, expected, lengths=lengths, sample_weight=sample_weight)
+        imported("neuromorph.training.adapt").adapt(
+            self, inputs, expected, lengths=lengths, sample_weight=sample_weight
+        )
 
     def gradients(
         self,
@@ -217,7 +219,11 @@ class Model(Network):
         inputs (S, B, W_in), expected, sample_weight, lengths (B,): as in ``train``. Returns ``(loss, {"<layer>.weight":
         (fan_in, width), "<layer>.bias": (width,)})``; changes nothing. Ctrl-C waits for the end of the window.
         """
-        return gradients.gradients(self, inputs, expected, sample_weight=sample_weight, lengths=lengths)
+        module = imported("neuromorph.training.gradients")
+        found: tuple[float, dict[str, NDArray[Any]]] = module.gradients(
+            self, inputs, expected, sample_weight=sample_weight, lengths=lengths
+        )
+        return found
 
     def gradcheck(
         self, inputs: ArrayLike | None = None, expected: ArrayLike | None = None, **options: Any
@@ -227,7 +233,8 @@ class Model(Network):
         Options: tolerance=1e-5, step=1e-5, checks=20 numbers of each parameter, seed=0. Returns a report; raises
         GradientError, naming the parameters, where they disagree.
         """
-        return gradients.gradcheck(self, inputs, expected, **options)
+        report: GradientReport = imported("neuromorph.training.gradients").gradcheck(self, inputs, expected, **options)
+        return report
 
     def get_parameters(self) -> dict[str, NDArray[Any]]:
         """Copies of all parameters: "<layer>.weight" (fan_in, width), "<layer>.bias" (width,), in text order."""
@@ -296,7 +303,8 @@ class Model(Network):
         with. fold: whether each cell is one box; a cell stays open where nodes outside lead from a node of it back into
         it. Raises ValueError for other formats and endings.
         """
-        return drawing.draw(self.graph, path, format=format, folded=fold)
+        drawn: Drawing = imported("neuromorph.drawing").draw(self.graph, path, format=format, folded=fold)
+        return drawn
 
     def _repr_svg_(self) -> str | None:
         """What a notebook shows: the picture, or nothing where it would be larger than a page can bear."""

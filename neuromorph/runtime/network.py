@@ -390,11 +390,14 @@ class Network(Settings):
     def reset_state(self) -> None:
         """Recurrent state back to zeros."""
         with self.lock, self.changing:
-            memory = self.memory()
-            if memory.remembered is None:
-                memory.remembered = [view for where in self._workspaces() for view in state_pieces(*where).values()]
-            for view in memory.remembered:
-                view.fill(0.0)
+            self.clear_state(self.memory())
+
+    def clear_state(self, memory: Memory) -> None:
+        """Fill the recurrent state in the model's memory with zeros. The caller holds ``lock`` and ``changing``."""
+        if memory.remembered is None:
+            memory.remembered = [view for where in self._workspaces() for view in state_pieces(*where).values()]
+        for view in memory.remembered:
+            view.fill(0.0)
 
 
 def _remember(network: Network) -> None:

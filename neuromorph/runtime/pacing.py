@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 PIECE = 0.05  # seconds of kernel time between two looks
@@ -16,12 +16,13 @@ class Pace:
     windows: int = 1
     adapts: bool = True
 
-    def pieces(self, samples: int, capacity: int) -> Iterator[tuple[int, int]]:
+    def pieces(self, samples: int, capacity: int) -> Iterable[tuple[int, int]]:
         """Some samples in pieces of whole windows, the last one maybe shorter: where each begins and ends. What the
         caller does with a piece, until it asks for the next one, is timed."""
-        if samples <= capacity:  # one window, which is not cut
-            yield 0, samples
-            return
+        return ((0, samples),) if samples <= capacity else self._cut(samples, capacity)
+
+    def _cut(self, samples: int, capacity: int) -> Iterator[tuple[int, int]]:
+        """The pieces of more than one window."""
         start = 0
         while start < samples:
             stop = min(samples, start + self.windows * capacity)

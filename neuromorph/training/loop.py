@@ -57,14 +57,14 @@ class Pass:
         """The windows from sample ``start`` to ``stop``; the sample that it reached."""
         memory, model, kernels = self.memory, self.model, self.model.kernels
         rate, clip = (model.learning_rate, model.clip_norm or 0.0) if self.mode == LEARN else (0.0, 0.0)
-        call = TrainCall._make((
-            start, stop, self.samples, self.capacity, self.mode, memory.space, memory.weights, memory.transposed,
+        call = (
+            start, stop, len(self.inputs), self.capacity, self.mode, memory.space, memory.weights, memory.transposed,
             memory.gradients, memory.optimizer, memory.constants, self.inputs.reshape(-1), self.expected.reshape(-1),
             self.weights, self.row_step, memory.row_losses, self.losses, rate, clip,
-        ))  # fmt: skip
+        )  # fmt: skip
         if kernels.threads == 1:
             return int(kernels.train(*call))
-        return call_members(kernels, memory, call, kernels.worth_waking[self.mode != MEASURE])
+        return call_members(kernels, memory, TrainCall(*call), kernels.worth_waking[self.mode != MEASURE])
 
 
 def check_data(model: Network, inputs: Any, expected: Any, sample_weight: Any, lengths: Any = None) -> TrainingData:
@@ -207,7 +207,7 @@ def _follow_all(
     for number in turns:
         sequence = passes[number]
         if not carry_state:
-            sequence.model.reset_state()
+            sequence.model.clear_state(sequence.memory)
         follow(sequence, verbosity, progress, f" of sequence {number}" if named else "")
         if named:
             sequence.model.feeds.publish(sequence.memory.weights, since=PIECE)
