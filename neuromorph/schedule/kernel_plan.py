@@ -70,13 +70,15 @@ class KernelPlan:
         return range(batch * member // threads, batch * (member + 1) // threads) if self.apart else range(batch)
 
 
-def plan_kernel(graph: Graph, options: KernelOptions, costs: CostModel = DEFAULT_COSTS) -> KernelPlan:
-    """The complete plan of a checked graph."""
-    training = plan(graph, options.lanes, training=True, size=options.size)
+def plan_kernel(
+    graph: Graph, options: KernelOptions, costs: CostModel = DEFAULT_COSTS, *, fused: bool = True
+) -> KernelPlan:
+    """The complete plan of a checked graph. fused: whether operations are joined, as generated source wants them."""
+    training = plan(graph, options.lanes, training=True, size=options.size, fused=fused)
     if isinstance(options.division, ByColumns):
         training = divide_inner(training, options.registers, options.threads, options.size)
         training = split_columns(training, options.registers, options.threads)
-    prediction = plan(graph, options.lanes, training=False, size=options.size)
+    prediction = plan(graph, options.lanes, training=False, size=options.size, fused=fused)
     layout = Layout(training, options.registers)
     return KernelPlan(
         graph,

@@ -43,23 +43,28 @@ def _without_empty(backward: list[Segment]) -> list[Segment]:
     return [segment for segment in backward[:-1] if segment.operations] + backward[-1:]
 
 
-def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4) -> Plan:
-    """The plan of a graph for vectors of ``lanes`` elements of ``size`` bytes; with or without the backward pass."""
+def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4, fused: bool = True) -> Plan:
+    """The plan of a graph for vectors of ``lanes`` elements of ``size`` bytes; with or without the backward pass.
+
+    fused: whether operations are joined, so that values pass in registers. Else each is on its own.
+    """
     runs = segments_of(graph)
     virtual = virtual_concatenations(graph, {index: domain for domain, nodes in runs for index in nodes})
     groups = sibling_groups(graph, lanes, runs, virtual)
     builder = Backward(graph, lanes, runs, virtual, groups, training)
     forward = [s for s in builder.segments() if s.operations]
     backward = _without_empty(builder.back()) if training else []
-    ended = fuse_epilogues([*forward, *backward], groups)
-    fused = [Segment(s.domain, fuse(s.operations, lanes)) for s in ended]
+    segments = [*forward, *backward]
+    if fused:
+        ended = fuse_epilogues(segments, groups)
+        segments = [Segment(s.domain, fuse(s.operations, lanes)) for s in ended]
     state = tuple((index, builder.past(index).buffer) for index in sorted(builder.depth))
     pushed = (builder.gradient(index) for index in sorted(builder.pushed))
     cleared = tuple(place.buffer for place in pushed if place != builder.loss_target())  # which the loss writes whole
     depths = {buffer: builder.depth[index] for index, buffer in state}
     depths |= {builder.gradient(index).buffer: steps for index, steps in builder.pushed.items()}
     alone = depths.keys() | builder.carries.keys()
-    final = drop_dead_stores(fused, lanes, alone | EXTERNAL)
+    final = drop_dead_stores(segments, lanes, alone | EXTERNAL)
     strides = strides_of(builder, size)
     buffers = share_blocks(final, buffers_of(final, strides, depths, set(builder.carries)), alone, lanes)
     return Plan(

@@ -4,6 +4,15 @@ from .barrier import SYNC_SIZE, barrier
 from .clock import ticks
 from .column_sums import SumShape, sums_of
 from .copies import moves
+from .general import (
+    block_transpose,
+    general_product,
+    general_softmax,
+    general_softmax_gradient,
+    general_sums,
+    number,
+    word,
+)
 from .gradient_norm import GradientShape, non_finite_of, squares_of
 from .loops import span
 from .mailbox import arrive, claim, leave, linger, post
@@ -30,9 +39,14 @@ __all__ = [
     "array_at",
     "arrive",
     "barrier",
+    "block_transpose",
     "claim",
     "cos",
     "exp",
+    "general_product",
+    "general_softmax",
+    "general_softmax_gradient",
+    "general_sums",
     "leave",
     "linger",
     "log",
@@ -41,6 +55,7 @@ __all__ = [
     "moves",
     "non_finite_of",
     "normal_cdf",
+    "number",
     "part",
     "post",
     "product_of",
@@ -58,4 +73,5 @@ __all__ = [
     "transpose_of",
     "vectors",
     "where",
+    "word",
 ]

@@ -30,7 +30,8 @@ class SumShape:
 class _Emitter:
     """Emits the sums of some column vectors at a time."""
 
-    shape: SumShape
+    dtype: str
+    lanes: int
     builder: ir.IRBuilder
     source: ir.Value
     stride: ir.Value
@@ -40,7 +41,7 @@ class _Emitter:
 
     @property
     def vector(self) -> ir.VectorType:
-        return ir.VectorType(scalar_type(self.shape.dtype), self.shape.lanes)
+        return ir.VectorType(scalar_type(self.dtype), self.lanes)
 
     def at(self, pointer: ir.Value, *terms: ir.Value) -> ir.Value:
         for term in terms:
@@ -49,7 +50,7 @@ class _Emitter:
 
     def columns(self, first: ir.Value, count: int) -> None:
         """The sums of ``count`` column vectors from ``first``, each in as many chains as keep the adders busy."""
-        builder, lanes = self.builder, self.shape.lanes
+        builder, lanes = self.builder, self.lanes
         chains = max(1, CHAINS // count)
         start = builder.mul(first, integer(lanes))
         whole = builder.sub(self.rows, builder.srem(self.rows, integer(chains)))
@@ -69,31 +70,31 @@ class _Emitter:
         self, sums: list[ir.Value], start: ir.Value, count: int, first: ir.Value, last: ir.Value, step: int
     ) -> list[ir.Value]:
         """Rows ``first`` to ``last`` added to the sums, ``step`` at a time, each to a chain of its own."""
-        builder, shape = self.builder, self.shape
+        builder = self.builder
 
         def some_rows(row: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
             here, fresh = builder.gep(self.source, [builder.mul(row, self.stride)]), []
             for number, value in enumerate(carried):
                 if number and number % count == 0:
                     here = builder.gep(here, [self.stride])
-                place = self.at(here, start, integer(number % count * shape.lanes))
+                place = self.at(here, start, integer(number % count * self.lanes))
                 fresh.append(builder.fadd(value, builder.load(place, align=4), flags=FLAGS))
             return fresh
 
         return summed(builder, sums, first, last, step, some_rows)
 
 
-def _define(module: ir.Module, shape: SumShape) -> ir.Function:
+def define_sums(module: ir.Module, dtype: str, lanes: int) -> ir.Function:
     """The function that all strides share, so that a model compiles only one. Computing addresses costs little beside
     the loads."""
-    pointer = scalar_type(shape.dtype).as_pointer()
-    name, arguments = f"nm.sums.{shape.dtype}.{shape.lanes}", [pointer, I64, I64, pointer, I1, I64, I64]
+    pointer = scalar_type(dtype).as_pointer()
+    name, arguments = f"nm.sums.{dtype}.{lanes}", [pointer, I64, I64, pointer, I1, I64, I64]
     function, is_new = routine(module, name, arguments)
     if is_new:
         function.args[3].add_attribute("noalias")
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         source, stride, rows, target, keep, first, last = function.args
-        emitter = _Emitter(shape, builder, source, stride, rows, target, keep)
+        emitter = _Emitter(dtype, lanes, builder, source, stride, rows, target, keep)
         for count in (4, 1):
             stop = builder.sub(last, builder.srem(builder.sub(last, first), integer(count)))
             with counted(builder, first, stop, count) as column:
@@ -124,7 +125,9 @@ def sums_of(shape: SumShape) -> Callable[..., None]:
     def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
         source, start, rows, target, place, *rest = values
         source, target = builder.gep(source, [start]), builder.gep(target, [place])
-        builder.call(_define(builder.module, shape), [source, integer(shape.stride), rows, target, *rest])
+        builder.call(
+            define_sums(builder.module, shape.dtype, shape.lanes), [source, integer(shape.stride), rows, target, *rest]
+        )
 
     counts = [types.intp] * 2
     return teach(column_sums, [ARRAY, *counts, ARRAY, types.intp, types.boolean, *counts], emit)

@@ -40,7 +40,7 @@ LONG = 300  # instructions of a function that LLVM shall not copy to where it is
 # The plain Python twin -----------------------------------------------------------------------------------------------
 
 
-def _matrix(array: Any, offset: int, rows: int, columns: int, row: int, column: int) -> Any:
+def matrix_view(array: Any, offset: int, rows: int, columns: int, row: int, column: int) -> Any:
     """A view of a strided matrix inside a flat array."""
     step = array.itemsize
     return np.lib.stride_tricks.as_strided(array[offset:], (rows, columns), (row * step, column * step))
@@ -55,17 +55,17 @@ def _twin(shape: Shape) -> Callable[..., None]:
     def product(a: Any, ao: int, b: Any, bo: int, c: Any, co: int, rows: int, inner: int, *rest: Any) -> None:
         """C[first panel : last panel] = start + A B over matrices at offsets of flat arrays."""
         extra, (first, last) = rest[:-2], rest[-2:]
-        left = _matrix(a, ao, rows, inner, shape.a_row, shape.a_inner)
+        left = matrix_view(a, ao, rows, inner, shape.a_row, shape.a_inner)
         for panel in range(first, last):
             width, column = shape.panel_width(panel), panel * shape.panel * shape.lanes
             if shape.b_row is None:
-                right = _matrix(b, bo + shape.panel_offset(panel, inner), inner, width, width, 1)
+                right = matrix_view(b, bo + shape.panel_offset(panel, inner), inner, width, width, 1)
             else:
-                right = _matrix(b, bo + column, inner, width, shape.b_row, 1)
+                right = matrix_view(b, bo + column, inner, width, shape.b_row, 1)
             if shape.c_row is None:
-                out = _matrix(c, co + shape.panel_offset(panel, rows), rows, width, width, 1)
+                out = matrix_view(c, co + shape.panel_offset(panel, rows), rows, width, width, 1)
             else:
-                out = _matrix(c, co + column, rows, width, shape.c_row, 1)
+                out = matrix_view(c, co + column, rows, width, shape.c_row, 1)
             if shape.start == "bias":
                 begin = extra[0][extra[1] + column : extra[1] + column + width]
             else:
@@ -74,7 +74,7 @@ def _twin(shape: Shape) -> Callable[..., None]:
             if shape.epilogue:
                 names = {"x": sums}
                 if shape.beside_row is not None:
-                    names["y"] = _matrix(extra[-2], extra[-1] + column, rows, width, shape.beside_row, 1)
+                    names["y"] = matrix_view(extra[-2], extra[-1] + column, rows, width, shape.beside_row, 1)
                 sums = expressions.value_of(shape.epilogue, names)
             out[...] = sums
 

@@ -51,7 +51,7 @@ class RowShape:
 
 
 @dataclass(frozen=True)
-class _Emitter:
+class RowEmitter:
     """Emits what is done with one row. ``last`` is where its last vector begins, of which ``inside`` are numbers."""
 
     shape: RowShape
@@ -173,7 +173,7 @@ class _Emitter:
         self.over([], write_one)
 
 
-def _define(module: ir.Module, shape: RowShape, kind: str, emit: Callable[..., None]) -> ir.Function:
+def define_rows(module: ir.Module, shape: RowShape, kind: str, emit: Callable[..., None]) -> ir.Function:
     """A function of the first row of every operand, the strides, the number of rows and their width."""
     pointer, count = scalar_type(shape.dtype).as_pointer(), len(shape.strides)
     short = f".{shape.width}" if shape.is_short else ""
@@ -189,7 +189,7 @@ def _define(module: ir.Module, shape: RowShape, kind: str, emit: Callable[..., N
         inside = lanes_below(builder, builder.sub(width, last), shape.lanes)
         with counted(builder, integer(0), rows, 1) as row:
             operands = [builder.gep(x, [builder.mul(row, y)]) for x, y in zip(starts, strides, strict=True)]
-            emit(_Emitter(shape, builder, last, inside), *operands)
+            emit(RowEmitter(shape, builder, last, inside), *operands)
         builder.ret_void()
     return function
 
@@ -200,7 +200,7 @@ def _teach(shape: RowShape, twin: Callable[..., None], kind: str, emit: Callable
     def emit_call(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
         pairs = zip(values[:-1:2], values[1:-1:2], strict=True)
         starts, strides = [builder.gep(x, [y]) for x, y in pairs], map(integer, shape.strides)
-        function = _define(builder.module, shape, kind, emit)
+        function = define_rows(builder.module, shape, kind, emit)
         builder.call(function, [*starts, *strides, values[-1], integer(shape.width)])
 
     return teach(twin, [ARRAY, types.intp] * len(shape.strides) + [types.intp], emit_call)
@@ -227,7 +227,7 @@ def softmax_of(shape: RowShape) -> Callable[..., None]:
         out[:, shape.width :] = 0.0
         out[:, : shape.width] = powers / powers.sum(axis=1, keepdims=True)
 
-    return _teach(shape, softmax_rows, "softmax", _Emitter.softmax)
+    return _teach(shape, softmax_rows, "softmax", RowEmitter.softmax)
 
 
 @cache
@@ -246,7 +246,7 @@ def softmax_gradient_of(shape: RowShape, adds: bool) -> Callable[..., None]:
         out = _rows_of(shape, target, place, 2, rows)
         out[:] = out + value if adds else value
 
-    def emit(emitter: _Emitter, result: ir.Value, gradient: ir.Value, target: ir.Value) -> None:
+    def emit(emitter: RowEmitter, result: ir.Value, gradient: ir.Value, target: ir.Value) -> None:
         emitter.gradient(result, gradient, target, adds=adds)
 
     return _teach(shape, softmax_gradient_rows, f"softmax_gradient{'.adds' if adds else ''}", emit)

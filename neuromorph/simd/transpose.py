@@ -88,7 +88,7 @@ def _panel_place(builder: ir.IRBuilder, vector: ir.Value, depth: int, shape: tup
     return builder.add(start, builder.mul(inside, integer(lanes))), stride
 
 
-def _call_block(builder: ir.IRBuilder, shape: TransposeShape, count: int, *places: ir.Value) -> None:
+def call_block(builder: ir.IRBuilder, shape: TransposeShape, count: int, *places: ir.Value) -> None:
     """Transpose a block of ``count`` rows: a call of a function that all shapes share, so that it is compiled once.
 
     places: source and the stride of its rows, target and the stride of its rows.
@@ -127,7 +127,7 @@ def _emit(builder: ir.IRBuilder, shape: TransposeShape, arguments: list[ir.Value
         )
         there = builder.add(there, builder.mul(builder.mul(column, integer(lanes)), transposed_step))
         places = builder.gep(source, [here]), step, builder.gep(target, [there]), transposed_step
-        _call_block(builder, shape, count, *places)
+        call_block(builder, shape, count, *places)
 
     whole, rest = divmod(shape.rows, lanes)
     every = integer(0), integer(shape.columns), 1

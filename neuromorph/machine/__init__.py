@@ -1,0 +1,11 @@
+"""The machine: one compiled kernel for each element type and vector width, which runs any plan at once.
+
+``encode`` writes a plan as a program, an array of whole numbers; the file that ``source_of`` writes is an interpreter
+of programs. It gives what a generated kernel gives, without a compiler, and takes somewhat longer.
+"""
+
+from .encode import Program, encode
+from .source import functions, source_of
+from .templates import NotInMachineError
+
+__all__ = ["NotInMachineError", "Program", "encode", "functions", "source_of"]

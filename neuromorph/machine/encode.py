@@ -1,0 +1,391 @@
+"""Encodes a plan as a program: its operations, with the places of everything, as whole numbers.
+
+A program is made for so many lanes and a capacity of so many steps, which say where buffers stand. It serves windows of
+fewer steps too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..functions import LOSSES
+from ..functions.dropout import threshold
+from ..host.cached import cached_property
+from ..optimizers import UPDATES
+from ..schedule import (
+    WINDOW,
+    Access,
+    Bias,
+    Columns,
+    KernelPlan,
+    Loss,
+    Map,
+    Mask,
+    Operation,
+    Place,
+    Plan,
+    Product,
+    Reduce,
+    Rows,
+    Segment,
+    Workspace,
+    is_vector,
+    padded,
+)
+from . import instructions as i
+from .templates import map_of, sum_of
+
+Words = list[int]
+ROOMS, VALUE = 5, 4  # rooms for the operands of one map, and the one for its value
+
+
+def loss_forms() -> tuple[tuple[str, str | None], ...]:
+    """The names of all losses and, of those that are computed from pre-activations, of the activation. A program has
+    the number of one."""
+    forms = [(name, form.activation) for name, record in LOSSES.items() for form in record.logits]
+    return (*((name, None) for name in LOSSES), *forms)
+
+
+@dataclass(frozen=True)
+class Program:
+    """Words, and the numbers that they point to. space: elements of the workspace that it needs."""
+
+    words: NDArray[np.int64]
+    numbers: NDArray[np.float64]
+    space: int
+
+
+def encode(kernel: KernelPlan, *, training: bool, capacity: int, lanes: int) -> Program:
+    """The program of a kernel's training or prediction. Raises NotInMachineError where an operation has no
+    instruction."""
+    return _Encoder(kernel, training, capacity, lanes).program()
+
+
+@dataclass
+class _Encoder:
+    kernel: KernelPlan
+    training: bool
+    capacity: int
+    lanes: int
+    words: Words = field(default_factory=lambda: [0] * len(i.HEAD))
+    numbers: list[float] = field(default_factory=list)
+
+    @property
+    def plan(self) -> Plan:
+        return self.kernel.training if self.training else self.kernel.prediction
+
+    @property
+    def space(self) -> Workspace:
+        return self.kernel.training_space if self.training else self.kernel.prediction_space
+
+    @property
+    def vector(self) -> int:
+        """Elements of a vector."""
+        return self.plan.lanes
+
+    @cached_property
+    def widest(self) -> int:
+        """Elements of the longest row of a node."""
+        return max(padded(node.width, self.vector) for node in self.plan.graph.nodes)
+
+    # Where things stand ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def extra(self) -> dict[str, int]:
+        """Where the copies of inputs, results and parameter vectors stand, and rooms for what instructions hand
+        to the next one: behind the buffers of the plan."""
+        graph, here = self.plan.graph, self.space.size(self.capacity, self.lanes)
+        places, rows = {}, self.capacity * self.lanes
+        for name, node in (("x", graph.input), ("y", graph.output)):
+            places[name] = here
+            here += rows * padded(graph.nodes[node].width, self.vector)
+        for vector in self.plan.vectors:
+            places[vector.name] = here
+            here += padded(vector.width, self.vector)
+        for number in range(ROOMS):
+            places[f"room{number}"] = here
+            here += rows * self.widest
+        return places | {"end": here}
+
+    def stride(self, buffer: str) -> int:
+        """Elements between two rows of a buffer; copies of the caller's arrays have whole vectors."""
+        if buffer in ("x", "y"):
+            return padded(self.plan.strides[buffer], self.vector)
+        return self.plan.strides[buffer]
+
+    def start(self, buffer: str) -> int:
+        """Where row 0 of step 0 of a buffer stands."""
+        if buffer in self.extra:
+            return self.extra[buffer]
+        a, b = self.space.terms[buffer]
+        return (a * self.capacity + b) * self.lanes
+
+    def step(self, buffer: str) -> int:
+        """Elements between two steps of a buffer."""
+        return self.lanes * self.stride(buffer)
+
+    def stream(self, place: Place, shift: int, domain: int) -> Words:
+        """The offset of a place's first row, elements from step to step and from row to row."""
+        name = place.buffer
+        if is_vector(name):
+            return [self.extra[name] + place.column, 0, 0]
+        moves = domain != WINDOW and (name in self.extra or self.plan.buffers_by_name[name].rows != "step")
+        return [
+            self.start(name) + place.column + shift * self.step(name),
+            self.step(name) if moves else 0,
+            self.stride(name),
+        ]
+
+    # The program -----------------------------------------------------------------------------------------------------
+
+    def program(self) -> Program:
+        head = self.head()
+        if self.training:
+            forward = [s for s in self.plan.forward if not isinstance(s.operations[0], Loss)]
+            head["forward"] = self.segments(forward)
+            head["backward"] = self.segments(self.plan.backward[:-1])
+            head["gradients"] = self.segments(self.plan.backward[-1:])
+            head |= self.loss()
+            head["transposes"] = self.transposes()
+        else:
+            head["forward"] = self.segments(self.plan.forward)
+        head |= {"vectors": self.vectors(), "zeros": self.zeros(), "state": self.state()}
+        for name, value in head.items():
+            self.words[i.WORD[name]] = value
+        return Program(
+            np.array(self.words, np.int64), np.array([*self.numbers, 0.0], np.float64), self.extra["end"] + self.vector
+        )
+
+    def head(self) -> dict[str, int]:
+        graph, layout = self.plan.graph, self.kernel.layout
+        optimizer = self.kernel.options.optimizer
+        update = UPDATES[optimizer]
+        return {
+            "lanes": self.lanes, "width": graph.nodes[graph.input].width, "wide": graph.nodes[graph.output].width,
+            "x": self.extra["x"], "x_row": self.stride("x"), "y": self.extra["y"], "y_row": self.stride("y"),
+            "size": layout.size, "learning": layout.learning_size, "optimizer": list(UPDATES).index(optimizer),
+            "drops": int(self.kernel.training.drops), "drop_key": len(update.constants) + len(update.counts),
+        }  # fmt: skip
+
+    def place_of_list(self, entries: Iterable[Iterable[int]]) -> int:
+        """A list in the program: the number of its entries, and their words; where it stands."""
+        place, listed = len(self.words), [list(entry) for entry in entries]
+        self.words.append(len(listed))
+        for entry in listed:
+            self.words.extend(entry)
+        return place
+
+    def segments(self, segments: Iterable[Segment]) -> int:
+        """A list of segments: of each, whether it is a loop over steps, and where its instructions begin and end."""
+        found = []
+        for segment in segments:
+            begin = len(self.words)
+            for operation in segment.operations:
+                self.operation(operation, segment.domain)
+            found.append((int(segment.domain != WINDOW), begin, len(self.words)))
+        return self.place_of_list(found)
+
+    def vectors(self) -> int:
+        """Parameter vectors: where each stands among the weights and in the workspace, and its elements."""
+        layout = self.kernel.layout
+        return self.place_of_list(
+            (layout.vector(v.name), self.extra[v.name], padded(v.width, self.vector)) for v in self.plan.vectors
+        )
+
+    def zeros(self) -> int:
+        """What is zero before the backward pass: where it begins, and its elements, so many and so many a step."""
+        entries = [(self.start(name), self.step(name), 0) for name in self.plan.carries]
+        for name in self.plan.cleared:
+            depth, step = self.plan.buffers_by_name[name].depth, self.step(name)
+            entries.append((self.start(name) - depth * step, depth * step, step))
+        return self.place_of_list(entries)
+
+    def state(self) -> int:
+        """Values that are read back in time: where step 0 stands, elements of a step, and the steps that are kept."""
+        entries = []
+        for _, name in self.plan.state:
+            entries.append((self.start(name), self.step(name), self.plan.buffers_by_name[name].depth))
+        return self.place_of_list(entries)
+
+    def transposes(self) -> int:
+        """Matrices to be transposed: rows, columns and panel (in vectors), where it stands, and the panel and the place
+        of its transpose."""
+        layout, entries = self.kernel.layout, []
+        for (index, number), place in layout.transposed.items():
+            group = self.plan.groups[index]
+            part = group.parts[number]
+            entries.extend(
+                (
+                    part.width, group.columns // self.vector, layout.panel(group),
+                    layout.part(group, number) + tap * part.width * group.columns,
+                    layout.transposed_panel(group, number),
+                    place + tap * padded(part.width, self.vector) * group.columns,
+                )
+                for tap in range(part.taps)
+            )  # fmt: skip
+        return self.place_of_list(entries)
+
+    def loss(self) -> dict[str, int]:
+        """The words of the head that say how the loss is computed."""
+        (operation,) = [op for s in self.plan.forward for op in s.operations if isinstance(op, Loss)]
+        graph, function = self.plan.graph, self.plan.graph.nodes[self.plan.graph.output].function
+        activation = function.name if operation.logits is not None and function is not None else None
+        parameter = graph.loss_parameter
+        found = {
+            "loss": loss_forms().index((graph.loss.name, activation)), "mean": int(graph.loss.mean),
+            "units": int(operation.units is not None),
+        }  # fmt: skip
+        self.numbers.insert(0, 0.0 if parameter is None else parameter)
+        if operation.units is not None:
+            found |= {"unit_mean": self.extra[operation.units[0]], "unit_scale": self.extra[operation.units[1]]}
+        for name, place in (("result", operation.result), ("logit", operation.logits), ("target", operation.target)):
+            offset, _, row = self.stream(place or operation.result, 0, WINDOW)
+            found |= {name: offset, f"{name}_row": row}
+        return found
+
+    # Operations ------------------------------------------------------------------------------------------------------
+
+    def instruction(self, number: int, words: Iterable[int]) -> None:
+        """One instruction: its number, its length and what it needs."""
+        given = list(words)
+        self.words += [number, len(given) + 2, *given]
+
+    def keep_numbers(self, numbers: Iterable[float]) -> int:
+        """Numbers beside the program; where the first stands. The first of all is the loss's."""
+        place = len(self.numbers) + int(self.training)
+        self.numbers.extend(numbers)
+        return place
+
+    def operation(self, operation: Operation, domain: int) -> None:
+        if isinstance(operation, Map):
+            self.map(operation, domain)
+        elif isinstance(operation, Reduce):
+            self.reduce(operation, domain)
+        elif isinstance(operation, Product):
+            self.product(operation, domain)
+        elif isinstance(operation, Rows):
+            self.rows(operation, domain)
+        elif isinstance(operation, Mask):
+            self.mask(operation, domain)
+        elif isinstance(operation, Bias | Columns):
+            self.columns(operation)
+        else:
+            raise TypeError(f"the machine has no instruction for {type(operation).__name__}")
+
+    def operand(self, access: Access, domain: int, number: int, width: int) -> Words:
+        """A stream of what an operation reads, in a room of that number where it has to be made first: where one number
+        stands for a vector, or only some components count."""
+        stream = self.stream(access.place, access.shift, domain)
+        room, wide = self.extra[f"room{number}"], padded(width, self.vector)
+        if access.broadcast and access.place.width != self.vector:
+            self.instruction(i.SPREAD, [room, self.vector, *stream])
+            return [room, 0, self.vector, 0]
+        if access.broadcast:
+            return [*stream, 0]
+        if access.limit is None or access.limit >= wide:
+            return [*stream, 1]
+        self.instruction(i.CUT, [room, wide, *stream, access.limit])
+        return [room, 0, wide, 1]
+
+    def operands(self, statement: Map | Reduce, variables: Iterable[str], domain: int) -> Words:
+        accesses = dict(statement.operands)
+        chosen = enumerate(accesses[name] for name in variables)
+        return [word for n, access in chosen for word in self.operand(access, domain, n, statement.width)]
+
+    def map(self, statement: Map, domain: int) -> None:
+        """An element-by-element statement: one instruction, or two where its value is stored in part."""
+        if not statement.store:
+            return
+        number, variables, slots = map_of(statement.expression, statement.let)
+        streams = self.operands(statement, variables, domain)
+        wide, width = padded(statement.width, self.vector), statement.width
+        target = self.stream(statement.target, statement.shift, domain)
+        ragged = width < wide
+        zero = statement.zero if statement.zero is not None and statement.zero < wide else i.NO_LIMIT
+        exact = width if statement.exact and ragged else i.NO_LIMIT
+        if statement.keep is None and min(zero, exact) == i.NO_LIMIT:
+            words = [wide, self.keep_numbers(slots), *target, int(statement.accumulate), *streams]
+            self.instruction(i.MAP + number, words)
+            return
+        room = [self.extra[f"room{VALUE}"], 0, wide]
+        self.instruction(i.MAP + number, [wide, self.keep_numbers(slots), *room, 0, *streams])
+        keep, rest = i.NO_LIMIT, [*room, 1]
+        if statement.keep is not None:
+            access = dict(statement.operands)[statement.rest]
+            keep, rest = statement.keep, self.operand(access, domain, VALUE - 1, width)
+        self.instruction(i.FINISH, [wide, *room[::2], *target, int(statement.accumulate), keep, zero, exact, *rest])
+
+    def reduce(self, statement: Reduce, domain: int) -> None:
+        number, variables, slots = sum_of(statement.expression, statement.finish)
+        streams = self.operands(statement, variables, domain)
+        words = [padded(statement.width, self.vector), self.keep_numbers([1.0 / statement.width, *slots])]
+        words += self.stream(statement.target, statement.shift, domain)
+        words += [int(statement.accumulate), statement.width, int(statement.spread), *streams]
+        self.instruction(i.SUM + number, words)
+
+    def product(self, product: Product, domain: int) -> None:
+        """One instruction for each tap."""
+        for tap in range(product.taps):
+            getattr(self, f"{product.kind}_product")(product, domain, tap)
+
+    def forward_product(self, product: Product, domain: int, tap: int) -> None:
+        group, layout = self.plan.groups[product.group], self.kernel.layout
+        part = group.parts[product.part]
+        assert product.target is not None
+        start = i.START_BIAS if product.start == "bias" and not tap else i.START_ADD
+        shift = product.source.shift + tap * product.dilation
+        self.instruction(i.FORWARD, [
+            *self.stream(product.source.place, shift, domain),
+            layout.part(group, product.part) + tap * part.width * group.columns,
+            *self.stream(product.target, 0, domain),
+            part.width, group.columns // self.vector, layout.panel(group), start, layout.bias(group),
+        ])  # fmt: skip
+
+    def backward_product(self, product: Product, domain: int, tap: int) -> None:
+        group, layout = self.plan.groups[product.group], self.kernel.layout
+        assert product.target is not None
+        width = padded(group.parts[product.part].width, self.vector)
+        self.instruction(i.BACKWARD, [
+            *self.stream(product.source.place, product.source.shift, domain),
+            layout.transposed[product.group, product.part] + tap * width * group.columns,
+            *self.stream(product.target, product.shift + tap * product.dilation, domain),
+            group.columns, width // self.vector, layout.transposed_panel(group, product.part),
+            i.START_ADD if product.start == "add" else i.START_ZERO, 0,
+        ])  # fmt: skip
+
+    def weight_product(self, product: Product, domain: int, tap: int) -> None:
+        group, layout = self.plan.groups[product.group], self.kernel.layout
+        part, source = group.parts[product.part], product.source
+        offset, _, row = self.stream(source.place, source.shift + tap * product.dilation, domain)
+        right = f"g{group.index}"
+        self.instruction(i.WEIGHT, [
+            offset, row, self.start(right), self.stride(right),
+            layout.part(group, product.part) + tap * part.width * group.columns,
+            part.width, group.columns // self.vector, layout.panel(group),
+        ])  # fmt: skip
+
+    def rows(self, rows: Rows, domain: int) -> None:
+        places = [word for place in (*rows.operands, rows.target) for word in self.stream(place, 0, domain)]
+        if rows.kind == "softmax":
+            self.instruction(i.SOFTMAX, [*places, rows.target.width])
+        else:
+            self.instruction(i.SOFTMAX_GRADIENT, [*places, rows.target.width, int(rows.accumulate)])
+
+    def mask(self, mask: Mask, domain: int) -> None:
+        offset, _, row = self.stream(mask.target, 0, domain)
+        wide = padded(mask.target.width, self.vector)
+        scale = self.keep_numbers([1.0 / (1.0 - mask.rate)])
+        self.instruction(i.MASK, [offset, row, wide, mask.node, threshold(mask.rate), scale])
+
+    def columns(self, operation: Bias | Columns) -> None:
+        if isinstance(operation, Bias):
+            group = self.plan.groups[operation.group]
+            name, place, columns = f"g{group.index}", self.kernel.layout.bias(group), group.columns
+        else:
+            name, place = operation.source.buffer, self.kernel.layout.vector(operation.vector)
+            columns = padded(operation.source.width, self.vector)
+        self.instruction(i.COLUMNS, [self.start(name), self.stride(name), place, columns // self.vector])

@@ -1,0 +1,27 @@
+"""The layout of a program: the words of its head and of every instruction. The encoder writes it, the machine reads it.
+
+A program is an array of int64. An instruction begins with its number and its length in words. A stream says where an
+operation finds the rows of a place in the workspace: the offset of the first row of step 0, elements from step to step,
+elements from row to row and, for what an operation reads, 1, or 0 where one vector stands for all of a row.
+"""
+
+from __future__ import annotations
+
+from .templates import MAPS, SUMS
+
+NO_LIMIT = 1 << 40  # components, more than any row has
+
+# Words at the head of a program, in order.
+HEAD = (
+    "lanes", "width", "wide", "x", "x_row", "y", "y_row", "size", "learning", "loss", "mean", "units", "unit_mean",
+    "unit_scale", "result", "result_row", "logit", "logit_row", "target", "target_row", "optimizer", "drops",
+    "drop_key", "forward", "backward", "gradients", "vectors", "zeros", "state", "transposes",
+)  # fmt: skip
+WORD = {name: number for number, name in enumerate(HEAD)}
+
+COUNT = len(MAPS)
+MAP, SUM = 0, COUNT  # to which the number of a template is added
+_OTHERS = SUM + len(SUMS)
+SPREAD, CUT, FINISH, FORWARD, BACKWARD, WEIGHT, COLUMNS, SOFTMAX, SOFTMAX_GRADIENT, MASK = range(_OTHERS, _OTHERS + 10)
+
+START_ZERO, START_ADD, START_BIAS = 0, 1, 2

@@ -1,0 +1,211 @@
+"""The expressions that the machine can compute, made of the records of all functions, and how a plan's are found there.
+
+A plan's expression has literal numbers where the model's text gave some. Its template has a slot there, so that models
+with other numbers are the same program with other numbers beside it.
+"""
+
+from __future__ import annotations
+
+import ast
+import string
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from ..functions import ACTIVATIONS, ELEMENTWISE, MERGES, RESTORE
+from ..functions.expressions import Expression
+from ..functions.records import VOCABULARY
+
+_SLOT = 0.3141592653589793  # a number that no record has: it marks the slots while templates are made
+_FUNCTIONS = VOCABULARY | {"softmax", "total"}
+
+
+class NotInMachineError(Exception):
+    """The machine has no instruction for an operation."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """An expression with letters for its variables, in the order in which they occur, and its numbers on their own.
+
+    text: the expression with ``{0}``, ``{1}``, … for its numbers. variables: what the letters stand for.
+    """
+
+    text: str
+    variables: tuple[str, ...]
+    numbers: tuple[float, ...]
+
+
+class _Reader(ast.NodeTransformer):
+    """Replaces variables by letters and takes the numbers out."""
+
+    def __init__(self) -> None:
+        self.letters: dict[str, str] = {}
+        self.numbers: list[float] = []
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        if node.id in _FUNCTIONS:
+            return node
+        return ast.Name(self.letters.setdefault(node.id, string.ascii_lowercase[len(self.letters)]), ast.Load())
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
+        operand = self.visit(node.operand)
+        if isinstance(node.operand, ast.Constant):  # a negative number
+            self.numbers[-1] = -self.numbers[-1]
+            return operand  # type: ignore[no-any-return]
+        return ast.UnaryOp(node.op, operand)
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Name:
+        assert isinstance(node.value, int | float)
+        self.numbers.append(float(node.value))
+        return ast.Name(f"{{{len(self.numbers) - 1}}}", ast.Load())
+
+
+@cache
+def form_of(expression: str) -> Form:
+    """An expression's form; the numbers of two expressions of one form may differ."""
+    if expression == "zero":
+        return Form("splat(0.0)", (), ())
+    reader = _Reader()
+    text = ast.unparse(reader.visit(ast.parse(expression, mode="eval")))
+    return Form(text, tuple(reader.letters), tuple(reader.numbers))
+
+
+def with_names(expression: str, let: Iterable[tuple[str, str]]) -> str:
+    """An expression with what ``let`` names put in its place."""
+    names: dict[str, str] = {}
+    for name, text in let:
+        names[name] = f"({Expression(text).renamed(names)})"
+    return str(Expression(expression).renamed(names))
+
+
+@dataclass(frozen=True)
+class Template:
+    """An expression that the machine can compute.
+
+    text: the expression over its letters, with ``{0}``, … where a slot is. slots: which of a form's numbers go there.
+    fixed: the numbers of a form, None in the slots.
+    """
+
+    text: str
+    letters: tuple[str, ...]
+    slots: tuple[int, ...]
+    fixed: tuple[float | None, ...]
+
+    def fits(self, form: Form) -> bool:
+        """Whether a form's numbers are the template's, but for the slots."""
+        return all(fixed is None or fixed == number for fixed, number in zip(self.fixed, form.numbers, strict=True))
+
+
+def _template(expression: str) -> tuple[str, Template]:
+    """The key of a record's expression, its form's text, and its template."""
+    form = form_of(str(Expression(expression).renamed({"p": repr(_SLOT)})))
+    fixed = tuple(None if abs(number) == _SLOT else number for number in form.numbers)
+    slots = tuple(index for index, number in enumerate(fixed) if number is None)
+    marks = {index: f"{{{slot}}}" for slot, index in enumerate(slots)}
+    shown = [marks.get(index) or _literal(number) for index, number in enumerate(form.numbers)]
+    letters = tuple(string.ascii_lowercase[: len(form.variables)])
+    return form.text, Template(form.text.format(*shown), letters, slots, fixed)
+
+
+def _literal(number: float) -> str:
+    return f"({number!r})" if number < 0 else repr(number)
+
+
+def _maps() -> Iterator[str]:
+    """All expressions that an element-by-element operation of a plan may have."""
+    yield from ("zero", "x", "softmax(x, p)", "y * (g - total(y * g))")
+    for activation in ACTIVATIONS.values():
+        if not activation.couples:
+            yield activation.forward
+            slope = with_names(activation.derivative, activation.let)
+            yield "g" if activation.derivative.strip() == "1.0" else f"g * ({slope})"
+    for merge in MERGES.values():
+        if not merge.concatenates:
+            yield from (merge.forward, merge.d_x, merge.d_o)
+    for layer in (*ELEMENTWISE.values(), RESTORE):
+        yield from (text for text in (layer.forward, layer.derivative, *(r.gradient for r in layer.roles)) if text)
+
+
+def _sums() -> Iterator[tuple[str, str]]:
+    """All expressions whose sum over a row a plan may have, each with the one that ends it."""
+    for merge in MERGES.values():
+        if merge.result == "one":
+            yield merge.forward, ""
+        if merge.other_width == "one":
+            yield merge.d_o, ""
+    for layer in ELEMENTWISE.values():
+        for statistic in (*layer.statistics, *layer.backward_statistics):
+            yield statistic.expression, statistic.finish
+
+
+def _table(expressions: Iterable[str]) -> tuple[tuple[Template, ...], dict[str, list[int]]]:
+    templates: dict[Template, int] = {}
+    known: dict[str, list[int]] = {}
+    for expression in expressions:
+        key, template = _template(expression)
+        if template not in templates:
+            known.setdefault(key, []).append(len(templates))
+            templates[template] = len(templates)
+    return tuple(templates), known
+
+
+MAPS, _KNOWN_MAPS = _table(_maps())
+
+
+def map_of(expression: str, let: Iterable[tuple[str, str]]) -> tuple[int, tuple[str, ...], list[float]]:
+    """The number of an expression's template, the variables that its letters stand for, and the numbers in its slots.
+
+    Raises NotInMachineError for an expression that no record has.
+    """
+    form = form_of(with_names(expression, let))
+    for number in _KNOWN_MAPS.get(form.text, ()):
+        if MAPS[number].fits(form):
+            return number, form.variables, [form.numbers[slot] for slot in MAPS[number].slots]
+    raise NotInMachineError(expression)
+
+
+@dataclass(frozen=True)
+class SumTemplate:
+    """A sum over a row: the template of its terms, and that of what ends it over the mean of the terms, or None."""
+
+    term: Template
+    finish: Template | None
+
+
+def _sum_table() -> tuple[tuple[SumTemplate, ...], dict[tuple[str, str], list[int]]]:
+    found: dict[SumTemplate, int] = {}
+    known: dict[tuple[str, str], list[int]] = {}
+    for expression, finish in _sums():
+        key, term = _template(expression)
+        end_key, end = _template(finish) if finish else ("", None)
+        template = SumTemplate(term, end)
+        if template not in found:
+            known.setdefault((key, end_key), []).append(len(found))
+            found[template] = len(found)
+    return tuple(found), known
+
+
+SUMS, _KNOWN_SUMS = _sum_table()
+
+
+def sum_of(expression: str, finish: str) -> tuple[int, tuple[str, ...], list[float]]:
+    """The number of a sum's template, the variables of its terms, and the numbers in the slots of both expressions.
+
+    Raises NotInMachineError for a sum that no record has.
+    """
+    form, end = form_of(expression), form_of(finish) if finish else None
+    for number in _KNOWN_SUMS.get((form.text, end.text if end else ""), ()):
+        template = SUMS[number]
+        if template.term.fits(form) and (end is None or (template.finish is not None and template.finish.fits(end))):
+            numbers = [form.numbers[slot] for slot in template.term.slots]
+            if end is not None and template.finish is not None:
+                numbers += [end.numbers[slot] for slot in template.finish.slots]
+            return number, form.variables, numbers
+    raise NotInMachineError(f"{expression}; {finish}")
+
+
+def filled(template: Template, slots: Mapping[int, str] | list[str]) -> str:
+    """A template's expression with a text in each slot."""
+    texts = [slots[number] for number in range(len(template.slots))]
+    return template.text.format(*texts)
