@@ -1,4 +1,4 @@
-"""Commands beside models: the cache of kernels, the demonstration, completion in a shell."""
+"""Commands that take no model: the cache of kernels, the demonstration, completion in a shell."""
 
 from __future__ import annotations
 

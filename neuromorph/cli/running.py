@@ -78,7 +78,8 @@ def predict(model: str, source: Source, output: str | None, labels: bool) -> Non
 
 
 def _labels(model: nm.Model, found: Array) -> Array:
-    """The class of every vector (…, W): the number of its largest component; of a single one, whether it says yes."""
+    """The class of every vector (…, W): the number of its largest component; for W = 1, 1 above the threshold else
+    0."""
     if model.output_width > 1:
         return np.asarray(found.argmax(axis=-1))
     halfway = 0.0 if model.graph.loss.name == "hinge" else 0.5  # between -1 and 1, or 0 and 1
@@ -86,7 +87,7 @@ def _labels(model: nm.Model, found: Array) -> Array:
 
 
 def _encoded(array: Array, ending: str) -> bytes:
-    """An array as the contents of a file."""
+    """An array as the bytes of a file. ending: ``.csv``, ``.npz`` or ``.npy``."""
     if ending == ".csv":
         if array.ndim > 2:
             raise click.ClickException(f"the output has shape {array.shape}, and CSV two axes: give -o a .npy file")

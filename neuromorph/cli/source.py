@@ -1,4 +1,4 @@
-"""Options, help texts and checks that the commands which read data share."""
+"""The options, help texts and checks that the commands which read data share."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ that of its last step.
 
 
 def data_options(answers: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The options that say where data are; the command gets them as ``source``."""
+    """A decorator that adds the options which say where data are; the command gets them as ``source``."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
@@ -62,7 +62,7 @@ def data_options(answers: bool) -> Callable[[Callable[..., Any]], Callable[..., 
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Say which file the data are from that do not fit, or that training failed on."""
+    """Put the name of the file in front of the error where data do not fit, or training diverged."""
     try:
         yield
     except (nm.DataError, nm.TrainingDivergedError) as error:
@@ -70,5 +70,5 @@ def naming(name: str) -> Iterator[None]:
 
 
 def has_accuracy(model: nm.Model) -> bool:
-    """Whether a model has an accuracy."""
+    """Whether the accuracy of a model is defined."""
     return model.graph.loss.name in ("cross_entropy", "binary_cross_entropy")
