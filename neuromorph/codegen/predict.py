@@ -8,7 +8,7 @@ from .frame import Frame
 def emit_step(frame: Frame) -> None:
     """Emits ``step``, which runs one step from the state in the workspace.
 
-    The input is copied to the end of the workspace, so that input and result may share memory.
+    The input is copied behind the buffers of the workspace, so that input and result may share memory.
     """
     writer, lanes = frame.writer, frame.lanes
     width, wide = frame.plan.strides["x"], frame.plan.strides["y"]
