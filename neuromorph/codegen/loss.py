@@ -46,7 +46,7 @@ def _each_row(frame: Frame) -> Iterator[None]:
             yield
         return
     writer, batch = frame.writer, frame.batch
-    with writer.block("for t in span(0, steps):"):  # this loop comes first, because a piece of the kernel is one statement
+    with writer.block("for t in span(0, steps):"):  # this loop is first: a piece of the kernel is one statement
         begin = f"{frame.all_lanes} * member // {frame.threads}"
         writer.line(f"ahead = t * {frame.all_lanes} + {begin} - t * {batch}")
         with writer.block(f"for r in span(t * {batch}, (t + 1) * {batch}):"), writer.naming():

@@ -89,7 +89,7 @@ def _float(item: Any) -> float:
         return math.inf if item > 0 else -math.inf
 
 
-# Values that are not lists, numbers or NumPy arrays --------------------------------------------------------------------
+# Values that are not lists, numbers or NumPy arrays -------------------------------------------------------------------
 
 
 def _opened(name: str, value: Any, place: Place) -> Any:

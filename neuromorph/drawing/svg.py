@@ -1,5 +1,4 @@
-"""Draws a graph as SVG, without scripts, identifiers or anything from other files. It has styles for light and dark
-pages."""
+"""Draws a graph as SVG, with styles for light and dark pages. It has no scripts and no links to other files."""
 
 from __future__ import annotations
 
