@@ -113,7 +113,7 @@ class Frame:
 
     @cached_property
     def rows_of_step(self) -> int | None:
-        """The rows of one training step that a thread computes; None if this number is not the same for all threads."""
+        """The rows of one training step that a thread computes. None if threads differ in this, and in prediction."""
         whole = not self.predicts and self.all_lanes % self.threads == 0
         return self.all_lanes // self.threads if whole else None
 

@@ -208,7 +208,7 @@ def _each_lane(frame: Frame) -> Iterator[None]:
 
 
 def _emit_careful_mean(frame: Frame) -> None:
-    """Emits the same mean for sums that have overflowed, which only a float64 model's can.
+    """Emits the same mean for sums that have overflowed. Only the sums of a float64 model can.
 
     The weights are divided by the largest weight, and the losses by 4. The result is at most the largest loss.
     """

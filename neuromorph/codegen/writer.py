@@ -83,8 +83,7 @@ class Writer:
     def naming(self) -> Iterator[None]:
         """Compute each named expression that occurs more than once inside only once, at the start of the block.
 
-        LLVM would find these expressions by itself. But half of the time of compiling depends on the number of
-        statements.
+        LLVM would find these expressions by itself, but half of the build time is spent on the statements that it gets.
         """
         start = self.length
         self._names.clear()

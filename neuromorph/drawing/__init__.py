@@ -22,7 +22,7 @@ FORMATS = ("svg", "dot")
 class Drawing:
     """A picture of a model. Notebooks show it.
 
-    Data flow from top to bottom. Square boxes are layers, with their width and activation, and activation nodes. Boxes
+    Data flow from top to bottom. Plain boxes are layers and activation nodes, with their width and activation. Boxes
     with round corners are merges, with their operation. Boxes with round ends are splits. A folded cell is one box. A
     filled arrow is the vector that flows into a node. A hollow arrow is the other vector that a merge takes. A dashed
     arrow comes from an earlier step, which is the previous one unless the box says otherwise. Dead nodes are grey.

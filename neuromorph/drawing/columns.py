@@ -1,4 +1,4 @@
-"""Computes the x of every vertex. Lines become as straight as possible, and nodes stand amid what they are linked to.
+"""Computes the x of every vertex. Lines become as straight as possible, and nodes are centred among their neighbours.
 
 The method is that of Brandes and Köpf ("Fast and simple horizontal coordinate assignment", 2001), with the block graph
 that the dagre library uses for compaction. It makes four placements, each pushed toward one corner. Each vertex gets
@@ -39,7 +39,7 @@ def _one_corner(
 
 
 def _crossing(rows: Rows) -> Iterator[tuple[int, int]]:
-    """The segments (upper, lower) that cross a segment between two bends. The latter gets to be straight."""
+    """The segments (upper, lower) that may bend, because they cross a segment between two bends."""
     place = places(rows.order)
     for above, below in pairwise(rows.order):
         done, left = 0, 0
@@ -55,7 +55,7 @@ def _crossing(rows: Rows) -> Iterator[tuple[int, int]]:
 
 
 def _branching(rows: Rows) -> Iterator[tuple[int, int]]:
-    """The segments (upper, lower) by which a line branches off to a node while the line itself goes on straight."""
+    """The segments (upper, lower) that may bend, because they branch off a line that goes on."""
     for upper in range(rows.nodes, len(rows.rank)):
         if any(lower >= rows.nodes for lower in rows.lowers[upper]):
             yield from ((upper, lower) for lower in rows.lowers[upper] if lower < rows.nodes)

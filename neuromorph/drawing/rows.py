@@ -47,7 +47,8 @@ class Rows:
 
 
 def topological(count: int, links: Sequence[Link]) -> list[int]:
-    """All nodes, each after those that it reads within the step. Of those that may come next, the smallest does."""
+    """All nodes, each after those that it reads within the step. Of several possible orders, small indices come
+    first."""
     sorter = TopologicalSorter[int](dict.fromkeys(range(count), ()))
     for link in links:
         if link.role != "time":

@@ -1,10 +1,9 @@
-"""The record of each kind of function: its numbers, its expressions, and the same functions in NumPy.
+"""The record of each kind of function: its numbers, its expressions, and its twins (the same in NumPy).
 
 An expression is a text that the code generator pastes into generated source. Its words are the variable names that each
 record states, float literals, ``+ - * /``, comparisons and :data:`VOCABULARY`. An expression lets a NaN pass through.
 It never divides by zero, not even in the branch of a ``where`` that is not chosen, except where the value itself is
-such a quotient. The NumPy functions compute in float64 and are written independently of the expressions; tests compare
-both.
+such a quotient. The twins compute in float64 and are written independently of the expressions; tests compare both.
 """
 
 import math
@@ -101,8 +100,8 @@ class LogitForm:
     term: the text of one component's share, over ``x`` (pre-activation), ``y`` (the activation's result) and ``e``
     (expected value). derivative: the text of d term/dx. couples: whether the texts also use ``lse``, the log of the
     vector's sum of exponentials, and ``esum``, its sum of ``e``; then ``derivative`` is that of the sum over the whole
-    vector. The NumPy functions ``value(x, e, p)`` of shape (…,) and ``gradient(x, e, p)`` of shape (…, width) include
-    the mean over the components, if the loss has one.
+    vector. The twins ``value(x, e, p)`` of shape (…,) and ``gradient(x, e, p)`` of shape (…, width) include the mean
+    over the components, if the loss has one.
     """
 
     activation: str
@@ -133,7 +132,7 @@ class Loss:
     """The loss of a result ``r`` against an expected value ``e``, with one number ``p`` at most.
 
     term: the text of one component's share, over ``r, e, p``. derivative: the text of d term/dr. mean: whether the loss
-    of a vector is the mean of its terms, and not their sum. The NumPy functions ``value(r, e, p)`` of shape (…,) and
+    of a vector is the mean of its terms, and not their sum. The twins ``value(r, e, p)`` of shape (…,) and
     ``gradient(r, e, p)`` of shape (…, width) are those of a whole vector, the mean included. logits: the forms of the
     loss for some activations. compares_units: whether r and e may be in any unit, so that an output may restore the
     units. targets: the allowed expected values; None allows all.
@@ -160,9 +159,9 @@ class Merge:
     """A merge ``op(x, o)`` of a branch's own vector ``x`` and another node's vector ``o``.
 
     forward: the text of op over ``x, o``. d_x, d_o: the texts of dL/dx and dL/do over ``g, x, o``, where ``g`` is
-    dL/d(result). concatenates: whether the result is ``x`` followed by ``o``; then the texts are empty. The NumPy
-    functions ``value(x, o)`` and ``gradient(x, o, g)`` -> (dL/dx, dL/do) take arrays of shape (…, width). x and o have
-    one width unless ``concatenates`` or ``other_width`` says otherwise.
+    dL/d(result). concatenates: whether the result is ``x`` followed by ``o``; then the texts are empty. The twins
+    ``value(x, o)`` and ``gradient(x, o, g)`` -> (dL/dx, dL/do) take arrays of shape (…, width). x and o have one width
+    unless ``concatenates`` or ``other_width`` says otherwise.
 
     reads_x: whether the result depends on x. other_width: the allowed width of o. "any": components that only one of
     the two has are treated as by ``additive``. "same": the width of x. "one": o is one number for all components of x,

@@ -33,7 +33,7 @@ class WindowResult:
 
 @dataclass(frozen=True)
 class Masks:
-    """The masks of dropouts in one window. key, updates: the numbers they depend on, see ``functions.dropout``."""
+    """The masks of dropouts in one window, computed from ``key`` and ``updates`` (see ``functions.dropout``)."""
 
     key: int
     updates: int
@@ -155,10 +155,9 @@ def train(
     state: Mapping[int, ArrayLike] | None = None,
     masks: Masks | None = None,
 ) -> TrainResult:
-    """The result of plain gradient descent, with one update for each window of ``bptt_steps`` samples.
+    """The result of plain gradient descent, with one update for each window of ``bptt_steps`` samples or fewer.
 
-    The last window may be shorter. State flows from window to window; gradients do not. A window whose weights are all
-    0 makes no update.
+    State flows from window to window; gradients do not. A window whose weights are all 0 makes no update.
     """
     x, e = np.asarray(inputs, np.float64), np.asarray(expected, np.float64)
     weights = weights_of(sample_weight, x)
@@ -177,11 +176,8 @@ def train(
 
 @dataclass(frozen=True)
 class _Step:
-    """One computed step.
-
-    values: of the live nodes. incoming: what comes into each node. before: what activations were applied to. past: for
-    each node that is read back in time its values before this step, (K, B, width). factors: the masks of dropouts.
-    """
+    """One computed step of the live nodes: their ``values``, what comes into them, and what activations were applied to
+    (``before``). past: the values before this step, (K, B, width). factors: the masks of dropouts."""
 
     values: dict[int, Array]
     incoming: dict[int, Array]
@@ -192,8 +188,7 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Judged:
-    """A window after its forward pass: steps, last state, expected values (0 where the weight is 0), weights,
-    losses."""
+    """A window after its forward pass. ``expected`` is 0 where the weight is 0."""
 
     steps: list[_Step]
     last: State
@@ -363,10 +358,8 @@ def _backward(graph: Graph, parameters: Parameters, steps: list[_Step], expected
 
 
 class _Back:
-    """One step of the backward pass.
-
-    grads: dL/d(value) of each node in this step. earlier: dL/d(value) of its values in earlier steps, (K, B, width).
-    """
+    """One step of the backward pass. grads: dL/d(value) of each node in this step. earlier: the same for its values in
+    earlier steps, (K, B, width)."""
 
     def __init__(self, graph: Graph, parameters: Parameters, step: _Step, gradients: Parameters, later: State) -> None:
         self.graph, self.parameters, self.now, self.gradients = graph, parameters, step, gradients

@@ -21,7 +21,7 @@ _Bits: TypeAlias = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Links:
-    """For each node its source, the second node that it reads, and how many steps back it reads that.
+    """For each node its source, the second node that it reads, and the number of steps back to that node's value.
 
     A source is None where nothing comes in, or where the value does not depend on it.
     """

@@ -141,8 +141,8 @@ class Graph:
 
     @cached_property
     def order(self) -> tuple[int, ...]:
-        """The live nodes, splits too, in an order for computing a step. Of those that may come next, the smallest
-        does."""
+        """The live nodes, splits too, in an order for computing a step. Of several possible orders, small indices come
+        first."""
         return tuple(topological({node.index: same_step(node) for node in self.nodes if node.live}))
 
     @cached_property
@@ -218,7 +218,7 @@ def same_step(node: Node) -> tuple[int, ...]:
 
 
 def topological(needs: Mapping[int, Sequence[int]]) -> list[int]:
-    """The keys, each after all that it needs; of those that may come next, the smallest does.
+    """The keys, each after all that it needs. Of several possible orders, small keys come first.
 
     Keys that need themselves, directly or through others, are left out.
     """
