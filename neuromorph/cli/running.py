@@ -54,7 +54,7 @@ the array predictions; without -o, CSV goes to stdout.
 @click.option(
     "--labels",
     is_flag=True,
-    help="Classes in place of vectors: the number of the largest component; of a single one 1 where it is above 0.5.",
+    help="Write classes, not vectors: the number of the largest component; for a single one 1 above 0.5, else 0.",
 )
 def predict(model: str, source: Source, output: str | None, labels: bool) -> None:
     """Run a saved model on data, from zero state."""

@@ -46,11 +46,11 @@ def data_options(answers: bool) -> Callable[[Callable[..., Any]], Callable[..., 
         options = [
             click.option("--data", type=click.Path(), help="A .npz, .csv or, for prediction, .npy file."),
             click.option("--inputs", type=click.Path(), help="A .npy or .csv file of inputs alone."),
-            *([click.option("--expected", type=click.Path(), help="What is expected of --inputs.")] if answers else []),
+            *([click.option("--expected", type=click.Path(), help="Expected values for --inputs.")] if answers else []),
             click.option(
-                "--targets", help="Columns of a CSV that are no inputs: names or numbers from 1, with commas."
+                "--targets", help="Columns of a CSV with the expected values: names or numbers from 1, with commas."
             ),
-            click.option("--ignore", help="Columns of a CSV that are left out, such as a number of the line."),
+            click.option("--ignore", help="Columns of a CSV to leave out, such as line numbers."),
             click.option("--sequences", is_flag=True, help="Inputs of three axes are (sequences, steps, width)."),
         ]
         for option in reversed(options):

@@ -70,7 +70,7 @@ Examples:
 @click.option("--resume", type=click.Path(), help="Go on with a saved model, as if it had never stopped.")
 @click.option(
     "--validation",
-    help="A data file to measure after each epoch, or a fraction: so much of the data, the last part, is held out.",
+    help="A data file to measure after each epoch, or a fraction: then so much of the data, at their end, is held out.",
 )
 @click.option(
     "--batch", type=COUNT, metavar="N", help="Lanes of an update; by default those of the data, or 32 vectors."
@@ -86,18 +86,20 @@ Examples:
     "--clip", type=click.FloatRange(min=0, min_open=True), metavar="X", help="An upper bound of the gradients' norm."
 )
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="By default float32.")
-@click.option("--threads", type=COUNT, metavar="N", help="At most so many.")
+@click.option("--threads", type=COUNT, metavar="N", help="The most threads to use.")
 @click.option(
-    "--shuffle", is_flag=True, help="A new order every epoch: of batches, or of sequences; drawn anew by --resume."
+    "--shuffle",
+    is_flag=True,
+    help="Put the batches, or the sequences, in a new order before every epoch; --resume draws new orders.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Of first parameters and shuffling, for the same bits again.",
+    help="Seed of the first parameters and of shuffling; the same seed gives the same bits.",
 )
 @click.option(
-    "--patience", type=COUNT, metavar="N", help="Stop after so many epochs without gain, and keep the best parameters."
+    "--patience", type=COUNT, metavar="N", help="Stop after N epochs without improvement, and keep the best parameters."
 )
 @click.option("--checkpoint", type=COUNT, metavar="N", help="Save the model after every N epochs too.")
 @click.option("--log", type=click.Path(), help="A CSV file that gets a line every epoch, numbered from 0 in every run.")

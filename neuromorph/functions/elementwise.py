@@ -53,7 +53,7 @@ class ElementwiseLayer:
 
     forward: a text over ``x, p``, the variables of the parameters and those of ``statistics``. Each statistic may use
     the ones before it. derivative: the text of dL/dx over ``g`` = dL/dy, all these names and ``backward_statistics``.
-    The NumPy functions ``value(x, arrays, p)`` and ``gradient(x, arrays, g, p)`` -> (dL/dx, {name: dL/d(parameter) of
+    The twins ``value(x, arrays, p)`` and ``gradient(x, arrays, g, p)`` -> (dL/dx, {name: dL/d(parameter) of
     each row}) take arrays of shape (…, width) and the parameters by name, each of shape (width,). reads_x: whether the
     value depends on x. drops: whether training multiplies by a mask ``k`` whose rate is p; outside training x is
     unchanged.

@@ -72,7 +72,7 @@ class Activation:
     names with their texts, in order, each over ``x, y, p`` and the names before it. couples: whether the components of
     a vector depend on one another; then the texts are empty. blocks_gradient: whether the derivative is 0 everywhere.
     surrogate: whether the derivative is by definition not that of f, so that no difference of values can confirm it.
-    The NumPy functions ``value(x, p)`` and ``gradient(x, y, g, p)`` take arrays of shape (…, width). The gradient is
+    The twins ``value(x, p)`` and ``gradient(x, y, g, p)`` take arrays of shape (…, width). The gradient is
     dL/dx for ``g`` = dL/dy.
     """
 
