@@ -80,7 +80,7 @@ def _outline(path: str, name: str, file: IO[bytes], size: int) -> Array:
     if not head.getvalue().startswith(_PREFIXES["NPY"]):
         raise click.ClickException(f"{path}: its {name} is no array")
     version = npy_format.read_magic(head)
-    if version not in _HEADERS:  # the third is for records whose fields have names beyond Latin-1
+    if version not in _HEADERS:  # version 3 is for records with field names beyond Latin-1
         raise ValueError(f"{name} is in version {version[0]}.{version[1]} of the format, in which numbers are not")
     shape, _, dtype = _HEADERS[version](head)
     if dtype.hasobject:

@@ -82,7 +82,7 @@ def _labels(model: nm.Model, found: Array) -> Array:
     0."""
     if model.output_width > 1:
         return np.asarray(found.argmax(axis=-1))
-    halfway = 0.0 if model.graph.loss.name == "hinge" else 0.5  # between -1 and 1, or 0 and 1
+    halfway = 0.0 if model.graph.loss.name == "hinge" else 0.5  # halfway between -1 and 1, or between 0 and 1
     return (found[..., 0] > halfway).astype(np.int64)
 
 

@@ -15,7 +15,7 @@ _IMPORTED = [
     "absolute", "exp", "log", "maximum", "minimum", "sigmoid", "span", "sqrt", "tanh", "where",
 ]  # fmt: skip
 _WHERE_USED = {"cos", "normal_cdf", "sin", "softplus"}
-_FOR_SEVERAL = [  # threads
+_FOR_SEVERAL = [  # imported if there are several threads
     "address_of", "array_at", "arrive", "barrier", "claim", "leave", "linger", "part", "post", "ticks",
 ]  # fmt: skip
 _KINDS = {

@@ -14,7 +14,7 @@ from .frame import Frame
 from .head import ARGUMENT_KINDS
 
 TRAINED = ", ".join(TrainCall._fields)
-_FOREVER = "1 << 60"  # looks
+_FOREVER = "1 << 60"  # looks at the mailbox
 
 
 def _places() -> tuple[dict[str, str], dict[str, str]]:

@@ -10,11 +10,11 @@ Point: TypeAlias = tuple[float, float]
 Step: TypeAlias = tuple[Point, ...]
 Role: TypeAlias = Literal["flow", "merge", "time"]
 
-GAP = 28.0  # between neighbours in a row
-LANE = 12.0  # between lines that run side by side
-RADIUS = 8.0  # of the rounded corners of lines
+GAP = 28.0  # the gap between neighbours in a row
+LANE = 12.0  # the distance of lines that run side by side
+RADIUS = 8.0  # the radius of the rounded corners of lines
 LANDING = 14.0  # the straight end of a line, which carries the arrow
-MARGIN = 16.0  # around everything
+MARGIN = 16.0  # the margin around the whole drawing
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from .geometry import Box, Layout, Point, Route
 from .labels import DETAIL_LINE, NAME_LINE, Label, label_of
 from .layout import lay_out
 
-_ARROW = 8.0  # pixels; length and width
+_ARROW = 8.0  # the length and the width of an arrow, in pixels
 _PAINT = {  # kind: fill and stroke on a light page, fill and stroke on a dark one
     "input": ("#e3f4e8", "#2f8a50", "#173222", "#4fb074"),
     "output": ("#fde9df", "#c2592b", "#3b2117", "#e08a5f"),

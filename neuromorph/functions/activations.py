@@ -295,7 +295,7 @@ RECORDS = (
     Activation("sigmoid", None, "sigmoid(x)", "y * (1.0 - y)", _sigmoid, _sigmoid_gradient),
     Activation("tanh", None, "tanh(x)", "1.0 - y * y", _tanh, _tanh_gradient),
     Activation("relu", None, "where(x <= 0.0, 0.0, x)", "where(y <= 0.0, 0.0, 1.0)", _relu, _relu_gradient),
-    # The slope may be negative, so the sign of y does not tell the piece.
+    # The slope may be negative, so the sign of y does not say which piece x is in.
     Activation(
         "relu_leaky",
         Parameter("slope", 0.01),
@@ -364,7 +364,7 @@ RECORDS = (
     Activation("square", None, "x * x", "2.0 * x", _square, _square_gradient),
     Activation("sin", None, "sin(x)", "cos(x)", _sin, _sin_gradient),
     Activation("cos", None, "cos(x)", "-sin(x)", _cos, _cos_gradient),
-    # Over y, since the padding of a row has zeros: the schedule keeps those of y, and 1 / (x * x) is infinite there.
+    # Over y, because 1 / (x * x) is infinite in the padding of a row, where x is 0. There the schedule keeps y at 0.
     Activation("reciprocal", None, "1.0 / x", "-y * y", _reciprocal, _reciprocal_gradient),
     # (1 - |y|)^2 would lose the digits of a small derivative.
     Activation(

@@ -16,7 +16,7 @@ from ..functions import Activation, ElementwiseLayer, Merge
 from .nodes import Graph, Node
 
 _EFFORT = 1 << 30  # the most components to look at; beyond that a text gets no more advice
-_LEAST = 1 << 11  # the work on a node itself, in components
+_LEAST = 1 << 11  # the least work that a node counts as, in components
 
 
 class TooLargeError(Exception):
