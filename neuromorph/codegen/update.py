@@ -13,7 +13,7 @@ from .frame import Frame
 
 
 def emit_transpose(frame: Frame) -> None:
-    """Emits ``transpose``, which writes the transposed weights that the backward pass reads."""
+    """The transposes that the backward pass reads."""
     writer, plan, layout = frame.writer, frame.plan, frame.layout
     with frame.function(
         "transpose", frame.joint("weights, transposed"), "The transposed weights for the next backward pass."

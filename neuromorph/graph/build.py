@@ -87,7 +87,7 @@ def _node(index: int, place: Place, choice: Choice, links: Links, width: int, li
 
 
 def _check_square(text: Text, placed: Sequence[Place], nodes: Sequence[Node]) -> None:
-    """Raise an error for a weight that is not square but has an initialiser for square weights only."""
+    """An error where a weight is not square and its initialiser draws only those that are."""
     for node in nodes:
         drawn = dict(node.initializers).get("weight")
         if node.kind != "layer" or not node.live or node.source is None or drawn is None or not drawn[0].square:

@@ -93,7 +93,7 @@ def _initializer(
 
 
 def _numbers(text: Text, said: syntax.Initializer, record: Initializer) -> tuple[float, ...]:
-    """The numbers of an initialiser: those that are given, once checked, or the defaults."""
+    """The record's numbers: those given, checked, or the defaults."""
     given = said.numbers[: len(record.parameters)]
     defaults = tuple(parameter.default for parameter in record.parameters[len(given) :])
     missing = any(default is None for default in defaults) or (given and defaults and record.all_or_none)

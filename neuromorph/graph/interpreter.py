@@ -176,8 +176,8 @@ def train(
 
 @dataclass(frozen=True)
 class _Step:
-    """One computed step of the live nodes: their ``values``, what comes into them, and what activations were applied to
-    (``before``). past: the values before this step, (K, B, width). factors: the masks of dropouts."""
+    """One evaluated step: live nodes' values, what comes into them, what activations were applied to, of each node that
+    is read back in time its values before the step, (K, B, width), and the masks of dropouts."""
 
     values: dict[int, Array]
     incoming: dict[int, Array]
@@ -212,7 +212,7 @@ def _start(graph: Graph, lanes: int, state: Mapping[int, ArrayLike] | None) -> S
 
 
 def _state(past: State) -> State:
-    """Past values as users give them: without the first axis if it has one step only."""
+    """A past as users have it: without its first axis where that has one step."""
     return {index: value[0] if len(value) == 1 else value for index, value in past.items()}
 
 
@@ -226,7 +226,7 @@ def _run(
     state: Mapping[int, ArrayLike] | None,
     masks: Masks | None = None,
 ) -> tuple[list[_Step], State]:
-    """All steps, one after the other, and the state after the last one."""
+    """All steps, one after the other, and the state after the last."""
     carried = _start(graph, inputs.shape[1], state)
     steps: list[_Step] = []
     dropouts = [node for node in graph.nodes if node.live and node.elementwise is not None and node.elementwise.drops]
@@ -245,7 +245,7 @@ def _step(
     only: set[int] | None = None,
     factors: Mapping[int, Array] | None = None,
 ) -> _Step:
-    """One step of all nodes, or of the nodes ``only``, which must include all that they depend on."""
+    """One step of all nodes, or of some that depend on no others."""
     step = _Step({graph.input: x}, {}, {}, past, dict(factors or {}))
     for index in graph.order if only is None else [one for one in graph.order if one in only]:
         node = graph.nodes[index]
@@ -264,7 +264,7 @@ def _incoming(node: Node, step: _Step) -> Array:
 
 
 def _at(step: _Step, index: int, steps: int) -> Array:
-    """The value that a node had ``steps`` steps ago."""
+    """The value that a node had so many steps ago."""
     return step.past[index][-steps] if steps else step.values[index]
 
 
