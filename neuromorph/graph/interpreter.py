@@ -176,8 +176,8 @@ def train(
 
 @dataclass(frozen=True)
 class _Step:
-    """One evaluated step: live nodes' values, what comes into them, what activations were applied to, of each node that
-    is read back in time its values before the step, (K, B, width), and the masks of dropouts."""
+    """One evaluated step: live nodes' values, what comes into them, what activations were applied to, of each node
+    that is read back in time its values before the step, (K, B, width), and the masks of dropouts."""
 
     values: dict[int, Array]
     incoming: dict[int, Array]
