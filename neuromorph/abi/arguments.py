@@ -1,5 +1,4 @@
-"""The arguments of a training kernel, as Python, the generated ``train`` and the threads that wait for calls
-use them."""
+"""The arguments of a training kernel, as Python code, the generated ``train`` and waiting threads share them."""
 
 from __future__ import annotations
 
@@ -14,13 +13,22 @@ Floats = NDArray[Any]
 class TrainCall(NamedTuple):
     """The arguments of the generated function ``train``, in order, under the names that they have there.
 
-    sample, stop: the first sample of the call, and the one after its last. samples: of the whole sequence. capacity:
-    samples of a window. mode: MEASURE, GRADIENTS or LEARN. work: the workspace. transposed: transposed weights. memory:
-    what the optimizer remembers; constants: its numbers and counts. x, expected: the whole sequence, flat. A row is the
-    vector of one lane in one sample. row_weights: the weight of each row, or of the rows of one window where row_step
-    is 0. row_step: rows from sample to sample in row_weights. row_losses: room for the losses of a window's rows.
-    losses: one a sample, written. rate: the learning rate. clip: the largest norm of all gradients together, 0 for no
-    bound.
+    A row is the vector of one lane in one sample.
+
+    sample, stop: the first sample of the call, and the one after its last.
+    samples: the number of samples in the whole sequence.
+    capacity: the number of samples in a window.
+    mode: MEASURE, GRADIENTS or LEARN.
+    work: the workspace.
+    transposed: the transposed weights.
+    memory: the slots of the optimizer. constants: its numbers and counts.
+    x, expected: the inputs and targets of the whole sequence, flat.
+    row_weights: the weight of each row; where row_step is 0, the weights of one window, used for every window.
+    row_step: the number of rows from one sample to the next in row_weights.
+    row_losses: space for the losses of a window's rows.
+    losses: the function writes one loss for each sample here.
+    rate: the learning rate.
+    clip: the largest norm of all gradients together; 0 means no limit.
     """
 
     sample: int
@@ -44,4 +52,4 @@ class TrainCall(NamedTuple):
     clip: float
 
 
-CALL_ARRAYS = ("x", "expected", "row_weights", "losses")  # new in each call; the model keeps the others
+CALL_ARRAYS = ("x", "expected", "row_weights", "losses")  # new in each call; the model owns the other arrays

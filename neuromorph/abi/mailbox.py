@@ -1,15 +1,23 @@
 """The layout of the mailbox: the array that the threads of a pool share, and through which they receive calls.
 
-An int64 array of MAILBOX_SIZE. It begins with the counters of barriers. CALLS: the number of calls so far. IN_MAILBOX:
-the number of the last call whose arguments are in the mailbox, from GIVEN on; other calls Python has to make. USER: the
-model whose calls the members wait for. WAITING: how many members wait. LAST: the model of the last call. ENDED: the
-time when it ended. PATIENCE: the time within which the next call must follow to count as back-to-back: half of the time
-that members wait for it, once that is known. Times are in ticks of the processor's clock. STREAK: recent work in back-
-to-back calls of this user, as a fraction (fixed point, WHOLE = 1) of the work that justifies waking the pool; halved by
-each call that did not follow soon. At LASTING times that work the threads are woken to stay awake. CALLS and WAITING,
-which other threads read and write, are never in one cache line.
+The mailbox is an int64 array of MAILBOX_SIZE elements. The counters of barriers come first. Each name below is the
+index of one element. Times are in ticks of the processor's clock.
 
-Beside it is an array of floating-point numbers: two of a call's arguments, and from SUMS on two for each member.
+CALLS: the number of calls so far.
+IN_MAILBOX: the number of the last call whose arguments are in the mailbox, from GIVEN on. Python makes other calls.
+USER: the model whose calls the members wait for.
+LAST: the model of the last call.
+ENDED: the time when the last call ended.
+STREAK: how much work this user did in recent back-to-back calls. It is a fixed-point number: WHOLE stands for the
+    work that justifies waking the pool. A call that is not back-to-back halves it. At LASTING times WHOLE, the
+    threads are woken to stay awake.
+WAITING: the number of members that wait.
+PATIENCE: a call within this time after the last one is back-to-back. It is half of the time that members wait for a
+    call, once that time is known.
+
+Other threads read and write CALLS and WAITING, so these two are never in one cache line.
+
+A second array holds floating-point numbers: two arguments of the call, and from SUMS on two numbers for each member.
 """
 
 from __future__ import annotations
@@ -20,13 +28,13 @@ from numpy.typing import NDArray
 CALLS, IN_MAILBOX, USER, LAST, ENDED, STREAK, WAITING, PATIENCE, GIVEN = 16, 17, 18, 19, 20, 21, 24, 25, 32
 MAILBOX_SIZE = 56
 SUMS = 2
-WHOLE, LASTING = 1 << 20, 10  # LASTING: so much work that waking the threads is a small part of it
+WHOLE, LASTING = 1 << 20, 10  # after LASTING times the work, waking the threads costs little beside it
 MEASURE, GRADIENTS, LEARN = 0, 1, 2  # what a call does with a window
 NOT_KNOWN = 1 << 56  # ticks
 
 
 def new_mailbox(members: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """A mailbox, and the numbers beside it, for so many members."""
+    """The mailbox for ``members`` members, and the array of floating-point numbers that goes with it."""
     mailbox = np.zeros(MAILBOX_SIZE, np.int64)
     mailbox[PATIENCE] = NOT_KNOWN
     return mailbox, np.zeros(SUMS + 2 * members)

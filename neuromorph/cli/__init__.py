@@ -1,9 +1,9 @@
 """The command line: ``neuromorph``, or ``python -m neuromorph``. It uses the public interface, like any user.
 
-It is built on click, a required dependency and not an extra. click is one pure Python package of an eighth of a
-megabyte without dependencies, maintained since 2014, and does parsing, help texts and completion in three shells.
-argparse has no completion, and typer is built on click and brings three more packages. With an extra, the installed
-command ``neuromorph`` could only say how to install it. No other room imports click.
+It is built on click, which is a required dependency and not an extra. With an extra, the installed command
+``neuromorph`` could only say how to install click. click is one pure Python package of 125 kB without dependencies,
+maintained since 2014. It does parsing, help texts and completion in three shells. argparse has no completion, and typer
+is built on click and brings three more packages. No other room imports click.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command, by default that of ``sys.argv``; the exit code: 1 for trouble, 2 for usage, 130 for Ctrl-C."""
+    """Run one command, by default that of ``sys.argv``, and return its exit code.
+
+    The exit code is 0 for success, 1 for an error, 2 for wrong usage, and 130 for Ctrl-C.
+    """
     try:
         from ..host.interrupts import held
 
-        with held():  # importing takes long enough for a Ctrl-C, and can't be broken off safely
+        with held():  # a Ctrl-C may come during the import, which can't be interrupted safely
             from .entry import run
         return run(arguments)
     except KeyboardInterrupt:

@@ -1,5 +1,8 @@
-"""Reads NumPy's files. The headers are checked first, so that nothing large is read in vain and no memory is taken for
-sizes that a file merely claims. Nothing in a file is executed."""
+"""Reads NPY and NPZ files, the formats of NumPy.
+
+Headers are checked before any data are read. So nothing large is read in vain, and no memory is allocated for a size
+that a file only claims. Nothing in a file is executed.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +26,24 @@ from ..host.cgroups import shortage
 Array = NDArray[Any]
 _PREFIXES = {"NPY": b"\x93NUMPY", "NPZ": b"PK"}
 _HEADERS = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
-_MOST_HEADER = 10_000  # bytes of an array's header; those of arrays of numbers have some hundred
-_NAMED = 8  # arrays that a message names
-_SHOWN = 100  # characters of a name, a type or a shape that a message shows
+_MOST_HEADER = 10_000  # bytes of an array's header; an array of numbers needs about a hundred
+_NAMED = 8  # the largest number of arrays that a message names
+_SHOWN = 100  # the most characters of a name, a type or a shape in a message
 
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """An array in a file. outline: one of its type and shape, without its numbers, which takes no memory."""
+    """An array in a file that has not been read yet.
+
+    outline: an array of the same type and shape, without the numbers; it takes no memory. load: reads the array.
+    """
 
     outline: Array
     load: Callable[[], Array]
 
 
 def array_in(path: str, name: str) -> Stored:
-    """The array of an NPY file. name: what messages call it."""
+    """The array of an NPY file. name: the array's name in messages."""
     _check_kind(path, "NPY")
     with _reading(path, "NPY") as file:
         outline = _outline(path, name, file, os.fstat(file.fileno()).st_size)
@@ -45,7 +51,7 @@ def array_in(path: str, name: str) -> Stored:
 
 
 def arrays_in(path: str, wanted: Iterable[str]) -> dict[str, Stored]:
-    """Those arrays of an NPZ file that are wanted and there, ``inputs`` among them."""
+    """The arrays of an NPZ file whose names are in ``wanted``. ClickException if ``inputs`` is missing."""
     _check_kind(path, "NPZ")
     with _reading(path, "NPZ") as file, ZipFile(file) as archive:
         members = {name.removesuffix(".npy"): name for name in archive.namelist()}
@@ -55,26 +61,26 @@ def arrays_in(path: str, wanted: Iterable[str]) -> dict[str, Stored]:
 
 
 def check_memory(path: str, outlines: Iterable[Array]) -> None:
-    """Refuse arrays that this machine has no memory for."""
+    """Raise ClickException if this machine does not have the memory for these arrays."""
     trouble = shortage(sum(outline.nbytes for outline in outlines), "its arrays need {}")
     if trouble is not None:
         raise click.ClickException(f"{path}: {trouble}")
 
 
 def _member(path: str, archive: ZipFile, name: str, member: str) -> Stored:
-    """One array of an NPZ file."""
+    """The array ``name`` of an NPZ file, not yet read. member: the name of its entry in the ZIP archive."""
     with archive.open(member) as stream:
         outline = _outline(path, name, stream, archive.getinfo(member).file_size)
     return Stored(outline, partial(_load_member, path, member, outline))
 
 
 def _outline(path: str, name: str, file: IO[bytes], size: int) -> Array:
-    """What the header of an array says, which begins a file of so many bytes: checked against that size."""
+    """The outline of an array, from the header at the start of ``file``. size: the bytes of that file."""
     head = BytesIO(file.read(_MOST_HEADER))
     if not head.getvalue().startswith(_PREFIXES["NPY"]):
         raise click.ClickException(f"{path}: its {name} is no array")
     version = npy_format.read_magic(head)
-    if version not in _HEADERS:  # the third is for records whose fields have names beyond Latin-1
+    if version not in _HEADERS:  # version 3 is for records with field names beyond Latin-1
         raise ValueError(f"{name} is in version {version[0]}.{version[1]} of the format, in which numbers are not")
     shape, _, dtype = _HEADERS[version](head)
     if dtype.hasobject:
@@ -108,19 +114,19 @@ def _as_outlined(found: Array, outline: Array) -> Array:
 
 @contextmanager
 def _reading(path: str, kind: str) -> Iterator[IO[bytes]]:
-    """A file that NumPy reads; whatever it finds wrong becomes one line."""
+    """Open a file for NumPy to read, and turn every error in its content into one line."""
     with open(path, "rb") as file:
         try:
             yield file
         except (MemoryError, click.ClickException):
             raise
-        except Exception as error:  # of a damaged file: of zipfile, zlib, struct, ast and NumPy itself
+        except Exception as error:  # a damaged file raises errors of zipfile, zlib, struct, ast and NumPy
             said = _cut(" ".join(str(error).split()))
             raise click.ClickException(f"{path}: not a sound {kind} file: {said}") from error
 
 
 def _check_kind(path: str, kind: str) -> None:
-    """Whether a file begins as its kind of file does."""
+    """Raise ClickException unless the file begins with the bytes of its kind, ``NPY`` or ``NPZ``."""
     with open(path, "rb") as file:
         start = file.read(6)
     found = next((name for name, prefix in _PREFIXES.items() if start.startswith(prefix)), None)
@@ -131,11 +137,11 @@ def _check_kind(path: str, kind: str) -> None:
 
 
 def _listed(names: list[str]) -> str:
-    """Names of arrays, and not many of them."""
+    """The names of arrays for a message, _NAMED at most."""
     more = [f"{len(names) - _NAMED:,} more"] if len(names) > _NAMED else []
     return ", ".join([*map(_cut, names[:_NAMED]), *more]) or "nothing"
 
 
 def _cut(text: str) -> str:
-    """What a file says of itself, and not much of it."""
+    """A text from a file, cut to _SHOWN characters for a message."""
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

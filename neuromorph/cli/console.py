@@ -1,4 +1,4 @@
-"""Output of the commands: results go to stdout, everything else to stderr, each error in one line."""
+"""Output of the commands: results go to stdout, everything else to stderr. Each error is one line."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ import click
 
 import neuromorph as nm
 
-# What bad files, data and arguments end in; anything else is a bug, and shows its traceback.
+# The errors of bad files, data and arguments. Any other exception is a bug, and shows its traceback.
 TROUBLE = (click.ClickException, nm.NeuromorphError, OSError, MemoryError, ValueError)
 
 
 def say(text: str) -> None:
-    """A line on stderr."""
+    """Print a line on stderr."""
     print(printable(text), file=sys.stderr, flush=True)
 
 
 def give(text: str) -> None:
-    """A result on stdout, as lines."""
+    """Print a result on stdout, as lines."""
     give_raw(printable(text) + "\n")
 
 
 def give_raw(data: str | bytes) -> None:
-    """A result on stdout as it is; OSError where stdout is closed."""
+    """Print a result on stdout, unchanged. OSError if stdout is closed."""
     if sys.stdout is None:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF), "stdout")
     try:
         click.echo(data, nl=False)
     except OSError:
-        _forget(sys.stdout)  # which may hold what could not be written, and would fail once more
+        _forget(sys.stdout)  # its buffer may hold what could not be written, and would fail again
         raise
 
 
 def printable(text: str) -> str:
-    """The text without what could garble a terminal, such as escape sequences in the name of a file."""
+    """The text, with a replacement character for whatever could garble a terminal, such as escape sequences."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def sentence(error: BaseException) -> str:
-    """What went wrong: one line, and below it the excerpt of a wrong model description."""
+    """The message of an error, in one line. For a wrong model description, the excerpt of the text follows."""
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "neuromorph"
         return f"{error.format_message().rstrip('.')} (see {path} --help)"
@@ -60,14 +60,14 @@ def sentence(error: BaseException) -> str:
 
 
 def report_error(error: BaseException) -> int:
-    """Say what went wrong; the exit code."""
+    """Print an error on stderr and return the exit code."""
     say(f"error: {sentence(error)}")
     return error.exit_code if isinstance(error, click.ClickException) else 1
 
 
 @contextmanager
 def warnings_as_lines() -> Iterator[None]:
-    """Every warning a line on stderr, without the place in the code that Python would show."""
+    """Print every warning as one line on stderr, without the place in the code that Python would show."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         say(f"warning: {message}")
@@ -80,13 +80,13 @@ def warnings_as_lines() -> Iterator[None]:
 
 
 class Forgiving:
-    """A stream that nobody has to read: where it can't be written to, what goes there vanishes, without an error."""
+    """A stream that ignores failed writes: the text is lost, and no error is raised."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write a text, if that can be done; its length."""
+        """Write a text if possible, and return its length."""
         try:
             self._stream.write(text)
         except OSError:
@@ -94,7 +94,7 @@ class Forgiving:
         return len(text)
 
     def flush(self) -> None:
-        """Write out what is kept back, if that can be done."""
+        """Write out the buffer if possible."""
         try:
             self._stream.flush()
         except OSError:
@@ -106,14 +106,17 @@ class Forgiving:
 
 @contextmanager
 def stderr_forgiven() -> Iterator[None]:
-    """Let no work be lost because nobody listens to what is said of it: stderr may break, or be closed."""
+    """Ignore failed writes to stderr, so that a closed or broken stderr does not stop the work."""
     with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stderr(Forgiving(sys.stderr or nowhere)):
         yield
 
 
 def keep_descriptors() -> None:
-    """Put something harmless in the places of closed standard streams: the next file that is opened, such as a model,
-    would get that place, and whatever libraries print there."""
+    """Open the null device in the place of each closed standard stream.
+
+    Otherwise the next file that is opened, such as a model, gets that file descriptor, and whatever libraries print
+    goes into the file.
+    """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
@@ -122,7 +125,7 @@ def keep_descriptors() -> None:
 
 
 def flush_or_forget() -> int:
-    """Write out what stdout still holds; 1 where nobody can have it, and then nothing more is tried."""
+    """Write out the buffer of stdout and return an exit code: 0, or 1 if that fails."""
     if sys.stdout is None:
         return 0
     try:
@@ -137,7 +140,7 @@ def flush_or_forget() -> int:
 
 
 def _forget(stream: Any) -> None:
-    """Let whatever else goes to a stream vanish, so that Python's own last flush does not complain."""
+    """Send all further output of a stream to the null device, so that Python's last flush raises no error."""
     with suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

@@ -1,9 +1,12 @@
-"""Data files: NPZ, NPY and CSV, as the arrays that they hold. Nothing in them is executed.
+"""Reads data files: NPZ, NPY and CSV. Nothing in them is executed.
 
-An NPZ file has ``inputs`` and, to train or evaluate, ``expected`` or ``labels``; perhaps ``sample_weight`` and
-``lengths``. An NPY file is one array. A CSV file has one vector a line, what is expected of it behind it or in the
-columns that are named, and perhaps a first line of names, none of them a number. ``layout.py`` says which shapes mean
-what.
+- An NPZ file has ``inputs`` and, to train or evaluate, ``expected`` or ``labels``. It may have ``sample_weight`` and
+``lengths``.
+- An NPY file is one array.
+- A CSV file has one vector a line. The expected values are in the last columns, or in the columns that are named. The
+first line may be names, if none of them is a number.
+
+``layout.py`` says what each shape means.
 """
 
 from __future__ import annotations
@@ -27,14 +30,15 @@ ENDINGS = (".npz", ".npy", ".csv")
 _NAMES = ("inputs", "expected", "labels", "sample_weight", "lengths")
 _DELIMITERS = (",", ";", "\t")
 _LONGEST_LINE = 1 << 26  # characters
-_LONGEST = 40  # characters of a cell that a message shows
+_LONGEST = 40  # the most characters of a cell in a message
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where data come from: one file, or one file each for inputs and expected.
+    """Where data come from: one file, or one file for the inputs and one for the expected values.
 
-    targets, ignore: columns of a CSV, what is expected and what is left out.
+    targets: the columns of a CSV file with the expected values. ignore: the columns that are left out. Both are names
+    or numbers, separated by commas.
     """
 
     data: str | None = None
@@ -45,24 +49,27 @@ class Source:
     sequences: bool = False
 
     def files(self) -> dict[str, str | None]:
-        """The files by their options."""
+        """The paths by the options that give them."""
         return {"--data": self.data, "--inputs": self.inputs, "--expected": self.expected}
 
     def at(self, path: str) -> Source:
-        """The same kind of data in another file."""
+        """The source of the same kind of data in another file."""
         return Source(data=path, targets=self.targets, ignore=self.ignore, sequences=self.sequences)
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an array is from: the file, and of a CSV the lines of its rows and what its columns are called."""
+    """Where an array comes from, for messages.
+
+    file: the path. For a CSV file, lines are the line numbers of the rows, and columns what messages call the columns.
+    """
 
     file: str
     lines: Sequence[int] = ()
     columns: Sequence[str] = ()
 
     def place(self, name: str, index: tuple[int, ...]) -> str:
-        """What a message calls the place of a number of the array of that name."""
+        """What a message calls the number at ``index`` of the array ``name``."""
         if not self.lines:
             return f"{name}{list(index)}"
         return f"line {self.lines[index[0]]}, {self.columns[index[1] if len(index) > 1 else 0]}"
@@ -70,10 +77,10 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """Arrays of a file as they are; None for what it has not.
+    """The arrays of a file as they are; None for an array that the file does not have.
 
-    For messages: ``name`` is the file's, ``origins`` say more of an array, ``first`` is the row of the file where all
-    begin.
+    The other fields are for messages. ``name`` is the file, ``origins`` says where each array comes from, and ``first``
+    is the row of the file where all arrays begin.
     """
 
     name: str
@@ -86,20 +93,21 @@ class Arrays:
     first: int = 0
 
     def origin(self, name: str) -> Origin:
-        """Where the array of a name is from."""
+        """Where the array ``name`` comes from."""
         return self.origins.get(name, Origin(self.name))
 
     def place(self, name: str, index: tuple[int, ...]) -> str:
-        """What a message calls the place of a number."""
+        """What a message calls the number at ``index`` of the array ``name``."""
         return self.origin(name).place(name, (index[0] + self.first, *index[1:]) if index else index)
 
 
 def read(
     source: Source, model: nm.Model, *, answers: bool = True, check: Callable[[Arrays], None] = lambda arrays: None
 ) -> Arrays:
-    """The arrays of a source; without ``answers``, the inputs and lengths only, whatever else is there.
+    """The arrays of a source; without ``answers``, only the inputs and lengths.
 
-    check: refuses arrays by their types and shapes, and looks at no number: those of NumPy's files are read after it.
+    check: called with the arrays before NumPy's files are read; it looks at types and shapes only, and raises
+    ClickException for arrays that it refuses. Raises UsageError for wrong options, and ClickException for a wrong file.
     """
     if (source.data is None) == (source.inputs is None):
         raise click.UsageError("data come from --data, or from --inputs" + (" and --expected" if answers else ""))
@@ -113,11 +121,11 @@ def read(
     return replace(arrays, **loaded)
 
 
-Unread = tuple[Arrays, dict[str, Stored]]  # arrays, some of them outlines as yet, and how these are read
+Unread = tuple[Arrays, dict[str, Stored]]  # the arrays, and those that are outlines until they are read
 
 
 def _one(source: Source, path: str, model: nm.Model, answers: bool) -> Unread:
-    """All arrays from one file."""
+    """All arrays of one file."""
     ending = _ending(path)
     for option, columns in (("--targets", source.targets), ("--ignore", source.ignore)):
         if columns is not None and ending != ".csv":
@@ -135,7 +143,7 @@ def _one(source: Source, path: str, model: nm.Model, answers: bool) -> Unread:
 
 
 def _ending(path: str) -> str:
-    """What the name of a data file ends with."""
+    """The ending of a data file's name, in lower case. ClickException for an unknown one."""
     ending = os.path.splitext(path)[1].lower()
     if ending not in ENDINGS:
         raise click.ClickException(f"{path}: data files end in {', '.join(ENDINGS)}")
@@ -143,7 +151,7 @@ def _ending(path: str) -> str:
 
 
 def _pair(source: Source, answers: bool) -> Unread:
-    """Inputs from one file, what is expected from another."""
+    """The inputs from one file and the expected values from another."""
     if source.targets is not None or source.ignore is not None:
         raise click.UsageError("--targets and --ignore go with --data and a CSV file")
     if answers and source.expected is None:
@@ -160,7 +168,7 @@ def _pair(source: Source, answers: bool) -> Unread:
 
 
 def _single(path: str, name: str) -> tuple[Array, Origin, dict[str, Stored]]:
-    """The one array of a file, and how it is read where it is an outline as yet."""
+    """The one array of a file, its origin, and the stored array if it is an outline that has not been read yet."""
     ending = _ending(path)
     if ending == ".npz":
         raise click.ClickException(f"{path}: an NPZ file holds several arrays: give it to --data")
@@ -176,7 +184,7 @@ def _single(path: str, name: str) -> tuple[Array, Origin, dict[str, Stored]]:
 
 @dataclass(frozen=True)
 class Columns:
-    """Places, from 0, of the columns of a file that are inputs, and of those that are what is expected of them."""
+    """The columns of the inputs and of the expected values, as places from 0."""
 
     inputs: list[int]
     answers: list[int]
@@ -184,7 +192,7 @@ class Columns:
 
 @dataclass
 class Table:
-    """A CSV file: the names of its columns, empty where it has none, its numbers, and the lines that they are from."""
+    """A CSV file: its column names (none if it has none), its numbers, and the line number of each row."""
 
     path: str
     width: int
@@ -195,7 +203,7 @@ class Table:
     lines: list[int] = field(default_factory=list)
 
     def add(self, cells: list[str], line: int) -> None:
-        """One line of numbers more."""
+        """Add one line of numbers. ClickException for a wrong number of columns, or for a cell that is no number."""
         if len(cells) != self.width:
             raise self.wrong(f"line {line} has {len(cells)} columns, and the lines before it {self.width}")
         self.inputs.append([self._number(cells, column, line) for column in self.columns.inputs])
@@ -213,7 +221,7 @@ class Table:
         return f"column {column + 1}" + (f" ({self.names[column]!r})" if self.names else "")
 
     def origin(self, columns: list[int]) -> Origin:
-        """Of the array of some columns."""
+        """The origin of an array that consists of these columns."""
         return Origin(self.path, self.lines, [self.called(column) for column in columns])
 
     def wrong(self, trouble: str) -> click.ClickException:
@@ -222,7 +230,10 @@ class Table:
 
 
 def _table(path: str, choose: Callable[[Table], Columns]) -> Table:
-    """The numbers of a CSV file in those columns that are chosen when its names and its width are known."""
+    """A CSV file with the numbers of some columns.
+
+    choose: chooses the columns, once the names and the width are known. ClickException if this is not a CSV file.
+    """
     table: Table | None = None
     with open(path, encoding="utf-8-sig", newline="") as file:
         try:
@@ -244,7 +255,7 @@ def _table(path: str, choose: Callable[[Table], Columns]) -> Table:
 
 
 def _rows(file: IO[str]) -> Iterator[tuple[list[str], int]]:
-    """The cells of all lines that have any, with the numbers of the lines."""
+    """The cells of every line that is not empty, with the line number."""
     first = file.readline(_LONGEST_LINE)
     file.seek(0)
     reader = csv.reader(_lines(file), delimiter=max(_DELIMITERS, key=first.count), skipinitialspace=True)
@@ -254,7 +265,7 @@ def _rows(file: IO[str]) -> Iterator[tuple[list[str], int]]:
 
 
 def _lines(file: IO[str]) -> Iterator[str]:
-    """The lines of a file, none of them so long that it can't be of a table: it is not read to its end."""
+    """The lines of a file. csv.Error for a line of more than _LONGEST_LINE characters, which is not read to its end."""
     while line := file.readline(_LONGEST_LINE + 1):
         if len(line) > _LONGEST_LINE:
             raise csv.Error(f"a line has more than {_LONGEST_LINE:,} characters")
@@ -262,7 +273,7 @@ def _lines(file: IO[str]) -> Iterator[str]:
 
 
 def _is_number(cell: str) -> bool:
-    """Whether a cell is a number as files have them: Python's own 1_000 is none."""
+    """Whether a cell is a number as data files write it. Python also reads 1_000, which is refused here."""
     try:
         float(cell)
     except ValueError:
@@ -276,11 +287,11 @@ def _cell(text: str) -> str:
 
 
 def _divided(path: str, source: Source, model: nm.Model, answers: bool) -> Arrays:
-    """Inputs, and what is expected of them: vectors, or labels where one column stands for a whole vector."""
+    """The inputs and expected values of a CSV file. One column for the expected classes becomes labels."""
 
     def choose(table: Table) -> Columns:
         chosen = _columns(table, source, model, answers)
-        return chosen if answers else Columns(chosen.inputs, [])  # what is not needed need not be numbers
+        return chosen if answers else Columns(chosen.inputs, [])  # columns that are not read may hold text
 
     table = _table(path, choose)
     inputs, found = np.array(table.inputs, np.float64), np.array(table.answers, np.float64)
@@ -294,12 +305,12 @@ def _divided(path: str, source: Source, model: nm.Model, answers: bool) -> Array
 
 
 def has_classes(model: nm.Model) -> bool:
-    """Whether what is expected of a model may be the number of a class."""
+    """Whether the expected values of a model may be class numbers."""
     return model.graph.loss.name == "cross_entropy" and model.output_width > 1
 
 
 def _columns(table: Table, source: Source, model: nm.Model, answers: bool) -> Columns:
-    """Which columns are inputs, and which are what is expected of them."""
+    """The columns of the inputs and of the expected values."""
     ignored = [] if source.ignore is None else _named(table, "--ignore", source.ignore)
     kept = [column for column in range(table.width) if column not in ignored]
     if source.targets is None:
@@ -315,7 +326,10 @@ def _columns(table: Table, source: Source, model: nm.Model, answers: bool) -> Co
 
 
 def _check_count(table: Table, columns: int, model: nm.Model, answers: bool) -> None:
-    """Behind the inputs come as many columns as the output is wide, or one for the number of a class."""
+    """Check the number of columns.
+
+    After the inputs there must be as many columns as the output is wide, or one column with the number of a class.
+    """
     given, wide = model.input_width, model.output_width
     known = [given + wide, *([given + 1] if has_classes(model) else []), *([] if answers else [given])]
     if columns in known:
@@ -330,7 +344,7 @@ def _check_count(table: Table, columns: int, model: nm.Model, answers: bool) -> 
 
 
 def _named(table: Table, option: str, listed: str) -> list[int]:
-    """The columns of a list of names, or of numbers from 1."""
+    """The columns that a list names, as places from 0. Each item of the list is a name, or a number from 1."""
     found = []
     for name in map(str.strip, listed.split(",")):
         if table.names.count(name) > 1:

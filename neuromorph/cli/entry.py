@@ -1,4 +1,4 @@
-"""The command ``neuromorph``: its subcommands, and the conversion of every error to one line and an exit code."""
+"""The command ``neuromorph``: collects the subcommands, and turns every error into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Examples:
 
 
 class Commands(click.Group):
-    """Commands in the order in which one comes to need them."""
+    """The subcommands, listed in the order in which a user comes to need them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -47,10 +47,10 @@ for command in (
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code."""
+    """Run one command and return its exit code."""
     keep_descriptors()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError):  # where it is closed, or something else stands in for it
+        with suppress(AttributeError):  # the stream is closed or replaced by another object
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     with stderr_forgiven(), warnings_as_lines():
         code = _run(arguments)

@@ -1,4 +1,4 @@
-"""Commands beside models: the cache of kernels, the demonstration, completion in a shell."""
+"""Commands that take no model: the cache of kernels, the demonstration, completion in a shell."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def _entries(count: int) -> str:
 
 @click.command(epilog="\b\nExamples:\n  neuromorph demo\n  neuromorph demo --write digits && cd digits")
 @click.option("--write", "folder", type=click.Path(), help="Write the models and data into a folder, to try train on.")
-@click.option("--epochs", type=click.IntRange(min=1), help="In place of the demonstration's own.")
+@click.option(
+    "--epochs", type=click.IntRange(min=1), help="Train for so many epochs; by default each network has its own number."
+)
 def demo(folder: str | None, epochs: int | None) -> None:
     """Have two networks learn to read handwritten digits.
 

@@ -1,4 +1,4 @@
-"""Models that commands read, and results that they write."""
+"""Reads the models that commands are given, and writes the results."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ from ..host.atomic_write import names_a_folder, replace_file
 from .console import sentence
 
 SAVED = ".safetensors"
-_MOST = 1 << 24  # bytes of a file that can still be a text; the language itself allows 1 MiB
-_MOST_HEADER = 1 << 27  # bytes; a saved model begins with their number, in 8 bytes, and a brace
+_MOST = 1 << 24  # the most bytes of a file that is read as a text; the language itself allows 1 MiB
+_MOST_HEADER = 1 << 27  # the most bytes of a header; a saved model begins with this number, in 8 bytes, and a brace
 _UNSAVED = (OSError, nm.StorageError, MemoryError)
 FILE = click.Path(allow_dash=True)
 
 
 def text_of(path: str) -> str | Path:
-    """The text that ``nm.compile`` is given: that of stdin for ``-``, else the path of a file that may hold one."""
+    """What ``nm.compile`` is given: the text on stdin for the path ``-``, else the path of the text file.
+
+    ClickException for a saved model, a device or a file that is too large.
+    """
     if path == "-":
         if sys.stdin is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF), "stdin")
@@ -49,14 +52,14 @@ def text_of(path: str) -> str | Path:
 
 @contextmanager
 def no_warnings() -> Iterator[None]:
-    """Leave unsaid what a model's text makes one warn of."""
+    """Ignore the warnings about a model's text."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", nm.MDLWarning)
         yield
 
 
 def model_of(path: str, batch: int = 1, **options: Any) -> nm.Model:
-    """The model of a text, or of a saved model. options: those of ``nm.compile``, for a text."""
+    """The model of a text or of a saved model. options: those of ``nm.compile``, used for a text only."""
     if is_saved(path):
         return loaded(path)
     with no_warnings():
@@ -64,12 +67,12 @@ def model_of(path: str, batch: int = 1, **options: Any) -> nm.Model:
 
 
 def is_saved(path: str) -> bool:
-    """Whether a file is a saved model, told by its name or by its content."""
+    """Whether a file is a saved model, by its name or its content."""
     return path.lower().endswith(SAVED) or _begins_as_saved(path)
 
 
 def _begins_as_saved(path: str) -> bool:
-    """Whether a file begins as saved models do: no text has the zeros of that length."""
+    """Whether a file begins as saved models do: with a length in 8 bytes, which no text begins with."""
     if path == "-" or not os.path.isfile(path):
         return False
     with open(path, "rb") as file:
@@ -78,7 +81,7 @@ def _begins_as_saved(path: str) -> bool:
 
 
 def saved(path: str) -> nm.Model:
-    """A saved model, which has parameters."""
+    """A saved model with parameters. ClickException if it has none."""
     if path.lower().endswith(".mdl") and not _begins_as_saved(path):
         raise click.ClickException(f"{path}: a text has no parameters; neuromorph train makes a model of it")
     model = loaded(path)
@@ -88,21 +91,21 @@ def saved(path: str) -> nm.Model:
 
 
 def loaded(path: str) -> nm.Model:
-    """A saved model, with or without parameters."""
+    """A saved model, with or without parameters. ClickException if the file is not a saved model."""
     try:
         return nm.load(path)
     except nm.StorageError as error:
         raise click.ClickException(str(error).replace(": foreign: ", ": not a saved model: ", 1)) from error
 
 
-# What is written ------------------------------------------------------------------------------------------------------
+# Written files --------------------------------------------------------------------------------------------------------
 
 
 def check_target(path: str, *, in_place: bool = False, regular: bool = False) -> None:
-    """Refuse, before the work begins, a place where nothing can be written.
+    """Raise ClickException, before the work begins, if nothing can be written to ``path``.
 
-    in_place: an old file is written to, not replaced by a new one, which needs the permissions of the file and not
-    those of its folder. regular: it must be a file, not a pipe or a device.
+    in_place: an existing file is written to and not replaced by a new one. That needs the permissions of the file, not
+    those of its folder. regular: the target must be a file, not a pipe or a device.
     """
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
@@ -123,7 +126,7 @@ def check_target(path: str, *, in_place: bool = False, regular: bool = False) ->
 
 
 def _status(path: str) -> os.stat_result | None:
-    """What is there, None for nothing; OSError for a name that no file can have, such as one that is too long."""
+    """The status of a path; None if nothing is there. OSError for an impossible name, such as one that is too long."""
     try:
         return os.stat(path)
     except FileNotFoundError:
@@ -131,11 +134,14 @@ def _status(path: str) -> os.stat_result | None:
 
 
 def check_apart(written: Mapping[str, str | None], read: Mapping[str, str | None]) -> None:
-    """Refuse to write to a file that is read, or to one twice. Both: names of arguments, and paths or None."""
+    """Raise UsageError if a file is both read and written, or written twice.
+
+    written, read: paths by the names of their arguments; None for an argument that is not given.
+    """
     known = {os.path.realpath(path): name for name, path in read.items() if path is not None and path != "-"}
     for name, path in written.items():
         if path is None or (os.path.exists(path) and not os.path.isfile(path)):
-            continue  # a device may be both
+            continue  # a device may be read and written
         place = os.path.realpath(path)
         if place in known:
             raise click.UsageError(f"{known[place]} and {name} are the same file: {path}")
@@ -143,8 +149,7 @@ def check_apart(written: Mapping[str, str | None], read: Mapping[str, str | None
 
 
 def write(path: str, data: bytes) -> None:
-    """Make ``data`` the contents of a file, whole or not at all; what is no regular file, such as a pipe, is written
-    as it is."""
+    """Write ``data`` to a file, whole or not at all. What is no regular file, such as a pipe, is written in place."""
     try:
         if os.path.exists(path) and not os.path.isfile(path):
             Path(path).write_bytes(data)
@@ -156,14 +161,14 @@ def write(path: str, data: bytes) -> None:
 
 @dataclass(frozen=True)
 class Kept:
-    """Where a model was saved, None for nowhere; and what kept it from the place where it should be."""
+    """Where a model was saved; None for nowhere. trouble: why it is not at the place that was asked for."""
 
     place: str | None
     trouble: str | None = None
 
 
 def keep(model: nm.Model, path: str) -> Kept:
-    """Save a model, in a temporary folder where it can't be saved at its place: training must not be lost."""
+    """Save a model at ``path`` or, if that fails, in a temporary folder, so that no training is lost."""
     try:
         model.save(path)
         return Kept(path)
@@ -172,7 +177,7 @@ def keep(model: nm.Model, path: str) -> Kept:
     folder, elsewhere = None, "a temporary folder"
     try:
         folder = tempfile.mkdtemp(prefix="neuromorph-")
-        elsewhere = os.path.join(folder, f"model{SAVED}")  # which is no name that is too long
+        elsewhere = os.path.join(folder, f"model{SAVED}")  # a name that is short enough
         model.save(elsewhere)
         return Kept(elsewhere, f"{trouble}; the model is in {elsewhere}")
     except _UNSAVED as error:
@@ -182,6 +187,6 @@ def keep(model: nm.Model, path: str) -> Kept:
 
 
 def _unsaved(path: str, error: BaseException) -> str:
-    """Why nothing could be saved at a place."""
+    """The message that says why a model could not be saved at a path."""
     why = error.strerror if isinstance(error, OSError) else None
     return f"{path}: {why or sentence(error)}"

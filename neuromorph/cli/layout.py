@@ -1,18 +1,18 @@
-"""Converts the arrays of a file to those that ``nm.fit`` takes, and says which shape means what.
+"""Converts the arrays of a file to those that ``nm.fit`` takes, and says what each shape means.
 
-N vectors or sequences, S steps in time, B lanes (the batch), W numbers in a vector.
+N: vectors or sequences. S: steps in time. B: lanes (the batch). W: the width, the numbers in a vector.
 
 | inputs | meaning |
 |---|---|
-| (N, W), nothing recurrent | N vectors in batches of B, the last one padded with vectors that do not count |
+| (N, W), a model without recurrence | N vectors in batches of B; the last batch is padded with vectors of weight 0 |
 | (S, W), a recurrent model | one sequence of one lane |
 | (N, S, W) with ``--sequences`` | N sequences from zero state, in batches of B |
-| (S, B, W) | one sequence of B lanes; samples, where nothing is recurrent |
+| (S, B, W) | one sequence of B lanes; without recurrence, S samples of B vectors |
 | (N, S, B, W) | N sequences of B lanes, each from zero state |
 
-The expected values have the same axes, with the width of the output. Class labels, and single numbers where the output
-is 1 wide, lack the last axis. For sequences they may also be (N, W), or labels (N,): the answer after the last step
-(that of ``lengths``, where given), and nothing else counts.
+The expected values have the same axes, with the width of the output. The last axis is missing for class labels, and may
+be missing where the output has width 1. With ``--sequences`` they may also be (N, W), or labels (N,): one answer for
+the last step of each sequence (its last step within ``lengths``). Then the other steps have weight 0.
 """
 
 from __future__ import annotations
@@ -29,12 +29,16 @@ import neuromorph as nm
 from .data import Array, Arrays, Source, has_classes, read
 
 NAMES = ("inputs", "expected", "labels", "sample_weight", "lengths")
-BATCH = 32  # lanes, where neither data nor user say how many
+BATCH = 32  # lanes, if neither the data nor the user give a number
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Arguments of ``nm.fit``: inputs (S, B, W) or (N, S, B, W), expected likewise or labels, perhaps weights."""
+    """Arguments of ``nm.fit``.
+
+    inputs: (S, B, W) or (N, S, B, W). expected: the same axes with the width of the output, or labels without the last
+    axis. sample_weight: the axes of inputs without the last one, or None.
+    """
 
     inputs: Array
     expected: Array
@@ -42,12 +46,12 @@ class Prepared:
 
     @property
     def all(self) -> tuple[Array, ...]:
-        """As ``validation`` takes them."""
+        """The arrays as ``nm.fit`` takes them for ``validation``."""
         return tuple(array for array in (self.inputs, self.expected, self.sample_weight) if array is not None)
 
 
 def batch_for(model: nm.Model, arrays: Arrays, sequences: bool) -> int:
-    """The batch size that suits some data."""
+    """The batch size (number of lanes) that suits these data."""
     axes = arrays.inputs.ndim
     if axes in (3, 4) and not sequences:
         return int(max(1, arrays.inputs.shape[-2]))
@@ -56,7 +60,10 @@ def batch_for(model: nm.Model, arrays: Arrays, sequences: bool) -> int:
 
 
 def held_out(arrays: Arrays, fraction: float) -> tuple[Arrays, Arrays]:
-    """All but the last part, and the last part: of vectors, sequences, or steps in time."""
+    """The data without their last part, and the last part. fraction: the last part's share of the first axis.
+
+    The first axis counts vectors, sequences or steps in time. ClickException if nothing is left to train on.
+    """
     whole = len(arrays.inputs) if arrays.inputs.ndim else 0
     held = max(1, round(fraction * whole))  # by the same rule as fit
     if held >= whole:
@@ -72,13 +79,13 @@ def _part(arrays: Arrays, first: int, stop: int) -> Arrays:
 
 
 def _there(arrays: Arrays) -> dict[str, Array]:
-    """The arrays that a file has, by name."""
+    """The arrays that a file has, by their names."""
     named = {name: getattr(arrays, name) for name in NAMES}
     return {name: array for name, array in named.items() if array is not None}
 
 
 def arrays_of(source: Source, model: nm.Model, *, answers: bool = True) -> Arrays:
-    """The arrays of a source. Those that can't fit the model are refused by their shapes, before they are read."""
+    """The arrays of a source. ClickException for shapes that do not fit the model, before the numbers are read."""
 
     def check(arrays: Arrays) -> None:
         if answers:
@@ -90,7 +97,7 @@ def arrays_of(source: Source, model: nm.Model, *, answers: bool = True) -> Array
 
 
 def prepared(model: nm.Model, arrays: Arrays, *, sequences: bool) -> Prepared:
-    """The arrays as ``nm.fit`` takes them. Raises ClickException, naming the file, where they do not fit."""
+    """The arrays as ``nm.fit`` takes them. ClickException that names the file if they do not fit the model."""
     arrays = _in_shape(model, arrays, sequences)
     _check_finite(model, arrays, "inputs")
     _check_weights(model, arrays, sequences)
@@ -104,21 +111,23 @@ def prepared(model: nm.Model, arrays: Arrays, *, sequences: bool) -> Prepared:
 
 
 def inputs_of(model: nm.Model, arrays: Arrays, *, sequences: bool) -> Array:
-    """Inputs as ``nm.predict`` takes them: sequences in batches, all else as it is."""
+    """The inputs as ``nm.predict`` takes them: sequences (N, S, W) in batches (G, S, B, W), other arrays unchanged."""
     _check_inputs(model, arrays, sequences)
     _check_finite(model, arrays, "inputs")
     return np.swapaxes(lanes(arrays.inputs, BATCH), 1, 2) if sequences else arrays.inputs
 
 
 def sequence_outputs(results: Array, count: int) -> Array:
-    """Results (G, S, B, W) of ``count`` sequences in batches, as (N, S, W)."""
+    """The results (G, S, B, W) of ``count`` sequences in batches, as (N, S, W)."""
     steps, width = results.shape[1], results.shape[-1]
     return np.swapaxes(results, 1, 2).reshape(-1, steps, width)[:count]
 
 
 def lanes(rows: Array, batch: int) -> Array:
-    """Rows (N, …) as whole batches (⌈N / batch⌉, batch, …), zeros behind the last row. As ``nm.batches``, for rows of
-    any shape and type."""
+    """Rows (N, …) in whole batches (⌈N / batch⌉, batch, …), with zeros after the last row.
+
+    It does what ``nm.batches`` does, for rows of any shape and type.
+    """
     groups = -(-len(rows) // batch)
     padded = np.zeros((groups * batch, *rows.shape[1:]), rows.dtype)
     padded[: len(rows)] = rows
@@ -129,14 +138,14 @@ def lanes(rows: Array, batch: int) -> Array:
 
 
 def _vectors(model: nm.Model, arrays: Arrays) -> Prepared:
-    """N vectors: (S, B, W) with S = ⌈N / B⌉."""
+    """N vectors (N, W) as (S, B, W), with S = ⌈N / B⌉."""
     weight = np.ones(len(arrays.inputs)) if arrays.sample_weight is None else arrays.sample_weight
     inputs, expected, weight = (lanes(array, model.batch_size) for array in (arrays.inputs, _answers(arrays), weight))
     return Prepared(inputs, expected, _needed(weight))
 
 
 def _one_lane(model: nm.Model, arrays: Arrays) -> Prepared:
-    """One sequence (S, W): (S, 1, W)."""
+    """One sequence (S, W) as (S, 1, W)."""
     if model.batch_size != 1:
         raise _wrong(arrays, f"(steps, width) is one lane, and the model has a batch of {model.batch_size}")
     weight = arrays.sample_weight
@@ -144,7 +153,7 @@ def _one_lane(model: nm.Model, arrays: Arrays) -> Prepared:
 
 
 def _sequences(model: nm.Model, arrays: Arrays, weight: Array | None) -> Prepared:
-    """N sequences (N, S, W): (⌈N / B⌉, S, B, W)."""
+    """N sequences (N, S, W) as (⌈N / B⌉, S, B, W)."""
     count, steps = arrays.inputs.shape[:2]
     expected, weight = _answers(arrays), np.ones((count, steps)) if weight is None else weight
     if _answers_once(arrays):
@@ -156,24 +165,27 @@ def _sequences(model: nm.Model, arrays: Arrays, weight: Array | None) -> Prepare
 
 
 def _answers_once(arrays: Arrays) -> bool:
-    """Whether a sequence has one answer, not one a step."""
+    """Whether a sequence has one answer in all, and not one for each step."""
     return arrays.labels.ndim == 1 if arrays.labels is not None else _answers(arrays).ndim == 2
 
 
 def _last_steps(arrays: Arrays) -> Array:
-    """The last step of every sequence, (N,); -1 of those without any."""
+    """The last step of every sequence, an array (N,); -1 for a sequence of length 0."""
     count, steps = arrays.inputs.shape[:2]
     found: Array = np.full(count, steps - 1) if arrays.lengths is None else arrays.lengths.astype(np.int64) - 1
     return found
 
 
 def _needed(weight: Array) -> Array | None:
-    """The weights, or None where all are 1."""
+    """The weights, or None if all are 1."""
     return None if (weight == 1).all() else weight
 
 
 def _weights(arrays: Arrays, sequences: bool) -> Array | None:
-    """The weight of every vector, with the axes of the inputs but the last, 0 beyond lengths; None where all are 1."""
+    """The weight of every vector: an array with the axes of the inputs but the last. None if all weights are 1.
+
+    Steps beyond ``lengths`` have weight 0.
+    """
     shape, weight, lengths = arrays.inputs.shape[:-1], arrays.sample_weight, arrays.lengths
     if weight is not None and weight.ndim < len(shape):
         weight = np.repeat(weight[:, None], shape[1], axis=1)
@@ -188,7 +200,7 @@ def _weights(arrays: Arrays, sequences: bool) -> Array | None:
 
 
 def _answers(arrays: Arrays) -> Array:
-    """What is expected, or the labels."""
+    """The expected values, or the labels. ClickException if there are none."""
     found = arrays.expected if arrays.labels is None else arrays.labels
     if found is None:
         raise _wrong(arrays, "nothing is expected of its inputs")
@@ -199,13 +211,15 @@ def _answers(arrays: Arrays) -> Array:
 
 
 def _wrong(arrays: Arrays, trouble: str, name: str = "inputs") -> click.ClickException:
-    """An error about the file that an array is from."""
+    """An error that names the file of the array ``name``."""
     return click.ClickException(f"{arrays.origin(name).file}: {trouble}")
 
 
 def _in_shape(model: nm.Model, arrays: Arrays, sequences: bool) -> Arrays:
-    """The arrays with labels, or with vectors, of which all shapes fit one another and the model. No number is looked
-    at."""
+    """The arrays, once all shapes fit one another and the model. No number is read.
+
+    ``expected`` may become labels, or get the missing axis of the width.
+    """
     _check_inputs(model, arrays, sequences)
     arrays = _with_labels_or_vectors(model, arrays, sequences)
     _check_answer_shape(model, arrays, sequences)
@@ -214,7 +228,7 @@ def _in_shape(model: nm.Model, arrays: Arrays, sequences: bool) -> Arrays:
 
 
 def _check_inputs(model: nm.Model, arrays: Arrays, sequences: bool) -> None:
-    """Vectors of the model's width, in a shape that means something."""
+    """Check that the inputs have the model's width and a known number of axes."""
     shape = arrays.inputs.shape
     if 0 in shape:
         raise _wrong(arrays, f"inputs is empty, of shape {shape}")
@@ -226,8 +240,10 @@ def _check_inputs(model: nm.Model, arrays: Arrays, sequences: bool) -> None:
 
 
 def _with_labels_or_vectors(model: nm.Model, arrays: Arrays, sequences: bool) -> Arrays:
-    """The arrays, where ``expected`` without the axis of the width becomes labels, or gets that axis. A column of
-    classes, of width 1, becomes labels too."""
+    """The arrays, with ``expected`` as labels or with the axis of the width.
+
+    Where the model has classes, ``expected`` without that axis, or with a last axis of 1, becomes labels.
+    """
     leading, expected = arrays.inputs.shape[:-1], arrays.expected
     shape = leading[:1] if sequences else leading
     if expected is None or expected.shape not in (shape, (*shape, 1)):
@@ -239,7 +255,10 @@ def _with_labels_or_vectors(model: nm.Model, arrays: Arrays, sequences: bool) ->
 
 
 def _check_answer_shape(model: nm.Model, arrays: Arrays, sequences: bool) -> None:
-    """What is expected has the axes of the inputs, and where sequences have one answer each, only the first."""
+    """Check the shape of the expected values.
+
+    They need the axes of the inputs. Where sequences have one answer each, they need the first axis only.
+    """
     leading = arrays.inputs.shape[:-1]
     short = [leading, leading[:1]] if sequences else [leading]
     vectors = [(*shape, model.output_width) for shape in short]
@@ -258,12 +277,12 @@ def _shapes(known: Sequence[tuple[int, ...]]) -> str:
 
 
 def _named(arrays: Arrays) -> tuple[str, Array]:
-    """What is expected, or the labels, with the name that it has."""
+    """The name and the array of the expected values: ``expected`` or ``labels``."""
     return "expected" if arrays.labels is None else "labels", _answers(arrays)
 
 
 def _check_answers(model: nm.Model, arrays: Arrays, weight: Array | None) -> None:
-    """What is expected of the vectors that count is what the loss needs; of all others it may be anything."""
+    """Check that the expected values suit the loss. Where the weight is 0 they may be anything."""
     name, answers = _named(arrays)
     counts = np.ones(arrays.inputs.shape[:-1], bool) if weight is None else weight > 0
     if counts.ndim == 2 and arrays.inputs.ndim == 3 and _answers_once(arrays):
@@ -286,7 +305,7 @@ def _check_answers(model: nm.Model, arrays: Arrays, weight: Array | None) -> Non
 
 
 def _check_weight_shapes(arrays: Arrays, sequences: bool) -> None:
-    """Weights are for vectors or sequences, lengths for sequences or lanes."""
+    """Check the shapes: weights belong to vectors or sequences, lengths to sequences or lanes."""
     leading, weight, lengths = arrays.inputs.shape[:-1], arrays.sample_weight, arrays.lengths
     shapes = [leading, leading[:1]] if sequences else [leading]
     if weight is not None and weight.shape not in shapes:
@@ -302,7 +321,7 @@ def _check_weight_shapes(arrays: Arrays, sequences: bool) -> None:
 
 
 def _check_weights(model: nm.Model, arrays: Arrays, sequences: bool) -> None:
-    """Weights are 0 or more, lengths the numbers of steps that there are."""
+    """Check that weights are 0 or more, and that lengths are whole numbers from 0 to the number of steps."""
     leading, weight, lengths = arrays.inputs.shape[:-1], arrays.sample_weight, arrays.lengths
     if weight is not None:
         _check_finite(model, arrays, "sample_weight")
@@ -314,7 +333,7 @@ def _check_weights(model: nm.Model, arrays: Arrays, sequences: bool) -> None:
 
 
 def _check_finite(model: nm.Model, arrays: Arrays, name: str, exempt: Array | bool = False) -> None:
-    """Every number must be finite, and in the range of the model's type."""
+    """Check that every number is finite and in the range of the model's dtype, except where ``exempt`` is true."""
     array, most = getattr(arrays, name), float(np.finfo(model.dtype).max)
     _check_each(arrays, name, np.isfinite(array) | exempt, "a finite number")
     within = np.abs(array.astype(np.float64)) <= most
@@ -322,7 +341,7 @@ def _check_finite(model: nm.Model, arrays: Arrays, name: str, exempt: Array | bo
 
 
 def _check_each(arrays: Arrays, name: str, right: Array, needs: str) -> None:
-    """Every number of an array must be right; otherwise the first wrong one is named."""
+    """Raise ClickException for the first number of an array where ``right`` is false."""
     if not right.all():
         place = tuple(map(int, np.argwhere(~right)[0]))
         value = getattr(arrays, name)[place]

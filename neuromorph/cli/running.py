@@ -54,7 +54,7 @@ the array predictions; without -o, CSV goes to stdout.
 @click.option(
     "--labels",
     is_flag=True,
-    help="Classes in place of vectors: the number of the largest component; of a single one 1 where it is above 0.5.",
+    help="Write classes, not vectors: the number of the largest component; for a single one 1 above 0.5, else 0.",
 )
 def predict(model: str, source: Source, output: str | None, labels: bool) -> None:
     """Run a saved model on data, from zero state."""
@@ -78,15 +78,16 @@ def predict(model: str, source: Source, output: str | None, labels: bool) -> Non
 
 
 def _labels(model: nm.Model, found: Array) -> Array:
-    """The class of every vector (…, W): the number of its largest component; of a single one, whether it says yes."""
+    """The class of every vector (…, W): the number of its largest component; for W = 1, 1 above the threshold else
+    0."""
     if model.output_width > 1:
         return np.asarray(found.argmax(axis=-1))
-    halfway = 0.0 if model.graph.loss.name == "hinge" else 0.5  # between -1 and 1, or 0 and 1
+    halfway = 0.0 if model.graph.loss.name == "hinge" else 0.5  # halfway between -1 and 1, or between 0 and 1
     return (found[..., 0] > halfway).astype(np.int64)
 
 
 def _encoded(array: Array, ending: str) -> bytes:
-    """An array as the contents of a file."""
+    """An array as the bytes of a file. ending: ``.csv``, ``.npz`` or ``.npy``."""
     if ending == ".csv":
         if array.ndim > 2:
             raise click.ClickException(f"the output has shape {array.shape}, and CSV two axes: give -o a .npy file")

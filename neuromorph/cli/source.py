@@ -1,4 +1,4 @@
-"""Options, help texts and checks that the commands which read data share."""
+"""The options, help texts and checks that the commands which read data share."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ that of its last step.
 
 
 def data_options(answers: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The options that say where data are; the command gets them as ``source``."""
+    """A decorator that adds the options which say where data are; the command gets them as ``source``."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
@@ -46,11 +46,11 @@ def data_options(answers: bool) -> Callable[[Callable[..., Any]], Callable[..., 
         options = [
             click.option("--data", type=click.Path(), help="A .npz, .csv or, for prediction, .npy file."),
             click.option("--inputs", type=click.Path(), help="A .npy or .csv file of inputs alone."),
-            *([click.option("--expected", type=click.Path(), help="What is expected of --inputs.")] if answers else []),
+            *([click.option("--expected", type=click.Path(), help="Expected values for --inputs.")] if answers else []),
             click.option(
-                "--targets", help="Columns of a CSV that are no inputs: names or numbers from 1, with commas."
+                "--targets", help="Columns of a CSV with the expected values: names or numbers from 1, with commas."
             ),
-            click.option("--ignore", help="Columns of a CSV that are left out, such as a number of the line."),
+            click.option("--ignore", help="Columns of a CSV to leave out, such as line numbers."),
             click.option("--sequences", is_flag=True, help="Inputs of three axes are (sequences, steps, width)."),
         ]
         for option in reversed(options):
@@ -62,7 +62,7 @@ def data_options(answers: bool) -> Callable[[Callable[..., Any]], Callable[..., 
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Say which file the data are from that do not fit, or that training failed on."""
+    """Put the name of the file in front of the error where data do not fit, or training diverged."""
     try:
         yield
     except (nm.DataError, nm.TrainingDivergedError) as error:
@@ -70,5 +70,5 @@ def naming(name: str) -> Iterator[None]:
 
 
 def has_accuracy(model: nm.Model) -> bool:
-    """Whether a model has an accuracy."""
+    """Whether the accuracy of a model is defined."""
     return model.graph.loss.name in ("cross_entropy", "binary_cross_entropy")

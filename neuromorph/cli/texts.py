@@ -38,7 +38,7 @@ def check(files: tuple[str, ...], window: int | None, as_json: bool) -> int:
 
 @dataclass(frozen=True)
 class Findings:
-    """What there is to say of one file: the model, or the error that there is none, and advice."""
+    """What was found in one file: the model or an error, and advice on likely mistakes."""
 
     file: str
     model: nm.Model | None
@@ -46,13 +46,13 @@ class Findings:
     advice: tuple[nm.Advice, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """For tools; lines and columns from 1."""
+        """The findings as an object for JSON. Lines and columns count from 1."""
         placed = [{"line": a.line, "column": a.column, "message": a.message} for a in self.advice]
         errors = [] if self.error is None else [_as_json(self.error)]
         return {"file": self.file, "valid": not errors, "errors": errors, "warnings": placed}
 
     def tell(self) -> None:
-        """For people."""
+        """Print the findings for people."""
         for advice in self.advice:
             say(f"warning: {advice}")
         if self.error is not None:
@@ -64,7 +64,7 @@ class Findings:
 
 
 def _examined(path: str, window: int | None) -> Findings:
-    """A file, looked at."""
+    """The findings about a file. window: the number of steps in an update, or None for the default."""
     try:
         text = text_of(path)
         with no_warnings():
@@ -74,7 +74,7 @@ def _examined(path: str, window: int | None) -> Findings:
 
 
 def _as_json(error: BaseException) -> dict[str, Any]:
-    """An error with its place, where it has one."""
+    """An error as an object for JSON, with its place if it has one."""
     place = (
         (error.line, error.column, error.reason) if isinstance(error, nm.MDLError) else (None, None, sentence(error))
     )
@@ -115,7 +115,7 @@ def summary(file: str, fold: bool, as_json: bool) -> None:
 
 
 def _facts(model: nm.Model) -> dict[str, Any]:
-    """What the table says, for tools."""
+    """The contents of the summary's table, for JSON."""
     graph = model.graph
     return {
         "input_width": model.input_width,

@@ -1,4 +1,4 @@
-"""The command train: reads options and data, trains a model, and saves it whatever ends the training."""
+"""The command train: reads options and data, trains a model, and saves it however training ends."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .layout import Prepared, arrays_of, batch_for, held_out, prepared
 from .source import DATA_HELP, data_options, has_accuracy, naming
 
 COUNT = click.IntRange(min=1)
-RATES = {name: kind.usual_rate for name, kind in nm.optimizers.CHOICES.items()}  # learning rates where none is given
-LINES = 10  # of progress, where stderr is no terminal
+RATES = {name: kind.usual_rate for name, kind in nm.optimizers.CHOICES.items()}  # the default learning rates
+LINES = 10  # about so many lines of progress, where stderr is no terminal
 
 
 @dataclass(frozen=True)
 class Training:
-    """The options of ``train``, beside those of data. None is what was not given."""
+    """The options of ``train``, without those of data. None stands for an option that was not given."""
 
     file: str | None
     resume: str | None
@@ -70,7 +70,7 @@ Examples:
 @click.option("--resume", type=click.Path(), help="Go on with a saved model, as if it had never stopped.")
 @click.option(
     "--validation",
-    help="A data file to measure after each epoch, or a fraction: so much of the data, the last part, is held out.",
+    help="A data file to measure after each epoch, or a fraction: then so much of the data, at their end, is held out.",
 )
 @click.option(
     "--batch", type=COUNT, metavar="N", help="Lanes of an update; by default those of the data, or 32 vectors."
@@ -86,18 +86,20 @@ Examples:
     "--clip", type=click.FloatRange(min=0, min_open=True), metavar="X", help="An upper bound of the gradients' norm."
 )
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="By default float32.")
-@click.option("--threads", type=COUNT, metavar="N", help="At most so many.")
+@click.option("--threads", type=COUNT, metavar="N", help="The most threads to use.")
 @click.option(
-    "--shuffle", is_flag=True, help="A new order every epoch: of batches, or of sequences; drawn anew by --resume."
+    "--shuffle",
+    is_flag=True,
+    help="Put the batches, or the sequences, in a new order before every epoch; --resume draws new orders.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Of first parameters and shuffling, for the same bits again.",
+    help="Seed of the first parameters and of shuffling; the same seed gives the same bits.",
 )
 @click.option(
-    "--patience", type=COUNT, metavar="N", help="Stop after so many epochs without gain, and keep the best parameters."
+    "--patience", type=COUNT, metavar="N", help="Stop after N epochs without improvement, and keep the best parameters."
 )
 @click.option("--checkpoint", type=COUNT, metavar="N", help="Save the model after every N epochs too.")
 @click.option("--log", type=click.Path(), help="A CSV file that gets a line every epoch, numbered from 0 in every run.")
@@ -114,7 +116,7 @@ def train(source: Source, **given: Any) -> int:
     try:
         with naming(data.name):
             _fit(model, options, data.arrays, measured)
-    except (Exception, KeyboardInterrupt) as error:  # what was learnt is saved, whatever ended it
+    except (Exception, KeyboardInterrupt) as error:  # whatever ended training, the model is saved
         trouble = error
     seconds = time.perf_counter() - started
     with _undisturbed():
@@ -126,21 +128,21 @@ def train(source: Source, **given: Any) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Named:
-    """Data that are ready for ``nm.fit``, and the file that they are from."""
+    """Data that are ready for ``nm.fit``, with the name of their file."""
 
     name: str
     arrays: Prepared
 
 
 def _checked(given: dict[str, Any], source: Source) -> Training:
-    """The options, if they go together and what is to be written can be."""
+    """The options, once they are known to go together and all files can be written. UsageError otherwise."""
     file, resume = given["file"], given["resume"]
     if (file is None) == (resume is None):
         raise click.UsageError("give the FILE of a model description, or --resume a saved model")
     if file is not None and is_saved(file):
         raise click.UsageError(f"{file} is a saved model: go on with it by --resume {file}")
     if resume is not None and not is_saved(resume):
-        os.stat(resume)  # which says so where it does not exist
+        os.stat(resume)  # raises FileNotFoundError if it does not exist
         raise click.UsageError(f"--resume takes a saved model, and {resume} is none")
     fixed = [name for name in ("batch", "optimizer", "window", "dtype", "threads", "seed") if given[name] is not None]
     if resume is not None and fixed:
@@ -155,7 +157,10 @@ def _checked(given: dict[str, Any], source: Source) -> Training:
 
 
 def _check_places(given: dict[str, Any], source: Source) -> None:
-    """What is written can be, and overwrites nothing that is read; only the model that training goes on from."""
+    """Check that the written files can be written, and do not replace a file that is read.
+
+    The one exception is the saved model that training resumes from.
+    """
     read = {"FILE": given["file"], "--validation": given["validation"], **source.files()}
     check_apart({"--save": given["save_to"]}, read)
     check_apart({"--log": given["log"]}, read | {"--resume": given["resume"], "--save": given["save_to"]})
@@ -165,7 +170,7 @@ def _check_places(given: dict[str, Any], source: Source) -> None:
 
 
 def _ready(options: Training, source: Source) -> tuple[nm.Model, Named, Prepared | None]:
-    """The model, built, its data, and those for validation."""
+    """The built model, its training data, and the validation data if there are any."""
     text = None if options.file is None else text_of(options.file)
     with no_warnings():
         model = saved(options.resume or "") if text is None else nm.compile(text, 1, 0.0)
@@ -189,7 +194,7 @@ def _ready(options: Training, source: Source) -> tuple[nm.Model, Named, Prepared
 
 
 def _fraction(text: str | None) -> float | None:
-    """A number, if ``--validation`` is one."""
+    """The fraction that ``--validation`` gives; None where it is not a number."""
     try:
         fraction = float(text or "")
     except ValueError:
@@ -200,7 +205,7 @@ def _fraction(text: str | None) -> float | None:
 
 
 def _compiled(text: Any, options: Training, batch: int) -> nm.Model:
-    """The model as it trains."""
+    """The model, compiled with the options of training."""
     if options.seed is not None:
         nm.seed(options.seed)
     optimizer = options.optimizer or "sgd"
@@ -212,7 +217,7 @@ def _compiled(text: Any, options: Training, batch: int) -> nm.Model:
 
 
 def _fit(model: nm.Model, options: Training, data: Prepared, measured: Prepared | None) -> None:
-    """All epochs."""
+    """Train for all epochs."""
     shown = not options.quiet and _shows_bars(sys.stderr)
     model.fit(
         data.inputs, data.expected, sample_weight=data.sample_weight, epochs=options.epochs,
@@ -222,14 +227,14 @@ def _fit(model: nm.Model, options: Training, data: Prepared, measured: Prepared 
 
 
 def _shows_bars(stream: Any) -> bool:
-    """Whether a stream is a terminal that has a width."""
+    """Whether a stream is a terminal that can show a progress bar."""
     with suppress(OSError, ValueError, AttributeError):
         return bool(stream.isatty()) and os.get_terminal_size(stream.fileno()).columns > 0
     return False
 
 
 def _callbacks(options: Training, *, lines: bool) -> Iterator[nm.Callback]:
-    """What watches training."""
+    """The callbacks that watch training. lines: whether to print progress as lines."""
     if lines:
         yield Lines()
     if options.log is not None:
@@ -242,10 +247,10 @@ def _callbacks(options: Training, *, lines: bool) -> Iterator[nm.Callback]:
 
 
 class Lines(nm.Callback):
-    """A line on stderr after the first epoch, and about 10 in all."""
+    """A callback that prints a line on stderr after the first epoch, and about 10 lines in all."""
 
     def after_epoch(self, run: Any) -> None:
-        """Say how the epoch went."""
+        """Print the losses of the epoch, if it is time for a line."""
         done = run.epoch + 1
         if done == 1 or done == run.epochs or run.stopped or done % max(1, run.epochs // LINES) == 0:
             losses = [name for name in ("loss", "validation_loss") if name in run.names]
@@ -255,7 +260,7 @@ class Lines(nm.Callback):
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Let a second Ctrl-C wait: what was learnt is being saved."""
+    """Ignore Ctrl-C while the model is being saved."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -267,7 +272,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _finish(model: nm.Model, options: Training, data: Prepared, seconds: float) -> int:
-    """Save what was learnt and say how it went; the exit code."""
+    """Save the trained model, print the result, and return the exit code."""
     kept = keep(model, options.save_to)
     if kept.trouble is not None:
         say(f"error: {kept.trouble}")
@@ -276,7 +281,10 @@ def _finish(model: nm.Model, options: Training, data: Prepared, seconds: float) 
 
 
 def _broken_off(model: nm.Model, options: Training, trouble: BaseException, *, learnt: bool) -> int:
-    """Save what was learnt before training broke off, say so, and go on with what broke it off; 130 for Ctrl-C."""
+    """Save the model after training was interrupted or failed, and say so.
+
+    learnt: whether the parameters changed. Returns 130 for Ctrl-C, and raises any other error again.
+    """
     history = model.history or nm.History()
     epochs, interrupted = len(history), isinstance(trouble, KeyboardInterrupt)
     if not learnt or not _worth_keeping(options, trouble, epochs):
@@ -297,10 +305,10 @@ def _broken_off(model: nm.Model, options: Training, trouble: BaseException, *, l
 
 
 def _worth_keeping(options: Training, trouble: BaseException, epochs: int) -> bool:
-    """Whether there is a model that is better saved than not.
+    """Whether the model should be saved after training ended with an error.
 
-    One that diverged is not in its first epoch, nor in the place of the model that it went on from, unless early
-    stopping went back to its best parameters.
+    A model that diverged is saved only if early stopping restored its best parameters, or if it is past the first epoch
+    and does not replace the model that training resumed from.
     """
     if not isinstance(trouble.__cause__, nm.TrainingDivergedError):
         return True
@@ -308,7 +316,7 @@ def _worth_keeping(options: Training, trouble: BaseException, epochs: int) -> bo
 
 
 def _result(model: nm.Model, data: Prepared, seconds: float) -> str:
-    """What came of training, in a line. The accuracy is that on ``data``: the validation's, where there is one."""
+    """The result of training, in one line. data: those that the accuracy is measured on."""
     history = model.history
     if history is None or not len(history):
         return "nothing was learnt"
@@ -323,6 +331,6 @@ def _result(model: nm.Model, data: Prepared, seconds: float) -> str:
 
 
 def _best(history: nm.History) -> int:
-    """The epoch, from 1, that early stopping went back to."""
+    """The epoch, from 1, whose parameters early stopping restored."""
     followed = history.validation_loss or history.loss
     return int(np.nanargmin(followed)) + 1

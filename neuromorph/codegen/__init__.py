@@ -1,4 +1,4 @@
-"""From a plan to source text."""
+"""Turns a plan into source text."""
 
 from ..schedule import KernelOptions
 from .source import Kernel, generate

@@ -1,4 +1,4 @@
-"""The names in the lines of one generated function: buffers, offsets, rows and columns, and the rows of each member."""
+"""Gives names to what the lines of one generated function use: buffers, offsets, rows, columns and members."""
 
 from __future__ import annotations
 
@@ -34,16 +34,18 @@ ENTRIES = ("train", "lead", "serve", "step", "predict")  # the functions that Py
 
 
 def before(shift: int, word: str) -> str:
-    """What the name of a value has behind it: nothing in this step, a word for the step before, further back its number
-    too."""
+    """The suffix for the name of a value at time ``shift``: nothing in this step, ``word`` for the step before.
+
+    For an earlier step the suffix is ``word`` and the number of steps back.
+    """
     return {0: "", -1: word}.get(shift, f"{word}{-shift}")
 
 
 @dataclass(frozen=True)
 class Uses:
-    """What lines use and lines before them have to define, noted when it is written.
+    """The names that lines use and that earlier lines have to define. They are collected while lines are written.
 
-    variables: ``rows``, and the offsets of buffers. of_step: buffers whose offset in step t is used.
+    variables: ``rows``, and the offsets of buffers. of_step: the buffers whose offset in step t is used.
     """
 
     variables: set[str] = field(default_factory=set)
@@ -52,11 +54,11 @@ class Uses:
 
 @dataclass(frozen=True)
 class Frame:
-    """What the lines of one generated function need: where they go, and how they count rows and name things.
+    """What the lines of one generated function need: the writer, and the names of rows, columns and buffers.
 
-    predicts: whether the function belongs to prediction, whose number of lanes is a variable. domain: the number of the
-    time loop that the lines stand in, or WINDOW. cuts: the column bounds by thread of the operation at hand, None for
-    all columns.
+    predicts: whether the function belongs to prediction, where the number of lanes is a variable. domain: the number of
+    the time loop around the lines, or WINDOW. cuts: the bounds of each thread's columns in the current operation, or
+    None for all columns.
     """
 
     source: Source
@@ -67,31 +69,31 @@ class Frame:
     cuts: tuple[int, ...] | None = None
 
     def body(self) -> Frame:
-        """A frame for lines that are written first and placed later, behind lines that define what they use."""
+        """A frame for lines that are written first and placed later, after the lines that define what they use."""
         return replace(self, writer=Writer(), uses=Uses())
 
     def in_loop(self, domain: int) -> Frame:
-        """The same for the lines of a time loop. What they use of the window has to be defined before the loop."""
+        """A frame for the lines of a time loop. What they use of the window has to be defined before the loop."""
         return replace(self, writer=Writer(), uses=Uses(self.uses.variables), domain=domain)
 
     @property
     def options(self) -> KernelOptions:
-        """What the kernel is specialised for."""
+        """The options that the kernel is specialised for."""
         return self.source.plan.options
 
     @property
     def plan(self) -> Plan:
-        """What training or prediction runs."""
+        """The plan of training, or of prediction."""
         return self.source.plan.prediction if self.predicts else self.source.plan.training
 
     @property
     def space(self) -> Workspace:
-        """Where the plan's buffers stand."""
+        """The workspace of the plan: where its buffers stand."""
         return self.source.plan.prediction_space if self.predicts else self.source.plan.training_space
 
     @property
     def layout(self) -> Layout:
-        """Where weights stand, which are the same in training and prediction."""
+        """Where weights stand; the same in training and prediction."""
         return self.source.plan.layout
 
     @property
@@ -101,56 +103,58 @@ class Frame:
 
     @property
     def division(self) -> Division:
-        """How threads divide a window; in prediction each has a call of its own."""
+        """How threads divide a window; in prediction, each call runs on one thread."""
         return Alone() if self.predicts else self.options.division
 
     @property
     def all_lanes(self) -> int:
-        """Lanes of all threads. In chunks, a row counts as a step of one lane."""
+        """The number of lanes of all threads together. In chunks, each row counts as a step of one lane."""
         return 1 if isinstance(self.division, InChunks) else self.options.batch
 
     @cached_property
     def rows_of_step(self) -> int | None:
-        """A thread's rows of a step of training, where that is one number."""
+        """The rows of one training step that a thread computes. None if threads differ in this, and in prediction."""
         whole = not self.predicts and self.all_lanes % self.threads == 0
         return self.all_lanes // self.threads if whole else None
 
     @cached_property
     def batch(self) -> str:
-        """The number of lanes, as source: a literal or, always in prediction, a variable. Where threads divide the
-        batch, that of one thread's lanes, a variable where it is not the same for all."""
+        """The number of lanes that the function computes, as source: a literal, or the variable ``batch``.
+
+        It is a variable in prediction, and where threads divide the batch into parts of different sizes.
+        """
         if self.predicts or (self.by_batch and self.rows_of_step is None):
             return "batch"
         return str(self.rows_of_step if self.by_batch else self.all_lanes)
 
     @property
     def threads(self) -> int:
-        """Threads that run a window together."""
+        """The number of threads that run a window together."""
         return self.division.threads
 
     @property
     def shares_rows(self) -> bool:
-        """Whether threads divide one workspace."""
+        """Whether all threads work in one workspace."""
         return isinstance(self.division, ByRows | ByColumns)
 
     @property
     def by_columns(self) -> bool:
-        """Whether threads divide layers by columns."""
+        """Whether threads divide the columns of layers."""
         return isinstance(self.division, ByColumns)
 
     @property
     def by_batch(self) -> bool:
-        """Whether each thread takes some lanes through a window by itself."""
+        """Whether each thread takes some of the lanes through a window by itself."""
         return isinstance(self.division, ByBatch)
 
     @property
     def private(self) -> bool:
-        """Whether each thread has gradients of its own."""
+        """Whether each thread has its own gradients."""
         return self.threads > 1 and not self.shares_rows
 
     @contextmanager
     def function(self, name: str, arguments: str, doc: str) -> Iterator[None]:
-        """A compiled function."""
+        """Emits the head of a compiled function, and the lines written inside as its body."""
         self.source.add_function(name, arguments)
         self.writer.lines("", "", "@njit(**JIT)" if name in ENTRIES else "@njit(**INSIDE)")
         with self.writer.span(name), self.writer.block(f"def {name}({arguments}):"):
@@ -159,41 +163,43 @@ class Frame:
 
     @property
     def noise(self) -> str:
-        """What the masks of dropouts depend on, and the number of the first row, as arguments behind others."""
+        """The arguments for the masks of dropouts, to be appended to others: the noise, and the number of the first
+        row."""
         return ", noise, noise_row" if self.plan.drops else ""
 
     @property
     def read_measure(self) -> str:
-        """The parameters that the loss reads, as arguments in front of others."""
+        """The argument for the parameters that the loss reads, to be put in front of others."""
         return "weights, " if self.plan.graph.nodes[self.plan.graph.output].elementwise is not None else ""
 
     @property
     def read_backward(self) -> str:
-        """The parameters that the backward pass reads, as arguments."""
+        """The arguments for the parameters that the backward pass reads."""
         return "weights, transposed" if self.plan.vectors else "transposed"
 
     def by_member(self, arguments: str) -> str:
-        """Arguments of a function that runs one member: preceded by the member's number, if there are several."""
+        """The arguments of a function that runs one member; the member's number comes first if there are several."""
         return f"member, {arguments}" if self.threads > 1 else arguments
 
     def joint(self, arguments: str) -> str:
-        """Arguments of a function that runs all members of the calling thread, one or all, together as one range.
+        """The arguments of a function that runs all members of the calling thread at once, as one range.
 
         No result may depend on the length of the range. Products of panels, transposes and element-by-element work do
-        not depend on it; sums of columns do."""
+        not depend on it; sums of columns do.
+        """
         return f"begin, until, {arguments}" if self.threads > 1 else arguments
 
     def divided(self, arguments: str) -> str:
-        """Arguments of a function that runs members together where they divide one workspace, else one by one."""
+        """The arguments of a function that runs members at once if they share a workspace, else one by one."""
         return self.joint(arguments) if self.shares_rows else self.by_member(arguments)
 
     def meeting(self, arguments: str) -> str:
-        """The same for a function with barriers in it where layers are divided by columns."""
+        """The arguments of ``divided``; where threads divide columns, also the mailbox for barriers."""
         return f"begin, until, mailbox, {arguments}" if self.by_columns else self.divided(arguments)
 
     @contextmanager
     def each_member(self) -> Iterator[None]:
-        """A loop over the members that the thread runs: one, or all where one thread does everything."""
+        """A loop over the members that the calling thread runs."""
         if self.threads == 1:
             yield
             return
@@ -201,38 +207,40 @@ class Frame:
             yield
 
     def emit_parties(self) -> None:
-        """The line that computes how many threads meet at barriers."""
+        """Emits the line that computes how many threads meet at a barrier."""
         if self.threads > 1:
             self.writer.line(f"parties = {self.threads} // (until - begin)")
 
     def measured(self, arguments: str) -> str:
-        """Arguments, preceded by those that locate the losses of a window's rows."""
+        """The arguments that locate the losses of a window's rows, and after them ``arguments``."""
         return f"steps, capacity, {arguments}" if self.by_batch else f"steps, {arguments}"
 
     @property
     def scales(self) -> str:
-        """The factors that turn a row's weight into its share of the window's weight, as arguments. The sum of weights
-        may be beyond the numbers of float64, and so of float64 only: then ``unit`` brings them back."""
+        """The factors, as arguments, that turn a row's weight into its share of the window's total weight.
+
+        In float64 the sum of the weights may overflow or underflow; the factor ``unit`` corrects for that.
+        """
         return "unit, scale_all" if self.options.dtype == "float64" else "scale_all"
 
     def emit_barrier(self) -> None:
-        """A line where threads wait for one another."""
+        """Emits a barrier, if there are several threads."""
         if self.threads > 1:
             self.writer.line("barrier(mailbox, parties)")
 
     def emit_bounds(self) -> None:
-        """The line that computes the thread's rows of the window, where these are not all rows."""
+        """Emits the line that computes the first and last row of the calling thread, if it does not have all rows."""
         if self.takes_some_rows:
             self.writer.line(self._range(self.use("rows"), "begin", "until"))
 
     def use(self, variable: str) -> str:
-        """A variable of the window, such as the offset of a buffer. Lines before those that use it will define it."""
+        """The variable itself, recorded as used, so that an earlier line will define it."""
         self.uses.variables.add(variable)
         return variable
 
     @property
     def takes_some_rows(self) -> bool:
-        """Whether the current operation is divided by rows, from ``first`` to ``last``."""
+        """Whether the current operation is divided by rows; the thread's rows are ``first`` to ``last``."""
         return self.shares_rows and self.domain == WINDOW and self.cuts is None
 
     @property
@@ -241,7 +249,7 @@ class Frame:
         return "first" if self.takes_some_rows else "0"
 
     def last_row(self) -> str:
-        """The one after the last of the thread's rows in the domain, as source."""
+        """The end of the thread's rows in the domain, one past the last, as source."""
         if self.takes_some_rows:
             return "last"
         return self.use("rows") if self.domain == WINDOW else self.batch
@@ -251,27 +259,27 @@ class Frame:
         return f"last - {self.first_row}" if self.takes_some_rows else self.last_row()
 
     def range_of(self, count: str) -> str:
-        """The line that gives a member its share of ``count`` rows."""
+        """The line that computes a member's share of ``count`` rows."""
         return f"first, last = 0, {count}" if self.threads == 1 else self._range(count, "member", "(member + 1)")
 
     def _range(self, count: str, begin: str, until: str) -> str:
         return f"first, last = {count} * {begin} // {self.threads}, {count} * {until} // {self.threads}"
 
     def step(self, name: str) -> str:
-        """Elements between two steps of a buffer."""
+        """The number of elements between two steps of a buffer, as source."""
         if self.batch.isdigit():
             return str(int(self.batch) * self.stride(name))
         return f"{self.batch} * {self.stride(name)}"
 
     def steps(self, name: str, count: int) -> str:
-        """Elements between rows of a buffer that are so many steps apart, as source."""
+        """The number of elements between rows of a buffer that are ``count`` steps apart, as source."""
         step = self.step(name)
         if count == 1:
             return step
         return str(count * int(step)) if step.isdigit() else f"{count} * {step}"
 
     def bounds(self, cuts: tuple[int, ...]) -> str:
-        """The first piece of the thread's members and the one after the last, as source."""
+        """The first piece of the thread's members, and one past the last, as source."""
         if len(cuts) == 2:
             return f"{cuts[0]}, {cuts[1]}"
         return f"{cuts}[begin], {cuts}[until]"
@@ -285,17 +293,17 @@ class Frame:
         return self.plan.buffers_by_name
 
     def array(self, name: str) -> str:
-        """The array that a buffer is in."""
+        """The name of the array that holds a buffer."""
         if is_vector(name):
             return "weights"
         return name if name in EXTERNAL else "work"
 
     def stride(self, name: str) -> int:
-        """Elements between two rows of a buffer."""
+        """The number of elements between two rows of a buffer."""
         return self.plan.strides[name]
 
     def base(self, place: Place, shift: int = 0) -> str:
-        """The offset of a place's row 0: of the window, or of the step in a loop."""
+        """The offset of row 0 of a place, as source: the row of the window, or of the step in a time loop."""
         name = place.buffer
         if is_vector(name):
             return str(self.layout.vector(name))
@@ -309,11 +317,11 @@ class Frame:
         return text + (f" + {place.column}" if place.column else "")
 
     def start(self, name: str) -> str:
-        """The offset of a buffer's first row in the window."""
+        """The offset of a buffer's first row in the window, as source."""
         return f"{name}0" if name in EXTERNAL else self.use(name)
 
     def at(self, place: Place, shift: int = 0, column: str = "q") -> str:
-        """The offset of the vector at row r and column q of a place."""
+        """The offset of the vector at row r and column q of a place, as source."""
         text = self.base(replace(place, column=0), shift)
         if not self.is_one_row and not is_vector(place.buffer):
             text += f" + r * {self.stride(place.buffer)}"
@@ -322,12 +330,12 @@ class Frame:
 
     @property
     def is_one_row(self) -> bool:
-        """Whether the domain is a step of one lane, which needs no loop over rows."""
+        """Whether the domain is one row (a step of one lane), so that no loop over rows is needed."""
         return self.domain != WINDOW and self.batch == "1"
 
     @contextmanager
     def each_row(self) -> Iterator[None]:
-        """A loop over the rows of the domain that are ours, or where it has one row, that row."""
+        """A loop over the thread's rows of the domain; no loop if the domain is one row."""
         if self.is_one_row:
             yield
             return
@@ -336,7 +344,7 @@ class Frame:
 
     @contextmanager
     def each_vector(self, width: int) -> Iterator[str]:
-        """A loop over the vectors of a row; yields the name of the column."""
+        """A loop over the vectors of a row. Yields the name of the column."""
         if padded(width, self.lanes) == self.lanes:
             yield "0"
         else:
@@ -344,25 +352,25 @@ class Frame:
                 yield "q"
 
     def columns_of(self, width: int) -> str:
-        """First and last of our columns of a row, as source."""
+        """The first and last of the thread's columns of a row, as source."""
         if self.cuts is None:
             return f"0, {padded(width, self.lanes)}"
         return self.bounds(tuple(cut * self.lanes for cut in self.cuts))
 
     def panels_of(self, count: int) -> str:
-        """First and last of our panels of a matrix, as source."""
+        """The first and last of the thread's panels of a matrix, as source."""
         return self.bounds(self.cuts or (0, count))
 
     def left(self, limit: int, column: str) -> str:
-        """How many of the components below ``limit`` are in the vector at a column."""
+        """The number of components below ``limit`` in the vector at a column, as source."""
         return str(limit) if column == "0" else f"{limit} - {column}"
 
     def ragged(self, limit: int, width: int) -> bool:
-        """Whether some vector of a row reaches beyond ``limit``."""
+        """Whether the last vector of a row extends beyond ``limit``."""
         return limit < padded(width, self.lanes)
 
     def load(self, access: Access, width: int, column: str) -> str:
-        """The expression that reads a vector."""
+        """The expression that loads a vector."""
         place = access.place
         if access.broadcast:
             return self._load_first(access)
@@ -375,8 +383,10 @@ class Frame:
         return f"load({self.array(place.buffer)}, {where})"
 
     def _load_first(self, access: Access) -> str:
-        """The expression that reads the first component of a place into all of a vector. Where a place is a whole
-        vector wide, all its components are the same."""
+        """The expression that loads the first component of a place into every element of a vector.
+
+        Where a place is a whole vector wide, all its components are equal already.
+        """
         where = f"{self.array(access.place.buffer)}, {self.at(access.place, access.shift, '0')}"
         return f"load({where})" if access.place.width == self.lanes else f"splat(total(load_head({where}, 1)))"
 
@@ -385,5 +395,5 @@ class Frame:
         return f"sums{self.stride(name)}"
 
     def product(self, **fields: object) -> str:
-        """The name of a matrix product of a literal shape."""
+        """The name of the routine for a matrix product of a literal shape."""
         return self.source.routine("product", "product_of(simd.Shape({kind}, {fields}, registers={registers}))", fields)

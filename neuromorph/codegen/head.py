@@ -1,4 +1,4 @@
-"""What the functions of a generated file share: the plan, and what the head of the file declares for them."""
+"""Emits the head of a generated file, and collects what the head has to declare for the functions below it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _IMPORTED = [
     "absolute", "exp", "log", "maximum", "minimum", "sigmoid", "span", "sqrt", "tanh", "where",
 ]  # fmt: skip
 _WHERE_USED = {"cos", "normal_cdf", "sin", "softplus"}
-_FOR_SEVERAL = [  # threads
+_FOR_SEVERAL = [  # imported if there are several threads
     "address_of", "array_at", "arrive", "barrier", "claim", "leave", "linger", "part", "post", "ticks",
 ]  # fmt: skip
 _KINDS = {
@@ -33,22 +33,26 @@ ARGUMENT_KINDS = {name: kind for kind, names in _KINDS.items() for name in names
 
 @dataclass(frozen=True)
 class Source:
-    """A generated file: the plan that it prints, and what its functions have asked its head to declare.
+    """A generated file: its plan, and what its functions have asked the head to declare.
 
-    functions: the kinds of arguments by function. routines: the names of SIMD routines by the text that makes them.
+    functions: the kinds of each function's arguments, by its name. routines: the names of SIMD routines, by the
+    expression that makes the routine.
     """
 
     plan: KernelPlan
     functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     routines: dict[str, str] = field(default_factory=dict)
-    _numbers: Counter[str] = field(default_factory=Counter)  # how many routines have a name of a kind
+    _numbers: Counter[str] = field(default_factory=Counter)  # the number of routines so far, by the start of their name
 
     def add_function(self, name: str, arguments: str) -> None:
-        """Note a function and the kinds of its arguments."""
+        """Record a function and the kinds of its arguments."""
         self.functions[name] = tuple(ARGUMENT_KINDS[argument] for argument in arguments.split(", "))
 
     def routine(self, name: str, pattern: str, fields: Mapping[str, object]) -> str:
-        """The name of a routine of a literal shape, such as ``product3``. The head will declare it."""
+        """The name of a routine of a literal shape, such as ``product3``. The head will declare it.
+
+        name: the start of the name. pattern: the expression that makes the routine, with fields to be filled.
+        """
         options = self.plan.options
         text = pattern.format(
             kind=f'"{options.dtype}", {options.lanes}', registers=options.registers,
@@ -61,7 +65,7 @@ class Source:
 
 
 def head_of(source: Source) -> Writer:
-    """The head of a file whose functions are all written: what it is, imports, options and routines."""
+    """The head of a file whose functions are all written: title, legend, imports, options and routines."""
     options, writer = source.plan.options, Writer()
     _emit_title(writer, source.plan)
     _emit_legend(writer, source.plan)
@@ -90,7 +94,7 @@ def head_of(source: Source) -> Writer:
 
 
 def _emit_title(writer: Writer, plan: KernelPlan) -> None:
-    """The model's text, and what the file is specialised for, as comments."""
+    """Emits comments with the model's text and the options that the file is specialised for."""
     options = plan.options
     writer.comment("A neuromorph kernel, generated from this model:")
     writer.comment("")
@@ -104,7 +108,7 @@ def _emit_title(writer: Writer, plan: KernelPlan) -> None:
 
 
 def _emit_legend(writer: Writer, plan: KernelPlan) -> None:
-    """What the short names stand for."""
+    """Emits comments that explain the short names in the file."""
     names = plan.graph.nodes
     writer.comment("v value of a node, s pre-activations of sibling layers, d and g their gradients,")
     whose = " of the thread's" if isinstance(plan.options.division, ByBatch) else ""
@@ -121,19 +125,19 @@ def _emit_legend(writer: Writer, plan: KernelPlan) -> None:
 
 
 def _words_of(graph: Graph) -> set[str]:
-    """The names in the texts of a model's activations."""
+    """The names of functions in the formulas of a model's activations."""
     return {word for node in graph.nodes if node.function is not None for word in node.function.words}
 
 
 def _how_divided(division: Division) -> str:
-    """What the head of a source says of a division, after the number of threads."""
+    """The words about a division in the title, after the number of threads."""
     if isinstance(division, InChunks):
         return f", chunks of {division.rows} rows"
     return {ByColumns: ", by columns", ByBatch: " apart"}.get(type(division), "")
 
 
 def _emit_routines(writer: Writer, source: Source) -> None:
-    """The routines: matrix products, softmaxes and the like by shape, sums of columns, transposes."""
+    """Emits the definitions of the routines: products, softmaxes and others, sums of columns, transposes."""
     plan, options = source.plan, source.plan.options
     kind = f'"{options.dtype}", {options.lanes}'
     for text, name in source.routines.items():

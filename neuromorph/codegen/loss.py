@@ -1,4 +1,4 @@
-"""Emits the loss of every row, its gradient, and the mean losses that are reported."""
+"""Emits the loss of every row, its gradient, and the mean loss of each sample."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from ..functions.expressions import Expression
 from ..schedule import Access, Loss, Place
 from .frame import Frame
 
-SMALL, LARGE = "1.0e-100", "1.0e100"  # between them, weights and sums of them are far from the limits of float64
+SMALL, LARGE = "1.0e-100", "1.0e100"  # numbers between these two are far from the limits of float64
 LOWEST = {"float32": "-3.0e38", "float64": "-1.0e308"}
 
 
 def emit_loss(frame: Frame, loss: Loss) -> None:
-    """Emits the loss of each row, and its gradient to the loss's target. Rows of weight 0 have loss and gradient 0,
-    whatever is expected of them."""
+    """Emits the loss of each row, and its gradient with respect to the loss's input.
+
+    Rows of weight 0 have loss 0 and gradient 0, whatever their expected values are.
+    """
     writer, place = frame.writer, loss.result
     with _each_row(frame):
         writer.line(f"weight = float(row_weights[weight0 + {_outside(frame)}])")
@@ -34,14 +36,17 @@ def emit_loss(frame: Frame, loss: Loss) -> None:
 
 @contextmanager
 def _each_row(frame: Frame) -> Iterator[None]:
-    """A loop over the rows of this thread. Where the batch is divided, ``ahead`` is the difference between a row's
-    number among all rows and among this thread's."""
+    """A loop over the rows of this thread.
+
+    Where threads divide the batch, the loop defines ``ahead``. This is the number to add to a row's number in this
+    thread to get its number among all rows.
+    """
     if not frame.by_batch:
         with frame.each_row():
             yield
         return
     writer, batch = frame.writer, frame.batch
-    with writer.block("for t in span(0, steps):"):  # first of all, for a piece of the kernel is one statement
+    with writer.block("for t in span(0, steps):"):  # this loop is first: a piece of the kernel is one statement
         begin = f"{frame.all_lanes} * member // {frame.threads}"
         writer.line(f"ahead = t * {frame.all_lanes} + {begin} - t * {batch}")
         with writer.block(f"for r in span(t * {batch}, (t + 1) * {batch}):"), writer.naming():
@@ -60,7 +65,7 @@ def _emit_left_out(frame: Frame, loss: Loss) -> None:
 
 
 def _expected(frame: Frame, loss: Loss, column: str) -> str:
-    """The expression that reads what is expected, in standard units where the output restores them."""
+    """The expression that reads the expected values, in standard units if the output layer restores the units."""
     text = _given(frame, loss.result.width, column)
     if loss.units is None:
         return text
@@ -76,12 +81,12 @@ def _given(frame: Frame, width: int, column: str) -> str:
 
 
 def _cut(frame: Frame, text: str, width: int, column: str) -> str:
-    """An expression with zero in the padding of a row."""
+    """The expression, with zeros in the padding of a row."""
     return f"head({text}, splat(0.0), {frame.left(width, column)})" if frame.ragged(width, width) else text
 
 
 def _fill(text: str, parameter: float | None) -> str:
-    """A record's expression with its variables as the kernel names them."""
+    """The formula of a loss, with the names that the kernel has for its variables."""
     names = {"x": "logit", "y": "result", "r": "result", "e": "target", "p": repr(parameter)}
     return Expression(text).renamed(names)
 
@@ -101,7 +106,7 @@ def _emit_scale(frame: Frame, width: int) -> None:
 
 
 def _emit_terms(frame: Frame, loss: Loss, term: str, derivative: str, column: str) -> None:
-    """One vector's share of the loss and of its gradient."""
+    """Emits one vector's part of the loss and of the gradient."""
     graph, writer, width = frame.plan.graph, frame.writer, loss.result.width
     assert loss.target is not None
     writer.line(f"target = {_expected(frame, loss, column)}")
@@ -127,8 +132,10 @@ def _emit_logits(frame: Frame, loss: Loss, logits: Place) -> None:
 
 
 def _emit_row_quantities(frame: Frame, form: LogitForm, logits: Place, result: Place) -> None:
-    """esum, the sum of what is expected, and lse, the log of the sum of exponentials: the largest logit less the log
-    of the largest probability, which is at least 1 / width."""
+    """Emits ``esum``, the sum of the expected values, and ``lse``, the log of the sum of exponentials.
+
+    ``lse`` is the largest logit minus the log of the largest probability, which is at least 1 / width.
+    """
     writer, width = frame.writer, result.width
     writer.lines(f"peak = splat({LOWEST[frame.options.dtype]})", "best = splat(0.0)", "whole = splat(0.0)")
     with frame.each_vector(width) as column:
@@ -143,7 +150,10 @@ def _emit_row_quantities(frame: Frame, form: LogitForm, logits: Place, result: P
 
 
 def emit_sum_of_weights(frame: Frame) -> None:
-    """The sum of a window's weights, as float64; with ``unit``, a power of 2, where it may be beyond its numbers."""
+    """Emits the sum of a window's weights, in float64.
+
+    For float64 models, where the sum may overflow or underflow, the weights are then scaled by ``unit``, a power of 2.
+    """
     writer = frame.writer
     writer.line("weight = 0.0")
     with writer.block("for r in span(0, rows):"):
@@ -156,7 +166,10 @@ def emit_sum_of_weights(frame: Frame) -> None:
 
 
 def emit_means(frame: Frame) -> None:
-    """The weighted mean loss of each sample over its lanes, 0 where all are left out; and whether all are finite."""
+    """Emits the weighted mean loss of each sample over its lanes, and the check whether all are finite.
+
+    The mean is 0 for a sample whose weights are all 0.
+    """
     writer = frame.writer
     writer.line("check = 0.0")
     with writer.block("for t in span(0, steps):"):
@@ -174,8 +187,10 @@ def emit_means(frame: Frame) -> None:
 
 @contextmanager
 def _each_lane(frame: Frame) -> Iterator[None]:
-    """A loop over the lanes of step t, with the weight and the loss of each as float64. Where threads divide the batch,
-    the losses of every thread's lanes stand together for a whole window."""
+    """A loop over the lanes of step t that defines the ``weight`` and the ``loss`` of each lane, in float64.
+
+    Where threads divide the batch, the losses of each thread's lanes for a whole window are stored together.
+    """
     writer, together, threads = frame.writer, frame.all_lanes, frame.threads
     if not frame.by_batch:
         batch = frame.options.batch
@@ -193,8 +208,10 @@ def _each_lane(frame: Frame) -> Iterator[None]:
 
 
 def _emit_careful_mean(frame: Frame) -> None:
-    """The same mean where the sums have overflowed, which only float64 can. It is computed with weights divided by the
-    largest weight and with quarters of losses, and is at most the largest loss."""
+    """Emits the same mean for sums that have overflowed. Only the sums of a float64 model can.
+
+    The weights are divided by the largest weight, and the losses by 4. The result is at most the largest loss.
+    """
     writer = frame.writer
     normal = f"{SMALL} < sum_weight < {LARGE} and -{LARGE} < sum_loss < {LARGE}"
     with writer.block(f"if sum_weight > 0.0 and not ({normal}):"):

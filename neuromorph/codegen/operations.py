@@ -1,5 +1,4 @@
-"""Emits the operations of a plan as lines of source. Rows, row ranges and offsets have the names that
-``Frame`` gives."""
+"""Emits the operations of a plan as lines of source. ``Frame`` gives the names of rows, ranges and offsets."""
 
 from __future__ import annotations
 
@@ -33,7 +32,7 @@ from .frame import Frame, before
 
 
 def emit_block(frame: Frame, block: Block) -> None:
-    """A fused block: one loop over rows, one over vectors, every value read once."""
+    """Emits a fused block: one loop over rows, and in it one over vectors, which reads every value once."""
     with frame.each_row(), frame.each_vector(block.maps[0].width) as column:
         registers: dict[tuple[Place, int], str] = {}
         for statement in block.maps:
@@ -41,8 +40,7 @@ def emit_block(frame: Frame, block: Block) -> None:
 
 
 def _emit_map(frame: Frame, statement: Map, column: str, registers: dict[tuple[Place, int], str]) -> None:
-    """Emits one statement: load what is not yet in registers, compute, and store the result if another operation reads
-    it."""
+    """Emits one statement: load the values that are not in registers yet, compute, and store the result if needed."""
     writer = frame.writer
     names = {}
     for name, access in statement.operands:
@@ -67,7 +65,7 @@ def _emit_map(frame: Frame, statement: Map, column: str, registers: dict[tuple[P
 
 
 def emit_mask(frame: Frame, operation: Mask) -> None:
-    """The mask of a dropout, row by row, from a counter."""
+    """Emits the mask of a dropout, row by row. Its random bits depend on counters only."""
     writer, rate = frame.writer, operation.rate
     writer.line(f"threshold, scale = {threshold(rate)}, {1.0 / (1.0 - rate)!r}")
     with writer.block("if noise < 0:"):
@@ -83,7 +81,7 @@ def emit_mask(frame: Frame, operation: Mask) -> None:
 
 
 def emit_reduce(frame: Frame, operation: Reduce) -> None:
-    """A number of each row, made of all components of the row."""
+    """Emits a number for each row, computed from all components of the row."""
     writer, width = frame.writer, operation.width
     with frame.each_row():
         writer.line("sums = splat(0.0)")
@@ -112,7 +110,7 @@ def _register(place: Place, shift: int = 0) -> str:
 
 
 def _operand(frame: Frame, statement: Map, access: Access, column: str, registers: dict[tuple[Place, int], str]) -> str:
-    """The variable with what an access reads."""
+    """The variable that holds what an access reads. Emits the load if the value is not in a register yet."""
     writer, key = frame.writer, (access.place, access.shift)
     if access.broadcast:
         name = f"{_register(access.place, access.shift)}first"
@@ -154,7 +152,7 @@ def _substitute(text: str, names: dict[str, str]) -> str:
 
 
 def emit_rows(frame: Frame, rows: Rows) -> None:
-    """Softmax of rows longer than a vector, or its gradient."""
+    """Emits the softmax of rows longer than a vector, or its gradient."""
     places = (*rows.operands, rows.target)
     fields = {"width": rows.target.width, "strides": tuple(frame.stride(place.buffer) for place in places)}
     if any(place.buffer in EXTERNAL for place in rows.operands):
@@ -169,7 +167,7 @@ def emit_rows(frame: Frame, rows: Rows) -> None:
 
 
 def emit_product(frame: Frame, product: Product) -> None:
-    """A matrix product of a group's part."""
+    """Emits the matrix product of one part of a group."""
     if product.partials is not None:
         _emit_partial(frame, product)
     else:
@@ -181,14 +179,14 @@ def _literal_rows(frame: Frame) -> int | None:
 
 
 def _from(frame: Frame, access: Access) -> str:
-    """Array and offset of the first of our rows."""
+    """The array and the offset of the first of the thread's rows, as arguments."""
     place, first = access.place, frame.first_row
     skipped = "" if first == "0" else f" + {first} * {frame.stride(place.buffer)}"
     return f"{frame.array(place.buffer)}, {frame.base(place, access.shift)}{skipped}"
 
 
 def _epilogue(frame: Frame, product: Product) -> tuple[dict[str, object], str]:
-    """The fields of a shape that say how its sums are stored, and the arguments with what stands beside them."""
+    """The fields of a product's shape that describe its epilogue, and the arguments that the epilogue needs."""
     epilogue = product.epilogue
     if epilogue is None or epilogue.expression == "x":
         return {}, ""
@@ -200,7 +198,7 @@ def _epilogue(frame: Frame, product: Product) -> tuple[dict[str, object], str]:
 
 
 def _emit_forward(frame: Frame, product: Product) -> None:
-    """The product of each tap; the first of them begins with the bias, the others add to it."""
+    """Emits the product of each tap. The first product starts from the bias, and the others add to it."""
     if product.taps == 1:
         _emit_forward_tap(frame, product)
         return
@@ -211,12 +209,12 @@ def _emit_forward(frame: Frame, product: Product) -> None:
 
 
 def _later(frame: Frame, product: Product, name: str, tap: str) -> str:
-    """The distance, in elements, from the rows of the first tap to those of a tap in a buffer, as source."""
+    """The distance from the rows of the first tap to those of ``tap`` in a buffer, in elements, as source."""
     return f" + {tap} * {frame.steps(name, product.dilation)}" if tap else ""
 
 
 def _further(elements: int, tap: str) -> str:
-    """The distance, in elements, from the matrix of the first tap to that of a tap, as source."""
+    """The distance from the matrix of the first tap to that of ``tap``, in elements, as source."""
     return f" + {tap} * {elements}" if tap else ""
 
 
@@ -274,7 +272,7 @@ def _emit_backward_tap(frame: Frame, product: Product, tap: str = "") -> None:
 
 
 def _emit_partial(frame: Frame, product: Product) -> None:
-    """Each member's sums over its own columns of the source, with its own rows of the weights."""
+    """Emits each member's partial sums: over its own columns of the source and its own rows of the weights."""
     plan, layout, sums = frame.plan, frame.layout, product.partials
     group, source = plan.groups[product.group], product.source.place
     assert sums is not None
@@ -301,12 +299,15 @@ def _emit_partial(frame: Frame, product: Product) -> None:
 
 
 def _partials(frame: Frame, sums: Partials, member: str) -> str:
-    """Where the sums of a member begin."""
+    """The offset of a member's partial sums, as source."""
     return f"{frame.start(sums.buffer)} + {member} * capacity * {int(frame.batch) * sums.width}"
 
 
 def _emit_by_count(frame: Frame, cuts: tuple[int, ...], line: Callable[[int], str]) -> None:
-    """A line for a member whose part of a dimension has so many elements: one line for each number there is."""
+    """Emits a line for each number of elements that a member's part has, with ``if`` where these differ.
+
+    cuts: the bounds of the members' parts. line: makes the line for a number of elements.
+    """
     counts = tuple(end - begin for begin, end in pairwise(cuts))
     different = sorted({*counts} - {0})
     if {*counts} == {*different} and len(different) == 1:
@@ -318,7 +319,7 @@ def _emit_by_count(frame: Frame, cuts: tuple[int, ...], line: Callable[[int], st
 
 
 def emit_sum(frame: Frame, operation: Sum) -> None:
-    """Adds up the partial sums of all members for the rows of one member, and applies the product's epilogue."""
+    """Emits the sum of all members' partial sums for the rows of one member, and the product's epilogue."""
     writer, product, sums = frame.writer, operation.product, operation.partials
     group, target, epilogue = frame.plan.groups[product.group], product.target, product.epilogue
     assert target is not None
@@ -343,12 +344,12 @@ def emit_sum(frame: Frame, operation: Sum) -> None:
 
 
 def _own(frame: Frame, place: int) -> str:
-    """A place among the gradients, as source: each thread's own where it has its own."""
+    """The offset of a place in the gradients, as source: in the thread's own gradients if it has its own."""
     return f"own + {place}" if frame.private else str(place)
 
 
 def _pieces(frame: Frame, operation: Product | Bias | Columns) -> tuple[int, ...]:
-    """The bounds by thread of the pieces of one gradient; all are ours, where gradients are our own."""
+    """The bounds, by thread, of the pieces of one gradient. A thread with its own gradients has all pieces."""
     if isinstance(operation, Product) and operation.taps > 1:
         group = frame.plan.groups[operation.group]
         return 0, -(-group.columns // frame.lanes // frame.layout.panel(group))
@@ -392,7 +393,7 @@ def _emit_weight_tap(frame: Frame, product: Product, tap: str = "") -> None:
 
 
 def emit_bias(frame: Frame, bias: Bias) -> None:
-    """The bias gradient of a group: the sums of its columns, or of a member's where these are divided."""
+    """Emits the bias gradient of a group: the sums of its columns, or of a member's columns if they are divided."""
     name, cuts = f"g{bias.group}", _pieces(frame, bias)
     place = _own(frame, frame.layout.bias(frame.plan.groups[bias.group]))
     bounds = f"{cuts}[member], {cuts}[member + 1]" if frame.shares_rows else frame.bounds(cuts)
@@ -401,7 +402,7 @@ def emit_bias(frame: Frame, bias: Bias) -> None:
 
 
 def emit_columns(frame: Frame, columns: Columns) -> None:
-    """The gradient of a parameter vector, or of a member's part of it where these are divided."""
+    """Emits the gradient of a parameter vector, or of a member's part of it if the vector is divided."""
     name, cuts = columns.source.buffer, _pieces(frame, columns)
     place = _own(frame, frame.layout.vector(columns.vector))
     bounds = f"{cuts}[member], {cuts}[member + 1]" if frame.shares_rows else frame.bounds(cuts)
@@ -410,16 +411,18 @@ def emit_columns(frame: Frame, columns: Columns) -> None:
 
 
 def goes_by_member(frame: Frame, operation: Operation) -> bool:
-    """Whether a gradient is computed member by member, and not for all members of the calling thread at once. It must
-    be where the order of additions depends on the number of columns, and where products of members have different
-    shapes."""
+    """Whether a gradient is computed member by member, and not for all members of the calling thread at once.
+
+    This is needed where the order of additions depends on the number of columns, and where the products of members have
+    different shapes.
+    """
     if isinstance(operation, Bias | Columns):
         return frame.shares_rows
     return isinstance(operation, Product) and (operation.group, operation.part) in frame.plan.inner
 
 
 def emit_operation(frame: Frame, operation: Operation) -> None:
-    """The lines of any operation but the loss."""
+    """Emits any operation but the loss."""
     if isinstance(operation, Block):
         emit_block(frame, operation)
     elif isinstance(operation, Reduce):

@@ -1,4 +1,4 @@
-"""Emits ``step`` and ``predict``, which run the forward pass from the state that a workspace holds."""
+"""Emits ``step`` and ``predict``, which run the forward pass from the state in a workspace."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from .frame import Frame
 
 
 def emit_step(frame: Frame) -> None:
-    """One step from the state that the workspace holds, by the functions that ``predict`` calls.
+    """Emits ``step``, which runs one step from the state in the workspace.
 
-    The input is copied behind the workspace, so that it may share memory with the result.
+    The input is copied behind the buffers of the workspace, so that input and result may share memory.
     """
     writer, lanes = frame.writer, frame.lanes
     width, wide = frame.plan.strides["x"], frame.plan.strides["y"]
@@ -35,7 +35,7 @@ def emit_step(frame: Frame) -> None:
 
 
 def emit_predict(frame: Frame) -> None:
-    """Chunks of samples one after the other."""
+    """Emits ``predict``, which runs all samples in pieces of ``capacity`` steps, one piece after the other."""
     writer = frame.writer
     width, wide = frame.plan.strides["x"], frame.plan.strides["y"]
     arguments = "batch, samples, capacity, work, weights, x, y"

@@ -1,7 +1,6 @@
-"""Generates a model's whole source: one Python file from two plans, one for training and one for prediction.
+"""Generates the source of a model: one Python file from two plans, one for training and one for prediction.
 
-Generation is pure: the same graph and options give the same bytes. Text of the user's reaches the file in comments
-only.
+The same graph and options always give the same bytes. Text that users write reaches the file in comments only.
 """
 
 from __future__ import annotations
@@ -31,39 +30,41 @@ from .writer import Span, Writer
 
 @dataclass(frozen=True)
 class Kernel:
-    """A plan, and the source that is generated from it when it is first asked for."""
+    """A plan and its source, which is generated when it is first asked for."""
 
     plan: KernelPlan
 
     @cached_property
     def _written(self) -> tuple[Writer, Source]:
-        """The lines of the source, and what its functions have declared."""
+        """The lines of the source, and what its functions declared."""
         return _written(self.plan)
 
     @property
     def options(self) -> KernelOptions:
-        """What the kernel is specialised for."""
+        """The options that the kernel is specialised for."""
         return self.plan.options
 
     @property
     def source(self) -> str:
-        """One file of Python."""
+        """The text of the generated Python file."""
         return self._written[0].text()
 
     @property
     def spans(self) -> tuple[Span, ...]:
-        """The source map: the lines of each function (by name) and of each operation in it (``Emitted``). Operations
-        come before their function."""
+        """The source map: the lines of each function (by its name) and of each operation in it (``Emitted``).
+
+        The operations of a function come before it.
+        """
         return self._written[0].spans
 
     @property
     def functions(self) -> dict[str, tuple[str, ...]]:
-        """Kinds of arguments by function."""
+        """The kinds of each function's arguments, by the function's name."""
         return self._written[1].functions
 
     @property
     def bundles(self) -> dict[str, tuple[str, ...]]:
-        """The functions that an entry function needs, itself last."""
+        """The functions that each entry function needs, with the entry function itself last."""
         names = list(self.functions)
         last = names.index("serve" if self.options.threads > 1 else "train") + 1
         return {"train": tuple(names[:last]), "predict": tuple(names[last:])}
@@ -75,7 +76,10 @@ def generate(graph: Graph, options: KernelOptions) -> Kernel:
 
 
 def _written(plan: KernelPlan) -> tuple[Writer, Source]:
-    """Writes a file. Its functions are written first, because the head declares the routines that they use."""
+    """Write the file, and return its lines and declarations.
+
+    The functions are written before the head, because the head declares the routines that they use.
+    """
     source, body = Source(plan), Writer()
     _emit_training(Frame(source, body))
     _emit_prediction(Frame(source, body, predicts=True))
@@ -85,7 +89,7 @@ def _written(plan: KernelPlan) -> tuple[Writer, Source]:
 
 
 def _emit_training(frame: Frame) -> None:
-    """The functions that ``train`` calls, ``train`` itself, and those that call it for several threads."""
+    """Emits the functions that ``train`` calls, then ``train``, then those that call it for several threads."""
     if frame.by_batch:
         emit_take(frame)
     if frame.plan.drops:
@@ -106,7 +110,7 @@ def _emit_training(frame: Frame) -> None:
 
 
 def _emit_prediction(frame: Frame) -> None:
-    """The functions that ``step`` and ``predict`` call, and the two."""
+    """Emits the functions that ``step`` and ``predict`` call, then these two."""
     emit_forward(frame)
     emit_shift(frame)
     emit_step(frame)

@@ -1,4 +1,4 @@
-"""Emits ``train``: windows one after the other, the optimizer's steps between them, and what stops them."""
+"""Emits ``train``: windows one after the other, with a step of the optimizer after each, and the reasons to stop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .waiting import TRAINED
 
 
 def emit_train(frame: Frame) -> None:
-    """Windows one after the other."""
+    """Emits ``train``, which runs windows one after the other."""
     arguments = f"begin, until, mailbox, numbers, {TRAINED}" if frame.threads > 1 else TRAINED
     doc = "Windows from ``sample`` to ``stop``: mode 0 measures, 1 makes gradients, 2 learns. Where it stopped."
     writer = frame.writer
@@ -32,7 +32,7 @@ def emit_train(frame: Frame) -> None:
 
 
 def _emit_window(frame: Frame) -> None:
-    """One window: its functions, and what stops it."""
+    """Emits one window: the calls of its functions, and the early returns."""
     writer, division = frame.writer, frame.division
     _emit_numbers(frame)
     with nullcontext() if frame.shares_rows else frame.each_member():
@@ -54,14 +54,14 @@ def _emit_window(frame: Frame) -> None:
     if frame.threads > 1 and counts_updates(frame):
         with writer.block("if begin == 0 and mode == 2 and weight > 0.0:"):
             writer.line("count(constants)")
-    if frame.plan.drops:  # each thread counts for itself: another may still be in the window before
+    if frame.plan.drops:  # each thread has its own count, because another thread may still be in the window before
         with writer.block("if mode == 2 and weight > 0.0:"):
             writer.line("updates += 1.0")
     writer.line("sample += steps")
 
 
 def _emit_numbers(frame: Frame) -> None:
-    """The numbers of a window: its steps and rows, where its data begin, and the sum of its weights."""
+    """Emits the numbers of a window: its steps and rows, where its data begin, and the sum of its weights."""
     writer, batch = frame.writer, frame.options.batch
     width, wide = frame.plan.strides["x"], frame.plan.strides["y"]
     writer.lines(
@@ -81,7 +81,7 @@ def _emit_numbers(frame: Frame) -> None:
 
 
 def _emit_losses(frame: Frame) -> None:
-    """Emits the losses that are reported, and the return where a loss is not finite."""
+    """Emits the losses that are reported, and the early return for a loss that is not finite."""
     writer = frame.writer
     frame.emit_barrier()
     who = "begin, " if frame.threads > 1 else ""
@@ -92,14 +92,16 @@ def _emit_losses(frame: Frame) -> None:
 
 
 def _emit_whole(frame: Frame) -> None:
-    """Emits the passes of a window that runs layer by layer. The weight gradients come later, once all members are
-    done."""
+    """Emits the passes of a window that runs layer by layer.
+
+    The weight gradients come later, once all members are done.
+    """
     measured = f"expected0, row_weights, weight0, {frame.scales}, row_losses, 0"
     _emit_pass(frame, "steps, capacity, work", "x, x0", measured)
 
 
 def _emit_rows(frame: Frame, chunk: int) -> None:
-    """A member's rows of a window, a few at a time."""
+    """Emits the passes over a member's rows of a window, ``chunk`` rows at a time."""
     writer, size = frame.writer, frame.layout.size
     width, wide = frame.plan.strides["x"], frame.plan.strides["y"]
     writer.line(frame.range_of("rows"))
@@ -115,7 +117,7 @@ def _emit_rows(frame: Frame, chunk: int) -> None:
 
 
 def _emit_apart(frame: Frame) -> None:
-    """A member's lanes, which it takes through a window by itself."""
+    """Emits the passes over a member's lanes, which it takes through the window by itself."""
     writer = frame.writer
     work, (a, b) = _emit_own(frame), frame.space.terms["end"]
     writer.line(frame.range_of(str(frame.options.batch)))
@@ -128,7 +130,11 @@ def _emit_apart(frame: Frame) -> None:
 def _emit_pass(
     frame: Frame, space: str, inputs: str, measured: str, keep: str | None = None, first_row: str = "0"
 ) -> None:
-    """Forward, loss and backward, and where ``keep`` says whether they are added to, weight gradients."""
+    """Emits the calls for forward, loss and backward and, if ``keep`` is given, for the weight gradients.
+
+    keep: the expression that says whether the weight gradients are added to earlier ones. space, inputs, measured:
+    arguments as source.
+    """
     writer = frame.writer
     noise = f", noise, {first_row}" if frame.plan.drops else ""
     writer.line(f"forward({frame.meeting(f'{space}, weights, {inputs}{noise}')})")
@@ -140,10 +146,11 @@ def _emit_pass(
 
 
 def _emit_step(frame: Frame) -> None:
-    """Gradients checked, and the optimizer's step.
+    """Emits the check of the gradients and the step of the optimizer.
 
-    Where the step needs squares of the gradients, for clipping or because the optimizer remembers them, their sum
-    must be finite too: they would stay infinite, and no later step would move what they belong to.
+    Some steps need the squares of the gradients: for clipping, or because the optimizer remembers them. Then the sum of
+    squares must be finite too. An infinite square in a slot would stay infinite, and the parameter would never move
+    again.
     """
     writer = frame.writer
     emit_verdict(frame)
@@ -159,7 +166,7 @@ def _emit_step(frame: Frame) -> None:
 
 
 def _emit_own(frame: Frame) -> str:
-    """The name of the workspace that a member works in: its own, which a line names, or that of all."""
+    """The name of the workspace that a member works in. For a workspace of its own, it emits the line that names it."""
     if not frame.private:
         return "work"
     frame.writer.line("own = part(work, member * space)")
@@ -167,7 +174,9 @@ def _emit_own(frame: Frame) -> str:
 
 
 def _emit_return(frame: Frame) -> None:
-    """Emits an early return of ``train``, after a barrier: other threads may still read what the next call
-    overwrites."""
+    """Emits an early return of ``train``, after a barrier.
+
+    The barrier is needed because other threads may still read what the next call overwrites.
+    """
     frame.emit_barrier()
     frame.writer.line("return sample")

@@ -1,4 +1,4 @@
-"""Emits the work on the weights after a window: the check of the gradients, one optimizer step, and the transposes."""
+"""Emits the work on weights after a window: the check of gradients, one step of the optimizer, and the transposes."""
 
 from __future__ import annotations
 
@@ -34,8 +34,10 @@ def emit_transpose(frame: Frame) -> None:
 
 @contextmanager
 def _each_range(frame: Frame, *, joint: bool) -> Iterator[tuple[str, str]]:
-    """A loop over the ranges of a member's parameters, if there are several, or (``joint``) over those of all members
-    that we are, which are one where they are all; yields a range's bounds."""
+    """A loop over the ranges of a member's parameters; no loop if there is one range. Yields a range's bounds.
+
+    joint: the ranges are those of all members that the calling thread runs. If it runs all members, that is one range.
+    """
     writer, ranges, size = frame.writer, frame.ownership.ranges, frame.layout.learning_size
     if frame.threads == 1:
         yield "0", str(size)
@@ -57,10 +59,11 @@ LARGE = {"float32": "1.0e38", "float64": "1.0e307"}  # finite numbers, with room
 
 
 def emit_gradient_norm(frame: Frame) -> None:
-    """One pass over the gradients before anything is changed; gradients of several threads are added in order.
+    """Emits ``gradient_norm``: one pass over the gradients before anything is changed.
 
-    A sum of squares that is finite says that all of them are, and, where rate times it is not too large, that rate
-    times each of them is. Only where it does not say so are they looked at one by one.
+    It adds up the gradients of several threads in a fixed order. If the sum of squares is finite, so are all gradients.
+    If rate times that sum is not too large, rate times each gradient is finite too. Only where these tests fail does
+    the function look at the gradients one by one.
     """
     writer = frame.writer
     arguments = "gradients, rate" if frame.threads == 1 else "member, numbers, gradients, rate"
@@ -83,7 +86,10 @@ def emit_gradient_norm(frame: Frame) -> None:
 
 
 def _emit_sum(frame: Frame, name: str, part: str) -> None:
-    """The sum, over the ranges of a member's parameters, of an expression of first and last."""
+    """Emits the sum of an expression over the ranges of a member's parameters.
+
+    part: the expression, with two fields for the first and last index of a range.
+    """
     if frame.threads == 1 or max(map(len, frame.ownership.ranges)) == 1:
         with _each_range(frame, joint=False) as (start, end):
             frame.writer.line(f"{name} = {part.format(start, end)}")
@@ -94,8 +100,10 @@ def _emit_sum(frame: Frame, name: str, part: str) -> None:
 
 
 def emit_verdict(frame: Frame) -> None:
-    """Emits the lines that compute whether all gradients are finite, and the sum of their squares. With several threads
-    there is a barrier first, so that all see the same sums."""
+    """Emits the lines that compute whether all gradients are finite, and the sum of their squares.
+
+    With several threads there is a barrier before the sums are read, so that all threads see the same sums.
+    """
     writer = frame.writer
     if frame.threads == 1:
         writer.line("finite, square = gradient_norm(gradients, rate)")
@@ -108,7 +116,7 @@ def emit_verdict(frame: Frame) -> None:
 
 
 def emit_update(frame: Frame) -> None:
-    """The optimizer's statements, over all parameters at once."""
+    """Emits ``update``, one step of the optimizer for all parameters, and ``count`` if there are several threads."""
     writer, optimizer, size = frame.writer, UPDATES[frame.options.optimizer], frame.layout.size
     arguments = frame.joint("weights, gradients, memory, constants, rate, shrink")
     with frame.function("update", arguments, "One step of the optimizer."):
@@ -134,14 +142,14 @@ def emit_update(frame: Frame) -> None:
 
 
 def _emit_numbers(frame: Frame, optimizer: Update) -> None:
-    """The optimizer's constants, and the numbers that change with every update."""
+    """Emits the lines that read the optimizer's constants and compute the numbers of this update."""
     _emit_constants(frame, optimizer)
     for name, text in optimizer.scalars:
         frame.writer.line(f"{name} = {text}")
 
 
 def _emit_constants(frame: Frame, optimizer: Update) -> None:
-    """The optimizer's constants, and its counts as they are after this step."""
+    """Emits the lines that read the optimizer's constants, and its counts with this update added."""
     writer = frame.writer
     for number, name in enumerate((*optimizer.constants, *(name for name, _ in optimizer.counts))):
         writer.line(f"{name} = float(constants[{number}])")
@@ -159,7 +167,10 @@ def _emit_counts(frame: Frame, optimizer: Update) -> None:
 
 
 def dropout_places(frame: Frame) -> tuple[int, int]:
-    """Where the key of dropouts and the number of updates stand, behind the optimizer's constants and counts."""
+    """The indices, in ``constants``, of the key of the dropouts and of the number of updates.
+
+    They come after the optimizer's constants and counts.
+    """
     optimizer = UPDATES[frame.options.optimizer]
     first = len(optimizer.constants) + len(optimizer.counts)
     return first, first + 1
@@ -171,8 +182,10 @@ def counts_updates(frame: Frame) -> bool:
 
 
 def emit_noise(frame: Frame) -> None:
-    """The functions that masks of dropouts are made of; see ``neuromorph.functions.dropout``. No product of theirs
-    leaves the range of signed integers, which compilers rely on."""
+    """Emits the functions that compute the masks of dropouts, as in ``neuromorph.functions.dropout``.
+
+    No product in them overflows a signed 64-bit integer, because compilers assume that none does.
+    """
     writer, word = frame.writer, f"{WORD:#x}"
     with frame.function("mixed", "word", "A number of 32 bits that depends on all bits of another."):
         for shift, factor in MIXING:

@@ -1,8 +1,9 @@
-"""Generates ``lead``, which makes a call of ``train`` through the mailbox, and ``serve``, which waits there for calls.
+"""Emits ``lead``, which makes a call of ``train`` through the mailbox, and ``serve``, which waits there for calls.
 
-Neither needs Python between calls. ``serve`` takes the arguments of ``train``. Those that differ from call to call it
-reads from the mailbox: integers as they are, arrays by address, floating-point numbers from an array of their own. In
-their place it was given values of the right type only. The other arguments belong to the model and stay.
+Neither function needs Python between calls. ``serve`` takes the arguments of ``train``. It reads the arguments that
+change from call to call from the mailbox: integers as they are, arrays by address, and floating-point numbers from an
+array of their own. What it was given for these arguments only has the right types. The other arguments belong to the
+model and stay the same.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from .frame import Frame
 from .head import ARGUMENT_KINDS
 
 TRAINED = ", ".join(TrainCall._fields)
-_FOREVER = "1 << 60"  # looks
+_FOREVER = "1 << 60"  # looks at the mailbox
 
 
 def _places() -> tuple[dict[str, str], dict[str, str]]:
-    """Where each argument of a call stands in the mailbox, and where among the numbers, as source."""
+    """Where each argument of a call stands, as source: in the mailbox, and in the array of floating-point numbers."""
     passed = [name for name in TrainCall._fields if ARGUMENT_KINDS[name] == "count" or name in CALL_ARRAYS]
     numbers = [name for name in TrainCall._fields if ARGUMENT_KINDS[name] == "number"]
     in_mailbox = {name: f"mailbox[{place}]" for place, name in enumerate(passed, GIVEN)}
@@ -25,7 +26,10 @@ def _places() -> tuple[dict[str, str], dict[str, str]]:
 
 
 def emit_lead(frame: Frame) -> None:
-    """``train``, called by the first member: with all others, or alone where they are not there and not needed."""
+    """Emits ``lead``, by which the first member calls ``train``.
+
+    It calls ``train`` with all members; or alone, if the others do not wait and need not be woken.
+    """
     writer, (in_mailbox, in_numbers) = frame.writer, _places()
     doc = (
         "``train`` with all that wait for this user's calls, or alone. -1 where they are to be woken: for ``enough`` "
@@ -63,7 +67,7 @@ def emit_lead(frame: Frame) -> None:
 
 
 def emit_serve(frame: Frame) -> None:
-    """What another member does between two calls of Python's, and the calls that it finds in the mailbox."""
+    """Emits ``serve``: another member waits between two calls from Python, and runs the calls in the mailbox."""
     writer, (in_mailbox, in_numbers) = frame.writer, _places()
     arguments = f"member, mailbox, numbers, calls, looks, {TRAINED}"
     doc = "Wait for calls and do our part of them: how many there were when none came, or one that Python has to make."

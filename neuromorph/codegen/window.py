@@ -1,4 +1,4 @@
-"""The functions of one window: forward, loss, backward, weight gradients and time shift."""
+"""Emits the functions that run one window: forward, loss, backward, weight gradients and time shift."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from .loss import emit_loss, emit_means
 from .operations import emit_operation, goes_by_member
 from .writer import Writer
 
-ZEROS = "zeros"  # in the source map, the lines that make gradients zero before the backward pass
+ZEROS = "zeros"  # names, in the source map, the lines that clear gradients before the backward pass
 
 
 class Emitted(NamedTuple):
-    """An operation that stands in the source, and the number of its time loop, or WINDOW."""
+    """An operation in the generated source. domain: the number of its time loop, or WINDOW."""
 
     operation: Operation
     domain: int
 
 
 def emit_offsets(frame: Frame, variables: Set[str]) -> None:
-    """The lines that define some variables: ``rows`` of the window, and where buffers stand."""
+    """Emits the lines that define ``variables``: the number of ``rows``, and the offsets of buffers."""
     literal = frame.batch.isdigit()
     if frame.by_batch and not literal:
         frame.writer.lines(frame.range_of(str(frame.all_lanes)), "batch = last - first")
@@ -39,7 +39,7 @@ def emit_offsets(frame: Frame, variables: Set[str]) -> None:
 
 
 def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
-    """A segment's operations, in a loop over steps where it needs one."""
+    """Emits the operations of a segment, in a loop over steps if the segment needs one."""
     if segment.domain != WINDOW:
         _emit_loop(frame, segment, "span(steps - 1, -1, -1)" if backward else "span(0, steps)")
     elif frame.by_columns:
@@ -51,7 +51,7 @@ def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
 
 
 def _emit_loop(frame: Frame, segment: Segment, steps: str) -> None:
-    """A segment's operations, step by step."""
+    """Emits the operations of a segment inside a loop over steps."""
     inside = frame.in_loop(segment.domain)
     for operation in segment.operations:
         _emit_any(inside, operation)
@@ -83,7 +83,7 @@ def _emit_run(frame: Frame, run: list[tuple[Operation, Share]]) -> None:
 
 
 def _emit_any(frame: Frame, operation: Operation) -> None:
-    """An operation, under comments that say what it does. The writer notes its lines."""
+    """Emits an operation, with comments above it that say what it does. The writer records its lines."""
     with frame.writer.span(Emitted(operation, frame.domain)):
         _emit_notes(frame.writer, operation)
         if isinstance(operation, Loss):
@@ -93,7 +93,7 @@ def _emit_any(frame: Frame, operation: Operation) -> None:
 
 
 def _emit_notes(writer: Writer, operation: Operation) -> None:
-    """What an operation does, and what is done with the sums of a product, as comments."""
+    """Emits comments: what an operation does, and what a product's epilogue does."""
     for note in notes_of(operation):
         writer.comment(note)
     product = operation.product if isinstance(operation, Sum) else operation
@@ -102,7 +102,7 @@ def _emit_notes(writer: Writer, operation: Operation) -> None:
 
 
 def emit_segments(frame: Frame, segments: tuple[Segment, ...], *, backward: bool) -> None:
-    """Offsets and segments."""
+    """Emits the offsets that segments use, and the segments."""
     if frame.by_columns:
         frame.emit_parties()
     inside = frame.body()
@@ -116,7 +116,10 @@ def emit_segments(frame: Frame, segments: tuple[Segment, ...], *, backward: bool
 
 
 def _emit_zeros(frame: Frame) -> None:
-    """Nothing is carried back into the last step, and nothing has been added to gradients that later steps add to."""
+    """Emits the lines that clear gradients before the backward pass.
+
+    They clear the gradients that the next window would carry back, and those that later steps add to.
+    """
     for name in frame.plan.carries:
         frame.writer.line(f"clear(work, {frame.start(name)}, {frame.step(name)})")
     for name in frame.plan.cleared:
@@ -125,7 +128,7 @@ def _emit_zeros(frame: Frame) -> None:
 
 
 def emit_take(frame: Frame) -> None:
-    """The inputs of a thread's lanes, from among those of all, row by row where its products expect them."""
+    """Emits ``take``, which copies the inputs of a thread's lanes out of the inputs of all lanes."""
     writer, width, lanes = frame.writer, frame.stride("x"), frame.lanes
     with frame.function("take", frame.by_member("steps, work, inputs, x, x0"), "Our lanes' inputs of a window."):
         writer.line(frame.range_of(str(frame.all_lanes)))
@@ -139,7 +142,7 @@ def emit_take(frame: Frame) -> None:
 
 
 def emit_forward(frame: Frame) -> None:
-    """All forward segments but the loss."""
+    """Emits ``forward`` or ``forward_only``: all forward segments but the loss."""
     segments = tuple(s for s in frame.plan.forward if not isinstance(s.operations[0], Loss))
     if frame.predicts:
         arguments, name = "batch, steps, capacity, work, weights, x, x0, y, y0", "forward_only"
@@ -150,7 +153,7 @@ def emit_forward(frame: Frame) -> None:
 
 
 def emit_measure(frame: Frame) -> None:
-    """The loss segment."""
+    """Emits ``measure``, which runs the segment of the loss."""
     segments = tuple(s for s in frame.plan.forward if isinstance(s.operations[0], Loss))
     given = f"{frame.read_measure}expected, expected0, row_weights, weight0, {frame.scales}, row_losses, row0"
     arguments = f"steps, capacity, work, {given}"
@@ -159,14 +162,14 @@ def emit_measure(frame: Frame) -> None:
 
 
 def emit_sample_losses(frame: Frame) -> None:
-    """Per-sample losses."""
+    """Emits ``sample_losses``, which computes the mean loss of each sample."""
     arguments = frame.by_member(frame.measured("row_weights, weight0, row_losses, losses, sample"))
     with frame.function("sample_losses", arguments, "Losses of the samples; whether all are finite."):
         emit_means(frame)
 
 
 def emit_backward(frame: Frame) -> None:
-    """All backward segments but the weight gradients."""
+    """Emits ``backward``: all backward segments but the weight gradients."""
     arguments = frame.meeting(f"steps, capacity, work, {frame.read_backward}, x, x0")
     with frame.function("backward", arguments, "Gradients of all values."):
         emit_segments(frame, frame.plan.backward[:-1], backward=True)
@@ -174,7 +177,7 @@ def emit_backward(frame: Frame) -> None:
 
 
 def emit_weight_gradients(frame: Frame) -> None:
-    """The weight gradients: products over all rows of a window."""
+    """Emits ``weight_gradients``, which computes them as products over all rows of a window."""
     segments = frame.plan.backward[-1:]
     arguments = frame.divided("steps, capacity, work, gradients, x, x0, keep")
     with frame.function("weight_gradients", arguments, "Gradients of weights and biases, added to them if ``keep``."):
@@ -193,7 +196,7 @@ def emit_weight_gradients(frame: Frame) -> None:
 
 
 def emit_shift(frame: Frame) -> None:
-    """The last step's values become the state that the next window starts from."""
+    """Emits ``time_shift`` or ``time_shift_only``: the last step's values become the state of the next window."""
     writer = frame.writer
     if frame.predicts:
         arguments, name = "batch, steps, capacity, work", "time_shift_only"

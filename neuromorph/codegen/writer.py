@@ -1,4 +1,4 @@
-"""Collects indented lines of source text; generated source needs no template engine beyond this."""
+"""Collects indented lines of source text. Generated source needs no template engine beyond this."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class Span:
-    """The lines, from ``first`` to ``last``, that something stands in. A finished source counts them from 1."""
+    """The lines, from ``first`` to ``last``, of ``what``. In a finished source, lines count from 1."""
 
     what: object
     first: int
@@ -21,7 +21,7 @@ class Span:
 
 
 class Writer:
-    """Collects lines, and notes which of them belong to what."""
+    """Collects lines, and records which lines belong to which function or operation."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -30,29 +30,29 @@ class Writer:
         self._names: dict[str, str] = {}
 
     def line(self, text: str = "") -> None:
-        """One line at the current depth."""
+        """Add one line at the current depth."""
         self._lines.append("    " * self._depth + text if text else "")
 
     def lines(self, *texts: str) -> None:
-        """Several lines."""
+        """Add several lines."""
         for text in texts:
             self.line(text)
 
     def append(self, other: Writer) -> None:
-        """All lines and spans of another writer, at the current depth."""
+        """Add all lines and spans of another writer, at the current depth."""
         before = self.length
         self.lines(*other._lines)
         self._spans += [Span(span.what, span.first + before, span.last + before) for span in other._spans]
 
     def comment(self, text: str) -> None:
-        """A comment; whatever the text holds, it stays one line of printable ASCII behind its mark."""
+        """Add a comment of one line. Characters that are not printable ASCII are escaped."""
         if not (text.isascii() and text.isprintable()):
             text = "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in text)
         self.line(f"# {text}".rstrip())
 
     @contextmanager
     def block(self, opening: str) -> Iterator[None]:
-        """The lines inside stand deeper, under ``opening``."""
+        """Add the line ``opening``, and indent the lines that are added inside."""
         self.line(opening)
         self._depth += 1
         yield
@@ -60,30 +60,30 @@ class Writer:
 
     @contextmanager
     def span(self, what: object) -> Iterator[None]:
-        """The lines inside belong to ``what``."""
+        """Record that the lines added inside belong to ``what``."""
         first = self.length + 1
         yield
         self._spans.append(Span(what, first, self.length))
 
     @property
     def spans(self) -> tuple[Span, ...]:
-        """What stands in which lines. What is inside something else comes before it."""
+        """The spans so far. A span inside another one comes before it."""
         return tuple(self._spans)
 
     @property
     def length(self) -> int:
-        """Lines so far."""
+        """The number of lines so far."""
         return len(self._lines)
 
     def may_name(self, expression: str, name: str) -> None:
-        """Note how to call an expression, should it occur more than once in the block of ``naming``."""
+        """Give an expression a name, for the case that it occurs more than once in the block of ``naming``."""
         self._names[expression] = name
 
     @contextmanager
     def naming(self) -> Iterator[None]:
-        """Inside, an expression that occurs more than once and has been given a name is computed once, at the start.
+        """Compute each named expression that occurs more than once inside only once, at the start of the block.
 
-        LLVM would find that by itself. But half of the time of building goes into the statements that it is given.
+        LLVM would find these expressions by itself, but half of the build time is spent on the statements that it gets.
         """
         start = self.length
         self._names.clear()
@@ -91,8 +91,11 @@ class Writer:
         self.name_repeated(start, self._names)
 
     def name_repeated(self, start: int, names: Mapping[str, str]) -> None:
-        """Of the expressions among ``names``, those that occur more than once from line ``start`` on get their name,
-        in lines before it. They must not change their value on the way, begin with a word, and not overlap."""
+        """Replace each expression in ``names`` that occurs more than once from line ``start`` on by its name.
+
+        The definitions of the names are inserted at ``start``. The expressions must begin with a word and not overlap,
+        and their values must not change within these lines.
+        """
         body, by_word = self._lines[start:], dict[str, list[str]]()
         for expression in names:
             by_word.setdefault(_WORD.match(expression).group(), []).append(expression)  # type: ignore[union-attr]
@@ -104,12 +107,12 @@ class Writer:
         self._lines[start:] = first + lines
 
     def text(self) -> str:
-        """Everything, ended by a newline."""
+        """All lines as one text, which ends in a newline."""
         return "\n".join(self._lines) + "\n"
 
 
 def _occurrences(line: str, by_word: Mapping[str, list[str]]) -> list[tuple[int, str]]:
-    """Where expressions stand in a line, as whole words; ``by_word``: expressions by the word that they begin with."""
+    """The places of expressions in a line, as whole words. by_word: the expressions by their first word."""
     return [
         (word.start(), expression)
         for word in _WORD.finditer(line)
@@ -119,7 +122,7 @@ def _occurrences(line: str, by_word: Mapping[str, list[str]]) -> list[tuple[int,
 
 
 def _with_names(line: str, places: list[tuple[int, str]], names: Mapping[str, str]) -> str:
-    """A line with some of its expressions replaced by their names."""
+    """The line, with the expressions in ``names`` replaced by their names."""
     parts, done = [], 0
     for place, expression in places:
         if expression in names:

@@ -1,9 +1,9 @@
 """Checks and converts the numbers that users pass, before any kernel sees them: data, parameters and state.
 
-Lists, or anything that NumPy takes, are read once (``reading.py``) and become C-contiguous arrays of the model's type.
-An array of that form is used itself: it is neither copied nor ever written to. Everything else is cast once. Input that
-does not fit is a :class:`~neuromorph.errors.DataError` that names the argument, the place in it, what was given and
-what is needed. Shapes: N sequences, S samples (time steps), B lanes (the batch), W numbers in a vector (the width).
+Lists, or anything that NumPy takes, are read once (``reading.py``) and become C-contiguous arrays of the model's dtype.
+An array of that form is used itself: it is neither copied nor written to. Everything else is cast once. Input that does
+not fit raises :class:`~neuromorph.errors.DataError`, which names the argument, the place in it, what was given and what
+is needed. Shapes: N sequences, S samples (time steps), B lanes (the batch), W numbers in a vector (the width).
 """
 
 import math
@@ -20,8 +20,8 @@ Array = NDArray[Any]
 Axis = tuple[str, int | None]  # what the axis counts, and how many are needed (None: one or more)
 Shape = tuple[Axis, ...]
 
-_CHUNK = 1 << 16  # numbers looked at in one go when searching for a wrong one
-_FEW = 1 << 12  # numbers below which the time of a NumPy call is that of the call itself
+_CHUNK = 1 << 16  # numbers that are searched at once for a wrong one
+_FEW = 1 << 12  # up to so many numbers, a NumPy call takes as long as for none
 _CACHED = 1 << 17  # numbers that a second-level cache holds
 _MOST = 2**31 - 1  # the largest batch size or number of classes
 
@@ -30,9 +30,9 @@ _MOST = 2**31 - 1  # the largest batch size or number of classes
 class TrainingData:
     """Checked arguments of training and evaluation.
 
-    ``inputs`` (S, B, W_in) or (N, S, B, W_in), ``expected`` likewise with W_out, ``weights`` (S, B) or
-    (N, S, B), or None where every vector counts the same. ``sequences`` tells the four-axis form.
-    Where a weight is 0, ``expected`` may hold anything, NaN too.
+    inputs: (S, B, W_in) or (N, S, B, W_in). expected: the same axes with W_out. weights: (S, B) or (N, S, B), or None
+    if all vectors have the same weight. sequences: whether the inputs have four axes. Where a weight is 0, ``expected``
+    may hold anything, NaN too.
     """
 
     inputs: Array
@@ -45,7 +45,7 @@ class TrainingData:
 class PredictionData:
     """Checked inputs of prediction: (S, B, W) with any B, or (N, S, B, W) where ``sequences`` is true.
 
-    ``squeeze`` tells that the user gave (S, W): there is one lane, and the result loses its axis again.
+    squeeze: whether the user gave (S, W). Then there is one lane, and the result loses the axis of lanes again.
     """
 
     inputs: Array
@@ -53,16 +53,16 @@ class PredictionData:
     sequences: bool
 
     def restore(self, results: Array) -> Array:
-        """Results (…, B, W_out) of these inputs in the form that the user gave: (S, W_out) for (S, W)."""
+        """The results (…, B, W_out) in the form of the user's inputs: (S, W_out) for inputs (S, W)."""
         return results[:, 0, :] if self.squeeze else results
 
 
 def as_tensor(name: str, value: object, *, dtype: np.dtype[Any], shape: Shape, check_finite: bool = True) -> Array:
     """``value`` as a C-contiguous array of ``dtype`` whose axes fit ``shape``.
 
-    ``name`` is the argument's name for messages; ``shape`` has one (meaning, size) a wanted axis, None for
-    any size from 1. An aligned C-contiguous array of that type comes back itself, and a memory map as
-    a plain array on the same memory; all else is cast once, booleans and integers included.
+    name: the argument's name in messages. shape: one (meaning, size) for each axis; size None allows any size from 1.
+    An aligned C-contiguous array of that dtype is returned itself, and a memory map as a plain array on the same
+    memory. Everything else is cast once, booleans and integers included.
 
     Raises DataError for values that are no real numbers, ragged lists, a shape that does not fit, and, with
     ``check_finite``, for NaN, infinity, and numbers beyond the range of ``dtype``.
@@ -76,7 +76,7 @@ def as_tensor(name: str, value: object, *, dtype: np.dtype[Any], shape: Shape, c
 
 
 def as_broadcast(name: str, value: object, *, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
-    """``value``, a number or more, broadcast to a shape: for parameters and state, which are read as data are.
+    """``value``, a number or an array, broadcast to ``shape``. It serves parameters and state.
 
     Raises DataError for values that are no real numbers, ragged lists, a shape that does not broadcast, NaN, infinity,
     and numbers beyond the range of ``dtype``.
@@ -103,11 +103,11 @@ def training_data(
     width_out: int,
     dtype: np.dtype[Any],
 ) -> TrainingData:
-    """Inputs, what is expected of them, and perhaps a weight for each vector, checked against each other.
+    """The inputs, the expected values and the weights of vectors, checked against each other.
 
-    ``inputs`` (S, B, W_in) or (N, S, B, W_in), ``expected`` with the same leading axes and W_out,
-    ``sample_weight`` None or of those leading axes, finite and at least 0. ``batch`` None takes any B.
-    What is expected where the weight is 0 is left out whatever it is, and need not be finite.
+    inputs: (S, B, W_in) or (N, S, B, W_in). expected: the same leading axes with W_out. sample_weight: None, or an
+    array of those leading axes, finite and at least 0. batch: the needed B; None allows any. Where the weight is 0, the
+    expected values are not used and need not be finite.
 
     Raises DataError where something does not fit the model or the other arguments.
     """
@@ -126,7 +126,7 @@ def training_data(
 
 
 def check_inputs(given: Given, *, batch: int | None, width: int) -> None:
-    """DataError where the inputs of training have not the shape of one sequence or of many."""
+    """Raise DataError if the inputs of training have the shape of neither one sequence nor several."""
     hint = "; batches() makes that of vectors (N, width)" if given.numbers.ndim == 2 else ""
     _check_shape(given, _choices(batch, width), hint)
 
@@ -134,7 +134,7 @@ def check_inputs(given: Given, *, batch: int | None, width: int) -> None:
 def _as_they_are(
     inputs: object, expected: object, batch: int | None, width_in: int, width_out: int, dtype: np.dtype[Any]
 ) -> bool:
-    """Whether one sequence needs neither a cast nor a message: the quick way for on-line learning."""
+    """Whether one sequence needs no cast and no message. This check is the quick way for on-line learning."""
     if type(inputs) is not np.ndarray or type(expected) is not np.ndarray or inputs.ndim != 3:
         return False
     samples, lanes, width = inputs.shape
@@ -148,9 +148,9 @@ def _as_they_are(
 
 
 def prediction_data(inputs: object, *, width: int, dtype: np.dtype[Any]) -> PredictionData:
-    """Inputs of prediction, finite: (S, any B, W), (S, W) for one lane, or (N, S, any B, W).
+    """The checked inputs of prediction: (S, any B, W), (S, W) for one lane, or (N, S, any B, W).
 
-    Raises DataError where the shape or a value does not fit.
+    Raises DataError for a shape that does not fit, and for a number that is not finite.
     """
     one_lane: Shape = (("samples", None), ("width", width))
     shapes = (*_choices(None, width), one_lane)
@@ -166,14 +166,14 @@ def prediction_data(inputs: object, *, width: int, dtype: np.dtype[Any]) -> Pred
 def batches(
     inputs: ArrayLike, expected: ArrayLike, batch_size: int, *, classes: int | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Vectors and what is expected of them, padded to whole batches, ready for ``train`` and ``fit``.
+    """Vectors and their expected values, padded to whole batches, ready for ``train`` and ``fit``.
 
-    ``inputs`` (N, W_in); ``expected`` (N, W_out), or with ``classes`` N labels of shape (N,), whole numbers
-    from 0 to ``classes - 1``, each of which becomes a row with a single 1.
+    inputs: (N, W_in). expected: (N, W_out); or, if ``classes`` is given, N labels of shape (N,), whole numbers from 0
+    to ``classes - 1``, each of which becomes a row with a single 1.
 
-    Returns new float32 arrays ``(S, B, W_in)``, ``(S, B, W_out)`` and the ``sample_weight`` (S, B), with
-    B = ``batch_size`` and S = ⌈N / B⌉. Vector n sits at ``[n // B, n % B]`` with weight 1; the padding after
-    the last one is 0 with weight 0, so that training leaves it out.
+    Returns new float32 arrays ``(S, B, W_in)``, ``(S, B, W_out)`` and the ``sample_weight`` (S, B), with B =
+    ``batch_size`` and S = ⌈N / B⌉. Vector n is at ``[n // B, n % B]`` with weight 1. The padding after the last vector
+    is 0 with weight 0, so that training leaves it out.
 
     Raises DataError (a ValueError) where sizes, labels or values do not fit.
 
@@ -192,7 +192,7 @@ def batches(
 
 
 def _padded(rows: NDArray[np.float32], lanes: int) -> NDArray[np.float32]:
-    """A copy of (N, …) as (⌈N / lanes⌉, lanes, …), zeros after the last row."""
+    """A copy of rows (N, …) as (⌈N / lanes⌉, lanes, …), with zeros after the last row."""
     steps = -(-len(rows) // lanes)
     padded = np.zeros((steps * lanes, *rows.shape[1:]), rows.dtype)
     padded[: len(rows)] = rows
@@ -200,7 +200,7 @@ def _padded(rows: NDArray[np.float32], lanes: int) -> NDArray[np.float32]:
 
 
 def _vectors(expected: object) -> NDArray[np.float32]:
-    """What is expected of each vector, (N, W_out)."""
+    """The expected vectors as an array (N, W_out). DataError if they do not fit."""
     given, hint = read("expected", expected), ""
     if given.numbers.ndim == 1:
         hint = "; for labels pass classes=, the number of classes, and for single numbers give shape (N, 1)"
@@ -211,7 +211,7 @@ def _vectors(expected: object) -> NDArray[np.float32]:
 
 
 def _one_hot(labels: object, classes: int) -> NDArray[np.float32]:
-    """A row with a single 1 for each label: (N,) becomes (N, classes)."""
+    """The labels (N,) as an array (N, classes): each row has a single 1. DataError for a wrong label."""
     given = read("expected", labels)
     hint = "; classes= is for labels" if given.numbers.ndim == 2 else ""
     _check_shape(given, ((("vectors", None),),), hint)
@@ -226,7 +226,7 @@ def _one_hot(labels: object, classes: int) -> NDArray[np.float32]:
 
 
 def _whole_number(name: str, value: Any) -> int:
-    """A count, from 1; a boolean is none."""
+    """``value`` as an integer. DataError if it is no whole number from 1 to _MOST, or a boolean."""
     is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if is_whole and 1 <= int(value) <= _MOST:
         return int(value)
@@ -234,20 +234,20 @@ def _whole_number(name: str, value: Any) -> int:
 
 
 def _choices(batch: int | None, width: int) -> tuple[Shape, Shape]:
-    """The shapes of one sequence and of many."""
+    """The shape of one sequence, and the shape of several."""
     one: Shape = (("samples", None), ("batch", batch), ("width", width))
     return one, (("sequences", None), *one)
 
 
 def _check_expected(given: Given, leading: tuple[int, ...], shapes: tuple[Shape, Shape]) -> None:
-    """What is expected of inputs with these leading axes has the same."""
+    """Check that the expected values have the leading axes of the inputs."""
     axes, shape = len(leading) + 1, shapes[len(leading) - 2]
     _check_shape(given, (shape,), f", as inputs has {axes} axes" if given.numbers.ndim in {3, 4} else "")
     _check_agree(given.name, given.numbers.shape, "inputs", leading, _meanings(shape[:-1]))
 
 
 def _weights(given: Given, dtype: np.dtype[Any], leading: tuple[int, ...]) -> Array:
-    """A weight for each vector: finite, 0 or more."""
+    """The weight of each vector, as an array with the leading axes. DataError if one is not finite, or negative."""
     meanings = ("sequences", "samples", "batch")[-len(leading) :]
     shape: Shape = tuple((meaning, None) for meaning in meanings)
     array = as_tensor(given.name, given, dtype=dtype, shape=shape)
@@ -261,7 +261,7 @@ def _weights(given: Given, dtype: np.dtype[Any], leading: tuple[int, ...]) -> Ar
 def _check_agree(
     name: str, shape: tuple[int, ...], other: str, wanted: tuple[int, ...], meanings: tuple[str, ...]
 ) -> None:
-    """The leading axes of two arguments must have the same sizes, one axis for each meaning."""
+    """Check that the leading axes of two arguments have the same sizes. meanings: the names of these axes."""
     for axis, meaning in enumerate(meanings):
         if shape[axis] != wanted[axis]:
             raise DataError(
@@ -274,7 +274,7 @@ def _check_agree(
 
 
 def _check_shape(given: Given, shapes: tuple[Shape, ...], hint: str = "") -> None:
-    """One of the shapes must be the argument's; the hint goes to the end of a message about its rank."""
+    """Check that the argument has one of the shapes. hint: the end of a message about a wrong number of axes."""
     array = given.numbers
     for shape in shapes:
         if array.ndim == len(shape):
@@ -315,11 +315,11 @@ def _shape_text(shape: Shape) -> str:
 
 
 def _cast(given: Given, dtype: np.dtype[Any]) -> Array:
-    """An argument as a C-contiguous array of the type, itself if it is one."""
+    """The argument as a C-contiguous array of the dtype; the argument itself if it is one already."""
     array = given.numbers
     if _is_ready(array, dtype):
         return array
-    with np.errstate(all="ignore"):  # what overflows is named by the check for finiteness
+    with np.errstate(all="ignore"):  # the check for finiteness reports overflow
         return array.astype(dtype, order="C")
 
 
@@ -329,7 +329,7 @@ def _is_ready(array: Array, dtype: np.dtype[Any]) -> bool:
 
 
 def _check_finite(given: Given, array: Array, weights: Array | None = None) -> None:
-    """Every number of an argument, cast, must be finite, but for vectors whose weight is 0."""
+    """Check that every number of the cast argument is finite, except in vectors whose weight is 0."""
     if not math.isfinite(_total(array)):
         index = _first_not_finite(array, weights)
         if index is not None:
@@ -337,10 +337,11 @@ def _check_finite(given: Given, array: Array, weights: Array | None = None) -> N
 
 
 def _total(array: Array) -> float:
-    """A number that is finite only if every number is; it may overflow although all are.
+    """A number that is finite only if every number of the array is. It may overflow although all are finite.
 
-    It needs no memory. Few numbers are squared on the way: that product is the quickest call, and too short for a BLAS
-    to start threads. Of many, the least and the largest of as many as a second-level cache holds are added.
+    It allocates no memory. For a few numbers it is the sum of squares: that is the quickest NumPy call, and too short
+    for a BLAS to start threads. For many numbers, it adds the smallest and the largest of each piece of the array. A
+    piece fits into a second-level cache.
     """
     if array.size <= _FEW:
         return float(np.vdot(array, array))
@@ -354,7 +355,7 @@ def _total(array: Array) -> float:
 
 
 def _first_not_finite(array: Array, weights: Array | None) -> tuple[int, ...] | None:
-    """Where the first NaN or infinity of a vector that counts is; None where there is none."""
+    """The index of the first NaN or infinity in a vector whose weight is not 0; None if there is none."""
     width = array.shape[-1] if array.shape else 1
     rows = array.reshape(-1, width)
     counts = None if weights is None else weights.reshape(-1) != 0

@@ -20,8 +20,10 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Needs:
-    """What a network takes: so many lanes, vectors of these widths, numbers of this type; whether class labels may
-    stand for expected vectors."""
+    """What a network takes: the number of lanes, the widths of vectors and the dtype.
+
+    takes_labels: whether class labels may stand for expected vectors.
+    """
 
     batch: int
     width_in: int
@@ -33,11 +35,10 @@ class Needs:
 def as_vectors_and_weights(
     needs: Needs, inputs: Any, expected: Any, sample_weight: Any, lengths: Any
 ) -> tuple[Given, Given, Given | None]:
-    """Inputs, what is expected and weights, each argument read once; lengths have become weights, and class labels of
-    a cross-entropy vectors.
+    """The inputs, the expected vectors and the weights, each argument read once.
 
-    Raises DataError where inputs, lengths or labels do not fit; what is wrong with the others is left to be found by
-    their own checks.
+    Lengths become weights. Class labels of a cross-entropy become vectors. Raises DataError where inputs, lengths or
+    labels do not fit; the other arguments are checked later.
     """
     given, wanted = read("inputs", inputs), read("expected", expected)
     weights = None if sample_weight is None else read("sample_weight", sample_weight)
@@ -53,10 +54,10 @@ def as_vectors_and_weights(
 def lengths_as_weights(
     leading: tuple[int, ...], sample_weight: Given | None, lengths: Given, dtype: np.dtype[Any]
 ) -> Given:
-    """Weights that are 0 beyond each sequence's length, for inputs with these leading axes.
+    """Weights that are 0 beyond each sequence's length. leading: the leading axes of the inputs.
 
-    lengths: whole numbers from 0 to S, of shape (N,) or (N, B) for inputs of shape (N, S, B, W), and (B,), one a lane,
-    for (S, B, W). Raises DataError where they do not fit.
+    lengths: whole numbers from 0 to S, of shape (N,) or (N, B) for inputs of shape (N, S, B, W), and of shape (B,), one
+    for each lane, for (S, B, W). Raises DataError where they do not fit.
     """
     mask = _within(lengths, leading, dtype)
     if sample_weight is None:
@@ -70,8 +71,8 @@ def lengths_as_weights(
 def _labels_as_vectors(leading: tuple[int, ...], labels: Given, sample_weight: Given | None, needs: Needs) -> Given:
     """Class labels of shape (S, B) or (N, S, B) as vectors with a single 1.
 
-    A label is a whole number from 0 to the output's width - 1, or anything where its weight is 0. Raises DataError,
-    with the place, where it is not.
+    A label is a whole number from 0 to the output's width - 1; where its weight is 0, it may be anything. Raises
+    DataError that names the place of a wrong label.
     """
     shape = _leading_shape(leading)
     array = as_tensor("expected", labels, dtype=np.dtype(np.float64), shape=shape, check_finite=False)
@@ -83,12 +84,12 @@ def _labels_as_vectors(leading: tuple[int, ...], labels: Given, sample_weight: G
 
 
 def _leading_shape(sizes: tuple[int, ...]) -> Shape:
-    """The shape of what has one number for each vector of the inputs."""
+    """The shape of an argument that has one number for each vector of the inputs."""
     return tuple(zip(("sequences", "samples", "batch")[-len(sizes) :], sizes, strict=True))
 
 
 def _within(lengths: Given, leading: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """1 for each vector inside its sequence's length, 0 beyond."""
+    """An array with 1 for each vector within the length of its sequence, and 0 for the others."""
     samples, batch = leading[-2:]
     shape: Shape = (("batch", batch),)
     if len(leading) == 3:
@@ -105,7 +106,7 @@ def _within(lengths: Given, leading: tuple[int, ...], dtype: np.dtype[Any]) -> A
 
 
 def _one_hot(labels: Array, counts: Array, classes: int, dtype: np.dtype[Any]) -> Array:
-    """(…,) labels as (…, classes); zeros where a label does not count."""
+    """Labels (…,) as vectors (…, classes); zeros where ``counts`` is false."""
     right = (labels >= 0) & (labels < classes) & (labels == np.floor(labels))
     if not right[counts].all():
         place, given = _first(labels, counts & ~right)
@@ -117,6 +118,6 @@ def _one_hot(labels: Array, counts: Array, classes: int, dtype: np.dtype[Any]) -
 
 
 def _first(array: Array, wrong: Array) -> tuple[list[int], float]:
-    """Where the first wrong number stands, and what it is."""
+    """The index of the first wrong number, and the number."""
     index = tuple(int(axis) for axis in np.argwhere(wrong)[0])
     return list(index), float(array[index])

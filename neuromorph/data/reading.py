@@ -1,8 +1,8 @@
-"""Reads an argument of the user's as NumPy does: lists of numbers, arrays, or an object that makes an array of itself.
+"""Reads an argument of the user's as NumPy does: lists of numbers, arrays, or an object that converts to an array.
 
-Each argument is read once, because an object of the user's may answer otherwise the next time. A value that is no real
-number, and any exception that such an object raises, becomes a :class:`~neuromorph.errors.DataError` that names the
-argument and the place in it.
+Each argument is read once, because an object of the user's may give another answer the next time. A value that is no
+real number, and any exception that such an object raises, becomes a :class:`~neuromorph.errors.DataError` that names
+the argument and the place in it.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ from numpy.typing import NDArray
 from ..errors import DataError, said, shortened
 
 Array = NDArray[Any]
-Place = tuple[int, ...]  # of an item in lists within lists
+Place = tuple[int, ...]  # the place of an item in nested lists
 
-_DEEPEST = 8  # lists within lists that are followed: more than any argument has axes
-_SHOWN = 40  # characters of a value that a message shows
-_NUMERIC = "biuf"  # kinds of array that are computed with
+_DEEPEST = 8  # the deepest nesting of lists that is read: more than any argument has axes
+_SHOWN = 40  # the most characters of a value in a message
+_NUMERIC = "biuf"  # kinds of array that hold real numbers
 _MIXED = "OUSTc"  # kinds of array that NumPy makes of a list with some wrong items among its numbers
 _LISTS = {list, tuple}
-_PLAIN = (numbers.Number, np.generic, str, bytes, type(None))  # what stands for itself
+_PLAIN = (numbers.Number, np.generic, str, bytes, type(None))  # values that need no conversion
 _PROTOCOLS = ("__array__", "__array_interface__", "__array_struct__")
 
 
 class Given(NamedTuple):
-    """An argument that was read: its ``items`` as they were given, for messages, and the same as ``numbers``, of a
-    boolean, integer or floating type."""
+    """An argument that was read: ``items`` as the user gave them, for messages, and the same as ``numbers``.
+
+    ``numbers`` has a boolean, integer or floating dtype.
+    """
 
     name: str
     items: Array
@@ -40,9 +42,10 @@ class Given(NamedTuple):
 
 
 def read(name: str, value: object) -> Given:
-    """The numbers of an argument, of any shape; a plain array of numbers is used itself. What was read comes back.
+    """The numbers of an argument, of any shape. A plain array of numbers, or a ``Given``, is used itself.
 
-    Raises DataError for what is no real number, for ragged lists, and for whatever the user's own class raises.
+    Raises DataError for values that are no real numbers, for ragged lists, and for whatever the user's own class
+    raises.
     """
     if type(value) is np.ndarray and value.dtype.kind in _NUMERIC:
         return Given(name, value, value)
@@ -79,18 +82,18 @@ def _is_real(item: object) -> bool:
 
 
 def _float(item: Any) -> float:
-    """A real number in float64, infinite where it is beyond its range."""
+    """A real number in float64; infinity if it is beyond the range."""
     try:
         return float(item)
     except OverflowError:
         return math.inf if item > 0 else -math.inf
 
 
-# What is not a list, a number or an array of NumPy's ------------------------------------------------------------------
+# Values that are not lists, numbers or NumPy arrays -------------------------------------------------------------------
 
 
 def _opened(name: str, value: Any, place: Place) -> Any:
-    """The value as a number, an array, or lists of these: whatever else is in it is asked what it is, once."""
+    """The value as a number, an array, or lists of these. Every other object in it is converted, once."""
     if type(value) in _LISTS:
         return _opened_list(name, value, place)
     if isinstance(value, _PLAIN):
@@ -110,7 +113,10 @@ def _opened(name: str, value: Any, place: Place) -> Any:
 
 
 def _opened_list(name: str, value: Any, place: Place) -> Any:
-    """A list in which nothing is left that has to be asked. It is looked at as deep as the first lists go."""
+    """The list, with every object in it converted that is not a list, a number or an array.
+
+    It is searched as deep as its first items are nested.
+    """
     items = value
     for above in range(_levels(name, value, place)):
         kinds = set(map(type, items))
@@ -123,7 +129,10 @@ def _opened_list(name: str, value: Any, place: Place) -> Any:
 
 
 def _levels(name: str, value: Any, place: Place) -> int:
-    """How deep the first lists go; DataError where on and on, as in one that holds itself: NumPy might never return."""
+    """How deep the first items of a list are nested. DataError beyond _DEEPEST levels.
+
+    A list that contains itself has no end, and NumPy might never return.
+    """
     levels = 0
     while type(value) in _LISTS:
         levels += 1
@@ -136,19 +145,19 @@ def _levels(name: str, value: Any, place: Place) -> int:
 
 
 def _is_foreign(kind: type) -> bool:
-    """Whether values of a type have to be asked what they are."""
+    """Whether values of a type have to be converted before NumPy reads them."""
     return kind not in _LISTS and kind is not np.ndarray and not issubclass(kind, _PLAIN)
 
 
 def _replaced(name: str, value: Any, place: Place, above: int) -> Any:
-    """A list, with what stands in it below so many more lists opened."""
+    """The list, with the items ``above`` levels below its own items converted."""
     if above < 0:
         return _opened(name, value, place)
     return [_replaced(name, item, (*place, index), above - 1) for index, item in enumerate(value)]
 
 
 def _is_sequence(value: Any) -> bool:
-    """Whether NumPy would take a value item by item, like a list."""
+    """Whether NumPy would read a value item by item, like a list."""
     kind = type(value)
     if not (hasattr(kind, "__len__") and hasattr(kind, "__getitem__")):
         return False
@@ -165,7 +174,7 @@ def _is_sequence(value: Any) -> bool:
 
 
 def _reason(name: str, value: object, error: Exception) -> str:
-    """Why NumPy made no array of the value: the first list that is not as long as the first of its level."""
+    """Why NumPy could not make an array: the first list whose length differs from the first list of its level."""
     firsts = _first_items(value)
     odd = _first_odd(value, (), [_length(first) for first in firsts])
     if odd is None:
@@ -187,7 +196,7 @@ def _first_items(value: object) -> list[object]:
 
 
 def _first_odd(item: object, path: Place, lengths: list[int | None]) -> tuple[Place, object] | None:
-    """The first item, in reading order, whose length is not that of the first item of its level."""
+    """The first item, in reading order, whose length differs from that of the first item of its level."""
     length = _length(item)
     if len(path) == len(lengths) or length != lengths[len(path)]:
         return path, item
@@ -199,14 +208,14 @@ def _first_odd(item: object, path: Place, lengths: list[int | None]) -> tuple[Pl
 
 
 def _length(item: object) -> int | None:
-    """How many items a list has, or what NumPy takes as one; None for numbers, text and other objects."""
+    """The number of items of a list or an array; None for numbers, text and other objects."""
     if isinstance(item, list | tuple):
         return len(item)
     return item.shape[0] if isinstance(item, np.ndarray) and item.ndim else None
 
 
 def _items(item: Any) -> Any:
-    """The items of what has a length; of an array only the first row, which stands for all."""
+    """The items of a list; of an array only the first row, because all rows have the same shape."""
     if isinstance(item, list | tuple):
         return item
     return item[:1] if _length(item) else ()
@@ -220,7 +229,7 @@ def _extent(item: object, noun: str) -> str:
 
 
 def _no_number(name: str, place: Place, item: object) -> str:
-    """What to say of an item that is no real number."""
+    """The message about an item that is no real number."""
     said = f"{_path(name, place)} is {shown(item)}"
     if isinstance(item, Iterator):
         return said
@@ -232,7 +241,7 @@ def _path(name: str, place: Place) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: numbers bare, all else with its type, and never much of it."""
+    """A value as a message shows it: a number alone, everything else with its type, in _SHOWN characters at most."""
     if isinstance(value, Iterator):
         return f"a {type(value).__name__}, which can be read only once: make it a list"
     try:

@@ -1,4 +1,4 @@
-"""Pictures of a graph: its own layout, as SVG and as DOT."""
+"""Draws a graph as SVG or DOT, with a layout of its own."""
 
 from __future__ import annotations
 
@@ -22,28 +22,29 @@ FORMATS = ("svg", "dot")
 class Drawing:
     """A picture of a model. Notebooks show it.
 
-    Data flow from top to bottom. Boxes are layers, with their width and activation, and activation nodes; boxes with
-    round corners merges, with their operation; boxes with round ends splits. A filled arrow is what flows into a node,
-    a hollow one what a merge takes in addition; a dashed one comes from an earlier step, the previous one where the
-    box says nothing else. Dead nodes are grey. A cell that is folded is one box.
+    Data flow from top to bottom. Plain boxes are layers and activation nodes, with their width and activation. Boxes
+    with round corners are merges, with their operation. Boxes with round ends are splits. A folded cell is one box. A
+    filled arrow is the vector that flows into a node. A hollow arrow is the other vector that a merge takes. A dashed
+    arrow comes from an earlier step, which is the previous one unless the box says otherwise. Dead nodes are grey.
     """
 
     graph: Graph = field(repr=False)
 
     @cached_property
     def svg(self) -> str:
-        """The picture as SVG, which scales and is readable on light and dark pages."""
+        """The picture as SVG text. It scales, and is readable on light and dark pages."""
         return to_svg(self.graph)
 
     @cached_property
     def dot(self) -> str:
-        """The graph in the language of Graphviz, for those who would rather have its layout."""
+        """The graph in the DOT language, for a layout by Graphviz."""
         return to_dot(self.graph)
 
     def save(self, path: str | os.PathLike[str], *, format: str | None = None) -> None:
-        """Write the picture to a file, in the ``format`` "svg" or "dot", by default what the name ends with.
+        """Write the picture to a file. format: "svg" or "dot", by default the ending of the name.
 
-        Raises ValueError, before anything is written, for other formats and endings; OSError where it can't be written.
+        Raises ValueError, before anything is written, for other formats and endings, and OSError if the file can't be
+        written.
         """
         chosen = _format(path, format)
         check_name(os.fspath(path))
@@ -60,8 +61,10 @@ class Drawing:
 def draw(
     graph: Graph, path: str | os.PathLike[str] | None = None, *, format: str | None = None, folded: bool = False
 ) -> Drawing:
-    """The drawing of a graph, written to ``path`` where one is given; see ``Drawing.save`` for the format. ``folded``:
-    every cell is one box."""
+    """The drawing of a graph. It is written to ``path`` if one is given; see ``Drawing.save`` for the format.
+
+    folded: draw every cell as one box.
+    """
     drawing = Drawing(fold(graph).graph if folded else graph)
     if path is not None:
         drawing.save(path, format=format)

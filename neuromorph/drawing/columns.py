@@ -1,8 +1,8 @@
-"""Computes the x of every vertex: lines as straight as can be, nodes in the middle of what they are linked to.
+"""Computes the x of every vertex. Lines become as straight as possible, and nodes are centred among their neighbours.
 
-The method is that of Brandes and Köpf ("Fast and simple horizontal coordinate assignment", 2001) with the block graph
-that the dagre library uses for its compaction: four placements, each pushed to one corner, and for each vertex the mean
-of the middle two of its four places. Vertices of a row keep their order and their distance.
+The method is that of Brandes and Köpf ("Fast and simple horizontal coordinate assignment", 2001), with the block graph
+that the dagre library uses for compaction. It makes four placements, each pushed toward one corner. Each vertex gets
+the mean of the middle two of its four places. The vertices of a row keep their order and their distance.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Neighbours = Sequence[Sequence[int]]
 
 
 def place_columns(rows: Rows, widths: Sequence[float]) -> list[float]:
-    """The x of the middle of every vertex. widths: of the nodes, what they keep free beside them included."""
+    """The x of the centre of every vertex. widths: the width to keep free for each node."""
     spaces = [width / 2 + GAP / 2 for width in widths] + [LANE / 2 + 2.0] * (len(rows.rank) - len(widths))
     bent = {*_crossing(rows), *_branching(rows)}
     found = [_one_corner(rows, spaces, bent, down, right) for down in (True, False) for right in (False, True)]
@@ -30,7 +30,7 @@ def place_columns(rows: Rows, widths: Sequence[float]) -> list[float]:
 def _one_corner(
     rows: Rows, spaces: Sequence[float], bent: set[tuple[int, int]], down: bool, right: bool
 ) -> list[float]:
-    """Places that lean toward one corner; those that lean to the right are found in the mirror."""
+    """The x of every vertex in a placement toward one corner. Placements to the right are computed mirrored."""
     order = [row[::-1] if right else row for row in (rows.order if down else rows.order[::-1])]
     root = _blocks(order, rows.uppers if down else rows.lowers, bent)
     sign = -1.0 if right else 1.0
@@ -39,7 +39,7 @@ def _one_corner(
 
 
 def _crossing(rows: Rows) -> Iterator[tuple[int, int]]:
-    """The segments (upper, lower) that cross a segment between two bends, which shall be straight instead."""
+    """The segments (upper, lower) that may bend, because they cross a segment between two bends."""
     place = places(rows.order)
     for above, below in pairwise(rows.order):
         done, left = 0, 0
@@ -55,21 +55,21 @@ def _crossing(rows: Rows) -> Iterator[tuple[int, int]]:
 
 
 def _branching(rows: Rows) -> Iterator[tuple[int, int]]:
-    """The segments (upper, lower) that leave a line which goes on, and shall go on straight."""
+    """The segments (upper, lower) that may bend, because they branch off a line that goes on."""
     for upper in range(rows.nodes, len(rows.rank)):
         if any(lower >= rows.nodes for lower in rows.lowers[upper]):
             yield from ((upper, lower) for lower in rows.lowers[upper] if lower < rows.nodes)
 
 
 def _upper_bend(rows: Rows, vertex: int) -> int | None:
-    """The bend above a bend."""
+    """The bend right above a bend; None if there is none."""
     if vertex < rows.nodes or rows.uppers[vertex][0] < rows.nodes:
         return None
     return rows.uppers[vertex][0]
 
 
 def _blocks(order: Sequence[Sequence[int]], neighbours: Neighbours, bent: set[tuple[int, int]]) -> list[int]:
-    """For each vertex the first of the block of vertices that shall stand straight below one another."""
+    """For each vertex, the first vertex of its block. The vertices of a block have the same x."""
     place = places(order)
     root = list(range(len(place)))
     for row in order:
@@ -87,7 +87,7 @@ def _medians(found: Sequence[int]) -> Sequence[int]:
 
 
 def _compact(order: Sequence[Sequence[int]], root: Sequence[int], spaces: Sequence[float]) -> dict[int, float]:
-    """Blocks as far to the left as they can be, then as near to their right neighbours as that allows."""
+    """The x of each block: as far left as possible, then as near to the right neighbours as that allows."""
     before: dict[int, dict[int, float]] = {block: {} for block in root}
     after: dict[int, dict[int, float]] = {block: {} for block in root}
     for row in order:
@@ -106,8 +106,10 @@ def _compact(order: Sequence[Sequence[int]], root: Sequence[int], spaces: Sequen
 
 
 def _line_up(found: list[list[float]]) -> None:
-    """Move the four placements over the narrowest: those that lean left by their left ends, the others by their
-    right."""
+    """Shift the four placements onto the narrowest one.
+
+    Those that lean left are aligned at their left ends, the others at their right ends.
+    """
     low, high = min(((min(xs), max(xs)) for xs in found), key=lambda ends: ends[1] - ends[0])
     for number, xs in enumerate(found):
         shift = high - max(xs) if number % 2 else low - min(xs)

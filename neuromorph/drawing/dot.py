@@ -1,4 +1,4 @@
-"""A graph in the DOT language of Graphviz."""
+"""Writes a graph in the DOT language of Graphviz."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DEAD = 'color="#b4b4b4"'
 
 
 def to_dot(graph: Graph) -> str:
-    """The graph as a text of DOT: full names, links back in time dashed, dead nodes grey."""
+    """The graph as DOT text, with full names. Links back in time are dashed, and dead nodes grey."""
     lines = [
         "digraph neuromorph {",
         "  rankdir=TB;",
@@ -45,6 +45,6 @@ def _edge(graph: Graph, link: Link) -> str:
 
 
 def _escaped(text: str) -> str:
-    """A text that stands for itself in a quoted string."""
+    """The text, escaped for a quoted string. Characters that are not printable are replaced."""
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return shown.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,4 +1,4 @@
-"""The shapes that a drawing is made of. Lengths are in pixels at scale 1; x grows to the right, y downward."""
+"""The shapes that a drawing consists of. Lengths are in pixels at scale 1. x grows to the right, y downward."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Point: TypeAlias = tuple[float, float]
 Step: TypeAlias = tuple[Point, ...]
 Role: TypeAlias = Literal["flow", "merge", "time"]
 
-GAP = 28.0  # between neighbours of a row
-LANE = 12.0  # between lines that run side by side
-RADIUS = 8.0  # of a line's rounded corners
+GAP = 28.0  # the gap between neighbours in a row
+LANE = 12.0  # the distance of lines that run side by side
+RADIUS = 8.0  # the radius of the rounded corners of lines
 LANDING = 14.0  # the straight end of a line, which carries the arrow
-MARGIN = 16.0  # around everything
+MARGIN = 16.0  # the margin around the whole drawing
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,11 @@ class Size:
 
 @dataclass(frozen=True)
 class Link:
-    """A vector that ``target`` reads from ``source``: what flows in, what a merge adds to it, or what a merge reads
-    from the previous step."""
+    """A vector that ``target`` reads from ``source``.
+
+    role: "flow" for the vector that flows in, "merge" for the other vector of a merge, "time" for the other vector of a
+    merge if it comes from an earlier step.
+    """
 
     source: int
     target: int
@@ -37,7 +40,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Box:
-    """The place of a node; ``x`` and ``y`` are its middle."""
+    """The place of a node. ``x`` and ``y`` are its centre."""
 
     x: float
     y: float
@@ -69,16 +72,16 @@ class Box:
         return self.x + side * self.width / 2
 
     def corner(self, side: int) -> float:
-        """An x near that side where top and bottom are still straight."""
+        """The x near the left (-1) or right (1) side where the top and bottom edges are still straight."""
         return self.x + side * max(0.0, self.width / 2 - 14.0)
 
 
 @dataclass(frozen=True)
 class Route:
-    """A link's line, from ``start`` step by step to the tip of its arrow.
+    """The line of a link, from ``start`` through its steps to the tip of the arrow.
 
-    A step of one point is a straight line, of two a quadratic and of three a cubic Bézier curve. The last step is
-    straight.
+    A step of one point is a straight line, of two points a quadratic and of three points a cubic Bézier curve. The last
+    step is straight.
     """
 
     link: Link
@@ -86,19 +89,19 @@ class Route:
     steps: tuple[Step, ...]
 
     def points(self) -> list[Point]:
-        """All points, those that curves bend toward too; the line lies between them."""
+        """All points, the control points of curves included. The line lies within their bounding box."""
         return [self.start, *(point for step in self.steps for point in step)]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything is: a box per node, a route per link."""
+    """The places of a drawing: a box for each node, a route for each link."""
 
     boxes: tuple[Box, ...]
     routes: tuple[Route, ...]
 
     def frame(self) -> tuple[float, float, float, float]:
-        """Left, top, width and height of what holds it all, a margin included."""
+        """Left, top, width and height of the whole drawing, with a margin around it."""
         points = [point for route in self.routes for point in route.points()]
         left = min([x for x, _ in points] + [box.left for box in self.boxes]) - MARGIN
         right = max([x for x, _ in points] + [box.right for box in self.boxes]) + MARGIN
@@ -108,7 +111,7 @@ class Layout:
 
 
 def rounded(points: Sequence[Point]) -> tuple[Step, ...]:
-    """The steps from the first point by way of the others to the last: straight, with rounded corners."""
+    """The steps along a line through ``points``: straight, with rounded corners."""
     steps: list[Step] = []
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         radius = min(RADIUS, _distance(before, corner) / 2, _distance(corner, after) / 2)
@@ -117,7 +120,7 @@ def rounded(points: Sequence[Point]) -> tuple[Step, ...]:
 
 
 def _distance(one: Point, other: Point) -> float:
-    return abs(one[0] - other[0]) + abs(one[1] - other[1])  # exact for lines along an axis
+    return abs(one[0] - other[0]) + abs(one[1] - other[1])  # exact where the two points lie on a line along an axis
 
 
 def _toward(start: Point, end: Point, length: float) -> Point:
@@ -126,9 +129,10 @@ def _toward(start: Point, end: Point, length: float) -> Point:
 
 
 def lanes(spans: Sequence[tuple[int, int]]) -> list[int]:
-    """A lane for each span (first, last), so that spans that meet get different ones, the short ones inside.
+    """A lane for each span (first, last). Spans that overlap get different lanes, and short spans get inner lanes.
 
-    Each falls onto those already there, the shortest first, and lies in the first lane above all that it meets.
+    The spans are placed one after the other, the shortest first. Each gets the first lane above all spans that it
+    overlaps.
     """
     heights = [0] * (max((last for _, last in spans), default=0) + 1)
     found = [0] * len(spans)

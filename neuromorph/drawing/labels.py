@@ -1,4 +1,4 @@
-"""The text in a node of a drawing, and the size of the box that it needs."""
+"""Makes the text in the box of a node, and computes the size of the box."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from .geometry import Size
 
 NAME_SIZE, DETAIL_SIZE = 13.0, 11.0  # pixels
 NAME_LINE, DETAIL_LINE = 17.0, 15.0
-_CHARACTER = 0.62  # the width of a character by its size: fixed-width fonts have 0.55 to 0.61
-_SHOWN = 28  # characters of a name; the whole of it is in the description
+_CHARACTER = 0.62  # width divided by font size of a character; fixed-width fonts have 0.55 to 0.61
+_SHOWN = 28  # the most characters of a name; the description has the whole name
 _BESIDE, _ABOVE = 14.0, 7.0
 _LEAST_WIDTH = 64.0
 
 
 @dataclass(frozen=True)
 class Label:
-    """The lines of a node's box, its name first, and a sentence that describes it."""
+    """The lines in a node's box, the name first, and a sentence that describes the node."""
 
     lines: tuple[str, ...]
     description: str
@@ -32,12 +32,12 @@ class Label:
 
 
 def text_width(text: str, size: float) -> float:
-    """An upper bound of how wide a text is in a fixed-width font of a size, in pixels."""
+    """The largest width of a text in pixels in any fixed-width font. size: the font size in pixels."""
     return len(text) * _CHARACTER * size
 
 
 def label_of(graph: Graph, index: int) -> Label:
-    """What is written about one node."""
+    """The label of one node."""
     node = graph.nodes[index]
     read = read_by(graph, node)
     reads = f", {read}" if read else ""
@@ -70,7 +70,7 @@ def _kind(graph: Graph, node: Node) -> str:
 
 
 def _shortened(name: str) -> str:
-    """A name without its middle where it is too long to be shown."""
+    """The name, with its middle cut out if it is too long."""
     if len(name) <= _SHOWN:
         return name
     return f"{name[: _SHOWN // 2]}…{name[-(_SHOWN // 2 - 1) :]}"

@@ -1,4 +1,4 @@
-"""The layout of a graph in rows: from the middles of its vertices to boxes and lines."""
+"""Lays a graph out in rows: turns rows of vertices into boxes and lines."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from .geometry import LANDING, LANE, Box, Layout, Link, Point, Route, Size, Step
 from .loops import Loop, plan_loops
 from .rows import Rows, make_rows
 
-_LEAST_BEND, _MOST_BEND = 22.0, 110.0  # height between rows in which lines move sideways
-_SLOPE = 0.16  # of that height by the widest move
-_PORT = 12.0  # from the middle of a merge to where each of its two lines ends
-_LOCAL = 16.0  # how far a loop from a node to itself reaches
+_LEAST_BEND, _MOST_BEND = 22.0, 110.0  # height, between two rows, of the band where lines move sideways
+_SLOPE = 0.16  # that height divided by the widest move sideways
+_PORT = 12.0  # from the middle of a merge to the end of each of its two lines
+_LOCAL = 16.0  # from a node to the lane of its loop to itself
 _FIRST_LANE = 24.0  # from the drawing to its first lane
 
 
 @dataclass(frozen=True)
 class _Bands:
-    """The heights of the rows: nodes between ``tops`` and ``bottoms``, lines that bend in ``bends`` (first, last)."""
+    """The heights of the rows. Nodes stand between ``tops`` and ``bottoms``; lines bend between the two of
+    ``bends``."""
 
     tops: tuple[float, ...]
     bottoms: tuple[float, ...]
@@ -29,7 +30,7 @@ class _Bands:
 
 @dataclass(frozen=True)
 class _Plan:
-    """All that routes are drawn from."""
+    """Everything that routes are computed from."""
 
     rows: Rows
     xs: Sequence[float]
@@ -40,7 +41,7 @@ class _Plan:
 
 
 def layered(rank: Sequence[int], links: Sequence[Link], sizes: Sequence[Size]) -> Layout:
-    """Boxes in rows, lines that run around them, and links back in time at the sides."""
+    """The layout of a graph in rows. Lines run around nodes, and links back in time run at the sides."""
     rows = make_rows(rank, links)
     xs = place_columns(rows, _reserved(links, sizes))
     loops = plan_loops(rows, links, xs, sizes)
@@ -53,13 +54,13 @@ def layered(rank: Sequence[int], links: Sequence[Link], sizes: Sequence[Size]) -
 
 
 def _reserved(links: Sequence[Link], sizes: Sequence[Size]) -> list[float]:
-    """The widths to keep free, with room for loops from a node to itself."""
+    """The width to keep free for each node, with space for a loop from the node to itself."""
     loops = {link.source for link in links if link.source == link.target}
     return [size.width + 2 * _LOCAL * (node in loops) for node, size in enumerate(sizes)]
 
 
 def _sides(xs: Sequence[float], boxes: Sequence[Box]) -> tuple[float, float]:
-    """Where the drawing ends at the left and at the right, lanes aside."""
+    """The x at the left and at the right side of the drawing where the first lane begins."""
     left = min(min(xs), min(box.left for box in boxes))
     right = max(max(xs), max(box.right for box in boxes))
     return left - _FIRST_LANE, right + _FIRST_LANE
@@ -80,7 +81,7 @@ def _bands(rows: Rows, xs: Sequence[float], sizes: Sequence[Size], loops: Sequen
 
 
 def _track_counts(rows: Rows, loops: Sequence[Loop]) -> tuple[dict[int, int], dict[int, int]]:
-    """How many tracks lie below and above each row."""
+    """The number of tracks below each row, and above each row."""
     below: dict[int, int] = defaultdict(int)
     above: dict[int, int] = defaultdict(int)
     for loop in loops:
@@ -111,7 +112,7 @@ def _forward(plan: _Plan, links: Sequence[Link]) -> list[Route]:
 
 
 def _ports(plan: _Plan, links: Sequence[Link], chains: Sequence[Sequence[int]]) -> dict[Link, float]:
-    """The x at which each link reaches its target: the two of a merge side by side, as they come."""
+    """The x at which each link reaches its target. The two links of a merge end side by side, in their order."""
     arriving: dict[int, list[tuple[float, int, Link]]] = defaultdict(list)
     for number, (link, chain) in enumerate(zip(links, chains, strict=True)):
         arriving[link.target].append((plan.xs[chain[-2]], number, link))
@@ -123,7 +124,7 @@ def _ports(plan: _Plan, links: Sequence[Link], chains: Sequence[Sequence[int]]) 
 
 
 def _line(plan: _Plan, link: Link, chain: Sequence[int], port: float) -> Route:
-    """Straight down through rows, from side to side between them."""
+    """The route of a link within the step: straight down through rows, sideways between them."""
     xs = [*(plan.xs[vertex] for vertex in chain[:-1]), port]
     first = plan.rows.rank[link.source]
     steps: list[Step] = []
@@ -161,7 +162,7 @@ def _lane(plan: _Plan, loop: Loop) -> float:
 
 
 def _way_out(plan: _Plan, loop: Loop) -> list[Point]:
-    """From the node to the height at which its lane is entered."""
+    """The points from the node to the height at which the line enters its lane."""
     box = plan.boxes[loop.node]
     if loop.exit is None:
         return [(box.edge(loop.side), box.y + (box.height / 4 if loop.node in loop.targets else 0.0))]
@@ -170,7 +171,7 @@ def _way_out(plan: _Plan, loop: Loop) -> list[Point]:
 
 
 def _way_in(plan: _Plan, loop: Loop, target: int, entry: int | None) -> list[Point]:
-    """From the height at which the lane is left to the target."""
+    """The points from the height at which the line leaves its lane to the target."""
     box = plan.boxes[target]
     if entry is None:
         return [(box.edge(loop.side), box.y - box.height / 4)]

@@ -1,4 +1,4 @@
-"""Chooses the layout of a graph: positions of its nodes and routes of its links."""
+"""Chooses the layout of a graph, which gives the places of nodes and the routes of links."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .layered import layered
 from .rows import ranks, vertex_count
 from .single import single
 
-LARGE = 6_000  # vertices, bends of lines included, beyond which a graph is drawn as one column
+LARGE = 6_000  # a graph with more vertices (nodes and bends) is drawn as one column
 
 
 def links_of(graph: Graph) -> list[Link]:
-    """All links, dead ones too: of each node, in text order, what flows in and then what a merge reads."""
+    """All links, dead ones too, node by node in text order: first what flows in, then what a merge reads."""
     found: list[Link] = []
     for node in graph.nodes:
         if node.source is not None:
@@ -26,10 +26,10 @@ def links_of(graph: Graph) -> list[Link]:
 
 
 def lay_out(graph: Graph, sizes: Sequence[Size]) -> Layout:
-    """A place for every node, of the size given for it, and a line for every link.
+    """A box for every node and a route for every link. sizes: the size of each node.
 
-    Rows from top to bottom, in which no line runs through a node; a graph that would need more than ``LARGE``
-    vertices is one column, with its lines beside it.
+    The nodes stand in rows from top to bottom, and no line runs through a node. A graph that would need more than
+    ``LARGE`` vertices is one column, with its lines beside it.
     """
     links = links_of(graph)
     rank = ranks(len(graph.nodes), links)

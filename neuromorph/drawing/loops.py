@@ -1,7 +1,7 @@
 """Routes links back in time: out of a node, up a lane beside the whole drawing, and into the merges that read it.
 
-All links of one node share their lane. A node at the end of its row is left and reached through its side; another one
-through its bottom and its top, over a track of its own between the rows.
+All links of one node share their lane. At a node that is the first or last of its row, the line starts or ends at the
+side. At any other node it starts at the bottom and ends at the top, and runs along a track of its own between rows.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from .geometry import Link, Size, lanes
 from .rows import Rows
 
-_INSIDE = 150.0  # pixels of way that a line may be longer to start or end at a side
+_INSIDE = 150.0  # pixels; a way may be so much longer if it then starts or ends at a side
 
 
 @dataclass(frozen=True)
 class Loop:
     """The links back in time that read one node.
 
-    ``side`` is -1 (left) or 1 (right); ``lane`` counts from the drawing outward. ``exit`` is the track below the
-    node's row, ``entries`` those above the rows of the targets; None for a node at the end of its row. A ``local``
-    loop, from a node to itself alone, has no lane.
+    side: -1 (left) or 1 (right). lane: counted from the drawing outward. exit: the track below the node's row. entries:
+    the tracks above the rows of the targets. A track is None for a node at the end of its row. local: whether the only
+    target is the node itself; such a loop has no lane.
     """
 
     node: int
@@ -36,14 +36,14 @@ class Loop:
 
 @dataclass
 class _Tracks:
-    """Tracks given out so far, by row."""
+    """The number of tracks used so far, by row."""
 
     below: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     above: dict[int, int] = field(default_factory=lambda: defaultdict(int))
 
 
 def plan_loops(rows: Rows, links: Sequence[Link], xs: Sequence[float], sizes: Sequence[Size]) -> list[Loop]:
-    """A loop for every node that is read from the previous step."""
+    """A loop for every node that is read from an earlier step."""
     readers: dict[int, list[int]] = defaultdict(list)
     for link in links:
         if link.role == "time":
@@ -57,7 +57,7 @@ def plan_loops(rows: Rows, links: Sequence[Link], xs: Sequence[float], sizes: Se
 
 
 def _row_ends(rows: Rows) -> dict[int, set[int]]:
-    """By side, the nodes beside which no other node stands there."""
+    """The nodes at the left end (-1) and at the right end (1) of their rows."""
     found: dict[int, set[int]] = {-1: set(), 1: set()}
     for row in rows.order:
         nodes = [vertex for vertex in row if vertex < rows.nodes]
@@ -69,7 +69,7 @@ def _row_ends(rows: Rows) -> dict[int, set[int]]:
 def _nearer_side(
     node: int, targets: Sequence[int], ends: dict[int, set[int]], xs: Sequence[float], border: dict[int, float]
 ) -> int:
-    """The side with the shorter way for a node and its targets; right for a loop of its own."""
+    """The side with the shorter way for a node and its targets. A loop from a node to itself is at the right."""
     if list(targets) == [node]:
         return 1
     ways = {
@@ -99,7 +99,7 @@ def _loop(
 
 
 def _track(node: int, ends: set[int], rank: Sequence[int], given: dict[int, int]) -> int | None:
-    """The next free track beside a node's row, if it needs one."""
+    """The next free track beside a node's row; None if the node is at the end of its row."""
     if node in ends:
         return None
     given[rank[node]] += 1

@@ -1,8 +1,8 @@
-"""Rows of a drawing from top to bottom: every node stands below all that it reads, and its neighbours cross little.
+"""Puts nodes in rows, so that every node stands below all that it reads, and orders rows so that few lines cross.
 
-The first two phases of the layered method of Sugiyama, Tagawa and Toda ("Methods for visual understanding of
-hierarchical system structures", 1981). A line that passes a row gets a bend there, a vertex without a node; all lines
-that leave one node share their bends.
+These are the first two phases of the layered method of Sugiyama, Tagawa and Toda ("Methods for visual understanding of
+hierarchical system structures", 1981). A line that passes through a row gets a bend there: a vertex without a node. All
+lines that leave one node share their bends.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import TypeAlias
 from .geometry import Link
 
 SWEEPS = 40
-WORK = 30_000  # vertices to sweep over, all sweeps together, so that large graphs take no longer than seconds
-PATIENCE = 10  # sweeps without fewer crossings before the search ends
-FAITHFUL = 4  # sweeps before anything is turned around that is as good either way
-EXCHANGES = 4  # rounds of exchanging neighbours after a sweep
+WORK = 30_000  # the most vertices of all sweeps together, so that a large graph takes seconds at most
+PATIENCE = 10  # sweeps without improvement before the search ends
+FAITHFUL = 4  # the first sweeps, which keep the order of the text where crossings are equal
+EXCHANGES = 4  # the most rounds of exchanging neighbours after a sweep
 
 Order: TypeAlias = list[list[int]]
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Vertices in rows: the nodes, numbered as in the graph, then the bends.
+    """Vertices in rows: first the nodes, numbered as in the graph, then the bends.
 
-    ``order`` has the vertices of each row from left to right; ``uppers`` and ``lowers`` the vertices in the rows above
-    and below that a vertex has a line to; ``bends`` the bend of a node's lines in a row.
+    order: the vertices of each row from left to right. uppers, lowers: for each vertex, the vertices in the row above
+    or below that a line connects it to. bends: the bend of a node's lines in a row, by (node, row).
     """
 
     nodes: int
@@ -47,7 +47,8 @@ class Rows:
 
 
 def topological(count: int, links: Sequence[Link]) -> list[int]:
-    """All nodes, each after those that it reads within the step, the smallest first."""
+    """All nodes, each after those that it reads within the step. Of several possible orders, small indices come
+    first."""
     sorter = TopologicalSorter[int](dict.fromkeys(range(count), ()))
     for link in links:
         if link.role != "time":
@@ -64,9 +65,9 @@ def topological(count: int, links: Sequence[Link]) -> list[int]:
 
 
 def ranks(count: int, links: Sequence[Link]) -> list[int]:
-    """For each node the length of the longest way to it from the first node.
+    """The row of each node: the length of the longest path to it from the first node.
 
-    What no way leads to, such as a learned vector, stands right above the first that reads it.
+    A node that no such path leads to, such as a learned vector, stands right above the first node that reads it.
     """
     reads: list[list[int]] = [[] for _ in range(count)]
     for link in links:
@@ -82,7 +83,10 @@ def ranks(count: int, links: Sequence[Link]) -> list[int]:
 
 
 def _move_down(rank: list[int], free: Sequence[int], reads: Sequence[Sequence[int]]) -> None:
-    """Move the nodes ``free``, each of which stands after those that it reads, as far down as their readers allow."""
+    """Move the nodes ``free`` as far down as their readers allow.
+
+    In ``free``, each node comes after those that it reads.
+    """
     nearest: dict[int, int] = {}
     waiting = set(free)
     for node in (*(node for node in range(len(rank)) if node not in waiting), *reversed(free)):
@@ -93,7 +97,7 @@ def _move_down(rank: list[int], free: Sequence[int], reads: Sequence[Sequence[in
 
 
 def vertex_count(rank: Sequence[int], links: Sequence[Link]) -> int:
-    """How many vertices the rows would have."""
+    """The number of vertices, nodes and bends, that the rows would have."""
     last = list(rank)
     for link in links:
         if link.role != "time":
@@ -102,7 +106,7 @@ def vertex_count(rank: Sequence[int], links: Sequence[Link]) -> int:
 
 
 def make_rows(rank: Sequence[int], links: Sequence[Link]) -> Rows:
-    """Rows of few crossings for nodes of given ranks."""
+    """Rows with few crossings for nodes in given rows. rank: the row of each node."""
     vertices, bends = list(rank), dict[tuple[int, int], int]()
     for link in links:
         for row in range(rank[link.source] + 1, rank[link.target]) if link.role != "time" else ():
@@ -125,7 +129,7 @@ def _frozen(many: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
 def _segments(
     rank: Sequence[int], links: Sequence[Link], bends: dict[tuple[int, int], int]
 ) -> dict[tuple[int, int], None]:
-    """The pairs of vertices in neighbouring rows that lines run between, each once."""
+    """The pairs of vertices in neighbouring rows that a line connects, each pair once."""
     found: dict[tuple[int, int], None] = {}
     for link in links:
         if link.role == "time":
@@ -139,8 +143,10 @@ def _segments(
 
 
 def _first_order(rank: Sequence[int], lowers: Sequence[Sequence[int]]) -> Order:
-    """Rows filled by going down from the first node, then from others that read nothing, what stands first in the text
-    at the left."""
+    """The first order of the rows, found by a depth-first search from the nodes that read nothing.
+
+    A node that comes first in the text stands further left.
+    """
     order: Order = [[] for _ in range(max(rank) + 1)]
     read = {below for found in lowers for below in found}
     roots = [vertex for vertex in range(len(rank)) if vertex not in read]
@@ -157,8 +163,8 @@ def _first_order(rank: Sequence[int], lowers: Sequence[Sequence[int]]) -> Order:
 def _fewest_crossings(order: Order, uppers: Sequence[Sequence[int]], lowers: Sequence[Sequence[int]]) -> Order:
     """The best order that sweeps down and up find.
 
-    What is as good either way first stays as it stands in the text; later it is turned around in some sweeps, lest the
-    search stay where it is.
+    The first sweeps keep the order of the text among vertices that are equally good in either order. Some later sweeps
+    reverse it, so that the search does not get stuck.
     """
     best, fewest, stale = order, crossings(order, lowers), 0
     for sweep in range(min(SWEEPS, 1 + WORK // len(uppers))):
@@ -175,14 +181,15 @@ def _fewest_crossings(order: Order, uppers: Sequence[Sequence[int]], lowers: Seq
 
 
 def places(order: Sequence[Sequence[int]]) -> dict[int, int]:
-    """Where in its row each vertex stands, counted from the left."""
+    """The place of each vertex in its row, counted from 0 at the left."""
     return {vertex: place for row in order for place, vertex in enumerate(row)}
 
 
 def _swept(order: Order, neighbours: Sequence[Sequence[int]], downward: bool, turned: bool) -> Order:
-    """Every row sorted by the middle of its neighbours' places in the row that was sorted before it.
+    """The order after one sweep: every row is sorted by the mean place of each vertex's neighbours.
 
-    ``turned``: those with the same middle change their order.
+    The neighbours are those in the row that was sorted before. turned: reverse the order of vertices with the same
+    mean.
     """
     place, found = places(order), [list(row) for row in order]
     for row in found if downward else reversed(found):
@@ -201,7 +208,10 @@ def _mean(numbers: Sequence[int], otherwise: float) -> float:
 def _exchanged(
     order: Order, uppers: Sequence[Sequence[int]], lowers: Sequence[Sequence[int]], equal: bool
 ) -> Order:  # fmt: skip
-    """Neighbours exchanged wherever their lines then cross less, or at first, where ``equal``, not more."""
+    """The order after exchanging neighbours whose lines then cross less.
+
+    equal: in the first round, exchange also those whose lines then cross as often as before.
+    """
     place, found = places(order), [list(row) for row in order]
     for turn in range(EXCHANGES):
         least, changed = 0 if equal and turn == 0 else 1, False
@@ -217,7 +227,7 @@ def _exchanged(
 
 
 def _gain(left: int, right: int, both: Sequence[Sequence[Sequence[int]]], place: dict[int, int]) -> int:
-    """How many crossings fewer two neighbours have when they are exchanged."""
+    """How many crossings disappear when two neighbours are exchanged."""
     gain = 0
     for neighbours in both:
         one, other = (sorted(place[n] for n in neighbours[vertex]) for vertex in (left, right))
@@ -230,7 +240,7 @@ def _inversions(left: Sequence[int], right: Sequence[int]) -> int:
 
 
 def crossings(order: Sequence[Sequence[int]], lowers: Sequence[Sequence[int]]) -> int:
-    """How many pairs of lines between neighbouring rows cross."""
+    """The number of pairs of lines between neighbouring rows that cross."""
     place, count = places(order), 0
     for row in order:
         ends: list[int] = []

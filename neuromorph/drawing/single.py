@@ -1,4 +1,4 @@
-"""The layout of a graph that is too large for rows: one node below the other, lines in lanes beside them."""
+"""Lays out a graph that is too large for rows: one node below the other, lines in lanes beside them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from .geometry import LANE, Box, Layout, Link, Point, Route, Size, lanes, rounde
 from .rows import topological
 
 _STEP = 24.0  # from one box to the next
-_INSIDE = 2.0  # how far below a box's edge a line starts, since splits have round ends
+_INSIDE = 2.0  # how far inside the edge of a box a line starts, because splits have round ends
 _FIRST_LANE = 28.0  # from the boxes to the first lane
 
 
 def single(links: Sequence[Link], sizes: Sequence[Size]) -> Layout:
-    """All nodes in one column, in the order of a step; at its left the links back in time."""
+    """The layout with all nodes in one column, in the order of computation. Links back in time run at the left."""
     sequence = topological(len(sizes), links)
     row = {node: number for number, node in enumerate(sequence)}
     boxes, width = _boxes(sequence, sizes), max(size.width for size in sizes)
@@ -40,7 +40,7 @@ def _boxes(sequence: Sequence[int], sizes: Sequence[Size]) -> tuple[Box, ...]:
 
 
 def _lanes(links: Sequence[Link], row: dict[int, int]) -> dict[tuple[int, int], int]:
-    """The lane of each node's lines by side."""
+    """The lane of each node's lines on each side."""
     reached: dict[tuple[int, int], list[int]] = defaultdict(list)
     for link in links:
         if link.role == "time":

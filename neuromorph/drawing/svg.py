@@ -1,4 +1,4 @@
-"""A graph as SVG: no script, no identifiers, nothing from elsewhere; its own style for light and dark pages."""
+"""Draws a graph as SVG, with styles for light and dark pages. It has no scripts and no links to other files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .geometry import Box, Layout, Point, Route
 from .labels import DETAIL_LINE, NAME_LINE, Label, label_of
 from .layout import lay_out
 
-_ARROW = 8.0  # length; it is as wide
+_ARROW = 8.0  # the length and the width of an arrow, in pixels
 _PAINT = {  # kind: fill and stroke on a light page, fill and stroke on a dark one
     "input": ("#e3f4e8", "#2f8a50", "#173222", "#4fb074"),
     "output": ("#fde9df", "#c2592b", "#3b2117", "#e08a5f"),
@@ -49,11 +49,12 @@ _DARK = """
 
 
 def to_svg(graph: Graph) -> str:
-    """The picture as a text of SVG, UTF-8 when written; the same for the same graph.
+    """The picture as SVG text. The same graph always gives the same text.
 
-    It scales: its size in pixels is that of its viewBox, and at most the width of the page. Nodes are groups of class
-    ``node`` and their kind with a ``data-node``, links of class ``link`` and ``flow``, ``merge`` or ``time`` with
-    ``data-from`` and ``data-to``, all indices of the graph; what is dead has the class ``dead`` too.
+    The picture scales: its size in pixels is that of its viewBox, and at most the width of the page. A node is a group
+    of the classes ``node`` and its kind, with ``data-node``. A link is a group of the classes ``link`` and ``flow``,
+    ``merge`` or ``time``, with ``data-from`` and ``data-to``. These three are indices of the graph. Dead nodes and
+    links have the class ``dead`` too.
     """
     labels = [label_of(graph, node.index) for node in graph.nodes]
     layout = lay_out(graph, [label.size() for label in labels])
@@ -104,7 +105,7 @@ def _is_live(graph: Graph, route: Route) -> bool:
 
 
 def _path(route: Route) -> str:
-    """The line, up to the arrow's base."""
+    """The path of the line, up to the base of the arrow."""
     words = [f"M{_point(route.start)}"]
     words += ["LQC"[len(step) - 1] + " ".join(map(_point, step)) for step in route.steps[:-1]]
     tip, (dx, dy) = _tip(route)
@@ -119,7 +120,7 @@ def _arrow(route: Route) -> str:
 
 
 def _tip(route: Route) -> tuple[Point, Point]:
-    """Where the arrow ends, and its direction along an axis."""
+    """The tip of the arrow, and its direction (dx, dy) along an axis."""
     before, (x, y) = route.points()[-2:]
     length = abs(x - before[0]) + abs(y - before[1])
     return (x, y), ((x - before[0]) / length, (y - before[1]) / length)
@@ -143,7 +144,7 @@ def _roundness(node: Node, box: Box) -> float:
 
 
 def _texts(box: Box, lines: Sequence[str]) -> str:
-    """The lines, in the middle of a box; y is where their letters stand."""
+    """The lines of text in the middle of a box. ``y`` is the baseline of the first."""
     y = box.y - (NAME_LINE + DETAIL_LINE * (len(lines) - 1)) / 2 + 13.0
     found = []
     for number, line in enumerate(lines):
@@ -157,7 +158,7 @@ def _texts(box: Box, lines: Sequence[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """A text that stands for itself between tags and in quotes; what no XML may hold is replaced."""
+    """The text, escaped for XML content and attributes. Characters that are not printable are replaced."""
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#39;")):
         shown = shown.replace(character, entity)
@@ -169,5 +170,5 @@ def _point(point: Point) -> str:
 
 
 def _number(value: float) -> str:
-    """At most two decimals, and no negative zero."""
+    """A number with at most two decimals, and without a negative zero."""
     return f"{round(value, 2) + 0.0:.2f}".rstrip("0").rstrip(".")

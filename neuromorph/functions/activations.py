@@ -1,7 +1,7 @@
 """Activation functions, one record each.
 
-A derivative is a text over ``y`` alone wherever that is exact, so that ``x`` need not be kept for the
-backward pass. At a bend x = 0 belongs to the lower piece.
+A derivative is a text over ``y`` alone wherever that is exact, so that ``x`` need not be kept for the backward pass.
+Where pieces of a function meet at x = 0, that point belongs to the lower piece.
 """
 
 import math
@@ -19,8 +19,8 @@ _GELU_CUBIC = 0.044715
 _SQRT_HALF = math.sqrt(0.5)
 _NORMAL_PEAK = 1.0 / math.sqrt(2.0 * math.pi)
 _ERFC = np.frompyfunc(math.erfc, 1, 1)
-_LEAST = 1e-7  # of which log still takes the logarithm
-_QUIET = np.errstate(all="ignore")  # what overflows is infinite, as in the kernel
+_LEAST = 1e-7  # the smallest number that ``log`` takes the logarithm of
+_QUIET = np.errstate(all="ignore")  # overflow gives infinity, as in the kernel
 
 
 def _linear(x: Array, p: float | None) -> Array:
@@ -208,8 +208,7 @@ def _log_gradient(x: Array, y: Array, g: Array, p: float | None) -> Array:
 
 
 def _clipped_gradient(x: Array, g: Array, low: float, high: float) -> Array:
-    """The gradient of a slope of 1 between two bends: 0 at the lower one, as beyond, and that of the slope at the
-    upper one."""
+    """The gradient of a function whose slope is 1 for low < x <= high, and 0 elsewhere."""
     return np.where((x <= low) | (x > high), 0.0, g)
 
 
@@ -249,7 +248,8 @@ def _mish_gradient(x: Array, y: Array, g: Array, p: float | None) -> Array:
 
 
 def normal_cdf(x: Array) -> Array:
-    """The distribution function of the normal distribution, exact in relation to its size where it is tiny, too."""
+    """The distribution function of the standard normal distribution, with a small relative error even where it is
+    tiny."""
     found: Array = 0.5 * np.asarray(_ERFC(-x * _SQRT_HALF), np.float64)
     return found
 
@@ -295,7 +295,7 @@ RECORDS = (
     Activation("sigmoid", None, "sigmoid(x)", "y * (1.0 - y)", _sigmoid, _sigmoid_gradient),
     Activation("tanh", None, "tanh(x)", "1.0 - y * y", _tanh, _tanh_gradient),
     Activation("relu", None, "where(x <= 0.0, 0.0, x)", "where(y <= 0.0, 0.0, 1.0)", _relu, _relu_gradient),
-    # The slope may be negative, so the sign of y does not tell the piece.
+    # The slope may be negative, so the sign of y does not say which piece x is in.
     Activation(
         "relu_leaky",
         Parameter("slope", 0.01),
@@ -364,7 +364,7 @@ RECORDS = (
     Activation("square", None, "x * x", "2.0 * x", _square, _square_gradient),
     Activation("sin", None, "sin(x)", "cos(x)", _sin, _sin_gradient),
     Activation("cos", None, "cos(x)", "-sin(x)", _cos, _cos_gradient),
-    # Over y, since the padding of a row has zeros: the schedule keeps those of y, and 1 / (x * x) is infinite there.
+    # Over y, because 1 / (x * x) is infinite in the padding of a row, where x is 0. There the schedule keeps y at 0.
     Activation("reciprocal", None, "1.0 / x", "-y * y", _reciprocal, _reciprocal_gradient),
     # (1 - |y|)^2 would lose the digits of a small derivative.
     Activation(

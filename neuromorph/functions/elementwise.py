@@ -1,4 +1,4 @@
-"""Elementwise layers, one record each: as wide as what comes in, with parameters of their own, a number a component."""
+"""Elementwise layers, one record each. They are as wide as what comes in, and have one parameter for each component."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Arrays = Mapping[str, Array]
 class Role:
     """A parameter vector of a layer.
 
-    ``variable`` is its name in expressions. ``first`` is the value that it begins with, None the layer's number.
-    ``gradient`` is dL/d(parameter), one row's share, over the names of ``ElementwiseLayer.derivative``. It is empty
-    where the parameter never learns.
+    variable: its name in expressions. first: the first value; None means the layer's number. gradient: the text of one
+    row's share of dL/d(parameter), over the names of ``ElementwiseLayer.derivative``. It is empty if the parameter
+    never learns.
     """
 
     name: RoleName
@@ -30,13 +30,17 @@ class Role:
 
     @property
     def learns(self) -> bool:
-        """Whether training changes it."""
+        """Whether training changes the parameter."""
         return bool(self.gradient)
 
 
 @dataclass(frozen=True)
 class Statistic:
-    """A number of each row: ``finish`` over ``mean``, the mean over the row's components of ``expression``, and p."""
+    """A number that is computed for each row.
+
+    expression: its mean over the components of the row becomes ``mean``. finish: the text of the number, over ``mean``
+    and ``p``. variable: the name of the number.
+    """
 
     variable: str
     expression: str
@@ -45,13 +49,14 @@ class Statistic:
 
 @dataclass(frozen=True)
 class ElementwiseLayer:
-    """``y = layer(x)`` with parameter vectors, and one number ``p`` at most.
+    """The function ``y = layer(x)`` with parameter vectors, and one number ``p`` at most.
 
-    ``forward`` is a text over ``x, p``, the parameters' variables and those of ``statistics``, each of which knows the
-    ones before it. ``derivative`` is dL/dx over ``g`` = dL/dy, all of these, and ``backward_statistics``. The twins
-    ``value(x, arrays, p)`` and ``gradient(x, arrays, g, p)`` -> (dL/dx, {name: dL/d(parameter) of each row}) take
-    arrays of shape (…, width) and the parameters by name, each (width,). Where ``reads_x`` is False, the value does not
-    depend on x. Where ``drops`` is set, training multiplies by the ``k`` of a mask, whose rate is p; all else leaves x.
+    forward: a text over ``x, p``, the variables of the parameters and those of ``statistics``. Each statistic may use
+    the ones before it. derivative: the text of dL/dx over ``g`` = dL/dy, all these names and ``backward_statistics``.
+    The twins ``value(x, arrays, p)`` and ``gradient(x, arrays, g, p)`` -> (dL/dx, {name: dL/d(parameter) of
+    each row}) take arrays of shape (…, width) and the parameters by name, each of shape (width,). reads_x: whether the
+    value depends on x. drops: whether training multiplies by a mask ``k`` whose rate is p; outside training x is
+    unchanged.
     """
 
     name: str
@@ -97,7 +102,7 @@ def _prelu_gradient(x: Array, arrays: Arrays, g: Array, p: float | None) -> tupl
 
 
 def _normalized(x: Array, p: float | None, *, centers: bool) -> tuple[Array, Array]:
-    """The vectors with a deviation, or a root mean square, of 1, and what they were divided by."""
+    """The vectors divided by their deviation (or root mean square, without ``centers``), and the divisors."""
     centered = x - x.mean(axis=-1, keepdims=True) if centers else x
     deviation: Array = np.sqrt((centered * centered).mean(axis=-1, keepdims=True) + number(p))
     return centered / deviation, deviation
@@ -159,10 +164,10 @@ def _restore_gradient(x: Array, arrays: Arrays, g: Array, p: float | None) -> tu
 _EPSILON = "epsilon"
 _UNITS = (Role("mean", "m", 0.0), Role("scale", "s", 1.0))
 
-# What an output does with its product z where it answers in the units of what is expected.
+# How an output converts its product to the units of the expected values.
 RESTORE = ElementwiseLayer("restore", None, _UNITS, "m + s * x", "g * s", _restore, _restore_gradient)
 
-# Srivastava et al., Dropout, 2014, scaled while training.
+# Sources: Srivastava et al., Dropout, 2014, with the scale applied while training.
 # Ba, Kiros and Hinton, Layer Normalization, 2016; Zhang and Sennrich, Root Mean Square Layer Normalization, 2019;
 # He et al., Delving Deep into Rectifiers (prelu), 2015.
 RECORDS = (

@@ -1,4 +1,4 @@
-"""Expressions: the texts of records that generated source is made of."""
+"""Expressions: the texts in records that the code generator pastes into generated source."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ class Expression(str):
 
     @property
     def names(self) -> frozenset[str]:
-        """The names of variables and functions that occur in it."""
+        """The names of variables and functions in the expression."""
         return frozenset(_NAME.findall(self))
 
     def renamed(self, names: Mapping[str, str]) -> Expression:
-        """The same with other texts in place of some names, all at once."""
+        """The expression with some names replaced by other texts, all at once."""
         return Expression(_NAME.sub(lambda found: names.get(found.group(), found.group()), self))
 
     def cost(self, calls: Mapping[str, int]) -> int:
-        """Floating-point operations of one component: one for each sum, product and comparison, and ``calls`` says how
-        many for a call of a function. Functions that are not among them cost nothing.
+        """The floating-point operations for one component.
+
+        Each sum, product and comparison counts as one. A call counts as ``calls`` says; other functions cost nothing.
 
         >>> Expression("where(x > 0.0, x, p * exp(x))").cost({"exp": 20})
         22
@@ -42,7 +43,7 @@ class Expression(str):
 
     @property
     def is_simple(self) -> bool:
-        """Whether it is a few instructions: sums, products, comparisons and choices."""
+        """Whether the expression takes a few instructions only: sums, products, comparisons and choices."""
         return _is_simple(str(self))
 
 

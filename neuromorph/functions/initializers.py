@@ -1,4 +1,4 @@
-"""Initialisers of weights and biases, one record each; all draw float64, by ``uniform`` and ``normal``."""
+"""Initialisers of weights and biases, one record each. All draw float64 numbers by ``uniform`` and ``normal``."""
 
 import numpy as np
 
@@ -67,7 +67,7 @@ def _const_uneven(rng: np.random.Generator, fan_in: int, width: int, mean: float
 
 
 def _spaced(rng: np.random.Generator, fan_in: int, width: int, first: float, last: float) -> Array:
-    return 2.0 * np.linspace(0.5 * first, 0.5 * last, width)  # halves, so that no difference overflows
+    return 2.0 * np.linspace(0.5 * first, 0.5 * last, width)  # halves, so that last - first does not overflow
 
 
 def _chrono(rng: np.random.Generator, fan_in: int, width: int, longest: float) -> Array:

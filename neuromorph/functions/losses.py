@@ -23,7 +23,7 @@ _Value = Callable[[Array, Array, float | None], Array]
 
 @dataclass(frozen=True)
 class _Mean:
-    """The mean over the components of what ``terms`` gives for each."""
+    """The mean of ``terms`` over the components."""
 
     terms: _Value
 
@@ -34,7 +34,7 @@ class _Mean:
 
 @dataclass(frozen=True)
 class _Share:
-    """The gradient of the mean of terms whose derivatives are ``slopes``."""
+    """The gradient of the mean of terms. slopes: the derivatives of the terms."""
 
     slopes: _Value
 
@@ -173,7 +173,7 @@ def _are_signs(e: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _hint_of_labels(e: NDArray[Any]) -> str:
-    """What to do with 0/1 labels."""
+    """The fix for 0/1 labels, to be appended to a message; an empty text if these are not such labels."""
     labels = bool(((e == 0.0) | (e == 1.0)).all())
     return "; 2 * expected - 1 turns 0/1 labels into -1 and 1" if labels else ""
 
@@ -197,10 +197,10 @@ def _themselves(u: Array) -> Array:
 
 _SIGN = "where(r > e, 1.0, where(r < e, -1.0, r - e))"
 _FLOORED = f"where(r < {_TINY!r}, {_TINY!r}, r)"
-# Clipped from either end on its own, since float32 can't hold 1 - 1e-7.
+# Each end is clipped separately, because float32 can't hold 1 - 1e-7.
 _CLIPPED_REST = f"where(r > {_NEARLY_ONE!r}, {_TINY!r}, where(r < {_TINY!r}, {_NEARLY_ONE!r}, 1.0 - r))"
 _CLIPPED = f"where(r < {_TINY!r}, {_TINY!r}, where(r > {_NEARLY_ONE!r}, {_NEARLY_ONE!r}, r))"
-# log cosh d is 2 artanh(t²) with t = tanh(d / 2): a series near 0, where the difference of logarithms loses its digits.
+# log cosh d is 2 artanh(t²) with t = tanh(d / 2). Near 0 it is a series, as the difference of logarithms loses digits.
 _SQUARE = "(tanh(0.5 * (r - e)) * tanh(0.5 * (r - e)))"
 _FOURTH = f"({_SQUARE} * {_SQUARE})"
 _SERIES = repr(1 / 11)

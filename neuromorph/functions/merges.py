@@ -4,7 +4,7 @@ import numpy as np
 
 from neuromorph.functions.records import Array, Merge
 
-_QUIET = np.errstate(all="ignore")  # a quotient is what IEEE arithmetic says
+_QUIET = np.errstate(all="ignore")  # division by zero gives what IEEE arithmetic says
 
 
 def _additive(x: Array, o: Array) -> Array:
@@ -104,7 +104,7 @@ RECORDS = (
     Merge("average", "0.5 * (x + o)", "0.5 * g", "0.5 * g", False, _average, _average_gradient),
     Merge("subtractive", "x - o", "g", "-g", False, _subtractive, _subtractive_gradient),
     Merge("concatenate", "", "", "", True, _concatenate, _concatenate_gradient, result="both"),
-    # The sum is there for a NaN, of which neither comparison holds.
+    # The sum x + o is for NaN, for which both comparisons are false.
     Merge(
         "maximum",
         "where(x >= o, x, where(x < o, o, x + o))",

@@ -1,10 +1,9 @@
-"""The frozen record of each kind of function: its numbers, its expressions and its NumPy twin.
+"""The record of each kind of function: its numbers, its expressions, and its twins (the same in NumPy).
 
-Expressions are texts that the code generator pastes into generated source. Their words are the variable
-names that each record states, float literals, ``+ - * /``, comparisons and :data:`VOCABULARY`. They let a
-NaN pass through. They never divide by zero, also in the branch of a ``where`` that is not chosen, except where the
-value itself is such a quotient. The twins are float64 NumPy, written independently of the expressions; tests compare
-both.
+An expression is a text that the code generator pastes into generated source. Its words are the variable names that each
+record states, float literals, ``+ - * /``, comparisons and :data:`VOCABULARY`. An expression lets a NaN pass through.
+It never divides by zero, not even in the branch of a ``where`` that is not chosen, except where the value itself is
+such a quotient. The twins compute in float64 and are written independently of the expressions; tests compare both.
 """
 
 import math
@@ -29,10 +28,10 @@ VOCABULARY = frozenset(
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number that a function takes: its name, its default (None: must be given) and its range.
+    """A number that a function takes: its name, its default and its range. Without a default it must be given.
 
-    It is at least ``minimum``, with ``exclusive`` greater than it, at most ``maximum``, less than ``below``, and with
-    ``whole`` a whole number.
+    minimum: the least value; with ``exclusive``, the value must be greater. maximum: the largest value. below: the
+    value must be less than this. whole: the value must be a whole number.
     """
 
     name: str
@@ -44,14 +43,14 @@ class Parameter:
     whole: bool = False
 
     def check(self, value: float) -> str | None:
-        """Say why ``value`` is out of range, or None where it is fine."""
+        """Why ``value`` is out of range, as a message; None if it is in range."""
         if not math.isfinite(value):
             return f"{self.name} must be a finite number, not {value!r}"
         bound = self._missed(value)
         return None if bound is None else f"{self.name} must be {bound}, not {value!r}"
 
     def _missed(self, value: float) -> str | None:
-        """The bound that a finite number does not keep to."""
+        """The bound that a finite number violates, in words; None if it violates none."""
         if self.whole and value != int(value):
             return "a whole number"
         if self.minimum is not None and self.exclusive and value <= self.minimum:
@@ -67,14 +66,14 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Activation:
-    """``y = activation(x)``, with one number ``p`` at most.
+    """The activation function ``y = f(x)``, with one number ``p`` at most.
 
-    ``forward`` is a text over ``x, p``; ``derivative`` is dy/dx over ``x, y, p`` and the names that ``let``
-    defines in order, each over ``x, y, p`` and the names before it. Where ``couples`` is set the components
-    of a vector depend on one another and the texts are empty; where ``blocks_gradient`` is set the
-    derivative is 0 everywhere; where ``surrogate`` is set the derivative is by definition another one than that of
-    the value, so that no difference of values can confirm it. The twins ``value(x, p)`` and
-    ``gradient(x, y, g, p)``, the latter dL/dx from ``g`` = dL/dy, take arrays of shape (…, width).
+    forward: the text of f over ``x, p``. derivative: the text of dy/dx over ``x, y, p`` and the names in ``let``. let:
+    names with their texts, in order, each over ``x, y, p`` and the names before it. couples: whether the components of
+    a vector depend on one another; then the texts are empty. blocks_gradient: whether the derivative is 0 everywhere.
+    surrogate: whether the derivative is by definition not that of f, so that no difference of values can confirm it.
+    The twins ``value(x, p)`` and ``gradient(x, y, g, p)`` take arrays of shape (…, width). The gradient is
+    dL/dx for ``g`` = dL/dy.
     """
 
     name: str
@@ -90,19 +89,19 @@ class Activation:
 
     @property
     def words(self) -> frozenset[str]:
-        """The names in its texts, those of functions too."""
+        """The names in the texts, those of functions too."""
         return Expression(" ".join((self.forward, self.derivative, *(text for _, text in self.let)))).names
 
 
 @dataclass(frozen=True)
 class LogitForm:
-    """A loss computed from the pre-activation of a layer whose activation is named ``activation``.
+    """A loss that is computed from the pre-activation of a layer with the activation ``activation``.
 
-    ``term`` is one component's share over ``x`` (pre-activation), ``y`` (the activation's result) and ``e``
-    (expected), and ``derivative`` is d term/dx. Where ``couples`` is set they also know ``lse``, the log of
-    the vector's sum of exponentials, and ``esum``, its sum of ``e``; ``derivative`` then is that of the whole
-    vector's sum. The twins ``value(x, e, p)`` of shape (…,) and ``gradient(x, e, p)`` of shape (…, width)
-    include the mean over the components, where the loss has one.
+    term: the text of one component's share, over ``x`` (pre-activation), ``y`` (the activation's result) and ``e``
+    (expected value). derivative: the text of d term/dx. couples: whether the texts also use ``lse``, the log of the
+    vector's sum of exponentials, and ``esum``, its sum of ``e``; then ``derivative`` is that of the sum over the whole
+    vector. The twins ``value(x, e, p)`` of shape (…,) and ``gradient(x, e, p)`` of shape (…, width) include the mean
+    over the components, if the loss has one.
     """
 
     activation: str
@@ -115,10 +114,11 @@ class LogitForm:
 
 @dataclass(frozen=True)
 class Targets:
-    """What a loss expects of every number that it is compared with.
+    """The expected values that a loss allows.
 
-    ``fit(e)`` tells where numbers do; ``needs`` says what they have to be. ``hint(e)`` is the fix of a mistake that is
-    likely where not all do, or nothing. ``like(u)`` makes numbers that do of any between 0 and 1.
+    needs: says in words what they have to be. fit: takes an array and tells, number by number, which are allowed. hint:
+    the end of a message that suggests a fix for likely mistakes, or an empty text. like: turns numbers between 0 and 1
+    into allowed ones.
     """
 
     needs: str
@@ -129,13 +129,13 @@ class Targets:
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss of a result ``r`` against an expected ``e``, with one number ``p`` at most.
+    """The loss of a result ``r`` against an expected value ``e``, with one number ``p`` at most.
 
-    ``term`` is one component's share over ``r, e, p``, ``derivative`` is d term/dr; ``mean`` says whether a
-    vector's loss is the mean of its components' terms or their sum; ``targets`` says what may be expected, None for
-    anything. The twins ``value(r, e, p)`` of shape
-    (…,) and ``gradient(r, e, p)`` of shape (…, width) are those of a whole vector, the mean included.
-    ``compares_units``: whether r and e may be numbers of any unit, so that an output may restore theirs.
+    term: the text of one component's share, over ``r, e, p``. derivative: the text of d term/dr. mean: whether the loss
+    of a vector is the mean of its terms, and not their sum. The twins ``value(r, e, p)`` of shape (…,) and
+    ``gradient(r, e, p)`` of shape (…, width) are those of a whole vector, the mean included. logits: the forms of the
+    loss for some activations. compares_units: whether r and e may be in any unit, so that an output may restore the
+    units. targets: the allowed expected values; None allows all.
     """
 
     name: str
@@ -150,23 +150,23 @@ class Loss:
     targets: Targets | None = None
 
     def logit_form(self, activation: str) -> LogitForm | None:
-        """The form to use behind an output's activation of this name, or None."""
+        """The form of the loss for an output with this activation; None if there is none."""
         return next((form for form in self.logits if form.activation == activation), None)
 
 
 @dataclass(frozen=True)
 class Merge:
-    """``op(x, o)`` of a branch's own vector ``x`` and another node's ``o``.
+    """A merge ``op(x, o)`` of a branch's own vector ``x`` and another node's vector ``o``.
 
-    ``forward`` is a text over ``x, o``; ``d_x`` and ``d_o`` are dL/dx and dL/do over ``g, x, o``, where
-    ``g`` is dL/d(result). Where ``concatenates`` is set the texts are empty and ``x`` is followed by ``o``.
-    The twins ``value(x, o)`` and ``gradient(x, o, g)`` -> (dL/dx, dL/do) take arrays of shape (…, width),
-    of one width unless ``concatenates`` or ``other_width`` says otherwise.
+    forward: the text of op over ``x, o``. d_x, d_o: the texts of dL/dx and dL/do over ``g, x, o``, where ``g`` is
+    dL/d(result). concatenates: whether the result is ``x`` followed by ``o``; then the texts are empty. The twins
+    ``value(x, o)`` and ``gradient(x, o, g)`` -> (dL/dx, dL/do) take arrays of shape (…, width). x and o have one width
+    unless ``concatenates`` or ``other_width`` says otherwise.
 
-    ``reads_x``: whether the result depends on x. ``other_width``: what the width of o may be: "any" (components that
-    only one of both has are left as for ``additive``), "same" as that of x, or "one": o is one number for all
-    components of x, and ``d_o`` a component's share of its gradient. ``result``: the width of the result is that of
-    "x", that of the "other", "one" (``forward`` is a component's share of a sum), or that of "both" together.
+    reads_x: whether the result depends on x. other_width: the allowed width of o. "any": components that only one of
+    the two has are treated as by ``additive``. "same": the width of x. "one": o is one number for all components of x,
+    and ``d_o`` is one component's share of its gradient. result: the width of the result. "x", "other": that of x or o.
+    "both": their sum. "one": 1, where ``forward`` is one component's share of a sum.
     """
 
     name: str
@@ -185,10 +185,9 @@ class Merge:
 class Initializer:
     """How the parameters of a layer are drawn.
 
-    ``draw(rng, fan_in, width, *numbers)`` gives a float64 array of shape (fan_in, width) for weights,
-    (width,) for biases. With ``all_or_none`` the numbers are either all given or all left to their
-    defaults; ``ordered`` says that they are bounds, the first not above the last. Where ``square`` is
-    set only a weight that is as wide as its fan-in can be drawn.
+    draw: ``draw(rng, fan_in, width, *numbers)`` returns a float64 array of shape (fan_in, width) for weights, and
+    (width,) for biases. all_or_none: either all numbers are given, or none. ordered: the numbers are bounds, and the
+    first must not be above the last. square: only weights with fan-in equal to width can be drawn.
     """
 
     name: str
@@ -199,7 +198,7 @@ class Initializer:
     square: bool = False
 
     def check_order(self, numbers: tuple[float, ...]) -> str | None:
-        """Say why numbers that are each in range don't go together, or None where they do."""
+        """Why the numbers do not go together, as a message; None if they do. Each number is in its range."""
         if not self.ordered:
             return None
         low, high = self.parameters[0].name, self.parameters[-1].name
@@ -211,7 +210,7 @@ class Initializer:
 
 
 def number(p: float | None) -> float:
-    """The number of a function that takes one."""
+    """The number ``p`` of a function that takes one. TypeError for None."""
     if p is None:
         raise TypeError("this function needs its number")
     return p

@@ -1,4 +1,4 @@
-"""From a syntax tree to a checked graph."""
+"""Turns a syntax tree into a checked graph."""
 
 from .build import build_graph
 from .freezing import freeze, frozen_names

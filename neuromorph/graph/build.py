@@ -1,6 +1,6 @@
-"""From a syntax tree to a checked graph: names, functions, links in time, widths, and what the output needs.
+"""Turns a syntax tree into a checked graph: names, functions, links in time, widths, and what the output needs.
 
-Every pass is iterative and its work is bounded, since a text is untrusted input.
+Every pass is iterative and its work is bounded, because a text is untrusted input.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from .nodes import Graph, Kind, Node
 from .placement import Place, check_ends, flatten, index_names
 from .widths import widths_of
 
-_NAMED = 20  # dead nodes that one warning names
+_NAMED = 20  # the most dead nodes that a warning names
 
 
 def build_graph(model: syntax.Model) -> Graph:
-    """Check what a text says and turn it into a graph, with every cell in the place of its use.
+    """The checked graph of a text, with cells in the place of their uses.
 
-    Raises MDLSemanticError, with the place, where the text is of the language but describes no model.
+    Raises MDLSemanticError, with the place, for a text that is correct in grammar but describes no model.
     """
     text = Text(expand(model, FUNCTIONS))
     header = Header.read(text)
@@ -40,7 +40,7 @@ def build_graph(model: syntax.Model) -> Graph:
     )
     _check_square(text, placed, nodes)
     loss = chosen[output].loss
-    assert loss is not None  # it is what makes a layer the output
+    assert loss is not None  # a layer is the output because it has a loss
     warnings = [*header.warnings, *(line for choice in chosen for line in choice.warnings)]
     warnings += _width_warnings(text, placed, nodes) + _dead_warnings(nodes, model.filename)
     drawn = (header.weight, header.bias)
@@ -51,7 +51,7 @@ def build_graph(model: syntax.Model) -> Graph:
 
 
 def _live(links: Links, output: int) -> set[int]:
-    """The nodes from which the output can be reached, in this step or through time."""
+    """The nodes that the output depends on, in this step or through time."""
     live = {output}
     waiting = [output]
     while waiting:

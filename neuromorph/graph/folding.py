@@ -1,4 +1,4 @@
-"""Folds the cells of a graph: one node in the place of each use, for pictures and tables."""
+"""Folds the cells of a graph, for pictures and tables: one node takes the place of each use."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from .recurrence import components
 
 @dataclass(frozen=True)
 class Folded:
-    """A graph in which uses of cells are nodes of the kind "cell", and for each node those that it stands for.
+    """A graph in which uses of cells are nodes of the kind "cell". members: the nodes that each node stands for.
 
-    A cell reads what its nodes read from outside. Where they read earlier steps of one another, it reads itself.
+    A cell reads what its nodes read from outside. If its nodes read earlier steps of one another, the cell reads
+    itself.
     """
 
     original: Graph
@@ -22,7 +23,7 @@ class Folded:
 
     @cached_property
     def graph(self) -> Graph:
-        """The folded graph. It can be shown, and nothing else: it has no parameters."""
+        """The folded graph, for display only: it has no parameters."""
         shown = {index: place for place, members in enumerate(self.members) for index in members}
         nodes = tuple(self._node(place, members, shown) for place, members in enumerate(self.members))
         original, frozen = self.original, frozenset(filter(self._is_frozen, range(len(nodes))))
@@ -30,11 +31,11 @@ class Folded:
         return replace(original, nodes=nodes, input=shown[original.input], output=output, frozen=frozen)
 
     def parameters_of(self, place: int) -> int:
-        """The number of the parameters of all nodes that a node stands for."""
+        """The number of parameters of all nodes that a node stands for."""
         return sum(map(self.original.parameters_of, self.members[place]))
 
     def _is_frozen(self, place: int) -> bool:
-        """Whether none of the parameters that a node stands for learns, and there are some."""
+        """Whether a node stands for some parameters, and all of them are frozen."""
         owners = {index for index in self.members[place] if self.original.parameters_of(index)}
         return bool(owners) and owners <= self.original.frozen
 
@@ -60,7 +61,8 @@ class Folded:
 def fold(graph: Graph) -> Folded:
     """The graph with the outermost use of every cell as one node.
 
-    A cell stays open where it would read itself within the step by way of nodes outside, which merge with a node of it.
+    A cell is not folded if it would then read itself within the step, through a node outside that merges with one
+    inside.
     """
     uses: dict[str, list[int]] = {}
     for node in graph.nodes:
@@ -74,7 +76,7 @@ def fold(graph: Graph) -> Folded:
 
 
 def _folded(graph: Graph, together: Iterable[Iterable[int]]) -> Folded:
-    """A graph with these nodes together, each group in the place of its first."""
+    """A graph with each of these groups of nodes as one node, in the place of the group's first node."""
     group_of = {index: tuple(group) for group in together for index in group}
     each = (group_of.get(node.index, (node.index,)) for node in graph.nodes)
     return Folded(graph, tuple({group[0]: group for group in each}.values()))

@@ -1,4 +1,4 @@
-"""Finds the nodes whose parameters a user wants to stay as they are."""
+"""Finds the nodes whose parameters a user wants to freeze."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from .nodes import Graph
 
 
 def frozen_names(graph: Graph, frozen: Any) -> tuple[str, ...]:
-    """The names of the nodes with parameters that a name, a pattern such as ``"h.*"``, or several of them mean.
+    """The names of the nodes with parameters that ``frozen`` means, in text order.
 
-    Raises TypeError for what is no text, and ValueError for a name or pattern that means no node with parameters.
+    frozen: a name, a pattern such as ``"h.*"``, or several of them. Raises TypeError for anything but text, and
+    ValueError for a name or pattern that matches no node with parameters.
     """
     patterns = _patterns(frozen)
     owners = list(dict.fromkeys(graph.nodes[array.node].name for array in graph.arrays))
@@ -28,7 +29,7 @@ def frozen_names(graph: Graph, frozen: Any) -> tuple[str, ...]:
 
 
 def freeze(graph: Graph, names: Iterable[str]) -> Graph:
-    """The graph with the parameters of some nodes frozen."""
+    """The graph with the parameters of the named nodes frozen."""
     chosen = set(names)
     indices = frozenset(node.index for node in graph.nodes if node.name in chosen)
     return replace(graph, frozen=indices) if indices else graph

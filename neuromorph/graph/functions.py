@@ -28,20 +28,20 @@ from .nodes import MAX_WIDTH, Drawn
 Named: TypeAlias = Activation | Loss | ElementwiseLayer
 
 CONVOLUTION = "conv"
-# Names that are words of the language wherever a function's can stand, so that no cell can have them.
+# The names of functions in the language. No cell may have one of these names.
 FUNCTIONS = frozenset({*ACTIVATIONS, *ELEMENTWISE, *LOSSES, CONVOLUTION, RESTORE.name})
 _TAPS = (Parameter("the number of steps", None, minimum=1.0), Parameter("the dilation", 1.0, minimum=1.0))
 
 
 @dataclass(frozen=True)
 class Text:
-    """The model whose text an error or a warning points into, and the node or use that it is about, where one is."""
+    """The text that an error or a warning points into, and the node or use that it is about, if there is one."""
 
     model: syntax.Model
     item: syntax.Node | syntax.Use | None = None
 
     def about(self, item: syntax.Node | syntax.Use) -> Text:
-        """The same text, with errors that say which use of a cell the node comes from, where it comes from one."""
+        """The same text for messages about ``item``. They name the use of a cell that the item comes from, if any."""
         return replace(self, item=item)
 
     def error(self, reason: str, location: Location) -> MDLSemanticError:
@@ -119,7 +119,7 @@ def _missing_numbers(record: Initializer) -> str:
 
 
 def _surplus(text: Text, said: syntax.Initializer | syntax.Function, name: str, first: int) -> list[Diagnostic]:
-    """Warnings of the numbers, from the one at ``first`` on, that the function has no use for."""
+    """Warnings about the numbers, from index ``first`` on, that the function does not take."""
     surplus = zip(said.numbers[first:], said.parameter_locations[first:], strict=True)
     return [_ignored(text, name, value, place, first) for value, place in surplus]
 
@@ -134,7 +134,11 @@ def _ignored(text: Text, name: str, value: float, location: Location, takes: int
 
 @dataclass(frozen=True)
 class Choice:
-    """The functions that a node names, each with its number."""
+    """The functions that a node names, each with its number.
+
+    local: the layer's own initialisers for weights and for biases; None stands for the header's. taps, dilation: of a
+    convolution, the number of steps that it reads and their distance in steps.
+    """
 
     activation: Activation | None = None
     parameter: float | None = None
@@ -148,12 +152,16 @@ class Choice:
 
     @property
     def reads_source(self) -> bool:
-        """Whether the value depends on what comes in."""
+        """Whether the node's value depends on what comes in."""
         record = self.merge.reads_x if self.merge is not None else True
         return record and (self.elementwise is None or self.elementwise.reads_x)
 
     def initializers(self, layer: bool, header: Header) -> tuple[tuple[str, Drawn], ...]:
-        """What draws the parameters, by role: a layer's own initialisers, the numbers of its function, the model's."""
+        """The initialiser of each parameter of the node, by role.
+
+        It is the layer's own initialiser, or the number of its function, or the header's. layer: whether the node is a
+        layer with weights.
+        """
         weight, bias = self.local
         found: list[tuple[str, Drawn]] = []
         if layer:
@@ -167,7 +175,7 @@ class Choice:
 
 
 def choose(text: Text, item: syntax.Node) -> Choice:
-    """Look up and check all that a node says of itself."""
+    """Look up and check the functions and numbers that a node names."""
     text = text.about(item)
     choice = _choice(text, item)
     ignored = _surplus_of_local(text, item)
@@ -198,7 +206,7 @@ def _choice(text: Text, item: syntax.Node) -> Choice:
 
 
 def _elementwise(text: Text, item: syntax.Layer, said: syntax.Function) -> Choice:
-    """A layer with parameters of its own, one number a component."""
+    """The choice for an elementwise layer."""
     record = ELEMENTWISE[said.name]
     if item.loss is not None:
         raise text.error(f"'{item.name}' can't be the output: '{record.name}' is an elementwise layer", said.location)
@@ -216,7 +224,10 @@ def _elementwise(text: Text, item: syntax.Layer, said: syntax.Function) -> Choic
 
 
 def _local_of_vectors(text: Text, item: syntax.Layer, record: ElementwiseLayer) -> tuple[Drawn | None, Drawn | None]:
-    """The initialisers of an elementwise layer's own. A vector has no fan-in, so few of those for weights fit."""
+    """The own initialisers of an elementwise layer, for its weight and its bias.
+
+    A vector has no fan-in, so only ``normal`` and ``uniform`` of the weight initialisers fit.
+    """
     if item.local is None:
         return None, None
     weight, bias = item.local.weight, item.local.bias
@@ -237,7 +248,7 @@ def _local_of_vectors(text: Text, item: syntax.Layer, record: ElementwiseLayer) 
 
 
 def _restoring(text: Text, item: syntax.Layer, said: syntax.Function) -> Choice:
-    """An output that answers in the units of what is expected."""
+    """The choice for an output that converts its values to the units of the expected values."""
     fitting = [name for name, loss in LOSSES.items() if loss.compares_units]
     if item.loss is None or item.width is None:
         reason = f"'{RESTORE.name}' is for the output only"
@@ -255,12 +266,12 @@ def _restoring(text: Text, item: syntax.Layer, said: syntax.Function) -> Choice:
 
 
 def _either(names: Sequence[str]) -> str:
-    """Names, of which one is meant."""
+    """The names in a sentence, joined by commas and "or"."""
     return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _convolution(text: Text, item: syntax.Layer, said: syntax.Function) -> Choice:
-    """A linear layer of several steps: the number of its taps, and how many steps they are apart."""
+    """The choice for a convolution: a linear layer with the number of its taps and their distance in steps."""
     if item.width is None:
         reason = f"'{item.name}' is a convolution and needs a width"
         raise text.error(f"{reason}, such as ({item.name}, 32, <{CONVOLUTION}, 3>)", said.location)
@@ -291,7 +302,7 @@ def _convolution(text: Text, item: syntax.Layer, said: syntax.Function) -> Choic
 
 
 def _local(text: Text, item: syntax.Layer) -> tuple[Drawn | None, Drawn | None]:
-    """The initialisers of a layer's own, for weights and for biases; None is the header's."""
+    """The own initialisers of a layer, for weights and for biases; None stands for the header's."""
     if item.local is None:
         return None, None
     if item.width is None or item.activation is None:
@@ -316,7 +327,7 @@ def _drawn(
 
 
 def _surplus_of_local(text: Text, item: syntax.Node) -> list[Diagnostic]:
-    """Warnings of the numbers that a layer's own initialisers, which are known, have no use for."""
+    """Warnings about the numbers that a layer's own initialisers do not take."""
     if not isinstance(item, syntax.Layer) or item.local is None:
         return []
     pairs = ((item.local.weight, WEIGHT_INITIALIZERS), (item.local.bias, BIAS_INITIALIZERS))
@@ -381,12 +392,15 @@ def _unused(text: Text, said: syntax.Function | None, record: Named | None) -> l
 
 
 def _is_open(said: syntax.Function | syntax.Initializer) -> bool:
-    """Whether a number is missing: in a definition that nobody uses, a parameter without a default has none."""
+    """Whether a number is unknown. In a definition that nobody uses, a parameter without a default has no number."""
     return any(isinstance(number, syntax.Reference) for number in said.parameters)
 
 
 def _hint(word: str, known: Iterable[str], more: Iterable[str] = ()) -> str:
-    """The end of a sentence about an unknown word: the name that was meant, be it of ``more``, or all known names."""
+    """The end of a message about an unknown word: the nearest name, or all known names.
+
+    more: names that may be suggested but are not listed.
+    """
     names = sorted(known)
     near = nearest(word, [*names, *more])
     return f"; known are {', '.join(names)}" if near is None else f": did you mean '{near}'?"

@@ -21,8 +21,10 @@ from .zeros import (
 
 
 def behind_surrogates(graph: Graph) -> tuple[str, ...]:
-    """The nodes with parameters that learn, in text order, whose values reach the output through an activation with a
-    surrogate derivative, in this step or through time."""
+    """The names of learning nodes whose values reach the output through an activation with a surrogate derivative.
+
+    The names are in text order. The way to the output may lead through time.
+    """
     waiting = [
         index for index in graph.order if (function := graph.nodes[index].function) is not None and function.surrogate
     ]
@@ -35,7 +37,10 @@ def behind_surrogates(graph: Graph) -> tuple[str, ...]:
 
 
 class Backward:
-    """Follows gradients against the direction of the graph. ``blocking``: live nodes that let none pass."""
+    """Follows gradients from a node back to the nodes that it depends on.
+
+    blocking: the live nodes that let no gradient pass.
+    """
 
     def __init__(self, graph: Graph, zeros: Mapping[int, int], effort: Effort) -> None:
         self.graph, self._zeros, self._effort = graph, zeros, effort
@@ -43,9 +48,9 @@ class Backward:
         self.blocking = {index for index in graph.order if _blocks(graph.nodes[index])}
 
     def learning(self, start: Mapping[int, int], steps: float) -> dict[int, int]:
-        """The nodes whose parameters a gradient gets to, and through how many steps in time on the shortest way there.
+        """The nodes whose parameters get a gradient, each with the least number of steps back in time to it.
 
-        start: {node: components} whose gradient there is. It goes through fewer than ``steps`` steps.
+        start: {node: components} where the gradient starts. It is followed through fewer than ``steps`` steps.
         """
         reached: dict[int, int] = {}
         found: dict[int, int] = {}
@@ -70,8 +75,10 @@ class Backward:
     def _within_step(
         self, fresh: Sequence[int], reached: dict[int, int]
     ) -> tuple[set[int], list[tuple[int, int, int]]]:
-        """Hand on what is fresh, each node after all that read it; the nodes it got to, and what is for earlier steps:
-        (node, components, steps back)."""
+        """Follow the gradient of the nodes ``fresh`` within a step, each node after all that read it.
+
+        Returns the nodes that it reaches, and (node, components, steps back) for what it reaches in earlier steps.
+        """
         waiting = [(-self._position[index], index) for index in fresh]
         heapq.heapify(waiting)
         queued, earlier = set(fresh), list[tuple[int, int, int]]()
@@ -98,7 +105,7 @@ class Backward:
         return mask != 0 and index not in self.blocking
 
     def _handed_on(self, node: Node, mask: int) -> Iterator[tuple[int, int, int]]:
-        """(node, components, steps back) for all that a node reads."""
+        """(node, components, steps back) for each node that gets a gradient from this one."""
         if mask == 0 or node.index in self.blocking:
             return
         if node.merge is not None:
@@ -107,7 +114,7 @@ class Backward:
             yield node.source, self._into_source(node, node.source, mask), 0
 
     def _into_source(self, node: Node, source: int, mask: int) -> int:
-        """The components of what comes into a node that is no merge."""
+        """The components of the source that get a gradient, for a node that is no merge."""
         record = node.function or node.elementwise
         if node.kind == "layer" or (record is not None and record.couples):
             return full(self.graph.nodes[source].width)
@@ -131,7 +138,7 @@ class Backward:
         yield node.other, into_o, node.steps
 
     def _of_pairs(self, node: Node, merge: Merge, mask: int) -> tuple[int, int]:
-        """The components of both operands of a merge of component with component."""
+        """The components of both operands that get a gradient, for a merge that pairs components."""
         assert node.source is not None
         assert node.other is not None
         algebra, nodes = algebra_of(merge), self.graph.nodes
@@ -142,7 +149,8 @@ class Backward:
         return into_x | mask & ~shared, into_o
 
     def _of_single(self, node: Node, merge: Merge, mask: int) -> tuple[int, int]:
-        """The components of both operands where one of them, or the result, is a single number."""
+        """The components of both operands that get a gradient, for a merge where one of them or the result is 1
+        wide."""
         assert node.source is not None
         assert node.other is not None
         algebra, width = algebra_of(merge), self.graph.nodes[node.source].width

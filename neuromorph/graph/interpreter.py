@@ -1,9 +1,8 @@
 """The definition of what a model means: a slow float64 interpreter of a graph, forward and backward, node by node.
 
-Shapes: S samples (steps in time), B lanes, W components. A state is {node: (B, width)}: the value after the last step
-of each node that is read back in time, as named in ``Graph.history``; (K, B, width), the oldest first, of a node
-that is read up to K > 1 steps back. Parameters and gradients are {"name.weight": (fan_in, width),
-"name.bias": (width,)}. No argument is changed.
+Shapes: S samples (steps in time), B lanes, W components. A state is {node: (B, width)}, the value after the last step
+of each node in ``Graph.history``. For a node that is read up to K > 1 steps back it is (K, B, width), the oldest first.
+Parameters and gradients are {"name.weight": (fan_in, width), "name.bias": (width,)}. No argument is changed.
 """
 
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ Parameters = dict[str, Array]
 
 @dataclass(frozen=True)
 class WindowResult:
-    """A window's S losses, its loss, the gradient of that loss, and the state after its last step."""
+    """The S losses of a window, their weighted mean, its gradient, and the state after the last step."""
 
     losses: Array
     loss: float
@@ -34,13 +33,13 @@ class WindowResult:
 
 @dataclass(frozen=True)
 class Masks:
-    """The masks of dropouts in one window: what they depend on, by update (see ``functions.dropout``)."""
+    """The masks of dropouts in one window, computed from ``key`` and ``updates`` (see ``functions.dropout``)."""
 
     key: int
     updates: int
 
     def of(self, node: Node, step: int, lanes: int) -> Array:
-        """The factors (B, width) of a step of the window."""
+        """The factors (B, width) of a node's mask in one step of the window."""
         assert node.parameter is not None
         rows = np.arange(step * lanes, (step + 1) * lanes)
         return dropout.mask(dropout.noise_of(self.key, self.updates), node.index, rows, node.width, node.parameter)
@@ -81,7 +80,7 @@ def predict(
 def incoming(graph: Graph, parameters: Mapping[str, ArrayLike], inputs: ArrayLike, index: int) -> Array:
     """What comes into a node, (S, B, width), for inputs (S, B, W_in) from zero state.
 
-    Only what the node depends on is computed; all steps at once, where nothing of it reads back in time.
+    Only what the node depends on is computed, and all steps at once if no part of that reads back in time.
     """
     x, needed = np.asarray(inputs, np.float64), _ancestors(graph, index)
     together = not any(graph.nodes[one].steps or graph.nodes[one].reach for one in needed)
@@ -99,7 +98,7 @@ def incoming(graph: Graph, parameters: Mapping[str, ArrayLike], inputs: ArrayLik
 
 
 def _ancestors(graph: Graph, index: int) -> set[int]:
-    """The nodes that what comes into a node depends on, through time too."""
+    """The nodes that the incoming vector of a node depends on, also through time."""
     waiting, found = [graph.nodes[index].source], set[int]()
     while waiting:
         one = waiting.pop()
@@ -120,9 +119,9 @@ def window(
 ) -> WindowResult:
     """The loss of one window and its exact gradient, through the links in time inside the window.
 
-    ``inputs`` is (S, B, W_in), ``expected`` (S, B, W_out) and ``weight`` (S, B), all ones where not given.
-    The loss is the weighted mean over all vectors, 0 where all weights are; a vector of weight 0 is left
-    out whatever is expected of it, NaN included. ``masks``: of dropouts, None for none.
+    inputs: (S, B, W_in). expected: (S, B, W_out). weight: (S, B), by default ones. masks: the masks of dropouts; None
+    drops nothing. The loss is the weighted mean over all vectors, or 0 if all weights are 0. A vector of weight 0 has
+    no effect, whatever its expected values are, NaN included.
     """
     floats = _floats(parameters)
     run = _judge(graph, floats, inputs, expected, weight, state, masks)
@@ -140,7 +139,7 @@ def evaluate(
     weight: ArrayLike | None = None,
     state: Mapping[int, ArrayLike] | None = None,
 ) -> float:
-    """The loss of one window, as :func:`window` gives it, without its gradient."""
+    """The loss of one window, as :func:`window` gives it, without the gradient."""
     return _judge(graph, _floats(parameters), inputs, expected, weight, state).loss
 
 
@@ -156,9 +155,9 @@ def train(
     state: Mapping[int, ArrayLike] | None = None,
     masks: Masks | None = None,
 ) -> TrainResult:
-    """Plain gradient descent: one update for every window of ``bptt_steps`` samples, a shorter last one too.
+    """The result of plain gradient descent, with one update for each window of ``bptt_steps`` samples or fewer.
 
-    State flows from window to window, gradients don't. A window whose weights are all 0 makes no update.
+    State flows from window to window; gradients do not. A window whose weights are all 0 makes no update.
     """
     x, e = np.asarray(inputs, np.float64), np.asarray(expected, np.float64)
     weights = weights_of(sample_weight, x)
@@ -189,7 +188,7 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Judged:
-    """A window run forward: its steps, what was expected where it counts, the weights, and the losses."""
+    """A window after its forward pass. ``expected`` is 0 where the weight is 0."""
 
     steps: list[_Step]
     last: State
@@ -204,7 +203,7 @@ def _floats(parameters: Mapping[str, ArrayLike]) -> Parameters:
 
 
 def _start(graph: Graph, lanes: int, state: Mapping[int, ArrayLike] | None) -> State:
-    """The past of each node that is read back in time, (K, B, width)."""
+    """The past values, (K, B, width), of each node that is read back in time."""
     whole = zero_state(graph, lanes) | ({} if state is None else dict(state))
     return {
         index: np.array(value, np.float64).reshape(graph.history[index], lanes, graph.nodes[index].width)
@@ -257,7 +256,7 @@ def _step(
 
 
 def _incoming(node: Node, step: _Step) -> Array:
-    """What comes into a node: of a convolution the vectors of all its taps, the oldest first."""
+    """What comes into a node; for a convolution the vectors of all taps, the oldest first."""
     if node.source is None:
         return np.zeros((len(next(iter(step.values.values()))), 0))
     taps = range(node.reach, -1, -node.dilation)
@@ -288,7 +287,7 @@ def _value(node: Node, parameters: Parameters, step: _Step) -> Array:
 
 
 def _before(node: Node, parameters: Parameters, incoming: Array) -> Array:
-    """What an activation is applied to."""
+    """What the activation of a node is applied to."""
     if node.kind == "activation":
         return incoming
     total: Array = incoming @ parameters[f"{node.name}.weight"] + parameters[f"{node.name}.bias"]
@@ -296,7 +295,7 @@ def _before(node: Node, parameters: Parameters, incoming: Array) -> Array:
 
 
 def _standard(output: Node, parameters: Parameters, expected: Array) -> Array:
-    """What is expected, in the standard units of an output that restores units."""
+    """The expected values in standard units, for an output that restores units."""
     vectors = _vectors(output, parameters)
     standard: Array = (expected - vectors["mean"]) / vectors["scale"]
     return standard
@@ -334,7 +333,7 @@ def _judge(
 
 
 def _loss(graph: Graph, parameters: Parameters, step: _Step, expected: Array) -> Array:
-    """The losses (B,) of one step's vectors."""
+    """The losses (B,) of the vectors in one step."""
     output = graph.nodes[graph.output]
     assert output.function is not None
     if output.elementwise is not None:
@@ -350,7 +349,7 @@ def _loss(graph: Graph, parameters: Parameters, step: _Step, expected: Array) ->
 
 
 def _backward(graph: Graph, parameters: Parameters, steps: list[_Step], expected: Array, shares: Array) -> Parameters:
-    """The gradient of the sum of the vectors' losses, each times its share."""
+    """The gradient of the sum of the vectors' losses, each multiplied by its share."""
     gradients = {array.name: np.zeros(array.shape) for array in graph.arrays if array.learns}
     later = _start(graph, expected.shape[1], None)
     for step, e, share in zip(reversed(steps), expected[::-1], shares[::-1], strict=True):
@@ -359,8 +358,8 @@ def _backward(graph: Graph, parameters: Parameters, steps: list[_Step], expected
 
 
 class _Back:
-    """One step backward: ``grads`` are dL/d(value) of each node, ``earlier`` those of its values before this step,
-    (K, B, width)."""
+    """One step of the backward pass. grads: dL/d(value) of each node in this step. earlier: the same for its values in
+    earlier steps, (K, B, width)."""
 
     def __init__(self, graph: Graph, parameters: Parameters, step: _Step, gradients: Parameters, later: State) -> None:
         self.graph, self.parameters, self.now, self.gradients = graph, parameters, step, gradients
@@ -371,7 +370,7 @@ class _Back:
             self.earlier[index] = np.concatenate([np.zeros_like(value[:1]), value[:-1]])
 
     def step(self, expected: Array, share: Array) -> State:
-        """Add this step's part to the gradients; what flows back to the step before."""
+        """Add this step's part to the gradients, and return the gradients of earlier steps' values."""
         for index in reversed(self.graph.order):
             node = self.graph.nodes[index]
             if node.function is not None:
@@ -412,18 +411,18 @@ class _Back:
             self._add(node.source, 0, g_x)
 
     def _learn(self, node: Node, gradients: Mapping[str, Array]) -> None:
-        """Add to the gradients of a node's parameters, of those that learn."""
+        """Add to the gradients of a node's parameters, if they learn."""
         for role, gradient in gradients.items():
             if (name := f"{node.name}.{role}") in self.gradients:
                 self.gradients[name] += gradient
 
     def _add(self, index: int, steps: int, gradient: Array) -> None:
-        """Add to the gradient of what a node's value was so many steps ago, in its leading components."""
+        """Add to the gradient of a node's value ``steps`` steps ago, in its leading components."""
         into = self.earlier[index][-steps] if steps else self.grads[index]
         into[:, : gradient.shape[-1]] += gradient
 
     def _loss_gradient(self, node: Node, expected: Array) -> Array:
-        """dL/d(pre-activation) of the output's own loss, per vector."""
+        """dL/d(pre-activation) of the output's own loss, for each vector."""
         assert node.function is not None
         loss, number = self.graph.loss, self.graph.loss_parameter
         before, value = self.now.before[node.index], self.now.values[node.index]

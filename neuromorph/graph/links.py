@@ -21,9 +21,9 @@ _Bits: TypeAlias = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Links:
-    """For each node the node whose value comes in, the second node that it reads, and how many steps back in time.
+    """For each node its source, the second node that it reads, and the number of steps back to that node's value.
 
-    ``sources`` has None where nothing comes in, or where nothing depends on it.
+    A source is None where nothing comes in, or where the value does not depend on it.
     """
 
     sources: tuple[int | None, ...]
@@ -59,7 +59,7 @@ def _other(text: Text, item: syntax.Node, names: Mapping[str, int]) -> int | Non
 
 
 def _steps(item: syntax.Node) -> int | None:
-    """How many steps back a merge says that it reads."""
+    """The number of steps back that the text of a merge gives; None if it gives none."""
     steps = item.steps if isinstance(item, syntax.Merge) else None
     assert not isinstance(steps, syntax.Reference), "references are put in place by expansion"
     return steps
@@ -72,7 +72,10 @@ def _check_this_step(
     others: Sequence[int | None],
     said: Sequence[int | None],
 ) -> None:
-    """Refuse links that insist on this step and close a cycle, by themselves or with links that text order allows."""
+    """Raise an error for a link that must read this step and closes a cycle.
+
+    A cycle counts if it consists of such links and of links to nodes that are earlier in the text.
+    """
     needs = {
         index: tuple(read for read in (source, other) if read is not None)
         for index, (source, other) in enumerate(zip(sources, _standing(others, said), strict=True))
@@ -92,7 +95,7 @@ def _check_this_step(
 
 
 def _standing(others: Sequence[int | None], said: Sequence[int | None]) -> list[int | None]:
-    """The links within the step that stand before any is decided: those that say so, and those to earlier nodes."""
+    """The links that certainly stay within the step: those that say so, and those to nodes earlier in the text."""
     return [
         other if other is not None and (steps == 0 or (steps is None and other < index)) else None
         for index, (other, steps) in enumerate(zip(others, said, strict=True))
@@ -100,7 +103,7 @@ def _standing(others: Sequence[int | None], said: Sequence[int | None]) -> list[
 
 
 def _cycle(needs: Mapping[int, Sequence[int]], left: set[int]) -> list[int]:
-    """A cycle among nodes of which each needs another of them, in the order in which they read one another."""
+    """A cycle among the nodes ``left``, each of which needs another one; in the order in which they read each other."""
     path: dict[int, None] = {}
     index = min(left)
     while index not in path:
@@ -111,12 +114,14 @@ def _cycle(needs: Mapping[int, Sequence[int]], left: set[int]) -> list[int]:
 
 
 def _decide_later(sources: Sequence[int | None], others: Sequence[int | None], asked: Sequence[int]) -> list[int]:
-    """Of the merges ``asked``, whose `other` stands later, those that it depends on: they read the previous step.
+    """The merges of ``asked`` that read the previous step, because their `other` depends on them.
 
-    ``others``: by node, what it reads within the step if it may. A row of bits per node named by an asked link says
-    on which of the merges it depends. All other links stand first; then each merge, in text order, asks its own
-    column, and a link that makes no cycle hands the row of its `other` to every row that depends on the merge. Rows
-    stand in the order of their last use, so that rows and columns of no further use are passed over.
+    The `other` of each merge in ``asked`` comes later in the text. others: for each node, the node that it reads within
+    the step, if it may. The method keeps a row of bits for each `other`: the bits are the merges that it depends on. At
+    first only the links that are not in ``asked`` count. Then the merges are decided in text order. A merge whose own
+    bit is set in the row of its `other` would close a cycle, so it reads the previous step. Otherwise its link counts
+    from now on, and the row of its `other` is added to every row that depends on the merge. The rows are in the order
+    of their last use, so that rows and columns that are no longer used can be skipped.
     """
     links = [(merge, other) for merge in asked if (other := others[merge]) is not None]
     last_use = {other: column for column, (_, other) in enumerate(links)}
@@ -143,7 +148,7 @@ def _hand_on(rows: _Bits, row: _Bits, bit: int) -> None:
 
 
 def _dependences(sources: Sequence[int | None], others: Sequence[int | None], merges: Sequence[int]) -> _Bits:
-    """A row of bits per node: on which of ``merges`` it depends by way of what it reads. There is no cycle."""
+    """A row of bits for each node: the merges that it depends on through what it reads. There is no cycle."""
     rows = np.zeros((len(sources), (len(merges) + 7) // 8), np.uint8)
     for column, merge in enumerate(merges):
         rows[merge, column // 8] = 1 << column % 8

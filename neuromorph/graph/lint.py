@@ -1,8 +1,8 @@
 """Finds likely mistakes in a legal model text, by rules over the checked graph.
 
-A rule reports only what is certain. Two questions are answered component by component, over all time: which values are
-zero at every step for all parameters and data, and which nodes the gradient of the loss reaches within a window.
-Cancellations along longer paths than ``x - x`` are not found.
+A rule reports only what is certain. Two questions are answered for each component, over all time: which values are zero
+at every step for all parameters and data, and which nodes the gradient of the loss reaches within a window. Values that
+cancel are found only where both operands of a merge are the same value, as in ``x - x``.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from .recurrence import WINDOW, domains_of
 from .words import before, function_of
 from .zeros import Effort, TooLargeError, algebra_of, always_zero, full, zeros_of
 
-_NAMED = 20  # nodes that one sentence names
-_TOLD = 100  # mistakes of a kind
+_NAMED = 20  # the most nodes that a sentence names
+_TOLD = 100  # the most mistakes of each kind that are reported
 
 
 def advise(graph: Graph, options: CompileOptions) -> tuple[Diagnostic, ...]:
-    """The likely mistakes of a checked graph, trained as ``options`` say, in text order; most texts have none.
+    """The likely mistakes in a checked graph that is trained with ``options``, in text order.
 
-    Of each kind at most 100 are told. The work is bounded too: of a graph with very many components or steps to look
-    at, some mistakes may not be found.
+    At most 100 mistakes of each kind are reported. The work is bounded: in a graph with very many components or steps,
+    some mistakes may not be found.
     """
     found = [*_cross_entropy(graph), *islice(_softmax_in_loop(graph), _TOLD)]
     with suppress(TooLargeError):
@@ -45,7 +45,7 @@ def advise(graph: Graph, options: CompileOptions) -> tuple[Diagnostic, ...]:
 
 
 def check(text: str, filename: str | None = None, *, bptt_steps: int | None = None) -> tuple[Diagnostic, ...]:
-    """All that ``compile`` would warn of; see ``neuromorph.check``."""
+    """All mistakes that ``compile`` would warn about; see ``neuromorph.check``."""
     graph = build_graph(parse(text, filename))
     options = compile_options(
         1, optimizer="sgd", bptt_steps=bptt_steps, dtype="float32", threads=None, has_time_links=graph.has_time_links
@@ -63,7 +63,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _about(node: Node, message: str, names: Sequence[str]) -> Diagnostic:
-    """Advice about a node, which says what use of a cell it comes from, if it comes from one."""
+    """Advice about a node. It names the use of a cell that the node comes from, if there is one."""
     return Diagnostic(node.location, told(message, node.name, node.origin), tuple(dict.fromkeys(names)))
 
 
@@ -71,7 +71,7 @@ def _about(node: Node, message: str, names: Sequence[str]) -> Diagnostic:
 
 
 def _cross_entropy(graph: Graph) -> Iterator[Diagnostic]:
-    """A cross-entropy of results that are no probabilities."""
+    """Advice for a cross-entropy of results that are no probabilities."""
     output, loss = graph.nodes[graph.output], graph.loss
     function = output.function
     if function is None or not loss.logits or loss.logit_form(function.name) is not None:
@@ -90,14 +90,14 @@ def _cross_entropy(graph: Graph) -> Iterator[Diagnostic]:
 
 
 def _leaves_unit_interval(function: Activation, parameter: float | None) -> bool:
-    """Whether an activation gives values below 0 or above 1."""
+    """Whether an activation has values below 0 or above 1."""
     with np.errstate(all="ignore"):
         values = function.value(np.linspace(-20.0, 20.0, 81)[:, None], parameter)
     return bool(((values < 0.0) | (values > 1.0)).any())
 
 
 def _softmax_in_loop(graph: Graph) -> Iterator[Diagnostic]:
-    """A softmax on a way that leads from step to step, unless it is the output and its loss needs it there."""
+    """Advice for a softmax inside a loop over time, except an output whose loss needs the softmax."""
     coupled = [
         index
         for index in graph.order
@@ -116,7 +116,7 @@ def _softmax_in_loop(graph: Graph) -> Iterator[Diagnostic]:
 
 
 def _stays_at_zero(graph: Graph, zeros: Mapping[int, int]) -> Iterator[Diagnostic]:
-    """A product with the step before that nothing ever makes differ from the zero it starts from."""
+    """Advice for a product with an earlier step's value that can never leave the zero it starts from."""
     for index, other in graph.delayed_links:
         node = graph.nodes[index]
         if node.merge is None or node.source is None or not algebra_of(node.merge).zero_if_o_is:
@@ -134,7 +134,7 @@ def _stays_at_zero(graph: Graph, zeros: Mapping[int, int]) -> Iterator[Diagnosti
 
 
 def _stuck(graph: Graph, node: Node, merge: Merge, zeros: int) -> int:
-    """How many components of a product are zero because those of its second operand are."""
+    """The number of components of a product that are zero because the second operand's are. zeros: these, as bits."""
     assert node.source is not None
     width = graph.nodes[node.source].width
     if merge.other_width == "one":
@@ -145,7 +145,7 @@ def _stuck(graph: Graph, node: Node, merge: Merge, zeros: int) -> int:
 
 
 def _cannot_learn(backward: Backward, steps: int) -> Iterator[Diagnostic]:
-    """Nodes whose gradient is zero whatever their parameters and data are, by what it is that stops the gradient."""
+    """Advice for nodes whose gradient is zero for all parameters and data, grouped by what stops the gradient."""
     graph = backward.graph
     from_loss = {graph.output: full(graph.nodes[graph.output].width)}
     stuck = graph.learners.difference(backward.learning(from_loss, steps))
@@ -169,7 +169,7 @@ def _cannot_learn(backward: Backward, steps: int) -> Iterator[Diagnostic]:
 
 
 def _incoming(graph: Graph, node: Node) -> dict[int, int]:
-    """All components of what comes into a node."""
+    """All components, as bits, of what comes into a node, by its source."""
     return {} if node.source is None else {node.source: full(graph.nodes[node.source].width)}
 
 
@@ -185,7 +185,7 @@ def _blocked(graph: Graph, layers: Sequence[int], blocker: Node) -> Diagnostic:
 
 
 def _why_blocked(blocker: Node, layers: str) -> tuple[str, str]:
-    """Why no gradient passes a node, and what to do about it."""
+    """Why no gradient passes a node, and the fix."""
     function = blocker.function
     if function is None:
         return f"a {function_of(blocker).split()[0]} of a single component does not depend on it", "leave it out"

@@ -1,4 +1,4 @@
-"""The checked graph: named nodes, the links between them, and what is computed in which order."""
+"""The checked graph: named nodes, the links between them, and the order of computation."""
 
 from __future__ import annotations
 
@@ -26,14 +26,13 @@ Drawn: TypeAlias = tuple[Initializer, tuple[float, ...]]
 class Node:
     """One named node of a model.
 
-    ``source`` is the node whose value comes in; after a split and at the head of its branches, that is the
-    split. It is None where the value does not depend on what comes in: for the input, and for ``take``. ``other`` is
-    the second node that a merge reads, ``steps`` steps back in time (0: this step). ``function`` and ``parameter`` (its
-    default filled in) belong to layers and activation nodes. A convolution is a layer that reads ``taps`` vectors,
-    ``dilation`` steps apart, the last of them of this step. ``elementwise`` is the function of an elementwise layer.
-    ``initializers`` draw the parameters of a layer, by role. A node that is not ``live`` has no part in the output.
-    ``origin`` is the use of a cell that put the node into the graph, if one did. The kind "cell" is for pictures and
-    tables only: such a node stands for all nodes of a use.
+    source: the node whose value comes in; right after a split and at the head of its branches, the split. It is None
+    where the value does not depend on what comes in: for the input, and for ``take``. other: the second node that a
+    merge reads, ``steps`` steps back in time (0: this step). function, parameter: those of layers and activation nodes,
+    with the default filled in. taps, dilation: a convolution is a layer that reads ``taps`` vectors, ``dilation`` steps
+    apart, the last one in this step. elementwise: the function of an elementwise layer. initializers: draw the
+    parameters, by role. live: whether the output depends on the node. origin: the use of a cell that the node comes
+    from, if any. A node of the kind "cell" stands for all nodes of a use, in pictures and tables only.
     """
 
     index: int
@@ -56,23 +55,23 @@ class Node:
 
     @property
     def delayed(self) -> bool:
-        """Whether a merge reads a step before this one."""
+        """Whether a merge reads an earlier step."""
         return self.steps > 0
 
     @property
     def use(self) -> Origin | None:
-        """The use in the text itself that put the node into the graph, be it by way of others."""
+        """The outermost use of a cell that the node comes from: the one that stands in the text itself."""
         return None if self.origin is None else outermost(self.origin)
 
     @property
     def reach(self) -> int:
-        """How many steps back a convolution reads, 0 for all other nodes."""
+        """The number of steps back that a convolution reads; 0 for all other nodes."""
         return (self.taps - 1) * self.dilation
 
 
 @dataclass(frozen=True)
 class ParameterArray:
-    """The weights, biases, means or scales of one node. ``learns``: whether training changes them."""
+    """One parameter array of a node: weights, biases, means or scales. learns: whether training changes it."""
 
     node: int
     name: str
@@ -82,7 +81,7 @@ class ParameterArray:
     learns: bool
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        """First values. A vector has a fan-in of 1."""
+        """The first values. The fan-in of a vector is 1."""
         record, numbers = self.drawn
         fan_in = self.shape[0] if len(self.shape) == 2 else 1
         return record.draw(rng, fan_in, self.shape[-1], *numbers).reshape(self.shape)
@@ -90,10 +89,10 @@ class ParameterArray:
 
 @dataclass(frozen=True)
 class Graph:
-    """A checked model: its nodes in text order, dead ones included; an index is a position in ``nodes``.
+    """A checked model: its nodes in text order, dead ones included. An index is a position in ``nodes``.
 
-    The parameters of the nodes ``frozen`` never learn. ``diagnostics`` are for the caller to emit as MDLWarning;
-    ``text`` is the model's canonical text.
+    frozen: the nodes whose parameters never learn. diagnostics: the warnings, which the caller emits as MDLWarning.
+    text: the canonical text of the model.
     """
 
     nodes: tuple[Node, ...]
@@ -109,22 +108,22 @@ class Graph:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The diagnostics, a sentence each."""
+        """The diagnostics, one sentence each."""
         return tuple(diagnostic.sentence() for diagnostic in self.diagnostics)
 
     def resolve(self, index: int) -> int:
-        """The node that computes this node's value: a split, or a chain of them, hands on what came in."""
+        """The node that computes this node's value. A split, or a chain of splits, passes on what comes in."""
         return self._computing[index]
 
     def fan_in(self, index: int) -> int:
-        """The numbers that come into a node: rows of a layer's weight."""
+        """The number of components that come into a node: the rows of a layer's weight. ValueError if none come in."""
         node = self.nodes[index]
         if node.source is None:
             raise ValueError(f"nothing comes into node {index}, {'the input' if node.kind == 'input' else node.name}")
         return node.taps * self.nodes[node.source].width
 
     def parameters_of(self, index: int) -> int:
-        """The number of a node's parameters: none but live layers, and elementwise layers, have any."""
+        """The number of a node's parameters. Only live layers and elementwise layers have any."""
         return self._counts.get(index, 0)
 
     @property
@@ -134,7 +133,7 @@ class Graph:
 
     @cached_property
     def _counts(self) -> dict[int, int]:
-        """The number of parameters by node, of those that have any."""
+        """The number of parameters by node, for the nodes that have any."""
         counts: dict[int, int] = {}
         for array in self.arrays:
             counts[array.node] = counts.get(array.node, 0) + math.prod(array.shape)
@@ -142,19 +141,20 @@ class Graph:
 
     @cached_property
     def order(self) -> tuple[int, ...]:
-        """The live nodes, splits too, in an order that can evaluate a step, the smallest index first."""
+        """The live nodes, splits too, in an order for computing a step. Of several possible orders, small indices come
+        first."""
         return tuple(topological({node.index: same_step(node) for node in self.nodes if node.live}))
 
     @cached_property
     def delayed_links(self) -> tuple[tuple[int, int], ...]:
-        """The live links backward in time, (merge, other), in text order; ``other`` is the node as named."""
+        """The live links back in time, (merge, other), in text order. ``other`` is the node that the text names."""
         return tuple(
             (node.index, node.other) for node in self.nodes if node.live and node.delayed and node.other is not None
         )
 
     @cached_property
     def history(self) -> dict[int, int]:
-        """The nodes that live nodes read back in time, as named, and by how many steps at most: the state."""
+        """The nodes that live nodes read back in time, as the text names them, and the most steps back: the state."""
         found: dict[int, int] = {}
         for node in self.nodes:
             read, steps = (node.source, node.reach) if node.reach else (node.other, node.steps)
@@ -163,8 +163,7 @@ class Graph:
         return found
 
     def state_shape(self, index: int, lanes: int) -> tuple[int, ...]:
-        """The shape of the state that a node keeps: (lanes, width), or where it is read further back than one step,
-        (steps, lanes, width)."""
+        """The shape of a node's state: (lanes, width), or (steps, lanes, width) if it is read several steps back."""
         steps, width = self.history[index], self.nodes[index].width
         return (lanes, width) if steps == 1 else (steps, lanes, width)
 
@@ -175,7 +174,7 @@ class Graph:
 
     @cached_property
     def arrays(self) -> tuple[ParameterArray, ...]:
-        """All parameters of live nodes, in text order, of one node weight, bias, mean, scale."""
+        """All parameter arrays of live nodes, in text order; within a node: weight, bias, mean, scale."""
         return tuple(array for node in self.nodes if node.live for array in self._arrays_of(node))
 
     def _arrays_of(self, node: Node) -> Iterator[ParameterArray]:
@@ -193,14 +192,14 @@ class Graph:
 
     @cached_property
     def has_vectors(self) -> bool:
-        """Whether a live node has parameter vectors, or gives or takes a single number of a row."""
+        """Whether a live node has parameter vectors, or reads or gives a vector of width 1 by way of a merge."""
         merges = [node.merge for node in self.nodes if node.live and node.merge is not None]
         single = any(merge.result == "one" or merge.other_width == "one" for merge in merges)
         return single or any(node.live and node.kind == "elementwise" for node in self.nodes)
 
     @cached_property
     def parameters(self) -> tuple[int, ...]:
-        """The live layers, which own weights and biases, in text order."""
+        """The live layers, which have weights and biases, in text order."""
         return tuple(node.index for node in self.nodes if node.live and node.kind == "layer")
 
     @cached_property
@@ -219,7 +218,10 @@ def same_step(node: Node) -> tuple[int, ...]:
 
 
 def topological(needs: Mapping[int, Sequence[int]]) -> list[int]:
-    """The keys, each after all that it needs, the smallest first; those that need themselves are left out."""
+    """The keys, each after all that it needs. Of several possible orders, small keys come first.
+
+    Keys that need themselves, directly or through others, are left out.
+    """
     waiting = {key: len(set(needed)) for key, needed in needs.items()}
     readers: dict[int, list[int]] = {key: [] for key in needs}
     for key, needed in needs.items():

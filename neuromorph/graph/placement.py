@@ -11,7 +11,7 @@ from .functions import Text, at
 
 @dataclass(frozen=True)
 class Place:
-    """A node of the text with the index of the node before it, and whether it ends its branch."""
+    """A node of the text. source: the index of the node before it. last: whether the node ends its branch."""
 
     item: syntax.Node
     source: int | None
@@ -19,7 +19,7 @@ class Place:
 
 
 def flatten(model: syntax.Model) -> list[Place]:
-    """All nodes in text order: a split stands before the nodes of its branches."""
+    """All nodes in text order; a split comes before the nodes of its branches."""
     placed: list[Place] = []
     open_branches: list[Iterator[tuple[syntax.Node, bool]]] = [_with_end(model.nodes)]
     sources: list[int | None] = [None]
@@ -58,7 +58,7 @@ def index_names(text: Text, placed: Sequence[Place]) -> dict[str, int]:
 
 
 def check_ends(text: Text, placed: Sequence[Place]) -> int:
-    """Check that there is one input and one output, each in its place; the output's index."""
+    """Check that there is one input and one output, each in its place, and return the index of the output."""
     _check_input(text, placed)
     outputs = [index for index, place in enumerate(placed) if _has_loss(place.item)]
     if not outputs:

@@ -1,4 +1,4 @@
-"""The plain text of a model: every cell in the place of its use, every width of a cell's layer a number."""
+"""Makes the plain text of a model: cells replace their uses, and the width of every layer of a cell is a number."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .functions import FUNCTIONS, Text
 
 
 def plain_text(text: str, filename: str | None = None) -> str:
-    """See ``neuromorph.expand``."""
+    """The plain text of a model; see ``neuromorph.expand``."""
     model = parse(text, filename)
     widths = {node.name: node.width for node in build_graph(model).nodes}
     plain = to_text(with_widths(expand(model, FUNCTIONS), widths))

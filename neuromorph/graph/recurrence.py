@@ -1,5 +1,4 @@
-"""Finds the nodes that need a loop over time: links back in time close cycles, and only those cycles run step
-by step."""
+"""Finds the nodes that need a loop over time. Links back in time close cycles, and only cycles run step by step."""
 
 from __future__ import annotations
 
@@ -7,11 +6,14 @@ from collections.abc import Iterator
 
 from .nodes import Graph, Node, topological
 
-WINDOW = -1  # the domain of operations that run over a whole window at once; loops count from 0
+WINDOW = -1  # the domain of operations that run over a whole window at once; the loops are numbered from 0
 
 
 def inputs_of(graph: Graph, node: Node) -> Iterator[tuple[int, int]]:
-    """The computing nodes a node reads, and how many steps back; of a convolution the nearest and the furthest step."""
+    """The computing nodes that a node reads, each with the number of steps back.
+
+    A convolution gives two entries: the nearest step and the furthest one.
+    """
     if node.source is not None:
         yield graph.resolve(node.source), 0
         if node.reach:
@@ -21,13 +23,15 @@ def inputs_of(graph: Graph, node: Node) -> Iterator[tuple[int, int]]:
 
 
 def computing(graph: Graph) -> list[int]:
-    """The live nodes that compute something, in an order in which one step can be evaluated."""
+    """The live nodes that compute something, in an order for computing one step."""
     return [index for index in graph.order if graph.nodes[index].kind != "split"]
 
 
 def window_order(graph: Graph, domains: dict[int, int]) -> list[int]:
-    """The same nodes in an order in which whole windows can be evaluated: what is read back in time comes before its
-    reader too, where both are not in one loop."""
+    """The same nodes in an order for computing whole windows.
+
+    A node that is read back in time comes before its reader too, unless both are in one loop.
+    """
     needs: dict[int, tuple[int, ...]] = {}
     for index in graph.order:
         node = graph.nodes[index]
@@ -41,7 +45,7 @@ def window_order(graph: Graph, domains: dict[int, int]) -> list[int]:
 
 
 def components(nodes: list[int], edges: dict[int, list[int]]) -> list[list[int]]:
-    """Strongly connected components (Tarjan, iterative), each after those it reads."""
+    """The strongly connected components, each after those that it reads (Tarjan's algorithm, iterative)."""
     number: dict[int, int] = {}
     low: dict[int, int] = {}
     stack: list[int] = []
@@ -82,7 +86,7 @@ def components(nodes: list[int], edges: dict[int, list[int]]) -> list[list[int]]
 
 
 def _parts_of(graph: Graph) -> list[tuple[int, list[int]]]:
-    """The graph cut into loops and single nodes, (domain, nodes), each after all it reads."""
+    """The loops and single nodes of a graph as (domain, nodes), each after all that it reads."""
     nodes = computing(graph)
     reads = {index: list(inputs_of(graph, graph.nodes[index])) for index in nodes}
     parts = []
@@ -97,14 +101,14 @@ def _parts_of(graph: Graph) -> list[tuple[int, list[int]]]:
 
 
 def domains_of(graph: Graph) -> dict[int, int]:
-    """For each computing node the loop it belongs to, or WINDOW."""
+    """For each computing node, the number of its loop, or WINDOW."""
     return {index: domain for domain, nodes in _parts_of(graph) for index in nodes}
 
 
 def segments_of(graph: Graph) -> list[tuple[int, list[int]]]:
-    """Runs of nodes of one domain, each after all it reads; nodes of a loop stand together.
+    """Runs of nodes as (domain, nodes), each after all that it reads. The nodes of a loop are in one run.
 
-    A window node goes into the earliest run in which all it reads is done; runs of loops keep their own order.
+    A window node goes into the earliest run in which all that it reads has been computed. Loops keep their order.
     """
     run_of: dict[int, tuple[int, int]] = {}  # (level, domain): levels of window nodes are even, of loops odd
     parts = _parts_of(graph)

@@ -1,4 +1,4 @@
-"""Tables about a model, as text."""
+"""Makes tables about a model, as text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .words import before, function_of, loss_of, read_by
 
 
 def summary(graph: Graph, *, folded: bool = False) -> str:
-    """A table of nodes, widths, parameters and links in time; ``folded``: every cell in one row."""
+    """A table of nodes, widths, parameters and links in time. folded: show every cell as one row."""
     shown = fold(graph) if folded else Folded(graph, tuple((node.index,) for node in graph.nodes))
     rows = [("node", "kind", "width", "parameters", "what")]
     rows += [(n.name, n.kind, f"{n.width:,}", _parameters(shown, n), _what(shown.graph, n)) for n in shown.graph.nodes]
@@ -26,7 +26,7 @@ def summary(graph: Graph, *, folded: bool = False) -> str:
 
 
 def _links(graph: Graph) -> Iterator[str]:
-    """The live links backward in time, those of convolutions too."""
+    """The live links back in time, those of convolutions too, each in words."""
     for node in graph.nodes:
         if node.live and node.reach and node.source is not None:
             furthest = f" up to{before(node.reach)}" if node.reach > 1 else ""

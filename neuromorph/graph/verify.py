@@ -1,4 +1,4 @@
-"""Checks the invariants of a graph that the rest of the library relies on."""
+"""Checks the properties of a graph that the rest of the library relies on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from .nodes import MAX_WIDTH, Graph, Node, same_step
 
 
 def verify(graph: Graph) -> None:
-    """Check that a graph is what the rest of the library relies on.
+    """Check the properties of a graph that the rest of the library relies on.
 
-    Raises AssertionError that names the node and the rule. It shares no pass with :func:`build_graph`.
+    Raises AssertionError that names the node and the rule. This check shares no code with the passes of
+    :func:`build_graph`.
     """
     for position, node in enumerate(graph.nodes):
         _require(node.index == position, node, "its index is its position")
@@ -95,7 +96,7 @@ def _reached_backward(graph: Graph) -> set[int]:
 
 
 def _verify_time(graph: Graph) -> None:
-    """No cycle within a step."""
+    """Check that there is no cycle within a step, and that only merges and convolutions read back in time."""
     try:
         list(TopologicalSorter({node.index: same_step(node) for node in graph.nodes}).static_order())
     except CycleError as error:

@@ -1,4 +1,4 @@
-"""Weighted means for the interpreter: of finite numbers they are finite, however large numbers and weights are."""
+"""Weighted means for the interpreter. The mean of finite numbers is finite, however large numbers and weights are."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from ..functions.records import Array
 
 
 def weights_of(weight: ArrayLike | None, inputs: Array) -> Array:
-    """The weights (S, B)."""
+    """The weights (S, B); ones if ``weight`` is None."""
     return np.ones(inputs.shape[:2]) if weight is None else np.array(weight, np.float64)
 
 
 def scaled(weights: Array) -> Array:
-    """Weights with a greatest of 1, so that no sum of them overflows."""
+    """The weights divided by the largest, so that no sum of them overflows."""
     return weights / weights.max() if weights.any() else weights
 
 
 def weighted_means(losses: Array, weights: Array) -> tuple[Array, float]:
-    """Per sample over its lanes, and over all vectors."""
+    """The weighted mean loss of each sample over its lanes, (S,), and that over all vectors."""
     samples = [mean_of(row, weight) for row, weight in zip(losses, weights, strict=True)]
     return np.array(samples), mean_of(losses.ravel(), weights.ravel())
 
 
 def mean_of(losses: Array, weights: Array) -> float:
-    """The weighted mean, 0 where all weights are; of finite numbers it is finite."""
+    """The weighted mean; 0 if all weights are 0. For finite numbers it is finite."""
     kept = weights > 0.0
     if not kept.any():
         return 0.0

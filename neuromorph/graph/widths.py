@@ -1,4 +1,4 @@
-"""Finds the width of every node, and checks that a cell is as wide as its use says."""
+"""Computes the width of every node, and checks that a cell has the width that its use gives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def widths_of(
     others: Sequence[int | None],
     names: Mapping[str, int],
 ) -> list[int]:
-    """The width of every node; links backward in time carry widths as others do."""
+    """The width of every node. Links back in time determine widths as other links do."""
     incoming = _Incoming(placed, names)
     needs = {index: _needs(place, chosen[index], others[index], incoming) for index, place in enumerate(placed)}
     order = topological(needs)
@@ -39,7 +39,7 @@ def widths_of(
 
 
 class _Incoming:
-    """Which node comes into the node of a name."""
+    """Finds the node that comes into the first node of a cell."""
 
     def __init__(self, placed: Sequence[Place], names: Mapping[str, int]) -> None:
         self._placed = placed
@@ -52,7 +52,7 @@ class _Incoming:
 
 
 def _needs(place: Place, choice: Choice, other: int | None, incoming: _Incoming) -> tuple[int, ...]:
-    """The nodes whose widths add up to that of a node that gives none itself."""
+    """The nodes whose widths add up to the width of a node that gives none itself."""
     item = place.item
     if place.source is None:
         return ()
@@ -64,7 +64,10 @@ def _needs(place: Place, choice: Choice, other: int | None, incoming: _Incoming)
 
 
 def _self_dependent(needs: Mapping[int, Sequence[int]], done: Iterable[int]) -> int:
-    """The first concatenating node on a cycle, or the first node of one without, found by going from need to need."""
+    """The node to name in the error about widths that depend on themselves.
+
+    It is the first concatenating node on a cycle or, if the cycle has none, its first node.
+    """
     left = set(needs).difference(done)
     path: dict[int, None] = {}
     index = min(left)
@@ -82,7 +85,7 @@ def _check_merges(
     others: Sequence[int | None],
     widths: Sequence[int],
 ) -> None:
-    """The merges that ask for a width of the other node's get it."""
+    """Check the second vector of merges that need a particular width."""
     for index, (place, choice) in enumerate(zip(placed, chosen, strict=True)):
         other = others[index]
         if choice.merge is None or other is None or place.source is None or choice.merge.other_width == "any":
@@ -99,7 +102,7 @@ def _operation_place(item: syntax.Node) -> Location:
 
 
 def _check_uses(text: Text, names: Mapping[str, int], incoming: _Incoming, widths: Sequence[int]) -> None:
-    """Refuse a use whose cell is not as wide as it says, the innermost first."""
+    """Raise an error for a use whose cell has another width than the use gives, innermost uses first."""
     for use in reversed(text.model.uses):
         by_itself = isinstance(use.width, syntax.WidthOf)
         wanted = widths[incoming(use.width)] if isinstance(use.width, syntax.WidthOf) else use.width

@@ -1,4 +1,4 @@
-"""What nodes do, in a few words: for tables, pictures and comments."""
+"""Describes nodes in a few words, for tables, pictures and comments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .nodes import Graph, Node
 
 
 def function_of(node: Node) -> str:
-    """The function that a node computes, with its numbers; the name of a cell; empty for the input and for splits."""
+    """The function of a node, with its numbers; the name of a cell; an empty text for the input and for splits."""
     if node.kind == "cell" and node.use is not None:
         return f"<{node.use.cell}>"
     if node.merge is not None:
@@ -21,31 +21,31 @@ def function_of(node: Node) -> str:
 
 
 def loss_of(graph: Graph) -> str:
-    """The loss with its number."""
+    """The loss of a graph, with its number."""
     return f"loss {with_number(graph.loss.name, graph.loss_parameter)}"
 
 
 def with_number(name: str, number: float | None) -> str:
-    """A name, and the number that belongs to it, where one does."""
+    """A name, followed by its number if there is one."""
     return name if number is None else f"{name} {number:g}"
 
 
 def before(steps: int) -> str:
-    """How many steps back a value is read, to be set behind its name; empty for this step."""
+    """The words after a name that say how many steps back its value is read; an empty text for this step."""
     if steps == 0:
         return ""
     return " of the step before" if steps == 1 else f" {steps:,} steps before"
 
 
 def values_of(shift: int, taps: int, dilation: int) -> str:
-    """The steps whose values are read: ``taps`` of them, ``dilation`` apart, the first at ``shift`` (0, -1, -2, …)."""
+    """The words for the steps that are read: ``taps`` steps, ``dilation`` apart, the first at ``shift`` (0, -1, …)."""
     if taps == 1:
         return before(-shift)
     return f" at {taps:,} steps" + (f", {dilation:,} apart" if dilation > 1 else "")
 
 
 def read_by(graph: Graph, node: Node) -> str:
-    """What a merge reads as its second operand, and what it does with it; empty for other nodes."""
+    """The operation of a merge and the node that it reads as its second operand; an empty text for other nodes."""
     if node.merge is None or node.other is None:
         return ""
     return f"{node.merge.name} with {graph.nodes[node.other].name}{before(node.steps)}"

@@ -15,17 +15,17 @@ import numpy as np
 from ..functions import Activation, ElementwiseLayer, Merge
 from .nodes import Graph, Node
 
-_EFFORT = 1 << 30  # components looked at, beyond which a text gets no more advice
-_LEAST = 1 << 11  # components that take as long as everything else that is done for a node
+_EFFORT = 1 << 30  # the most components to look at; beyond that a text gets no more advice
+_LEAST = 1 << 11  # the least work that a node counts as, in components
 
 
 class TooLargeError(Exception):
-    """The work on one text passes its bound."""
+    """The work on one text exceeds its bound."""
 
 
 @dataclass
 class Effort:
-    """What may still be spent on a text: the time and the memory that its components take."""
+    """The work that is left for a text, in components."""
 
     left: int = _EFFORT
 
@@ -37,17 +37,17 @@ class Effort:
 
 @lru_cache(maxsize=64)
 def full(width: int) -> int:
-    """All components of a vector."""
+    """All components of a vector, as bits."""
     return (1 << width) - 1
 
 
 @dataclass(frozen=True)
 class Algebra:
-    """When a merge gives zero, and where its gradient can't pass, found by trying its record.
+    """When a merge gives zero, and where its gradient is zero. Both are found by trying the merge's functions.
 
-    zero_if_x_is, zero_if_o_is, zero_if_both_are: the operands that have to be zero. cancels: the result is zero, and
-    the gradients add up to zero, where both operands are one value. x_stops, o_stops: the gradient of this operand is
-    zero where the other operand is.
+    zero_if_x_is, zero_if_o_is, zero_if_both_are: the result is zero if these operands are. cancels: if both operands
+    are the same value, the result is zero and the gradients add up to zero. x_stops, o_stops: the gradient of this
+    operand is zero where the other operand is zero.
     """
 
     zero_if_x_is: bool
@@ -73,8 +73,11 @@ def algebra_of(merge: Merge) -> Algebra:
 
 
 def zeros_of(graph: Graph, effort: Effort) -> dict[int, int]:
-    """The components of each live node that are zero at every step from zero state: the largest set of those that
-    keep one another at zero, which what differs from zero at the first step is taken from, and all that follows."""
+    """The components of each live node, as bits, that are zero at every step when the state starts at zero.
+
+    All components are taken to be zero at first. Then every component is removed that is not zero, given the zeros in
+    what its node reads, until no such component is left.
+    """
     readers: dict[int, list[int]] = {index: [] for index in graph.order}
     for index in graph.order:
         for read in _read(graph.nodes[index]):
@@ -101,7 +104,7 @@ def _read(node: Node) -> set[int]:
 
 
 def _zeros_of_node(graph: Graph, node: Node, zeros: Mapping[int, int]) -> int:
-    """The components of a node that are zero where those that it reads are."""
+    """The components of a node that are zero, given the components that are zero in what it reads."""
     if node.function is not None and always_zero(node.function, node.parameter):
         return full(node.width)
     if node.merge is not None:
@@ -146,7 +149,7 @@ def reads_one_value(graph: Graph, node: Node) -> bool:
 
 @lru_cache(maxsize=256)
 def _keeps_zero(function: Activation, parameter: float | None) -> bool:
-    """Whether an activation of zero is zero."""
+    """Whether an activation maps zero to zero."""
     return not function.couples and not function.value(np.zeros((1, 1)), parameter).any()
 
 
@@ -159,27 +162,27 @@ def always_zero(function: Activation, parameter: float | None) -> bool:
     return not values.any()
 
 
-# What is tried of elementwise layers: a component that is zero beside others, and parameters of no special values.
+# Elementwise layers are tried on these: one zero component beside others, and parameters with no special values.
 _SOME = np.array([[0.0, 0.7, -1.3]])
 _ARRAYS = {name: np.array([0.3, 0.4, 0.6]) for name in ("weight", "bias", "mean", "scale")}
 
 
 @lru_cache(maxsize=64)
 def _layer_keeps_zero(layer: ElementwiseLayer, parameter: float | None) -> bool:
-    """Whether a component of an elementwise layer is zero where it is zero in what comes in."""
+    """Whether an elementwise layer maps a component that is zero to zero."""
     return not layer.value(_SOME, _ARRAYS, parameter)[0, 0].any()
 
 
 @lru_cache(maxsize=64)
 def learns_from_zero(layer: ElementwiseLayer, parameter: float | None) -> bool:
-    """Whether the parameters of a component get a gradient where that component is zero in what comes in."""
+    """Whether the parameters of a component get a gradient when the incoming component is zero."""
     _, rows = layer.gradient(_SOME, _ARRAYS, np.ones_like(_SOME), parameter)
     return any(row[0, 0] != 0.0 for row in rows.values())
 
 
 @lru_cache(maxsize=64)
 def layer_blocks(layer: ElementwiseLayer, parameter: float | None, width: int) -> bool:
-    """Whether no gradient passes an elementwise layer: a norm of a single component does not depend on it."""
+    """Whether no gradient passes an elementwise layer. A norm of a single component, for one, is constant."""
     arrays = {name: values[:1] for name, values in _ARRAYS.items()}
     into = layer.gradient(np.full((1, 1), 0.3), arrays, np.ones((1, 1)), parameter)[0]
     return layer.couples and width == 1 and not into.any()
@@ -187,7 +190,7 @@ def layer_blocks(layer: ElementwiseLayer, parameter: float | None, width: int) -
 
 @lru_cache(maxsize=256)
 def flat_at_zero(function: Activation, parameter: float | None) -> bool:
-    """Whether the derivative of an activation at zero is zero."""
+    """Whether the derivative of an activation is zero at zero."""
     zero, one = np.zeros((1, 1)), np.ones((1, 1))
     return not function.couples and not function.gradient(zero, function.value(zero, parameter), one, parameter).any()
 

@@ -1,1 +1,1 @@
-"""What the operating system and the Python process ask of a library: forks, signals."""
+"""What depends on the operating system and on the Python process: files, processors, memory, forks, signals."""

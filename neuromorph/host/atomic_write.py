@@ -1,5 +1,7 @@
-"""Writes files whole or not at all, through a temporary file that is flushed and renamed; and checks where files can
-be."""
+"""Writes files whole or not at all, and checks where files can be written.
+
+A file is written to a temporary file, which is flushed to disk and then renamed.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +13,29 @@ import stat
 import time
 from contextlib import suppress
 
-_STALE = 3600.0  # seconds without a write after which a temporary file was left by a process that died
+_STALE = 3600.0  # seconds; a temporary file that is older was left by a process that died
 
 
 def names_a_folder(path: str) -> bool:
-    """Whether a path can be that of a folder only, though none may be there: it ends in a separator, or in . or .."""
+    """Whether only a folder can have this path, because it ends in a separator, or in . or .."""
     return os.path.basename(path) in ("", os.curdir, os.pardir)
 
 
 def check_name(path: str) -> None:
-    """IsADirectoryError for a path that can be that of a folder only."""
+    """Raise IsADirectoryError for a path that only a folder can have."""
     if names_a_folder(path):
         raise IsADirectoryError(errno.EISDIR, "a file needs a name, and this path is that of a folder", path)
 
 
 def folder_of(path: str) -> str:
-    """The folder of a file, or of the one that a link leads to."""
+    """The folder of a file; for a link, that of the file it leads to."""
     return os.path.dirname(os.path.realpath(path) if os.path.islink(path) else path) or "."
 
 
 def check_place(target: str, what: str) -> None:
-    """OSError where a file could not be written whole to a place. Nothing is made: its folders may be missing yet.
+    """Raise OSError if a file could not be written whole at ``target``. Nothing is created.
 
-    what: what is to be written, for messages.
+    The folders of the target need not exist yet. what: what is to be written, for messages.
     """
     if os.path.isdir(target):
         raise IsADirectoryError(errno.EISDIR, f"{what} needs a file, but this is a folder", target)
@@ -48,13 +50,13 @@ def check_place(target: str, what: str) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, f"{what} can't be written to this folder", folder)
     with suppress(FileNotFoundError):
-        os.stat(target)  # which refuses a name that is too long, and a link that leads to itself
+        os.stat(target)  # raises OSError for a name that is too long, and for a link to itself
 
 
 def replace_file(target: str, data: bytes) -> None:
-    """Make ``data`` the contents of a regular file, whole or not at all, on disk when this returns.
+    """Write ``data`` to a regular file, whole or not at all. It is on disk when this function returns.
 
-    target: its real path; what is there keeps its permissions. Raises OSError, which may name the temporary file.
+    target: the real path. An existing file keeps its permissions. Raises OSError, which may name the temporary file.
     """
     folder, mode = os.path.dirname(target), _mode(target)
     _remove_stale(target)
@@ -76,12 +78,12 @@ def replace_file(target: str, data: bytes) -> None:
 
 
 def _temporary_prefix(target: str) -> str:
-    """How the names of a target's temporary files begin: with so much of its own as any file system takes."""
+    """The start of the names of a target's temporary files, with 40 characters of its own name at most."""
     return f".neuromorph-{os.path.basename(target)[:40]}-"
 
 
 def _remove_stale(target: str) -> None:
-    """Remove what killed processes left of their temporary files for this target; a save at work is younger."""
+    """Remove the temporary files that killed processes left for this target. Those of running saves are newer."""
     name = re.compile(re.escape(_temporary_prefix(target)) + r"[0-9a-f]{16}\.tmp")
     with suppress(OSError), os.scandir(os.path.dirname(target)) as found:
         for item in found:
@@ -92,7 +94,7 @@ def _remove_stale(target: str) -> None:
 
 
 def _mode(target: str) -> int | None:
-    """The permissions of the file that is replaced, None where there is none yet."""
+    """The permissions of the file that is replaced; None if there is no file yet."""
     try:
         return stat.S_IMODE(os.stat(target).st_mode)
     except FileNotFoundError:
@@ -100,7 +102,7 @@ def _mode(target: str) -> int | None:
 
 
 def _flush_folder(folder: str) -> None:
-    """Have the rename on disk, where the system can do that."""
+    """Flush the rename to disk, if the system can do that."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

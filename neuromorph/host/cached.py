@@ -28,7 +28,7 @@ class cached_property(Generic[T]):  # noqa: N801 - named like the one of ``funct
     @overload
     def __get__(self, instance: object, owner: type | None = None) -> T: ...
     def __get__(self, instance: object | None, owner: type | None = None) -> cached_property[T] | T:
-        """The value; of the class, the property itself."""
+        """The value; for access through the class, the property itself."""
         if instance is None:
             return self
         kept: T = instance.__dict__.setdefault(self._name, self._function(instance))

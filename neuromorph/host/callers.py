@@ -1,4 +1,4 @@
-"""Finds the user's line that called this library, which warnings point at."""
+"""Issues warnings that point at the user's line which called this library."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import sys
 import warnings
 from types import FrameType
 
-_INSIDE = frozenset({"neuromorph", "contextlib", "functools"})  # packages whose frames are not the user's
+_INSIDE = frozenset({"neuromorph", "contextlib", "functools"})  # packages whose frames are skipped
 
 
 def warn_user(message: str, category: type[Warning], *, again: bool = False) -> None:
-    """Warn at the user's line.
+    """Issue a warning at the user's line.
 
-    Python shows a text once for each line, by a registry of the line's module. again: it is shown although it was shown
-    before, unless a filter says otherwise.
+    Python shows a message once for each line and keeps a record in the line's module. again: show the message even if
+    it was shown before, unless a filter forbids it.
     """
     frame = _user_frame()
     names = frame.f_globals
@@ -22,7 +22,7 @@ def warn_user(message: str, category: type[Warning], *, again: bool = False) -> 
 
 
 def _user_frame() -> FrameType:
-    """The innermost frame outside this package, or the outermost of all."""
+    """The innermost frame outside this package, or else the outermost frame."""
     frame = sys._getframe(1)
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
         frame = frame.f_back

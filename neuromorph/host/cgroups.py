@@ -1,7 +1,7 @@
-"""Limits of memory and processors that Linux control groups, such as a container's, set for this process.
+"""Reads the limits of memory and processors that Linux control groups, such as a container's, set for this process.
 
 Versions 2 and 1 are read: https://docs.kernel.org/admin-guide/cgroup-v2.html, and cgroup-v1/memory.html and
-scheduler/sched-bwc.html beside it.
+scheduler/sched-bwc.html on the same site.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-NO_LIMIT = 1 << 62  # bytes, or processors, that nothing reaches
-GROUPS, MOUNTED = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")  # where Linux says what limits a process
+NO_LIMIT = 1 << 62  # more bytes, or processors, than any machine has
+GROUPS, MOUNTED = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")  # where Linux lists groups and limits
 
 
 def allowed_memory(groups: Path = GROUPS, mounted: Path = MOUNTED) -> int:
-    """Bytes that the control groups of this process let it have, ``NO_LIMIT`` where they say nothing."""
+    """The bytes of memory that the control groups allow this process; ``NO_LIMIT`` if they set no limit."""
     limits = [NO_LIMIT]
     for folder, version in _folders("memory", groups, mounted):
         limits.append(_whole(_text(folder / ("memory.max" if version == 2 else "memory.limit_in_bytes"))))
@@ -24,7 +24,7 @@ def allowed_memory(groups: Path = GROUPS, mounted: Path = MOUNTED) -> int:
 
 
 def physical_memory() -> int:
-    """Bytes of memory of this machine, ``NO_LIMIT`` where it can't be told."""
+    """The bytes of memory of this machine; ``NO_LIMIT`` if unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
@@ -32,9 +32,9 @@ def physical_memory() -> int:
 
 
 def shortage(needed: int, what: str) -> str | None:
-    """What to say where so many bytes are more than there can be; None where they are not.
+    """A message if ``needed`` bytes are more than this process can have; None if they are not.
 
-    what: says what needs them, with {} in their place.
+    what: the start of the message, which says what needs the memory, with {} in the place of the bytes.
     """
     there, allowed = physical_memory(), allowed_memory()
     if needed <= min(there, allowed):
@@ -46,9 +46,11 @@ def shortage(needed: int, what: str) -> str | None:
 
 @cache
 def allowed_processors(groups: Path = GROUPS, mounted: Path = MOUNTED) -> int:
-    """Processors whose whole time the control groups of this process let it have, ``NO_LIMIT`` where they say nothing:
-    the least quota of time in a period, of which at most a quarter of a processor is given up to the next whole one.
-    Threads that wait for one another spend a quota by waiting. Read once in a process; a forked child keeps it.
+    """The processors whose full time the control groups allow this process; ``NO_LIMIT`` if they set no limit.
+
+    It is the smallest quota of processor time, in processors: rounded up if at most a quarter of a processor is
+    missing, else rounded down, and at least 1. Threads that wait for one another use up quota while they wait. The
+    files are read once in a process; a forked child keeps the number.
     """
     limits = [NO_LIMIT]
     for folder, version in _folders("cpu", groups, mounted):
@@ -62,19 +64,19 @@ def allowed_processors(groups: Path = GROUPS, mounted: Path = MOUNTED) -> int:
 
 
 def _folders(controller: str, groups: Path, mounted: Path) -> Iterator[tuple[Path, int]]:
-    """(folder, version) of each group that limits this process by a controller, and of those that these are in."""
+    """(folder, version) of each group that limits this process by a controller, and of the groups around it."""
     for line in _text(groups).splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if controllers and controller not in controllers.split(","):
             continue
-        own = PurePosixPath(path.lstrip("/"))  # of the whole machine, and inside a container maybe not to be seen
+        own = PurePosixPath(path.lstrip("/"))  # this path is the machine's; a container may not see it
         for root in [mounted / name for name in (controller, controllers)] if controllers else [mounted]:
             yield from ((root / folder, 1 if controllers else 2) for folder in (own, *own.parents))
 
 
 def _text(path: Path) -> str:
-    """What a file of the system says, nothing where it can't be read."""
+    """The content of a system file; an empty text if it can't be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except (OSError, ValueError):
@@ -82,5 +84,5 @@ def _text(path: Path) -> str:
 
 
 def _whole(text: str) -> int:
-    """A number of the system's, ``NO_LIMIT`` where the text is none, such as "max" or -1."""
+    """The number in a text; ``NO_LIMIT`` if the text is no whole number of 0 or more, such as "max" or -1."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else NO_LIMIT

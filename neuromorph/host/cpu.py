@@ -8,12 +8,12 @@ from functools import cache
 
 from .exclusive import exclusive, imported
 
-CACHE_LINE = 64  # bytes that caches hold together, and that one processor takes from another
+CACHE_LINE = 64  # bytes; caches load memory, and share it between processors, in lines of this size
 
 
 @dataclass(frozen=True)
 class CPU:
-    """The CPU as LLVM knows it: its name, such as ``znver3``, and the features it has, sorted."""
+    """The CPU as LLVM knows it: its name, such as ``znver3``, and its features, sorted."""
 
     name: str
     features: tuple[str, ...]
@@ -21,7 +21,7 @@ class CPU:
 
 @cache
 def cpu() -> CPU:
-    """The CPU of this machine. Where LLVM can't tell the features, there are none."""
+    """The CPU of this machine. The features are empty if LLVM can't tell them."""
     llvm = imported("llvmlite.binding")
     with exclusive():  # llvmlite has a lock
         try:
@@ -32,7 +32,10 @@ def cpu() -> CPU:
 
 
 def simd_bits() -> int:
-    """The width of the host's vectors in bits: 128, 256 or 512. $NEUROMORPH_SIMD_BITS chooses a narrower one."""
+    """The width of this machine's vector registers in bits: 128, 256 or 512.
+
+    The environment variable NEUROMORPH_SIMD_BITS chooses another one of these widths. ValueError for any other text.
+    """
     features = set(cpu().features)
     widest = 512 if {"avx512f", "avx512vl", "avx512dq"} <= features else 256 if "avx2" in features else 128
     chosen = os.environ.get("NEUROMORPH_SIMD_BITS")
@@ -44,13 +47,16 @@ def simd_bits() -> int:
 
 
 def vector_registers() -> int:
-    """Vector registers of the host: 32 with AVX-512 or on Arm, else 16."""
+    """The number of vector registers of this machine: 32 with AVX-512 or on Arm, else 16."""
     features = set(cpu().features)
     return 32 if {"avx512f", "avx512vl"} <= features or "neon" in features else 16
 
 
 def lanes_for(widths: list[int], bits: int, size: int) -> int:
-    """Elements of the vectors of a model whose layers have these widths: as many as waste little as padding."""
+    """The number of elements in the vectors of a model: the largest that wastes little memory as padding.
+
+    widths: of the model's layers. bits: of a vector register. size: bytes of an element.
+    """
     fewest = 16 // size
     lanes = bits // 8 // size
 

@@ -1,16 +1,17 @@
 """Locks that stay usable in a forked child.
 
-A child inherits each lock as it was at the fork. A lock that another thread held would stay locked for ever, since
+A child inherits each lock in its state at the fork. A lock that another thread held would stay locked for ever, because
 that thread does not exist in the child. A fork therefore takes all locks that ``new_lock`` made before it copies the
-process, and gives them back afterwards in both processes. What these locks protect is never half done in a child.
+process, and releases them afterwards in both processes. So the data that these locks protect are consistent in the
+child.
 
-A thread that holds one of these locks takes no other, but for the one of ``exclusive.py``: a thread that holds that one
-may take one more. A fork takes it first.
+A thread that holds one of these locks takes no other one. The lock of ``exclusive.py`` is the exception: a thread that
+holds it may take one more. A fork takes that lock first.
 """
 
 from __future__ import annotations
 
-import logging  # noqa: F401 - its hook for forks must be there before ours, so that its lock is taken after ours
+import logging  # noqa: F401 - its fork hook must be registered before ours, so that its lock is taken after ours
 import os
 import threading
 from _thread import interrupt_main, start_new_thread
@@ -23,18 +24,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _locks: list[threading.RLock] = []
-_fork: tuple[int, Recorder] | None = None  # the thread that forks and holds all locks
+_fork: tuple[int, Recorder] | None = None  # the thread that forks and holds all locks, and its recorder
 
 
 def new_lock(*, first: bool = False) -> threading.RLock:
-    """A re-entrant lock that a fork waits for. For module-level locks only: it is kept for ever."""
+    """A re-entrant lock that a fork waits for. It is kept for ever, so use it for module-level locks only."""
     lock = threading.RLock()
     _locks.insert(0 if first else len(_locks), lock)
     return lock
 
 
 def after_in_child(function: Callable[[], object]) -> None:
-    """Call a function in every forked child; those that were given first come first."""
+    """Call a function in every forked child. Functions are called in the order in which they were registered."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=function)
 
@@ -49,7 +50,7 @@ def _before() -> None:
 
 
 def _after() -> None:
-    """Give all locks back, and have the signals handled that came to this process meanwhile."""
+    """Release all locks, and have the signals handled that this process got in the meantime."""
     global _fork
     if _fork is None or _fork[0] != threading.get_ident():  # an exception has ended ``_before``
         return
@@ -63,10 +64,10 @@ def _after() -> None:
 
 
 def _send_again(number: int) -> None:
-    """Have a signal's handler called soon.
+    """Have the handler of a signal called soon, in the main thread.
 
-    Not at once: Python prints and forgets an exception that leaves a hook of a fork. The thread waits until this one
-    gives up the interpreter's lock, and that is after the last hook.
+    It can't be called at once: Python prints and drops an exception that leaves a fork hook. The new thread waits until
+    this thread releases the interpreter's lock, which is after the last hook.
     """
     try:
         start_new_thread(interrupt_main, (Signals(number),))

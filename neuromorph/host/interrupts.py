@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 
-TYPE_CHECKING = False  # type checkers take it to be true; the command line imports this file before anything slow
+TYPE_CHECKING = False  # type checkers take it as true; the command line imports this file before anything slow
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from signal import getsignal
@@ -19,19 +19,21 @@ if TYPE_CHECKING:
     from typing import Any
 
     Handler = Callable[[int, FrameType | None], Any]
-    Signal = tuple[int, FrameType | None, int]  # its number, the frame that it interrupted, the process that got it
-else:  # what the functions of ``signal`` call: a tenth of the time
+    Signal = tuple[int, FrameType | None, int]  # number, interrupted frame, process that got it
+else:  # the functions that those of ``signal`` call; they take a tenth of the time
     from _signal import getsignal
     from _signal import signal as set_handler
 
-# Ctrl-C first: it is the first to be noted and the last to be handled as usual again.
+# Ctrl-C is the first signal to be recorded, and the last one to get its handler back.
 _SIGNALS = (int(signal.SIGINT), *sorted(map(int, signal.valid_signals() - {signal.SIGINT})))
-_recorder: Recorder | None = None  # that of the outermost ``held`` block
+_recorder: Recorder | None = None  # the recorder of the outermost ``held`` block
 
 
 class Recorder:
-    """Notes signals in place of the handlers that Python would call. Outside the main thread it does nothing: only the
-    main thread runs handlers."""
+    """Records signals instead of calling their handlers.
+
+    Outside the main thread it does nothing, because only the main thread runs handlers.
+    """
 
     def __init__(self) -> None:
         self.received: list[Signal] = []
@@ -45,17 +47,17 @@ class Recorder:
 
     @property
     def is_needed(self) -> bool:
-        """Whether this thread runs handlers."""
+        """Whether this thread runs signal handlers."""
         return bool(self._handlers)
 
     def start(self) -> None:
-        """Note signals from now on."""
+        """Record signals from now on."""
         try:
             for number in self._handlers:
                 set_handler(number, self._note)
         except ValueError:  # a subinterpreter, which gets no signals
             self._handlers.clear()
-        except BaseException:  # of the handler of a signal that is not noted yet
+        except BaseException:  # raised by the handler of a signal that is not recorded yet
             self.stop()
             raise
 
@@ -66,9 +68,9 @@ class Recorder:
             self._handlers[number](number, frame)
 
     def stop(self) -> None:
-        """Have signals handled as before, and those that were noted too, each once.
+        """Restore the handlers, and call them for the recorded signals, once for each signal.
 
-        Handlers may raise from the first line on. One that was not put back for this reason is called by ``_note``.
+        Handlers may raise from the first line on. If a handler was not restored for this reason, ``_note`` calls it.
         """
         self._noting = False
         try:
@@ -77,20 +79,22 @@ class Recorder:
             self._deliver(self.taken())
 
     def put_back(self) -> None:
-        """Put back the handlers in whose place ``_note`` still stands."""
+        """Restore the handlers that ``_note`` still stands in for."""
         self._noting = False
         for number in reversed(self._handlers):
             if getsignal(number) == self._note:
                 set_handler(number, self._handlers[number])
 
     def taken(self) -> list[Signal]:
-        """The signals that were noted, each once, Ctrl-C last; they are forgotten here."""
+        """The recorded signals, each once, Ctrl-C last. The record is then empty."""
         noted, self.received = self.received, []
         return sorted({one[0]: one for one in noted}.values(), key=lambda one: one[0] == signal.SIGINT)
 
     def _deliver(self, signals: Sequence[Signal]) -> None:
-        """Call the handlers of some signals. Where one raises, the others are called all the same, and the exception of
-        the last one has the others as its context."""
+        """Call the handlers of some signals.
+
+        If one raises, the others are called all the same. The last exception has the earlier ones as its context.
+        """
         if signals:
             number, frame, _ = signals[0]
             try:
@@ -99,7 +103,7 @@ class Recorder:
                 self._deliver(signals[1:])
 
     def deliver_if_pressed_twice(self) -> None:
-        """Call the handler of Ctrl-C where it was noted more than once."""
+        """Call the handler of Ctrl-C if Ctrl-C was recorded more than once."""
         presses = [noted for noted in self.received if noted[0] == signal.SIGINT]
         if len(presses) > 1:
             self.received = [noted for noted in self.received if noted[0] != signal.SIGINT]
@@ -107,10 +111,10 @@ class Recorder:
 
 
 class held:  # noqa: N801 - ``with held():`` reads as what it does
-    """A block in the main thread whose signals are handled at its end; in other threads, a block like any other.
+    """A block in the main thread during which signals wait; they are handled at its end. Elsewhere it does nothing.
 
-    A block inside another one belongs to it. An exception that a handler raises at the end replaces the block's own,
-    which becomes its context.
+    A block inside another one has no effect of its own. An exception that a handler raises at the end replaces the
+    block's own exception, which becomes its context.
     """
 
     _own: Recorder | None = None
@@ -130,13 +134,13 @@ class held:  # noqa: N801 - ``with held():`` reads as what it does
         global _recorder
         if (own := self._own) is not None:
             self._own = None
-            if _recorder is own:  # not so in a child that was forked inside the block
+            if _recorder is own:  # it is another one in a child that was forked inside the block
                 _recorder = None
             own.stop()
 
 
 def raise_if_pressed_twice() -> None:
-    """Handle Ctrl-C inside a ``held`` block where it has been pressed twice: somebody does not want to wait."""
+    """Handle Ctrl-C inside a ``held`` block if it was pressed twice: the user does not want to wait."""
     recorder = _recorder
     if recorder is not None and recorder.thread == threading.get_ident():
         recorder.deliver_if_pressed_twice()

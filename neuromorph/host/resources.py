@@ -1,4 +1,4 @@
-"""The number of processors that this process may use."""
+"""Counts the processors that this process may use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .cgroups import allowed_processors
 
 
 def processors() -> int:
-    """Processors that this process may use: those that it may run on, and no more than its quota of time is worth."""
+    """The number of processors that this process may run on, and no more than its quota of time allows."""
     try:
         there = len(os.sched_getaffinity(0))
     except AttributeError:

@@ -1,4 +1,4 @@
-"""What a cache folder and its warnings say."""
+"""Examines the cache folder and the cache's warnings."""
 
 import warnings
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from neuromorph.errors import CacheWarning
 
 
 def with_warnings(action: Callable[[], Any]) -> tuple[Any, list[str]]:
-    """What an action gives, and the cache warnings that it gave."""
+    """The result of an action, and the texts of the cache warnings that it caused."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = action()

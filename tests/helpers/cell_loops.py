@@ -1,8 +1,8 @@
-"""The published cells of ``examples/cells`` once more, as loops over the equations of their papers.
+"""The published cells of ``examples/cells``, computed by loops over the equations of their papers.
 
-Each function yields, step by step, the vector that the output reads. Everything but ``spike`` and ``detached`` is
-analytic or picks one of two analytic pieces by its real part, so a loop also computes with complex numbers: a tiny
-imaginary part on a parameter comes out as the derivative (the complex-step method).
+Each function yields, step by step, the vector that the output reads. All functions but ``spike`` and ``detached`` are
+analytic, or choose one of two analytic pieces by the real part. So a loop also computes with complex numbers: a tiny
+imaginary part on a parameter gives the derivative (the complex-step method).
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ Loop = Callable[["Weights", Array], Iterator[Array]]
 
 
 class Weights:
-    """The parameters of a model, seen from the node or the cell ``prefix``."""
+    """The parameters of a model. ``prefix`` is the node, or the use of a cell, that names are relative to."""
 
     def __init__(self, values: dict[str, Array], prefix: str = "h") -> None:
         self._values, self._prefix = values, prefix
 
     def of(self, prefix: str) -> Weights:
-        """The same seen from elsewhere."""
+        """The same parameters with another prefix."""
         return Weights(self._values, prefix)
 
     def __call__(self, node: str, *vectors: Array) -> Array:
-        """W [vectors] + b of a layer, "" for the one that gives the cell its name."""
+        """W [vectors] + b of a layer; the node "" is the one that gives the cell its name."""
         result: Array = np.concatenate(vectors, axis=-1) @ self.weight(node) + self.bias(node)
         return result
 
@@ -61,7 +61,7 @@ def larger(x: Array, o: Array) -> Array:
 
 
 def spike(x: Array) -> Array:
-    """1 above 0, with the derivative 1 / (1 + 25 |x|)^2."""
+    """1 above 0, else 0, with the derivative 1 / (1 + 25 |x|)^2."""
     fired = np.where(x.real > 0, 1.0, 0.0)
     return fired + 1j * x.imag / (1 + 25 * abs(x.real)) ** 2 if np.iscomplexobj(x) else fired
 
@@ -71,7 +71,7 @@ def detached(x: Array) -> Array:
 
 
 def zeros(inputs: Array, width: int) -> Array:
-    """Zeros for each lane."""
+    """Zeros (lanes, width)."""
     return np.zeros((inputs.shape[1], width))
 
 
@@ -240,7 +240,8 @@ def qrnn(w: Weights, inputs: Array) -> Iterator[Array]:
 
 
 def rotations(w: Weights, inputs: Array, size: int, scale: Callable[[Array], Array]) -> Iterator[tuple[Array, Array]]:
-    """The real and the imaginary half of a state that turns and fades, driven by two layers times ``scale(radius)``."""
+    """The real and the imaginary half of a state that rotates and decays. Two layers, times ``scale(radius)``, drive
+    it."""
     r = m = zeros(inputs, size)
     radius, angle = np.exp(-np.exp(w.bias("nu"))), np.exp(w.bias("theta"))
     for x in inputs:

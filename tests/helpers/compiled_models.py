@@ -1,4 +1,4 @@
-"""The models that are compiled for the tests of what kernels compute and for those of their machine code."""
+"""The models that are compiled for the tests of kernels' results, and for those of their machine code."""
 
 from helpers.function_forms import PARAMETERS
 from helpers.texts import GRU, HEADER, LSTM, STRUCTURES, text_of
@@ -6,7 +6,8 @@ from neuromorph.functions import ACTIVATIONS, MERGES
 
 
 def zoo(widths: tuple[int, ...], loss: str) -> str:
-    """Every activation side by side, given and default parameters, and every merge, of equal and unequal widths."""
+    """A model with every activation, with given and with default numbers, and every merge, of equal and unequal
+    widths."""
     functions = [f"<{name}{PARAMETERS.get(name, '')}>" for name in sorted(ACTIVATIONS)]
     members = [f"(a{n}, {widths[n % len(widths)]}, {function})" for n, function in enumerate(functions)]
     operations = [name for name in sorted(MERGES) if MERGES[name].result == "x" and name not in ("divisive", "scale")]

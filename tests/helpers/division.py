@@ -1,4 +1,4 @@
-"""Division among threads without regard to how much work there is."""
+"""Changes the cost model, so that threads divide work however little it is."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,13 +11,15 @@ FREE = ("loop_step", "exchange", "meetings", "meeting_of_thread", "loop_step_in_
 
 
 def change_costs(patch: pytest.MonkeyPatch, **figures: Any) -> None:
-    """Other figures in the cost model of all models."""
+    """Replace some figures of the cost model for all models."""
     patch.setattr(Kernels, "costs", replace(Kernels.costs, **figures))
 
 
 def divide_everything(patch: pytest.MonkeyPatch, processors: int | None = None) -> None:
-    """Threads for whatever can be divided, however little work it is; and so many processors, where a number is
-    given."""
+    """Let threads divide whatever can be divided, however little work it is.
+
+    processors: the number of processors to assume, if given.
+    """
     change_costs(
         patch, worth_a_thread=1e-12, least_lanes=1, least_lanes_in_turn=1, tolerance=1.0, **dict.fromkeys(FREE, 0.0)
     )

@@ -1,4 +1,4 @@
-"""Functions as they are written in model texts, with their numbers."""
+"""The functions as they are written in model texts, with their numbers."""
 
 from neuromorph.functions import LOSSES
 

@@ -1,4 +1,4 @@
-"""Bodies of models that grow with a number, for tests of how long something takes."""
+"""Bodies of models that grow with a number, for tests of how the time grows."""
 
 
 def in_line(count: int) -> str:

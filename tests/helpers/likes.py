@@ -1,5 +1,4 @@
-"""What makes an array of itself or is read item by item like a list, and is neither: as users and other libraries have
-it."""
+"""Objects that are not lists or arrays but that NumPy reads like them, as users and other libraries have them."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ class Items(Sequence[Any]):
 
 
 class Old(Items):
-    """One whose items go on for ever, if its length is not asked."""
+    """A sequence whose iterator never ends, so that its length has to be used."""
 
     def __iter__(self) -> Any:
         yield from self.items
@@ -34,7 +33,7 @@ class Old(Items):
 
 
 class Interface:
-    """NumPy's own protocol, and nothing else."""
+    """An object with NumPy's ``__array_interface__`` and nothing else."""
 
     def __init__(self, value: np.ndarray) -> None:
         self.value = value
@@ -42,7 +41,7 @@ class Interface:
 
 
 class Array:
-    """Something that makes an array of itself, and knows nothing else."""
+    """An object with ``__array__`` and nothing else."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -52,7 +51,7 @@ class Array:
 
 
 class Liar(Array):
-    """One that says wrong things of itself beside that."""
+    """An object with ``__array__`` whose other attributes are wrong."""
 
     ndim, shape, dtype = 7, (1, 2, 3), "text"
 
@@ -61,7 +60,7 @@ class Liar(Array):
 
 
 class Silent(Array):
-    """One that is not to be asked of itself."""
+    """An object with ``__array__`` whose other attributes raise an error."""
 
     @property
     def ndim(self) -> int:
@@ -71,7 +70,7 @@ class Silent(Array):
 
 
 class Once(Array):
-    """One that has an array for the first who asks, and then another one, of another shape and with a NaN in it."""
+    """An object that gives its array once, and later another one, of another shape and full of NaN."""
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         value, self.value = self.value, np.full((2, 5), np.nan)
@@ -79,12 +78,12 @@ class Once(Array):
 
 
 def nested(kind: Callable[[Any], Any], value: np.ndarray) -> Any:
-    """Sequences within sequences."""
+    """The array as sequences of the given kind within one another."""
     return kind([nested(kind, part) if part.ndim else part.item() for part in value])
 
 
 def rows(value: np.ndarray) -> Any:
-    """Lists of the standard library's arrays."""
+    """The array as lists of arrays of the standard library."""
     if value.ndim > 1:
         return [rows(part) for part in value]
     return array.array("l" if value.dtype.kind == "i" else "d", value.tolist())

@@ -1,4 +1,4 @@
-"""The blocks of code on the pages of the documentation."""
+"""Reads the blocks of code on the pages of the documentation."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ renew: Any = loaded(REPOSITORY / "docs" / "renew.py")
 
 
 def blocks_of(path: Path, *kinds: str) -> list[Any]:
-    """The blocks of some kinds on a page."""
+    """The blocks of the given kinds on a page."""
     return [block for block in renew.blocks(path.read_text(encoding="utf-8")) if block.kind in kinds]

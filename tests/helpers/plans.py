@@ -1,4 +1,4 @@
-"""What the operations of a plan read and write."""
+"""Lists what the operations of a plan read and write."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ def all_operations(found: Plan) -> list[Operation]:
 
 
 def read(operation: Operation) -> Iterator[Access]:
-    """What an operation reads from memory, registers of its own block aside."""
+    """The accesses by which an operation reads memory, without registers of its own block."""
     if isinstance(operation, Block):
         made: set[Place] = set()
         for m in operation.maps:
@@ -31,7 +31,7 @@ def read(operation: Operation) -> Iterator[Access]:
 
 
 def written(operation: Operation) -> Iterator[Place]:
-    """What an operation leaves in memory."""
+    """The places that an operation writes in memory."""
     if isinstance(operation, Block):
         yield from (m.target for m in operation.maps if m.store)
     elif isinstance(operation, Rows | Loss | Product) and operation.target is not None:

@@ -1,4 +1,4 @@
-"""Other Python processes, each with its cache folder."""
+"""Starts other Python processes, each with its own cache folder."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from helpers.paths import REPOSITORY
 
 
 def python(code: str, folder: Path, **environ: str) -> "subprocess.Popen[str]":
-    """A new Python process with this cache folder."""
+    """A new Python process that uses this cache folder. environ: more environment variables."""
     known = {name: value for name, value in os.environ.items() if not name.startswith("NEUROMORPH_")}
     environ = {**known, "PYTHONPATH": str(REPOSITORY), "NEUROMORPH_CACHE_DIR": str(folder), **environ}
     command = [sys.executable, "-W", "always::UserWarning", "-c", code]

@@ -1,4 +1,4 @@
-"""SIMD products that are called from one compiled function."""
+"""Compiles one function that calls several SIMD products."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,10 @@ OPTIONS = {"fastmath": False, "error_model": "numpy"}
 
 
 def product_calls(shapes: list[simd.Shape]) -> Callable[..., None]:
-    """One compiled function ``call(which, a, ao, b, bo, c, co, rows, inner, bias, place, beside, there, keep, …)``."""
+    """The compiled function ``call(which, a, ao, b, bo, c, co, rows, inner, bias, place, beside, there, keep, …)``.
+
+    which: the index of the shape whose product is called.
+    """
     given = {"bias": "bias, place, ", "keep": "keep, "}
     lines = ["def call(which, a, ao, b, bo, c, co, rows, inner, bias, place, beside, there, keep, first, last):"]
     for number, shape in enumerate(shapes):

@@ -1,4 +1,4 @@
-"""Models that Hypothesis writes, and how many of them a test asks for."""
+"""Random models by Hypothesis, and settings for the number of examples."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from neuromorph.errors import MDLSemanticError
 from neuromorph.functions import ACTIVATIONS, LOSSES, MERGES
 
 WIDTHS = st.sampled_from([1, 2, 3, 4, 5, 7, 9])
-# Left out is what grows without bound, or is flat or infinite where random numbers often are.
+# Functions that are left out: they grow without bound, or are flat or infinite for common numbers.
 WILD = {"exp", "square", "reciprocal", "log", "hard_sigmoid", "divisive", "poisson"}
 FUNCTIONS = st.sampled_from(sorted(ACTIVATIONS.keys() - WILD))
 ENDS = st.sampled_from(sorted(LOSSES.keys() - WILD))
 FITTING = sorted(name for name, merge in MERGES.items() if merge.other_width == "any" and merge.result != "other")
 OPERATIONS = st.sampled_from(sorted(set(FITTING) - WILD) * 2 + ["concatenate"])
-DEPTH = 3  # of splits in splits
+DEPTH = 3  # the deepest nesting of splits
 
 
 class Author:
-    """Writes one model, choice by choice; the nodes that merges read are chosen when all names are known."""
+    """Writes one model, choice by choice. The nodes that merges read are chosen once all names are known."""
 
     def __init__(self, draw: st.DrawFn, widths: st.SearchStrategy[int] = WIDTHS) -> None:
         self.draw, self.widths = draw, widths
         self.names = ["n0"]
-        self.merges: list[tuple[int, str]] = []  # (which of all names, operation)
+        self.merges: list[tuple[int, str]] = []  # (index into all names, operation)
 
     def name(self) -> str:
         self.names.append(f"n{len(self.names)}")
@@ -50,7 +50,7 @@ class Author:
         return f"({self.name()}, {width}<{self.draw(FUNCTIONS)}>)"
 
     def text(self) -> str:
-        """The whole model; a concatenation of itself becomes a sum."""
+        """The whole model. A concatenation whose width depends on itself becomes a sum."""
         body = f"(n0, {self.draw(self.widths)})" + self.nodes(0, 1)
         output = f"(out, {self.draw(self.widths)}, <{self.draw(FUNCTIONS)}>, <{self.draw(ENDS)}>)"
         names, merges = [*self.names, "out"], list(self.merges)
@@ -74,13 +74,13 @@ def models(draw: st.DrawFn, widths: st.SearchStrategy[int] = WIDTHS) -> str:
 
 
 def largest(outcome: witnesses.Outcome) -> float:
-    """The largest value of all, infinity where one is not finite."""
+    """The largest absolute value of an outcome; infinity if a value is not finite."""
     with np.errstate(all="ignore"):
         return max(float(np.nan_to_num(np.abs(a), nan=np.inf, posinf=np.inf).max()) for a in outcome.arrays().values())
 
 
 def bounded(examples: int) -> settings:
-    """Always the same examples, so many of them."""
+    """Settings for a fixed number of examples, always the same ones."""
     return settings(
         max_examples=examples, derandomize=True, deadline=None, database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
@@ -88,7 +88,7 @@ def bounded(examples: int) -> settings:
 
 
 def floor_of(wanted: witnesses.Outcome) -> float:
-    """What counts as nothing beside the largest value; a model whose values explode is not asked."""
+    """The floor for ``relative_error``, a thousandth of the largest value. Rejects models whose values explode."""
     biggest = largest(wanted)
     assume(biggest < 1e6)
     return 1e-3 * max(1.0, biggest)

@@ -1,7 +1,7 @@
-"""Texts of the language's second edition that Hypothesis writes: delays, cells, convolutions, elementwise layers.
+"""Random model texts by Hypothesis, with delays, cells, convolutions and elementwise layers.
 
-Every node stands on a line of its own, beside a plain one that is legal in its place. A line that is refused is
-replaced by its plain one, so that nearly every text describes a model.
+Every node is written on a line of its own and has a plain alternative that is legal in its place. A line that is
+refused is replaced by its alternative, so that nearly every text describes a model.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from neuromorph.functions import ACTIVATIONS, LOSSES, MERGES
 from neuromorph.language import library
 
 HEADERS = ["/uniform -0.6 0.6,const_uneven 0.1 0.3/", "/orthogonal 0.8,spaced -0.3 0.4/", "/xavier,zero/"]
-# What grows without bound, or is infinite where random numbers often are, stands behind what keeps it tame.
+# Functions that grow without bound, or are infinite for common numbers. A function of TAMED before them bounds them.
 WILD = {"exp", "square", "reciprocal", "log"}
 TAMED = {"exp": "<tanh>", "square": "<softsign>", "log": "<softplus>", "reciprocal": "<softplus>"}
-# Losses that are steep near an end of their range, where float32 has few digits, and activations that stay away.
+# Losses that are steep near an end of their range, where float32 is inexact, and activations that avoid this end.
 TAME_ENDS = {"poisson": ["<softplus>"], "binary_cross_entropy": ["<sigmoid>", "<hard_sigmoid>", "<softsign>"]}
 FUNCTIONS = sorted(ACTIVATIONS.keys() - WILD)
 NUMBERS = {"spike": ("2", "25"), "times": ("-0.7", "0.9"), "plus": ("-0.4", "0.3")}
@@ -34,8 +34,8 @@ LOCALS = [
 ]  # fmt: skip
 STEPS = ["", "", "", ", 0", ", 1", ", 1", ", 2", ", 3", ", 5"]
 OPERATIONS = [*sorted(MERGES.keys() - {"divisive", "scale", "dot"}), "concatenate", "additive", "take"]
-LIBRARY = [cell for cell in library() if cell.name != "lif"]  # its surrogate amplifies what is rounded
-DEPTH = 2  # of splits in splits
+LIBRARY = [cell for cell in library() if cell.name != "lif"]  # its surrogate derivative amplifies rounding errors
+DEPTH = 2  # the deepest nesting of splits
 KINDS = [
     "layer", "layer", "activation", "merge", "merge", "merge", "split", "conv", "elementwise", "elementwise", "learned",
     "scale", "dot", "tamed", "divisive", "cell", "own",
@@ -44,8 +44,12 @@ KINDS = [
 
 @dataclass
 class Scope:
-    """Where nodes are written: a model or the body of a cell. ``names``: of its nodes; ``parameters``: what stands for
-    a number and for a number of steps; ``prefix`` of names."""
+    """A model, or the body of a cell, in which nodes are written.
+
+    prefix: the start of the nodes' names. widths: the words that may stand for a width. numbers, steps: the parameters
+    that may stand for a number, and for a number of steps. names: of the nodes so far. size: the number of nodes so
+    far.
+    """
 
     prefix: str
     widths: list[str]
@@ -57,14 +61,14 @@ class Scope:
 
 @dataclass
 class Line:
-    """A node as drawn, the plain one in its place, and the scope whose names ``@n@`` refers to."""
+    """A node as it was drawn, and its plain alternative. ``@n@`` refers to a name in ``scope``."""
 
     drawn: str
     plain: str
     scope: Scope
 
     def text(self) -> str:
-        """The line with the names of what merges read."""
+        """The line, with a node's name in the place of ``@n@``."""
         before, mark, behind = self.drawn.partition("@")
         if not mark:
             return self.drawn
@@ -73,12 +77,12 @@ class Line:
 
 
 class Author:
-    """Writes one model, line by line; the nodes that merges read are chosen when all names are known."""
+    """Writes one model, line by line. The nodes that merges read are chosen once all names are known."""
 
     def __init__(self, draw: st.DrawFn, widths: st.SearchStrategy[int]) -> None:
         self.draw, self.lines = draw, list[Line]()
         self.widths = widths
-        self.definitions: list[tuple[str, list[str], list[str]]] = []  # name, numbers that it takes, names of its nodes
+        self.definitions: list[tuple[str, list[str], list[str]]] = []  # name, arguments, names of its nodes
 
     def one_of(self, choices: list[str]) -> str:
         return self.draw(st.sampled_from(choices))
@@ -209,7 +213,7 @@ class Author:
             self._read(scope, f"{name}.{inner}", self.one_of(OPERATIONS))
 
     def _definition(self) -> None:
-        """A cell of the text's own: nodes, and a last one as wide as the use says."""
+        """Write a cell of the text's own. Its last node has the width of the use."""
         cell = f"cell{len(self.definitions)}"
         scope = Scope("c", ["width", "width", "width"])
         head, given = [cell], []
@@ -240,7 +244,7 @@ class Author:
         self.add(scope, f"(out, {width}, {function}, <{loss}>)")
 
     def text(self) -> str:
-        """The whole model, every refused line replaced by its plain one."""
+        """The whole model, with every refused line replaced by its plain alternative."""
         self.add(Scope("", []), self.one_of(HEADERS))
         for _ in range(self.draw(st.integers(0, 2))):
             self._definition()

@@ -1,4 +1,5 @@
-"""Model texts that several tests use: recurrent cells, a feed-forward model, and one body for each structure."""
+"""Model texts that several tests use: recurrent cells, a feed-forward model, and one body of nodes for each
+structure."""
 
 from __future__ import annotations
 
@@ -93,8 +94,8 @@ STRUCTURES = {
     "late of the whole": "(a, 4, <tanh>) {c, b, concatenate} (g, 2, <tanh>) {m, g, concatenate} (b, 5, <tanh>)",
     "late built one": "(a, 4, <tanh>) {m, c, additive} {c, a, concatenate} (d, 3, <tanh>)",
     "late chain": "{m, h, concatenate} {n, k, concatenate} {o, m, concatenate} (h, 4, <tanh>) (k, 2, <sigmoid>)",
-    # These were wrong once: gradients that a loop adds to where a product taken out of it began them; gradients carried
-    # back by a layer outside the loop; carried before they were read.
+    # These bodies were computed wrong once: gradients that a product outside a loop begins and the loop adds to; those
+    # that a layer outside the loop carries back; gradients that are carried back before they are read.
     "added to in a loop": "(u, 5, <tanh>) {m, h, additive} {cat, u, concatenate} (h, 5, <tanh>)",
     "averaged in a loop": "(u, 5, <tanh>) {m, h, average} [t, (n, <sigmoid>)] {cat, u, concatenate} (h, 4, <tanh>)",
     "late, read outside": "{xh, recur, concatenate} [br, (b, 4, <tanh>)] (a, 5, <tanh>) [h, [recur,]] {m, b, additive}",
@@ -108,10 +109,10 @@ STRUCTURES = {
 
 
 def text_of(body: str, width: int = 3) -> str:
-    """A model of some nodes between an input and an output."""
+    """The model with the nodes ``body`` between an input and an output. width: of the input."""
     return f"{HEADER} (input, {width}) {body} {TAIL}"
 
 
 def in_turns(bodies: Iterable[str], kinds: Iterable[str]) -> list[tuple[str, str]]:
-    """Each body with half of the kinds, its neighbour with the other half."""
+    """Pairs of a body and a kind: the 1st, 3rd, … body with the 1st, 3rd, … kind, the other bodies with the others."""
     return [(body, kind) for n, body in enumerate(bodies) for m, kind in enumerate(kinds) if (n + m) % 2 == 0]

@@ -27,7 +27,7 @@ KINDS = {
 
 
 def made(kind: str, seed: int = 1, rate: float = 0.05) -> nm.Model:
-    """A built model of as many threads as its kind says."""
+    """A built model with the number of threads of its kind."""
     text, batch, threads = (RECURRENT, 8, 1) if kind == "alone" else KINDS[kind]
     nm.seed(seed)
     model = nm.build(nm.compile(text, batch, rate, bptt_steps=4, threads=threads))
@@ -43,7 +43,7 @@ def data(model: nm.Model, samples: int = 100, seed: int = 0) -> tuple[np.ndarray
 
 
 def digest(model: nm.Model) -> str:
-    """Of all parameters, the recurrent state and the losses, bit by bit."""
+    """A hash of all bits of the parameters, the recurrent state and the losses."""
     arrays = [*model.get_parameters().values(), *model.state.values(), model.losses]
     return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
 
@@ -57,7 +57,7 @@ def trained(model: nm.Model, samples: int = 100, passes: int = 2) -> str:
 
 @contextmanager
 def training_of(model: nm.Model, *, daemon: bool = False) -> Iterator[None]:
-    """While a thread trains a model, again and again; a daemon does not stop."""
+    """Train a model again and again in another thread during the block. A daemon goes on after the block."""
     began, over = threading.Event(), threading.Event()
     run, inputs = loop.Pass.run, data(model, 200)
 

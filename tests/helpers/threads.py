@@ -1,4 +1,4 @@
-"""Work in threads of its own, beside load, or interrupted."""
+"""Runs work in new threads, beside load, or interrupted by Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-LIMIT = 300  # seconds on a busy machine for what should be done in one or two
+LIMIT = 300  # seconds that a busy machine gets for work of one or two seconds
 
 
 def at_once(actions: list[Callable[[], Any]]) -> list[Any]:
-    """What actions give that start together in threads of their own; errors are results too."""
+    """The results of actions that start together, each in a thread of its own. A raised error is a result too."""
     barrier, results = threading.Barrier(len(actions)), [None] * len(actions)
 
     def run(number: int) -> None:
@@ -39,7 +39,7 @@ def at_once(actions: list[Callable[[], Any]]) -> list[Any]:
 
 @contextmanager
 def load() -> Iterator[None]:
-    """Two threads that keep the processors busy, now and then with the lock of the interpreter."""
+    """Keep the processors busy with two threads, which now and then hold the interpreter's lock."""
     over, block = threading.Event(), bytes(1 << 18)
 
     def work() -> None:
@@ -59,14 +59,14 @@ def load() -> Iterator[None]:
 
 
 def interrupted_after(seconds: float, work: Callable[[], None]) -> None:
-    """Some work, with Ctrl-C in the middle; it has to end with KeyboardInterrupt."""
+    """Run ``work`` and press Ctrl-C after some seconds. The work has to end with KeyboardInterrupt."""
     timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
 
     def interrupted() -> None:
         timer.start()
         work()
 
-    # Hypothesis has a callback of the collector in this process: Python drops an exception that is raised there.
+    # Hypothesis registers a callback of the garbage collector. Python drops an exception that is raised in it.
     callbacks, gc.callbacks[:] = gc.callbacks[:], []
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -77,7 +77,7 @@ def interrupted_after(seconds: float, work: Callable[[], None]) -> None:
 
 
 def wait_until(holds: Callable[[], Any]) -> None:
-    """Return as soon as a condition holds; fail where it does not come to hold."""
+    """Return as soon as a condition holds. Fail after LIMIT seconds."""
     ended = time.monotonic() + LIMIT
     while not holds():
         assert time.monotonic() < ended

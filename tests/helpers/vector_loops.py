@@ -1,4 +1,4 @@
-"""Loops in LLVM's language that map a function of vector mathematics over an array."""
+"""Makes LLVM loops that apply a function of vector mathematics to an array."""
 
 from llvmlite import binding as llvm
 from llvmlite import ir
@@ -7,7 +7,8 @@ from neuromorph.simd import math as vector_math
 
 
 def loop_module(name, kind):
-    """`void run(in, out, count)` that maps the function; the count is a multiple of the lanes."""
+    """A module with `void run(in, out, count)`, which applies the function. count: a multiple of the vector's
+    elements."""
     module = ir.Module()
     module.triple = llvm.get_default_triple()
     lanes, element = (kind.count, kind.element) if isinstance(kind, ir.VectorType) else (1, kind)

@@ -1,6 +1,7 @@
-"""Three witnesses of one model: the reference, the generated source as plain Python, and the same source compiled.
+"""Runs one model in three ways: by the interpreter, by generated source as plain Python, and by compiled source.
 
-Each gives an ``Outcome`` for the same ``Trial``; ``assert_agree`` compares two. Shapes: S samples, B lanes, W width.
+Each way gives an ``Outcome`` for the same ``Trial``; ``assert_agree`` compares two outcomes. Shapes: S samples, B
+lanes, W width.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
 RATE = 0.1
 DROPOUT_KEY = 123_456_789_012_345
 NOTHING: Mapping[str, Any] = {}
-GUARD = 64  # elements behind every array that no kernel may touch
+GUARD = 64  # the number of elements after every array that no kernel may change
 
 
 def graph_of(text: str) -> Graph:
-    """The checked graph of a text, warnings left aside."""
+    """The checked graph of a text, without its warnings."""
     return build_graph(parse(text))
 
 
 def kernel_of(
     text: str, *, batch: int = 3, dtype: str = "float64", lanes: int = 4, registers: int = 16, **more: Any
 ) -> Kernel:
-    """The kernel of a text; ``more``: optimizer, and what ``division_of`` takes."""
+    """The kernel of a text. more: the optimizer, and the arguments of ``division_of``."""
     graph, optimizer = graph_of(text), more.pop("optimizer", "sgd")
     division = division_of(graph, **more)
     kernel = generate(graph, KernelOptions(batch, dtype, lanes, registers, optimizer, division))
@@ -47,8 +48,11 @@ def kernel_of(
 
 
 def division_of(graph: Graph, threads: int = 1, chunk: int = 0, columns: bool = False) -> Division:
-    """So many threads that divide a window: by lanes where there are links in time, and else in chunks of so many rows,
-    by columns or by rows."""
+    """How so many threads divide a window.
+
+    In chunks of ``chunk`` rows, if that is given. Otherwise by lanes if there are links in time, else by columns or
+    rows.
+    """
     if chunk:
         return InChunks(threads, chunk)
     if threads == 1:
@@ -56,12 +60,12 @@ def division_of(graph: Graph, threads: int = 1, chunk: int = 0, columns: bool = 
     return ByBatch(threads) if graph.has_time_links else ByColumns(threads) if columns else ByRows(threads)
 
 
-# What is run ----------------------------------------------------------------------------------------------------------
+# Trials ---------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One model with parameters and data. weights (S, B) or None; window: samples of a training window."""
+    """One model with parameters and data. weights: (S, B) or None. window: the samples of a training window."""
 
     graph: Graph
     parameters: dict[str, np.ndarray]
@@ -73,8 +77,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a witness says: predictions; losses and gradients of the whole as one window; losses and parameters of a
-    training run in windows."""
+    """The results of one way to run a trial.
+
+    losses, gradients: those of all samples as one window. trained_losses, trained: the losses and the parameters of a
+    training run in windows.
+    """
 
     predictions: np.ndarray
     losses: np.ndarray
@@ -83,7 +90,7 @@ class Outcome:
     trained: dict[str, np.ndarray]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Everything by name."""
+        """All arrays by name."""
         named = {"predictions": self.predictions, "losses": self.losses, "trained losses": self.trained_losses}
         named |= {f"gradient of {name}": value for name, value in self.gradients.items()}
         return named | {f"trained {name}": value for name, value in self.trained.items()}
@@ -93,8 +100,11 @@ def trial_of(
     text: str, *, batch: int = 3, samples: int = 7, window: int = 5, seed: int = 0, weighted: bool = False,
     span: tuple[float, float] = (0.1, 0.9),
 ) -> Trial:  # fmt: skip
-    """A model with random parameters, inputs, expectations in ``span`` and, where weighted, weights with zeros among
-    them whose expectations are NaN."""
+    """A model with random parameters, inputs and expected values.
+
+    span: the range of the expected values. weighted: whether to give random weights. Some of these are 0, and there the
+    expected values are NaN.
+    """
     graph, rng = graph_of(text), np.random.default_rng(seed)
     parameters = interpreter.draw_parameters(graph, rng, np.float64)
     inputs = rng.normal(size=(samples, batch, graph.nodes[graph.input].width))
@@ -102,13 +112,13 @@ def trial_of(
     weights = None
     if weighted:
         weights = rng.uniform(0.2, 2.0, (samples, batch)) * (rng.uniform(size=(samples, batch)) < 0.6)
-        weights[0], weights[-1] = 0.0, 1.5  # a sample that is left out as a whole, and one that isn't
+        weights[0], weights[-1] = 0.0, 1.5  # one sample has weight 0 in all lanes, another one in none
         expected[weights == 0.0] = np.nan
     return Trial(graph, parameters, inputs, expected, weights, window)
 
 
 def reference_outcome(trial: Trial) -> Outcome:
-    """What the model means."""
+    """The outcome of the interpreter, which defines what the model means."""
     graph, parameters, x, e, w = trial.graph, trial.parameters, trial.inputs, trial.expected, trial.weights
     with np.errstate(all="ignore"):
         whole = interpreter.window(graph, parameters, x, e, w)
@@ -151,18 +161,18 @@ def _ready(kernel: Kernel, name: str) -> Any:
 
 
 def compiled(kernel: Kernel) -> Any:
-    """The generated source's ``train`` and ``predict``, compiled."""
+    """The compiled ``train`` and ``predict`` of a kernel."""
     return types.SimpleNamespace(train=_ready(kernel, "train"), predict=_ready(kernel, "predict"))
 
 
 def half_compiled(kernel: Kernel) -> Any:
-    """``train`` compiled; ``predict``, which would cost as much time again, in plain Python."""
+    """The compiled ``train`` of a kernel, and its ``predict`` in plain Python, which saves half of the compile time."""
     return types.SimpleNamespace(train=_ready(kernel, "train"), predict=plain(kernel).predict)
 
 
 @dataclass
 class Memory:
-    """The arrays that a kernel works on, each with a guard behind it that has to stay as it is."""
+    """The arrays that a kernel works on. After each there is a guard: elements that must not change."""
 
     kernel: Kernel
     weights: np.ndarray
@@ -172,7 +182,7 @@ class Memory:
 
     @classmethod
     def of(cls, kernel: Kernel, parameters: dict[str, np.ndarray], capacity: int) -> Memory:
-        """Parameters in the kernel's layout, and NaN wherever a kernel has to write before it reads."""
+        """The parameters in the kernel's layout, and NaN wherever a kernel has to write before it reads."""
         dtype, layout, copies = kernel.options.dtype, kernel.plan.layout, kernel.plan.gradient_copies
         memory = cls(
             kernel,
@@ -188,17 +198,17 @@ class Memory:
         return memory
 
     def arrays(self) -> list[np.ndarray]:
-        """All of them."""
+        """All arrays."""
         return [self.weights, self.transposed, self.gradients, *np.split(self.space, self.kernel.plan.gradient_copies)]
 
     def places(self, *, learning: bool = False) -> dict[str, np.ndarray]:
-        """Where each parameter stands, or each of those that learn."""
+        """The places of each parameter in the flat array; with ``learning``, only of those that learn."""
         graph, layout = self.kernel.plan.training.graph, self.kernel.plan.layout
         arrays = [array for array in graph.arrays if array.learns or not learning]
         return {array.name: layout.places(array.node, array.role) for array in arrays}
 
     def unpack(self, flat: np.ndarray, *, learning: bool = False) -> dict[str, np.ndarray]:
-        """A flat array in the kernel's layout by name."""
+        """The arrays by name, from a flat array in the kernel's layout."""
         return {name: flat[place] for name, place in self.places(learning=learning).items()}
 
     def padding(self) -> np.ndarray:
@@ -209,19 +219,19 @@ class Memory:
         return self.weights[:-GUARD][inside]
 
     def check(self) -> None:
-        """Nothing was written behind an array, and the padding of the parameters is still zero."""
+        """Check that nothing was written after an array, and that the padding of the parameters is still zero."""
         for array in self.arrays():
             assert (array[-GUARD:] == 7.0).all(), "a kernel wrote behind an array"
         assert not self.padding().any(), "the padding of the parameters is no longer zero"
 
 
 def call(function: Any, given: dict[str, Any]) -> Any:
-    """A function called with its arguments by name, as compiled functions can't be."""
+    """Call a function with its arguments by name, which compiled functions do not allow."""
     return function(*(given[name] for name in inspect.signature(getattr(function, "py_func", function)).parameters))
 
 
 def call_together(function: Any, threads: int, given: dict[str, Any]) -> Any:
-    """A function called by a pool of threads; where ``given`` has ``until``, by one for all members before that."""
+    """Call a function by a pool of threads, or by one thread for all members if ``given`` has ``until``."""
     mailbox, numbers = new_mailbox(threads)
     shared = {"begin": 0, "mailbox": mailbox, "numbers": numbers}
     if threads == 1 or "until" in given:
@@ -240,7 +250,7 @@ def call_windows(
     kernel: Kernel, functions: Any, trial: Trial, memory: Memory, capacity: int, mode: int, losses: np.ndarray,
     /, **arguments: Any,
 ) -> int:  # fmt: skip
-    """One call of ``train``; where it stopped. Checks that no argument of data was changed."""
+    """Call ``train`` once and return the sample where it stopped. Checks that no data array was changed."""
     dtype, (samples, batch, _) = kernel.options.dtype, trial.inputs.shape
     data = [trial.inputs.astype(dtype).ravel(), trial.expected.astype(dtype).ravel(), _rows(kernel, trial)]
     copies = [array.copy() for array in data]
@@ -260,7 +270,7 @@ def call_windows(
 
 
 def call_train(kernel: Kernel, functions: Any, trial: Trial, memory: Memory, capacity: int, mode: int) -> np.ndarray:
-    """One call of ``train`` over all samples; the per-sample losses."""
+    """Call ``train`` once over all samples and return the loss of each sample."""
     losses = np.zeros(len(trial.inputs))
     reached = call_windows(kernel, functions, trial, memory, capacity, mode, losses)
     assert reached == len(losses), f"stopped at sample {reached} of {len(losses)}"
@@ -268,7 +278,7 @@ def call_train(kernel: Kernel, functions: Any, trial: Trial, memory: Memory, cap
 
 
 def call_predict(kernel: Kernel, functions: Any, trial: Trial, capacity: int = 3) -> np.ndarray:
-    """Predictions (S, B, W_out), in chunks of ``capacity`` samples."""
+    """The predictions (S, B, W_out), in chunks of ``capacity`` samples."""
     dtype, (samples, batch, _) = kernel.options.dtype, trial.inputs.shape
     width = trial.graph.nodes[trial.graph.output].width
     space = np.zeros(kernel.plan.prediction_space.size(capacity, batch) + GUARD, dtype)
@@ -281,7 +291,7 @@ def call_predict(kernel: Kernel, functions: Any, trial: Trial, capacity: int = 3
 
 
 def kernel_outcome(kernel: Kernel, functions: Any, trial: Trial) -> Outcome:
-    """What a kernel's functions, plain or compiled, make of a trial."""
+    """The outcome of a kernel's functions, plain or compiled, for a trial."""
     samples = len(trial.inputs)
     whole = Memory.of(kernel, trial.parameters, samples)
     losses = call_train(kernel, functions, trial, whole, samples, 1)
@@ -297,7 +307,7 @@ def kernel_outcome(kernel: Kernel, functions: Any, trial: Trial) -> Outcome:
 
 
 def relative_error(found: np.ndarray, wanted: np.ndarray, floor: float = 1e-3) -> float:
-    """The largest error over the largest value (or ``floor``, where what is wanted is nothing but rounding)."""
+    """The largest error, divided by the largest value or by ``floor`` if that is greater."""
     assert found.shape == wanted.shape
     assert np.isfinite(found).all(), f"not finite: {found}"
     wanted = np.asarray(wanted, np.float64)
@@ -305,7 +315,7 @@ def relative_error(found: np.ndarray, wanted: np.ndarray, floor: float = 1e-3) -
 
 
 def assert_agree(found: Outcome, wanted: Outcome, tolerance: float, note: str = "", floor: float = 1e-3) -> None:
-    """Every array of two outcomes within a tolerance."""
+    """Assert that all arrays of two outcomes agree within a tolerance."""
     left, right = found.arrays(), wanted.arrays()
     assert left.keys() == right.keys()
     errors = {name: relative_error(left[name], right[name], floor) for name in left}
@@ -316,9 +326,9 @@ def assert_agree(found: Outcome, wanted: Outcome, tolerance: float, note: str = 
 def check_plain(
     text: str, *, dtype: str = "float64", batch: int = 3, kernel: Mapping[str, Any] = NOTHING, **data: Any
 ) -> Outcome:
-    """The generated source as plain Python agrees with the reference; what it found.
+    """Check that generated source as plain Python agrees with the interpreter, and return its outcome.
 
-    ``kernel``: lanes, registers, threads, chunk; ``data``: samples, window, seed, weighted, span.
+    kernel: lanes, registers, threads, chunk. data: samples, window, seed, weighted, span.
     """
     trial, made = trial_of(text, batch=batch, **data), kernel_of(text, batch=batch, dtype=dtype, **kernel)
     found, wanted = kernel_outcome(made, plain(made), trial), reference_outcome(trial)
@@ -329,7 +339,7 @@ def check_plain(
 def check_compiled(
     text: str, *, dtype: str = "float64", batch: int = 3, kernel: Mapping[str, Any] = NOTHING, **data: Any
 ) -> None:
-    """Compiled kernel, plain Python and reference agree, without sample weights and with them."""
+    """Check that compiled kernel, plain Python and interpreter agree, without and with sample weights."""
     made = kernel_of(text, batch=batch, dtype=dtype, **kernel)
     machine, python = compiled(made), plain(made)
     for weighted in (False, True):
