@@ -106,6 +106,7 @@ def compile(
     dtype: str = "float32",
     threads: int | None = None,
     frozen: str | Iterable[str] = (),
+    tier: str = "auto",
 ) -> Model:
     """A text as a checked model; nothing is compiled or drawn yet.
 
@@ -124,7 +125,7 @@ def compile(
     """
     return compile_model(
         mdl, batch_size, learning_rate, optimizer=optimizer, bptt_steps=bptt_steps, clip_norm=clip_norm, dtype=dtype,
-        threads=threads, frozen=frozen,
+        threads=threads, frozen=frozen, tier=tier,
     )  # fmt: skip
 
 

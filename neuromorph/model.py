@@ -322,6 +322,7 @@ def compile_model(
     dtype: str = "float32",
     threads: int | None = None,
     frozen: str | Iterable[str] = (),
+    tier: str = "auto",
     stacklevel: int = 2,
 ) -> Model:
     """Text to model; ``neuromorph.compile``."""
@@ -333,6 +334,7 @@ def compile_model(
         dtype=dtype,
         threads=threads,
         has_time_links=False,
+        tier=tier,
     )
     text, filename = text_of(mdl)
     graph = build_graph(parse(text, filename))
@@ -340,7 +342,7 @@ def compile_model(
     graph = freeze(graph, names)
     options = compile_options(
         batch_size, optimizer=chosen.kind, bptt_steps=bptt_steps, dtype=dtype, threads=threads,
-        has_time_links=graph.has_time_links, frozen=names,
+        has_time_links=graph.has_time_links, frozen=names, tier=tier,
     )  # fmt: skip
     check_numbers(graph, options.dtype, text, filename)
     model = Model(text, options, rate, clip_norm, graph, chosen)

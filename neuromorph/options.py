@@ -13,6 +13,7 @@ from .errors import brief, nearest
 
 DEFAULT_WINDOW = 16  # steps of a window of a model with links backward in time
 DTYPES = ("float32", "float64")
+TIERS = ("auto", "compiled", "instant")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class CompileOptions:
     dtype: str
     threads: int | None
     frozen: tuple[str, ...] = ()
+    tier: str = TIERS[0]
 
 
 def whole_number(name: str, value: Any) -> int:
@@ -95,6 +97,7 @@ def compile_options(
     threads: Any,
     has_time_links: bool,
     frozen: tuple[str, ...] = (),
+    tier: Any = TIERS[0],
 ) -> CompileOptions:
     """The options of a model, each argument checked."""
     if bptt_steps is None:
@@ -106,4 +109,5 @@ def compile_options(
         one_of("dtype", dtype, DTYPES),
         None if threads is None else whole_number("threads", threads),
         frozen,
+        one_of("tier", tier, TIERS),
     )

@@ -35,7 +35,7 @@ def outputs(model: Network, data: PredictionData, state: Mapping[str, NDArray[An
             inputs, outs = (array.reshape(1, -1, 1, array.shape[-1]) for array in (inputs, outs))
         workspace, (samples, lanes) = model.kernels.plan.prediction_space, inputs.shape[1:3]
         capacity = max(1, min(samples, CHUNK_ROWS // lanes))
-        size = workspace.size(capacity, lanes) + 16
+        size = model.kernels.prediction_elements(capacity, lanes)
         spaces = [aligned_zeros(size, model.options.dtype) for _ in range(threads)]
         pace = Pace()
         for one, out in zip(inputs, outs, strict=True):

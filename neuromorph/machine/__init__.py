@@ -4,8 +4,8 @@
 of programs. It gives what a generated kernel gives, without a compiler, and takes somewhat longer.
 """
 
-from .encode import Program, encode
-from .source import functions, source_of
+from .encode import Program, encode, space_of
+from .source import LAST_OF, functions, source_of
 from .templates import NotInMachineError
 
-__all__ = ["NotInMachineError", "Program", "encode", "functions", "source_of"]
+__all__ = ["LAST_OF", "NotInMachineError", "Program", "encode", "functions", "source_of", "space_of"]

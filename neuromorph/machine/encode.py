@@ -65,6 +65,11 @@ def encode(kernel: KernelPlan, *, training: bool, capacity: int, lanes: int) -> 
     return _Encoder(kernel, training, capacity, lanes).program()
 
 
+def space_of(kernel: KernelPlan, *, training: bool, capacity: int, lanes: int) -> int:
+    """Elements of the workspace that the program of these arguments needs."""
+    return _Encoder(kernel, training, capacity, lanes).elements
+
+
 @dataclass
 class _Encoder:
     kernel: KernelPlan
@@ -110,6 +115,11 @@ class _Encoder:
             places[f"room{number}"] = here
             here += rows * self.widest
         return places | {"end": here}
+
+    @property
+    def elements(self) -> int:
+        """Elements of the workspace; vectors may reach behind its end."""
+        return self.extra["end"] + self.vector
 
     def stride(self, buffer: str) -> int:
         """Elements between two rows of a buffer; copies of the caller's arrays have whole vectors."""
@@ -157,7 +167,7 @@ class _Encoder:
         for name, value in head.items():
             self.words[i.WORD[name]] = value
         return Program(
-            np.array(self.words, np.int64), np.array([*self.numbers, 0.0], np.float64), self.extra["end"] + self.vector
+            np.array(self.words, np.int64), np.array([*self.numbers, 0.0], np.float64), self.elements
         )
 
     def head(self) -> dict[str, int]:

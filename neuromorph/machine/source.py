@@ -48,7 +48,7 @@ FUNCTIONS = {
     "predict": "integers doubles count count count array array data array",
 }
 NOISE = {"mixed": "count", "window_noise": "number number", "row_noise": "count count count"}
-_LAST_OF_TRAINING = "train"
+LAST_OF = {"train": "predict", "predict": "predict", "step": "predict"}  # the function with which an entry compiles
 
 
 def source_of(dtype: str, lanes: int, registers: int) -> str:

@@ -1,46 +1,127 @@
-"""Kernels that compile nothing for a model: the machine runs its plan."""
+"""The kernels of a model that compile nothing for it: the machine runs its plan."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ..graph import Graph
 from ..host.cached import cached_property
-from ..host.cpu import lanes_for, simd_bits, vector_registers
 from ..jit import bundles, cache, modules
-from ..machine import Program, encode, functions, source_of
-from ..schedule import KernelOptions, KernelPlan, plan_kernel
-from .kernels import Kernels, simd_lanes
+from ..machine import LAST_OF, Program, encode, functions, source_of, space_of
+from ..options import CompileOptions
+from ..schedule import KernelOptions, KernelPlan, plan_kernel, verify
+from .kernels import Kernels, checks_plans
 
-_WORKSPACES = 8  # sizes of prediction whose programs are kept
+_PROGRAMS = 8  # of one model that are kept, each for a number of lanes and steps
 
 
 class InstantKernels(Kernels):
-    """The same functions as those of ``Kernels``, run by the machine."""
+    """The functions of ``Kernels``, run by the machine on a plan whose operations are not joined."""
+
+    def __init__(self, graph: Graph, options: CompileOptions) -> None:
+        super().__init__(graph, options)
+        self._programs = lru_cache(_PROGRAMS)(self._encoded)
 
     @cached_property
     def plan(self) -> KernelPlan:
         """The plan for one thread, each operation on its own."""
-        options = self.options
-        chosen = KernelOptions(
-            options.batch_size, options.dtype, simd_lanes(self.graph, options.dtype), vector_registers(),
-            options.optimizer,
-        )  # fmt: skip
-        return plan_kernel(self.graph, chosen, self.costs, fused=False)
+        found = plan_kernel(self.graph, self.specialised_for, self.costs, fused=False)
+        if checks_plans():
+            verify(found)
+        return found
+
+    def _encoded(self, training: bool, capacity: int, lanes: int) -> Program:
+        return encode(self.plan, training=training, capacity=capacity, lanes=lanes)
+
+    def training_elements(self, capacity: int) -> int:
+        """Elements of a workspace of ``train``."""
+        return space_of(self.plan, training=True, capacity=capacity, lanes=self.options.batch_size)
+
+    def prediction_elements(self, capacity: int, lanes: int) -> int:
+        """Elements of a workspace of ``predict``."""
+        return space_of(self.plan, training=False, capacity=capacity, lanes=lanes)
+
+    def step_elements(self, lanes: int) -> int:
+        """Elements of a workspace of ``step``."""
+        return self.prediction_elements(1, lanes)
 
     @cached_property
-    def train(self) -> Any:
+    def train(self) -> Callable[..., int]:
         """A function of a ``TrainCall``, ready to call."""
-        machine = machine_of(self.plan.options, "train")
-        programs: dict[int, Program] = {}
+        run, programs, lanes = self._machine("train"), self._programs, self.options.batch_size
 
-        def train(sample: int, stop: int, samples: int, capacity: int, *rest: Any) -> Any:
-            program = programs.get(capacity)
-            if program is None:
-                lanes = self.options.batch_size
-                program = programs[capacity] = encode(self.plan, training=True, capacity=capacity, lanes=lanes)
-            return machine(program.words, program.numbers, sample, stop, samples, capacity, *rest)
+        def train(sample: int, stop: int, samples: int, capacity: int, *rest: Any) -> int:
+            program = programs(True, capacity, lanes)
+            return int(run(program.words, program.numbers, sample, stop, samples, capacity, *rest))
 
         return train
+
+    @cached_property
+    def predict(self) -> Callable[..., None]:
+        """A function of the arguments of a generated ``predict``, ready to call."""
+        run, programs = self._machine("predict"), self._programs
+
+        def predict(lanes: int, samples: int, capacity: int, *rest: Any) -> None:
+            program = programs(False, capacity, lanes)
+            run(program.words, program.numbers, lanes, samples, capacity, *rest)
+
+        return predict
+
+    @cached_property
+    def step(self) -> Callable[..., int]:
+        """A function of the arguments of a generated ``step``, ready to call."""
+        run, programs = self._machine("step"), self._programs
+
+        def step(lanes: int, *rest: Any) -> int:
+            program = programs(False, 1, lanes)
+            return int(run(program.words, program.numbers, lanes, *rest))
+
+        return step
+
+    @cached_property
+    def threads(self) -> int:
+        """One."""
+        return 1
+
+    def threads_of_prediction(self, rows: int) -> int:
+        """One."""
+        return 1
+
+    @cached_property
+    def compiled(self) -> bool:
+        """Whether the machine is compiled; with JIT off it is plain Python."""
+        return hasattr(self._machine("train"), "compile")
+
+    def _machine(self, name: str) -> Any:
+        """An entry function of the machine for the model's element type and vector width."""
+        return machine(self.specialised_for, self.before_compiling).entry(name)
+
+
+class Machine:
+    """The machine for an element type and a vector width, compiled or taken from the cache when first needed."""
+
+    _known: ClassVar[dict[tuple[str, int, int], Machine]] = {}
+
+    def __init__(self, dtype: str, lanes: int, registers: int) -> None:
+        source = source_of(dtype, lanes, registers)
+        self._dtype, self._key = dtype, cache.key_of(source, *cache.environment())
+        self._module = modules.load_module(source, self._key)
+
+    def entry(self, name: str, before_compiling: Callable[[], None] | None = None) -> Any:
+        """``train``, ``predict`` or ``step``, ready to call."""
+        chosen, kinds = LAST_OF[name], functions()
+        names = list(kinds)
+        bundle = {each: kinds[each] for each in names[: names.index(chosen) + 1]}
+        last = bundles.ready(self._module, self._key, bundle, self._dtype, before_compiling)
+        return last if name == chosen else getattr(self._module, name)
+
+
+def machine(options: KernelOptions, before_compiling: Callable[[], None] | None = None) -> Machine:
+    """The machine that runs plans of these options."""
+    what = options.dtype, options.lanes, options.registers
+    known = Machine._known.get(what)
+    if known is None:
+        known = Machine._known[what] = Machine(*what)
+    return known

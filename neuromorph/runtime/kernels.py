@@ -35,6 +35,7 @@ from .autotune import trial_of
 from .memory import aligned_zeros
 
 Floats = NDArray[Any]
+_BEHIND = 16  # elements behind a workspace, which vectors may reach
 
 
 class ModelTooLargeError(NeuromorphError, MemoryError):
@@ -45,6 +46,11 @@ def _check_fits(needed: int, what: str) -> None:
     trouble = shortage(needed, what)
     if trouble is not None:
         raise ModelTooLargeError(trouble)
+
+
+def checks_plans() -> bool:
+    """Whether every plan is verified."""
+    return os.environ.get("NEUROMORPH_VERIFY") == "1"
 
 
 class Kernels:
@@ -61,16 +67,21 @@ class Kernels:
         self.before_compiling: Callable[[], None] | None = None
 
     @cached_property
-    def plan(self) -> KernelPlan:
-        """All that is decided before anything is generated."""
+    def specialised_for(self) -> KernelOptions:
+        """What the plan is specialised for, with the division of one thread."""
         options = self.options
         size = np.dtype(options.dtype).itemsize
         widths = [self.graph.nodes[index].width for index in self.graph.parameters]
         lanes = lanes_for(widths, simd_bits(), size)
-        chosen = KernelOptions(options.batch_size, options.dtype, lanes, vector_registers(), options.optimizer)
+        return KernelOptions(options.batch_size, options.dtype, lanes, vector_registers(), options.optimizer)
+
+    @cached_property
+    def plan(self) -> KernelPlan:
+        """All that is decided before anything is generated."""
+        options, chosen = self.options, self.specialised_for
         division = divide(self.graph, chosen, options, self.costs)
         found = plan_kernel(self.graph, replace(chosen, division=division), self.costs)
-        if os.environ.get("NEUROMORPH_VERIFY") == "1":
+        if checks_plans():
             verify(found)
         return found
 
@@ -98,7 +109,7 @@ class Kernels:
         """Bytes of the arrays that training needs."""
         plan, options = self.plan, self.options
         copies = plan.gradient_copies
-        arena = plan.space_size(options.bptt_steps) * copies
+        arena = self.training_elements(options.bptt_steps) * copies
         rows = 2 * options.bptt_steps * options.batch_size  # a loss and a weight of each
         elements = (1 + copies + self.memory_slots) * plan.layout.size + plan.layout.transposed_size + arena + rows
         return elements * np.dtype(options.dtype).itemsize
@@ -107,9 +118,21 @@ class Kernels:
         """Raise an error, before anything is allocated, where the machine has too little memory."""
         _check_fits(self.bytes_needed(), "the model needs {} to train")
 
+    def training_elements(self, capacity: int) -> int:
+        """Elements of a workspace of ``train``, of one thread where each has its own."""
+        return self.plan.space_size(capacity)
+
+    def prediction_elements(self, capacity: int, lanes: int) -> int:
+        """Elements of a workspace of ``predict``."""
+        return self.plan.prediction_space.size(capacity, lanes) + _BEHIND
+
+    def step_elements(self, lanes: int) -> int:
+        """Elements of a workspace of ``step``."""
+        return self.plan.step_space_size(lanes)
+
     def step_space(self, lanes: int) -> Floats:
         """A workspace for ``step``, in zero state; MemoryError, naming the bytes, where it would not fit."""
-        elements, dtype = self.plan.step_space_size(lanes), self.options.dtype
+        elements, dtype = self.step_elements(lanes), self.options.dtype
         _check_fits(elements * np.dtype(dtype).itemsize, f"a stream of {lanes:,} lanes needs {{}}")
         return aligned_zeros(elements, dtype)
 

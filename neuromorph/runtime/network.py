@@ -24,6 +24,7 @@ from ..options import CompileOptions
 from ..schedule import Workspace, padded
 from . import seeding
 from .feeds import Feeds
+from .instant import InstantKernels
 from .kernels import Kernels
 from .memory import Memory, aligned_zeros
 from .seeding import draw_parameters
@@ -118,7 +119,7 @@ class Network(Settings):
         self._check_alive()
         if self._kernels is None:
             with self.lock:
-                self._kernels = self._kernels or Kernels(self._graph, self._options)
+                self._kernels = self._kernels or _kernels_of(self._graph, self._options)
         return self._kernels
 
     def _check_alive(self) -> None:
@@ -197,7 +198,7 @@ class Network(Settings):
             aligned_zeros(copies * plan.layout.size, dtype),
             remembered,
             constants,
-            aligned_zeros(copies * padded(plan.space_size(capacity) + 16, 16), dtype),
+            aligned_zeros(copies * padded(self.kernels.training_elements(capacity) + 16, 16), dtype),
             copies,
             aligned_zeros(capacity * self.batch_size, dtype),
         )
@@ -398,6 +399,11 @@ class Network(Settings):
             memory.remembered = [view for where in self._workspaces() for view in state_pieces(*where).values()]
         for view in memory.remembered:
             view.fill(0.0)
+
+
+def _kernels_of(graph: Graph, options: CompileOptions) -> Kernels:
+    """The kernels of a model: its own, or the machine."""
+    return (InstantKernels if options.tier == "instant" else Kernels)(graph, options)
 
 
 def _remember(network: Network) -> None:
