@@ -122,7 +122,7 @@ def _maps() -> Iterator[str]:
             yield "g" if activation.derivative.strip() == "1.0" else f"g * ({slope})"
     for merge in MERGES.values():
         if not merge.concatenates:
-            yield from (merge.forward, merge.d_x, merge.d_o)
+            yield from (merge.forward, *([merge.d_x] if merge.reads_x else []), merge.d_o)
     for layer in (*ELEMENTWISE.values(), RESTORE):
         yield from (text for text in (layer.forward, layer.derivative, *(r.gradient for r in layer.roles)) if text)
 
