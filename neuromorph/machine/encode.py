@@ -166,9 +166,7 @@ class _Encoder:
         head |= {"vectors": self.vectors(), "zeros": self.zeros(), "state": self.state()}
         for name, value in head.items():
             self.words[i.WORD[name]] = value
-        return Program(
-            np.array(self.words, np.int64), np.array([*self.numbers, 0.0], np.float64), self.elements
-        )
+        return Program(np.array(self.words, np.int64), np.array([*self.numbers, 0.0], np.float64), self.elements)
 
     def head(self) -> dict[str, int]:
         graph, layout = self.plan.graph, self.kernel.layout
@@ -224,7 +222,8 @@ class _Encoder:
     def transposes(self) -> int:
         """Matrices to be transposed: rows, columns and panel (in vectors), where it stands, and the panel and the place
         of its transpose."""
-        layout, entries = self.kernel.layout, []
+        layout = self.kernel.layout
+        entries: list[Iterable[int]] = []
         for (index, number), place in layout.transposed.items():
             group = self.plan.groups[index]
             part = group.parts[number]
