@@ -28,22 +28,22 @@ class Moves:
 
 
 @cache
-def moves(dtype: str, lanes: int) -> Moves:
-    """The functions over vectors of ``lanes`` numbers of ``dtype`` ("float32" or "float64")."""
+def moves(dtype: str, simd_width: int) -> Moves:
+    """The functions over vectors of ``simd_width`` numbers of ``dtype`` ("float32" or "float64")."""
     element = scalar_type(dtype)
-    vector = ir.VectorType(element, lanes)
-    zeros = ir.Constant(vector, [0.0] * lanes)
+    vector = ir.VectorType(element, simd_width)
+    zeros = ir.Constant(vector, [0.0] * simd_width)
 
     def each_vector(name: str, emit: Callable[..., None], arguments: int) -> Callable[..., None]:
         """Emits the call of a loop over vectors: ``emit`` has the builder and for each place its vector's address."""
 
         def emit_call(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
-            full = f"nm.{name}.{dtype}.{lanes}"
+            full = f"nm.{name}.{dtype}.{simd_width}"
             function, is_new = routine(builder.module, full, [element.as_pointer()] * arguments + [I64])
             if is_new:
                 inner = ir.IRBuilder(function.append_basic_block("entry"))
                 *starts, count = function.args
-                with counted(inner, integer(0), count, lanes) as place:
+                with counted(inner, integer(0), count, simd_width) as place:
                     emit(inner, *(inner.bitcast(inner.gep(start, [place]), vector.as_pointer()) for start in starts))
                 inner.ret_void()
             array, *starts, count = values

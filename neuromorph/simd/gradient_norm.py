@@ -15,7 +15,7 @@ from numba.core import types
 from .lowering import ARRAY
 from .product_shape import scalar_type
 from .routines import I64, integer, routine, summed, teach
-from .vectors import FLAGS, emit_absolute, spread, sum_of_lanes
+from .vectors import FLAGS, emit_absolute, spread, sum_of_elements
 
 SUMS = 4  # sums that are added to independently
 
@@ -25,7 +25,7 @@ class GradientShape:
     """Gradients of ``size`` parameters in whole vectors, ``copies`` times: each thread's own, where it has its own."""
 
     dtype: str
-    lanes: int
+    simd_width: int
     copies: int
     size: int
 
@@ -40,10 +40,10 @@ class _Emitter:
 
     @property
     def vector(self) -> ir.VectorType:
-        return ir.VectorType(scalar_type(self.shape.dtype), self.shape.lanes)
+        return ir.VectorType(scalar_type(self.shape.dtype), self.shape.simd_width)
 
     def splat(self, value: float) -> ir.Constant:
-        return ir.Constant(self.vector, [value] * self.shape.lanes)
+        return ir.Constant(self.vector, [value] * self.shape.simd_width)
 
     def place(self, index: ir.Value, offset: int = 0) -> ir.Value:
         pointer = self.builder.gep(self.builder.gep(self.gradients, [index]), [integer(offset)])
@@ -62,30 +62,30 @@ class _Emitter:
 
     def squares(self, start: ir.Value, end: ir.Value) -> ir.Value:
         """The sum of squares from ``start`` to ``end``."""
-        builder, lanes = self.builder, self.shape.lanes
+        builder, simd_width = self.builder, self.shape.simd_width
 
         def some(index: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
             fresh = []
             for number, value in enumerate(sums):
-                gradient = self.gathered(index, number * lanes)
+                gradient = self.gathered(index, number * simd_width)
                 fresh.append(builder.fadd(value, builder.fmul(gradient, gradient, flags=FLAGS), flags=FLAGS))
             return fresh
 
-        rest = builder.srem(builder.sub(end, start), integer(SUMS * lanes))
+        rest = builder.srem(builder.sub(end, start), integer(SUMS * simd_width))
         middle = builder.sub(end, rest)
-        first, *others = summed(builder, [self.splat(0.0)] * SUMS, start, middle, SUMS * lanes, some)
-        (first,) = summed(builder, [first], middle, end, lanes, some)
+        first, *others = summed(builder, [self.splat(0.0)] * SUMS, start, middle, SUMS * simd_width, some)
+        (first,) = summed(builder, [first], middle, end, simd_width, some)
         for other in others:
             first = builder.fadd(first, other, flags=FLAGS)
-        return sum_of_lanes(builder, first)
+        return sum_of_elements(builder, first)
 
     def non_finite(self, start: ir.Value, end: ir.Value, rate: ir.Value) -> ir.Value:
         """How many from ``start`` to ``end`` are not finite, by themselves and at this rate. Sums with zero times them
         would not do: in any order of its own the compiler may add first."""
-        builder, lanes = self.builder, self.shape.lanes
+        builder, simd_width = self.builder, self.shape.simd_width
         most = self.splat(float(np.finfo(self.shape.dtype).max))
         kind = scalar_type(self.shape.dtype)
-        scale = spread(builder, rate if kind == rate.type else builder.fptrunc(rate, kind), lanes)
+        scale = spread(builder, rate if kind == rate.type else builder.fptrunc(rate, kind), simd_width)
 
         def one(index: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
             (count,) = sums
@@ -95,8 +95,8 @@ class _Emitter:
                 count = builder.fadd(count, builder.select(is_finite, self.splat(0.0), self.splat(1.0)))
             return [count]
 
-        (count,) = summed(builder, [self.splat(0.0)], start, end, lanes, one)
-        return sum_of_lanes(builder, count)
+        (count,) = summed(builder, [self.splat(0.0)], start, end, simd_width, one)
+        return sum_of_elements(builder, count)
 
 
 def _define(module: ir.Module, name: str, shape: GradientShape, arguments: list[ir.Type]) -> tuple[ir.Function, bool]:
@@ -118,7 +118,7 @@ def squares_of(shape: GradientShape) -> Callable[..., float]:
             return np.square(out).sum(dtype=shape.dtype)  # type: ignore[no-any-return]
 
     def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
-        name = f"nm.squares.{shape.dtype}.{shape.lanes}.{shape.copies}.{shape.size}"
+        name = f"nm.squares.{shape.dtype}.{shape.simd_width}.{shape.copies}.{shape.size}"
         function, is_new = _define(builder.module, name, shape, [])
         if is_new:
             inner = ir.IRBuilder(function.append_basic_block("entry"))
@@ -142,7 +142,7 @@ def non_finite_of(shape: GradientShape) -> Callable[..., float]:
         return float(np.sum(~np.isfinite(some)) + np.sum(~np.isfinite(scaled)))
 
     def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
-        name = f"nm.non_finite.{shape.dtype}.{shape.lanes}"
+        name = f"nm.non_finite.{shape.dtype}.{shape.simd_width}"
         function, is_new = _define(builder.module, name, shape, [ir.DoubleType()])
         if is_new:
             inner = ir.IRBuilder(function.append_basic_block("entry"))

@@ -29,8 +29,8 @@ from functools import cache
 from llvmlite import binding, ir
 
 from . import trigonometry
+from .arithmetic import Arithmetic, format_of, type_suffix
 from .float_formats import DOUBLE, FloatFormat
-from .lanes import Lanes, format_of, type_suffix
 
 
 @cache
@@ -63,7 +63,7 @@ def has_fma() -> bool:
     return "+fma" in features and "-avx" not in features
 
 
-def _reduce(v: Lanes, x: ir.Value) -> tuple[ir.Value, ir.Value]:
+def _reduce(v: Arithmetic, x: ir.Value) -> tuple[ir.Value, ir.Value]:
     """x = n·ln 2 + r with |r| <= ln(2)/2: n shifted to where an exponent lies, as integers, and r.
 
     Exponents wrap around as the addition of bit patterns does, so that n may be negative.
@@ -74,14 +74,14 @@ def _reduce(v: Lanes, x: ir.Value) -> tuple[ir.Value, ir.Value]:
     return shifted, v.multiply_add(n, v.constant(-f.ln2_low), r)
 
 
-def _nearest(v: Lanes, x: ir.Value, factor: float) -> tuple[ir.Value, ir.Value]:
+def _nearest(v: Arithmetic, x: ir.Value, factor: float) -> tuple[ir.Value, ir.Value]:
     """The whole number nearest to factor·x, as a float and as integers shifted to where an exponent lies."""
     magic = v.constant(v.format.rounding_magic)
     raised = v.multiply_add(x, v.constant(factor), magic)
     return v.subtract(raised, magic), v.builder.shl(v.bits(raised), v.integer(v.format.mantissa_bits))
 
 
-def _half_ln2_rest(v: Lanes, n: ir.Value, x: ir.Value) -> ir.Value:
+def _half_ln2_rest(v: Arithmetic, n: ir.Value, x: ir.Value) -> ir.Value:
     """x - n·ln(2)/2. Fused single precision needs one constant: tanh feels its error less as n grows."""
     f = v.format
     if v.fused and f.ln2_in_one:
@@ -90,13 +90,13 @@ def _half_ln2_rest(v: Lanes, n: ir.Value, x: ir.Value) -> ir.Value:
     return v.multiply_add(n, v.constant(-0.5 * f.ln2_low), rest)
 
 
-def _exp_minus_one(v: Lanes, r: ir.Value) -> ir.Value:
+def _exp_minus_one(v: Arithmetic, r: ir.Value) -> ir.Value:
     """exp(r) - 1 for a reduced r: r + r²·q(r)."""
     square = v.multiply(r, r)
     return v.multiply_add(v.polynomial(v.format.exp_terms, r), square, r)
 
 
-def _times_coth(v: Lanes, h: ir.Value) -> Callable[[ir.Value, ir.Value], ir.Value]:
+def _times_coth(v: Arithmetic, h: ir.Value) -> Callable[[ir.Value, ir.Value], ir.Value]:
     """The function (a, b) -> a·h·coth h + b for a reduced 2h, the polynomial emitted once.
 
     Without fused multiply-adds the 1 with which the polynomial starts is kept apart, to round less.
@@ -110,12 +110,12 @@ def _times_coth(v: Lanes, h: ir.Value) -> Callable[[ir.Value, ir.Value], ir.Valu
     return lambda a, b: v.add(a, v.multiply_add(a, beyond, b))
 
 
-def _exp(v: Lanes, x: ir.Value) -> ir.Value:
+def _exp(v: Arithmetic, x: ir.Value) -> ir.Value:
     """exp(x), from where it becomes 0 to where it becomes infinite."""
     return _power(v, v.clamp(x, v.format.exp_low, v.format.exp_high))
 
 
-def _power(v: Lanes, x: ir.Value, rest: ir.Value | None = None, factor: ir.Value | None = None) -> ir.Value:
+def _power(v: Arithmetic, x: ir.Value, rest: ir.Value | None = None, factor: ir.Value | None = None) -> ir.Value:
     """factor·exp(x + rest), as 2^n·(1 + expm1(r)), the power in two factors so that results underflow gradually.
 
     rest: a tiny number that x has lost to rounding.
@@ -138,7 +138,7 @@ def _power(v: Lanes, x: ir.Value, rest: ir.Value | None = None, factor: ir.Value
     return v.multiply(v.multiply_add(grown, scale, scale), least)
 
 
-def _sigmoid(v: Lanes, x: ir.Value) -> ir.Value:
+def _sigmoid(v: Arithmetic, x: ir.Value) -> ir.Value:
     """S·u/(S·u + w), where exp(x) = S·exp(r), S a power of two, and exp(r) = u/w = (C + r)/(C - r).
 
     C is r·coth(r/2). The numerator is carried 2^deep larger: normal numbers down to the least result.
@@ -154,7 +154,7 @@ def _sigmoid(v: Lanes, x: ir.Value) -> ir.Value:
     return v.multiply(v.divide(v.multiply(lifted, upper), denominator), down)
 
 
-def _tanh(v: Lanes, x: ir.Value) -> ir.Value:
+def _tanh(v: Arithmetic, x: ir.Value) -> ir.Value:
     """tanh(a + h) = (tanh a + tanh h)/(1 + tanh a·tanh h), with a = n·ln(2)/2 and h the rest.
 
     There tanh a = (S - 1)/(S + 1) with S = 2^n, and tanh h = h/(h·coth h). Near 0, h is x itself and S - 1
@@ -171,7 +171,7 @@ def _tanh(v: Lanes, x: ir.Value) -> ir.Value:
     return v.divide(numerator, times_coth(more, v.negate(v.multiply(less, h))))
 
 
-def _split(v: Lanes, x: ir.Value) -> tuple[ir.Value, ir.Value]:
+def _split(v: Arithmetic, x: ir.Value) -> tuple[ir.Value, ir.Value]:
     """x = 2^k·(1 + f) with 1 + f in [√½, √2), for positive finite x, subnormal too: k and f as floats."""
     f = v.format
     b = v.builder
@@ -188,7 +188,7 @@ def _split(v: Lanes, x: ir.Value) -> tuple[ir.Value, ir.Value]:
     return v.subtract(v.from_bits(exponent), offset), v.subtract(mantissa, v.constant(1.0))
 
 
-def _log_sum(v: Lanes, k: ir.Value, f: ir.Value) -> ir.Value:
+def _log_sum(v: Arithmetic, k: ir.Value, f: ir.Value) -> ir.Value:
     """k·ln 2 + log(1 + f) with s = f/(2 + f): f - (f²/2 - s·(f²/2 + R(s²))) is log(1 + f) (fdlibm)."""
     s = v.divide(f, v.add(f, v.constant(2.0)))
     square = v.multiply(s, s)
@@ -199,7 +199,7 @@ def _log_sum(v: Lanes, k: ir.Value, f: ir.Value) -> ir.Value:
     return v.subtract(v.multiply(k, v.constant(v.format.ln2_high)), rest)
 
 
-def _log(v: Lanes, x: ir.Value) -> ir.Value:
+def _log(v: Arithmetic, x: ir.Value) -> ir.Value:
     """-inf at 0, NaN below, and infinity and NaN as they are."""
     zero, infinity = v.constant(0.0), v.constant(math.inf)
     result = v.where("<", x, infinity, _log_sum(v, *_split(v, x)), x)
@@ -207,7 +207,7 @@ def _log(v: Lanes, x: ir.Value) -> ir.Value:
     return v.where("<", x, zero, v.constant(math.nan), result)
 
 
-def _softplus(v: Lanes, x: ir.Value) -> ir.Value:
+def _softplus(v: Arithmetic, x: ir.Value) -> ir.Value:
     """max(x, 0) + log(1 + t) with t = exp(-|x|), where 1 + t is 2·(1 + (t - 1)/2) for a t above √2 - 1."""
     t = _exp(v, v.negate(v.magnitude(x)))
     bend = v.constant(math.sqrt(2.0) - 1.0)
@@ -217,15 +217,15 @@ def _softplus(v: Lanes, x: ir.Value) -> ir.Value:
     return v.add(v.where("<", x, v.constant(0.0), v.constant(0.0), x), log)
 
 
-def _normal_cdf(v: Lanes, x: ir.Value) -> ir.Value:
+def _normal_cdf(v: Arithmetic, x: ir.Value) -> ir.Value:
     """Φ(x), of singles in double precision: their squares are exact there."""
     if v.format is DOUBLE:
         return _normal_cdf_in_double(v, x, DOUBLE)
-    wide = Lanes(v.builder, ir.VectorType(DOUBLE.element, v.type.count), DOUBLE, v.fused)
+    wide = Arithmetic(v.builder, ir.VectorType(DOUBLE.element, v.type.count), DOUBLE, v.fused)
     return v.builder.fptrunc(_normal_cdf_in_double(wide, v.builder.fpext(x, wide.type), v.format), v.type)
 
 
-def _normal_cdf_in_double(v: Lanes, x: ir.Value, precision: FloatFormat) -> ir.Value:
+def _normal_cdf_in_double(v: Arithmetic, x: ir.Value, precision: FloatFormat) -> ir.Value:
     """Φ(-a) = exp(-a²/2)·P(q)/(a + 4) with a = |x| and q = 1 - 8/(a + 4), where P is a polynomial; Φ(a) = 1 - Φ(-a).
 
     An error of a² would grow with a as one of the exponent does, so that what its rounding loses is added there. What
@@ -242,7 +242,7 @@ def _normal_cdf_in_double(v: Lanes, x: ir.Value, precision: FloatFormat) -> ir.V
     return v.where(">", x, v.constant(0.0), v.subtract(v.constant(1.0), tail), tail)
 
 
-def _inverse_from_four(v: Lanes, a: ir.Value) -> tuple[ir.Value, ir.Value]:
+def _inverse_from_four(v: Arithmetic, a: ir.Value) -> tuple[ir.Value, ir.Value]:
     """1/(a + 4), and what it has lost to rounding, as far as the machine can tell."""
     total = v.add(a, v.constant(4.0))
     inverse = v.divide(v.constant(1.0), total)
@@ -254,7 +254,7 @@ def _inverse_from_four(v: Lanes, a: ir.Value) -> tuple[ir.Value, ir.Value]:
     return inverse, v.multiply(inverse, error)
 
 
-_EMITTERS: dict[str, Callable[[Lanes, ir.Value], ir.Value]] = {
+_EMITTERS: dict[str, Callable[[Arithmetic, ir.Value], ir.Value]] = {
     "exp": _exp,
     "log": _log,
     "tanh": _tanh,
@@ -268,7 +268,7 @@ _EMITTERS: dict[str, Callable[[Lanes, ir.Value], ir.Value]] = {
 NAMES = tuple(_EMITTERS)
 
 
-def _emitter(name: str) -> Callable[[Lanes, ir.Value], ir.Value]:
+def _emitter(name: str) -> Callable[[Arithmetic, ir.Value], ir.Value]:
     if name not in _EMITTERS:
         raise ValueError(f"no vector function named {name!r}; there are {', '.join(NAMES)}")
     return _EMITTERS[name]
@@ -282,9 +282,9 @@ def emit(name: str, builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """
     emitter = _emitter(name)
     if isinstance(x.type, ir.VectorType):
-        return emitter(Lanes(builder, x.type, format_of(x.type.element), has_fma()), x)
-    lanes = ir.VectorType(format_of(x.type).element, 1)
-    result = emit(name, builder, builder.bitcast(x, lanes))
+        return emitter(Arithmetic(builder, x.type, format_of(x.type.element), has_fma()), x)
+    single = ir.VectorType(format_of(x.type).element, 1)
+    result = emit(name, builder, builder.bitcast(x, single))
     return builder.bitcast(result, x.type)
 
 

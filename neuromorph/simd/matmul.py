@@ -57,7 +57,7 @@ def _twin(shape: Shape) -> Callable[..., None]:
         extra, (first, last) = rest[:-2], rest[-2:]
         left = _matrix(a, ao, rows, inner, shape.a_row, shape.a_inner)
         for panel in range(first, last):
-            width, column = shape.panel_width(panel), panel * shape.panel * shape.lanes
+            width, column = shape.panel_width(panel), panel * shape.panel * shape.simd_width
             if shape.b_row is None:
                 right = _matrix(b, bo + shape.panel_offset(panel, inner), inner, width, width, 1)
             else:
@@ -97,7 +97,7 @@ def _define(module: ir.Module, shape: Shape) -> ir.Function:
         function.args[2].add_attribute("noalias")  # C is never A, B, the bias or what is beside it
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         a, *vectors, rows, inner, keep, first, last = function.args
-        kind = ir.VectorType(scalar_type(shape.dtype), shape.lanes).as_pointer()
+        kind = ir.VectorType(scalar_type(shape.dtype), shape.simd_width).as_pointer()
         b, c, bias, beside = (builder.bitcast(pointer, kind) for pointer in vectors)
         rows = rows if shape.rows is None else integer(shape.rows)
         inner = inner if shape.inner is None else integer(shape.inner)

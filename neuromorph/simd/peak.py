@@ -32,12 +32,12 @@ def fma_peak(threads: int = 1, *, dtype: str = "float32", tries: int = 25) -> fl
     return max(_measured(dtype, size // np.dtype(dtype).itemsize, threads, tries) for size in VECTOR_BYTES)
 
 
-def _measured(dtype: str, lanes: int, threads: int, tries: int) -> float:
-    loop, one = _loop(dtype, lanes), np.dtype(dtype).type(1e-6)
+def _measured(dtype: str, simd_width: int, threads: int, tries: int) -> float:
+    loop, one = _loop(dtype, simd_width), np.dtype(dtype).type(1e-6)
     loop(10, one)
     with ThreadPoolExecutor(threads) as pool:
         running = [pool.submit(_best, loop, one, tries) for _ in range(threads)]
-        return sum(STEPS * ACCUMULATORS * lanes * 2 / best.result() / 1e9 for best in running)
+        return sum(STEPS * ACCUMULATORS * simd_width * 2 / best.result() / 1e9 for best in running)
 
 
 def _best(loop: Callable[[int, Any], Any], one: Any, tries: int) -> float:
@@ -51,9 +51,9 @@ def _best(loop: Callable[[int, Any], Any], one: Any, tries: int) -> float:
 
 
 @cache
-def _loop(dtype: str, lanes: int) -> Callable[[int, Any], Any]:
+def _loop(dtype: str, simd_width: int) -> Callable[[int, Any], Any]:
     """``loop(steps, x)``: each accumulator multiplied and added to, ``steps`` times; their sum."""
-    body, element = _emitted(dtype, lanes), getattr(types, dtype)
+    body, element = _emitted(dtype, simd_width), getattr(types, dtype)
 
     def loop(steps: int, x: Any) -> Any:
         return body(steps, x)
@@ -63,13 +63,13 @@ def _loop(dtype: str, lanes: int) -> Callable[[int, Any], Any]:
     return compiled
 
 
-def _emitted(dtype: str, lanes: int) -> Any:
+def _emitted(dtype: str, simd_width: int) -> Any:
     element = getattr(types, dtype)
 
     def multiply_add(context: Any, steps: Any, x: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             steps, x = arguments
-            return _generate(builder, steps, x, ir.VectorType(scalar_type(dtype), lanes))
+            return _generate(builder, steps, x, ir.VectorType(scalar_type(dtype), simd_width))
 
         return element(types.int64, element), generate
 
@@ -89,6 +89,6 @@ def _generate(builder: Any, steps: Any, x: Any, vector: ir.VectorType) -> Any:
     total = ir.Constant(vector.element, 0.0)
     for slot in slots:
         value = builder.load(slot)
-        for lane in range(vector.count):
-            total = builder.fadd(total, builder.extract_element(value, ir.Constant(ir.IntType(32), lane)))
+        for number in range(vector.count):
+            total = builder.fadd(total, builder.extract_element(value, ir.Constant(ir.IntType(32), number)))
     return total

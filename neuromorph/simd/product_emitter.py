@@ -78,7 +78,7 @@ class ProductEmitter:
 
     @property
     def vector(self) -> ir.VectorType:
-        return ir.VectorType(scalar_type(self.shape.dtype), self.shape.lanes)
+        return ir.VectorType(scalar_type(self.shape.dtype), self.shape.simd_width)
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -110,7 +110,7 @@ class ProductEmitter:
         """Elements as a number of what a pointer points to: elements, or vectors."""
         if not isinstance(pointer.type.pointee, ir.VectorType):
             return integer(elements)
-        vectors, rest = divmod(elements, self.shape.lanes)
+        vectors, rest = divmod(elements, self.shape.simd_width)
         assert not rest, "rows begin at whole vectors"
         return integer(vectors)
 
@@ -192,8 +192,8 @@ class ProductEmitter:
 
     def panel_at(self, number: ir.Value, vectors: int, some: _Steps) -> _Panel:
         """The panel of a number, or several from it on, at the first of some inner steps."""
-        shape, stride = self.shape, self.shape.panel * self.shape.lanes
-        width = min(vectors, shape.panel) * shape.lanes
+        shape, stride = self.shape, self.shape.panel * self.shape.simd_width
+        width = min(vectors, shape.panel) * shape.simd_width
         if shape.b_row is None:
             assert shape.inner is not None
             b, b_step = self.at(self.b, (number, shape.inner * stride), (some.begin, width)), width
@@ -216,7 +216,7 @@ class ProductEmitter:
         a, c = self.at(panel.a, (row, shape.a_row)), self.at(panel.c, (row, panel.c_step))
         beside = self.at(panel.beside, (row, shape.beside_row or 0))
         cells = [(below, v) for below in range(height) for v in range(panel.vectors)]
-        places = [self.ahead(c, below * panel.c_step + v * shape.lanes) for below, v in cells]
+        places = [self.ahead(c, below * panel.c_step + v * shape.simd_width) for below, v in cells]
         return _Tile(panel, a, beside, cells, places)
 
     def packed(self, b: ir.Value, width: int, count: ir.Value) -> ir.Value:
@@ -224,11 +224,11 @@ class ProductEmitter:
         builder, shape = self.builder, self.shape
         assert shape.b_row is not None
         with builder.goto_entry_block():
-            place = builder.alloca(self.vector, shape.block * width // shape.lanes)
+            place = builder.alloca(self.vector, shape.block * width // shape.simd_width)
             place.align = 64
         with counted(builder, integer(0), count, 1) as row:
             source, target = self.at(b, (row, shape.b_row)), self.at(place, (row, width))
-            for ahead in range(0, width, shape.lanes):
+            for ahead in range(0, width, shape.simd_width):
                 self.write(self.read(self.ahead(source, ahead)), self.ahead(target, ahead))
         return place
 
@@ -290,7 +290,7 @@ class ProductEmitter:
         for total, (row, v) in zip(sums, tile.cells, strict=True):
             names = {"x": total}
             if shape.beside_row is not None:
-                place = row * shape.beside_row + v * shape.lanes
+                place = row * shape.beside_row + v * shape.simd_width
                 names["y"] = self.read(self.ahead(tile.beside, place))
             out.append(expressions.emit(builder, shape.epilogue, names))
         return out
@@ -298,11 +298,11 @@ class ProductEmitter:
     def begin_sums(self, tile: _Tile, more: ir.Value | None) -> list[ir.Value]:
         """The initial values of the tile's sums: zero, the bias, or what is stored already."""
         builder, start = self.builder, self.shape.start
-        zero = ir.Constant(self.vector, [0.0] * self.shape.lanes)
+        zero = ir.Constant(self.vector, [0.0] * self.shape.simd_width)
         if start == "add":
             return [self.read(place) for place in tile.places]
         if (bias := tile.panel.bias) is not None:
-            ahead = {v: self.read(self.ahead(bias, v * self.shape.lanes)) for _, v in tile.cells}
+            ahead = {v: self.read(self.ahead(bias, v * self.shape.simd_width)) for _, v in tile.cells}
             fresh = [ahead[v] for _, v in tile.cells]
         else:
             fresh = [zero] * len(tile.cells)
@@ -331,7 +331,7 @@ class ProductEmitter:
         shape, size = self.shape, len(tile.cells)
         unroll = max(1, min(8, shape.unrolled // size))
         chains = max(1, min(unroll, CHAINS // size)) if shape.rows is not None else 1
-        zero = ir.Constant(self.vector, [0.0] * self.shape.lanes)
+        zero = ir.Constant(self.vector, [0.0] * self.shape.simd_width)
         count = self.builder.sub(stop, start)
         whole = self.builder.sub(stop, self.builder.srem(count, integer(unroll)))
         literal = shape.inner if shape.ranges == 1 and shape.inner is not None and shape.inner <= shape.block else None
@@ -349,7 +349,7 @@ class ProductEmitter:
         """The inner dimension in ranges, each summed up on its own, and their sums added from the first to the last:
         all at once where the tile is small, else one after the other."""
         builder, ranges = self.builder, self.shape.ranges
-        zeros = [ir.Constant(self.vector, [0.0] * self.shape.lanes)] * len(tile.cells)
+        zeros = [ir.Constant(self.vector, [0.0] * self.shape.simd_width)] * len(tile.cells)
         length = builder.sdiv(count, integer(ranges))
 
         def one_range(number: ir.Value, whole: list[ir.Value]) -> list[ir.Value]:
@@ -413,14 +413,14 @@ class ProductEmitter:
         left = {}
         for row in sorted({row for row, _ in cells}):
             scalar = builder.load(self.ahead(column_of_a, row * shape.a_row + ahead * shape.a_inner))
-            left[row] = spread(builder, scalar, shape.lanes)
+            left[row] = spread(builder, scalar, shape.simd_width)
         return [self.fused(left[row], right[v], total) for total, (row, v) in zip(sums, cells, strict=True)]
 
     def across(self, vector: int) -> int:
         """Where a vector of a tile stands in a row of B, in elements: in a neighbour beyond the panel's own."""
         shape = self.shape
         if shape.b_row is not None:
-            return vector * shape.lanes
+            return vector * shape.simd_width
         assert shape.inner is not None
         panel, inside = divmod(vector, shape.panel)
-        return panel * shape.inner * shape.panel * shape.lanes + inside * shape.lanes
+        return panel * shape.inner * shape.panel * shape.simd_width + inside * shape.simd_width

@@ -41,7 +41,7 @@ class Shape:
     """
 
     dtype: str
-    lanes: int
+    simd_width: int
     rows: int | None
     inner: int | None
     columns: int
@@ -67,7 +67,7 @@ class Shape:
 
     def panel_offset(self, panel: int, depth: int) -> int:
         """Where a panel of a matrix with ``depth`` rows begins."""
-        return panel * depth * self.panel * self.lanes
+        return panel * depth * self.panel * self.simd_width
 
     @property
     def steps(self) -> int:
@@ -108,7 +108,7 @@ class Shape:
 
     def panel_width(self, panel: int) -> int:
         """Elements in a row of a panel."""
-        return min(self.panel, self.columns - panel * self.panel) * self.lanes
+        return min(self.panel, self.columns - panel * self.panel) * self.simd_width
 
 
 def tile_rows(registers: int, vectors: int) -> int:

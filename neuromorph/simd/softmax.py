@@ -19,7 +19,7 @@ from . import math as vector_math
 from .lowering import ARRAY
 from .product_shape import scalar_type
 from .routines import I64, counted, integer, routine, summed, teach
-from .vectors import FLAGS, emit_maximum, lanes_below, largest_lane, masked_load, spread, sum_of_lanes
+from .vectors import FLAGS, elements_below, emit_maximum, largest_element, masked_load, spread, sum_of_elements
 
 SHORT = 4  # vectors of a row that stays in registers
 Body = Callable[[ir.Value, list[ir.Value], bool], list[ir.Value]]
@@ -34,7 +34,7 @@ class RowShape:
     """
 
     dtype: str
-    lanes: int
+    simd_width: int
     width: int
     strides: tuple[int, ...]
     exact: bool = False
@@ -42,7 +42,7 @@ class RowShape:
     @property
     def vectors(self) -> int:
         """Vectors of a row."""
-        return -(-self.width // self.lanes)
+        return -(-self.width // self.simd_width)
 
     @property
     def is_short(self) -> bool:
@@ -61,10 +61,10 @@ class _Emitter:
 
     @property
     def vector(self) -> ir.VectorType:
-        return ir.VectorType(scalar_type(self.shape.dtype), self.shape.lanes)
+        return ir.VectorType(scalar_type(self.shape.dtype), self.shape.simd_width)
 
     def splat(self, value: float) -> ir.Constant:
-        return ir.Constant(self.vector, [value] * self.shape.lanes)
+        return ir.Constant(self.vector, [value] * self.shape.simd_width)
 
     def place(self, pointer: ir.Value, column: ir.Value) -> ir.Value:
         return self.builder.bitcast(self.builder.gep(pointer, [column]), self.vector.as_pointer())
@@ -87,20 +87,20 @@ class _Emitter:
 
     def columns(self) -> list[tuple[ir.Value, bool]]:
         """Where the vectors of a short row begin, and which is the last."""
-        lanes, count = self.shape.lanes, self.shape.vectors
-        return [(integer(number * lanes), number == count - 1) for number in range(count)]
+        simd_width, count = self.shape.simd_width, self.shape.vectors
+        return [(integer(number * simd_width), number == count - 1) for number in range(count)]
 
     def over(self, carried: list[ir.Value], body: Body) -> list[ir.Value]:
         """Emits a loop over the vectors of a row with carried values. ``body`` gets a column, the values so far and
         whether it is the last vector, and returns the new values."""
-        lanes = self.shape.lanes
-        carried = summed(self.builder, carried, integer(0), self.last, lanes, lambda q, some: body(q, some, False))
+        simd_width = self.shape.simd_width
+        carried = summed(self.builder, carried, integer(0), self.last, simd_width, lambda q, some: body(q, some, False))
         return body(self.last, carried, True)
 
     def share(self, whole: ir.Value) -> ir.Value:
         """The reciprocal of the sum of a vector's elements, in every element."""
-        total = sum_of_lanes(self.builder, whole)
-        return spread(self.builder, self.builder.fdiv(ir.Constant(total.type, 1.0), total), self.shape.lanes)
+        total = sum_of_elements(self.builder, whole)
+        return spread(self.builder, self.builder.fdiv(ir.Constant(total.type, 1.0), total), self.shape.simd_width)
 
     def power(self, value: ir.Value, top: ir.Value, is_last: bool) -> ir.Value:
         """The exponentials of the differences between numbers and the largest."""
@@ -113,7 +113,7 @@ class _Emitter:
         if self.shape.is_short:
             row = [(q, self.read(source, q, is_last, lowest), is_last) for q, is_last in self.columns()]
             peak = reduce(lambda some, each: emit_maximum(builder, each[1], some), row, lowest)
-            top = spread(builder, largest_lane(builder, peak), self.shape.lanes)
+            top = spread(builder, largest_element(builder, peak), self.shape.simd_width)
             powers = [self.power(value, top, is_last) for _, value, is_last in row]
             share = self.share(reduce(lambda x, y: builder.fadd(x, y, flags=FLAGS), powers))
             for (q, _, _), value in zip(row, powers, strict=True):
@@ -124,7 +124,7 @@ class _Emitter:
             return [emit_maximum(builder, self.read(source, q, is_last, some[0]), some[0])]
 
         (peak,) = self.over([lowest], larger)
-        top = spread(builder, largest_lane(builder, peak), self.shape.lanes)
+        top = spread(builder, largest_element(builder, peak), self.shape.simd_width)
 
         def add_power(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
             value = self.power(self.read(source, q, is_last, top), top, is_last)
@@ -159,12 +159,12 @@ class _Emitter:
         if self.shape.is_short:
             row = [(q, *pair(q)) for q, _ in self.columns()]
             whole = reduce(lambda some, each: weighted(some, *each[1:]), row, self.splat(0.0))
-            mean = spread(builder, sum_of_lanes(builder, whole), self.shape.lanes)
+            mean = spread(builder, sum_of_elements(builder, whole), self.shape.simd_width)
             for q, y, g in row:
                 write(q, y, g, mean)
             return
         (whole,) = self.over([self.splat(0.0)], lambda q, some, is_last: [weighted(some[0], *pair(q))])
-        mean = spread(builder, sum_of_lanes(builder, whole), self.shape.lanes)
+        mean = spread(builder, sum_of_elements(builder, whole), self.shape.simd_width)
 
         def write_one(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
             write(q, *pair(q), mean)
@@ -177,16 +177,16 @@ def _define(module: ir.Module, shape: RowShape, kind: str, emit: Callable[..., N
     """A function of the first row of every operand, the strides, the number of rows and their width."""
     pointer, count = scalar_type(shape.dtype).as_pointer(), len(shape.strides)
     short = f".{shape.width}" if shape.is_short else ""
-    name = f"nm.{kind}.{shape.dtype}.{shape.lanes}{short}{'.exact' if shape.exact else ''}"
+    name = f"nm.{kind}.{shape.dtype}.{shape.simd_width}{short}{'.exact' if shape.exact else ''}"
     function, is_new = routine(module, name, [pointer] * count + [I64] * (count + 2), inline=False)
     if is_new:
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         starts, strides, (rows, width) = function.args[:count], function.args[count:-2], function.args[-2:]
         if shape.is_short:
             width = integer(shape.width)
-        lanes = integer(shape.lanes)
-        last = builder.mul(builder.sdiv(builder.sub(width, integer(1)), lanes), lanes)
-        inside = lanes_below(builder, builder.sub(width, last), shape.lanes)
+        simd_width = integer(shape.simd_width)
+        last = builder.mul(builder.sdiv(builder.sub(width, integer(1)), simd_width), simd_width)
+        inside = elements_below(builder, builder.sub(width, last), shape.simd_width)
         with counted(builder, integer(0), rows, 1) as row:
             operands = [builder.gep(x, [builder.mul(row, y)]) for x, y in zip(starts, strides, strict=True)]
             emit(_Emitter(shape, builder, last, inside), *operands)
@@ -210,7 +210,7 @@ def _rows_of(shape: RowShape, array: Any, start: int, operand: int, rows: int, w
     """The rows of an operand (rows, width), of all their whole vectors without a width, as a view."""
     step = array.itemsize
     strides = shape.strides[operand] * step, step
-    width = shape.vectors * shape.lanes if width is None else width
+    width = shape.vectors * shape.simd_width if width is None else width
     return np.lib.stride_tricks.as_strided(array[start:], (rows, width), strides)
 
 

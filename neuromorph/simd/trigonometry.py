@@ -12,8 +12,8 @@ from functools import cache
 
 from llvmlite import ir
 
+from .arithmetic import Arithmetic
 from .float_formats import DOUBLE, FloatFormat
-from .lanes import Lanes
 
 RARE = "rare"  # what the names of blocks begin with that hardly ever run
 _FAR = 1.0e6  # beyond it the three constants are too short
@@ -69,26 +69,26 @@ def _turns(count: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return heads, rests
 
 
-def sine(v: Lanes, x: ir.Value) -> ir.Value:
+def sine(v: Arithmetic, x: ir.Value) -> ir.Value:
     """sin x; NaN of infinity."""
     return v.where("==", x, v.constant(0.0), x, _of_quarter(v, x, 0))
 
 
-def cosine(v: Lanes, x: ir.Value) -> ir.Value:
+def cosine(v: Arithmetic, x: ir.Value) -> ir.Value:
     """cos x; NaN of infinity."""
     return _of_quarter(v, x, 1)
 
 
-def _of_quarter(v: Lanes, x: ir.Value, ahead: int) -> ir.Value:
+def _of_quarter(v: Arithmetic, x: ir.Value, ahead: int) -> ir.Value:
     """The sine of x and so many quarters of a turn."""
     if v.format is DOUBLE:
         return _in_double(v, x, ahead, DOUBLE)
-    wide = Lanes(v.builder, ir.VectorType(DOUBLE.element, v.type.count), DOUBLE, v.fused)
+    wide = Arithmetic(v.builder, ir.VectorType(DOUBLE.element, v.type.count), DOUBLE, v.fused)
     result = _in_double(wide, v.builder.fpext(x, wide.type), ahead, v.format)
     return v.builder.fptrunc(result, v.type)
 
 
-def _in_double(v: Lanes, x: ir.Value, ahead: int, precision: FloatFormat) -> ir.Value:
+def _in_double(v: Arithmetic, x: ir.Value, ahead: int, precision: FloatFormat) -> ir.Value:
     b = v.builder
     quarters, r, rest = _reduced(v, x, precision)
     quarters = b.add(quarters, v.integer(ahead))
@@ -100,13 +100,13 @@ def _in_double(v: Lanes, x: ir.Value, ahead: int, precision: FloatFormat) -> ir.
     return v.from_bits(b.xor(v.bits(either), sign))
 
 
-def _sine_near_zero(v: Lanes, r: ir.Value, rest: ir.Value, square: ir.Value, precision: FloatFormat) -> ir.Value:
+def _sine_near_zero(v: Arithmetic, r: ir.Value, rest: ir.Value, square: ir.Value, precision: FloatFormat) -> ir.Value:
     """sin(r + rest): r + r³·P(r²) + rest."""
     beyond = v.multiply(square, v.polynomial(precision.sine_terms, square))
     return v.add(r, v.multiply_add(r, beyond, rest))
 
 
-def _cosine_near_zero(v: Lanes, r: ir.Value, rest: ir.Value, square: ir.Value, precision: FloatFormat) -> ir.Value:
+def _cosine_near_zero(v: Arithmetic, r: ir.Value, rest: ir.Value, square: ir.Value, precision: FloatFormat) -> ir.Value:
     """cos(r + rest): 1 - r²/2 + r⁴·P(r²) - r·rest, with what the first difference loses."""
     half = v.multiply(square, v.constant(0.5))
     head = v.subtract(v.constant(1.0), half)
@@ -115,7 +115,7 @@ def _cosine_near_zero(v: Lanes, r: ir.Value, rest: ir.Value, square: ir.Value, p
     return v.add(head, v.add(lost, v.subtract(beyond, v.multiply(r, rest))))
 
 
-def _reduced(v: Lanes, x: ir.Value, precision: FloatFormat) -> tuple[ir.Value, ir.Value, ir.Value]:
+def _reduced(v: Arithmetic, x: ir.Value, precision: FloatFormat) -> tuple[ir.Value, ir.Value, ir.Value]:
     """n as integers that are right in their last two bits, r, and what r lost to rounding."""
     b = v.builder
     near = _reduced_near(v, x)
@@ -137,11 +137,11 @@ def _reduced(v: Lanes, x: ir.Value, precision: FloatFormat) -> tuple[ir.Value, i
     return merged[0], merged[1], merged[2]
 
 
-def _holds(v: Lanes, operator: str, x: ir.Value, bound: float) -> ir.Value:
+def _holds(v: Arithmetic, operator: str, x: ir.Value, bound: float) -> ir.Value:
     return v.strict(v.builder.fcmp_ordered(operator, x, v.constant(bound)))
 
 
-def _reduced_near(v: Lanes, x: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
+def _reduced_near(v: Arithmetic, x: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
     """By three constants; the first two products are exact, the first difference too."""
     first, second, third = _quarter_turn()
     raised = v.multiply_add(x, v.constant(2.0 / math.pi), v.constant(_MAGIC))
@@ -155,7 +155,9 @@ def _reduced_near(v: Lanes, x: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
     return v.bits(raised), total, v.add(v.subtract(r, total), rest)
 
 
-def _reduced_far(v: Lanes, x: ir.Value, far: ir.Value, precision: FloatFormat) -> tuple[ir.Value, ir.Value, ir.Value]:
+def _reduced_far(
+    v: Arithmetic, x: ir.Value, far: ir.Value, precision: FloatFormat
+) -> tuple[ir.Value, ir.Value, ir.Value]:
     """By the table: |x|·2/π mod 4 is the sum of four products, of which those with the table's heads are exact."""
     b = v.builder
     bits = v.bits(v.magnitude(x))
@@ -181,14 +183,14 @@ def _reduced_far(v: Lanes, x: ir.Value, far: ir.Value, precision: FloatFormat) -
     return _signed(v, x, v.bits(raised), v.multiply(fraction, v.constant(0.5 * math.pi)))
 
 
-def _signed(v: Lanes, x: ir.Value, n: ir.Value, r: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
+def _signed(v: Arithmetic, x: ir.Value, n: ir.Value, r: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
     """The reduction of x from that of |x|."""
     b = v.builder
     negative = _holds(v, "<", x, 0.0)
     return b.select(negative, b.sub(v.integer(0), n), n), b.select(negative, v.negate(r), r), v.constant(0.0)
 
 
-def _looked_up(v: Lanes, places: ir.Value, precision: FloatFormat) -> tuple[ir.Value, ir.Value]:
+def _looked_up(v: Arithmetic, places: ir.Value, precision: FloatFormat) -> tuple[ir.Value, ir.Value]:
     """Heads and rests of the table at these places."""
     b, number = v.builder, ir.IntType(32)
     largest = precision.bias - 52 + _LOW_BITS
@@ -196,10 +198,10 @@ def _looked_up(v: Lanes, places: ir.Value, precision: FloatFormat) -> tuple[ir.V
     for name, values in zip(("heads", "rests"), _turns(largest - _LEAST_EXPONENT + 1), strict=True):
         table = _table(b.module, f"nm.turns.{name}.{len(values)}", values)
         vector = ir.Constant(v.type, ir.Undefined)
-        for lane in range(v.type.count):
-            place = b.extract_element(places, ir.Constant(number, lane))
+        for element in range(v.type.count):
+            place = b.extract_element(places, ir.Constant(number, element))
             value = b.load(b.gep(table, [ir.Constant(ir.IntType(64), 0), place]))
-            vector = b.insert_element(vector, value, ir.Constant(number, lane))
+            vector = b.insert_element(vector, value, ir.Constant(number, element))
         found.append(vector)
     return found[0], found[1]
 

@@ -34,19 +34,19 @@ ELEMENTS: dict[str, tuple[Any, ir.Type, int]] = {
 
 
 class VectorType(types.Type):
-    """The Numba type of a vector of ``lanes`` floating-point numbers."""
+    """The Numba type of a vector of ``simd_width`` floating-point numbers."""
 
-    def __init__(self, dtype: types.Float, lanes: int) -> None:
-        self.dtype, self.lanes = dtype, lanes
-        super().__init__(name=f"Vector({dtype}, {lanes})")
+    def __init__(self, dtype: types.Float, simd_width: int) -> None:
+        self.dtype, self.simd_width = dtype, simd_width
+        super().__init__(name=f"Vector({dtype}, {simd_width})")
 
 
 class MaskType(types.Type):
     """The Numba type of a comparison of two vectors: one truth value for each element."""
 
     def __init__(self, vector: VectorType) -> None:
-        self.vector, self.lanes = vector, vector.lanes
-        super().__init__(name=f"Mask({vector.dtype}, {vector.lanes})")
+        self.vector, self.simd_width = vector, vector.simd_width
+        super().__init__(name=f"Mask({vector.dtype}, {vector.simd_width})")
 
 
 def ir_element(dtype: types.Float) -> ir.Type:
@@ -57,21 +57,21 @@ def ir_element(dtype: types.Float) -> ir.Type:
 @register_default(VectorType)
 class _VectorModel(PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, fe_type: VectorType) -> None:
-        super().__init__(manager, fe_type, ir.VectorType(ir_element(fe_type.dtype), fe_type.lanes))
+        super().__init__(manager, fe_type, ir.VectorType(ir_element(fe_type.dtype), fe_type.simd_width))
 
 
 @register_default(MaskType)
 class _MaskModel(PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, fe_type: MaskType) -> None:
-        super().__init__(manager, fe_type, ir.VectorType(_I1, fe_type.lanes))
+        super().__init__(manager, fe_type, ir.VectorType(_I1, fe_type.simd_width))
 
 
-def spread(builder: ir.IRBuilder, scalar: ir.Value, lanes: int) -> ir.Value:
+def spread(builder: ir.IRBuilder, scalar: ir.Value, simd_width: int) -> ir.Value:
     """A vector with ``scalar`` in every element."""
-    vector = ir.VectorType(scalar.type, lanes)
+    vector = ir.VectorType(scalar.type, simd_width)
     seed = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(_I32, 0))
     return builder.shuffle_vector(
-        seed, ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes)
+        seed, ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(_I32, simd_width), [0] * simd_width)
     )
 
 
@@ -83,20 +83,20 @@ def _halves(builder: ir.IRBuilder, value: ir.Value) -> tuple[ir.Value, ir.Value]
     return builder.shuffle_vector(value, value, lower), builder.shuffle_vector(value, value, upper)
 
 
-def lanes_below(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
+def elements_below(builder: ir.IRBuilder, count: ir.Value, simd_width: int) -> ir.Value:
     """A mask of the elements whose number is less than ``count``."""
-    steps = ir.Constant(ir.VectorType(_I64, lanes), list(range(lanes)))
-    return builder.icmp_signed("<", steps, spread(builder, count, lanes))
+    steps = ir.Constant(ir.VectorType(_I64, simd_width), list(range(simd_width)))
+    return builder.icmp_signed("<", steps, spread(builder, count, simd_width))
 
 
-def sum_of_lanes(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
+def sum_of_elements(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
     """The sum of the elements."""
     while vector.type.count > 1:
         vector = builder.fadd(*_halves(builder, vector), flags=FLAGS)
     return builder.extract_element(vector, ir.Constant(_I32, 0))
 
 
-def largest_lane(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
+def largest_element(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
     """The largest of the elements."""
     while vector.type.count > 1:
         lower, upper = _halves(builder, vector)
@@ -153,7 +153,7 @@ def _as_vectors(builder: ir.IRBuilder, sig: Any, args: Any) -> list[ir.Value]:
     vector = _vector_of(*sig.args)
     assert vector is not None
     return [
-        value if isinstance(kind, VectorType) else spread(builder, value, vector.lanes)
+        value if isinstance(kind, VectorType) else spread(builder, value, vector.simd_width)
         for kind, value in zip(sig.args, args, strict=True)
     ]
 
@@ -293,7 +293,7 @@ class _Where(AbstractTemplate):  # type: ignore[misc]
 def _lower_where(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
     vector = sig.return_type
     picks = [
-        value if isinstance(kind, VectorType) else spread(builder, value, vector.lanes)
+        value if isinstance(kind, VectorType) else spread(builder, value, vector.simd_width)
         for kind, value in zip(sig.args[1:], args[1:], strict=True)
     ]
     return builder.select(args[0], *picks)

@@ -20,7 +20,7 @@ class _Unflagged(list[str]):
 
 
 @dataclass(frozen=True)
-class Lanes:
+class Arithmetic:
     """Arithmetic on vectors of one type: each method emits an instruction or two, without fast-math flags.
 
     The flags have to stay away: with them LLVM may merge the two constants of a range reduction into one.
@@ -125,8 +125,8 @@ class Lanes:
 def type_suffix(kind: ir.Type) -> str:
     """`f32` or `f64`, with `v<n>` before it for a vector."""
     vector = isinstance(kind, ir.VectorType)
-    lanes = f"v{kind.count}" if vector else ""
-    return lanes + format_of(kind.element if vector else kind).suffix
+    count = f"v{kind.count}" if vector else ""
+    return count + format_of(kind.element if vector else kind).suffix
 
 
 def format_of(element: ir.Type) -> FloatFormat:
