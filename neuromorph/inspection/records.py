@@ -41,8 +41,7 @@ class GroupReport:
 
 @dataclass(frozen=True)
 class BufferReport:
-    """An array of the training kernel. name: as in the source. rows: of a buffer in the workspace, 0 for other arrays.
-    """
+    """An array of the training kernel. name: as in the source. rows: of a buffer in the workspace, 0 for other arrays."""
 
     name: str
     holds: str
