@@ -41,7 +41,7 @@ class GroupReport:
 
 @dataclass(frozen=True)
 class BufferReport:
-    """An array of the training kernel. name: as in the source. rows: of a buffer in the workspace, 0 for other arrays."""
+    """An array of the training kernel. name: as in the source. rows: of a workspace's buffer, 0 for flat arrays."""
 
     name: str
     holds: str
