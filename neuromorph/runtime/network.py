@@ -304,8 +304,8 @@ class Network(Settings):
 
     @property
     def optimizer_state(self) -> dict[str, Floats]:
-        """Copies of the optimizer's slots, "<slot>.<parameter>", shaped like the parameter, and counts, of shape (). All
-        are zeros at first. Some or all can be set."""
+        """Copies of the optimizer's slots, "<slot>.<parameter>", shaped like the parameter, and counts, of shape ().
+        All are zeros at first. Some or all can be set."""
         with self.lock:
             memory, first = self.memory(), len(self._update.constants)
             slots = zip(self._update.slots, self._slots(memory.optimizer), strict=True)
