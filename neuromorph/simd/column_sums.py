@@ -1,4 +1,4 @@
-"""Sums over the rows of a matrix, column by column: the gradients of biases."""
+"""Sums the rows of a matrix, column by column, such as for the gradients of biases."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SumShape:
 
 @dataclass(frozen=True)
 class _Emitter:
-    """Emits the sums of some column vectors at a time."""
+    """Emits the sums over all rows, for some column vectors at a time."""
 
     shape: SumShape
     builder: ir.IRBuilder
@@ -48,7 +48,7 @@ class _Emitter:
         return self.builder.bitcast(pointer, self.vector.as_pointer())
 
     def columns(self, first: ir.Value, count: int) -> None:
-        """The sums of ``count`` column vectors from ``first``, each in as many chains as keep the adders busy."""
+        """Emit the sums of ``count`` column vectors from ``first``, each in enough chains to keep the adders busy."""
         builder, simd_width = self.builder, self.shape.simd_width
         chains = max(1, CHAINS // count)
         start = builder.mul(first, integer(simd_width))
@@ -68,7 +68,7 @@ class _Emitter:
     def over_rows(
         self, sums: list[ir.Value], start: ir.Value, count: int, first: ir.Value, last: ir.Value, step: int
     ) -> list[ir.Value]:
-        """Rows ``first`` to ``last`` added to the sums, ``step`` at a time, each to a chain of its own."""
+        """The sums with rows ``first`` to ``last`` added, ``step`` rows at a time, each to a chain of its own."""
         builder, shape = self.builder, self.shape
 
         def some_rows(row: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
@@ -84,8 +84,8 @@ class _Emitter:
 
 
 def _define(module: ir.Module, shape: SumShape) -> ir.Function:
-    """The function that all strides share, so that a model compiles only one. Computing addresses costs little beside
-    the loads."""
+    """The LLVM function for all strides, so that a model compiles only one. Computing addresses costs little compared
+    with the loads."""
     pointer = scalar_type(shape.dtype).as_pointer()
     name, arguments = f"nm.sums.{shape.dtype}.{shape.simd_width}", [pointer, I64, I64, pointer, I1, I64, I64]
     function, is_new = routine(module, name, arguments)
@@ -105,9 +105,9 @@ def _define(module: ir.Module, shape: SumShape) -> ir.Function:
 
 @cache
 def sums_of(shape: SumShape) -> Callable[..., None]:
-    """The function (source, offset, rows, target, offset, keep, first, last): sums of column vectors first to last.
+    """The function (source, offset, rows, target, offset, keep, first, last), which sums column vectors first to last.
 
-    They are added to what the target holds if ``keep``.
+    If ``keep``, the sums are added to the numbers in the target.
     """
 
     def column_sums(

@@ -1,5 +1,4 @@
-"""Computes what an optimizer needs to know of the gradients before an update: the sum of their squares, and whether all
-are finite numbers."""
+"""Checks the gradients before an update: computes the sum of their squares, and counts those that are not finite."""
 
 from __future__ import annotations
 
@@ -17,12 +16,12 @@ from .product_shape import scalar_type
 from .routines import I64, integer, routine, summed, teach
 from .vectors import FLAGS, emit_absolute, spread, sum_of_elements
 
-SUMS = 4  # sums that are added to independently
+SUMS = 4  # independent sums, so that no addition waits for the one before
 
 
 @dataclass(frozen=True)
 class GradientShape:
-    """Gradients of ``size`` parameters in whole vectors, ``copies`` times: each thread's own, where it has its own."""
+    """Gradients of ``size`` parameters in whole vectors, in ``copies`` copies: one, or one for each thread."""
 
     dtype: str
     simd_width: int
@@ -50,7 +49,7 @@ class _Emitter:
         return self.builder.bitcast(pointer, self.vector.as_pointer())
 
     def gathered(self, index: ir.Value, offset: int) -> ir.Value:
-        """The sum of a vector of gradients over all copies; it is stored to the first copy."""
+        """The sum of a vector of gradients over all copies, which is stored to the first copy."""
         builder, shape, place = self.builder, self.shape, self.place(index, offset)
         value = builder.load(place, align=4)
         for copy in range(1, shape.copies):
@@ -61,7 +60,7 @@ class _Emitter:
         return value
 
     def squares(self, start: ir.Value, end: ir.Value) -> ir.Value:
-        """The sum of squares from ``start`` to ``end``."""
+        """The sum of the squares of the gradients from ``start`` to ``end``."""
         builder, simd_width = self.builder, self.shape.simd_width
 
         def some(index: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
@@ -80,8 +79,11 @@ class _Emitter:
         return sum_of_elements(builder, first)
 
     def non_finite(self, start: ir.Value, end: ir.Value, rate: ir.Value) -> ir.Value:
-        """How many from ``start`` to ``end`` are not finite, by themselves and at this rate. Sums with zero times them
-        would not do: in any order of its own the compiler may add first."""
+        """The number of gradients from ``start`` to ``end`` that are not finite, plus the number of those that are not
+        finite when multiplied by ``rate``.
+
+        Adding up zero times each gradient would not work, because the compiler may add before it multiplies.
+        """
         builder, simd_width = self.builder, self.shape.simd_width
         most = self.splat(float(np.finfo(self.shape.dtype).max))
         kind = scalar_type(self.shape.dtype)
@@ -106,11 +108,11 @@ def _define(module: ir.Module, name: str, shape: GradientShape, arguments: list[
 
 @cache
 def squares_of(shape: GradientShape) -> Callable[..., float]:
-    """The function (gradients, start, end): the sum of squares of some, once those of all copies are added up in the
-    first."""
+    """The function (gradients, start, end), which adds up all copies of some gradients in the first copy and returns
+    the sum of their squares."""
 
     def sum_of_squares(gradients: Any, start: int, end: int) -> float:
-        """Add up the copies of some gradients; the sum of squares of what they become."""
+        """Add up the copies of some gradients; the sum of the squares of the results."""
         out = gradients[start:end]
         for copy in range(1, shape.copies):
             out += gradients[start + copy * shape.size : end + copy * shape.size]
@@ -131,11 +133,11 @@ def squares_of(shape: GradientShape) -> Callable[..., float]:
 
 @cache
 def non_finite_of(shape: GradientShape) -> Callable[..., float]:
-    """The function (gradients, start, end, rate): how many of some are not finite, or not at that rate. One that is
-    not finite at all is counted twice."""
+    """The function (gradients, start, end, rate), which returns the number of gradients that are not finite, or not
+    when multiplied by ``rate``. One that is not finite itself is counted twice."""
 
     def count_non_finite(gradients: Any, start: int, end: int, rate: float) -> float:
-        """How many of some gradients are not finite."""
+        """The number of gradients that are not finite."""
         some = gradients[start:end]
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = some * some.dtype.type(rate)

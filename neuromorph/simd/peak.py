@@ -1,4 +1,4 @@
-"""Measures the peak rate of this machine: fused multiply-adds on vectors that never leave the registers."""
+"""Measures the peak rate of this machine, by fused multiply-adds on vectors that stay in registers."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ..host.exclusive import exclusive
 from .product_shape import scalar_type
 from .vectors import spread, suffix
 
-ACCUMULATORS = 12  # more than the latency of two units needs, few enough for 16 registers
+ACCUMULATORS = 12  # enough to hide the latency of two multiply-add units, few enough for 16 registers
 VECTOR_BYTES = (16, 32, 64)
-STEPS = 400_000  # some milliseconds: short enough that some run is not interrupted
+STEPS = 400_000  # some milliseconds: so short that the system does not interrupt every run
 
 
 def fma_peak(threads: int = 1, *, dtype: str = "float32", tries: int = 25) -> float:
-    """GFLOP/s of fused multiply-adds, of two operations each, on so many threads at once.
+    """The peak rate of fused multiply-adds on ``threads`` threads at once, in GFLOP/s; each counts two operations.
 
-    Measured, in some tenths of a second: of each thread the best of ``tries`` runs, with vectors of 128, 256 and 512
-    bits, whichever is fastest. dtype: "float32" or "float64".
+    It is measured, in some tenths of a second: of each thread the best of ``tries`` runs counts, with vectors of 128,
+    256 or 512 bits, whichever is fastest. dtype: "float32" or "float64".
     """
     return max(_measured(dtype, size // np.dtype(dtype).itemsize, threads, tries) for size in VECTOR_BYTES)
 
@@ -52,7 +52,7 @@ def _best(loop: Callable[[int, Any], Any], one: Any, tries: int) -> float:
 
 @cache
 def _loop(dtype: str, simd_width: int) -> Callable[[int, Any], Any]:
-    """``loop(steps, x)``: each accumulator multiplied and added to, ``steps`` times; their sum."""
+    """The function ``loop(steps, x)``: ``steps`` multiply-adds on each accumulator; it returns their sum."""
     body, element = _emitted(dtype, simd_width), getattr(types, dtype)
 
     def loop(steps: int, x: Any) -> Any:
@@ -77,7 +77,7 @@ def _emitted(dtype: str, simd_width: int) -> Any:
 
 
 def _generate(builder: Any, steps: Any, x: Any, vector: ir.VectorType) -> Any:
-    """The loop as LLVM vectors: acc = acc * factor + x, with accumulators in registers."""
+    """Emit the loop acc = acc * factor + x over LLVM vectors, with accumulators in registers; the sum."""
     factor = spread(builder, x, vector.count)
     kind = ir.FunctionType(vector, [vector] * 3)
     fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.{suffix(vector)}")

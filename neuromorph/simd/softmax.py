@@ -1,7 +1,7 @@
-"""Softmax of rows that are longer than a vector, and the gradient back through it.
+"""Routines for the softmax of rows that are longer than a SIMD vector, and for its gradient.
 
-A row of few vectors stays in registers, in a function of its width. All longer rows share one function, so that a model
-has one of them to compile, however many widths it has.
+A row of few vectors stays in registers; each width has a function of its own. All longer rows share one function, so
+that a model compiles only one for them, however many widths it has.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from .product_shape import scalar_type
 from .routines import I64, counted, integer, routine, summed, teach
 from .vectors import FLAGS, elements_below, emit_maximum, largest_element, masked_load, spread, sum_of_elements
 
-SHORT = 4  # vectors of a row that stays in registers
+SHORT = 4  # vectors at most of a row that stays in registers
 Body = Callable[[ir.Value, list[ir.Value], bool], list[ir.Value]]
 
 
 @dataclass(frozen=True)
 class RowShape:
-    """Rows of ``width`` numbers, whose last vector is filled with zeros where it is written, with anything in between.
+    """Rows of ``width`` numbers. The rest of a row's last vector is written as zeros; when read, it may hold anything.
 
-    strides: elements between two rows of every operand, the one that is written last. exact: whether the rows that are
-    read end with their numbers, as those of a caller do: nothing behind them may be touched.
+    strides: elements between two rows of each operand; the written operand comes last. exact: whether the rows that are
+    read have no padding, as those of a caller, so that nothing after their numbers may be read.
     """
 
     dtype: str
@@ -41,7 +41,7 @@ class RowShape:
 
     @property
     def vectors(self) -> int:
-        """Vectors of a row."""
+        """The number of vectors in a row."""
         return -(-self.width // self.simd_width)
 
     @property
@@ -52,7 +52,7 @@ class RowShape:
 
 @dataclass(frozen=True)
 class _Emitter:
-    """Emits what is done with one row. ``last`` is where its last vector begins, of which ``inside`` are numbers."""
+    """Emits the work on one row. last: the offset of its last vector. inside: a mask of the numbers in that vector."""
 
     shape: RowShape
     builder: ir.IRBuilder
@@ -73,26 +73,26 @@ class _Emitter:
         return self.builder.load(self.place(pointer, column), align=4)
 
     def read(self, pointer: ir.Value, column: ir.Value, is_last: bool, rest: ir.Value) -> ir.Value:
-        """A vector of numbers, in a row's last one those of ``rest`` behind them."""
+        """A vector read from a row. In the last vector, elements after the row's numbers are those of ``rest``."""
         if is_last and self.shape.exact:
             return masked_load(self.builder, self.place(pointer, column), self.inside, rest)
         return self.cut(self.load(pointer, column), rest, is_last)
 
     def cut(self, value: ir.Value, rest: ir.Value, is_last: bool) -> ir.Value:
-        """A vector, in a row's last one ``rest`` behind its numbers."""
+        """The vector ``value``. In the last vector, elements after the row's numbers are those of ``rest``."""
         return self.builder.select(self.inside, value, rest) if is_last else value
 
     def store(self, value: ir.Value, pointer: ir.Value, column: ir.Value) -> None:
         self.builder.store(value, self.place(pointer, column), align=4)
 
     def columns(self) -> list[tuple[ir.Value, bool]]:
-        """Where the vectors of a short row begin, and which is the last."""
+        """The offset of each vector of a short row, and whether it is the last one."""
         simd_width, count = self.shape.simd_width, self.shape.vectors
         return [(integer(number * simd_width), number == count - 1) for number in range(count)]
 
     def over(self, carried: list[ir.Value], body: Body) -> list[ir.Value]:
-        """Emits a loop over the vectors of a row with carried values. ``body`` gets a column, the values so far and
-        whether it is the last vector, and returns the new values."""
+        """The values ``carried`` after a loop over the vectors of a row. ``body`` gets a vector's offset, the values so
+        far and whether the vector is the last one; it returns the new values."""
         simd_width = self.shape.simd_width
         carried = summed(self.builder, carried, integer(0), self.last, simd_width, lambda q, some: body(q, some, False))
         return body(self.last, carried, True)
@@ -103,12 +103,12 @@ class _Emitter:
         return spread(self.builder, self.builder.fdiv(ir.Constant(total.type, 1.0), total), self.shape.simd_width)
 
     def power(self, value: ir.Value, top: ir.Value, is_last: bool) -> ir.Value:
-        """The exponentials of the differences between numbers and the largest."""
+        """The exponentials of the differences between numbers and the largest number."""
         distance = self.builder.fsub(value, top, flags=FLAGS)
         return self.cut(vector_math.call(self.builder, "exp", distance), self.splat(0.0), is_last)
 
     def softmax(self, source: ir.Value, target: ir.Value) -> None:
-        """Powers of the distances to the largest, divided by their sum."""
+        """Emit the softmax: exponentials of the differences to the largest number, divided by their sum."""
         builder, lowest = self.builder, self.splat(float(np.finfo(self.shape.dtype).min))
         if self.shape.is_short:
             row = [(q, self.read(source, q, is_last, lowest), is_last) for q, is_last in self.columns()]
@@ -141,7 +141,7 @@ class _Emitter:
         self.over([], divide)
 
     def gradient(self, result: ir.Value, gradient: ir.Value, target: ir.Value, *, adds: bool) -> None:
-        """The softmax's result times the difference between the gradient and its mean weighted by the result."""
+        """Emit the gradient: the softmax's result times (the gradient minus its mean, weighted by the result)."""
         builder = self.builder
 
         def pair(q: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -174,7 +174,7 @@ class _Emitter:
 
 
 def _define(module: ir.Module, shape: RowShape, kind: str, emit: Callable[..., None]) -> ir.Function:
-    """A function of the first row of every operand, the strides, the number of rows and their width."""
+    """The LLVM function of all operands' first addresses, the strides, the number of rows and their width."""
     pointer, count = scalar_type(shape.dtype).as_pointer(), len(shape.strides)
     short = f".{shape.width}" if shape.is_short else ""
     name = f"nm.{kind}.{shape.dtype}.{shape.simd_width}{short}{'.exact' if shape.exact else ''}"
@@ -207,7 +207,7 @@ def _teach(shape: RowShape, twin: Callable[..., None], kind: str, emit: Callable
 
 
 def _rows_of(shape: RowShape, array: Any, start: int, operand: int, rows: int, width: int | None = None) -> Any:
-    """The rows of an operand (rows, width), of all their whole vectors without a width, as a view."""
+    """A view (rows, width) of an operand's rows; without a width, all elements of their vectors."""
     step = array.itemsize
     strides = shape.strides[operand] * step, step
     width = shape.vectors * shape.simd_width if width is None else width
@@ -216,7 +216,8 @@ def _rows_of(shape: RowShape, array: Any, start: int, operand: int, rows: int, w
 
 @cache
 def softmax_of(shape: RowShape) -> Callable[..., None]:
-    """The function (source, offset, target, offset, rows): the softmax of rows. Source and target may be one."""
+    """The function (source, offset, target, offset, rows), which writes the softmax of rows. Source and target may be
+    the same."""
 
     def softmax_rows(source: Any, start: int, target: Any, place: int, rows: int) -> None:
         """Write the softmax of rows."""
@@ -232,9 +233,9 @@ def softmax_of(shape: RowShape) -> Callable[..., None]:
 
 @cache
 def softmax_gradient_of(shape: RowShape, adds: bool) -> Callable[..., None]:
-    """The function (result, offset, gradient, offset, target, offset, rows): gradients back through a softmax.
+    """The function (result, offset, gradient, offset, target, offset, rows), which writes the gradient of a softmax.
 
-    adds: whether the target holds others, to which they are added. The target may be the result or the gradient.
+    adds: whether it is added to the numbers in the target. The target may be the result or the gradient.
     """
 
     def softmax_gradient_rows(

@@ -1,4 +1,4 @@
-"""Transposes a matrix in panels to panels of the transpose, in square blocks inside vector registers."""
+"""A routine that transposes a panel matrix to another panel matrix, in square blocks in vector registers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ _I32 = ir.IntType(32)
 
 @dataclass(frozen=True)
 class TransposeShape:
-    """A panel matrix of ``rows`` rows and ``columns`` vectors, and the panel width of its transpose.
+    """The shape of a panel matrix with ``rows`` rows of ``columns`` vectors, and of its transpose.
 
-    The transpose has columns × simd_width rows and its columns are the ``rows``, padded to whole vectors with zeros.
-    by_rows: whether a call takes some blocks of ``simd_width`` rows, and not some column vectors.
+    panel, transposed_panel: vectors in a panel of each. The transpose has columns × simd_width rows; its columns are
+    the ``rows``, padded to whole vectors with zeros. by_rows: whether a call takes some blocks of ``simd_width`` rows,
+    else it takes some column vectors.
     """
 
     dtype: str
@@ -36,12 +37,12 @@ class TransposeShape:
 
     @property
     def transposed_columns(self) -> int:
-        """Vectors in a row of the transpose."""
+        """The number of vectors in a row of the transpose."""
         return -(-self.rows // self.simd_width)
 
 
 def panels_to_matrix(flat: Any, rows: int, columns: int, panel: int, simd_width: int) -> Any:
-    """The matrix (rows, columns × simd_width) that a panel layout holds."""
+    """The matrix (rows, columns × simd_width) that a flat array holds in panels."""
     out, start = np.empty((rows, columns * simd_width), flat.dtype), 0
     for first in range(0, columns, panel):
         width = (min(columns, first + panel) - first) * simd_width
@@ -52,13 +53,13 @@ def panels_to_matrix(flat: Any, rows: int, columns: int, panel: int, simd_width:
 
 
 def matrix_to_panels(matrix: Any, panel: int, simd_width: int) -> Any:
-    """A matrix whose columns fill whole vectors, in the panel layout."""
+    """A flat array that holds a matrix in panels; the columns must fill whole vectors."""
     step = panel * simd_width
     return np.concatenate([matrix[:, first : first + step].ravel() for first in range(0, matrix.shape[1], step)])
 
 
 def transpose_block(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
-    """The transpose of a square block given as its rows, by a butterfly of shuffles."""
+    """The rows of the transpose of a square block, by a butterfly network of shuffles."""
     simd_width = len(rows)
     kind = ir.VectorType(_I32, simd_width)
     distance = simd_width // 2
@@ -76,8 +77,10 @@ def transpose_block(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Valu
 
 
 def _panel_place(builder: ir.IRBuilder, vector: ir.Value, depth: int, shape: tuple[int, int, int]) -> Any:
-    """(offset of row 0, row stride) of a column vector in a panel matrix of ``depth`` rows: shape = columns, panel,
-    elements."""
+    """(offset of row 0, row stride) of a column vector in a panel matrix of ``depth`` rows.
+
+    shape: (columns in vectors, panel in vectors, SIMD width).
+    """
     columns, panel, simd_width = shape
     full, rest = divmod(columns, panel)
     number = builder.sdiv(vector, integer(panel))
@@ -89,7 +92,7 @@ def _panel_place(builder: ir.IRBuilder, vector: ir.Value, depth: int, shape: tup
 
 
 def _call_block(builder: ir.IRBuilder, shape: TransposeShape, count: int, *places: ir.Value) -> None:
-    """Transpose a block of ``count`` rows: a call of a function that all shapes share, so that it is compiled once.
+    """Emit a call that transposes a block of ``count`` rows. All shapes share the function, so it is compiled once.
 
     places: source and the stride of its rows, target and the stride of its rows.
     """
@@ -114,7 +117,7 @@ def _call_block(builder: ir.IRBuilder, shape: TransposeShape, count: int, *place
 
 
 def _emit(builder: ir.IRBuilder, shape: TransposeShape, arguments: list[ir.Value]) -> None:
-    """The function's body: a loop over column vectors, one over blocks of rows, and the rows left over."""
+    """Emit the body of the function: a loop over column vectors, in it one over blocks of rows, and the last rows."""
     source, target, begin, end = arguments
     simd_width = shape.simd_width
 
@@ -162,9 +165,9 @@ def _define(module: ir.Module, shape: TransposeShape) -> ir.Function:
 
 @cache
 def transpose_of(shape: TransposeShape) -> Callable[..., None]:
-    """The function (source, its offset, target, its offset, first, last) that writes the transpose's panels.
+    """The function (source, its offset, target, its offset, first, last), which writes panels of the transpose.
 
-    Of the source's column vectors, or blocks of rows, it takes those from ``first`` to ``last``.
+    It transposes the source's column vectors, or blocks of rows, from ``first`` to ``last``.
     """
 
     def transpose(source: Any, start: int, target: Any, place: int, first: int, last: int) -> None:
@@ -175,7 +178,7 @@ def transpose_of(shape: TransposeShape) -> Callable[..., None]:
         flat = target[place : place + depth * wide * simd_width]
         transposed = np.zeros((depth, wide * simd_width), plain.dtype)
         transposed[:, : shape.rows] = plain.T
-        mine = np.zeros(transposed.shape, bool)  # what else is there, other threads may be writing
+        mine = np.zeros(transposed.shape, bool)  # what this call writes; other threads may be writing the rest
         some = slice(first * simd_width, last * simd_width)
         mine[(slice(None), some) if shape.by_rows else some] = True
         own = matrix_to_panels(mine, shape.transposed_panel, simd_width)

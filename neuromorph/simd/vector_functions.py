@@ -48,7 +48,7 @@ class Vectors:
 
 
 class _Kind:
-    """One element type and one SIMD width, in Numba's terms and in LLVM's."""
+    """The types of vectors for one element type and one SIMD width, in Numba and in LLVM."""
 
     def __init__(self, dtype: str, simd_width: int) -> None:
         self.dtype, self.simd_width = dtype, simd_width
@@ -58,20 +58,20 @@ class _Kind:
         self.mask = ir.VectorType(_I1, simd_width)
 
     def address(self, context: Any, builder: ir.IRBuilder, kind: Any, array: ir.Value, index: ir.Value) -> ir.Value:
-        """A pointer to the vector at an index of an array of Numba's."""
+        """The address of the vector at an index of a Numba array."""
         pointer = builder.gep(data_pointer(context, builder, kind, array), [index])
         return builder.bitcast(pointer, self.packed.as_pointer())
 
 
 @cache
 def vectors(dtype: str, simd_width: int) -> Vectors:
-    """The namespace of vectors of ``simd_width`` numbers of ``dtype`` ("float32" or "float64")."""
+    """The functions over vectors of ``simd_width`` elements of ``dtype`` ("float32" or "float64")."""
     kind = _Kind(dtype, simd_width)
     return Vectors(dtype, simd_width, **_memory(kind), **_elements(kind), **_reductions(kind), **_masks(kind))
 
 
 def _memory(kind: _Kind) -> dict[str, Any]:
-    """Loads and stores of whole vectors, and of the first elements of one."""
+    """The functions that load and store whole vectors, or the first elements of one."""
 
     def load(array: Any, index: int) -> Any:
         """The vector at ``index``."""
@@ -81,7 +81,7 @@ def _memory(kind: _Kind) -> dict[str, Any]:
         return builder.load(kind.address(context, builder, sig.args[0], *args), align=kind.size)
 
     def load_head(array: Any, index: int, count: int) -> Any:
-        """The vector at ``index`` with only its first ``count`` elements read, zero in the others."""
+        """The first ``count`` elements of the vector at ``index``, and zero in the others, which are not read."""
         out = np.zeros(kind.simd_width, array.dtype)
         some = min(max(count, 0), kind.simd_width)
         out[:some] = array[index : index + some]
@@ -120,11 +120,11 @@ def _memory(kind: _Kind) -> dict[str, Any]:
 
 
 def _masks(kind: _Kind) -> dict[str, Any]:
-    """The masks of dropout; see ``neuromorph.functions.dropout``."""
+    """The function that makes dropout masks; see ``neuromorph.functions.dropout``."""
     words = ir.VectorType(_I32, kind.simd_width)
 
     def kept(first: int, second: int, column: int, threshold: int) -> Any:
-        """1 where the component at ``column`` and those behind it are kept, 0 where they are dropped."""
+        """A vector for the components from ``column`` on: 1 if a component is kept, 0 if it is dropped."""
         columns = (np.arange(kind.simd_width) + column).astype(np.uint32)
         x = _mixed(columns * np.uint32(_SPREAD) + np.uint32(first))
         numbers = _mixed(x ^ np.uint32(second)) >> np.uint32(8)
@@ -148,7 +148,7 @@ _MIXING = ((16, 0x21F0AAAD), (15, 0x735A2D97))
 
 
 def _mixed(x: Any) -> Any:
-    """Numbers of 32 bits, each bit of which depends on all bits of what was given."""
+    """A hash of 32-bit numbers: each bit of a result depends on all bits of the number."""
     for shift, factor in _MIXING:
         x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
     return x ^ (x >> np.uint32(15))
@@ -165,10 +165,10 @@ def _emit_mixed(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
 
 
 def _elements(kind: _Kind) -> dict[str, Any]:
-    """Vectors made of others or of one number."""
+    """The functions that make vectors from other vectors or from a number."""
 
     def head(first: Any, rest: Any, count: int) -> Any:
-        """The first ``count`` elements of one vector, followed by the other's."""
+        """The first ``count`` elements of ``first``, and the others of ``rest``."""
         return np.where(np.arange(kind.simd_width) < count, first, rest)
 
     def emit_head(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
@@ -188,7 +188,7 @@ def _elements(kind: _Kind) -> dict[str, Any]:
 
 
 def _reductions(kind: _Kind) -> dict[str, Any]:
-    """What is computed over the elements of a vector."""
+    """The functions that compute over all elements of a vector."""
 
     def total(value: Any) -> Any:
         """The sum of the elements."""
@@ -198,7 +198,7 @@ def _reductions(kind: _Kind) -> dict[str, Any]:
         return sum_of_elements(builder, args[0])
 
     def largest(value: Any) -> Any:
-        """The largest element; where one is NaN, NaN or, in compiled code, the largest of some others."""
+        """The largest element. If one is NaN: NaN, or in compiled code maybe the largest of some others."""
         return value.max()
 
     def emit_largest(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
