@@ -192,7 +192,7 @@ def _shared_beginning(one: str, other: str) -> int:
 
 @lru_cache(maxsize=1)
 def line_starts(source: str) -> Sequence[int]:
-    """The offset at which each line of a text begins. The last result is kept, since hundreds of messages may use it."""
+    """The offset at which each line of a text begins. The last result is kept, since many messages may use it."""
     return array("L", [0, *(end.end() for end in _LINE_END.finditer(source))])
 
 
