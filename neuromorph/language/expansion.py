@@ -1,4 +1,4 @@
-"""Puts every cell in the place of its use."""
+"""Expands cells: puts the nodes of each cell in the place of its use."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,15 +29,15 @@ from neuromorph.language.syntax import (
     each,
 )
 
-_LEARNED = "learned"  # a layer of a bias alone, whose number stands for an initialiser
+_LEARNED = "learned"  # a function whose layer has a bias only; its number is the bias's initial value
 
 
 def expand(model: Model, functions: Collection[str], cells: Sequence[Definition] | None = None) -> Model:
-    """The model with every cell in the place of its use; see `syntax.Model` for what it has besides.
+    """The model with the nodes of cells in the place of their uses; `syntax.Model` says what else it has.
 
-    functions: the names that can't be those of cells. cells: definitions that every text may use; None is the
-    library's. Raises MDLSemanticError, with the place, for a wrong definition, a wrong use, or a text that is too
-    large when expanded. The work is bounded, since a text is untrusted input.
+    functions: names that no cell may have. cells: definitions that every text may use; None means those of the library.
+    Raises MDLSemanticError, with the place, for a wrong definition, a wrong use, or a text that is too large when
+    expanded. The work is bounded, since a text is untrusted input.
     """
     named = (function for node in each(model.nodes) for function in _functions(node))
     if not model.definitions and all(function.name in functions for function in named):
@@ -60,7 +60,7 @@ def expand(model: Model, functions: Collection[str], cells: Sequence[Definition]
 
 
 def with_widths(model: Model, widths: Mapping[str, int]) -> Model:
-    """An expanded model whose layers all say their widths as numbers; ``widths``: those of all nodes by name."""
+    """An expanded model with all widths as numbers. widths: the widths of all nodes by name."""
 
     def numbered(node: Node) -> Node:
         if isinstance(node, Split):
@@ -79,10 +79,10 @@ def _functions(node: Node) -> list[Function]:
 
 @dataclass(frozen=True)
 class _Frame:
-    """What stands for a body's own names, parameters and initialisers where its nodes are put.
+    """The names, numbers and initialisers that replace those of a body, for one use of its cell.
 
-    The body's last node becomes ``itself``; the name of every other one follows ``inside``. ``depth`` counts the uses
-    around. ``cell`` is None for the text itself.
+    itself: the name of the body's last node. inside: a prefix for the names of the other nodes. depth: the number of
+    uses around. cell: None for the text itself.
     """
 
     cell: Cell | None
@@ -98,7 +98,7 @@ class _Frame:
         return self.itself if self.cell is not None and own == self.cell.last else self.inside + own
 
     def number(self, said: Number) -> Number:
-        """The number that a parameter has here; a reference where it has none, in a definition that nobody uses."""
+        """The number that a parameter has in this use; the reference if it has none, in a definition without a use."""
         return self.numbers.get(said.name, said) if isinstance(said, Reference) else said
 
     def place(self, location: Location) -> Location:
@@ -112,7 +112,7 @@ _TEXT = _Frame(None, "", "", {}, None, None, None, 0)
 
 
 class _Expansion:
-    """One expansion: the uses that it has met, and what counts towards a limit."""
+    """One expansion: the uses found so far, and the counts that have a limit."""
 
     def __init__(self, model: Model, cells: Cells) -> None:
         self.uses: list[Use] = []
@@ -121,7 +121,7 @@ class _Expansion:
         self._bars = 0
 
     def nodes(self, nodes: Sequence[Node], frame: _Frame, nesting: int) -> list[Node]:
-        """The nodes of a branch of a body; ``nesting`` counts the splits around."""
+        """The expanded nodes of a branch of a body. nesting: the number of splits around."""
         found: list[Node] = []
         for node in nodes:
             cell = self._home(frame).used_by(node)
@@ -183,13 +183,13 @@ class _Expansion:
         )
 
     def _used(self, node: Layer, cell: Cell, frame: _Frame) -> _Frame:
-        """The frame of the body that a use stands for."""
+        """The frame for the body of a used cell."""
         assert node.activation is not None  # it names the cell
         name, inside = self._name(node, frame), f"{frame.inside}{node.name}."
         first = _first(cell, name, inside)
         said = self._width(node, frame)
         width = WidthOf(first) if said is None else said
-        assert not isinstance(width, Reference)  # bodies that nobody uses are not put anywhere
+        assert not isinstance(width, Reference)  # only bodies without a use keep references, and they aren't expanded
         origin = Origin(name, cell.definition.name, frame.place(node.location), cell.library, frame.origin)
         self.uses.append(Use(name, origin.cell, first, width, origin.location, frame.depth, frame.origin))
         local = _filled(_given(node.local, frame), frame.local)
@@ -211,7 +211,7 @@ class _Expansion:
         return self._whole(node.width, f"the width of {quoted(node.name)}", 1, MAX_WIDTH, node.name, frame)
 
     def _whole(self, said: Reference, what: str, least: int, most: int, name: str, frame: _Frame) -> int | Reference:
-        """The whole number that a parameter has here."""
+        """The number that a parameter has in this use, checked to be whole and from ``least`` to ``most``."""
         value = frame.number(said)
         if isinstance(value, Reference) or (value.is_integer() and least <= value <= most):
             return value if isinstance(value, Reference) else int(value)
@@ -239,7 +239,7 @@ def _initializer(initializer: Initializer, frame: _Frame) -> Initializer:
 
 
 def _given(local: Local | None, frame: _Frame) -> Local | None:
-    """A node's own initialisers."""
+    """The initialisers that a node of a body itself gives."""
     if local is None:
         return None
     weight = local.weight and _initializer(local.weight, frame)
@@ -247,16 +247,17 @@ def _given(local: Local | None, frame: _Frame) -> Local | None:
 
 
 def _filled(local: Local | None, around: Local | None) -> Local | None:
-    """A node's own initialisers, and those of the use around it where it has none."""
+    """The initialisers of a node: its own, and for those that it does not give, those of the use around it."""
     if local is None or around is None:
         return local or around
     return replace(local, weight=local.weight or around.weight, bias=local.bias or around.bias)
 
 
 def _local_of(node: Layer, frame: _Frame) -> Local | None:
-    """The initialisers of a node of a body: the use's stand for the header's, which count only in layers with a width.
+    """The initialisers of a node of a body. Those of the use replace those of the header.
 
-    A learned vector has a bias only, and with a number it asks the header for nothing.
+    Only a layer with a width uses the header's. A learned vector has a bias only, and with a number it needs no
+    initialiser.
     """
     own, around, said = _given(node.local, frame), frame.local, node.activation
     if node.width is None or around is None:
@@ -269,17 +270,17 @@ def _local_of(node: Layer, frame: _Frame) -> Local | None:
 
 
 def _numbers_of(function: Function, cell: Cell, frame: _Frame) -> dict[str, float]:
-    """The number of each parameter of a cell: those of the use, then the defaults."""
+    """The number of each parameter of a cell: from the use, or else its default."""
     found = {name: default for name, default in cell.definition.parameters if default is not None}
     for (name, _), said in zip(cell.definition.parameters, function.parameters, strict=False):
         value = frame.number(said)
-        assert not isinstance(value, Reference)  # bodies that nobody uses are not put anywhere
+        assert not isinstance(value, Reference)  # only bodies without a use keep references, and they aren't expanded
         found[name] = value
     return found
 
 
 def _first(cell: Cell, name: str, inside: str) -> str:
-    """The full name of the first node that stands in the place of a use."""
+    """The full name of the first node that takes the place of a use."""
     while True:
         node = cell.definition.nodes[0]
         full = name if node.name == cell.last else inside + node.name
@@ -289,11 +290,11 @@ def _first(cell: Cell, name: str, inside: str) -> str:
         cell, name, inside = inner, full, f"{inside}{node.name}."
 
 
-# Definitions that nobody uses
+# Definitions without a use
 
 
 def _unused(model: Model, cells: Cells) -> list[Definition]:
-    """The text's definitions that no use reaches, be it by way of others."""
+    """The text's definitions that the main branch does not use, directly or through other definitions."""
     used: set[str] = set()
     waiting = [model.nodes]
     while waiting:
@@ -305,7 +306,7 @@ def _unused(model: Model, cells: Cells) -> list[Definition]:
 
 
 def _stand_ins(expansion: _Expansion, definition: Definition, cells: Cells) -> list[Node]:
-    """The layers and merges of a body with the parameters' defaults; a parameter without one stays a reference."""
+    """The layers and merges of a body, with defaults for its parameters. A parameter without one stays a reference."""
     defaults = {name: value for name, value in definition.parameters if value is not None}
     cell = cells.find(definition.name)
     frame = _Frame(cell, definition.nodes[-1].name, "", defaults, None, None, None, 0)

@@ -1,4 +1,4 @@
-"""Passes over operations: fusion of element-by-element work, removal of dead stores, and the list of buffers."""
+"""Passes over operations: they fuse element-by-element work, remove dead stores, and list the buffers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from .plan import EXTERNAL, Block, Buffer, Map, Operation, Place, Segment, padde
 
 
 class Places:
-    """Places, found by the columns that they share: sorted, apart by buffer and, by powers of two, padded width."""
+    """A set of places in which those that share columns are found quickly.
+
+    They are sorted by column, separately for each buffer and each power of two of the padded width.
+    """
 
     def __init__(self, lanes: int) -> None:
         self._lanes = lanes
         self._all: set[Place] = set()
-        self._found: dict[str, dict[int, list[tuple[int, int]]]] = {}  # (column, width) by buffer and kind of width
+        self._found: dict[str, dict[int, list[tuple[int, int]]]] = {}  # (column, width) by buffer and power of two
 
     def add(self, place: Place) -> None:
-        """One more place."""
+        """Add a place."""
         if place not in self._all:
             self._all.add(place)
             kinds = self._found.setdefault(place.buffer, {})
@@ -28,7 +31,7 @@ class Places:
             insort(kinds.setdefault(kind, []), (place.column, place.width))
 
     def any_over(self, place: Place) -> bool:
-        """Whether another of the places shares columns with ``place``, padding included."""
+        """Whether one of the places, but not ``place`` itself, shares columns with ``place``, with padding."""
         end = place.column + padded(place.width, self._lanes)
         for kind, columns in self._found.get(place.buffer, {}).items():
             first = bisect_left(columns, (place.column - (1 << kind) + 1, 0))
@@ -41,7 +44,7 @@ class Places:
 
 
 class _Touched:
-    """What the maps of a block write and read."""
+    """The places that the maps of a block write and read."""
 
     def __init__(self, lanes: int) -> None:
         self._written, self._all = Places(lanes), Places(lanes)
@@ -49,8 +52,12 @@ class _Touched:
         self._shifted: set[str] = set()
 
     def clashes(self, new: Map) -> bool:
-        """Whether a map touches, under other columns, what the block writes, or writes what the block touches; or
-        whether one of both writes to earlier steps of a buffer that the other touches."""
+        """Whether a map can't join the block.
+
+        It can't if it touches columns that overlap with those that the block writes but are not the same, or writes
+        such columns that the block touches, or if one of the two writes earlier steps of a buffer that the other
+        touches.
+        """
         buffers = {place.buffer for place in _places_of(new)}
         if not self._shifted.isdisjoint(buffers) or (new.shift and new.target.buffer in self._buffers):
             return True
@@ -70,7 +77,7 @@ def _places_of(statement: Map) -> list[Place]:
 
 
 def fuse(operations: Iterable[Operation], lanes: int) -> tuple[Operation, ...]:
-    """Consecutive maps of one padded width as blocks."""
+    """The operations, with consecutive maps of one padded width fused into blocks."""
     out: list[Operation] = []
     block: list[Map] = []
     touched = _Touched(lanes)
@@ -96,7 +103,7 @@ def fuse(operations: Iterable[Operation], lanes: int) -> tuple[Operation, ...]:
 
 
 def drop_dead_stores(segments: list[Segment], lanes: int, kept: set[str]) -> list[Segment]:
-    """Marks the maps whose result only later maps of their own block read: it never leaves the registers."""
+    """The segments, with maps marked whose result only later maps of the same block read: it stays in registers."""
     read, readers = Places(lanes), dict[Place, set[int]]()
     shifted: set[Place] = set()
     for owner, access in ((id(op), access) for s in segments for op in s.operations for access in reads_of(op)):
@@ -128,8 +135,10 @@ def drop_dead_stores(segments: list[Segment], lanes: int, kept: set[str]) -> lis
 def buffers_of(
     segments: list[Segment], strides: dict[str, int], slots: Mapping[str, int], carries: set[str]
 ) -> tuple[Buffer, ...]:
-    """The buffers that something is stored in, with as many rows as their use needs. slots: by buffer, the steps before
-    the window that it has room for."""
+    """The buffers that operations store to, with as many rows as their use needs.
+
+    slots: for each buffer the number of steps before the window that it has room for.
+    """
     used: dict[str, set[int]] = {}
     for number, segment in enumerate(segments):
         for operation in segment.operations:

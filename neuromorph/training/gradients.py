@@ -1,4 +1,4 @@
-"""Computes exact gradients of a whole sequence, and checks them against central differences."""
+"""Computes the exact gradients of a whole sequence, and compares them with central differences."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Floats = NDArray[Any]
 def gradients(
     model: Network, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None
 ) -> tuple[float, dict[str, Floats]]:
-    """The loss of the whole input as one window from zero state, and its gradient by every parameter."""
+    """The loss of the whole input as one window from zero state, and its gradient with respect to every parameter."""
     data = check_data(model, inputs, expected, sample_weight, lengths)
     if data.sequences:
         raise DataError("gradients takes one sequence: inputs of 3 axes (samples, batch, width)")
@@ -45,9 +45,9 @@ def _run_whole(whole: Pass) -> None:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """What ``gradcheck`` found: for each parameter the largest error, relative to the largest gradient in it.
+    """The result of ``gradcheck``: for each parameter the largest error, relative to the parameter's largest gradient.
 
-    ``left_out``: layers that learn through an activation whose derivative is by definition not that of its value.
+    left_out: layers that learn through an activation whose derivative is, by definition, not that of its value.
     """
 
     errors: dict[str, float]
@@ -56,12 +56,12 @@ class GradientReport:
 
     @property
     def worst(self) -> float:
-        """The largest error of all."""
+        """The largest error of all parameters."""
         return max(self.errors.values(), default=0.0)
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """The parameters whose gradients disagree."""
+        """The parameters whose error exceeds the tolerance."""
         return tuple(name for name, error in self.errors.items() if not error <= self.tolerance)
 
     def __str__(self) -> str:
@@ -86,13 +86,14 @@ def gradcheck(
 ) -> GradientReport:
     """Compare the kernel's gradients with central differences of its own loss, in float64.
 
-    inputs (S, B, W_in) and expected (S, B, W_out) default to random numbers: 8 samples and as many as the model reads
-    back in time (64 at most), no more than a window; 2 without links in time. Of each parameter at
-    most ``checks`` numbers are moved by ``step`` either way. The error of a parameter is the largest difference over
-    the largest gradient among those checked (or 1e-8 of the model's largest, where that is more). Layers that learn
-    through ``spike`` or ``detach`` are left out, and the report names them. The model itself does not change.
+    inputs (S, B, W_in) and expected (S, B, W_out) default to random numbers. There are 2 samples for a model without
+    links in time, else 8 samples plus those that it reads back in time (64 at most), but no more than a window. At most
+    ``checks`` numbers of each parameter are moved by ``step`` in both directions. The error of a parameter is the
+    largest difference, divided by the largest of its checked gradients (or by 1e-8 of the model's largest, if that is
+    more). Layers that learn through ``spike`` or ``detach`` are left out, and the report names them. The model does not
+    change.
 
-    Returns a ``GradientReport``; raises GradientError, naming the parameters, where an error exceeds ``tolerance``.
+    Returns a ``GradientReport``; raises GradientError, naming the parameters, if an error exceeds ``tolerance``.
     """
     whole_number("checks", checks)
     tolerance, step = finite_number("tolerance", tolerance), finite_number("step", step)
@@ -126,13 +127,13 @@ def gradcheck(
 
 
 def _targets(model: Network, rng: np.random.Generator, leading: tuple[int, ...]) -> Floats:
-    """Random numbers that the model's loss takes."""
+    """Random numbers that the model's loss accepts as expected values."""
     numbers, targets = rng.uniform(0.1, 0.9, (*leading, model.output_width)), model.graph.loss.targets
     return numbers if targets is None else targets.like(numbers)
 
 
 def _double(model: Network) -> Network:
-    """The model in float64, with the same parameters."""
+    """A copy of the model in float64, with the same parameters."""
     from dataclasses import replace
 
     parameters = model.get_parameters()
@@ -144,7 +145,7 @@ def _double(model: Network) -> Network:
 
 
 def _difference(model: Network, name: str, place: int, step: float, inputs: Floats, expected: Floats) -> float:
-    """The central difference of the loss by one number of a parameter."""
+    """The central difference of the loss with respect to one number of a parameter."""
     parameters = model.get_parameters()
     losses = []
     for sign in (1.0, -1.0):
