@@ -20,7 +20,8 @@ class Past:
     def at(self, index: int, number: int) -> Array:
         """The value of a node in a step; the steps before the first have negative numbers."""
         ring = self._rings[index]
-        return ring[number % len(ring)]
+        value: Array = ring[number % len(ring)]
+        return value
 
     def keep(self, number: int, values: Mapping[int, Array]) -> None:
         """Put the values of a step into the place of the oldest ones."""
