@@ -165,6 +165,38 @@ def test_errors_show_the_place_in_the_definition_and_name_the_use(definitions, n
     assert fragment in caught.value.reason
 
 
+APART = "let a layer of its own read the state alone, as in {{old, {}, take, 1}} (recalled, 4, <linear>)"
+SQUARE = [
+    # nodes, what the reason says, what a text that does as it says has in their place
+    ("(h, 4, <rnn>, /identity,/)", APART.format("h"), "{o, h, take, 1}(h, 4, <linear>, /identity,/)"),
+    ("(h, 4, <lstm>, /spectral 1,/)", APART.format("h"), "(h, 4, <lstm>, /xavier,/)"),
+    ("{s, h, concatenate}(h, 4, <tanh>, /identity,/)", APART.format("h"), "{s, h, take}(h, 4, <tanh>, /identity,/)"),
+    ("(h, 4, <min_gru>, /identity,/)", "give 'h' the width 3, or draw other", "(h, 3, <min_gru>, /identity,/)"),
+    ("(h, 4, <own>, /identity,/)", "give 'h.n' the width 3, or draw other", "(h, 4, <own>, /xavier,/)"),
+    ("{s, h, concatenate, 1}(h, 4, <conv, 3>, /identity,/)", APART.format("h"), "(h, 9, <conv, 3>, /identity,/)"),
+    ("(h, 4, <conv, 3>, /identity,/)", "give 'h' the width 9, or draw other", "(h, 9, <conv, 3>, /identity,/)"),
+    (
+        "(h, 4, <two>, /identity,/)",
+        "no width makes it square; draw other weights there, such as /xavier,/",
+        "(h, 4, <two>, /xavier,/)",
+    ),
+    ("(a, 1000000, <tanh>)(h, 4, <conv, 2>, /identity,/)", "(2000000, 4): draw other", "(h, 4, <conv, 2>, /he,/)"),
+]
+OWN = """/xavier,zero/
+<own>[(n, 5, <tanh>) (x, width, <tanh>)]
+<two>[[s, (n, width, <tanh>, /he,/)] {both, n, concatenate} (x, width, <tanh>)]
+(input, 3)"""
+
+
+@pytest.mark.parametrize(("nodes", "fragment", "mended"), SQUARE)
+def test_what_is_said_of_weights_that_are_not_square_can_be_done(nodes, fragment, mended):
+    ends = "(output, 1, <linear>, <mse>)"
+    with pytest.raises(nm.MDLSemanticError) as caught:
+        build_graph(parse(f"{OWN} {nodes} {ends}"))
+    assert fragment in caught.value.reason
+    assert build_graph(parse(f"{OWN} {mended} {ends}"))
+
+
 def test_surplus_numbers_of_initialisers_of_a_layers_own_are_ignored_with_a_warning():
     text = "/he,zero/<d>[(x, width, <tanh>, /he 3,const_flat 1 2/)](input, 3)(h, <d>)(output, 1, <linear>, <mse>)"
     found = [(one.column, one.message) for one in build_graph(parse(text)).diagnostics]
