@@ -23,9 +23,9 @@ from .runtime.network import Network
 from .runtime.settings import check_numbers
 from .schedule import describe
 from .streaming import Stream
-from .training import adapt, fit, gradients, loop
+from .training import adapt, fit, gradcheck, gradients, loop
 from .training.callbacks import Callback
-from .training.gradients import GradientReport
+from .training.gradcheck import GradientReport
 from .training.history import History
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ class Model(Network):
         Options: tolerance=1e-5, step=1e-5, checks=20 numbers of each parameter, seed=0. Returns a report; raises
         GradientError, naming the parameters, where they disagree.
         """
-        return gradients.gradcheck(self, inputs, expected, **options)
+        return gradcheck.gradcheck(self, inputs, expected, **options)
 
     def get_parameters(self) -> dict[str, NDArray[Any]]:
         """Copies of all parameters: "<layer>.weight" (fan_in, width), "<layer>.bias" (width,), in text order."""
