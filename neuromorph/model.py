@@ -29,7 +29,7 @@ from .training.history import History
 if TYPE_CHECKING:
     from .drawing import Drawing
     from .inspection import Inspection
-    from .training.gradients import GradientReport
+    from .training.gradcheck import GradientReport
 
 _SHOWN_NODES = 1_000  # nodes at most of a picture that a notebook shows by itself
 
@@ -232,7 +232,7 @@ class Model(Network):
         Options: tolerance=1e-5, step=1e-5, checks=20 numbers of each parameter, seed=0. Returns a report; raises
         GradientError, naming the parameters, if they disagree.
         """
-        report: GradientReport = imported("neuromorph.training.gradients").gradcheck(self, inputs, expected, **options)
+        report: GradientReport = imported("neuromorph.training.gradcheck").gradcheck(self, inputs, expected, **options)
         return report
 
     def get_parameters(self) -> dict[str, NDArray[Any]]:

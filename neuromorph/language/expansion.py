@@ -10,7 +10,7 @@ from neuromorph.language.lexer import MAX_NAME, Source, quoted
 from neuromorph.language.library import library
 from neuromorph.language.origins import place_of, told
 from neuromorph.language.parser import MAX_STEPS, MAX_WIDTH, WIDTH
-from neuromorph.language.reading import MAX_BARS, MAX_NESTING
+from neuromorph.language.reading import MAX_BARS, MAX_NESTING, MAX_NODES
 from neuromorph.language.syntax import (
     Definition,
     Function,
@@ -48,13 +48,12 @@ def expand(model: Model, functions: Collection[str], cells: Sequence[Definition]
     known = cells_of(model, Cells(functions, outer))
     expansion = _Expansion(model, known)
     nodes = expansion.nodes(model.nodes, _TEXT, 0)
-    spare = [node for definition in _unused(model, known) for node in _stand_ins(expansion, definition, known)]
     return replace(
         model,
         nodes=tuple(nodes),
         definitions=(),
         uses=tuple(expansion.uses),
-        spare=tuple(spare),
+        spare=tuple(_spare(model, known)),
         cells=known.names,
     )
 
@@ -88,8 +87,8 @@ class _Frame:
     cell: Cell | None
     itself: str
     inside: str
-    numbers: Mapping[str, float]
-    width: int | WidthOf | None
+    numbers: Mapping[str, Number]
+    width: int | Reference | WidthOf | None
     local: Local | None
     origin: Origin | None
     depth: int
@@ -98,7 +97,7 @@ class _Frame:
         return self.itself if self.cell is not None and own == self.cell.last else self.inside + own
 
     def number(self, said: Number) -> Number:
-        """The number that a parameter has in this use; the reference if it has none, in a definition without a use."""
+        """The number that a parameter has here; a reference where it is open, in a definition that nobody uses."""
         return self.numbers.get(said.name, said) if isinstance(said, Reference) else said
 
     def place(self, location: Location) -> Location:
@@ -189,9 +188,9 @@ class _Expansion:
         first = _first(cell, name, inside)
         said = self._width(node, frame)
         width = WidthOf(first) if said is None else said
-        assert not isinstance(width, Reference)  # only bodies without a use keep references, and they aren't expanded
         origin = Origin(name, cell.definition.name, frame.place(node.location), cell.library, frame.origin)
-        self.uses.append(Use(name, origin.cell, first, width, origin.location, frame.depth, frame.origin))
+        if not isinstance(width, Reference):  # it is one only in a definition that nobody uses
+            self.uses.append(Use(name, origin.cell, first, width, origin.location, frame.depth, frame.origin))
         local = _filled(_given(node.local, frame), frame.local)
         numbers = _numbers_of(node.activation, cell, frame)
         return _Frame(cell, name, inside, numbers, width, local, origin, frame.depth + 1)
@@ -269,14 +268,16 @@ def _local_of(node: Layer, frame: _Frame) -> Local | None:
     return _filled(own, replace(around, weight=None))
 
 
-def _numbers_of(function: Function, cell: Cell, frame: _Frame) -> dict[str, float]:
-    """The number of each parameter of a cell: from the use, or else its default."""
-    found = {name: default for name, default in cell.definition.parameters if default is not None}
+def _numbers_of(function: Function, cell: Cell, frame: _Frame) -> dict[str, Number]:
+    """The number of each parameter of a cell: those of the use, then the defaults."""
+    found = _defaults(cell.definition)
     for (name, _), said in zip(cell.definition.parameters, function.parameters, strict=False):
-        value = frame.number(said)
-        assert not isinstance(value, Reference)  # only bodies without a use keep references, and they aren't expanded
-        found[name] = value
+        found[name] = frame.number(said)
     return found
+
+
+def _defaults(definition: Definition) -> dict[str, Number]:
+    return {name: default for name, default in definition.parameters if default is not None}
 
 
 def _first(cell: Cell, name: str, inside: str) -> str:
@@ -305,15 +306,30 @@ def _unused(model: Model, cells: Cells) -> list[Definition]:
     return [definition for definition in model.definitions if definition.name not in used]
 
 
-def _stand_ins(expansion: _Expansion, definition: Definition, cells: Cells) -> list[Node]:
-    """The layers and merges of a body, with defaults for its parameters. A parameter without one stays a reference."""
-    defaults = {name: value for name, value in definition.parameters if value is not None}
-    cell = cells.find(definition.name)
-    frame = _Frame(cell, definition.nodes[-1].name, "", defaults, None, None, None, 0)
+def _spare(model: Model, cells: Cells) -> list[Node]:
+    """The nodes of the definitions that nobody uses, with the parameters' defaults for numbers.
+
+    A parameter without a default stays a reference. Uses are expanded too, up to the limit of a text's nodes in all.
+    """
+    found: list[Node] = []
+    for definition in _unused(model, cells):
+        cell = cells.find(definition.name)
+        assert cell is not None
+        frame = _Frame(cell, cell.last, "", _defaults(definition), None, None, None, 0)
+        expansion = _Expansion(model, cells)
+        if len(found) + cell.size <= MAX_NODES:
+            found += each(expansion.nodes(definition.nodes, frame, 0))
+        else:
+            found += _without_uses(expansion, definition, frame)
+    return found
+
+
+def _without_uses(expansion: _Expansion, definition: Definition, frame: _Frame) -> list[Node]:
+    """The layers and merges of a body that are no uses of cells."""
     found: list[Node] = []
     for node in each(definition.nodes):
         if isinstance(node, Merge):
             found.append(expansion.merge(node, frame))
-        elif isinstance(node, Layer) and cells.used_by(node) is None:
+        elif isinstance(node, Layer) and frame.cell is not None and frame.cell.home.used_by(node) is None:
             found.append(expansion.layer(node, frame))
     return found

@@ -157,9 +157,9 @@ class Use:
 class Model:
     """A whole text: its header, its definitions, and the nodes of its main branch, at least one.
 
-    An expanded model has no definitions but these fields: ``uses``, outer ones first; ``spare``, the nodes of
-    definitions without a use, with defaults for their numbers, which are only checked; ``cells``, the names of the
-    cells that the text could have used.
+    An expanded model has no definitions. It has its ``uses``, outer ones first, and in ``spare`` the nodes of
+    definitions that nobody uses, with their defaults for numbers and cells in the place of their uses: they belong to
+    no network and are there to be checked. ``cells`` are the names of the cells that the text could have used.
     """
 
     weight_initializer: Initializer

@@ -80,7 +80,14 @@ def test_files_and_pickles_keep_what_is_frozen(tmp_path: Path) -> None:
     [
         ("output.", "no node with parameters is named 'output.'; did you mean 'output'"),
         ("m", "the node 'm' has no parameters"),
-        (["a", "zz*"], "no node with parameters is named 'zz.'"),
+        (
+            ["a", "zz*"],
+            "no node with parameters is named 'zz.'; those with parameters are 'a', 'b', 'n', 'h', 'cell.in",
+        ),
+        ("h.*", "'h' has no nodes with parameters inside, but parameters itself: did you mean 'h'"),
+        ("m.*", "the node 'm' has no parameters, nor has a node inside it"),
+        ("sell.*", r"no node with parameters is named 'sell\.\*'; did you mean 'cell.\*'"),
+        ("cell.forgetgate", "did you mean 'cell.forget_gate'"),
         ("cell", r"'cell' has no parameters itself; those of the cell are 'cell.\*'"),
     ],
 )
@@ -88,6 +95,12 @@ def test_names_that_mean_nothing_are_refused(frozen: Any, message: str) -> None:
     text = TEXT.replace("(output", "(cell, 3, <lstm>) (output")
     with pytest.raises(ValueError, match=message):
         nm.compile(text, 2, 0.1, frozen=frozen)
+
+
+def test_a_model_without_parameters_has_none_to_freeze_and_of_many_names_twenty_are_told() -> None:
+    layers = " ".join(f"(layer{number}, 1, <tanh>)" for number in range(30))
+    with pytest.raises(ValueError, match=r"'layer19' and 11 more$"):
+        nm.compile(f"/he,zero/ (x, 1) {layers} (o, 1, <linear>, <mse>)", 1, 0.1, frozen="zz")
 
 
 @pytest.mark.parametrize("frozen", [5, ["a", 3], None])
