@@ -233,7 +233,8 @@ class Counter:
             kept = sum(buffer.depth * buffer.stride for buffer in buffers)
             return Work(0.0, self._bytes(2 * options.batch * kept))
         if name == "transpose":
-            return Work(0.0, self._bytes(2 * layout.transposed_size))
+            changing = sum(layout.transposed_elements(*which) for which in self.plan.changing_transposes)
+            return Work(0.0, self._bytes(2 * changing))
         if name == "gradient_norm":  # one multiply-add
             copies = self.kernel.plan.gradient_copies
             return Work((2.0 + copies - 1) * self.parameters, self._bytes((copies + (copies > 1)) * size))

@@ -41,6 +41,7 @@ def _weights(plan: KernelPlan) -> Iterator[str]:
             name = plan.graph.nodes[part.node].name + values_of(part.shift, part.taps, part.dilation)
             transposed = plan.layout.transposed.get((group.index, number))
             also = "" if transposed is None else f"; transposed at {transposed:,}"
+            also += ", once a call" if (group.index, number) in plan.training.transposed_once else ""
             where = f"{plan.layout.part(group, number):,}"
             yield f"    {part.rows:,} x {group.columns:,} at {where} for {name}, panels of {panel} vectors{also}"
         yield f"    bias at {plan.layout.bias(group):,}"

@@ -344,6 +344,7 @@ class Plan:
     carries: tuple[str, ...] = ()
     vectors: tuple[Vector, ...] = ()
     cleared: tuple[str, ...] = ()  # gradients that later steps add to: zeros before the backward pass
+    transposed_once: frozenset[tuple[int, int]] = frozenset()  # those of frozen weights: made once a call
     strides: dict[str, int] = field(default_factory=dict, compare=False)
 
     @cached_property
@@ -361,6 +362,11 @@ class Plan:
         """(group, part) of the weights whose rows, and not columns, threads divide."""
         operations = [operation for segment in self.forward for operation in segment.operations]
         return frozenset((op.group, op.part) for op in operations if isinstance(op, Product) and op.partials)
+
+    @property
+    def changing_transposes(self) -> tuple[tuple[int, int], ...]:
+        """(group, part) of the transposes that each update makes out of date."""
+        return tuple(which for which in self.transposed if which not in self.transposed_once)
 
     @property
     def blocks(self) -> dict[str, list[str]]:
