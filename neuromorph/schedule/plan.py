@@ -93,6 +93,7 @@ class Reduce:
     shift: int = 0
     finish: str = ""
     spread: bool = False
+    store: bool = True
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,25 @@ class Columns:
 
 @dataclass(frozen=True)
 class Block:
-    """Maps of one padded width, done row by row, vector by vector, with values passing in registers."""
+    """Statements of one padded width, done row by row, vector by vector, with values passing in registers. Of the
+    numbers of a row it makes those that are spread to all components of a vector."""
 
-    maps: tuple[Map, ...]
+    maps: tuple[Map | Reduce, ...]
+
+    @cached_property
+    def passes(self) -> tuple[tuple[Map | Reduce, ...], ...]:
+        """The statements by passes over a row. A new one begins where a statement reads a number of the row that the
+        pass before it has made. What a later pass reads of other results, it reads from memory."""
+        out: list[list[Map | Reduce]] = [[]]
+        made: set[Place] = set()
+        for statement in self.maps:
+            if made and not made.isdisjoint(access.place for _, access in statement.operands):
+                out.append([])
+                made.clear()
+            out[-1].append(statement)
+            if isinstance(statement, Reduce):
+                made.add(statement.target)
+        return tuple(map(tuple, out))
 
 
 @dataclass(frozen=True)
