@@ -310,7 +310,8 @@ def test_what_a_later_pass_over_the_row_reads_is_stored() -> None:
 
 def test_a_norm_and_its_neighbours_are_one_block_of_few_passes() -> None:
     """Mean, deviation and values forward; both means together and gradients backward."""
-    text = f"{HEADER} (input, 3) {{xh, h, concatenate}} (a, 16, <linear>) (n, <norm>) (h, <tanh>) (output, 2, <linear>, <mse>)"
+    loop = "{xh, h, concatenate} (a, 16, <linear>) (n, <norm>) (h, <tanh>)"
+    text = f"{HEADER} (input, 3) {loop} (output, 2, <linear>, <mse>)"
     found, predicted = plan_of(text), plan_of(text, training=False)
     assert not [op for op in all_operations(found) if isinstance(op, Reduce)]
     (forward,), (backward,) = (operations(segments, Block, 0) for segments in (found.forward, found.backward))
