@@ -179,8 +179,9 @@ class _Finder:
             kept = ((index, plan.buffers_by_name[buffer].depth) for index, buffer in plan.state)
             return _normal((index, float(depth * graph.nodes[index].width)) for index, depth in kept)
         if name == "transpose":
-            transposed = [(plan.groups[group], plan.groups[group].parts[part].rows) for group, part in plan.transposed]
-            return _normal((m.node, float(rows * m.width)) for group, rows in transposed for m in group.members)
+            changing = ((plan.groups[index], part) for index, part in plan.changing_transposes)
+            made = ((group, group.parts[part].rows) for group, part in changing)
+            return _normal((m.node, float(rows * m.width)) for group, rows in made for m in group.members)
         return _normal((array.node, float(math.prod(array.shape))) for array in graph.arrays if array.learns)
 
 

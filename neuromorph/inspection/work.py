@@ -94,10 +94,10 @@ class Counter:
         """The work of an operation in a window."""
         if isinstance(operation, Block):
             loaded: set[tuple[Place, int]] = set()
-            return sum((self._map(statement, loaded) for statement in operation.maps), Work())
+            return sum((self._statement(statement, loaded) for statement in operation.maps), Work())
         if isinstance(operation, Reduce):
-            return self._reduce(operation)
-        if isinstance(operation, Mask):  # a comparison and a product; the random numbers are made of integers
+            return self._reduce(operation, set())
+        if isinstance(operation, Mask):  # a comparison and a product; the counter's mathematics is that of integers
             width = operation.target.width
             return Work(2 * width * self.rows, self._bytes(self._whole(width) * self.rows))
         if isinstance(operation, Rows):
@@ -117,7 +117,10 @@ class Counter:
         """The work of each statement of a block. A value that an earlier statement loaded or computed is not counted
         again."""
         loaded: set[tuple[Place, int]] = set()
-        return [self._map(statement, loaded) for statement in block.maps]
+        return [self._statement(statement, loaded) for statement in block.maps]
+
+    def _statement(self, statement: Map | Reduce, loaded: set[tuple[Place, int]]) -> Work:
+        return self._reduce(statement, loaded) if isinstance(statement, Reduce) else self._map(statement, loaded)
 
     def _map(self, statement: Map, loaded: set[tuple[Place, int]]) -> Work:
         dtype = self.kernel.options.dtype
@@ -131,17 +134,16 @@ class Counter:
         numbers = (len(places) + statement.store) * self._whole(statement.width) + len(single)
         return Work(each * statement.width * self.rows, self._bytes(numbers * self.rows))
 
-    def _reduce(self, operation: Reduce) -> Work:
-        """The work of a reduction: the expression and one addition for each component, and ``finish`` once a row.
-
-        The result of a row is stored as a vector.
-        """
+    def _reduce(self, operation: Reduce, loaded: set[tuple[Place, int]]) -> Work:
+        """One more for each component to add it up; ``finish`` once a row. A row's number is stored as a vector."""
         dtype = self.kernel.options.dtype
         each = flops_of(operation.expression, dtype) + 1
         once = flops_of(operation.finish, dtype) + 1 if operation.finish else int(operation.accumulate)
         whole = self._whole(operation.width)
-        numbers = sum(1 if access.broadcast else whole for _, access in operation.operands)
-        numbers += self.plan.lanes * (1 + operation.accumulate)
+        fresh = {(access.place, access.shift): access for _, access in operation.operands}
+        numbers = sum(1 if fresh[key].broadcast else whole for key in fresh.keys() - loaded)
+        numbers += self.plan.lanes * (operation.store + operation.accumulate)
+        loaded |= {*fresh, (operation.target, operation.shift)}
         return Work((each * operation.width + once) * self.rows, self._bytes(numbers * self.rows))
 
     def _softmax(self, rows: Rows) -> Work:
@@ -236,7 +238,8 @@ class Counter:
             kept = sum(buffer.depth * buffer.stride for buffer in buffers)
             return Work(0.0, self._bytes(2 * options.batch * kept))
         if name == "transpose":
-            return Work(0.0, self._bytes(2 * layout.transposed_size))
+            changing = sum(layout.transposed_elements(*which) for which in self.plan.changing_transposes)
+            return Work(0.0, self._bytes(2 * changing))
         if name == "gradient_norm":  # one multiply-add
             copies = self.kernel.plan.gradient_copies
             return Work((2.0 + copies - 1) * self.parameters, self._bytes((copies + (copies > 1)) * size))

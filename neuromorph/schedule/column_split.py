@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from .layout import panel_of
 from .passes import Places
-from .plan import EXTERNAL, Block, Loss, Map, Operation, Place, Plan, Product, Rows, Segment, Share, Sum, padded
+from .plan import EXTERNAL, Block, Loss, Map, Operation, Place, Plan, Product, Reduce, Rows, Segment, Share, Sum, padded
 
 BALANCE = 0.75  # the least share of their time that threads must be busy, for a layer to be cut by columns
 Run = tuple[str, int, int]  # a block of the workspace, and the bounds of some vectors of its rows
@@ -233,6 +233,6 @@ def _places(operation: Operation) -> tuple[list[Place], list[Place]]:
     return reads, [operation.target] if operation.target is not None else []
 
 
-def _map_places(statement: Map) -> tuple[list[Place], list[Place]]:
+def _map_places(statement: Map | Reduce) -> tuple[list[Place], list[Place]]:
     reads = [access.place for _, access in statement.operands]
     return reads + ([statement.target] if statement.accumulate else []), [statement.target]

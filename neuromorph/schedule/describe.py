@@ -10,7 +10,7 @@ from .accesses import loads_of, writes_of
 from .kernel_options import InChunks
 from .kernel_plan import KernelPlan
 from .layout import Workspace
-from .plan import Block, Buffer, Group, Map, Operation, Plan, Segment, Share, notes_of
+from .plan import Block, Buffer, Group, Map, Operation, Plan, Reduce, Segment, Share, notes_of
 
 
 def describe(plan: KernelPlan) -> str:
@@ -41,6 +41,7 @@ def _weights(plan: KernelPlan) -> Iterator[str]:
             name = plan.graph.nodes[part.node].name + values_of(part.shift, part.taps, part.dilation)
             transposed = plan.layout.transposed.get((group.index, number))
             also = "" if transposed is None else f"; transposed at {transposed:,}"
+            also += ", once a call" if (group.index, number) in plan.training.transposed_once else ""
             where = f"{plan.layout.part(group, number):,}"
             yield f"    {part.rows:,} x {group.columns:,} at {where} for {name}, panels of {panel} vectors{also}"
         yield f"    bias at {plan.layout.bias(group):,}"
@@ -118,7 +119,9 @@ def _writes(operation: Operation) -> Iterator[str]:
     for part in operation.maps if isinstance(operation, Block) else (operation,):
         shift = getattr(part, "shift", 0)
         yield from (
-            place.buffer + _shifted(shift) for place in writes_of(part) if not isinstance(part, Map) or part.store
+            place.buffer + _shifted(shift)
+            for place in writes_of(part)
+            if not isinstance(part, Map | Reduce) or part.store
         )
 
 

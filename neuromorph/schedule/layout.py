@@ -90,16 +90,19 @@ class Layout:
         starts, here = {}, 0
         for index, number in self.plan.transposed:
             starts[index, number] = here
-            group = self.plan.groups[index]
-            part = group.parts[number]
-            here += part.taps * group.columns * padded(part.width, self.lanes)
+            here += self.transposed_elements(index, number)
         return starts
+
+    def transposed_elements(self, index: int, number: int) -> int:
+        """Elements of the transpose of a part of a group, padding included."""
+        group = self.plan.groups[index]
+        part = group.parts[number]
+        return part.taps * group.columns * padded(part.width, self.lanes)
 
     @cached_property
     def transposed_size(self) -> int:
-        """The number of elements of all transposes."""
-        parts = [(self.plan.groups[group], self.plan.groups[group].parts[part]) for group, part in self.plan.transposed]
-        return sum(part.taps * group.columns * padded(part.width, self.lanes) for group, part in parts)
+        """Elements of all transposes."""
+        return sum(self.transposed_elements(*which) for which in self.plan.transposed)
 
     @cached_property
     def _members(self) -> dict[int, tuple[Group, Member]]:

@@ -16,7 +16,7 @@ from itertools import groupby
 
 from .accesses import reads_of, writes_of
 from .passes import Places
-from .plan import Access, Block, Buffer, Map, Operation, Place, Product, Segment
+from .plan import Access, Block, Buffer, Map, Operation, Place, Product, Reduce, Segment
 
 _TRIED = 64  # buffers at most whose place a new one may try to take, so that an operation with thousands costs little
 
@@ -69,7 +69,8 @@ def share_blocks(
 def _partly_written(operations: Iterable[Operation]) -> set[str]:
     """The buffers with a statement that leaves the padding of a row as it is."""
     blocks = (operation for operation in operations if isinstance(operation, Block))
-    return {statement.target.buffer for block in blocks for statement in block.maps if statement.exact}
+    maps = (statement for block in blocks for statement in block.maps if isinstance(statement, Map))
+    return {statement.target.buffer for statement in maps if statement.exact}
 
 
 class _Blocks:
@@ -119,15 +120,17 @@ class _Writer:
     def __init__(self, operation: Operation, lanes: int) -> None:
         self.operation = operation
         self._stored = Places(lanes)
-        self._written: dict[str, dict[Place, int]] = {}  # by buffer: the last statement that writes a place
-        self._read: dict[str, list[tuple[int, Access]]] = {}  # by buffer: each statement that reads it, and the access
-        for number, statement in enumerate(operation.maps if isinstance(operation, Block) else [operation]):
+        self._written: dict[str, dict[Place, int]] = {}  # by buffer: the first statement that writes a place
+        self._read: dict[str, list[tuple[int, int, Access]]] = {}  # by buffer: what is read, by which pass, statement
+        passes = operation.passes if isinstance(operation, Block) else ((operation,),)
+        numbered = enumerate((count, statement) for count, statements in enumerate(passes) for statement in statements)
+        for number, (count, statement) in numbered:
             for place in writes_of(statement):
-                if not isinstance(statement, Map) or statement.store:
+                if not isinstance(statement, Map | Reduce) or statement.store:
                     self._stored.add(place)
-                    self._written.setdefault(place.buffer, {})[place] = number
+                    self._written.setdefault(place.buffer, {}).setdefault(place, number)
             for access in reads_of(statement):
-                self._read.setdefault(access.place.buffer, []).append((number, access))
+                self._read.setdefault(access.place.buffer, []).append((count, number, access))
 
     def in_place(self, old: str, new: str) -> bool:
         """Whether the operation may write the buffer ``new`` over ``old``: it reads each vector before it writes it,
@@ -135,17 +138,17 @@ class _Writer:
         time."""
         if isinstance(self.operation, Product) or old in self._written:
             return False
-        held: set[Place] = set()
-        for number, access in self._read.get(old, ()):
+        held: set[tuple[int, Place]] = set()
+        for count, number, access in self._read.get(old, ()):
             if access.broadcast:
                 return False
-            if access.place in held:
+            if (count, access.place) in held:
                 continue
             target = replace(access.place, buffer=new)
             if self._stored.any_over(target) or self._written.get(new, {}).get(target, number) < number:
                 return False
             if access.limit is None:
-                held.add(access.place)
+                held.add((count, access.place))
         return True
 
 

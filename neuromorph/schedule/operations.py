@@ -62,6 +62,7 @@ def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4) -> Plan:
     final = drop_dead_stores(fused, lanes, alone | EXTERNAL)
     strides = strides_of(builder, size)
     buffers = share_blocks(final, buffers_of(final, strides, depths, set(builder.carries)), alone, lanes)
+    transposed = tuple(dict.fromkeys(builder.transposed))
     return Plan(
         graph,
         lanes,
@@ -70,10 +71,11 @@ def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4) -> Plan:
         tuple(final[len(forward) :]),
         buffers,
         state,
-        tuple(dict.fromkeys(builder.transposed)),
+        transposed,
         builder.place(graph.output),
         tuple(builder.carries),
         tuple(builder.vectors),
         cleared,
+        frozenset(which for which in transposed if not groups[which[0]].learns),
         strides,
     )

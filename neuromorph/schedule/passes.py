@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ..graph.recurrence import WINDOW
 from .accesses import reads_of, writes_of
-from .plan import EXTERNAL, Block, Buffer, Map, Operation, Place, Segment, padded
+from .plan import EXTERNAL, Block, Buffer, Map, Operation, Place, Reduce, Segment, padded
 
 
 class Places:
@@ -51,19 +51,15 @@ class _Touched:
         self._buffers: set[str] = set()
         self._shifted: set[str] = set()
 
-    def clashes(self, new: Map) -> bool:
-        """Whether a map can't join the block.
-
-        It can't if it touches columns that overlap with those that the block writes but are not the same, or writes
-        such columns that the block touches, or if one of the two writes earlier steps of a buffer that the other
-        touches.
-        """
+    def clashes(self, new: Map | Reduce) -> bool:
+        """Whether a statement touches, under other columns, what the block writes, or writes what the block touches; or
+        whether one of both writes to earlier steps of a buffer that the other touches."""
         buffers = {place.buffer for place in _places_of(new)}
         if not self._shifted.isdisjoint(buffers) or (new.shift and new.target.buffer in self._buffers):
             return True
         return self._all.any_over(new.target) or any(self._written.any_over(place) for place in _places_of(new))
 
-    def add(self, new: Map) -> None:
+    def add(self, new: Map | Reduce) -> None:
         self._written.add(new.target)
         if new.shift:
             self._shifted.add(new.target.buffer)
@@ -72,14 +68,14 @@ class _Touched:
             self._buffers.add(place.buffer)
 
 
-def _places_of(statement: Map) -> list[Place]:
+def _places_of(statement: Map | Reduce) -> list[Place]:
     return [statement.target, *(access.place for _, access in statement.operands)]
 
 
 def fuse(operations: Iterable[Operation], lanes: int) -> tuple[Operation, ...]:
     """The operations, with consecutive maps of one padded width fused into blocks."""
     out: list[Operation] = []
-    block: list[Map] = []
+    block: list[Map | Reduce] = []
     touched = _Touched(lanes)
 
     def close() -> None:
@@ -90,7 +86,7 @@ def fuse(operations: Iterable[Operation], lanes: int) -> tuple[Operation, ...]:
             touched = _Touched(lanes)
 
     for operation in operations:
-        if not isinstance(operation, Map):
+        if not isinstance(operation, Map | Reduce) or (isinstance(operation, Reduce) and not operation.spread):
             close()
             out.append(operation)
             continue
@@ -123,13 +119,29 @@ def drop_dead_stores(segments: list[Segment], lanes: int, kept: set[str]) -> lis
         operations: list[Operation] = []
         for operation in segment.operations:
             if isinstance(operation, Block):
-                last = {m.target: n for n, m in enumerate(operation.maps)}
-                dead = {n for n, m in enumerate(operation.maps) if last[m.target] != n or not needed(operation, n)}
+                last, again = {m.target: n for n, m in enumerate(operation.maps)}, _read_again(operation)
+                ended = {n for n, m in enumerate(operation.maps) if last[m.target] != n or not needed(operation, n)}
+                dead = ended - again
                 maps = [replace(m, store=False) if n in dead else m for n, m in enumerate(operation.maps)]
                 operation = Block(tuple(maps))
             operations.append(operation)
         out.append(Segment(segment.domain, tuple(operations)))
     return out
+
+
+def _read_again(block: Block) -> set[int]:
+    """The maps of a block whose result a later pass over the row reads from memory."""
+    found: set[int] = set()
+    made: dict[Place, tuple[int, int]] = {}  # the pass and the number of the last map that wrote a place
+    number = 0
+    for count, statements in enumerate(block.passes):
+        for statement in statements:
+            before = (made[access.place] for access in reads_of(statement) if access.place in made)
+            found |= {writer for inside, writer in before if inside < count}
+            if isinstance(statement, Map):
+                made[statement.target] = count, number
+            number += 1
+    return found
 
 
 def buffers_of(

@@ -94,6 +94,7 @@ class Reduce:
     shift: int = 0
     finish: str = ""
     spread: bool = False
+    store: bool = True
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,22 @@ class Columns:
 class Block:
     """Maps of one padded width that run together, row by row and vector by vector; values pass in registers."""
 
-    maps: tuple[Map, ...]
+    maps: tuple[Map | Reduce, ...]
+
+    @cached_property
+    def passes(self) -> tuple[tuple[Map | Reduce, ...], ...]:
+        """The statements by passes over a row. A new one begins where a statement reads a number of the row that the
+        pass before it has made. What a later pass reads of other results, it reads from memory."""
+        out: list[list[Map | Reduce]] = [[]]
+        made: set[Place] = set()
+        for statement in self.maps:
+            if made and not made.isdisjoint(access.place for _, access in statement.operands):
+                out.append([])
+                made.clear()
+            out[-1].append(statement)
+            if isinstance(statement, Reduce):
+                made.add(statement.target)
+        return tuple(map(tuple, out))
 
 
 @dataclass(frozen=True)
@@ -347,7 +363,8 @@ class Plan:
     output: Place
     carries: tuple[str, ...] = ()
     vectors: tuple[Vector, ...] = ()
-    cleared: tuple[str, ...] = ()  # gradients to which later steps add; set to zero before the backward pass
+    cleared: tuple[str, ...] = ()  # gradients that later steps add to: zeros before the backward pass
+    transposed_once: frozenset[tuple[int, int]] = frozenset()  # those of frozen weights: made once a call
     strides: dict[str, int] = field(default_factory=dict, compare=False)
 
     @cached_property
@@ -365,6 +382,11 @@ class Plan:
         """The (group, part) of the weights of which threads divide the rows and not the columns."""
         operations = [operation for segment in self.forward for operation in segment.operations]
         return frozenset((op.group, op.part) for op in operations if isinstance(op, Product) and op.partials)
+
+    @property
+    def changing_transposes(self) -> tuple[tuple[int, int], ...]:
+        """(group, part) of the transposes that each update makes out of date."""
+        return tuple(which for which in self.transposed if which not in self.transposed_once)
 
     @property
     def blocks(self) -> dict[str, list[str]]:

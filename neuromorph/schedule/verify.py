@@ -171,10 +171,11 @@ def _check_layout(layout: Layout) -> None:
     ranges += [(start, start + padded(vector.width, plan.lanes)) for vector, start in starts.items()]
     _check_apart(ranges, layout.size, "the weights")
     for (index, number), start in layout.transposed.items():
-        group = plan.groups[index]
-        part = group.parts[number]
-        transposed.append((start, start + part.taps * group.columns * padded(part.width, plan.lanes)))
+        transposed.append((start, start + layout.transposed_elements(index, number)))
     _check_apart(transposed, layout.transposed_size, "the transposes")
+    for which in plan.transposed_once:
+        _need(which in layout.transposed, f"no backward pass reads transpose {which}")
+        _need(not plan.groups[which[0]].learns, f"group {which[0]} learns, and is transposed only once a call")
 
 
 def _check_apart(ranges: Iterable[tuple[int, int]], size: int, where: str) -> None:
