@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
+import re
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from helpers.benchmark_models import STYLES, cell_texts
 from helpers.tools import room, tools_path  # noqa: F401 - a fixture
 from neuromorph.functions import ACTIVATIONS, LOSSES
 from neuromorph.graph import interpreter
@@ -24,14 +26,16 @@ class _Jax:
 
         jax.config.update("jax_enable_x64", True)
         found, convolution = room("peers.jax_functions"), room("peers.jax_functions").CONVOLUTIONS
-        self.functions = found.FUNCTIONS | {"scan": found.scan(1), "linear_scan": found.linear_scan}
+        self.functions = found.FUNCTIONS | {"scan": found.scan(1)}
+        self.linear_scans = found.parallel_scan, found.linear_loop(2)
         self.convolutions, self.array, self.sparse = convolution, jax.numpy.asarray, found.Sparse.of
 
     def gradient(self, function: Any, arrays: list[Any]) -> tuple[Any, list[Any]]:
         """The value of a function that gives one number, and its gradient by all arrays."""
         import jax
 
-        return jax.value_and_grad(lambda given: function(*given))([self.array(array) for array in arrays])
+        both = jax.jit(jax.value_and_grad(lambda given: function(*given)))
+        return both([self.array(array) for array in arrays])
 
 
 class _Torch:
@@ -41,7 +45,7 @@ class _Torch:
         import torch
 
         found = room("peers.torch_functions")
-        self.functions = found.FUNCTIONS | {"linear_scan": found.parallel_scan}
+        self.functions, self.linear_scans = found.FUNCTIONS, (found.parallel_scan, found.linear_loop)
         self.convolutions, self.array = found.CONVOLUTIONS, torch.from_numpy
 
     def sparse(self, matrix: Any) -> Any:
@@ -94,23 +98,32 @@ def test_losses(library: Any) -> None:
         np.testing.assert_allclose(gradient, wanted, rtol=1e-5, atol=1e-9, err_msg=name)
 
 
-@pytest.mark.parametrize("convolution", ["product", "sum", "convolution"])
-def test_programs_and_their_gradients(library: Any, convolution: str) -> None:
+def test_programs_and_their_gradients(library: Any) -> None:
     """Losses and gradients of the cases of cells, in all styles, equal those of the interpreter."""
-    programs = importlib.import_module("test_benchmark_programs")
-    for text, frozen in programs._cell_texts():
-        case = room("peers.case").Case("small", text, 3, 6, 6, 0.1, frozen=frozen)
-        for style in programs.STYLES:
-            _check(library, convolution, case.model().graph, style)
+    for text, frozen in cell_texts():
+        graph = room("peers.case").Case("small", text, 3, 6, 6, 0.1, frozen=frozen).model().graph
+        programs = {room("peers.writer").program(graph, **style) for style in STYLES}
+        for written in programs:
+            _check(library, graph, written, "product")
 
 
-def _check(library: Any, convolution: str, graph: Any, style: dict[str, bool]) -> None:
-    written, rng = room("peers.writer").program(graph, **style), np.random.default_rng(1)
+@pytest.mark.parametrize("convolution", ["product", "sum", "convolution"])
+def test_ways_to_write_a_convolution(library: Any, convolution: str) -> None:
+    text, _ = cell_texts()[-1]
+    graph = room("peers.case").Case("small", text, 3, 6, 6, 0.1).model().graph
+    written = room("peers.writer").program(graph, fused=True)
+    assert "convolution(" in written.source
+    _check(library, graph, written, convolution)
+
+
+def _check(library: Any, graph: Any, written: Any, convolution: str) -> None:
+    rng = np.random.default_rng(1)
     parameters = interpreter.draw_parameters(graph, rng, np.float64)
     x = rng.normal(size=(6, 3, graph.nodes[graph.input].width))
     e = rng.uniform(0.1, 0.9, (6, 3, graph.nodes[graph.output].width))
     wanted = interpreter.window(graph, parameters, x, e)
     functions = library.functions | {"convolution": library.convolutions[convolution]}
+    functions["linear_scan"] = library.linear_scans[0]
     constants = {
         name: library.sparse(array) if np.mean(array != 0) < 0.6 and array.ndim == 2 else library.array(array)
         for name, array in written.constants(parameters).items()
@@ -125,16 +138,33 @@ def _check(library: Any, convolution: str, graph: Any, style: dict[str, bool]) -
         np.testing.assert_allclose(gradient, packed, rtol=1e-7, atol=1e-12, err_msg=written.source)
 
 
-@pytest.mark.parametrize(("cells", "module"), [(("lstm", "lstm", "lstm"), "LSTM"), (("gru",), "GRU")])
-def test_layers_of_torch_mean_what_the_model_means(cells: tuple[str, ...], module: str) -> None:
+def test_ways_to_run_a_linear_loop(library: Any) -> None:
+    a, b, s = np.cos(np.arange(84.0)).reshape(7, 3, 4), np.sin(np.arange(84.0)).reshape(7, 3, 4), np.ones((3, 4))
+    weights = library.array(np.cos(3.0 * a))
+    wanted, h = [], s
+    for factor, summand in zip(a, b, strict=True):
+        h = factor * h + summand
+        wanted.append(h)
+    found = [
+        library.gradient(lambda *p, scan=scan: (scan(*p, library.array(s)) * weights).sum(), [a, b])
+        for scan in library.linear_scans
+    ]
+    np.testing.assert_allclose(found[0][0], np.sum(wanted * np.cos(3.0 * a)), rtol=1e-12)
+    for one, other in zip((found[0][0], *found[0][1]), (found[1][0], *found[1][1]), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["textbook64", "lstm64x3", "gru128", "reservoir400"])
+def test_layers_of_torch_mean_what_the_model_means(name: str) -> None:
     torch = pytest.importorskip("torch")
-    text = room("peers.cases").cells(5, *cells)
-    graph, rng = room("peers.case").Case("small", text, 3, 6, 6, 0.1).model().graph, np.random.default_rng(1)
-    parameters = {name: 3.0 * array for name, array in interpreter.draw_parameters(graph, rng, np.float32).items()}
-    parameters = {name: rng.normal(size=array.shape).astype(np.float32) for name, array in parameters.items()}
-    names = tuple(f"h{place}." for place in range(len(cells)))
-    network = room("peers.torch_modules").MODULES[module](parameters, names)
-    x, e = (rng.normal(size=(6, 3, 5)).astype(np.float32) for _ in range(2))
+    listed = room("peers.cases").listed()[name]
+    case = replace(listed, text=re.sub(r"\b(64|128|400)\b", "6", listed.text), batch=3, window=5, samples=5)
+    graph, rng = case.model().graph, np.random.default_rng(1)
+    drawn = interpreter.draw_parameters(graph, rng, np.float32)
+    parameters = {name: rng.normal(size=array.shape).astype(np.float32) for name, array in drawn.items()}
+    network = room("peers.torch_modules").MODULES[case.module](parameters, case.cells)
+    shapes = [(5, 3, graph.nodes[index].width) for index in (graph.input, graph.output)]
+    x, e = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
     state = tuple(torch.zeros(layers, 3, width) for layers, width in network.state)
     loss, _ = network.window(network.learning, state, torch.from_numpy(x), torch.from_numpy(e))
     wanted = interpreter.window(graph, parameters, x, e)

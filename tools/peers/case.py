@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 class Case:
     """One model with its data's shape. ``target``: how many times faster than the best peer it has to be.
 
-    ``frozen``: a pattern of the nodes whose parameters never learn. ``module``: what of ``torch.nn`` computes the same,
-    "LSTM" or "GRU", where something does, and ``cells``: what the parameters' names of each of its layers begin with.
+    ``frozen``: a pattern of the nodes whose parameters never learn. ``module``: the class of ``torch.nn`` that computes
+    the same, "LSTM", "GRU" or "RNN", where there is one, and ``cells``: what its layers' parameters are called before
+    the names of their own, with the dot.
     """
 
     name: str

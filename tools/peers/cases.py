@@ -90,7 +90,7 @@ def _cell_cases() -> list[Case]:
         Case("min_gru64", cells(64, "min_gru"), 16, 64, 12_800, 0.2, 4.0),
         Case("tcn32", dilated, 8, 128, 12_800, 0.1, 1.5),
         Case("normed_rnn64", cells(64, "normed", definition=NORMED_RNN), 16, 32, 9_600, 0.1, 1.5),
-        Case("reservoir400", RESERVOIR, 1, 1_000, 32_000, 0.01, 1.5, frozen="h.*"),
+        Case("reservoir400", RESERVOIR, 1, 1_000, 32_000, 0.01, 1.5, frozen="h.*", module="RNN", cells=("h.",)),
         Case("lif128", cells(128, "lif"), 32, 64, 3_200, 0.2, 4.0),
     ]
 

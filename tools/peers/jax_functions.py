@@ -60,8 +60,18 @@ def scan(unroll: int) -> Callable[..., Any]:
     return lambda step, s, over: lax.scan(step, s, over, unroll=unroll)
 
 
-def linear_scan(a: Any, b: Any, s: Any) -> Any:
-    """All of h = a h' + b from the first h' on, as a parallel scan."""
+def linear_loop(unroll: int) -> Callable[..., Any]:
+    """All of h = a h' + b from the first h' on, step by step."""
+
+    def step(s: Any, t: Any) -> Any:
+        s = t[0] * s + t[1]
+        return s, s
+
+    return lambda a, b, s: lax.scan(step, s, (a, b), unroll=unroll)[1]
+
+
+def parallel_scan(a: Any, b: Any, s: Any) -> Any:
+    """The same, all steps at once."""
 
     def both(one: Any, other: Any) -> Any:
         return other[0] * one[0], other[0] * one[1] + other[1]

@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from .engine import SPARSE, Prepared, Task, Timing, timed
-from .jax_functions import CONVOLUTIONS, FUNCTIONS, Sparse, linear_scan, scan
+from .jax_functions import CONVOLUTIONS, FUNCTIONS, Sparse, linear_loop, parallel_scan, scan
 
 
 class Jax:
@@ -25,8 +25,8 @@ class Jax:
     def __init__(self, task: Task) -> None:
         self.task, self.case = task, task.case
         written, parameters = task.written, task.parameters()
-        functions = {"scan": scan(task.variant.unroll), "linear_scan": linear_scan}
-        functions["convolution"] = CONVOLUTIONS[task.variant.convolution]
+        functions = {"scan": scan(task.variant.unroll), "convolution": CONVOLUTIONS[task.variant.convolution]}
+        functions["linear_scan"] = parallel_scan if task.variant.parallel else linear_loop(task.variant.unroll)
         self.window = written.bind({**FUNCTIONS, **functions}, self._constants(written.constants(parameters)))
         self.parameters = [jnp.asarray(array) for array in written.pack(parameters)]
         self.state = tuple(jnp.zeros(shape, jnp.float32) for shape in written.start(self.case.batch))

@@ -65,6 +65,25 @@ class GRU:
         return functional.mse_loss(self.output(hidden), e), (h,)
 
 
+class RNN:
+    """A frozen torch.nn.RNN, of which no gradient is asked, and torch.nn.Linear."""
+
+    def __init__(self, parameters: Parameters, cells: Sequence[str]) -> None:
+        (cell,) = cells
+        names = [f"{layer}.{role}" for role in ("weight", "bias") for layer in ("fed", "recalled")]
+        inputs, width = parameters[f"{cell}fed.weight"].shape
+        self.cell, self.output, self.state = nn.RNN(inputs, width), linear(parameters), ((1, width),)
+        self.cell.requires_grad_(False)
+        for parameter, name in zip(self.cell.all_weights[0], names, strict=True):
+            parameter.copy_(torch.from_numpy(parameters[f"{cell}{name}"].T))
+        self.learning = list(self.output.parameters())
+
+    def window(self, p: Any, s: Any, x: Any, e: Any) -> Any:
+        """Loss and the state (h,) after a window."""
+        hidden, h = self.cell(x, s[0])
+        return functional.mse_loss(self.output(hidden), e), (h,)
+
+
 def linear(parameters: Parameters) -> nn.Linear:
     """The output."""
     weight = parameters["output.weight"]
@@ -75,4 +94,4 @@ def linear(parameters: Parameters) -> nn.Linear:
     return output
 
 
-MODULES: dict[str, Any] = {"LSTM": LSTM, "GRU": GRU}
+MODULES: dict[str, Any] = {"LSTM": LSTM, "GRU": GRU, "RNN": RNN}

@@ -78,7 +78,9 @@ def _jax(case: Case, shape: _Shape, *, big: bool, thorough: bool) -> Iterator[Va
     ends = sorted({1, full}) if shape.looped else [1]
     best = Variant("", "scan", fused=True)
     if shape.linear:
-        yield replace(best, name="jit, associative scan", layered=True, linear=True, parallel=True)
+        linear = replace(best, layered=True, linear=True)
+        yield from _unrolled("jit, linear loop", linear, ends)
+        yield replace(linear, name="jit, associative scan", parallel=True)
     for name, fields in reversed(shape.styles[1:] or shape.styles):
         yield from _unrolled(f"jit, {name}", replace(best, **fields), ends)
     if shape.convolutions:
