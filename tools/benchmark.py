@@ -15,9 +15,10 @@ The peers are no part of neuromorph's dependencies. Give them an environment of 
 (For PyTorch without CUDA: ``pip install torch --index-url https://download.pytorch.org/whl/cpu`` first. torch.compile
 needs a C++ compiler.) A peer that is not installed is named and left out.
 
-JAX counts twice, as today's release and as 0.4.31, the peer jax0431, whose small loops on a CPU are up to five times
-quicker; the better one counts. Its pins need an environment of their own, without neuromorph in it. Its interpreter
-is looked for in .venv-bench-jax0431 in this checkout, or is told by --jax0431:
+JAX is there twice, as today's release and as 0.4.31, the peer jax0431, whose small loops on a CPU are up to five times
+quicker. The better of both is JAX's figure; the table and the JSON say which it is. 0.4.31 has pins that need an
+environment of their own, where neuromorph need not be. Its interpreter is looked for in .venv-bench-jax0431 in this
+checkout, or told by --jax0431:
 
     python3 -m venv .venv-bench-jax0431
     .venv-bench-jax0431/bin/pip install jax==0.4.31 jaxlib==0.4.31
@@ -26,7 +27,7 @@ Fair play. Every library has a process of its own for each number of threads; al
 parameters on the same data with plain SGD and the same windows, and they take turns, the best run counting. Ours is the
 public call ``nm.train``, checks included, with as many threads as it chooses. A peer is the fastest of: JAX, all
 windows in one jitted call (or one call a window where windows are long), the scan over time rolled and unrolled;
-PyTorch eager, torch.compile and, where it has a layer for the model, torch.nn.LSTM or torch.nn.GRU; each written node
+PyTorch eager, torch.compile and, where it has a layer for the model, torch.nn.LSTM, GRU or RNN; each written node
 by node and as an expert would (gates as one product, input products and outputs outside the loop over time, a loop for
 each of several recurrent layers or one for all, convolutions in three ways, a loop that is linear in its state as a
 parallel scan, no gradient of frozen parameters, and sparse ones stored as such), each on one thread and on all. A peer

@@ -108,6 +108,15 @@ def test_every_variant_is_worth_its_time() -> None:
         "jit, node by node", "jit, node by node, unroll 16", "jit, fused", "jit, fused, unroll 4",
         "jit, fused, unroll 16",
     }  # fmt: skip
+    assert names("jax", "lstm64x3")[:4] == [
+        "jit, layer by layer", "jit, layer by layer, unroll 16", "jit, fused", "jit, fused, unroll 16",
+    ]  # fmt: skip
+    assert names("jax", "min_gru64")[:3] == ["jit, linear loop", "jit, linear loop, unroll 16", "jit, associative scan"]
+    assert names("jax0431", "reservoir400") == names("jax", "reservoir400")
+    assert "jit, sparse, unroll 16" in names("jax", "reservoir400")
+    assert names("torch", "reservoir400")[-3:] == ["eager, sparse", "nn.RNN", "torch.compile"]
+    assert names("torch", "gru128") == ["eager, node by node", "eager, fused", "nn.GRU", "torch.compile"]
+    assert names("torch", "tcn32")[:3] == ["eager, straight", "eager, a product a tap", "eager, convolution"]
     everything = [v for name in cases for v in names("jax", name)]
     assert len(everything) == sum(len(set(names("jax", name))) for name in cases)
 

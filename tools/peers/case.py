@@ -15,8 +15,8 @@ class Case:
     """One model with its data's shape. ``target``: how many times faster than the best peer it has to be.
 
     ``frozen``: a pattern of the nodes whose parameters never learn. ``module``: the class of ``torch.nn`` that computes
-    the same, "LSTM", "GRU" or "RNN", where there is one, and ``cells``: what its layers' parameters are called before
-    the names of their own, with the dot.
+    the same, "LSTM", "GRU" or "RNN", where there is one, and ``cells``: what the names of the parameters of each of its
+    layers begin with.
     """
 
     name: str
