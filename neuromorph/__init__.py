@@ -1,7 +1,7 @@
-"""Neural networks written as short texts and trained at the speed of the metal.
+"""Neural networks written as short texts, each trained by a kernel that is compiled for it alone.
 
-A text in the Model Description Language describes a graph of layers, parallel branches and merges that may reach
-backward in time. ``compile`` checks it, ``build`` writes and compiles one specialised kernel for it, ``train`` and
+A text in the Model Description Language describes a graph of layers, parallel branches and merges, with links backward
+in time. ``compile`` checks the text, ``build`` generates and compiles a specialised kernel for it, ``train`` and
 ``predict`` run that kernel:
 
     import neuromorph as nm
@@ -26,16 +26,17 @@ TYPE_CHECKING = False  # type checkers take it to be true; importing ``typing`` 
 if TYPE_CHECKING:
     from typing import Any
 
-    from .interface import *  # noqa: F403 - what is public is said there
+    from .interface import *  # noqa: F403 - that module lists the public names
     from .optimizers import *  # noqa: F403
 
-_MODULES = ("callbacks", "errors", "model", "optimizers", "options")  # that users may take from the package
+_MODULES = ("callbacks", "errors", "model", "optimizers", "options")  # modules that users may take from the package
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, or a module, when it is first asked for: all public names are imported then, at once.
+    """A public name, or a module. The first use of any public name imports all of them.
 
-    So the command line can answer Ctrl-C before NumPy is there. A fork waits for the end of the imports.
+    So importing the package is quick, and the command line can answer Ctrl-C before NumPy is imported. A fork waits for
+    the end of the imports.
     """
     if name in _MODULES:
         return import_module(f".{name}", __name__)
@@ -48,12 +49,12 @@ def __getattr__(name: str) -> Any:
 
 
 def _is_module(name: str) -> bool:
-    """Whether there is a module of that name in the package, which the import system finds by itself."""
+    """Whether the package has a module of that name, which the import system finds by itself."""
     return PathFinder.find_spec(f"{__name__}.{name}", __path__) is not None  # noqa: F405 - every package has a path
 
 
 def _public() -> dict[str, Any]:
-    """All that users may take from the package, by name."""
+    """All public objects of the package by their names."""
     from .host.exclusive import imported
 
     public: dict[str, Any] = imported(f"{__name__}.interface").PUBLIC

@@ -1,4 +1,4 @@
-"""``python -m neuromorph``: the command line."""
+"""Runs the command line for ``python -m neuromorph``."""
 
 import sys
 

@@ -1,10 +1,10 @@
 """The digits demonstration: two networks read handwritten digits, one the whole image at once, the other row by row.
 
-``neuromorph demo`` and ``examples/digits.py`` show it. It uses the public interface only, to be read as an example: the
-texts of both networks, the data as they take them, and training by ``nm.train`` with what it prints.
+``neuromorph demo`` and ``examples/digits.py`` run it. It uses only the public interface, so that it can be read as an
+example. It has the texts of both networks, brings the data into shape, trains by ``nm.train`` and prints the results.
 
-The data set comes with scikit-learn: 1,797 images of 8 x 8 pixels. The first half of it trains, the second half
-tests, and nothing is shuffled between the halves, so that the test's digits are of writers that the networks never saw.
+The data set comes with scikit-learn: 1,797 images of 8 x 8 pixels. The first half is for training, the second half for
+testing. Nothing is shuffled between the halves, so the digits of the test are by writers that the networks never saw.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ LSTM = """
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network and how it is trained: images of an update, first learning rate (it falls to 0 in a line), epochs."""
+    """A network and its training: images of an update, the first learning rate (it falls linearly to 0), epochs."""
 
     title: str
     mdl: str
@@ -66,16 +66,16 @@ class Recipe:
     start: dict[str, float] = field(default_factory=dict)
 
 
-# Chosen by examples/digits.py --choose: of its grids, the settings with the best mean accuracy when each fifth of the
-# training half in turn is held out, two seeds each. The test half had no part in it.
+# Chosen by examples/digits.py --choose: the settings with the best mean accuracy of a grid, by five-fold
+# cross-validation on the training half with two seeds each. The test half was not used.
 #   perceptron  batch 8, rate 0.3: 0.925; the others of the grid 0.911 to 0.925
 #   LSTM        batch 8, rate 2: 0.931; the others of the grid 0.920 to 0.931
-# The best differ by less than the search's own noise, about 0.005: where rounding differs, by processor or version, it
-# may name a neighbour.
+# The best settings differ by less than the noise of the search, about 0.005. With other rounding, on another processor
+# or version, the search may choose a neighbour.
 RECIPES = (
     Recipe("64-128-10 perceptron", PERCEPTRON, by_row=False, batch=8, rate=0.3, epochs=60),
-    # A forget gate that starts open remembers: Jozefowicz et al. 2015, "An empirical exploration of recurrent network
-    # architectures".
+    # The forget gate's bias starts at 1, so that the cell remembers at first: Jozefowicz et al. 2015, "An empirical
+    # exploration of recurrent network architectures".
     Recipe(
         "LSTM of 64, row by row", LSTM, by_row=True, batch=8, rate=2.0, epochs=40, clip_norm=1.0,
         start={"forget_gate.bias": 1.0},
@@ -85,7 +85,7 @@ RECIPES = (
 
 @dataclass(frozen=True)
 class Digits:
-    """Images (N, 64), numbers from 0 to 1, and what they show (N,)."""
+    """Images (N, 64), with numbers from 0 to 1, and the digits that they show, (N,)."""
 
     images: Floats
     labels: NDArray[np.int64]
@@ -99,7 +99,7 @@ class Digits:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run gave: loss of training and test after every epoch, accuracy on the test, seconds in ``train``."""
+    """The result of a run: training and test loss after every epoch, test accuracy, seconds in ``train``."""
 
     train_losses: tuple[float, ...]
     test_losses: tuple[float, ...]
@@ -108,7 +108,7 @@ class Result:
 
 
 def digits_in_halves() -> tuple[Digits, Digits]:
-    """The first half, to train, and the second, to test. Raises ImportError where scikit-learn is missing."""
+    """The first half of the digits, for training, and the second, for testing. ImportError without scikit-learn."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -117,13 +117,13 @@ def digits_in_halves() -> tuple[Digits, Digits]:
 
 
 def batched(recipe: Recipe, digits: Digits) -> tuple[Floats, Floats, Floats]:
-    """Inputs, expected outputs and weights, as ``train`` takes them."""
+    """Inputs, expected outputs and sample weights of some digits, as arguments of ``train``."""
     inputs, expected, weight = nm.batches(digits.images, digits.labels, recipe.batch, classes=CLASSES)
     return row_by_row(inputs, expected, weight) if recipe.by_row else (inputs, expected, weight)
 
 
 def row_by_row(inputs: Floats, expected: Floats, weight: Floats) -> tuple[Floats, Floats, Floats]:
-    """Each batch (B, 64) as a sequence of its rows (8, B, 8); only the answer after the last row counts."""
+    """Each batch (B, 64) as a sequence of image rows (8, B, 8); only the answer after the last row has a weight."""
     batches, lanes, _ = inputs.shape
     rows = np.ascontiguousarray(inputs.reshape(batches, lanes, SIDE, SIDE).swapaxes(1, 2))
     answers = np.repeat(expected[:, np.newaxis], SIDE, axis=1)
@@ -133,7 +133,7 @@ def row_by_row(inputs: Floats, expected: Floats, weight: Floats) -> tuple[Floats
 
 
 def made(recipe: Recipe, seed: int) -> nm.Model:
-    """The network, ready to train."""
+    """A new network of a recipe, ready to train."""
     nm.seed(seed)
     steps = SIDE if recipe.by_row else None
     model = nm.compile(recipe.mdl, recipe.batch, recipe.rate, bptt_steps=steps, clip_norm=recipe.clip_norm)
@@ -143,7 +143,7 @@ def made(recipe: Recipe, seed: int) -> nm.Model:
 
 
 def answers(recipe: Recipe, model: nm.Model, digits: Digits) -> Floats:
-    """A probability for each class of each image, (N, 10): all images are lanes of one prediction."""
+    """The probability of each class for each image, (N, 10). All images are lanes of one prediction."""
     if recipe.by_row:
         found: Floats = nm.predict(model, digits.images.reshape(-1, SIDE, SIDE).swapaxes(0, 1))[-1]
     else:
@@ -152,7 +152,7 @@ def answers(recipe: Recipe, model: nm.Model, digits: Digits) -> Floats:
 
 
 def accuracy(recipe: Recipe, model: nm.Model, digits: Digits) -> float:
-    """The share of images that are read right."""
+    """The share of images whose digit is recognised."""
     return float((answers(recipe, model, digits).argmax(axis=1) == digits.labels).mean())
 
 
@@ -176,7 +176,7 @@ def learn(recipe: Recipe, train: Digits, test: Digits, seed: int, *, talk: bool 
 
 
 def compile_kernels(recipe: Recipe, digits: Digits) -> None:
-    """Compile what the network needs, or find it on disk, and say how long it took."""
+    """Compile the kernels of a network, or load them from disk, and print how long it took."""
     started = time.perf_counter()
     with made(recipe, 0) as model:
         answers(recipe, model, digits[:1])
@@ -185,7 +185,7 @@ def compile_kernels(recipe: Recipe, digits: Digits) -> None:
 
 
 def demonstrate(recipe: Recipe, seeds: int) -> list[Result]:
-    """Train and test with some seeds, and say how it went."""
+    """Train and test a network with several seeds, and print the results."""
     train, test = digits_in_halves()
     print(f"{recipe.title}: {len(train)} images to train, {len(test)} to test, {recipe.epochs} epochs")
     compile_kernels(recipe, test)
@@ -210,11 +210,12 @@ wrote {there}; to try them:
 
 
 def write(folder: str | Path) -> str:
-    """Both texts, and the digits as files of the command line, whole and row by row; what can be done with them.
+    """Write the texts of both networks, and the digits as files for the command line, whole and row by row; a text that
+    says what can be done with the files.
 
-    Missing folders are made. Raises NotADirectoryError where a file is in the way.
+    Missing folders are made. Raises NotADirectoryError if a file is in the way.
     """
-    place = Path(folder).resolve()  # so that no folder is made for the sake of a "..", as in new/../there
+    place = Path(folder).resolve()  # so that a path such as new/../there does not make the folder new
     if place.exists() and not place.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     place.mkdir(parents=True, exist_ok=True)

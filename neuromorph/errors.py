@@ -1,7 +1,7 @@
-"""The error tree, places in a text, and messages that show the place.
+"""The exceptions of the library, places in a text, and messages that show a place.
 
-Every exception that the library raises on purpose is a :class:`NeuromorphError` and also the built-in error
-that its kind of trouble is nearest to, so that ``except ValueError`` works without importing anything.
+Every exception that the library raises on purpose is a :class:`NeuromorphError` and also the nearest built-in error, so
+that ``except ValueError`` works without importing anything.
 """
 
 import re
@@ -16,31 +16,31 @@ from typing import Any
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _WINDOW = 100  # characters of a source line that an error shows
 _MARGIN = 2  # spaces before the shown line and before its caret
-_NEAR, _NEAR_WORK = 200, 2_000_000  # names, and pairs of characters, that `nearest` compares at most
+_NEAR, _NEAR_WORK = 200, 2_000_000  # the most names, and the most pairs of characters, that `nearest` compares
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 _BRIEF = 60  # characters of a value that an error quotes
-_SAID = 200  # and of what another error says
+_SAID = 200  # characters of another error's message that an error quotes
 
 
 @dataclass(frozen=True)
 class Location:
-    """A place in a text: line and column, both counted in characters from 1; a tab is one character."""
+    """A place in a text: line and column, both from 1. Columns count characters; a tab is one character."""
 
     line: int
     column: int
 
 
 class NeuromorphError(Exception):
-    """The root of every error that this library raises on purpose."""
+    """The base class of every error that this library raises on purpose."""
 
 
 class MDLError(NeuromorphError, ValueError):
-    """A model description that is wrong, with the place where it is.
+    """A mistake in a model description, with its place.
 
-    Attributes: ``line`` and ``column`` (from 1), ``filename`` (None for a text that came from no file) and
-    ``reason``, what is wrong in one sentence. ``str(error)`` has the place, the reason, the source line and a
-    caret below the place.
+    Attributes: ``line`` and ``column`` (from 1), ``filename`` (None for a text that came from no file) and ``reason``,
+    which says in one sentence what is wrong. ``str(error)`` has the place, the reason, the source line and a caret
+    below the place.
     """
 
     line: int
@@ -56,17 +56,17 @@ class MDLError(NeuromorphError, ValueError):
         super().__init__(_message(reason, source, location, filename))
 
     def __reduce__(self) -> tuple[Callable[..., "MDLError"], tuple[Any, ...]]:
-        """Pickle without the source text: the finished message already shows all that is needed of it."""
+        """Pickle the error without the source text, since the finished message has the line that it shows."""
         return _restore, (type(self), self.args, dict(self.__dict__))
 
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """Something to say of a legal text: where it is, what is likely wrong and what to do about it, and the names of the
-    nodes it is about.
+    """A remark on a legal text: its place, what is likely wrong and how to mend it, and the names of the nodes
+    concerned.
 
-    ``str`` of it has the place and the message, and where ``source``, the whole text, is known, the line with a caret,
-    as errors have them. general: it is about the text as a whole, and ``sentence`` names no place.
+    ``str`` of it has the place and the message. If ``source``, the whole text, is known, it also shows the line with a
+    caret, as errors do. general: whether it concerns the text as a whole; ``sentence`` then names no place.
     """
 
     location: Location
@@ -78,12 +78,12 @@ class Diagnostic:
 
     @property
     def line(self) -> int:
-        """From 1."""
+        """The line of the place, from 1."""
         return self.location.line
 
     @property
     def column(self) -> int:
-        """From 1."""
+        """The column of the place, from 1."""
         return self.location.column
 
     def __str__(self) -> str:
@@ -100,24 +100,24 @@ class Diagnostic:
         return f"{self.filename}:{self.line}:{self.column}: {self.message}"
 
     def of(self, source: str, filename: str | None) -> "Diagnostic":
-        """The same about a text that is known."""
+        """The same remark with the text that it is about."""
         return replace(self, source=source, filename=filename)
 
 
 class MDLSyntaxError(MDLError):
-    """A text that is not of the language: characters, numbers, names, the grammar."""
+    """A text does not follow the grammar of the language: wrong characters, numbers, names or order."""
 
 
 class MDLSemanticError(MDLError):
-    """A text of the language that describes no model: names, functions, widths, input and output, limits."""
+    """A text follows the grammar but describes no model: wrong names, functions, widths, input, output, or a limit."""
 
 
 class DataError(NeuromorphError, ValueError):
-    """Data that does not fit the model: shape, type, or values that are not finite."""
+    """Data do not fit the model: wrong shape, wrong type, or values that are not finite."""
 
 
 class ModelStateError(NeuromorphError, RuntimeError):
-    """A call that the model's state does not allow: not built yet, or released."""
+    """The state of the model does not allow a call: it is not built yet, or it is released."""
 
 
 class TrainingDivergedError(NeuromorphError, ArithmeticError):
@@ -125,15 +125,15 @@ class TrainingDivergedError(NeuromorphError, ArithmeticError):
 
 
 class GradientError(NeuromorphError, AssertionError):
-    """A gradient that does not agree with central differences."""
+    """A gradient does not agree with central differences."""
 
 
 class StorageError(NeuromorphError, ValueError):
-    """A stored model that is truncated, corrupt, or not a model of this library."""
+    """A stored model is truncated, corrupt, or not a model of this library."""
 
 
 class MDLWarning(UserWarning):
-    """A model description that is legal, but perhaps not what was meant."""
+    """A model description is legal, but perhaps not what its writer meant."""
 
 
 class CacheWarning(UserWarning):
@@ -141,10 +141,10 @@ class CacheWarning(UserWarning):
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that ``word`` was most likely meant to be, or None where none is near.
+    """The candidate that ``word`` most likely means, or None if none is near.
 
-    Upper and lower case are told apart only between candidates that differ in nothing else. The work is
-    bounded: of many candidates, only those that begin and end most like the word are compared in full.
+    Upper and lower case count only between candidates that differ in nothing else. The work is bounded: of many
+    candidates, only those whose beginnings and ends are most like the word's are compared in full.
 
     >>> nearest("sigmiod", ["tanh", "sigmoid", "relu"])
     'sigmoid'
@@ -158,28 +158,28 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
 
 
 def shortened(text: str, most: int) -> str:
-    """The text, cut where it is longer than so many characters."""
+    """The text, cut to at most ``most`` characters."""
     return text if len(text) <= most else f"{text[:most]}{_ELLIPSIS}"
 
 
 def brief(value: object) -> str:
-    """A value as an error quotes it, and never much of it."""
+    """A short text that shows a value in an error message."""
     try:
         return shortened(repr(value), _BRIEF)
-    except Exception:  # an integer of too many digits, or the user's own class
+    except Exception:  # an integer has too many digits, or the user's own class raises an error
         return f"a value of type {type(value).__name__}"
 
 
 def said(error: Exception) -> str:
-    """The type of an error and what it says, and never much of it."""
+    """A short text with the type and the message of an error."""
     try:
         return shortened(f"{type(error).__name__}: {error}", _SAID)
-    except Exception:  # of the user's own class
+    except Exception:  # the user's own class raises an error
         return type(error).__name__
 
 
 def _shared_ends(one: str, other: str) -> int:
-    """How many characters two words share at their beginnings and at their ends, counted together."""
+    """The number of characters that two words share at their beginnings plus those at their ends."""
     return _shared_beginning(one, other) + _shared_beginning(one[::-1], other[::-1])
 
 
@@ -192,7 +192,7 @@ def _shared_beginning(one: str, other: str) -> int:
 
 @lru_cache(maxsize=1)
 def line_starts(source: str) -> Sequence[int]:
-    """Where each line of a text begins. That of the last text is remembered, for hundreds of messages may show it."""
+    """The offset at which each line of a text begins. The last result is kept, since many messages may use it."""
     return array("L", [0, *(end.end() for end in _LINE_END.finditer(source))])
 
 
@@ -212,7 +212,7 @@ def _message(reason: str, source: str, location: Location, filename: str | None)
 
 
 def _line_of(source: str, number: int) -> str | None:
-    """Line ``number`` of the text without its end; None where the text has no such line."""
+    """Line ``number`` of the text without its line break; None if the text has no such line."""
     starts = line_starts(source)
     if not 1 <= number <= len(starts):
         return None
@@ -220,7 +220,7 @@ def _line_of(source: str, number: int) -> str | None:
 
 
 def _excerpt(line: str, column: int) -> str:
-    """The line, cut to a window around the column where it is very long, and a caret below the column."""
+    """The line and a caret below the column. Of a very long line, only a part around the column is shown."""
     caret = min(max(column - 1, 0), len(line))
     start = max(0, min(caret - _WINDOW // 2, len(line) - _WINDOW))
     shown = _printable(line[start : start + _WINDOW])
@@ -233,7 +233,7 @@ def _excerpt(line: str, column: int) -> str:
 
 
 def _printable(text: str) -> str:
-    """The text with each character that could garble a terminal's line replaced by a mark."""
+    """The text, with characters that could garble a line of a terminal replaced by a mark."""
     return "".join(map(_visible, text))
 
 
@@ -245,7 +245,7 @@ def _visible(character: str) -> str:
 
 
 def _blank(character: str) -> str:
-    """White space as wide as the character on a terminal."""
+    """White space that is as wide as the character on a terminal."""
     if character == "\t":
         return "\t"
     if unicodedata.category(character) in {"Mn", "Me"}:

@@ -1,4 +1,4 @@
-"""The public functions and classes. A function takes the model first, and is a method of ``Model`` as well.
+"""The public functions and classes. A function whose first argument is a model is a method of ``Model`` as well.
 
 This module imports what building, training and prediction need. Calls that need more (Numba, pictures, the reference,
 inspection) import it with ``host.exclusive.imported``, so that no fork comes in between.
@@ -108,15 +108,15 @@ def compile(
     frozen: str | Iterable[str] = (),
     tier: str = "auto",
 ) -> Model:
-    """A text as a checked model; nothing is compiled or drawn yet.
+    """The checked model of a text. No kernel is compiled and no parameters are drawn yet.
 
     mdl: the text, or a path object of a file that holds it. batch_size: lanes of a training sample, >= 1.
-    learning_rate: finite, >= 0, and no larger than dtype can hold, as all other numbers. optimizer: "sgd", "rmsprop",
-    "adam", "adamw", or ``SGD``, ``RMSProp``, ``Adam`` or ``AdamW`` with numbers of one's own. bptt_steps: samples of a
-    window, over which one exact gradient is taken; None is 16 for a model with links backward in time, else 1.
-    clip_norm: an upper bound of the norm of all gradients together. dtype: "float32" or "float64". threads: at most so
-    many. frozen: names, or patterns such as "h.*", of nodes whose parameters never learn; no gradient of them is
-    computed.
+    learning_rate: finite, >= 0, and, like all other numbers, not larger than dtype can hold. optimizer: "sgd",
+    "rmsprop", "adam", "adamw", or an ``SGD``, ``RMSProp``, ``Adam`` or ``AdamW`` with numbers of your own. bptt_steps:
+    samples of a window, over which one exact gradient is taken; None means 16 for a model with links backward in time,
+    else 1. clip_norm: an upper bound of the norm of all gradients together. dtype: "float32" or "float64". threads: the
+    most threads. frozen: names, or patterns such as "h.*", of nodes whose parameters never learn; no gradients are
+    computed for them.
 
     Raises MDLSyntaxError or MDLSemanticError, with line and column, for a wrong text; ValueError or TypeError, naming
     the argument, for a wrong argument. Warns (MDLWarning) of dead nodes, unequal widths and ignored numbers, and of
@@ -130,20 +130,20 @@ def compile(
 
 
 def check(mdl: str | os.PathLike[str], *, bptt_steps: int | None = None) -> tuple[Advice, ...]:
-    """What ``compile`` would warn of, in text order, without warning; an empty tuple for a text without blemish.
+    """The advice that ``compile`` would give as warnings, in text order; an empty tuple if there is none.
 
     mdl, bptt_steps: as in ``compile``. Each ``Advice`` has ``line``, ``column``, ``message`` and the ``names`` of the
-    nodes that it is about; ``str(advice)`` shows the place with a caret. Raises what ``compile`` raises.
+    nodes concerned; ``str(advice)`` shows the place with a caret. Raises the errors of ``compile``.
     """
     return lint.check(*text_of(mdl), bptt_steps=bptt_steps)
 
 
 def expand(mdl: str | os.PathLike[str]) -> str:
-    """The plain text of a model, in canonical form: every cell stands in the place of its use.
+    """The canonical text of a model without cells: the nodes of each cell are put in the place of its use.
 
-    It has no definitions, and all widths of layers are numbers. A model of it is the same model: its parameters have
-    the same names, and one seed draws the same numbers. mdl: as in ``compile``. Raises what ``compile`` raises for the
-    text, and MDLSemanticError for a plain text over 1 MiB.
+    It has no definitions, and all widths of layers are numbers. It describes the same model: parameters have the same
+    names, and one seed draws the same numbers. mdl: as in ``compile``. Raises the errors of ``compile`` for the text,
+    and MDLSemanticError if the result is larger than 1 MiB.
     """
     return plain_text(*text_of(mdl))
 
@@ -153,30 +153,31 @@ def batches(
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """N vectors (N, W) as whole batches: ``(S, B, W_in), (S, B, W_out), sample_weight (S, B)``.
 
-    What is missing in the last batch is padded with zeros of weight 0. Integer labels of shape (N,) become one-hot
-    vectors with ``classes=``. Vector n stands at sample n // B, lane n % B.
+    The last batch is filled up with zeros of weight 0. With ``classes=``, integer labels of shape (N,) become one-hot
+    vectors. Vector n becomes sample n // B, lane n % B.
     """
     return arrays.batches(inputs, expected, batch_size, classes=classes)
 
 
 def load(path: str | os.PathLike[str], *, restore_random: bool = True) -> Model:
-    """A model from a file that ``save`` wrote. It trains on bit for bit as if it had never been saved.
+    """The model in a file that ``save`` wrote. Training it further gives the same bits as without saving.
 
-    Kernels compile when first needed. The generator that ``seed`` sets goes on from where it was when the model was
-    saved, so that a ``build`` or a shuffling ``fit`` that follows is the same too; ``restore_random=False`` leaves it
-    alone. Files need not be trusted: nothing in them is executed. Raises StorageError for a file that is truncated,
-    corrupt, foreign or of a newer version; OSError where it can't be read. Nothing is changed then.
+    Kernels are compiled when first needed. The random generator that ``seed`` sets gets the state that it had when the
+    model was saved, so that a ``build`` or a shuffling ``fit`` after loading is the same too. With
+    ``restore_random=False`` it keeps its state. Files need not be trusted: nothing in them is executed. Raises
+    StorageError for a file that is truncated, corrupt, foreign or of a newer version, OSError if it can't be read.
+    Nothing is changed then.
     """
     return storage.load(path, Model, restore_random=restore_random)
 
 
 def cache_info() -> CacheInfo:
-    """Where the disk cache of kernels is, its entries, bytes and limit."""
+    """The folder of the disk cache of kernels, the number of its entries, their bytes, and the limit in bytes."""
     return cache.cache_info()
 
 
 def clear_cache() -> int:
-    """Remove all cached kernels; the number of entries removed. Refuses a folder that holds anything else."""
+    """Remove all cached kernels; the number of entries removed. Raises ValueError if the folder holds anything else."""
     return cache.clear_cache()
 
 
@@ -202,5 +203,5 @@ inspect = Model.inspect
 summary = Model.summary
 draw = Model.draw
 
-# All that users may take from the package: the names above, and the optimizers.
+# The public names of the package: those above, and the optimizers.
 PUBLIC = {name: globals()[name] for name in __all__} | {kind.__name__: kind for kind in CHOICES.values()}

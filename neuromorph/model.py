@@ -1,4 +1,4 @@
-"""``Model``: the public face of a network. The functions of the package are its methods."""
+"""The public class ``Model``. Its methods are also functions of the package."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ from .training.history import History
 if TYPE_CHECKING:
     from .drawing import Drawing
     from .inspection import Inspection
-    from .training.gradients import GradientReport
+    from .training.gradcheck import GradientReport
 
-_SHOWN_NODES = 1_000  # of a picture that a notebook shows by itself
+_SHOWN_NODES = 1_000  # nodes at most of a picture that a notebook shows by itself
 
 
 class Model(Network):
-    """A neural network compiled from an MDL text. Made by ``neuromorph.compile``.
+    """A neural network compiled from an MDL text. ``neuromorph.compile`` makes it.
 
-    ``learning_rate`` can be set at any time. ``losses`` holds the per-sample losses of the last ``train``, shape
-    (S,), or (N, S) for 4-axis input, NaN for those that it did not reach; ``history`` what the last ``fit`` recorded.
-    A model may be used from several threads: its calls take turns.
+    ``learning_rate`` can be set at any time. ``losses`` holds the per-sample losses of the last ``train``: shape (S,),
+    or (N, S) for 4-axis input, NaN for samples that were not reached. ``history`` is the record of the last ``fit``. A
+    model may be used from several threads; its calls take turns.
     """
 
     history: History | None
 
     def build(self, *, verbosity: int = 0) -> Self:
-        """Compile the kernels for training, or find them on disk, and draw parameters; returns the model.
+        """Compile the kernels for training, or load them from disk, and draw parameters; returns the model.
 
-        A second build draws new parameters. verbosity 1 says how long compiling took. Raises MemoryError, naming the
-        bytes, for a model that does not fit into this machine's memory.
+        A second build draws new parameters. With verbosity 1, the time of compiling is printed. Raises MemoryError,
+        naming the bytes, for a model that does not fit into this machine's memory.
         """
         return super().build(verbosity=verbosity)
 
@@ -64,21 +64,21 @@ class Model(Network):
     ) -> float:
         """Learn from samples and return their mean loss.
 
-        inputs (S, B, W_in), expected (S, B, W_out): one update for each window of ``bptt_steps`` samples (the last may
-        be shorter) from the exact gradient of the window's mean loss. Recurrent state flows on from window to window,
-        gradients stop there; it starts from zero unless ``carry_state``. A 4-axis input (N, S, B, W) is N sequences,
-        each from zero state. sample_weight (S, B) or (N, S, B), finite and >= 0: a weighted mean over the window; 0
-        leaves a vector out, whatever is expected of it, and a window of zeros makes no update. lengths (N,) or (N, B),
-        or (B,) for 3 axes: of sequences of S samples only so many count, as if the others had weight 0. With a
-        cross_entropy loss, expected may be class labels (S, B) or (N, S, B). ``model.losses`` then holds the per-sample
-        losses; where training ended before, those of samples in windows that it did not reach are NaN.
+        inputs (S, B, W_in), expected (S, B, W_out): each window of ``bptt_steps`` samples (the last may be shorter)
+        makes one update from the exact gradient of its mean loss. Recurrent state continues from window to window,
+        gradients do not. The state starts from zero, or with ``carry_state`` from ``model.state``. A 4-axis input (N,
+        S, B, W) is N sequences, each from zero state. sample_weight (S, B) or (N, S, B), finite and >= 0: weights of
+        the vectors in the window's mean; 0 leaves a vector out, whatever its expected values are, and a window of
+        zeros makes no update. lengths (N,) or (N, B), or (B,) for 3 axes: the number of samples that count in each
+        sequence; the samples after them get weight 0. With a cross_entropy loss, expected may be class labels (S, B) or
+        (N, S, B). ``model.losses`` then holds the per-sample losses, with NaN for samples that were not reached.
 
-        verbosity 0 is silent, 1 shows a progress bar after half a second, 2 adds a line for every update; all on
+        verbosity: 0 prints nothing, 1 shows a progress bar after half a second, 2 adds a line for every update; all on
         stderr.
 
         Raises DataError for data that do not fit; ModelStateError before ``build``; TrainingDivergedError, naming the
-        sample, when a loss or gradient is no longer finite, with the parameters of the last finite window. Ctrl-C ends
-        training between windows.
+        sample, when a loss or gradient is not finite any more. The parameters are then those of the last finite window.
+        Ctrl-C ends training between windows.
         """
         return loop.train(
             self, inputs, expected, verbosity, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state
@@ -100,26 +100,25 @@ class Model(Network):
         seed: int | None = None,
         carry_state: bool = False,
     ) -> History:
-        """Train for ``epochs`` passes over the data; a ``History`` of what happened in each.
+        """Train for ``epochs`` passes over the data; returns a ``History`` with the numbers of each epoch.
 
-        inputs, expected, sample_weight, lengths: as in ``train``; every epoch starts from zero state. validation: what
-        is measured after each epoch: ``(inputs, expected)``, with ``sample_weight`` and then ``lengths`` behind them
-        where wanted (None for neither), or a fraction such as 0.2, which holds out the last part of the data, whole
-        sequences of 4 axes or samples of 3. carry_state: the first epoch starts from ``model.state``, each other one
-        from the state at the end of the epoch before; what a fraction holds out of one sequence is then measured from
-        the state at the end of the epoch, as it follows on the data, and validation data of their own still from zero
-        state. Not with 4 axes. shuffle: a new order every epoch, of whole sequences for 4 axes, of samples for 3 axes
-        where nothing is recurrent. seed: of the shuffling; None draws one from the generator that ``seed`` sets, so
-        that one seed gives one training, bit for bit. callbacks: ``EarlyStopping``, ``ReduceOnPlateau``,
-        ``LearningRateSchedule``, ``Checkpoint``, ``CSVLog`` or any ``Callback``. metrics: "accuracy" records it after
-        each epoch, of all data, from the state that the epoch started from. progress: a bar on stderr, after half a
-        second.
+        inputs, expected, sample_weight, lengths: as in ``train``; every epoch starts from zero state. validation: the
+        data that are measured after each epoch: ``(inputs, expected)``, ``(inputs, expected, sample_weight)`` or
+        ``(inputs, expected, sample_weight, lengths)``, where the last two may be None; or a fraction such as 0.2, which
+        holds out the last part of the data: whole sequences for 4 axes, samples for 3 axes. carry_state: the first
+        epoch starts from ``model.state``, each other one from the state at the end of the epoch before. Samples that a
+        fraction holds out of one sequence are then measured from the state at the end of the epoch, since they continue
+        the sequence; validation data given as arrays still start from zero state. Not with 4 axes. shuffle: a new order
+        in every epoch, of whole sequences for 4 axes, of samples for 3 axes and a model without links in time. seed: of
+        the shuffling; None draws one from the generator that ``seed`` sets, so that one seed gives the same training,
+        bit for bit. callbacks: ``EarlyStopping``, ``ReduceOnPlateau``, ``LearningRateSchedule``, ``Checkpoint``,
+        ``CSVLog`` or any ``Callback``. metrics: "accuracy" records the accuracy on all data after each epoch, from the
+        state that the epoch started from. progress: whether a bar on stderr is shown after half a second.
 
-        When training diverges (TrainingDivergedError) or is interrupted (Ctrl-C), the exception goes on to the caller;
-        ``model.history`` then holds the epochs that were completed, and ``EarlyStopping`` has restored the best
-        parameters. The learning rate stays what the last epoch used. Raises DataError for data that do not fit, and for
-        a shuffle that would tear a sequence apart. What is refused changes nothing: neither ``model.history`` nor any
-        file.
+        If training diverges (TrainingDivergedError) or is interrupted (Ctrl-C), the caller gets the exception.
+        ``model.history`` then holds the completed epochs, and ``EarlyStopping`` has restored the best parameters. The
+        learning rate remains that of the last epoch. Raises DataError for data that do not fit, and for a shuffle that
+        would break the order of a sequence. A refused call changes nothing: neither ``model.history`` nor any file.
         """
         return fit.fit(
             self, inputs, expected, epochs=epochs, validation=validation, shuffle=shuffle, callbacks=callbacks,
@@ -138,8 +137,8 @@ class Model(Network):
     ) -> float:
         """The mean loss of samples, from zero state, or with ``carry_state`` from ``model.state``; nothing changes.
 
-        Shapes, lengths and class labels as in ``train``; ``carry_state`` not with 4 axes. Ctrl-C ends it, as it does
-        ``train`` and ``predict``, within a twentieth of a second or one window.
+        Shapes, lengths and class labels are as in ``train``; ``carry_state`` is not allowed with 4 axes. Ctrl-C ends
+        this call, like ``train`` and ``predict``, within a twentieth of a second or one window.
         """
         return loop.evaluate(
             self, inputs, expected, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state
@@ -153,34 +152,34 @@ class Model(Network):
         sample_weight: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
     ) -> float:
-        """The share of vectors that are told right, from zero state; nothing changes.
+        """The share of right answers, from 0 to 1, from zero state; nothing changes.
 
-        With a cross_entropy loss: those whose largest component is where the expected one has its own (or at the class
-        label); with binary_cross_entropy: the share of components on the expected side of 0.5. Shapes as in ``train``.
-        Raises DataError for models with other losses.
+        With a cross_entropy loss, a vector is right if its largest component is that of the expected vector (or the
+        class label). With binary_cross_entropy, a component is right if it is on the expected side of 0.5. Shapes are
+        as in ``train``. Raises DataError for models with other losses.
         """
         return fit.accuracy(self, inputs, expected, sample_weight=sample_weight, lengths=lengths)
 
     def predict(self, inputs: ArrayLike) -> NDArray[Any]:
         """The output for every sample, from zero state: (S, any B, W_in) to (S, B, W_out), or (S, W_in) to (S, W_out).
 
-        A 4-axis input (N, S, B, W_in) is N sequences. Never touches the state of training.
+        A 4-axis input (N, S, B, W_in) is N sequences. The model's own recurrent state is neither read nor changed.
         """
         return prediction.predict(self, inputs)
 
     def stream(self, lanes: int = 1) -> Stream:
-        """The model run one time step a call, in zero state: ``y = s(x)``, x (W_in,) for one lane or (lanes, W_in).
+        """A stream in zero state, which runs the model one time step a call: ``y = s(x)``.
 
-        The results are those of ``predict`` over the same samples, bit for bit. ``s(x, out=y)`` writes into an array of
-        one's own; ``s.state`` gets and sets the state, ``s.reset()`` zeroes it, all lanes or one; ``s.copy()``
-        branches.
+        x: (W_in,) for one lane, or (lanes, W_in). The results are those of ``predict`` over the same samples, bit for
+        bit. ``s(x, out=y)`` writes into your own array. ``s.state`` gets and sets the state, ``s.reset()`` zeroes it
+        for all lanes or one, ``s.copy()`` makes a second stream in the same state.
 
         Streams of one model may run in several threads, each in one thread at a time, also while the model trains. A
-        stream uses the weights after the last whole update that was handed to it: those of the end of each ``train``,
-        each ``set_parameters`` or ``build``, and while training goes on, after each piece of it, a twentieth of a
-        second of windows or one window, whichever is longer.
+        stream uses the weights of a whole update. It gets new ones at the end of each ``train``, ``set_parameters`` and
+        ``build``. During training it gets them after each piece of work: a twentieth of a second, or one window if that
+        takes longer.
 
-        Raises ModelStateError before ``build``, and in calls once the model is released.
+        Raises ModelStateError before ``build``, and in calls after the model is released.
         """
         return streaming.stream(self, lanes)
 
@@ -194,13 +193,13 @@ class Model(Network):
     ) -> None:
         """Set the mean and scale of every ``standardize`` node, and of an output with ``restore``, from data.
 
-        Each ``standardize`` node, in text order, gets the mean and the standard deviation of what reaches it;
-        ``restore`` gets those of ``expected``, where it is given. A scale of 0 becomes 1. inputs, expected, lengths,
+        Each ``standardize`` node, in text order, gets the mean and the standard deviation of its incoming vectors;
+        ``restore`` gets those of ``expected``, if it is given. A scale of 0 becomes 1. inputs, expected, lengths,
         sample_weight: as in ``train``; vectors of weight 0 do not count. Each sequence starts from zero state. No other
         parameter changes.
 
-        Raises ValueError where the model has no such node; DataError for data that do not fit, and where nothing
-        counts; ModelStateError before ``build``. Then nothing is changed.
+        Raises ValueError if the model has no such node; DataError for data that do not fit, or if all weights are 0;
+        ModelStateError before ``build``. Then nothing is changed.
         """
         imported("neuromorph.training.adapt").adapt(
             self, inputs, expected, lengths=lengths, sample_weight=sample_weight
@@ -214,7 +213,7 @@ class Model(Network):
         sample_weight: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
     ) -> tuple[float, dict[str, NDArray[Any]]]:
-        """The loss of the whole input as one window from zero state, and its exact gradient by every parameter.
+        """The loss of the whole input as one window from zero state, and its exact gradients.
 
         inputs (S, B, W_in), expected, sample_weight, lengths (B,): as in ``train``. Returns ``(loss, {"<layer>.weight":
         (fan_in, width), "<layer>.bias": (width,)})``; changes nothing. Ctrl-C waits for the end of the window.
@@ -228,12 +227,12 @@ class Model(Network):
     def gradcheck(
         self, inputs: ArrayLike | None = None, expected: ArrayLike | None = None, **options: Any
     ) -> GradientReport:
-        """The kernel's gradients against central differences in float64, layer by layer.
+        """Compare the kernel's gradients with central differences in float64, parameter by parameter.
 
         Options: tolerance=1e-5, step=1e-5, checks=20 numbers of each parameter, seed=0. Returns a report; raises
-        GradientError, naming the parameters, where they disagree.
+        GradientError, naming the parameters, if they disagree.
         """
-        report: GradientReport = imported("neuromorph.training.gradients").gradcheck(self, inputs, expected, **options)
+        report: GradientReport = imported("neuromorph.training.gradcheck").gradcheck(self, inputs, expected, **options)
         return report
 
     def get_parameters(self) -> dict[str, NDArray[Any]]:
@@ -247,22 +246,22 @@ class Model(Network):
         super().set_parameters(parameters)
 
     def reset_state(self) -> None:
-        """Recurrent state back to zeros."""
+        """Set the recurrent state to zeros."""
         super().reset_state()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all of a model to one safetensors file: its text, arguments, parameters, what the optimizer remembers,
-        recurrent state, losses, and the generator that ``seed`` sets.
+        """Write the whole model to one safetensors file: its text, arguments, parameters, optimizer slots, recurrent
+        state, losses, and the generator that ``seed`` sets.
 
         Parameters are plain tensors under their names ("<layer>.weight", "<layer>.bias"), for any reader of
-        safetensors. The file is on disk when this returns, and whole at any time: a kill or a full disk leaves what was
-        there before. Raises StorageError where a number to be saved is not finite, OSError where the file can't be
-        written.
+        safetensors. The file is on disk when this returns, and whole at any time: a killed process or a full disk
+        leaves the file that was there before. Raises StorageError if a number to be saved is not finite, OSError if the
+        file can't be written.
         """
         storage.save(self, path)
 
     def release(self) -> None:
-        """Free the model's memory; ``with nm.compile(…) as model:`` does it too."""
+        """Free the model's memory. ``with nm.compile(…) as model:`` frees it at the end of the block."""
         super().release()
 
     def kernel_source(self) -> str:
@@ -270,24 +269,24 @@ class Model(Network):
         return self.kernels.kernel.source
 
     def kernel_plan(self) -> str:
-        """What the model's kernels do, decided before any code is generated: how threads divide a window, where weights
-        and buffers stand, and every operation in order. Nothing is compiled."""
+        """The plan of the model's kernels as text: how threads divide a window, where weights and buffers stand, and
+        every operation in order. Nothing is compiled."""
         return describe(self.kernels.plan)
 
     def summary(self, *, fold: bool = False) -> str:
-        """A table of nodes, widths, parameters and links in time. fold: whether each cell is one row."""
+        """A table of nodes, widths, parameters and links in time, as text. fold: whether each cell is one row."""
         return summary.summary(self.graph, folded=fold)
 
     def inspect(self) -> Inspection:
-        """What the model's compiled training kernel is, and where its time goes: print it, or ``save`` it as a page.
+        """A report on the model's compiled training kernel and its times: print it, or ``save`` it as a page.
 
-        The plan with its buffers, the generated source, the LLVM IR and assembly of the very kernel, and for every node
-        and every piece of the kernel FLOPs, bytes, vector width, the share of packed instructions, calls of other
+        It has the plan with its buffers, the generated source, the LLVM IR and assembly of the kernel, and for every
+        node and every piece of the kernel FLOPs, bytes, vector width, the share of packed instructions, calls of other
         libraries, measured time and share of the machine's peak. ``Inspection`` says how they are found. The model is
-        not changed and need not be built; its kernel is compiled twice more, with a clock and with line numbers, which
-        takes as long as building and is kept in the cache.
+        not changed and need not be built. Its kernel is compiled twice more, with a clock and with line numbers, which
+        takes as long as building; the results are kept in the cache.
 
-        Raises ModelStateError with JIT off, TrainingDivergedError where the model's loss of random data is not finite.
+        Raises ModelStateError with JIT off, TrainingDivergedError if the model's loss of random data is not finite.
         """
         found: Inspection = imported("neuromorph.inspection").inspect(self)
         return found
@@ -295,19 +294,19 @@ class Model(Network):
     def draw(
         self, path: str | os.PathLike[str] | None = None, *, format: str | None = None, fold: bool = False
     ) -> Drawing:
-        """A picture of the model's graph, written to ``path`` where one is given.
+        """A picture of the model's graph, which is also written to ``path`` if one is given.
 
-        Layers with width and activation, splits, merges with their operation, from top to bottom; hollow arrows for
-        what a merge takes in, dashed ones for links backward in time; dead nodes grey. ``.svg`` and ``.dot`` are its
-        texts, ``.save(path)`` writes one; notebooks show it. format: "svg" or "dot"; by default what the path ends
-        with. fold: whether each cell is one box; a cell stays open where nodes outside lead from a node of it back into
-        it. Raises ValueError for other formats and endings.
+        It shows layers with width and activation, splits, and merges with their operation, from top to bottom. Hollow
+        arrows lead from the other node to a merge, dashed arrows are links backward in time, dead nodes are grey.
+        ``.svg`` and ``.dot`` are its texts, ``.save(path)`` writes one; notebooks show it. format: "svg" or "dot"; by
+        default the ending of the path. fold: whether each cell is one box; a cell stays open if a path leads out of it
+        and back into it. Raises ValueError for other formats and endings.
         """
         drawn: Drawing = imported("neuromorph.drawing").draw(self.graph, path, format=format, folded=fold)
         return drawn
 
     def _repr_svg_(self) -> str | None:
-        """What a notebook shows: the picture, or nothing where it would be larger than a page can bear."""
+        """The picture for a notebook, or None if the model has too many nodes for one."""
         return self.draw().svg if len(self.graph.nodes) <= _SHOWN_NODES else None
 
 
@@ -325,7 +324,7 @@ def compile_model(
     tier: str = "auto",
     stacklevel: int = 2,
 ) -> Model:
-    """Text to model; ``neuromorph.compile``."""
+    """The model of a text; see ``neuromorph.compile``."""
     rate, chosen = finite_number("learning_rate", learning_rate), optimizer_of(optimizer)
     compile_options(
         batch_size,
@@ -352,7 +351,7 @@ def compile_model(
 
 
 def text_of(mdl: Any) -> tuple[str, str | None]:
-    """The text, and the file's name where a path was given."""
+    """The text, and the name of its file, or None if ``mdl`` is no path."""
     if isinstance(mdl, os.PathLike):
         path = Path(mdl)
         return path.read_bytes().decode("utf-8", errors="surrogateescape"), str(path)

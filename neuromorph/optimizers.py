@@ -1,8 +1,8 @@
-"""The optimizers: frozen objects with checked numbers, which users pass as ``optimizer=``, and the updates that are
-generated for them.
+"""The optimizers that users pass as ``optimizer=``: frozen objects with checked numbers, and the formulas of their
+updates.
 
 A new optimizer is one class here. The formulas are those of torch.optim 2.13. Adam's bias correction after t updates,
-1 - beta^t, is computed as the moving average of ones, which starts at 0 as the averages of gradients do.
+1 - beta^t, is computed as a moving average of ones, which starts at 0 like the moving averages of gradients.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from typing import Any, ClassVar, Self
 from .errors import brief
 from .options import check_range, finite_number, flag, one_of
 
-SMALLEST_EPS = 1e-30  # what is divided by it is far from float32's limits
+SMALLEST_EPS = 1e-30  # the least eps: a number divided by it is still far from float32's limits
 Assignments = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Update:
-    """The statements that move every parameter ``p`` along its gradient ``g``; they are generated into the kernel.
+    """The statements that change every parameter ``p`` by its gradient ``g``; they are generated into the kernel.
 
-    ``slots`` are arrays like the parameters that the optimizer remembers, and ``counts`` numbers, all zero at first.
-    ``constants`` are numbers that reach the kernel as arguments. Assignments, in order, are a target and an expression:
-    once an update ``counts``, each over itself and the constants, then ``scalars``, new names over counts, constants
-    and ``rate`` (the learning rate); for each parameter ``statements``, whose targets are ``p``, ``g`` or a slot, over
-    all of these. Where ``p``, ``g`` and the slots are 0 they all have to stay exactly 0, for so is the padding.
+    slots: names of arrays of the parameters' size that the optimizer remembers; zeros at first. constants: names of
+    numbers that the kernel gets as arguments. The other fields are assignments in order, each a target and an
+    expression. counts: numbers that the optimizer remembers, zero at first; done once an update, each over itself and
+    the constants. scalars: new names, done once an update, over counts, constants and ``rate`` (the learning rate).
+    statements: done for each parameter over all of these; their targets are ``p``, ``g`` or a slot. If ``p``, ``g`` and
+    the slots are 0, all of them must stay exactly 0, because the padding of the weights is updated too.
     """
 
     name: str
@@ -37,30 +38,30 @@ class Update:
     scalars: Assignments = ()
 
 
-CHOICES: dict[str, type[Optimizer]] = {}  # by the name that users write
+CHOICES: dict[str, type[Optimizer]] = {}  # by the name that users give
 UPDATES: dict[str, Update] = {}  # by kind
 
 
 class Optimizer:
-    """How parameters move along their gradients.
+    """The base class of optimizers, which change parameters by their gradients.
 
-    ``name``: under which ``compile``, saved files and the command line know the optimizer; a class without one is the
-    user's own. ``updates``: what may be generated into the kernel; ``kind`` names the one that the numbers need. All
-    numbers reach the kernel as arguments, so that changing them compiles nothing. ``usual_rate``: the learning rate
-    that the command line takes where none is given.
+    name: by which ``compile``, saved files and the command line know the optimizer; a user's own class needs none.
+    updates: the updates that may be generated into the kernel; ``kind`` is the name of the one that the numbers need.
+    The kernel gets all numbers as arguments, so that changing them compiles nothing. usual_rate: the default learning
+    rate of the command line.
     """
 
     usual_rate: ClassVar[float] = 0.001
     updates: ClassVar[tuple[Update, ...]] = ()
 
     def __new__(cls, *_: Any, **__: Any) -> Self:
-        """An object of a class that has an update."""
+        """A new object; TypeError for a class that has no update."""
         if not cls.updates and cls.kind is Optimizer.kind:
             raise TypeError(f"{cls.__name__} has no update; use {_choices()}")
         return super().__new__(cls)
 
     def __init_subclass__(cls, *, name: str = "", **more: Any) -> None:
-        """Make an optimizer of this library, and its updates, known by their names."""
+        """Register an optimizer of this library, which has a name, and its updates."""
         super().__init_subclass__(**more)
         if name:
             CHOICES[name] = cls
@@ -73,23 +74,23 @@ class Optimizer:
 
     @property
     def constants(self) -> tuple[float, ...]:
-        """The numbers of the update, in the order in which the kernel takes them."""
+        """The numbers of the update, in the order of the kernel's arguments."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         named |= dict(zip(("beta1", "beta2"), named.get("betas", ()), strict=False))
         return tuple(float(named[name]) for name in UPDATES[self.kind].constants)
 
     def check_range(self, learning_rate: float, dtype: str) -> None:
-        """Raise ValueError, naming the arguments, where the update has a number that a model's type can't hold."""
+        """Raise ValueError, naming the arguments, if the update has a number that the model's type can't hold."""
         for name, value in self._factors(learning_rate).items():
             check_range(name, value, dtype)
 
     def _factors(self, rate: float) -> dict[str, float]:
-        """The numbers that the update has in the model's type, beside those below 1, by what they are made of."""
+        """The numbers of the update that may be too large for the model's type, by the arguments they come from."""
         chosen = {name: getattr(self, name) for name in ("weight_decay", "eps") if hasattr(self, name)}
         return {"learning_rate": rate} | chosen
 
     def _check(self, name: str, check: Callable[[str, Any], Any]) -> None:
-        """Replace a field by its checked form."""
+        """Replace the value of a field by its checked form."""
         object.__setattr__(self, name, check(name, getattr(self, name)))
 
 
@@ -114,7 +115,7 @@ _ADAM_SCALARS = (("stride", "rate / correction1"), ("scale", "1.0 / correction2*
 class SGD(Optimizer, name="sgd"):
     """Gradient descent, ``p -= rate * g``, as torch.optim.SGD.
 
-    momentum: in [0, 1), the share of the last step that is kept (v = momentum * v + g, and v takes g's place).
+    momentum: in [0, 1), the share of the last step that is kept (v = momentum * v + g, and v is used in place of g).
     nesterov: look ahead along the momentum (Sutskever et al. 2013). weight_decay: >= 0, L2, added to the gradient
     after clipping. Raises ValueError or TypeError that names the argument.
     """
@@ -213,8 +214,10 @@ class Adam(Optimizer, name="adam"):
 
 @dataclass(frozen=True, kw_only=True)
 class AdamW(Adam, name="adamw"):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), as torch.optim.AdamW: before the step each
-    parameter is multiplied by 1 - rate * weight_decay."""
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), as torch.optim.AdamW.
+
+    Before the step, each parameter is multiplied by 1 - rate * weight_decay.
+    """
 
     updates: ClassVar[tuple[Update, ...]] = (
         Update(
@@ -233,7 +236,7 @@ class AdamW(Adam, name="adamw"):
 
 
 def optimizer_of(value: Any) -> Optimizer:
-    """An optimizer, or its name, as an optimizer; TypeError or ValueError that names the argument."""
+    """The optimizer for an optimizer or its name; TypeError or ValueError that names the argument."""
     if isinstance(value, Optimizer):
         one_of("optimizer", value.kind, UPDATES)
         return value
@@ -245,7 +248,7 @@ def optimizer_of(value: Any) -> Optimizer:
 
 
 def _choices() -> str:
-    """The calls that make an optimizer, for messages."""
+    """The calls that make an optimizer, as text for messages."""
     return ", ".join(f"nm.{kind.__name__}(...)" for kind in CHOICES.values())
 
 
@@ -258,16 +261,16 @@ def _fraction(name: str, value: Any) -> float:
 
 
 def _fractions(name: str, value: Any) -> tuple[float, float]:
-    """``value`` as two floats in [0, 1)."""
+    """``value`` as two floats in [0, 1); TypeError or ValueError that names the argument."""
     try:
         first, second = value
-    except Exception:  # TypeError, ValueError, or whatever the user's own class raises
+    except Exception:  # TypeError, ValueError, or any error of the user's own class
         raise TypeError(f"{name} must be two numbers, not {brief(value)}") from None
     return _fraction(f"{name}[0]", first), _fraction(f"{name}[1]", second)
 
 
 def _small_number(name: str, value: Any) -> float:
-    """``value`` as a float that may be divided by."""
+    """``value`` as a float of at least ``SMALLEST_EPS``, by which it is safe to divide."""
     number = finite_number(name, value)
     if number < SMALLEST_EPS:
         raise ValueError(f"{name} must be at least {SMALLEST_EPS:g}, not {brief(value)}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from .errors import brief, nearest
 
-DEFAULT_WINDOW = 16  # steps of a window of a model with links backward in time
+DEFAULT_WINDOW = 16  # steps of a window, for a model with links backward in time
 DTYPES = ("float32", "float64")
 TIERS = ("auto", "compiled", "instant")
 
@@ -20,7 +20,7 @@ TIERS = ("auto", "compiled", "instant")
 class CompileOptions:
     """The arguments that specialise a kernel, or that say how to run it.
 
-    batch_size: lanes of a sample. bptt_steps: samples of a window. threads: at most so many, None for as many as pay.
+    batch_size: lanes of a sample. bptt_steps: samples of a window. threads: the most threads, None for as many as pay.
     frozen: the names of nodes whose parameters never learn, in text order.
     """
 
@@ -39,7 +39,7 @@ def whole_number(name: str, value: Any) -> int:
         raise TypeError(f"{name} must be a whole number, not {brief(value)}")
     try:
         number = operator.index(value)
-    except Exception:  # TypeError, or whatever the user's own class raises
+    except Exception:  # TypeError, or any error of the user's own class
         raise TypeError(f"{name} must be a whole number, not {brief(value)}") from None
     if number < 1:
         raise ValueError(f"{name} must be at least 1, not {brief(number)}")
@@ -56,7 +56,7 @@ def finite_number(name: str, value: Any) -> float:
         number = float(value)
     except OverflowError:
         raise ValueError(f"{name} must be a finite number, not {brief(value)}") from None
-    except Exception:  # TypeError, ValueError, or whatever the user's own class raises
+    except Exception:  # TypeError, ValueError, or any error of the user's own class
         raise TypeError(f"{name} must be a number, not {brief(value)}") from None
     if not (math.isfinite(number) and number >= 0):
         raise ValueError(f"{name} must be a finite number of at least 0, not {brief(value)}")
@@ -64,21 +64,21 @@ def finite_number(name: str, value: Any) -> float:
 
 
 def flag(name: str, value: Any) -> bool:
-    """``value`` as a truth value."""
+    """``value`` as a bool; TypeError that names the argument if it is none."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, not {brief(value)}")
     return value
 
 
 def check_range(name: str, value: float, dtype: str) -> None:
-    """Raise ValueError, naming the argument, for a number that is larger than a type's largest."""
+    """Raise ValueError, naming the argument, for a number that is too large for ``dtype``."""
     largest = float(np.finfo(dtype).max)
     if not value <= largest:
         raise ValueError(f"{name} must be at most {largest:.7g}, the largest number of {dtype}, not {value!r}")
 
 
 def one_of(name: str, value: Any, known: Any) -> str:
-    """``value`` as one of the known names."""
+    """``value``, checked to be one of the known names; ValueError or TypeError that names the argument."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be one of {', '.join(sorted(known))}, not {brief(value)}")
     if value not in known:

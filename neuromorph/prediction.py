@@ -1,4 +1,4 @@
-"""Predicts by a forward kernel, in calls short enough for Ctrl-C."""
+"""Runs a forward kernel over samples, in calls short enough for Ctrl-C."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from .runtime.pacing import Pace
 from .runtime.state import set_state, state_views
 from .runtime.threadpool import run_together
 
-CHUNK_ROWS = 512  # rows (samples x lanes) that one call of the forward kernel works on, about
+CHUNK_ROWS = 512  # rows (samples x lanes) of one call of the forward kernel, about
 
 
 def predict(model: Network, inputs: Any) -> NDArray[Any]:
-    """The output for every sample, from zero state."""
+    """The output for every sample, from zero state; see ``Model.predict``."""
     return outputs(model, prediction_data(inputs, width=model.input_width, dtype=model.dtype))
 
 
 def outputs(model: Network, data: PredictionData, state: Mapping[str, NDArray[Any]] | None = None) -> NDArray[Any]:
-    """The output for checked samples, each sequence from zero state, or from a state as ``Model.state`` has it."""
+    """The output for checked samples. Each sequence starts from zero state, or from ``state`` (see ``Model.state``)."""
     with model.lock:
         model.memory()
         results = np.empty((*data.inputs.shape[:-1], model.output_width), model.dtype)
         inputs, outs = _each(data.inputs), _each(results)
         threads = model.kernels.threads_of_prediction(inputs.size // inputs.shape[-1])
-        if threads > 1:  # rows that nothing ties together are so many sequences' or lanes', it is all one
+        if threads > 1:  # without links in time, rows are independent: all become samples of one sequence
             inputs, outs = (array.reshape(1, -1, 1, array.shape[-1]) for array in (inputs, outs))
         workspace, (samples, lanes) = model.kernels.plan.prediction_space, inputs.shape[1:3]
         capacity = max(1, min(samples, CHUNK_ROWS // lanes))
@@ -49,9 +49,9 @@ def outputs(model: Network, data: PredictionData, state: Mapping[str, NDArray[An
 def _run(
     model: Network, spaces: list[NDArray[Any]], capacity: int, pace: Pace, inputs: NDArray[Any], results: NDArray[Any]
 ) -> None:
-    """One sequence (S, B, W) from the state in the first of ``spaces``, in pieces of whole chunks.
+    """Predict one sequence (S, B, W) from the state in the first of ``spaces``, in pieces of whole chunks.
 
-    Where there are several spaces, there is no state, and each thread takes some samples of a piece, if it is large.
+    Several spaces are for models without state: then threads divide the samples of a piece, if it is large.
     """
     lanes = inputs.shape[1]
     for start, stop in pace.pieces(len(inputs), capacity):
@@ -62,7 +62,7 @@ def _run(
 def _call(
     model: Network, spaces: list[NDArray[Any]], capacity: int, inputs: NDArray[Any], results: NDArray[Any]
 ) -> None:
-    """The kernel, in as many threads as there are spaces, over equal ranges of the samples."""
+    """Call the kernel in one thread for each space, over equal ranges of the samples."""
     kernel, weights, (samples, lanes, _) = model.kernels.predict, model.memory().weights, inputs.shape
     cuts = [samples * n // len(spaces) for n in range(len(spaces) + 1)]
     arguments = [
@@ -74,11 +74,11 @@ def _call(
     else:
         try:
             run_together(kernel, arguments)
-        except RuntimeError:  # the system starts no more threads: all is then done here
+        except RuntimeError:  # the system starts no more threads: this thread then does everything
             for each in arguments:
                 kernel(*each)
 
 
 def _each(array: NDArray[Any]) -> NDArray[Any]:
-    """Sequences one by one."""
+    """The array with an axis of sequences: one sequence (S, B, W) becomes (1, S, B, W)."""
     return array if array.ndim == 4 else array[None]

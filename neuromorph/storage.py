@@ -1,12 +1,12 @@
-"""Saves models to files and loads them: one safetensors file holds all of a model, built or not.
+"""Saves models to files and loads them. One safetensors file holds a whole model, built or not.
 
-The parameters are plain tensors under their names, for anybody to read. The rest of the training state is beside them:
-``optimizer/…``, ``state/…`` and ``training/losses`` (a slash can't be part of a layer's name). The metadata have the
-format's version and a JSON object with the MDL text, the arguments of ``compile`` and the random generator.
+The parameters are plain tensors under their names, which other programs can read. The rest of the training state has
+names with a slash, which no layer can have: ``optimizer/…``, ``state/…`` and ``training/losses``. The metadata have the
+format's version and a JSON object with the MDL text, the arguments of ``compile`` and the random generator's state.
 
-A file is written under a temporary name, flushed, and renamed. So a reader, or a machine that fails meanwhile, finds
-the old file or the new one. Nothing in a file is trusted: every name, type and size is checked against the text before
-any memory is taken, and nothing is unpickled.
+A file is written under a temporary name, flushed, and renamed. So there is always either the old file or the new one,
+even if the machine fails meanwhile. Nothing in a file is trusted: every name, type and size is checked against the text
+before memory is allocated, and nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ Floats = NDArray[Any]
 VERSION = 2
 Kind = TypeVar("Kind", bound=Network)
 
-MOST_HEADER = 1 << 26  # bytes; the largest model there can be needs about half of it
+MOST_HEADER = 1 << 26  # bytes; the largest possible model needs about half of it
 LOSSES = "training/losses"
 _VERSION_KEY, _RECORD_KEY = "neuromorph_version", "neuromorph"
 _CODES = {"float32": "F32", "float64": "F64"}
 _SIZES = {"F32": 4, "F64": 8}
-_WIDEST = 1 << 128  # the numbers of a PCG64 generator are smaller
+_WIDEST = 1 << 128  # a bound: the numbers of a PCG64 generator are smaller
 
 
 # Saving ---------------------------------------------------------------------------------------------------------------
@@ -68,12 +68,12 @@ def save(model: Network, path: str | os.PathLike[str]) -> None:
     data = encoded(tensors, metadata)
     try:
         replace_file(os.path.realpath(given), data)
-    except OSError as error:  # of the temporary file, or of none
+    except OSError as error:  # it names the temporary file, or none
         raise OSError(error.errno, error.strerror, given) from error
 
 
 def tensors_of(kept: Mapping[str, Any]) -> dict[str, Floats]:
-    """The arrays of what a model keeps, by their names in a file."""
+    """The arrays of a model by their names in a file. kept: the contents of the model."""
     found = {LOSSES: kept["losses"]}
     if "parameters" in kept:
         found |= kept["parameters"]
@@ -84,7 +84,7 @@ def tensors_of(kept: Mapping[str, Any]) -> dict[str, Floats]:
 
 
 def record_of(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that a model keeps beside its arrays, ready for JSON."""
+    """The contents of a model without its arrays, ready for JSON."""
     options, chosen = kept["options"], kept["optimizer"]
     names = {kind: name for name, kind in CHOICES.items()}
     if type(chosen) not in names:
@@ -121,7 +121,7 @@ def _generator_record() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Tensor:
-    """What a header says of one tensor. begin, end: bytes from the end of the header."""
+    """The entry of one tensor in a header. begin, end: its place, in bytes from the end of the header."""
 
     code: str
     shape: tuple[int, ...]
@@ -131,7 +131,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Header:
-    """The header of a safetensors file. start: bytes before the first of them."""
+    """The header of a safetensors file. start: the number of bytes before the first tensor."""
 
     record: dict[str, Any]
     tensors: dict[str, Tensor]
@@ -157,7 +157,7 @@ def load(path: str | os.PathLike[str], kind: type[Kind], *, restore_random: bool
 
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
-    """Turn any error about the file's contents into a StorageError that names the file."""
+    """A block in which any error about the file's contents becomes a StorageError that names the file."""
     try:
         yield
     except StorageError as error:
@@ -172,7 +172,7 @@ def _explained(name: str) -> Iterator[None]:
 
 @contextmanager
 def _opened(name: str) -> Iterator[tuple[BinaryIO, int]]:
-    """A regular file, and its size."""
+    """A block with an open regular file and its size in bytes."""
     if not stat.S_ISREG(os.stat(name).st_mode):
         raise StorageError("foreign: it is not a regular file")
     with open(name, "rb") as file:
@@ -180,7 +180,7 @@ def _opened(name: str) -> Iterator[tuple[BinaryIO, int]]:
 
 
 def read_header(file: BinaryIO, size: int) -> Header:
-    """The header of a file of ``size`` bytes, its tensors checked against one another and against the size."""
+    """The header of a file of ``size`` bytes, after a check of its tensors against one another and against the size."""
     start, text = _header_text(file, size)
     entries = _json(text, "header")
     metadata = entries.pop("__metadata__", None)
@@ -195,7 +195,7 @@ def read_header(file: BinaryIO, size: int) -> Header:
 
 
 def _header_text(file: BinaryIO, size: int) -> tuple[int, str]:
-    """Where the numbers begin, and the text before."""
+    """The offset at which the tensors begin, in bytes, and the header's text."""
     prefix = file.read(9)
     length = int.from_bytes(prefix[:8], "little")
     if len(prefix) == 9 and (prefix[8:] != b"{" or not 2 <= length <= MOST_HEADER):
@@ -246,7 +246,7 @@ def _check_version(text: Any) -> None:
 
 
 def _tensor(name: str, entry: Any) -> Tensor:
-    """One entry of the header, checked on its own."""
+    """One entry of the header, checked by itself."""
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise StorageError(f"corrupt: the tensor {_shown(name)} is not described as tensors are")
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
@@ -282,7 +282,7 @@ def _check_places(tensors: Mapping[str, Tensor], there: int) -> None:
 
 
 def _shown(value: Any) -> str:
-    """A value for a message: shortened, in ASCII."""
+    """A text that shows a value in a message: shortened, in ASCII."""
     text = ascii(value)
     return text if len(text) <= 60 else text[:60] + "..."
 
@@ -293,11 +293,11 @@ _FIELDS = {
     "text", "batch_size", "bptt_steps", "dtype", "threads", "optimizer", "learning_rate", "clip_norm", "built",
     "generator",
 }  # fmt: skip
-_MORE_FIELDS = {"frozen", "dropout"}  # of format 2, where there is something to say
+_MORE_FIELDS = {"frozen", "dropout"}  # fields of format 2, present only for models that need them
 
 
 def _arguments(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a model keeps beside its arrays and options, and the generator's state, all checked."""
+    """The contents of a model without its arrays and options, and the generator's state, all checked."""
     _check_fields("metadata", record, _FIELDS | (_MORE_FIELDS & set(record)))
     if not isinstance(record["text"], str) or not isinstance(record["built"], bool):
         raise StorageError("corrupt: its metadata have no text, or do not say whether the model is built")
@@ -314,7 +314,7 @@ def _arguments(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
 
 
 def _dropout_state(given: Any) -> tuple[int, int]:
-    """The key of dropouts and the number of updates."""
+    """The key of the dropout masks and the number of updates, checked."""
     whole = isinstance(given, list) and len(given) == 2 and all(type(number) is int for number in given)
     if not whole or not all(0 <= number < KEYS for number in given):
         raise StorageError(f"corrupt: its dropout is {_shown(given)}")
@@ -331,7 +331,7 @@ def _check_fields(what: str, record: Any, wanted: set[str]) -> None:
 
 
 def _optimizer(record: Any) -> Optimizer:
-    """The optimizer with its numbers, checked as those of users are."""
+    """The optimizer with its numbers, which are checked as a user's are."""
     if not isinstance(record, dict):
         raise StorageError(f"corrupt: its optimizer is {_shown(record)}")
     kind = CHOICES[one_of("optimizer", record.get("name"), CHOICES)]
@@ -340,7 +340,7 @@ def _optimizer(record: Any) -> Optimizer:
 
 
 def _options(record: Mapping[str, Any], chosen: Optimizer, graph: Graph) -> CompileOptions:
-    """The options that the kernels are specialised for."""
+    """The options of the model, checked."""
     if record["bptt_steps"] is None:
         raise StorageError("corrupt: its bptt_steps is null")
     return compile_options(
@@ -351,7 +351,7 @@ def _options(record: Mapping[str, Any], chosen: Optimizer, graph: Graph) -> Comp
 
 
 def _frozen(graph: Graph, record: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the nodes whose parameters never learn."""
+    """The names of the nodes whose parameters never learn, checked."""
     given = record.get("frozen", [])
     found = frozen_names(graph, given) if isinstance(given, list) else ()
     if list(found) != given:
@@ -360,7 +360,7 @@ def _frozen(graph: Graph, record: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _generator_state(record: Any) -> dict[str, Any]:
-    """The state of a PCG64 generator in NumPy's form."""
+    """The state of a PCG64 generator in NumPy's form, checked."""
     _check_fields("generator", record, {"state", "inc", "has_uint32", "uinteger"})
     wide = [_wide_number(record[name]) for name in ("state", "inc")]
     small = [record[name] for name in ("has_uint32", "uinteger")]
@@ -386,7 +386,7 @@ def _wide_number(text: Any) -> int:
 
 
 def expected_shapes(graph: Graph, options: CompileOptions) -> dict[str, dict[str, tuple[int, ...]]]:
-    """The shapes of a built model's arrays, by what they are and their names there."""
+    """The shapes of a built model's arrays, by their group ("parameters", …) and their names in it."""
     parameters = {array.name: array.shape for array in graph.arrays}
     learning = {array.name: array.shape for array in graph.arrays if array.learns}
     update = UPDATES[options.optimizer]
@@ -402,7 +402,7 @@ _PREFIXES = {"parameters": "", "optimizer_state": "optimizer/", "state": "state/
 
 
 def _read_tensors(file: BinaryIO, header: Header, kept: dict[str, Any], graph: Graph) -> None:
-    """Put the arrays of a file into what a model keeps, after every name, type and shape was checked."""
+    """Add the arrays of a file to the contents of a model, after a check of every name, type and shape."""
     options, tensors = kept["options"], dict(header.tensors)
     shapes = expected_shapes(graph, options) if header.record["built"] else {}
     losses = tensors.pop(LOSSES, None)
@@ -427,7 +427,7 @@ def _read_tensors(file: BinaryIO, header: Header, kept: dict[str, Any], graph: G
 
 
 def _read(file: BinaryIO, start: int, tensor: Tensor, name: str, *, finite: bool = True) -> Floats:
-    """One tensor's numbers."""
+    """Read the array of one tensor. finite: whether all its numbers must be finite."""
     file.seek(start + tensor.begin)
     raw = file.read(tensor.end - tensor.begin)
     if len(raw) < tensor.end - tensor.begin:

@@ -1,7 +1,7 @@
-"""Streams: a model runs one time step a call and keeps its state, also while it is still learning.
+"""Runs a model one time step a call, as a stream that keeps the state, also while the model is training.
 
-A stream reads weights that are never written again. While it lives, its model gives it a copy of the weights after
-each update or run of updates (``publish``). So a stream never sees half of an update, and neither side waits.
+A stream reads weights that are never written again. While it exists, its model gives it a copy of the weights after
+each update or series of updates (``publish``). So a stream never sees half of an update, and neither side waits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .runtime.network import Network
 from .runtime.state import set_state, state_views
 
 Floats = NDArray[Any]
-WAIT = 0.005  # seconds between two looks for the weights of a model at work
+WAIT = 0.005  # seconds between two polls for the weights of a model that is training
 
 
 def stream(model: Network, lanes: int = 1) -> Stream:
@@ -40,10 +40,10 @@ def stream(model: Network, lanes: int = 1) -> Stream:
 
 
 class Stream:
-    """A model run step by step: ``y = stream(x)``. Made by ``neuromorph.stream``.
+    """A model that runs step by step: ``y = stream(x)``. ``neuromorph.stream`` makes it.
 
-    Each stream has a state of its own and belongs to one thread at a time; several streams of one model may run in
-    several threads, also while the model trains. A stream keeps working when its model is forgotten, not when it is
+    Each stream has a state of its own and may be used by one thread at a time. Several streams of one model may run in
+    several threads, also while the model trains. A stream still works when its model is deleted, but not when it is
     released.
     """
 
@@ -64,16 +64,16 @@ class Stream:
 
     @property
     def lanes(self) -> int:
-        """Independent sequences that advance together."""
+        """The number of independent sequences that advance together."""
         return self._lanes
 
     def __call__(self, x: Any, out: Floats | None = None) -> Floats:
-        """One time step: x of shape (lanes, W_in), or (W_in,) for one lane; the result likewise with W_out.
+        """Run one time step. x: (lanes, W_in), or (W_in,) for one lane; the result has W_out in place of W_in.
 
-        ``out``: a C-contiguous array of the model's type and the result's shape that takes the result and is returned;
-        it may be x itself where the widths are equal. With it, and x an array of the model's type, a call allocates
-        nothing. Raises DataError for what does not fit or is not finite, ModelStateError where the model was released;
-        the state stays as it was.
+        out: a C-contiguous array of the model's type and the result's shape, to which the result is written and which
+        is returned; it may be x itself if the widths are equal. With ``out``, and x an array of the model's type, a
+        call allocates nothing. Raises DataError for arrays that do not fit or are not finite, ModelStateError if the
+        model is released; the state does not change then.
         """
         if self._plain(x) and (out is None or (self._plain(out) and out.flags.writeable)):
             try:
@@ -87,13 +87,15 @@ class Stream:
                         self._step(self._lanes, self._space, self._feed.weights, x.reshape(-1), y.reshape(-1)) == 0
                     ):
                         return y
-            except TypeError:  # of the compiled function: there are no weights any more
+            except TypeError:  # raised by the compiled function, if there are no weights any more
                 pass
         return self._carefully(x, out)
 
     def _plain(self, array: Any) -> bool:
-        """Whether the compiled function can be called with it. It must not be asked: Numba looks for another version
-        of it for as long as fifty steps take, and finds one for wrong arrays once it has seen one that is not aligned.
+        """Whether the compiled function can be called with an array.
+
+        A trial call would not do. Numba then looks for another version of the function, which takes as long as fifty
+        steps. And once it has seen an array that is not aligned, it accepts wrong arrays.
         """
         if type(array) is not np.ndarray or array.dtype is not self._dtype:
             return False
@@ -101,7 +103,7 @@ class Stream:
         return flags.c_contiguous and flags.aligned
 
     def _carefully(self, x: Any, out: Any) -> Floats:
-        """A step with whatever users hand over, or an error that says what does not fit."""
+        """Run a step with any objects that users give, or raise an error that says what does not fit."""
         given = read("x", x)
         flat = self._single and given.numbers.ndim == 1
         taken, wide = (self._taken[1:], self._wide[1:]) if flat else (self._taken, self._wide)
@@ -120,7 +122,7 @@ class Stream:
         raise ModelStateError("the model of this stream was released; compile its text again")
 
     def _checked(self, out: Any, shape: tuple[int, ...]) -> Floats:
-        """``out``, if a kernel can write a result of this shape to it."""
+        """``out``, checked to be an array to which a kernel can write a result of this shape."""
         if type(out) is not np.ndarray:
             raise DataError(f"out must be a NumPy array, not {type(out).__name__}")
         flags = out.flags
@@ -135,8 +137,8 @@ class Stream:
     # State -----------------------------------------------------------------------------------------------------------
 
     def _views(self, lane: int | None) -> dict[str, Floats]:
-        """Views of the state: (lanes, width), or (width,) of one lane; with the steps in front, the oldest first, of a
-        node that is read further back than one step."""
+        """Views of the state: (lanes, width), or (width,) for one lane. A node that is read further than one step back
+        has an axis of steps before these, the oldest first."""
         if lane is None:
             return self._state
         if isinstance(lane, bool) or not isinstance(lane, int | np.integer):
@@ -146,22 +148,22 @@ class Stream:
         return {name: view[..., lane, :] for name, view in self._state.items()}
 
     def get_state(self, lane: int | None = None) -> dict[str, Floats]:
-        """Copies of the state, named as in ``Model.state``: (lanes, width), or (width,) of one lane. A node that
-        is read up to K > 1 steps back has (K, lanes, width) or (K, width), the oldest first."""
+        """A copy of the state, named as in ``Model.state``: (lanes, width), or (width,) for one lane. A node that is
+        read up to K > 1 steps back has (K, lanes, width) or (K, width), the oldest step first."""
         return {name: view.copy() for name, view in self._views(lane).items()}
 
     def set_state(self, values: Any, lane: int | None = None) -> None:
-        """Set some or all of the state, of all lanes or of one; numbers broadcast.
+        """Set some or all of the state, of all lanes or of one. Each value is broadcast to its shape.
 
-        Raises DataError for unknown names, shapes that do not fit and numbers that are not finite; nothing is changed
-        then.
+        Raises DataError for unknown names, shapes that do not fit and numbers that are not finite; then nothing is
+        changed.
         """
         set_state(self._views(lane), values)
 
     @property
     def state(self) -> dict[str, Floats]:
-        """The state, {name of the node that a link in time reads: (lanes, width)}, or (K, lanes, width) as
-        ``get_state`` says; copies. Settable, in part too."""
+        """A copy of the state: {name of a node that a link in time reads: (lanes, width)}, or (K, lanes, width) as in
+        ``get_state``. Some or all of it can be set."""
         return self.get_state()
 
     @state.setter
@@ -169,12 +171,12 @@ class Stream:
         self.set_state(values)
 
     def reset(self, lane: int | None = None) -> None:
-        """Back to zero state, all lanes or one."""
+        """Set the state to zeros, of all lanes or of one."""
         for view in self._views(lane).values():
             view[:] = 0.0
 
     def copy(self) -> Stream:
-        """A stream of the same model in the same state, which goes its own way from here."""
+        """A second stream of the same model in the same state; from now on their states are independent."""
         other = Stream(self._kernels, self._feed, self._lanes)
         other._space[:] = self._space
         return other

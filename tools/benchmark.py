@@ -1,8 +1,9 @@
 """How fast neuromorph trains beside JAX and PyTorch, on this machine, in one run.
 
-    python tools/benchmark.py                                  # the nine listed cases beside both
+    python tools/benchmark.py                                  # the listed cases beside all peers
     python tools/benchmark.py --random 30                      # and 30 random graphs: the worst ratio counts
     python tools/benchmark.py --cases lstm4,big4 --peers jax   # some of it
+    python tools/benchmark.py --jax0431 path/to/python         # JAX 0.4.31 from an environment elsewhere
     python tools/benchmark.py --json out.json --chart out.png
 
 The peers are no part of neuromorph's dependencies. Give them an environment of their own:
@@ -14,12 +15,22 @@ The peers are no part of neuromorph's dependencies. Give them an environment of 
 (For PyTorch without CUDA: ``pip install torch --index-url https://download.pytorch.org/whl/cpu`` first. torch.compile
 needs a C++ compiler.) A peer that is not installed is named and left out.
 
+JAX is there twice, as today's release and as 0.4.31, the peer jax0431, whose small loops on a CPU are up to five times
+quicker. The better of both is JAX's figure; the table and the JSON say which it is. 0.4.31 has pins that need an
+environment of their own, where neuromorph need not be. Its interpreter is looked for in .venv-bench-jax0431 in this
+checkout, or told by --jax0431:
+
+    python3 -m venv .venv-bench-jax0431
+    .venv-bench-jax0431/bin/pip install jax==0.4.31 jaxlib==0.4.31
+
 Fair play. Every library has a process of its own for each number of threads; all train the same model from the same
 parameters on the same data with plain SGD and the same windows, and they take turns, the best run counting. Ours is the
 public call ``nm.train``, checks included, with as many threads as it chooses. A peer is the fastest of: JAX, all
 windows in one jitted call (or one call a window where windows are long), the scan over time rolled and unrolled;
-PyTorch eager, torch.compile and, for the textbook LSTM, torch.nn.LSTM; each written node by node and as an expert would
-(gates as one product, input products and outputs outside the loop over time), each on one thread and on all. A peer
+PyTorch eager, torch.compile and, where it has a layer for the model, torch.nn.LSTM, GRU or RNN; each written node
+by node and as an expert would (gates as one product, input products and outputs outside the loop over time, a loop for
+each of several recurrent layers or one for all, convolutions in three ways, a loop that is linear in its state as a
+parallel scan, no gradient of frozen parameters, and sparse ones stored as such), each on one thread and on all. A peer
 counts only where its losses over the first windows equal ours to 1e-4, and those windows are as many as it takes for
 learning to show.
 Compile times are left out of the figures and stand in the JSON. A way that is far slower than its library's best keeps
@@ -39,8 +50,8 @@ products only, each multiply-add as two.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -50,12 +61,14 @@ from pathlib import Path
 from typing import Any
 
 from peers import report
-from peers.cases import FAMILIES, Case, listed, random_case
+from peers.case import Case
+from peers.cases import listed
 from peers.contest import HOPELESS, UNTRIED, Result, Settings, contest
-from peers.engine import variants
+from peers.environments import PEERS, present
 from peers.processes import Pool, WorkerError
+from peers.random_cases import FAMILIES, random_case
+from peers.variants import variants
 
-PEERS = ("jax", "torch")
 QUICK = "an eighth of the samples, at most 3 rounds, neither torch.compile nor JAX's scan unrolled by 4"
 BUSY = 0.5  # a load of the machine beyond which figures mean little
 
@@ -104,7 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=about, epilog=rest, formatter_class=raw)
     parser.add_argument("--cases", type=_cases, default=list(listed()), help="names, or none (default: all listed)")
-    parser.add_argument("--peers", type=_peers, default=PEERS, help="jax, torch, both (default) or none")
+    parser.add_argument("--peers", type=_peers, default=PEERS, help=f"{', '.join(PEERS)} (default: all) or none")
+    parser.add_argument("--jax0431", type=_program, metavar="PYTHON", help="the interpreter that has JAX 0.4.31")
     parser.add_argument("--runs", type=_count, default=7, help="rounds; the best run counts (default: 7)")
     parser.add_argument("--random", type=_number, default=0, metavar="N", help="so many random graphs too")
     parser.add_argument("--seed", type=_number, default=0, help="of the random graphs (default: 0)")
@@ -157,14 +171,25 @@ def _file(text: str) -> Path:
     return path
 
 
+def _program(text: str) -> Path:
+    """A program that can be run."""
+    if not (Path(text).is_file() and os.access(text, os.X_OK)):
+        raise argparse.ArgumentTypeError(f"no program: {text!r}")
+    return Path(text).absolute()
+
+
 def _settings(options: argparse.Namespace) -> Settings:
-    present = [peer for peer in options.peers if importlib.util.find_spec(peer) is not None]
+    peers, pythons = [], {}
     for peer in options.peers:
-        if peer not in present:
-            _say(f"{peer} is not installed and left out (pip install '.[bench]' brings the peers)")
+        found = present(peer, options.jax0431)
+        if found.missing is not None:
+            _say(f"{peer} is not installed and left out: {found.missing}")
+            continue
+        peers.append(peer)
+        pythons |= {} if found.python is None else {peer: found.python}
     threads = tuple(dict.fromkeys((1, report.cores())))
     runs = min(options.runs, 3) if options.quick else options.runs
-    return Settings(runs, tuple(present), threads, options.limit, not options.quick, say=_progress)
+    return Settings(runs, tuple(peers), threads, options.limit, not options.quick, say=_progress, pythons=pythons)
 
 
 # Measuring -----------------------------------------------------------------------------------------------------------
@@ -195,7 +220,7 @@ def _measure(cases: Sequence[Case], settings: Settings, pool: Pool | None = None
     results, failed = [], []
     for case in cases:
         try:
-            with nullcontext(pool) if pool is not None else Pool() as workers:
+            with nullcontext(pool) if pool is not None else Pool(settings.pythons) as workers:
                 results.append(contest(case, settings, workers))
             settings.say(_outcome(results[-1]))
         except WorkerError as error:
@@ -215,7 +240,7 @@ def _measure_random(options: argparse.Namespace, settings: Settings) -> tuple[li
     cases = [random_case(options.seed, number) for number in range(options.random)]
     limit = min(settings.limit, 2.0 * options.patience)  # one way alone may take longer than the patience with all
     bounded = replace(settings, patience=options.patience, limit=limit, adaptive=True, slow=0.5)
-    with Pool() as pool:
+    with Pool(settings.pythons) as pool:
         return _measure([case.shortened(8) if options.quick else case for case in cases], bounded, pool)
 
 

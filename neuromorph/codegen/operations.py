@@ -32,11 +32,63 @@ from .frame import Frame, before
 
 
 def emit_block(frame: Frame, block: Block) -> None:
-    """Emits a fused block: one loop over rows, and in it one over vectors, which reads every value once."""
-    with frame.each_row(), frame.each_vector(block.maps[0].width) as column:
-        registers: dict[tuple[Place, int], str] = {}
-        for statement in block.maps:
-            _emit_map(frame, statement, column, registers)
+    """A fused block: one loop over rows, one over vectors for each pass over a row, every value read once a pass.
+
+    Numbers of the row stay in registers from pass to pass. They are stored last: nothing is stored then while the row
+    is read again, and LLVM keeps a row of few vectors in registers.
+    """
+    made = [statement for statement in block.maps if isinstance(statement, Reduce)]
+    with frame.each_row():
+        numbers = _emit_numbers(frame, block)
+        for statements in block.passes:
+            _emit_pass(frame, statements, numbers)
+        for number in made:
+            if number.store:
+                where = f"{frame.array(number.target.buffer)}, {frame.at(number.target, 0, '0')}"
+                frame.writer.line(f"store({where}, {_register(number.target)})")
+
+
+def _emit_numbers(frame: Frame, block: Block) -> dict[tuple[Place, int], str]:
+    """The variables of the numbers of a row that fill a vector. Those that a block only reads are loaded."""
+    own = {statement.target for statement in block.maps}
+    operands = (access for statement in block.maps for _, access in statement.operands if access.broadcast)
+    read = (access for access in operands if access.place.width == frame.lanes and access.place not in own)
+    numbers: dict[tuple[Place, int], str] = {}
+    for access in read:
+        key, name = (access.place, access.shift), _register(access.place, access.shift)
+        if key not in numbers:
+            frame.writer.line(f"{name} = {frame.load(access, 0, '0')}")
+            numbers[key] = name
+    return numbers
+
+
+def _emit_pass(frame: Frame, statements: tuple[Map | Reduce, ...], numbers: dict[tuple[Place, int], str]) -> None:
+    """One pass over a row, and the numbers that it makes."""
+    writer, made = frame.writer, [statement for statement in statements if isinstance(statement, Reduce)]
+    for number in made:
+        writer.line(f"{_register(number.target)} = splat(0.0)")
+    with frame.each_vector(statements[0].width) as column:
+        registers = dict(numbers)
+        for statement in statements:
+            if isinstance(statement, Reduce):
+                _emit_term(frame, statement, column, registers)
+            else:
+                _emit_map(frame, statement, column, registers)
+    for number in made:
+        name = numbers[number.target, 0] = _register(number.target)
+        writer.line(f"{name} = splat(total({name}))")
+        if number.finish:
+            mean = f"({1.0 / number.width!r} * {name})"
+            writer.line(f"{name} = {_substitute(number.finish, {'mean': mean})}")
+
+
+def _emit_term(frame: Frame, number: Reduce, column: str, registers: dict[tuple[Place, int], str]) -> None:
+    """What a vector adds to a number of the row."""
+    names = {name: _operand(frame, number, access, column, registers) for name, access in number.operands}
+    term, name = _substitute(number.expression, names), _register(number.target)
+    if frame.ragged(number.width, number.width):
+        term = f"head({term}, splat(0.0), {frame.left(number.width, column)})"
+    frame.writer.line(f"{name} = {name} + {term}")
 
 
 def _emit_map(frame: Frame, statement: Map, column: str, registers: dict[tuple[Place, int], str]) -> None:
@@ -81,7 +133,7 @@ def emit_mask(frame: Frame, operation: Mask) -> None:
 
 
 def emit_reduce(frame: Frame, operation: Reduce) -> None:
-    """Emits a number for each row, computed from all components of the row."""
+    """Emits a number for each row, the sum over the row's components, as the first component of a vector."""
     writer, width = frame.writer, operation.width
     with frame.each_row():
         writer.line("sums = splat(0.0)")
@@ -95,9 +147,7 @@ def emit_reduce(frame: Frame, operation: Reduce) -> None:
                 term = f"head({term}, splat(0.0), {frame.left(width, column)})"
             writer.line(f"sums = sums + {term}")
         writer.line("sums = splat(total(sums))")
-        if operation.finish:
-            writer.line(f"sums = {_substitute(operation.finish, {'mean': f'({1.0 / width!r} * sums)'})}")
-        if not operation.spread and frame.lanes > 1:
+        if frame.lanes > 1:
             writer.line("sums = head(sums, splat(0.0), 1)")
         where = f"{frame.array(operation.target.buffer)}, {frame.at(operation.target, operation.shift, '0')}"
         writer.line(f"store({where}, {f'load({where}) + sums' if operation.accumulate else 'sums'})")
@@ -109,15 +159,13 @@ def _register(place: Place, shift: int = 0) -> str:
     return text + before(shift, "before")
 
 
-def _operand(frame: Frame, statement: Map, access: Access, column: str, registers: dict[tuple[Place, int], str]) -> str:
-    """The variable that holds what an access reads. Emits the load if the value is not in a register yet."""
+def _operand(
+    frame: Frame, statement: Map | Reduce, access: Access, column: str, registers: dict[tuple[Place, int], str]
+) -> str:
+    """The variable with what an access reads."""
     writer, key = frame.writer, (access.place, access.shift)
     if access.broadcast:
-        name = f"{_register(access.place, access.shift)}first"
-        known = key in registers and access.place.width != frame.lanes
-        first = f"splat(total(head({registers[key]}, splat(0.0), 1)))" if known else frame.load(access, 0, column)
-        writer.line(f"{name} = {first}")
-        return name
+        return _broadcast(frame, access, column, registers)
     cut = access.limit is not None and frame.ragged(access.limit, statement.width)
     if key in registers:
         if not cut:
@@ -131,6 +179,17 @@ def _operand(frame: Frame, statement: Map, access: Access, column: str, register
     registers[key] = _register(access.place, access.shift)
     writer.line(f"{registers[key]} = {frame.load(access, statement.width, column)}")
     return registers[key]
+
+
+def _broadcast(frame: Frame, access: Access, column: str, registers: dict[tuple[Place, int], str]) -> str:
+    """The variable with a number in all components of a vector."""
+    key, name = (access.place, access.shift), f"{_register(access.place, access.shift)}first"
+    if access.place.width == frame.lanes and key in registers:
+        return registers[key]
+    known = key in registers
+    first = f"splat(total(head({registers[key]}, splat(0.0), 1)))" if known else frame.load(access, 0, column)
+    frame.writer.line(f"{name} = {first}")
+    return name
 
 
 def _store(frame: Frame, statement: Map, column: str, register: str) -> None:

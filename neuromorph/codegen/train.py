@@ -21,6 +21,8 @@ def emit_train(frame: Frame) -> None:
         frame.emit_parties()
         if frame.private:
             writer.line(f"space = len(work) // {frame.threads}")
+        if frame.plan.transposed_once:
+            writer.line(f"transpose_once({frame.joint('weights, transposed')})")
         writer.line(f"transpose({frame.joint('weights, transposed')})")
         frame.emit_barrier()
         if frame.plan.drops:

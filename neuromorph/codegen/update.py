@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from ..abi.mailbox import SUMS
@@ -13,23 +13,37 @@ from .frame import Frame
 
 
 def emit_transpose(frame: Frame) -> None:
-    """The transposes that the backward pass reads."""
-    writer, plan, layout = frame.writer, frame.plan, frame.layout
-    with frame.function(
-        "transpose", frame.joint("weights, transposed"), "The transposed weights for the next backward pass."
-    ):
-        for number, ((index, part), bounds) in enumerate(zip(plan.transposed, frame.ownership.transposed, strict=True)):
-            group, place = plan.groups[index], layout.transposed[index, part]
-            start = layout.part(group, part)
-            taps, width = group.parts[part].taps, group.parts[part].width
-            if taps == 1:
-                writer.line(f"transpose{number}(weights, {start}, transposed, {place}, {frame.bounds(bounds)})")
-                continue
-            with writer.block(f"for tap in span({frame.bounds(bounds)}):"):
-                matrices = f"weights, {start} + tap * {width * group.columns}"
-                matrices += f", transposed, {place} + tap * {padded(width, frame.lanes) * group.columns}"
-                writer.line(f"transpose{number}({matrices}, 0, {group.columns // frame.lanes})")
-        writer.line("return")
+    """The transposes that the backward pass reads: those of frozen weights apart, for nothing changes them."""
+    once = frame.plan.transposed_once
+    if once:
+        _emit_transposes(frame, "transpose_once", "The transposes of frozen weights.", once)
+    changing = frame.plan.changing_transposes
+    _emit_transposes(frame, "transpose", "The transposed weights for the next backward pass.", changing)
+
+
+def _emit_transposes(frame: Frame, name: str, doc: str, chosen: Collection[tuple[int, int]]) -> None:
+    """A function that makes some of the transposes."""
+    plan = frame.plan
+    with frame.function(name, frame.joint("weights, transposed"), doc):
+        for number, (which, bounds) in enumerate(zip(plan.transposed, frame.ownership.transposed, strict=True)):
+            if which in chosen:
+                _emit_one_transpose(frame, number, which, frame.bounds(bounds))
+        frame.writer.line("return")
+
+
+def _emit_one_transpose(frame: Frame, number: int, which: tuple[int, int], bounds: str) -> None:
+    """The transpose of a part of a group, tap by tap where it has several."""
+    writer, layout, (index, part) = frame.writer, frame.layout, which
+    group, place = frame.plan.groups[index], layout.transposed[which]
+    start = layout.part(group, part)
+    taps, width = group.parts[part].taps, group.parts[part].width
+    if taps == 1:
+        writer.line(f"transpose{number}(weights, {start}, transposed, {place}, {bounds})")
+        return
+    with writer.block(f"for tap in span({bounds}):"):
+        matrices = f"weights, {start} + tap * {width * group.columns}"
+        matrices += f", transposed, {place} + tap * {padded(width, frame.lanes) * group.columns}"
+        writer.line(f"transpose{number}({matrices}, 0, {group.columns // frame.lanes})")
 
 
 @contextmanager

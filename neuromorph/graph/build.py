@@ -13,6 +13,7 @@ from .functions import FUNCTIONS, Choice, Header, Text, choose
 from .links import Links
 from .nodes import Graph, Kind, Node
 from .placement import Place, check_ends, flatten, index_names
+from .squares import check_square
 from .widths import widths_of
 
 _NAMED = 20  # the most dead nodes that a warning names
@@ -38,7 +39,7 @@ def build_graph(model: syntax.Model) -> Graph:
         _node(index, place, chosen[index], links, widths[index], index in live, header)
         for index, place in enumerate(placed)
     )
-    _check_square(text, placed, nodes)
+    check_square(text, placed, nodes)
     loss = chosen[output].loss
     assert loss is not None  # a layer is the output because it has a loss
     warnings = [*header.warnings, *(line for choice in chosen for line in choice.warnings)]
@@ -84,22 +85,6 @@ def _node(index: int, place: Place, choice: Choice, links: Links, width: int, li
         choice.initializers(kind == "layer", header),
         item.origin,
     )
-
-
-def _check_square(text: Text, placed: Sequence[Place], nodes: Sequence[Node]) -> None:
-    """An error where a weight is not square and its initialiser draws only those that are."""
-    for node in nodes:
-        drawn = dict(node.initializers).get("weight")
-        if node.kind != "layer" or not node.live or node.source is None or drawn is None or not drawn[0].square:
-            continue
-        fan_in = node.taps * nodes[node.source].width
-        if fan_in != node.width:
-            item = placed[node.index].item
-            assert isinstance(item, syntax.Layer)
-            shape = f"that of '{node.name}' has the shape ({fan_in}, {node.width})"
-            reason = f"'{drawn[0].name}' draws square weights, and {shape}"
-            fix = f"give '{node.name}' the width of what comes in"
-            raise text.about(item).error(f"{reason}: {fix}", item.width_location or item.location)
 
 
 def _kind(item: syntax.Node, source: int | None, choice: Choice) -> Kind:

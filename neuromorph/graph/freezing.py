@@ -10,6 +10,8 @@ from typing import Any
 from ..errors import brief, nearest
 from .nodes import Graph
 
+_NAMED = 20  # nodes that one error names
+
 
 def frozen_names(graph: Graph, frozen: Any) -> tuple[str, ...]:
     """The names of the nodes with parameters that ``frozen`` means, in text order.
@@ -50,8 +52,20 @@ def _patterns(frozen: Any) -> list[str]:
 def _why_not(graph: Graph, owners: list[str], pattern: str) -> str:
     if any(name.startswith(f"{pattern}.") for name in owners):
         return f"'{pattern}' has no parameters itself; those of the cell are '{pattern}.*'"
-    if any(node.name == pattern for node in graph.nodes):
-        return f"the node '{pattern}' has no parameters"
-    near = nearest(pattern, owners)
-    hint = f"; did you mean '{near}'?" if near is not None else ""
-    return f"no node with parameters is named {brief(pattern)}{hint}"
+    whole = pattern.removesuffix(".*")
+    if whole != pattern and whole in owners:
+        return f"'{whole}' has no nodes with parameters inside, but parameters itself: did you mean '{whole}'?"
+    if any(node.name == whole for node in graph.nodes):
+        return f"the node '{whole}' has no parameters{'' if whole == pattern else ', nor has a node inside it'}"
+    reason = f"no node with parameters is named {brief(pattern)}"
+    inside = {f"{name[:end]}.*" for name in owners for end, character in enumerate(name) if character == "."}
+    near = nearest(pattern, [*owners, *inside])
+    return f"{reason}; did you mean '{near}'?" if near is not None else f"{reason}; {_listed(owners)}"
+
+
+def _listed(owners: list[str]) -> str:
+    """The names that there are."""
+    if not owners:
+        return "the model has no parameters"
+    more = f" and {len(owners) - _NAMED:,} more" if len(owners) > _NAMED else ""
+    return f"those with parameters are {', '.join(map(repr, owners[:_NAMED]))}{more}"

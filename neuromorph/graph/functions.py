@@ -93,15 +93,17 @@ def _initializer(
 
 
 def _numbers(text: Text, said: syntax.Initializer, record: Initializer) -> tuple[float, ...]:
-    """The record's numbers: those given, checked, or the defaults."""
-    given = said.numbers[: len(record.parameters)]
+    """The record's numbers: those given, checked, or the defaults; none where one of them is open."""
+    given = said.parameters[: len(record.parameters)]
     defaults = tuple(parameter.default for parameter in record.parameters[len(given) :])
     missing = any(default is None for default in defaults) or (given and defaults and record.all_or_none)
     if missing:
         raise text.error(_missing_numbers(record), said.location)
     for value, parameter, location in zip(given, record.parameters, said.parameter_locations, strict=False):
         _check_number(text, record.name, parameter, value, location)
-    numbers = tuple(value + 0.0 for value in (*given, *defaults) if value is not None)
+    if _is_open(said):
+        return ()
+    numbers = tuple(value + 0.0 for value in (*said.numbers[: len(given)], *defaults) if value is not None)
     reason = record.check_order(numbers)
     if reason is not None:
         raise text.error(f"'{record.name}': {reason}", said.parameter_locations[0])
@@ -275,20 +277,10 @@ def _convolution(text: Text, item: syntax.Layer, said: syntax.Function) -> Choic
     if item.width is None:
         reason = f"'{item.name}' is a convolution and needs a width"
         raise text.error(f"{reason}, such as ({item.name}, 32, <{CONVOLUTION}, 3>)", said.location)
-    if _is_open(said):
-        return Choice(ACTIVATIONS["linear"], local=_local(text, item))
-    if not said.numbers:
+    if not said.parameters:
         reason = f"'{CONVOLUTION}' needs a number, how many steps it reads"
         raise text.error(f"{reason}, such as <{CONVOLUTION}, 3>", said.location)
-    for parameter, value, place in zip(_TAPS, said.numbers, said.parameter_locations, strict=False):
-        _check_number(text, CONVOLUTION, parameter, value, place)
-        if not value.is_integer() or value > MAX_STEPS:
-            reason = f"'{CONVOLUTION}': {parameter.name} must be a whole number from 1 to {MAX_STEPS:,}, not {value:g}"
-            raise text.error(reason, place)
-    taps, dilation = (int(value) for value in (*said.numbers, 1.0)[:2])
-    if (taps - 1) * dilation > MAX_STEPS:
-        reason = f"'{item.name}' would read {(taps - 1) * dilation:,} steps back: at most {MAX_STEPS:,} is possible"
-        raise text.error(reason, said.parameter_locations[-1])
+    taps, dilation = _taps(text, item, said)
     loss = _loss(text, item.loss)
     number = _parameter(text, item.loss, loss)
     return Choice(
@@ -299,6 +291,24 @@ def _convolution(text: Text, item: syntax.Layer, said: syntax.Function) -> Choic
         taps=taps,
         dilation=dilation,
     )
+
+
+def _taps(text: Text, item: syntax.Layer, said: syntax.Function) -> tuple[int, int]:
+    """How many vectors a convolution reads, and how many steps they are apart; 1 for an open number."""
+    numbers: list[int] = []
+    given, places = (*said.parameters, 1.0)[:2], (*said.parameter_locations, said.location)[:2]
+    for parameter, value, place in zip(_TAPS, given, places, strict=True):
+        _check_number(text, CONVOLUTION, parameter, value, place)
+        number = 1.0 if isinstance(value, syntax.Reference) else value
+        if not number.is_integer() or number > MAX_STEPS:
+            must = f"must be a whole number from 1 to {MAX_STEPS:,}"
+            raise text.error(f"'{CONVOLUTION}': {parameter.name} {must}, not {number:g}", place)
+        numbers.append(int(number))
+    taps, dilation = numbers
+    if (taps - 1) * dilation > MAX_STEPS:
+        reason = f"'{item.name}' would read {(taps - 1) * dilation:,} steps back: at most {MAX_STEPS:,} is possible"
+        raise text.error(reason, said.parameter_locations[-1])
+    return taps, dilation
 
 
 def _local(text: Text, item: syntax.Layer) -> tuple[Drawn | None, Drawn | None]:
@@ -323,7 +333,7 @@ def _drawn(
     swapped: Mapping[str, Initializer],
 ) -> Drawn:
     record = _initializer(text, said, role, known, swapped)
-    return record, () if _is_open(said) else _numbers(text, said, record)
+    return record, _numbers(text, said, record)
 
 
 def _surplus_of_local(text: Text, item: syntax.Node) -> list[Diagnostic]:
@@ -369,18 +379,19 @@ def _loss(text: Text, said: syntax.Function | None) -> Loss | None:
 
 
 def _parameter(text: Text, said: syntax.Function | None, record: Named | None) -> float | None:
-    if said is None or record is None or record.parameter is None or _is_open(said):
+    if said is None or record is None or record.parameter is None:
         return None
-    value = said.numbers[0] if said.numbers else record.parameter.default
+    value = said.parameters[0] if said.parameters else record.parameter.default
     if value is None:
         reason = f"'{record.name}' needs a number, its {record.parameter.name}"
         raise text.error(f"{reason}, such as <{record.name}, 0.5>", said.location)
     _check_number(text, record.name, record.parameter, value, (*said.parameter_locations, said.location)[0])
-    return value + 0.0
+    return None if isinstance(value, syntax.Reference) else value + 0.0
 
 
-def _check_number(text: Text, name: str, parameter: Parameter, value: float, location: Location) -> None:
-    reason = parameter.check(value)
+def _check_number(text: Text, name: str, parameter: Parameter, value: syntax.Number, location: Location) -> None:
+    """Refuse a number that a parameter can't have; one that is open can still be any."""
+    reason = None if isinstance(value, syntax.Reference) else parameter.check(value)
     if reason is not None:
         raise text.error(f"'{name}': {reason}", location)
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from neuromorph.functions import Merge, dropout
 from neuromorph.functions.records import Array
 from neuromorph.graph import Graph, Node
+from neuromorph.graph.past import Past
 from neuromorph.graph.weighting import mean_of, scaled, weighted_means, weights_of
 
 State = dict[int, Array]
@@ -85,15 +86,12 @@ def incoming(graph: Graph, parameters: Mapping[str, ArrayLike], inputs: ArrayLik
     x, needed = np.asarray(inputs, np.float64), _ancestors(graph, index)
     together = not any(graph.nodes[one].steps or graph.nodes[one].reach for one in needed)
     given = x.reshape(1, -1, x.shape[-1]) if together else x
-    floats, carried = _floats(parameters), _start(graph, given.shape[1], None)
+    floats, past = _floats(parameters), Past({} if together else _start(graph, given.shape[1], None))
     found: list[Array] = []
-    for row in given:
-        step = _step(graph, floats, row, carried, needed)
+    for number, row in enumerate(given):
+        step = _step(graph, floats, row, past, number, needed)
         found.append(_incoming(graph.nodes[index], step))
-        carried = {
-            other: np.concatenate([past[1:], step.values[other][None]]) if other in needed else past
-            for other, past in carried.items()
-        }
+        past.keep(number, step.values)
     return np.stack(found).reshape(*x.shape[:-1], -1)
 
 
@@ -176,13 +174,14 @@ def train(
 
 @dataclass(frozen=True)
 class _Step:
-    """One evaluated step: live nodes' values, what comes into them, what activations were applied to, of each node
-    that is read back in time its values before the step, (K, B, width), and the masks of dropouts."""
+    """One evaluated step: live nodes' values, what comes into them, what activations were applied to, the values
+    before the step of nodes that are read back in time, the step's number, and the masks of dropouts."""
 
     values: dict[int, Array]
     incoming: dict[int, Array]
     before: dict[int, Array]
-    past: State
+    past: Past
+    number: int
     factors: dict[int, Array] = field(default_factory=dict)
 
 
@@ -211,11 +210,6 @@ def _start(graph: Graph, lanes: int, state: Mapping[int, ArrayLike] | None) -> S
     }
 
 
-def _state(past: State) -> State:
-    """A past as users have it: without its first axis where that has one step."""
-    return {index: value[0] if len(value) == 1 else value for index, value in past.items()}
-
-
 # Forward
 
 
@@ -227,26 +221,27 @@ def _run(
     masks: Masks | None = None,
 ) -> tuple[list[_Step], State]:
     """All steps, one after the other, and the state after the last."""
-    carried = _start(graph, inputs.shape[1], state)
+    past = Past(_start(graph, inputs.shape[1], state), len(inputs))
     steps: list[_Step] = []
     dropouts = [node for node in graph.nodes if node.live and node.elementwise is not None and node.elementwise.drops]
     for number, x in enumerate(inputs):
         factors = {node.index: masks.of(node, number, len(x)) for node in dropouts} if masks is not None else {}
-        steps.append(_step(graph, parameters, x, carried, factors=factors))
-        carried = {other: np.concatenate([past[1:], steps[-1].values[other][None]]) for other, past in carried.items()}
-    return steps, _state(carried)
+        steps.append(_step(graph, parameters, x, past, number, factors=factors))
+        past.keep(number, steps[-1].values)
+    return steps, past.state(len(inputs))
 
 
 def _step(
     graph: Graph,
     parameters: Parameters,
     x: Array,
-    past: State,
+    past: Past,
+    number: int,
     only: set[int] | None = None,
     factors: Mapping[int, Array] | None = None,
 ) -> _Step:
     """One step of all nodes, or of some that depend on no others."""
-    step = _Step({graph.input: x}, {}, {}, past, dict(factors or {}))
+    step = _Step({graph.input: x}, {}, {}, past, number, dict(factors or {}))
     for index in graph.order if only is None else [one for one in graph.order if one in only]:
         node = graph.nodes[index]
         if node.kind != "input":
@@ -265,7 +260,7 @@ def _incoming(node: Node, step: _Step) -> Array:
 
 def _at(step: _Step, index: int, steps: int) -> Array:
     """The value that a node had so many steps ago."""
-    return step.past[index][-steps] if steps else step.values[index]
+    return step.past.at(index, step.number - steps) if steps else step.values[index]
 
 
 def _value(node: Node, parameters: Parameters, step: _Step) -> Array:

@@ -16,7 +16,7 @@ _LOCATION = re.compile(r"\s*\.loc\s+[0-9]+\s+([0-9]+)")
 _OF_DEBUGGERS = re.compile(r"\.L(?:tmp|func_begin|func_end|info|debug|line|str|abbrev|cu_|sec_|names)")
 _COMMENT = re.compile(r"\s*(?:#|//|;)\s.*$")
 
-# Of x86: arithmetic whose ending says packed or scalar, single or double.
+# On x86, the ending of an arithmetic instruction says whether it is packed or scalar, single or double.
 _X86 = re.compile(
     r"v?(?:addsub|add|sub|mul|div|sqrt|min|max|cmp\w*|u?comi|hadd|rcp(?:14)?|rsqrt(?:14)?|round|rndscale|"
     r"fn?m(?:add|sub|addsub|subadd)(?:132|213|231))(p|s)[sd]$"
@@ -24,7 +24,7 @@ _X86 = re.compile(
 _X86_MOVE = re.compile(r"v?mov[au]p[sd]$")
 _X86_VECTOR = re.compile(r"%([xyz])mm[0-9]")
 _X86_BITS = {"x": 128, "y": 256, "z": 512}
-# Of Arm: arithmetic on v0.4s is packed, on s0 or d0 scalar.
+# On Arm, the operands say it: arithmetic on v0.4s is packed, on s0 or d0 scalar.
 _ARM = re.compile(
     r"f(?:n?m(?:add|sub|ul|la|ls)|add|sub|div|sqrt|min(?:nm)?|max(?:nm)?|abs|neg|cm\w\w|cmp|add[pv]|\w+nmv)$"
 )
@@ -54,7 +54,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Routine:
-    """A symbol and its lines, directives left out."""
+    """A routine of the assembly: its symbol and its lines, without directives."""
 
     symbol: str
     lines: tuple[Line, ...]
@@ -67,7 +67,11 @@ class Routine:
 
 @dataclass(frozen=True)
 class Tally:
-    """Instructions of some lines: packed and scalar arithmetic on floating-point numbers, their widths, calls."""
+    """Counts over some lines: all instructions, and packed and scalar arithmetic on floating-point numbers.
+
+    vector_bits: the most frequent width of the packed ones. library_calls: the functions of other libraries that are
+    called.
+    """
 
     instructions: int
     packed: int
@@ -83,7 +87,7 @@ class Tally:
 
 
 def routines_of(assembly: str) -> tuple[Routine, ...]:
-    """The routines of an assembly text, in its order; data and directives are left out."""
+    """The routines of an assembly text, in their order there, without data and directives."""
     found: list[tuple[str, list[Line]]] = []
     source: int | None = None
     for text in assembly.splitlines():
@@ -102,7 +106,7 @@ def routines_of(assembly: str) -> tuple[Routine, ...]:
 
 
 def with_lines_of(plain: Sequence[Routine], lined: Sequence[Routine]) -> tuple[Routine, ...] | None:
-    """Routines with the source lines of others; None where the two differ in any instruction but for symbols."""
+    """The routines ``plain`` with the source lines of ``lined``; None if they differ in more than symbols."""
     if len(plain) != len(lined):
         return None
     out = []
@@ -116,15 +120,15 @@ def with_lines_of(plain: Sequence[Routine], lined: Sequence[Routine]) -> tuple[R
 
 def _canonical(text: str) -> str:
     """An instruction in a form that is the same in every process: without its comment, and with placeholders for labels
-    and for Numba's symbols, which have numbers that differ."""
+    and for Numba's symbols, whose numbers differ from process to process."""
     return re.sub(r"_Z[\w.$]+|\.L[\w.$]+", "@", _COMMENT.sub("", text)).strip()
 
 
 def owners(lines: Sequence[Line], by_source: Mapping[int, int]) -> list[int | None]:
     """The owner of each assembly line: what ``by_source`` gives for its source line.
 
-    Between two instructions of one owner, those without a source line are its own too: the compiler gives no line to
-    what it has merged, as it does inside unrolled loops.
+    Instructions without a source line that stand between two instructions of one owner belong to that owner too. The
+    compiler gives no line to instructions that it has merged, such as those in unrolled loops.
     """
     found = [None if line.source is None else by_source.get(line.source) for line in lines]
     known = [place for place, line in enumerate(lines) if line.source is not None]
@@ -141,7 +145,7 @@ def is_kernel_code(symbol: str) -> bool:
 
 
 def tally(lines: Iterable[Line], calls: Iterable[str] = ()) -> Tally:
-    """Counts over instructions; ``calls``: symbols of other libraries that they call."""
+    """Count instructions by kind. calls: the symbols of other libraries that they call."""
     kinds: Counter[str] = Counter()
     widths: Counter[int] = Counter()
     moved: Counter[int] = Counter()
@@ -163,7 +167,7 @@ def tally(lines: Iterable[Line], calls: Iterable[str] = ()) -> Tally:
 
 
 def _kind(name: str, operands: str) -> tuple[str, int]:
-    """("packed", bits), ("scalar", 0), ("move", bits) of a vector, or ("", 0)."""
+    """The kind of an instruction and its vector width: ("packed", bits), ("scalar", 0), ("move", bits) or ("", 0)."""
     x86 = _X86.match(name)
     if x86:
         return ("packed", _x86_bits(operands)) if x86.group(1) == "p" else ("scalar", 0)
@@ -182,9 +186,10 @@ def _x86_bits(operands: str) -> int:
 
 
 def calls_of(routine: Routine) -> Iterator[tuple[str, int | None]]:
-    """The symbols that a routine calls, as far as its text shows them, and the source lines of the calls.
+    """The symbols that a routine calls, each with the source line of the call.
 
-    Where a symbol's address lies in a register or on the stack, it is followed through the text from top to bottom.
+    A symbol whose address lies in a register or on the stack is found by following the text from top to bottom. Other
+    indirect calls are left out.
     """
     known: dict[str, str] = {}
     for line in routine.instructions:
@@ -211,7 +216,7 @@ def calls_of(routine: Routine) -> Iterator[tuple[str, int | None]]:
 
 
 def _written(text: str) -> str:
-    """The operand that an instruction writes. For x86, a register has the name of all its 64 bits; for Arm it is the
+    """The operand that an instruction writes. On x86, a register has the name of its 64-bit form; on Arm, it is the
     first operand."""
     places = re.split(r",\s*(?![^(]*\))", text.strip().partition("\t")[2])
     first, last = places[0], places[-1]

@@ -118,7 +118,7 @@ def _node(
     compiled: Compiled,
     peak: float,
 ) -> NodeReport:
-    """A node's shares of all pieces, added up."""
+    """The report of a node: its shares of all pieces, added up."""
     mine = [(n, share) for n, piece in enumerate(pieces) for index, share in piece.shares if index == node.index]
     flops = sum(pieces[n].work.flops * share for n, share in mine)
     seconds = sum(reports[n].seconds * share for n, share in mine)

@@ -1,7 +1,7 @@
-"""Generated source with a clock in it: after each piece, the time since the last reading is added to the piece's total.
+"""Adds a clock to generated source. After each piece, the time since the last reading is added to the piece's total.
 
-The kernel that users run is never changed. This is a second kernel, compiled beside it from the same source. In it,
-LLVM can't share work between neighbouring pieces, so savings of that kind do not show.
+The kernel that users run is never changed. The source with the clock is compiled as a second kernel. In it, LLVM can't
+share work between neighbouring pieces, so savings of that kind do not show.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from .pieces import BY_OPERATION, Piece
 
 IDLE = "idle"  # the function that only reads the clock
-_TAKEN = "since_"  # the variable that holds the last look; no generated name looks like it
+_TAKEN = "since_"  # the variable that holds the last reading; generated source has no such name
 _IDLE_SOURCE = f"""
 @njit(**JIT)
 def {IDLE}(clock, count):
@@ -24,10 +24,10 @@ _IMPORT = "from neuromorph.simd.clock import lap, ticks"
 
 
 def clocked_source(source: str, functions: Sequence[str], pieces: Sequence[Piece]) -> str:
-    """The source of some functions, each of which takes the clock first; ``functions`` ends with ``train``.
+    """The source of some functions with the clock as their first argument; ``functions`` ends with ``train``.
 
-    The clock, an int64 array, has two places (ticks, laps) for each piece, then for the rest of ``train``, then for
-    waiting at barriers. Behind the functions stands ``idle(clock, count)``, which reads the clock so often.
+    The clock is an int64 array. It has two numbers (ticks, laps) for each piece, then for the rest of ``train``, then
+    for waiting at barriers. The source ends with ``idle(clock, count)``, which only reads the clock ``count`` times.
     """
     tree = ast.parse(source)
     chosen = set(functions)
@@ -51,7 +51,7 @@ def _statement(text: str) -> ast.stmt:
 
 
 class _Clocks:
-    """Puts the clock into one function."""
+    """Adds the clock to one function."""
 
     def __init__(self, function: ast.FunctionDef, bundle: set[str], pieces: Sequence[Piece], waiters: set[str]) -> None:
         self.function, self.bundle = function, bundle
@@ -62,7 +62,7 @@ class _Clocks:
         self.waiters = waiters
 
     def put_in(self) -> None:
-        """Add the clock as first argument of the function and of its calls, and a lap after every piece."""
+        """Add the clock as the first argument of the function and of its calls, and a lap after every piece."""
         function = self.function
         function.args.args.insert(0, ast.arg("clock"))
         if function.name == "train" or self.clocks_itself(function.name):
@@ -73,7 +73,7 @@ class _Clocks:
                 node.args.insert(0, ast.Name("clock", ast.Load()))
 
     def clocked(self, statements: Sequence[ast.stmt]) -> list[ast.stmt]:
-        """Statements with laps between them."""
+        """The statements with laps between them."""
         out: list[ast.stmt] = []
         for statement in statements:
             called = self.called(statement)
@@ -90,29 +90,28 @@ class _Clocks:
         return out
 
     def piece_that_ends_with(self, statement: ast.stmt) -> int | None:
-        """The piece whose last statement this is. A loop around a whole piece begins before it."""
+        """The piece whose last statement this is, or None. A loop around a whole piece is none: it begins earlier."""
         first, piece = self.by_last_line.get(statement.end_lineno or statement.lineno, (0, 0))
         return piece if 0 < first <= statement.lineno else None
 
     def inside(self, statement: ast.stmt) -> ast.stmt:
-        """A loop or a branch with laps in it."""
+        """A loop or a branch with laps in its body."""
         for name in ("body", "orelse"):
             if getattr(statement, name, None):
                 setattr(statement, name, self.clocked(getattr(statement, name)))
         return statement
 
     def clocks_itself(self, name: str) -> bool:
-        """Whether the laps are inside a function and not after its call. So it is where the function has several pieces
-        or barriers."""
+        """Whether the laps are inside a function and not after its call: it has several pieces or barriers."""
         return name in BY_OPERATION or (name in self.by_name and name in self.waiters)
 
     def lap_before_waiting(self) -> list[ast.stmt]:
-        """A lap for what stands before a barrier, where that is not a piece of the plan."""
+        """A lap for the work before a barrier, if that work is not a piece of the plan; else no statement."""
         number = self.rest if self.function.name == "train" else self.by_name.get(self.function.name)
         return [] if number is None else [self.lap(number)]
 
     def called(self, statement: ast.stmt) -> str:
-        """The function that a simple statement calls, by name, or nothing."""
+        """The name of the function that a simple statement calls, or an empty text."""
         value = statement.value if isinstance(statement, ast.Expr | ast.Assign) else None
         return value.func.id if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) else ""
 

@@ -15,14 +15,14 @@ from .pieces import Piece
 if TYPE_CHECKING:
     from ..runtime.kernels import Kernels
 
-_BARRIER = "nm.barrier"  # where threads wait for one another: no work of the piece that it stands in
-# What compilers put in place of loops that fill or copy memory: many numbers at a time, nothing computed.
+_BARRIER = "nm.barrier"  # threads wait in it for one another; it is no work of the piece that calls it
+# Functions that compilers call in place of loops that fill or copy memory.
 _OF_MEMORY = re.compile(r"_?(?:mem(?:set|cpy|move)|bzero|memset_pattern[0-9]+)(?:@PLT)?$")
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """IR, assembly and routines of the functions of a kernel. linked: those whose instructions have source lines."""
+    """IR, assembly and routines of a kernel's functions. linked: the functions whose instructions have source lines."""
 
     ir: Mapping[str, str]
     assembly: Mapping[str, str]
@@ -36,11 +36,11 @@ class Compiled:
 
     @cached_property
     def calls(self) -> dict[str, tuple[tuple[str, int | None], ...]]:
-        """What each routine calls, by symbol: the symbols and the source lines of the calls."""
+        """The calls of each routine, by its symbol: the called symbols and the source lines of the calls."""
         return {routine.symbol: tuple(calls_of(routine)) for found in self.routines.values() for routine in found}
 
     def tally_of(self, pieces: Sequence[Piece]) -> Tally:
-        """Counts the instructions of some pieces: those of their lines, and those of routines that these call."""
+        """Count the instructions of some pieces: of their own lines, and of the kernel's routines that they call."""
         lines: list[Line] = []
         outside: set[str] = set()
         for piece in pieces:
@@ -54,7 +54,7 @@ class Compiled:
         return symbol in self.own_symbols or symbol.startswith("NRT_")
 
     def _of_piece(self, piece: Piece) -> tuple[list[Line], set[str]]:
-        """A piece's instructions, and the symbols that it calls."""
+        """The instructions of a piece, and the symbols that it calls."""
         first, *others = (routine for routine in self.routines[piece.function] if is_kernel_code(routine.symbol))
         inside = dict.fromkeys(range(piece.lines[0], piece.lines[1] + 1), 0)
         whole = piece.kind == "function" or piece.function not in self.linked
@@ -70,11 +70,11 @@ class Compiled:
 
 
 def compiled_parts(kernels: Kernels) -> Compiled:
-    """What the compiler made of a model's training kernel.
+    """The IR and assembly of a model's training kernel, with source lines.
 
-    The IR is that stored beside the kernel, and the assembly is made of it. Source lines come from compiling the same
-    source once more with line numbers, which hardly ever change an instruction; a function whose instructions are not
-    the same, one by one, has none. Where the cache has no IR, that of the second compilation stands in for it.
+    The IR is the one stored with the kernel, and the assembly is made from it. Source lines come from a second
+    compilation of the same source with line numbers. Line numbers hardly ever change an instruction; a function whose
+    instructions differ has no source lines. If the cache has no IR, the IR of the second compilation is used.
     """
     kernel, dtype = kernels.kernel, kernels.options.dtype
     functions = {name: kernel.functions[name] for name in kernel.bundles["train"]}
@@ -92,7 +92,7 @@ def compiled_parts(kernels: Kernels) -> Compiled:
 
 
 def _with_lines(kernels: Kernels, functions: Mapping[str, tuple[str, ...]]) -> bundles.Texts:
-    """IR and assembly with line numbers, from the cache where it has them."""
+    """IR and assembly with line numbers, from the cache if it has them, else compiled now."""
     dtype = kernels.options.dtype
     key = cache.key_of(bundles.bundle_key(kernels.key, functions, dtype), "line numbers")
     stored = bundles.stored_texts(key, functions, dtype)

@@ -18,7 +18,7 @@ _HOLDS = {
 
 
 def loops_of(kernel: Kernel, domains: dict[int, int]) -> tuple[LoopReport, ...]:
-    """The time loops; ``domains``: for each node the loop it runs in."""
+    """The time loops. domains: the number of the loop that each node runs in."""
     plan = kernel.plan.training
     numbers = sorted({segment.domain for segment in plan.forward} - {WINDOW})
     return tuple(
@@ -54,7 +54,7 @@ def groups_of(kernel: Kernel) -> tuple[GroupReport, ...]:
 
 
 def buffers_of(kernel: Kernel, steps: int) -> tuple[BufferReport, ...]:
-    """The workspace's buffers in the order of the source's names, then the flat arrays; for windows of ``steps``."""
+    """The workspace's buffers in the order of their names, then the flat arrays, for windows of ``steps`` samples."""
     plan, size, options = kernel.plan.training, kernel.options.size, kernel.options
     copies = kernel.plan.gradient_copies  # of the workspace, where each thread has its own
     division, lanes = options.division, -(-options.batch // copies)
@@ -82,7 +82,7 @@ def buffers_of(kernel: Kernel, steps: int) -> tuple[BufferReport, ...]:
 
 
 def _holds(plan: Plan, buffer: Buffer) -> str:
-    """What is in a buffer, in words."""
+    """The content of a buffer, in words."""
     letter, number = buffer.name[0], int(buffer.name[1:])
     if letter == "p":
         return f"each thread's own sums: {_summed(plan, buffer.name)}"
@@ -96,7 +96,7 @@ def _holds(plan: Plan, buffer: Buffer) -> str:
 
 
 def _summed(plan: Plan, name: str) -> str:
-    """The product whose partial sums are in a buffer."""
+    """The text that names the product whose partial sums are in a buffer."""
     operations = (operation for segment in (*plan.forward, *plan.backward) for operation in segment.operations)
     return next(op.product.note for op in operations if isinstance(op, Sum) and op.partials.buffer == name)
 

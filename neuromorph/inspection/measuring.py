@@ -22,19 +22,19 @@ from .pieces import Piece
 if TYPE_CHECKING:
     from ..runtime.network import Network
 
-CALL = 0.003  # seconds of work in one call: less than a processor takes before it runs another program
+CALL = 0.003  # seconds of work in one call: short enough that the system rarely interrupts it
 MOST_WINDOWS = 4096
-DATA_BYTES = 8 << 20  # of the random data
+DATA_BYTES = 8 << 20  # the most bytes of random data
 TRIES = 15
-_LAPS = 50_000  # looks at the clock, to see what one costs
+_LAPS = 50_000  # readings of the clock by which the cost of one is measured
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of a window: of the kernel, of each piece, of the rest of ``train``, and waiting for other threads.
+    """Seconds of a window: of the kernel, of each piece, of the rest of ``train``, and of waiting at barriers.
 
-    With several threads those of pieces are means over the threads. lap: seconds that one look at the clock takes,
-    which is taken off each piece as often as the clock was looked at; laps: looks in a window.
+    With several threads, the times of pieces are means over the threads. lap: seconds of one reading of the clock; they
+    are subtracted from a piece for each reading in it. laps: readings of the clock in a window.
     """
 
     window: float
@@ -48,9 +48,9 @@ class Timing:
 def measure(model: Network, pieces: Sequence[Piece]) -> Timing:
     """Time a built model's training kernel, and its pieces in a second kernel with a clock.
 
-    Both learn from the same random windows with a learning rate of 0, in turns; of several runs the fastest counts, for
-    each piece by itself. State, gradients and what the optimizer remembers change.
-    TrainingDivergedError where the model's loss of random data is not finite.
+    Both kernels run in turns over the same random windows, with a learning rate of 0. The fastest of several runs
+    counts, for each piece by itself. State, gradients and the optimizer's slots change. Raises TrainingDivergedError if
+    the model's loss of random data is not finite.
     """
     bench = _Bench(model)
     clocks = _Clocked(model, pieces)
@@ -85,7 +85,7 @@ class _Bench:
             self.arguments = self._arguments()
 
     def run(self, function: Callable[..., Any], clocks: NDArray[np.int64] | None = None) -> float:
-        """Seconds of one call over all windows, from zero state; ``clocks``: a row for each thread."""
+        """Seconds of one call over all windows, from zero state. clocks: the clock of each thread, a row each."""
         calls, threads = self._calls(clocks), self.model.kernels.threads
         self.memory.space[:] = 0.0
         started = time.perf_counter()
@@ -98,7 +98,7 @@ class _Bench:
         return took
 
     def _calls(self, clocks: NDArray[np.int64] | None) -> list[tuple[Any, ...]]:
-        """The arguments of each thread."""
+        """The arguments of each thread's call."""
         threads, calls = self.model.kernels.threads, []
         for member in range(threads):
             own = self.arguments | {"begin": member, "until": member + 1}
@@ -125,7 +125,7 @@ class _Bench:
 
 
 class _Clocked:
-    """The kernel with a clock."""
+    """The second kernel, which has a clock."""
 
     def __init__(self, model: Network, pieces: Sequence[Piece]) -> None:
         kernels = model.kernels
@@ -146,8 +146,7 @@ class _Clocked:
         return clocks
 
     def tick_and_cost(self) -> tuple[float, float]:
-        """The duration of a tick and the cost of reading the clock, both in seconds, from the fastest of several
-        runs."""
+        """The length of a tick and the cost of a reading, both in seconds, from the fastest of several runs."""
         found = []
         for _ in range(TRIES):
             clock = np.zeros(2, np.int64)

@@ -1,4 +1,4 @@
-"""An inspection as one HTML page that loads nothing from elsewhere and is readable in light and dark."""
+"""Writes an inspection as one HTML page, which loads no other file and follows the browser's light or dark mode."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _asset(name: str) -> str:
 
 
 def page_of(inspection: Findings) -> str:
-    """The page, as a text to be written in UTF-8."""
+    """The HTML page of an inspection, as a text to be written in UTF-8."""
     return "".join(_page(inspection))
 
 
@@ -72,7 +72,7 @@ def _header(inspection: Findings) -> Iterator[str]:
 
 
 def _heat(inspection: Findings) -> str:
-    """The nodes of the graph, coloured by share of the time."""
+    """CSS that colours the nodes of the graph by their share of the time."""
     most = max((node.share for node in inspection.nodes), default=0.0) or 1.0
     opacities = {node.index: _HOTTEST * node.share / most for node in inspection.nodes}
     return "".join(
@@ -95,7 +95,7 @@ def _graph_and_nodes(inspection: Findings) -> Iterator[str]:
     yield "</div></div>"
 
 
-_SIDES = "rrrrrrrl"  # of the columns of figures
+_SIDES = "rrrrrrrl"  # for each column of figures, whether it is aligned right or left
 
 
 def _node_row(node: NodeReport) -> tuple[str, list[str]]:
@@ -105,7 +105,7 @@ def _node_row(node: NodeReport) -> tuple[str, list[str]]:
 
 
 def _figures(entry: PieceReport | NodeReport) -> Iterator[str]:
-    """The cells of the columns that nodes and pieces have in common."""
+    """The cells of the columns that the tables of nodes and of pieces share."""
     for (name, text), side in zip(COLUMNS, _SIDES, strict=True):
         if name == "share":
             yield _share_cell(entry.share)
@@ -115,7 +115,7 @@ def _figures(entry: PieceReport | NodeReport) -> Iterator[str]:
 
 
 def _share_cell(share: float) -> str:
-    """A cell with a share of the time, and a bar of that length."""
+    """A cell with a share of the time, in percent and as a bar of that length."""
     return f'<td class="r share" style="--part:{min(share, 1.0):.2%}">{percent(share)}</td>'
 
 
@@ -125,7 +125,7 @@ def _cell(text: str, kind: str = "") -> str:
 
 
 def _table(names: Sequence[str], sides: str, rows: Iterable[tuple[str, list[str]]]) -> Iterator[str]:
-    """A table in a box that scrolls; a row is its attributes and its cells."""
+    """A table in a box that scrolls. rows: the attributes and the cells of each row."""
     yield '<div class="scroll"><table><thead><tr>'
     for name, side in zip(names, sides, strict=True):
         yield f'<th scope="col"{" class=r" if side == "r" else ""}>{escape(name)}</th>'
@@ -165,7 +165,7 @@ def _code(inspection: Findings) -> Iterator[str]:
 
 
 def _by_line(inspection: Findings) -> dict[int, int]:
-    """The piece that each source line belongs to."""
+    """The number of the piece that each source line belongs to."""
     return {line: p.number for p in inspection.pieces for line in range(p.lines[0], p.lines[1] + 1)}
 
 
@@ -185,7 +185,7 @@ def _source_lines(inspection: Findings) -> Iterator[str]:
 
 
 def _function(inspection: Findings, function: str, routines: Sequence[Routine]) -> Iterator[str]:
-    """The assembly of one function: its own routine, then those of matrix products that it calls."""
+    """The assembly of one function: its own routine, then the routines that it calls, such as matrix products."""
     names = {r.symbol: f for f, found in inspection.routines.items() for r in found[:1]}
     shown = [routine for routine in routines if is_kernel_code(routine.symbol)]
     callers = _callers(inspection, function, shown)
@@ -197,7 +197,7 @@ def _function(inspection: Findings, function: str, routines: Sequence[Routine]) 
 
 
 def _callers(inspection: Findings, function: str, routines: Sequence[Routine]) -> dict[str, str]:
-    """For each routine beside a function's own, the numbers of the pieces that call it."""
+    """For each routine other than a function's own, the numbers of the pieces that call it."""
     pieces, found = _by_line(inspection), dict[str, dict[int, None]]()
     for symbol, source in calls_of(routines[0]):
         piece = pieces.get(source or 0)
@@ -223,7 +223,7 @@ def _instructions(
 
 
 def _readable(text: str, names: dict[str, str]) -> str:
-    """An instruction in columns, with the kernel's functions by their own names."""
+    """An instruction in columns, with the plain names of the kernel's functions in place of their symbols."""
     for symbol, function in names.items():
         if symbol in text:
             text = text.replace(symbol, function)
@@ -259,7 +259,7 @@ def _piece_row(piece: PieceReport) -> tuple[str, list[str]]:
 
 
 def _rows_between(inspection: Findings) -> Iterator[tuple[str, list[str]]]:
-    """Rows for the time that belongs to no piece."""
+    """The rows for time that belongs to no piece."""
     for what, seconds, share in between_pieces(inspection):
         figures = [_cell(time_text(seconds), "r"), _share_cell(share), *[_cell("")] * (len(COLUMNS) - 2)]
         yield "", [_cell(what, "muted"), *[_cell("")] * 3, *figures]
@@ -307,7 +307,7 @@ def _notes(inspection: Findings) -> Iterator[str]:
 
 
 def _data(inspection: Findings) -> str:
-    """Nodes and pieces as JSON that may stand in a page."""
+    """Nodes and pieces as JSON that is safe inside an HTML page."""
     numbers = {node.name: node.index for node in inspection.nodes}
     pieces = [
         {"note": p.note, "nodes": [numbers[name] for name, _ in p.nodes if name in numbers], "says": _says(p)}

@@ -1,7 +1,7 @@
-"""Lists the pieces of a kernel: the parts that are timed and counted apart.
+"""Lists the pieces of a kernel: the parts whose time and work are reported separately.
 
 The source map says which lines of generated source belong to each operation of the plan. Each operation is a piece.
-Work that is no operation makes one piece for each function: the mean loss, the time shift, the transposes, the check of
+Each function whose work is no operation is one piece too: the mean loss, the time shift, the transposes, the check of
 the gradients, the update.
 """
 
@@ -28,7 +28,7 @@ BY_OPERATION = (
     "backward",
     "weight_gradients",
 )  # functions that are made of the plan's operations
-WHOLE = {  # functions that are pieces by themselves
+WHOLE = {  # functions that are one piece each
     "take": "inputs of a thread's lanes",
     "sample_losses": "mean loss of the samples",
     "gradient_norm": "gradients checked, and their norm",
@@ -45,7 +45,8 @@ class Piece:
     function: the generated function it stands in. stage: of training ("forward", "loss", "backward", "weight gradient",
     "update", "time shift"). kind: "product", "sum", "block", "reduce", "mask", "rows", "loss", "bias", "columns",
     "zeros", or "function". lines: first and last in the source, comments included. domain: the number of the time loop
-    it runs in, or -1. shares: each node whose work it is, with its part of it; the parts add up to 1. work: per window.
+    it runs in, or -1. shares: the nodes that the work is for, each with its share; shares add up to 1. work: in a
+    window.
     """
 
     function: str
@@ -59,7 +60,7 @@ class Piece:
 
 
 def pieces_of(kernel: Kernel, steps: int) -> tuple[Piece, ...]:
-    """All pieces of a training kernel, function by function in the order of the source; ``steps`` of a window."""
+    """All pieces of a training kernel, in the order of the source. steps: the samples of a window."""
     return tuple(_Finder(kernel, Counter(kernel, steps)).all())
 
 
@@ -88,7 +89,7 @@ class _Finder:
             inside.clear()
 
     def operation(self, function: str, emitted: Emitted, span: Span) -> Piece:
-        """The piece that an operation is."""
+        """The piece of an operation."""
         operation, domain = emitted
         return Piece(
             function, STAGES[function], type(operation).__name__.lower(), self.note(operation), (span.first, span.last),
@@ -96,7 +97,7 @@ class _Finder:
         )  # fmt: skip
 
     def zeros(self, span: Span) -> Piece:
-        """The piece that makes gradients zero which the backward pass adds to from other steps."""
+        """The piece that sets gradients to zero before the backward pass, which adds to them from several steps."""
         works = self.counter.of_zeros()
         return Piece(
             "backward", "backward", "zeros", "gradients that other steps add to begin at zero", (span.first, span.last),
@@ -104,24 +105,28 @@ class _Finder:
         )  # fmt: skip
 
     def whole(self, name: str, span: Span) -> Piece:
-        """The piece of a function that is one piece as a whole."""
+        """The piece of a function that is one piece."""
         return Piece(
             name, STAGES[name], "function", WHOLE[name], (span.first, span.last), WINDOW,
             self.shares_of_function(name), self.counter.of_function(name),
         )  # fmt: skip
 
     def note(self, operation: Operation) -> str:
-        """What a piece does, in a line."""
+        """A line of text that says what a piece does."""
         if isinstance(operation, Product) and operation.epilogue is not None:
             return f"{operation.note}; {', '.join(note.brief for note in operation.epilogue.notes)}"
         if not isinstance(operation, Block):
             return notes_of(operation)[0]
         return "; ".join(dict.fromkeys(statement.note.brief for statement in operation.maps))
 
-    # Whose work it is
+    # The nodes that the work is for
 
     def shares(self, operation: Operation) -> tuple[tuple[int, float], ...]:
-        """Products and biases by width of the members; statements of a block by FLOPs and numbers read and written."""
+        """The share of each node in an operation.
+
+        Products and biases are divided by the widths of the group's members, a block by the FLOPs of its statements
+        and the numbers that they read and write.
+        """
         graph = self.graph
         if isinstance(operation, Sum):
             return self.shares(operation.product)
@@ -146,7 +151,7 @@ class _Finder:
         )
 
     def owner_of(self, columns: Columns) -> int:
-        """The node whose parameters a sum of columns is the gradient of."""
+        """The node whose parameters have this sum of columns as their gradient."""
         return next(vector.node for vector in self.kernel.plan.training.vectors if vector.name == columns.vector)
 
     def ended_by(self, product: Product) -> list[tuple[int, float]]:
@@ -158,8 +163,11 @@ class _Finder:
         return [(product.epilogue.notes[0].node, epilogue / whole)]
 
     def shares_of_function(self, name: str) -> tuple[tuple[int, float], ...]:
-        """Shares of a function that is one piece: ``take`` by the layers that read the input, ``transpose`` by
-        transposed weights, ``time_shift`` by the numbers of the state, updates by parameters that learn."""
+        """The share of each node in a function that is one piece.
+
+        ``take`` is divided among the layers that read the input, ``transpose`` by the transposed weights,
+        ``time_shift`` by the numbers of the state, updates by the parameters that learn.
+        """
         plan, graph = self.kernel.plan.training, self.graph
         if name == "take":
             found = (operation for segment in plan.forward for operation in segment.operations)
@@ -171,13 +179,14 @@ class _Finder:
             kept = ((index, plan.buffers_by_name[buffer].depth) for index, buffer in plan.state)
             return _normal((index, float(depth * graph.nodes[index].width)) for index, depth in kept)
         if name == "transpose":
-            transposed = [(plan.groups[group], plan.groups[group].parts[part].rows) for group, part in plan.transposed]
-            return _normal((m.node, float(rows * m.width)) for group, rows in transposed for m in group.members)
+            changing = ((plan.groups[index], part) for index, part in plan.changing_transposes)
+            made = ((group, group.parts[part].rows) for group, part in changing)
+            return _normal((m.node, float(rows * m.width)) for group, rows in made for m in group.members)
         return _normal((array.node, float(math.prod(array.shape))) for array in graph.arrays if array.learns)
 
 
 def _normal(parts: Iterator[tuple[int, float]] | list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
-    """Shares by node that add up to 1, in order of first mention."""
+    """The sum of the parts of each node, scaled so that all add up to 1, in order of first mention."""
     sums: dict[int, float] = {}
     for node, part in parts:
         sums[node] = sums.get(node, 0.0) + part

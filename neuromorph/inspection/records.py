@@ -14,7 +14,7 @@ Lines = tuple[int, int]
 
 @dataclass(frozen=True)
 class LoopReport:
-    """A loop over the time steps of a window. nodes: what runs in it; forward, backward: operations in each pass."""
+    """A loop over the time steps of a window. nodes: those in it. forward, backward: its operations in each pass."""
 
     number: int
     nodes: tuple[str, ...]
@@ -26,8 +26,8 @@ class LoopReport:
 class GroupReport:
     """Sibling layers that are one matrix product. reads: the nodes whose values are its incoming vector, in order.
 
-    fan_in: rows of the weight matrix; columns: of all members, padded to whole vectors. loop: the time loop it runs in,
-    None for the whole window at once. bytes: of weights and biases.
+    fan_in: rows of the weight matrix. columns: of all members, padded to whole vectors. loop: the time loop it runs in,
+    None if it runs once over the whole window. bytes: of weights and biases.
     """
 
     number: int
@@ -41,7 +41,7 @@ class GroupReport:
 
 @dataclass(frozen=True)
 class BufferReport:
-    """An array of the training kernel. name: as in the source. rows: of a workspace's buffer, 0 for a flat array."""
+    """An array of the training kernel. name: as in the source. rows: of a workspace's buffer, 0 for flat arrays."""
 
     name: str
     holds: str
@@ -52,13 +52,13 @@ class BufferReport:
 
 @dataclass(frozen=True)
 class PieceReport:
-    """A part of the kernel that was timed on its own; figures are per window.
+    """A part of the kernel that was timed on its own; figures are for one window.
 
-    nodes: whose work it is, and what share of it is whose. lines: first and last in the source. loop: the time loop it
-    runs in, or None. seconds: measured; share: of ``Inspection.pieces_seconds``. peak_share: FLOPs a second by the
-    machine's peak, None without FLOPs. vector_bits: the most frequent width of its packed instructions, 0 without any.
-    packed_share: packed instructions among those of floating-point arithmetic, None without any. library_calls: scalar
-    functions of other libraries that it calls; what fills or copies memory is none.
+    nodes: the nodes that the work is for, each with its share. lines: first and last in the source. loop: the time loop
+    it runs in, or None. seconds: measured. share: of ``Inspection.pieces_seconds``. peak_share: its FLOPs a second
+    divided by the machine's peak, None without FLOPs. vector_bits: the most frequent width of its packed instructions,
+    0 without any. packed_share: packed instructions among those of floating-point arithmetic, None without any.
+    library_calls: scalar functions of other libraries that it calls, except those that fill or copy memory.
     """
 
     number: int
@@ -86,10 +86,10 @@ class PieceReport:
 
 @dataclass(frozen=True)
 class NodeReport:
-    """A node's part in the kernel: the sum of its shares of the pieces; figures are per window.
+    """A node's part in the kernel: the sum of its shares of the pieces; figures are for one window.
 
-    pieces: numbers of the pieces it has a share of. divided: the part of its seconds that comes from pieces that it
-    shares with other nodes, and that is divided by reckoning, not measured. The rest as in ``PieceReport``.
+    pieces: numbers of the pieces that it has a share of. divided: the part of its seconds that comes from pieces shared
+    with other nodes; this part is estimated from the shares, not measured. The rest as in ``PieceReport``.
     """
 
     index: int
@@ -113,7 +113,7 @@ class NodeReport:
 
 @dataclass(frozen=True)
 class Findings:
-    """All that is found of a model's kernel. ``Inspection`` says what the fields are."""
+    """All that an inspection finds about a kernel. ``Inspection`` says what the fields are."""
 
     text: str
     batch_size: int
@@ -158,27 +158,27 @@ class Findings:
 
     @property
     def gflops(self) -> float:
-        """10⁹ floating-point operations a second of the model's own kernel."""
+        """The speed of the model's own kernel, in 10⁹ floating-point operations a second."""
         return self.flops / self.seconds / 1e9
 
     @property
     def peak_share(self) -> float:
-        """The kernel's operations a second by those of the machine's peak."""
+        """The kernel's speed as a fraction of the machine's peak."""
         return self.gflops / self.peak_gflops
 
     @property
     def pieces_seconds(self) -> float:
-        """Seconds of a window as the sum of its pieces, of the code between them and of waiting."""
+        """Seconds of a window as the sum of the pieces, the code between them and waiting at barriers."""
         return sum(piece.seconds for piece in self.pieces) + self.rest_seconds + self.waiting_seconds
 
     @property
     def sum_by_kernel(self) -> float:
-        """The sum of the pieces by the kernel's own time."""
+        """``pieces_seconds`` divided by the kernel's own time."""
         return self.pieces_seconds / self.seconds
 
     def to_dict(self, *, texts: bool = True) -> dict[str, Any]:
-        """Everything as numbers, strings, lists and dicts, ready for JSON; without source, IR, assembly and picture
-        where ``texts`` is False."""
+        """All findings as numbers, strings, lists and dicts, ready for JSON. With ``texts=False``, source, IR, assembly
+        and picture are left out."""
         left = {"routines"} if texts else {"routines", "source", "ir", "assembly", "svg"}
         kept = {name: value for name, value in vars(self).items() if name not in left}
         for name in ("loops", "groups", "buffers", "pieces", "nodes"):

@@ -14,39 +14,42 @@ from .tables import listing, tables
 
 @dataclass(frozen=True)
 class Inspection(Findings):
-    """What ``neuromorph.inspect`` found. ``str`` of it is a page of tables; ``html()`` a page for the browser.
+    """The report that ``neuromorph.inspect`` returns. ``str`` of it gives tables, ``html()`` a page for the browser.
 
-    Times: ``seconds`` is a window of the model's own kernel: forward, loss, backward, weight gradients and update of
-    ``bptt_steps`` samples. The pieces are timed in a second kernel, compiled from the same source with a clock between
-    them; each look at the clock waits until the piece is done, and what the look itself takes (``lap_seconds``, on
-    average) is taken off. So their sum (``pieces_seconds``, with ``rest_seconds`` of the code between them and
-    ``waiting_seconds`` at barriers) is not the kernel's time: it lacks what the processor does at the same time, which
-    makes it larger, and in very short pieces the clock's own time is taken off too generously. ``sum_by_kernel`` says
-    how far they are apart. With several threads, times of pieces are means over the threads; all are timed, also where
-    training takes one thread as long as that is quicker (``contested``).
+    Times: ``seconds`` is the time of a window in the model's own kernel: forward, loss, backward, weight gradients and
+    update of ``bptt_steps`` samples. The pieces are timed in a second kernel, compiled from the same source with a
+    clock between the pieces. Each reading of the clock waits until the piece is done. The mean time of a reading
+    (``lap_seconds``) is subtracted.
 
-    FLOPs and bytes are counted from the plan: see the notes at the end of the tables. ``peak_gflops``: multiply-adds in
-    registers, measured in the same call on as many threads as the kernel has.
+    ``pieces_seconds`` is the sum of the pieces, of ``rest_seconds`` in the code between them and of ``waiting_seconds``
+    at barriers. It differs from ``seconds``. It is larger because pieces can't overlap in the processor, and smaller
+    because too much is subtracted from very short pieces. ``sum_by_kernel`` is ``pieces_seconds / seconds``. With
+    several threads, times of pieces are means over the threads. All threads are timed, even if training would use one
+    thread as long as that is quicker (``contested``).
 
-    source: of the kernels, training's and prediction's. ir, assembly: of each function of training's kernel, stored
-    when it was compiled; LLVM makes the text after the machine code, where a few moves and address computations may
-    stand otherwise. ``linked``: whether compiling with line numbers gave the same assembly, instruction by instruction,
-    so that all instructions have their source lines; where it did not, those of some functions have none.
+    FLOPs and bytes are counted from the plan: see the notes at the end of the tables. ``peak_gflops``: the machine's
+    peak in 10⁹ FLOPs a second, measured in the same call by multiply-adds in registers, on as many threads as the
+    kernel has.
+
+    source: of the kernels of training and prediction. ir, assembly: of each function of the training kernel. LLVM makes
+    the assembly text separately from the machine code, so a few moves and address computations may be placed
+    differently. ``linked``: whether compiling with line numbers gave the same instructions, so that all instructions
+    have source lines; if not, the instructions of some functions have none.
     """
 
     def listing(self, function: str) -> str:
-        """The assembly of one function of the kernel, each run of instructions below the source line it comes from.
+        """The assembly of one function of the kernel, with each source line above the instructions that come from it.
 
-        Raises ValueError, with the names there are, for another function.
+        Raises ValueError, listing the functions, for an unknown name.
         """
         return listing(self, function)
 
     def html(self) -> str:
-        """One page with everything but the IR, which needs nothing from elsewhere: see ``save``."""
+        """One HTML page with everything but the IR; it loads no other file. ``save`` writes it to a file."""
         return page_of(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the page to a file. OSError where that can't be done."""
+        """Write the HTML page to a file. Raises OSError if that fails."""
         check_name(os.fspath(path))
         Path(path).write_bytes(self.html().encode("utf-8"))
 

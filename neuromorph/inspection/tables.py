@@ -1,4 +1,4 @@
-"""An inspection as tables for a terminal, and its assembly between source lines."""
+"""Writes an inspection as tables for a terminal, and a function's assembly between its source lines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _THOUSANDS = (("G", 1e9), ("M", 1e6), ("k", 1e3))
 
 
 def tables(inspection: Findings) -> str:
-    """Head, plan, pieces, nodes and notes."""
+    """The tables of an inspection as one text: head, plan, pieces, nodes and notes."""
     parts = [
         "\n".join(head(inspection)),
         _titled("plan: time loops", _loops(inspection)),
@@ -44,17 +44,17 @@ def tables(inspection: Findings) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-# Words for numbers
+# Numbers as text
 
 
 def time_text(seconds: float) -> str:
-    """Seconds with three digits, in a unit that leaves a number of at least 1 where it can."""
+    """A time in three digits, in the largest unit in which it is at least 1."""
     unit, scale = next((pair for pair in _SECONDS if seconds * pair[1] >= 0.9995), _SECONDS[-1])
     return f"{_three_digits(seconds * scale)} {unit}"
 
 
 def count_text(value: float) -> str:
-    """A number of operations or bytes with three digits and a prefix for thousands."""
+    """A number of operations or bytes in three digits with an SI prefix."""
     prefix, scale = next((pair for pair in _THOUSANDS if value >= pair[1] * 0.9995), ("", 1.0))
     return f"{_three_digits(value / scale)} {prefix}".strip() if prefix else f"{value:.0f}"
 
@@ -64,7 +64,7 @@ def _three_digits(value: float) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A share in percent, or a dash for none."""
+    """A share in percent, or a dash for None."""
     if value is None:
         return "–"
     return f"{value:.0%}" if value >= 0.0995 or value == 0 else f"{value:.1%}"
@@ -76,20 +76,20 @@ def calls_text(calls: Sequence[str]) -> str:
 
 
 def threads_text(inspection: Findings) -> str:
-    """How many threads train, and are timed."""
+    """A text that says how many threads train and were timed."""
     many = inspection.threads
     return f"{many} thread{'s' * (many != 1)}" + " (training takes one where that is quicker)" * inspection.contested
 
 
 def head(inspection: Findings) -> list[str]:
-    """What was inspected, and its main figures."""
+    """Lines with the name of what was inspected and its main figures."""
     i = inspection
     window = f"window of {i.bptt_steps} sample{'s' * (i.bptt_steps != 1)}"
     where = threads_text(i) + (f" in chunks of {i.chunk} rows" if i.chunk else "")
     return [
         f"kernel: batch {i.batch_size}, {window}, {i.dtype}, optimizer {i.optimizer}, {where}, "
         f"{i.parameters:,} parameters",
-        f"machine: {i.cpu}, vectors of {i.machine_bits} bits; the kernel uses {i.vector_bits} ({i.lanes} lanes)",
+        f"machine: {i.cpu}, vectors of {i.machine_bits} bits; the kernel uses {i.vector_bits} ({i.lanes} elements)",
         f"a window: {time_text(i.seconds)} ({time_text(i.seconds / i.bptt_steps)} a sample), "
         f"{count_text(i.flops)}FLOP, {count_text(i.bytes)}B moved, {i.gflops:.3g} GFLOP/s, "
         f"{percent(i.peak_share)} of the peak of {i.peak_gflops:.3g} GFLOP/s",
@@ -113,7 +113,7 @@ def _titled(title: str, lines: Iterable[str]) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]], right: str) -> Iterator[str]:
-    """Rows with columns side by side; ``right``: for each column r or l. The first row is the head."""
+    """Rows of a table in aligned columns; the first row is the head. right: for each column "r" or "l"."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for number, row in enumerate(rows):
         cells = [f"{x:>{w}}" if side == "r" else f"{x:<{w}}" for x, w, side in zip(row, widths, right, strict=True)]
@@ -144,7 +144,7 @@ def _groups(inspection: Findings) -> Iterator[str]:
 
 
 def loop_text(loop: int | None) -> str:
-    """The loop something runs in."""
+    """The text that names a time loop."""
     return "window" if loop is None else f"loop {loop}"
 
 
@@ -182,7 +182,7 @@ def _pieces(inspection: Findings) -> Iterator[str]:
 
 
 def between_pieces(inspection: Findings) -> Iterator[tuple[str, float, float]]:
-    """The time outside the pieces: a description, seconds, and the share of the sum."""
+    """The time outside the pieces: for each part a description, its seconds and its share of the sum."""
     whole = inspection.pieces_seconds
     beside = [("code between the pieces", inspection.rest_seconds)]
     if inspection.threads > 1:
@@ -207,7 +207,7 @@ def _nodes(inspection: Findings) -> Iterator[str]:
 
 
 def listing(inspection: Findings, function: str) -> str:
-    """The routines of a function with source lines between the instructions."""
+    """The assembly of a function, with source lines between the instructions."""
     if function not in inspection.routines:
         raise ValueError(f"function must be one of {', '.join(inspection.routines)}, not {function!r}")
     source = inspection.source.splitlines()
@@ -228,5 +228,5 @@ def _interleaved(routine: Routine, source: Sequence[str]) -> Iterator[str]:
 
 
 def _begins(line: Line, last: int | None) -> bool:
-    """Whether an instruction comes from another source line than the one before it."""
+    """Whether an instruction comes from another source line than the instruction before it."""
     return not line.is_label and line.source is not None and line.source != last

@@ -1,8 +1,8 @@
 """Counts the arithmetic and the memory traffic of the operations of a plan, from the plan alone.
 
-FLOPs are those of the vectors' own components, without padding: a multiply-add counts two, exp, tanh and the like count
-the operations that they are emitted as, comparisons count one, selections and moves nothing. Bytes are those that an
-operation reads and writes, each operand once an execution, in whole vectors with padding, from any level of memory.
+FLOPs are counted for the components of vectors, without padding. A multiply-add counts two, a comparison one, a
+selection or a move none. exp, tanh and the like count the operations that they are emitted as. Bytes are those that an
+operation reads and writes, from any level of memory: each operand once an execution, in whole vectors with padding.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def flops_of(expression: str, dtype: str) -> int:
 
 @cache
 def _costs_of_calls(dtype: str) -> dict[str, int]:
-    """Operations of a call by function. A softmax: the largest, differences, powers, their sum, a division."""
+    """The operations of a call of each function. Softmax: maximum, differences, powers, their sum, a division."""
     costs = {name: operations_of(name, dtype) for name in NAMES} | dict.fromkeys(_ONE_EACH, 1)
     return costs | {"softmax": 4 + costs["exp"]}
 
@@ -75,7 +75,7 @@ class Counter:
 
     @property
     def plan(self) -> Plan:
-        """What training runs."""
+        """The plan of training."""
         return self.kernel.plan.training
 
     @property
@@ -84,7 +84,7 @@ class Counter:
         return self.steps * self.kernel.options.batch
 
     def executions(self, domain: int) -> int:
-        """How often a window runs an operation: once, once a step, or once a chunk of rows."""
+        """How often an operation runs in a window: once, once a step, or once a chunk of rows."""
         if domain != WINDOW:
             return self.steps
         division = self.kernel.options.division
@@ -94,9 +94,9 @@ class Counter:
         """The work of an operation in a window."""
         if isinstance(operation, Block):
             loaded: set[tuple[Place, int]] = set()
-            return sum((self._map(statement, loaded) for statement in operation.maps), Work())
+            return sum((self._statement(statement, loaded) for statement in operation.maps), Work())
         if isinstance(operation, Reduce):
-            return self._reduce(operation)
+            return self._reduce(operation, set())
         if isinstance(operation, Mask):  # a comparison and a product; the counter's mathematics is that of integers
             width = operation.target.width
             return Work(2 * width * self.rows, self._bytes(self._whole(width) * self.rows))
@@ -114,10 +114,13 @@ class Counter:
         return self._product(operation, self.executions(domain))
 
     def shares_of_block(self, block: Block) -> list[Work]:
-        """The work of each statement of a block. A value that an earlier statement has loaded or computed is not
-        counted again."""
+        """The work of each statement of a block. A value that an earlier statement loaded or computed is not counted
+        again."""
         loaded: set[tuple[Place, int]] = set()
-        return [self._map(statement, loaded) for statement in block.maps]
+        return [self._statement(statement, loaded) for statement in block.maps]
+
+    def _statement(self, statement: Map | Reduce, loaded: set[tuple[Place, int]]) -> Work:
+        return self._reduce(statement, loaded) if isinstance(statement, Reduce) else self._map(statement, loaded)
 
     def _map(self, statement: Map, loaded: set[tuple[Place, int]]) -> Work:
         dtype = self.kernel.options.dtype
@@ -131,14 +134,16 @@ class Counter:
         numbers = (len(places) + statement.store) * self._whole(statement.width) + len(single)
         return Work(each * statement.width * self.rows, self._bytes(numbers * self.rows))
 
-    def _reduce(self, operation: Reduce) -> Work:
+    def _reduce(self, operation: Reduce, loaded: set[tuple[Place, int]]) -> Work:
         """One more for each component to add it up; ``finish`` once a row. A row's number is stored as a vector."""
         dtype = self.kernel.options.dtype
         each = flops_of(operation.expression, dtype) + 1
         once = flops_of(operation.finish, dtype) + 1 if operation.finish else int(operation.accumulate)
         whole = self._whole(operation.width)
-        numbers = sum(1 if access.broadcast else whole for _, access in operation.operands)
-        numbers += self.plan.lanes * (1 + operation.accumulate)
+        fresh = {(access.place, access.shift): access for _, access in operation.operands}
+        numbers = sum(1 if fresh[key].broadcast else whole for key in fresh.keys() - loaded)
+        numbers += self.plan.lanes * (operation.store + operation.accumulate)
+        loaded |= {*fresh, (operation.target, operation.shift)}
         return Work((each * operation.width + once) * self.rows, self._bytes(numbers * self.rows))
 
     def _softmax(self, rows: Rows) -> Work:
@@ -151,9 +156,9 @@ class Counter:
         function = graph.nodes[graph.output].function
         form = graph.loss.logit_form(function.name) if loss.logits is not None and function is not None else None
         term, derivative = (form or graph.loss).term, (form or graph.loss).derivative
-        each = flops_of(term, dtype) + flops_of(derivative, dtype) + 2  # added up, and scaled
-        each += 3 if form is not None and form.couples else 0  # two largest and a sum
-        each += 2 * (loss.units is not None)  # what is expected, in standard units
+        each = flops_of(term, dtype) + flops_of(derivative, dtype) + 2  # an addition and a scaling
+        each += 3 if form is not None and form.couples else 0  # two maxima and a sum
+        each += 2 * (loss.units is not None)  # the expected values are standardised
         vectors = 3 + (loss.logits is not None) + 2 * (loss.units is not None)
         width = loss.result.width
         return Work(each * width * self.rows, self._bytes(vectors * self._whole(width) * self.rows))
@@ -183,7 +188,7 @@ class Counter:
         return Work(each * width * self.rows, self._bytes(beside * self.rows))
 
     def _sum(self, operation: Sum) -> Work:
-        """The threads' sums, a bias or what was there before, added up."""
+        """The work of adding up the threads' partial sums, and a bias or the value that was there before."""
         product, threads = operation.product, operation.partials.threads
         assert product.target is not None
         width, more = product.target.width, product.start != "zero"
@@ -196,7 +201,7 @@ class Counter:
         return Work(members * self.rows, self._bytes((self.rows + 1) * group.columns))
 
     def _columns(self, width: int) -> Work:
-        """The sums over all rows of each component."""
+        """The work of summing each component over all rows."""
         return Work(width * self.rows, self._bytes((self.rows + 1) * self._whole(width)))
 
     def _whole(self, width: int) -> int:
@@ -206,7 +211,7 @@ class Counter:
         return elements * self.kernel.options.size
 
     def of_zeros(self) -> list[tuple[int, Work]]:
-        """The work of making gradients zero before the backward pass, with the node that each is the gradient of."""
+        """The work of setting gradients to zero before the backward pass, with the node of each gradient."""
         buffers = self.plan.buffers_by_name
         steps = dict.fromkeys(self.plan.carries, 1)
         steps |= {name: self.steps + buffers[name].depth for name in self.plan.cleared}
@@ -217,11 +222,11 @@ class Counter:
 
     @property
     def parameters(self) -> int:
-        """Those that learn, padding left out."""
+        """The number of parameters that learn, without padding."""
         return sum(math.prod(array.shape) for array in self.plan.graph.arrays if array.learns)
 
     def of_function(self, name: str) -> Work:
-        """The work in a window of a function that is not made of operations, such as ``time_shift`` or ``update``."""
+        """The work of a function that is not made of operations, such as ``time_shift``, in a window."""
         layout, size, options = self.kernel.plan.layout, self.kernel.plan.layout.learning_size, self.kernel.options
         optimizer = UPDATES[options.optimizer]
         if name == "take":
@@ -233,7 +238,8 @@ class Counter:
             kept = sum(buffer.depth * buffer.stride for buffer in buffers)
             return Work(0.0, self._bytes(2 * options.batch * kept))
         if name == "transpose":
-            return Work(0.0, self._bytes(2 * layout.transposed_size))
+            changing = sum(layout.transposed_elements(*which) for which in self.plan.changing_transposes)
+            return Work(0.0, self._bytes(2 * changing))
         if name == "gradient_norm":  # one multiply-add
             copies = self.kernel.plan.gradient_copies
             return Work((2.0 + copies - 1) * self.parameters, self._bytes((copies + (copies > 1)) * size))

@@ -4,8 +4,8 @@ Numba links a compiled function into every caller and optimises it again there. 
 compiled on its own and called by its symbol, so that every line is optimised once. In return the functions of a
 bundle belong together and go to the disk cache as one entry.
 
-An object with symbols that can't be resolved would end the whole process, in LLVM. So a bundle is stored only if each
-of its symbols is its own or one that every process with Numba has, and the latter are looked up before it is loaded.
+LLVM ends the whole process when a symbol of a loaded object can't be resolved. So a bundle is stored only if each of
+its symbols is its own or one that every process with Numba has. The latter are looked up before a bundle is loaded.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from ..host.interrupts import held, raise_if_pressed_twice
 from . import cache
 
 _OBJECT = "kernel.bin"
-_NEVER = 1_000_000  # collections of younger objects before a full one
-_lock = threading.RLock()  # one bundle at a time; not for forks, since other libraries' locks are taken inside
-_thresholds: tuple[int, int, int] | None = None  # of Python's garbage collector, while full collections wait
+_NEVER = 1_000_000  # collections of younger objects before a full one: so many that a full one never comes
+_lock = threading.RLock()  # held for one bundle; forks don't wait for it, as other libraries' locks are taken inside
+_thresholds: tuple[int, int, int] | None = None  # the garbage collector's own ones, while full collections are off
 
 
 def signature(dtype: str, kinds: tuple[str, ...]) -> tuple[Any, ...]:
-    """Numba's types of a function's arguments, given by kind."""
+    """Numba's types of a function's arguments. kinds: the kind of each argument, such as "count" or "array"."""
     from numba import types
 
     element = getattr(types, dtype)
@@ -51,11 +51,11 @@ def signature(dtype: str, kinds: tuple[str, ...]) -> tuple[Any, ...]:
 
 
 def bundle_key(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -> str:
-    """The cache's key of some functions, compiled, of the module of ``key``.
+    """The cache's key of a compiled bundle: some functions of the module whose key is ``key``.
 
-    The entry holds ``kernel.bin`` (what is loaded), ``kernel.py`` (the source), ``functions.json`` (a list of objects
+    The entry holds ``kernel.bin`` (the machine code), ``kernel.py`` (the source), ``functions.json`` (a list of objects
     with the ``name``, ``symbol`` and ``arguments`` of each function, and in ``ir`` the name of a file) and for each
-    function its LLVM IR, such as ``forward.ll``. Assembly is made of it when it is first asked for.
+    function its LLVM IR, such as ``forward.ll``. Assembly is made from the IR when it is first asked for.
     """
     return cache.key_of(key, dtype, *(" ".join((name, *kinds)) for name, kinds in functions.items()))
 
@@ -67,12 +67,12 @@ def ready(
     dtype: str,
     before_compiling: Callable[[], None] | None = None,
 ) -> Any:
-    """The last of some functions of a module, callable: compiled, or found in the cache under ``key``.
+    """The last one of some functions of a module, ready to call: loaded from the cache under ``key``, or compiled.
 
-    functions: argument kinds by name, each function after those it calls. With JIT off it is the plain Python function.
-    With NEUROMORPH_CACHE_MISS_IS_ERROR=1 a bundle that is not in the cache raises RuntimeError. Trouble with the cache
-    gives one CacheWarning, and the functions are compiled in memory. before_compiling: called if they are
-    not in the cache.
+    functions: argument kinds by name, each function after those it calls. before_compiling: called before compiling,
+    not before loading. With JIT off, the result is the plain Python function. With NEUROMORPH_CACHE_MISS_IS_ERROR=1, a
+    bundle that is not in the cache raises RuntimeError. Trouble with the cache gives one CacheWarning, and the
+    functions are compiled in memory.
     """
     entry = getattr(module, list(functions)[-1])
     if not hasattr(entry, "compile"):
@@ -91,13 +91,13 @@ def ready(
 
 @contextmanager
 def _full_collections_wait() -> Iterator[None]:
-    """Meanwhile Python looks for garbage among young objects only.
+    """A block in which Python's garbage collector looks at young objects only.
 
-    Numba makes a million objects for a large kernel and keeps most of them until it is done. Each look through all of
-    them finds next to nothing, and together they would take a tenth of the time of building.
+    Numba makes a million objects for a large kernel and keeps most of them until it is done. Full collections find next
+    to nothing among them, and would take a tenth of the time of building.
     """
     global _thresholds
-    if _thresholds is not None:  # a bundle in the middle of another, from a signal handler
+    if _thresholds is not None:  # a signal handler compiles a bundle while another one is compiled
         yield
         return
     try:
@@ -110,13 +110,13 @@ def _full_collections_wait() -> Iterator[None]:
 
 def _collect_as_before() -> None:
     global _thresholds
-    if _thresholds is not None and gc.get_threshold()[2] == _NEVER:  # else somebody has set others meanwhile
+    if _thresholds is not None and gc.get_threshold()[2] == _NEVER:  # else the program has set others meanwhile
         gc.set_threshold(*_thresholds)
     _thresholds = None
 
 
 def _in_child() -> None:
-    """The thread that was at work on a bundle may be gone."""
+    """Renew the lock in a forked child: the thread that compiled a bundle does not exist there."""
     global _lock
     _lock = threading.RLock()
     _collect_as_before()
@@ -134,10 +134,10 @@ def _check_miss(module: ModuleType, entry: Any) -> None:
 
 
 def _compile(module: ModuleType, functions: Mapping[str, tuple[str, ...]], dtype: str) -> list[Any]:
-    """Numba's results for every function of a bundle.
+    """Compile each function of a bundle; Numba's results.
 
-    Whoever presses Ctrl-C waits for the bundle, which then is stored, and who presses it twice for the function at work
-    only. What an interrupted call has compiled is not compiled again.
+    Ctrl-C takes effect when the bundle is compiled and stored. A second Ctrl-C takes effect after the present function.
+    Functions that an interrupted call has compiled are not compiled again.
     """
     results = []
     with exclusive():
@@ -153,7 +153,7 @@ def _compile(module: ModuleType, functions: Mapping[str, tuple[str, ...]], dtype
 
 
 def _call_by_symbol(dispatcher: Any, result: Any) -> None:
-    """Let callers compiled from now on call the function where it is, instead of linking a copy of it."""
+    """Make callers that are compiled later call the function by its symbol, and not link a copy of it."""
     dispatcher.disable_compile()
     context = dispatcher.targetctx
     with suppress(KeyError):
@@ -165,7 +165,7 @@ def _call_by_symbol(dispatcher: Any, result: Any) -> None:
 
 
 def _store(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]], results: list[Any]) -> None:
-    """Give a compiled bundle to the cache. Whatever goes wrong costs the entry only."""
+    """Store a compiled bundle in the cache. Trouble gives a warning, and the bundle is not stored."""
     try:
         with exclusive():
             reason = _why_not(results)
@@ -181,7 +181,7 @@ def _store(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]
 
 
 def _why_not(results: list[Any]) -> str | None:
-    """Why another process could not run a bundle, or None."""
+    """The reason why another process could not run a bundle, or None."""
     if any(result.library.has_dynamic_globals for result in results):
         return "it has addresses or large arrays as globals"
     if shared := _shared_names(results):
@@ -192,7 +192,7 @@ def _why_not(results: list[Any]) -> str | None:
 
 
 def _symbols(result: Any) -> Iterable[Any]:
-    """A function's LLVM values that have names other modules may see."""
+    """The LLVM functions and variables of a compiled function that other modules can see."""
     from llvmlite.binding import Linkage
 
     module = result.library._final_module
@@ -201,7 +201,7 @@ def _symbols(result: Any) -> Iterable[Any]:
 
 
 def _needed(results: list[Any]) -> list[str]:
-    """Names that the functions use and that neither they nor those before them define, sorted."""
+    """The symbols that a bundle needs from outside, sorted: those used before or without a definition in it."""
     defined: set[str] = set()
     needed: set[str] = set()
     for result in results:
@@ -212,17 +212,18 @@ def _needed(results: list[Any]) -> list[str]:
 
 
 def _unknown(names: Iterable[str]) -> list[str]:
-    """Those of some names that a process with Numba does not define by itself."""
+    """The names that LLVM can't find in this process."""
     from llvmlite.binding import address_of_symbol
 
     return [name for name in names if address_of_symbol(name) is None]
 
 
 def _shared_names(results: list[Any]) -> list[str]:
-    """Compiled functions beside a bundle's own.
+    """The names of compiled functions in a bundle that are not its own, without those of Numba's runtime.
 
-    Numba tells functions with one name and other closures apart by a number that each process counts anew, and LLVM
-    takes the first of two functions with one name. The runtime's own functions are the same everywhere.
+    Numba numbers closures to tell those of one name apart, and each process counts anew. So another process may give
+    such a name to another function, and LLVM takes the first of two functions with one name. The runtime's functions
+    are the same in every process.
     """
     found = []
     for result in results:
@@ -247,7 +248,7 @@ def _files(module: ModuleType, functions: Mapping[str, tuple[str, ...]], results
 
 
 def _reduced(result: Any) -> Any:
-    """What Numba stores of a compiled function, without its source annotated with types: that takes long to write."""
+    """The data that Numba stores of a compiled function, without the annotated source, which takes long to write."""
     return result._replace(type_annotation="")._reduce()
 
 
@@ -259,9 +260,9 @@ Texts = dict[str, tuple[str, str]]
 def stored_texts(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -> Texts | None:
     """LLVM IR and assembly of each function of a bundle; None where the cache has no IR of it.
 
-    The IR is that which was stored beside the machine code. The assembly is made of it when it is first asked for, and
-    stored too: LLVM would take as long for it as for the machine code, and few builds are ever looked at. It may place
-    a few moves and address computations otherwise than the machine code.
+    The IR was stored with the machine code. The assembly is made from it when it is first asked for, and then stored
+    too: it takes LLVM as long as the machine code, and few builds are inspected. A few moves and address computations
+    may stand in other places than in the machine code.
     """
     own = bundle_key(key, functions, dtype)
     ir = _texts_of(own, functions, "ll")
@@ -278,7 +279,7 @@ def stored_texts(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str)
 
 
 def _texts_of(entry: str, names: Iterable[str], ending: str) -> dict[str, str] | None:
-    """Files of an entry by the names of functions; None where one is missing."""
+    """The texts of an entry's files by the names of functions; None where one is missing."""
     found = {}
     for name in names:
         data = cache.read(entry, f"{name}.{ending}")
@@ -299,8 +300,8 @@ def assembly_of(ir: str) -> str:
 def texts_with_lines(module: ModuleType, functions: Mapping[str, tuple[str, ...]], dtype: str) -> Texts:
     """LLVM IR and assembly with ``.loc`` directives, which name the source line that an instruction comes from.
 
-    They are compiled for this alone, so ``module`` must be one whose functions nobody else has asked for. Line numbers
-    change no instruction; who relies on it can compare.
+    The functions are compiled for this only, so ``module`` must be one whose functions nobody else uses. Line numbers
+    hardly ever change an instruction; a caller that relies on it must compare.
     """
     for name in functions:
         getattr(module, name)._compiler._customize_flags = _with_line_numbers
@@ -310,7 +311,7 @@ def texts_with_lines(module: ModuleType, functions: Mapping[str, tuple[str, ...]
 
 
 def _with_line_numbers(flags: Any) -> Any:
-    """Numba's flags for line numbers without anything else that debuggers want and that changes the code."""
+    """Numba's flags with line numbers added, but without the other debug options, which change the code."""
     flags.debuginfo = flags.dbg_directives_only = True
     flags.dbg_extend_lifetimes = flags.boundscheck = False
     return flags
@@ -320,7 +321,7 @@ def _with_line_numbers(flags: Any) -> Any:
 
 
 def _load(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -> bool:
-    """Take a bundle from the cache; whether it was there and sound."""
+    """Load a bundle from the cache; whether it was there and sound."""
     try:
         data = cache.read(key, _OBJECT)
         if data is None:
@@ -331,7 +332,7 @@ def _load(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]]
     except CacheWarning:  # made an error by the user's filters
         raise
     except Exception as error:
-        if not isinstance(error, MemoryError):  # which says nothing of the entry
+        if not isinstance(error, MemoryError):  # too little memory says nothing about the entry
             cache.discard(key)
         cache.warn_once(f"the kernel {module.__name__} can't be loaded and is compiled anew: {error!r}.")
         return False
@@ -343,7 +344,7 @@ def _load(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]]
 
 
 def _rebuilt(context: Any, data: bytes, types: list[tuple[Any, ...]]) -> list[Any]:
-    """Numba's results from a stored bundle, of functions with these types of arguments; raises where that fails."""
+    """Numba's results from a stored bundle. types: the argument types of each function. Any error is passed on."""
     rebuild = _numba("compiler").CompileResult._rebuild
     with exclusive(), _numba("compiler_lock").global_compiler_lock:
         _numba("runtime").rtsys.initialize(context)

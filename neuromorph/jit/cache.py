@@ -1,6 +1,6 @@
 """The cache of compiled kernels on disk: keys, reading and writing, its size limit, and the public functions on it.
 
-The cache is a folder of entries: one for each compiled bundle, and one for its assembly if somebody has asked for that.
+The cache is a folder of entries: one for each compiled bundle, and one for its assembly once that was asked for.
 ``cache_store.py`` says what an entry holds and why it can be trusted. Trouble with the cache never breaks a program: it
 is reported once, as a ``CacheWarning``, and kernels are compiled in memory.
 """
@@ -38,7 +38,7 @@ __all__ = [
     "write",
 ]
 
-REPLACING = 0.002  # seconds, which are more than it takes to put a whole entry in the place of a broken one
+REPLACING = 0.002  # seconds: more than another process needs to replace a broken entry by a whole one
 _SIZE = re.compile(r"[0-9]{1,18}")
 _DEFAULT_LIMIT = 1 << 30  # bytes
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -48,12 +48,12 @@ _ELSEWHERE = "Set NEUROMORPH_CACHE_DIR to a folder that belongs to you and that 
 _FREE_SPACE = "Free some space there, or set NEUROMORPH_CACHE_DIR to a folder on another disk."
 _MORE_FILES = "Let the process open more files (ulimit -n)."
 
-_warned: dict[str, object] = {}  # the cache folders of whose trouble this process has warned
+_warned: dict[str, object] = {}  # the cache folders about which this process has warned
 
 
 @dataclass(frozen=True)
 class CacheInfo:
-    """The cache: its folder, how many entries it has, their bytes, and the bytes they are kept to."""
+    """The cache: its folder, the number of its entries, their size in bytes, and the limit of that size in bytes."""
 
     path: Path
     entries: int
@@ -67,7 +67,7 @@ class CacheInfo:
 def root() -> Path:
     """The cache's folder: ``$NEUROMORPH_CACHE_DIR``, else ``neuromorph`` in the user's cache folder.
 
-    It need not exist. A path that is not absolute means that there is no home directory to put it in.
+    It need not exist. A path that is not absolute means that the user has no home directory.
     """
     named = os.environ.get("NEUROMORPH_CACHE_DIR")
     if named:
@@ -99,8 +99,8 @@ def key_of(*parts: str) -> str:
 def read(key: str, name: str) -> bytes | None:
     """The bytes of one file of an entry, or None where there is no such entry, no such file, or any trouble.
 
-    The bytes are those that were written: owner, permissions, size and checksum were verified. An entry that
-    fails this is removed. Raises ValueError for what can't be a key or a name.
+    The bytes are those that were written: owner, permissions, size and checksum are verified. An entry that fails this
+    check is removed. Raises ValueError for an impossible key or name.
     """
     _check_names(key, [name])
     path, found = root(), None
@@ -129,9 +129,9 @@ def _read(path: Path, folder: int, key: str, name: str) -> bytes | None:
 def write(key: str, files: Mapping[str, bytes]) -> bool:
     """Store an entry, whole or not at all; whether the cache has it now.
 
-    Where a sound entry of this key exists already, it stays and ``files`` are dropped: a key stands for its
-    contents. Files that are larger together than the whole cache may be are not stored. Raises ValueError for
-    what can't be a key or a file name, TypeError for contents that are not bytes.
+    If a sound entry of this key exists already, it stays and ``files`` are dropped, because a key determines the
+    contents. Files that together are larger than the cache's limit are not stored. Raises ValueError for an impossible
+    key or file name, TypeError for contents that are not bytes.
     """
     _check_names(key, files)
     _check_contents(files)
@@ -151,7 +151,7 @@ def write(key: str, files: Mapping[str, bytes]) -> bool:
 
 
 def discard(key: str) -> None:
-    """Remove an entry, where there is one."""
+    """Remove an entry, if there is one."""
     _check_names(key, [])
     path = root()
     with _guarded(path), cache_store.opened_root(path) as folder:
@@ -176,7 +176,7 @@ def _check_contents(files: Mapping[str, bytes]) -> None:
 
 @contextmanager
 def _guarded(path: Path) -> Iterator[None]:
-    """End the block at any trouble, and tell of it once. What is not there is no trouble."""
+    """A block that ends at any trouble with the cache, which is then warned of once. A missing file is no trouble."""
     try:
         yield
     except FileNotFoundError:
@@ -188,7 +188,7 @@ def _guarded(path: Path) -> Iterator[None]:
 
 
 def warn_once(trouble: str) -> None:
-    """Warn, as a ``CacheWarning``, the first time that this process has trouble with the present cache folder."""
+    """Give a ``CacheWarning`` the first time that this process has trouble with the present cache folder."""
     _warn_once_of(root(), trouble)
 
 
@@ -209,7 +209,7 @@ def _advice(error: OSError) -> str:
 
 
 def _limit(path: Path) -> int:
-    """The bytes that entries may take together: ``$NEUROMORPH_CACHE_SIZE``, or 1 GiB."""
+    """The size limit of all entries together, in bytes: ``$NEUROMORPH_CACHE_SIZE``, or 1 GiB."""
     text = os.environ.get("NEUROMORPH_CACHE_SIZE", "").strip()
     if _SIZE.fullmatch(text):
         return int(text)
@@ -219,9 +219,9 @@ def _limit(path: Path) -> int:
 
 
 def _keep_bound(path: Path, folder: int) -> None:
-    """Bring entries down to a bound that is lower now than what they were last brought down to.
+    """Trim the cache if its size limit is lower now than at the last trimming.
 
-    Where that can't be, as in a cache that can only be read, they stay as they are, without a warning.
+    If that is impossible, as in a read-only cache, the entries stay, without a warning.
     """
     limit, before = _limit(path), cache_store.read_bound(folder)
     if before is None or limit < before:
@@ -230,9 +230,9 @@ def _keep_bound(path: Path, folder: int) -> None:
 
 
 def _trim(path: Path, folder: int, limit: int) -> None:
-    """Remove what dead processes left, then the entries unused for longest, down to the bound; and note it.
+    """Remove leftovers of dead processes, then the entries unused for longest, down to the limit; and note the limit.
 
-    Only one process does so at a time; another one does not wait, since the first does the work for both.
+    Only one process does so at a time. Another one does not wait, since the first does the work for both.
     """
     from filelock import FileLock, Timeout
 
@@ -253,7 +253,7 @@ def _trim(path: Path, folder: int, limit: int) -> None:
 
 
 def list_entries() -> tuple[Entry, ...]:
-    """The entries of the cache, the one unused for longest first; none where the cache can't be used."""
+    """The entries of the cache, the one unused for longest first; none if the cache can't be used."""
     path = root()
     with _guarded(path), cache_store.opened_root(path) as folder:
         return tuple(cache_store.scan(folder))
@@ -261,17 +261,17 @@ def list_entries() -> tuple[Entry, ...]:
 
 
 def cache_info() -> CacheInfo:
-    """Where the cache is, how many entries it has, how large they are, and how large they may become."""
+    """Where the cache is, how many entries it has, their size and its limit, both in bytes."""
     path = root()
     entries = list_entries()
     return CacheInfo(path, len(entries), sum(entry.bytes for entry in entries), _limit(path))
 
 
 def clear_cache() -> int:
-    """Remove every entry; how many there were.
+    """Remove every entry; the number of removed entries.
 
-    Raises ValueError, and removes nothing, where the folder is a link, belongs to another user, or holds
-    anything that this cache did not put there: the message names it.
+    Raises ValueError, and removes nothing, if the folder is a link, belongs to another user, or holds anything that
+    this cache did not put there. The message names it.
     """
     path = root()
     try:

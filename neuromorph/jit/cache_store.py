@@ -4,11 +4,11 @@ An entry is a folder named by its key, 64 hexadecimal digits. It holds the files
 ``meta.json``, which lists the size and SHA-256 of each. An entry is written under a temporary name, renamed when it is
 complete, and never changed again, so a reader sees all of it or nothing.
 
-A cache holds code, so only files that the user alone can write are ever read back: the cache, its entries and their
-files belong to the user, are no links, and nobody else may write them. Every folder is opened once, checked, and then
-used by its descriptor, so that it can't be swapped between the check and the use.
+A cache holds code, so only files that nobody but the user can write are ever read back: the cache, its entries and
+their files belong to the user, are no links, and nobody else may write them. Every folder is opened once, checked, and
+then used by its descriptor, so that it can't be swapped between the check and the use.
 
-Functions here raise; ``cache.py`` decides what becomes of an error.
+Functions here raise errors; ``cache.py`` handles them.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-FORMAT = 1  # of an entry; part of every key, so that formats never meet
+FORMAT = 1  # of an entry; it is part of every key, so an entry of another format is never found
 META = "meta.json"
 LOCK = ".lock"
-BOUND = ".bound"  # the bytes that entries were last brought down to
+BOUND = ".bound"  # a file that holds the size limit of the last trimming, in bytes
 KEY = re.compile(r"[0-9a-f]{64}")
 TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-_USUAL = re.compile(r"(meta|functions)\.json|kernel\.(bin|py)|\w+\.(ll|s)", re.ASCII)  # in an entry without its listing
+_USUAL = re.compile(r"(meta|functions)\.json|kernel\.(bin|py)|\w+\.(ll|s)", re.ASCII)  # for an entry without a listing
 _META_LIMIT = 1 << 20  # bytes
 _BOUND_LIMIT = 20
-_STALE = 3600.0  # seconds after which a temporary folder was left by a process that died
-_TRIES = 8  # renames, where other processes put broken entries in the way again and again
+_STALE = 3600.0  # seconds; a temporary folder that is older was left by a process that died
+_TRIES = 8  # renames that are tried while other processes put broken entries in the way
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _IN_THE_WAY = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
-_BARRED = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENXIO})  # a link, a socket, no access
+_BARRED = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENXIO})  # errors for a link, a socket, no access
 
 
 class UnusableError(Exception):
@@ -52,12 +52,12 @@ class UnusableError(Exception):
 
 
 class DamagedError(Exception):
-    """An entry is not what was written; the message says why."""
+    """An entry differs from what was written; the message says how."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry: its key, its size in bytes, when it was last used (seconds since 1970), its files' names."""
+    """One entry: its key, its size in bytes, the time of its last use (seconds since 1970), the names of its files."""
 
     key: str
     bytes: int
@@ -66,7 +66,7 @@ class Entry:
 
 
 def check_key(key: str) -> None:
-    """Raise ValueError for what can't be an entry's key."""
+    """Raise ValueError if a text can't be an entry's key."""
     if not KEY.fullmatch(key):
         raise ValueError(f"a key is 64 hexadecimal digits in lower case, not {key!r}")
 
@@ -75,9 +75,9 @@ def check_key(key: str) -> None:
 
 
 def read_entry(folder: int, key: str, name: str) -> bytes | None:
-    """A file's bytes, as they were written, or None where the entry has no such file; raises ``DamagedError``.
+    """The bytes of a file, as they were written, or None if the entry has no such file; raises ``DamagedError``.
 
-    Marks the entry as used. ``folder`` is the cache's open folder, here and below.
+    Marks the entry as used. folder: the descriptor of the cache's folder, here and in the functions below.
     """
     with opened_entry(folder, key) as entry:
         files = listing(entry, key)
@@ -88,7 +88,7 @@ def read_entry(folder: int, key: str, name: str) -> bytes | None:
 
 
 def is_sound(folder: int, key: str) -> bool:
-    """Whether the entry exists and each of its files is what was written; marks it as used."""
+    """Whether the entry exists and each of its files is as it was written; marks the entry as used."""
     try:
         with opened_entry(folder, key) as entry:
             for name, (size, digest) in listing(entry, key).items():
@@ -101,7 +101,7 @@ def is_sound(folder: int, key: str) -> bool:
 
 
 def is_still(folder: int, key: str, before: os.stat_result) -> bool:
-    """Whether the entry is the one seen before, and not one that another process has put there since."""
+    """Whether the entry is the one with the status ``before``, and not one that another process wrote since."""
     try:
         return os.path.samestat(before, os.stat(key, dir_fd=folder, follow_symlinks=False))
     except FileNotFoundError:
@@ -109,7 +109,7 @@ def is_still(folder: int, key: str, before: os.stat_result) -> bool:
 
 
 def listing(entry: int, key: str) -> dict[str, tuple[int, str]]:
-    """Sizes and digests of an entry's files, by name, as its ``meta.json`` lists them."""
+    """The sizes in bytes and the digests of an entry's files, by name, as its ``meta.json`` lists them."""
     try:
         meta = json.loads(_contents(entry, META, _META_LIMIT))
         if (meta["format"], meta["key"]) != (FORMAT, key):
@@ -136,7 +136,7 @@ def _checked(entry: int, name: str, size: int, digest: str) -> bytes:
 
 
 def _contents(entry: int, name: str, most: int) -> bytes:
-    """A file's bytes, if it is one that only the user can have written and has at most so many."""
+    """The bytes of a file that only the user can have written and that has at most ``most`` bytes."""
     with _descriptor(_opened(entry, name, _OPEN_FILE)) as descriptor:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -150,7 +150,7 @@ def _contents(entry: int, name: str, most: int) -> bytes:
 
 
 def _opened(parent: int, name: str, flags: int) -> int:
-    """A descriptor of something in an entry; whatever else stands there is damage."""
+    """The descriptor of a file or folder that must be in ``parent``; raises ``DamagedError`` if it can't be opened."""
     try:
         return os.open(name, flags, dir_fd=parent)
     except OSError as error:
@@ -162,7 +162,7 @@ def _opened(parent: int, name: str, flags: int) -> int:
 
 
 def _fault(status: os.stat_result) -> str | None:
-    """Why others than the user may have written it, or None."""
+    """The reason why others than the user may have written a file or folder, or None."""
     if status.st_uid != os.geteuid():
         return f"belongs to another user (id {status.st_uid})"
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -172,7 +172,7 @@ def _fault(status: os.stat_result) -> str | None:
 
 @contextmanager
 def opened_entry(folder: int, key: str) -> Iterator[int]:
-    """An entry's folder, open and found to be the user's own; raises ``DamagedError`` else."""
+    """The descriptor of an entry's folder, which is checked to be the user's own; else raises ``DamagedError``."""
     with _descriptor(_opened(folder, key, _OPEN_FOLDER)) as entry:
         if fault := _fault(os.fstat(entry)):
             raise DamagedError(f"it {fault}")
@@ -183,9 +183,9 @@ def opened_entry(folder: int, key: str) -> Iterator[int]:
 
 
 def store(folder: int, key: str, files: Mapping[str, bytes]) -> None:
-    """Write an entry, whole or not at all; a sound one that stands there already stays.
+    """Write an entry, whole or not at all. A sound entry of this key that exists already stays.
 
-    Nothing waits for the disk: what a failure of power cuts off shows in the checksums, and is made anew.
+    Nothing waits for the disk: after a power failure, checksums show what is incomplete, and it is made anew.
     """
     temporary = _temporary_name()
     try:
@@ -201,7 +201,7 @@ def store(folder: int, key: str, files: Mapping[str, bytes]) -> None:
 
 
 def _install(folder: int, temporary: str, key: str) -> None:
-    """Rename a whole entry in. One that stands there stays if it is sound, and is moved away if it is not."""
+    """Rename a temporary folder to an entry. An entry that exists already stays if sound, else it is moved away."""
     for _ in range(_TRIES):
         try:
             os.rename(temporary, key, src_dir_fd=folder, dst_dir_fd=folder)
@@ -229,7 +229,7 @@ def _write_file(entry: int, name: str, data: bytes) -> None:
 
 
 def _touch(entry: int) -> None:
-    now = time.time_ns()  # finer than the clock that the file system uses by itself
+    now = time.time_ns()  # more exact than the file system's own time stamps
     os.utime(entry, ns=(now, now))
 
 
@@ -238,7 +238,7 @@ def _temporary_name() -> str:
 
 
 def _set_aside(folder: int, key: str) -> str:
-    """Rename an entry, so that nobody finds half of it while it is removed; its new name."""
+    """Rename an entry before it is removed, so that no process finds half of it; its new name."""
     temporary = _temporary_name()
     os.rename(key, temporary, src_dir_fd=folder, dst_dir_fd=folder)
     return temporary
@@ -254,7 +254,7 @@ def remove_entry(folder: int, key: str) -> bool:
 
 
 def remove(folder: int, name: str) -> None:
-    """Remove a folder or file as far as possible, following no link."""
+    """Remove a folder or file as far as possible. Links are not followed."""
     try:
         os.unlink(name, dir_fd=folder)  # first, since rmtree would wait at a named pipe
     except OSError:
@@ -265,14 +265,14 @@ def remove(folder: int, name: str) -> None:
 
 
 def read_bound(folder: int) -> int | None:
-    """The bytes that entries were last brought down to; None where no note says so."""
+    """The size limit of the last trimming, in bytes; None if it was not noted."""
     with suppress(OSError, DamagedError, ValueError):
         return int(_contents(folder, BOUND, _BOUND_LIMIT))
     return None
 
 
 def write_bound(folder: int, bound: int) -> None:
-    """Note the bytes that entries were brought down to, and do without where that fails."""
+    """Note the size limit of a trimming, in bytes. A failure is ignored."""
     temporary = _temporary_name()
     try:
         _write_file(folder, temporary, str(bound).encode())
@@ -294,7 +294,7 @@ def _descriptor(descriptor: int) -> Iterator[int]:
 
 @contextmanager
 def opened_root(path: Path, *, create: bool = False) -> Iterator[int]:
-    """The cache's folder, open and found to be the user's own; ``FileNotFoundError`` where there is none."""
+    """The descriptor of the cache's folder, which is checked to be the user's own; FileNotFoundError without one."""
     if not path.is_absolute():
         raise UnusableError("there is no home directory, or the current one is gone")
     if create:
@@ -348,7 +348,7 @@ def _measured(entry: int, key: str) -> Entry:
 
 
 def foreign_in(folder: int, key: str) -> str | None:
-    """What stands in an entry's place and is not the cache's own, as a path below the cache's folder, or None."""
+    """The path, below the cache's folder, of a file in an entry that the cache did not write, or None."""
     try:
         with opened_entry(folder, key) as entry, os.scandir(entry) as items:
             kinds = {item.name: item.is_file(follow_symlinks=False) for item in items}
@@ -359,7 +359,7 @@ def foreign_in(folder: int, key: str) -> str | None:
 
 
 def _own_names(entry: int, key: str) -> Callable[[str], object]:
-    """Tells the names of an entry's files from others: by its listing, or by what is usual where that is broken."""
+    """A test of whether a name belongs to an entry: by its listing, or if that is broken by the usual names."""
     try:
         return {META, *listing(entry, key)}.__contains__
     except DamagedError:

@@ -13,11 +13,11 @@ from ..host.cpu import cpu
 from ..host.exclusive import imported
 from ..version import __version__
 
-# Files and folders of this package that compiled code is made of beside its source, or that say what it agrees on with
-# those who store, load and call it.
+# Files and folders of this package that go into compiled code beside its source, or that define how compiled code is
+# stored, loaded and called.
 COMPILED_FROM = ("abi", "jit/bundles.py", "jit/modules.py", "simd")
 
-# Numba's settings that change the code it makes but are no part of a function's source.
+# Numba's settings that change the compiled code but are not in the source.
 _NUMBA_SETTINGS = (
     "OPT",
     "LOOP_VECTORIZE",
@@ -38,10 +38,10 @@ _NUMBA_SETTINGS = (
 
 @cache
 def environment() -> tuple[str, ...]:
-    """Lines of text that say what compiled code depends on beside its own source; computed once.
+    """Lines of text, computed once, that list all that compiled code depends on beside its own source.
 
-    Versions of this library, Numba, llvmlite, NumPy and Python, the platform, the CPU, Numba's settings, and digests of
-    what is in ``COMPILED_FROM``. Two processes with equal lines may share compiled code.
+    They are the versions of this library, Numba, llvmlite, NumPy and Python, the platform, the CPU, Numba's settings,
+    and digests of the files in ``COMPILED_FROM``. Two processes with equal lines may share compiled code.
     """
     import numpy
 
@@ -61,8 +61,10 @@ def environment() -> tuple[str, ...]:
 
 
 def digest_of(place: Traversable) -> str:
-    """SHA-256, in hexadecimal, over a file's bytes, or over the names and bytes of a folder's files, byte code left
-    out. Where only byte code is installed, there are none."""
+    """SHA-256, in hexadecimal, over a file's bytes, or over the names and bytes of a folder's files except byte code.
+
+    If only byte code is installed, the digest is over no files.
+    """
     digest = sha256()
     for name, data in [("", place.read_bytes())] if place.is_file() else _files_below(place, ""):
         for part in (name.encode(), data):

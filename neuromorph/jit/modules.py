@@ -1,4 +1,4 @@
-"""Loads generated sources as modules, registered under names made of their keys."""
+"""Loads generated sources as modules, registered under names made from their keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .cache_store import check_key
 
 
 class _SourceLoader(ExecutionLoader):
-    """Executes a generated source, and shows it to tracebacks, debuggers and ``inspect``."""
+    """A loader that executes a generated source, and shows it to tracebacks, debuggers and ``inspect``."""
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -24,17 +24,17 @@ class _SourceLoader(ExecutionLoader):
         return self._source
 
     def get_filename(self, fullname: str) -> str:
-        """What stands for a file's name in tracebacks."""
+        """The name that tracebacks show in place of a file's."""
         return f"<{fullname}>"
 
 
 def load_module(source: str, key: str) -> ModuleType:
-    """The module made of a source, registered in ``sys.modules`` under a name made of its key.
+    """The module of a source, registered in ``sys.modules`` under a name made from its key.
 
-    One key gives one module: the source is executed the first time only, by one thread, and while the module
-    is registered already, since Numba finds a stored kernel's globals by its module's name. What the source
-    raises, passes through, and nothing stays registered. Raises ValueError for what can't be a key, and where
-    another key has the same first 16 digits.
+    One key gives one module: the source is executed only the first time, by one thread. The module is registered before
+    that, since Numba finds a stored kernel's globals by the module's name. Errors of the source are passed on, and the
+    module is then not registered. Raises ValueError for an impossible key, and if a module whose key has the same first
+    16 digits exists.
     """
     check_key(key)
     name = f"neuromorph_kernel_{key[:16]}"
@@ -54,7 +54,7 @@ def _executed(source: str, name: str, key: str) -> ModuleType:
     spec.has_location = True  # so that the module has a __file__
     module = module_from_spec(spec)
     vars(module)["__neuromorph_key__"] = key
-    # Lines without a time of change came from a loader: the line cache keeps them.
+    # The line cache keeps lines without a modification time: they came from a loader, not from a file.
     linecache.cache[file] = (len(source), None, source.splitlines(True), file)
     sys.modules[name] = module
     try:

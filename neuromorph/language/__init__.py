@@ -1,7 +1,7 @@
 """The Model Description Language: from text to syntax tree and back.
 
-`parse` reads the language, `to_text` writes it, and the tree between them is made of the nodes of `syntax`. `expand`
-puts cells in the place of their uses; `told` says of a node where it comes from.
+`parse` reads a text, `to_text` writes one, and the tree between them is made of the nodes of `syntax`. `expand` puts
+the nodes of cells in the place of their uses. `told` adds to a message where an expanded node comes from.
 """
 
 from neuromorph.language.expansion import expand, with_widths

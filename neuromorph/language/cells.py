@@ -1,4 +1,4 @@
-"""The cells that a text can use: which name means which definition, and what each has inside, without expanding any."""
+"""The cells that a text can use: their definitions by name, and facts about their bodies without expanding them."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from neuromorph.language.syntax import Definition, Layer, Node, each
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A definition and the cells that its body can use. ``library`` says that it is one of the library's."""
+    """A definition and the cells that its body can use (``home``). library: whether it comes with the library."""
 
     definition: Definition
     home: "Cells"
@@ -17,12 +17,12 @@ class Cell:
 
     @property
     def last(self) -> str:
-        """The name of the node that becomes the use's own."""
+        """The name of the body's last node. In an expansion, this node takes the name of the use."""
         return self.definition.nodes[-1].name
 
     @cached_property
     def nodes(self) -> Mapping[str, Node]:
-        """The nodes of the body by name, those in branches too; of nodes with one name the first."""
+        """The nodes of the body by name, with those in branches. Of nodes with the same name, the first."""
         found: dict[str, Node] = {}
         for node in each(self.definition.nodes):
             found.setdefault(node.name, node)
@@ -30,13 +30,13 @@ class Cell:
 
     @cached_property
     def size(self) -> int:
-        """The nodes that stand in the place of a use."""
+        """The number of nodes that take the place of a use."""
         inner = map(self.home.used_by, each(self.definition.nodes))
         return sum(1 if cell is None else cell.size for cell in inner)
 
     @cached_property
     def depth(self) -> int:
-        """How many uses stand in one another, that of this cell counted."""
+        """The depth of nested uses, counting a use of this cell."""
         inner = map(self.home.used_by, each(self.definition.nodes))
         return 1 + max((cell.depth for cell in inner if cell is not None), default=0)
 
@@ -63,12 +63,12 @@ class Cell:
 
     @cached_property
     def _lengths(self) -> tuple[int, ...]:
-        """Of how many parts, with a point between two, the names of the body's uses are."""
+        """The numbers of parts, separated by points, that names of the body's uses have, sorted."""
         return tuple(sorted({name.count(".") + 1 for name in self._uses}))
 
 
 class Cells:
-    """Cells by name: those of a text, which hide those of the library. A function's name is never that of a cell."""
+    """Cells by name: a text's own hide those of the library. A cell never has the name of a function."""
 
     def __init__(self, functions: Collection[str], outer: "Cells | None" = None) -> None:
         self.functions = functions
@@ -76,7 +76,7 @@ class Cells:
         self._own: dict[str, Cell] = {}
 
     def add(self, definition: Definition, *, library: bool = False) -> Cell:
-        """Make a definition known to those after it."""
+        """Add a definition, which definitions after it can use; its cell."""
         cell = self._own[definition.name] = Cell(definition, self, library)
         return cell
 

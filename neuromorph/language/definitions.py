@@ -1,4 +1,4 @@
-"""Checks the definitions of a text, and its uses of cells, as far as the language alone can say."""
+"""Checks the definitions of a text and its uses of cells, as far as that needs no knowledge of functions."""
 
 from collections.abc import Iterable
 
@@ -8,13 +8,13 @@ from neuromorph.language.lexer import Source, quoted
 from neuromorph.language.reading import MAX_NODES
 from neuromorph.language.syntax import Definition, Function, Layer, Merge, Model, Node, Split, each
 
-MAX_DEPTH = 100  # uses of cells that stand in one another
+MAX_DEPTH = 100  # of nested uses of cells
 
 
 def cells_of(model: Model, cells: Cells) -> Cells:
-    """Add the definitions of a text to cells that have none of a text yet, each checked whether it is used or not.
+    """Add the definitions of a text to the library's cells. All are checked, those without a use too.
 
-    Raises MDLSemanticError, with the place, where a definition, or a use of a cell, is none.
+    Raises MDLSemanticError, with the place, for a wrong definition or a wrong use of a cell.
     """
     checks = _Checks(model, cells)
     checks.names()
@@ -37,7 +37,7 @@ class _Checks:
         return self._source.semantic_error(reason, location)
 
     def names(self) -> None:
-        """Refuse definitions that share a name, or have that of a function."""
+        """Refuse two definitions of one name, and a definition with the name of a function."""
         for definition in self._model.definitions:
             name = definition.name
             if name in self._cells.functions:
@@ -49,7 +49,7 @@ class _Checks:
             self._later[name] = definition
 
     def uses(self, nodes: Iterable[Node]) -> None:
-        """Check the uses of cells in the main branch or in a body, whose definition is not known to the cells yet."""
+        """Check the uses of cells in the main branch or in a body. A body's own cell is not known yet."""
         size = 0
         for node in each(tuple(nodes)):
             self._check_order(node)
@@ -97,7 +97,7 @@ class _Checks:
             raise self._error(f"{reason}, such as <{example}>", function.location)
 
     def body(self, cell: Cell) -> None:
-        """Check that the nodes of a body are those of a cell, with names of their own."""
+        """Check that the nodes of a body may stand in a cell and have different names."""
         for node in each(cell.definition.nodes):
             self._check_ends(cell, node)
             self._check_free(cell, node)

@@ -1,4 +1,4 @@
-"""Puts every cell in the place of its use."""
+"""Expands cells: puts the nodes of each cell in the place of its use."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from neuromorph.language.lexer import MAX_NAME, Source, quoted
 from neuromorph.language.library import library
 from neuromorph.language.origins import place_of, told
 from neuromorph.language.parser import MAX_STEPS, MAX_WIDTH, WIDTH
-from neuromorph.language.reading import MAX_BARS, MAX_NESTING
+from neuromorph.language.reading import MAX_BARS, MAX_NESTING, MAX_NODES
 from neuromorph.language.syntax import (
     Definition,
     Function,
@@ -29,15 +29,15 @@ from neuromorph.language.syntax import (
     each,
 )
 
-_LEARNED = "learned"  # a layer of a bias alone, whose number stands for an initialiser
+_LEARNED = "learned"  # a function whose layer has a bias only; its number is the bias's initial value
 
 
 def expand(model: Model, functions: Collection[str], cells: Sequence[Definition] | None = None) -> Model:
-    """The model with every cell in the place of its use; see `syntax.Model` for what it has besides.
+    """The model with the nodes of cells in the place of their uses; `syntax.Model` says what else it has.
 
-    functions: the names that can't be those of cells. cells: definitions that every text may use; None is the
-    library's. Raises MDLSemanticError, with the place, for a wrong definition, a wrong use, or a text that is too
-    large when expanded. The work is bounded, since a text is untrusted input.
+    functions: names that no cell may have. cells: definitions that every text may use; None means those of the library.
+    Raises MDLSemanticError, with the place, for a wrong definition, a wrong use, or a text that is too large when
+    expanded. The work is bounded, since a text is untrusted input.
     """
     named = (function for node in each(model.nodes) for function in _functions(node))
     if not model.definitions and all(function.name in functions for function in named):
@@ -48,19 +48,18 @@ def expand(model: Model, functions: Collection[str], cells: Sequence[Definition]
     known = cells_of(model, Cells(functions, outer))
     expansion = _Expansion(model, known)
     nodes = expansion.nodes(model.nodes, _TEXT, 0)
-    spare = [node for definition in _unused(model, known) for node in _stand_ins(expansion, definition, known)]
     return replace(
         model,
         nodes=tuple(nodes),
         definitions=(),
         uses=tuple(expansion.uses),
-        spare=tuple(spare),
+        spare=tuple(_spare(model, known)),
         cells=known.names,
     )
 
 
 def with_widths(model: Model, widths: Mapping[str, int]) -> Model:
-    """An expanded model whose layers all say their widths as numbers; ``widths``: those of all nodes by name."""
+    """An expanded model with all widths as numbers. widths: the widths of all nodes by name."""
 
     def numbered(node: Node) -> Node:
         if isinstance(node, Split):
@@ -79,17 +78,17 @@ def _functions(node: Node) -> list[Function]:
 
 @dataclass(frozen=True)
 class _Frame:
-    """What stands for a body's own names, parameters and initialisers where its nodes are put.
+    """The names, numbers and initialisers that replace those of a body, for one use of its cell.
 
-    The body's last node becomes ``itself``; the name of every other one follows ``inside``. ``depth`` counts the uses
-    around. ``cell`` is None for the text itself.
+    itself: the name of the body's last node. inside: a prefix for the names of the other nodes. depth: the number of
+    uses around. cell: None for the text itself.
     """
 
     cell: Cell | None
     itself: str
     inside: str
-    numbers: Mapping[str, float]
-    width: int | WidthOf | None
+    numbers: Mapping[str, Number]
+    width: int | Reference | WidthOf | None
     local: Local | None
     origin: Origin | None
     depth: int
@@ -98,7 +97,7 @@ class _Frame:
         return self.itself if self.cell is not None and own == self.cell.last else self.inside + own
 
     def number(self, said: Number) -> Number:
-        """The number that a parameter has here; a reference where it has none, in a definition that nobody uses."""
+        """The number that a parameter has here; a reference where it is open, in a definition that nobody uses."""
         return self.numbers.get(said.name, said) if isinstance(said, Reference) else said
 
     def place(self, location: Location) -> Location:
@@ -112,7 +111,7 @@ _TEXT = _Frame(None, "", "", {}, None, None, None, 0)
 
 
 class _Expansion:
-    """One expansion: the uses that it has met, and what counts towards a limit."""
+    """One expansion: the uses found so far, and the counts that have a limit."""
 
     def __init__(self, model: Model, cells: Cells) -> None:
         self.uses: list[Use] = []
@@ -121,7 +120,7 @@ class _Expansion:
         self._bars = 0
 
     def nodes(self, nodes: Sequence[Node], frame: _Frame, nesting: int) -> list[Node]:
-        """The nodes of a branch of a body; ``nesting`` counts the splits around."""
+        """The expanded nodes of a branch of a body. nesting: the number of splits around."""
         found: list[Node] = []
         for node in nodes:
             cell = self._home(frame).used_by(node)
@@ -183,15 +182,15 @@ class _Expansion:
         )
 
     def _used(self, node: Layer, cell: Cell, frame: _Frame) -> _Frame:
-        """The frame of the body that a use stands for."""
+        """The frame for the body of a used cell."""
         assert node.activation is not None  # it names the cell
         name, inside = self._name(node, frame), f"{frame.inside}{node.name}."
         first = _first(cell, name, inside)
         said = self._width(node, frame)
         width = WidthOf(first) if said is None else said
-        assert not isinstance(width, Reference)  # bodies that nobody uses are not put anywhere
         origin = Origin(name, cell.definition.name, frame.place(node.location), cell.library, frame.origin)
-        self.uses.append(Use(name, origin.cell, first, width, origin.location, frame.depth, frame.origin))
+        if not isinstance(width, Reference):  # it is one only in a definition that nobody uses
+            self.uses.append(Use(name, origin.cell, first, width, origin.location, frame.depth, frame.origin))
         local = _filled(_given(node.local, frame), frame.local)
         numbers = _numbers_of(node.activation, cell, frame)
         return _Frame(cell, name, inside, numbers, width, local, origin, frame.depth + 1)
@@ -211,7 +210,7 @@ class _Expansion:
         return self._whole(node.width, f"the width of {quoted(node.name)}", 1, MAX_WIDTH, node.name, frame)
 
     def _whole(self, said: Reference, what: str, least: int, most: int, name: str, frame: _Frame) -> int | Reference:
-        """The whole number that a parameter has here."""
+        """The number that a parameter has in this use, checked to be whole and from ``least`` to ``most``."""
         value = frame.number(said)
         if isinstance(value, Reference) or (value.is_integer() and least <= value <= most):
             return value if isinstance(value, Reference) else int(value)
@@ -239,7 +238,7 @@ def _initializer(initializer: Initializer, frame: _Frame) -> Initializer:
 
 
 def _given(local: Local | None, frame: _Frame) -> Local | None:
-    """A node's own initialisers."""
+    """The initialisers that a node of a body itself gives."""
     if local is None:
         return None
     weight = local.weight and _initializer(local.weight, frame)
@@ -247,16 +246,17 @@ def _given(local: Local | None, frame: _Frame) -> Local | None:
 
 
 def _filled(local: Local | None, around: Local | None) -> Local | None:
-    """A node's own initialisers, and those of the use around it where it has none."""
+    """The initialisers of a node: its own, and for those that it does not give, those of the use around it."""
     if local is None or around is None:
         return local or around
     return replace(local, weight=local.weight or around.weight, bias=local.bias or around.bias)
 
 
 def _local_of(node: Layer, frame: _Frame) -> Local | None:
-    """The initialisers of a node of a body: the use's stand for the header's, which count only in layers with a width.
+    """The initialisers of a node of a body. Those of the use replace those of the header.
 
-    A learned vector has a bias only, and with a number it asks the header for nothing.
+    Only a layer with a width uses the header's. A learned vector has a bias only, and with a number it needs no
+    initialiser.
     """
     own, around, said = _given(node.local, frame), frame.local, node.activation
     if node.width is None or around is None:
@@ -268,18 +268,20 @@ def _local_of(node: Layer, frame: _Frame) -> Local | None:
     return _filled(own, replace(around, weight=None))
 
 
-def _numbers_of(function: Function, cell: Cell, frame: _Frame) -> dict[str, float]:
+def _numbers_of(function: Function, cell: Cell, frame: _Frame) -> dict[str, Number]:
     """The number of each parameter of a cell: those of the use, then the defaults."""
-    found = {name: default for name, default in cell.definition.parameters if default is not None}
+    found = _defaults(cell.definition)
     for (name, _), said in zip(cell.definition.parameters, function.parameters, strict=False):
-        value = frame.number(said)
-        assert not isinstance(value, Reference)  # bodies that nobody uses are not put anywhere
-        found[name] = value
+        found[name] = frame.number(said)
     return found
 
 
+def _defaults(definition: Definition) -> dict[str, Number]:
+    return {name: default for name, default in definition.parameters if default is not None}
+
+
 def _first(cell: Cell, name: str, inside: str) -> str:
-    """The full name of the first node that stands in the place of a use."""
+    """The full name of the first node that takes the place of a use."""
     while True:
         node = cell.definition.nodes[0]
         full = name if node.name == cell.last else inside + node.name
@@ -289,11 +291,11 @@ def _first(cell: Cell, name: str, inside: str) -> str:
         cell, name, inside = inner, full, f"{inside}{node.name}."
 
 
-# Definitions that nobody uses
+# Definitions without a use
 
 
 def _unused(model: Model, cells: Cells) -> list[Definition]:
-    """The text's definitions that no use reaches, be it by way of others."""
+    """The text's definitions that the main branch does not use, directly or through other definitions."""
     used: set[str] = set()
     waiting = [model.nodes]
     while waiting:
@@ -304,15 +306,30 @@ def _unused(model: Model, cells: Cells) -> list[Definition]:
     return [definition for definition in model.definitions if definition.name not in used]
 
 
-def _stand_ins(expansion: _Expansion, definition: Definition, cells: Cells) -> list[Node]:
-    """The layers and merges of a body with the parameters' defaults; a parameter without one stays a reference."""
-    defaults = {name: value for name, value in definition.parameters if value is not None}
-    cell = cells.find(definition.name)
-    frame = _Frame(cell, definition.nodes[-1].name, "", defaults, None, None, None, 0)
+def _spare(model: Model, cells: Cells) -> list[Node]:
+    """The nodes of the definitions that nobody uses, with the parameters' defaults for numbers.
+
+    A parameter without a default stays a reference. Uses are expanded too, up to the limit of a text's nodes in all.
+    """
+    found: list[Node] = []
+    for definition in _unused(model, cells):
+        cell = cells.find(definition.name)
+        assert cell is not None
+        frame = _Frame(cell, cell.last, "", _defaults(definition), None, None, None, 0)
+        expansion = _Expansion(model, cells)
+        if len(found) + cell.size <= MAX_NODES:
+            found += each(expansion.nodes(definition.nodes, frame, 0))
+        else:
+            found += _without_uses(expansion, definition, frame)
+    return found
+
+
+def _without_uses(expansion: _Expansion, definition: Definition, frame: _Frame) -> list[Node]:
+    """The layers and merges of a body that are no uses of cells."""
     found: list[Node] = []
     for node in each(definition.nodes):
         if isinstance(node, Merge):
             found.append(expansion.merge(node, frame))
-        elif isinstance(node, Layer) and cells.used_by(node) is None:
+        elif isinstance(node, Layer) and frame.cell is not None and frame.cell.home.used_by(node) is None:
             found.append(expansion.layer(node, frame))
     return found

@@ -1,4 +1,4 @@
-"""Turns characters into tokens: PLY finds them, `Source` knows their places, `tokens_of` checks them."""
+"""Turns characters into tokens. PLY finds the tokens, `Source` knows their places, `tokens_of` checks them."""
 
 import re
 import sys
@@ -33,7 +33,7 @@ class Source:
         return line_starts(self.text)
 
     def location(self, offset: int) -> Location:
-        """The line and column of the character at ``offset``, or of the end where it is the text's length."""
+        """The line and column of the character at ``offset``; the text's length as an offset means its end."""
         line = bisect_right(self._line_starts, offset)
         return Location(line, offset - self._line_starts[line - 1] + 1)
 
@@ -46,7 +46,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Word:
-    """The value of a NAME or NUMBER token: its characters, and where the first of them stands."""
+    """The value of a NAME or NUMBER token: its characters and the location of the first one."""
 
     text: str
     location: Location
@@ -62,7 +62,7 @@ t_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"  # noqa: N81
 
 
 def t_error(t: Any) -> Any:
-    """Hand a character that begins no token on as a token of type ``error``, for `tokens_of` to refuse."""
+    """Make a token of type ``error`` from a character that begins no token. `tokens_of` refuses it."""
     t.value = t.value[0]
     t.lexer.skip(1)
     return t
@@ -71,8 +71,8 @@ def t_error(t: Any) -> Any:
 def tokens_of(source: Source) -> Iterator[Any]:
     """PLY's tokens of the text, one by one; the value of a NAME or NUMBER is a `Word`.
 
-    Raises MDLSemanticError for a text of more than 1 MiB (in UTF-8), and MDLSyntaxError where the next token
-    is none of the language: an unknown character, a name too long, a number malformed or not finite.
+    Raises MDLSemanticError for a text of more than 1 MiB (in UTF-8), and MDLSyntaxError if the next token is not in the
+    language: an unknown character, a name too long, a number malformed or not finite.
     """
     _check_size(source)
     lexer = _lexer().clone()
@@ -86,7 +86,7 @@ def tokens_of(source: Source) -> Iterator[Any]:
 
 
 def quoted(text: str) -> str:
-    """A token's characters in quotes, cut where they are too many to read."""
+    """A token's characters in quotes, cut if they are more than a message can show."""
     return f"'{text}'" if len(text) <= _SHOWN else f"'{text[:_SHOWN]}…'"
 
 
@@ -96,7 +96,7 @@ def _lexer() -> Any:
 
 
 def _check_size(source: Source) -> None:
-    # Every character takes a byte or more, so the end of a text far too long needs no look.
+    # Every character takes at least one byte, so the end of a text that is far too long need not be read.
     encoded = source.text[: MAX_BYTES + 1].encode("utf-8", "replace")
     if len(encoded) > MAX_BYTES:
         fitting = encoded[:MAX_BYTES].decode("utf-8", "ignore")

@@ -1,14 +1,14 @@
-"""What an error or a warning about a node of a cell says: which use of the cell put the node there."""
+"""Adds to an error or a warning about a node of a cell which use of the cell the node comes from."""
 
 from neuromorph.errors import Location
 from neuromorph.language.syntax import Origin
 
 
 def told(reason: str, name: str, origin: Origin | None) -> str:
-    """The reason, and where the node of this name comes from. ``origin`` is None for a node that the text itself has.
+    """The reason, with a part that says which use the node ``name`` comes from. origin: None for a node of the text.
 
-    The place that goes with it is that of the node: in the definition, or that of the use where the cell is one of the
-    library's. Of uses within uses, the innermost and the outermost are named.
+    The message's place is that of the node in the definition, or for a cell of the library that of the use. Of nested
+    uses, the innermost and the outermost are named.
     """
     if origin is None:
         return reason
@@ -21,19 +21,19 @@ def told(reason: str, name: str, origin: Origin | None) -> str:
 
 
 def place_of(location: Location, origin: Origin | None) -> Location:
-    """The place to show for a place in a definition: the use's, where the definition is one of the library's."""
+    """The place that a message shows for a place in a definition: for a cell of the library, that of the use."""
     return location if origin is None or not origin.library else origin.location
 
 
 def outermost_of_library(origin: Origin) -> Origin:
-    """The use that the text sees: cells of the library may use one another, which is nothing to tell."""
+    """The use of a library's cell that stands in the text. Uses inside the library's own definitions are not shown."""
     while origin.library and origin.outer is not None and origin.outer.library:
         origin = origin.outer
     return origin
 
 
 def outermost(origin: Origin) -> Origin:
-    """The use that stands in the text itself, around all others."""
+    """The use that stands in the main branch of the text, around all others."""
     while origin.outer is not None:
         origin = origin.outer
     return origin

@@ -1,8 +1,8 @@
 """Turns tokens into a syntax tree: the grammar, in PLY's form, and the errors for texts that do not follow it.
 
-The rules are the functions `p_…`: PLY reads their docstrings and turns them into LALR(1) tables, once, when
-the first text is parsed. Nothing is written to disk. Each call of `parse` has a parser of its own, a copy
-that shares only the tables, so any number of threads may parse at once.
+The rules are the functions `p_…`. When the first text is parsed, PLY reads their docstrings and makes LALR(1) tables
+from them. Nothing is written to disk. Each call of `parse` has a parser of its own that shares only the tables, so any
+number of threads may parse at once.
 """
 
 import copy
@@ -31,16 +31,16 @@ from neuromorph.language.syntax import (
 __all__ = ["parse", "tokens"]
 
 MAX_WIDTH = 2**20
-MAX_STEPS = 4_096  # that a merge reads back in time
-WIDTH = "width"  # stands for the width of the use, where a width belongs in a definition
+MAX_STEPS = 4_096  # back in time that a merge may read
+WIDTH = "width"  # in a definition, this name in place of a width means the width of the use
 
 
 def parse(text: str, filename: str | None = None) -> Model:
-    """The syntax tree of a model description; ``filename`` is only named in errors.
+    """The syntax tree of a model description. filename: a name for errors to show.
 
-    Raises MDLSyntaxError where the text leaves the grammar, MDLSemanticError where it passes a limit of the
-    language (size, nodes, nesting, widths) or names a parameter that no definition has, and TypeError where it
-    is no str. Needs Python's docstrings: RuntimeError under ``python -OO``.
+    Raises MDLSyntaxError if the text does not follow the grammar, MDLSemanticError if it exceeds a limit of the
+    language (size, nodes, nesting, widths) or names a parameter that no definition has, and TypeError if it is no str.
+    It needs Python's docstrings, so under ``python -OO`` it raises RuntimeError.
 
     >>> model = parse("/xavier,zero/ (input, 4) (output, 2, <tanh>, <mse>)")
     >>> model.nodes[1].name, model.nodes[1].width
@@ -59,7 +59,7 @@ def parse(text: str, filename: str | None = None) -> Model:
 
 @cache
 def _tables() -> tuple[Any, frozenset[int]]:
-    """PLY's parser, and its states behind a name that stands for a number or a width."""
+    """PLY's parser, and the numbers of its states after a name that stands for a number or a width."""
     if p_model.__doc__ is None:
         raise RuntimeError("neuromorph reads its grammar from docstrings, which python -OO removes: use -O or neither")
     tables = yacc.yacc(module=sys.modules[__name__], write_tables=False, debug=False, errorlog=yacc.NullLogger())
@@ -243,7 +243,7 @@ def p_steps(p: Any) -> None:
 
 
 def _grown(parts: list[Any]) -> list[Any]:
-    """A list of one thing, or the list so far, grown by one thing."""
+    """The list of a rule such as `nodes : node | nodes node`: a new one, or the list so far with one more part."""
     if len(parts) == 1:
         return [parts[0]]
     items: list[Any] = parts[0]
@@ -255,7 +255,7 @@ def _apart(numbers: list[tuple[Number, Location]]) -> tuple[tuple[Number, ...], 
     return tuple(number for number, _ in numbers), tuple(place for _, place in numbers)
 
 
-# What numbers and names may be
+# The numbers and names that are allowed
 
 
 def _width(source: Source, word: Word) -> int:
@@ -285,7 +285,7 @@ def _not_digits(source: Source, word: Word, what: str, least: int, most: int) ->
 
 
 def _check_parameter(source: Source, word: Word, earlier: list[str]) -> None:
-    """Refuse a definition's parameter whose name is taken."""
+    """Refuse a definition's parameter whose name another one has."""
     if word.text == WIDTH:
         reason = f"'{WIDTH}' is the width of each use already: a parameter needs another name"
         raise source.semantic_error(reason, word.location)
@@ -294,7 +294,7 @@ def _check_parameter(source: Source, word: Word, earlier: list[str]) -> None:
 
 
 def _check_reference(reading: Reading, reference: Reference, *, is_width: bool) -> None:
-    """Refuse a name that is no parameter of the definition that is being read."""
+    """Refuse a name that is no parameter of the present definition."""
     scope = reading.scope
     if scope is None:  # where nothing else is wrong, `Reading.token` has refused it already
         reason = f"the name {quoted(reference.name)} stands where a number belongs"

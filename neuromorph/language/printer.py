@@ -23,9 +23,9 @@ from neuromorph.language.syntax import (
 def to_text(model: Model) -> str:
     """The canonical text of a model: header, definitions, one node a line, branches and bodies indented, no comments.
 
-    Equal models print alike, and a parsed model's text parses to an equal model. A model so large that this
-    form would pass the language's limit of 1 MiB is printed without indentation and spaces, never longer than
-    the text that it was parsed from.
+    Equal models have equal texts, and the text of a parsed model parses to an equal model. If this form exceeds the
+    language's limit of 1 MiB, indentation and spaces are left out; the text is then no longer than the one that was
+    parsed.
     """
     text = _print(model, _READABLE)
     return text if len(text) <= MAX_BYTES else _print(model, _DENSE)
@@ -33,7 +33,7 @@ def to_text(model: Model) -> str:
 
 @dataclass(frozen=True)
 class _Style:
-    """What stands between the parts of a text."""
+    """The spaces and line breaks between the parts of a text."""
 
     comma: str
     line: str
@@ -110,7 +110,7 @@ def _merge(merge: Merge, style: _Style) -> str:
 
 
 def _split(split: Split, style: _Style, indent: str) -> Iterator[str]:
-    """A split on lines of its own; one line does where no branch has a node."""
+    """The lines of a split; one line if no branch has a node."""
     if not any(split.branches):
         yield f"{indent}[{split.name},{'|' * (len(split.branches) - 1)}]"
         return
@@ -123,7 +123,7 @@ def _split(split: Split, style: _Style, indent: str) -> Iterator[str]:
 
 
 def _packed(text: str) -> str:
-    """The shortest spelling of a number that `repr` wrote: digits and an exponent, or as few zeros as do."""
+    """The shortest spelling of a number that `repr` wrote, with an exponent or without."""
     sign = "-" if text.startswith("-") else ""
     mantissa, _, exponent = text.removeprefix("-").partition("e")
     whole, _, fraction = mantissa.partition(".")

@@ -1,4 +1,4 @@
-"""One pass over one text: hands the tokens to PLY's parser, keeps the limits, and says what was expected where."""
+"""Reads one text: gives the tokens to PLY's parser, checks the limits, and makes the messages of syntax errors."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from neuromorph.language.lexer import Source, Word, quoted, tokens_of
 
 MAX_NODES = 10_000
 MAX_NESTING = 100
-MAX_BARS = 100_000  # between branches, which may be empty
+MAX_BARS = 100_000  # `|` between branches, which may be empty
 
 _NODE_OPENERS = {"(", "[", "{"}
 _OPENED_BY = {")": "(", "]": "[", "}": "{", ">": "<", "/": "/"}
@@ -21,16 +21,16 @@ _EXAMPLE = "such as /xavier,zero/"
 
 @dataclass(frozen=True)
 class Scope:
-    """The definition whose body is being read: its name and those of its parameters."""
+    """The definition that is being read: its name and the names of its parameters."""
 
     name: str
     parameters: tuple[str, ...]
 
 
 class Reading:
-    """One pass over one text: hands the tokens to PLY's parser, and knows what is open and what was expected.
+    """The reading of one text: gives the tokens to PLY's parser, and knows the open brackets and the expected tokens.
 
-    It is what the grammar's actions find as ``p.lexer``. They set ``scope`` while they read a definition's body.
+    The grammar's actions reach it as ``p.lexer``. They set ``scope`` while they read a definition's body.
     """
 
     def __init__(self, source: Source, parser: Any, references: frozenset[int]) -> None:
@@ -49,7 +49,7 @@ class Reading:
         return self._parser.parse(lexer=self)
 
     def token(self) -> Any:
-        """The next token, None at the end of the text. PLY asks for one when it took the one before."""
+        """The next token, None at the end of the text. PLY calls this after it has accepted the token before."""
         if self._token is not None and self._token.type in _BRACKETS:
             self._accept(self._token)
         elif self._token is not None and self._token.type == "|":
@@ -61,7 +61,7 @@ class Reading:
         return self._token
 
     def _accept(self, token: Any) -> None:
-        """Keep count of what is open, and refuse what passes a limit."""
+        """Count brackets and bars, and refuse a token that exceeds a limit."""
         if self._open and self._open[-1].type == _OPENED_BY.get(token.type):
             self._open.pop()
         else:
@@ -88,22 +88,22 @@ class Reading:
         return self.source.location(len(self.source.text) if token is None else token.lexpos)
 
     def _refuse(self, token: Any) -> None:
-        """Called by PLY with a token that can't stand where it stands, None for the end of the text."""
+        """Raise the error for a token (None: the end) that the grammar does not allow here. PLY calls it."""
         expected = self._expected()
         reason = f"expected {_listed(expected)}, found {_described(token)}"
         notes = filter(None, (self._hint(token, expected), self._unclosed(token)))
         raise self.source.syntax_error("; ".join((reason, *notes)), self._location(token))
 
     def _expected(self) -> set[str]:
-        """The types of the tokens that could have stood in place of the one just read."""
+        """The types of the tokens that the grammar allows in place of the one just read."""
         candidates = {kind for actions in self._parser.action.values() for kind in actions}
         return {kind for kind in candidates if self._could_follow(kind)}
 
     def _could_follow(self, kind: str) -> bool:
-        """Whether the parser, as it was before the token just read, comes to accept a token of this type.
+        """Whether a token of this type would be accepted in place of the one just read.
 
-        The row of the table alone would not do: LALR reduces some rules before it sees that a token is wrong,
-        and lists tokens that are right only elsewhere. A name that stands for a number is right only in a definition.
+        The parser's table alone does not tell: LALR reduces some rules before it notices a wrong token, and lists
+        tokens that are right only elsewhere. A name that stands for a number is right only in a definition.
         """
         states = self._states.copy()
         while (action := self._parser.action[states[-1]].get(kind)) is not None:
@@ -116,7 +116,7 @@ class Reading:
         return False
 
     def _hint(self, token: Any, expected: set[str]) -> str:
-        """The fix, where the mistake is a common one."""
+        """A text that says how to mend a common mistake; empty for others."""
         kind = _END if token is None else token.type
         opened = [one.type for one in self._open]
         if opened and opened[-1] in _HINTS:
@@ -128,7 +128,7 @@ class Reading:
         return "definitions stand before the first node" if kind == "<" and not opened else ""
 
     def _unclosed(self, token: Any) -> str:
-        """What is still open, where the text ends, or another bracket stands, instead of its end."""
+        """A text about a bracket that is open where the text ends or another bracket closes; empty if there is none."""
         if not self._open or (token is not None and token.type in {"NAME", "NUMBER", ",", "|"}):
             return ""
         place = self._location(self._open[-1])

@@ -1,7 +1,7 @@
 """The syntax tree: the content of a text before its meaning is checked.
 
-Two trees are equal when they have the same content; places in the text, and the text itself, do not count. The
-location of a node is the place of its name.
+Two trees are equal if they have the same content, whatever the places in the text and the text itself are. The location
+of a node is the place of its name.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from neuromorph.errors import Location
 
 @dataclass(frozen=True)
 class Reference:
-    """A name where a number or a width may stand: inside a definition, one of its parameters, or ``width``."""
+    """A name in place of a number or a width, inside a definition: one of its parameters, or ``width``."""
 
     name: str
     location: Location = field(compare=False)
@@ -24,17 +24,17 @@ Number: TypeAlias = float | Reference
 
 @dataclass(frozen=True)
 class WidthOf:
-    """As wide as what comes into the node of this name. Expansion makes it; no text says it."""
+    """The width of the vector that comes into the node of this name. Only expansion makes it."""
 
     first: str
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an expanded node comes from: the use of a cell, and the use around it where that stands in a cell too.
+    """The use of a cell that an expanded node comes from, and the use around that one if it stands in a cell too.
 
-    ``name`` is the use's, as the whole model knows it. ``location`` is a place of the text: that of the use, or of the
-    use of the library's cell that it stands in. ``library`` says that the cell is one of the library's.
+    name: the use's full name in the model. location: the place of the use in the text; for a use inside a cell of the
+    library, the place of the library's cell. library: whether the cell is one of the library's.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Initializer:
-    """A weight or bias initialiser, of the header or of one layer: a name and up to two numbers."""
+    """A weight or bias initialiser of the header or of a layer: a name and up to two numbers."""
 
     name: str
     parameters: tuple[Number, ...]
@@ -85,7 +85,7 @@ class Local:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer, `(name, width, …)`, or a node as wide as what comes in, `(name, <activation>)`, whose width is None."""
+    """A layer, `(name, width, …)`, or a node as wide as what comes in, `(name, <activation>)`, with width None."""
 
     name: str
     width: int | Reference | WidthOf | None
@@ -127,7 +127,7 @@ Node: TypeAlias = Layer | Split | Merge
 
 @dataclass(frozen=True)
 class Definition:
-    """A cell, `<name, parameter default, …>[nodes]`; a parameter whose default is None must be given."""
+    """The definition of a cell, `<name, parameter default, …>[nodes]`; a parameter with default None must be given."""
 
     name: str
     parameters: tuple[tuple[str, float | None], ...]
@@ -138,9 +138,10 @@ class Definition:
 
 @dataclass(frozen=True)
 class Use:
-    """A use of a cell that was expanded: its node is called ``name``, and ``first`` is the cell's first node.
+    """A use of a cell that was expanded.
 
-    The node has to be as wide as ``width``. ``depth`` is 0 for a use of the text's own, 1 for one in a cell, and so on.
+    name: of the node that has the cell's result. first: the name of the cell's first node. width: the width that the
+    node must have. depth: 0 for a use in the text itself, 1 for one in a cell, and so on.
     """
 
     name: str
@@ -157,8 +158,8 @@ class Model:
     """A whole text: its header, its definitions, and the nodes of its main branch, at least one.
 
     An expanded model has no definitions. It has its ``uses``, outer ones first, and in ``spare`` the nodes of
-    definitions that nobody uses, with their defaults for numbers: they belong to no network and are there to be
-    checked. ``cells`` are the names of the cells that the text could have used.
+    definitions that nobody uses, with their defaults for numbers and cells in the place of their uses: they belong to
+    no network and are there to be checked. ``cells`` are the names of the cells that the text could have used.
     """
 
     weight_initializer: Initializer
@@ -173,10 +174,7 @@ class Model:
 
 
 def settled(parameters: Sequence[Number]) -> tuple[float, ...]:
-    """The numbers of a node outside definitions.
-
-    Raises TypeError where a reference is among them.
-    """
+    """The numbers of a node outside definitions. Raises TypeError if a reference is among them."""
     for number in parameters:
         if isinstance(number, Reference):
             raise TypeError(f"'{number.name}' is a parameter of a definition, and has no number yet")
@@ -184,7 +182,7 @@ def settled(parameters: Sequence[Number]) -> tuple[float, ...]:
 
 
 def each(nodes: Sequence[Node]) -> Iterator[Node]:
-    """All nodes in text order: a split stands before the nodes of its branches."""
+    """All nodes in text order, a split before the nodes of its branches."""
     waiting = [iter(nodes)]
     while waiting:
         node = next(waiting[-1], None)

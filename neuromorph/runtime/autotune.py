@@ -1,9 +1,9 @@
-"""Chooses between multi-threaded and single-threaded execution of short windows by timing both during training.
+"""Chooses between several threads and one for short windows, by timing both during training.
 
 Which way is quicker depends on the machine: two threads that share a cache save a third of a window of twenty
 microseconds, while two threads with caches far apart need twice the time. On a shared machine the answer changes from
 second to second. So only runs that directly follow one another are compared, and the latest comparisons count most.
-Both ways give the same bits. One window in two hundred is run the other way, more often at first and after a surprise.
+Both ways give the same bits. One window in two hundred is run the slower way, more often at first and after a surprise.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-TRIAL = 2e-3  # seconds of work in a trial, about: long enough that waking threads matters little
+TRIAL = 2e-3  # seconds of work in a trial, about: long enough that waking threads costs little beside it
 WARMING = 4  # at least one window in so many of a trial is run first without timing, to wake threads and fill caches
 RARELY = 200  # one window in so many belongs to a trial
 SOON = 25  # the same at first and after a surprise; doubled after each trial
@@ -24,25 +24,28 @@ MOST = 0.7  # bound of the logarithm of a ratio of times, so that one suspended 
 
 
 class Way(Enum):
-    """How the windows of a call are run."""
+    """The threads that run the windows of a call."""
 
     ALL = "all threads"
     ONE = "one thread"
 
 
 def trial_of(window: float) -> int:
-    """Windows of a trial, where one thread needs about ``window`` seconds for one. Shorter calls take one thread."""
+    """The number of windows in a trial, if one thread needs about ``window`` seconds for one.
+
+    Calls of fewer windows take one thread.
+    """
     return max(1, math.ceil(TRIAL / window))
 
 
 @dataclass
 class Autotuner:
-    """The timings of one kernel. trial: timed windows of a trial; up to as many untimed ones come before them."""
+    """The timings of one kernel. trial: the timed windows of a trial; up to as many untimed ones come before them."""
 
     trial: int
-    _seconds: dict[Way, float] = field(default_factory=dict)  # of a window, in the last part of many
-    _gain: float | None = None  # the logarithm of all threads' time by that of one, over several comparisons
-    _before: Way | None = None  # who did the last part of many
+    _seconds: dict[Way, float] = field(default_factory=dict)  # of a window, in the last part of enough windows
+    _gain: float | None = None  # the logarithm of all threads' time divided by that of one, averaged over comparisons
+    _before: Way | None = None  # of the last part of enough windows
     _owed: float = 0.0  # windows of trials that are due
     _rarely: int = SOON
     _warming: bool = False
@@ -50,7 +53,7 @@ class Autotuner:
 
     @property
     def quicker(self) -> Way:
-        """The quicker way by the comparisons so far: one thread, unless several threads clearly gain."""
+        """The quicker way by the comparisons so far: one thread, unless several threads are clearly quicker."""
         return Way.ALL if self._gain is not None and self._gain < math.log(BETTER) else Way.ONE
 
     def parts(self, windows: int) -> Iterator[tuple[Way, int]]:
@@ -75,7 +78,7 @@ class Autotuner:
             yield from self._tried(Way.ONE if best is Way.ALL else Way.ALL, tried)
 
     def _tried(self, way: Way, windows: int) -> Iterator[tuple[Way, int]]:
-        """A trial of at most twice its windows: some that are not timed, then those that are."""
+        """The two parts of a trial of ``windows`` windows: some that are not timed, then those that are."""
         warming = max(windows - self.trial, windows // WARMING)
         if warming:
             self._warming = True
@@ -86,7 +89,7 @@ class Autotuner:
         self._trying = False
 
     def took(self, way: Way, windows: int, seconds: float) -> None:
-        """Record the time of a part; parts of few windows are ignored."""
+        """Record the time of a part, in seconds. Parts of few windows are ignored."""
         if self._warming or windows < self.trial // 2:
             return
         old, now = self._seconds.get(way), max(seconds / windows, 1e-12)

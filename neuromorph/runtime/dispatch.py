@@ -1,9 +1,9 @@
 """Calls a training kernel that is made for several members, with a thread pool or in one thread.
 
 A member is a share of a window's work. A pool of threads runs one member in each thread. A call that is too short to
-justify waking threads is made by one thread, which runs all members and gives the same bits: together where the result
-does not depend on it, else one after the other. For such a call each Python statement costs noticeable time, so the
-compiled function ``lead`` decides how to make it.
+justify waking threads is made by one thread. It runs all members and gives the same bits. It runs members together
+where that does not change the result, else one after the other. For such a call each Python statement costs noticeable
+time, so the compiled function ``lead`` decides how to make it.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ SOON_THERE = 1e-3  # the longest wait for a pool between two parts of a call, in
 
 
 def call_members(kernels: Kernels, memory: Memory, call: TrainCall, enough: int) -> int:
-    """Run the kernel's ``train`` with all its members; the sample that it reached.
+    """Run the kernel's ``train`` with all its members; the number of the sample that it reached.
 
     Threads that are still awake after this model's last call are used. Sleeping threads are woken for a call of at
     least ``enough`` samples, or when calls have followed one another closely for so long that the threads will stay
     awake from now on. For short windows, where threads may cost more than they save, the autotuner chooses between all
     threads and one.
     """
-    if not kernels.autotuned or call.mode == GRADIENTS:  # whose windows may have any length
+    if not kernels.autotuned or call.mode == GRADIENTS:  # windows of gradients may have any length
         return _call(kernels, memory, call, enough)
     if call.stop - call.sample < kernels.autotuned_from[call.mode]:
         return int(kernels.train(0, kernels.threads, *memory.alone(kernels.threads), *call))
@@ -91,7 +91,7 @@ def _call_pool(kernels: Kernels, pool: ThreadPool, user: int, call: TrainCall, e
 
 
 def _meet_again(pool: ThreadPool | None, members: int) -> None:
-    """Wait until the threads of a pool wait for the next call again; on the way there they need the interpreter."""
+    """Wait until the threads of a pool wait for calls again. Before that they need the interpreter for a moment."""
     late = time.perf_counter() + SOON_THERE
     while pool is not None and pool.mailbox[WAITING] < members and time.perf_counter() < late:
         time.sleep(0)
@@ -105,7 +105,7 @@ def _woken(kernels: Kernels, pool: ThreadPool, user: int, call: TrainCall) -> in
 
 
 def _in_plain_python(kernels: Kernels, call: TrainCall) -> int:
-    """With JIT off, members are threads of Python's."""
+    """Run a call with JIT off: each member in a Python thread."""
     mailbox, numbers = new_mailbox(kernels.threads)
     return int(run_together(kernels.train, _members(kernels.threads, (mailbox, numbers, *call))))
 
@@ -116,7 +116,7 @@ def _members(threads: int, shared: tuple[Any, ...]) -> list[tuple[Any, ...]]:
 
 
 def _waiting(kernels: Kernels, pool: ThreadPool, call: TrainCall) -> Stay:
-    """How a member waits for more calls: with all that a model keeps, and nothing of the data of this one."""
+    """The function by which a member waits for more calls. It keeps the model's arrays, but no data of this call."""
     serve, mailbox, numbers = kernels.serve, pool.mailbox, pool.numbers
     empty: dict[str, Any] = {name: np.empty(0, getattr(call, name).dtype) for name in CALL_ARRAYS}
     kept = call._replace(**empty)

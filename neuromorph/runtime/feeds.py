@@ -20,7 +20,7 @@ _lock = new_lock()
 
 
 class Feed:
-    """Where the streams of a model find its weights; None before the first ones, and once the model is released."""
+    """The weights that the streams of a model read: None before the first ones and after the model's release."""
 
     __slots__ = ("__weakref__", "released", "weights")
 
@@ -30,14 +30,14 @@ class Feed:
 
 
 class Feeds:
-    """A model's end of its streams: costs nothing where there are none."""
+    """The model's side of its streams: it hands copies of the weights to the feed. Without streams it does nothing."""
 
     def __init__(self) -> None:
         self._feed: ref[Feed] | None = None
         self._published = 0.0
 
     def publish(self, weights: Floats, *, since: float = 0.0) -> None:
-        """Hand the streams a copy of weights that belong to a whole update, if the last copy is so many seconds old.
+        """Hand the streams a copy of the weights after a whole update, if the last copy is ``since`` seconds old.
 
         The caller holds the model's lock.
         """
@@ -49,13 +49,13 @@ class Feeds:
             feed.weights, self._published = aligned_copy(weights), now
 
     def release(self) -> None:
-        """End the streams."""
+        """End the streams of a model that is released."""
         feed = None if self._feed is None else self._feed()
         if feed is not None:
             feed.weights, feed.released = None, True
 
     def open(self) -> Feed:
-        """The feed that all streams of the model share."""
+        """The feed that all streams of the model share; made for the first one."""
         with _lock:
             feed = None if self._feed is None else self._feed()
             if feed is None:

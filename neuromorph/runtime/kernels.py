@@ -39,7 +39,7 @@ _BEHIND = 16  # elements behind a workspace, which vectors may reach
 
 
 class ModelTooLargeError(NeuromorphError, MemoryError):
-    """A model whose arrays would not fit into this machine's memory."""
+    """The arrays of a model would not fit into this machine's memory."""
 
 
 def _check_fits(needed: int, what: str) -> None:
@@ -54,10 +54,10 @@ def checks_plans() -> bool:
 
 
 class Kernels:
-    """The kernels of one graph and one set of options. Functions compile when first asked for.
+    """The kernels of one graph and one set of options. Functions are compiled when first needed.
 
-    before_compiling: called each time before some compile that are not in the cache. costs: what decides how many
-    threads are worth taking.
+    before_compiling: called before functions that are not in the cache are compiled. costs: the cost model that decides
+    how many threads are worth taking.
     """
 
     costs: ClassVar[CostModel] = DEFAULT_COSTS
@@ -92,7 +92,7 @@ class Kernels:
 
     @property
     def memory_slots(self) -> int:
-        """The number of arrays of the parameters' size that the optimizer remembers."""
+        """The number of the optimizer's slots: arrays of the parameters' size."""
         return len(UPDATES[self.options.optimizer].slots)
 
     @cached_property
@@ -106,7 +106,7 @@ class Kernels:
         return modules.load_module(self.kernel.source, self.key)
 
     def bytes_needed(self) -> int:
-        """Bytes of the arrays that training needs."""
+        """The size of the arrays that training needs, in bytes."""
         plan, options = self.plan, self.options
         copies = plan.gradient_copies
         arena = self.training_elements(options.bptt_steps) * copies
@@ -115,7 +115,7 @@ class Kernels:
         return elements * np.dtype(options.dtype).itemsize
 
     def check_size(self) -> None:
-        """Raise an error, before anything is allocated, where the machine has too little memory."""
+        """Raise ModelTooLargeError if the machine has too little memory. Nothing is allocated before."""
         _check_fits(self.bytes_needed(), "the model needs {} to train")
 
     def training_elements(self, capacity: int) -> int:
@@ -137,7 +137,7 @@ class Kernels:
         return aligned_zeros(elements, dtype)
 
     def _entry(self, name: str) -> Any:
-        """An entry function of the module, compiled with what it calls or taken from the cache."""
+        """An entry function of the module, compiled with the functions that it calls or loaded from the cache."""
         bundle = self.kernel.bundles[name]
         functions = {name: self.kernel.functions[name] for name in bundle}
         last = bundles.ready(self.module, self.key, functions, self.options.dtype, self.before_compiling)
@@ -150,18 +150,18 @@ class Kernels:
 
     @cached_property
     def lead(self) -> Any:
-        """The generated function that calls ``train`` for all members, with those that wait or alone."""
+        """The generated function that calls ``train`` for all members, with waiting threads or in this thread alone."""
         self.train  # noqa: B018 - compiles, or is found in the cache
         return self.module.lead
 
     @cached_property
     def threads(self) -> int:
-        """Threads that training takes."""
+        """The number of threads that training takes."""
         return self.plan.options.threads
 
     @cached_property
     def compiled(self) -> bool:
-        """Whether kernels are compiled; with JIT off they are plain Python."""
+        """Whether kernels are compiled. With JIT off they are plain Python."""
         return hasattr(self.train, "compile")
 
     @property
@@ -177,21 +177,23 @@ class Kernels:
 
     @cached_property
     def autotuned(self) -> bool:
-        """Whether several threads or one thread run a window is chosen by timing both during training."""
+        """Whether training times several threads and one, and uses the quicker way."""
         options = self.options
         rows, size = options.bptt_steps * options.batch_size, self.plan.options.size
         return self.threads > 1 and self.compiled and self.costs.is_short(self.graph, rows, size)
 
     @cached_property
     def autotuned_from(self) -> dict[int, int]:
-        """The least number of samples in a call that is timed, by mode: the samples of a trial. Shorter calls take one
-        thread."""
+        """The least number of samples in a call that is timed, by mode: the samples of a trial.
+
+        Shorter calls take one thread.
+        """
         steps = self.options.bptt_steps
         window = self.plan.seconds_of_step * steps
         return {MEASURE: trial_of(window / self.costs.training_to_forward) * steps, LEARN: trial_of(window) * steps}
 
     def threads_of_prediction(self, rows: int) -> int:
-        """Threads worth taking for the values of so many rows."""
+        """The number of threads that is worth taking to predict ``rows`` rows."""
         return threads_of_prediction(self.graph, self.plan.options, rows, self.options.threads, self.costs)
 
     @cached_property

@@ -19,28 +19,28 @@ Floats = NDArray[Any]
 
 
 def aligned_zeros(count: int, dtype: str) -> Floats:
-    """A flat array of zeros that begins at a whole cache line."""
+    """A flat array of zeros that begins at the start of a cache line."""
     return _aligned(np.zeros(count * np.dtype(dtype).itemsize + CACHE_LINE, np.uint8), dtype)
 
 
 def aligned_copy(array: Floats) -> Floats:
-    """A copy that begins at a whole cache line; streams get one after every ``train``, so it is made quickly."""
+    """A copy that begins at the start of a cache line. Streams get one after every ``train``, so it is made quickly."""
     copy = _aligned(np.empty(array.nbytes + CACHE_LINE, np.uint8), array.dtype)
     copy[:] = array
     return copy
 
 
 def _aligned(raw: NDArray[np.uint8], dtype: DTypeLike) -> Floats:
-    """The part of some memory that begins at a cache line; it is CACHE_LINE bytes shorter than the whole."""
+    """The part of some memory that begins at the start of a cache line, CACHE_LINE bytes shorter than the whole."""
     start = -raw.__array_interface__["data"][0] % CACHE_LINE
     return raw[start : start + len(raw) - CACHE_LINE].view(dtype)
 
 
 @dataclass
 class Memory:
-    """What a built model keeps: flat arrays in the kernel's layout, and the workspace that holds recurrent state.
+    """The memory of a built model: flat arrays in the kernel's layout, and the workspaces that hold recurrent state.
 
-    ``optimizer`` has the optimizer's slots one after the other; ``constants`` its numbers, and behind them its counts.
+    optimizer: the optimizer's slots one after the other. constants: the optimizer's numbers, followed by its counts.
     """
 
     weights: Floats
@@ -48,29 +48,31 @@ class Memory:
     gradients: Floats
     optimizer: Floats
     constants: NDArray[np.float64]
-    space: Floats  # one that threads share, or those of all of them, one after the other
-    copies: int  # of the workspace
+    space: Floats  # the workspaces one after the other: one that threads share, or one for each thread
+    copies: int  # the number of workspaces
     row_losses: Floats
-    remembered: list[Floats] | None = None  # views of all recurrent state, once it was to be set to zeros
-    pool: ThreadPool | None = None  # of the last call by several threads
-    number: int = field(default_factory=itertools.count(1).__next__)  # by which the pool knows us
-    autotuners: dict[int, Autotuner] = field(default_factory=dict)  # by mode: who trains a window quicker
-    mailbox: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None  # of one thread that does the work of several
+    remembered: list[Floats] | None = None  # views of all recurrent state; made when it is first set to zeros
+    pool: ThreadPool | None = None  # the pool of the last call by several threads
+    number: int = field(default_factory=itertools.count(1).__next__)  # of this model, by which a pool knows it
+    autotuners: dict[int, Autotuner] = field(default_factory=dict)  # by mode
+    mailbox: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None  # for a thread that runs all members
 
     def alone(self, members: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """A mailbox, and the numbers beside it, for one thread that is so many members."""
+        """The mailbox, and the numbers beside it, for one thread that runs all ``members`` members."""
         if self.mailbox is None:
             self.mailbox = new_mailbox(members)
         return self.mailbox
 
     @property
     def spaces(self) -> list[Floats]:
-        """The workspaces, views."""
+        """Views of the workspaces."""
         size = len(self.space) // self.copies
         return [self.space[begin : begin + size] for begin in range(0, size * self.copies, size)]
 
     @cached_property
     def ones(self) -> Floats:
-        """The weights of a window's rows where the user gives none. Made at first use, because a file may claim very
-        many rows."""
+        """The weights of a window's rows if the user gives none: 1 for each row.
+
+        They are made at first use, because a loaded file may claim very many rows.
+        """
         return np.ones_like(self.row_losses)

@@ -33,14 +33,14 @@ from .state import as_dict, set_state, state_pieces, state_views
 
 Floats = NDArray[Any]
 
-_networks: list[ref[Network]] = []  # whose locks a forked child has to look after; some are gone
+_networks: list[ref[Network]] = []  # a forked child must renew their locks; some of them may not exist any more
 _networks_lock = new_lock()
-_room = 64  # networks that are noted before those that are gone are looked for
+_room = 64  # networks in the list before those that do not exist any more are removed
 
 
 class Changing:
-    """A block, inside one with the network's lock, that writes to the memory. A fork of another thread meanwhile leaves
-    the child with a copy that is half written."""
+    """A block that writes to the memory, while the network's lock is held. If another thread forks during the block,
+    the child's copy of the memory is half written."""
 
     __slots__ = ("depth",)
 
@@ -55,10 +55,10 @@ class Changing:
 
 
 class Network(Settings):
-    """A checked graph, its options, and once built its parameters and what training remembers.
+    """A checked graph, its options, and once built its parameters and the state of training.
 
-    ``losses`` holds the per-sample losses of the last training, ``history`` what the last ``fit`` recorded. Whoever
-    reads or writes the memory holds ``lock``: calls from several threads take turns.
+    ``losses`` holds the per-sample losses of the last training, ``history`` the record of the last ``fit``. Code that
+    reads or writes the memory must hold ``lock``, so calls from several threads take turns.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Network(Settings):
         self._start()
 
     def _start(self) -> None:
-        """Set what is never copied or pickled: locks, kernels, memory."""
+        """Set the attributes that are never copied or pickled: locks, kernels, memory."""
         self.lock = threading.RLock()
         self._kernels: Kernels | None = None
         self._memory: Memory | None = None
@@ -134,8 +134,8 @@ class Network(Settings):
             )
 
     def after_fork(self) -> None:
-        """In a child: a new lock where a thread was inside a call, and no memory where that call was writing to it.
-        The thread does not exist in the child."""
+        """Repair the network in a forked child, where the parent's other threads do not exist. If one of them was
+        inside a call, make a new lock; if that call was writing to the memory, drop the memory."""
         if self.lock.acquire(blocking=False):
             self.lock.release()
             return
@@ -144,7 +144,7 @@ class Network(Settings):
             self._memory, self._torn, self.changing = None, True, Changing()
 
     def memory(self) -> Memory:
-        """The arrays of a built model; ModelStateError where there are none."""
+        """The arrays of a built model. Raises ModelStateError if there are none."""
         self._check_alive()
         self._check_whole()
         if self._memory is None:
@@ -152,9 +152,10 @@ class Network(Settings):
         return self._memory
 
     def build(self, *, verbosity: int = 0) -> Self:
-        """Write and compile the kernels that training needs (or find them on disk), and draw new parameters.
+        """Compile the kernels that training needs, or load them from disk, and draw new parameters.
 
-        Returns the model. Raises MemoryError, naming the bytes, where the model can't fit into this machine's memory.
+        verbosity: above 0, progress is printed. Returns the model. Raises MemoryError, naming the bytes, if the model
+        can't fit into this machine's memory.
         """
         with self.lock, self.changing:
             self._compile(verbosity)
@@ -168,7 +169,7 @@ class Network(Settings):
         return self
 
     def _compile(self, verbosity: int) -> None:
-        """The kernels that training needs, of a model that fits into this machine's memory."""
+        """Compile the kernels that training needs. Raises MemoryError if the model can't fit into memory."""
         kernels = self.kernels
         kernels.check_size()
         if verbosity >= 1:
@@ -178,7 +179,7 @@ class Network(Settings):
             kernels.train  # noqa: B018
 
     def prepare(self) -> None:
-        """Empty memory, which a model needs before it gets parameters. Kernels compile when first needed."""
+        """Make empty memory, which a model needs before it gets parameters. Kernels are compiled when first needed."""
         kernels = self.kernels
         kernels.check_size()
         layout, dtype = kernels.plan.layout, self._options.dtype
@@ -189,7 +190,7 @@ class Network(Settings):
         self._memory, self._torn = self.scratch(self.bptt_steps, weights, remembered, constants), False
 
     def scratch(self, capacity: int, weights: Floats, remembered: Floats, constants: NDArray[np.float64]) -> Memory:
-        """Memory for windows of at most ``capacity`` samples around some weights and what the optimizer remembers."""
+        """Memory for windows of at most ``capacity`` samples, with these weights, optimizer slots and constants."""
         plan, dtype = self.kernels.plan, self._options.dtype
         copies = plan.gradient_copies
         return Memory(
@@ -204,7 +205,7 @@ class Network(Settings):
         )
 
     def release(self) -> None:
-        """Free the model's memory. Releasing twice is fine; any other use afterwards is a ModelStateError."""
+        """Free the model's memory. Releasing twice is allowed; any other use afterwards raises ModelStateError."""
         with self.lock:
             self._memory, self._kernels, self._released = None, None, True
             self.feeds.release()
@@ -257,18 +258,18 @@ class Network(Settings):
             return self.unpack(self.memory().weights)
 
     def unpack(self, flat: Floats) -> dict[str, Floats]:
-        """A flat array of parameters in the kernel's layout as named arrays."""
+        """The named arrays of a flat array of parameters in the kernel's layout."""
         return {name: flat[place] for name, place in self._places().items()}
 
     def unpack_gradients(self, flat: Floats) -> dict[str, Floats]:
-        """A flat array of gradients as named arrays, of the parameters that learn."""
+        """The named arrays of a flat array of gradients, for the parameters that learn."""
         return {name: flat[place] for name, place in self._learning().items()}
 
     def set_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """Set some or all parameters; what is given is broadcast to the parameter's shape.
+        """Set some or all parameters. Each value is broadcast to the parameter's shape.
 
-        Raises DataError for an unknown name, a shape that does not broadcast, or what is no finite real number; then
-        nothing is changed.
+        Raises DataError for an unknown name, a shape that does not broadcast, or a value that is no finite real number;
+        then nothing is changed.
         """
         given = as_dict("parameters", parameters)
         with self.lock, self.changing:
@@ -284,28 +285,28 @@ class Network(Settings):
             self.publish()
 
     def publish(self) -> None:
-        """Hand the weights, which belong to a whole update, to the streams of this model."""
+        """Hand the weights to the streams of this model. Called only after whole updates."""
         self.feeds.publish(self.memory().weights)
 
     def _places(self) -> dict[str, NDArray[np.intp]]:
-        """Where every parameter stands in the flat arrays, by name."""
+        """The indices of each parameter in the flat arrays, by name."""
         layout = self.kernels.plan.layout
         return {array.name: layout.places(array.node, array.role) for array in self._graph.arrays}
 
     def _learning(self) -> dict[str, NDArray[np.intp]]:
-        """The same of the parameters that training changes."""
+        """The indices of each parameter that training changes, by name."""
         layout = self.kernels.plan.layout
         return {array.name: layout.places(array.node, array.role) for array in self._graph.arrays if array.learns}
 
     @property
     def _update(self) -> Update:
-        """The record of the optimizer's update."""
+        """The optimizer's update: its formulas, slots and counts."""
         return UPDATES[self._options.optimizer]
 
     @property
     def optimizer_state(self) -> dict[str, Floats]:
-        """What the optimizer remembers, copies: "<slot>.<parameter>", shaped like the parameter, and counts, of shape
-        (). Zeros at first; settable, in part too."""
+        """Copies of the optimizer's slots, "<slot>.<parameter>", shaped like the parameter, and counts, of shape ().
+        All are zeros at first. Some or all can be set."""
         with self.lock:
             memory, first = self.memory(), len(self._update.constants)
             slots = zip(self._update.slots, self._slots(memory.optimizer), strict=True)
@@ -335,12 +336,12 @@ class Network(Settings):
 
     @property
     def _drops(self) -> bool:
-        """Whether training makes masks of dropouts."""
+        """Whether training makes dropout masks."""
         return self.kernels.plan.training.drops
 
     @property
     def dropout_state(self) -> tuple[int, int] | None:
-        """The key of the masks of dropouts, and the number of updates so far; None where the model has no dropout."""
+        """The key of the dropout masks, and the number of updates so far; None for a model without dropout."""
         with self.lock:
             if not self._drops:
                 return None
@@ -356,25 +357,25 @@ class Network(Settings):
                 self.memory().constants[-2:] = value
 
     def _slots(self, flat: Floats) -> list[Floats]:
-        """Views of the optimizer's arrays, each in the layout of the parameters."""
+        """Views of the optimizer's slots, each in the layout of the parameters."""
         size = self.kernels.plan.layout.size
         return [flat[number * size : (number + 1) * size] for number in range(len(self._update.slots))]
 
     def _state_views(self) -> list[dict[str, Floats]]:
-        """Views of the state that the next window starts from, by the name that a link in time reads; of all lanes in
-        order, which may stand in several workspaces."""
+        """Views of the state that the next window starts from, by the name that a link in time reads. There is a dict
+        for each workspace; together they have all lanes in order."""
         return [state_views(*where) for where in self._workspaces()]
 
     def _workspaces(self) -> Iterator[tuple[Workspace, Floats, int, int]]:
-        """Each workspace: its layout, its elements, and the steps and lanes that it is for."""
+        """Each workspace: its layout, its elements, the number of its steps, and the number of its lanes."""
         plan = self.kernels.plan
         for number, space in enumerate(self.memory().spaces):
             yield plan.training_space, space, self.bptt_steps, len(plan.lanes_of(number))
 
     @property
     def state(self) -> dict[str, Floats]:
-        """Recurrent state after the last ``train``, copies: {name of the node that a link in time reads: (B, width)},
-        or (K, B, width), the oldest first, of a node that is read up to K > 1 steps back."""
+        """A copy of the recurrent state after the last ``train``: {name of a node that a link in time reads: (B,
+        width)}, or (K, B, width), the oldest step first, for a node that is read up to K > 1 steps back."""
         with self.lock:
             parts = self._state_views()
             return {name: np.concatenate([part[name] for part in parts], axis=-2) for name in parts[0]}
@@ -385,11 +386,11 @@ class Network(Settings):
             fresh, plan = self.state, self.kernels.plan
             names = set_state(fresh, values)
             for number, part in enumerate(self._state_views()):
-                for name in names:  # and no others, which may be names of the same nodes
+                for name in names:  # not the other names, which may belong to the same nodes
                     part[name][:] = fresh[name][..., plan.lanes_of(number), :]
 
     def reset_state(self) -> None:
-        """Recurrent state back to zeros."""
+        """Set the recurrent state to zeros."""
         with self.lock, self.changing:
             self.clear_state(self.memory())
 
@@ -407,8 +408,8 @@ def _kernels_of(graph: Graph, options: CompileOptions) -> Kernels:
 
 
 def _remember(network: Network) -> None:
-    """Note a network for forks. A ``WeakSet`` would do so too, but forget networks in a function of Python's that the
-    collector calls: Python drops a Ctrl-C that comes there."""
+    """Add a network to those that a forked child repairs. A ``WeakSet`` would run Python code when a network is
+    collected, and Python drops a Ctrl-C that comes there."""
     global _room
     with _networks_lock:
         if len(_networks) >= _room:
@@ -418,7 +419,7 @@ def _remember(network: Network) -> None:
 
 
 def _hint(name: Any, known: Mapping[str, Any]) -> str:
-    """Suggests a known name that is like an unknown one, for messages."""
+    """A part of a message that suggests the known name nearest to an unknown one; empty if none is near."""
     near = nearest(name, known) if isinstance(name, str) else None
     return f"; did you mean {near!r}?" if near else ""
 
@@ -434,7 +435,7 @@ after_in_child(_after_fork)
 
 @contextmanager
 def _telling(kernels: Kernels) -> Iterator[None]:
-    """Say on stderr that kernels compile, as soon as they do, and how long it took."""
+    """A block in which stderr shows that kernels are compiled, if they are, and how long it takes."""
     started: list[float] = []
 
     def begin() -> None:

@@ -6,19 +6,21 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-PIECE = 0.05  # seconds of kernel time between two looks
+PIECE = 0.05  # seconds of one kernel call, about
 
 
 @dataclass(slots=True)
 class Pace:
-    """The number of windows that the next piece of work has, by how long the pieces before it took."""
+    """Chooses the number of windows in the next piece of work by the times of the pieces before it."""
 
     windows: int = 1
     adapts: bool = True
 
     def pieces(self, samples: int, capacity: int) -> Iterable[tuple[int, int]]:
-        """Some samples in pieces of whole windows, the last one maybe shorter: where each begins and ends. What the
-        caller does with a piece, until it asks for the next one, is timed."""
+        """The (start, stop) of each piece of some samples: whole windows of ``capacity``, the last one maybe shorter.
+
+        The caller's time between two pieces is measured as the time of the first of them.
+        """
         return ((0, samples),) if samples <= capacity else self._cut(samples, capacity)
 
     def _cut(self, samples: int, capacity: int) -> Iterator[tuple[int, int]]:
@@ -33,7 +35,7 @@ class Pace:
             start = stop
 
     def took(self, windows: int, seconds: float) -> None:
-        """A piece of so many whole windows (0: of one that was cut short, which tells little) took this long."""
+        """Record the seconds that a piece of ``windows`` whole windows took; 0 windows for less than a window."""
         if windows and seconds < PIECE:
             self.windows = max(1, min(windows * 8, int(windows * PIECE / max(seconds, 1e-7))))
         elif seconds > 2 * PIECE:

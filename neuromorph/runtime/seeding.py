@@ -1,4 +1,4 @@
-"""The generator that parameters are drawn from: the package's only global state."""
+"""The random generator that parameters are drawn from."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _seeded = False  # whether ``seed`` was last called with a number
 
 
 class NotFiniteError(NeuromorphError, ValueError):
-    """Initial parameters that the model's dtype can't hold."""
+    """The initialisers drew a parameter that the model's dtype can't hold."""
 
 
 def seed(value: int | None = None) -> None:
     """Restart the generator from which ``build`` draws parameters.
 
-    ``value`` is a whole number >= 0, or None for fresh entropy. One seed gives one set of parameters on one NumPy
-    version and platform; each further build continues the same stream.
+    value: a whole number >= 0, or None for fresh entropy. On one NumPy version and platform, one seed always gives the
+    same parameters. Each further build continues the same sequence of random numbers.
     """
     global _generator, _seeded
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer)):
@@ -36,7 +36,7 @@ def seed(value: int | None = None) -> None:
 
 
 def generator() -> np.random.Generator:
-    """The generator that builds draw from. Who draws holds ``lock``: one thread at a time, and no fork meanwhile."""
+    """The generator that builds draw from. A caller that draws must hold ``lock``, which also keeps forks waiting."""
     global _generator
     with lock:
         if _generator is None:
@@ -45,7 +45,7 @@ def generator() -> np.random.Generator:
 
 
 def restore_generator(state: dict[str, Any]) -> None:
-    """Have the generator go on from a state, as NumPy gives it for PCG64."""
+    """Set the generator's state, in the form that NumPy gives it for PCG64."""
     global _generator
     bits = np.random.PCG64(0)
     bits.state = state  # type: ignore[assignment]
@@ -54,9 +54,9 @@ def restore_generator(state: dict[str, Any]) -> None:
 
 
 def _draw_anew() -> None:
-    """In a forked child: new entropy where no seed was set, so that it does not draw what its parent and siblings do.
+    """In a forked child, take new entropy if no seed was set, so that it draws other numbers than its parent.
 
-    What ``load`` restored goes on in the parent alone: a child can load the file too.
+    A generator that ``load`` has restored is replaced too: a child can load the file itself.
     """
     global _generator
     if not _seeded:
@@ -67,7 +67,10 @@ after_in_child(_draw_anew)
 
 
 def draw_parameters(graph: Graph, rng: np.random.Generator, dtype: str) -> dict[str, NDArray[Any]]:
-    """New parameters: live nodes in text order, weight (C order) then bias, float64 draws cast to ``dtype``."""
+    """New parameters by name, drawn in float64 and cast to ``dtype``.
+
+    They are drawn for live nodes in text order, first the weight (in C order), then the bias. Raises NotFiniteError.
+    """
     with np.errstate(over="ignore"):
         found = {array.name: array.draw(rng).astype(dtype) for array in graph.arrays}
     for name, array in found.items():

@@ -48,12 +48,12 @@ class Settings:
 
     @property
     def batch_size(self) -> int:
-        """Lanes of a training sample."""
+        """The number of lanes in a training sample."""
         return self._options.batch_size
 
     @property
     def bptt_steps(self) -> int:
-        """Samples of a window."""
+        """The number of samples in a window."""
         return self._options.bptt_steps
 
     @property
@@ -63,12 +63,12 @@ class Settings:
 
     @property
     def input_width(self) -> int:
-        """Components of an input vector."""
+        """The number of components in an input vector."""
         return self._graph.nodes[self._graph.input].width
 
     @property
     def output_width(self) -> int:
-        """Components of an output vector."""
+        """The number of components in an output vector."""
         return self._graph.nodes[self._graph.output].width
 
     @property
@@ -95,7 +95,7 @@ class Settings:
 
     @property
     def optimizer(self) -> Optimizer:
-        """How parameters move along their gradients. Its numbers can be changed at any time, but not its kind."""
+        """The optimizer. Its numbers can be changed at any time, but not its kind."""
         return self._optimizer
 
     @optimizer.setter
@@ -111,7 +111,7 @@ class Settings:
 
     @cached_property
     def needs(self) -> Needs:
-        """What training data must be like."""
+        """The shapes and values that training data must have."""
         widths = self.input_width, self.output_width
         return Needs(self.batch_size, *widths, self.dtype, self._graph.loss.name == "cross_entropy")
 
@@ -125,7 +125,7 @@ class Settings:
 
 
 def check_numbers(graph: Graph, dtype: str, text: str, filename: str | None = None) -> None:
-    """Raise MDLSemanticError where a kernel would have a number of the text that the model's type can't hold."""
+    """Raise MDLSemanticError if a number of the text goes into a kernel and the model's type can't hold it."""
     largest, output = float(np.finfo(dtype).max), graph.nodes[graph.output]
     numbers = [(node, node.function or node.elementwise, node.parameter) for node in graph.nodes if node.live]
     small = float(np.finfo(dtype).tiny)

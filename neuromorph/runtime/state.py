@@ -1,7 +1,7 @@
 """Reads and sets the recurrent state in a workspace, by the names of nodes.
 
-The state holds the values that are read back in time at the next step: shape (lanes, width) each, or where they are
-read up to K > 1 steps back (K, lanes, width), the oldest first.
+The state holds the values that links in time read at the next step. The shape of each is (lanes, width), or (K, lanes,
+width), the oldest step first, if it is read up to K > 1 steps back.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ Floats = NDArray[Any]
 
 
 def state_views(workspace: Workspace, space: Floats, capacity: int, lanes: int) -> dict[str, Floats]:
-    """Views (lanes, width) or (K, lanes, width) of the state in a workspace for windows of ``capacity`` steps, by the
-    name that a link in time reads."""
+    """Views (lanes, width) or (K, lanes, width) of the state, by the name that a link in time reads.
+
+    space: the workspace. capacity: the steps of its windows.
+    """
     plan, pieces, views = workspace.plan, state_pieces(workspace, space, capacity, lanes), {}
     buffers = dict(plan.state)
     for other, steps in plan.graph.history.items():
@@ -33,7 +35,7 @@ def state_views(workspace: Workspace, space: Floats, capacity: int, lanes: int) 
 
 
 def state_pieces(workspace: Workspace, space: Floats, capacity: int, lanes: int) -> dict[int, Floats]:
-    """Views of all of the state, (steps * lanes * stride,) with the padding of its rows, by the node that holds it."""
+    """Views (steps * lanes * stride,) of the whole state, with the padding of its rows, by the node that holds it."""
     plan, pieces = workspace.plan, {}
     for index, name in plan.state:
         before, (a, b) = plan.strides[name] * plan.buffers_by_name[name].depth, workspace.terms[name]
@@ -43,10 +45,10 @@ def state_pieces(workspace: Workspace, space: Floats, capacity: int, lanes: int)
 
 
 def set_state(views: Mapping[str, Floats], values: Any) -> tuple[str, ...]:
-    """Put numbers, broadcast to its shape, into some or all of the state; the names of what was set.
+    """Set some or all of the state; the names that were set. Each value is broadcast to its view's shape.
 
-    Raises TypeError for what is no dict, DataError for an unknown name, a shape that does not broadcast, or what is no
-    finite real number; then nothing is changed.
+    Raises TypeError if ``values`` is no dict, DataError for an unknown name, a shape that does not broadcast, or a
+    value that is no finite real number; then nothing is changed.
     """
     fresh = {}
     for name, value in as_dict("state", values).items():
@@ -60,11 +62,13 @@ def set_state(views: Mapping[str, Floats], values: Any) -> tuple[str, ...]:
 
 
 def as_dict(name: str, value: Any) -> dict[Any, Any]:
-    """A mapping as a dict of its own. TypeError, naming the argument, for what is none; DataError where it can't be
-    read."""
+    """A new dict with the contents of a mapping. name: the argument, for messages.
+
+    Raises TypeError if the value is no mapping, DataError if it can't be read.
+    """
     try:
         if isinstance(value, Mapping):
             return dict(value)
-    except Exception as error:  # whatever the user's own class raises
+    except Exception as error:  # the user's own class may raise anything
         raise DataError(f"{name} can't be read: {said(error)}") from error
     raise TypeError(f"{name} must be a dict of names and numbers, not {type(value).__name__}")

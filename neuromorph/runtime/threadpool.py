@@ -1,8 +1,9 @@
 """A thread pool whose threads run one kernel together.
 
 Numba's own thread layers can't be entered from several threads at once, or die in a forked child. These are plain
-Python threads that run kernels without the GIL. The members of a kernel meet at barriers inside it, so one call of a
-pool covers many windows. A pool serves one call at a time; concurrent calls each take a pool of their own.
+Python threads that run kernels without the GIL. The members of a kernel wait for one another at barriers inside it, so
+one call of a pool covers many windows. A pool serves one call at a time; concurrent calls each take a pool of their
+own.
 
 In training, the calling thread runs the first member. The other threads stay in compiled code for a short time after
 each call and poll the mailbox, so that the next call of on-line learning finds them awake.
@@ -26,23 +27,32 @@ Job = tuple[Callable[..., Any], Sequence[Arguments], Stay | None]
 
 
 class ThreadPool:
-    """Waiting threads that run the calls of whoever holds the lock ``free``; at first its maker holds it.
+    """Threads that wait for calls, and run those of the thread that holds the lock ``free``.
 
-    mailbox, numbers: what the threads share with the caller, and where they find further calls. Users have numbers,
-    which are never 0.
+    mailbox, numbers: arrays that the threads share with the caller, in which they find further calls. The user of a
+    pool is a model, or 0 for none.
+
+    | state | free | lost | gone | what a thread that needs a pool does |
+    |---|---|---|---|---|
+    | new, or in use | held | False | False | tries another pool; without any it makes one |
+    | at rest | not held | False | False | takes it |
+    | in a call of ``join`` | held | True | False | tries another pool |
+    | after a failed ``join`` | any | True | False | never takes it: its threads may wait for a member for ever |
+    | after a fork, in the child | any | True | True | never takes it: it has no threads there |
+    | a thread could not be started | held | False | True | can't find it: its maker gets the error |
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.lost = False  # whether its threads may wait for a member that never comes, or are not there any more
-        self.gone = False  # whether it has no threads: some could not be started, or we are in a forked child
+        self.lost = False  # whether its threads may wait for a member that never comes, or do not exist any more
+        self.gone = False  # whether it has no threads: one could not be started, or this process is a forked child
         self.free = threading.Lock()
         self.free.acquire()
         self.mailbox, self.numbers = new_mailbox(size + 1)
         self._mutex = threading.RLock()
         self._condition = threading.Condition(self._mutex)
-        self._job: Job | None = None  # none when it is done
-        self._posted = 0  # which call it is
+        self._job: Job | None = None  # the present call; None when it is done
+        self._posted = 0  # the number of the present call
         self._open = 0
         self._results: list[Any] = [None] * size
         try:
@@ -55,17 +65,19 @@ class ThreadPool:
             raise
 
     def taken(self) -> bool:
-        """Try to take the pool, without waiting; whether that worked. The caller then releases ``free``. A lost pool is
-        never taken."""
+        """Try to take the pool, without waiting; whether that worked. A lost pool is never taken.
+
+        A caller that has taken it must release ``free``.
+        """
         return self.free.acquire(False) and not self.lost
 
     def _work(self, member: int) -> None:
         done, stay = 0, None
         while True:
             if stay is not None:
-                with suppress(Exception):  # such as no memory to call it: then we sleep at once
+                with suppress(Exception):  # such as no memory to call it: then the thread sleeps at once
                     stay(member + 1, done, LOOKS)
-                stay = None  # and with it what belongs to a model
+                stay = None  # it refers to the arrays of a model, which the pool must not keep
             with self._mutex:
                 while self._posted == done and not self.gone:
                     self._condition.wait()
@@ -89,7 +101,7 @@ class ThreadPool:
     def run(self, function: Callable[..., Any], arguments: Sequence[Arguments]) -> Any:
         """Call a function once in each thread, with that member's arguments; the first member's result.
 
-        An interrupt is raised only after all members are done, since none can finish alone.
+        An interrupt is raised only after all members are done, since no member can finish alone.
         """
         with held():
             self._post((function, arguments, None), 0)
@@ -104,12 +116,13 @@ class ThreadPool:
         self, function: Callable[..., Any], arguments: Sequence[Arguments], lead: Callable[..., Any], mine: Arguments,
         stay: Stay, user: int,
     ) -> Any:  # fmt: skip
-        """Call a compiled function once in each thread, with that member's arguments, and here ``lead`` with ``mine``;
-        the result here. Then the threads linger for more calls of this user's by ``stay(member, calls, looks)``, until
-        none comes or one that is not in the mailbox.
+        """Call a compiled function once in each thread, with that member's arguments, and ``lead`` with ``mine`` in the
+        calling thread; the result of ``lead``.
 
-        An interrupt is raised after that, since the others can't finish alone. They have then passed their last
-        meeting: they touch nothing any more, and are not waited for.
+        Then the threads wait for more calls of this user by ``stay(member, calls, looks)``, until no call comes in time
+        or a call that is not in the mailbox. An interrupt is raised when ``lead`` has returned, since the members can't
+        finish alone. The threads have then passed their last barrier and touch no data any more, so they are not waited
+        for.
         """
         with held():
             self.lost = True  # until the call was made
@@ -119,7 +132,7 @@ class ThreadPool:
         return result
 
     def _post(self, job: Job, user: int) -> None:
-        """Give the threads their work, once they are done with the last. They will linger for this user."""
+        """Give the threads a job when they are done with the last one. After it they wait for calls of this user."""
         with self._mutex:
             self._condition.wait_for(lambda: not self._open)
             self._job, self._open = job, self.size
@@ -134,7 +147,7 @@ _pools: dict[int, list[ThreadPool]] = {}
 
 
 def run_together(function: Callable[..., Any], arguments: Sequence[Arguments]) -> Any:
-    """Call a function in as many threads as there are tuples of arguments; the first one's result."""
+    """Call a function in one thread for each tuple of arguments; the result of the first."""
     with held():  # an interrupt while a pool is taken would leave it taken
         pool = take(len(arguments))
         try:
@@ -144,9 +157,9 @@ def run_together(function: Callable[..., Any], arguments: Sequence[Arguments]) -
 
 
 def take(size: int) -> ThreadPool:
-    """A pool that nobody else uses until its lock ``free`` is released. The caller has signals held back.
+    """A pool of ``size`` threads, taken by the caller, which must release its lock ``free`` and holds signals back.
 
-    Threads are kept for the next call; a forked child starts its own. A RuntimeError where none can be started.
+    Pools are kept for later calls; a forked child starts its own. Raises RuntimeError if no thread can be started.
     """
     with _lock:
         kept = _pools.setdefault(size, [])
@@ -158,7 +171,7 @@ def take(size: int) -> ThreadPool:
 
 
 def _after_fork() -> None:
-    """In a child, nothing of the parent's threads is left."""
+    """Mark all pools in a forked child, where the parent's threads do not exist."""
     for kept in _pools.values():
         for pool in kept:
             pool.lost = pool.gone = True

@@ -1,7 +1,7 @@
-"""Graph to plan: what runs once a window, what runs in the time loop, and where every number lives.
+"""Turns a graph into a plan: which operations run once a window, which in a loop over time, and where values stand.
 
-A plan is a list of segments. A *window* segment runs over all samples × lanes of a window at once; a *loop* segment
-runs step by step, because a link back in time needs it. Inside a segment stand operations over named buffers:
+A plan is a list of segments. A *window* segment runs once over all samples × lanes of a window; a *loop* segment runs
+step by step, because a link in time needs it. A segment has operations over named buffers:
 
 - ``Product``: a matrix product of sibling layers, forward, back to the incoming vector, or for the weight gradient;
 - ``Block``: element-by-element statements (``Map``), fused so that values pass in registers;
@@ -11,9 +11,9 @@ The passes, in order: ``segments_of`` (where a loop is needed), ``sibling_groups
 ``Forward`` and ``Backward`` (operations in order), ``fuse_epilogues`` (maps to products), ``fuse`` (maps to blocks),
 ``drop_dead_stores``, ``buffers_of``, ``share_blocks`` (buffers whose lifetimes do not overlap).
 
-A ``KernelPlan`` is complete: beside the plans of training and prediction it holds how threads divide a window
-(``divide``, by a ``CostModel``), where weights and buffers stand (``Layout``, ``Workspace``), the columns and the
-parameters of each thread (``Share``, ``Ownership``). ``verify`` checks it, ``describe`` shows it.
+A ``KernelPlan`` is complete. Beside the plans of training and prediction it says how threads divide a window
+(``divide``, by a ``CostModel``), where weights and buffers stand (``Layout``, ``Workspace``), and which columns and
+parameters each thread has (``Share``, ``Ownership``). ``verify`` checks it, ``describe`` shows it.
 
 Names: ``v3`` value of node 3, ``s0`` pre-activations of group 0, ``d3`` gradient of node 3, ``g0`` gradient of the
 pre-activations of group 0, ``c3`` gradient carried back through time to node 3.

@@ -1,14 +1,14 @@
-"""The places that an operation reads and writes."""
+"""Lists the places that an operation reads and writes."""
 
 from __future__ import annotations
 
 from .plan import Access, Bias, Block, Columns, Loss, Map, Mask, Operation, Place, Product, Reduce, Rows, Sum
 
-WHOLE_ROW = 1 << 60  # columns, more than any row has
+WHOLE_ROW = 1 << 60  # columns: more than any row has
 
 
 def reads_of(operation: Operation) -> list[Access]:
-    """What an operation reads, the target of an accumulation included."""
+    """The accesses by which an operation reads, with the target of an accumulation."""
     if isinstance(operation, Block):
         return [access for m in operation.maps for access in _map_reads(m)]
     if isinstance(operation, Rows):
@@ -34,7 +34,7 @@ def reads_of(operation: Operation) -> list[Access]:
 
 
 def loads_of(operation: Operation) -> list[Access]:
-    """What an operation reads from memory: values that only pass in registers are left out."""
+    """The accesses by which an operation reads memory. Values that only pass in registers are left out."""
     passing = {m.target for m in operation.maps if not m.store} if isinstance(operation, Block) else set()
     return [access for access in reads_of(operation) if access.place not in passing]
 
@@ -45,7 +45,7 @@ def _map_reads(statement: Map | Reduce) -> list[Access]:
 
 
 def writes_of(operation: Operation) -> list[Place]:
-    """What an operation leaves in memory."""
+    """The places that an operation writes to memory."""
     if isinstance(operation, Block):
         return [m.target for m in operation.maps if m.store]
     if isinstance(operation, Product) and operation.partials is not None:

@@ -1,4 +1,4 @@
-"""The backward pass: operations in reverse order, and the weight gradients at the end."""
+"""Makes the operations of the backward pass, in reverse order, with the weight gradients at the end."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from .plan import Access, Bias, Columns, Group, Map, Note, Operation, Place, Pro
 
 
 class Backward(Forward):
-    """Backward operations, in the reverse order of the forward ones; and the weight gradients at the end."""
+    """Makes the backward operations of a graph. Weight gradients come at the end."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.written: set[Place] = set()
-        self.carries: dict[str, None] = {}  # in the order in which they were first asked for
+        self.carries: dict[str, None] = {}  # the names of buffers, in the order of first use
         self.transposed: list[tuple[int, int]] = []
         self.learns = self.trainable()
         self.pushed = self._pushed()
         self.written.update(self.gradient(index) for index in self.pushed)
 
     def _pushed(self) -> dict[int, int]:
-        """The nodes whose gradient later steps add to, and how many steps later at most. Left out is what a loop reads
-        of its own step before, which carries the gradient along."""
+        """The nodes to whose gradient later steps add, and how many steps later at most.
+
+        Nodes that a loop reads one step back are left out: the loop carries their gradients.
+        """
         found: dict[int, int] = {}
         for index in computing(self.graph) if self.training else ():
             for read, steps in inputs_of(self.graph, self.graph.nodes[index]):
@@ -34,14 +36,14 @@ class Backward(Forward):
         return found
 
     def is_carried(self, read: int, steps: int, reader: int) -> bool:
-        """Whether a node and the node that it reads one step back are in one loop, which then carries the gradient to
-        the step before."""
+        """Whether a loop carries a gradient to the step before: the node ``read`` and its reader, one step later, are
+        both in the loop."""
         domain = self.domain[reader]
         conv = self.graph.nodes[reader].taps > 1
         return steps == 1 and domain != WINDOW and domain == self.domain[read] and not conv
 
     def trainable(self) -> set[int]:
-        """Nodes whose value depends on a parameter, through time too."""
+        """The nodes whose value depends on a parameter that learns, also through links in time."""
         readers: dict[int, list[int]] = {}
         for index in computing(self.graph):
             for other, _ in inputs_of(self.graph, self.graph.nodes[index]):
@@ -56,13 +58,13 @@ class Backward(Forward):
         return learns
 
     def carry(self, index: int) -> Place:
-        """Where the gradient that flows to a node of the step before is kept."""
+        """The place for the gradient that is carried to a node of the step before."""
         name = f"c{index}"
         self.carries.setdefault(name)
         return Place(name, 0, self.graph.nodes[index].width)
 
     def destination(self, index: int, steps: int, reader: int) -> tuple[Place, int]:
-        """Where the gradient goes of what a reader has read so many steps back, and the shift of its rows."""
+        """The place for the gradient of a value that was read ``steps`` steps back, and the shift of its rows."""
         if steps and self.is_carried(index, steps, reader):
             return self.carry(index), 0
         return self.gradient(index), -steps
@@ -77,8 +79,7 @@ class Backward(Forward):
         }  # fmt: skip
 
     def adds(self, place: Place) -> bool:
-        """Whether a place already holds a part of its gradient, to which more is added. Notes that from now on it
-        does."""
+        """Whether a place holds a part of its gradient already, so that more must be added. Marks it as holding one."""
         known = place in self.written
         self.written.add(place)
         return known
@@ -94,14 +95,14 @@ class Backward(Forward):
         return out
 
     def back_run(self, domain: int, nodes: list[int], groups: list[Group]) -> list[Segment]:
-        """One run backwards: nodes in reverse, each group's product once all its members are done.
+        """The segments of one run backwards: nodes in reverse, and each group's product when all its members are done.
 
-        What goes to the step before is made last, when what came from the step after is read. Products that are
-        taken out of the loop come behind all that the loop adds to the same gradients, in the plan as when it runs.
+        Gradients that go to the step before are made last, when those from the step after have been read. Products that
+        are moved out of the loop come after it, because the loop adds to the same gradients.
         """
         order = [index for index in nodes if self.graph.nodes[index].kind != "input"]
         if domain != WINDOW:
-            for index in nodes:  # what is carried back in time has an address before it is first read
+            for index in nodes:  # a carried gradient needs a buffer before it is first read
                 if index in self.carried and index in self.learns:
                     self.carry(index)
         out: list[Operation] = []
@@ -150,7 +151,7 @@ class Backward(Forward):
         return out + self.activation_back(node, has_gradient)
 
     def activation_back(self, node: Node, has_gradient: bool) -> list[Operation]:
-        """From the gradient of the result to the gradient of what the activation read."""
+        """The operations from the gradient of an activation's result to the gradient of its operand."""
         index = node.index
         layer = node.kind == "layer"
         if not layer and self.source(node) not in self.learns:
@@ -196,7 +197,10 @@ class Backward(Forward):
         )
 
     def elementwise_back(self, node: Node) -> list[Operation]:
-        """From the gradient of the values to what the parameters' gradients are sums of, and to that of the source."""
+        """The operations from the gradient of an elementwise layer's values to that of its source.
+
+        They also make the terms whose sums are the gradients of the layer's parameters.
+        """
         layer, note = node.elementwise, note_of(node, "back through ")
         assert layer is not None
         known = {"g": Access(self.gradient(node.index)), **self.parameter_operands(node)}
@@ -221,7 +225,7 @@ class Backward(Forward):
         return out
 
     def vector_gradients(self) -> list[Operation]:
-        """The sums over all rows that are the gradients of parameter vectors."""
+        """The operations that make the gradients of parameter vectors: sums over all rows."""
         out: list[Operation] = []
         for vector in self.vectors:
             node = self.graph.nodes[vector.node]
@@ -233,15 +237,18 @@ class Backward(Forward):
         return out
 
     def merge_back(self, node: Node) -> list[Operation]:
-        """The gradients of both operands, but for one that is made late."""
+        """The operations for the gradients of a merge's operands, without one that is made late."""
         if node.index in self.virtual:
             return []
         sides = (True,) if self.is_late(node) else (True, False)
         return [operation for left in sides for operation in self.operand_back(node, left=left)]
 
     def is_late(self, node: Node) -> bool:
-        """Whether a merge's second operand is carried to the step before, and stands before the merge. What came from
-        the step after is read there, later on the way back, so this step's share has to wait."""
+        """Whether the gradient of a merge's second operand must be made late.
+
+        It is carried to the step before, and the operand stands before the merge in the run. The backward pass reads
+        the gradient from the step after at the operand, after it has passed the merge. Until then it must be kept.
+        """
         if node.merge is None or not node.steps:
             return False
         other = self.other(node)
@@ -249,17 +256,17 @@ class Backward(Forward):
 
     @cached_property
     def rank(self) -> dict[int, int]:
-        """The place of each node in the order of all runs."""
+        """The position of each node in the order of all runs."""
         return {index: rank for rank, index in enumerate(index for _, nodes in self.runs for index in nodes)}
 
     def late_back(self, nodes: list[int]) -> list[Operation]:
-        """The gradients that merges carry to the step before, of those nodes that made theirs not yet."""
+        """The operations for those gradients of merges that must be made late."""
         merges = (self.graph.nodes[index] for index in reversed(nodes) if index not in self.virtual)
         late = [node for node in merges if self.gradient(node.index) in self.written and self.is_late(node)]
         return [operation for node in late for operation in self.operand_back(node, left=False)]
 
     def operand_back(self, node: Node, *, left: bool) -> list[Operation]:
-        """The gradient of one of a merge's operands, where it learns."""
+        """The operation for the gradient of one of a merge's operands; none if no parameter depends on it."""
         merge = node.merge
         assert merge is not None
         if (left and not merge.reads_x) or (self.source(node) if left else self.other(node)) not in self.learns:
@@ -269,7 +276,7 @@ class Backward(Forward):
         return [self.piece_back(node, left=left) if merge.concatenates else self.merge_gradient(node, left=left)]
 
     def taken_back(self, node: Node) -> Operation:
-        """The gradient of what a merge took from another node."""
+        """The operation for the gradient of the value that a merge takes from another node."""
         assert node.merge is not None
         other = self.other(node)
         target, shift = self.destination(other, node.steps, node.index)
@@ -278,7 +285,7 @@ class Backward(Forward):
         return Map(target, node.merge.d_o, operands, node.width, note, accumulate=adds, shift=shift)
 
     def merge_gradient(self, node: Node, *, left: bool) -> Operation:
-        """The gradient of one of a merge's operands, in that operand's own width."""
+        """The operation for the gradient of one of a merge's operands, in the operand's own width."""
         assert node.merge is not None
         if node.merge.other_width != "any":
             return self.number_gradient(node, left=left)
@@ -310,7 +317,7 @@ class Backward(Forward):
         )
 
     def number_gradient(self, node: Node, *, left: bool) -> Operation:
-        """The gradient of one of a merge's operands, where one of them, or the result, is a single number."""
+        """The operation for the gradient of a merge's operand, if an operand or the result is a single number."""
         merge, source, other = node.merge, self.source(node), self.other(node)
         assert merge is not None
         width, one = self.graph.nodes[source].width, merge.result == "one"
@@ -328,7 +335,7 @@ class Backward(Forward):
         return Reduce(target, text, used(known, text), width, note, accumulate=adds, shift=shift)
 
     def piece_back(self, node: Node, *, left: bool) -> Operation:
-        """The gradient of one of the two pieces of a concatenation."""
+        """The operation for the gradient of one of the two pieces of a concatenation."""
         index, steps = (self.source(node), 0) if left else (self.other(node), node.steps)
         width, column = self.graph.nodes[index].width, 0 if left else self.graph.nodes[self.source(node)].width
         (target, shift), note = self.destination(index, steps, node.index), note_of(node, "back through ")
@@ -336,8 +343,10 @@ class Backward(Forward):
         return Map(target, "g", (("g", read),), width, note, accumulate=self.adds(target), shift=shift)
 
     def group_back(self, group: Group, *, loop: bool, late: bool = False) -> list[Operation]:
-        """The gradients of the vectors that a group read: of those that are carried to the step before (late), or of
-        all others."""
+        """The products for the gradients of the vectors that a group reads.
+
+        late: for those that are carried to the step before, else for all others.
+        """
         out: list[Operation] = []
         for number, part in enumerate(group.parts):
             if part.node not in self.learns or self.in_loop(group, part) != loop:

@@ -1,9 +1,9 @@
-"""Divides layers by columns: where weights are large and rows few, each thread computes some columns of a layer.
+"""Divides layers by columns: if weights are many and rows few, each thread computes some columns of a layer.
 
-A thread's columns of a layer and its weights stay in that processor's caches; only the vectors between layers move from
-one thread to another. Layers too narrow to be cut are divided by the dimension that they sum over
-(``partial_sums.py``), or else, as softmax and the loss, by rows. Threads meet only where one needs values that another
-has written, or would overwrite values that another may still be reading.
+A thread's columns and their weights stay in the caches of its processor; only the vectors between layers move from one
+thread to another. Layers too narrow to be cut are divided by the dimension that they sum over (``partial_sums.py``), or
+else by rows, as softmax and the loss are. Threads wait at a barrier only if one of them needs values that another has
+written, or would overwrite values that another may still be reading.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from itertools import pairwise
 
 from .layout import panel_of
 from .passes import Places
-from .plan import EXTERNAL, Block, Loss, Map, Operation, Place, Plan, Product, Rows, Segment, Share, Sum, padded
+from .plan import EXTERNAL, Block, Loss, Map, Operation, Place, Plan, Product, Reduce, Rows, Segment, Share, Sum, padded
 
-BALANCE = 0.75  # the least share of the threads' time that a cut by columns has to use
-Run = tuple[str, int, int]  # a block of memory, and the bounds of some vectors of its rows
-Accesses = list[tuple[Run, int]]  # who has a run: the thread of that number, or one of these:
+BALANCE = 0.75  # the least share of their time that threads must be busy, for a layer to be cut by columns
+Run = tuple[str, int, int]  # a block of the workspace, and the bounds of some vectors of its rows
+Accesses = list[tuple[Run, int]]  # runs, each with its owner: the number of a thread, or one of these:
 EACH, ALL, PARTS = -1, -2, -3  # each thread its own rows, all threads all rows, several threads each some elements
 
 
 @lru_cache(maxsize=1 << 12)
 def panel_cuts(vectors: int, registers: int, threads: int) -> tuple[int, ...] | None:
-    """The panels' bounds by thread of a matrix so many vectors wide; None where they can't be divided evenly enough."""
+    """The bounds by thread of the panels of a matrix ``vectors`` wide; None if no division is even enough."""
     panel = panel_of(vectors, registers)
     panels = -(-vectors // panel)
     cuts = tuple(panels * n // threads for n in range(threads + 1))
@@ -36,14 +36,14 @@ def panel_cuts(vectors: int, registers: int, threads: int) -> tuple[int, ...] | 
 
 @lru_cache(maxsize=1 << 12)
 def vector_cuts(vectors: int, registers: int, threads: int) -> tuple[int, ...] | None:
-    """The same bounds in vectors."""
+    """The bounds of ``panel_cuts``, in vectors."""
     cuts, panel = panel_cuts(vectors, registers, threads), panel_of(vectors, registers)
     return None if cuts is None else tuple(min(cut * panel, vectors) for cut in cuts)
 
 
 def inner_cuts(wide: int, deep: int, registers: int, threads: int) -> tuple[int, ...] | None:
-    """The bounds in vectors of what a product sums over, ``deep`` vectors, where that is divided: it has one panel,
-    ``wide`` vectors, that can't be cut, behind a vector that can."""
+    """The bounds by thread, in vectors, of the inner dimension of a product, which is ``deep`` vectors; None if it is
+    not divided. It is divided if the result has one panel, ``wide`` vectors, and the inner dimension can be cut."""
     if panel_cuts(wide, registers, threads) is not None or wide > panel_of(wide, registers):
         return None
     return vector_cuts(deep, registers, threads)
@@ -73,14 +73,14 @@ class _Owners:
         """Make ``who`` the owner of these vectors, ``several`` the owner of those that have another owner already."""
         first, last = self._cut(begin), self._cut(end)
         mine = [who if has in (None, who) else several for has in self._who[first:last]]
-        if mine == [who] * len(mine):  # as one run, so that there are never many
+        if mine == [who] * len(mine):  # runs of one owner are joined, so that there are never many
             mine, self._begins[first:last] = [who], [begin]
         self._who[first:last] = mine
 
 
 @dataclass
 class _Hands:
-    """The threads that have written and read each vector of the blocks of memory since the last barrier."""
+    """The threads that have written and read each vector of the blocks of the workspace since the last barrier."""
 
     written: defaultdict[str, _Owners] = field(default_factory=lambda: defaultdict(_Owners))
     read: defaultdict[str, _Owners] = field(default_factory=lambda: defaultdict(_Owners))
@@ -106,9 +106,9 @@ class _Hands:
 
 
 def split_columns(plan: Plan, registers: int, threads: int) -> Plan:
-    """A plan without loops whose segments say how so many threads divide each operation by columns.
+    """A plan without loops, to which the shares of ``threads`` threads by columns are added for each operation.
 
-    The last segment makes weight gradients. They are divided as the weights are (see ``ownership``).
+    The last segment makes weight gradients, which are divided as the weights are (see ``ownership``).
     """
     splitter, hands = _Splitter(plan, registers, threads), _Hands()
 
@@ -129,7 +129,7 @@ class _Splitter:
     threads: int
 
     def share(self, operation: Operation, hands: _Hands) -> Share:
-        """The share of an operation that comes after those which ``hands`` has noted."""
+        """The share of an operation. hands: the accesses of the operations before it."""
         cuts = self.cuts(operation)
         reads, writes = self.accesses(operation, cuts)
         meet = hands.clash(reads, writes)
@@ -139,7 +139,7 @@ class _Splitter:
         return Share(cuts, meet)
 
     def cuts(self, operation: Operation) -> tuple[int, ...] | None:
-        """The bounds at which an operation is divided by columns; None where it is not."""
+        """The bounds at which an operation is divided by columns; None if it is divided by rows."""
         if isinstance(operation, Product) and operation.partials is not None:
             return vector_cuts(self._vectors(operation.source.place.width), self.registers, self.threads)
         if isinstance(operation, Product):
@@ -204,7 +204,7 @@ class _Splitter:
         return reads + (target if product.start == "add" else []), target
 
     def _sum_reads(self, operation: Sum) -> Accesses:
-        """Whatever all threads have summed up of a thread's rows, and what stands beside them."""
+        """The accesses by which a ``Sum`` reads: all threads' partial sums of a thread's rows, and other operands."""
         product, sums = operation.product, operation.partials
         assert product.target is not None
         beside = product.epilogue.beside if product.epilogue is not None else None
@@ -214,7 +214,7 @@ class _Splitter:
 
 
 def width_of(plan: Plan, product: Product) -> int:
-    """Columns of a forward or backward product's result."""
+    """The number of columns of a forward or backward product's result."""
     group = plan.groups[product.group]
     return group.columns if product.kind == "forward" else group.parts[product.part].width
 
@@ -233,6 +233,6 @@ def _places(operation: Operation) -> tuple[list[Place], list[Place]]:
     return reads, [operation.target] if operation.target is not None else []
 
 
-def _map_places(statement: Map) -> tuple[list[Place], list[Place]]:
+def _map_places(statement: Map | Reduce) -> tuple[list[Place], list[Place]]:
     reads = [access.place for _, access in statement.operands]
     return reads + ([statement.target] if statement.accumulate else []), [statement.target]

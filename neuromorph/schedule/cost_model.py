@@ -1,4 +1,4 @@
-"""Estimates how long a window takes. The estimate decides how many threads divide the window, and how.
+"""Estimates the time of a window. The estimate decides how many threads divide the window, and how.
 
 The figures are rough on purpose. They only have to tell work that is well worth a thread from work that is not.
 """
@@ -18,46 +18,46 @@ from .kernel_options import KernelOptions
 
 @dataclass(frozen=True)
 class CostModel:
-    """What work costs, in seconds unless a name says otherwise. A line is one of a processor's cache.
+    """The cost of work, in seconds unless a comment says otherwise. A line is a cache line of the processor.
 
-    processors: that there are; None for those that this process may use, which is asked anew each time.
+    processors: the number of processors; None means those that this process may use, which is determined each time.
     """
 
     # Work of one thread
-    operations_per_second: float = 100e9  # of products, on numbers of four bytes
-    element: float = 0.8e-9  # of a layer, activation or elementwise layer, forward and backward
-    merged_element: float = 0.2e-9  # of a merge, forward and backward
-    loop_step: float = 0.12e-6  # of time loops, however few lanes there are
-    training_to_forward: int = 3  # work of a training window, by that of its forward pass
+    operations_per_second: float = 100e9  # operations a second of matrix products in float32
+    element: float = 0.8e-9  # for an element of a layer, activation or elementwise layer, forward and backward
+    merged_element: float = 0.2e-9  # for an element of a merge, forward and backward
+    loop_step: float = 0.12e-6  # for a step of the loops over time, however few lanes there are
+    training_to_forward: int = 3  # the work of a training window divided by that of its forward pass
     # Threads that divide a window
-    worth_a_thread: float = 45e-6  # work in a window that each thread must have
-    most_threads: int = 64  # of one model, however many processors there are
-    tolerance: float = 1.05  # more threads must be quicker than this times the least time that fewer can have
+    worth_a_thread: float = 45e-6  # the least work in a window for each thread
+    most_threads: int = 64  # the most threads of one model, however many processors there are
+    tolerance: float = 1.05  # the fewest threads whose time is at most this times the least time are taken
     # Threads that sleep between two calls
-    waking: float = 220e-6  # work that a thread must have to be woken for it
-    saved_by_waking: float = 4 * waking  # what a second thread must save a call to be woken for it
-    saved_by_each_more: float = 150e-6  # what each further one must save beside: they are woken one after the other
+    waking: float = 220e-6  # the least work for which a thread is woken
+    saved_by_waking: float = 4 * waking  # the least time that a second thread must save in a call to be woken
+    saved_by_each_more: float = 150e-6  # the same for each further thread, since threads are woken one after the other
     # Threads with gradients of their own
-    least_lanes: int = 2  # of a thread in a loop: one alone takes nearly as long as two
-    exchange: float = 20e-9  # of a line of weights whose gradients one thread sums and whose values all read
-    meetings: float = 8e-6  # of a window, while which threads are not at work
-    meeting_of_thread: float = 0.5e-6  # more for each of them
-    # One thread that does the shares of all, one after the other, in calls of one window
-    least_lanes_in_turn: int = 8  # of each share in a loop
-    loop_step_in_turn: float = 0.06e-6  # more for a step of each further share's time loops, for each loop
-    line_in_turn: float = 5e-9  # more for a line of each further share's gradients
-    finding_out: float = 4e-6  # until it knows that it is alone
-    bearable: float = 0.05  # of its time that it may lose
+    least_lanes: int = 2  # the least lanes of a thread in a loop: one lane takes nearly as long as two
+    exchange: float = 20e-9  # for a line of weights whose gradients one thread sums and whose values all threads read
+    meetings: float = 8e-6  # for the waiting of threads at barriers in a window
+    meeting_of_thread: float = 0.5e-6  # more of it for each thread
+    # One thread that runs all members, one after the other, in calls of one window
+    least_lanes_in_turn: int = 8  # the least lanes of each member in a loop
+    loop_step_in_turn: float = 0.06e-6  # extra time for a step of each loop of each further member
+    line_in_turn: float = 5e-9  # extra time for a line of each further member's gradients
+    finding_out: float = 4e-6  # extra time until the thread knows that it runs all members
+    bearable: float = 0.05  # the largest part of its time that the thread may lose in this way
     # Chunks of rows
-    chunk_bytes: int = 128 * 1024  # values of a chunk's rows: well inside a second-level cache
-    few_parameters: int = 16 * 1024  # so few that gradients of a thread's own cost little
+    chunk_bytes: int = 128 * 1024  # bytes of values in a chunk: well inside a second-level cache
+    few_parameters: int = 16 * 1024  # parameters: with so few, separate gradients for each thread cost little
     # Columns
-    heavy: float = 3  # weights for each value of a window, from where on values and not weights should change hands
+    heavy: float = 3  # weights for each value of a window: with more, values should move between threads, not weights
     # Columns of a window that is hardly worth two threads
-    short_share: float = 8e-6  # work that a thread must have
-    short_meeting: float = 0.15e-6  # of two threads
-    moved_line: float = 45e-9  # of values that one thread writes and another reads
-    gain: float = 0.8  # of one thread's time that several may take at most
+    short_share: float = 8e-6  # the least work of a thread
+    short_meeting: float = 0.15e-6  # for two threads that wait for one another at a barrier
+    moved_line: float = 45e-9  # for a line of values that one thread writes and another reads
+    gain: float = 0.8  # several threads are taken only if they need at most this times the time of one
 
     processors: int | None = None
 
@@ -67,13 +67,13 @@ class CostModel:
         return min(asked or there, there, self.most_threads)
 
     def of_window(self, graph: Graph, rows: int, size: int) -> float:
-        """Seconds that one thread needs for a window of so many rows of numbers of so many bytes."""
+        """Seconds that one thread needs for a window of ``rows`` rows. size: the bytes of a number."""
         elements = sum(node.width * self._of_component(node) for node in graph.nodes if node.live)
         return rows * (self.of_products(weights_of(graph), size) + elements * size / 4)
 
     def _of_component(self, node: Node) -> float:
-        """Seconds of a row's component, of numbers of four bytes, products left out. The statistics of an elementwise
-        layer, and the mask of a dropout, cost a pass each."""
+        """Seconds for a component of a row in float32, without products. The statistics of an elementwise layer, and
+        the mask of a dropout, cost a pass each."""
         if node.kind == "merge":
             return self.merged_element
         if node.elementwise is not None and node.kind == "elementwise":
@@ -82,20 +82,20 @@ class CostModel:
         return self.element if node.kind in ("layer", "activation") else 0.0
 
     def of_step(self, graph: Graph, batch: int, size: int) -> float:
-        """Seconds that one thread needs to train a step of all lanes."""
+        """Seconds that one thread needs to train one step of ``batch`` lanes. size: the bytes of a number."""
         return self.of_window(graph, batch, size) + self.loop_step * graph.has_time_links
 
     def of_products(self, weights: int, size: int) -> float:
-        """Seconds that a row takes through so many weights, forward, backward and for their gradients."""
+        """Seconds for the products of a row with ``weights`` weights: forward, backward and for their gradients."""
         return 6.0 * weights / self.operations_per_second * size / 4
 
     def saved_by(self, threads: int) -> float:
-        """Seconds that sleeping threads must save in a call, so that waking them pays."""
+        """The least seconds that sleeping threads must save in a call to be woken."""
         return self.saved_by_waking + self.saved_by_each_more * (threads - 2)
 
     def is_short(self, graph: Graph, rows: int, size: int) -> bool:
-        """Whether a window has hardly enough work for two threads: how far apart their caches are then decides whether
-        they gain anything."""
+        """Whether a window has hardly enough work for two threads. Whether they gain anything then depends on how far
+        apart their caches are."""
         return not graph.has_time_links and self.of_window(graph, rows, size) < 2 * self.worth_a_thread
 
 
@@ -103,13 +103,13 @@ DEFAULT_COSTS = CostModel()
 
 
 def weights_of(graph: Graph) -> int:
-    """Weights of all layers, biases left out."""
+    """The number of weights of all layers, without biases."""
     return sum(graph.fan_in(i) * graph.nodes[i].width for i in graph.parameters)
 
 
 @dataclass(frozen=True)
 class WindowCost:
-    """The seconds of one window of ``rows`` rows, by how threads divide it."""
+    """Estimates the seconds of one window of ``rows`` rows, for each way to divide it among threads."""
 
     graph: Graph
     options: KernelOptions
@@ -118,17 +118,17 @@ class WindowCost:
 
     @cached_property
     def alone(self) -> float:
-        """Seconds of a window in one thread, without the overhead of time loops."""
+        """Seconds of a window in one thread, without the overhead of loops over time."""
         return self.costs.of_window(self.graph, self.rows, self.options.size)
 
     @cached_property
     def lines(self) -> float:
-        """Lines of memory that the weights, or their gradients, take."""
+        """The number of cache lines that the weights, or their gradients, take."""
         return weights_of(self.graph) * self.options.size / CACHE_LINE
 
     def by_batch(self, threads: int) -> float:
-        """Seconds of a window whose lanes are divided among threads: those of the thread with most lanes, and of the
-        exchange of gradients afterwards."""
+        """Seconds of a window whose lanes are divided among threads: those of the thread with the most lanes, and those
+        of the exchange of gradients afterwards."""
         costs, batch = self.costs, self.options.batch
         steps = self.rows // batch
         lanes = steps * -(-batch // threads)
@@ -139,18 +139,18 @@ class WindowCost:
         return work + exchanged + costs.meetings + costs.meeting_of_thread * threads
 
     def in_turn(self, threads: int, loops: int) -> float:
-        """Extra seconds where one thread does the shares of several, one after the other, each with separate
-        gradients."""
+        """Extra seconds of a thread that runs ``threads`` members one after the other, with separate gradients."""
         costs, steps = self.costs, self.rows // self.options.batch
         each = steps * loops * costs.loop_step_in_turn + self.lines * costs.line_in_turn
         return costs.finding_out + (threads - 1) * each
 
     def by_columns(self, threads: int) -> float:
-        """Seconds of a window whose layers are divided by columns. A layer takes as long as the thread with most of its
-        columns.
+        """Seconds of a window whose layers are divided by columns. A layer takes as long as the thread with the most of
+        its columns.
 
         Layers too narrow to be cut are divided by rows, of which there may be fewer than threads, and their weights
-        change hands. Deep chains of them on a few rows do not pay: one thread has all their weights in its own cache.
+        move between threads. Deep chains of such layers on a few rows do not pay: one thread has all their weights in
+        its own cache.
         """
         seconds, rest = 0.0, self.alone
         for index in self.graph.parameters:
@@ -164,8 +164,11 @@ class WindowCost:
         return seconds + rest / threads
 
     def of_short(self, threads: int) -> float:
-        """Those of a short window by columns, with all that changes hands: of a vector that threads have by columns,
-        and that all read, every thread's part; of one that is made of partial sums, these and their sum."""
+        """Seconds of a short window whose layers are divided by columns, with the values that move between threads.
+
+        Of a vector that is divided by columns and read by all threads, every thread's part moves. Of a vector made of
+        partial sums, the partial sums and their sum move.
+        """
         if threads == 1:
             return self.alone
         costs, layers = self.costs, self.graph.parameters
@@ -180,7 +183,10 @@ class WindowCost:
         return seconds + rest / threads + moved * costs.moved_line * (threads - 1) / threads + met
 
     def _of_short_layer(self, index: int, alone: float, threads: int) -> tuple[float, float]:
-        """(seconds, lines that change hands) of a layer of a short window, which takes one thread ``alone`` seconds."""
+        """(seconds, cache lines that move between threads) of a layer of a short window, in ``threads`` threads.
+
+        alone: the seconds that one thread takes.
+        """
         options, node = self.options, self.graph.nodes[index]
         wide, deep = self.vectors(index), -(-self.graph.fan_in(index) // options.lanes)
         by_columns = vector_cuts(wide, options.registers, threads)
@@ -200,14 +206,14 @@ class WindowCost:
         return self.rows * (costs.of_products(self.graph.fan_in(index) * node.width, size) + elements)
 
     def _lines_of(self, index: int) -> float:
-        """Lines of memory that a layer's weights take."""
+        """The number of cache lines that a layer's weights take."""
         return self.graph.fan_in(index) * self.graph.nodes[index].width * self.options.size / CACHE_LINE
 
     def vectors(self, index: int) -> int:
-        """Vectors that a layer is wide."""
+        """The width of a layer in vectors."""
         return -(-self.graph.nodes[index].width // self.options.lanes)
 
 
 def _largest(cuts: tuple[int, ...]) -> int:
-    """The largest part that any thread has, by the bounds of the parts."""
+    """The size of the largest part. cuts: the bounds of the parts."""
     return max(end - begin for begin, end in pairwise(cuts))

@@ -1,4 +1,4 @@
-"""A complete plan as text, for people."""
+"""Writes a complete plan as text for people to read."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .accesses import loads_of, writes_of
 from .kernel_options import InChunks
 from .kernel_plan import KernelPlan
 from .layout import Workspace
-from .plan import Block, Buffer, Group, Map, Operation, Plan, Segment, Share, notes_of
+from .plan import Block, Buffer, Group, Map, Operation, Plan, Reduce, Segment, Share, notes_of
 
 
 def describe(plan: KernelPlan) -> str:
-    """All that a plan says: the division, the places of weights and buffers, and every operation in order."""
+    """A plan as text: its division, the places of weights and buffers, and every operation in order."""
     return "\n".join((*_head(plan), "", *_weights(plan), "", *_training(plan), "", *_prediction(plan))) + "\n"
 
 
@@ -41,6 +41,7 @@ def _weights(plan: KernelPlan) -> Iterator[str]:
             name = plan.graph.nodes[part.node].name + values_of(part.shift, part.taps, part.dilation)
             transposed = plan.layout.transposed.get((group.index, number))
             also = "" if transposed is None else f"; transposed at {transposed:,}"
+            also += ", once a call" if (group.index, number) in plan.training.transposed_once else ""
             where = f"{plan.layout.part(group, number):,}"
             yield f"    {part.rows:,} x {group.columns:,} at {where} for {name}, panels of {panel} vectors{also}"
         yield f"    bias at {plan.layout.bias(group):,}"
@@ -102,7 +103,7 @@ def _segments(name: str, segments: tuple[Segment, ...]) -> Iterator[str]:
 
 
 def _operation(operation: Operation, share: Share | None) -> Iterator[str]:
-    """An operation's lines: what it is, what it reads and writes, and how it is divided."""
+    """The lines for an operation: its kind, what it reads and writes, and how it is divided."""
     if share is not None and share.meet:
         yield "    the threads meet"
     reads = dict.fromkeys(access.place.buffer + _shifted(access.shift) for access in loads_of(operation))
@@ -114,14 +115,16 @@ def _operation(operation: Operation, share: Share | None) -> Iterator[str]:
 
 
 def _writes(operation: Operation) -> Iterator[str]:
-    """The buffers that an operation writes, with the steps before this one that it writes there."""
+    """The buffers that an operation writes, each with the number of steps back if it writes rows of earlier steps."""
     for part in operation.maps if isinstance(operation, Block) else (operation,):
         shift = getattr(part, "shift", 0)
         yield from (
-            place.buffer + _shifted(shift) for place in writes_of(part) if not isinstance(part, Map) or part.store
+            place.buffer + _shifted(shift)
+            for place in writes_of(part)
+            if not isinstance(part, Map | Reduce) or part.store
         )
 
 
 def _shifted(shift: int) -> str:
-    """A mark for values of earlier steps, with the number of steps from two on."""
+    """A mark for values of earlier steps, with the number of steps if they are two or more; else empty."""
     return "" if shift == 0 else "'" if shift == -1 else f"'{-shift}"

@@ -1,4 +1,4 @@
-"""How a window's work is divided: among how many threads, and by lanes, by rows, in chunks of rows or by columns."""
+"""Decides how threads divide a window: how many there are, and whether by lanes, rows, chunks of rows or columns."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .layout import panel_of
 
 
 def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions, costs: CostModel = DEFAULT_COSTS) -> Division:
-    """How threads divide a window: at most as many as were asked for, and as are of use.
+    """The division of a window among threads: at most as many as the user allows and as are useful.
 
-    Where time needs a loop, threads divide its lanes; else the rows of a whole window, one by one or in chunks, or the
-    columns of the layers.
+    If links in time need a loop, threads divide the lanes. Else they divide the rows of a whole window, one by one or
+    in chunks, or the columns of the layers.
     """
     rows = options.bptt_steps * options.batch_size
     window = WindowCost(graph, chosen, rows, costs)
@@ -39,18 +39,20 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions, costs: 
 
 
 def _among(kind: type[ByBatch | ByColumns | ByRows], threads: int) -> Division:
-    """A division of a kind among so many threads, or one thread alone."""
+    """A division of this kind among ``threads`` threads; ``Alone`` for one thread."""
     return kind(threads) if threads > 1 else Alone()
 
 
 def _threads_by_batch(window: WindowCost, most: int) -> int:
-    """The threads that lanes are divided among: each takes its own through a window, and then all their gradients are
-    summed."""
+    """The number of threads that the lanes are divided among.
+
+    Each takes its own lanes through a window, and then the gradients of all are summed.
+    """
     alone, costs = window.by_batch(1), window.costs
 
     def seconds(threads: int) -> float:
-        """Seconds of a window; infinite where waking the threads for one window does not pay, and one thread that does
-        all shares would lose too much."""
+        """Seconds of a window; infinite if waking the threads for one window does not pay and one thread that runs all
+        members would lose too much."""
         is_woken = alone * (1.0 - 1.0 / threads) >= costs.saved_by(threads)
         return window.by_batch(threads) if is_woken or _bears_shares(window, threads) else math.inf
 
@@ -59,8 +61,8 @@ def _threads_by_batch(window: WindowCost, most: int) -> int:
 
 
 def _bears_shares(window: WindowCost, threads: int) -> bool:
-    """Whether one thread loses little time when it does the shares of several threads, one after the other, each with
-    separate gradients."""
+    """Whether one thread loses little time when it runs ``threads`` members one after the other, each with separate
+    gradients."""
     if threads == 1:
         return True
     costs, batch = window.costs, window.options.batch
@@ -72,7 +74,8 @@ def _bears_shares(window: WindowCost, threads: int) -> bool:
 
 
 def _threads_of_short_window(window: WindowCost, there: int) -> int:
-    """The threads of such a window, by columns; several only where they gain much as long as they share a cache."""
+    """The number of threads that divide a short window by columns. Several are taken only if they gain much when they
+    share a cache."""
     costs = window.costs
     most = max(1, min(there, int(window.alone / costs.short_share)))
     seconds = [window.of_short(threads) for threads in range(1, most + 1)]
@@ -81,27 +84,27 @@ def _threads_of_short_window(window: WindowCost, there: int) -> int:
 
 
 def _threads_by_columns(window: WindowCost, most: int) -> int:
-    """The threads that layers are divided among by columns."""
+    """The number of threads that divide the layers of a window by columns."""
     widest = max(window.vectors(index) for index in window.graph.parameters)
     useful = max(window.rows, -(-widest // panel_of(widest, window.options.registers)))
     return _fewest([window.by_columns(threads) for threads in range(1, min(most, useful) + 1)], window.costs)
 
 
 def _fewest(seconds: list[float], costs: CostModel) -> int:
-    """The fewest threads that take little more than the least time; ``seconds`` are those of one thread, of two …"""
+    """The fewest threads that take little more than the least time. seconds: of one thread, of two, and so on."""
     return 1 + next(n for n, time in enumerate(seconds) if time <= costs.tolerance * min(seconds))
 
 
 def _is_heavy(window: WindowCost) -> bool:
     """Whether a model without loops has so many weights, for so few rows, that threads should divide its layers by
-    columns: each then keeps its weights, and values change hands."""
+    columns. Each thread then keeps its weights, and values move between threads."""
     graph = window.graph
     values = window.rows * sum(graph.nodes[i].width for i in graph.parameters)
     return weights_of(graph) >= window.costs.heavy * values
 
 
 def _chunk(window: WindowCost) -> int:
-    """Rows of a chunk, 0 for none: chunks are for many rows of a model with few parameters and no loops."""
+    """The number of rows in a chunk; 0 if chunks do not pay. They pay for many rows of a model with few parameters."""
     graph, options, costs = window.graph, window.options, window.costs
     elements = sum(3 * (node.width + options.lanes) for node in graph.nodes if node.live and node.kind != "split")
     chunk = max(64, costs.chunk_bytes // (elements * options.size) // 16 * 16)
@@ -112,7 +115,7 @@ def _chunk(window: WindowCost) -> int:
 
 
 def worth_waking(graph: Graph, options: KernelOptions, costs: CostModel = DEFAULT_COSTS) -> tuple[int, int]:
-    """From how many samples on threads that sleep are woken for a call, to measure and to make gradients or learn."""
+    """The least samples of a call for which sleeping threads are woken: (to measure, to make gradients or learn)."""
     saved, threads = costs.saved_by(options.threads), options.threads
     each = costs.of_step(graph, options.batch, options.size) * (1.0 - 1.0 / threads)
     return math.ceil(saved * costs.training_to_forward / each), math.ceil(saved / each)
@@ -121,8 +124,10 @@ def worth_waking(graph: Graph, options: KernelOptions, costs: CostModel = DEFAUL
 def threads_of_prediction(
     graph: Graph, options: KernelOptions, rows: int, asked: int | None, costs: CostModel = DEFAULT_COSTS
 ) -> int:
-    """Threads worth taking for the values of so many rows, of as many as were asked for: one, where a link back in time
-    makes them wait."""
+    """The number of threads that is worth taking to predict ``rows`` rows; one for a model with links in time.
+
+    asked: the user's limit, None for no limit.
+    """
     if graph.has_time_links:
         return 1
     worth = int(costs.of_window(graph, rows, options.size) / costs.training_to_forward / costs.waking)

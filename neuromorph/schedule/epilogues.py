@@ -1,9 +1,9 @@
-"""Moves element-by-element work into the matrix product before it, where the sums are still in registers.
+"""Moves element-by-element work into the matrix product before it, while the sums are still in registers.
 
-Two kinds of statement move: the activation of all members of a group, written over their pre-activations, and the
-derivative of an activation, where one product makes the whole gradient that it is multiplied with. Only simple
-expressions move. An expression of many instructions gains nothing from registers and would be unrolled over every tile.
-Identities are left out altogether.
+Two kinds of statement move: the activation of all members of a group, written over their pre-activations; and the
+derivative of an activation, if one product makes the whole gradient that it is multiplied with. Only simple expressions
+move. An expression of many instructions gains nothing from registers and would be unrolled over every tile. Statements
+that only copy are dropped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def fuse_epilogues(segments: Iterable[Segment], groups: tuple[Group, ...]) -> li
 
 
 def _uses(segments: list[Segment]) -> tuple[Counter[str], Counter[str]]:
-    """How many operations read and write each buffer."""
+    """The numbers of operations that read each buffer and that write it."""
     readers, writers = Counter[str](), Counter[str]()
     for operation in (operation for segment in segments for operation in segment.operations):
         readers.update({access.place.buffer for access in reads_of(operation)})
@@ -40,20 +40,20 @@ def _uses(segments: list[Segment]) -> tuple[Counter[str], Counter[str]]:
 
 
 def _is_plain(statement: Map) -> bool:
-    """Whether a statement is one simple expression of whole vectors, stored to all of a vector."""
+    """Whether a statement is a simple expression over whole vectors and is stored to whole vectors."""
     cut = statement.accumulate or statement.exact or statement.keep is not None or statement.let
     whole = all(_is_whole(access, statement.width) for _, access in statement.operands)
     return not cut and whole and statement.expression != "zero" and Expression(statement.expression).is_simple
 
 
 def _is_whole(access: Access, width: int) -> bool:
-    """Whether an access reads rows of this step in our own memory, as wide as the statement."""
+    """Whether an access reads rows of this step in the workspace, as wide as the statement."""
     place = access.place
     return not access.shift and access.limit is None and place.width == width and place.buffer not in EXTERNAL
 
 
 def _with_activations(operations: tuple[Operation, ...], groups: tuple[Group, ...]) -> tuple[Operation, ...]:
-    """Forward products whose members have one activation, in place, as epilogue."""
+    """The operations, with the activation of a group whose members share one as the epilogue of its product."""
     in_place = {
         op.target: op
         for op in operations
@@ -78,7 +78,7 @@ def _with_activations(operations: tuple[Operation, ...], groups: tuple[Group, ..
 def _with_derivatives(
     operations: tuple[Operation, ...], readers: Counter[str], writers: Counter[str]
 ) -> tuple[Operation, ...]:
-    """Backward products that write the gradient before an activation at once, not the one behind it."""
+    """The operations, with derivatives of activations as epilogues of the backward products before them."""
     whole = {
         op.target: number
         for number, op in enumerate(operations)
@@ -91,7 +91,7 @@ def _with_derivatives(
             continue
         (_, gradient), *others = operation.operands
         place = whole.get(gradient.place, number)
-        if place < number and len(others) <= 1:  # what is carried to the step before is read first and made behind
+        if place < number and len(others) <= 1:  # else it is a carried gradient, which is made after it is read
             product = out[place]
             assert isinstance(product, Product)
             out[place] = replace(product, target=operation.target, epilogue=_derivative(operation))
@@ -100,7 +100,7 @@ def _with_derivatives(
 
 
 def _derivative(statement: Map) -> Epilogue:
-    """A derivative over the sums x and what is beside them, y."""
+    """The epilogue of a derivative, an expression over the sums x and the elements y beside them."""
     (gradient, _), *others = statement.operands
     names = {gradient: "x"} | {name: "y" for name, _ in others}
     return Epilogue(

@@ -1,4 +1,4 @@
-"""The forward pass: operations in order, run by run."""
+"""Makes the operations of the forward pass in order, run by run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .plan import (
     vector_name,
 )
 
-_NAMED = 20  # layers that one comment names
+_NAMED = 20  # layers at most that one comment names
 
 
 def names_in(*texts: str) -> set[str]:
@@ -43,7 +43,7 @@ def names_in(*texts: str) -> set[str]:
 
 @dataclass
 class Builder:
-    """What both passes know of a model."""
+    """The facts about a model that the forward and the backward pass share."""
 
     graph: Graph
     lanes: int
@@ -67,7 +67,7 @@ class Builder:
         ]  # fmt: skip
 
     def parameter_operands(self, node: Node) -> dict[str, Access]:
-        """The parameters of an elementwise layer, by their names in expressions."""
+        """The reads of an elementwise layer's parameters, by their names in expressions."""
         assert node.elementwise is not None
         return {
             role.variable: Access(Place(vector_name(node.index, role.name), 0, node.width))
@@ -75,7 +75,7 @@ class Builder:
         }
 
     def statistic_operands(self, node: Node, *, backward: bool = False) -> dict[str, Access]:
-        """The numbers of each row that an elementwise layer needs, by their names in expressions."""
+        """The reads of an elementwise layer's statistics, one number a row each, by their names in expressions."""
         assert node.elementwise is not None
         found = {}
         for letter, statistics in (("m", node.elementwise.statistics), ("h", node.elementwise.backward_statistics)):
@@ -85,7 +85,7 @@ class Builder:
         return found
 
     def _depths(self) -> dict[int, int]:
-        """The nodes that are read back in time, and by how many steps at most."""
+        """The nodes that links in time read, with the most steps back."""
         found: dict[int, int] = {}
         for index in computing(self.graph):
             for read, steps in inputs_of(self.graph, self.graph.nodes[index]):
@@ -97,7 +97,7 @@ class Builder:
         return node.function is not None and node.function.couples
 
     def wide(self, node: Node) -> bool:
-        """Whether a softmax is longer than one vector."""
+        """Whether a node is a softmax that is wider than one SIMD vector."""
         return self.couples(node) and node.width > self.lanes
 
     def logits(self) -> bool:
@@ -106,7 +106,7 @@ class Builder:
         return function is not None and any(form.activation == function.name for form in self.graph.loss.logits)
 
     def keeps_input(self, node: Node) -> bool:
-        """Whether the activation's derivative needs the pre-activation."""
+        """Whether the derivative of a node's activation needs the pre-activation."""
         function = node.function
         assert function is not None
         if node.index == self.graph.output and self.training and self.logits():
@@ -115,7 +115,7 @@ class Builder:
         return self.training and "x" in names_in(*texts)
 
     def place(self, index: int) -> Place:
-        """Where a node's value lives."""
+        """The place of a node's value."""
         node = self.graph.nodes[index]
         if node.kind == "input":
             return Place("x", 0, node.width)
@@ -136,17 +136,17 @@ class Builder:
         return self.graph.resolve(node.other)
 
     def past(self, index: int) -> Place:
-        """Where a node's values of earlier steps are: those of the input in a copy, for the caller's array has none."""
+        """The place of a node's values of earlier steps. For the input it is a copy: the caller's array has none."""
         node = self.graph.nodes[index]
         return Place(f"v{index}", 0, node.width) if node.kind == "input" else self.place(index)
 
     def access(self, index: int, *, steps: int = 0, limit: int | None = None) -> Access:
-        """A read of a node's value so many steps before."""
+        """A read of a node's value ``steps`` steps before. limit: components from this one on are read as zero."""
         return Access(self.past(index), -steps, limit) if steps else Access(self.place(index), 0, limit)
 
 
 class Forward(Builder):
-    """Forward operations, run by run."""
+    """Makes the forward operations of a graph, run by run."""
 
     def segments(self) -> list[Segment]:
         masks = tuple(self.masks()) if self.training else ()
@@ -166,7 +166,7 @@ class Forward(Builder):
         return out
 
     def masks(self) -> Iterator[Mask]:
-        """The masks of all dropouts."""
+        """The operations that make the masks of all dropouts."""
         for index in computing(self.graph):
             node = self.graph.nodes[index]
             if node.elementwise is not None and node.elementwise.drops:
@@ -174,18 +174,18 @@ class Forward(Builder):
                 yield Mask(self.mask(node), index, node.parameter, note_of(node, "mask of "))
 
     def mask(self, node: Node) -> Place:
-        """Where the mask of a dropout is."""
+        """The place of a dropout's mask."""
         return Place(f"k{node.index}", 0, node.width)
 
     def kept_input(self) -> Operation:
-        """The input's values, where they are kept for later steps."""
+        """The operation that copies the input's values, to keep them for later steps."""
         node = self.graph.nodes[self.graph.input]
         text = f"{node.name}: kept for later steps"
         note = Note(node.index, text, text)
         return Map(self.past(node.index), "x", (("x", self.access(node.index)),), node.width, note)
 
     def result(self) -> Map:
-        """In prediction: the output's values go to the caller's array."""
+        """The operation that, in prediction, copies the output's values to the caller's array."""
         node = self.graph.nodes[self.graph.output]
         target, text = Place("y", 0, node.width), f"result: {node.name}"
         note = Note(node.index, text, text)
@@ -203,8 +203,11 @@ class Forward(Builder):
         return Loss(self.place(output), logits, target, note)
 
     def loss_target(self) -> Place:
-        """Where the loss writes its gradient: before the activation where a logits form serves or where the activation
-        changes no gradient, else behind it."""
+        """The place to which the loss writes its gradient.
+
+        It is the gradient of the output's pre-activation if the loss is computed from the logits or if the activation
+        changes no gradient, else the gradient of the output's value.
+        """
         output = self.graph.output
         node = self.graph.nodes[output]
         is_identity = node.kind == "layer" and node.function is not None and node.function.derivative == "1.0"
@@ -218,7 +221,7 @@ class Forward(Builder):
         return Place(f"g{group.index}", member.column, member.width)
 
     def names_of(self, group: Group) -> str:
-        """The names of a group's layers, of very many the first."""
+        """The names of a group's layers as a text; of very many layers only the first."""
         names = [self.graph.nodes[member.node].name for member in group.members]
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         return ", ".join(names[:_NAMED]) + more
@@ -227,11 +230,11 @@ class Forward(Builder):
         return self.groups_of_runs.get(run, [])
 
     def in_loop(self, group: Group, part: Part) -> bool:
-        """Whether a part changes from step to step inside the group's own loop."""
+        """Whether the values of a part are computed inside the group's own loop."""
         return group.domain != WINDOW and self.domain[part.node] == group.domain
 
     def products(self, group: Group, *, loop: bool) -> list[Product]:
-        """The products of the parts that are (not) known before the loop; the first starts from the bias."""
+        """The products of a group's parts that are computed in the loop, or else before it; the first adds the bias."""
         chosen = [n for n, p in enumerate(group.parts) if self.in_loop(group, p) == loop]
         begun = loop and len(chosen) < len(group.parts)
         names = self.names_of(group)
@@ -257,7 +260,7 @@ class Forward(Builder):
         return out
 
     def schedule(self, nodes: list[int], groups: list[Group], domain: int) -> list[Operation]:
-        """The operations of a run, each after those whose results it reads in the same step."""
+        """The operations of a run in order: each after those whose results it reads in the same step."""
         inside, looped = {index for index in nodes if self.graph.nodes[index].kind != "input"}, domain != WINDOW
         waits: dict[Task, set[int]] = {("group", group.index): self.waits(group, inside) for group in groups}
         for index in inside - self.group_of.keys():
@@ -271,7 +274,7 @@ class Forward(Builder):
         return out
 
     def waits(self, group: Group, inside: set[int]) -> set[int]:
-        """The nodes that a group's product has to wait for: in a loop, those of the same step."""
+        """The nodes that a group's product must wait for. In a loop, these are nodes read in the same step."""
         looped = group.domain != WINDOW
         return {part.node for part in group.parts if part.node in inside and not (part.last and looped)}
 
@@ -279,7 +282,7 @@ class Forward(Builder):
         return padded(self.graph.nodes[index].width, self.lanes)
 
     def statements(self, index: int) -> list[Operation]:
-        """The element-by-element work of one node."""
+        """The operations for the element-by-element work of one node."""
         node = self.graph.nodes[index]
         if node.kind == "merge":
             return self.merge(node)
@@ -305,7 +308,7 @@ class Forward(Builder):
         return [Map(target, text, (("x", Access(source)),), node.width, note, keep=keep, rest="x")]
 
     def elementwise(self, node: Node) -> list[Operation]:
-        """The statistics of each row, where a layer needs them, and the values."""
+        """The operations of an elementwise layer: its statistics of each row, if it needs any, and its values."""
         layer = node.elementwise
         assert layer is not None
         known = {**self.parameter_operands(node), **self.statistic_operands(node)}
@@ -318,7 +321,7 @@ class Forward(Builder):
         return [*out, Map(self.place(node.index), text, used(known, text), node.width, note_of(node), zero=node.width)]
 
     def statistic(self, node: Node, statistic: Statistic, known: dict[str, Access]) -> Operation:
-        """One number of each row."""
+        """The operation for a statistic: one number a row."""
         text, finish = statistic.expression, with_parameter(statistic.finish, node.parameter)
         place = known[statistic.variable].place
         note = note_of(node, f"{statistic.variable} of ")
@@ -355,13 +358,13 @@ class Forward(Builder):
         ]
 
     def taken(self, node: Node) -> Map:
-        """What a merge takes from another node."""
+        """The operation for a merge that takes the value of another node."""
         assert node.merge is not None
         operands = (("o", self.access(self.other(node), steps=node.steps)),)
         return Map(self.place(node.index), node.merge.forward, operands, node.width, note_of(node))
 
     def summed(self, node: Node) -> Reduce:
-        """A merge that gives one number."""
+        """The operation for a merge whose result is a single number."""
         assert node.merge is not None
         left, right = self.source(node), self.other(node)
         operands = (("x", self.access(left)), ("o", self.access(right, steps=node.steps)))
@@ -382,13 +385,13 @@ class Forward(Builder):
 
 
 def used(known: Mapping[str, Access], *texts: str) -> tuple[tuple[str, Access], ...]:
-    """The operands that expressions name."""
+    """Those of the operands ``known`` that occur in the expressions."""
     used = names_in(*texts)
     return tuple((name, access) for name, access in known.items() if name in used)
 
 
 def _when(part: Part) -> str:
-    """When the values of a part are from, for a comment."""
+    """The step that a part's values are from, as text for a comment."""
     if part.taps > 1:
         return f" at {part.taps} steps" + (f", {part.dilation} apart" if part.dilation > 1 else "")
     return {0: "", -1: " a step before"}.get(part.shift, f" {-part.shift} steps before")
@@ -409,19 +412,19 @@ def _literal(number: float) -> str:
 
 
 def _lifts_zero(node: Node) -> bool:
-    """Whether an activation turns the zeros of a row's padding into something that could grow in a loop."""
+    """Whether an activation turns zeros into other numbers, so that a row's padding could grow in a loop."""
     assert node.function is not None
     return bool(node.function.value(np.zeros(1), node.parameter)[0] != 0.0)
 
 
 def gives_from_zeros(twin: Callable[..., Any], count: int) -> bool:
-    """Whether a merge, or its gradient, turns zeros of padding into something else, a NaN above all."""
+    """Whether a merge, or its gradient, turns zeros of padding into other numbers, such as NaN."""
     results = twin(*[np.zeros(1)] * count)
     return any(bool(result.any()) for result in (results if isinstance(results, tuple) else (results,)))
 
 
 def note_of(node: Node, before: str = "", behind: str = "") -> Note:
-    """What is done for a node: its name, kind, width and function, between two texts."""
+    """The note of an operation: the node's name, kind, width and function, between two texts."""
     record = node.function or node.elementwise or node.merge
     what = record.name if record is not None else ""
     text = f"{node.name}: {node.kind} {node.width} {what}".rstrip()

@@ -1,4 +1,4 @@
-"""What specialises a kernel beside its graph: the batch, the machine's vectors, and how threads divide a window."""
+"""The options for which a kernel is made: the batch, the SIMD width, and how threads divide a window."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Alone:
-    """One thread takes whole windows through, layer by layer."""
+    """A division among no threads: one thread computes whole windows, layer by layer."""
 
     @property
     def threads(self) -> int:
-        """One."""
+        """The number of threads: 1."""
         return 1
 
     def __str__(self) -> str:
@@ -20,7 +20,8 @@ class Alone:
 
 @dataclass(frozen=True)
 class ByRows:
-    """Threads share a workspace. Each takes some rows of every layer, and they meet between layers."""
+    """A division by rows: threads share a workspace, each computes some rows of every layer, with barriers between
+    layers."""
 
     threads: int
 
@@ -30,8 +31,10 @@ class ByRows:
 
 @dataclass(frozen=True)
 class InChunks:
-    """Each thread takes ``rows`` rows through all layers at once, in a workspace and with gradients of its own, and
-    then the next. One thread may do so too."""
+    """A division in chunks: each thread takes ``rows`` rows through all layers before it takes the next ones.
+
+    It has a workspace and gradients of its own. One thread alone may take chunks too.
+    """
 
     threads: int
     rows: int
@@ -42,7 +45,10 @@ class InChunks:
 
 @dataclass(frozen=True)
 class ByColumns:
-    """Threads share a workspace. Each takes some columns of every layer, or some rows of a layer that can't be cut."""
+    """A division by columns: threads share a workspace, each computes some columns of every layer.
+
+    Of a layer that can't be cut by columns, each thread computes some rows.
+    """
 
     threads: int
 
@@ -52,8 +58,10 @@ class ByColumns:
 
 @dataclass(frozen=True)
 class ByBatch:
-    """Each thread takes some lanes of the batch through a window by itself, in a workspace and with gradients of its
-    own: where links in time would make threads wait for one another at every step."""
+    """A division by lanes: each thread takes some lanes of the batch through a window, without waiting for others.
+
+    It has a workspace and gradients of its own. With links in time, other divisions would need a barrier at each step.
+    """
 
     threads: int
 
@@ -67,10 +75,10 @@ ALONE = Alone()
 
 @dataclass(frozen=True)
 class KernelOptions:
-    """What specialises a kernel beside its graph.
+    """The options for which a kernel is made, beside its graph.
 
-    batch: lanes of a sample. lanes: elements of a vector. registers: that the processor has for vectors. division: how
-    threads divide a training window.
+    batch: the lanes of a sample. lanes: the SIMD width, in elements. registers: the processor's vector registers.
+    division: how threads divide a training window.
     """
 
     batch: int
@@ -82,10 +90,10 @@ class KernelOptions:
 
     @property
     def threads(self) -> int:
-        """Threads that run a training window together."""
+        """The number of threads that run a training window together."""
         return self.division.threads
 
     @property
     def size(self) -> int:
-        """Bytes of one number."""
+        """The size of a number in bytes."""
         return 4 if self.dtype == "float32" else 8

@@ -1,6 +1,6 @@
-"""The complete plan of a kernel: all that is decided before anything is generated or run.
+"""The complete plan of a kernel: all that is decided before source is generated.
 
-A back end needs nothing else. ``codegen`` prints a plan as Python source; another one may execute it as it is.
+A back end needs nothing else. ``codegen`` prints a plan as Python source; another back end may execute it directly.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from .plan import Plan
 
 @dataclass(frozen=True)
 class KernelPlan:
-    """Everything that a kernel does, of training and of prediction, and where every number stands.
+    """All operations of a kernel, for training and for prediction, and the places of all its numbers.
 
-    training, prediction: the operations, their order, and for a division by columns each one's share. layout: where
-    weights stand in flat arrays. training_space, prediction_space: where buffers stand in a workspace. ownership: which
-    parameters belong to which thread. seconds_of_step: what one thread needs to train a step of all lanes, about.
+    training, prediction: the operations in order, and for a division by columns the share of each. layout: the places
+    of weights in flat arrays. training_space, prediction_space: the places of buffers in a workspace. ownership: the
+    parameters that belong to each thread. seconds_of_step: about the time that one thread needs to train a step of all
+    lanes.
     """
 
     graph: Graph
@@ -38,8 +39,11 @@ class KernelPlan:
     seconds_of_step: float
 
     def space_size(self, capacity: int) -> int:
-        """Elements of the workspace of one thread, or of all together where they share one, for windows up to
-        ``capacity``. Behind that of a thread that goes apart stand the inputs of its lanes."""
+        """The number of elements in a workspace for windows up to ``capacity`` steps.
+
+        It is the workspace of one thread, or of all if they share one. If threads divide the lanes, it ends with a copy
+        of the inputs of the thread's lanes.
+        """
         batch, division, space = self.options.batch, self.options.division, self.training_space
         if isinstance(division, InChunks):
             return space.size(division.rows, 1)
@@ -49,7 +53,7 @@ class KernelPlan:
         return space.size(capacity, batch)
 
     def step_space_size(self, lanes: int) -> int:
-        """Elements of the workspace of ``step`` for some lanes: that of one step, and behind it a copy of its input."""
+        """The number of elements in the workspace of ``step``: one step's workspace, and a copy of the input."""
         inputs = lanes * self.prediction.strides["x"] + self.options.lanes
         return self.prediction_space.size(1, lanes) + inputs
 
@@ -61,11 +65,11 @@ class KernelPlan:
 
     @property
     def apart(self) -> bool:
-        """Whether each thread takes its own lanes through a whole window, in a workspace of its own."""
+        """Whether each thread takes its own lanes through whole windows, in a workspace of its own."""
         return isinstance(self.options.division, ByBatch)
 
     def lanes_of(self, member: int) -> range:
-        """The lanes whose state is in the workspace of that number, where there is any."""
+        """The lanes whose state is in the workspace with the number of this member."""
         batch, threads = self.options.batch, self.options.threads
         return range(batch * member // threads, batch * (member + 1) // threads) if self.apart else range(batch)
 

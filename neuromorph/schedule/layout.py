@@ -17,7 +17,8 @@ from .plan import Group, Member, Plan, Vector, padded
 
 
 def panel_of(vectors: int, registers: int) -> int:
-    """Vectors in a panel of a matrix that is ``vectors`` wide: as even as the register file allows."""
+    """The number of vectors in a panel of a matrix ``vectors`` wide: few enough for the registers, panels of like
+    width."""
     if vectors <= 3:
         return vectors
     return 4 if vectors == 4 and registers >= 32 else 2
@@ -32,17 +33,19 @@ class Layout:
 
     @property
     def lanes(self) -> int:
-        """Elements of a vector."""
+        """The SIMD width, in elements."""
         return self.plan.lanes
 
     def panel(self, group: Group) -> int:
-        """Vectors in a panel of a group's weights."""
+        """The number of vectors in a panel of a group's weights."""
         return panel_of(group.columns // self.lanes, self.registers)
 
     @cached_property
     def _places(self) -> dict[int | str, int]:
-        """Where each group (by number) and each vector (by name) begins, and behind what ends: "learning" is behind all
-        that training changes, which stands first."""
+        """The offset of each group (by number) and of each parameter vector (by name).
+
+        Parameters that training changes come first; "learning" is the offset after them.
+        """
         places: dict[int | str, int] = {}
         here = 0
         for learns in (True, False):
@@ -57,46 +60,49 @@ class Layout:
 
     @property
     def size(self) -> int:
-        """Elements of all parameters, padding included."""
+        """The number of elements of all parameters, with padding."""
         return self._places["all"]
 
     @property
     def learning_size(self) -> int:
-        """Elements of the parameters that training changes, padding included."""
+        """The number of elements of the parameters that training changes, with padding."""
         return self._places["learning"]
 
     def vector(self, name: str) -> int:
-        """Where a parameter vector begins."""
+        """The offset of a parameter vector."""
         return self._places[name]
 
     def part(self, group: Group, number: int) -> int:
-        """Where the panels of a part begin."""
+        """The offset of the panels of a part."""
         return self._places[group.index] + group.parts[number].first_row * group.columns
 
     def bias(self, group: Group) -> int:
-        """Where a group's bias begins."""
+        """The offset of a group's bias."""
         return self._places[group.index] + group.fan_in * group.columns
 
     def transposed_panel(self, group: Group, number: int) -> int:
-        """Vectors in a panel of a part's transpose."""
+        """The number of vectors in a panel of a part's transpose."""
         return panel_of(padded(group.parts[number].width, self.lanes) // self.lanes, self.registers)
 
     @cached_property
     def transposed(self) -> dict[tuple[int, int], int]:
-        """Where each transpose begins."""
+        """The offset of each transpose, by the numbers of its group and part."""
         starts, here = {}, 0
         for index, number in self.plan.transposed:
             starts[index, number] = here
-            group = self.plan.groups[index]
-            part = group.parts[number]
-            here += part.taps * group.columns * padded(part.width, self.lanes)
+            here += self.transposed_elements(index, number)
         return starts
+
+    def transposed_elements(self, index: int, number: int) -> int:
+        """Elements of the transpose of a part of a group, padding included."""
+        group = self.plan.groups[index]
+        part = group.parts[number]
+        return part.taps * group.columns * padded(part.width, self.lanes)
 
     @cached_property
     def transposed_size(self) -> int:
         """Elements of all transposes."""
-        parts = [(self.plan.groups[group], self.plan.groups[group].parts[part]) for group, part in self.plan.transposed]
-        return sum(part.taps * group.columns * padded(part.width, self.lanes) for group, part in parts)
+        return sum(self.transposed_elements(*which) for which in self.plan.transposed)
 
     @cached_property
     def _members(self) -> dict[int, tuple[Group, Member]]:
@@ -109,8 +115,8 @@ class Layout:
         return {(vector.node, vector.role): vector for vector in self.plan.vectors}
 
     def places(self, node: int, role: str) -> NDArray[np.intp]:
-        """Where the parameters of a node stand, element by element: a layer's weight (fan_in, width) and bias (width,),
-        the vectors of an elementwise layer."""
+        """The offset of each element of a node's parameter: a layer's weight (fan_in, width) or bias (width,), or a
+        vector of an elementwise layer. role: which of them."""
         if (vector := self._vectors.get((node, role))) is not None:
             return self.vector(vector.name) + np.arange(vector.width)
         group, member = self._members[node]
@@ -131,7 +137,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where the buffers of a plan stand in one flat array, for ``capacity`` steps of ``lanes`` batch rows.
+    """The places of a plan's buffers in one flat array, for ``capacity`` steps with ``rows`` rows (lanes) each.
 
     Offsets have the form a × capacity × rows + b × rows, so that one source serves every window length.
     """
@@ -140,14 +146,14 @@ class Workspace:
 
     @cached_property
     def terms(self) -> dict[str, tuple[int, int]]:
-        """(a, b) of each buffer's step 0; the slots of a buffer come before it."""
+        """The offset (a, b) of each buffer's step 0. The slots for earlier steps come before it."""
         blocks = self._blocks
         places = {buffer.name: blocks[buffer.block] for buffer in self.plan.buffers}
         return places | {"end": blocks["end"]}
 
     @cached_property
     def _blocks(self) -> dict[str, tuple[int, int]]:
-        """(a, b) of each block, under the name of its first buffer, and of the end of all."""
+        """The offset (a, b) of each block, by the name of its first buffer, and of the end of all blocks."""
         out, a, b = {}, 0, 0
         for buffer in self.plan.buffers:
             if buffer.block != buffer.name:
@@ -163,6 +169,6 @@ class Workspace:
         return out
 
     def size(self, capacity: int, rows: int) -> int:
-        """Elements of the whole, for windows of at most ``capacity`` steps of ``rows`` lanes."""
+        """The number of elements of the workspace, for windows of at most ``capacity`` steps of ``rows`` lanes."""
         a, b = self.terms["end"]
         return a * capacity * rows + b * rows

@@ -1,10 +1,9 @@
-"""Places buffers whose lifetimes do not overlap in one block of the workspace.
+"""Puts buffers whose lifetimes do not overlap into the same block of the workspace.
 
-A buffer lives from the operation that first writes it to the last that reads it, in the order of the plan. In a time
-loop that order holds step by step: a loop touches the rows of its own step only, except the state of the step before,
-which has a block of its own. Buffers share a block only where their rows are equally many and equally far apart. Row r
-of both is then at the same place, so threads that own rows or columns never meet in a block where they would not have
-met in a buffer.
+A buffer lives from the operation that first writes it to the last one that reads it, in the order of the plan. This
+holds in a loop over time too: a step touches only its own rows, except for the state of the step before, which has a
+block of its own. Buffers share a block only if they have equally many rows with the same stride. Row r of both is then
+at the same place, so threads that own different rows or columns never touch the same memory because of a shared block.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from itertools import groupby
 
 from .accesses import reads_of, writes_of
 from .passes import Places
-from .plan import Access, Block, Buffer, Map, Operation, Place, Product, Segment
+from .plan import Access, Block, Buffer, Map, Operation, Place, Product, Reduce, Segment
 
-_TRIED = 64  # buffers that a new one may be tried over, so that operations of thousands of them take no time
+_TRIED = 64  # buffers at most whose place a new one may try to take, so that an operation with thousands costs little
 
 
 @dataclass(frozen=True)
@@ -43,10 +42,10 @@ def lifetimes(operations: Iterable[Operation]) -> dict[str, Lifetime]:
 def share_blocks(
     segments: Iterable[Segment], buffers: Iterable[Buffer], alone: set[str], lanes: int
 ) -> tuple[Buffer, ...]:
-    """The buffers, each with the name of the first one that stands in its block.
+    """The buffers, each with the name of the first buffer in its block.
 
-    alone: buffers that are more than values of one window. Beside them, those with elements that nothing writes, the
-    padding behind a concatenation, have blocks of their own: what they hold there is zero and must stay so.
+    alone: buffers that are needed beyond one window; each has a block of its own. So has each buffer with elements that
+    nothing writes, such as the padding after a concatenation: they are zero and must stay so.
     """
     operations = [operation for segment in segments for operation in segment.operations]
     lives = lifetimes(operations)
@@ -57,7 +56,7 @@ def share_blocks(
     def begin(buffer: Buffer) -> int:
         return lives[buffer.name].first
 
-    kinds: dict[tuple[str, int], _Blocks] = {}  # only of one kind do blocks fit any buffer of it
+    kinds: dict[tuple[str, int], _Blocks] = {}  # by kind; a block fits every buffer of its kind
     block_of: dict[str, str] = {}
     for first, begun in groupby(sorted(shared, key=begin), key=begin):
         writer = _Writer(operations[first], lanes)
@@ -68,24 +67,27 @@ def share_blocks(
 
 
 def _partly_written(operations: Iterable[Operation]) -> set[str]:
-    """Buffers with statements that leave a row's padding as it is."""
+    """The buffers with a statement that leaves the padding of a row as it is."""
     blocks = (operation for operation in operations if isinstance(operation, Block))
-    return {statement.target.buffer for block in blocks for statement in block.maps if statement.exact}
+    maps = (statement for block in blocks for statement in block.maps if isinstance(statement, Map))
+    return {statement.target.buffer for statement in maps if statement.exact}
 
 
 class _Blocks:
-    """The blocks of one kind, and when the last buffer of each is done with: asked for in the order in which buffers
+    """The blocks of one kind, and the operation after which each is free. Buffers must come in the order in which they
     begin."""
 
     def __init__(self) -> None:
         self._names: list[str] = []  # of blocks, in the order in which they were made
-        self._ending: dict[int, list[tuple[int, str]]] = {}  # by operation: each block, buffer that it touches last
+        self._ending: dict[int, list[tuple[int, str]]] = {}  # by operation: each (block, buffer) that it touches last
         self._ends: list[int] = []  # a heap of these operations
-        self._free: list[tuple[int, int]] = []  # a heap of blocks that are left: the last one first, then the oldest
+        self._free: list[tuple[int, int]] = []  # a heap of free blocks: the one free since last, then the oldest
 
     def take(self, name: str, life: Lifetime, begins: _Writer) -> str:
-        """The block of a buffer: the one that was left last, best by the very operation with which the buffer begins,
-        or one of its own."""
+        """The block for a buffer: the one that became free last, or a new one.
+
+        Preferred is a block whose buffer is last read by the operation that first writes the new one.
+        """
         while self._ends and self._ends[0] < life.first:
             number = heappop(self._ends)
             for block, _ in self._ending.pop(number):
@@ -103,7 +105,7 @@ class _Blocks:
         return self._names[found]
 
     def _left_by(self, number: int, begins: _Writer, name: str) -> int | None:
-        """A block with a buffer that this operation is the last to read, and may write over."""
+        """A block whose buffer this operation is the last one to read and may overwrite, or None."""
         ending = self._ending.get(number, [])
         for place, (block, before) in enumerate(ending[:_TRIED]):
             if begins.in_place(before, name):
@@ -113,40 +115,43 @@ class _Blocks:
 
 
 class _Writer:
-    """Finds which of the buffers that an operation reads it may overwrite."""
+    """Finds the buffers that an operation both reads and may overwrite."""
 
     def __init__(self, operation: Operation, lanes: int) -> None:
         self.operation = operation
         self._stored = Places(lanes)
-        self._written: dict[str, dict[Place, int]] = {}  # by buffer: the last statement that writes a place
-        self._read: dict[str, list[tuple[int, Access]]] = {}  # by buffer: each statement that reads it, and what
-        for number, statement in enumerate(operation.maps if isinstance(operation, Block) else [operation]):
+        self._written: dict[str, dict[Place, int]] = {}  # by buffer: the first statement that writes a place
+        self._read: dict[str, list[tuple[int, int, Access]]] = {}  # by buffer: what is read, by which pass, statement
+        passes = operation.passes if isinstance(operation, Block) else ((operation,),)
+        numbered = enumerate((count, statement) for count, statements in enumerate(passes) for statement in statements)
+        for number, (count, statement) in numbered:
             for place in writes_of(statement):
-                if not isinstance(statement, Map) or statement.store:
+                if not isinstance(statement, Map | Reduce) or statement.store:
                     self._stored.add(place)
-                    self._written.setdefault(place.buffer, {})[place] = number
+                    self._written.setdefault(place.buffer, {}).setdefault(place, number)
             for access in reads_of(statement):
-                self._read.setdefault(access.place.buffer, []).append((number, access))
+                self._read.setdefault(access.place.buffer, []).append((count, number, access))
 
     def in_place(self, old: str, new: str) -> bool:
-        """Whether it may write one buffer over another: each vector is read before it is written, and not again. In a
-        block, a vector that is read whole stays in a register; a component that stands for all is read each time."""
+        """Whether the operation may write the buffer ``new`` over ``old``: it reads each vector before it writes it,
+        and not again. In a block, a vector that is read whole stays in a register; a broadcast component is read each
+        time."""
         if isinstance(self.operation, Product) or old in self._written:
             return False
-        held: set[Place] = set()
-        for number, access in self._read.get(old, ()):
+        held: set[tuple[int, Place]] = set()
+        for count, number, access in self._read.get(old, ()):
             if access.broadcast:
                 return False
-            if access.place in held:
+            if (count, access.place) in held:
                 continue
             target = replace(access.place, buffer=new)
             if self._stored.any_over(target) or self._written.get(new, {}).get(target, number) < number:
                 return False
             if access.limit is None:
-                held.add(access.place)
+                held.add((count, access.place))
         return True
 
 
 def in_place(operation: Operation, old: str, new: str, lanes: int) -> bool:
-    """Whether an operation may write one buffer over another that it reads."""
+    """Whether an operation may write the buffer ``new`` over ``old``, which it reads."""
     return _Writer(operation, lanes).in_place(old, new)

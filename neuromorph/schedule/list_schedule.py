@@ -1,4 +1,4 @@
-"""List scheduling: puts the work of a run in order, so that work of one width comes together."""
+"""Puts the work of a run in order by list scheduling, so that work of one width comes together."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def in_order(
 ) -> Iterator[Task]:
     """All tasks, each after the nodes that it waits for.
 
-    Nodes come as long as some are ready, the next one of the same width as the last if there is one. Then come all
-    groups that are ready. waits: the nodes that each task waits for. members: the layers of each group, which are ready
-    once its products are there.
+    As long as nodes are ready, nodes come, those of the last one's width first. Then come all groups that are ready.
+    waits: the nodes that each task waits for. members: the layers of each group, which are ready when its products are
+    done.
     """
     queue = _Queue(waits, members, width_of)
     while queue.ready or queue.groups:
@@ -28,7 +28,7 @@ def in_order(
 
 
 class _Queue:
-    """The tasks of a run that wait, and those that are ready."""
+    """The tasks of a run that are waiting, and those that are ready."""
 
     def __init__(
         self, waits: Mapping[Task, set[int]], members: Mapping[int, Iterable[int]], width_of: Callable[[int], int]
@@ -45,14 +45,14 @@ class _Queue:
         self.ready.add_all(number for kind, number in free if kind == "node")
 
     def take_groups(self) -> Iterator[Task]:
-        """The groups that are ready; their layers are ready afterwards."""
+        """Take all groups that are ready. Their layers are then ready, unless they wait for other nodes."""
         for number in self.groups:
             yield "group", number
         self.ready.add_all(index for number in self.groups for index in self._members[number])
         self.groups = []
 
     def finish(self, index: int) -> None:
-        """A node is computed: those that wait for nothing else are ready."""
+        """Mark a node as computed. Tasks that wait for nothing else are then ready."""
         for task in self._users.get(index, []):
             self._open[task] -= 1
             if self._open[task]:
@@ -76,17 +76,17 @@ class _Ready:
         return bool(self._all)
 
     def add(self, index: int) -> None:
-        """One more node."""
+        """Add a node."""
         width = self._all[index] = self._width_of(index)
         self._by_width.setdefault(width, deque()).append(index)
 
     def add_all(self, nodes: Iterable[int]) -> None:
-        """Some more nodes, in text order."""
+        """Add some nodes, in text order."""
         for index in sorted(nodes):
             self.add(index)
 
     def take(self) -> int:
-        """The first node of the same width as the last one that was taken, else the first of all."""
+        """Take a node: the first one of the same width as the last one taken, else the first of all."""
         same = self._by_width.get(self._width) or self._by_width[next(iter(self._all.values()))]
         index = same.popleft()
         self._width = self._all.pop(index)

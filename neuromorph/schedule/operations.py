@@ -1,4 +1,4 @@
-"""The passes in order: from a graph to the plan of its operations, for training or for prediction."""
+"""Runs the passes in order: from a graph to the plan of its operations, for training or for prediction."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .siblings import sibling_groups, virtual_concatenations
 
 
 def _stride(width: int, lanes: int, size: int) -> int:
-    """A row's stride: whole vectors, and never a multiple of half a kibibyte, where cache sets would collide. It is a
-    whole line longer then, so that all rows begin at the same place of a line."""
+    """The stride of rows of ``width`` elements: whole vectors. A multiple of 512 bytes, which would make cache sets
+    collide, is made one cache line longer, so that all rows still begin at the same place of a line."""
     stride = padded(width, lanes)
     return stride + max(lanes, CACHE_LINE // size) if stride * size % 512 == 0 else stride
 
 
 def strides_of(builder: Builder, size: int) -> dict[str, int]:
-    """The row stride of every buffer a plan may name."""
+    """The row stride, in elements, of every buffer that a plan may use."""
     strides = {"x": builder.graph.nodes[builder.graph.input].width}
     for group in builder.groups:
         strides[f"s{group.index}"] = strides[f"g{group.index}"] = _stride(group.columns, builder.lanes, size)
@@ -39,7 +39,7 @@ def strides_of(builder: Builder, size: int) -> dict[str, int]:
 
 
 def _without_empty(backward: list[Segment]) -> list[Segment]:
-    """The segments that do something, and the last, which holds the weight gradients."""
+    """The segments that have operations, and always the last one, which has the weight gradients."""
     return [segment for segment in backward[:-1] if segment.operations] + backward[-1:]
 
 
@@ -60,13 +60,14 @@ def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4, fused: bool
         segments = [Segment(s.domain, fuse(s.operations, lanes)) for s in ended]
     state = tuple((index, builder.past(index).buffer) for index in sorted(builder.depth))
     pushed = (builder.gradient(index) for index in sorted(builder.pushed))
-    cleared = tuple(place.buffer for place in pushed if place != builder.loss_target())  # which the loss writes whole
+    cleared = tuple(place.buffer for place in pushed if place != builder.loss_target())  # the loss writes its own
     depths = {buffer: builder.depth[index] for index, buffer in state}
     depths |= {builder.gradient(index).buffer: steps for index, steps in builder.pushed.items()}
     alone = depths.keys() | builder.carries.keys()
     final = drop_dead_stores(segments, lanes, alone | EXTERNAL)
     strides = strides_of(builder, size)
     buffers = share_blocks(final, buffers_of(final, strides, depths, set(builder.carries)), alone, lanes)
+    transposed = tuple(dict.fromkeys(builder.transposed))
     return Plan(
         graph,
         lanes,
@@ -75,10 +76,11 @@ def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4, fused: bool
         tuple(final[len(forward) :]),
         buffers,
         state,
-        tuple(dict.fromkeys(builder.transposed)),
+        transposed,
         builder.place(graph.output),
         tuple(builder.carries),
         tuple(builder.vectors),
         cleared,
+        frozenset(which for which in transposed if not groups[which[0]].learns),
         strides,
     )

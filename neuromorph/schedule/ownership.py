@@ -1,10 +1,10 @@
-"""Which parameters belong to which thread, where several threads train a model.
+"""Divides the parameters among the threads that train a model: each thread owns some of them.
 
-The gradients of weights and biases are cut into pieces, panels of weights and vectors of biases, in the order in which
-they stand in memory. Every thread owns a run of them, or, where layers are divided by columns, those of its columns.
-A thread checks, updates and transposes what it owns. Where threads share one workspace, it also makes the gradients of
-it, and waits for nobody before it begins. Where each thread has gradients of its own for all of them, it sums up those
-that it owns.
+The gradients of weights and biases are cut into pieces, panels of weights and vectors of biases, in their order in
+memory. Each thread owns consecutive pieces, or, if layers are divided by columns, the pieces of its columns. A thread
+checks, updates and transposes what it owns. If threads share a workspace, it also makes the gradients of its own
+pieces, without a barrier before. If each thread has gradients of its own for all parameters, it sums the gradients of
+its own pieces.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from .plan import Bias, Columns, Plan, Product, padded
 
 @dataclass(frozen=True)
 class Task:
-    """A gradient that can be cut: ``pieces`` of a cost each, ``size`` elements in all, the last piece maybe smaller."""
+    """A gradient that can be cut into ``pieces`` pieces of equal cost; ``size`` is the number of its elements.
+
+    The last piece may be smaller.
+    """
 
     group: int
     part: int | None
@@ -45,12 +48,12 @@ class Ownership:
 
     @property
     def threads(self) -> int:
-        """Threads that there are."""
+        """The number of threads."""
         return self.division.threads
 
     @cached_property
     def tasks(self) -> tuple[Task, ...]:
-        """The gradients of all parameters, in the order of their places."""
+        """The gradients of all parameters that learn, in the order of their places."""
         operations = self.plan.backward[-1].operations
         found = [self.task_of(one) for one in operations if isinstance(one, Product | Bias | Columns)]
         return tuple(sorted(found, key=lambda task: task.place))
@@ -77,15 +80,18 @@ class Ownership:
 
     @cached_property
     def cuts(self) -> tuple[tuple[int, ...], ...]:
-        """For each task the pieces' bounds by thread: those of its columns, or its part of a run of all that is not
-        cut."""
+        """The bounds by thread of the pieces of each task.
+
+        A task that is divided by columns is cut like its columns. All others together are divided into equal parts.
+        """
         by_columns = [self._column_cuts(task) if isinstance(self.division, ByColumns) else None for task in self.tasks]
         rest = [(task.pieces, task.cost) for task, cuts in zip(self.tasks, by_columns, strict=True) if cuts is None]
         runs = iter(shares(rest, self.threads))
         return tuple(next(runs) if cuts is None else cuts for cuts in by_columns)
 
     def _column_cuts(self, task: Task) -> tuple[int, ...] | None:
-        """The bounds of a task that belong to the columns of its layers, or of the vector that they read."""
+        """The bounds of a task that follow from the division of its layers' columns, or of the vector that they read;
+        None if neither is divided."""
         if (task.group, task.part) in self.plan.inner:
             return self.summed_cuts(task.pieces)
         vectors = self.plan.groups[task.group].columns // self.plan.lanes
@@ -93,7 +99,7 @@ class Ownership:
         return cut(vectors, self.layout.registers, self.threads)
 
     def summed_cuts(self, width: int) -> tuple[int, ...]:
-        """The bounds by thread, in elements, of a vector that products sum over."""
+        """The bounds by thread, in elements, of a vector of ``width`` elements that products sum over."""
         lanes = self.plan.lanes
         cuts = vector_cuts(padded(width, lanes) // lanes, self.layout.registers, self.threads)
         assert cuts is not None
@@ -101,12 +107,12 @@ class Ownership:
 
     @cached_property
     def cuts_by_place(self) -> dict[int, tuple[int, ...]]:
-        """By the place of a gradient, the bounds by thread of its pieces."""
+        """The bounds by thread of the pieces of each gradient, by the gradient's place."""
         return dict(zip((task.place for task in self.tasks), self.cuts, strict=True))
 
     @cached_property
     def ranges(self) -> tuple[tuple[tuple[int, int], ...], ...]:
-        """For each thread its ranges in the flat arrays of parameters, as few as can be."""
+        """The ranges of each thread in the flat arrays of parameters, joined to as few as possible."""
         if self.threads == 1:
             return (((0, self.layout.learning_size),),)
         pairs = list(zip(self.tasks, self.cuts, strict=True))
@@ -117,7 +123,7 @@ class Ownership:
 
     @cached_property
     def transposed(self) -> tuple[tuple[int, ...], ...]:
-        """For each transpose the bounds by thread of the column vectors, or blocks of rows, that it is made from."""
+        """The bounds by thread, for each transpose, of the column vectors or blocks of rows that it is made from."""
         plan = self.plan
         if self.threads == 1:
             return tuple((0, self._transposed_pieces(*which)) for which in plan.transposed)
@@ -128,20 +134,20 @@ class Ownership:
         )
 
     def _by_one(self, index: int, part: int) -> tuple[int, ...]:
-        """The bounds of a transpose of frozen weights, which nobody owns: the first thread makes all of it."""
+        """The bounds of a transpose of frozen weights, which no thread owns: the first thread makes all of it."""
         depth = self.plan.groups[index].parts[part].width
         inner = (index, part) in self.plan.inner
         pieces = -(-depth // self.plan.lanes) if inner else self._transposed_pieces(index, part)
         return (0, *[pieces] * self.threads)
 
     def _transposed_pieces(self, index: int, part: int) -> int:
-        """What the transpose of a part is cut into: vectors of columns, or taps."""
+        """The number of pieces of a part's transpose: vectors of columns, or taps."""
         group = self.plan.groups[index]
         taps = group.parts[part].taps
         return taps if taps > 1 else group.columns // self.plan.lanes
 
     def _transposed_cuts(self, index: int, part: int, owned: tuple[int, ...]) -> tuple[int, ...]:
-        """The bounds of the transpose of a part whose pieces have these bounds."""
+        """The bounds of the transpose of a part. owned: the bounds of the part's pieces."""
         group, lanes = self.plan.groups[index], self.plan.lanes
         if (index, part) in self.plan.inner:
             return tuple(-(-cut // lanes) for cut in owned)
@@ -152,7 +158,7 @@ class Ownership:
 
 
 def shares(tasks: list[tuple[int, int]], threads: int) -> list[tuple[int, ...]]:
-    """Tasks of (pieces, cost of a piece) divided among threads: for each task the pieces' bounds by thread."""
+    """Divide tasks (number of pieces, cost of a piece) among threads: for each task the bounds of pieces by thread."""
     whole = sum(pieces * cost for pieces, cost in tasks)
     out, start = [], 0
     for pieces, cost in tasks:
@@ -163,7 +169,7 @@ def shares(tasks: list[tuple[int, int]], threads: int) -> list[tuple[int, ...]]:
 
 
 def _joined(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Ranges in order without the empty ones, neighbours as one; one empty range where there are none."""
+    """The ranges in order, without empty ones and with neighbours joined; one empty range if there are none."""
     out: list[tuple[int, int]] = []
     for begin, end in ranges:
         if out and begin == out[-1][1]:

@@ -1,8 +1,8 @@
-"""Divides layers that are too narrow to be cut by columns by the dimension that they sum over.
+"""Divides layers that are too narrow to be cut by columns: threads divide the dimension that they sum over.
 
-Where a narrow layer reads a vector that is cut, each thread multiplies its own columns of the vector with its own rows
-of the weights, so neither moves between threads. Each thread writes its sums, which are as narrow as the layer. Then
-every thread adds up the sums of all threads for some of the rows.
+If a narrow layer reads a vector that is cut, each thread multiplies its own columns of the vector with its own rows of
+the weights, so neither moves between threads. Each thread writes its partial sums, which are as narrow as the layer.
+Then every thread adds up the partial sums of all threads for some of the rows.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from .plan import Buffer, Operation, Partials, Plan, Product, Segment, Sum, padd
 
 
 def divide_inner(plan: Plan, registers: int, threads: int, size: int) -> Plan:
-    """A plan without loops whose narrow products are made of partial sums of so many threads; numbers of ``size``
-    bytes."""
+    """A plan without loops, whose narrow products are replaced by partial sums of ``threads`` threads.
+
+    size: the bytes of a number.
+    """
     divided = _Divided(plan, registers, threads, size)
     forward, backward = (tuple(map(divided.segment, segments)) for segments in (plan.forward, plan.backward))
     buffers = [Buffer(p.buffer, p.width * threads, "window", p.buffer) for p in divided.partials]
@@ -30,7 +32,7 @@ class _Divided:
         self.partials: list[Partials] = []
 
     def segment(self, segment: Segment) -> Segment:
-        """The segment, with each narrow product replaced by a product of partial sums and their sum."""
+        """The segment, with each narrow product replaced by a product that makes partial sums, and their sum."""
         return replace(segment, operations=tuple(part for op in segment.operations for part in self.parts(op)))
 
     def parts(self, operation: Operation) -> tuple[Operation, ...]:
@@ -45,7 +47,7 @@ class _Divided:
         return alone, Sum(operation, partials, f"{operation.note}, the sums of all threads")
 
     def is_narrow(self, product: Product) -> bool:
-        """Whether a product has one panel that can't be cut, and sums over a vector that can."""
+        """Whether a product has one panel, which can't be cut, and sums over a vector that can be cut."""
         wide, deep = (self._vectors(width) for width in (width_of(self.plan, product), product.source.place.width))
         return inner_cuts(wide, deep, self.registers, self.threads) is not None
 

@@ -1,4 +1,4 @@
-"""Passes over operations: fusion of element-by-element work, removal of dead stores, and the list of buffers."""
+"""Passes over operations: they fuse element-by-element work, remove dead stores, and list the buffers."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from dataclasses import replace
 
 from ..graph.recurrence import WINDOW
 from .accesses import reads_of, writes_of
-from .plan import EXTERNAL, Block, Buffer, Map, Operation, Place, Segment, padded
+from .plan import EXTERNAL, Block, Buffer, Map, Operation, Place, Reduce, Segment, padded
 
 
 class Places:
-    """Places, found by the columns that they share: sorted, apart by buffer and, by powers of two, padded width."""
+    """A set of places in which those that share columns are found quickly.
+
+    They are sorted by column, separately for each buffer and each power of two of the padded width.
+    """
 
     def __init__(self, lanes: int) -> None:
         self._lanes = lanes
         self._all: set[Place] = set()
-        self._found: dict[str, dict[int, list[tuple[int, int]]]] = {}  # (column, width) by buffer and kind of width
+        self._found: dict[str, dict[int, list[tuple[int, int]]]] = {}  # (column, width) by buffer and power of two
 
     def add(self, place: Place) -> None:
-        """One more place."""
+        """Add a place."""
         if place not in self._all:
             self._all.add(place)
             kinds = self._found.setdefault(place.buffer, {})
@@ -28,7 +31,7 @@ class Places:
             insort(kinds.setdefault(kind, []), (place.column, place.width))
 
     def any_over(self, place: Place) -> bool:
-        """Whether another of the places shares columns with ``place``, padding included."""
+        """Whether one of the places, but not ``place`` itself, shares columns with ``place``, with padding."""
         end = place.column + padded(place.width, self._lanes)
         for kind, columns in self._found.get(place.buffer, {}).items():
             first = bisect_left(columns, (place.column - (1 << kind) + 1, 0))
@@ -41,22 +44,22 @@ class Places:
 
 
 class _Touched:
-    """What the maps of a block write and read."""
+    """The places that the maps of a block write and read."""
 
     def __init__(self, lanes: int) -> None:
         self._written, self._all = Places(lanes), Places(lanes)
         self._buffers: set[str] = set()
         self._shifted: set[str] = set()
 
-    def clashes(self, new: Map) -> bool:
-        """Whether a map touches, under other columns, what the block writes, or writes what the block touches; or
+    def clashes(self, new: Map | Reduce) -> bool:
+        """Whether a statement touches, under other columns, what the block writes, or writes what the block touches; or
         whether one of both writes to earlier steps of a buffer that the other touches."""
         buffers = {place.buffer for place in _places_of(new)}
         if not self._shifted.isdisjoint(buffers) or (new.shift and new.target.buffer in self._buffers):
             return True
         return self._all.any_over(new.target) or any(self._written.any_over(place) for place in _places_of(new))
 
-    def add(self, new: Map) -> None:
+    def add(self, new: Map | Reduce) -> None:
         self._written.add(new.target)
         if new.shift:
             self._shifted.add(new.target.buffer)
@@ -65,14 +68,14 @@ class _Touched:
             self._buffers.add(place.buffer)
 
 
-def _places_of(statement: Map) -> list[Place]:
+def _places_of(statement: Map | Reduce) -> list[Place]:
     return [statement.target, *(access.place for _, access in statement.operands)]
 
 
 def fuse(operations: Iterable[Operation], lanes: int) -> tuple[Operation, ...]:
-    """Consecutive maps of one padded width as blocks."""
+    """The operations, with consecutive maps of one padded width fused into blocks."""
     out: list[Operation] = []
-    block: list[Map] = []
+    block: list[Map | Reduce] = []
     touched = _Touched(lanes)
 
     def close() -> None:
@@ -83,7 +86,7 @@ def fuse(operations: Iterable[Operation], lanes: int) -> tuple[Operation, ...]:
             touched = _Touched(lanes)
 
     for operation in operations:
-        if not isinstance(operation, Map):
+        if not isinstance(operation, Map | Reduce) or (isinstance(operation, Reduce) and not operation.spread):
             close()
             out.append(operation)
             continue
@@ -96,7 +99,7 @@ def fuse(operations: Iterable[Operation], lanes: int) -> tuple[Operation, ...]:
 
 
 def drop_dead_stores(segments: list[Segment], lanes: int, kept: set[str]) -> list[Segment]:
-    """Marks the maps whose result only later maps of their own block read: it never leaves the registers."""
+    """The segments, with maps marked whose result only later maps of the same block read: it stays in registers."""
     read, readers = Places(lanes), dict[Place, set[int]]()
     shifted: set[Place] = set()
     for owner, access in ((id(op), access) for s in segments for op in s.operations for access in reads_of(op)):
@@ -116,8 +119,9 @@ def drop_dead_stores(segments: list[Segment], lanes: int, kept: set[str]) -> lis
         operations: list[Operation] = []
         for operation in segment.operations:
             if isinstance(operation, Block):
-                last = {m.target: n for n, m in enumerate(operation.maps)}
-                dead = {n for n, m in enumerate(operation.maps) if last[m.target] != n or not needed(operation, n)}
+                last, again = {m.target: n for n, m in enumerate(operation.maps)}, _read_again(operation)
+                ended = {n for n, m in enumerate(operation.maps) if last[m.target] != n or not needed(operation, n)}
+                dead = ended - again
                 maps = [replace(m, store=False) if n in dead else m for n, m in enumerate(operation.maps)]
                 operation = Block(tuple(maps))
             operations.append(operation)
@@ -125,11 +129,28 @@ def drop_dead_stores(segments: list[Segment], lanes: int, kept: set[str]) -> lis
     return out
 
 
+def _read_again(block: Block) -> set[int]:
+    """The maps of a block whose result a later pass over the row reads from memory."""
+    found: set[int] = set()
+    made: dict[Place, tuple[int, int]] = {}  # the pass and the number of the last map that wrote a place
+    number = 0
+    for count, statements in enumerate(block.passes):
+        for statement in statements:
+            before = (made[access.place] for access in reads_of(statement) if access.place in made)
+            found |= {writer for inside, writer in before if inside < count}
+            if isinstance(statement, Map):
+                made[statement.target] = count, number
+            number += 1
+    return found
+
+
 def buffers_of(
     segments: list[Segment], strides: dict[str, int], slots: Mapping[str, int], carries: set[str]
 ) -> tuple[Buffer, ...]:
-    """The buffers that something is stored in, with as many rows as their use needs. slots: by buffer, the steps before
-    the window that it has room for."""
+    """The buffers that operations store to, with as many rows as their use needs.
+
+    slots: for each buffer the number of steps before the window that it has room for.
+    """
     used: dict[str, set[int]] = {}
     for number, segment in enumerate(segments):
         for operation in segment.operations:

@@ -1,4 +1,4 @@
-"""The parts of a plan: places, operations over them, segments, groups and buffers."""
+"""The parts that a plan consists of: places, operations over them, segments, groups and buffers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..graph import Graph
 from ..graph.recurrence import WINDOW
 from ..host.cached import cached_property
 
-EXTERNAL = {"x", "y"}  # the caller's arrays of inputs and, in prediction, of results: rows without padding
+EXTERNAL = {"x", "y"}  # the caller's arrays: the inputs and, in prediction, the results; their rows have no padding
 
 
 def padded(width: int, lanes: int) -> int:
@@ -21,14 +21,14 @@ def padded(width: int, lanes: int) -> int:
 
 @dataclass(frozen=True)
 class Place:
-    """Columns of a buffer that hold one vector a row."""
+    """Some columns of a buffer, which hold one vector a row."""
 
     buffer: str
     column: int
     width: int
 
     def overlaps(self, other: Place, lanes: int) -> bool:
-        """Whether the two share columns, padding included."""
+        """Whether two places share columns, with padding."""
         return (
             self.buffer == other.buffer
             and self.column < other.column + padded(other.width, lanes)
@@ -38,8 +38,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Access:
-    """A read of a place: in this step (shift 0) or some steps before (-1, -2, …). Components from ``limit`` on read as
-    zero. Where ``broadcast`` is set, the first component stands for all."""
+    """A read of a place, in this step (shift 0) or some steps before (-1, -2, …). Components from ``limit`` on read as
+    zero. With ``broadcast``, all components read as the first one."""
 
     place: Place
     shift: int = 0
@@ -49,8 +49,8 @@ class Access:
 
 @dataclass(frozen=True)
 class Note:
-    """What a statement does, and for which node. ``text`` is a comment of generated source; ``brief`` is the same
-    without the node's kind and width."""
+    """The node that a statement works for, and what it does: ``text``, a comment of generated source, and ``brief``,
+    the same without the node's kind and width."""
 
     node: int
     text: str
@@ -59,7 +59,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Map:
-    """One element-by-element statement: target = expression(operands), added to what is there if ``accumulate``.
+    """An element-by-element statement: target = expression(operands). With ``accumulate``, it adds to the target.
     The target is of this step, or ``shift`` (-1, -2, …) steps before."""
 
     target: Place
@@ -69,8 +69,8 @@ class Map:
     note: Note
     let: tuple[tuple[str, str], ...] = ()
     accumulate: bool = False
-    exact: bool = False  # write only the target's own components, for neighbours stand in its padding
-    keep: int | None = None  # components from here on are those of the operand named ``rest``, unchanged
+    exact: bool = False  # write only the target's own components, because other vectors stand in its padding
+    keep: int | None = None  # components from here on are those of the operand ``rest``, unchanged
     rest: str = ""
     store: bool = True
     shift: int = 0
@@ -79,9 +79,10 @@ class Map:
 
 @dataclass(frozen=True)
 class Reduce:
-    """A number of each row: the sum over its ``width`` components of an expression, or of ``finish`` over the ``mean``
-    of the components. It is stored to the first component of the target (to which it is added if ``accumulate``), or
-    ``spread``, to all components of a vector.
+    """A reduction of each row to one number: the sum of an expression over ``width`` components.
+
+    With ``finish``, the number is that expression over the ``mean`` of the components. It is stored to the first
+    component of the target, with ``accumulate`` added to it, or with ``spread`` stored to all elements of a vector.
     """
 
     target: Place
@@ -93,11 +94,12 @@ class Reduce:
     shift: int = 0
     finish: str = ""
     spread: bool = False
+    store: bool = True
 
 
 @dataclass(frozen=True)
 class Mask:
-    """The mask of a dropout for a window: factors that are 0 or 1 / (1 - rate), and all 1 where nothing is learnt."""
+    """The mask of a dropout for a window: factors 0 or 1 / (1 - rate); all are 1 in calls that do not learn."""
 
     target: Place
     node: int
@@ -116,14 +118,29 @@ class Columns:
 
 @dataclass(frozen=True)
 class Block:
-    """Maps of one padded width, done row by row, vector by vector, with values passing in registers."""
+    """Maps of one padded width that run together, row by row and vector by vector; values pass in registers."""
 
-    maps: tuple[Map, ...]
+    maps: tuple[Map | Reduce, ...]
+
+    @cached_property
+    def passes(self) -> tuple[tuple[Map | Reduce, ...], ...]:
+        """The statements by passes over a row. A new one begins where a statement reads a number of the row that the
+        pass before it has made. What a later pass reads of other results, it reads from memory."""
+        out: list[list[Map | Reduce]] = [[]]
+        made: set[Place] = set()
+        for statement in self.maps:
+            if made and not made.isdisjoint(access.place for _, access in statement.operands):
+                out.append([])
+                made.clear()
+            out[-1].append(statement)
+            if isinstance(statement, Reduce):
+                made.add(statement.target)
+        return tuple(map(tuple, out))
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Softmax of rows ("softmax": source to target) or its gradient ("softmax_gradient": y and g to target)."""
+    """A softmax of rows ("softmax": source to target) or its gradient ("softmax_gradient": y and g to target)."""
 
     kind: str
     target: Place
@@ -134,8 +151,9 @@ class Rows:
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss of every row, and its gradient, which is stored to ``target`` (None where only the loss is wanted).
-    ``units``: the vectors that are subtracted from what is expected, and that it is divided by, before it is compared.
+    """The loss of every row, and its gradient, which is stored to ``target`` (None if only the loss is needed).
+
+    units: the vectors that standardise the expected values: one is subtracted from them, then the other divides them.
     """
 
     result: Place
@@ -147,7 +165,8 @@ class Loss:
 
 @dataclass(frozen=True)
 class Epilogue:
-    """What is stored in place of a product's sums x: an expression, maybe of the elements y of a place beside them."""
+    """An expression over a product's sums x, whose result is stored in place of them. It may also read the elements y
+    of another place, ``beside``."""
 
     expression: str
     beside: Place | None
@@ -156,8 +175,8 @@ class Epilogue:
 
 @dataclass(frozen=True)
 class Partials:
-    """Where the sums stand that each thread makes over its own part of a product's inner dimension: in a buffer that
-    has, one thread's rows after the other's, rows of ``width`` elements."""
+    """The buffer for partial sums: those that each thread makes over its own part of a product's inner dimension. It
+    has the rows of one thread after those of another, each of ``width`` elements."""
 
     buffer: str
     width: int
@@ -168,11 +187,11 @@ class Partials:
 class Product:
     """A matrix product of a group's part. kind: "forward" (left X, out pre-activations), "backward" (left gradient of
     the pre-activations, out gradient of X), "weight" (left X, right gradient of the pre-activations). With
-    ``partials`` it makes the sums of each thread only, and a ``Sum`` adds them up.
+    ``partials``, it makes only the partial sums of each thread, and a ``Sum`` adds them up.
 
-    The target is of this step, or ``shift`` (-1, -2, …) steps before. The product of a convolution is done for each of
-    its ``taps``, with their own rows of the weight: source (forward, weight) or target (backward) of the first tap are
-    as they say, of each further one ``dilation`` steps later.
+    The target is of this step, or ``shift`` (-1, -2, …) steps before. The product of a convolution is done once for
+    each of its ``taps``, with the tap's own rows of the weight. The source (forward, weight) or target (backward) is
+    that of the first tap; for each further tap it is ``dilation`` steps later.
     """
 
     kind: str
@@ -191,7 +210,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Sum:
-    """The sums of all threads added up, in order, to what ``product`` would have stored."""
+    """The sum, in order, of all threads' partial sums; its result is what ``product`` alone would have stored."""
 
     product: Product
     partials: Partials
@@ -210,7 +229,7 @@ Operation = Map | Block | Reduce | Mask | Rows | Loss | Product | Sum | Bias | C
 
 
 def notes_of(operation: Operation) -> tuple[str, ...]:
-    """What an operation does, a text for each different thing."""
+    """The notes of an operation: texts that say what it does, each once."""
     if isinstance(operation, Block):
         return tuple(dict.fromkeys(statement.note.text for statement in operation.maps))
     if isinstance(operation, Map | Reduce | Mask | Rows):
@@ -220,8 +239,9 @@ def notes_of(operation: Operation) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Share:
-    """How threads divide one operation: by columns at these bounds (panels of a product, vectors of a block, vectors of
-    what a product sums over) or, None, by rows; and whether the threads have to meet before it."""
+    """How threads divide one operation. cuts: the bounds by thread of its columns (panels of a product, vectors of a
+    block, vectors of the inner dimension of a product), or None for a division by rows. meet: whether there must be a
+    barrier before it."""
 
     cuts: tuple[int, ...] | None
     meet: bool
@@ -229,9 +249,9 @@ class Share:
 
 @dataclass(frozen=True)
 class Segment:
-    """Operations that run together, over the window at once (WINDOW) or step by step in the loop of that number.
+    """Operations that run together: once over the window (domain WINDOW), or step by step in the loop of that number.
 
-    shares: how each operation is divided, where threads divide layers by columns.
+    shares: how each operation is divided, if threads divide layers by columns.
     """
 
     domain: int
@@ -241,8 +261,8 @@ class Segment:
 
 @dataclass(frozen=True)
 class Part:
-    """Some rows of a group's weight: those that one node's value is multiplied with, ``shift`` (0, -1, -2, …) steps
-    from this one. Of a convolution: its values at ``taps`` steps, the first of them at ``shift``, each of the others
+    """The rows of a group's weight that are multiplied with one node's value of the step ``shift`` (0, -1, -2, …). For
+    a convolution, they are multiplied with the values of ``taps`` steps: the first is ``shift``, each of the others is
     ``dilation`` steps later."""
 
     node: int
@@ -254,18 +274,18 @@ class Part:
 
     @property
     def rows(self) -> int:
-        """Rows of the weight."""
+        """The number of rows of the weight."""
         return self.taps * self.width
 
     @property
     def last(self) -> int:
-        """The last step that it reads, from this one: 0, or -1, -2, …"""
+        """The last step that the part reads, relative to the present one: 0, -1, -2, …"""
         return self.shift + (self.taps - 1) * self.dilation
 
 
 @dataclass(frozen=True)
 class Member:
-    """One layer of a group and where its columns begin."""
+    """A layer of a group, and its first column there."""
 
     node: int
     column: int
@@ -274,23 +294,23 @@ class Member:
 
 @dataclass(frozen=True)
 class Group:
-    """Sibling layers: they read the same vector, so they are one product with their columns side by side."""
+    """Sibling layers. They read the same vector, so they are one product with their columns side by side."""
 
     index: int
     domain: int
     parts: tuple[Part, ...]
     members: tuple[Member, ...]
-    columns: int  # padded, of all members together
+    columns: int  # of all members together, with padding
     learns: bool = True
 
     @property
     def fan_in(self) -> int:
-        """Rows of the weight."""
+        """The number of rows of the weight."""
         return sum(part.rows for part in self.parts)
 
     @property
     def size(self) -> int:
-        """Elements of weights and bias, padding included."""
+        """The number of elements of weights and bias, with padding."""
         return (self.fan_in + 1) * self.columns
 
 
@@ -306,20 +326,20 @@ class Vector:
 
 
 def vector_name(node: int, role: str) -> str:
-    """The name that operations give a parameter vector."""
+    """The name of a parameter vector as a buffer of operations."""
     return f"w{node}_{role}"
 
 
 def is_vector(buffer: str) -> bool:
-    """Whether a buffer is a parameter vector: the same in every row."""
+    """Whether a buffer is a parameter vector, which is the same in every row."""
     return buffer.startswith("w")
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """Rows of numbers in the workspace. rows: "window" (steps × lanes), "slots" (``depth`` more steps come first: the
-    state that the window starts from) or "step" (lanes). block: the buffer whose block it stands in, by lifetimes;
-    its own name where it comes first or alone."""
+    """Rows of numbers in the workspace. rows: "window" (steps × lanes), "slots" (the same after ``depth`` steps of the
+    state that the window starts from) or "step" (lanes). block: the name of the first buffer of the block in which it
+    stands; its own name if it is the first or the only one."""
 
     name: str
     stride: int
@@ -330,7 +350,7 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Plan:
-    """What training or prediction of one graph does: its operations in order, and the buffers that they use."""
+    """The plan of one graph for training or for prediction: the operations in order, and the buffers that they use."""
 
     graph: Graph
     lanes: int
@@ -338,33 +358,39 @@ class Plan:
     forward: tuple[Segment, ...]
     backward: tuple[Segment, ...]
     buffers: tuple[Buffer, ...]
-    state: tuple[tuple[int, str], ...]  # (node read back in time, its buffer)
-    transposed: tuple[tuple[int, int], ...]  # (group, part) whose transposed weights the backward pass reads
+    state: tuple[tuple[int, str], ...]  # (node that links in time read, its buffer)
+    transposed: tuple[tuple[int, int], ...]  # the (group, part) whose transposed weights the backward pass reads
     output: Place
     carries: tuple[str, ...] = ()
     vectors: tuple[Vector, ...] = ()
     cleared: tuple[str, ...] = ()  # gradients that later steps add to: zeros before the backward pass
+    transposed_once: frozenset[tuple[int, int]] = frozenset()  # those of frozen weights: made once a call
     strides: dict[str, int] = field(default_factory=dict, compare=False)
 
     @cached_property
     def buffers_by_name(self) -> dict[str, Buffer]:
-        """The same buffers, to be found by their names."""
+        """The buffers of the plan by their names."""
         return {buffer.name: buffer for buffer in self.buffers}
 
     def block(self, name: str) -> str:
-        """The block of a buffer; the name of one that nothing is stored in."""
+        """The name of a buffer's block; for a buffer to which nothing is stored, its own name."""
         buffer = self.buffers_by_name.get(name)
         return name if buffer is None else buffer.block
 
     @cached_property
     def inner(self) -> frozenset[tuple[int, int]]:
-        """(group, part) of the weights whose rows, and not columns, threads divide."""
+        """The (group, part) of the weights of which threads divide the rows and not the columns."""
         operations = [operation for segment in self.forward for operation in segment.operations]
         return frozenset((op.group, op.part) for op in operations if isinstance(op, Product) and op.partials)
 
     @property
+    def changing_transposes(self) -> tuple[tuple[int, int], ...]:
+        """(group, part) of the transposes that each update makes out of date."""
+        return tuple(which for which in self.transposed if which not in self.transposed_once)
+
+    @property
     def blocks(self) -> dict[str, list[str]]:
-        """By block the buffers that stand in it at different times, the first of them first."""
+        """The buffers of each block, which stand in it at different times, in order."""
         found = {buffer.name: [buffer.name] for buffer in self.buffers if buffer.block == buffer.name}
         for buffer in self.buffers:
             if buffer.block != buffer.name:
@@ -373,10 +399,10 @@ class Plan:
 
     @property
     def drops(self) -> bool:
-        """Whether training makes masks of dropouts, which change with every update."""
+        """Whether training makes dropout masks, which change with every update."""
         return any(isinstance(operation, Mask) for segment in self.forward for operation in segment.operations)
 
     @property
     def has_loop(self) -> bool:
-        """Whether anything has to run step by step."""
+        """Whether some operations must run step by step."""
         return any(segment.domain != WINDOW for segment in self.forward)

@@ -1,4 +1,4 @@
-"""Groups layers that read one vector into one product with their columns side by side."""
+"""Puts layers that read the same vector into groups, each computed as one product."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from ..graph import Graph, Node
 from ..graph.recurrence import computing, inputs_of
 from .plan import Group, Member, Part, padded
 
-_MOST_PARTS = 4_096  # nodes of all concatenations that layers read; where there are more,
-_FEW_PARTS = 8  # one of more nodes than this is built
+_MOST_PARTS = 4_096  # nodes of all concatenations that layers read; if there are more,
+_FEW_PARTS = 8  # a concatenation of more nodes than this is built in memory
 
 
 def virtual_concatenations(graph: Graph, domains: dict[int, int]) -> set[int]:
-    """Concatenations, and takes, that only layers (and other such merges) read in the same step: never built in memory.
+    """The concatenations and takes that are not built in memory, because layers can read their operands directly.
 
-    One with a link back in time is built all the same where a layer outside its loop reads it: what flows back to the
-    step before is added up step by step, inside the loop. So are long ones where there are very many, for each of
-    their nodes is a product.
+    Only layers, and other such merges, read them, in the same step. Two kinds are built all the same. One has a link in
+    time and is read by a layer outside its loop: its gradient for the step before is added up inside the loop. The
+    other is long, in a model with very many parts: each of its nodes would be a product.
     """
     readers: dict[int, list[tuple[int, int]]] = {}
     for index in computing(graph):
@@ -25,7 +25,7 @@ def virtual_concatenations(graph: Graph, domains: dict[int, int]) -> set[int]:
             readers.setdefault(other, []).append((index, steps))
     virtual: set[int] = set()
     long = _long_concatenations(graph)
-    inside: dict[int, set[int]] = {}  # the domains of the layers that read a virtual concatenation, through others too
+    inside: dict[int, set[int]] = {}  # the domains of the layers that read a virtual concatenation, directly or not
     for index in reversed(computing(graph)):
         node = graph.nodes[index]
         if node.merge is None or not (node.merge.concatenates or node.source is None) or index in long:
@@ -43,7 +43,7 @@ def virtual_concatenations(graph: Graph, domains: dict[int, int]) -> set[int]:
 
 
 def _long_concatenations(graph: Graph) -> set[int]:
-    """Concatenations of so many nodes that a product for each of them is too much, through all that they read."""
+    """The concatenations of so many nodes, also through other concatenations, that a product for each is too much."""
     counts: dict[int, int] = {}
     read: set[int] = set()
     for index in computing(graph):
@@ -58,7 +58,7 @@ def _long_concatenations(graph: Graph) -> set[int]:
 
 
 def parts_of(graph: Graph, virtual: set[int], layer: Node) -> tuple[Part, ...]:
-    """What a layer's incoming vector is put together from."""
+    """The parts of a layer's incoming vector."""
     assert layer.source is not None
     source = graph.resolve(layer.source)
     if layer.taps > 1:
@@ -81,13 +81,13 @@ def parts_of(graph: Graph, virtual: set[int], layer: Node) -> tuple[Part, ...]:
 
 
 def sibling_groups(graph: Graph, lanes: int, runs: list[tuple[int, list[int]]], virtual: set[int]) -> tuple[Group, ...]:
-    """Layers of one run that read the same vector, as groups."""
+    """The groups of each run: its layers that read the same vector."""
     groups: list[Group] = []
     for domain, nodes in runs:
         by_source: dict[tuple[int, int, int, bool], list[int]] = {}
         by_parts: dict[
             tuple[tuple[Part, ...], bool], list[int]
-        ] = {}  # two sources may be concatenations of the same nodes
+        ] = {}  # by parts, since two sources may be concatenations of the same nodes
         for index in nodes:
             node = graph.nodes[index]
             if node.kind == "layer":
@@ -102,7 +102,7 @@ def sibling_groups(graph: Graph, lanes: int, runs: list[tuple[int, list[int]]], 
 
 
 def _group(graph: Graph, lanes: int, number: int, domain: int, parts: tuple[Part, ...], layers: list[int]) -> Group:
-    """Some layers side by side."""
+    """A group of some layers with their columns side by side."""
     members, column = [], 0
     for index in layers:
         members.append(Member(index, column, graph.nodes[index].width))

@@ -1,6 +1,6 @@
-"""Checks of a complete plan, before anybody generates code from it or runs it.
+"""Checks a complete plan before source is generated from it.
 
-A plan that is not sound is a bug of the schedule. Nothing here looks at how a pass works, only at what a back end
+A plan that is not sound is a bug of the schedule. The checks do not look at how a pass works, only at what a back end
 relies on.
 """
 
@@ -19,11 +19,11 @@ from .plan import EXTERNAL, Block, Buffer, Map, Operation, Place, Plan, Segment,
 
 
 class PlanError(NeuromorphError, AssertionError):
-    """A plan that no back end may run."""
+    """A plan is not sound: no back end may run it."""
 
 
 def verify(plan: KernelPlan) -> None:
-    """Raise PlanError where a plan is not sound."""
+    """Raise PlanError if a plan is not sound."""
     _check_division(plan)
     for one, space in ((plan.training, plan.training_space), (plan.prediction, plan.prediction_space)):
         _check_places(one)
@@ -57,17 +57,17 @@ def _check_division(plan: KernelPlan) -> None:
 
 
 def _operations(plan: Plan) -> list[Operation]:
-    """All operations in order."""
+    """All operations of a plan in order."""
     return [operation for segment in (*plan.forward, *plan.backward) for operation in segment.operations]
 
 
 def _places(operation: Operation) -> list[Place]:
-    """All that an operation touches in memory."""
+    """The places in memory that an operation reads or writes."""
     return [*writes_of(operation), *(access.place for access in loads_of(operation))]
 
 
 def _name(operation: Operation) -> str:
-    """An operation in words."""
+    """A text that names an operation, for messages."""
     return notes_of(operation)[0]
 
 
@@ -90,8 +90,8 @@ def _check_places(plan: Plan) -> None:
 
 
 def _check_order(plan: Plan) -> None:
-    """Check that nothing is read before it is written, except the caller's arrays, parameters, and what one step leaves
-    for the next."""
+    """Check that everything is written before it is read, except the caller's arrays, parameters, and values that one
+    step leaves for the next."""
     written = (
         EXTERNAL
         | {vector.name for vector in plan.vectors}
@@ -113,7 +113,7 @@ def _check_order(plan: Plan) -> None:
 
 
 def _stored(statement: Operation) -> list[Place]:
-    """What a statement makes, in memory or in registers."""
+    """The places of a statement's results, in memory or in registers."""
     target = getattr(statement, "target", None)
     return [*writes_of(statement), *([target] if isinstance(target, Place) else [])]
 
@@ -171,14 +171,15 @@ def _check_layout(layout: Layout) -> None:
     ranges += [(start, start + padded(vector.width, plan.lanes)) for vector, start in starts.items()]
     _check_apart(ranges, layout.size, "the weights")
     for (index, number), start in layout.transposed.items():
-        group = plan.groups[index]
-        part = group.parts[number]
-        transposed.append((start, start + part.taps * group.columns * padded(part.width, plan.lanes)))
+        transposed.append((start, start + layout.transposed_elements(index, number)))
     _check_apart(transposed, layout.transposed_size, "the transposes")
+    for which in plan.transposed_once:
+        _need(which in layout.transposed, f"no backward pass reads transpose {which}")
+        _need(not plan.groups[which[0]].learns, f"group {which[0]} learns, and is transposed only once a call")
 
 
 def _check_apart(ranges: Iterable[tuple[int, int]], size: int, where: str) -> None:
-    """Check that ranges do not overlap, and end within ``size``."""
+    """Check that ranges do not overlap and that all end within ``size``."""
     end = 0
     for first, last in sorted(ranges):
         _need(end <= first <= last <= size, f"{first} to {last} of {where} is taken already, or beyond its end {size}")
@@ -199,7 +200,7 @@ def _check_owners(plan: KernelPlan) -> None:
 
 
 def _check_shares(segment: Segment, plan: KernelPlan) -> None:
-    """Where threads divide layers by columns, each operation has a share of each thread; elsewhere none has."""
+    """Check that each operation has a share for every thread if layers are divided by columns, and else none."""
     by_columns = isinstance(plan.options.division, ByColumns)
     wanted = len(segment.operations) if by_columns else 0
     _need(len(segment.shares) == wanted, f"{len(segment.shares)} shares for {wanted} operations")

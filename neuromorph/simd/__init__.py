@@ -1,4 +1,4 @@
-"""Vector instructions for generated kernels, each with a plain Python twin for when JIT is off."""
+"""The functions that generated kernels import: SIMD routines, each with a plain Python twin for when JIT is off."""
 
 from .barrier import SYNC_SIZE, barrier
 from .clock import ticks

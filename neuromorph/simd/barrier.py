@@ -34,7 +34,7 @@ def barrier(sync: Any, threads: int) -> None:
 
 
 def _pause(builder: ir.IRBuilder) -> None:
-    """Tell the processor that this is a spin loop."""
+    """Emit the instruction that tells the processor that this is a spin loop."""
     machine, module = platform.machine().lower(), builder.module
     if machine in ("x86_64", "amd64", "i686"):
         kind = ir.FunctionType(ir.VoidType(), [])
@@ -45,17 +45,17 @@ def _pause(builder: ir.IRBuilder) -> None:
 
 
 def _offer(builder: ir.IRBuilder) -> None:
-    """Let another thread run on this processor."""
+    """Emit the call that lets another thread run on this processor."""
     name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
     function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_I32, []), name)
     builder.call(function, [])
 
 
 def look(builder: ir.IRBuilder, place: ir.Value, value: ir.Value, most: ir.Value | None) -> None:
-    """Emits a loop that polls a number in memory, and returns from the function once it is no longer ``value`` or after
-    ``most`` polls.
+    """Emit a loop that polls a number in memory. It returns from the function when the number is not ``value`` any
+    more, or after ``most`` polls.
 
-    Now and then the processor is offered to others.
+    Every few hundred polls, the processor is yielded to other threads.
     """
     function, before = builder.function, builder.block
     spin, again, yielding, done = (function.append_basic_block(n) for n in ("spin", "again", "yielding", "done"))
@@ -81,7 +81,7 @@ def look(builder: ir.IRBuilder, place: ir.Value, value: ir.Value, most: ir.Value
 
 
 def _define(module: ir.Module) -> ir.Function:
-    """void barrier(count, generation, threads), made once in each module."""
+    """The LLVM function barrier(count, generation, threads), made once in each module."""
     pointer = I64.as_pointer()
     function, is_new = routine(module, "nm.barrier", [pointer, pointer, I64])
     if is_new:
@@ -91,7 +91,7 @@ def _define(module: ir.Module) -> ir.Function:
 
 
 def _emit_barrier(function: ir.Function) -> None:
-    """The last thread to arrive opens the barrier for the others, which poll its generation."""
+    """Emit the barrier: the last thread to arrive raises the generation, which the other threads poll."""
     count, generation, threads = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     last, waits = (function.append_basic_block(n) for n in ("last", "waits"))

@@ -1,9 +1,9 @@
-"""A clock that compiled code reads between two pieces of work, at the cost of a few nanoseconds.
+"""A clock that compiled code can read between two pieces of work, at the cost of a few nanoseconds.
 
-It counts ticks of the processor's constant counter: the time stamp counter on x86, the virtual timer on 64-bit Arm,
-nanoseconds in the plain Python twin. The length of a tick has to be found by comparison with another clock. A reading
-waits for the work before it and holds back the work after it, so that no piece is charged for another's work. Work that
-the processor would have overlapped is then done one after the other.
+It counts ticks of a counter with a constant rate: the time stamp counter on x86, the virtual timer on 64-bit Arm,
+nanoseconds in the plain Python twin. The length of a tick must be found by comparison with another clock. A reading
+waits for the work before it and holds back the work after it, so that each piece is charged for its own work only. The
+processor can then not overlap the work of two pieces.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ _I64 = ir.IntType(64)
 
 
 def ticks() -> int:
-    """The counter now."""
+    """The present value of the counter, in ticks."""
     return time.perf_counter_ns()
 
 
 def lap(clock: Any, number: int, since: int) -> int:
-    """Add the ticks since ``since``, and one lap, to the two places of a number in an int64 array; the counter now."""
+    """Add the ticks since ``since`` to ``clock[2 * number]``, and 1 to the next element; the counter's present value.
+
+    clock: an int64 array.
+    """
     now = ticks()
     clock[2 * number] += now - since
     clock[2 * number + 1] += 1
@@ -34,7 +37,7 @@ def lap(clock: Any, number: int, since: int) -> int:
 
 
 def _now(builder: ir.IRBuilder) -> ir.Value:
-    """The counter, read when everything before it is done and nothing behind it has begun."""
+    """Emit a reading of the counter, made when all work before it is done and no work after it has begun."""
     machine = platform.machine().lower()
     if machine in ("aarch64", "arm64"):
         return read_on_arm(builder)
@@ -42,7 +45,7 @@ def _now(builder: ir.IRBuilder) -> ir.Value:
 
 
 def read_on_x86(builder: ir.IRBuilder) -> ir.Value:
-    """The time stamp counter between two fences."""
+    """Emit a reading of the time stamp counter between two fences."""
     fence = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), []), "llvm.x86.sse2.lfence")
     builder.call(fence, [])
     now = read_anywhere(builder)
@@ -51,13 +54,13 @@ def read_on_x86(builder: ir.IRBuilder) -> ir.Value:
 
 
 def read_anywhere(builder: ir.IRBuilder) -> ir.Value:
-    """What LLVM takes for a counter of cycles; where it knows none, it stands still."""
+    """Emit a reading of LLVM's counter of cycles, which is constant on processors for which LLVM knows none."""
     read = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_I64, []), "llvm.readcyclecounter")
     return builder.call(read, [])
 
 
 def read_on_arm(builder: ir.IRBuilder) -> ir.Value:
-    """The virtual timer between two barriers: the counter of cycles is not for user programs there."""
+    """Emit a reading of the virtual timer between two barriers: user programs can't read the counter of cycles."""
     module, whole = builder.module, ir.Constant(ir.IntType(32), 15)
     isb = cgutils.get_or_insert_function(module, ir.FunctionType(ir.VoidType(), [ir.IntType(32)]), "llvm.aarch64.isb")
     name = module.add_metadata(["cntvct_el0"])

@@ -1,4 +1,4 @@
-"""Copies whole vectors inside an array, or sets them to zero."""
+"""Routines that copy whole vectors inside an array, or set them to zero."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .routines import I64, counted, integer, routine, teach
 
 @dataclass(frozen=True)
 class Moves:
-    """The functions over arrays of one element type, in vectors of so many elements; counts are of elements.
+    """Functions over arrays of one element type. ``count`` is in elements and a multiple of the SIMD width.
 
-    copy(array, source, target, count), from the first number to the last, so that the target may overlap the source
-    if it begins before it; clear(array, start, count).
+    copy(array, source, target, count): copies from the first element to the last, so that a target that begins before
+    the source may overlap it. clear(array, start, count): sets elements to zero.
     """
 
     copy: Callable[..., None]
@@ -28,22 +28,25 @@ class Moves:
 
 
 @cache
-def moves(dtype: str, lanes: int) -> Moves:
-    """The functions over vectors of ``lanes`` numbers of ``dtype`` ("float32" or "float64")."""
+def moves(dtype: str, simd_width: int) -> Moves:
+    """The functions for vectors of ``simd_width`` elements of ``dtype`` ("float32" or "float64")."""
     element = scalar_type(dtype)
-    vector = ir.VectorType(element, lanes)
-    zeros = ir.Constant(vector, [0.0] * lanes)
+    vector = ir.VectorType(element, simd_width)
+    zeros = ir.Constant(vector, [0.0] * simd_width)
 
     def each_vector(name: str, emit: Callable[..., None], arguments: int) -> Callable[..., None]:
-        """Emits the call of a loop over vectors: ``emit`` has the builder and for each place its vector's address."""
+        """The function that emits the call of a loop over vectors.
+
+        emit: gets the builder and, for each offset, the address of the vector there.
+        """
 
         def emit_call(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
-            full = f"nm.{name}.{dtype}.{lanes}"
+            full = f"nm.{name}.{dtype}.{simd_width}"
             function, is_new = routine(builder.module, full, [element.as_pointer()] * arguments + [I64])
             if is_new:
                 inner = ir.IRBuilder(function.append_basic_block("entry"))
                 *starts, count = function.args
-                with counted(inner, integer(0), count, lanes) as place:
+                with counted(inner, integer(0), count, simd_width) as place:
                     emit(inner, *(inner.bitcast(inner.gep(start, [place]), vector.as_pointer()) for start in starts))
                 inner.ret_void()
             array, *starts, count = values
@@ -52,14 +55,14 @@ def moves(dtype: str, lanes: int) -> Moves:
         return emit_call
 
     def copy(array: Any, source: int, target: int, count: int) -> None:
-        """Copy some elements to where others are."""
+        """Copy ``count`` elements from ``source`` to ``target``."""
         array[target : target + count] = array[source : source + count]
 
     def emit_copy(builder: ir.IRBuilder, source: ir.Value, target: ir.Value) -> None:
         builder.store(builder.load(source, align=4), target, align=4)
 
     def clear(array: Any, start: int, count: int) -> None:
-        """Set some elements to zero."""
+        """Set ``count`` elements from ``start`` to zero."""
         array[start : start + count] = 0.0
 
     def emit_clear(builder: ir.IRBuilder, target: ir.Value) -> None:

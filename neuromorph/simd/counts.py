@@ -1,4 +1,4 @@
-"""Counts the floating-point operations that the vector mathematics is made of."""
+"""Counts the floating-point operations of the functions of ``math.py``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _COUNTED = {"fadd", "fsub", "fmul", "fdiv", "fcmp", "fneg"}
 
 @cache
 def operations_of(name: str, dtype: str) -> int:
-    """Floating-point operations that ``exp`` of one number, or another function of ``math.py``, takes as it is emitted.
+    """The number of floating-point operations in the emitted code of a function of ``math.py``, for one number.
 
-    What only numbers of rare size need is left out. A fused multiply-add counts two; operations on exponents as
-    integers, and selections, count nothing. ValueError for another name.
+    Code for very large numbers only is left out. A fused multiply-add counts two; operations on exponents as integers,
+    and selections, count nothing. Raises ValueError for an unknown name.
     """
     function = vector_math.function(ir.Module(), name, ir.VectorType(scalar_type(dtype), 4))
     usual = (block for block in function.blocks if not block.name.startswith(RARE))

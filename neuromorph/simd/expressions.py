@@ -1,8 +1,8 @@
-"""Emits element-by-element expressions inside micro-kernels, from the same texts that generated source is made of.
+"""Emits element-by-element expressions inside micro-kernels, from the texts that generated source uses too.
 
 An expression has ``+ - *``, comparisons, number literals, ``where``, ``maximum``, ``minimum``, ``absolute`` and names
-of vectors. Costly functions, such as ``exp`` or a division, are left to generated source: unrolled over the cells of a
-tile, they would cost more time to compile than a second pass over a row costs to run.
+of vectors. Costly operations, such as ``exp`` or a division, are left to generated source. Unrolled over the cells of a
+tile, they would take more time to compile than a second pass over a row takes to run.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def _code(text: str) -> CodeType:
 
 
 def value_of(text: str, names: Mapping[str, Any]) -> Any:
-    """The twin: an expression over NumPy arrays."""
+    """The value of an expression over NumPy arrays: the twin of ``emit``."""
     return eval(_code(text), {"__builtins__": {}, **_FUNCTIONS}, dict(names))
 
 
 def emit(builder: ir.IRBuilder, text: str, names: Mapping[str, ir.Value]) -> ir.Value:
-    """The instructions of an expression over vectors of one type; KeyError where it is made of something else."""
+    """Emit the instructions of an expression over vectors of one type; its value. KeyError for other parts."""
     kind = next(iter(names.values())).type
     return _Emitter(builder, kind, names).value(ast.parse(text, mode="eval").body)
 
@@ -45,7 +45,7 @@ class _Emitter:
         self.builder, self.kind, self.names = builder, kind, names
 
     def value(self, node: ast.AST) -> ir.Value:
-        """A vector of numbers, or of truth values."""
+        """Emit an expression; its value, a vector of numbers or of truth values."""
         if isinstance(node, ast.Name):
             return self.names[node.id]
         if isinstance(node, ast.Constant):
@@ -63,7 +63,7 @@ class _Emitter:
         return self.call(node.func.id, [self.value(argument) for argument in node.args])
 
     def call(self, name: str, values: list[ir.Value]) -> ir.Value:
-        """One of the functions."""
+        """Emit a call of one of the functions; its value."""
         builder = self.builder
         if name == "where":
             return builder.select(*values)

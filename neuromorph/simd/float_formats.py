@@ -1,4 +1,4 @@
-"""The two floating-point formats, and the constants of vector mathematics that are fitted to each."""
+"""The two floating-point formats, and the constants of the vector mathematics for each."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from llvmlite import ir
 
 @dataclass(frozen=True)
 class FloatFormat:
-    """What a floating-point format brings: its layout, and the constants fitted to its precision.
+    """A floating-point format: its layout, and the constants fitted to its precision.
 
-    `ln2_high` has so few bits that its product with any exponent is exact, also without a fused multiply-add.
-    `exp_*`, `sigmoid_high` and `tanh_high` are where a result has become 0, infinity or 1. `deep` lifts the
-    exponent of the least subnormal into the normal range. `ln2_in_one`: see `_half_ln2_rest`. Sines, cosines and
-    the normal distribution are computed in double precision, with as many terms as the format needs.
+    `ln2_high` has so few bits that its product with any exponent is exact, also without a fused multiply-add. At
+    `exp_*`, `sigmoid_high` and `tanh_high`, a result has become 0, infinity or 1. `deep`, added to an exponent, lifts
+    that of the least subnormal into the normal range. `ln2_in_one`: see `_half_ln2_rest`. Sines, cosines and the normal
+    distribution are computed in double precision, with as many terms as the format needs.
     """
 
     element: ir.Type
@@ -41,7 +41,7 @@ class FloatFormat:
 
     @property
     def element_bits(self) -> int:
-        """Bits of one number."""
+        """The size of a number in bits."""
         return int(self.integer.width)
 
     @property
@@ -50,7 +50,7 @@ class FloatFormat:
 
     @property
     def rounding_magic(self) -> float:
-        """Adding it rounds a small number to a whole one, which then lies in the low bits of the sum."""
+        """A number whose addition rounds a small number to a whole one, which is then in the low bits of the sum."""
         return math.ldexp(1.5, self.mantissa_bits)
 
 

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.core import types
 
 from . import softmax as rows_of
-from .column_sums import define_sums
+from .column_sums import SumShape, define_sums
 from .lowering import ARRAY, data_pointer, define
 from .matmul import matrix_view
 from .product_shape import INNER_BLOCK, scalar_type, tile_rows
@@ -71,10 +71,10 @@ class _Product:
     multiply-adds over the inner dimension, in ascending order, in whatever tile it is.
     """
 
-    def __init__(self, dtype: str, lanes: int, registers: int, *, turned: bool) -> None:
-        self.scalar, self.lanes, self.registers, self.turned = scalar_type(dtype), lanes, registers, turned
-        self.vector = ir.VectorType(self.scalar, lanes)
-        self.name = f"nm.general.{dtype}.{lanes}.{registers}.{'turned' if turned else 'rows'}"
+    def __init__(self, dtype: str, simd_width: int, registers: int, *, turned: bool) -> None:
+        self.scalar, self.simd_width, self.registers, self.turned = scalar_type(dtype), simd_width, registers, turned
+        self.vector = ir.VectorType(self.scalar, simd_width)
+        self.name = f"nm.general.{dtype}.{simd_width}.{registers}.{'turned' if turned else 'rows'}"
         self.panels = (1, 2, 3, 4) if registers >= 32 else (1, 2, 3)
 
     def define(self, module: ir.Module) -> ir.Function:
@@ -104,7 +104,7 @@ class _Product:
         a, bm, c, bias, rows, inner, columns, panel, stride, b_row, c_row, start = function.args
         zero = b.bitcast(self.zeros(), self.scalar.as_pointer())
         tiles, heights = self.tiles(builder.module)
-        lanes = integer(self.lanes)
+        simd_width = integer(self.simd_width)
         with counted(b, integer(0), inner, INNER_BLOCK) as begin:
             some = self.least(b.sub(inner, begin), integer(INNER_BLOCK))
             adds = b.or_(b.icmp_signed(">", begin, integer(0)), b.icmp_signed("==", start, integer(ADD)))
@@ -114,7 +114,7 @@ class _Product:
             fresh, fresh_ahead = b.select(is_bias, bias, zero), b.select(is_bias, integer(1), integer(0))
             with self.striding(columns, panel) as first:
                 vectors = self.least(b.sub(columns, first), panel)
-                width, column = b.mul(vectors, lanes), b.mul(first, lanes)
+                width, column = b.mul(vectors, simd_width), b.mul(first, simd_width)
                 b_step = b.select(in_panels_b, width, b_row)
                 c_step = b.select(in_panels_c, width, c_row)
                 b_here = self.at(bm, b.select(in_panels_b, b.mul(column, inner), column), b.mul(begin, b_step))
@@ -156,7 +156,7 @@ class _Product:
         return made
 
     def zeros(self) -> ir.GlobalVariable:
-        return self.constant(".zeros", ir.Constant(ir.ArrayType(self.scalar, 4 * self.lanes), None))
+        return self.constant(".zeros", ir.Constant(ir.ArrayType(self.scalar, 4 * self.simd_width), None))
 
     def tiles(self, module: ir.Module) -> tuple[ir.GlobalVariable, ir.GlobalVariable]:
         """Tables of the tiles' functions, by width and height, and of the greatest height by width."""
@@ -181,35 +181,38 @@ class _Product:
 
     def tile(self, height: int, width: int, tile: _Tile) -> None:
         """The sums of some rows and some vectors, held in registers."""
-        b, lanes = self.b, self.lanes
+        b, simd_width = self.b, self.simd_width
         cells = [(row, vector) for row in range(height) for vector in range(width)]
         sums = [
-            self.load(self.at(tile.begin, b.mul(tile.begin_step, integer(r)), integer(v * lanes))) for r, v in cells
+            self.load(self.at(tile.begin, b.mul(tile.begin_step, integer(r)), integer(v * simd_width)))
+            for r, v in cells
         ]
         unroll = 4 if len(cells) <= 10 else 2
         whole = b.and_(tile.inner, integer(-unroll))
         for start, stop, count in ((integer(0), whole, unroll), (whole, tile.inner, 1)):
             sums = summed(b, sums, start, stop, count, self.steps(cells, tile, count))
         for (r, v), total in zip(cells, sums, strict=True):
-            place = self.at(tile.c, b.mul(tile.c_step, integer(r)), integer(v * lanes))
+            place = self.at(tile.c, b.mul(tile.c_step, integer(r)), integer(v * simd_width))
             b.store(total, b.bitcast(place, self.vector.as_pointer()), align=4)
 
     def steps(
         self, cells: list[tuple[int, int]], tile: _Tile, count: int
     ) -> Callable[[ir.Value, list[ir.Value]], list[ir.Value]]:
         """What adds ``count`` inner steps to the sums of a tile."""
-        b, lanes = self.b, self.lanes
+        b, simd_width = self.b, self.simd_width
 
         def body(k: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
             for ahead in range(count):
                 here = b.add(k, integer(ahead))
                 row_of_b = self.at(tile.b, b.mul(here, tile.b_step))
-                right = {v: self.load(self.at(row_of_b, integer(v * lanes))) for v in sorted({v for _, v in cells})}
+                right = {
+                    v: self.load(self.at(row_of_b, integer(v * simd_width))) for v in sorted({v for _, v in cells})
+                }
                 column_of_a = self.at(tile.a, b.mul(here, tile.stride) if self.turned else here)
                 left = {}
                 for row in sorted({row for row, _ in cells}):
                     ahead_row = integer(row) if self.turned else b.mul(tile.stride, integer(row))
-                    left[row] = spread(b, b.load(self.at(column_of_a, ahead_row)), lanes)
+                    left[row] = spread(b, b.load(self.at(column_of_a, ahead_row)), simd_width)
                 sums = [self.fused(left[r], right[v], total) for total, (r, v) in zip(sums, cells, strict=True)]
             return sums
 
@@ -224,17 +227,17 @@ class _Product:
         return self.b.call(intrinsic(self.b.module, name, self.vector, [self.vector] * 3), [x, y, z])
 
 
-def _panels(flat: Any, start: int, depth: int, columns: int, panel: int, lanes: int) -> list[tuple[int, Any]]:
+def _panels(flat: Any, start: int, depth: int, columns: int, panel: int, simd_width: int) -> list[tuple[int, Any]]:
     """The panels of a matrix, views (depth, elements), each with its first column in elements."""
     out = []
     for first in range(0, columns, panel):
-        width = (min(columns, first + panel) - first) * lanes
-        out.append((first * lanes, matrix_view(flat, start + first * lanes * depth, depth, width, width, 1)))
+        width = (min(columns, first + panel) - first) * simd_width
+        out.append((first * simd_width, matrix_view(flat, start + first * simd_width * depth, depth, width, width, 1)))
     return out
 
 
 @cache
-def general_product(dtype: str, lanes: int, registers: int, turned: bool) -> Callable[..., None]:
+def general_product(dtype: str, simd_width: int, registers: int, turned: bool) -> Callable[..., None]:
     """The function (a, offset, b, offset, c, offset, bias, offset, rows, inner, columns, panel, stride of A, stride of
     a row of B, of a row of C, start) of a product C = start + A B.
 
@@ -248,11 +251,11 @@ def general_product(dtype: str, lanes: int, registers: int, turned: bool) -> Cal
     ) -> None:  # fmt: skip
         """Write a product."""
         left = matrix_view(a, ao, rows, inner, *((1, stride) if turned else (stride, 1)))
-        width = columns * lanes
-        rights = _panels(b, bo, inner, columns, panel, lanes) if b_row == 0 else None
-        outs = _panels(c, co, rows, columns, panel, lanes) if c_row == 0 else None
-        for number, first in enumerate(range(0, width, panel * lanes)):
-            wide = min(width, first + panel * lanes) - first
+        width = columns * simd_width
+        rights = _panels(b, bo, inner, columns, panel, simd_width) if b_row == 0 else None
+        outs = _panels(c, co, rows, columns, panel, simd_width) if c_row == 0 else None
+        for number, first in enumerate(range(0, width, panel * simd_width)):
+            wide = min(width, first + panel * simd_width) - first
             right = rights[number][1] if rights is not None else matrix_view(b, bo + first, inner, wide, b_row, 1)
             out = outs[number][1] if outs is not None else matrix_view(c, co + first, rows, wide, c_row, 1)
             begin = out if start == ADD else bias[place + first : place + first + wide] if start == BIAS else 0
@@ -260,7 +263,7 @@ def general_product(dtype: str, lanes: int, registers: int, turned: bool) -> Cal
 
     def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
         pointers = [builder.gep(values[i], [values[i + 1]]) for i in (0, 2, 4, 6)]
-        function = _Product(dtype, lanes, registers, turned=turned).define(builder.module)
+        function = _Product(dtype, simd_width, registers, turned=turned).define(builder.module)
         builder.call(function, [*pointers, *values[8:]])
 
     return teach(product, [ARRAY, types.intp] * 4 + [types.intp] * 8, emit)
@@ -270,20 +273,20 @@ def general_product(dtype: str, lanes: int, registers: int, turned: bool) -> Cal
 
 
 @cache
-def general_sums(dtype: str, lanes: int) -> Callable[..., None]:
+def general_sums(dtype: str, simd_width: int) -> Callable[..., None]:
     """The function (source, offset, stride, rows, target, offset, vectors): the sums of the first column vectors."""
 
     def sums(source: Any, start: int, stride: int, rows: int, target: Any, place: int, vectors: int) -> None:
         """Write the sums of columns over all rows."""
-        target[place : place + vectors * lanes] = matrix_view(source, start, rows, vectors * lanes, stride, 1).sum(
-            axis=0
-        )
+        target[place : place + vectors * simd_width] = matrix_view(
+            source, start, rows, vectors * simd_width, stride, 1
+        ).sum(axis=0)
 
     def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
         source, start, stride, rows, target, place, vectors = values
         source, target = builder.gep(source, [start]), builder.gep(target, [place])
         flag = ir.Constant(ir.IntType(1), 0)
-        function = define_sums(builder.module, dtype, lanes)
+        function = define_sums(builder.module, SumShape(dtype, simd_width, 0))
         builder.call(function, [source, stride, rows, target, flag, integer(0), vectors])
 
     counts = [types.intp] * 3
@@ -291,14 +294,14 @@ def general_sums(dtype: str, lanes: int) -> Callable[..., None]:
 
 
 @cache
-def general_softmax(dtype: str, lanes: int) -> Callable[..., None]:
+def general_softmax(dtype: str, simd_width: int) -> Callable[..., None]:
     """The function (array, source, stride, target, stride, rows, width): the softmax of rows of one array."""
-    shape = rows_of.RowShape(dtype, lanes, _ANY_WIDTH, (0, 0))
+    shape = rows_of.RowShape(dtype, simd_width, _ANY_WIDTH, (0, 0))
 
     def softmax(array: Any, source: int, row: int, target: int, other: int, rows: int, width: int) -> None:
         """Write the softmax of rows."""
         values = matrix_view(array, source, rows, width, row, 1)
-        out = matrix_view(array, target, rows, -(-width // lanes) * lanes, other, 1)
+        out = matrix_view(array, target, rows, -(-width // simd_width) * simd_width, other, 1)
         with np.errstate(invalid="ignore"):
             powers = np.exp(values - values.max(axis=1, keepdims=True))
         out[:, width:] = 0.0
@@ -314,16 +317,16 @@ def general_softmax(dtype: str, lanes: int) -> Callable[..., None]:
 
 
 @cache
-def general_softmax_gradient(dtype: str, lanes: int, adds: bool) -> Callable[..., None]:
+def general_softmax_gradient(dtype: str, simd_width: int, adds: bool) -> Callable[..., None]:
     """The function (array, result, stride, gradient, stride, target, stride, rows, width): gradients back through a
     softmax, of rows of one array. adds: whether to what the target holds."""
-    shape = rows_of.RowShape(dtype, lanes, _ANY_WIDTH, (0, 0, 0))
+    shape = rows_of.RowShape(dtype, simd_width, _ANY_WIDTH, (0, 0, 0))
 
     def gradient(
         array: Any, result: int, row: int, given: int, second: int, target: int, third: int, rows: int, width: int
     ) -> None:
         """Write, or add, the gradient of a softmax's input."""
-        whole = -(-width // lanes) * lanes
+        whole = -(-width // simd_width) * simd_width
         y, g = matrix_view(array, result, rows, whole, row, 1), matrix_view(array, given, rows, whole, second, 1)
         out = matrix_view(array, target, rows, whole, third, 1)
         value = y * (g - (y * g).sum(axis=1, keepdims=True))
@@ -343,17 +346,19 @@ def general_softmax_gradient(dtype: str, lanes: int, adds: bool) -> Callable[...
 
 
 @cache
-def block_transpose(dtype: str, lanes: int) -> Callable[..., None]:
+def block_transpose(dtype: str, simd_width: int) -> Callable[..., None]:
     """The function (source, offset, stride, target, offset, stride): the transpose of a square block of vectors."""
-    shape = TransposeShape(dtype, lanes, 0, 0, 1, 1)
+    shape = TransposeShape(dtype, simd_width, 0, 0, 1, 1)
 
     def transpose(source: Any, start: int, step: int, target: Any, place: int, other: int) -> None:
         """Write the transpose of a block."""
-        matrix_view(target, place, lanes, lanes, other, 1)[...] = matrix_view(source, start, lanes, lanes, step, 1).T
+        matrix_view(target, place, simd_width, simd_width, other, 1)[...] = matrix_view(
+            source, start, simd_width, simd_width, step, 1
+        ).T
 
     def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
         source, start, step, target, place, other = values
         places = builder.gep(source, [start]), step, builder.gep(target, [place]), other
-        call_block(builder, shape, lanes, *places)
+        call_block(builder, shape, simd_width, *places)
 
     return teach(transpose, [ARRAY, types.intp, types.intp, ARRAY, types.intp, types.intp], emit)

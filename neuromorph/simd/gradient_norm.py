@@ -1,5 +1,4 @@
-"""Computes what an optimizer needs to know of the gradients before an update: the sum of their squares, and whether all
-are finite numbers."""
+"""Checks the gradients before an update: computes the sum of their squares, and counts those that are not finite."""
 
 from __future__ import annotations
 
@@ -15,17 +14,17 @@ from numba.core import types
 from .lowering import ARRAY
 from .product_shape import scalar_type
 from .routines import I64, integer, routine, summed, teach
-from .vectors import FLAGS, emit_absolute, spread, sum_of_lanes
+from .vectors import FLAGS, emit_absolute, spread, sum_of_elements
 
-SUMS = 4  # sums that are added to independently
+SUMS = 4  # independent sums, so that no addition waits for the one before
 
 
 @dataclass(frozen=True)
 class GradientShape:
-    """Gradients of ``size`` parameters in whole vectors, ``copies`` times: each thread's own, where it has its own."""
+    """Gradients of ``size`` parameters in whole vectors, in ``copies`` copies: one, or one for each thread."""
 
     dtype: str
-    lanes: int
+    simd_width: int
     copies: int
     size: int
 
@@ -40,17 +39,17 @@ class _Emitter:
 
     @property
     def vector(self) -> ir.VectorType:
-        return ir.VectorType(scalar_type(self.shape.dtype), self.shape.lanes)
+        return ir.VectorType(scalar_type(self.shape.dtype), self.shape.simd_width)
 
     def splat(self, value: float) -> ir.Constant:
-        return ir.Constant(self.vector, [value] * self.shape.lanes)
+        return ir.Constant(self.vector, [value] * self.shape.simd_width)
 
     def place(self, index: ir.Value, offset: int = 0) -> ir.Value:
         pointer = self.builder.gep(self.builder.gep(self.gradients, [index]), [integer(offset)])
         return self.builder.bitcast(pointer, self.vector.as_pointer())
 
     def gathered(self, index: ir.Value, offset: int) -> ir.Value:
-        """The sum of a vector of gradients over all copies; it is stored to the first copy."""
+        """The sum of a vector of gradients over all copies, which is stored to the first copy."""
         builder, shape, place = self.builder, self.shape, self.place(index, offset)
         value = builder.load(place, align=4)
         for copy in range(1, shape.copies):
@@ -61,31 +60,34 @@ class _Emitter:
         return value
 
     def squares(self, start: ir.Value, end: ir.Value) -> ir.Value:
-        """The sum of squares from ``start`` to ``end``."""
-        builder, lanes = self.builder, self.shape.lanes
+        """The sum of the squares of the gradients from ``start`` to ``end``."""
+        builder, simd_width = self.builder, self.shape.simd_width
 
         def some(index: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
             fresh = []
             for number, value in enumerate(sums):
-                gradient = self.gathered(index, number * lanes)
+                gradient = self.gathered(index, number * simd_width)
                 fresh.append(builder.fadd(value, builder.fmul(gradient, gradient, flags=FLAGS), flags=FLAGS))
             return fresh
 
-        rest = builder.srem(builder.sub(end, start), integer(SUMS * lanes))
+        rest = builder.srem(builder.sub(end, start), integer(SUMS * simd_width))
         middle = builder.sub(end, rest)
-        first, *others = summed(builder, [self.splat(0.0)] * SUMS, start, middle, SUMS * lanes, some)
-        (first,) = summed(builder, [first], middle, end, lanes, some)
+        first, *others = summed(builder, [self.splat(0.0)] * SUMS, start, middle, SUMS * simd_width, some)
+        (first,) = summed(builder, [first], middle, end, simd_width, some)
         for other in others:
             first = builder.fadd(first, other, flags=FLAGS)
-        return sum_of_lanes(builder, first)
+        return sum_of_elements(builder, first)
 
     def non_finite(self, start: ir.Value, end: ir.Value, rate: ir.Value) -> ir.Value:
-        """How many from ``start`` to ``end`` are not finite, by themselves and at this rate. Sums with zero times them
-        would not do: in any order of its own the compiler may add first."""
-        builder, lanes = self.builder, self.shape.lanes
+        """The number of gradients from ``start`` to ``end`` that are not finite, plus the number of those that are not
+        finite when multiplied by ``rate``.
+
+        Adding up zero times each gradient would not work, because the compiler may add before it multiplies.
+        """
+        builder, simd_width = self.builder, self.shape.simd_width
         most = self.splat(float(np.finfo(self.shape.dtype).max))
         kind = scalar_type(self.shape.dtype)
-        scale = spread(builder, rate if kind == rate.type else builder.fptrunc(rate, kind), lanes)
+        scale = spread(builder, rate if kind == rate.type else builder.fptrunc(rate, kind), simd_width)
 
         def one(index: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
             (count,) = sums
@@ -95,8 +97,8 @@ class _Emitter:
                 count = builder.fadd(count, builder.select(is_finite, self.splat(0.0), self.splat(1.0)))
             return [count]
 
-        (count,) = summed(builder, [self.splat(0.0)], start, end, lanes, one)
-        return sum_of_lanes(builder, count)
+        (count,) = summed(builder, [self.splat(0.0)], start, end, simd_width, one)
+        return sum_of_elements(builder, count)
 
 
 def _define(module: ir.Module, name: str, shape: GradientShape, arguments: list[ir.Type]) -> tuple[ir.Function, bool]:
@@ -106,11 +108,11 @@ def _define(module: ir.Module, name: str, shape: GradientShape, arguments: list[
 
 @cache
 def squares_of(shape: GradientShape) -> Callable[..., float]:
-    """The function (gradients, start, end): the sum of squares of some, once those of all copies are added up in the
-    first."""
+    """The function (gradients, start, end), which adds up all copies of some gradients in the first copy and returns
+    the sum of their squares."""
 
     def sum_of_squares(gradients: Any, start: int, end: int) -> float:
-        """Add up the copies of some gradients; the sum of squares of what they become."""
+        """Add up the copies of some gradients; the sum of the squares of the results."""
         out = gradients[start:end]
         for copy in range(1, shape.copies):
             out += gradients[start + copy * shape.size : end + copy * shape.size]
@@ -118,7 +120,7 @@ def squares_of(shape: GradientShape) -> Callable[..., float]:
             return np.square(out).sum(dtype=shape.dtype)  # type: ignore[no-any-return]
 
     def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
-        name = f"nm.squares.{shape.dtype}.{shape.lanes}.{shape.copies}.{shape.size}"
+        name = f"nm.squares.{shape.dtype}.{shape.simd_width}.{shape.copies}.{shape.size}"
         function, is_new = _define(builder.module, name, shape, [])
         if is_new:
             inner = ir.IRBuilder(function.append_basic_block("entry"))
@@ -131,18 +133,18 @@ def squares_of(shape: GradientShape) -> Callable[..., float]:
 
 @cache
 def non_finite_of(shape: GradientShape) -> Callable[..., float]:
-    """The function (gradients, start, end, rate): how many of some are not finite, or not at that rate. One that is
-    not finite at all is counted twice."""
+    """The function (gradients, start, end, rate), which returns the number of gradients that are not finite, or not
+    when multiplied by ``rate``. One that is not finite itself is counted twice."""
 
     def count_non_finite(gradients: Any, start: int, end: int, rate: float) -> float:
-        """How many of some gradients are not finite."""
+        """The number of gradients that are not finite."""
         some = gradients[start:end]
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = some * some.dtype.type(rate)
         return float(np.sum(~np.isfinite(some)) + np.sum(~np.isfinite(scaled)))
 
     def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
-        name = f"nm.non_finite.{shape.dtype}.{shape.lanes}"
+        name = f"nm.non_finite.{shape.dtype}.{shape.simd_width}"
         function, is_new = _define(builder.module, name, shape, [ir.DoubleType()])
         if is_new:
             inner = ir.IRBuilder(function.append_basic_block("entry"))

@@ -1,7 +1,7 @@
 """Loops over whole numbers that compile quickly.
 
-A kernel has a hundred loops. For each ``range`` Numba makes an object whose length is computed by a division, in some
-eighty LLVM instructions that are all optimised away again. A ``span`` is a counter and its bound.
+A kernel has a hundred loops. For each ``range``, Numba makes an object whose length is computed by a division. That
+takes some eighty LLVM instructions, which are all optimised away again. A ``span`` is only a counter and its bound.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from numba.extending import lower_builtin
 
 
 def span(start: int, stop: int, step: int = 1) -> range:
-    """``range(start, stop, step)``; ``step`` is a literal."""
+    """The numbers of ``range(start, stop, step)``; ``step`` must be a literal."""
     return range(start, stop, step)
 
 
 class Span(SimpleIteratorType):
-    """The numbers of a loop, and the iterator over them."""
+    """The Numba type of a span, and of the iterator over it."""
 
     def __init__(self, step: int) -> None:
         self.step = step
@@ -33,7 +33,7 @@ class Span(SimpleIteratorType):
 
 
 class _Model(StructModel):  # type: ignore[misc]
-    """The address of the next number, and the first that is too much."""
+    """The data of a span: the address of the next number, and the bound, which is not reached."""
 
     def __init__(self, manager: Any, kind: Span) -> None:
         super().__init__(manager, kind, [("next", EphemeralPointer(types.intp)), ("stop", types.intp)])

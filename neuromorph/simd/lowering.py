@@ -10,16 +10,16 @@ from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, infer, infer_global, signature
 from numba.extending import lower_builtin
 
-ARRAY = types.Array  # in place of a Numba type: an array of any element; as a result, one of the first argument's type
+ARRAY = types.Array  # in place of a Numba type: an array of any element type; as a result, the first argument's type
 Emit = Callable[[Any, ir.IRBuilder, Any, Any], Any]
 Twin = TypeVar("Twin", bound=Callable[..., Any])
 
 
 def define(twin: Twin, result: Any, arguments: tuple[Any, ...], emit: Emit) -> Twin:
-    """Register a function with Numba; returns the twin, which is what runs without Numba.
+    """Register a function with Numba; returns the twin, which runs when JIT is off.
 
-    result, arguments: their types. emit(context, builder, signature, values): the instructions, and the result's value,
-    which is of no account where there is none.
+    result, arguments: their Numba types. emit(context, builder, signature, values): emits the instructions and returns
+    the result's value, which is ignored for a function without a result.
     """
 
     class _Template(AbstractTemplate):  # type: ignore[misc]

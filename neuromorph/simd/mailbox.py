@@ -1,10 +1,10 @@
 """Passes a call of a kernel through the mailbox to threads that wait for it in compiled code.
 
-Waking a sleeping thread takes some tens of microseconds, and as long again until it has the interpreter's lock. That is
-as long as many a window. So threads that have done their part of a call stay in compiled code for a while and poll the
-mailbox, where the next call finds them. A call claims all members, or is made without them.
+Waking a sleeping thread takes some tens of microseconds, and as long again until it has the interpreter's lock. Many
+windows take no longer. So threads that have done their part of a call stay in compiled code for a while and poll the
+mailbox, in which they find the next call. A call either claims all members or is made without them.
 
-``abi/mailbox.py`` says what each place of the mailbox holds. Each member that waits has called ``arrive``. It calls
+``abi/mailbox.py`` says what each place of the mailbox holds. Each member that waits has called ``arrive``. It must call
 ``leave`` before it does anything else, except the call that it was claimed for.
 """
 
@@ -26,7 +26,7 @@ _twin_lock = new_lock()
 
 
 def linger(mailbox: Any, calls: int, looks: int) -> int:
-    """Poll the number of calls until it differs from ``calls``, at most ``looks`` times; the number.
+    """Poll the number of calls until it differs from ``calls``, at most ``looks`` times; returns the number.
 
     Everything that was written before the number changed is visible afterwards.
     """
@@ -37,13 +37,13 @@ def linger(mailbox: Any, calls: int, looks: int) -> int:
 
 
 def arrive(mailbox: Any) -> None:
-    """Count one more member that waits."""
+    """Raise the count of waiting members by one."""
     with _twin_lock:
         mailbox[WAITING] += 1
 
 
 def leave(mailbox: Any) -> bool:
-    """Count one member less that waits; False where it has been claimed, so that a call is about to come."""
+    """Lower the count of waiting members by one; False if the member is claimed already, so that a call will come."""
     with _twin_lock:
         if mailbox[WAITING] == 0:
             return False
@@ -52,7 +52,7 @@ def leave(mailbox: Any) -> bool:
 
 
 def claim(mailbox: Any, members: int) -> bool:
-    """Claim all members for a call if ``members`` of them wait; whether they did."""
+    """Claim all members for a call if all ``members`` of them wait; whether they did."""
     with _twin_lock:
         if mailbox[WAITING] != members:
             return False

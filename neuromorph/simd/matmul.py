@@ -1,12 +1,12 @@
-"""Matrix products as micro-kernels: tiles of C held in vector registers while the inner dimension streams past.
+"""Matrix products as micro-kernels: tiles of C stay in vector registers during a loop over the inner dimension.
 
-Three layouts serve every product of a network. A *row* matrix is a flat array with literal strides. A *panel* matrix
+Two layouts serve every product of a network. A *row* matrix is a flat array with literal strides. A *panel* matrix
 keeps its columns in panels of a few vectors: panel after panel, inside a panel row after row, so that a micro-kernel
-reads it from front to back; columns are padded to whole vectors with zeros. ``product(...)`` gives one function of
-literal shape: a plain Python twin over NumPy, and inside compiled code one LLVM function of its own.
+reads it from front to back. Its columns are padded to whole vectors with zeros. ``product_of(...)`` gives a function
+for one literal shape: a plain Python twin over NumPy, and inside compiled code an LLVM function of its own.
 
-Where the number of rows is known at run time only, the sums of a row are added up in one order, however many rows are
-asked for at once and whatever tile it falls into: one row at a time gives the same bits as a thousand.
+If the number of rows is known only at run time, each row is summed in the same order, whatever the number of rows and
+whichever tile the row is in. So one row at a time gives the same bits as a thousand rows.
 
 The method (register tiles, packed panels, blocking of the inner dimension) is that of Goto and van de Geijn,
 "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
@@ -34,7 +34,7 @@ from .product_shape import (
 )
 from .routines import I1, I64, integer, routine, teach
 
-LONG = 300  # instructions of a function that LLVM shall not copy to where it is called, and optimise there once more
+LONG = 300  # instructions: LLVM must not inline a longer function and optimise it there once more
 
 
 # The plain Python twin -----------------------------------------------------------------------------------------------
@@ -47,17 +47,17 @@ def matrix_view(array: Any, offset: int, rows: int, columns: int, row: int, colu
 
 
 def _multiplied(left: Any, right: Any, shape: Shape) -> Any:
-    """The product of two matrices, computed row by row where each row must not depend on the number of rows."""
+    """The product of two matrices, computed row by row if a row's result must not depend on the number of rows."""
     return np.stack([row @ right for row in left]) if shape.rows is None and len(left) else left @ right
 
 
 def _twin(shape: Shape) -> Callable[..., None]:
     def product(a: Any, ao: int, b: Any, bo: int, c: Any, co: int, rows: int, inner: int, *rest: Any) -> None:
-        """C[first panel : last panel] = start + A B over matrices at offsets of flat arrays."""
+        """Write the panels first to last of C = start + A B, for matrices at offsets of flat arrays."""
         extra, (first, last) = rest[:-2], rest[-2:]
         left = matrix_view(a, ao, rows, inner, shape.a_row, shape.a_inner)
         for panel in range(first, last):
-            width, column = shape.panel_width(panel), panel * shape.panel * shape.lanes
+            width, column = shape.panel_width(panel), panel * shape.panel * shape.simd_width
             if shape.b_row is None:
                 right = matrix_view(b, bo + shape.panel_offset(panel, inner), inner, width, width, 1)
             else:
@@ -82,8 +82,7 @@ def _twin(shape: Shape) -> Callable[..., None]:
 
 
 def _word(value: object) -> str:
-    """A field of a shape as part of a symbol's name; an expression by its letters and, for what they leave out, its
-    checksum."""
+    """The text for a field of a shape in a symbol's name. For an expression it is its letters and its checksum."""
     text = str(value)
     return text if text.isalnum() or not text else f"{re.sub(r'[^a-z0-9]+', '_', text)}{zlib.crc32(text.encode()):08x}"
 
@@ -94,24 +93,27 @@ def _define(module: ir.Module, shape: Shape) -> ir.Function:
     pointer = scalar_type(shape.dtype).as_pointer()
     function, is_new = routine(module, name, [pointer] * 5 + [I64, I64, I1, I64, I64])
     if is_new:
-        function.args[2].add_attribute("noalias")  # C is never A, B, the bias or what is beside it
+        function.args[2].add_attribute("noalias")  # C never overlaps A, B, the bias or the matrix beside it
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         a, *vectors, rows, inner, keep, first, last = function.args
-        kind = ir.VectorType(scalar_type(shape.dtype), shape.lanes).as_pointer()
+        kind = ir.VectorType(scalar_type(shape.dtype), shape.simd_width).as_pointer()
         b, c, bias, beside = (builder.bitcast(pointer, kind) for pointer in vectors)
         rows = rows if shape.rows is None else integer(shape.rows)
         inner = inner if shape.inner is None else integer(shape.inner)
         ProductEmitter(shape, builder, a, b, c, bias, beside, rows, inner, keep, first, last).emit()
         is_long = sum(len(block.instructions) for block in function.blocks) > LONG
-        if is_long or shape.far(shape.b_row):  # a panel's copy shall not stay on the caller's stack
+        if is_long or shape.far(shape.b_row):  # so that a panel's copy is not on the caller's stack
             function.attributes.add("noinline")
     return function
 
 
 @cache
 def product_of(shape: Shape) -> Callable[..., None]:
-    """The function of a product: (a, a_offset, b, b_offset, c, c_offset, rows, inner, [bias, offset | keep],
-    [beside, offset], first, last)."""
+    """The function of a product of this shape.
+
+    Its arguments: (a, a_offset, b, b_offset, c, c_offset, rows, inner, [bias, offset | keep], [beside, offset], first,
+    last). It writes the panels first to last of C.
+    """
     starts: dict[str, list[Any]] = {"bias": [ARRAY, types.intp], "keep": [types.boolean]}
     extra = starts.get(shape.start, []) + ([ARRAY, types.intp] if shape.beside_row is not None else [])
 

@@ -1,7 +1,7 @@
-"""The functions of ``math.py`` in plain NumPy: their definition, and the code that runs where JIT is off.
+"""The functions of ``math.py`` in plain NumPy. They define the results, and run when JIT is off.
 
-Each takes an array or a number of any shape and computes in its own floating-point type (whole numbers become
-float64), silently: overflow is infinity, log(0) is -inf, log of a negative number NaN.
+Each takes a number or an array of any shape and computes in its floating-point type (whole numbers become float64).
+None gives warnings: overflow is infinity, log(0) is -inf, log of a negative number is NaN.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def tanh(x: ArrayLike) -> Any:
 
 
 def sigmoid(x: ArrayLike) -> Any:
-    """1/(1 + e^-x), element by element; exact in relation to its size also where it is tiny."""
+    """1/(1 + e^-x), element by element; its relative error is small also for tiny results."""
     values = _floating(x)
     with np.errstate(all="ignore"):
         small = np.exp(-np.abs(values))
@@ -47,20 +47,20 @@ def sigmoid(x: ArrayLike) -> Any:
 
 
 def softplus(x: ArrayLike) -> Any:
-    """log(1 + e^x), element by element; exact in relation to its size also where it is tiny."""
+    """log(1 + e^x), element by element; its relative error is small also for tiny results."""
     values = _floating(x)
     with np.errstate(all="ignore"):
         return (np.where(values < 0, np.zeros_like(values), values) + np.log1p(np.exp(-np.abs(values))))[()]
 
 
 def sin(x: ArrayLike) -> Any:
-    """The sine, element by element; NaN of infinity."""
+    """The sine, element by element; NaN for infinity."""
     with np.errstate(all="ignore"):
         return np.sin(_floating(x))
 
 
 def cos(x: ArrayLike) -> Any:
-    """The cosine, element by element; NaN of infinity."""
+    """The cosine, element by element; NaN for infinity."""
     with np.errstate(all="ignore"):
         return np.cos(_floating(x))
 

@@ -1,4 +1,4 @@
-"""Measures the peak rate of this machine: fused multiply-adds on vectors that never leave the registers."""
+"""Measures the peak rate of this machine, by fused multiply-adds on vectors that stay in registers."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from ..host.exclusive import exclusive
 from .product_shape import scalar_type
 from .vectors import spread, suffix
 
-ACCUMULATORS = 12  # more than the latency of two units needs, few enough for 16 registers
+ACCUMULATORS = 12  # enough to hide the latency of two multiply-add units, few enough for 16 registers
 VECTOR_BYTES = (16, 32, 64)
-STEPS = 400_000  # some milliseconds: short enough that some run is not interrupted
+STEPS = 400_000  # some milliseconds: so short that the system does not interrupt every run
 
 
 def fma_peak(threads: int = 1, *, dtype: str = "float32", tries: int = 25) -> float:
-    """GFLOP/s of fused multiply-adds, of two operations each, on so many threads at once.
+    """The peak rate of fused multiply-adds on ``threads`` threads at once, in GFLOP/s; each counts two operations.
 
-    Measured, in some tenths of a second: of each thread the best of ``tries`` runs, with vectors of 128, 256 and 512
-    bits, whichever is fastest. dtype: "float32" or "float64".
+    It is measured, in some tenths of a second: of each thread the best of ``tries`` runs counts, with vectors of 128,
+    256 or 512 bits, whichever is fastest. dtype: "float32" or "float64".
     """
     return max(_measured(dtype, size // np.dtype(dtype).itemsize, threads, tries) for size in VECTOR_BYTES)
 
 
-def _measured(dtype: str, lanes: int, threads: int, tries: int) -> float:
-    loop, one = _loop(dtype, lanes), np.dtype(dtype).type(1e-6)
+def _measured(dtype: str, simd_width: int, threads: int, tries: int) -> float:
+    loop, one = _loop(dtype, simd_width), np.dtype(dtype).type(1e-6)
     loop(10, one)
     with ThreadPoolExecutor(threads) as pool:
         running = [pool.submit(_best, loop, one, tries) for _ in range(threads)]
-        return sum(STEPS * ACCUMULATORS * lanes * 2 / best.result() / 1e9 for best in running)
+        return sum(STEPS * ACCUMULATORS * simd_width * 2 / best.result() / 1e9 for best in running)
 
 
 def _best(loop: Callable[[int, Any], Any], one: Any, tries: int) -> float:
@@ -51,9 +51,9 @@ def _best(loop: Callable[[int, Any], Any], one: Any, tries: int) -> float:
 
 
 @cache
-def _loop(dtype: str, lanes: int) -> Callable[[int, Any], Any]:
-    """``loop(steps, x)``: each accumulator multiplied and added to, ``steps`` times; their sum."""
-    body, element = _emitted(dtype, lanes), getattr(types, dtype)
+def _loop(dtype: str, simd_width: int) -> Callable[[int, Any], Any]:
+    """The function ``loop(steps, x)``: ``steps`` multiply-adds on each accumulator; it returns their sum."""
+    body, element = _emitted(dtype, simd_width), getattr(types, dtype)
 
     def loop(steps: int, x: Any) -> Any:
         return body(steps, x)
@@ -63,13 +63,13 @@ def _loop(dtype: str, lanes: int) -> Callable[[int, Any], Any]:
     return compiled
 
 
-def _emitted(dtype: str, lanes: int) -> Any:
+def _emitted(dtype: str, simd_width: int) -> Any:
     element = getattr(types, dtype)
 
     def multiply_add(context: Any, steps: Any, x: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             steps, x = arguments
-            return _generate(builder, steps, x, ir.VectorType(scalar_type(dtype), lanes))
+            return _generate(builder, steps, x, ir.VectorType(scalar_type(dtype), simd_width))
 
         return element(types.int64, element), generate
 
@@ -77,7 +77,7 @@ def _emitted(dtype: str, lanes: int) -> Any:
 
 
 def _generate(builder: Any, steps: Any, x: Any, vector: ir.VectorType) -> Any:
-    """The loop as LLVM vectors: acc = acc * factor + x, with accumulators in registers."""
+    """Emit the loop acc = acc * factor + x over LLVM vectors, with accumulators in registers; the sum."""
     factor = spread(builder, x, vector.count)
     kind = ir.FunctionType(vector, [vector] * 3)
     fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.{suffix(vector)}")
@@ -89,6 +89,6 @@ def _generate(builder: Any, steps: Any, x: Any, vector: ir.VectorType) -> Any:
     total = ir.Constant(vector.element, 0.0)
     for slot in slots:
         value = builder.load(slot)
-        for lane in range(vector.count):
-            total = builder.fadd(total, builder.extract_element(value, ir.Constant(ir.IntType(32), lane)))
+        for number in range(vector.count):
+            total = builder.fadd(total, builder.extract_element(value, ir.Constant(ir.IntType(32), number)))
     return total

@@ -1,13 +1,13 @@
 """Numba's compiler without the passes that a generated kernel does not need.
 
 A kernel has no closures, no ``with``, no exceptions, no array expressions, no function to inline and no branch on a
-constant, and LLVM sees by itself that an index is constant. The passes that look for these still visit every statement,
-which takes a tenth of the time of compiling.
+constant, and LLVM finds constant indices by itself. The passes that look for these would visit every statement, which
+takes a tenth of the time of compiling.
 
-Numba has LLVM optimise each function, then the module quickly, to join reference counts, then the module in full. A
-kernel has reference counts only around its calls, and its loops are vectorised and unrolled already. So it is optimised
-once, without LLVM's own vectorisers, which saves half of LLVM's time. See "Customizing the Compiler" in Numba's
-documentation.
+By default, Numba runs LLVM three times: over each function, then a short time over the module, to remove reference
+counts, then in full over the module. A kernel has reference counts only around its calls, and its loops are vectorised
+and unrolled already. So it is optimised once, without LLVM's own vectorisers, which saves half of LLVM's time. See
+"Customizing the Compiler" in Numba's documentation.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ LEVEL = 2  # of LLVM's optimisation; 3 takes longer and gives no faster kernels
 
 
 class KernelCompiler(CompilerBase):  # type: ignore[misc]
-    """What a generated function is compiled by: ``njit(pipeline_class=KernelCompiler)``."""
+    """The compiler of generated functions: ``njit(pipeline_class=KernelCompiler)``."""
 
     def define_pipelines(self) -> list[Any]:
-        """Numba's passes, in its order, without the needless ones."""
+        """Numba's passes in its order, without those that a kernel does not need."""
         state = self.state
         if state.library is None and state.func_id is not None:
             state.library = _library(state.targetctx.codegen(), state.func_id.func_qualname)
@@ -53,15 +53,15 @@ class KernelCompiler(CompilerBase):  # type: ignore[misc]
 
 
 def _library(codegen: Any, name: str) -> Any:
-    """What Numba would make for a function's code by itself, but for how LLVM optimises it.
+    """Numba's library for a function's code, with another sequence of LLVM's passes.
 
-    That is not part of Numba's interface: where a version of Numba has other ways, they stay as they are.
+    This is not part of Numba's public interface. For a version of Numba that works differently, nothing is changed.
     """
     library = codegen.create_library(name)
     library.enable_object_caching()
     try:
         passes, builder = codegen._module_pass_manager(opt=LEVEL, loop_vectorize=False, slp_vectorize=False)
-        passes.add_global_dead_code_eliminate_pass()  # functions that pruned counts of references would have called
+        passes.add_global_dead_code_eliminate_pass()  # functions that were called only by removed reference counts
     except (AttributeError, TypeError, ValueError):
         return library
 

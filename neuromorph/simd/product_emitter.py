@@ -1,4 +1,4 @@
-"""Emits the LLVM function of a matrix product: see ``matmul.py``."""
+"""Emits the LLVM function of a matrix product. ``matmul.py`` explains the method."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from .vectors import FLAGS, intrinsic, spread, suffix
 
 @dataclass(frozen=True)
 class _Steps:
-    """Some inner steps. more: whether sums were begun by others before, ends: whether none come after; None where
-    these are all."""
+    """Some steps of the inner dimension. more: whether other steps have begun the sums before; ends: whether no steps
+    come after. Both are None if these are all steps."""
 
     begin: ir.Value
     count: ir.Value
@@ -32,8 +32,10 @@ class _Steps:
 
 @dataclass(frozen=True)
 class _Panel:
-    """One panel or neighbours, ``vectors`` wide together: where A, B and C begin, what is added or read beside, and
-    elements between rows of B and of C."""
+    """One panel, or neighbours that are ``vectors`` wide together.
+
+    It has the addresses of A, B, C, the bias and the matrix beside C, and the strides of rows of B and C in elements.
+    """
 
     vectors: int
     a: ir.Value
@@ -47,9 +49,10 @@ class _Panel:
 
 @dataclass(frozen=True)
 class _Tile:
-    """Some rows of a panel, whose sums are in registers together.
+    """Some rows of a panel whose sums are in registers at the same time.
 
-    a, beside: where its first row begins. cells: (row, vector) of each sum. places: where the sums are stored.
+    a, beside: the addresses of its first row. cells: the (row, vector) of each sum. places: the addresses to which the
+    sums are stored.
     """
 
     panel: _Panel
@@ -78,12 +81,12 @@ class ProductEmitter:
 
     @property
     def vector(self) -> ir.VectorType:
-        return ir.VectorType(scalar_type(self.shape.dtype), self.shape.lanes)
+        return ir.VectorType(scalar_type(self.shape.dtype), self.shape.simd_width)
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The fast-math flags of additions. They may not be reordered where a row's sums must not depend on the number
-        of rows."""
+        """The fast-math flags of additions. Additions may not be reordered if a row's sums must not depend on the
+        number of rows."""
         return FLAGS if self.shape.rows is not None else tuple(flag for flag in FLAGS if flag != "reassoc")
 
     def read(self, pointer: ir.Value) -> ir.Value:
@@ -93,7 +96,7 @@ class ProductEmitter:
         self.builder.store(value, pointer, align=4)
 
     def at(self, pointer: ir.Value, *terms: tuple[ir.Value, int]) -> ir.Value:
-        """``pointer`` plus the sum of value × literal stride, in elements."""
+        """``pointer`` advanced by the sum of value × literal stride, in elements."""
         builder = self.builder
         for value, stride in terms:
             if isinstance(value, ir.Constant):
@@ -103,19 +106,19 @@ class ProductEmitter:
         return pointer
 
     def ahead(self, pointer: ir.Value, elements: int) -> ir.Value:
-        """``pointer`` plus a literal number of elements."""
+        """``pointer`` advanced by a literal number of elements."""
         return self.builder.gep(pointer, [self.steps_of(pointer, elements)]) if elements else pointer
 
     def steps_of(self, pointer: ir.Value, elements: int) -> ir.Value:
-        """Elements as a number of what a pointer points to: elements, or vectors."""
+        """A number of elements in units of the pointer's type: elements, or vectors."""
         if not isinstance(pointer.type.pointee, ir.VectorType):
             return integer(elements)
-        vectors, rest = divmod(elements, self.shape.lanes)
+        vectors, rest = divmod(elements, self.shape.simd_width)
         assert not rest, "rows begin at whole vectors"
         return integer(vectors)
 
     def fused(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
-        """x y + z of each element: one instruction where the machine has it."""
+        """x y + z of each element, in one instruction if the machine has it."""
         from .math import has_fma
 
         if not has_fma():
@@ -126,7 +129,7 @@ class ProductEmitter:
         )
 
     def emit(self) -> None:
-        """The whole product: blocks of the inner dimension, panels, row tiles."""
+        """Emit the whole product: loops over blocks of the inner dimension, panels and row tiles."""
         shape, builder, block = self.shape, self.builder, self.shape.block
         if shape.inner is not None and shape.inner <= block:
             self.over_panels(_Steps(integer(0), self.inner))
@@ -157,17 +160,17 @@ class ProductEmitter:
             mine = builder.and_(
                 builder.icmp_signed("<=", self.first, integer(full)),
                 builder.icmp_signed(">", self.last, integer(full)),
-            )  # a range that is empty may begin behind the last panel
+            )  # an empty range may begin after the last panel
             with builder.if_then(mine):
                 self.over_rows(integer(full), rest, row_tiles(shape, rest), integer(0), some)
 
     def rows_after(self, height: int, done: ir.Value) -> ir.Value:
-        """The run-time row where tiles of a height end, of those from ``done`` on."""
+        """The run-time row at which whole tiles of ``height`` rows end, if they begin at row ``done``."""
         left = self.builder.sub(self.rows, done)
         return self.builder.sub(self.rows, self.builder.srem(left, integer(height)))
 
     def over_neighbours(self, height: int, done: ir.Value, stop: ir.Value, some: _Steps) -> ir.Value:
-        """Tiles of a few rows over several full panels at a time, then over those left; the row where they end."""
+        """Emit tiles of a few rows, over several full panels at a time, then over the others; the row of their end."""
         shape, builder = self.shape, self.builder
         together = side_by_side(shape, height)
         end = self.rows_after(height, done)
@@ -181,7 +184,7 @@ class ProductEmitter:
         return end
 
     def over_rows(self, panel: ir.Value, vectors: int, heights: list[int], done: ir.Value, some: _Steps) -> None:
-        """Row tiles, from row ``done`` on, of one panel or of neighbours, ``vectors`` wide together."""
+        """Emit row tiles, from row ``done`` on, of one panel or of neighbours that are ``vectors`` wide together."""
         shape, mine = self.shape, self.panel_at(panel, vectors, some)
         for height in heights:
             literal = shape.rows is not None
@@ -191,9 +194,9 @@ class ProductEmitter:
             done = stop
 
     def panel_at(self, number: ir.Value, vectors: int, some: _Steps) -> _Panel:
-        """The panel of a number, or several from it on, at the first of some inner steps."""
-        shape, stride = self.shape, self.shape.panel * self.shape.lanes
-        width = min(vectors, shape.panel) * shape.lanes
+        """The panel with this number, or several from it on, at the first of some inner steps."""
+        shape, stride = self.shape, self.shape.panel * self.shape.simd_width
+        width = min(vectors, shape.panel) * shape.simd_width
         if shape.b_row is None:
             assert shape.inner is not None
             b, b_step = self.at(self.b, (number, shape.inner * stride), (some.begin, width)), width
@@ -211,29 +214,29 @@ class ProductEmitter:
         return _Panel(vectors, a, b, b_step, c, c_step, bias, beside)
 
     def tile_at(self, panel: _Panel, row: ir.Value, height: int) -> _Tile:
-        """``height`` rows of a panel from a row on."""
+        """The tile of ``height`` rows of a panel, from ``row`` on."""
         shape = self.shape
         a, c = self.at(panel.a, (row, shape.a_row)), self.at(panel.c, (row, panel.c_step))
         beside = self.at(panel.beside, (row, shape.beside_row or 0))
         cells = [(below, v) for below in range(height) for v in range(panel.vectors)]
-        places = [self.ahead(c, below * panel.c_step + v * shape.lanes) for below, v in cells]
+        places = [self.ahead(c, below * panel.c_step + v * shape.simd_width) for below, v in cells]
         return _Tile(panel, a, beside, cells, places)
 
     def packed(self, b: ir.Value, width: int, count: ir.Value) -> ir.Value:
-        """A copy of some rows of a panel, one right after the other, in a place of our own."""
+        """Emit a copy of some rows of a panel to the stack, without gaps between rows; its address."""
         builder, shape = self.builder, self.shape
         assert shape.b_row is not None
         with builder.goto_entry_block():
-            place = builder.alloca(self.vector, shape.block * width // shape.lanes)
+            place = builder.alloca(self.vector, shape.block * width // shape.simd_width)
             place.align = 64
         with counted(builder, integer(0), count, 1) as row:
             source, target = self.at(b, (row, shape.b_row)), self.at(place, (row, width))
-            for ahead in range(0, width, shape.lanes):
+            for ahead in range(0, width, shape.simd_width):
                 self.write(self.read(self.ahead(source, ahead)), self.ahead(target, ahead))
         return place
 
     def fetch_ahead(self, column_of_a: ir.Value, ahead: int, height: int) -> None:
-        """Prefetch what the tile after the next one reads of A at an inner step."""
+        """Emit prefetches of the elements of A that the tile after the next one reads at an inner step."""
         builder, shape = self.builder, self.shape
         number, byte = ir.IntType(32), ir.IntType(8).as_pointer()
         prefetch = intrinsic(builder.module, "llvm.prefetch.p0", ir.VoidType(), [byte, number, number, number])
@@ -242,7 +245,7 @@ class ProductEmitter:
         builder.call(prefetch, [builder.bitcast(place, byte), reading, nearest, data])
 
     def literal_stop(self, vectors: int, height: int) -> int:
-        """The row where the tiles of ``height`` end, for literal rows."""
+        """The row at which the tiles of ``height`` rows end, for a literal number of rows."""
         rows = self.shape.rows
         assert rows is not None
         heights = row_tiles(self.shape, vectors)
@@ -253,7 +256,7 @@ class ProductEmitter:
         return (rows - low * count) * heights[0]
 
     def emit_tile(self, tile: _Tile, some: _Steps) -> None:
-        """One tile: its sums over some inner steps."""
+        """Emit one tile: its sums over some inner steps."""
         shape = self.shape
         sums = self.begin_sums(tile, some.more)
         literal = shape.inner if shape.inner is not None and shape.inner <= shape.block else None
@@ -267,7 +270,7 @@ class ProductEmitter:
         self.end_sums(sums, tile, some.ends)
 
     def end_sums(self, sums: list[ir.Value], tile: _Tile, ends: ir.Value | None) -> None:
-        """Store what the tile's sums have become: once they are whole, what the epilogue makes of them."""
+        """Emit the stores of a tile's sums; if they are complete, the results of the epilogue are stored instead."""
         if not self.shape.epilogue:
             self.write_all(sums, tile.places)
             return
@@ -285,24 +288,24 @@ class ProductEmitter:
             self.write(value, place)
 
     def ended(self, sums: list[ir.Value], tile: _Tile) -> list[ir.Value]:
-        """The epilogue of each sum."""
+        """The results of the epilogue for a tile's sums."""
         builder, shape, out = self.builder, self.shape, []
         for total, (row, v) in zip(sums, tile.cells, strict=True):
             names = {"x": total}
             if shape.beside_row is not None:
-                place = row * shape.beside_row + v * shape.lanes
+                place = row * shape.beside_row + v * shape.simd_width
                 names["y"] = self.read(self.ahead(tile.beside, place))
             out.append(expressions.emit(builder, shape.epilogue, names))
         return out
 
     def begin_sums(self, tile: _Tile, more: ir.Value | None) -> list[ir.Value]:
-        """The initial values of the tile's sums: zero, the bias, or what is stored already."""
+        """The initial values of a tile's sums: zero, the bias, or the numbers that are stored already."""
         builder, start = self.builder, self.shape.start
-        zero = ir.Constant(self.vector, [0.0] * self.shape.lanes)
+        zero = ir.Constant(self.vector, [0.0] * self.shape.simd_width)
         if start == "add":
             return [self.read(place) for place in tile.places]
         if (bias := tile.panel.bias) is not None:
-            ahead = {v: self.read(self.ahead(bias, v * self.shape.lanes)) for _, v in tile.cells}
+            ahead = {v: self.read(self.ahead(bias, v * self.shape.simd_width)) for _, v in tile.cells}
             fresh = [ahead[v] for _, v in tile.cells]
         else:
             fresh = [zero] * len(tile.cells)
@@ -324,14 +327,14 @@ class ProductEmitter:
         return sums
 
     def over_inner(self, sums: list[ir.Value], tile: _Tile, start: ir.Value, stop: ir.Value) -> list[ir.Value]:
-        """The loop over some of the inner dimension, a few steps at a time where the tile is small.
+        """The sums after a loop over some inner steps, a few steps at a time if the tile is small.
 
-        A tile of few sums would wait for each addition before the next: it keeps several chains of them.
+        In a tile of few sums, each addition would wait for the one before. So such a tile has several chains of sums.
         """
         shape, size = self.shape, len(tile.cells)
         unroll = max(1, min(8, shape.unrolled // size))
         chains = max(1, min(unroll, CHAINS // size)) if shape.rows is not None else 1
-        zero = ir.Constant(self.vector, [0.0] * self.shape.lanes)
+        zero = ir.Constant(self.vector, [0.0] * self.shape.simd_width)
         count = self.builder.sub(stop, start)
         whole = self.builder.sub(stop, self.builder.srem(count, integer(unroll)))
         literal = shape.inner if shape.ranges == 1 and shape.inner is not None and shape.inner <= shape.block else None
@@ -346,10 +349,10 @@ class ProductEmitter:
         return wide if even else self.inner_loop(wide, tile, whole, stop, 1)
 
     def over_ranges(self, sums: list[ir.Value], tile: _Tile, count: ir.Value) -> list[ir.Value]:
-        """The inner dimension in ranges, each summed up on its own, and their sums added from the first to the last:
-        all at once where the tile is small, else one after the other."""
+        """The sums over the inner dimension in several ranges. Each range is summed separately, then their sums are
+        added from the first to the last. A small tile sums all ranges side by side, others one after the other."""
         builder, ranges = self.builder, self.shape.ranges
-        zeros = [ir.Constant(self.vector, [0.0] * self.shape.lanes)] * len(tile.cells)
+        zeros = [ir.Constant(self.vector, [0.0] * self.shape.simd_width)] * len(tile.cells)
         length = builder.sdiv(count, integer(ranges))
 
         def one_range(number: ir.Value, whole: list[ir.Value]) -> list[ir.Value]:
@@ -369,13 +372,13 @@ class ProductEmitter:
         return sums
 
     def added(self, sums: list[ir.Value], more: list[ir.Value]) -> list[ir.Value]:
-        """Sums of sums, in this order."""
+        """The sums ``sums`` with ``more`` added to them."""
         return [self.builder.fadd(x, y, flags=self.flags) for x, y in zip(sums, more, strict=True)]
 
     def at_once(
         self, parts: list[list[ir.Value]], tile: _Tile, starts: list[ir.Value], length: ir.Value
     ) -> list[list[ir.Value]]:
-        """``length`` inner steps of several ranges, side by side."""
+        """The sums of several ranges after ``length`` inner steps of each, done side by side."""
         size = len(tile.cells)
 
         def one_step_each(k: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
@@ -390,7 +393,7 @@ class ProductEmitter:
     def inner_loop(
         self, sums: list[ir.Value], tile: _Tile, start: ir.Value, stop: ir.Value, unroll: int
     ) -> list[ir.Value]:
-        """``unroll`` inner steps at a time, each to the next of as many chains as there are sums for."""
+        """The sums after a loop of ``unroll`` inner steps at a time, which are added to the chains of sums in turn."""
         chains, size = len(sums) // len(tile.cells), len(tile.cells)
 
         def some_steps(k: ir.Value, fresh: list[ir.Value]) -> list[ir.Value]:
@@ -402,7 +405,7 @@ class ProductEmitter:
         return summed(self.builder, sums, start, stop, unroll, some_steps)
 
     def step(self, sums: list[ir.Value], tile: _Tile, k: ir.Value, ahead: int) -> list[ir.Value]:
-        """One inner step: B's vectors times A's scalars, added to the sums."""
+        """The sums after one inner step: B's vectors times A's scalars are added."""
         shape, builder, cells, b_step = self.shape, self.builder, tile.cells, tile.panel.b_step
         row_of_b, column_of_a = self.at(tile.panel.b, (k, b_step)), self.at(tile.a, (k, shape.a_inner))
         right = {
@@ -413,14 +416,14 @@ class ProductEmitter:
         left = {}
         for row in sorted({row for row, _ in cells}):
             scalar = builder.load(self.ahead(column_of_a, row * shape.a_row + ahead * shape.a_inner))
-            left[row] = spread(builder, scalar, shape.lanes)
+            left[row] = spread(builder, scalar, shape.simd_width)
         return [self.fused(left[row], right[v], total) for total, (row, v) in zip(sums, cells, strict=True)]
 
     def across(self, vector: int) -> int:
-        """Where a vector of a tile stands in a row of B, in elements: in a neighbour beyond the panel's own."""
+        """The offset of a tile's vector in a row of B, in elements. It may be in a neighbour of the panel."""
         shape = self.shape
         if shape.b_row is not None:
-            return vector * shape.lanes
+            return vector * shape.simd_width
         assert shape.inner is not None
         panel, inside = divmod(vector, shape.panel)
-        return panel * shape.inner * shape.panel * shape.lanes + inside * shape.lanes
+        return panel * shape.inner * shape.panel * shape.simd_width + inside * shape.simd_width

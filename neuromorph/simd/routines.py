@@ -16,14 +16,14 @@ from numba.core import types
 from .lowering import Twin, data_pointer, define
 
 I1, I64 = ir.IntType(1), ir.IntType(64)
-CHAINS = 8  # sums that are added to independently, so that no addition waits for the one before
+CHAINS = 8  # independent sums, so that no addition waits for the one before
 
 
 def teach(twin: Twin, arguments: list[Any], emit: Callable[..., Any], result: Any = types.void) -> Twin:
     """Register a routine with Numba; returns the twin.
 
-    arguments: their types, ARRAY for any array. emit(builder, values): the call, with the address of the first element
-    in place of every array.
+    arguments: their types, ARRAY for any array. emit(builder, values): emits the call and returns its result; each
+    array is given as the address of its first element.
     """
 
     def emit_call(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
@@ -55,15 +55,15 @@ def routine(
 
 
 def integer(value: int) -> ir.Constant:
-    """A number of elements, rows or steps."""
+    """A constant number of elements, rows or steps."""
     return ir.Constant(I64, value)
 
 
 def _close(builder: ir.IRBuilder, head: ir.Block) -> None:
-    """The jump back to the head of a loop, which LLVM shall not unroll further.
+    """Emit the jump back to the head of a loop, marked so that LLVM does not unroll the loop.
 
-    It would copy what is unrolled by hand already: much more code, and none of it quicker.
-    See "llvm.loop.unroll.disable" in LLVM's language reference; a loop's node begins with itself.
+    The loop is unrolled by hand already, so more unrolling gives much more code and no speed. See
+    "llvm.loop.unroll.disable" in LLVM's language reference; the first operand of a loop's metadata is itself.
     """
     module = builder.module
     node = module.add_metadata([f"loop {len(module.metadata)}"])
@@ -75,9 +75,10 @@ def _close(builder: ir.IRBuilder, head: ir.Block) -> None:
 def _looping(
     builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: int, sums: list[ir.Value]
 ) -> Iterator[tuple[ir.Value, list[ir.Value], list[ir.Value]]]:
-    """A loop over ``range(start, stop, step)``; yields the counter, what the sums are, and a list for what they become.
+    """Emit a loop over ``range(start, stop, step)`` that carries sums.
 
-    After the loop, what they are is what they have become.
+    Yields the counter, the sums before a pass, and an empty list, to which the block adds the sums after the pass.
+    After the loop, the sums before a pass are the final ones.
     """
     before = builder.block
     head, body, after = (builder.append_basic_block(f"loop.{n}") for n in ("head", "body", "after"))
@@ -98,7 +99,7 @@ def _looping(
 
 @contextmanager
 def counted(builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: int) -> Iterator[ir.Value]:
-    """A loop over ``range(start, stop, step)``; yields the counter."""
+    """Emit a loop over ``range(start, stop, step)``; yields the counter."""
     with _looping(builder, start, stop, step, []) as (counter, _, _):
         yield counter
 
@@ -107,7 +108,10 @@ def summed(
     builder: ir.IRBuilder, sums: list[ir.Value], start: ir.Value, stop: ir.Value, step: int,
     body: Callable[[ir.Value, list[ir.Value]], list[ir.Value]],
 ) -> list[ir.Value]:  # fmt: skip
-    """Sums after a loop over ``range(start, stop, step)`` that holds them in registers; ``body`` adds to them."""
+    """The sums after a loop over ``range(start, stop, step)`` that keeps them in registers.
+
+    body: gets the counter and the sums, and returns the new sums.
+    """
     with _looping(builder, start, stop, step, sums) as (counter, carried, fresh):
         fresh.extend(body(counter, list(carried)))
     return carried

@@ -1,7 +1,7 @@
-"""Softmax of rows that are longer than a vector, and the gradient back through it.
+"""Routines for the softmax of rows that are longer than a SIMD vector, and for its gradient.
 
-A row of few vectors stays in registers, in a function of its width. All longer rows share one function, so that a model
-has one of them to compile, however many widths it has.
+A row of few vectors stays in registers; each width has a function of its own. All longer rows share one function, so
+that a model compiles only one for them, however many widths it has.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from . import math as vector_math
 from .lowering import ARRAY
 from .product_shape import scalar_type
 from .routines import I64, counted, integer, routine, summed, teach
-from .vectors import FLAGS, emit_maximum, lanes_below, largest_lane, masked_load, spread, sum_of_lanes
+from .vectors import FLAGS, elements_below, emit_maximum, largest_element, masked_load, spread, sum_of_elements
 
-SHORT = 4  # vectors of a row that stays in registers
+SHORT = 4  # vectors at most of a row that stays in registers
 Body = Callable[[ir.Value, list[ir.Value], bool], list[ir.Value]]
 
 
 @dataclass(frozen=True)
 class RowShape:
-    """Rows of ``width`` numbers, whose last vector is filled with zeros where it is written, with anything in between.
+    """Rows of ``width`` numbers. The rest of a row's last vector is written as zeros; when read, it may hold anything.
 
-    strides: elements between two rows of every operand, the one that is written last. exact: whether the rows that are
-    read end with their numbers, as those of a caller do: nothing behind them may be touched.
+    strides: elements between two rows of each operand; the written operand comes last. exact: whether the rows that are
+    read have no padding, as those of a caller, so that nothing after their numbers may be read.
     """
 
     dtype: str
-    lanes: int
+    simd_width: int
     width: int
     strides: tuple[int, ...]
     exact: bool = False
 
     @property
     def vectors(self) -> int:
-        """Vectors of a row."""
-        return -(-self.width // self.lanes)
+        """The number of vectors in a row."""
+        return -(-self.width // self.simd_width)
 
     @property
     def is_short(self) -> bool:
@@ -52,7 +52,7 @@ class RowShape:
 
 @dataclass(frozen=True)
 class RowEmitter:
-    """Emits what is done with one row. ``last`` is where its last vector begins, of which ``inside`` are numbers."""
+    """Emits the work on one row. last: the offset of its last vector. inside: a mask of the numbers in that vector."""
 
     shape: RowShape
     builder: ir.IRBuilder
@@ -61,10 +61,10 @@ class RowEmitter:
 
     @property
     def vector(self) -> ir.VectorType:
-        return ir.VectorType(scalar_type(self.shape.dtype), self.shape.lanes)
+        return ir.VectorType(scalar_type(self.shape.dtype), self.shape.simd_width)
 
     def splat(self, value: float) -> ir.Constant:
-        return ir.Constant(self.vector, [value] * self.shape.lanes)
+        return ir.Constant(self.vector, [value] * self.shape.simd_width)
 
     def place(self, pointer: ir.Value, column: ir.Value) -> ir.Value:
         return self.builder.bitcast(self.builder.gep(pointer, [column]), self.vector.as_pointer())
@@ -73,47 +73,47 @@ class RowEmitter:
         return self.builder.load(self.place(pointer, column), align=4)
 
     def read(self, pointer: ir.Value, column: ir.Value, is_last: bool, rest: ir.Value) -> ir.Value:
-        """A vector of numbers, in a row's last one those of ``rest`` behind them."""
+        """A vector read from a row. In the last vector, elements after the row's numbers are those of ``rest``."""
         if is_last and self.shape.exact:
             return masked_load(self.builder, self.place(pointer, column), self.inside, rest)
         return self.cut(self.load(pointer, column), rest, is_last)
 
     def cut(self, value: ir.Value, rest: ir.Value, is_last: bool) -> ir.Value:
-        """A vector, in a row's last one ``rest`` behind its numbers."""
+        """The vector ``value``. In the last vector, elements after the row's numbers are those of ``rest``."""
         return self.builder.select(self.inside, value, rest) if is_last else value
 
     def store(self, value: ir.Value, pointer: ir.Value, column: ir.Value) -> None:
         self.builder.store(value, self.place(pointer, column), align=4)
 
     def columns(self) -> list[tuple[ir.Value, bool]]:
-        """Where the vectors of a short row begin, and which is the last."""
-        lanes, count = self.shape.lanes, self.shape.vectors
-        return [(integer(number * lanes), number == count - 1) for number in range(count)]
+        """The offset of each vector of a short row, and whether it is the last one."""
+        simd_width, count = self.shape.simd_width, self.shape.vectors
+        return [(integer(number * simd_width), number == count - 1) for number in range(count)]
 
     def over(self, carried: list[ir.Value], body: Body) -> list[ir.Value]:
-        """Emits a loop over the vectors of a row with carried values. ``body`` gets a column, the values so far and
-        whether it is the last vector, and returns the new values."""
-        lanes = self.shape.lanes
-        carried = summed(self.builder, carried, integer(0), self.last, lanes, lambda q, some: body(q, some, False))
+        """The values ``carried`` after a loop over the vectors of a row. ``body`` gets a vector's offset, the values so
+        far and whether the vector is the last one; it returns the new values."""
+        simd_width = self.shape.simd_width
+        carried = summed(self.builder, carried, integer(0), self.last, simd_width, lambda q, some: body(q, some, False))
         return body(self.last, carried, True)
 
     def share(self, whole: ir.Value) -> ir.Value:
         """The reciprocal of the sum of a vector's elements, in every element."""
-        total = sum_of_lanes(self.builder, whole)
-        return spread(self.builder, self.builder.fdiv(ir.Constant(total.type, 1.0), total), self.shape.lanes)
+        total = sum_of_elements(self.builder, whole)
+        return spread(self.builder, self.builder.fdiv(ir.Constant(total.type, 1.0), total), self.shape.simd_width)
 
     def power(self, value: ir.Value, top: ir.Value, is_last: bool) -> ir.Value:
-        """The exponentials of the differences between numbers and the largest."""
+        """The exponentials of the differences between numbers and the largest number."""
         distance = self.builder.fsub(value, top, flags=FLAGS)
         return self.cut(vector_math.call(self.builder, "exp", distance), self.splat(0.0), is_last)
 
     def softmax(self, source: ir.Value, target: ir.Value) -> None:
-        """Powers of the distances to the largest, divided by their sum."""
+        """Emit the softmax: exponentials of the differences to the largest number, divided by their sum."""
         builder, lowest = self.builder, self.splat(float(np.finfo(self.shape.dtype).min))
         if self.shape.is_short:
             row = [(q, self.read(source, q, is_last, lowest), is_last) for q, is_last in self.columns()]
             peak = reduce(lambda some, each: emit_maximum(builder, each[1], some), row, lowest)
-            top = spread(builder, largest_lane(builder, peak), self.shape.lanes)
+            top = spread(builder, largest_element(builder, peak), self.shape.simd_width)
             powers = [self.power(value, top, is_last) for _, value, is_last in row]
             share = self.share(reduce(lambda x, y: builder.fadd(x, y, flags=FLAGS), powers))
             for (q, _, _), value in zip(row, powers, strict=True):
@@ -124,7 +124,7 @@ class RowEmitter:
             return [emit_maximum(builder, self.read(source, q, is_last, some[0]), some[0])]
 
         (peak,) = self.over([lowest], larger)
-        top = spread(builder, largest_lane(builder, peak), self.shape.lanes)
+        top = spread(builder, largest_element(builder, peak), self.shape.simd_width)
 
         def add_power(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
             value = self.power(self.read(source, q, is_last, top), top, is_last)
@@ -141,7 +141,7 @@ class RowEmitter:
         self.over([], divide)
 
     def gradient(self, result: ir.Value, gradient: ir.Value, target: ir.Value, *, adds: bool) -> None:
-        """The softmax's result times the difference between the gradient and its mean weighted by the result."""
+        """Emit the gradient: the softmax's result times (the gradient minus its mean, weighted by the result)."""
         builder = self.builder
 
         def pair(q: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -159,12 +159,12 @@ class RowEmitter:
         if self.shape.is_short:
             row = [(q, *pair(q)) for q, _ in self.columns()]
             whole = reduce(lambda some, each: weighted(some, *each[1:]), row, self.splat(0.0))
-            mean = spread(builder, sum_of_lanes(builder, whole), self.shape.lanes)
+            mean = spread(builder, sum_of_elements(builder, whole), self.shape.simd_width)
             for q, y, g in row:
                 write(q, y, g, mean)
             return
         (whole,) = self.over([self.splat(0.0)], lambda q, some, is_last: [weighted(some[0], *pair(q))])
-        mean = spread(builder, sum_of_lanes(builder, whole), self.shape.lanes)
+        mean = spread(builder, sum_of_elements(builder, whole), self.shape.simd_width)
 
         def write_one(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
             write(q, *pair(q), mean)
@@ -174,19 +174,19 @@ class RowEmitter:
 
 
 def define_rows(module: ir.Module, shape: RowShape, kind: str, emit: Callable[..., None]) -> ir.Function:
-    """A function of the first row of every operand, the strides, the number of rows and their width."""
+    """The LLVM function of all operands' first addresses, the strides, the number of rows and their width."""
     pointer, count = scalar_type(shape.dtype).as_pointer(), len(shape.strides)
     short = f".{shape.width}" if shape.is_short else ""
-    name = f"nm.{kind}.{shape.dtype}.{shape.lanes}{short}{'.exact' if shape.exact else ''}"
+    name = f"nm.{kind}.{shape.dtype}.{shape.simd_width}{short}{'.exact' if shape.exact else ''}"
     function, is_new = routine(module, name, [pointer] * count + [I64] * (count + 2), inline=False)
     if is_new:
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         starts, strides, (rows, width) = function.args[:count], function.args[count:-2], function.args[-2:]
         if shape.is_short:
             width = integer(shape.width)
-        lanes = integer(shape.lanes)
-        last = builder.mul(builder.sdiv(builder.sub(width, integer(1)), lanes), lanes)
-        inside = lanes_below(builder, builder.sub(width, last), shape.lanes)
+        simd_width = integer(shape.simd_width)
+        last = builder.mul(builder.sdiv(builder.sub(width, integer(1)), simd_width), simd_width)
+        inside = elements_below(builder, builder.sub(width, last), shape.simd_width)
         with counted(builder, integer(0), rows, 1) as row:
             operands = [builder.gep(x, [builder.mul(row, y)]) for x, y in zip(starts, strides, strict=True)]
             emit(RowEmitter(shape, builder, last, inside), *operands)
@@ -207,16 +207,17 @@ def _teach(shape: RowShape, twin: Callable[..., None], kind: str, emit: Callable
 
 
 def _rows_of(shape: RowShape, array: Any, start: int, operand: int, rows: int, width: int | None = None) -> Any:
-    """The rows of an operand (rows, width), of all their whole vectors without a width, as a view."""
+    """A view (rows, width) of an operand's rows; without a width, all elements of their vectors."""
     step = array.itemsize
     strides = shape.strides[operand] * step, step
-    width = shape.vectors * shape.lanes if width is None else width
+    width = shape.vectors * shape.simd_width if width is None else width
     return np.lib.stride_tricks.as_strided(array[start:], (rows, width), strides)
 
 
 @cache
 def softmax_of(shape: RowShape) -> Callable[..., None]:
-    """The function (source, offset, target, offset, rows): the softmax of rows. Source and target may be one."""
+    """The function (source, offset, target, offset, rows), which writes the softmax of rows. Source and target may be
+    the same."""
 
     def softmax_rows(source: Any, start: int, target: Any, place: int, rows: int) -> None:
         """Write the softmax of rows."""
@@ -232,9 +233,9 @@ def softmax_of(shape: RowShape) -> Callable[..., None]:
 
 @cache
 def softmax_gradient_of(shape: RowShape, adds: bool) -> Callable[..., None]:
-    """The function (result, offset, gradient, offset, target, offset, rows): gradients back through a softmax.
+    """The function (result, offset, gradient, offset, target, offset, rows), which writes the gradient of a softmax.
 
-    adds: whether the target holds others, to which they are added. The target may be the result or the gradient.
+    adds: whether it is added to the numbers in the target. The target may be the result or the gradient.
     """
 
     def softmax_gradient_rows(

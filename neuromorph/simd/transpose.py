@@ -1,4 +1,4 @@
-"""Transposes a matrix in panels to panels of the transpose, in square blocks inside vector registers."""
+"""A routine that transposes a panel matrix to another panel matrix, in square blocks in vector registers."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ _I32 = ir.IntType(32)
 
 @dataclass(frozen=True)
 class TransposeShape:
-    """A panel matrix of ``rows`` rows and ``columns`` vectors, and the panel width of its transpose.
+    """The shape of a panel matrix with ``rows`` rows of ``columns`` vectors, and of its transpose.
 
-    The transpose has columns × lanes rows and its columns are the ``rows``, padded to whole vectors with zeros.
-    by_rows: whether a call takes some blocks of ``lanes`` rows, and not some column vectors.
+    panel, transposed_panel: vectors in a panel of each. The transpose has columns × simd_width rows; its columns are
+    the ``rows``, padded to whole vectors with zeros. by_rows: whether a call takes some blocks of ``simd_width`` rows,
+    else it takes some column vectors.
     """
 
     dtype: str
-    lanes: int
+    simd_width: int
     rows: int
     columns: int
     panel: int
@@ -36,38 +37,38 @@ class TransposeShape:
 
     @property
     def transposed_columns(self) -> int:
-        """Vectors in a row of the transpose."""
-        return -(-self.rows // self.lanes)
+        """The number of vectors in a row of the transpose."""
+        return -(-self.rows // self.simd_width)
 
 
-def panels_to_matrix(flat: Any, rows: int, columns: int, panel: int, lanes: int) -> Any:
-    """The matrix (rows, columns × lanes) that a panel layout holds."""
-    out, start = np.empty((rows, columns * lanes), flat.dtype), 0
+def panels_to_matrix(flat: Any, rows: int, columns: int, panel: int, simd_width: int) -> Any:
+    """The matrix (rows, columns × simd_width) that a flat array holds in panels."""
+    out, start = np.empty((rows, columns * simd_width), flat.dtype), 0
     for first in range(0, columns, panel):
-        width = (min(columns, first + panel) - first) * lanes
+        width = (min(columns, first + panel) - first) * simd_width
         block = flat[start : start + rows * width].reshape(rows, width)
-        out[:, first * lanes : first * lanes + width] = block
+        out[:, first * simd_width : first * simd_width + width] = block
         start += rows * width
     return out
 
 
-def matrix_to_panels(matrix: Any, panel: int, lanes: int) -> Any:
-    """A matrix whose columns fill whole vectors, in the panel layout."""
-    step = panel * lanes
+def matrix_to_panels(matrix: Any, panel: int, simd_width: int) -> Any:
+    """A flat array that holds a matrix in panels; the columns must fill whole vectors."""
+    step = panel * simd_width
     return np.concatenate([matrix[:, first : first + step].ravel() for first in range(0, matrix.shape[1], step)])
 
 
 def transpose_block(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
-    """The transpose of a square block given as its rows, by a butterfly of shuffles."""
-    lanes = len(rows)
-    kind = ir.VectorType(_I32, lanes)
-    distance = lanes // 2
+    """The rows of the transpose of a square block, by a butterfly network of shuffles."""
+    simd_width = len(rows)
+    kind = ir.VectorType(_I32, simd_width)
+    distance = simd_width // 2
     while distance:
         out = list(rows)
-        for low in (row for row in range(lanes) if not row & distance):
+        for low in (row for row in range(simd_width) if not row & distance):
             first, second = rows[low], rows[low + distance]
-            near = [lane if not lane & distance else lanes + lane - distance for lane in range(lanes)]
-            far = [lane + distance if not lane & distance else lanes + lane for lane in range(lanes)]
+            near = [place if not place & distance else simd_width + place - distance for place in range(simd_width)]
+            far = [place + distance if not place & distance else simd_width + place for place in range(simd_width)]
             out[low] = builder.shuffle_vector(first, second, ir.Constant(kind, near))
             out[low + distance] = builder.shuffle_vector(first, second, ir.Constant(kind, far))
         rows = out
@@ -76,65 +77,67 @@ def transpose_block(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Valu
 
 
 def _panel_place(builder: ir.IRBuilder, vector: ir.Value, depth: int, shape: tuple[int, int, int]) -> Any:
-    """(offset of row 0, row stride) of a column vector in a panel matrix of ``depth`` rows: shape = columns, panel,
-    elements."""
-    columns, panel, lanes = shape
+    """(offset of row 0, row stride) of a column vector in a panel matrix of ``depth`` rows.
+
+    shape: (columns in vectors, panel in vectors, SIMD width).
+    """
+    columns, panel, simd_width = shape
     full, rest = divmod(columns, panel)
     number = builder.sdiv(vector, integer(panel))
     inside = builder.srem(vector, integer(panel))
-    start = builder.mul(number, integer(depth * panel * lanes))
+    start = builder.mul(number, integer(depth * panel * simd_width))
     last = builder.icmp_signed("==", number, integer(full))
-    stride = builder.select(last, integer(rest * lanes), integer(panel * lanes))
-    return builder.add(start, builder.mul(inside, integer(lanes))), stride
+    stride = builder.select(last, integer(rest * simd_width), integer(panel * simd_width))
+    return builder.add(start, builder.mul(inside, integer(simd_width))), stride
 
 
 def call_block(builder: ir.IRBuilder, shape: TransposeShape, count: int, *places: ir.Value) -> None:
-    """Transpose a block of ``count`` rows: a call of a function that all shapes share, so that it is compiled once.
+    """Emit a call that transposes a block of ``count`` rows. All shapes share the function, so it is compiled once.
 
     places: source and the stride of its rows, target and the stride of its rows.
     """
-    lanes, scalar = shape.lanes, scalar_type(shape.dtype)
-    name, pointer = f"nm.block.{shape.dtype}.{lanes}.{count}", scalar.as_pointer()
+    simd_width, scalar = shape.simd_width, scalar_type(shape.dtype)
+    name, pointer = f"nm.block.{shape.dtype}.{simd_width}.{count}", scalar.as_pointer()
     function, is_new = routine(builder.module, name, [pointer, I64, pointer, I64], inline=False)
     if is_new:
         inside = ir.IRBuilder(function.append_basic_block("entry"))
         source, step, target, transposed_step = function.args
-        vector = ir.VectorType(scalar, lanes)
+        vector = ir.VectorType(scalar, simd_width)
 
         def at(start: ir.Value, stride: ir.Value, row: int) -> ir.Value:
             place = inside.gep(start, [inside.mul(stride, integer(row))])
             return inside.bitcast(place, vector.as_pointer())
 
         rows = [inside.load(at(source, step, row), align=4) for row in range(count)]
-        zero = ir.Constant(vector, [0.0] * lanes)
-        for row, value in enumerate(transpose_block(inside, rows + [zero] * (lanes - count))):
+        zero = ir.Constant(vector, [0.0] * simd_width)
+        for row, value in enumerate(transpose_block(inside, rows + [zero] * (simd_width - count))):
             inside.store(value, at(target, transposed_step, row), align=4)
         inside.ret_void()
     builder.call(function, places)
 
 
 def _emit(builder: ir.IRBuilder, shape: TransposeShape, arguments: list[ir.Value]) -> None:
-    """The function's body: a loop over column vectors, one over blocks of rows, and the rows left over."""
+    """Emit the body of the function: a loop over column vectors, in it one over blocks of rows, and the last rows."""
     source, target, begin, end = arguments
-    lanes = shape.lanes
+    simd_width = shape.simd_width
 
     def block(column: ir.Value, group: ir.Value, count: int) -> None:
-        here, step = _panel_place(builder, column, shape.rows, (shape.columns, shape.panel, lanes))
-        here = builder.add(here, builder.mul(builder.mul(group, integer(lanes)), step))
-        depth = shape.columns * lanes
+        here, step = _panel_place(builder, column, shape.rows, (shape.columns, shape.panel, simd_width))
+        here = builder.add(here, builder.mul(builder.mul(group, integer(simd_width)), step))
+        depth = shape.columns * simd_width
         there, transposed_step = _panel_place(
-            builder, group, depth, (shape.transposed_columns, shape.transposed_panel, lanes)
+            builder, group, depth, (shape.transposed_columns, shape.transposed_panel, simd_width)
         )
-        there = builder.add(there, builder.mul(builder.mul(column, integer(lanes)), transposed_step))
+        there = builder.add(there, builder.mul(builder.mul(column, integer(simd_width)), transposed_step))
         places = builder.gep(source, [here]), step, builder.gep(target, [there]), transposed_step
         call_block(builder, shape, count, *places)
 
-    whole, rest = divmod(shape.rows, lanes)
+    whole, rest = divmod(shape.rows, simd_width)
     every = integer(0), integer(shape.columns), 1
     if shape.by_rows:
         stop = builder.select(builder.icmp_signed("<", end, integer(whole)), end, integer(whole))
         with counted(builder, begin, stop, 1) as group, counted(builder, *every) as column:
-            block(column, group, lanes)
+            block(column, group, simd_width)
         here = builder.icmp_signed("<=", begin, integer(whole)), builder.icmp_signed(">", end, integer(whole))
         if rest:
             with builder.if_then(builder.and_(*here)), counted(builder, *every) as column:
@@ -144,7 +147,7 @@ def _emit(builder: ir.IRBuilder, shape: TransposeShape, arguments: list[ir.Value
     with counted(builder, begin, end, 1) as column:
         if whole:
             with counted(builder, integer(0), integer(whole), 1) as group:
-                block(column, group, lanes)
+                block(column, group, simd_width)
         if rest:
             block(column, integer(whole), rest)
     builder.ret_void()
@@ -162,24 +165,24 @@ def _define(module: ir.Module, shape: TransposeShape) -> ir.Function:
 
 @cache
 def transpose_of(shape: TransposeShape) -> Callable[..., None]:
-    """The function (source, its offset, target, its offset, first, last) that writes the transpose's panels.
+    """The function (source, its offset, target, its offset, first, last), which writes panels of the transpose.
 
-    Of the source's column vectors, or blocks of rows, it takes those from ``first`` to ``last``.
+    It transposes the source's column vectors, or blocks of rows, from ``first`` to ``last``.
     """
 
     def transpose(source: Any, start: int, target: Any, place: int, first: int, last: int) -> None:
         """Write the transpose of some columns of a panel matrix."""
-        size = shape.rows * shape.columns * shape.lanes
-        plain = panels_to_matrix(source[start : start + size], shape.rows, shape.columns, shape.panel, shape.lanes)
-        depth, wide, lanes = shape.columns * shape.lanes, shape.transposed_columns, shape.lanes
-        flat = target[place : place + depth * wide * lanes]
-        transposed = np.zeros((depth, wide * lanes), plain.dtype)
+        size = shape.rows * shape.columns * shape.simd_width
+        plain = panels_to_matrix(source[start : start + size], shape.rows, shape.columns, shape.panel, shape.simd_width)
+        depth, wide, simd_width = shape.columns * shape.simd_width, shape.transposed_columns, shape.simd_width
+        flat = target[place : place + depth * wide * simd_width]
+        transposed = np.zeros((depth, wide * simd_width), plain.dtype)
         transposed[:, : shape.rows] = plain.T
-        mine = np.zeros(transposed.shape, bool)  # what else is there, other threads may be writing
-        some = slice(first * lanes, last * lanes)
+        mine = np.zeros(transposed.shape, bool)  # what this call writes; other threads may be writing the rest
+        some = slice(first * simd_width, last * simd_width)
         mine[(slice(None), some) if shape.by_rows else some] = True
-        own = matrix_to_panels(mine, shape.transposed_panel, lanes)
-        flat[own] = matrix_to_panels(transposed, shape.transposed_panel, lanes)[own]
+        own = matrix_to_panels(mine, shape.transposed_panel, simd_width)
+        flat[own] = matrix_to_panels(transposed, shape.transposed_panel, simd_width)[own]
 
     def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
         source, start, target, place, *bounds = values

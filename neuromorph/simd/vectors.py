@@ -1,11 +1,11 @@
-"""Short vectors as values of generated kernels: loads, stores, arithmetic, comparison and operations on elements.
+"""SIMD vectors as values in generated kernels: their types, arithmetic, comparison and other operations.
 
 ``vectors("float32", 8)`` gives a namespace of functions over vectors of eight float32 elements. Each is an ordinary
 Python function over NumPy arrays (its twin, for when JIT is off) and, inside compiled code, one or a few LLVM vector
-instructions. The arithmetic operators work on the vectors in both worlds; a scalar operand is copied to all elements.
+instructions. The arithmetic operators work on vectors in both cases; a scalar operand is copied to all elements.
 
-Arithmetic carries the fast-math flags ``FLAGS``, which never include nnan or ninf: a diverging loss stays visible. The
-vector mathematics of ``math.py`` carries none, because its error-free steps must stay as written.
+Arithmetic has the fast-math flags ``FLAGS``. They never include nnan or ninf, so that a diverging loss stays visible.
+The vector mathematics of ``math.py`` has no flags, because its error-free steps must stay as written.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ ELEMENTS: dict[str, tuple[Any, ir.Type, int]] = {
 
 
 class VectorType(types.Type):
-    """The Numba type of a vector of ``lanes`` floating-point numbers."""
+    """The Numba type of a vector of ``simd_width`` floating-point numbers."""
 
-    def __init__(self, dtype: types.Float, lanes: int) -> None:
-        self.dtype, self.lanes = dtype, lanes
-        super().__init__(name=f"Vector({dtype}, {lanes})")
+    def __init__(self, dtype: types.Float, simd_width: int) -> None:
+        self.dtype, self.simd_width = dtype, simd_width
+        super().__init__(name=f"Vector({dtype}, {simd_width})")
 
 
 class MaskType(types.Type):
     """The Numba type of a comparison of two vectors: one truth value for each element."""
 
     def __init__(self, vector: VectorType) -> None:
-        self.vector, self.lanes = vector, vector.lanes
-        super().__init__(name=f"Mask({vector.dtype}, {vector.lanes})")
+        self.vector, self.simd_width = vector, vector.simd_width
+        super().__init__(name=f"Mask({vector.dtype}, {vector.simd_width})")
 
 
 def ir_element(dtype: types.Float) -> ir.Type:
@@ -57,21 +57,21 @@ def ir_element(dtype: types.Float) -> ir.Type:
 @register_default(VectorType)
 class _VectorModel(PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, fe_type: VectorType) -> None:
-        super().__init__(manager, fe_type, ir.VectorType(ir_element(fe_type.dtype), fe_type.lanes))
+        super().__init__(manager, fe_type, ir.VectorType(ir_element(fe_type.dtype), fe_type.simd_width))
 
 
 @register_default(MaskType)
 class _MaskModel(PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, fe_type: MaskType) -> None:
-        super().__init__(manager, fe_type, ir.VectorType(_I1, fe_type.lanes))
+        super().__init__(manager, fe_type, ir.VectorType(_I1, fe_type.simd_width))
 
 
-def spread(builder: ir.IRBuilder, scalar: ir.Value, lanes: int) -> ir.Value:
+def spread(builder: ir.IRBuilder, scalar: ir.Value, simd_width: int) -> ir.Value:
     """A vector with ``scalar`` in every element."""
-    vector = ir.VectorType(scalar.type, lanes)
+    vector = ir.VectorType(scalar.type, simd_width)
     seed = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(_I32, 0))
     return builder.shuffle_vector(
-        seed, ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes)
+        seed, ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(_I32, simd_width), [0] * simd_width)
     )
 
 
@@ -83,20 +83,20 @@ def _halves(builder: ir.IRBuilder, value: ir.Value) -> tuple[ir.Value, ir.Value]
     return builder.shuffle_vector(value, value, lower), builder.shuffle_vector(value, value, upper)
 
 
-def lanes_below(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
+def elements_below(builder: ir.IRBuilder, count: ir.Value, simd_width: int) -> ir.Value:
     """A mask of the elements whose number is less than ``count``."""
-    steps = ir.Constant(ir.VectorType(_I64, lanes), list(range(lanes)))
-    return builder.icmp_signed("<", steps, spread(builder, count, lanes))
+    steps = ir.Constant(ir.VectorType(_I64, simd_width), list(range(simd_width)))
+    return builder.icmp_signed("<", steps, spread(builder, count, simd_width))
 
 
-def sum_of_lanes(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
+def sum_of_elements(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
     """The sum of the elements."""
     while vector.type.count > 1:
         vector = builder.fadd(*_halves(builder, vector), flags=FLAGS)
     return builder.extract_element(vector, ir.Constant(_I32, 0))
 
 
-def largest_lane(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
+def largest_element(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
     """The largest of the elements."""
     while vector.type.count > 1:
         lower, upper = _halves(builder, vector)
@@ -119,7 +119,7 @@ def suffix(vector: ir.VectorType) -> str:
 
 
 def masked_load(builder: ir.IRBuilder, pointer: ir.Value, mask: ir.Value, rest: ir.Value) -> ir.Value:
-    """The vector at an address where the mask holds, ``rest`` elsewhere, where nothing is read."""
+    """The elements of the vector at an address where the mask is true; the others are from ``rest`` and not read."""
     kind, size = rest.type, 4 if isinstance(rest.type.element, ir.FloatType) else 8
     arguments = [kind.as_pointer(), _I32, mask.type, kind]
     read = intrinsic(builder.module, f"llvm.masked.load.{suffix(kind)}.p0", kind, arguments)
@@ -130,7 +130,7 @@ def masked_load(builder: ir.IRBuilder, pointer: ir.Value, mask: ir.Value, rest: 
 
 
 def _vector_of(*args: types.Type) -> VectorType | None:
-    """The vector type in which an operation on these vectors and scalars is computed; None where there is none."""
+    """The vector type in which an operation on these vectors and scalars is computed, or None."""
     found = {a for a in args if isinstance(a, VectorType)}
     others = [a for a in args if not isinstance(a, VectorType)]
     if len(found) == 1 and all(isinstance(a, types.Float | types.Integer) for a in others):
@@ -138,7 +138,7 @@ def _vector_of(*args: types.Type) -> VectorType | None:
     return None
 
 
-# What Numba's own templates say of offsets, said at once: most operators of a kernel make an offset.
+# Most operators of a kernel compute offsets. Their types are given here at once, as Numba's own templates would.
 _TWO_COUNTS = (types.int64, types.int64)
 _COUNT_OF_TWO = signature(types.int64, *_TWO_COUNTS)
 _OF_COUNTS = frozenset({operator.add, operator.sub, operator.mul})
@@ -149,11 +149,11 @@ def _operand_types(vector: VectorType, args: tuple[types.Type, ...]) -> list[typ
 
 
 def _as_vectors(builder: ir.IRBuilder, sig: Any, args: Any) -> list[ir.Value]:
-    """The arguments, scalars spread over the elements of the vectors beside them."""
+    """The arguments as vectors: scalars are copied to all elements of a vector."""
     vector = _vector_of(*sig.args)
     assert vector is not None
     return [
-        value if isinstance(kind, VectorType) else spread(builder, value, vector.lanes)
+        value if isinstance(kind, VectorType) else spread(builder, value, vector.simd_width)
         for kind, value in zip(sig.args, args, strict=True)
     ]
 
@@ -161,11 +161,11 @@ def _as_vectors(builder: ir.IRBuilder, sig: Any, args: Any) -> list[ir.Value]:
 def _register(
     function: Any, arity: int, result: Callable[[VectorType], types.Type], emit: Callable[..., ir.Value]
 ) -> None:
-    """Teach Numba ``function`` over vectors and scalars; ``emit(builder, *vectors)`` gives its instructions."""
+    """Teach Numba ``function`` over vectors and scalars. ``emit(builder, *vectors)`` emits its instructions."""
 
     @infer_global(function)
     class _Template(AbstractTemplate):  # type: ignore[misc]
-        # Numba asks what is for a target first, and only then its own, "generic" templates: dozens for an operator.
+        # Numba tries templates for a target before its own, "generic" ones, of which an operator has dozens.
         metadata: ClassVar[dict[str, str]] = {"target": "cpu"}
 
         def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
@@ -269,8 +269,8 @@ def _lower_log(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.V
 
 @infer_global(twins.log)
 class _LogOfOne(AbstractTemplate):  # type: ignore[misc]
-    """The logarithm of a single number. A row needs only one, and a vector of it would cost as much as all terms of the
-    row."""
+    """The logarithm of a single number. A row needs only one logarithm, and computing a vector of them would take as
+    long as all terms of the row."""
 
     def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
         one = len(args) == 1 and not kws and isinstance(args[0], types.Float)
@@ -293,7 +293,7 @@ class _Where(AbstractTemplate):  # type: ignore[misc]
 def _lower_where(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
     vector = sig.return_type
     picks = [
-        value if isinstance(kind, VectorType) else spread(builder, value, vector.lanes)
+        value if isinstance(kind, VectorType) else spread(builder, value, vector.simd_width)
         for kind, value in zip(sig.args[1:], args[1:], strict=True)
     ]
     return builder.select(args[0], *picks)

@@ -1,7 +1,7 @@
-"""Parts of flat arrays, and arrays elsewhere in memory, without a copy and without an object.
+"""Views of flat arrays and of memory, made in compiled code without a copy or an object.
 
-A view owns nothing: the array that it was made of, or the owner of the memory, has to outlive it. In compiled code a
-view keeps the length of the array that it was made of, so views are for functions that never ask for a length.
+A view owns no memory: the array that it was made from, or the owner of the memory, must outlive it. In compiled code, a
+view keeps the length of the array that it was made from. So views are for functions that never use a length.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from .lowering import ARRAY, data_pointer, define
 
 
 def part(array: Any, start: int) -> Any:
-    """A flat array from the element at ``start`` on."""
+    """A view of a flat array from the element at ``start`` on."""
     return array[start:]
 
 
 def address_of(array: Any) -> int:
-    """Where in memory a flat array begins."""
+    """The memory address of a flat array's first element."""
     return int(array.ctypes.data)
 
 
 def array_at(like: Any, address: int) -> Any:
-    """The flat array of the same type that begins at an address."""
+    """A view of the memory at an address, as a flat array of the same type as ``like``."""
     interface = {**like.__array_interface__, "data": (address, not like.flags.writeable)}
     return np.asarray(type("_Place", (), {"__array_interface__": interface, "like": like})())
 
 
 def _moved(context: Any, builder: ir.IRBuilder, kind: Any, array: ir.Value, data: ir.Value) -> ir.Value:
-    """A view that begins at another address and has no reference count."""
+    """A view of ``array``'s type that begins at ``data`` and has no reference count."""
     made = cgutils.create_struct_proxy(kind)(context, builder, value=array)
     made.data = data
     made.meminfo = cgutils.get_null_value(made.meminfo.type)

@@ -1,1 +1,1 @@
-"""Training: windows through the kernel, epochs, callbacks, metrics and gradients."""
+"""Trains models: runs the training kernel over windows and epochs, with callbacks, metrics and gradient checks."""

@@ -1,4 +1,4 @@
-"""Sets the units of a model from data: means and scales of ``standardize`` nodes, and of an output that restores."""
+"""Sets means and scales of a model from data: those of ``standardize`` nodes, and of an output with ``restore``."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _is(graph: Graph, index: int, name: str) -> bool:
 
 
 def _data(model: Network, inputs: Any, expected: Any, lengths: Any, sample_weight: Any) -> TrainingData:
-    """The arrays, checked as those of training are; zeros stand for what is expected where it is not given."""
+    """The arrays of a call, checked as in training. Zeros stand for the expected values if they are not given."""
     if expected is None:
         leading = read("inputs", inputs).numbers.shape[:-1]
         expected = np.broadcast_to(np.zeros(1, model.dtype), (*leading, model.output_width))
@@ -59,14 +59,14 @@ def _data(model: Network, inputs: Any, expected: Any, lengths: Any, sample_weigh
 
 
 def _incoming(model: Network, parameters: Mapping[str, Any], data: TrainingData, index: int) -> Floats:
-    """What reaches a node, in the shape of the inputs: each sequence starts from zero state."""
+    """The vectors that reach a node, with the axes of the inputs; each sequence starts from zero state."""
     sequences = data.inputs if data.sequences else data.inputs[None]
     found = [interpreter.incoming(model.graph, parameters, one, index) for one in sequences]
     return np.stack(found) if data.sequences else found[0]
 
 
 def _units(model: Network, index: int, values: NDArray[Any], data: TrainingData) -> dict[str, NDArray[Any]]:
-    """Mean and standard deviation of each component as the units of a node; 1 for one that does not change."""
+    """The mean and scale of each component, as parameters of a node. The scale is the standard deviation; 1 for 0."""
     name = model.graph.nodes[index].name
     rows = np.asarray(values, np.float64).reshape(-1, values.shape[-1])
     weights = np.ones(len(rows)) if data.weights is None else np.asarray(data.weights, np.float64).reshape(-1)

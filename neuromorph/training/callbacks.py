@@ -27,7 +27,7 @@ from .history import History
 
 @dataclass
 class Run:
-    """One call of ``fit`` as callbacks see it: ``epoch`` counts from 0, ``names`` are the histories that it records."""
+    """One call of ``fit``, as callbacks see it. epoch: counted from 0. names: the histories that the call records."""
 
     model: Network
     history: History
@@ -37,41 +37,41 @@ class Run:
     stopped: str = ""
 
     def stop(self, why: str) -> None:
-        """Stop training after this epoch. ``why`` goes to ``history.ended``."""
+        """Stop training after this epoch. why: the reason, which becomes ``history.ended``."""
         self.stopped = why
 
     def last(self, name: str) -> float:
-        """What the last epoch recorded under a name."""
+        """The number that the last epoch recorded under a name, such as "loss"."""
         values: list[float] = getattr(self.history, name)
         return values[-1]
 
 
 class Callback:
-    """Something that ``fit`` calls. Override what is needed; all do nothing here.
+    """The base class of callbacks, whose methods ``fit`` calls. Override what you need; here they do nothing.
 
-    Callbacks are called in the order in which ``fit`` was given them, at the end too.
+    Callbacks are called in the order in which they were given to ``fit``, also at the end.
     """
 
     def check(self, run: Run) -> None:
-        """Before any callback begins: raise here what makes this call of ``fit`` impossible, and change nothing."""
+        """Called before any callback begins. Raise an error here if this ``fit`` is impossible; change nothing."""
 
     def begin(self, run: Run) -> None:
-        """Before the first epoch, when all callbacks have checked."""
+        """Called before the first epoch, after the ``check`` of all callbacks."""
 
     def before_epoch(self, run: Run) -> None:
-        """Before an epoch; its learning rate may be set now."""
+        """Called before each epoch. The epoch's learning rate may be set here."""
 
     def after_epoch(self, run: Run) -> None:
-        """After an epoch, when the history has its numbers."""
+        """Called after each epoch, when the history has its numbers."""
 
     def end(self, run: Run) -> None:
-        """However training ended: after the last epoch, an exception or Ctrl-C; ``run.history.ended`` says which.
+        """Called when training has ended: after the last epoch, an exception or Ctrl-C. ``run.history.ended`` says how.
 
-        Only where ``begin`` went well; also where the ``end`` of another callback raises.
+        It is called only if ``begin`` raised no error, and also if the ``end`` of another callback raises one.
         """
 
 
-# What can be monitored, and the arguments of fit that record it.
+# The numbers that can be monitored, and the arguments of fit that record them.
 _MONITORED = {
     "loss": "",
     "validation_loss": "validation=",
@@ -82,10 +82,10 @@ _MONITORED = {
 
 @dataclass
 class Watching(Callback):
-    """The base of callbacks that follow one number of the history and wait for it to improve.
+    """The base class of callbacks that watch one number of the history and wait for it to improve.
 
-    monitor: "loss", "validation_loss", "accuracy" or "validation_accuracy"; None is the validation loss, or the loss
-    where nothing is held out. patience: epochs, >= 1. min_delta: >= 0, what less is no improvement.
+    monitor: "loss", "validation_loss", "accuracy" or "validation_accuracy"; None means the validation loss, or the loss
+    without validation. patience: epochs to wait, >= 1. min_delta: the least change that counts as improvement, >= 0.
     """
 
     patience: int = 10
@@ -109,11 +109,11 @@ class Watching(Callback):
         self.best, self.waited = None, 0
 
     def watched(self, run: Run) -> str:
-        """The name of the number that is followed."""
+        """The name of the monitored number."""
         return self.monitor or ("validation_loss" if "validation_loss" in run.names else "loss")
 
     def look(self, run: Run) -> bool:
-        """Whether the last epoch improved on the best; counts those in a row that did not."""
+        """Whether the last epoch improved on the best number. Counts successive epochs that did not."""
         name = self.watched(run)
         value = run.last(name)
         gain = math.inf if self.best is None else self.best - value
@@ -126,7 +126,7 @@ class Watching(Callback):
 
 
 def _hint(name: Any, recorded: list[str]) -> str:
-    """Suggests a known name for a number that is not recorded, and says how it would be recorded."""
+    """A part of a message about a number that is not recorded: a known name near it, or how to record it."""
     near = nearest(re.sub("^val(id)?_", "validation_", str(name)), _MONITORED)
     if near is None:
         return ""
@@ -136,12 +136,12 @@ def _hint(name: Any, recorded: list[str]) -> str:
 
 @dataclass
 class EarlyStopping(Watching):
-    """Stop after ``patience`` epochs without improvement, and go back to the best parameters.
+    """Stop after ``patience`` epochs without improvement, and restore the parameters of the best epoch.
 
-    The best are restored however training ends: when all epochs are done, when it stops early, diverges or is
-    interrupted. ``best`` is then the best number and ``best_epoch`` its epoch, from 0; both None where no epoch was
-    completed. Parameters go back at the end, before the callbacks behind this one end; what the optimizer remembers and
-    recurrent state do not.
+    They are restored however training ends: after all epochs, early, by divergence or by an interrupt. ``best`` is then
+    the best number and ``best_epoch`` its epoch, counted from 0; both are None if no epoch was completed. Parameters
+    are restored in ``end``, before the ``end`` of later callbacks. The optimizer's slots and the recurrent state are
+    not restored.
     """
 
     best_epoch: int | None = field(default=None, init=False)
@@ -165,8 +165,8 @@ class EarlyStopping(Watching):
 
 @dataclass
 class ReduceOnPlateau(Watching):
-    """Multiply the learning rate by ``factor``, in [0, 1), after ``patience`` epochs without improvement, and wait
-    again; never below ``minimum``."""
+    """Multiply the learning rate by ``factor``, in [0, 1), after each ``patience`` epochs without improvement. It never
+    gets below ``minimum``."""
 
     factor: float = 0.1
     minimum: float = 0.0
@@ -185,35 +185,35 @@ class ReduceOnPlateau(Watching):
             self.waited = 0
 
 
-# Numbers of the history by the fields of a checkpoint's path; "epoch" is the one that is no number of the history.
+# The fields of a checkpoint's path, and the numbers of the history that they stand for. The field "epoch" is not here.
 _FIELDS = {name: name for name in ("loss", "validation_loss", "accuracy", "validation_accuracy", "learning_rate")}
 _FIELDS |= {"validation": "validation_loss"}
 
 
 @dataclass
 class Checkpoint(Callback):
-    """Save the model with ``neuromorph.save`` at the end of epochs; a kill leaves the file of the last one, whole.
+    """Save the model with ``neuromorph.save`` at the end of epochs. If the process is killed, the last file is whole.
 
-    path: where. It may have fields in the form of ``str.format``, ``{epoch}`` (from 0 in each call of fit), ``{loss}``,
-    ``{validation}`` or ``{validation_loss}``, ``{accuracy}``, ``{validation_accuracy}``, ``{learning_rate}``:
-    "run/{epoch:03d}-{validation:.3f}.safetensors" keeps a file of every epoch, "run.safetensors" is replaced by each.
-    Missing folders are made. every: save after so many epochs, >= 1. best_only: of these epochs, save those only after
-    which ``monitor`` is better than in the file saved last by this call of fit; monitor: "loss", "validation_loss",
-    "accuracy" or "validation_accuracy"; None is the validation loss, or the loss where nothing is held out. initial:
-    what the first of these epochs has to be better than; None saves it however bad it is. A fit that goes on with a
-    loaded model needs it, or its first epoch replaces the good file: ``initial=model.evaluate(*held_out)``.
+    path: of the file. It may have fields in the form of ``str.format``: ``{epoch}`` (from 0 in each call of fit),
+    ``{loss}``, ``{validation}`` or ``{validation_loss}``, ``{accuracy}``, ``{validation_accuracy}``,
+    ``{learning_rate}``. "run/{epoch:03d}-{validation:.3f}.safetensors" keeps a file of every epoch, "run.safetensors"
+    is replaced each time. Missing folders are made. every: the number of epochs from one save to the next, >= 1.
+    best_only: save only if ``monitor`` is better than in the file that this call of fit saved last. monitor: "loss",
+    "validation_loss", "accuracy" or "validation_accuracy"; None means the validation loss, or the loss without
+    validation. initial: the number that the first save must be better than; None saves the first epoch in any case. A
+    fit that continues with a loaded model needs it, or its first epoch replaces the good file:
+    ``initial=model.evaluate(*held_out)``.
 
-    ``nm.load(path)`` and ``fit`` for the remaining epochs give the very bits of a training that was never interrupted.
-    A shuffling fit draws its orders anew, though, and callbacks start afresh; put this one behind those that set the
-    learning rate.
+    ``nm.load(path)`` and ``fit`` for the remaining epochs give the same bits as a training without interruption. But a
+    shuffling fit draws new orders, and callbacks start anew. Put this callback after those that set the learning rate.
 
-    Training is never lost to a file: a path that can't work is an error before the first epoch, but a save that fails
-    later (a full disk, a folder that is gone) is one RuntimeWarning; training goes on, and the next epochs try again.
-    ``failures`` counts them; ``last`` is the path of the last file, None where there is none.
+    A path that can't work is an error before the first epoch. A save that fails later (a full disk, a removed folder)
+    gives one RuntimeWarning; training goes on, and the next epochs try again. ``failures`` counts failed saves.
+    ``last`` is the path of the last file, None if there is none.
 
-    Raises ValueError for unknown or malformed fields, and in fit for those that are not recorded there; OSError in fit,
-    before anything is trained, where the path is a folder, a device, a pipe or a socket, or its folder can't be made or
-    written to.
+    Raises ValueError for unknown or malformed fields, and in fit for numbers that are not recorded there. Raises
+    OSError in fit, before anything is trained, if the path is a folder, a device, a pipe or a socket, or its folder
+    can't be made or written to.
     """
 
     path: str | os.PathLike[str]
@@ -261,7 +261,7 @@ class Checkpoint(Callback):
         if self.best_only and not self._watch.look(run):
             return
         if not self._save(run):
-            self._watch.best = before  # that of the file that is there
+            self._watch.best = before  # the number of the file that was saved before
 
     def _save(self, run: Run) -> bool:
         """Save the model; whether that worked."""
@@ -277,7 +277,7 @@ class Checkpoint(Callback):
         return True
 
     def _tell(self, run: Run, error: Exception) -> None:
-        """Warn of the first failure, and count all."""
+        """Count a failed save; warn of the first one."""
         self.failures += 1
         if self.failures == 1:
             why = str(error) or type(error).__name__
@@ -285,7 +285,7 @@ class Checkpoint(Callback):
 
 
 def _warn(text: str) -> None:
-    """A RuntimeWarning at the line that called ``fit``, in a second call of it too."""
+    """Give a RuntimeWarning at the line that called ``fit``, also in a second call from the same line."""
     warn_user(text, RuntimeWarning, again=True)
 
 
@@ -300,7 +300,7 @@ def _number(name: str, value: Any) -> float:
 
 
 def _checked_path(path: Any) -> str:
-    """A path as a text."""
+    """A path as a text; TypeError or ValueError if it is none."""
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if not isinstance(text, str):
         raise TypeError(f"path must be a text (str) or a path object, not {path!r}")
@@ -310,7 +310,7 @@ def _checked_path(path: Any) -> str:
 
 
 def _checked_fields(text: str) -> str:
-    """A checkpoint's path, whose fields are known and can be written as they ask."""
+    """A checkpoint's path, after a check that its fields are known and have valid formats."""
     known = ["epoch", *_FIELDS]
     for name in _fields_of(text):
         if name not in known:
@@ -322,7 +322,7 @@ def _checked_fields(text: str) -> str:
 
 
 def _fields_of(path: str) -> list[str]:
-    """The names of the fields in a path; ValueError where the path is malformed."""
+    """The names of the fields in a path; ValueError if the path is malformed."""
     try:
         return [name for _, name, _, _ in Formatter().parse(path) if name is not None]
     except ValueError as error:
@@ -330,7 +330,7 @@ def _fields_of(path: str) -> list[str]:
 
 
 def _example(path: str) -> str:
-    """The path with numbers in its fields; ValueError where they can't be written as it asks."""
+    """The path with example numbers in its fields; ValueError for an invalid format."""
     try:
         return path.format(epoch=0, **dict.fromkeys(_FIELDS, 0.5))
     except (ValueError, LookupError, AttributeError) as error:
@@ -339,7 +339,7 @@ def _example(path: str) -> str:
 
 @dataclass
 class LearningRateSchedule(Callback):
-    """Set the learning rate before each epoch: ``schedule(epoch)`` is asked with the epoch's number, from 0."""
+    """Set the learning rate before each epoch to ``schedule(epoch)``. epoch: the epoch's number, from 0."""
 
     schedule: Callable[[int], float]
 
@@ -353,13 +353,13 @@ class LearningRateSchedule(Callback):
 
 @dataclass
 class CSVLog(Callback):
-    """A line of comma-separated numbers for every epoch, in a file that is always up to date.
+    """Write a line of comma-separated numbers for every epoch to a file, at once after the epoch.
 
-    path: where; missing folders are made. An older file is replaced unless ``append``, which also leaves out the line
-    of names in a file that holds something already. A pipe or a device may take the log too.
+    path: of the file, which may be a pipe or a device; missing folders are made. An older file is replaced, unless
+    ``append`` is set; then the line of names is left out in a file that is not empty.
 
-    A place that can't be written to is an OSError in fit before anything is trained. What fails later (a full disk) is
-    one RuntimeWarning; training goes on, and later epochs try again. ``failures`` counts them.
+    A path that can't be written to is an OSError in fit before anything is trained. A write that fails later (a full
+    disk) gives one RuntimeWarning; training goes on, and later epochs try again. ``failures`` counts failed writes.
     """
 
     path: str | os.PathLike[str]
@@ -404,7 +404,7 @@ class CSVLog(Callback):
 
     @contextmanager
     def _going_on(self, run: Run) -> Iterator[None]:
-        """Warn of the first failure, and count all."""
+        """A block in which a failed write is only counted; the first one gives a warning."""
         try:
             yield
         except OSError as error:

@@ -1,4 +1,4 @@
-"""``fit``: training epoch by epoch, with validation, shuffling, callbacks and a history; and accuracy as a metric."""
+"""Trains epoch by epoch (``fit``), with validation, shuffling, callbacks and a history; computes the accuracy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .loop import Pass, check_carried, check_data, in_order, learn, measure
 from .means import weighted_mean
 from .progress import ProgressBar
 
-State = Mapping[str, NDArray[Any]] | None  # as ``Model.state`` has it; None is zero state
+State = Mapping[str, NDArray[Any]] | None  # in the form of ``Model.state``; None means zero state
 METRICS = ("accuracy",)
 BAR_FORMAT = "{desc}{percentage:3.0f}%|{bar}| {remaining} left, {rate_fmt}{postfix}"  # fits into 80 columns
 
@@ -71,8 +71,8 @@ def _epochs(
 ) -> None:
     """Run all epochs, or fewer if a callback stops the run.
 
-    The loop is not inside the ``with`` block of its caller: in some versions of Python an exception that a signal
-    handler raises at the end of a loop's turn leaves the block unnoticed (https://github.com/python/cpython/issues/130279).
+    The loop is not inside the ``with`` block of its caller. In some versions of Python, an exception that a signal
+    handler raises at the end of a pass of the loop skips the block's end (https://github.com/python/cpython/issues/130279).
     """
     for epoch in range(run.epochs):
         run.epoch = epoch
@@ -85,8 +85,8 @@ def _epochs(
 class _Given:
     """The data of a run: for training, and for validation.
 
-    carries: each epoch starts from the state that there is. follows: what is held out follows on the data, and is
-    measured from the state that the epoch ended in.
+    carries: whether each epoch starts from the present state and not from zeros. follows: whether the validation data
+    continue the sequence of the training data, so that they are measured from the state at the end of the epoch.
     """
 
     data: TrainingData
@@ -116,7 +116,10 @@ def _epoch(
 
 
 def _measured(run: Run, given: _Given, before: State) -> dict[str, float]:
-    """What is recorded with the parameters at the end of an epoch. before: the state that the epoch started from."""
+    """The numbers that are measured with the parameters at the end of an epoch, by name.
+
+    before: the state that the epoch started from.
+    """
     model, found = run.model, {}
     if given.held_out is not None:
         found["validation_loss"] = measure(model, given.held_out, carry_state=given.follows)
@@ -142,7 +145,7 @@ def _watched(run: Run, callbacks: tuple[Callback, ...]) -> Iterator[None]:
 
 
 def _end(callbacks: Sequence[Callback], run: Run) -> None:
-    """Call the ``end`` of each, also where one raises."""
+    """Call ``end`` of each callback, also if one of them raises an error."""
     if callbacks:
         try:
             callbacks[0].end(run)
@@ -152,7 +155,7 @@ def _end(callbacks: Sequence[Callback], run: Run) -> None:
 
 @contextmanager
 def _ending(run: Run) -> Iterator[None]:
-    """Note how a run ended."""
+    """A block for a run; it records in the history how the run ended."""
     try:
         yield
         run.history.ended = run.stopped or "all epochs"
@@ -171,7 +174,7 @@ def _ending(run: Run) -> Iterator[None]:
 
 
 def _callbacks(given: Any) -> tuple[Callback, ...]:
-    """The callbacks, each of the right kind."""
+    """The callbacks as a tuple; TypeError if one of them is no ``Callback``."""
     if isinstance(given, Callback):
         return (given,)
     if not isinstance(given, Iterable):
@@ -184,7 +187,7 @@ def _callbacks(given: Any) -> tuple[Callback, ...]:
 
 
 def _metrics(given: Any) -> tuple[str, ...]:
-    """The names of known metrics."""
+    """The names of the metrics as a tuple, checked to be known."""
     listed = given if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
     return tuple(one_of("metrics", name, METRICS) for name in listed)
 
@@ -196,15 +199,15 @@ def _names(validates: bool, measures: bool) -> tuple[str, ...]:
 
 
 def _is_a(value: Any, kinds: type | tuple[type, ...]) -> bool:
-    """Whether a value is an instance of a class; False where asking raises an error."""
+    """Whether a value is an instance of a class; False if the test raises an error."""
     try:
         return isinstance(value, kinds)
-    except Exception:  # whatever the user's own class raises
+    except Exception:  # the user's own class may raise anything
         return False
 
 
 def _divided(model: Network, data: TrainingData, validation: Any) -> tuple[TrainingData, TrainingData | None]:
-    """What to train on, and what is held out."""
+    """The data for training, and the data for validation or None."""
     if validation is None:
         return data, None
     if _is_a(validation, Real) and not _is_a(validation, bool):
@@ -221,7 +224,7 @@ def _divided(model: Network, data: TrainingData, validation: Any) -> tuple[Train
 
 
 def _split(data: TrainingData, part: Any) -> tuple[TrainingData, TrainingData]:
-    """The last part held out: whole sequences, or samples."""
+    """The data for training and for validation; the latter are the last part: whole sequences, or samples."""
     what, there = "sequences" if data.sequences else "samples", len(data.inputs)
     fraction = float(as_tensor("validation", part, dtype=np.dtype(np.float64), shape=(), check_finite=False))
     if not 0.0 < fraction < 1.0:
@@ -233,7 +236,7 @@ def _split(data: TrainingData, part: Any) -> tuple[TrainingData, TrainingData]:
 
 
 def _generator(model: Network, data: TrainingData, seed: int | None) -> np.random.Generator:
-    """The generator that shuffles. Its seed is the given one, or drawn from the generator that ``build`` uses."""
+    """The random generator for shuffling. Its seed is ``seed``, or drawn from the generator that ``build`` uses."""
     if model.graph.has_time_links and not data.sequences:
         raise DataError(
             "shuffle would tear a sequence apart: the model has links backward in time, and inputs of 3 axes are one "
@@ -263,13 +266,13 @@ def _check_accuracy(model: Network) -> None:
 
 
 def _accuracy(model: Network, data: TrainingData, state: State = None) -> float:
-    """The weighted mean over vectors, from zero state or another, 0.0 where everything is left out."""
+    """The weighted mean accuracy of all vectors, from ``state``; 0.0 if all weights are 0."""
     predicted = outputs(model, PredictionData(data.inputs, squeeze=False, sequences=data.sequences), state)
     return weighted_mean(_right(model, predicted, data.expected), data.weights)
 
 
 def _right(model: Network, predicted: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.float64]:
-    """How right each vector is: the class with the most, or the share of components on the right side of 0.5."""
+    """The accuracy of each vector: 1 or 0 for a class, or the share of components on the right side of 0.5."""
     if model.graph.loss.name == "cross_entropy":
         same: NDArray[Any] = predicted.argmax(axis=-1, keepdims=True) == expected.argmax(axis=-1, keepdims=True)
     else:
@@ -282,7 +285,7 @@ def _right(model: Network, predicted: NDArray[Any], expected: NDArray[Any]) -> N
 
 
 class _Bar:
-    """A bar on stderr, after half a second: epoch, loss, validation loss, samples a second and the time left."""
+    """A progress bar on stderr, shown after half a second: epoch, losses, samples a second and the time left."""
 
     def __init__(self, data: TrainingData, epochs: int, *, shown: bool) -> None:
         total = data.inputs.shape[0] * (data.inputs.shape[1] if data.sequences else 1) * epochs
@@ -297,17 +300,17 @@ class _Bar:
             self._bar.close()
 
     def begin(self, run: Run) -> None:
-        """An epoch begins."""
+        """Begin the bar's text for an epoch."""
         self._epoch = f"epoch {run.epoch + 1}/{run.epochs}"
 
     def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
-        """Samples ``start`` to ``stop`` are done."""
+        """Advance the bar: samples ``start`` to ``stop`` of a pass are done."""
         if self._bar is not None:
             self._numbers["loss"] = f"{sequence.mean(start, stop):.4g}"
             self._bar.advance(stop - start, self._epoch, self._numbers)
 
     def end(self, run: Run) -> None:
-        """An epoch is over, and the history has its numbers."""
+        """Show the numbers of an epoch, which the history has."""
         if self._bar is not None:
             names = [name for name in run.names if name not in ("learning_rate", "seconds")]
             self._numbers |= {name.replace("validation", "val"): f"{run.last(name):.4g}" for name in names}

@@ -9,12 +9,12 @@ from typing import Any
 
 @dataclass
 class History:
-    """What ``fit`` recorded: one number an epoch in every list that was asked for, nothing in the others.
+    """The record of ``fit``: lists with one number an epoch; those that are not recorded are empty.
 
-    loss: the mean over the epoch, while parameters moved. validation_loss, and accuracy and validation_accuracy (with
-    ``metrics="accuracy"``): with the parameters at the end of the epoch. learning_rate: the epoch's. seconds: what the
-    epoch took, validation included. ended: "all epochs", "early stopping", "interrupted", "diverged", "error", or what
-    a callback said; "" while training goes on.
+    loss: the mean over the epoch, while parameters changed. validation_loss, and with ``metrics="accuracy"`` accuracy
+    and validation_accuracy: measured with the parameters at the end of the epoch. learning_rate: of the epoch. seconds:
+    the time of the epoch with validation. ended: "all epochs", "early stopping", "interrupted", "diverged", "error", or
+    a callback's reason; "" during training.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -26,16 +26,17 @@ class History:
     ended: str = ""
 
     def __len__(self) -> int:
-        """Epochs."""
+        """The number of completed epochs."""
         return len(self.loss)
 
     def plot(self, axes: Any = None) -> Any:
-        """Losses by epoch, drawn with matplotlib, into ``axes`` or a new figure of pyplot; the axes.
+        """Draw the losses by epoch with matplotlib, into ``axes`` or a new figure of pyplot; returns the axes.
 
-        Accuracies, where recorded, are dashed, with a scale of their own on the right. Notebooks show a new figure, as
-        ``matplotlib.pyplot.show()`` does; ``history.plot().figure.savefig("curves.png")`` makes a file.
+        Recorded accuracies are dashed, with a scale of their own on the right. Notebooks show a new figure by
+        themselves; elsewhere ``matplotlib.pyplot.show()`` shows it, or
+        ``history.plot().figure.savefig("curves.png")`` makes a file.
 
-        Raises ValueError where no epoch was completed, ImportError where matplotlib is missing.
+        Raises ValueError if no epoch was completed, ImportError if matplotlib is missing.
         """
         if not len(self):
             raise ValueError("the history is empty: no epoch was completed, so there is nothing to draw")
@@ -52,8 +53,8 @@ class History:
         return axes
 
     def _draw(self, axes: Any, kind: str, style: str, colours: Iterable[Any]) -> list[Any]:
-        """Draw a line for training and one for validation. colours: those of the lines, None for the next colours of
-        the axes. Returns the colours used."""
+        """Draw a line for training and one for validation; returns their colours. colours: of the lines; None means the
+        next colours of the axes."""
         drawn: list[Any] = []
         for name, colour in zip((kind, f"validation_{kind}"), colours, strict=False):
             values = getattr(self, name)

@@ -26,7 +26,7 @@ from .progress import ProgressBar
 
 @dataclass(slots=True)
 class Pass:
-    """One sequence on its way through the kernel; ``order`` says what number each sample had before a shuffle."""
+    """A pass of one sequence through the kernel. order: the number that each sample had before a shuffle."""
 
     model: Network
     memory: Memory
@@ -41,11 +41,11 @@ class Pass:
 
     @property
     def samples(self) -> int:
-        """Samples of the sequence."""
+        """The number of samples in the sequence."""
         return int(self.inputs.shape[0])
 
     def mean(self, start: int, stop: int) -> float:
-        """The mean loss of samples ``start`` to ``stop``, weighted."""
+        """The weighted mean loss of samples ``start`` to ``stop``."""
         weights = self.weights.reshape(self.samples, -1)[start:stop] if self.row_step else None
         return weighted_mean(self.losses[start:stop], weights)
 
@@ -54,7 +54,7 @@ class Pass:
         return sample if self.order is None else int(self.order[sample])
 
     def run(self, start: int, stop: int) -> int:
-        """The windows from sample ``start`` to ``stop``; the sample that it reached."""
+        """Run the windows from sample ``start`` to ``stop``; the number of the sample that was reached."""
         memory, model, kernels = self.memory, self.model, self.model.kernels
         rate, clip = (model.learning_rate, model.clip_norm or 0.0) if self.mode == LEARN else (0.0, 0.0)
         call = (
@@ -68,7 +68,7 @@ class Pass:
 
 
 def check_data(model: Network, inputs: Any, expected: Any, sample_weight: Any, lengths: Any = None) -> TrainingData:
-    """The arrays of a call, checked against what the model needs; lengths become weights, class labels vectors."""
+    """The arrays of a call, checked to fit the model. Lengths become weights, class labels become vectors."""
     if lengths is not None or _may_be_labels(model, inputs, expected):
         inputs, expected, sample_weight = as_vectors_and_weights(model.needs, inputs, expected, sample_weight, lengths)
     data = training_data(
@@ -81,7 +81,7 @@ def check_data(model: Network, inputs: Any, expected: Any, sample_weight: Any, l
 
 
 def _check_targets(loss: Loss, targets: Targets, data: TrainingData) -> None:
-    """DataError where a loss can't be of what is expected; where the weight is 0, anything goes."""
+    """Raise DataError for expected values that the loss can't have, except in vectors of weight 0."""
     wrong = ~targets.fit(data.expected)
     if data.weights is not None:
         wrong &= data.weights[..., np.newaxis] > 0.0
@@ -94,7 +94,8 @@ def _check_targets(loss: Loss, targets: Targets, data: TrainingData) -> None:
 
 
 def _may_be_labels(model: Network, inputs: Any, expected: Any) -> bool:
-    """Whether class labels may be expected: not where plain arrays have the same axes, as in on-line learning."""
+    """Whether ``expected`` may be class labels. It is not if both are plain arrays with as many axes, which is quick to
+    see in on-line learning."""
     if model.graph.loss.name != "cross_entropy":
         return False
     return not (type(inputs) is type(expected) is np.ndarray and inputs.ndim == expected.ndim)
@@ -114,7 +115,7 @@ def sequences(
     capacity: int,
     losses: NDArray[np.float64] | None = None,
 ) -> list[Pass]:
-    """A pass for each sequence of the data. losses: where they are put, (S,) or (N, S); None makes an array."""
+    """A pass for each sequence of the data. losses: an array (S,) or (N, S) that takes the losses; None makes one."""
     if losses is None:
         losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])
     if not data.sequences:
@@ -142,8 +143,8 @@ def _pass(
 
 
 def _not_reached(shape: int | tuple[int, ...]) -> NDArray[np.float64]:
-    """Losses of samples that no window has reached yet. They are NaN: 0 would look like a perfect loss if training
-    ended early."""
+    """An array for losses of samples that no window has reached yet. They are NaN: 0 would look like a perfect loss if
+    training ended early."""
     losses = np.empty(shape)
     losses.fill(np.nan)
     return losses
@@ -159,7 +160,7 @@ def train(
     lengths: Any = None,
     carry_state: bool = False,
 ) -> float:
-    """Learn from samples, one update a window; the mean loss."""
+    """Learn from samples, with one update for each window; the mean loss."""
     model.memory()
     data = check_data(model, inputs, expected, sample_weight, lengths)
     check_carried(data, carry_state)
@@ -176,8 +177,11 @@ def learn(
     carry_state: bool = False,
     order: NDArray[np.intp] | None = None,
 ) -> float:
-    """One update a window; the mean loss. ``order``: that of the sequences, or of the samples of a model without links
-    in time; ``model.losses`` stays in the order of the data."""
+    """Learn from checked data, with one update for each window; the mean loss.
+
+    order: of the sequences, or of the samples of a model without links in time. ``model.losses`` keeps the order of
+    the data.
+    """
     with model.lock, model.changing:
         memory = model.memory()
         shuffled = data if order is None or data.sequences else in_order(data, order)
@@ -199,10 +203,9 @@ def learn(
 def _follow_all(
     passes: Sequence[Pass], turns: Iterable[int], named: bool, verbosity: int, progress: Watcher, carry_state: bool
 ) -> None:
-    """One pass after the other, in the order of ``turns``. Sequences are named in messages, and the streams get
-    the weights after each.
+    """Run one pass after the other, in the order of ``turns``, and hand the weights to streams after each.
 
-    The loop is not inside a ``with`` block: see ``_epochs`` in ``fit.py``.
+    named: whether messages name the sequence. The loop is not inside a ``with`` block: see ``_epochs`` in ``fit.py``.
     """
     for number in turns:
         sequence = passes[number]
@@ -214,7 +217,7 @@ def _follow_all(
 
 
 def in_order(data: TrainingData, places: NDArray[np.intp] | slice) -> TrainingData:
-    """Some of the data, in the order of these places on the first axis."""
+    """The data at these places on the first axis, in their order."""
     weights = None if data.weights is None else data.weights[places]
     return TrainingData(data.inputs[places], data.expected[places], weights, data.sequences)
 
@@ -223,11 +226,11 @@ class Watcher(Protocol):
     """An object that is called after each piece of a pass."""
 
     def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
-        """Samples ``start`` to ``stop`` are done."""
+        """Called when samples ``start`` to ``stop`` are done. where: the name of the sequence, for messages."""
 
 
 def follow(sequence: Pass, verbosity: int, progress: Watcher, where: str = "") -> None:
-    """One pass in pieces: each as many windows as take a twentieth of a second, or one at verbosity 2."""
+    """Run a pass in pieces of as many windows as take a twentieth of a second, or at verbosity 2 of one window."""
     for start, stop in Pace(adapts=verbosity < 2).pieces(sequence.samples, sequence.capacity):
         try:
             reached = sequence.run(start, stop)
@@ -240,7 +243,7 @@ def follow(sequence: Pass, verbosity: int, progress: Watcher, where: str = "") -
 
 
 def _diverged(sequence: Pass, begin: int, where: str) -> TrainingDivergedError:
-    """What to say of the window that begins at a sample."""
+    """The error for a window that is not finite. begin: the number of its first sample."""
     end = min(sequence.samples, begin + sequence.capacity)
     bad = np.flatnonzero(~np.isfinite(sequence.losses[begin:end]))
     if len(bad):
@@ -266,14 +269,14 @@ def evaluate(
     lengths: Any = None,
     carry_state: bool = False,
 ) -> float:
-    """The mean loss over samples, from zero state or that of the model; nothing of the model changes."""
+    """The mean loss over samples, from zero state or the model's state. The model does not change."""
     data = check_data(model, inputs, expected, sample_weight, lengths)
     check_carried(data, carry_state)
     return measure(model, data, carry_state=carry_state)
 
 
 def measure(model: Network, data: TrainingData, *, carry_state: bool = False) -> float:
-    """The mean loss of checked data, from zero state or that of the model."""
+    """The mean loss of checked data, from zero state or the model's state."""
     with model.lock:
         memory = scratch(model, model.bptt_steps)
         passes = sequences(model, memory, data, MEASURE, model.bptt_steps)
@@ -286,7 +289,7 @@ def measure(model: Network, data: TrainingData, *, carry_state: bool = False) ->
 
 
 def _measure(sequence: Pass, pace: Pace) -> None:
-    """Losses of a whole pass, in pieces; NaN from the first window on whose loss is not finite."""
+    """Compute the losses of a whole pass, in pieces. From the first window whose loss is not finite, they are NaN."""
     for start, stop in pace.pieces(sequence.samples, sequence.capacity):
         reached = sequence.run(start, stop)
         if reached < stop:
@@ -295,7 +298,7 @@ def _measure(sequence: Pass, pace: Pace) -> None:
 
 
 def scratch(model: Network, capacity: int) -> Memory:
-    """The model's parameters, with a separate workspace and separate gradients."""
+    """Memory with the model's parameters, but a separate workspace and separate gradients."""
     own = model.memory()
     memory = model.scratch(capacity, own.weights, own.optimizer, own.constants)
     memory.autotuners = own.autotuners
@@ -303,7 +306,7 @@ def scratch(model: Network, capacity: int) -> Memory:
 
 
 class Progress:
-    """A bar on stderr after half a second (verbosity 1), and a line for every update (2)."""
+    """Shows progress on stderr: a bar after half a second (verbosity 1), and a line for every update (2)."""
 
     def __init__(self, samples: int, verbosity: int) -> None:
         self._verbosity, self._updates = _level(verbosity), 0
@@ -317,7 +320,7 @@ class Progress:
             self._bar.close()
 
     def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
-        """Samples ``start`` to ``stop`` are done."""
+        """Advance the bar: samples ``start`` to ``stop`` are done."""
         if self._bar is None:
             return
         loss = sequence.mean(start, stop)
@@ -331,7 +334,7 @@ def _level(verbosity: Any) -> int:
     """The verbosity as a whole number."""
     try:
         return operator.index(verbosity)
-    except Exception:  # TypeError, or whatever the user's own class raises
+    except Exception:  # TypeError, or any error of the user's own class
         shape = _shape_of(verbosity)
         given = f"an array of shape {shape}" if shape else brief(verbosity)
         hint = "; did you mean sample_weight=…?" if shape or isinstance(verbosity, list | tuple) else ""
@@ -342,5 +345,5 @@ def _shape_of(value: Any) -> tuple[Any, ...] | None:
     """The shape of an array-like value, or None."""
     try:
         return tuple(value.shape)
-    except Exception:  # whatever the user's own class raises
+    except Exception:  # the user's own class may raise anything
         return None

@@ -1,4 +1,4 @@
-"""Weighted means that do not overflow where the values themselves are finite."""
+"""Computes weighted means that do not overflow if the values themselves are finite."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FEW = 1 << 12  # numbers that a BLAS starts no threads for
-SMALL, LARGE = 1e-250, 1e300  # a sum of weights and a sum of products between them have lost nothing
+FEW = 1 << 12  # numbers: for so few, a BLAS starts no threads
+SMALL, LARGE = 1e-250, 1e300  # sums between these have neither underflowed nor overflowed
 
 
 def weighted_mean(values: NDArray[np.float64], weights: NDArray[Any] | None = None) -> float:
-    """The mean of numbers, 0.0 where all weights are 0; that of finite numbers is finite.
+    """The weighted mean of numbers, 0.0 if all weights are 0. The mean of finite numbers is finite.
 
-    weights: None for equal ones, else finite and >= 0, in the shape of the values, or with one more axis over which
-    those of a value are summed.
+    weights: None for equal ones, else finite and >= 0, in the shape of the values. With one more axis, the weights of a
+    value are summed over it.
     """
-    if weights is None and values.size <= FEW and math.isfinite(np.vdot(values, values)):  # then no sum overflows
+    if weights is None and values.size <= FEW and math.isfinite(np.vdot(values, values)):  # so no sum overflows
         return float(np.add.reduce(values, axis=None)) / values.size
     with np.errstate(over="ignore", invalid="ignore"):
         if weights is None:
@@ -34,7 +34,7 @@ def weighted_mean(values: NDArray[np.float64], weights: NDArray[Any] | None = No
 
 
 def _shares(values: NDArray[np.float64], weights: NDArray[Any]) -> NDArray[np.float64]:
-    """A weight for each value."""
+    """One weight for each value."""
     if weights.ndim == values.ndim:
         return weights.astype(np.float64)
     shares: NDArray[np.float64] = np.add.reduce(weights, axis=-1, dtype=np.float64)
@@ -42,7 +42,7 @@ def _shares(values: NDArray[np.float64], weights: NDArray[Any]) -> NDArray[np.fl
 
 
 def _careful_mean(values: NDArray[np.float64], weights: NDArray[Any] | None) -> float:
-    """The same mean without overflow: values are divided by the largest value, weights by the largest weight."""
+    """The weighted mean, computed without overflow: values are divided by the largest value, weights likewise."""
     if weights is None:
         shares = np.ones_like(values)
     else:

@@ -1,4 +1,4 @@
-"""A progress bar on stderr: tqdm's, made safe for forks, threads and Ctrl-C."""
+"""Shows a progress bar on stderr: that of tqdm, made safe for forks, threads and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _lock = new_lock()
 
 @cache
 def _bar_class() -> Any:
-    """tqdm, imported when the first bar is shown."""
+    """The class of bars, made from tqdm's, which is imported when the first bar is shown."""
 
     class Bar(imported("tqdm").tqdm):  # type: ignore[misc]
         """A bar that shares no state with other bars of tqdm. tqdm's shared lock would stay taken in a child that is
@@ -27,16 +27,16 @@ def _bar_class() -> Any:
         _lock = _lock
         _instances: ClassVar[WeakSet[Any]] = WeakSet()
         monitor_interval = 0
-        # The method of tqdm closes the bar. All of ours are closed by their users, and a Ctrl-C that comes while Python
-        # runs such a method is lost. This one does nothing, and is no code of Python's.
+        # tqdm's method closes the bar. Python loses a Ctrl-C that comes while it runs such a method. All bars here are
+        # closed by their users, so this method does nothing; it is not Python code, so that no Ctrl-C is lost.
         __del__ = object.__init__
 
     return Bar
 
 
 class ProgressBar:
-    """A bar for so many samples, which appears after half a second: most calls are over before, and do not wait for
-    tqdm. The caller closes it. options: those of tqdm."""
+    """A bar for a number of samples, which appears after half a second. Most calls end before, and need not import
+    tqdm. The caller must close it. options: those of tqdm."""
 
     def __init__(self, total: int, **options: Any) -> None:
         self._total, self._options = total, options
@@ -44,7 +44,7 @@ class ProgressBar:
         self._bar: Any = None
 
     def advance(self, samples: int, what: str, numbers: Mapping[str, str]) -> None:
-        """So many more samples are done. what: the words before the bar. numbers: those behind it."""
+        """Advance the bar by some samples. what: the text before the bar. numbers: those shown after it."""
         self._done += samples
         if self._bar is None:
             waited = time.perf_counter() - self._started
@@ -59,18 +59,18 @@ class ProgressBar:
         self._bar.update(self._done - self._bar.n)
 
     def show(self, numbers: Mapping[str, str]) -> None:
-        """Numbers behind the bar, for when it is drawn next."""
+        """Set the numbers after the bar, which are shown when it is drawn next."""
         if self._bar is not None:
             self._bar.set_postfix(numbers, refresh=False)
 
     def write(self, line: str) -> None:
-        """A line above the bar."""
+        """Write a line above the bar."""
         if self._bar is None:
             print(line, file=sys.stderr)
         else:
             self._bar.write(line, file=sys.stderr)
 
     def close(self) -> None:
-        """Leave the bar as it is now."""
+        """Close the bar; its last picture stays on the screen."""
         if self._bar is not None:
             self._bar.close()

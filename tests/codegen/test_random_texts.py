@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 import neuromorph as nm
 from helpers import witnesses
 from helpers.random_models import bounded, floor_of
-from helpers.random_texts import texts
+from helpers.random_texts import ELEMENTWISE, FUNCTIONS, LIBRARY, WILD, texts
+from neuromorph import functions as known
 from neuromorph.graph import interpreter
-from neuromorph.language import parse, to_text
+from neuromorph.language import library, parse, to_text
 
 MINUTES = float(os.environ.get("NEUROMORPH_NIGHTLY") or 0.0)
 # A relative change of all numbers, and how much it may change results where these are to be compared.
@@ -113,6 +114,12 @@ def check_kernel(case: Case, functions: Callable[[Any], Any] = witnesses.plain) 
     except AssertionError:
         assume(is_well_conditioned(trial, wanted, floor, case.dtype))
         raise
+
+
+def test_every_function_and_cell_can_stand_in_a_text() -> None:
+    assert {said.partition(",")[0] for said in ELEMENTWISE} | {"learned"} == known.ELEMENTWISE.keys()
+    assert {*FUNCTIONS, *WILD} == known.ACTIVATIONS.keys()
+    assert list(LIBRARY) == list(library())
 
 
 @bounded(30)

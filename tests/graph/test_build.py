@@ -355,7 +355,7 @@ def test_ignored_numbers_are_told() -> None:
         (
             "/identity,zero/(i,4)(a,4,<tanh>)(o,3,<tanh>,<mse>)",
             36,
-            "'identity' draws square weights, and that of 'o' has the shape (4, 3): give 'o' the width of what",
+            "'identity' draws square weights, and that of 'o' has the shape (4, 3): give 'o' the width 4, or draw",
         ),
         (
             "/spectral,zero/(i,4)(o,4,<tanh>,<mse>)",

@@ -165,6 +165,38 @@ def test_errors_show_the_place_in_the_definition_and_name_the_use(definitions, n
     assert fragment in caught.value.reason
 
 
+APART = "let a layer of its own read the state alone, as in {{old, {}, take, 1}} (recalled, 4, <linear>)"
+SQUARE = [
+    # nodes, what the reason says, what a text that does as it says has in their place
+    ("(h, 4, <rnn>, /identity,/)", APART.format("h"), "{o, h, take, 1}(h, 4, <linear>, /identity,/)"),
+    ("(h, 4, <lstm>, /spectral 1,/)", APART.format("h"), "(h, 4, <lstm>, /xavier,/)"),
+    ("{s, h, concatenate}(h, 4, <tanh>, /identity,/)", APART.format("h"), "{s, h, take}(h, 4, <tanh>, /identity,/)"),
+    ("(h, 4, <min_gru>, /identity,/)", "give 'h' the width 3, or draw other", "(h, 3, <min_gru>, /identity,/)"),
+    ("(h, 4, <own>, /identity,/)", "give 'h.n' the width 3, or draw other", "(h, 4, <own>, /xavier,/)"),
+    ("{s, h, concatenate, 1}(h, 4, <conv, 3>, /identity,/)", APART.format("h"), "(h, 9, <conv, 3>, /identity,/)"),
+    ("(h, 4, <conv, 3>, /identity,/)", "give 'h' the width 9, or draw other", "(h, 9, <conv, 3>, /identity,/)"),
+    (
+        "(h, 4, <two>, /identity,/)",
+        "no width makes it square; draw other weights there, such as /xavier,/",
+        "(h, 4, <two>, /xavier,/)",
+    ),
+    ("(a, 1000000, <tanh>)(h, 4, <conv, 2>, /identity,/)", "(2000000, 4): draw other", "(h, 4, <conv, 2>, /he,/)"),
+]
+OWN = """/xavier,zero/
+<own>[(n, 5, <tanh>) (x, width, <tanh>)]
+<two>[[s, (n, width, <tanh>, /he,/)] {both, n, concatenate} (x, width, <tanh>)]
+(input, 3)"""
+
+
+@pytest.mark.parametrize(("nodes", "fragment", "mended"), SQUARE)
+def test_what_is_said_of_weights_that_are_not_square_can_be_done(nodes, fragment, mended):
+    ends = "(output, 1, <linear>, <mse>)"
+    with pytest.raises(nm.MDLSemanticError) as caught:
+        build_graph(parse(f"{OWN} {nodes} {ends}"))
+    assert fragment in caught.value.reason
+    assert build_graph(parse(f"{OWN} {mended} {ends}"))
+
+
 def test_surplus_numbers_of_initialisers_of_a_layers_own_are_ignored_with_a_warning():
     text = "/he,zero/<d>[(x, width, <tanh>, /he 3,const_flat 1 2/)](input, 3)(h, <d>)(output, 1, <linear>, <mse>)"
     found = [(one.column, one.message) for one in build_graph(parse(text)).diagnostics]
@@ -179,10 +211,42 @@ def test_numbers_that_a_definition_nobody_uses_leaves_open_are_not_checked():
     nodes = (
         "(a, p, <elu, p>, /normal 0 p,const_flat p/) (c, 3, <conv, p, 2>) (n, <norm, p>) (g, <gain>, /uniform 0 p,/)"
     )
-    text = f"/xavier,zero/<d, p>[{nodes} (v, 3, <learned, p>) {{m, a, average, p}}]"
+    own = "(r, p, <conv, 2, p>) (s, 3, <conv, 9, p>, /uniform p 1,spaced p 2/) (u, 3, <elu, p, -1>, /he p,zero p/)"
+    cell = f"<d, p>[{nodes} {own} (v, 3, <learned, p>) {{m, a, average, p}}]"
+    used = "<e, q>[(f, q, <d, q>, /spectral q 0.5,/) (g, <lstm, q>, /orthogonal q,chrono q/) (w, width, <leaky, q>)]"
+    text = f"/xavier,zero/{cell}{used}"
     graph = build_graph(parse(f"{text}(input, 3) (output, 1, <linear>, <mse>)"))
     assert [node.name for node in graph.nodes] == ["input", "output"]
     assert graph.diagnostics == ()
+
+
+SPARE = [
+    # definitions that nobody uses, the column of the error in the second line, what the reason says
+    ("<d, p>[(x, <clip, -1, p>)]", 19, "'clip': bound must be greater than 0, not -1.0"),
+    ("<d, p>[(x, 3, <conv, 0, p>)]", 22, "'conv': the number of steps must be at least 1"),
+    ("<d, p>[(x, 3, <conv, p, 1.5>)]", 25, "'conv': the dilation must be a whole number from 1 to 4,096, not 1.5"),
+    ("<d, p>[(x, 3, <tanh>, /normal p -1,zero/)]", 33, "'normal': standard deviation must be at least 0"),
+    ("<d, p>[(x, 3, <tanh>, /spectral p 2,/)]", 35, "'spectral': density must be at most 1, not 2.0"),
+    ("<d, p>[(x, 3, <tanh>, /uniform p,/)]", 24, "'uniform' needs 2 numbers or none, its low and high"),
+    ("<d, p>[(x, 3, <tanh>, /,spaced p/)]", 25, "'spaced' needs 2 numbers"),
+    ("<d, p>[(x, <tahn, p>)]", 13, "unknown activation 'tahn': did you mean 'tanh'?"),
+    ("<d, p>[(x, 3, <tanh>, /xavir p,/)]", 24, "unknown weight initialiser 'xavir'"),
+    ("<d, p>[{x, x, addditive, p}]", 15, "unknown merge operation 'addditive'"),
+    ("<d, p>[(x, <clip, p>)] <e>[(y, <d, -1>)]", 19, "'clip': bound must be greater than 0"),
+    ("<d, p>[(x, <clip, p>)] <e, q>[(y, 4, <d, 0>) (z, q, <d, q>)]", 19, "'y' is the last node of a use of the cell"),
+    ("<e, q>[(y, <lstm, 1, q>)]", 22, "the cell 'lstm' takes one number only"),
+    ("<e, q>[(y, <lstm, 1>) {z, y.gat, additive, q}]", 27, "'z' merges with 'y.gat', which is no node of the cell"),
+    ("<e, q>[(y, q, <rnn>, /spectral,chrono q/)]", 23, "'spectral' needs a number, its spectral radius"),
+    ("<e, q>[(y, q, <rnn>, /spectral q,chrono 1/)]", 41, "'chrono': longest time must be greater than 2"),
+]
+
+
+@pytest.mark.parametrize(("definitions", "column", "fragment"), SPARE)
+def test_what_a_definition_that_nobody_uses_leaves_open_hides_no_other_mistake(definitions, column, fragment):
+    with pytest.raises(nm.MDLSemanticError) as caught:
+        build_graph(parse(f"/xavier,zero/\n{definitions}\n(input, 3) (output, 1, <linear>, <mse>)"))
+    assert (caught.value.line, caught.value.column) == (2, column)
+    assert fragment in caught.value.reason
 
 
 MUTATED = """\

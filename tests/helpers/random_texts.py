@@ -27,14 +27,16 @@ FUNCTIONS = sorted(ACTIVATIONS.keys() - WILD)
 NUMBERS = {"spike": ("2", "25"), "times": ("-0.7", "0.9"), "plus": ("-0.4", "0.3")}
 ELEMENTWISE = [
     "gain", "gain, 0.6", "shift", "shift, -0.3", "prelu", "prelu, -0.4", "norm, 0.2", "rms_norm, 0.1", "standardize",
+    "dropout", "dropout, 0.3", "dropout, 0",
 ]  # fmt: skip
+TAKES_ANY = ["gain", "shift", "prelu", "dropout"]  # elementwise layers whose number can be that of a parameter here
 LOCALS = [
     "/,spaced -0.5 0.5/", "/orthogonal,zero/", "/normal 0 0.4,/", "/spectral 0.8 0.5,const_flat 0.1/",
     "/identity 0.7,/", "/lecun,chrono 6/",
 ]  # fmt: skip
 STEPS = ["", "", "", ", 0", ", 1", ", 1", ", 2", ", 3", ", 5"]
 OPERATIONS = [*sorted(MERGES.keys() - {"divisive", "scale", "dot"}), "concatenate", "additive", "take"]
-LIBRARY = [cell for cell in library() if cell.name != "lif"]  # its surrogate derivative amplifies rounding errors
+LIBRARY = library()
 DEPTH = 2  # the deepest nesting of splits
 KINDS = [
     "layer", "layer", "activation", "merge", "merge", "merge", "split", "conv", "elementwise", "elementwise", "learned",
@@ -153,7 +155,8 @@ class Author:
         self.add(scope, f"({name}, {width}, <conv, {said}>{local})", f"({name}, {width}, <conv, {taps}>)")
 
     def _elementwise(self, scope: Scope, depth: int) -> None:
-        self.add(scope, f"({self.name(scope)}, <{self.one_of(ELEMENTWISE)}>)")
+        own = [f"{name}, {number}" for name in TAKES_ANY for number in scope.numbers]
+        self.add(scope, f"({self.name(scope)}, <{self.one_of([*ELEMENTWISE, *own])}>)")
 
     def _learned(self, scope: Scope, depth: int) -> None:
         split, name, width = self.name(scope), self.name(scope), self.width(scope)

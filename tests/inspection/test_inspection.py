@@ -36,7 +36,7 @@ from neuromorph.inspection.pieces import Piece, pieces_of
 from neuromorph.inspection.tables import count_text, percent, time_text
 from neuromorph.inspection.work import Counter, Work, flops_of
 from neuromorph.jit import bundles, cache, modules
-from neuromorph.schedule import InChunks
+from neuromorph.schedule import Block, InChunks
 from neuromorph.simd.clock import lap, read_anywhere, read_on_arm, read_on_x86
 from neuromorph.simd.counts import operations_of
 
@@ -260,12 +260,13 @@ def test_gradients_that_begin_at_zero_are_counted() -> None:
 
 def test_numbers_of_rows_and_sums_of_columns_are_counted_as_by_hand() -> None:
     rows, text = WINDOW * BATCH, "/xavier,zero/ (input, 6) (a, 8, <tanh>) (k, <rms_norm>) (output, 2, <linear>, <mse>)"
-    forward = works_of(text, "forward")
-    reduced = forward["inverse of k: elementwise 8 rms_norm"]
+    kernel = kernel_of(text)
+    (block,) = (op for s in kernel.plan.training.forward for op in s.operations if isinstance(op, Block))
+    _, reduced, value = Counter(kernel, WINDOW).shares_of_block(block)
     assert reduced.flops == rows * (2 * 8 + flops_of("1.0 / sqrt(mean + p)", "float32") + 1)
-    assert reduced.bytes / 4 == rows * (8 + 4), "a row is read, and its number stored as a vector"
+    assert reduced.bytes / 4 == rows * 4, "a row is in registers, and its number is stored as a vector"
+    assert value.bytes / 4 == rows * (8 + 8), "x and the number are in registers: the weight, the value"
     assert works_of(text, "weight_gradients")["weight of k"] == Work(rows * 8, (rows + 1) * 8 * 4)
-    assert forward["k rms_norm"].bytes / 4 == rows * (8 + 1 + 8 + 8), "x, a single number, the weight, the value"
 
 
 def test_parameters_that_do_not_learn_are_not_updated() -> None:

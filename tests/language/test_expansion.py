@@ -191,6 +191,8 @@ WRONG = [
     ("<d,p 1>[{x,x,o,p}](input,3)(h,<d,4097>)", 16, "the number of steps back of 'x' is 'p', here 4097: it must be"),
     ("<d,p 1>[{x,x,o,p}](input,3)(h,<d,-1>)", 16, "it must be a whole number from 0 to 4,096; 'h' is the last node"),
     ("<d,p 0.5>[(x,p,<f>)]", 14, "the width of 'x' is 'p', here 0.5: it must be a whole number"),  # nobody uses it
+    ("<d,p>[(y,p,<f>)(x,<f>)]<e>[(q,<d,.5>)(z,<f>)](i,3)", 10, "here 0.5: it must be a whole number from 1 to"),
+    ("<d,p>[{y,y,o,p}(x,<f>)]<e,q 1>[(b,q,<d,-1>)(z,<f>)](i,3)", 14, "'b.y' is a node of 'b', a use of the cell 'd'"),
     ("<d,p>[(y,p,<f>)(x,<f>)]<e>[(q,<d,.5>)(z,<f>)](i,3)(h,<e>)", 10, "'h.q.y' is a node of 'h.q', a use of the"),
 ]  # fmt: skip
 
@@ -264,11 +266,35 @@ def test_names_through_many_uses_are_found_quickly():
 def test_what_nobody_uses_is_kept_to_be_checked():
     text = "<d, p 2, q>[(x, width, <f, p>) {m, x, o, p} [s, (u, 3, <g, q>)|] (z, <f>)] <e>[(y, <d, 1, 1>)] (i, 3)"
     spare = expanded(f"/a,b/{text}").spare
-    assert [node.name for node in spare] == ["x", "m", "u", "z"]
+    assert [node.name for node in spare] == ["x", "m", "s", "u", "z", "y.x", "y.m", "y.s", "y.u", "y"]
     assert spare[0].activation.parameters == (2.0,)
     assert spare[1].steps == 2
-    assert spare[2].activation.parameters == (syntax.Reference("q", Location(1, 1)),)
-    assert expanded(f"/a,b/{text} (h, <e>)").spare == ()
+    assert spare[3].activation.parameters == (syntax.Reference("q", Location(1, 1)),)
+    assert (spare[6].steps, spare[8].activation.parameters) == (1, (1.0,))
+    model = expanded(f"/a,b/{text} (h, <e>)")
+    assert model.spare == ()
+    assert [use.name for use in model.uses] == ["h", "h"]
+
+
+def test_uses_in_what_nobody_uses_hand_on_open_numbers_and_widths():
+    text = (
+        "<d, p, q 1>[(x, width, <f, p, q>) (y, q, <g>)] <e, r>[(u, <d, r>) (v, r, <d, 2, r>) (w, width, <d, 3>)](i, 3)"
+    )
+    spare = {node.name: node for node in expanded(f"/a,b/{text}").spare}
+    r, place = syntax.Reference("r", Location(1, 1)), syntax.Reference("width", Location(1, 1))
+    assert spare["u.x"].activation.parameters == (r, 1.0)
+    assert (spare["v.x"].activation.parameters, spare["v.x"].width, spare["v"].width) == ((2.0, r), r, r)
+    assert spare["w.x"].width == place
+    assert expanded(f"/a,b/{text}").uses == ()
+
+
+def test_what_nobody_uses_is_not_expanded_without_bound():
+    most = doubling(13)
+    many = "".join(f"<e{one}>[(x,<d12>)(y,<f>)]" for one in range(2_000))
+    start = time.perf_counter()
+    spare = expanded(f"/a,b/{most}{many}(i,3)").spare
+    assert time.perf_counter() - start < 2
+    assert 2_000 < len(spare) < 30_000
 
 
 # The library ----------------------------------------------------------------------------------------------------------

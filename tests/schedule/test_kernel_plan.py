@@ -145,6 +145,11 @@ BROKEN: list[tuple[Callable[[], KernelPlan], str]] = [
     (lambda: keeping(plan_of(UNEQUAL), "q"), "keeps 'q', which is no operand"),
     (lambda: with_shares(columns(), lambda shares: shares[1:]), "shares for [0-9]+ operations"),
     (
+        lambda: with_training(plan_of(FORWARD), transposed_once=frozenset({(1, 0)})),
+        "group 1 learns, and is transposed only once a call",
+    ),
+    (lambda: with_training(plan_of(FORWARD), transposed_once=frozenset({(0, 0)})), "no backward pass reads"),
+    (
         lambda: with_shares(columns(), lambda shares: (Share((0, 9, 6), False), *shares[1:])),
         r"a from input is cut at \(0, 9, 6\) for 2 threads",
     ),

@@ -26,6 +26,7 @@ from neuromorph.schedule import (
     Place,
     Plan,
     Product,
+    Reduce,
     Rows,
     Segment,
     padded,
@@ -120,6 +121,16 @@ def test_a_block_may_write_over_vectors_that_it_has_read() -> None:
     assert not in_place(block(statement("g0", "v9"), unstored), "d1", "g0", LANES)
 
 
+def test_a_block_does_not_write_over_what_a_later_pass_reads_again() -> None:
+    number = Place("m9", 0, LANES)
+    total = Reduce(number, "x", (("x", Access(Place("d1", 0, 4))),), 4, NOTE, spread=True)
+    by_number = (("x", Access(Place("d1", 0, 4))), ("o", Access(number, broadcast=True)))
+    last = Map(Place("g0", 0, 4), "x - o", by_number, 4, NOTE)
+    assert in_place(Block((total, last)), "d1", "g0", LANES)
+    assert not in_place(Block((total, statement("g0", "d1"), last)), "d1", "g0", LANES)
+    assert not in_place(Block((total, last)), "d1", "m9", LANES)
+
+
 def test_rows_and_losses_are_written_over_the_same_columns_only() -> None:
     here, there = Place("s0", 4, 9), Place("g0", 4, 9)
     assert in_place(Rows("softmax", there, (here,), False, NOTE), "s0", "g0", LANES)
@@ -163,9 +174,12 @@ class _Memory:
 
     def run(self, operation: Operation, step: int) -> None:
         if isinstance(operation, Block):
-            lanes = self.plan.lanes
-            for first in range(0, padded(operation.maps[0].width, lanes), lanes):
-                self.run_maps(operation, step, first, first + lanes)
+            lanes, numbers = self.plan.lanes, {m.target: m.store for m in operation.maps if isinstance(m, Reduce)}
+            for statements in operation.passes:
+                for first in range(0, padded(statements[0].width, lanes), lanes):
+                    self.run_maps(statements, set(numbers), step, first, first + lanes)
+            for target in (target for target, is_stored in numbers.items() if is_stored):
+                self.write(target, step)
             return
         for access in read(operation):
             if not access.shift:
@@ -175,17 +189,18 @@ class _Memory:
         for place in written(operation):
             self.write(place, step)
 
-    def run_maps(self, operation: Block, step: int, first: int, last: int) -> None:
-        """One vector of a block's statements."""
-        held: set[Place] = set()
-        for m in operation.maps:
+    def run_maps(
+        self, statements: tuple[Map | Reduce, ...], held: set[Place], step: int, first: int, last: int
+    ) -> None:
+        """One vector of a pass over a row. ``held``: what registers hold before it."""
+        for m in statements:
             for access in [*(access for _, access in m.operands), *[Access(m.target)] * m.accumulate]:
                 if not access.shift and access.place not in held:
                     self.read(access.place, step, first, last if access.limit is None else min(last, access.limit))
                     if access.limit is None:
                         held.add(access.place)
             held.add(m.target)
-            if m.store:
+            if m.store and isinstance(m, Map):
                 self.write(m.target, step, first, last)
 
 
@@ -224,6 +239,14 @@ def test_nothing_is_read_after_it_is_gone_in_random_models(text: str) -> None:
 @pytest.mark.parametrize("name", sorted(STRUCTURES))
 def test_nothing_is_read_after_it_is_gone_in_any_structure(name: str) -> None:
     check_blocks(text_of(STRUCTURES[name]), LANES)
+
+
+@pytest.mark.parametrize("width", [3, 4, 8, 9])
+@pytest.mark.parametrize("layer", ["norm", "rms_norm"])
+def test_nothing_is_read_after_it_is_gone_where_rows_have_numbers(layer: str, width: int) -> None:
+    loop = f"{{xh, h, concatenate}} (a, {width}, <linear>) (n, <{layer}>) (h, <tanh>)"
+    for nodes in (loop, f"(a, {width}, <tanh>) (n, <{layer}>) (b, <gain>) (m, <{layer}>) (c, <relu>)"):
+        check_blocks(text_of(nodes), LANES)
 
 
 @pytest.mark.parametrize("path", sorted(MODELS.glob("*.mdl")), ids=lambda path: path.stem)

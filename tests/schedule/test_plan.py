@@ -31,6 +31,7 @@ from neuromorph.schedule import (
     Places,
     Plan,
     Product,
+    Reduce,
     Rows,
     Segment,
     padded,
@@ -291,6 +292,31 @@ def test_what_is_added_up_in_a_block_is_stored_once() -> None:
     segments = [Segment(WINDOW, (Block((first, again)),))]
     (kept,) = drop_dead_stores(segments, LANES, {"v1"})
     assert [m.store for m in kept.operations[0].maps] == [False, True]  # type: ignore[union-attr]
+
+
+def test_what_a_later_pass_over_the_row_reads_is_stored() -> None:
+    """But for the numbers of a row, which stay in registers."""
+    number, made = Place("m3", 0, LANES), statement("v1", "v0")
+    total = Reduce(number, "x", (("x", Access(made.target)),), 4, NOTE, spread=True)
+    by_number = (("x", Access(made.target)), ("o", Access(number, broadcast=True)))
+    last = Map(Place("v2", 0, 4), "x - o", by_number, 4, NOTE)
+    segments = [Segment(WINDOW, fuse([made, total, last], LANES))]
+    (kept,) = drop_dead_stores(segments, LANES, {"v2"})
+    (block,) = kept.operations
+    assert isinstance(block, Block)
+    assert [[m.target.buffer for m in statements] for statements in block.passes] == [["v1", "m3"], ["v2"]]
+    assert {m.target.buffer: m.store for m in block.maps} == {"v1": True, "m3": False, "v2": True}
+
+
+def test_a_norm_and_its_neighbours_are_one_block_of_few_passes() -> None:
+    """Mean, deviation and values forward; both means together and gradients backward."""
+    loop = "{xh, h, concatenate} (a, 16, <linear>) (n, <norm>) (h, <tanh>)"
+    text = f"{HEADER} (input, 3) {loop} (output, 2, <linear>, <mse>)"
+    found, predicted = plan_of(text), plan_of(text, training=False)
+    assert not [op for op in all_operations(found) if isinstance(op, Reduce)]
+    (forward,), (backward,) = (operations(segments, Block, 0) for segments in (found.forward, found.backward))
+    assert (len(forward.passes), len(backward.passes)) == (3, 2)  # type: ignore[attr-defined]
+    assert not [buffer.name for buffer in predicted.buffers if buffer.name.startswith("m")]
 
 
 def test_a_cell_is_one_block_forward_and_one_backward() -> None:

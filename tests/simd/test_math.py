@@ -52,9 +52,9 @@ def optimised(module, tuned_for):
 
 
 @functools.cache
-def compiled(name, suffix, lanes, fused=True):
-    """The mapping loop as a Python function of an array; `lanes` 0 is a single number at a time."""
-    kind = ir.VectorType(ELEMENTS[suffix], lanes) if lanes else ELEMENTS[suffix]
+def compiled(name, suffix, simd_width, fused=True):
+    """The mapping loop as a Python function of an array; `simd_width` 0 is a single number at a time."""
+    kind = ir.VectorType(ELEMENTS[suffix], simd_width) if simd_width else ELEMENTS[suffix]
     with pytest.MonkeyPatch.context() as patch:
         if not fused:
             patch.setattr(vector_math, "has_fma", lambda: False)
@@ -179,8 +179,8 @@ def test_without_fused_multiply_adds(name, suffix):
 def test_every_width_gives_the_same_bits(name, suffix, widths):
     values = single_grid(65_521) if suffix == "f32" else doubles()[::10]
     widest = compiled(name, suffix, 16 if suffix == "f32" else 8)(values)
-    for lanes in widths:
-        np.testing.assert_array_equal(compiled(name, suffix, lanes)(values), widest)
+    for simd_width in widths:
+        np.testing.assert_array_equal(compiled(name, suffix, simd_width)(values), widest)
 
 
 SPECIALS = {
@@ -269,11 +269,11 @@ def test_results_stay_within_their_range(name, low, fused):
         assert got.max() == 1.0
 
 
-@pytest.mark.parametrize(("suffix", "lanes"), [("f32", 4), ("f32", 8), ("f32", 16), ("f64", 2), ("f64", 8)])
+@pytest.mark.parametrize(("suffix", "simd_width"), [("f32", 4), ("f32", 8), ("f32", 16), ("f64", 2), ("f64", 8)])
 @pytest.mark.parametrize("name", vector_math.NAMES)
-def test_machine_code_is_vector_instructions_only(name, suffix, lanes):
+def test_machine_code_is_vector_instructions_only(name, suffix, simd_width):
     tuned_for = machine()
-    module = loop_module(name, ir.VectorType(ELEMENTS[suffix], lanes))
+    module = loop_module(name, ir.VectorType(ELEMENTS[suffix], simd_width))
     assembly = tuned_for.emit_assembly(optimised(module, tuned_for))
     assert re.search(r"\tv?divp[sd]\b|\tfdiv\b", assembly) or name in ("exp", *WAVES)
     assert not re.search(r"^\s+(callq?|blr?)\s", assembly, re.MULTILINE)

@@ -37,7 +37,7 @@ from neuromorph.simd.product_shape import FAR, INNER_BLOCK, LARGE, MANY_ROWS, RO
 from neuromorph.simd.transpose import matrix_to_panels, panels_to_matrix
 
 WIDTHS = [("float32", 4), ("float32", 8), ("float32", 16), ("float64", 2), ("float64", 4), ("float64", 8)]
-EVERY_WIDTH = pytest.mark.parametrize(("dtype", "lanes"), WIDTHS)
+EVERY_WIDTH = pytest.mark.parametrize(("dtype", "simd_width"), WIDTHS)
 
 
 def tolerance(dtype: str) -> float:
@@ -49,13 +49,13 @@ def tolerance(dtype: str) -> float:
 
 
 @functools.cache
-def workbench(dtype: str, lanes: int) -> tuple[Callable[..., None], Callable[..., None]]:
+def workbench(dtype: str, simd_width: int) -> tuple[Callable[..., None], Callable[..., None]]:
     """(compiled, plain): a function that writes the result of every vector function of x, y, n to rows of ``out``."""
-    v = simd.vectors(dtype, lanes)
+    v = simd.vectors(dtype, simd_width)
     load, load_head, store, store_head, head = v.load, v.load_head, v.store, v.store_head, v.head
     splat, total, largest, softmax = v.splat, v.total, v.largest, v.softmax
     where, maximum, minimum, absolute, sqrt = simd.where, simd.maximum, simd.minimum, simd.absolute, simd.sqrt
-    row = 2 * lanes
+    row = 2 * simd_width
 
     def work(first: Any, second: Any, n: int, scalar: float, out: Any) -> None:
         x, y = load(first, 1), load(second, 3)
@@ -66,7 +66,7 @@ def workbench(dtype: str, lanes: int) -> tuple[Callable[..., None], Callable[...
         store(out, 4 * row, splat(scalar))
         out[5 * row] = total(x)
         out[6 * row] = largest(x)
-        store(out, 7 * row, softmax(x, min(max(n, 1), lanes)))
+        store(out, 7 * row, softmax(x, min(max(n, 1), simd_width)))
         store(out, 8 * row, where(x > y, x, y))
         store(out, 9 * row, where(x >= y, scalar, y))
         store(out, 10 * row, where(x < y, x, scalar))
@@ -89,11 +89,11 @@ def workbench(dtype: str, lanes: int) -> tuple[Callable[..., None], Callable[...
 ROWS = 23
 
 
-def both(dtype: str, lanes: int, first: Any, second: Any, n: int, scalar: float = 0.75) -> tuple[Any, Any]:
-    """What the compiled function and its twin write, in rows of twice the lanes; untouched places hold 9."""
+def both(dtype: str, simd_width: int, first: Any, second: Any, n: int, scalar: float = 0.75) -> tuple[Any, Any]:
+    """What the compiled function and its twin write, in rows of twice the SIMD width; untouched places hold 9."""
     results = []
-    for function in workbench(dtype, lanes):
-        out = np.full((ROWS, 2 * lanes), 9.0, dtype)
+    for function in workbench(dtype, simd_width):
+        out = np.full((ROWS, 2 * simd_width), 9.0, dtype)
         with np.errstate(all="ignore"):
             function(first.astype(dtype), second.astype(dtype), n, scalar, out.ravel())
         results.append(out)
@@ -101,36 +101,36 @@ def both(dtype: str, lanes: int, first: Any, second: Any, n: int, scalar: float 
 
 
 @EVERY_WIDTH
-def test_vector_functions_are_what_their_twins_are(dtype: str, lanes: int) -> None:
-    rng = np.random.default_rng(lanes)
-    for n in [*range(-1, lanes + 2), 1 << 40, -(1 << 40)]:
-        first, second = rng.normal(size=(2, 2 * lanes + 4))
+def test_vector_functions_are_what_their_twins_are(dtype: str, simd_width: int) -> None:
+    rng = np.random.default_rng(simd_width)
+    for n in [*range(-1, simd_width + 2), 1 << 40, -(1 << 40)]:
+        first, second = rng.normal(size=(2, 2 * simd_width + 4))
         second[second == 0.0] = 1.0
-        found, wanted = both(dtype, lanes, first, second, n)
+        found, wanted = both(dtype, simd_width, first, second, n)
         np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6 if dtype == "float32" else 1e-14)
 
 
 @EVERY_WIDTH
-def test_what_is_moved_or_picked_is_moved_to_the_bit(dtype: str, lanes: int) -> None:
+def test_what_is_moved_or_picked_is_moved_to_the_bit(dtype: str, simd_width: int) -> None:
     """NaN, infinities and signed zeros included: comparisons with NaN fail, and then the second one is taken."""
     special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1e-40])
     pairs = np.array(list(itertools.product(special, special)))
     exact = [0, 1, 2, 3, 4, 8, 9, 10, 12, 13, 14, 21, 22]
-    for start in range(0, len(pairs), lanes):
-        first, second = np.ones((2, 2 * lanes + 4))
-        first[1 : lanes + 1], second[3 : lanes + 3] = pairs[start : start + lanes].T
-        found, wanted = both(dtype, lanes, first, second, lanes - 1)
+    for start in range(0, len(pairs), simd_width):
+        first, second = np.ones((2, 2 * simd_width + 4))
+        first[1 : simd_width + 1], second[3 : simd_width + 3] = pairs[start : start + simd_width].T
+        found, wanted = both(dtype, simd_width, first, second, simd_width - 1)
         np.testing.assert_array_equal(found[exact], wanted[exact])
         assert (np.signbit(found[[0, 3, 8, 12, 13]]) == np.signbit(wanted[[0, 3, 8, 12, 13]])).all()
 
 
 @EVERY_WIDTH
-def test_a_nan_or_an_infinity_is_never_lost(dtype: str, lanes: int) -> None:
-    """In any lane it reaches the sum, the softmax and all arithmetic: a diverging loss is seen."""
-    for lane, poison in itertools.product(range(lanes), [np.nan, np.inf, -np.inf]):
-        first, second = np.ones((2, 2 * lanes + 4))
-        first[1 + lane] = poison
-        found, wanted = both(dtype, lanes, first, second, lanes)
+def test_a_nan_or_an_infinity_is_never_lost(dtype: str, simd_width: int) -> None:
+    """In any element it reaches the sum, the softmax and all arithmetic: a diverging loss is seen."""
+    for element, poison in itertools.product(range(simd_width), [np.nan, np.inf, -np.inf]):
+        first, second = np.ones((2, 2 * simd_width + 4))
+        first[1 + element] = poison
+        found, wanted = both(dtype, simd_width, first, second, simd_width)
         assert not np.isfinite(found[5, 0])
         np.testing.assert_array_equal(found[5, 0], wanted[5, 0])
         if np.isnan(poison):
@@ -138,24 +138,24 @@ def test_a_nan_or_an_infinity_is_never_lost(dtype: str, lanes: int) -> None:
         else:
             assert found[6, 0] == wanted[6, 0]
         if poison != -np.inf:
-            assert np.isnan(found[7, lane])
+            assert np.isnan(found[7, element])
         np.testing.assert_array_equal(found[[16, 17, 18, 19, 20]], wanted[[16, 17, 18, 19, 20]])
 
 
 @EVERY_WIDTH
-def test_nothing_is_read_or_written_beyond_a_head(dtype: str, lanes: int) -> None:
+def test_nothing_is_read_or_written_beyond_a_head(dtype: str, simd_width: int) -> None:
     """Masked reads at the very end of an array, where the next page may not be ours, and writes that leave the rest."""
     page = mmap.mmap(-1, mmap.PAGESIZE)  # its end is the end of what may be touched, or close to it
     array = np.frombuffer(page, dtype)
     array[:] = 5.0
-    v = simd.vectors(dtype, lanes)
+    v = simd.vectors(dtype, simd_width)
     load_head, store_head = v.load_head, v.store_head
 
     @njit(**OPTIONS)
     def copy(values: Any, start: int, n: int) -> None:
         store_head(values, start, load_head(values, start, n) + 1.0, n)
 
-    for n in range(lanes):
+    for n in range(simd_width):
         array[:] = 5.0
         copy(array, len(array) - n, n)
         assert (array[: len(array) - n] == 5.0).all()
@@ -188,12 +188,12 @@ def compiled_calls(functions: list[Callable[..., Any]]) -> Callable[..., None]:
 
 def expected_product(shape: simd.Shape, given: dict[str, Any]) -> Any:
     """C as NumPy computes it in float64, from matrices taken out of the flat arrays index by index."""
-    rows, inner, lanes = given["rows"], given["inner"], shape.lanes
-    width = shape.columns * lanes
+    rows, inner, simd_width = given["rows"], given["inner"], shape.simd_width
+    width = shape.columns * simd_width
     a = given["a"][given["ao"] + np.add.outer(np.arange(rows) * shape.a_row, np.arange(inner) * shape.a_inner)]
     if shape.b_row is None:
         flat = given["b"][given["bo"] : given["bo"] + inner * width]
-        b = panels_to_matrix(flat, inner, shape.columns, shape.panel, lanes)
+        b = panels_to_matrix(flat, inner, shape.columns, shape.panel, simd_width)
     else:
         b = given["b"][given["bo"] + np.add.outer(np.arange(inner) * shape.b_row, np.arange(width))]
     return a.astype(np.float64) @ b.astype(np.float64)
@@ -201,17 +201,17 @@ def expected_product(shape: simd.Shape, given: dict[str, Any]) -> Any:
 
 def places_of_c(shape: simd.Shape, given: dict[str, Any]) -> Any:
     """Where each element of C stands."""
-    rows, width = given["rows"], shape.columns * shape.lanes
+    rows, width = given["rows"], shape.columns * shape.simd_width
     if shape.c_row is not None:
         return given["co"] + np.add.outer(np.arange(rows) * shape.c_row, np.arange(width))
     flat = np.arange(rows * width)
-    return given["co"] + panels_to_matrix(flat, rows, shape.columns, shape.panel, shape.lanes)
+    return given["co"] + panels_to_matrix(flat, rows, shape.columns, shape.panel, shape.simd_width)
 
 
 def check_product(call: Callable[..., None], which: int, shape: simd.Shape, rows: int, inner: int) -> None:
     """Compiled product, twin and NumPy agree on some panels; everything else in C's array stays as it is."""
     rng = np.random.default_rng(which)
-    dtype, width = shape.dtype, shape.columns * shape.lanes
+    dtype, width = shape.dtype, shape.columns * shape.simd_width
     a_size = 3 + rows * shape.a_row + inner * shape.a_inner
     b_size = 5 + (inner * width if shape.b_row is None else inner * shape.b_row + width)
     c_size = 7 + (rows * width if shape.c_row is None else rows * shape.c_row + width) + 40
@@ -230,7 +230,7 @@ def check_product(call: Callable[..., None], which: int, shape: simd.Shape, rows
         extra = {"bias": [given["bias"], 2], "keep": [keep]}.get(shape.start, [])
         extra += [given["beside"], 1] if shape.beside_row is not None else []
         simd.product_of(shape)(given["a"], 3, given["b"], 5, twin, 7, rows, inner, *extra, first, last)
-        mine = slice(first * shape.panel * shape.lanes, last * shape.panel * shape.lanes)
+        mine = slice(first * shape.panel * shape.simd_width, last * shape.panel * shape.simd_width)
         start = (
             given["c"][places] if shape.start == "add" or keep else given["bias"][2:] if shape.start == "bias" else 0.0
         )
@@ -259,18 +259,31 @@ EPILOGUES = {
 }
 
 
-def ended_shapes(dtype: str, lanes: int, registers: int) -> list[simd.Shape]:
+def ended_shapes(dtype: str, simd_width: int, registers: int) -> list[simd.Shape]:
     """Products with epilogues, over one and over several blocks of the inner dimension, in one tile and in many."""
     shapes = []
     inners = (9, INNER_BLOCK + 3, 70, INNER_BLOCK)
     for number, (inner, start) in enumerate(itertools.product(inners, ("bias", "zero", "add"))):
         epilogue, reads = list(EPILOGUES.items())[number % 2]
         columns, panel = ((1, 1), (5, 2), (8, 2))[number % 3]
-        rows, width = (None, 5)[number // 2 % 2], columns * lanes
-        beside = width + lanes if reads else None
+        rows, width = (None, 5)[number // 2 % 2], columns * simd_width
+        beside = width + simd_width if reads else None
         shapes.append(
             simd.Shape(
-                dtype, lanes, rows, inner, columns, panel, inner, 1, None, width, start, registers, epilogue, beside
+                dtype,
+                simd_width,
+                rows,
+                inner,
+                columns,
+                panel,
+                inner,
+                1,
+                None,
+                width,
+                start,
+                registers,
+                epilogue,
+                beside,
             )
         )
     return shapes
@@ -279,41 +292,45 @@ def ended_shapes(dtype: str, lanes: int, registers: int) -> list[simd.Shape]:
 STARTS = ["zero", "add", "bias", "keep"]
 
 
-def forward_shapes(dtype: str, lanes: int, registers: int) -> list[simd.Shape]:
+def forward_shapes(dtype: str, simd_width: int, registers: int) -> list[simd.Shape]:
     """Products like a forward pass's: rows literal or not, B in panels, C in rows; every start and panel width."""
     shapes = []
     panels = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 2), (7, 4)]  # (vectors in a row, in a panel)
     for number, (start, (columns, panel)) in enumerate(itertools.product(STARTS, panels)):
         rows = (None, 1, 9, tile_rows(registers, panel) + 1)[(number + number // len(panels)) % 4]
         inner = (3, 70, 9, 33)[number % 4]
-        c_row = columns * lanes + lanes * (number % 2)
+        c_row = columns * simd_width + simd_width * (number % 2)
         shapes.append(
-            simd.Shape(dtype, lanes, rows, inner, columns, panel, inner + 1, 1, None, c_row, start, registers)
+            simd.Shape(dtype, simd_width, rows, inner, columns, panel, inner + 1, 1, None, c_row, start, registers)
         )
     return shapes
 
 
-def other_shapes(dtype: str, lanes: int, registers: int) -> list[simd.Shape]:
+def other_shapes(dtype: str, simd_width: int, registers: int) -> list[simd.Shape]:
     """A weight gradient's (A transposed, inner at run time, B in rows, C in panels); inner dimensions above a block."""
     shapes = []
     for number, start in enumerate(STARTS):
         rows, columns, panel = (6, 5, 23, 1)[number], (3, 2, 3, 1)[number], (2, 2, 3, 1)[number]
-        row = columns * lanes + lanes
-        shapes.append(simd.Shape(dtype, lanes, rows, None, columns, panel, 1, rows + 2, row, None, start, registers))
-        inner, c_row = INNER_BLOCK + (1, 100, INNER_BLOCK, 3)[number], columns * lanes
-        shapes.append(simd.Shape(dtype, lanes, None, inner, columns, panel, inner, 1, None, c_row, start, registers))
+        row = columns * simd_width + simd_width
+        shapes.append(
+            simd.Shape(dtype, simd_width, rows, None, columns, panel, 1, rows + 2, row, None, start, registers)
+        )
+        inner, c_row = INNER_BLOCK + (1, 100, INNER_BLOCK, 3)[number], columns * simd_width
+        shapes.append(
+            simd.Shape(dtype, simd_width, None, inner, columns, panel, inner, 1, None, c_row, start, registers)
+        )
     return shapes
 
 
-def far_shapes(dtype: str, lanes: int, registers: int) -> list[simd.Shape]:
+def far_shapes(dtype: str, simd_width: int, registers: int) -> list[simd.Shape]:
     """Weight gradients of many rows; rows of A, of B or of both stand far apart."""
-    far = FAR // np.dtype(dtype).itemsize + lanes
+    far = FAR // np.dtype(dtype).itemsize + simd_width
     return [
-        simd.Shape(dtype, lanes, MANY_ROWS + 5, None, columns, panel, 1, a_inner, b_row, None, start, registers)
+        simd.Shape(dtype, simd_width, MANY_ROWS + 5, None, columns, panel, 1, a_inner, b_row, None, start, registers)
         for columns, panel, a_inner, b_row, start in [
             (3, 2, far + 1, far, "keep"),
             (5, 4, MANY_ROWS + 6, far, "zero"),
-            (4, 3, far + 1, 5 * lanes, "keep"),
+            (4, 3, far + 1, 5 * simd_width, "keep"),
         ]
     ]
 
@@ -324,11 +341,11 @@ MACHINES = [("float32", 8, 16), ("float64", 8, 32), ("float32", 4, 16)]
 @pytest.mark.parametrize("number", range(len(MACHINES)))
 def test_products(number: int) -> None:
     """Every shape on one of the machines: a compilation of all of them on all would take a minute."""
-    dtype, lanes, registers = MACHINES[number]
-    shapes = forward_shapes(dtype, lanes, registers)[number :: len(MACHINES)]
-    shapes += other_shapes(dtype, lanes, registers)[number % 2 :: 2]
-    shapes += far_shapes(dtype, lanes, registers)[number :: len(MACHINES)]
-    shapes += ended_shapes(dtype, lanes, registers)[number :: len(MACHINES)]
+    dtype, simd_width, registers = MACHINES[number]
+    shapes = forward_shapes(dtype, simd_width, registers)[number :: len(MACHINES)]
+    shapes += other_shapes(dtype, simd_width, registers)[number % 2 :: 2]
+    shapes += far_shapes(dtype, simd_width, registers)[number :: len(MACHINES)]
+    shapes += ended_shapes(dtype, simd_width, registers)[number :: len(MACHINES)]
     call = product_calls(shapes)
     for which, shape in enumerate(shapes):
         most = tile_rows(registers, shape.panel)
@@ -387,23 +404,31 @@ def test_every_remainder_of_rows_has_its_tiles() -> None:
 # Transposes and sums --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("dtype", "lanes"), [("float32", 4), ("float64", 8), ("float32", 16), ("float64", 2)])
-def test_transposes_of_panels(dtype: str, lanes: int) -> None:
-    sizes = [(1, 1, 1, 1), (lanes, 2, 2, 1), (lanes + 1, 3, 2, 2), (2 * lanes - 1, 5, 2, 2), (3 * lanes + 2, 4, 4, 3)]
-    shapes = [simd.TransposeShape(dtype, lanes, *size, by_rows=by_rows) for size in sizes for by_rows in (False, True)]
+@pytest.mark.parametrize(("dtype", "simd_width"), [("float32", 4), ("float64", 8), ("float32", 16), ("float64", 2)])
+def test_transposes_of_panels(dtype: str, simd_width: int) -> None:
+    sizes = [
+        (1, 1, 1, 1),
+        (simd_width, 2, 2, 1),
+        (simd_width + 1, 3, 2, 2),
+        (2 * simd_width - 1, 5, 2, 2),
+        (3 * simd_width + 2, 4, 4, 3),
+    ]
+    shapes = [
+        simd.TransposeShape(dtype, simd_width, *size, by_rows=by_rows) for size in sizes for by_rows in (False, True)
+    ]
     call = compiled_calls([simd.transpose_of(shape) for shape in shapes])
-    rng = np.random.default_rng(lanes)
+    rng = np.random.default_rng(simd_width)
     for which, shape in enumerate(shapes):
-        matrix = rng.normal(size=(shape.rows, shape.columns * lanes)).astype(dtype)
-        source = np.concatenate([np.full(3, 7.0, dtype), matrix_to_panels(matrix, shape.panel, lanes)])
-        whole = np.zeros((shape.columns * lanes, shape.transposed_columns * lanes), dtype)
+        matrix = rng.normal(size=(shape.rows, shape.columns * simd_width)).astype(dtype)
+        source = np.concatenate([np.full(3, 7.0, dtype), matrix_to_panels(matrix, shape.panel, simd_width)])
+        whole = np.zeros((shape.columns * simd_width, shape.transposed_columns * simd_width), dtype)
         whole[:, : shape.rows] = matrix.T
         count = shape.transposed_columns if shape.by_rows else shape.columns
         for first, last in [(0, count), (0, 1), (count - 1, count), (1, 1), (count, count)]:
-            wanted, some = np.full_like(whole, 4.0), slice(first * lanes, last * lanes)
+            wanted, some = np.full_like(whole, 4.0), slice(first * simd_width, last * simd_width)
             mine = (slice(None), some) if shape.by_rows else some
             wanted[mine] = whole[mine]
-            flat = matrix_to_panels(wanted, shape.transposed_panel, lanes)
+            flat = matrix_to_panels(wanted, shape.transposed_panel, simd_width)
             for transpose in (lambda *given, n=which: call(n, *given), simd.transpose_of(shape)):
                 target = np.full(flat.size + 9, 4.0, dtype)
                 transpose(source, 3, target, 5, first, last)
@@ -413,20 +438,20 @@ def test_transposes_of_panels(dtype: str, lanes: int) -> None:
 
 
 def test_panels_hold_a_matrix() -> None:
-    for columns, panel, lanes in itertools.product((1, 3, 5), (1, 2, 4), (2, 4)):
-        matrix = np.arange(7 * columns * lanes, dtype=np.float64).reshape(7, -1)
-        flat = matrix_to_panels(matrix, panel, lanes)
-        np.testing.assert_array_equal(panels_to_matrix(flat, 7, columns, panel, lanes), matrix)
-        first = min(panel, columns) * lanes
+    for columns, panel, simd_width in itertools.product((1, 3, 5), (1, 2, 4), (2, 4)):
+        matrix = np.arange(7 * columns * simd_width, dtype=np.float64).reshape(7, -1)
+        flat = matrix_to_panels(matrix, panel, simd_width)
+        np.testing.assert_array_equal(panels_to_matrix(flat, 7, columns, panel, simd_width), matrix)
+        first = min(panel, columns) * simd_width
         np.testing.assert_array_equal(flat[: 2 * first], matrix[:2, :first].ravel())
 
 
-@pytest.mark.parametrize(("dtype", "lanes"), [("float32", 8), ("float64", 2)])
-def test_sums_of_columns(dtype: str, lanes: int) -> None:
+@pytest.mark.parametrize(("dtype", "simd_width"), [("float32", 8), ("float64", 2)])
+def test_sums_of_columns(dtype: str, simd_width: int) -> None:
     """Groups of four and one, of matrices with two strides, which share what is compiled."""
     vectors = 15
-    strides = [(vectors + 1) * lanes, (vectors + 4) * lanes]
-    shapes = [simd.SumShape(dtype, lanes, stride) for stride in strides]
+    strides = [(vectors + 1) * simd_width, (vectors + 4) * simd_width]
+    shapes = [simd.SumShape(dtype, simd_width, stride) for stride in strides]
     call = compiled_calls([simd.sums_of(shape) for shape in shapes])
     rng = np.random.default_rng(1)
     for rows, keep, which in itertools.product([0, 1, 2, 7, 8, 9, 41], [False, True], [0, 1]):
@@ -434,7 +459,7 @@ def test_sums_of_columns(dtype: str, lanes: int) -> None:
         source = rng.uniform(-1, 1, 3 + rows * stride + stride).astype(dtype)
         before = rng.uniform(-1, 1, 5 + stride).astype(dtype)
         for first, last in [(0, vectors), (0, 8), (3, 10), (14, 15), (4, 4)]:
-            inside = slice(first * lanes, last * lanes)
+            inside = slice(first * simd_width, last * simd_width)
             matrix = source[3 : 3 + rows * stride].reshape(rows, stride)[:, inside]
             wanted = before.copy()
             part = wanted[5:][inside]
@@ -448,13 +473,24 @@ def test_sums_of_columns(dtype: str, lanes: int) -> None:
 # Rows, gradients, moves -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("dtype", "lanes"), [("float32", 8), ("float64", 2)])
-def test_softmax_of_rows_and_its_gradient(dtype: str, lanes: int) -> None:
+@pytest.mark.parametrize(("dtype", "simd_width"), [("float32", 8), ("float64", 2)])
+def test_softmax_of_rows_and_its_gradient(dtype: str, simd_width: int) -> None:
     """Rows in registers and longer ones, whole and ragged, in place and from matrix to matrix. What stands in the
     padding that is read is of no account, what is written there is zero, and nothing else is touched."""
-    widths = [lanes + 1, 2 * lanes, 4 * lanes - 1, 4 * lanes, 4 * lanes + 1, 7 * lanes - 1, 9 * lanes]
-    whole = [-(-width // lanes) * lanes for width in widths]
-    forward = [simd.RowShape(dtype, lanes, w, (n + lanes, n + 2 * lanes)) for w, n in zip(widths, whole, strict=True)]
+    widths = [
+        simd_width + 1,
+        2 * simd_width,
+        4 * simd_width - 1,
+        4 * simd_width,
+        4 * simd_width + 1,
+        7 * simd_width - 1,
+        9 * simd_width,
+    ]
+    whole = [-(-width // simd_width) * simd_width for width in widths]
+    forward = [
+        simd.RowShape(dtype, simd_width, w, (n + simd_width, n + 2 * simd_width))
+        for w, n in zip(widths, whole, strict=True)
+    ]
     backward = [
         replace(each, strides=(each.strides[1], n, each.strides[0])) for each, n in zip(forward, whole, strict=True)
     ]
@@ -521,26 +557,26 @@ def test_softmax_of_rows_in_place_and_of_numbers_that_are_not_finite() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pages are forbidden by a call of Linux's")
-@pytest.mark.parametrize(("dtype", "lanes"), [("float32", 8), ("float64", 2)])
-def test_nothing_is_read_behind_rows_that_end_with_their_numbers(dtype: str, lanes: int) -> None:
+@pytest.mark.parametrize(("dtype", "simd_width"), [("float32", 8), ("float64", 2)])
+def test_nothing_is_read_behind_rows_that_end_with_their_numbers(dtype: str, simd_width: int) -> None:
     """As those of a caller, behind which a page may stand that is not ours."""
     pages = mmap.mmap(-1, 2 * mmap.PAGESIZE)
     place = ctypes.addressof(ctypes.c_char.from_buffer(pages))
     assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(place + mmap.PAGESIZE), mmap.PAGESIZE, 0) == 0
     array = np.frombuffer(pages, dtype, mmap.PAGESIZE // np.dtype(dtype).itemsize)
-    widths = [lanes + 1, 2 * lanes, 6 * lanes - 1]
-    shapes = [simd.RowShape(dtype, lanes, width, (width, 7 * lanes), exact=True) for width in widths]
+    widths = [simd_width + 1, 2 * simd_width, 6 * simd_width - 1]
+    shapes = [simd.RowShape(dtype, simd_width, width, (width, 7 * simd_width), exact=True) for width in widths]
     call = compiled_calls([simd.softmax_of(shape) for shape in shapes])
     for number, width in enumerate(widths):
         array[:] = np.arange(len(array)) % 5
         powers = np.exp(array[-2 * width :].reshape(2, width).astype(np.float64))
         for softmax in (functools.partial(call, number), simd.softmax_of(shapes[number])):
-            found = np.full(14 * lanes, 2.0, dtype)
+            found = np.full(14 * simd_width, 2.0, dtype)
             softmax(array, len(array) - 2 * width, found, 0, 2)
-            rows = found.reshape(2, 7 * lanes)
+            rows = found.reshape(2, 7 * simd_width)
             wanted = powers / powers.sum(axis=1, keepdims=True)
             np.testing.assert_allclose(rows[:, :width], wanted, rtol=0, atol=tolerance(dtype) / 100)
-            assert not rows[:, width : -(-width // lanes) * lanes].any()
+            assert not rows[:, width : -(-width // simd_width) * simd_width].any()
 
 
 def test_the_gradient_of_a_softmax_may_take_the_place_of_what_it_is_made_of() -> None:
@@ -558,10 +594,10 @@ def test_the_gradient_of_a_softmax_may_take_the_place_of_what_it_is_made_of() ->
             np.testing.assert_array_equal(target[inside], apart[inside])
 
 
-@pytest.mark.parametrize(("dtype", "lanes"), [("float32", 4), ("float64", 4)])
-def test_squares_of_gradients_and_those_that_are_not_finite(dtype: str, lanes: int) -> None:
-    size = 23 * lanes
-    shapes = [simd.GradientShape(dtype, lanes, copies, size) for copies in (1, 3)]
+@pytest.mark.parametrize(("dtype", "simd_width"), [("float32", 4), ("float64", 4)])
+def test_squares_of_gradients_and_those_that_are_not_finite(dtype: str, simd_width: int) -> None:
+    size = 23 * simd_width
+    shapes = [simd.GradientShape(dtype, simd_width, copies, size) for copies in (1, 3)]
     squares = [simd.squares_of(shape) for shape in shapes]
     non_finite = simd.non_finite_of(shapes[0])
     one, three = squares
@@ -571,7 +607,7 @@ def test_squares_of_gradients_and_those_that_are_not_finite(dtype: str, lanes: i
     for which, copies in enumerate((1, 3)):
         for first, last in [(0, 0), (0, 3), (0, 4), (1, 23), (2, 21)]:
             gradients = rng.normal(size=copies * size).astype(dtype)
-            inside = slice(first * lanes, last * lanes)
+            inside = slice(first * simd_width, last * simd_width)
             sums = gradients.reshape(copies, size)[:, inside].sum(axis=0, dtype=np.float64)
             wanted = gradients.copy()
             wanted[inside] = sums
@@ -584,15 +620,15 @@ def test_squares_of_gradients_and_those_that_are_not_finite(dtype: str, lanes: i
         gradients = np.full(size, most / 2, dtype)
         with np.errstate(all="ignore"):
             assert function(gradients, 0, size, 1.5) == 0
-            gradients[[3, lanes + 1, size - 1]] = np.nan, -np.inf, most
+            gradients[[3, simd_width + 1, size - 1]] = np.nan, -np.inf, most
             assert function(gradients, 0, size, 1.5) == 2 + 2 + 1, "what is not finite at all counts twice"
-            assert function(gradients, lanes, 2 * lanes, 0.0) == 2
-            assert function(gradients, 2 * lanes, 2 * lanes, 0.0) == 0
+            assert function(gradients, simd_width, 2 * simd_width, 0.0) == 2
+            assert function(gradients, 2 * simd_width, 2 * simd_width, 0.0) == 0
 
 
-@pytest.mark.parametrize(("dtype", "lanes"), [("float32", 16), ("float64", 2)])
-def test_vectors_are_copied_and_set_to_zero(dtype: str, lanes: int) -> None:
-    moves = simd.moves(dtype, lanes)
+@pytest.mark.parametrize(("dtype", "simd_width"), [("float32", 16), ("float64", 2)])
+def test_vectors_are_copied_and_set_to_zero(dtype: str, simd_width: int) -> None:
+    moves = simd.moves(dtype, simd_width)
     copy, clear = moves.copy, moves.clear
 
     @njit(**OPTIONS)  # type: ignore[untyped-decorator, arg-type]
@@ -604,14 +640,14 @@ def test_vectors_are_copied_and_set_to_zero(dtype: str, lanes: int) -> None:
         copy(array, source, target, count)
         clear(array, source, count)
 
-    for count in (0, lanes, 3 * lanes):
-        before = np.arange(1, 8 * lanes + 1, dtype=dtype)
+    for count in (0, simd_width, 3 * simd_width):
+        before = np.arange(1, 8 * simd_width + 1, dtype=dtype)
         wanted = before.copy()
-        wanted[1 : 1 + count] = before[4 * lanes + 1 : 4 * lanes + 1 + count]
-        wanted[4 * lanes + 1 : 4 * lanes + 1 + count] = 0
+        wanted[1 : 1 + count] = before[4 * simd_width + 1 : 4 * simd_width + 1 + count]
+        wanted[4 * simd_width + 1 : 4 * simd_width + 1 + count] = 0
         for function in (call, twin):
             found = before.copy()
-            function(found, 4 * lanes + 1, 1, count)
+            function(found, 4 * simd_width + 1, 1, count)
             np.testing.assert_array_equal(found, wanted)
 
 

@@ -2,49 +2,34 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import os
+import subprocess
 import sys
-from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import neuromorph as nm
-from helpers.paths import REPOSITORY
-from neuromorph.functions import ACTIVATIONS, LOSSES
+from helpers.tools import TOOLS, room, tools_path  # noqa: F401 - a fixture
 from neuromorph.graph import interpreter
-
-TOOLS = REPOSITORY / "tools"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _tools() -> Iterator[None]:
-    """The tools' folder among those that Python imports from."""
-    sys.path.insert(0, str(TOOLS))
-    yield
-    sys.path.remove(str(TOOLS))
-
-
-def room(name: str) -> Any:
-    """A module of the tool."""
-    return importlib.import_module(name)
-
 
 # The cases -----------------------------------------------------------------------------------------------------------
 
 TARGETS = {
     "lstm4": (5, 16, 9.0), "big4": (5, 16, 20.0), "lstm64": (32, 16, 2.5), "lstm256": (64, 16, 1.6),
     "textbook64": (16, 64, 1.4), "textbook256": (32, 32, 1.05), "digits": (32, 1, 1.8), "mnist": (128, 1, 1.05),
-    "chain": (10_000, 1, 2.0),
+    "chain": (10_000, 1, 2.0), "lstm64x3": (16, 64, 1.5), "gru128": (32, 32, 1.5), "min_gru64": (16, 64, 4.0),
+    "tcn32": (8, 128, 1.5), "normed_rnn64": (16, 32, 1.5), "reservoir400": (1, 1_000, 1.5), "lif128": (32, 64, 4.0),
 }  # fmt: skip
 WIDTHS = {
     "lstm4": {4}, "big4": {4}, "lstm64": {64}, "lstm256": {256}, "textbook64": {64, 128}, "textbook256": {256, 512},
     "digits": {64, 128, 10}, "mnist": {784, 512, 10}, "chain": {4, 32, 16},
+    "lstm64x3": {64, 128}, "gru128": {128, 256}, "min_gru64": {64}, "tcn32": {32}, "normed_rnn64": {64, 128},
+    "reservoir400": {1, 400}, "lif128": {128},
 }  # fmt: skip
 
 
@@ -69,22 +54,31 @@ def test_data_are_one_hot_for_a_classifier_and_always_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "products"),
+    ("text", "frozen", "products"),
     [
-        ("(input, 3) (output, 2, <linear>, <mse>)", 2 * 3 * 2),
-        ("(input, 3) (a, 5, <tanh>) (output, 2, <linear>, <mse>)", 2 * 3 * 5 + 3 * 5 * 2),
+        ("(input, 3) (output, 2, <linear>, <mse>)", "", 2 * 3 * 2),
+        ("(input, 3) (a, 5, <tanh>) (output, 2, <linear>, <mse>)", "", 2 * 3 * 5 + 3 * 5 * 2),
+        ("(input, 3) (a, 5, <tanh>) (output, 2, <linear>, <mse>)", "a", 3 * 5 + 2 * 5 * 2),
+        ("(input, 3) (a, 5, <tanh>) (output, 2, <linear>, <mse>)", "output", 2 * 3 * 5 + 2 * 5 * 2),
+        (
+            "(input, 3) (a, 5, <conv, 3>) (b, 2, <conv, 2>) (output, 1, <linear>, <mse>)",
+            "",
+            2 * 9 * 5 + 3 * 10 * 2 + 3 * 2,
+        ),
         # Half of what the hidden layer reads is the input, through which nothing learns.
-        ("(input, 3) {r, h, concatenate} (h, 3, <tanh>) (output, 1, <linear>, <mse>)", (2 * 6 + 3) * 3 + 3 * 3),
+        ("(input, 3) {r, h, concatenate} (h, 3, <tanh>) (output, 1, <linear>, <mse>)", "", (2 * 6 + 3) * 3 + 3 * 3),
+        # What it reads of itself is detached.
+        ("(input, 3) {o, h, take, 1} (d, <detach>) (h, 4, <tanh>) (output, 1, <linear>, <mse>)", "", 2 * 4 * 4 + 3 * 4),
+        ("(input, 3) (a, 5, <tanh>) {s, a, dot} (output, 2, <linear>, <mse>)", "", 2 * 3 * 5 + 3 * 2),
     ],
 )
-def test_flops_leave_out_gradients_that_nobody_needs(text: str, products: int) -> None:
-    cases = room("peers.cases")
-    case = cases.Case("one", f"/xavier,zero/ {text}", 7, 1, 1, 0.1)
-    assert cases.flops(case) == 2 * 7 * products
+def test_flops_leave_out_gradients_that_nobody_needs(text: str, frozen: str, products: int) -> None:
+    case = room("peers.case").Case("one", f"/xavier,zero/ {text}", 7, 1, 1, 0.1, frozen=frozen)
+    assert room("peers.work").flops(case) == 2 * 7 * products
 
 
 def test_random_cases_are_odd_shapes_of_every_family_and_the_same_for_a_seed() -> None:
-    cases = room("peers.cases")
+    cases = room("peers.random_cases")
     found = list(islice(cases.random_cases(3), 60))
     assert found[:12] == list(islice(cases.random_cases(3), 12))
     assert found[0] != next(cases.random_cases(4))
@@ -96,100 +90,15 @@ def test_random_cases_are_odd_shapes_of_every_family_and_the_same_for_a_seed() -
     assert all(case.samples % case.window == 0 and case.windows >= 16 for case in found)
 
 
-# The code written for peers ------------------------------------------------------------------------------------------
-
-
-def _scan(step: Any, s: Any, over: Any) -> Any:
-    results = []
-    for t in zip(*over, strict=True):
-        s, out = step(s, t)
-        results.append(out)
-    return s, tuple(np.stack(column) for column in zip(*results, strict=True))
-
-
-def _loss(name: str) -> Any:
-    record = LOSSES[name]
-    return lambda r, e, p=None: float(np.mean(record.value(r, e, p)))
-
-
-def _logits(loss: str, activation: str) -> Any:
-    form = LOSSES[loss].logit_form(activation)
-    assert form is not None
-    return lambda z, e: float(np.mean(form.value(z, e, None)))
-
-
-def _activation(name: str) -> Any:
-    return lambda x, p=None: ACTIVATIONS[name].value(x, p)
-
-
-NUMPY: dict[str, Any] = {
-    **{name: _activation(name) for name in ACTIVATIONS},
-    **{name: _loss(name) for name in LOSSES},
-    "softmax_cross_entropy": _logits("cross_entropy", "softmax"),
-    "sigmoid_cross_entropy": _logits("binary_cross_entropy", "sigmoid"),
-    "linear": lambda x, w, b: x @ w + b,
-    "add_product": lambda u, x, w: u + x @ w,
-    "concatenate": lambda a, b: np.concatenate([a, b], axis=-1),
-    "scan": _scan,
-}
-
-EXTRA = [
-    "(input, 3) (a, 5, <relu_leaky>) (b, 4, <elu, 0.5>) (output, 2, <sigmoid>, <binary_cross_entropy>)",
-    "(input, 3) [s, (a, 5, <swish>) | (b, 2, <swish>)] {m, a, additive} {n, b, subtractive}"
-    " (output, 2, <tanh>, <hinge>)",
-    "(input, 2) {m, output, average} (output, 2, <softmax>, <cross_entropy>)",
-    "(input, 2) [t,] {m, h, concatenate} {k, t, concatenate} (h, 3, <tanh>) (output, 2, <sigmoid>, <huber>)",
-]
-
-
-def _small_cases() -> list[Any]:
-    cases = room("peers.cases")
-    texts = [
-        cases._seed_model("lstm-model", 4), cases._seed_model("big-model", 4), cases.textbook(3), cases._chain(),
-        cases.CLASSIFIER.format(6, "(a, 5, <relu>)", 3), cases.GRU.format(inputs=3, width=5, outputs=2),
-        *(f"/xavier,const_uneven 0.1 0.3/ {text}" for text in EXTRA),
-    ]  # fmt: skip
-    found = [cases.Case("small", text, 3, 4, 4, 0.1) for text in texts]
-    return found + [case for case in islice(cases.random_cases(5), 24) if case.name.endswith("wild")]
-
-
-@pytest.mark.parametrize("fused", [False, True])
-def test_the_code_for_peers_means_what_the_model_means(fused: bool) -> None:
-    program = room("peers.program").program
-    for case in _small_cases():
-        graph, rng = case.model().graph, np.random.default_rng(1)
-        parameters = interpreter.draw_parameters(graph, rng, np.float64)
-        x = rng.normal(size=(4, 3, graph.nodes[graph.input].width))
-        e = rng.uniform(0.1, 0.9, (4, 3, graph.nodes[graph.output].width))
-        written = program(graph, fused=fused)
-        state = {graph.resolve(k): rng.normal(size=(3, graph.nodes[k].width)) for _, k in graph.delayed_links}
-        before = {k: state[graph.resolve(k)] for _, k in graph.delayed_links}
-        wanted = interpreter.window(graph, parameters, x, e, state=before)
-        start = tuple(state[k] for k in sorted(state))
-        loss, end = written.bind(NUMPY)(written.pack(parameters), start, x, e)
-        assert loss == pytest.approx(wanted.loss, rel=1e-12), written.source
-        after = {graph.resolve(k): value for k, value in wanted.state.items()}
-        for k, value in zip(sorted(after), end, strict=True):
-            np.testing.assert_allclose(value, after[k], rtol=1e-12, atol=1e-15)
-
-
-def test_fused_code_has_one_product_of_all_gates_and_only_the_cell_in_its_loop() -> None:
-    case = room("peers.cases").listed()["textbook64"]
-    graph, program = case.model().graph, room("peers.program").program
-    fused, plain = program(graph, fused=True).source, program(graph, fused=False).source
-    loop = fused[fused.index("def step") : fused.index("return (")]
-    assert loop.count("add_product") == 1
-    assert "linear" not in loop
-    assert fused.count("linear") == 2
-    assert plain[plain.index("def step") :].count("linear") == plain.count("linear") == 5
+# The ways to write a case --------------------------------------------------------------------------------------------
 
 
 def test_every_variant_is_worth_its_time() -> None:
-    engine, cases = room("peers.engine"), room("peers.cases").listed()
+    cases = room("peers.cases").listed()
 
     def names(library: str, case: str) -> list[str]:
-        flops = room("peers.cases").flops(cases[case])
-        return [v.name for v in engine.variants(library, cases[case], thorough=True, flops=flops)]
+        flops = room("peers.work").flops(cases[case])
+        return [v.name for v in room("peers.variants").variants(library, cases[case], thorough=True, flops=flops)]
 
     ways = ["eager, node by node", "eager, fused", "nn.LSTM", "torch.compile"]
     assert names("torch", "textbook64") == ways
@@ -199,6 +108,15 @@ def test_every_variant_is_worth_its_time() -> None:
         "jit, node by node", "jit, node by node, unroll 16", "jit, fused", "jit, fused, unroll 4",
         "jit, fused, unroll 16",
     }  # fmt: skip
+    assert names("jax", "lstm64x3")[:4] == [
+        "jit, layer by layer", "jit, layer by layer, unroll 16", "jit, fused", "jit, fused, unroll 16",
+    ]  # fmt: skip
+    assert names("jax", "min_gru64")[:3] == ["jit, linear loop", "jit, linear loop, unroll 16", "jit, associative scan"]
+    assert names("jax0431", "reservoir400") == names("jax", "reservoir400")
+    assert "jit, sparse, unroll 16" in names("jax", "reservoir400")
+    assert names("torch", "reservoir400")[-3:] == ["eager, sparse", "nn.RNN", "torch.compile"]
+    assert names("torch", "gru128") == ["eager, node by node", "eager, fused", "nn.GRU", "torch.compile"]
+    assert names("torch", "tcn32")[:3] == ["eager, straight", "eager, a product a tap", "eager, convolution"]
     everything = [v for name in cases for v in names("jax", name)]
     assert len(everything) == sum(len(set(names("jax", name))) for name in cases)
 
@@ -219,7 +137,7 @@ def test_a_wrong_peer_is_refused() -> None:
 @pytest.mark.parametrize("mistake", ["does not learn", "forgets its state", "learns at another rate"])
 def test_the_compared_losses_tell_a_wrong_peer(mistake: str) -> None:
     contest, cases = room("peers.contest"), room("peers.cases")
-    case = cases.Case("small", cases._seed_model("lstm-model", 4), 3, 4, 32, 0.5)
+    case = room("peers.case").Case("small", cases.seed_model("lstm-model", 4), 3, 4, 32, 0.5)
     graph = case.model().graph
     parameters = interpreter.draw_parameters(graph, np.random.default_rng(1), np.float64)
     x, e = cases.data(case)
@@ -333,7 +251,7 @@ class _Actor:
 def _held(figures: dict[tuple[str, str, int], Any], **settings: Any) -> tuple[Any, list[Any]]:
     """A small case's contest on such a stage; and who prepared."""
     contest, cases = room("peers.contest"), room("peers.cases")
-    case, stage = cases.Case("small", cases._seed_model("lstm-model", 4), 3, 16, 32, 0.5), _Stage(figures)
+    case, stage = room("peers.case").Case("small", cases.seed_model("lstm-model", 4), 3, 16, 32, 0.5), _Stage(figures)
     chosen = contest.Settings(peers=("jax",), threads=(1, 2), **settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contest, "PAUSE", 0.0)
@@ -391,7 +309,7 @@ def test_those_that_lose_their_process_with_another_prepare_again() -> None:
 
     pool.process = process  # type: ignore[method-assign]
     contest, cases = room("peers.contest"), room("peers.cases")
-    case = cases.Case("small", cases._seed_model("lstm-model", 4), 3, 16, 32, 0.5)
+    case = room("peers.case").Case("small", cases.seed_model("lstm-model", 4), 3, 16, 32, 0.5)
     result = contest.contest(case, contest.Settings(peers=("jax",), threads=(1,), runs=3), pool)
     again = [("jax", way, 1) for way in (*WAYS[:3], *WAYS[:2], *WAYS[3:])]
     assert pool.asked[1:] == again
@@ -437,7 +355,7 @@ def test_one_tiny_case_without_peers(
 ) -> None:
     benchmark, out = room("benchmark"), tmp_path / "out.json"
     text = "/xavier,zero/ (input, 3) (output, 2, <softmax>, <cross_entropy>)"
-    tiny = room("peers.cases").Case("tiny", text, 4, 1, 800, 0.1)
+    tiny = room("peers.case").Case("tiny", text, 4, 1, 800, 0.1)
     monkeypatch.setattr(benchmark, "listed", lambda: {"tiny": tiny})
     monkeypatch.setattr(benchmark.report, "cores", lambda: 1)
     arguments = ["--cases", "tiny", "--quick", "--runs", "1", "--peers", "none", "--json", str(out)]
@@ -460,7 +378,8 @@ def test_one_tiny_case_without_peers(
         (["--cases", "random1-tree"], "unknown: 'random1-tree'; known are"),
         (["--peers", "jax,"], "unknown: ''; known are"),
         (["--patience", "0"], "a whole number of at least 1, not '0'"),
-        (["--peers", "keras"], "unknown: 'keras'; known are jax, torch, none"),
+        (["--peers", "keras"], "unknown: 'keras'; known are jax, jax0431, torch, none"),
+        (["--jax0431", "no-such-python"], "no program: 'no-such-python'"),
         (["--runs", "0"], "a whole number of at least 1, not '0'"),
         (["--random", "-1"], "a whole number of at least 0, not '-1'"),
         (["--limit", "nan"], "a whole number of at least 1, not 'nan'"),
@@ -476,7 +395,7 @@ def test_a_wrong_argument_is_named(argument: list[str], message: str, capsys: py
 def test_a_random_graph_is_measured_again_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
     benchmark, cases = room("benchmark"), room("peers.cases")
     options = benchmark._parser().parse_args(["--cases", "lstm4,random7-gru", "--seed", "3"])
-    assert benchmark._chosen(options) == [cases.listed()["lstm4"], cases.random_case(3, 7)]
+    assert benchmark._chosen(options) == [cases.listed()["lstm4"], room("peers.random_cases").random_case(3, 7)]
     options = benchmark._parser().parse_args(["--cases", "random7-lstm"])
     with pytest.raises(SystemExit, match="unknown: 'random7-lstm'; did you mean random7-gru"):
         benchmark._chosen(options)
@@ -490,10 +409,51 @@ def test_what_quick_leaves_out_is_counted() -> None:
 
 
 def test_a_missing_peer_is_said_and_left_out(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    benchmark = room("benchmark")
-    monkeypatch.setattr(benchmark.importlib.util, "find_spec", lambda name: None if name == "jax" else object())
+    benchmark, environments = room("benchmark"), room("peers.environments")
+    monkeypatch.setattr(environments.importlib.util, "find_spec", lambda name: None if name == "jax" else object())
+    monkeypatch.setattr(environments, "FOLDER", tmp_path / "nowhere")
     settings = benchmark._settings(benchmark._parser().parse_args([]))
     assert settings.peers == ("torch",)
-    assert "jax is not installed and left out" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "jax is not installed and left out: pip install '.[bench]' brings it" in said
+    assert "jax0431 is not installed and left out: no interpreter in nowhere, and none told by --jax0431" in said
+
+
+@pytest.mark.parametrize(
+    ("prints", "missing"),
+    [("echo 0.4.31", None), ("echo 0.10.2", "has JAX 0.10.2, not 0.4.31"), ("exit 1", "has no JAX, not 0.4.31")],
+)
+def test_an_interpreter_of_a_peer_is_asked_for_its_version(tmp_path: Path, prints: str, missing: str | None) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{prints}\n")
+    python.chmod(0o755)
+    found = room("peers.environments").present("jax0431", python)
+    assert found.python == (None if missing else str(python))
+    assert found.missing == (None if missing is None else f"{python} {missing}")
+
+
+def test_a_peer_with_an_interpreter_of_its_own_runs_in_it(tmp_path: Path) -> None:
+    """An interpreter that answers each order with its own name."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\nwhile read order; do echo \'{"ok": "another"}\'; done\n')
+    python.chmod(0o755)
+    with room("peers.processes").Pool({"jax0431": str(python)}) as pool:
+        assert pool.process(("jax0431", 1)).ask({"do": "peak"}, 60.0) == "another"
+        assert pool.process(("jax", 1)).ask({"do": "clear"}, 60.0) == 0
+
+
+def test_a_peer_s_process_needs_no_neuromorph() -> None:
+    """What the worker of JAX 0.4.31 reads before it reads JAX."""
+    blocked = "import sys; sys.modules['neuromorph'] = None; import peers.worker, peers.program"
+    subprocess.run([sys.executable, "-c", blocked], cwd=TOOLS, check=True)
+
+
+def test_the_better_of_two_versions_counts_for_a_library() -> None:
+    result = _result(("jax", 10.0, None), ("jax0431", 4.0, None), ("torch", 6.0, None))
+    assert result.ratio == pytest.approx(2.0)
+    assert result.best_of("jax").engine == "jax0431"
+    found = result.as_json(100.0)["best_of"]
+    assert found["jax"] == {"engine": "jax0431", "name": "jax0431 (way, 2 threads)", "us": 4.0}
+    assert found["torch"]["us"] == 6.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -68,6 +70,48 @@ def test_through_a_loop_and_by_sequences() -> None:
             values.append(h)
     np.testing.assert_allclose(nm.get_parameters(model)["b.mean"], np.mean(values, axis=(0, 1)))
     np.testing.assert_allclose(nm.get_parameters(model)["b.scale"], np.std(np.concatenate(values), axis=0))
+
+
+DELAY = """/xavier,zero/ (input, 3) (a, 64, <tanh>) {{late, a, average, {steps}}} (b, <standardize>)
+(output, 2, <linear>, <mse>)"""
+
+
+def seconds_behind_a_delay(steps: int, lanes: int = 8) -> float:
+    """The time that adapting to 300 samples takes."""
+    nm.seed(1)
+    model = nm.build(nm.compile(DELAY.format(steps=steps), lanes, 0.1))
+    inputs = RNG.normal(size=(300, lanes, 3))
+    started = time.perf_counter()
+    nm.adapt(model, inputs)
+    return time.perf_counter() - started
+
+
+def test_a_step_takes_no_longer_behind_a_long_delay() -> None:
+    short = min(seconds_behind_a_delay(2) for _ in range(3))
+    assert min(seconds_behind_a_delay(4_096) for _ in range(3)) < 10 * short + 0.1
+
+
+def test_behind_a_long_delay_stands_what_was_there_so_many_steps_before() -> None:
+    nm.seed(1)
+    model = nm.build(nm.compile(DELAY.format(steps=30), 2, 0.1, dtype="float64"))
+    nm.adapt(model, INPUTS)
+    found = nm.get_parameters(model)
+    a = np.tanh(INPUTS @ found["a.weight"] + found["a.bias"])
+    late = (a + np.concatenate([np.zeros((30, 2, 64)), a[:10]])) / 2
+    np.testing.assert_allclose(found["b.mean"], late.mean(axis=(0, 1)))
+
+
+def test_a_delay_behind_the_node_takes_no_memory() -> None:
+    text = (
+        """/xavier,zero/ (input, 3) (units, <standardize>) {late, units, average, 4096} (output, 2, <linear>, <mse>)"""
+    )
+    nm.seed(1)
+    model = nm.build(nm.compile(text, 2, 0.1))
+    tracemalloc.start()
+    nm.adapt(model, INPUTS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**22
 
 
 def test_weights_and_lengths_say_what_counts() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,42 @@ def test_no_product_makes_a_gradient_of_frozen_weights() -> None:
                    if isinstance(op, Product))  # fmt: skip
 
 
+def function_of(source: str, name: str) -> str:
+    """The lines of a function of a generated source."""
+    return source.partition(f"\ndef {name}(")[2].partition("\n@njit")[0]
+
+
+def test_transposes_of_frozen_weights_are_made_once_a_call() -> None:
+    """All other transposes are made again after each update."""
+    text = f"{HEADER} (input, 3) (a, 4, <tanh>) (b, 5, <tanh>) (c, 6, <conv, 2>) (output, 2, <tanh>, <mse>)"
+    source = nm.kernel_source(nm.compile(text, 2, 0.1, frozen=["b", "c"]))
+    before, after = function_of(source, "train").split("while sample < stop:")
+    once, again = "transpose_once(weights, transposed)", "transpose(weights, transposed)"
+    assert (once in before, once in after, again in before, again in after) == (True, False, True, True)
+    made = {name: re.findall(r"transpose\d+\(", function_of(source, name)) for name in ("transpose_once", "transpose")}
+    assert made == {"transpose_once": ["transpose1(", "transpose2("], "transpose": ["transpose0("]}
+
+
+def test_a_plan_says_which_transposes_are_made_once() -> None:
+    text = f"{HEADER} (input, 3) (a, 4, <tanh>) (b, 5, <tanh>) (output, 2, <tanh>, <mse>)"
+    model = nm.compile(text, 2, 0.1, frozen="b")
+    shown = re.findall(r" for (\w+), .*; transposed at \d+(.*)", nm.kernel_plan(model))
+    assert shown == [("a", ", once a call"), ("b", "")]
+    assert "once a call" not in nm.kernel_plan(nm.compile(text, 2, 0.1))
+
+
+def test_a_frozen_reservoir_has_no_backward_pass() -> None:
+    """Where nothing before frozen layers learns, no gradient flows through them, nor through time."""
+    text = f"{HEADER} (input, 1) (reservoir, 40, <rnn>) (output, 1, <linear>, <mse>)"
+    kernel = nm.compile(text, 1, 0.1, bptt_steps=1000, frozen="reservoir*").kernels.kernel
+    plan = kernel.plan.training
+    assert (plan.transposed, plan.carries, plan.cleared) == ((), (), ())
+    assert [len(segment.operations) for segment in plan.backward] == [2]
+    (readout,) = (group.index for group in plan.groups if group.learns)
+    assert {buffer.name for buffer in plan.buffers if buffer.name[0] in "dgceh"} == {f"g{readout}"}
+    assert function_of(kernel.source, "backward").count("\n") == function_of(kernel.source, "transpose").count("\n")
+
+
 def test_files_and_pickles_keep_what_is_frozen(tmp_path: Path) -> None:
     model = built(["h", "n"])
     nm.train(model, *data(), 0)
@@ -80,7 +117,14 @@ def test_files_and_pickles_keep_what_is_frozen(tmp_path: Path) -> None:
     [
         ("output.", "no node with parameters is named 'output.'; did you mean 'output'"),
         ("m", "the node 'm' has no parameters"),
-        (["a", "zz*"], "no node with parameters is named 'zz.'"),
+        (
+            ["a", "zz*"],
+            "no node with parameters is named 'zz.'; those with parameters are 'a', 'b', 'n', 'h', 'cell.in",
+        ),
+        ("h.*", "'h' has no nodes with parameters inside, but parameters itself: did you mean 'h'"),
+        ("m.*", "the node 'm' has no parameters, nor has a node inside it"),
+        ("sell.*", r"no node with parameters is named 'sell\.\*'; did you mean 'cell.\*'"),
+        ("cell.forgetgate", "did you mean 'cell.forget_gate'"),
         ("cell", r"'cell' has no parameters itself; those of the cell are 'cell.\*'"),
     ],
 )
@@ -88,6 +132,12 @@ def test_names_that_mean_nothing_are_refused(frozen: Any, message: str) -> None:
     text = TEXT.replace("(output", "(cell, 3, <lstm>) (output")
     with pytest.raises(ValueError, match=message):
         nm.compile(text, 2, 0.1, frozen=frozen)
+
+
+def test_a_model_without_parameters_has_none_to_freeze_and_of_many_names_twenty_are_told() -> None:
+    layers = " ".join(f"(layer{number}, 1, <tanh>)" for number in range(30))
+    with pytest.raises(ValueError, match=r"'layer19' and 11 more$"):
+        nm.compile(f"/he,zero/ (x, 1) {layers} (o, 1, <linear>, <mse>)", 1, 0.1, frozen="zz")
 
 
 @pytest.mark.parametrize("frozen", [5, ["a", 3], None])

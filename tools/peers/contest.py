@@ -7,15 +7,17 @@ import math
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import neuromorph as nm
 
-from .cases import Case, flops
-from .engine import Prepared, Task, Timing, Variant, variants
+from .case import Case
+from .engine import Prepared, Task, Timing, Variant
 from .processes import Pool, Process, TimeLimitError, WorkerError
+from .variants import variants, written
+from .work import flops
 
 TOLERANCE = 1e-4  # relative, of a window's loss
 LEAST_MOVED = 10 * TOLERANCE  # what learning has to change for the comparison to say anything
@@ -23,6 +25,8 @@ SLOWER = (2.0, 1.5, 1.2)  # by rounds: who is so many times slower than its libr
 MARGIN = 1.2  # by which one on one thread is farther behind than threads could make up for, before it is given up
 STEADY = 3  # rounds from where on a contest may end: when the last two made nobody's best better by a hundredth
 PAUSE = 0.02  # seconds between two turns, in which threads that spin fall asleep
+
+LIBRARIES = {"jax0431": "jax"}  # of peers that are a version of one
 
 # Why a contestant does not count.
 DIFFERS, LATE, FAILED = "losses that differ", "time limit", "peer failed"
@@ -35,7 +39,8 @@ class Settings:
     (torch.compile) or not.
 
     patience: seconds after which a library begins to prepare no further way. adaptive: whether a contest ends before
-    its rounds are over, where figures are steady. slow: the most seconds of a PyTorch run.
+    its rounds are over, where figures are steady. slow: the most seconds of a PyTorch run. pythons: the interpreters of
+    those peers that have one of their own.
     """
 
     runs: int = 7
@@ -47,6 +52,7 @@ class Settings:
     adaptive: bool = False
     slow: float = 2.0
     say: Callable[[str], None] = lambda line: None
+    pythons: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -73,6 +79,11 @@ class Contestant:
         """For people."""
         count = {0: "", 1: ", 1 thread"}.get(self.threads, f", {self.threads} threads")
         return f"{self.engine} ({self.variant.name}{count})"
+
+    @property
+    def library(self) -> str:
+        """The library, whichever its version."""
+        return LIBRARIES.get(self.engine, self.engine)
 
     @property
     def best(self) -> float:
@@ -144,22 +155,27 @@ class Result:
         """GFLOP/s of our matrix products."""
         return self.flops / self.ours.best / 1e3
 
-    def best_of(self, engine: str) -> Contestant | None:
-        """A library's fastest contestant that counts."""
-        own = [peer for peer in self.peers if peer.engine == engine and math.isfinite(peer.best)]
+    def best_of(self, library: str) -> Contestant | None:
+        """A library's fastest contestant that counts, of whichever version."""
+        own = [peer for peer in self.peers if peer.library == library and math.isfinite(peer.best)]
         return min(own, key=lambda peer: peer.best, default=None)
+
+    def _best_by_library(self) -> dict[str, Any]:
+        """Each library's fastest contestant that counts."""
+        best = {library: self.best_of(library) for library in dict.fromkeys(peer.library for peer in self.peers)}
+        return {name: {"engine": one.engine, "name": one.name, "us": one.best} for name, one in best.items() if one}
 
     def as_json(self, peak: float) -> dict[str, Any]:
         """All figures; ``peak`` in GFLOP/s."""
         case, peer = self.case, self.best_peer
         measured = math.isfinite(self.ours.best)
         return {
-            "case": case.name, "text": case.text, "batch": case.batch, "window": case.window,
+            "case": case.name, "text": case.text, "frozen": case.frozen, "batch": case.batch, "window": case.window,
             "samples": case.samples, "learning_rate": case.rate, "target": case.target, "ratio": self.ratio,
-            "best_peer": None if peer is None else peer.name, "left_out": self.left_out, "scaling": self.scaling,
-            "flops_per_sample": self.flops, "gflops": self.gflops if measured else None,
-            "share_of_peak": self.gflops / peak if measured else None, "ours": self.ours.as_json(),
-            "ours_one_thread": None if self.alone is None else self.alone.as_json(),
+            "best_peer": None if peer is None else peer.name, "best_of": self._best_by_library(),
+            "left_out": self.left_out, "scaling": self.scaling, "flops_per_sample": self.flops,
+            "gflops": self.gflops if measured else None, "share_of_peak": self.gflops / peak if measured else None,
+            "ours": self.ours.as_json(), "ours_one_thread": None if self.alone is None else self.alone.as_json(),
             "peers": [contestant.as_json() for contestant in self.peers],
         }  # fmt: skip
 
@@ -263,7 +279,10 @@ class _Contest:
         self.settings.say(f"{self.case.name}: preparing {contestant.name}")
         engine, threads = contestant.engine, contestant.threads
         process = contestant.process = self.pool.process((engine, max(1, threads)))
-        task = Task(engine, self.case, contestant.variant, threads, self.pool.folder, check, self.settings.slow)
+        program = None if engine == "neuromorph" else written(self.case, contestant.variant)
+        task = Task(
+            engine, self.case, contestant.variant, threads, self.pool.folder, check, self.settings.slow, program
+        )
         order = {"do": "prepare", "number": contestant.number, "task": task.as_json()}
         contestant.prepared = prepared = Prepared(**process.ask(order, self.settings.limit))
         self._run(contestant)

@@ -11,11 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .cases import Case
-from .program import Program, program
+from .case import Case
+from .program import Program
 
 PARAMETERS = "parameters.npz"  # our initial parameters, in the case's folder
-BIG_WINDOW = 10_000_000  # floating-point operations of a window beside which a call of its own costs little
+DATA = ("inputs.npy", "expected.npy")  # beside them
+SPARSE = 0.5  # the density of a frozen matrix below which its zeros may be left out
 
 
 @dataclass(frozen=True)
@@ -23,20 +24,28 @@ class Variant:
     """One way to write a model in one library.
 
     how: "train" (ours), "scan" (JAX: all windows in one call), "calls" (JAX: a call for each window), "eager",
-    "compile" (torch.compile of forward, backward and update together) or "module" (PyTorch's own layers). unroll: steps
-    that JAX's scan over time unrolls.
+    "compile" (torch.compile of forward, backward and update together) or "module" (PyTorch's own layers). fused,
+    layered, linear: see ``writer.program``. unroll: steps that JAX's scan over time unrolls. convolution: "product" of
+    what all taps read side by side, "sum" of a product for each tap, or the library's "convolution". parallel: whether
+    a linear loop is a parallel scan, or else step by step. sparse: whether frozen weights are stored sparsely.
     """
 
     name: str
     how: str
     fused: bool = False
     unroll: int = 1
+    layered: bool = False
+    linear: bool = False
+    parallel: bool = False
+    convolution: str = "product"
+    sparse: bool = False
 
 
 @dataclass(frozen=True)
 class Task:
     """What a worker process is told: ``check`` windows are compared with ours, 0 where ours are not known yet;
-    ``slow`` is the most seconds a run may take before it gets fewer windows (PyTorch only: its cost is per window)."""
+    ``slow`` is the most seconds a run may take before it gets fewer windows (PyTorch only: its cost is per window).
+    ``program`` is the model as code, for peers."""
 
     engine: str
     case: Case
@@ -45,6 +54,7 @@ class Task:
     folder: str
     check: int = 0
     slow: float = 2.0
+    program: Program | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers, texts and dictionaries."""
@@ -53,16 +63,24 @@ class Task:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Task:
         """What ``as_json`` gave."""
-        return cls(**{**fields, "case": Case(**fields["case"]), "variant": Variant(**fields["variant"])})
+        case = Case(**{**fields["case"], "cells": tuple(fields["case"]["cells"])})
+        program = None if fields["program"] is None else Program.from_json(fields["program"])
+        return cls(**{**fields, "case": case, "variant": Variant(**fields["variant"]), "program": program})
+
+    @property
+    def written(self) -> Program:
+        """The program of a peer's task."""
+        assert self.program is not None
+        return self.program
 
     def parameters(self) -> dict[str, NDArray[np.float32]]:
         """Our initial parameters by name, in text order."""
         with np.load(Path(self.folder) / PARAMETERS) as stored:
             return {name: stored[name] for name in stored.files}
 
-    def program(self) -> Program:
-        """The model as code."""
-        return program(self.case.model().graph, fused=self.variant.fused)
+    def windows(self) -> list[NDArray[np.float32]]:
+        """Inputs and expectations, (windows, U, B, W), or where time does not matter (windows, U * B, W)."""
+        return [in_windows(self.case, np.load(Path(self.folder) / name), self.written.timed) for name in DATA]
 
 
 @dataclass(frozen=True)
@@ -112,43 +130,7 @@ def timed(work: Callable[[], object], samples: int) -> Timing:
     return Timing(seconds, time.process_time() - cpu, samples)
 
 
-def in_windows(case: Case, array: NDArray[np.float32], recurrent: bool) -> NDArray[np.float32]:
+def in_windows(case: Case, array: NDArray[np.float32], timed: bool) -> NDArray[np.float32]:
     """(S, B, W) as (windows, U, B, W), or where time does not matter as (windows, U * B, W)."""
-    steps = (case.window, case.batch) if recurrent else (case.window * case.batch,)
+    steps = (case.window, case.batch) if timed else (case.window * case.batch,)
     return array[: case.windows * case.window].reshape(case.windows, *steps, array.shape[-1])
-
-
-# The ways to write a case --------------------------------------------------------------------------------------------
-
-
-def variants(engine: str, case: Case, *, thorough: bool, flops: int) -> list[Variant]:
-    """The ways worth trying, those that are another's equal left out and the likeliest to win (JAX), or the quickest to
-    prepare (PyTorch), first. thorough: torch.compile too, and JAX's scan over time unrolled by 4."""
-    graph = case.model().graph
-    differ = program(graph, fused=True).source != program(graph, fused=False).source
-    styles = [(False, "node by node"), (True, "fused")] if differ else [(True, "straight")]
-    if engine == "jax":
-        return _jax(case, styles, graph.has_time_links, big=flops * case.window > BIG_WINDOW, thorough=thorough)
-    found = [Variant(f"eager, {name}", "eager", fused) for fused, name in styles]
-    if case.cell is not None:
-        found.append(Variant("nn.LSTM", "module", fused=True))
-    if thorough:
-        found.append(Variant("torch.compile", "compile", fused=True))
-    return found
-
-
-def _jax(case: Case, styles: list[tuple[bool, str]], recurrent: bool, *, big: bool, thorough: bool) -> list[Variant]:
-    full = min(case.window, 16)
-    ends = sorted({1, full}) if recurrent else [1]
-    found = [Variant(f"jit, {styles[-1][1]}{_unrolled(unroll)}", "scan", True, unroll) for unroll in ends]
-    if big:
-        found.append(Variant(f"jit a window, fused{_unrolled(ends[-1])}", "calls", True, ends[-1]))
-    if thorough and recurrent and full > 4:
-        found.append(Variant("jit, fused, unroll 4", "scan", True, 4))
-    for fused, name in styles[:-1]:
-        found += [Variant(f"jit, {name}{_unrolled(unroll)}", "scan", fused, unroll) for unroll in ends]
-    return found
-
-
-def _unrolled(unroll: int) -> str:
-    return f", unroll {unroll}" if unroll > 1 else ""

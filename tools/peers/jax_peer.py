@@ -11,59 +11,10 @@ import jax
 import jax.numpy as jnp
 import jaxlib
 import numpy as np
-from jax import lax, nn
+from jax import lax
 
-from .cases import data
-from .engine import Prepared, Task, Timing, in_windows, timed
-
-TINY = 1e-7
-
-
-def _clipped(r: Any) -> Any:
-    return jnp.clip(r, TINY, 1.0 - TINY)
-
-
-def _huber(r: Any, e: Any, delta: float) -> Any:
-    d = jnp.abs(r - e)
-    return jnp.mean(jnp.where(d <= delta, 0.5 * d * d, delta * (d - 0.5 * delta)))
-
-
-def _huber_modified(r: Any, e: Any, delta: float) -> Any:
-    m = r * e
-    beyond = (1.0 + delta) ** 2 - 2.0 * (1.0 + delta) * (m + delta)
-    return jnp.mean(jnp.where(m >= -delta, jnp.square(jnp.maximum(0.0, 1.0 - m)), beyond))
-
-
-def _softmax_cross_entropy(z: Any, e: Any) -> Any:
-    return -jnp.mean(jnp.sum(e * nn.log_softmax(z), axis=-1))
-
-
-FUNCTIONS: dict[str, Any] = {
-    "sigmoid": nn.sigmoid,
-    "tanh": jnp.tanh,
-    "relu": nn.relu,
-    "relu_leaky": nn.leaky_relu,
-    "relu_parametric": nn.leaky_relu,
-    "elu": nn.elu,
-    "selu": nn.selu,
-    "gelu": nn.gelu,
-    "swish": lambda x, beta: x * nn.sigmoid(beta * x),
-    "softmax": nn.softmax,
-    "binary_step": lambda x: jnp.where(x >= 0.0, 1.0, 0.0),
-    "mse": lambda r, e: jnp.mean(jnp.square(r - e)),
-    "mae": lambda r, e: jnp.mean(jnp.abs(r - e)),
-    "mape": lambda r, e: jnp.mean(jnp.abs(r - e) / jnp.maximum(jnp.abs(e), TINY)),
-    "huber": _huber,
-    "huber_modified": _huber_modified,
-    "hinge": lambda r, e: jnp.mean(jnp.maximum(0.0, 1.0 - r * e)),
-    "cross_entropy": lambda r, e: -jnp.mean(jnp.sum(e * jnp.log(jnp.maximum(r, TINY)), axis=-1)),
-    "softmax_cross_entropy": _softmax_cross_entropy,
-    "binary_cross_entropy": lambda r, e: -jnp.mean(e * jnp.log(_clipped(r)) + (1.0 - e) * jnp.log1p(-_clipped(r))),
-    "sigmoid_cross_entropy": lambda z, e: jnp.mean(nn.softplus(z) - z * e),
-    "linear": lambda x, w, b: x @ w + b,
-    "add_product": lambda u, x, w: u + x @ w,
-    "concatenate": lambda a, b: jnp.concatenate([a, b], axis=-1),
-}
+from .engine import SPARSE, Prepared, Task, Timing, timed
+from .jax_functions import CONVOLUTIONS, FUNCTIONS, Sparse, linear_loop, parallel_scan, scan
 
 
 class Jax:
@@ -73,13 +24,23 @@ class Jax:
 
     def __init__(self, task: Task) -> None:
         self.task, self.case = task, task.case
-        written = task.program()
-        unroll = task.variant.unroll
-        scan = {"scan": lambda step, s, over: lax.scan(step, s, over, unroll=unroll)}
-        self.window = written.bind({**FUNCTIONS, **scan})
-        self.parameters = [jnp.asarray(array) for array in written.pack(task.parameters())]
-        self.state = tuple(jnp.zeros((self.case.batch, width), jnp.float32) for width in written.state)
-        self.windows = [in_windows(self.case, array, written.recurrent) for array in data(self.case)]
+        written, parameters = task.written, task.parameters()
+        functions = {"scan": scan(task.variant.unroll), "convolution": CONVOLUTIONS[task.variant.convolution]}
+        functions["linear_scan"] = parallel_scan if task.variant.parallel else linear_loop(task.variant.unroll)
+        self.window = written.bind({**FUNCTIONS, **functions}, self._constants(written.constants(parameters)))
+        self.parameters = [jnp.asarray(array) for array in written.pack(parameters)]
+        self.state = tuple(jnp.zeros(shape, jnp.float32) for shape in written.start(self.case.batch))
+        self.windows = task.windows()
+
+    def _constants(self, arrays: dict[str, Any]) -> dict[str, Any]:
+        """Parameters that never learn; matrices without their zeros where the variant wants that."""
+        sparse = self.task.variant.sparse
+        return {
+            name: Sparse.of(array)
+            if sparse and array.ndim == 2 and np.mean(array != 0) < SPARSE
+            else jnp.asarray(array)
+            for name, array in arrays.items()
+        }
 
     def _update(self, carried: Any, sample: Any) -> Any:
         """One window: loss, gradient, step."""

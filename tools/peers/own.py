@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import neuromorph as nm
 
 from .cases import data
-from .engine import PARAMETERS, Prepared, Task, Timing, timed
+from .engine import DATA, PARAMETERS, Prepared, Task, Timing, timed
 
 MOVED = 1e-2  # by so much learning should change the losses that are compared
 FIRST, MOST = 4, 256  # windows that are compared
@@ -34,11 +34,17 @@ class Own:
         compiling = time.perf_counter() - started
         self.initial = nm.get_parameters(self.model)
         if not self.task.check:
-            arrays: dict[str, Any] = dict(self.initial)
-            np.savez(Path(self.task.folder) / PARAMETERS, **arrays)
+            self._hand_over()
         losses, moved = self._first_losses()
         self.run()
         return Prepared(_version(), compiling, [float(loss) for loss in losses], moved)
+
+    def _hand_over(self) -> None:
+        """Parameters and data as files, for peers."""
+        folder, arrays = Path(self.task.folder), dict[str, Any](self.initial)
+        np.savez(folder / PARAMETERS, **arrays)
+        for name, array in zip(DATA, (self.inputs, self.expected), strict=True):
+            np.save(folder / name, array)
 
     def _first_losses(self) -> tuple[NDArray[np.float64], float]:
         """The losses of the first windows, as few as show that the model learns, and by how much they moved."""

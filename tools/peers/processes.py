@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,15 @@ class TimeLimitError(WorkerError):
 
 
 class Process:
-    """A worker in a process of its own. ``folder``: where it may write; it also holds the kernels' cache."""
+    """A worker in a process of its own. ``folder``: where it may write; it also holds the kernels' cache.
+    ``python``: the interpreter that runs it, None for this one."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, python: str | None = None) -> None:
         self._log = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed with the process
         environment = {**os.environ, "NEUROMORPH_CACHE_DIR": str(Path(folder) / "cache"), "TMPDIR": folder}
         environment["TORCHINDUCTOR_CACHE_DIR"] = str(Path(folder) / "inductor")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "peers.worker"], cwd=TOOLS, env=environment, start_new_session=True,
+            [python or sys.executable, "-m", "peers.worker"], cwd=TOOLS, env=environment, start_new_session=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
         )  # fmt: skip
 
@@ -90,9 +92,13 @@ class Process:
 
 
 class Pool:
-    """Workers by key, each started when it is first asked for, and the folder in which they may write."""
+    """Workers by key, each started when it is first asked for, and the folder in which they may write.
 
-    def __init__(self) -> None:
+    ``pythons``: the interpreters of those libraries that have one of their own.
+    """
+
+    def __init__(self, pythons: Mapping[str, str] | None = None) -> None:
+        self._pythons = dict(pythons or {})
         self._folder = tempfile.TemporaryDirectory(prefix="neuromorph-benchmark-", ignore_cleanup_errors=True)
         self._processes: dict[tuple[str, int], Process] = {}
 
@@ -105,7 +111,7 @@ class Pool:
         """The worker of a key; a new one where the last was ended."""
         found = self._processes.get(key)
         if found is None or found.gone:
-            found = self._processes[key] = Process(self.folder)
+            found = self._processes[key] = Process(self.folder, self._pythons.get(key[0]))
         return found
 
     def clear(self, limit: float) -> None:

@@ -75,7 +75,7 @@ def start(task: Task) -> Engine:
 
         return Own(task)
     limit_threads(task.threads)
-    if task.engine == "jax":
+    if task.engine.startswith("jax"):
         from .jax_peer import Jax
 
         return Jax(task)

@@ -1,4 +1,4 @@
-"""Arithmetic on vectors of one type, in LLVM instructions that no fast-math pass may change."""
+"""Emits arithmetic on vectors of one type, in LLVM instructions that no fast-math pass may change."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class _Unflagged(list[str]):
 
 
 @dataclass(frozen=True)
-class Lanes:
-    """Arithmetic on vectors of one type: each method emits an instruction or two, without fast-math flags.
+class Arithmetic:
+    """Arithmetic on vectors of one type. Each method emits an instruction or two, without fast-math flags.
 
-    The flags have to stay away: with them LLVM may merge the two constants of a range reduction into one.
+    With the flags, LLVM might merge the two constants of a range reduction into one.
     """
 
     builder: ir.IRBuilder
@@ -33,7 +33,7 @@ class Lanes:
 
     @cached_property
     def integers(self) -> ir.VectorType:
-        """Vectors of the bit patterns."""
+        """The type of vectors of the elements' bit patterns."""
         return ir.VectorType(self.format.integer, self.type.count)
 
     def constant(self, value: float) -> ir.Constant:
@@ -43,7 +43,7 @@ class Lanes:
         return ir.Constant(self.integers, [value] * self.type.count)
 
     def strict(self, instruction: Any) -> ir.Value:
-        """An instruction that stays without flags."""
+        """The instruction, marked to stay without flags."""
         instruction.flags = _Unflagged()
         return instruction
 
@@ -73,7 +73,7 @@ class Lanes:
         return self.builder.call(fma, [a, b, c])
 
     def rest_of_square(self, x: ir.Value, square: ir.Value) -> ir.Value:
-        """What x² has lost where it was rounded to ``square``."""
+        """The rounding error of ``square``: x² - square."""
         if self.fused:
             return self.multiply_add(x, x, self.negate(square))
         low_bits = (self.format.mantissa_bits + 2) // 2
@@ -88,13 +88,13 @@ class Lanes:
         return self.builder.select(self.strict(self.builder.fcmp_ordered(operator, a, b)), yes, no)
 
     def clamp(self, x: ir.Value, low: float, high: float) -> ir.Value:
-        """x within [low, high]; a NaN stays NaN (LLVM makes one minimum and one maximum of it)."""
+        """x limited to [low, high]; a NaN stays NaN. LLVM makes one minimum and one maximum of it."""
         top, bottom = self.constant(high), self.constant(low)
         x = self.where("<", top, x, top, x)
         return self.where(">", bottom, x, bottom, x)
 
     def magnitude(self, x: ir.Value) -> ir.Value:
-        """|x|."""
+        """The magnitude |x|."""
         return self.from_bits(self.builder.and_(self.bits(x), self.integer((1 << self.format.element_bits - 1) - 1)))
 
     def bits(self, x: ir.Value) -> ir.Value:
@@ -104,7 +104,7 @@ class Lanes:
         return self.builder.bitcast(x, self.type)
 
     def polynomial(self, terms: Sequence[float], x: ir.Value) -> ir.Value:
-        """The polynomial with these coefficients, the constant first, by Estrin's scheme: short chains."""
+        """The polynomial with these coefficients, the constant first, by Estrin's scheme, which has short chains."""
         powers = {1: x}
 
         def power(exponent: int) -> ir.Value:
@@ -123,14 +123,14 @@ class Lanes:
 
 
 def type_suffix(kind: ir.Type) -> str:
-    """`f32` or `f64`, with `v<n>` before it for a vector."""
+    """LLVM's name of a type inside function names: `f32` or `f64`, with `v<n>` before it for a vector."""
     vector = isinstance(kind, ir.VectorType)
-    lanes = f"v{kind.count}" if vector else ""
-    return lanes + format_of(kind.element if vector else kind).suffix
+    count = f"v{kind.count}" if vector else ""
+    return count + format_of(kind.element if vector else kind).suffix
 
 
 def format_of(element: ir.Type) -> FloatFormat:
-    """The format of an element type of LLVM."""
+    """The floating-point format of an LLVM element type."""
     for form in (SINGLE, DOUBLE):
         if element == form.element:
             return form
