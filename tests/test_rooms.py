@@ -32,10 +32,11 @@ ROOMS: dict[str, set[str]] = {
     "schedule": {"errors", "functions", "graph", "options"},
     "simd": {"abi"},
     "codegen": {"abi", "functions", "graph", "optimizers", "schedule"},
+    "machine": {"functions", "optimizers", "schedule"},
     "jit": {"errors", "version"},
     "data": {"errors"},
     "runtime": {
-        "abi", "codegen", "data", "errors", "functions", "graph", "jit", "language", "optimizers", "options",
+        "abi", "codegen", "data", "errors", "functions", "graph", "jit", "language", "machine", "optimizers", "options",
         "schedule",
     },
     "drawing": {"graph"},

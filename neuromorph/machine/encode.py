@@ -40,7 +40,7 @@ from . import instructions as i
 from .templates import map_of, sum_of
 
 Words = list[int]
-ROOMS, VALUE = 5, 4  # rooms for the operands of one map, and the one for its value
+ROOMS = 5  # for operands of one statement that have to be made first, and for its value
 
 
 def loss_forms() -> tuple[tuple[str, str | None], ...]:
@@ -78,6 +78,7 @@ class _Encoder:
     lanes: int
     words: Words = field(default_factory=lambda: [0] * len(i.HEAD))
     numbers: list[float] = field(default_factory=list)
+    rooms: int = 0
 
     @property
     def plan(self) -> Plan:
@@ -285,25 +286,32 @@ class _Encoder:
         else:
             raise TypeError(f"the machine has no instruction for {type(operation).__name__}")
 
-    def operand(self, access: Access, domain: int, number: int, width: int) -> Words:
-        """A stream of what an operation reads, in a room of that number where it has to be made first: where one number
-        stands for a vector, or only some components count."""
-        stream = self.stream(access.place, access.shift, domain)
-        room, wide = self.extra[f"room{number}"], padded(width, self.vector)
-        if access.broadcast and access.place.width != self.vector:
+    def room(self) -> int:
+        """A room that the statement at hand does not use yet."""
+        self.rooms += 1
+        return self.extra[f"room{self.rooms - 1}"]
+
+    def operand(self, access: Access, domain: int, width: int) -> Words:
+        """A stream of what a statement reads. It is made in a room first if one number stands for a vector, or if only
+        some components count."""
+        stream, wide = self.stream(access.place, access.shift, domain), padded(width, self.vector)
+        if access.broadcast and access.place.width == self.vector:
+            return [*stream, 0]
+        if access.broadcast:
+            room = self.room()
             self.instruction(i.SPREAD, [room, self.vector, *stream])
             return [room, 0, self.vector, 0]
-        if access.broadcast:
-            return [*stream, 0]
         if access.limit is None or access.limit >= wide:
             return [*stream, 1]
+        room = self.room()
         self.instruction(i.CUT, [room, wide, *stream, access.limit])
         return [room, 0, wide, 1]
 
     def operands(self, statement: Map | Reduce, variables: Iterable[str], domain: int) -> Words:
-        accesses = dict(statement.operands)
-        chosen = enumerate(accesses[name] for name in variables)
-        return [word for n, access in chosen for word in self.operand(access, domain, n, statement.width)]
+        """The streams of a statement's operands."""
+        accesses, self.rooms = dict(statement.operands), 0
+        chosen = (accesses[name] for name in variables)
+        return [word for access in chosen for word in self.operand(access, domain, statement.width)]
 
     def map(self, statement: Map, domain: int) -> None:
         """An element-by-element statement: one instruction, or two where its value is stored in part."""
@@ -320,12 +328,12 @@ class _Encoder:
             words = [wide, self.keep_numbers(slots), *target, int(statement.accumulate), *streams]
             self.instruction(i.MAP + number, words)
             return
-        room = [self.extra[f"room{VALUE}"], 0, wide]
+        room = [self.room(), 0, wide]
         self.instruction(i.MAP + number, [wide, self.keep_numbers(slots), *room, 0, *streams])
         keep, rest = i.NO_LIMIT, [*room, 1]
         if statement.keep is not None:
             access = dict(statement.operands)[statement.rest]
-            keep, rest = statement.keep, self.operand(access, domain, VALUE - 1, width)
+            keep, rest = statement.keep, self.operand(access, domain, width)
         self.instruction(i.FINISH, [wide, *room[::2], *target, int(statement.accumulate), keep, zero, exact, *rest])
 
     def reduce(self, statement: Reduce, domain: int) -> None:
