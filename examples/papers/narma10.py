@@ -9,7 +9,9 @@ From Atiya & Parlos 2000, "New results on recurrent network training", IEEE Tran
 
 The network hears u(t) and tells y(t+1). What counts is the normalised mean squared error, NMSE, the mean squared error
 over the variance of y, on a new series. A run fails above 0.06. The system can diverge: such series are drawn anew, and
-their number is printed. Appeltant et al. 2011, "Information processing using a single dynamical node as complex
+their number is printed. Of seeds 0 to 49 the median NMSE is 0.0040, half lie between 0.0030 and 0.0051, and three
+failed; of seeds 0 to 4 it is 0.0060. Another processor or number of threads gives a seed another error within this
+spread. Appeltant et al. 2011, "Information processing using a single dynamical node as complex
 system", Nature Communications 2, 468, reach a normalised root mean squared error of 0.15 by a linear readout of 400
 fixed nonlinear nodes, and 0.4 by one of a plain shift register.
 """
