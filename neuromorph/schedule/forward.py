@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -335,7 +335,7 @@ class Forward(Builder):
             return [] if node.index in self.virtual else self.concatenate(node, left, right)
         wide = self.graph.nodes[right].width
         if node.merge.other_width == "one":
-            one = replace(self.access(right, steps=node.steps), broadcast=True)
+            one = self.access(right, steps=node.steps)._replace(broadcast=True)
             operands = (("x", self.access(left)), ("o", one))
             return [Map(self.place(node.index), node.merge.forward, operands, node.width, note_of(node))]
         limit = None if wide == node.width else min(wide, node.width)

@@ -64,7 +64,12 @@ def share_blocks(
         for buffer in begun:
             blocks = kinds.setdefault((buffer.rows, buffer.stride), _Blocks())
             block_of[buffer.name] = blocks.take(buffer.name, lives[buffer.name], writer)
-    return tuple(replace(buffer, block=block_of.get(buffer.name, buffer.name)) for buffer in given)
+    return tuple(_moved(buffer, block_of.get(buffer.name, buffer.name)) for buffer in given)
+
+
+def _moved(buffer: Buffer, block: str) -> Buffer:
+    """A buffer in a block."""
+    return buffer if block == buffer.block else replace(buffer, block=block)
 
 
 def _partly_written(operations: Iterable[Operation]) -> set[str]:
@@ -117,8 +122,14 @@ class _Writer:
     """Finds which of the buffers that an operation reads it may overwrite."""
 
     def __init__(self, operation: Operation, lanes: int) -> None:
-        self.operation = operation
-        self._stored = Places(lanes)
+        self.operation, self._lanes, self._is_known = operation, lanes, False
+
+    def _look(self) -> None:
+        """Find out what the operation reads and writes, when that is first asked for."""
+        if self._is_known:
+            return
+        self._is_known, operation = True, self.operation
+        self._stored = Places(self._lanes)
         self._written: dict[str, dict[Place, int]] = {}  # by buffer: the first statement that writes a place
         self._read: dict[str, list[tuple[int, int, Access]]] = {}  # by buffer: what is read, by which pass, statement
         passes = operation.passes if isinstance(operation, Block) else ((operation,),)
@@ -135,7 +146,10 @@ class _Writer:
         """Whether it may write one buffer over another: each vector is read before it is written, and not again. In a
         block, a vector that is read whole stays in a register for a pass over the row; a component that stands for all
         is read each time."""
-        if isinstance(self.operation, Product) or old in self._written:
+        if isinstance(self.operation, Product):
+            return False
+        self._look()
+        if old in self._written:
             return False
         held: set[tuple[int, Place]] = set()
         for count, number, access in self._read.get(old, ()):
@@ -143,7 +157,7 @@ class _Writer:
                 return False
             if (count, access.place) in held:
                 continue
-            target = replace(access.place, buffer=new)
+            target = access.place._replace(buffer=new)
             if self._stored.any_over(target) or self._written.get(new, {}).get(target, number) < number:
                 return False
             if access.limit is None:

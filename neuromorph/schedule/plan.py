@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..graph import Graph
 from ..graph.recurrence import WINDOW
@@ -19,8 +20,7 @@ def padded(width: int, lanes: int) -> int:
 # X-------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Columns of a buffer that hold one vector a row."""
 
     buffer: str
@@ -36,8 +36,7 @@ class Place:
         )
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """A read of a place: in this step (shift 0) or some steps before (-1, -2, …). Components from ``limit`` on read as
     zero. Where ``broadcast`` is set, the first component stands for all."""
 
