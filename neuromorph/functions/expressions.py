@@ -25,7 +25,7 @@ class Expression(str):
     @property
     def names(self) -> frozenset[str]:
         """The names of variables and functions that occur in it."""
-        return frozenset(_NAME.findall(self))
+        return _names(str(self))
 
     def renamed(self, names: Mapping[str, str]) -> Expression:
         """The same with other texts in place of some names, all at once."""
@@ -44,6 +44,11 @@ class Expression(str):
     def is_simple(self) -> bool:
         """Whether it is a few instructions: sums, products, comparisons and choices."""
         return _is_simple(str(self))
+
+
+@lru_cache(maxsize=4096)
+def _names(text: str) -> frozenset[str]:
+    return frozenset(_NAME.findall(text))
 
 
 def _cost(node: ast.AST, calls: Mapping[str, int]) -> int:

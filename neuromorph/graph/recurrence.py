@@ -3,26 +3,21 @@ by step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from .nodes import Graph, Node, topological
 
 WINDOW = -1  # the domain of operations that run over a whole window at once; loops count from 0
 
 
-def inputs_of(graph: Graph, node: Node) -> Iterator[tuple[int, int]]:
+def inputs_of(graph: Graph, node: Node) -> tuple[tuple[int, int], ...]:
     """The computing nodes a node reads, and how many steps back; of a convolution the nearest and the furthest step."""
-    if node.source is not None:
-        yield graph.resolve(node.source), 0
-        if node.reach:
-            yield graph.resolve(node.source), node.reach
-    if node.other is not None:
-        yield graph.resolve(node.other), node.steps
+    return graph.inputs[node.index]
 
 
-def computing(graph: Graph) -> list[int]:
+def computing(graph: Graph) -> tuple[int, ...]:
     """The live nodes that compute something, in an order in which one step can be evaluated."""
-    return [index for index in graph.order if graph.nodes[index].kind != "split"]
+    return graph.computing
 
 
 def window_order(graph: Graph, domains: dict[int, int]) -> list[int]:
@@ -40,7 +35,7 @@ def window_order(graph: Graph, domains: dict[int, int]) -> list[int]:
     return [index for index in topological(needs) if graph.nodes[index].kind != "split"]
 
 
-def components(nodes: list[int], edges: dict[int, list[int]]) -> list[list[int]]:
+def components(nodes: Sequence[int], edges: dict[int, list[int]]) -> list[list[int]]:
     """Strongly connected components (Tarjan, iterative), each after those it reads."""
     number: dict[int, int] = {}
     low: dict[int, int] = {}

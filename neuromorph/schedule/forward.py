@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,7 @@ class Builder:
         for group in self.groups:
             self.groups_of_runs.setdefault(self.run_of[group.members[0].node], []).append(group)
         self.depth = self._depths()
+        self._places: dict[int, Place] = {}
         nodes = self.graph.nodes
         self.vectors = [
             Vector(vector_name(array.node, array.role), array.node, array.role, array.shape[0], array.learns)
@@ -116,7 +118,12 @@ class Builder:
 
     def place(self, index: int) -> Place:
         """Where a node's value lives."""
-        node = self.graph.nodes[index]
+        if index not in self._places:
+            self._places[index] = self._place_of(self.graph.nodes[index])
+        return self._places[index]
+
+    def _place_of(self, node: Node) -> Place:
+        index = node.index
         if node.kind == "input":
             return Place("x", 0, node.width)
         in_place = index in self.group_of and index not in self.depth and not self.keeps_input(node)
@@ -411,9 +418,16 @@ def _literal(number: float) -> str:
 def _lifts_zero(node: Node) -> bool:
     """Whether an activation turns the zeros of a row's padding into something that could grow in a loop."""
     assert node.function is not None
-    return bool(node.function.value(np.zeros(1), node.parameter)[0] != 0.0)
+    return _of_zero(node.function.value, node.parameter) != 0.0
 
 
+@lru_cache(maxsize=1024)
+def _of_zero(twin: Callable[..., Any], parameter: float | None) -> float:
+    """What an activation gives for zero."""
+    return float(twin(np.zeros(1), parameter)[0])
+
+
+@cache
 def gives_from_zeros(twin: Callable[..., Any], count: int) -> bool:
     """Whether a merge, or its gradient, turns zeros of padding into something else, a NaN above all."""
     results = twin(*[np.zeros(1)] * count)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from itertools import groupby
 
-from .accesses import reads_of, writes_of
+from .accesses import buffers_touched, reads_of, writes_of
 from .passes import Places
 from .plan import Access, Block, Buffer, Map, Operation, Place, Product, Reduce, Segment
 
@@ -34,9 +34,9 @@ def lifetimes(operations: Iterable[Operation]) -> dict[str, Lifetime]:
     """The lifetime of each buffer that operations touch, by its name."""
     first, last = dict[str, int](), dict[str, int]()
     for number, operation in enumerate(operations):
-        for place in [*writes_of(operation), *(access.place for access in reads_of(operation))]:
-            first.setdefault(place.buffer, number)
-            last[place.buffer] = number
+        for name in buffers_touched(operation):
+            first.setdefault(name, number)
+            last[name] = number
     return {name: Lifetime(begin, last[name]) for name, begin in first.items()}
 
 

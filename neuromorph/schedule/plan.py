@@ -122,6 +122,13 @@ class Block:
     maps: tuple[Map | Reduce, ...]
 
     @cached_property
+    def buffers(self) -> frozenset[str]:
+        """The buffers that its statements read, or leave something in."""
+        found = {access.place.buffer for statement in self.maps for _, access in statement.operands}
+        found.update([statement.target.buffer for statement in self.maps if statement.store or statement.accumulate])
+        return frozenset(found)
+
+    @cached_property
     def passes(self) -> tuple[tuple[Map | Reduce, ...], ...]:
         """The statements by passes over a row. A new one begins where a statement reads a number of the row that the
         pass before it has made. What a later pass reads of other results, it reads from memory."""
