@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..graph import Graph
+from ..host.cached import cached_property
 from .column_split import split_columns
 from .cost_model import DEFAULT_COSTS, CostModel
 from .kernel_options import ByBatch, ByColumns, InChunks, KernelOptions
@@ -31,12 +32,20 @@ class KernelPlan:
     graph: Graph
     options: KernelOptions
     training: Plan
-    prediction: Plan
     layout: Layout
     training_space: Workspace
-    prediction_space: Workspace
     ownership: Ownership
     seconds_of_step: float
+
+    @cached_property
+    def prediction(self) -> Plan:
+        """The operations of prediction, made when they are first asked for."""
+        return plan(self.graph, self.options.lanes, training=False, size=self.options.size)
+
+    @cached_property
+    def prediction_space(self) -> Workspace:
+        """Where the buffers of prediction stand."""
+        return Workspace(self.prediction)
 
     def space_size(self, capacity: int) -> int:
         """The number of elements in a workspace for windows up to ``capacity`` steps.
@@ -80,16 +89,13 @@ def plan_kernel(graph: Graph, options: KernelOptions, costs: CostModel = DEFAULT
     if isinstance(options.division, ByColumns):
         training = divide_inner(training, options.registers, options.threads, options.size)
         training = split_columns(training, options.registers, options.threads)
-    prediction = plan(graph, options.lanes, training=False, size=options.size)
     layout = Layout(training, options.registers)
     return KernelPlan(
         graph,
         options,
         training,
-        prediction,
         layout,
         Workspace(training),
-        Workspace(prediction),
         Ownership(training, layout, options.division),
         costs.of_step(graph, options.batch, options.size),
     )
