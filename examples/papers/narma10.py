@@ -10,9 +10,9 @@ From Atiya & Parlos 2000, "New results on recurrent network training", IEEE Tran
 The network gets u(t) and predicts y(t+1). Its figure is the normalised mean squared error (NMSE) on a new series: the
 mean squared error divided by the variance of y. A run with an NMSE above 0.06 has failed. The system can diverge; such
 series are drawn anew, and their number is printed. Over seeds 0 to 49 the median NMSE is 0.0040, half lie between
-0.0030 and 0.0051, and three failed; over seeds 0 to 4 it is 0.0060. Appeltant et al. 2011, "Information processing using a
-single dynamical node as complex system", Nature Communications 2, 468, reach a normalised root mean squared error of
-0.15 by a linear readout of 400 fixed nonlinear nodes, and 0.4 by a linear readout of a plain shift register.
+0.0030 and 0.0051, and three failed; over seeds 0 to 4 it is 0.0060. Appeltant et al. 2011, "Information processing
+using a single dynamical node as complex system", Nature Communications 2, 468, reach a normalised root mean squared
+error of 0.15 by a linear readout of 400 fixed nonlinear nodes, and 0.4 by a linear readout of a plain shift register.
 """
 
 from __future__ import annotations

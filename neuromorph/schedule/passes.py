@@ -113,7 +113,7 @@ def fuse(operations: Iterable[Operation], lanes: int) -> tuple[Operation, ...]:
 
 
 def drop_dead_stores(segments: list[Segment], lanes: int, kept: set[str]) -> list[Segment]:
-    """The segments, with statements marked whose result only later ones of the same block read: it stays in registers."""
+    """The segments, with statements marked whose result only later ones of their block read: it stays in registers."""
     read, readers = Places(lanes), dict[Place, Operation | None]()  # the one that reads a place, None for several
     shifted: set[Place] = set()
     for operation in (operation for segment in segments for operation in segment.operations):
