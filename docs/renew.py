@@ -1,20 +1,20 @@
-"""Make the pages show what the library does today: what their Python and commands print, and their pictures.
+"""Update the pages: the output of their Python and commands, and their pictures.
 
-    python docs/renew.py            # rewrite what has changed, and say so
-    python docs/renew.py --check    # only say so, and fail where there is something
-    python docs/renew.py --tables   # only what is made from tables of the package: it runs no page, and takes a second
+    python docs/renew.py            # rewrite the files that have changed, and list them
+    python docs/renew.py --check    # only list them, and fail if there are any
+    python docs/renew.py --tables   # only the parts that are made from tables; this runs no page and takes a second
 
-Made from tables are the names of all functions in the README and in the grammar for editors, which come from the
-records in ``neuromorph/functions``, those of the library's cells in that grammar, and the picture of the rooms, which
-comes from the table of imports in the tests.
+Three things are made from tables: the names of all functions in the README and in the grammar for editors, from the
+records in ``neuromorph/functions``; the names of the library's cells in that grammar; and the picture of the rooms,
+from the table of imports in the tests.
 
 The Python of a page runs from top to bottom, as one program, in an empty folder that has ``examples``. A block
 
-- ```` ```text output ```` is what the Python block before it prints,
-- ```` ```console ```` holds commands after ``$``, each followed by what it prints,
-- ```` ```mdl ```` with an image behind it is the model that the image shows;
-- ```` ```mdl warns ```` is the same for a model of which compiling warns.
-- ```` ```mdl ```` behind a paragraph that ends with a link to a file of MDL is that file.
+- ```` ```text output ```` is the output of the Python block before it;
+- ```` ```console ```` has commands after ``$``, each followed by its output;
+- ```` ```mdl ```` with an image after it is the model in the image;
+- ```` ```mdl warns ```` is the same for a model for which compiling gives a warning;
+- ```` ```mdl ```` after a paragraph that ends with a link to a file of MDL is that file.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _PROGRAMS = {"python": [sys.executable], "neuromorph": [sys.executable, "-m", "n
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of a page; ``start`` and ``stop`` are where its text begins and ends, ``line`` counts from 1."""
+    """A fenced block of a page. start, stop: the offsets of its text. line: its line on the page, from 1."""
 
     kind: str
     text: str
@@ -88,7 +88,7 @@ def pictures(page: str) -> dict[str, str]:
 
 
 def with_files(page: str, folder: Path) -> str:
-    """A page's text with the files of MDL that it shows as they are today; links start from ``folder``."""
+    """A page's text with the present contents of the files of MDL that it shows. folder: of the page, for links."""
     pieces, at = [], 0
     for block in blocks(page):
         if shown := _FILE.search(page, 0, block.start):
@@ -98,9 +98,9 @@ def with_files(page: str, folder: Path) -> str:
 
 
 def run(page: str, name: str = "page") -> dict[Block, str]:
-    """Run a page; what each Python block prints, and each console block as it would be shown.
+    """Run a page; the output of each Python block, and the new text of each console block.
 
-    Raises whatever a block raises. An MDLWarning that is not expected is an error, too.
+    Errors of a block are passed on. An MDLWarning that is not expected is an error, too.
     """
     found: dict[Block, str] = {}
     namespace: dict[str, Any] = {"__name__": "__main__"}
@@ -115,7 +115,7 @@ def run(page: str, name: str = "page") -> dict[Block, str]:
 
 
 def _printed(block: Block, name: str, namespace: dict[str, Any]) -> str:
-    """What a Python block prints; its lines have their numbers on the page."""
+    """The output of a Python block. Its lines have the line numbers of the page, for tracebacks."""
     code = compile("\n" * (block.line - 1) + block.text, name, "exec")
     with redirect_stdout(io.StringIO()) as shown:
         exec(code, namespace)
@@ -123,7 +123,7 @@ def _printed(block: Block, name: str, namespace: dict[str, Any]) -> str:
 
 
 def _commanded(command: str) -> str:
-    """A command and what it prints, on either stream, as a terminal shows it."""
+    """A command and its output on stdout and stderr, as a terminal shows it."""
     program, *arguments = shlex.split(command)
     if program not in _PROGRAMS:
         raise ValueError(f"commands of pages begin with {' or '.join(_PROGRAMS)}, not {program!r}")
@@ -135,7 +135,7 @@ def _commanded(command: str) -> str:
 
 @contextmanager
 def _empty_folder() -> Iterator[None]:
-    """A temporary current folder, with the examples in it."""
+    """A block in a temporary current folder that has the examples."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="neuromorph-docs-") as folder:
         (Path(folder) / "examples").symlink_to(ROOT / "examples")
@@ -147,7 +147,7 @@ def _empty_folder() -> Iterator[None]:
 
 
 def renewed(page: str, name: str = "page", shown: dict[Block, str] | None = None) -> str:
-    """The page's text with what its blocks show today; ``shown``: what ``run`` gave."""
+    """The page's text with new output. shown: the result of ``run``."""
     shown = run(page, name) if shown is None else shown
     pieces, at, last = [], 0, ""
     for block in blocks(page):
@@ -158,14 +158,14 @@ def renewed(page: str, name: str = "page", shown: dict[Block, str] | None = None
 
 
 def changes(path: Path) -> dict[Path, str]:
-    """The files that a page needs otherwise than they are, with their new texts."""
+    """The files of a page that must change, the page and its pictures, with their new texts."""
     page = with_files(path.read_text(encoding="utf-8"), path.parent)
     wanted = {path: with_names(renewed(page, str(path)))}
     return _unlike({**wanted, **{path.parent / name: svg for name, svg in pictures(page).items()}})
 
 
 def _unlike(wanted: dict[Path, str]) -> dict[Path, str]:
-    """Those of some files that are not as they should be."""
+    """Those of some files whose present text is not the wanted one."""
     return {file: text for file, text in wanted.items() if not file.exists() or file.read_text("utf-8") != text}
 
 
@@ -182,7 +182,7 @@ _TABLES: dict[str, dict[str, Any]] = {  # by the first column of the README's ta
 
 
 def from_tables() -> dict[Path, str]:
-    """The files that are made from tables, as they should be."""
+    """The new texts of the files that are made from tables."""
     return {
         README: with_names(README.read_text(encoding="utf-8")),
         GRAMMAR: with_keywords(GRAMMAR.read_text(encoding="utf-8")),
@@ -191,7 +191,7 @@ def from_tables() -> dict[Path, str]:
 
 
 def with_names(page: str) -> str:
-    """A page with the names of all functions of a kind in the table that lists them."""
+    """A page, with the names of all functions of each kind in its table of functions."""
     for what, records in _TABLES.items():
         names = " ".join(f"`{name}`" for name in records)
         page = re.sub(rf"^\| {what} \| `.*\|$", f"| {what} | {names} |", page, flags=re.MULTILINE)
@@ -199,7 +199,7 @@ def with_names(page: str) -> str:
 
 
 def with_keywords(grammar: str) -> str:
-    """The grammar for editors with the names of all functions."""
+    """The grammar for editors, with the names of all functions and of the library's cells."""
     found = json.loads(grammar)
     rules = found["repository"]
     keywords = [rules[name] for name in ("activation", "elementwise", "loss", "operation")]
@@ -211,7 +211,7 @@ def with_keywords(grammar: str) -> str:
 
 
 def table_of_rooms() -> dict[str, set[str]]:
-    """For each room of the package the rooms that it may import: the table that the tests of the rooms hold."""
+    """The rooms that each room of the package may import, from the table in the tests of the rooms."""
     texts = (path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests").rglob("test_*.py")))
     text = next(text for text in texts if "\nROOMS: dict" in text)
     for node in ast.parse(text).body:
@@ -223,9 +223,9 @@ def table_of_rooms() -> dict[str, set[str]]:
 
 
 def shown_imports(table: dict[str, set[str]]) -> dict[str, set[str]]:
-    """The imports that the picture shows: each that no way through other rooms says already.
+    """The imports that the picture shows. An import is left out if a path through other rooms leads to the same room.
 
-    ``host`` is left out, since every room may import it. Rooms behind the package's own module are users of the public
+    ``host`` is left out, since every room may import it. Rooms after the package's own module are users of the public
     interface, so they import that module.
     """
     names = list(table)
@@ -249,11 +249,11 @@ path{fill:none;stroke:#7b838d;stroke-width:1.5}
 .tip{fill:#7b838d}
 @media (prefers-color-scheme:dark){text{fill:#e6edf3}rect{fill:#16293f;stroke:#5f9de0}}
 """
-_TIP = 7.0  # length of an arrow's tip; it is as wide
+_TIP = 7.0  # length and width of an arrow's tip
 
 
 def picture_of_rooms(table: dict[str, set[str]]) -> str:
-    """The rooms as SVG: an arrow goes from a room down to a room that it imports."""
+    """The picture of the rooms as SVG: arrows go down from a room to the rooms that it imports."""
     edges = shown_imports(table)
     names = list(reversed(edges))
     number = {name: place for place, name in enumerate(names)}
@@ -273,7 +273,7 @@ def picture_of_rooms(table: dict[str, set[str]]) -> str:
 
 
 def _rooms(names: list[str], layout: Layout) -> Iterator[str]:
-    """The boxes with their names."""
+    """The SVG of the rooms' boxes and names."""
     for name, box in zip(names, layout.boxes, strict=True):
         yield (
             f'<rect x="{box.left:.1f}" y="{box.top:.1f}" width="{box.width:g}" height="{box.height:g}" rx="5"/>'
@@ -282,7 +282,7 @@ def _rooms(names: list[str], layout: Layout) -> Iterator[str]:
 
 
 def _arrow(route: Route) -> str:
-    """A line, and its tip, which points down."""
+    """The SVG of an arrow: a line, and a tip that points down."""
     line = f"M{route.start[0]:.1f},{route.start[1]:.1f}"
     for step in route.steps:
         line += "LQC"[len(step) - 1] + " ".join(f"{x:.1f},{y:.1f}" for x, y in step)
@@ -292,7 +292,7 @@ def _arrow(route: Route) -> str:
 
 
 def main() -> int:
-    """The command; 1 where --check finds something."""
+    """Run the command; 1 if --check finds a file that must change."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing")
     parser.add_argument("--tables", action="store_true", help="only what is made from tables of the package")

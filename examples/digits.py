@@ -4,9 +4,9 @@
     python examples/digits.py --seeds 5   five seeds, and the median of their accuracies
     python examples/digits.py --choose    how their settings were chosen
 
-The networks, and how they are trained, are in `neuromorph/demo.py`, since `neuromorph demo` shows them too. The data
-set comes with scikit-learn: 1,797 images of 8 x 8 pixels. The first half of it trains, the second half tests, and
-nothing is shuffled between the halves, so that the test's digits are of writers that the networks never saw.
+The networks and their training are in `neuromorph/demo.py`, since `neuromorph demo` runs them too. The data set comes
+with scikit-learn: 1,797 images of 8 x 8 pixels. The first half is for training, the second half for testing. Nothing is
+shuffled between the halves, so the digits of the test are by writers that the networks never saw.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ GRIDS = {False: ((8, 32), (0.1, 0.3, 0.5), (60,)), True: ((8, 16), (1.0, 2.0, 4.
 
 
 def draw(results: dict[str, Result], path: Path) -> bool:
-    """Learning curves as a PNG; False where matplotlib is not installed."""
+    """Draw the learning curves to a PNG; False if matplotlib is not installed."""
     try:
         os.environ.setdefault(
             "MPLCONFIGDIR", str(PLOT.parent / "matplotlib")
-        )  # its list of fonts stays in the checkout
+        )  # so that its list of fonts is written inside the checkout
         from matplotlib.figure import Figure
     except ImportError:
         return False
@@ -48,7 +48,7 @@ def draw(results: dict[str, Result], path: Path) -> bool:
 
 
 def held_out_accuracy(recipe: Recipe, digits: Digits, folds: int = 5, seeds: int = 2) -> float:
-    """The mean accuracy on each fifth of some digits, of networks that were trained on the others."""
+    """The mean accuracy of networks on each fifth of some digits, after training on the other four fifths."""
     fold = np.arange(len(digits)) * folds // len(digits)
     return mean(
         learn(recipe, digits[fold != held], digits[fold == held], seed, talk=False).accuracy
@@ -58,7 +58,7 @@ def held_out_accuracy(recipe: Recipe, digits: Digits, folds: int = 5, seeds: int
 
 
 def choose(recipe: Recipe) -> None:
-    """Try the settings of the grid on held-out parts of the training half, and name the best."""
+    """Try the settings of the grid on held-out parts of the training half, and print the best."""
     train, _ = digits_in_halves()
     batches, rates, epochs = GRIDS[recipe.by_row]
     tried = [replace(recipe, batch=b, rate=r, epochs=e) for b in batches for r in rates for e in epochs]
@@ -72,14 +72,14 @@ def choose(recipe: Recipe) -> None:
 
 
 def whole_number(text: str) -> int:
-    """A count of at least 1."""
+    """The whole number of at least 1 that an argument's text gives."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Handwritten digits, read by two networks.")
     parser.add_argument("--seeds", type=whole_number, default=1, help="how many seeds, from 0 (default 1)")
     parser.add_argument("--epochs", type=whole_number, help="epochs of training, in place of the recipes' own")

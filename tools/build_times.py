@@ -1,15 +1,15 @@
-"""How long building takes: cold, with an empty cache, and warm, from the cache, each in new processes.
+"""Measures the time of building models: cold, with an empty cache, and warm, from the cache, in new processes.
 
     python tools/build_times.py                       # the seed's lstm-model and four random graphs
     python tools/build_times.py --random 12 --runs 3  # more graphs, fewer rounds
     python tools/build_times.py --json out.json
 
-A cold build is timed inside a process that is kept to one core, from before ``import neuromorph`` to a model that is
+A cold build is timed inside a process that is limited to one core, from before ``import neuromorph`` to a model that is
 ready to train; the cache's folder is empty. A warm start is a whole process, from its start to its end: it imports
-neuromorph, builds from the cache and trains once. Beside it, in turns, stands a process that imports Numba and calls
-one function from Numba's own cache: what is left is what a warm start costs beyond Numba. The best of some rounds
-counts. Rounds of warm starts that are not counted go before all others, so that everything is byte-compiled and in the
-system's memory. On a busy machine only the processor's own seconds of a cold build mean something.
+neuromorph, builds from the cache and trains once. In turns with it runs a process that imports Numba and calls one
+function from Numba's own cache; the difference is the cost of a warm start beyond Numba. The best of several rounds
+counts. Some rounds of warm starts come first and are not counted, so that everything is byte-compiled and in the
+system's memory. On a busy machine, only the processor seconds of a cold build are meaningful.
 
 Random graphs are those of ``tools/benchmark.py --random``, the first with enough nodes.
 """
@@ -32,8 +32,8 @@ from typing import Any
 from peers import report
 from peers.cases import MODELS, Case, random_cases
 
-COLD, COLD_RANDOM, WARM = 3.0, 8.0, 0.15  # seconds that are aimed at
-LOOKED_AT = 1_000  # random graphs among which those with enough nodes are looked for
+COLD, COLD_RANDOM, WARM = 3.0, 8.0, 0.15  # target times in seconds
+LOOKED_AT = 1_000  # random graphs that are searched for some with enough nodes
 LIMIT = 600  # seconds for a process
 
 BUILD = """
@@ -70,7 +70,7 @@ total(np.zeros(100))
 
 @dataclass(frozen=True)
 class Cold:
-    """Cold builds of one model: the seconds of every round on the clock and of the processor, and those aimed at."""
+    """The cold builds of one model: wall seconds and processor seconds of every round, and the target in seconds."""
 
     name: str
     nodes: int
@@ -81,13 +81,13 @@ class Cold:
 
     @property
     def best(self) -> float:
-        """The quickest round."""
+        """The seconds of the quickest round."""
         return min(self.seconds)
 
 
 @dataclass(frozen=True)
 class Warm:
-    """Warm starts, of processes as a whole: ours, and of Numba with a function of its own cache."""
+    """The seconds of warm starts, of whole processes: with neuromorph, and with Numba and a function of its cache."""
 
     target: float
     ours: list[float]
@@ -95,12 +95,12 @@ class Warm:
 
     @property
     def longer(self) -> float:
-        """Seconds by which our best start is longer than Numba's."""
+        """The seconds by which the best start with neuromorph is longer than the best one with Numba."""
         return min(self.ours) - min(self.numba)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write; 1 where a figure misses its target, 0 otherwise."""
+    """Measure, print and write the figures; 1 if one of them misses its target, else 0."""
     options = _parser().parse_args(arguments)
     machine = report.machine()
     print(f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}", flush=True)
@@ -133,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _number(least: int) -> Any:
-    """What makes a whole number of an argument's text."""
+    """A function that turns an argument's text into a whole number of at least ``least``."""
 
     def number(text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
@@ -167,7 +167,7 @@ def _nodes(case: Case) -> int:
 
 
 def cold_builds(case: Case, target: float, runs: int) -> Cold:
-    """Builds of one model, each in a process and a cache of its own."""
+    """Measure cold builds of one model, each in a process and a cache of its own."""
     seconds, cpu = [], []
     for _ in range(runs):
         with tempfile.TemporaryDirectory(prefix="neuromorph-build-") as folder:
@@ -180,7 +180,8 @@ def cold_builds(case: Case, target: float, runs: int) -> Cold:
 
 
 def warm_starts(case: Case, runs: int) -> Warm:
-    """Starts from a cache, ours and Numba's in turns; the first two of each fill it and do not count."""
+    """Measure warm starts with neuromorph and with Numba in turns. The first two of each fill the cache and do not
+    count."""
     ours, numba = [], []
     with tempfile.TemporaryDirectory(prefix="neuromorph-build-") as folder:
         script = Path(folder) / "numba_function.py"
@@ -196,14 +197,14 @@ def _order(case: Case, *, train: bool) -> str:
 
 
 def _timed(command: list[str], folder: str, order: str) -> float:
-    """Seconds of a process as a whole."""
+    """The seconds of a whole process."""
     started = time.perf_counter()
     _process(command, folder, order)
     return time.perf_counter() - started
 
 
 def _process(command: list[str], folder: str, order: str) -> str:
-    """What a new Python process prints; its caches lie in a folder. SystemExit where it fails."""
+    """The output of a new Python process whose caches are in ``folder``. SystemExit if it fails."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"NEUROMORPH_CACHE_DIR": str(Path(folder) / "cache"), "NUMBA_CACHE_DIR": str(Path(folder) / "numba")}
     done = subprocess.run(

@@ -1,12 +1,12 @@
-"""What a model's compiled kernel is and where its time goes: plan, source, IR, assembly, figures of every node.
+"""Reports on a model's compiled kernel: plan, source, IR, assembly, and the time and work of every node.
 
     python tools/inspect_kernel.py --mdl examples/models/lstm-model.mdl --batch 32
     python tools/inspect_kernel.py --mdl examples/models/lstm-model.mdl --batch 32 --simd 256 --html report.html
     python tools/inspect_kernel.py --mdl trained.safetensors --assembly forward
 
-Prints tables; with --source, --ir or --assembly those texts instead; with --json the figures and those texts as JSON.
-FUNCTION is a function of the training kernel: forward, measure, sample_losses, backward, weight_gradients, time_shift,
-transpose, gradient_norm, update or train; without it, all of them.
+It prints tables; with --source, --ir or --assembly those texts instead; with --json the figures and those texts as
+JSON. FUNCTION is a function of the training kernel: forward, measure, sample_losses, backward, weight_gradients,
+time_shift, transpose, gradient_norm, update or train; without it, all functions are printed.
 A saved model has its own batch, window, dtype and optimizer.
 """
 
@@ -25,7 +25,7 @@ ALL = ""  # every function
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Inspect one model; 0 for success, 1 for a model or file that is at fault, 2 for wrong arguments."""
+    """Inspect one model; 0 for success, 1 for a wrong model or file, 2 for wrong arguments."""
     parser = _parser()
     options = parser.parse_args(arguments)
     _check(parser, options)
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
             inspection.save(options.html)
             print(f"wrote {options.html}", file=sys.stderr)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader, such as head, has closed the pipe
     except (nm.NeuromorphError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -79,7 +79,7 @@ def _count(text: str) -> int:
 
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Arguments that do not go together."""
+    """Refuse arguments that exclude one another."""
     own = [name for name in ("batch", "window", "dtype", "optimizer", "threads") if getattr(options, name) is not None]
     if _is_saved(options) and own:
         parser.error(f"--{own[0]} is for model descriptions; a saved model has its own")
@@ -102,7 +102,7 @@ def _model(options: argparse.Namespace) -> nm.Model:
 
 
 def _text(inspection: Inspection, options: argparse.Namespace) -> str:
-    """What is printed."""
+    """The text to print."""
     texts = _texts(inspection, options)
     if options.json:
         return json.dumps(inspection.to_dict(texts=False) | texts, indent=1)
@@ -113,7 +113,7 @@ def _text(inspection: Inspection, options: argparse.Namespace) -> str:
 
 
 def _texts(inspection: Inspection, options: argparse.Namespace) -> dict[str, str | dict[str, str]]:
-    """The texts that were asked for."""
+    """The texts that the arguments ask for."""
     found: dict[str, str | dict[str, str]] = {}
     if options.source:
         found["source"] = inspection.source

@@ -1,10 +1,10 @@
-"""The picture of the command line in the README: a real session, as SVG.
+"""Makes the README's picture of the command line: it runs a session and draws it as SVG.
 
-    python tools/terminal.py                                run it, and write docs/command-line.svg
-    python tools/terminal.py session.svg 'neuromorph ...'   the same of other commands
+    python tools/terminal.py                                run the session, and write docs/command-line.svg
+    python tools/terminal.py session.svg 'neuromorph ...'   the same with other commands
 
-The commands run in a temporary folder, as a user would type them; what they print is what the picture shows, with
-progress as it is where stderr is no terminal.
+The commands run in a temporary folder, as a user would type them. The picture shows what they print, with progress in
+the form for an stderr that is no terminal.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ SESSION = (
     "neuromorph predict p.safetensors --data test.npz --labels | head -3",
 )
 COLUMNS, FONT, LEADING, MARGIN, BAR = 118, 12, 17, 16, 30
-ADVANCE = 7.2  # the width of a character, which every line is stretched to, whatever font there is
+ADVANCE = 7.2  # the width of a character, to which lines are stretched in any font
 
 
 def transcript(commands: Sequence[str]) -> list[tuple[bool, str]]:
-    """What a terminal would show: lines, and whether each is one that was typed."""
+    """The lines that a terminal would show, each with whether it was typed."""
     lines: list[tuple[bool, str]] = []
     with tempfile.TemporaryDirectory() as folder:
         shell = Path(folder, "bin", "neuromorph")
@@ -50,7 +50,7 @@ def transcript(commands: Sequence[str]) -> list[tuple[bool, str]]:
 
 
 def answer(command: str, place: Path, programs: Path) -> tuple[str, Path]:
-    """What a command prints, on stdout and stderr, and the folder in which it leaves one."""
+    """The output of a command, on stdout and stderr, and the current folder after it."""
     environ = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "COLUMNS": str(COLUMNS)}
     mark = "\x1c"
     script = f"{{ {command}\n}} 2>&1; printf '{mark}'; pwd"
@@ -60,7 +60,7 @@ def answer(command: str, place: Path, programs: Path) -> tuple[str, Path]:
 
 
 def wrapped(lines: Sequence[tuple[bool, str]]) -> list[tuple[bool, str]]:
-    """Lines cut where a terminal would go on in the next one."""
+    """The lines, divided at the terminal's width."""
     parts = []
     for typed, line in lines:
         parts += [(typed, line[at : at + COLUMNS]) for at in range(0, max(1, len(line)), COLUMNS)]
@@ -68,7 +68,7 @@ def wrapped(lines: Sequence[tuple[bool, str]]) -> list[tuple[bool, str]]:
 
 
 def svg(lines: Sequence[tuple[bool, str]]) -> str:
-    """A window with lines of text. Dark on every page, as terminals are."""
+    """The SVG of a terminal's window with lines of text. It is dark on every page."""
     shown = wrapped(lines)
     width, height = round(COLUMNS * ADVANCE) + 2 * MARGIN, BAR + len(shown) * LEADING + 2 * MARGIN
     rows = [row(typed, line, BAR + MARGIN + (number + 0.7) * LEADING) for number, (typed, line) in enumerate(shown)]
@@ -90,7 +90,7 @@ def svg(lines: Sequence[tuple[bool, str]]) -> str:
 
 
 def row(typed: bool, line: str, y: float) -> str:
-    """One line of text; nothing for an empty one."""
+    """The SVG of one line of text; empty for an empty line."""
     text = line.rstrip()
     if not text:
         return ""

@@ -1,14 +1,14 @@
-"""The adding problem: at the end of 100 to 110 pairs, say the sum of the two values that were marked.
+"""The adding problem: after 100 to 110 pairs, the network must give the sum of the two marked values.
 
-    python examples/papers/adding.py                 seeds 0 to 4, and what the cell needs in order to learn it
+    python examples/papers/adding.py                 seeds 0 to 4, and variants of the cell that fail or succeed
     python examples/papers/adding.py --most 74000    give up only after as many sequences as the paper needed
     python examples/papers/adding.py --choose        how the setting below was chosen, with seeds 10 to 19
 
 Hochreiter & Schmidhuber 1997, "Long short-term memory", Neural Computation 9(8), experiment 4. Each element of a
-sequence is a value in [-1, 1] and a marker. One of the first ten pairs is marked by 1, then one of the first T/2 - 1
-others; the first and the last pair have -1, the rest 0. The answer, at the end only, is 0.5 + (X1 + X2) / 4, and right
-when it is less than 0.04 off. Learnt: the 2,000 most recent training sequences were all right, with a mean error below
-0.01.
+sequence is a pair of a value in [-1, 1] and a marker. One of the first ten pairs is marked by 1, then one of the first
+T/2 - 1 others; the first and the last pair have -1, the rest 0. The right answer, at the end only, is
+0.5 + (X1 + X2) / 4; an answer counts as right if its error is below 0.04. The task is learnt when the 2,000 most recent
+training sequences were all right, with a mean error below 0.01.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from online import Criterion, Errors, Floats, Recipe, Sequences, Task, chosen, l
 
 PAPER = PaperFigure(74_000, "gradient descent, rate 0.5", "Hochreiter & Schmidhuber 1997, experiment 4, T = 100")
 CRITERION = Criterion(mean=0.01, each=0.04)
-# Chosen by --choose, among GRID: the worst of ten seeds was the best.
+# Chosen by --choose from GRID: the setting whose worst of ten seeds was the best.
 RECIPE = Recipe("adding.mdl", 0.02, 1_000, 0.1, start={"in_gate.bias": [-3, -3, -6, -6]})
 GRID = tuple(product((0.01, 0.02, 0.04), (1_000, 2_000), (0.1, 1.0)))  # rates, decay steps, clip norms
 OPEN = {**RECIPE.start, "forget_gate.bias": 5.0}
-# The same in all but the text and where biases start.
+# The same, except for the text and the initial values of biases.
 VARIANTS = {
     "with input gates that start half open (bias 0)": replace(RECIPE, start={}),
     "with a forget gate that starts half open (bias 0)": replace(RECIPE, mdl="adding_forget.mdl"),
@@ -38,18 +38,18 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class Adding:
-    """Sequences of ``shortest`` to a tenth more pairs."""
+    """The task with sequences of ``shortest`` pairs to a tenth more."""
 
     shortest: int
 
     @property
     def longest(self) -> int:
-        """Pairs of the longest sequence."""
+        """The number of pairs in the longest sequence."""
         return self.shortest + self.shortest // 10
 
     def draw(self, rng: np.random.Generator, number: int) -> Sequences:
-        """Fresh sequences. A mark that falls on the first pair does not show, as that pair's marker is -1, and stands
-        for the value 0, as in the paper."""
+        """``number`` new sequences. As in the paper, a mark on the first pair is not visible, since that pair's marker
+        is -1, and counts as the value 0."""
         lengths = rng.integers(self.shortest, self.longest, number, endpoint=True)
         pairs = np.zeros((number, self.longest, 2), np.float32)
         pairs[..., 0] = rng.uniform(-1, 1, pairs.shape[:2])
@@ -61,25 +61,25 @@ class Adding:
         return Sequences(pairs, lengths, (0.5 + marked.sum(axis=1, keepdims=True) / 4).astype(np.float32))
 
     def marks(self, rng: np.random.Generator, number: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-        """The two pairs that are marked, (number, 2): one of the first ten, then one of the first T/2 - 1 others."""
+        """The indices of the marked pairs, (number, 2): one of the first ten, then one of the first T/2 - 1 others."""
         first = rng.integers(0, 10, number)
         second = rng.integers(0, self.shortest // 2 - 1, number)
         return np.stack([first, second + (second >= first)], axis=1)
 
 
 def task(adding: Adding) -> Task:
-    """What is to be learnt of such sequences."""
+    """The task for ``learn``: its sequences, errors and criterion."""
     return Task(adding.longest, adding.draw, np.sqrt, distance, CRITERION)
 
 
 def distance(answers: Floats, targets: Floats) -> Errors:
-    """How far off each answer is: |answer - target|, the root of its squared error."""
+    """The error of each answer: |answer - target|."""
     off: Errors = np.abs(answers - targets)[:, 0].astype(np.float64)
     return off
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     chose = options("The adding problem.", arguments, most=30_000)
     adding = Adding(20 if chose.quick else 100)
     learnt, most = task(adding), chose.most

@@ -1,6 +1,6 @@
-"""What the scripts of this folder share: seeds, medians, options, and the printed comparison.
+"""The parts that the scripts of this folder share: seeds, medians, options, and the printed comparison.
 
-A script says what its paper needed and how one seed of ours goes; ``run`` does all seeds with the same setting:
+A script gives the paper's figure and a function that trains with one seed; ``run`` runs all seeds in the same setting:
 
     paper = PaperFigure(74_000, "SGD, rate 0.5", "Hochreiter & Schmidhuber 1997, experiment 4")
     chose = parser("…").parse_args()
@@ -18,16 +18,16 @@ from statistics import median_high
 from typing import Any
 
 NEVER = math.inf  # the amount of a run that did not meet its criterion
-SEEDS = range(5)  # the seeds of the report; settings are chosen with CHOOSING_SEEDS alone
+SEEDS = range(5)  # the seeds of the report; settings are chosen with CHOOSING_SEEDS only
 CHOOSING_SEEDS = range(10, 20)
 
 
 @dataclass(frozen=True)
 class PaperFigure:
-    """What a paper (or a peer in the same run) reached.
+    """The result of a paper, or of another library in the same run.
 
-    amount: counted in ``unit``, training sequences by default. optimizer: with its numbers, in words. source: the
-    paper and its experiment. more_is_better: for an accuracy; by default less is better. digits: after the point, for
+    amount: in ``unit``, by default training sequences. optimizer: with its numbers, in words. source: the paper and its
+    experiment. more_is_better: True for an accuracy; by default less is better. digits: those after the point, for
     amounts that are no counts.
     """
 
@@ -39,7 +39,7 @@ class PaperFigure:
     digits: int = 0
 
     def text(self, amount: float) -> str:
-        """An amount as it is printed: "74,000", "0.9321", "never"."""
+        """An amount as text, such as "74,000", "0.9321" or "never"."""
         return f"{amount:,.{self.digits}f}" if math.isfinite(amount) else "never"
 
     def is_beaten_by(self, amount: float) -> bool:
@@ -49,7 +49,7 @@ class PaperFigure:
 
 @dataclass(frozen=True)
 class Result:
-    """What one seed gave. amount: what the paper's figure counts, or NEVER. note: a few words for its line."""
+    """The result of one seed. amount: in the unit of the paper's figure, or NEVER. note: a few words for its line."""
 
     amount: float
     note: str = ""
@@ -57,7 +57,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Summary:
-    """What all seeds gave: a result and the wall seconds of each, in the order of the seeds, and the median amount."""
+    """The results of all seeds: the result and the wall seconds of each, in their order, and the median amount."""
 
     results: tuple[Result, ...]
     seconds: tuple[float, ...]
@@ -65,14 +65,14 @@ class Summary:
 
     @property
     def reached(self) -> str:
-        """How many seeds met the criterion, in words."""
+        """A text that says how many seeds met the criterion."""
         return f"{sum(math.isfinite(result.amount) for result in self.results)} of {len(self.results)} seeds"
 
 
 def median_amount(amounts: Sequence[float], *, more_is_better: bool = False) -> float:
-    """The median, where a run that failed (NEVER, or nan) is worse than any other; NEVER where most failed.
+    """The median. A failed run (NEVER, or nan) is worse than any other, so the median is NEVER if most runs failed.
 
-    Of an even number of runs the worse of the two middle ones, so that the median is always a run that was made.
+    Of an even number of runs, it is the worse of the two middle ones, so that it is always the amount of a run.
     """
     if not amounts:
         raise ValueError("there is no median of no runs")
@@ -92,10 +92,10 @@ def run(
     prepare: Callable[[], Any] | None = None,
     quick: bool = False,
 ) -> Summary:
-    """Every seed by the same setting, printed line by line, with the paper's figure beside ours.
+    """Run every seed with the same setting; print a line for each, and the paper's figure beside ours.
 
-    optimizer: ours, in words. one_seed: trains from scratch with a seed. prepare: compiles the kernels, so that the
-    first seed's seconds are of learning alone. quick: the setting is tiny, and says nothing of the paper's.
+    optimizer: ours, in words. one_seed: trains a new network with a seed. prepare: compiles the kernels, so that the
+    first seed's seconds are for learning only. quick: whether the setting is tiny, so that no figures are compared.
     """
     print(title)
     if prepare is not None:
@@ -106,7 +106,7 @@ def run(
 
 
 def run_seeds(paper: PaperFigure, one_seed: Callable[[int], Result], seeds: Sequence[int] = SEEDS) -> Summary:
-    """Every seed by the same setting, printed line by line."""
+    """Run every seed with the same setting, and print a line for each."""
     results, seconds = [], []
     for seed in seeds:
         started = time.perf_counter()
@@ -117,19 +117,19 @@ def run_seeds(paper: PaperFigure, one_seed: Callable[[int], Result], seeds: Sequ
 
 
 def median_of(paper: PaperFigure, results: Sequence[Result]) -> float:
-    """The median amount, as the paper's figure counts."""
+    """The median amount; whether more is better is as for the paper's figure."""
     return median_amount([result.amount for result in results], more_is_better=paper.more_is_better)
 
 
 def seed_line(seed: int, paper: PaperFigure, result: Result, seconds: float) -> str:
-    """What is printed of one seed."""
+    """The line that is printed for one seed."""
     unit = f" {paper.unit}" if math.isfinite(result.amount) else ""
     note = f"; {result.note}" if result.note else ""
     return f"  seed {seed}: {paper.text(result.amount)}{unit}, {seconds:.1f} s{note}"
 
 
 def comparison(paper: PaperFigure, optimizer: str, summary: Summary, *, quick: bool = False) -> str:
-    """Ours and the paper's, one below the other; no verdict of a tiny setting."""
+    """The text with our figure, the paper's below it, and a verdict unless the setting is tiny."""
     width = max(len(paper.unit), len(paper.text(paper.amount)), len(paper.text(summary.median)))
     ours = f"{optimizer} (the median; {summary.reached} reached it, {sum(summary.seconds):.1f} s in all)"
     lines = [
@@ -142,14 +142,14 @@ def comparison(paper: PaperFigure, optimizer: str, summary: Summary, *, quick: b
 
 
 def verdict(paper: PaperFigure, amount: float) -> str:
-    """How an amount compares with the paper's."""
+    """A text that compares an amount with the paper's."""
     if amount == paper.amount:
         return "as good as the paper's"
     return "better than the paper's" if paper.is_beaten_by(amount) else "NOT better than the paper's"
 
 
 def compiling_line(prepare: Callable[[], Any]) -> str:
-    """Compile, and say how long it took."""
+    """Compile the kernels; a line that says how long it took."""
     started = time.perf_counter()
     prepare()
     took = time.perf_counter() - started
@@ -157,7 +157,7 @@ def compiling_line(prepare: Callable[[], Any]) -> str:
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """The options of every script; ``quick`` is a tiny setting that shows that all runs, not that it learns."""
+    """A parser with the options of every script. ``--quick`` means a tiny setting, which only shows that all runs."""
     made = argparse.ArgumentParser(description=description)
     made.add_argument(
         "--seeds", type=seeds_from, default=SEEDS, metavar="N or A-B", help="how many from 0, or A to B (default 5)"
@@ -167,7 +167,7 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def seeds_from(text: str) -> range:
-    """``"5"`` as seeds 0 to 4, ``"10-19"`` as seeds 10 to 19."""
+    """The seeds that a text gives: ``"5"`` for seeds 0 to 4, ``"10-19"`` for seeds 10 to 19."""
     first, dash, last = text.partition("-")
     numbers = (first, last) if dash else (first,)
     if not all(number.isascii() and number.isdecimal() for number in numbers):
@@ -179,7 +179,7 @@ def seeds_from(text: str) -> range:
 
 
 def count(text: str) -> int:
-    """A whole number of at least 1."""
+    """The whole number of at least 1 that a text gives."""
     if not (text.isascii() and text.isdecimal()) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)

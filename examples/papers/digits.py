@@ -1,14 +1,14 @@
-"""Handwritten digits, beside scikit-learn's MLPClassifier and torch.nn.LSTM of the same size in the same run.
+"""Handwritten digits: compares two networks with scikit-learn's MLPClassifier and torch.nn.LSTM in the same run.
 
     python examples/papers/digits.py                  seeds 0 to 4
     python examples/papers/digits.py --choose ours    how our settings were chosen
-    python examples/papers/digits.py --choose peers   how those of the others were
+    python examples/papers/digits.py --choose peers   how those of the others were chosen
 
-The first half of scikit-learn's digits trains, the second tests. The networks of a pair have the same layers, see the
-same batches for as many epochs, and learn by gradient descent; the learning rate of each is the one with the best mean
-accuracy when each fifth of the training half in turn is held out, but for scikit-learn's, which we moved in its favour.
-Our LSTM starts with open forget gates; torch's is run both as it comes and started likewise. Where one of the two
-libraries is missing, the script says so and goes on without it.
+The first half of scikit-learn's digits is for training, the second for testing. The networks of a pair have the same
+layers, get the same batches for as many epochs, and learn by gradient descent. The learning rate of each is the one
+with the best mean accuracy in five-fold cross-validation on the training half, except scikit-learn's, which was changed
+in its favour. Our LSTM starts with open forget gates; torch's is run both with its own start and with open forget
+gates. If one of the two libraries is missing, the script says so and continues without it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ FOLDER = Path(__file__).resolve().parent
 Learner = Callable[[Digits, Digits, int], float]  # digits to train, digits to test, a seed: the accuracy on the test
 PeerLearner = Callable[[Recipe, Digits, Digits, int], float]
 
-# The recipes of ``neuromorph.demo``, with rates of their own; the LSTM starts as torch's does, uniformly within one
-# over the root of its size, but for the forget gate, and learns from batches of 16.
+# The recipes of ``neuromorph.demo``, with other rates. The LSTM starts as torch's does, uniformly within one over the
+# root of its size, except for the forget gate, and learns from batches of 16.
 PERCEPTRON = replace(RECIPES[0], mdl=(FOLDER / "digits_mlp.mdl").read_text(), rate=0.5)
 LSTM = replace(RECIPES[1], mdl=(FOLDER / "digits_lstm.mdl").read_text(), start={}, batch=16, rate=4.0)
 
@@ -56,20 +56,20 @@ def scikit_mlp(recipe: Recipe, train: Digits, test: Digits, seed: int) -> float:
         max_iter=recipe.epochs, n_iter_no_change=recipe.epochs, tol=0.0, random_state=seed,
     )  # fmt: skip
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # that all epochs were used is what we ask for
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it warns that all epochs were used, which is intended
         classifier.fit(train.images, train.labels)
     return float(classifier.score(test.images, test.labels))
 
 
 def torch_lstm(recipe: Recipe, train: Digits, test: Digits, seed: int, forget_bias: float | None = None) -> float:
     """The accuracy of torch.nn.LSTM with a linear layer after it, trained as ours is: gradient descent with a falling
-    rate and a clipped gradient. forget_bias: where its forget gates start, by default where torch puts them."""
+    rate and a clipped gradient. forget_bias: the first bias of its forget gates; None means torch's own."""
     import torch
 
     torch.manual_seed(seed)
     lstm, readout = torch.nn.LSTM(SIDE, 64), torch.nn.Linear(64, CLASSES)
     if forget_bias is not None:
-        with torch.no_grad():  # the second of four blocks is the forget gates'; both biases add up
+        with torch.no_grad():  # the second of four blocks is for the forget gates; both biases add up
             lstm.bias_ih_l0[64:128], lstm.bias_hh_l0[64:128] = forget_bias, 0.0
     parameters = [*lstm.parameters(), *readout.parameters()]
     optimizer, loss = torch.optim.SGD(parameters, lr=recipe.rate), torch.nn.CrossEntropyLoss()
@@ -88,7 +88,7 @@ def torch_lstm(recipe: Recipe, train: Digits, test: Digits, seed: int, forget_bi
 
 
 def torch_rows(digits: Digits) -> Any:
-    """Images (N, 64) as sequences of their rows (8, N, 8)."""
+    """Images (N, 64) as a tensor of sequences of their rows (8, N, 8)."""
     import torch
 
     return torch.from_numpy(digits.images.reshape(-1, SIDE, SIDE).swapaxes(0, 1).copy())
@@ -96,8 +96,11 @@ def torch_rows(digits: Digits) -> Any:
 
 @dataclass(frozen=True)
 class Pair:
-    """Our network and its peer. module: what the peer needs. rate: the peer's; schedule: what comes of it. tried: rates
-    of ours, and of the peer's."""
+    """Our network and its peer of another library.
+
+    module: the library. rate: of the peer. schedule: how that rate changes. tried: the rates tried for ours and for the
+    peer.
+    """
 
     recipe: Recipe
     peer: str
@@ -124,9 +127,9 @@ class Pair:
 #   LSTM                   1: 0.900     2: 0.922     4: 0.937     8: 0.911
 #   torch.nn.LSTM          1: 0.933     2: 0.935     4: 0.932     8: 0.905
 #   the same, forget open               2: 0.923     4: 0.941     8: 0.901
-# (1 of the perceptron with five seeds, 0.3 of MLPClassifier with three.) The search's own noise is about 0.005.
-# MLPClassifier gets 0.03, not 0.1: within the noise both are as good, and when the whole training half is learnt, 0.1
-# is too much for it: 0.90 on the test half.
+# (Rate 1 of the perceptron with five seeds, rate 0.3 of MLPClassifier with three.) The noise of the search is about
+# 0.005. MLPClassifier gets 0.03, not 0.1: within the noise both are equally good, but trained on the whole training
+# half with 0.1, it reaches only 0.90 on the test half.
 LSTM_RATES = ((1.0, 2.0, 4.0, 8.0), (1.0, 2.0, 4.0, 8.0))
 PAIRS = (
     Pair(
@@ -145,7 +148,7 @@ PAIRS = (
 
 
 def compare(pair: Pair, train: Digits, test: Digits, seeds: Sequence[int], *, quick: bool = False) -> None:
-    """Every seed of both, and their medians."""
+    """Run every seed of both networks, and print the results and their medians."""
     recipe = pair.recipe
     figure = PaperFigure(0.0, "", pair.peer, unit="accuracy", more_is_better=True, digits=4)
     print(f"{recipe.title}: {len(train)} images to train, {len(test)} to test, batches of {recipe.batch},"
@@ -163,13 +166,13 @@ def compare(pair: Pair, train: Digits, test: Digits, seeds: Sequence[int], *, qu
 
 
 def held_out(learner: Learner, digits: Digits, seeds: Sequence[int]) -> float:
-    """The mean accuracy on each fifth of some digits, by what learnt from the others."""
+    """The mean accuracy on each fifth of some digits, after learning from the other four fifths."""
     fold = np.arange(len(digits)) * 5 // len(digits)
     return mean(learner(digits[fold != n], digits[fold == n], seed) for n in range(5) for seed in seeds)
 
 
 def choose(pair: Pair, whose: str, seeds: Sequence[int]) -> None:
-    """Try the rates on held-out parts of the training half."""
+    """Try the rates on held-out parts of the training half, and print the accuracies."""
     train, _ = digits_in_halves()
     learner, rates = (ours, pair.tried[0]) if whose == "ours" else (pair.learner, pair.tried[1])
     name = pair.recipe.title if whose == "ours" else pair.peer
@@ -179,7 +182,7 @@ def choose(pair: Pair, whose: str, seeds: Sequence[int]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     made = parser("Handwritten digits, learnt beside scikit-learn and torch.")
     made.add_argument("--choose", choices=("ours", "peers"), help="repeat a search for the settings, and stop")
     options = made.parse_args(arguments)

@@ -1,7 +1,7 @@
-"""Learning from one long sequence after the other, an answer at the end of each, until a paper's criterion is met.
+"""Trains on one long sequence after the other, with an answer at the end of each, until a paper's criterion is met.
 
-An error is that of a sequence before the network learns from it: the loss that ``train`` records comes before the
-update, so no sequence is ever seen twice.
+The error of a sequence is measured before the network learns from it: ``train`` records the loss before the update. So
+no sequence is seen twice.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ import neuromorph as nm
 Floats = NDArray[np.float32]
 Errors = NDArray[np.float64]
 FOLDER = Path(__file__).resolve().parent
-CHUNK = 500  # sequences of a call of ``train``; the learning rate changes, and the criterion is looked at, in between
+CHUNK = 500  # sequences of a call of ``train``; between calls the rate changes and the criterion is checked
 QUICK_MOST = 2500  # sequences of a run with --quick
 TEST_SEQUENCES = 2560  # as in the paper
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """N sequences of at most S steps: inputs (N, S, W_in), zero beyond a sequence's end; lengths (N,); what to answer
-    at the last step of each, (N, W_out)."""
+    """N sequences of at most S steps: inputs (N, S, W_in), zero after a sequence's end; lengths (N,); the right answers
+    at their last steps, (N, W_out)."""
 
     inputs: Floats
     lengths: NDArray[np.int64]
@@ -39,37 +39,37 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Criterion:
-    """When a task counts as learnt: the mean error of the ``last`` most recent sequences is below ``mean``, and the
-    error of each of them below ``each``."""
+    """The criterion of a learnt task: the mean error of the ``last`` most recent sequences is below ``mean``, and the
+    error of each of them is below ``each``."""
 
     mean: float
     each: float
     last: int = 2000
 
     def met_after(self, errors: Errors) -> float:
-        """How many sequences of a series (N,) it took until the criterion was first met; NEVER if it was not."""
+        """The number of sequences of a series (N,) after which the criterion was first met; NEVER if it was not."""
         if len(errors) < self.last:
             return NEVER
         right = errors < self.each  # nan is not
         wrong = sliding_sums(~right, self.last)
-        # What is wrong ends a streak whatever its size, and a huge number would spoil all sums after it.
+        # A wrong answer fails the criterion whatever its error is, and a huge error would make later sums inexact.
         sums = sliding_sums(np.where(right, errors, self.each), self.last)
         met = (wrong == 0) & (sums < self.mean * self.last)
         return float(met.argmax() + self.last) if met.any() else NEVER
 
 
 def sliding_sums(values: NDArray[Any], width: int) -> Errors:
-    """The sum of each ``width`` neighbours."""
+    """The sums of each ``width`` successive values."""
     sums: Errors = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     return sums[width:] - sums[:-width]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be learnt.
+    """A task.
 
-    longest: steps of the longest sequence. draw: fresh sequences, from a generator and their number. error_of: the
-    error of an answer, (N,), from its loss, (N,); answer_error: the same from answers and targets, (N, W_out).
+    longest: the steps of the longest sequence. draw: makes new sequences, from a generator and their number. error_of:
+    the errors of answers, (N,), from their losses, (N,). answer_error: the same from answers and targets, (N, W_out).
     """
 
     longest: int
@@ -81,10 +81,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network and how it learns, by Adam (Kingma & Ba 2015) after every sequence.
+    """A network and its training: an update by Adam (Kingma & Ba 2015) after every sequence.
 
-    mdl: a file of this folder. The learning rate after n sequences is ``rate / (1 + n / decay_steps)``. clip_norm: of
-    the gradient. start: parameters that the text does not set.
+    mdl: a file of this folder. The learning rate after n sequences is ``rate / (1 + n / decay_steps)``. clip_norm: as
+    in ``nm.compile``. start: initial values of parameters that the text does not set.
     """
 
     mdl: str
@@ -98,7 +98,7 @@ class Recipe:
 
 
 def built(task: Task, recipe: Recipe, seed: int) -> nm.Model:
-    """The network, ready to learn from one sequence at a time, each a single window."""
+    """A new network, ready to learn from one sequence at a time, each a single window."""
     nm.seed(seed)
     model = nm.compile(
         FOLDER / recipe.mdl, 1, recipe.rate, optimizer=nm.Adam(), bptt_steps=task.longest, clip_norm=recipe.clip_norm
@@ -109,18 +109,18 @@ def built(task: Task, recipe: Recipe, seed: int) -> nm.Model:
 
 
 def prepare(task: Task, *recipes: Recipe) -> None:
-    """Compile what the networks need, or find it on disk."""
+    """Compile the kernels of the networks, or load them from disk."""
     for recipe in {recipe.mdl: recipe for recipe in recipes}.values():
         with built(task, recipe, 0) as model:
             wrong_answers(task, model, task.draw(np.random.default_rng(0), 1))
 
 
 def learn(task: Task, recipe: Recipe, seed: int, most: int) -> Result:
-    """One network from scratch: sequences until the criterion was met; NEVER after ``most``, or where it diverged.
+    """Train a new network; the number of sequences until the criterion was met, NEVER after ``most`` or if it diverged.
 
-    The test comes at the end of the chunk in which the criterion was met.
+    The test is at the end of the chunk in which the criterion was met.
     """
-    rng = np.random.default_rng((seed, 1))  # not the stream that the weights are drawn from
+    rng = np.random.default_rng((seed, 1))  # independent of the generator for the weights
     with built(task, recipe, seed) as model:
         try:
             errors = training_errors(task, recipe, model, rng, most)
@@ -137,7 +137,7 @@ def learn(task: Task, recipe: Recipe, seed: int, most: int) -> Result:
 
 
 def training_errors(task: Task, recipe: Recipe, model: nm.Model, rng: np.random.Generator, most: int) -> Errors:
-    """The error of each training sequence in turn, until the criterion is met or ``most`` were seen."""
+    """Train; the errors of the training sequences in order, until the criterion is met or ``most`` were used."""
     errors = np.zeros(0)
     while len(errors) < most and not math.isfinite(task.criterion.met_after(errors)):
         model.learning_rate = recipe.rate / (1 + len(errors) / recipe.decay_steps)
@@ -147,7 +147,7 @@ def training_errors(task: Task, recipe: Recipe, model: nm.Model, rng: np.random.
 
 
 def learn_from(task: Task, model: nm.Model, sequences: Sequences) -> Errors:
-    """One update after each sequence; the error that each had before its own."""
+    """Make one update after each sequence; the error of each sequence before its own update."""
     number, steps, _ = sequences.inputs.shape
     ends = np.arange(number), sequences.lengths - 1
     expected = np.zeros((number, steps, sequences.targets.shape[1]), np.float32)
@@ -160,19 +160,22 @@ def learn_from(task: Task, model: nm.Model, sequences: Sequences) -> Errors:
 
 
 def answers(model: nm.Model, sequences: Sequences) -> Floats:
-    """What the network says at the end of each sequence, (N, W_out): all of them are lanes of one prediction."""
+    """The network's answers at the end of each sequence, (N, W_out). All sequences are lanes of one prediction."""
     said: Floats = nm.predict(model, sequences.inputs.swapaxes(0, 1))
     return said[sequences.lengths - 1, np.arange(len(sequences.lengths))]
 
 
 def wrong_answers(task: Task, model: nm.Model, sequences: Sequences) -> int:
-    """How many of the sequences are not processed right, as the criterion says of each."""
+    """The number of sequences whose error is not below the criterion's bound for each."""
     errors = task.answer_error(answers(model, sequences), sequences.targets)
     return int((~(errors < task.criterion.each)).sum())
 
 
 def chosen(task: Task, recipes: Sequence[Recipe], seeds: Sequence[int], most: int) -> Recipe:
-    """The recipe whose worst seed learns soonest, of seeds that the report does not use; prints each."""
+    """The recipe whose worst seed learns after the fewest sequences; prints the result of each.
+
+    seeds: those that the report does not use.
+    """
     prepare(task, *recipes)
     worst = []
     for recipe in recipes:
@@ -185,12 +188,12 @@ def chosen(task: Task, recipes: Sequence[Recipe], seeds: Sequence[int], most: in
 
 
 def in_words(amount: float) -> str:
-    """A number of sequences as it is printed."""
+    """A number of sequences as text."""
     return f"{amount:,.0f}" if math.isfinite(amount) else "never"
 
 
 def options(description: str, arguments: Sequence[str] | None, most: int) -> argparse.Namespace:
-    """The command line of a script. ``most``: the default of ``--most``, where the setting isn't tiny."""
+    """The arguments of a script's command line. most: the default of ``--most`` without ``--quick``."""
     made = parser(description)
     made.add_argument("--most", type=count, help=f"sequences after which a run is given up (default {most:,})")
     made.add_argument("--choose", action="store_true", help="repeat the search for the setting, and stop")

@@ -1,12 +1,13 @@
-"""The embedded Reber grammar: after every symbol of a string, which symbols may come next?
+"""The embedded Reber grammar: after every symbol of a string, the network must say which symbols may come next.
 
     python examples/papers/reber.py                 seeds 0 to 4
     python examples/papers/reber.py --seeds 10-19   other seeds, such as those that the setting was chosen with
 
-Hochreiter & Schmidhuber 1997, "Long Short-Term Memory", Neural Computation 9(8), section 5.1: 256 strings to train and
-256 to test, none of which is among the others; learnt when in all of them, after every symbol, the outputs of all
-possible next symbols are above those of all others. The second symbol of a string comes back as its last but one: it
-has to be remembered all along. Their best setting, 6 cells in 3 blocks, needed 8,440 strings, the mean of 30 trials.
+Hochreiter & Schmidhuber 1997, "Long Short-Term Memory", Neural Computation 9(8), section 5.1. There are 256 strings for
+training and 256 others for testing. The task is learnt when in all of them, after every symbol, the outputs of all
+possible next symbols are above those of all others. The last symbol but one of a string is the same as its second, so
+the network must remember that symbol. The paper's best setting, 6 cells in 3 blocks, needed 8,440 strings, the mean of
+30 trials.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ PAPER = PaperFigure(
 )
 
 
-# Chosen with seeds 10 to 19, for the lowest median number of strings: rates of 0.01, 0.02 and 0.03, updates after 1, 2
-# and 4 strings, 6, 12 and 24 cells. 24 cells at the other places of the grid needed 768 to 1,536. The paper's 6 cells
-# needed 5,120 at best (a string at a time, rate 0.02), and some runs of them failed.
+# Chosen with seeds 10 to 19 by the lowest median number of strings, from rates of 0.01, 0.02 and 0.03, updates after 1,
+# 2 and 4 strings, 6, 12 and 24 cells. With 24 cells, the other settings needed 768 to 1,536 strings. With the paper's 6
+# cells, the best setting needed 5,120 (a string at a time, rate 0.02), and some runs failed.
 @dataclass(frozen=True)
 class Setting:
-    """How the network is trained, a string at a time. strings: of a set. limit: presented strings, at which a run that
-    has not met the criterion counts as failed."""
+    """The setting of training, a string at a time. strings: the number of strings in a set. limit: the number of
+    presented strings after which a run that has not met the criterion has failed."""
 
     rate: float = 0.03
     forget_bias: float = 1.0
@@ -52,7 +53,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class String:
-    """A string, and for each of its places the symbols that could have stood there."""
+    """A string, and for each of its places the symbols that the grammar allows there."""
 
     text: str
     possible: tuple[str, ...]
@@ -60,9 +61,11 @@ class String:
 
 @dataclass(frozen=True)
 class Strings:
-    """N strings, padded at the end to S steps. inputs (N, S, 7): each symbol but the last as a one-hot vector;
-    following (N, S): the index of the symbol that follows; possible (N, S, 7): which may follow, all False in the
-    padding; lengths (N,): steps."""
+    """N strings, padded at the end to S steps.
+
+    inputs (N, S, 7): each symbol except the last as a one-hot vector. following (N, S): the index of the next symbol.
+    possible (N, S, 7): whether each symbol may come next, all False in the padding. lengths (N,): the steps.
+    """
 
     inputs: NDArray[np.float32]
     following: NDArray[np.int64]
@@ -71,7 +74,7 @@ class Strings:
 
 
 def reber_string(rng: np.random.Generator) -> String:
-    """A string of the Reber grammar, "BTXSE" for one: from every state, either way is as likely."""
+    """A string of the Reber grammar, such as "BTXSE". From every state, both next symbols are equally likely."""
     state, text, possible = 0, "", []
     while state != FINAL:
         symbols = "".join(GRAMMAR[state])
@@ -88,7 +91,7 @@ def embedded_string(rng: np.random.Generator) -> String:
 
 
 def as_arrays(strings: Sequence[String]) -> Strings:
-    """What a network reads of strings, what follows, and what could follow."""
+    """The arrays of strings: inputs, next symbols and possible next symbols."""
     lengths = np.array([len(string.text) - 1 for string in strings])
     count, steps = len(strings), int(lengths.max())
     inputs = np.zeros((count, steps, len(SYMBOLS)), np.float32)
@@ -104,7 +107,7 @@ def as_arrays(strings: Sequence[String]) -> Strings:
 
 
 def drawn(rng: np.random.Generator, count: int, without: Sequence[String] = ()) -> list[String]:
-    """Embedded strings, none of them among others."""
+    """``count`` different embedded strings, none of which is in ``without``."""
     known = {string.text for string in without}
     strings: list[String] = []
     while len(strings) < count:
@@ -115,7 +118,7 @@ def drawn(rng: np.random.Generator, count: int, without: Sequence[String] = ()) 
 
 
 def all_predicted(outputs: NDArray[np.float32], possible: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """For each string, whether at every step the least active possible symbol is above the most active impossible one.
+    """For each string, whether at every step the lowest output of a possible symbol is above the highest of others.
 
     outputs, possible: (N, S, 7). Steps without any possible symbol are padding, and count as right.
     """
@@ -126,13 +129,13 @@ def all_predicted(outputs: NDArray[np.float32], possible: NDArray[np.bool_]) -> 
 
 
 def strings_right(model: nm.Model, strings: Strings) -> int:
-    """How many strings are predicted right at every symbol; each string is a lane of one prediction."""
+    """The number of strings that are predicted right at every symbol. Each string is a lane of one prediction."""
     outputs = nm.predict(model, strings.inputs.swapaxes(0, 1)).swapaxes(0, 1)
     return int(all_predicted(outputs, strings.possible).sum())
 
 
 def made(setting: Setting, seed: int, steps: int) -> nm.Model:
-    """The network, ready to train on one string after the other, each of them a single window."""
+    """A new network, ready to train on one string after the other, each a single window."""
     nm.seed(seed)
     model = nm.compile(MDL, 1, setting.rate, optimizer=nm.Adam(), bptt_steps=steps)
     nm.build(model)
@@ -141,7 +144,7 @@ def made(setting: Setting, seed: int, steps: int) -> nm.Model:
 
 
 def present(model: nm.Model, strings: Strings, picked: NDArray[np.int64]) -> None:
-    """Train on strings as they were picked, (N,), their indices."""
+    """Train on some strings in order. picked: their indices, (N,)."""
     inputs, following = strings.inputs[picked, :, np.newaxis], strings.following[picked, :, np.newaxis]
     nm.train(model, inputs, following, 0, lengths=strings.lengths[picked])
 
@@ -149,9 +152,9 @@ def present(model: nm.Model, strings: Strings, picked: NDArray[np.int64]) -> Non
 def learn(setting: Setting, seed: int) -> Result:
     """Train a new network on one set of strings until it knows all of them and all of another set; NEVER if it fails.
 
-    Strings are picked at random from the training set, and both sets are looked at after every ``strings`` of them.
+    Strings are picked at random from the training set, and both sets are checked after every ``strings`` strings.
     """
-    rng = np.random.default_rng((seed, 1))  # not the stream that the weights are drawn from
+    rng = np.random.default_rng((seed, 1))  # independent of the generator for the weights
     known = drawn(rng, setting.strings)
     train, test = as_arrays(known), as_arrays(drawn(rng, setting.strings, without=known))
     with made(setting, seed, train.inputs.shape[1]) as model:
@@ -167,12 +170,12 @@ def learn(setting: Setting, seed: int) -> Result:
 
 
 def compile_kernels(setting: Setting) -> None:
-    """Compile what a run needs, or find it on disk."""
+    """Compile the kernels of a run, or load them from disk."""
     learn(replace(setting, limit=setting.strings), 0)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     options = parser("The embedded Reber grammar, learnt by an LSTM.").parse_args(arguments)
     setting = Setting(strings=16, limit=64) if options.quick else Setting()
     run(

@@ -1,13 +1,14 @@
-"""Temporal order: after 100 to 110 symbols, say in which order an X or Y and another X or Y came.
+"""Temporal order: after 100 to 110 symbols, the network must say which two of X and Y came, and in which order.
 
     python examples/papers/temporal_order.py             seeds 0 to 4
     python examples/papers/temporal_order.py --choose    how the setting below was chosen, with seeds 10 to 19
 
 Hochreiter & Schmidhuber 1997, "Long short-term memory", Neural Computation 9(8), experiment 6a. A sequence starts with
-E and ends with B; between them are random symbols of a, b, c, d, but for symbol t1 (from 10 to 20) and symbol t2 (from
-50 to 60), which are X or Y. There are four classes: XX, XY, YX, YY. The answer is given at the end only, and right when
-no output is 0.3 or more off. Learnt: the 2,000 most recent training sequences were all right, with a mean error below
-0.1. The error of a sequence is here that of the output which is most off; a mean over the outputs is not above it.
+E and ends with B; between them are random symbols of a, b, c, d, except symbol t1 (from 10 to 20) and symbol t2 (from
+50 to 60), which are X or Y. There are four classes: XX, XY, YX, YY. The answer is given at the end only, and is right
+if the error of each output is below 0.3. The task is learnt when the 2,000 most recent training sequences were all
+right, with a mean error below 0.1. The error of a sequence is here the largest error of its outputs, which is at least
+as large as a mean over the outputs.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ DISTRACTORS = SYMBOLS.index("a"), SYMBOLS.index("d")
 
 PAPER = PaperFigure(31_390, "gradient descent, rate 0.5", "Hochreiter & Schmidhuber 1997, experiment 6a")
 CRITERION = Criterion(mean=0.1, each=0.3)
-# Chosen by --choose, among GRID: the worst of ten seeds was the best.
+# Chosen by --choose from GRID: the setting whose worst of ten seeds was the best.
 RECIPE = Recipe("temporal_order.mdl", 0.05, 500, 1.0, start={"in_gate.bias": [-2, -2, -4, -4]})
 GRID = tuple(product((0.03, 0.05, 0.1), (500, 1_000, 4_000), (0.1, 1.0)))  # rates, decay steps, clip norms
 
 
 @dataclass(frozen=True)
 class TemporalOrder:
-    """Sequences whose length, t1 and t2 are drawn from these ranges, all with both ends; symbol 1 is the first."""
+    """The task with a length, t1 and t2 drawn from these ranges, which include both ends; symbols count from 1."""
 
     lengths: tuple[int, int] = (100, 110)
     first: tuple[int, int] = (10, 20)
     second: tuple[int, int] = (50, 60)
 
     def draw(self, rng: np.random.Generator, number: int) -> Sequences:
-        """Fresh sequences, a symbol as a vector of 0 but for a single 1."""
+        """``number`` new sequences, with symbols as one-hot vectors."""
         longest, rows = self.lengths[1], np.arange(number)
         lengths, first, second = (
             rng.integers(*bounds, number, endpoint=True) for bounds in (self.lengths, self.first, self.second)
@@ -56,24 +57,26 @@ class TemporalOrder:
 
 
 def task(order: TemporalOrder) -> Task:
-    """What is to be learnt of such sequences."""
+    """The task for ``learn``: its sequences, errors and criterion."""
     return Task(order.lengths[1], order.draw, error_of_loss, largest_error, CRITERION)
 
 
 def error_of_loss(loss: Errors) -> Errors:
-    """The largest error of a softmax output, from its cross entropy: no output is further off than that of the right
-    class, as all others together share what that one lacks; and it is off by 1 - p, where the loss is -log p."""
+    """The largest error of a softmax's outputs, computed from the cross-entropy -log p: it is 1 - p.
+
+    No error is larger than that of the right class, since the outputs of the other classes add up to 1 - p.
+    """
     return -np.expm1(-loss)
 
 
 def largest_error(answers: Floats, targets: Floats) -> Errors:
-    """How far off the output is that is most off."""
+    """The largest error of the outputs of each answer."""
     off: Errors = np.abs(answers - targets).max(axis=1).astype(np.float64)
     return off
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     chose = options("Temporal order of two symbols.", arguments, most=31_390)
     order = TemporalOrder((20, 22), (2, 4), (10, 12)) if chose.quick else TemporalOrder()
     learnt, most = task(order), chose.most

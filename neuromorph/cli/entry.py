@@ -34,7 +34,7 @@ class Commands(click.Group):
 @click.version_option(nm.__version__, message="neuromorph %(version)s")
 @click.pass_context
 def neuromorph(context: click.Context) -> None:
-    """Neural networks written as short texts, and trained at the speed of the metal."""
+    """Neural networks written as short texts, each trained by a kernel that is compiled for it alone."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

@@ -322,7 +322,7 @@ class Frame:
 
     def at(self, place: Place, shift: int = 0, column: str = "q") -> str:
         """The offset of the vector at row r and column q of a place, as source."""
-        text = self.base(replace(place, column=0), shift)
+        text = self.base(place._replace(column=0), shift)
         if not self.is_one_row and not is_vector(place.buffer):
             text += f" + r * {self.stride(place.buffer)}"
             self.writer.may_name(text, f"{place.buffer}r{before(shift, '_before')}")

@@ -25,7 +25,7 @@ class Expression(str):
     @property
     def names(self) -> frozenset[str]:
         """The names of variables and functions in the expression."""
-        return frozenset(_NAME.findall(self))
+        return _names(str(self))
 
     def renamed(self, names: Mapping[str, str]) -> Expression:
         """The expression with some names replaced by other texts, all at once."""
@@ -45,6 +45,11 @@ class Expression(str):
     def is_simple(self) -> bool:
         """Whether the expression takes a few instructions only: sums, products, comparisons and choices."""
         return _is_simple(str(self))
+
+
+@lru_cache(maxsize=4096)
+def _names(text: str) -> frozenset[str]:
+    return frozenset(_NAME.findall(text))
 
 
 def _cost(node: ast.AST, calls: Mapping[str, int]) -> int:

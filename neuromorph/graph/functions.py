@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TypeAlias
 
 from ..errors import Diagnostic, Location, MDLSemanticError, nearest
@@ -24,6 +25,7 @@ from ..functions import (
 )
 from ..language import MAX_STEPS, syntax, told
 from .nodes import MAX_WIDTH, Drawn
+from .synonyms import ACTIVATION_SYNONYMS, MERGE_SYNONYMS
 
 Named: TypeAlias = Activation | Loss | ElementwiseLayer
 
@@ -213,7 +215,8 @@ def _elementwise(text: Text, item: syntax.Layer, said: syntax.Function) -> Choic
     if item.loss is not None:
         raise text.error(f"'{item.name}' can't be the output: '{record.name}' is an elementwise layer", said.location)
     if (item.width is None) == (not record.reads_x):
-        how = f"({item.name}, <{record.name}>)" if record.reads_x else f"({item.name}, 8, <{record.name}>)"
+        name, width = (item.name, "8") if item.origin is None else ("n", "width")
+        how = f"({name}, <{record.name}>)" if record.reads_x else f"({name}, {width}, <{record.name}>)"
         reason = "is as wide as what comes in, and takes no width" if record.reads_x else "needs a width"
         raise text.error(f"'{record.name}' {reason}: write {how}", said.location)
     number = _parameter(text, said, record) if said.parameters or record.reads_x else None
@@ -348,7 +351,7 @@ def _surplus_of_local(text: Text, item: syntax.Node) -> list[Diagnostic]:
 def _merge(text: Text, item: syntax.Merge) -> Merge:
     if item.operation in MERGES:
         return MERGES[item.operation]
-    reason = f"unknown merge operation '{item.operation}'{_hint(item.operation, MERGES)}"
+    reason = f"unknown merge operation '{item.operation}'{_hint(item.operation, MERGES, synonyms=MERGE_SYNONYMS)}"
     raise text.error(reason, item.operation_location)
 
 
@@ -365,7 +368,7 @@ def _activation(text: Text, said: syntax.Function | None) -> Activation | None:
     if said.name in LOSSES:
         reason = f"'{said.name}' is a loss, but an activation belongs here"
         raise text.error(f"{reason}: the output names its activation first, then its loss", said.location)
-    hint = _hint(said.name, ACTIVATIONS, (*ELEMENTWISE, CONVOLUTION, *text.model.cells))
+    hint = _hint(said.name, ACTIVATIONS, (*ELEMENTWISE, CONVOLUTION, *text.model.cells), ACTIVATION_SYNONYMS)
     raise text.error(f"unknown activation '{said.name}'{hint}", said.location)
 
 
@@ -407,13 +410,15 @@ def _is_open(said: syntax.Function | syntax.Initializer) -> bool:
     return any(isinstance(number, syntax.Reference) for number in said.parameters)
 
 
-def _hint(word: str, known: Iterable[str], more: Iterable[str] = ()) -> str:
+def _hint(
+    word: str, known: Iterable[str], more: Iterable[str] = (), synonyms: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """The end of a message about an unknown word: the nearest name, or all known names.
 
-    more: names that may be suggested but are not listed.
+    more: names that may be suggested but are not listed. synonyms: names that are meant by words of other libraries.
     """
     names = sorted(known)
-    near = nearest(word, [*names, *more])
+    near = synonyms.get(word.lower()) or nearest(word, [*names, *more])
     return f"; known are {', '.join(names)}" if near is None else f": did you mean '{near}'?"
 
 

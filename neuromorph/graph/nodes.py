@@ -113,7 +113,7 @@ class Graph:
 
     def resolve(self, index: int) -> int:
         """The node that computes this node's value. A split, or a chain of splits, passes on what comes in."""
-        return self._computing[index]
+        return self._resolved[index]
 
     def fan_in(self, index: int) -> int:
         """The number of components that come into a node: the rows of a layer's weight. ValueError if none come in."""
@@ -144,6 +144,24 @@ class Graph:
         """The live nodes, splits too, in an order for computing a step. Of several possible orders, small indices come
         first."""
         return tuple(topological({node.index: same_step(node) for node in self.nodes if node.live}))
+
+    @cached_property
+    def computing(self) -> tuple[int, ...]:
+        """The live nodes that compute something, in the same order."""
+        return tuple(index for index in self.order if self.nodes[index].kind != "split")
+
+    @cached_property
+    def inputs(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """By node the computing nodes that it reads, and how many steps back."""
+        return tuple(tuple(self._inputs_of(node)) for node in self.nodes)
+
+    def _inputs_of(self, node: Node) -> Iterator[tuple[int, int]]:
+        if node.source is not None:
+            yield self.resolve(node.source), 0
+            if node.reach:
+                yield self.resolve(node.source), node.reach
+        if node.other is not None:
+            yield self.resolve(node.other), node.steps
 
     @cached_property
     def delayed_links(self) -> tuple[tuple[int, int], ...]:
@@ -203,7 +221,7 @@ class Graph:
         return tuple(node.index for node in self.nodes if node.live and node.kind == "layer")
 
     @cached_property
-    def _computing(self) -> tuple[int, ...]:
+    def _resolved(self) -> tuple[int, ...]:
         found: list[int] = []
         for node in self.nodes:
             computes = node.kind != "split" or node.source is None

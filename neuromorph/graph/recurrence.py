@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from .nodes import Graph, Node, topological
 
 WINDOW = -1  # the domain of operations that run over a whole window at once; the loops are numbered from 0
 
 
-def inputs_of(graph: Graph, node: Node) -> Iterator[tuple[int, int]]:
+def inputs_of(graph: Graph, node: Node) -> tuple[tuple[int, int], ...]:
     """The computing nodes that a node reads, each with the number of steps back.
 
     A convolution gives two entries: the nearest step and the furthest one.
     """
-    if node.source is not None:
-        yield graph.resolve(node.source), 0
-        if node.reach:
-            yield graph.resolve(node.source), node.reach
-    if node.other is not None:
-        yield graph.resolve(node.other), node.steps
+    return graph.inputs[node.index]
 
 
-def computing(graph: Graph) -> list[int]:
+def computing(graph: Graph) -> tuple[int, ...]:
     """The live nodes that compute something, in an order for computing one step."""
-    return [index for index in graph.order if graph.nodes[index].kind != "split"]
+    return graph.computing
 
 
 def window_order(graph: Graph, domains: dict[int, int]) -> list[int]:
@@ -44,7 +39,7 @@ def window_order(graph: Graph, domains: dict[int, int]) -> list[int]:
     return [index for index in topological(needs) if graph.nodes[index].kind != "split"]
 
 
-def components(nodes: list[int], edges: dict[int, list[int]]) -> list[list[int]]:
+def components(nodes: Sequence[int], edges: dict[int, list[int]]) -> list[list[int]]:
     """The strongly connected components, each after those that it reads (Tarjan's algorithm, iterative)."""
     number: dict[int, int] = {}
     low: dict[int, int] = {}

@@ -138,7 +138,14 @@ class _Checks:
         reason = f"{quoted(node.name)} merges with {quoted(node.other)}"
         reason += f", which is no node of the cell {quoted(cell.definition.name)}"
         near = nearest(node.other, cell.nodes)
-        raise self._error(reason if near is None else f"{reason}: did you mean {quoted(near)}?", node.other_location)
+        hint = _names_in(cell) if near is None else f": did you mean {quoted(near)}?"
+        raise self._error(f"{reason}{hint}", node.other_location)
+
+
+def _names_in(cell: Cell) -> str:
+    """What can be read in a cell, where it is not clear what was meant."""
+    own = f"{quoted(cell.last)} is the cell's own value"
+    return f"; a body knows its own nodes only: {own}, and a split such as [x,] names what comes in"
 
 
 def _too_many(node: Node, size: int) -> str:

@@ -125,6 +125,8 @@ class Reading:
             return "a model has one header, at its beginning"
         if expected == {"/"}:
             return f"a model begins with its header, {_EXAMPLE}"
+        if kind == "|":
+            return "a '|' stands only between the branches of a split, [name, … | …]"
         return "definitions stand before the first node" if kind == "<" and not opened else ""
 
     def _unclosed(self, token: Any) -> str:
@@ -159,6 +161,10 @@ def _layer_hint(kind: str, expected: set[str], _: bool) -> str:
 
 
 def _numbers_hint(kind: str, expected: set[str], is_definition: bool) -> str:
+    if kind == "NUMBER" and "," in expected:
+        return "a comma stands before a number, such as <clip, 0.5>"
+    if kind == "NAME" and "NUMBER" in expected and not is_definition:
+        return "outside definitions a function or cell gets its numbers without names, such as <clip, 0.5>"
     if kind != "," or ">" not in expected:
         return ""
     return "a definition has at most two parameters" if is_definition else "a function has at most two numbers"

@@ -161,7 +161,8 @@ class _Encoder:
             head["backward"] = self.segments(self.plan.backward[:-1])
             head["gradients"] = self.segments(self.plan.backward[-1:])
             head |= self.loss()
-            head["transposes"] = self.transposes()
+            head["transposes"] = self.transposes(once=False)
+            head["transposed_once"] = self.transposes(once=True)
         else:
             head["forward"] = self.segments(self.plan.forward)
         head |= {"vectors": self.vectors(), "zeros": self.zeros(), "state": self.state()}
@@ -220,12 +221,14 @@ class _Encoder:
             entries.append((self.start(name), self.step(name), self.plan.buffers_by_name[name].depth))
         return self.place_of_list(entries)
 
-    def transposes(self) -> int:
-        """Matrices to be transposed: rows, columns and panel (in vectors), where it stands, and the panel and the place
+    def transposes(self, *, once: bool) -> int:
+        """Matrices to be transposed, after each update or once a call: rows, columns and panel (in vectors), where it stands, and the panel and the place
         of its transpose."""
         layout = self.kernel.layout
         entries: list[Iterable[int]] = []
         for (index, number), place in layout.transposed.items():
+            if ((index, number) in self.plan.transposed_once) != once:
+                continue
             group = self.plan.groups[index]
             part = group.parts[number]
             entries.extend(

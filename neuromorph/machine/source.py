@@ -38,7 +38,7 @@ FUNCTIONS = {
     "sample_losses": "integers count data count array doubles count",
     "zero": "integers count array",
     "time_shift": "integers count array",
-    "transposes": "integers array array",
+    "transposes": "integers count array array",
     "gradient_norm": "count array number",
     "update": "integers array array array doubles number number",
     "train": "integers doubles count count count count count array array array array array doubles data data data "
@@ -485,9 +485,8 @@ def time_shift(program, steps, work):
 
 
 @njit(**INSIDE)
-def transposes(program, weights, transposed):
+def transposes(program, place, weights, transposed):
     """The transposed weights for the next backward pass."""
-    place = [transposes]
     for n in span(0, word(program, place)):
         here = place + 1 + 6 * n
         rows, columns, panel = word(program, here), word(program, here + 1), word(program, here + 2)
@@ -573,7 +572,8 @@ _TRAIN = f'''
 def train(program, numbers, {_ARGUMENTS}):
     """Windows from ``sample`` to ``stop``: mode 0 measures, 1 makes gradients, 2 learns. Where it stopped."""
     lanes, kind, key, updates = [lanes], [optimizer], 0.0, 0.0
-    transposes(program, weights, transposed)
+    transposes(program, [transposed_once], weights, transposed)
+    transposes(program, [transposes], weights, transposed)
     if [drops] == 1:
         key, updates = float(constants[[drop_key]]), float(constants[[drop_key] + 1])
     while sample < stop:
@@ -608,7 +608,7 @@ UNIT
                     return sample
                 shrink = clip / square**0.5 if clip > 0.0 and square > clip * clip else 1.0
                 update(program, weights, gradients, memory, constants, rate, shrink)
-                transposes(program, weights, transposed)
+                transposes(program, [transposes], weights, transposed)
                 updates += 1.0
         time_shift(program, steps, work)
         sample += steps

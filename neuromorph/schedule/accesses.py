@@ -33,6 +33,13 @@ def reads_of(operation: Operation) -> list[Access]:
     return _map_reads(operation)
 
 
+def buffers_touched(operation: Operation) -> frozenset[str]:
+    """The buffers that an operation reads or writes."""
+    if isinstance(operation, Block):
+        return operation.buffers
+    return frozenset([place.buffer for place in writes_of(operation)] + [a.place.buffer for a in reads_of(operation)])
+
+
 def loads_of(operation: Operation) -> list[Access]:
     """The accesses by which an operation reads memory. Values that only pass in registers are left out."""
     passing = {m.target for m in operation.maps if not m.store} if isinstance(operation, Block) else set()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..graph import Node
 from ..graph.recurrence import WINDOW, computing, inputs_of
 from ..host.cached import cached_property
@@ -324,7 +322,7 @@ class Backward(Forward):
         known = {
             "g": Access(self.gradient(node.index), broadcast=one),
             "x": self.access(source, limit=width),
-            "o": replace(self.access(other, steps=node.steps, limit=width if one else None), broadcast=not one),
+            "o": self.access(other, steps=node.steps, limit=width if one else None)._replace(broadcast=not one),
         }
         text = merge.d_x if left else merge.d_o
         target, shift = (self.gradient(source), 0) if left else self.destination(other, node.steps, node.index)

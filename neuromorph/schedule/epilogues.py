@@ -33,9 +33,11 @@ def _uses(segments: list[Segment]) -> tuple[Counter[str], Counter[str]]:
     """The numbers of operations that read each buffer and that write it."""
     readers, writers = Counter[str](), Counter[str]()
     for operation in (operation for segment in segments for operation in segment.operations):
-        readers.update({access.place.buffer for access in reads_of(operation)})
+        for name in {access.place.buffer for access in reads_of(operation)}:
+            readers[name] += 1
         target = getattr(operation, "target", None)
-        writers.update({target.buffer} if target is not None else {})
+        if target is not None:
+            writers[target.buffer] += 1
     return readers, writers
 
 

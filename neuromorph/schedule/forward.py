@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,7 @@ class Builder:
         for group in self.groups:
             self.groups_of_runs.setdefault(self.run_of[group.members[0].node], []).append(group)
         self.depth = self._depths()
+        self._places: dict[int, Place] = {}
         nodes = self.graph.nodes
         self.vectors = [
             Vector(vector_name(array.node, array.role), array.node, array.role, array.shape[0], array.learns)
@@ -116,7 +118,12 @@ class Builder:
 
     def place(self, index: int) -> Place:
         """The place of a node's value."""
-        node = self.graph.nodes[index]
+        if index not in self._places:
+            self._places[index] = self._place_of(self.graph.nodes[index])
+        return self._places[index]
+
+    def _place_of(self, node: Node) -> Place:
+        index = node.index
         if node.kind == "input":
             return Place("x", 0, node.width)
         in_place = index in self.group_of and index not in self.depth and not self.keeps_input(node)
@@ -338,7 +345,7 @@ class Forward(Builder):
             return [] if node.index in self.virtual else self.concatenate(node, left, right)
         wide = self.graph.nodes[right].width
         if node.merge.other_width == "one":
-            one = replace(self.access(right, steps=node.steps), broadcast=True)
+            one = self.access(right, steps=node.steps)._replace(broadcast=True)
             operands = (("x", self.access(left)), ("o", one))
             return [Map(self.place(node.index), node.merge.forward, operands, node.width, note_of(node))]
         limit = None if wide == node.width else min(wide, node.width)
@@ -414,9 +421,16 @@ def _literal(number: float) -> str:
 def _lifts_zero(node: Node) -> bool:
     """Whether an activation turns zeros into other numbers, so that a row's padding could grow in a loop."""
     assert node.function is not None
-    return bool(node.function.value(np.zeros(1), node.parameter)[0] != 0.0)
+    return _of_zero(node.function.value, node.parameter) != 0.0
 
 
+@lru_cache(maxsize=1024)
+def _of_zero(twin: Callable[..., Any], parameter: float | None) -> float:
+    """What an activation gives for zero."""
+    return float(twin(np.zeros(1), parameter)[0])
+
+
+@cache
 def gives_from_zeros(twin: Callable[..., Any], count: int) -> bool:
     """Whether a merge, or its gradient, turns zeros of padding into other numbers, such as NaN."""
     results = twin(*[np.zeros(1)] * count)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..graph import Graph
+from ..host.cached import cached_property
 from .column_split import split_columns
 from .cost_model import DEFAULT_COSTS, CostModel
 from .kernel_options import ByBatch, ByColumns, InChunks, KernelOptions
@@ -25,18 +26,27 @@ class KernelPlan:
     training, prediction: the operations in order, and for a division by columns the share of each. layout: the places
     of weights in flat arrays. training_space, prediction_space: the places of buffers in a workspace. ownership: the
     parameters that belong to each thread. seconds_of_step: about the time that one thread needs to train a step of all
-    lanes.
+    lanes. fused: whether operations are joined.
     """
 
     graph: Graph
     options: KernelOptions
     training: Plan
-    prediction: Plan
     layout: Layout
     training_space: Workspace
-    prediction_space: Workspace
     ownership: Ownership
     seconds_of_step: float
+    fused: bool = True
+
+    @cached_property
+    def prediction(self) -> Plan:
+        """The operations of prediction, made when they are first asked for."""
+        return plan(self.graph, self.options.lanes, training=False, size=self.options.size, fused=self.fused)
+
+    @cached_property
+    def prediction_space(self) -> Workspace:
+        """Where the buffers of prediction stand."""
+        return Workspace(self.prediction)
 
     def space_size(self, capacity: int) -> int:
         """The number of elements in a workspace for windows up to ``capacity`` steps.
@@ -82,16 +92,14 @@ def plan_kernel(
     if isinstance(options.division, ByColumns):
         training = divide_inner(training, options.registers, options.threads, options.size)
         training = split_columns(training, options.registers, options.threads)
-    prediction = plan(graph, options.lanes, training=False, size=options.size, fused=fused)
     layout = Layout(training, options.registers)
     return KernelPlan(
         graph,
         options,
         training,
-        prediction,
         layout,
         Workspace(training),
-        Workspace(prediction),
         Ownership(training, layout, options.division),
         costs.of_step(graph, options.batch, options.size),
+        fused,
     )

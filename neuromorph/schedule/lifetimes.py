@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from itertools import groupby
 
-from .accesses import reads_of, writes_of
+from .accesses import buffers_touched, reads_of, writes_of
 from .passes import Places
 from .plan import Access, Block, Buffer, Map, Operation, Place, Product, Reduce, Segment
 
@@ -33,9 +33,9 @@ def lifetimes(operations: Iterable[Operation]) -> dict[str, Lifetime]:
     """The lifetime of each buffer that operations touch, by its name."""
     first, last = dict[str, int](), dict[str, int]()
     for number, operation in enumerate(operations):
-        for place in [*writes_of(operation), *(access.place for access in reads_of(operation))]:
-            first.setdefault(place.buffer, number)
-            last[place.buffer] = number
+        for name in buffers_touched(operation):
+            first.setdefault(name, number)
+            last[name] = number
     return {name: Lifetime(begin, last[name]) for name, begin in first.items()}
 
 
@@ -63,7 +63,12 @@ def share_blocks(
         for buffer in begun:
             blocks = kinds.setdefault((buffer.rows, buffer.stride), _Blocks())
             block_of[buffer.name] = blocks.take(buffer.name, lives[buffer.name], writer)
-    return tuple(replace(buffer, block=block_of.get(buffer.name, buffer.name)) for buffer in given)
+    return tuple(_moved(buffer, block_of.get(buffer.name, buffer.name)) for buffer in given)
+
+
+def _moved(buffer: Buffer, block: str) -> Buffer:
+    """A buffer in a block."""
+    return buffer if block == buffer.block else replace(buffer, block=block)
 
 
 def _partly_written(operations: Iterable[Operation]) -> set[str]:
@@ -118,8 +123,14 @@ class _Writer:
     """Finds the buffers that an operation both reads and may overwrite."""
 
     def __init__(self, operation: Operation, lanes: int) -> None:
-        self.operation = operation
-        self._stored = Places(lanes)
+        self.operation, self._lanes, self._is_known = operation, lanes, False
+
+    def _look(self) -> None:
+        """Find out what the operation reads and writes, when that is first asked for."""
+        if self._is_known:
+            return
+        self._is_known, operation = True, self.operation
+        self._stored = Places(self._lanes)
         self._written: dict[str, dict[Place, int]] = {}  # by buffer: the first statement that writes a place
         self._read: dict[str, list[tuple[int, int, Access]]] = {}  # by buffer: what is read, by which pass, statement
         passes = operation.passes if isinstance(operation, Block) else ((operation,),)
@@ -134,9 +145,12 @@ class _Writer:
 
     def in_place(self, old: str, new: str) -> bool:
         """Whether the operation may write the buffer ``new`` over ``old``: it reads each vector before it writes it,
-        and not again. In a block, a vector that is read whole stays in a register; a broadcast component is read each
-        time."""
-        if isinstance(self.operation, Product) or old in self._written:
+        and not again. In a block, a vector that is read whole stays in a register for a pass over the row; a broadcast
+        component is read each time."""
+        if isinstance(self.operation, Product):
+            return False
+        self._look()
+        if old in self._written:
             return False
         held: set[tuple[int, Place]] = set()
         for count, number, access in self._read.get(old, ()):
@@ -144,7 +158,7 @@ class _Writer:
                 return False
             if (count, access.place) in held:
                 continue
-            target = replace(access.place, buffer=new)
+            target = access.place._replace(buffer=new)
             if self._stored.any_over(target) or self._written.get(new, {}).get(target, number) < number:
                 return False
             if access.limit is None:

@@ -27,10 +27,11 @@ def strides_of(builder: Builder, size: int) -> dict[str, int]:
     for group in builder.groups:
         strides[f"s{group.index}"] = strides[f"g{group.index}"] = _stride(group.columns, builder.lanes, size)
     for node in builder.graph.nodes:
+        stride = _stride(node.width, builder.lanes, size)
         for letter in "vdce" if node.kind == "elementwise" else "vdc":
-            strides[f"{letter}{node.index}"] = _stride(node.width, builder.lanes, size)
+            strides[f"{letter}{node.index}"] = stride
         if node.elementwise is not None:
-            strides[f"k{node.index}"] = _stride(node.width, builder.lanes, size)
+            strides[f"k{node.index}"] = stride
             strides[f"m{node.index}"] = builder.lanes * max(1, len(node.elementwise.statistics))
             strides[f"h{node.index}"] = builder.lanes * max(1, len(node.elementwise.backward_statistics))
     strides |= dict.fromkeys((vector.name for vector in builder.vectors), 0)
@@ -56,8 +57,8 @@ def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4, fused: bool
     backward = _without_empty(builder.back()) if training else []
     segments = [*forward, *backward]
     if fused:
-        ended = fuse_epilogues(segments, groups)
-        segments = [Segment(s.domain, fuse(s.operations, lanes)) for s in ended]
+        segments = fuse_epilogues(segments, groups)
+        segments = [Segment(s.domain, fuse(s.operations, lanes)) for s in segments]
     state = tuple((index, builder.past(index).buffer) for index in sorted(builder.depth))
     pushed = (builder.gradient(index) for index in sorted(builder.pushed))
     cleared = tuple(place.buffer for place in pushed if place != builder.loss_target())  # the loss writes its own

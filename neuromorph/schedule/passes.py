@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ..graph.recurrence import WINDOW
-from .accesses import reads_of, writes_of
+from .accesses import buffers_touched, reads_of, writes_of
 from .plan import EXTERNAL, Block, Buffer, Map, Operation, Place, Reduce, Segment, padded
 
 
@@ -20,20 +21,25 @@ class Places:
     def __init__(self, lanes: int) -> None:
         self._lanes = lanes
         self._all: set[Place] = set()
-        self._found: dict[str, dict[int, list[tuple[int, int]]]] = {}  # (column, width) by buffer and power of two
+        self._counts = Counter[str]()  # places by buffer
+        self._found: dict[str, dict[int, list[tuple[int, int]]]] = {}  # (column, width) by buffer and kind of width
 
     def add(self, place: Place) -> None:
         """Add a place."""
         if place not in self._all:
             self._all.add(place)
+            self._counts[place.buffer] += 1
             kinds = self._found.setdefault(place.buffer, {})
             kind = padded(place.width, self._lanes).bit_length()
             insort(kinds.setdefault(kind, []), (place.column, place.width))
 
     def any_over(self, place: Place) -> bool:
         """Whether one of the places, but not ``place`` itself, shares columns with ``place``, with padding."""
+        found = self._found.get(place.buffer)
+        if found is None or (self._counts[place.buffer] == 1 and place in self._all):
+            return False
         end = place.column + padded(place.width, self._lanes)
-        for kind, columns in self._found.get(place.buffer, {}).items():
+        for kind, columns in found.items():
             first = bisect_left(columns, (place.column - (1 << kind) + 1, 0))
             for number in range(first, bisect_left(columns, (end, 0))):
                 column, width = columns[number]
@@ -54,8 +60,9 @@ class _Touched:
     def clashes(self, new: Map | Reduce) -> bool:
         """Whether a statement touches, under other columns, what the block writes, or writes what the block touches; or
         whether one of both writes to earlier steps of a buffer that the other touches."""
-        buffers = {place.buffer for place in _places_of(new)}
-        if not self._shifted.isdisjoint(buffers) or (new.shift and new.target.buffer in self._buffers):
+        if new.shift and new.target.buffer in self._buffers:
+            return True
+        if self._shifted and not self._shifted.isdisjoint([place.buffer for place in _places_of(new)]):
             return True
         return self._all.any_over(new.target) or any(self._written.any_over(place) for place in _places_of(new))
 
@@ -85,34 +92,44 @@ def fuse(operations: Iterable[Operation], lanes: int) -> tuple[Operation, ...]:
             block.clear()
             touched = _Touched(lanes)
 
+    def fits(new: Map | Reduce) -> bool:
+        if not block:
+            return True
+        if padded(block[-1].width, lanes) != padded(new.width, lanes):
+            return False
+        touched.add(block[-1])
+        return not touched.clashes(new)
+
     for operation in operations:
         if not isinstance(operation, Map | Reduce) or (isinstance(operation, Reduce) and not operation.spread):
             close()
             out.append(operation)
             continue
-        if block and (padded(block[-1].width, lanes) != padded(operation.width, lanes) or touched.clashes(operation)):
+        if not fits(operation):
             close()
         block.append(operation)
-        touched.add(operation)
     close()
     return tuple(out)
 
 
 def drop_dead_stores(segments: list[Segment], lanes: int, kept: set[str]) -> list[Segment]:
-    """The segments, with maps marked whose result only later maps of the same block read: it stays in registers."""
-    read, readers = Places(lanes), dict[Place, set[int]]()
+    """The segments, with statements marked whose result only later ones of their block read: it stays in registers."""
+    read, readers = Places(lanes), dict[Place, Operation | None]()  # the one that reads a place, None for several
     shifted: set[Place] = set()
-    for owner, access in ((id(op), access) for s in segments for op in s.operations for access in reads_of(op)):
-        read.add(access.place)
-        readers.setdefault(access.place, set()).add(owner)
-        if access.shift:
-            shifted.add(access.place)
+    for operation in (operation for segment in segments for operation in segment.operations):
+        for place, shift, *_ in reads_of(operation):
+            if place not in readers:
+                read.add(place)
+            if readers.setdefault(place, operation) is not operation:
+                readers[place] = None
+            if shift:
+                shifted.add(place)
 
     def needed(block: Block, number: int) -> bool:
         target = block.maps[number].target
         if target.buffer in kept or target in shifted or read.any_over(target):
             return True
-        return not readers.get(target, set()) <= {id(block)}
+        return readers.get(target, block) is not block
 
     out = []
     for segment in segments:
@@ -131,6 +148,8 @@ def drop_dead_stores(segments: list[Segment], lanes: int, kept: set[str]) -> lis
 
 def _read_again(block: Block) -> set[int]:
     """The maps of a block whose result a later pass over the row reads from memory."""
+    if len(block.passes) == 1:
+        return set()
     found: set[int] = set()
     made: dict[Place, tuple[int, int]] = {}  # the pass and the number of the last map that wrote a place
     number = 0
@@ -154,8 +173,8 @@ def buffers_of(
     used: dict[str, set[int]] = {}
     for number, segment in enumerate(segments):
         for operation in segment.operations:
-            for place in [*writes_of(operation), *(access.place for access in reads_of(operation))]:
-                used.setdefault(place.buffer, set()).add(number)
+            for name in buffers_touched(operation):
+                used.setdefault(name, set()).add(number)
     stored = {place.buffer for s in segments for op in s.operations for place in writes_of(op)} | slots.keys() | carries
     out = []
     for name in sorted(stored - EXTERNAL, key=lambda n: (n[0], int(n[1:]))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..graph import Graph
 from ..graph.recurrence import WINDOW
@@ -19,8 +20,7 @@ def padded(width: int, lanes: int) -> int:
 # X-------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Some columns of a buffer, which hold one vector a row."""
 
     buffer: str
@@ -36,8 +36,7 @@ class Place:
         )
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """A read of a place, in this step (shift 0) or some steps before (-1, -2, …). Components from ``limit`` on read as
     zero. With ``broadcast``, all components read as the first one."""
 
@@ -121,6 +120,13 @@ class Block:
     """Maps of one padded width that run together, row by row and vector by vector; values pass in registers."""
 
     maps: tuple[Map | Reduce, ...]
+
+    @cached_property
+    def buffers(self) -> frozenset[str]:
+        """The buffers that its statements read, or leave something in."""
+        found = {access.place.buffer for statement in self.maps for _, access in statement.operands}
+        found.update([statement.target.buffer for statement in self.maps if statement.store or statement.accumulate])
+        return frozenset(found)
 
     @cached_property
     def passes(self) -> tuple[tuple[Map | Reduce, ...], ...]:

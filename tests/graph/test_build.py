@@ -9,7 +9,8 @@ import pytest
 
 from helpers.texts import WIDE_LSTM
 from neuromorph.errors import MDLSemanticError
-from neuromorph.graph import Graph, Node, build_graph, verify
+from neuromorph.functions import ACTIVATIONS, ELEMENTWISE, MERGES
+from neuromorph.graph import Graph, Node, build_graph, synonyms, verify
 from neuromorph.language import parse
 
 HEAD = "/xavier,zero/\n(input, 4)\n"
@@ -407,6 +408,12 @@ def test_ignored_numbers_are_told() -> None:
             21,
             "unknown activation 'zzzzzz'; known are abs, binary_step, clip, cos,",
         ),
+        ("/he,zero/(i,4)(o,4,<logistic>,<mse>)", 21, "unknown activation 'logistic': did you mean 'sigmoid'?"),
+        ("/he,zero/(i,4)(o,4,<identity>,<mse>)", 21, "unknown activation 'identity': did you mean 'linear'?"),
+        ("/he,zero/(i,4){m,i,minus}(o,4,<tanh>,<mse>)", 20, "operation 'minus': did you mean 'subtractive'?"),
+        ("/he,zero/(i,4){m,i,Add}(o,4,<tanh>,<mse>)", 20, "operation 'Add': did you mean 'additive'?"),
+        ("/he,zero/<d>[(g,3,<gain>)](i,4)(h,<d>)(o,4,<tanh>,<mse>)", 20, "takes no width: write (n, <gain>)"),
+        ("/he,zero/<d>[(g,<learned>)](i,4)(h,<d>)(o,4,<tanh>,<mse>)", 18, "needs a width: write (n, width, <learned>)"),
         ("/he,zero/(i,4)(o,4,<tanh>,<mze>)", 28, "unknown loss 'mze': did you mean 'mse'?"),
         ("/he,zero/(i,4)(o,4,<mse>)", 21, "'mse' is a loss, but an activation belongs here"),
         ("/he,zero/(i,4)(a,<mse>)(o,4,<tanh>,<mse>)", 19, "'mse' is a loss, but an activation belongs here"),
@@ -542,3 +549,10 @@ def test_verify_finds_what_is_broken(name: str, change: dict, rule: str) -> None
     broken = tuple(replace(node, **change) if node.name == name else node for node in graph.nodes)
     with pytest.raises(AssertionError, match=rule):
         verify(replace(graph, nodes=broken))
+
+
+def test_synonyms_are_no_words_of_the_language_and_mean_some() -> None:
+    assert not synonyms.MERGE_SYNONYMS.keys() & MERGES.keys()
+    assert not synonyms.ACTIVATION_SYNONYMS.keys() & (ACTIVATIONS.keys() | ELEMENTWISE.keys())
+    assert set(synonyms.MERGE_SYNONYMS.values()) <= MERGES.keys()
+    assert set(synonyms.ACTIVATION_SYNONYMS.values()) <= ACTIVATIONS.keys() | ELEMENTWISE.keys()

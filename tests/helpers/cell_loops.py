@@ -172,6 +172,15 @@ def star(w: Weights, inputs: Array) -> Iterator[Array]:
         yield h
 
 
+def minimal_rnn(w: Weights, inputs: Array) -> Iterator[Array]:
+    h = zeros(inputs, 4)
+    for x in inputs:
+        z = np.tanh(w("fresh", x))
+        u = sigmoid(w("update", z, h))
+        h = u * h + (1 - u) * z
+        yield h
+
+
 def cfn(w: Weights, inputs: Array) -> Iterator[Array]:
     h = zeros(inputs, 4)
     for x in inputs:
@@ -342,6 +351,14 @@ def scrn(w: Weights, inputs: Array) -> Iterator[Array]:
         yield np.concatenate([h, s], axis=-1)
 
 
+def statistical_unit(w: Weights, inputs: Array) -> Iterator[Array]:
+    p = m = n = zeros(inputs, 4)
+    for x in inputs:
+        p = relu(w("fresh", x, relu(w("recalled", p, m, n))))
+        m, n = 0.5 * m + (1 - 0.5) * p, 0.95 * n + (1 - 0.95) * p
+        yield relu(w("", p, m, n))
+
+
 def clockwork(w: Weights, inputs: Array) -> Iterator[Array]:
     fast = medium = slow = zeros(inputs, 2)
     for t, x in enumerate(inputs):
@@ -385,6 +402,24 @@ def cornn(w: Weights, inputs: Array) -> Iterator[Array]:
         z = z + 0.1 * (np.tanh(w("drive", x, y, z)) - 1 * y - 0.5 * z)
         y = y + 0.1 * z
         yield y
+
+
+def lem(w: Weights, inputs: Array) -> Iterator[Array]:
+    h = z = zeros(inputs, 4)
+    for x in inputs:
+        s, t = sigmoid(w("share_s", x, h)), sigmoid(w("share_t", x, h))
+        z = (1 - s) * z + s * np.tanh(w("fresh_z", x, h))
+        h = (1 - t) * h + t * np.tanh(w("fresh_h", x, z))
+        yield h
+
+
+def unicornn(w: Weights, inputs: Array) -> Iterator[Array]:
+    h = z = zeros(inputs, 4)
+    s = 0.3 * sigmoid(w.bias("c"))
+    for x in inputs:
+        z = z - s * (np.tanh(w.weight("recalled") * h + w("sum", x)) + 1 * h)
+        h = h + s * z
+        yield h
 
 
 def recurrent_lif(w: Weights, inputs: Array) -> Iterator[Array]:
@@ -439,8 +474,8 @@ CELLS: dict[str, Loop] = {
     loop.__name__: loop
     for loop in (
         bistable, cfc, cfn, cifg_lstm, clockwork, cornn, echo_state, elman, fast_grnn, irnn, janet, jordan,
-        layer_norm_rnn, lmu, lru, mamba, mgu, multiplicative_lstm, multiplicative_rnn, mut1, narx, peephole_lstm, qrnn,
-        ran, recurrent_highway, recurrent_lif, rg_lru, rtu, rwkv, scrn, slstm, sru, star, synaptic_lif, tdnn,
-        ugrnn, wavenet,
+        layer_norm_rnn, lem, lmu, lru, mamba, mgu, minimal_rnn, multiplicative_lstm, multiplicative_rnn, mut1, narx,
+        peephole_lstm, qrnn, ran, recurrent_highway, recurrent_lif, rg_lru, rtu, rwkv, scrn, slstm, sru, star,
+        statistical_unit, synaptic_lif, tdnn, ugrnn, unicornn, wavenet,
     )
 }  # fmt: skip

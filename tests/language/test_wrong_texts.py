@@ -72,6 +72,9 @@ SYNTAX = [
     ("/a,b/(c,4,<f)", 1, 13, "expected ',' or '>', found ')'; '<' opened at line 1, column 11 is not closed"),
     ("/a,b/(c,4,<f,>)", 1, 14, "expected a number, found '>'"),
     ("/a,b/(c,4,<f,1,2,3>)", 1, 17, "expected '>', found ','; a function has at most two numbers"),
+    ("/a,b/(c,4,<f 1>)", 1, 14, "expected ',' or '>', found the number '1'; a comma stands before a number, such as"),
+    ("/a,b/(c,4,<f,g 1>)", 1, 14, "expected a number, found the name 'g'; outside definitions a function or cell gets"),
+    ("/a,b/<d>[(c,<f>)|(d,<f>)]", 1, 17, "found '|'; a '|' stands only between the branches of a split, [name, … | …]"),
     (
         "/a,b/(c,4\n(d,4)",
         2,
