@@ -222,8 +222,10 @@ class _Encoder:
         return self.place_of_list(entries)
 
     def transposes(self, *, once: bool) -> int:
-        """Matrices to be transposed, after each update or once a call: rows, columns and panel (in vectors), where it stands, and the panel and the place
-        of its transpose."""
+        """Matrices to be transposed, after each update or once a call.
+
+        Of each its rows, columns and panel (in vectors), where it stands, and the panel and the place of its transpose.
+        """
         layout = self.kernel.layout
         entries: list[Iterable[int]] = []
         for (index, number), place in layout.transposed.items():

@@ -1,0 +1,266 @@
+"""Checks that a program stays inside the arrays that it will be run with, whoever made it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from . import instructions as i
+from .encode import Program, loss_forms
+from .templates import MAPS, SUMS
+
+
+class ProgramError(ValueError):
+    """A program that would read or write outside the arrays that it is for."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The elements of the arrays that a program works on, and of a vector; and the steps of the longest window."""
+
+    weights: int
+    transposed: int
+    gradients: int
+    vector: int
+    capacity: int
+
+
+def check(program: Program, sizes: Sizes) -> None:
+    """Raise ProgramError, naming the word, for a program that could leave its arrays.
+
+    A program that passes reads and writes inside them only, in windows of up to ``sizes.capacity`` steps.
+    """
+    _Checker(program, sizes).check()
+
+
+class _Checker:
+    def __init__(self, program: Program, sizes: Sizes) -> None:
+        self.words, self.numbers = [int(word) for word in program.words], len(program.numbers)
+        self.work, self.sizes = program.space, sizes
+        self.pc = 0
+
+    def fail(self, what: str) -> None:
+        raise ProgramError(f"word {self.pc} of the program: {what}")
+
+    def head(self, name: str) -> int:
+        self.pc = i.WORD[name]
+        if self.pc >= len(self.words):
+            self.fail("the program has no head")
+        return self.words[self.pc]
+
+    def inside(self, offset: int, reach: int, size: int, array: str) -> None:
+        """Elements ``offset`` to ``offset + reach`` are in an array."""
+        if offset < 0 or reach < 0 or offset + reach > size:
+            self.fail(f"elements {offset} to {offset + reach} are not in {array} of {size}")
+
+    def check(self) -> None:
+        rows = self.head_is_right()
+        for name in ("forward", "backward", "gradients"):
+            place = self.head(name)
+            if place:  # a program of prediction has no others
+                for loop, begin, end in self.entries(place, 3):
+                    self.segment(loop, begin, end, rows)
+        self.lists()
+
+    def head_is_right(self) -> int:
+        """Check the head; returns the rows of a step."""
+        lanes, vector = self.head("lanes"), self.sizes.vector
+        rows = lanes * self.sizes.capacity
+        if lanes < 1:
+            self.fail("a program is for one lane or more")
+        for name, width in (("x", self.head("width")), ("y", self.head("wide"))):
+            padded = -(-max(width, 1) // vector) * vector
+            self.rows(self.head(name), self.head(f"{name}_row"), rows, padded)
+        if not 0 <= self.head("loss") < len(loss_forms()):
+            self.fail("there is no such loss")
+        if self.head("gradients"):
+            wide = -(-self.head("wide") // vector) * vector
+            for name in ("result", "logit", "target"):
+                self.rows(self.head(name), self.head(f"{name}_row"), rows, wide)
+            if self.head("units"):
+                self.inside(self.head("unit_mean"), wide, self.work, "the workspace")
+                self.inside(self.head("unit_scale"), wide, self.work, "the workspace")
+            for name in ("size", "learning"):
+                self.inside(0, self.head(name), min(self.sizes.weights, self.sizes.gradients), "the parameters")
+        return lanes
+
+    def rows(self, offset: int, row: int, count: int, wide: int, step: int = 0, steps: int = 1) -> None:
+        """Rows of the workspace, at each of some steps."""
+        if row < 0 or step < 0:
+            self.fail("a stream goes backwards")
+        self.inside(offset, (count - 1) * row + (steps - 1) * step + wide, self.work, "the workspace")
+
+    def entries(self, place: int, length: int) -> Iterator[list[int]]:
+        """The entries of a list."""
+        self.pc = place
+        if not 0 <= place < len(self.words):
+            self.fail("a list is not in the program")
+        count = self.words[place]
+        if count < 0 or place + 1 + count * length > len(self.words):
+            self.fail("a list is not in the program")
+        for number in range(count):
+            self.pc = place + 1 + number * length
+            yield self.words[self.pc : self.pc + length]
+
+    def lists(self) -> None:
+        """Vectors, zeros, states and transposes."""
+        vector, capacity, lanes = self.sizes.vector, self.sizes.capacity, self.head("lanes")
+        for source, target, count in self.entries(self.head("vectors"), 3):
+            whole = -(-count // vector) * vector
+            self.inside(source, whole, self.sizes.weights, "the weights")
+            self.inside(target, whole, self.work, "the workspace")
+        for begin, fixed, moving in self.entries(self.head("zeros"), 3):
+            if fixed % vector or moving % vector or moving < 0:
+                self.fail("zeros are whole vectors")
+            self.inside(begin, fixed + capacity * moving, self.work, "the workspace")
+        for start, step, depth in self.entries(self.head("state"), 3):
+            if step < 0 or depth < 0 or step % vector:
+                self.fail("a state is whole vectors of some steps")
+            self.inside(start - depth * step, (depth + capacity) * step, self.work, "the workspace")
+        assert lanes
+        for name in ("transposes", "transposed_once"):
+            if place := self.head(name):
+                for entry in self.entries(place, 6):
+                    self.transpose(*entry)
+
+    def transpose(self, rows: int, columns: int, panel: int, source: int, other: int, target: int) -> None:
+        vector = self.sizes.vector
+        if min(rows, columns, panel, other) < 1:
+            self.fail("a matrix has rows and columns")
+        self.inside(source, rows * columns * vector, self.sizes.weights, "the weights")
+        groups = -(-rows // vector)
+        self.inside(target, groups * vector * columns * vector, self.sizes.transposed, "the transposes")
+
+    # Instructions ----------------------------------------------------------------------------------------------------
+
+    def segment(self, loop: int, begin: int, end: int, lanes: int) -> None:
+        steps = self.sizes.capacity if loop else 1
+        rows = lanes if loop else lanes * self.sizes.capacity
+        if not (len(i.HEAD) <= begin <= end <= len(self.words)):
+            self.fail("a segment is not in the program")
+        here = begin
+        while here < end:
+            self.pc = here
+            if here + 2 > end or self.words[here + 1] < 2 or here + self.words[here + 1] > end:
+                self.fail("an instruction is not in its segment")
+            self.instruction(self.words[here], self.words[here + 2 : here + self.words[here + 1]], rows, steps)
+            here += self.words[here + 1]
+
+    def instruction(self, number: int, given: list[int], rows: int, steps: int) -> None:
+        if i.MAP <= number < i.SUM:
+            self.element(given, len(MAPS[number].letters), len(MAPS[number].slots), 6, rows, steps)
+        elif i.SUM <= number < i.SPREAD:
+            template = SUMS[number - i.SUM]
+            slots = 1 + len(template.term.slots) + (len(template.finish.slots) if template.finish else 0)
+            self.element(given, len(template.term.letters), slots, 8, rows, steps)
+        elif number in _CHECKS:
+            lengths, checked = _CHECKS[number]
+            if len(given) != lengths:
+                self.fail(f"the instruction has {len(given)} words, not {lengths}")
+            checked(self, given, rows, steps)
+        else:
+            self.fail(f"there is no instruction {number}")
+
+    def element(self, given: list[int], letters: int, slots: int, first: int, rows: int, steps: int) -> None:
+        """A map or a sum: its target, its numbers and its operands."""
+        if len(given) != first + 4 * letters:
+            self.fail("an instruction of the wrong length")
+        wide, vector = given[0], self.sizes.vector
+        if wide < 1 or wide % vector:
+            self.fail("rows are whole vectors")
+        self.inside(given[1], slots, self.numbers, "the numbers")
+        self.rows(given[2], given[4], rows, wide if first == 6 else vector, given[3], steps)
+        for place in range(first, len(given), 4):
+            offset, step, row, moves = given[place : place + 4]
+            if moves not in (0, 1):
+                self.fail("a stream moves by 0 or 1")
+            self.rows(offset, row, rows, wide if moves else vector, step, steps)
+
+    def spread(self, given: list[int], rows: int, steps: int) -> None:
+        room, row, offset, step, other = given
+        self.rows(room, row, rows, self.sizes.vector)
+        self.rows(offset, other, rows, 1, step, steps)
+
+    def cut(self, given: list[int], rows: int, steps: int) -> None:
+        room, wide, offset, step, row, _ = given
+        if wide < 1 or wide % self.sizes.vector:
+            self.fail("rows are whole vectors")
+        self.rows(room, wide, rows, wide)
+        self.rows(offset, row, rows, wide, step, steps)
+
+    def finish(self, given: list[int], rows: int, steps: int) -> None:
+        wide, room, row, offset, step, target_row = given[:6]
+        exact, rest = given[9], given[10:]
+        if wide < 1 or wide % self.sizes.vector or exact < 0:
+            self.fail("rows are whole vectors")
+        self.rows(room, row, rows, wide)
+        self.rows(offset, target_row, rows, min(wide, exact), step, steps)
+        self.rows(rest[0], rest[2], rows, wide if rest[3] else self.sizes.vector, rest[1], steps)
+
+    def product(self, given: list[int], rows: int, steps: int, array: str, size: int) -> None:
+        offset, step, row, matrix, target, target_step, target_row, inner, columns, panel, start, bias = given
+        if min(inner, columns, panel) < 1 or panel > _WIDEST:
+            self.fail("a product has inner steps and columns")
+        self.rows(offset, row, rows, inner, step, steps)
+        width = columns * self.sizes.vector
+        self.inside(matrix, inner * width, size, array)
+        self.rows(target, target_row, rows, width, target_step, steps)
+        if start == i.START_BIAS:
+            self.inside(bias, width, self.sizes.weights, "the weights")
+
+    def forward(self, given: list[int], rows: int, steps: int) -> None:
+        self.product(given, rows, steps, "the weights", self.sizes.weights)
+
+    def backward(self, given: list[int], rows: int, steps: int) -> None:
+        self.product(given, rows, steps, "the transposes", self.sizes.transposed)
+
+    def weight(self, given: list[int], rows: int, steps: int) -> None:
+        offset, row, right, right_row, target, width, columns, panel = given
+        if min(width, columns, panel) < 1 or panel > _WIDEST or steps > 1:
+            self.fail("a product has rows and columns, and is of a window")
+        self.rows(offset, row, rows, width)
+        self.rows(right, right_row, rows, columns * self.sizes.vector)
+        self.inside(target, width * columns * self.sizes.vector, self.sizes.gradients, "the gradients")
+
+    def columns(self, given: list[int], rows: int, steps: int) -> None:
+        offset, row, target, vectors = given
+        self.rows(offset, row, rows, vectors * self.sizes.vector)
+        self.inside(target, vectors * self.sizes.vector, self.sizes.gradients, "the gradients")
+
+    def softmax(self, given: list[int], rows: int, steps: int) -> None:
+        width = given[6]
+        self.row_streams(given[:6], width, rows, steps)
+
+    def softmax_gradient(self, given: list[int], rows: int, steps: int) -> None:
+        self.row_streams(given[:9], given[9], rows, steps)
+
+    def row_streams(self, given: list[int], width: int, rows: int, steps: int) -> None:
+        if width < 1:
+            self.fail("a row has components")
+        wide = -(-width // self.sizes.vector) * self.sizes.vector
+        for place in range(0, len(given), 3):
+            offset, step, row = given[place : place + 3]
+            self.rows(offset, row, rows, wide, step, steps)
+
+    def mask(self, given: list[int], rows: int, steps: int) -> None:
+        offset, row, wide, _, _, number = given
+        if wide < 1 or wide % self.sizes.vector:
+            self.fail("rows are whole vectors")
+        self.rows(offset, row, rows, wide)
+        self.inside(number, 1, self.numbers, "the numbers")
+
+
+_WIDEST = 4  # vectors of a panel
+_CHECKS: dict[int, tuple[int, Callable[[Any, list[int], int, int], None]]] = {
+    i.SPREAD: (5, _Checker.spread),
+    i.CUT: (6, _Checker.cut),
+    i.FINISH: (14, _Checker.finish),
+    i.FORWARD: (12, _Checker.forward),
+    i.BACKWARD: (12, _Checker.backward),
+    i.WEIGHT: (8, _Checker.weight),
+    i.COLUMNS: (4, _Checker.columns),
+    i.SOFTMAX: (7, _Checker.softmax),
+    i.SOFTMAX_GRADIENT: (11, _Checker.softmax_gradient),
+    i.MASK: (6, _Checker.mask),
+}
