@@ -69,7 +69,8 @@ def _emit_pass(frame: Frame, statements: tuple[Map | Reduce, ...], numbers: dict
     for number in made:
         writer.line(f"{_register(number.target)} = splat(0.0)")
     with frame.each_vector(statements[0].width) as column:
-        registers = dict(numbers)
+        read = [(access.place, access.shift) for statement in statements for _, access in statement.operands]
+        registers = {key: numbers[key] for key in read if key in numbers}  # not all: a block may have thousands
         for statement in statements:
             if isinstance(statement, Reduce):
                 _emit_term(frame, statement, column, registers)
