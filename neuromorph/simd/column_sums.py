@@ -11,9 +11,10 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
+from ..abi.summation import CHAINS
 from .lowering import ARRAY
 from .product_shape import scalar_type
-from .routines import CHAINS, I1, I64, counted, integer, routine, summed, teach
+from .routines import I1, I64, counted, integer, routine, summed, teach
 from .vectors import FLAGS
 
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
+from ..abi.summation import CHAINS, DEEPEST, chains_of, even_heights
 from . import expressions
 from .product_shape import (
-    DEEPEST,
     Shape,
     row_tiles,
     scalar_type,
     side_by_side,
     tile_rows,
 )
-from .routines import CHAINS, counted, integer, summed
+from .routines import counted, integer, summed
 from .vectors import FLAGS, intrinsic, spread, suffix
 
 
@@ -83,12 +83,6 @@ class ProductEmitter:
     def vector(self) -> ir.VectorType:
         return ir.VectorType(scalar_type(self.shape.dtype), self.shape.simd_width)
 
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """The fast-math flags of additions. Additions may not be reordered if a row's sums must not depend on the
-        number of rows."""
-        return FLAGS if self.shape.rows is not None else tuple(flag for flag in FLAGS if flag != "reassoc")
-
     def read(self, pointer: ir.Value) -> ir.Value:
         return self.builder.load(pointer, align=4)
 
@@ -122,7 +116,7 @@ class ProductEmitter:
         from .math import has_fma
 
         if not has_fma():
-            return self.builder.fadd(self.builder.fmul(x, y, flags=self.flags), z, flags=self.flags)
+            return self.builder.fadd(self.builder.fmul(x, y, flags=FLAGS), z, flags=FLAGS)
         kind = self.vector
         return self.builder.call(
             intrinsic(self.builder.module, f"llvm.fma.{suffix(kind)}", kind, [kind] * 3), [x, y, z]
@@ -251,9 +245,8 @@ class ProductEmitter:
         heights = row_tiles(self.shape, vectors)
         if len(heights) == 1 or height == heights[1]:
             return rows
-        low = heights[1]
-        count = -(-rows // tile_rows(self.shape.registers, vectors))
-        return (rows - low * count) * heights[0]
+        _, more = even_heights(rows, tile_rows(self.shape.registers, vectors))
+        return more * heights[0]
 
     def emit_tile(self, tile: _Tile, some: _Steps) -> None:
         """Emit one tile: its sums over some inner steps."""
@@ -332,8 +325,9 @@ class ProductEmitter:
         In a tile of few sums, each addition would wait for the one before. So such a tile has several chains of sums.
         """
         shape, size = self.shape, len(tile.cells)
-        unroll = max(1, min(8, shape.unrolled // size))
-        chains = max(1, min(unroll, CHAINS // size)) if shape.rows is not None else 1
+        unroll, chains = max(1, min(8, shape.unrolled // size)), 1
+        if shape.rows is not None:
+            unroll, chains = chains_of(size, shape.inner) or (unroll, 1)
         zero = ir.Constant(self.vector, [0.0] * self.shape.simd_width)
         count = self.builder.sub(stop, start)
         whole = self.builder.sub(stop, self.builder.srem(count, integer(unroll)))
@@ -373,7 +367,7 @@ class ProductEmitter:
 
     def added(self, sums: list[ir.Value], more: list[ir.Value]) -> list[ir.Value]:
         """The sums ``sums`` with ``more`` added to them."""
-        return [self.builder.fadd(x, y, flags=self.flags) for x, y in zip(sums, more, strict=True)]
+        return [self.builder.fadd(x, y, flags=FLAGS) for x, y in zip(sums, more, strict=True)]
 
     def at_once(
         self, parts: list[list[ir.Value]], tile: _Tile, starts: list[ir.Value], length: ir.Value

@@ -6,19 +6,15 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from .routines import CHAINS
+from ..abi.summation import CHAINS, PANEL_BLOCK, ROW_BLOCK, even_heights, ranges_of
 
-INNER_BLOCK = 512  # rows of a panel that stay in the first-level cache while the tiles pass over them
-ROW_BLOCK = 128  # the same for a row matrix: fewer, since each row takes cache lines, and maybe a page, of its own
 SMALL, LARGE = 64, 1024  # vectors that a row of A is multiplied by: a product of few is quick however it is compiled;
 # for a product of many, a few per cent of run time count more than the time of compiling
 FEW_HEIGHTS = (8, 4, 1)
 FEW_SUMS = 512  # vectors of a small C, for an inner dimension that is known only at run time
 UNROLLED = 64  # multiply-adds at most of a tile that is written out without a loop
-DEEPEST = 16  # inner steps at most of such a tile: each of its sums is one chain of as many additions
 MANY_ROWS = 96  # rows at least of a C whose many tiles read the same rows of B again and again
 FAR = 1024  # bytes at least between rows that are slow to read, because the processor does not prefetch the next one
-SHORTEST_RANGE = 32  # inner steps at least of a range that has sums of its own
 
 
 def scalar_type(dtype: str) -> ir.Type:
@@ -62,7 +58,7 @@ class Shape:
     @property
     def block(self) -> int:
         """The number of inner steps that all tiles do before any of them does the next ones."""
-        return INNER_BLOCK if self.b_row is None else ROW_BLOCK
+        return PANEL_BLOCK if self.b_row is None else ROW_BLOCK
 
     def panel_offset(self, panel: int, depth: int) -> int:
         """The offset of a panel in a matrix with ``depth`` rows, in elements."""
@@ -101,12 +97,10 @@ class Shape:
         With several ranges, a row of few columns has enough independent sums. The number is the same for every tile,
         so that a row's result does not depend on its tile.
         """
-        ranges = 1
-        if self.rows is None:
-            assert self.inner is not None, "rows or the inner dimension are literal"
-            while 2 * ranges * self.columns <= CHAINS and 2 * ranges * SHORTEST_RANGE <= self.inner:
-                ranges *= 2
-        return ranges
+        if self.rows is not None:
+            return 1
+        assert self.inner is not None, "rows or the inner dimension are literal"
+        return ranges_of(self.columns, self.inner)
 
     def panel_width(self, panel: int) -> int:
         """The number of elements in a row of a panel."""
@@ -130,8 +124,7 @@ def row_tiles(shape: Shape, vectors: int) -> list[int]:
     halves, of which a small product has only some."""
     most = tile_rows(shape.registers, vectors)
     if shape.rows is not None:
-        count = -(-shape.rows // most)
-        low, more = divmod(shape.rows, count)
+        low, more = even_heights(shape.rows, most)
         return sorted({low, low + 1} if more else {low}, reverse=True)
     heights = [most]
     size = 1 << (most.bit_length() - 1)

@@ -16,7 +16,6 @@ from numba.core import types
 from .lowering import Twin, data_pointer, define
 
 I1, I64 = ir.IntType(1), ir.IntType(64)
-CHAINS = 8  # independent sums, so that no addition waits for the one before
 
 
 def teach(twin: Twin, arguments: list[Any], emit: Callable[..., Any], result: Any = types.void) -> Twin:

@@ -4,8 +4,8 @@
 Python function over NumPy arrays (its twin, for when JIT is off) and, inside compiled code, one or a few LLVM vector
 instructions. The arithmetic operators work on vectors in both cases; a scalar operand is copied to all elements.
 
-Arithmetic has the fast-math flags ``FLAGS``. They never include nnan or ninf, so that a diverging loss stays visible.
-The vector mathematics of ``math.py`` has no flags, because its error-free steps must stay as written.
+Arithmetic has no fast-math flags: LLVM neither reorders additions nor joins them with products, so that all kernels of
+a model give the same bits, however their operations are joined.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numba.extending import lower_builtin, lower_cast
 from . import math as vector_math
 from . import numpy_math as twins
 
-FLAGS = ("contract", "nsz", "arcp", "afn", "reassoc")
+FLAGS: tuple[str, ...] = ()  # of arithmetic: none, so that every kernel of a model gives the same bits
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 ELEMENTS: dict[str, tuple[Any, ir.Type, int]] = {
     "float32": (types.float32, ir.FloatType(), 4),

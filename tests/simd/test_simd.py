@@ -31,9 +31,10 @@ from numba.core.typing.builtins import BinOpAdd, BinOpMul, BinOpSub
 
 from helpers.products import OPTIONS, product_calls
 from neuromorph import simd
+from neuromorph.abi.summation import PANEL_BLOCK, ROW_BLOCK
 from neuromorph.simd import matmul
 from neuromorph.simd.pipeline import NEEDLESS, _library
-from neuromorph.simd.product_shape import FAR, INNER_BLOCK, LARGE, MANY_ROWS, ROW_BLOCK, SMALL, row_tiles, tile_rows
+from neuromorph.simd.product_shape import FAR, LARGE, MANY_ROWS, SMALL, row_tiles, tile_rows
 from neuromorph.simd.transpose import matrix_to_panels, panels_to_matrix
 
 WIDTHS = [("float32", 4), ("float32", 8), ("float32", 16), ("float64", 2), ("float64", 4), ("float64", 8)]
@@ -262,7 +263,7 @@ EPILOGUES = {
 def ended_shapes(dtype: str, simd_width: int, registers: int) -> list[simd.Shape]:
     """Products with epilogues, over one and over several blocks of the inner dimension, in one tile and in many."""
     shapes = []
-    inners = (9, INNER_BLOCK + 3, 70, INNER_BLOCK)
+    inners = (9, PANEL_BLOCK + 3, 70, PANEL_BLOCK)
     for number, (inner, start) in enumerate(itertools.product(inners, ("bias", "zero", "add"))):
         epilogue, reads = list(EPILOGUES.items())[number % 2]
         columns, panel = ((1, 1), (5, 2), (8, 2))[number % 3]
@@ -315,7 +316,7 @@ def other_shapes(dtype: str, simd_width: int, registers: int) -> list[simd.Shape
         shapes.append(
             simd.Shape(dtype, simd_width, rows, None, columns, panel, 1, rows + 2, row, None, start, registers)
         )
-        inner, c_row = INNER_BLOCK + (1, 100, INNER_BLOCK, 3)[number], columns * simd_width
+        inner, c_row = PANEL_BLOCK + (1, 100, PANEL_BLOCK, 3)[number], columns * simd_width
         shapes.append(
             simd.Shape(dtype, simd_width, None, inner, columns, panel, inner, 1, None, c_row, start, registers)
         )
