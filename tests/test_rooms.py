@@ -32,7 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "schedule": {"errors", "functions", "graph", "options"},
     "simd": {"abi"},
     "codegen": {"abi", "functions", "graph", "optimizers", "schedule"},
-    "machine": {"functions", "optimizers", "schedule"},
+    "machine": {"abi", "functions", "optimizers", "schedule"},
     "jit": {"errors", "version"},
     "data": {"errors"},
     "runtime": {

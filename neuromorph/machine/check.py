@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..abi.summation import CHAINS
 from . import instructions as i
 from .encode import Program, loss_forms
 from .templates import MAPS, SUMS
@@ -199,8 +200,8 @@ class _Checker:
         self.rows(rest[0], rest[2], rows, wide if rest[3] else self.sizes.vector, rest[1], steps)
 
     def product(self, given: list[int], rows: int, steps: int, array: str, size: int) -> None:
-        offset, step, row, matrix, target, target_step, target_row, inner, columns, panel, start, bias = given
-        if min(inner, columns, panel) < 1 or panel > _WIDEST:
+        offset, step, row, matrix, target, target_step, target_row, inner, columns, panel, start, bias, order = given
+        if min(inner, columns, panel) < 1 or panel > _WIDEST or not 0 <= order <= CHAINS:
             self.fail("a product has inner steps and columns")
         self.rows(offset, row, rows, inner, step, steps)
         width = columns * self.sizes.vector
@@ -256,8 +257,8 @@ _CHECKS: dict[int, tuple[int, Callable[[Any, list[int], int, int], None]]] = {
     i.SPREAD: (5, _Checker.spread),
     i.CUT: (6, _Checker.cut),
     i.FINISH: (14, _Checker.finish),
-    i.FORWARD: (12, _Checker.forward),
-    i.BACKWARD: (12, _Checker.backward),
+    i.FORWARD: (13, _Checker.forward),
+    i.BACKWARD: (13, _Checker.backward),
     i.WEIGHT: (8, _Checker.weight),
     i.COLUMNS: (4, _Checker.columns),
     i.SOFTMAX: (7, _Checker.softmax),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ..abi.summation import DEEPEST, ranges_of
 from ..functions import LOSSES
 from ..functions.dropout import threshold
 from ..host.cached import cached_property
@@ -354,6 +355,13 @@ class _Encoder:
         for tap in range(product.taps):
             getattr(self, f"{product.kind}_product")(product, domain, tap)
 
+    def order(self, domain: int, columns: int, inner: int) -> int:
+        """The order of the sums of a product over rows: in a loop of training their number is literal."""
+        if self.training and domain != WINDOW:
+            return i.ONE_CHAIN if inner <= DEEPEST else i.CHAINED
+        ranges = ranges_of(columns, inner)
+        return ranges if ranges > 1 else i.ONE_CHAIN
+
     def forward_product(self, product: Product, domain: int, tap: int) -> None:
         group, layout = self.plan.groups[product.group], self.kernel.layout
         part = group.parts[product.part]
@@ -365,6 +373,7 @@ class _Encoder:
             layout.part(group, product.part) + tap * part.width * group.columns,
             *self.stream(product.target, 0, domain),
             part.width, group.columns // self.vector, layout.panel(group), start, layout.bias(group),
+            self.order(domain, group.columns // self.vector, part.width),
         ])  # fmt: skip
 
     def backward_product(self, product: Product, domain: int, tap: int) -> None:
@@ -377,6 +386,7 @@ class _Encoder:
             *self.stream(product.target, product.shift + tap * product.dilation, domain),
             group.columns, width // self.vector, layout.transposed_panel(group, product.part),
             i.START_ADD if product.start == "add" else i.START_ZERO, 0,
+            self.order(domain, width // self.vector, group.columns),
         ])  # fmt: skip
 
     def weight_product(self, product: Product, domain: int, tap: int) -> None:

@@ -26,3 +26,4 @@ _OTHERS = SUM + len(SUMS)
 SPREAD, CUT, FINISH, FORWARD, BACKWARD, WEIGHT, COLUMNS, SOFTMAX, SOFTMAX_GRADIENT, MASK = range(_OTHERS, _OTHERS + 10)
 
 START_ZERO, START_ADD, START_BIAS = 0, 1, 2
+ONE_CHAIN, CHAINED = 0, 1  # orders of the sums of a product; from 2 on it is the number of ranges

@@ -268,7 +268,7 @@ _OTHERS = """
         product(
             work, a0, weights, word(program, pc + 5), work, c0, weights, word(program, pc + 13), rows,
             word(program, pc + 9), word(program, pc + 10), word(program, pc + 11), word(program, pc + 4), 0,
-            word(program, pc + 8), word(program, pc + 12),
+            word(program, pc + 8), word(program, pc + 12), word(program, pc + 14),
         )
     elif op == BACKWARD:
         a0 += t * word(program, pc + 3)
@@ -276,12 +276,12 @@ _OTHERS = """
         product(
             work, a0, transposed, word(program, pc + 5), work, c0, work, 0, rows,
             word(program, pc + 9), word(program, pc + 10), word(program, pc + 11), word(program, pc + 4), 0,
-            word(program, pc + 8), word(program, pc + 12),
+            word(program, pc + 8), word(program, pc + 12), word(program, pc + 14),
         )
     elif op == WEIGHT:
         turned_product(
             work, a0, work, word(program, pc + 4), gradients, word(program, pc + 6), work, 0, word(program, pc + 7),
-            rows, word(program, pc + 8), word(program, pc + 9), word(program, pc + 3), word(program, pc + 5), 0, 0,
+            rows, word(program, pc + 8), word(program, pc + 9), word(program, pc + 3), word(program, pc + 5), 0, 0, 1,
         )
     elif op == COLUMNS:
         column_sums(work, a0, word(program, pc + 3), rows, gradients, word(program, pc + 4), word(program, pc + 5))

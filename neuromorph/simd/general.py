@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
 from numba.core import types
 
+from ..abi.summation import PANEL_BLOCK, ROW_BLOCK, chains_of
 from . import softmax as rows_of
 from .column_sums import SumShape, define_sums
 from .lowering import ARRAY, data_pointer, define
 from .matmul import matrix_view
-from .product_shape import INNER_BLOCK, scalar_type, tile_rows
-from .routines import I64, counted, integer, routine, summed, teach
+from .product_shape import scalar_type, tile_rows
+from .routines import I64, integer, routine, summed, teach
 from .transpose import TransposeShape, call_block
-from .vectors import intrinsic, spread, suffix
+from .vectors import FLAGS, intrinsic, spread, suffix
 
 ZERO, ADD, BIAS = 0, 1, 2  # how the sums of a product start
-_TABLE = 16  # entries of a table of tiles for each width
+ONE_CHAIN, CHAINED, RANGED = 0, 1, 2  # the order of sums; from 2 on it is the number of ranges
+_TABLE = 16  # entries of a table of tiles for each number of vectors
+_TALLEST_RANGED = 4  # rows of a tile whose inner steps are in ranges
 _ANY_WIDTH = 1 << 20  # of a row, so that it counts as long
 
 
@@ -49,9 +51,9 @@ define(number, types.float64, (ARRAY, types.intp), _emit_word)
 # Products ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Tile:
-    """What the function of a tile takes: where A, B, C and the sums' beginnings are, the inner steps, and strides."""
+class _Tile(NamedTuple):
+    """The arguments of a tile's function: the places of A, B, C and of what the sums begin with, the inner steps, the
+    strides of all of them, and the ranges of the inner steps that are summed up on their own."""
 
     a: ir.Value
     b: ir.Value
@@ -62,26 +64,31 @@ class _Tile:
     b_step: ir.Value
     c_step: ir.Value
     begin_step: ir.Value
+    ranges: ir.Value
+
+
+Cells = list[tuple[int, int]]  # (row, vector) of each sum of a tile
+Sums = list[ir.Value]
 
 
 class _Product:
     """Emits C = start + A B. The rows of A are contiguous or, ``turned``, its columns.
 
-    B and C are panels (where their row stride is 0) or matrices in rows. Each element of C is one chain of fused
-    multiply-adds over the inner dimension, in ascending order, in whatever tile it is.
+    B and C are panels (if their row stride is 0) or matrices in rows. The sums are those of ``ProductEmitter``, in the
+    same order: see ``abi/summation.py``.
     """
 
     def __init__(self, dtype: str, simd_width: int, registers: int, *, turned: bool) -> None:
-        self.scalar, self.simd_width, self.registers, self.turned = scalar_type(dtype), simd_width, registers, turned
-        self.vector = ir.VectorType(self.scalar, simd_width)
+        self.scalar, self.simd_width, self.registers = scalar_type(dtype), simd_width, registers
+        self.turned, self.vector = turned, ir.VectorType(self.scalar, simd_width)
         self.name = f"nm.general.{dtype}.{simd_width}.{registers}.{'turned' if turned else 'rows'}"
         self.panels = (1, 2, 3, 4) if registers >= 32 else (1, 2, 3)
 
     def define(self, module: ir.Module) -> ir.Function:
         """The function of a, b, c, bias; rows, inner steps, columns and panel (both in vectors), the stride of A, those
-        of B and C, and how the sums start."""
+        of B and C, how the sums start, and their order."""
         pointer = self.scalar.as_pointer()
-        function, is_new = routine(module, self.name, [pointer] * 4 + [I64] * 8, inline=False)
+        function, is_new = routine(module, self.name, [pointer] * 4 + [I64] * 9, inline=False)
         if is_new:
             function.args[2].add_attribute("noalias")
             self.emit(ir.IRBuilder(function.append_basic_block("entry")), function)
@@ -99,50 +106,65 @@ class _Product:
         return self.b.select(self.b.icmp_signed("<", x, y), x, y)
 
     def emit(self, builder: ir.IRBuilder, function: ir.Function) -> None:
-        """Blocks of the inner dimension, panels, tiles: each tile is a call of the function of its height and width."""
+        """Emit blocks of the inner dimension, panels and tiles: each tile is a call of the function of its size."""
         self.b = b = builder
-        a, bm, c, bias, rows, inner, columns, panel, stride, b_row, c_row, start = function.args
+        a, bm, c, bias, rows, inner, columns, panel, stride, b_row, c_row, start, order = function.args
         zero = b.bitcast(self.zeros(), self.scalar.as_pointer())
         tiles, heights = self.tiles(builder.module)
-        simd_width = integer(self.simd_width)
-        with counted(b, integer(0), inner, INNER_BLOCK) as begin:
-            some = self.least(b.sub(inner, begin), integer(INNER_BLOCK))
+        width_of = integer(self.simd_width)
+        in_panels_b, in_panels_c = (b.icmp_signed("==", row, integer(0)) for row in (b_row, c_row))
+        is_bias, is_even = (b.icmp_signed("==", x, integer(y)) for x, y in ((start, BIAS), (order, CHAINED)))
+        fresh, fresh_ahead = b.select(is_bias, bias, zero), b.select(is_bias, integer(1), integer(0))
+        block = b.select(in_panels_b, integer(PANEL_BLOCK), integer(ROW_BLOCK))
+        kind = self.least(order, integer(RANGED))
+        with self.striding(integer(0), inner, block) as begin:
+            some = self.least(b.sub(inner, begin), block)
             adds = b.or_(b.icmp_signed(">", begin, integer(0)), b.icmp_signed("==", start, integer(ADD)))
-            in_panels_b, in_panels_c = (b.icmp_signed("==", row, integer(0)) for row in (b_row, c_row))
             a_begin = self.at(a, b.mul(begin, stride) if self.turned else begin)
-            is_bias = b.icmp_signed("==", start, integer(BIAS))
-            fresh, fresh_ahead = b.select(is_bias, bias, zero), b.select(is_bias, integer(1), integer(0))
-            with self.striding(columns, panel) as first:
+            with self.striding(integer(0), columns, panel) as first:
                 vectors = self.least(b.sub(columns, first), panel)
-                width, column = b.mul(vectors, simd_width), b.mul(first, simd_width)
+                width, column = b.mul(vectors, width_of), b.mul(first, width_of)
                 b_step = b.select(in_panels_b, width, b_row)
                 c_step = b.select(in_panels_c, width, c_row)
                 b_here = self.at(bm, b.select(in_panels_b, b.mul(column, inner), column), b.mul(begin, b_step))
                 c_here = self.at(c, b.select(in_panels_c, b.mul(column, rows), column))
                 begin_here = b.select(adds, c_here, self.at(fresh, b.mul(column, fresh_ahead)))
                 begin_step = b.select(adds, c_step, integer(0))
-                most = b.load(b.gep(heights, [integer(0), vectors]))
-                with self.striding(rows, most) as row:
-                    height = self.least(b.sub(rows, row), most)
-                    place = b.add(b.mul(vectors, integer(_TABLE)), height)
-                    tile = b.load(b.gep(tiles, [integer(0), place]))
-                    a_here = self.at(a_begin, row if self.turned else b.mul(row, stride))
-                    c_row_here = self.at(c_here, b.mul(row, c_step))
-                    begin_row = self.at(begin_here, b.mul(row, begin_step))
-                    strides = stride, b_step, c_step, begin_step
-                    b.call(tile, [a_here, b_here, c_row_here, begin_row, some, *strides])
+                place = b.add(b.mul(kind, integer(self.width)), vectors)
+                tall, middle, low = self.heights_of(rows, b.load(b.gep(heights, [integer(0), place])), is_even)
+                for height, row_from, row_to in ((tall, integer(0), middle), (low, middle, rows)):
+                    tile = b.load(b.gep(tiles, [integer(0), b.add(b.mul(place, integer(_TABLE)), height)]))
+                    with self.striding(row_from, row_to, height) as row:
+                        a_here = self.at(a_begin, row if self.turned else b.mul(row, stride))
+                        c_row_here = self.at(c_here, b.mul(row, c_step))
+                        begin_row = self.at(begin_here, b.mul(row, begin_step))
+                        strides = stride, b_step, c_step, begin_step
+                        b.call(tile, _Tile(a_here, b_here, c_row_here, begin_row, some, *strides, order))
         b.ret_void()
 
+    def heights_of(self, rows: ir.Value, most: ir.Value, is_even: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
+        """The height of the first tiles, the row where they end, and the height of the others: as even as possible, or
+        as many full ones as there are."""
+        b = self.b
+        count = b.sdiv(b.add(rows, b.sub(most, integer(1))), most)
+        even = b.sdiv(rows, count)
+        more = b.sub(rows, b.mul(even, count))
+        taller = b.add(even, integer(1))
+        rest = b.srem(rows, most)
+        tall = b.select(is_even, taller, most)
+        middle = b.select(is_even, b.mul(more, taller), b.sub(rows, rest))
+        return tall, middle, b.select(is_even, even, b.select(b.icmp_signed(">", rest, integer(0)), rest, integer(1)))
+
     @contextmanager
-    def striding(self, stop: ir.Value, step: ir.Value) -> Iterator[ir.Value]:
-        """A loop from 0 to ``stop`` in steps that are known at run time only; yields the counter."""
+    def striding(self, start: ir.Value, stop: ir.Value, step: ir.Value) -> Iterator[ir.Value]:
+        """A loop in steps that are known at run time only; yields the counter."""
         b = self.b
         before = b.block
         head, body, after = (b.append_basic_block(f"stride.{n}") for n in ("head", "body", "after"))
         b.branch(head)
         b.position_at_end(head)
         counter = b.phi(I64)
-        counter.add_incoming(integer(0), before)
+        counter.add_incoming(start, before)
         b.cbranch(b.icmp_signed("<", counter, stop), body, after)
         b.position_at_end(body)
         yield counter
@@ -158,62 +180,108 @@ class _Product:
     def zeros(self) -> ir.GlobalVariable:
         return self.constant(".zeros", ir.Constant(ir.ArrayType(self.scalar, 4 * self.simd_width), None))
 
+    @property
+    def width(self) -> int:
+        """Entries of a table for each order: one for each number of vectors, and one for none."""
+        return max(self.panels) + 1
+
     def tiles(self, module: ir.Module) -> tuple[ir.GlobalVariable, ir.GlobalVariable]:
-        """Tables of the tiles' functions, by width and height, and of the greatest height by width."""
+        """Tables of the tiles' functions, by order, vectors and height, and of the greatest height."""
         pointer = self.scalar.as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [pointer] * 4 + [I64] * 5)
-        size = _TABLE * (max(self.panels) + 1)
-        table, outer = [ir.Constant(kind.as_pointer(), None)] * size, self.b
-        heights = [1] * (max(self.panels) + 1)
-        for width in self.panels:
-            heights[width] = tile_rows(self.registers, width)
-            for height in range(1, heights[width] + 1):
-                function, _ = routine(module, f"{self.name}.{height}x{width}", kind.args, inline=False)
-                self.b = ir.IRBuilder(function.append_basic_block("entry"))
-                self.tile(height, width, _Tile(*function.args))
-                self.b.ret_void()
-                table[_TABLE * width + height] = function
+        kind = ir.FunctionType(ir.VoidType(), [pointer] * 4 + [I64] * 6)
+        table = [ir.Constant(kind.as_pointer(), None)] * (3 * self.width * _TABLE)
+        heights, outer = [integer(1)] * (3 * self.width), self.b
+        for order in (ONE_CHAIN, CHAINED, RANGED):
+            for vectors in self.panels:
+                most = tile_rows(self.registers, vectors)
+                most = min(most, _TALLEST_RANGED) if order == RANGED else most
+                heights[order * self.width + vectors] = integer(most)
+                for height in range(1, most + 1):
+                    chains = chains_of(height * vectors, None) if order == CHAINED else None
+                    same = order == CHAINED and chains is None
+                    name = f"{self.name}.{height}x{vectors}{'' if same else ('', '.chains', '.ranges')[order]}"
+                    function, is_new = routine(module, name, kind.args, inline=False)
+                    if is_new:
+                        self.b = ir.IRBuilder(function.append_basic_block("entry"))
+                        self.tile(height, vectors, _Tile(*function.args), order, chains)
+                    table[(order * self.width + vectors) * _TABLE + height] = function
         self.b = outer
         return (
-            self.constant(".tiles", ir.Constant(ir.ArrayType(kind.as_pointer(), size), table)),
-            self.constant(".heights", ir.Constant(ir.ArrayType(I64, len(heights)), [integer(h) for h in heights])),
+            self.constant(".tiles", ir.Constant(ir.ArrayType(kind.as_pointer(), len(table)), table)),
+            self.constant(".heights", ir.Constant(ir.ArrayType(I64, len(heights)), heights)),
         )
 
-    def tile(self, height: int, width: int, tile: _Tile) -> None:
-        """The sums of some rows and some vectors, held in registers."""
-        b, simd_width = self.b, self.simd_width
-        cells = [(row, vector) for row in range(height) for vector in range(width)]
-        sums = [
-            self.load(self.at(tile.begin, b.mul(tile.begin_step, integer(r)), integer(v * simd_width)))
-            for r, v in cells
-        ]
-        unroll = 4 if len(cells) <= 10 else 2
-        whole = b.and_(tile.inner, integer(-unroll))
-        for start, stop, count in ((integer(0), whole, unroll), (whole, tile.inner, 1)):
-            sums = summed(b, sums, start, stop, count, self.steps(cells, tile, count))
+    def tile(self, height: int, vectors: int, tile: _Tile, order: int, chains: tuple[int, int] | None) -> None:
+        """Emit the sums of some rows and some vectors, which stay in registers."""
+        b, size = self.b, self.simd_width
+        cells = [(row, vector) for row in range(height) for vector in range(vectors)]
+        sums = [self.load(self.at(tile.begin, b.mul(tile.begin_step, integer(r)), integer(v * size))) for r, v in cells]
+        if order == RANGED:
+            sums = self.ranged(sums, cells, tile)
+        elif chains is not None:
+            sums = self.chained(sums, cells, tile, *chains)
+        else:
+            sums = self.summed(sums, cells, tile, integer(0), tile.inner)
         for (r, v), total in zip(cells, sums, strict=True):
-            place = self.at(tile.c, b.mul(tile.c_step, integer(r)), integer(v * simd_width))
+            place = self.at(tile.c, b.mul(tile.c_step, integer(r)), integer(v * size))
             b.store(total, b.bitcast(place, self.vector.as_pointer()), align=4)
+        b.ret_void()
 
-    def steps(
-        self, cells: list[tuple[int, int]], tile: _Tile, count: int
-    ) -> Callable[[ir.Value, list[ir.Value]], list[ir.Value]]:
-        """What adds ``count`` inner steps to the sums of a tile."""
-        b, simd_width = self.b, self.simd_width
+    def summed(self, sums: Sums, cells: Cells, tile: _Tile, start: ir.Value, stop: ir.Value) -> Sums:
+        """One chain for each sum."""
+        b, unroll = self.b, 4 if len(cells) <= 10 else 2
+        whole = b.add(start, b.and_(b.sub(stop, start), integer(-unroll)))
+        for begin, end, count in ((start, whole, unroll), (whole, stop, 1)):
+            sums = summed(b, sums, begin, end, count, self.steps(cells, tile, count))
+        return sums
 
-        def body(k: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+    def chained(self, sums: Sums, cells: Cells, tile: _Tile, unroll: int, chains: int) -> Sums:
+        """Several chains for each sum, which are added up, half to half, before the steps that are left over."""
+        b, size = self.b, len(cells)
+        whole = b.and_(tile.inner, integer(-unroll))
+        wide = sums + [self.zero()] * (size * (chains - 1))
+        wide = summed(b, wide, integer(0), whole, unroll, self.steps(cells, tile, unroll))
+        while len(wide) > size:
+            half = len(wide) // 2
+            wide = [b.fadd(x, y, flags=FLAGS) for x, y in zip(wide[:half], wide[half:], strict=True)]
+        return summed(b, wide, whole, tile.inner, 1, self.steps(cells, tile, 1))
+
+    def ranged(self, sums: Sums, cells: Cells, tile: _Tile) -> Sums:
+        """Ranges of the inner steps, each summed up on its own, whose sums are added from the first to the last."""
+        b = self.b
+        length = b.sdiv(tile.inner, tile.ranges)
+
+        def one_range(number: ir.Value, whole: Sums) -> Sums:
+            start = b.mul(number, length)
+            is_last = b.icmp_signed("==", number, b.sub(tile.ranges, integer(1)))
+            stop = b.select(is_last, tile.inner, b.add(start, length))
+            more = self.summed([self.zero()] * len(cells), cells, tile, start, stop)
+            return [b.fadd(x, y, flags=FLAGS) for x, y in zip(whole, more, strict=True)]
+
+        return summed(b, sums, integer(0), tile.ranges, 1, one_range)
+
+    def zero(self) -> ir.Constant:
+        return ir.Constant(self.vector, [0.0] * self.simd_width)
+
+    def steps(self, cells: Cells, tile: _Tile, count: int) -> Callable[[ir.Value, Sums], Sums]:
+        """What adds ``count`` inner steps to the sums of a tile, each to the next of as many chains as there are."""
+        b, size = self.b, len(cells)
+
+        def body(k: ir.Value, sums: Sums) -> Sums:
+            chains = len(sums) // size
             for ahead in range(count):
                 here = b.add(k, integer(ahead))
                 row_of_b = self.at(tile.b, b.mul(here, tile.b_step))
                 right = {
-                    v: self.load(self.at(row_of_b, integer(v * simd_width))) for v in sorted({v for _, v in cells})
+                    v: self.load(self.at(row_of_b, integer(v * self.simd_width))) for v in sorted({v for _, v in cells})
                 }
                 column_of_a = self.at(tile.a, b.mul(here, tile.stride) if self.turned else here)
                 left = {}
                 for row in sorted({row for row, _ in cells}):
                     ahead_row = integer(row) if self.turned else b.mul(tile.stride, integer(row))
-                    left[row] = spread(b, b.load(self.at(column_of_a, ahead_row)), simd_width)
-                sums = [self.fused(left[r], right[v], total) for total, (r, v) in zip(sums, cells, strict=True)]
+                    left[row] = spread(b, b.load(self.at(column_of_a, ahead_row)), self.simd_width)
+                mine = slice(ahead % chains * size, (ahead % chains + 1) * size)
+                sums[mine] = [self.fused(left[r], right[v], x) for x, (r, v) in zip(sums[mine], cells, strict=True)]
             return sums
 
         return body
@@ -222,7 +290,7 @@ class _Product:
         from .math import has_fma
 
         if not has_fma():
-            return self.b.fadd(self.b.fmul(x, y), z)
+            return self.b.fadd(self.b.fmul(x, y, flags=FLAGS), z, flags=FLAGS)
         name = f"llvm.fma.{suffix(self.vector)}"
         return self.b.call(intrinsic(self.b.module, name, self.vector, [self.vector] * 3), [x, y, z])
 
@@ -239,15 +307,15 @@ def _panels(flat: Any, start: int, depth: int, columns: int, panel: int, simd_wi
 @cache
 def general_product(dtype: str, simd_width: int, registers: int, turned: bool) -> Callable[..., None]:
     """The function (a, offset, b, offset, c, offset, bias, offset, rows, inner, columns, panel, stride of A, stride of
-    a row of B, of a row of C, start) of a product C = start + A B.
+    a row of B, of a row of C, start, order) of a product C = start + A B.
 
     columns, panel: in vectors. A stride of 0 says that B or C is in panels. start: ZERO, ADD to what C holds, or BIAS.
-    turned: whether the stride of A is that of its columns.
+    order: ONE_CHAIN, CHAINED, or the number of ranges. turned: whether the stride of A is that of its columns.
     """
 
     def product(
         a: Any, ao: int, b: Any, bo: int, c: Any, co: int, bias: Any, place: int, rows: int, inner: int, columns: int,
-        panel: int, stride: int, b_row: int, c_row: int, start: int,
+        panel: int, stride: int, b_row: int, c_row: int, start: int, order: int,
     ) -> None:  # fmt: skip
         """Write a product."""
         left = matrix_view(a, ao, rows, inner, *((1, stride) if turned else (stride, 1)))
@@ -266,7 +334,7 @@ def general_product(dtype: str, simd_width: int, registers: int, turned: bool) -
         function = _Product(dtype, simd_width, registers, turned=turned).define(builder.module)
         builder.call(function, [*pointers, *values[8:]])
 
-    return teach(product, [ARRAY, types.intp] * 4 + [types.intp] * 8, emit)
+    return teach(product, [ARRAY, types.intp] * 4 + [types.intp] * 9, emit)
 
 
 # Rows and columns ----------------------------------------------------------------------------------------------------
