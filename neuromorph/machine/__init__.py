@@ -4,8 +4,20 @@
 of programs. It gives what a generated kernel gives, without a compiler, and takes somewhat longer.
 """
 
+from .check import ProgramError, Sizes, check
 from .encode import Program, encode, space_of
 from .source import LAST_OF, functions, source_of
 from .templates import NotInMachineError
 
-__all__ = ["LAST_OF", "NotInMachineError", "Program", "encode", "functions", "source_of", "space_of"]
+__all__ = [
+    "LAST_OF",
+    "NotInMachineError",
+    "Program",
+    "ProgramError",
+    "Sizes",
+    "check",
+    "encode",
+    "functions",
+    "source_of",
+    "space_of",
+]

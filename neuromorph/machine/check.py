@@ -27,16 +27,18 @@ class Sizes:
     capacity: int
 
 
-def check(program: Program, sizes: Sizes) -> None:
+def check(program: Program, sizes: Sizes, *, training: bool) -> None:
     """Raise ProgramError, naming the word, for a program that could leave its arrays.
 
-    A program that passes reads and writes inside them only, in windows of up to ``sizes.capacity`` steps.
+    A program that passes reads and writes inside them only, in windows of up to ``sizes.capacity`` steps: in ``train``
+    with ``training``, else in ``predict`` and ``step``.
     """
-    _Checker(program, sizes).check()
+    _Checker(program, sizes, training).check()
 
 
 class _Checker:
-    def __init__(self, program: Program, sizes: Sizes) -> None:
+    def __init__(self, program: Program, sizes: Sizes, training: bool) -> None:
+        self.training = training
         self.words, self.numbers = [int(word) for word in program.words], len(program.numbers)
         self.work, self.sizes = program.space, sizes
         self.pc = 0
@@ -57,11 +59,9 @@ class _Checker:
 
     def check(self) -> None:
         rows = self.head_is_right()
-        for name in ("forward", "backward", "gradients"):
-            place = self.head(name)
-            if place:  # a program of prediction has no others
-                for loop, begin, end in self.entries(place, 3):
-                    self.segment(loop, begin, end, rows)
+        for name in ("forward", "backward", "gradients") if self.training else ("forward",):
+            for loop, begin, end in self.entries(self.head(name), 3):
+                self.segment(loop, begin, end, rows)
         self.lists()
 
     def head_is_right(self) -> int:
@@ -75,7 +75,7 @@ class _Checker:
             self.rows(self.head(name), self.head(f"{name}_row"), rows, padded)
         if not 0 <= self.head("loss") < len(loss_forms()):
             self.fail("there is no such loss")
-        if self.head("gradients"):
+        if self.training:
             wide = -(-self.head("wide") // vector) * vector
             for name in ("result", "logit", "target"):
                 self.rows(self.head(name), self.head(f"{name}_row"), rows, wide)
@@ -106,12 +106,12 @@ class _Checker:
 
     def lists(self) -> None:
         """Vectors, zeros, states and transposes."""
-        vector, capacity, lanes = self.sizes.vector, self.sizes.capacity, self.head("lanes")
+        vector, capacity = self.sizes.vector, self.sizes.capacity
         for source, target, count in self.entries(self.head("vectors"), 3):
             whole = -(-count // vector) * vector
             self.inside(source, whole, self.sizes.weights, "the weights")
             self.inside(target, whole, self.work, "the workspace")
-        for begin, fixed, moving in self.entries(self.head("zeros"), 3):
+        for begin, fixed, moving in self.entries(self.head("zeros"), 3) if self.training else ():
             if fixed % vector or moving % vector or moving < 0:
                 self.fail("zeros are whole vectors")
             self.inside(begin, fixed + capacity * moving, self.work, "the workspace")
@@ -119,11 +119,9 @@ class _Checker:
             if step < 0 or depth < 0 or step % vector:
                 self.fail("a state is whole vectors of some steps")
             self.inside(start - depth * step, (depth + capacity) * step, self.work, "the workspace")
-        assert lanes
-        for name in ("transposes", "transposed_once"):
-            if place := self.head(name):
-                for entry in self.entries(place, 6):
-                    self.transpose(*entry)
+        for name in ("transposes", "transposed_once") if self.training else ():
+            for entry in self.entries(self.head(name), 6):
+                self.transpose(*entry)
 
     def transpose(self, rows: int, columns: int, panel: int, source: int, other: int, target: int) -> None:
         vector = self.sizes.vector

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from ..graph import Graph
 from ..host.cached import cached_property
 from ..jit import bundles, cache, modules
-from ..machine import LAST_OF, Program, encode, functions, source_of, space_of
+from ..machine import LAST_OF, Program, Sizes, check, encode, functions, source_of, space_of
 from ..options import CompileOptions
 from ..schedule import KernelOptions, KernelPlan, plan_kernel, verify
 from .kernels import Kernels, checks_plans
@@ -33,7 +33,11 @@ class InstantKernels(Kernels):
         return found
 
     def _encoded(self, training: bool, capacity: int, lanes: int) -> Program:
-        return encode(self.plan, training=training, capacity=capacity, lanes=lanes)
+        program = encode(self.plan, training=training, capacity=capacity, lanes=lanes)
+        layout = self.plan.layout
+        sizes = Sizes(layout.size, layout.transposed_size, layout.size, self.plan.options.lanes, capacity)
+        check(program, sizes, training=training)
+        return program
 
     def training_elements(self, capacity: int) -> int:
         """Elements of a workspace of ``train``."""

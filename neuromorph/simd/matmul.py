@@ -42,7 +42,8 @@ LONG = 300  # instructions: LLVM must not inline a longer function and optimise 
 
 def matrix_view(array: Any, offset: int, rows: int, columns: int, row: int, column: int) -> Any:
     """A view of a strided matrix inside a flat array."""
-    step = array.itemsize
+    step, last = array.itemsize, offset + max(rows - 1, 0) * row + max(columns - 1, 0) * column
+    assert 0 <= offset <= last < max(len(array), 1), "a matrix is inside its array"
     return np.lib.stride_tricks.as_strided(array[offset:], (rows, columns), (row * step, column * step))
 
 
