@@ -22,7 +22,7 @@ from ..schedule import (
     Sum,
     padded,
 )
-from .elementwise import emit_block, emit_mask, emit_reduce, substituted
+from .elements import emit_block, emit_mask, emit_reduce, substitute
 from .frame import Frame
 
 # Rows ----------------------------------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ def emit_sum(frame: Frame, operation: Sum) -> None:
         if epilogue is not None and epilogue.beside is not None:
             writer.line(f"beside = load(work, {frame.at(epilogue.beside, 0, column)})")
             names["y"] = "beside"
-        value = substituted(epilogue.expression, names) if epilogue is not None else "sums"
+        value = substitute(epilogue.expression, names) if epilogue is not None else "sums"
         writer.line(f"store(work, {frame.at(target, 0, column)}, {value})")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from .nodes import Graph, Node, topological
 
 WINDOW = -1  # the domain of operations that run over a whole window at once; the loops are numbered from 0
@@ -17,9 +15,9 @@ def inputs_of(graph: Graph, node: Node) -> tuple[tuple[int, int], ...]:
     return graph.inputs[node.index]
 
 
-def computing(graph: Graph) -> tuple[int, ...]:
+def computing(graph: Graph) -> list[int]:
     """The live nodes that compute something, in an order for computing one step."""
-    return graph.computing
+    return list(graph.computing)
 
 
 def window_order(graph: Graph, domains: dict[int, int]) -> list[int]:
@@ -39,7 +37,7 @@ def window_order(graph: Graph, domains: dict[int, int]) -> list[int]:
     return [index for index in topological(needs) if graph.nodes[index].kind != "split"]
 
 
-def components(nodes: Sequence[int], edges: dict[int, list[int]]) -> list[list[int]]:
+def components(nodes: list[int], edges: dict[int, list[int]]) -> list[list[int]]:
     """The strongly connected components, each after those that it reads (Tarjan's algorithm, iterative)."""
     number: dict[int, int] = {}
     low: dict[int, int] = {}

@@ -9,6 +9,8 @@ WHOLE_ROW = 1 << 60  # columns: more than any row has
 
 def reads_of(operation: Operation) -> list[Access]:
     """The accesses by which an operation reads, with the target of an accumulation."""
+    if isinstance(operation, Map):  # most operations are maps
+        return _map_reads(operation)
     if isinstance(operation, Block):
         return [access for m in operation.maps for access in _map_reads(m)]
     if isinstance(operation, Rows):
@@ -47,12 +49,16 @@ def loads_of(operation: Operation) -> list[Access]:
 
 
 def _map_reads(statement: Map | Reduce) -> list[Access]:
-    own = [Access(statement.target, statement.shift)] if statement.accumulate else []
-    return [access for _, access in statement.operands] + own
+    reads = [access for _, access in statement.operands]
+    if statement.accumulate:
+        reads.append(Access(statement.target, statement.shift))
+    return reads
 
 
 def writes_of(operation: Operation) -> list[Place]:
     """The places that an operation writes to memory."""
+    if isinstance(operation, Map):
+        return [operation.target]
     if isinstance(operation, Block):
         return [m.target for m in operation.maps if m.store]
     if isinstance(operation, Product) and operation.partials is not None:

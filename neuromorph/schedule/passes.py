@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -21,14 +20,14 @@ class Places:
     def __init__(self, lanes: int) -> None:
         self._lanes = lanes
         self._all: set[Place] = set()
-        self._counts = Counter[str]()  # places by buffer
+        self._counts: dict[str, int] = {}  # places by buffer
         self._found: dict[str, dict[int, list[tuple[int, int]]]] = {}  # (column, width) by buffer and kind of width
 
     def add(self, place: Place) -> None:
         """Add a place."""
         if place not in self._all:
             self._all.add(place)
-            self._counts[place.buffer] += 1
+            self._counts[place.buffer] = self._counts.get(place.buffer, 0) + 1
             kinds = self._found.setdefault(place.buffer, {})
             kind = padded(place.width, self._lanes).bit_length()
             insort(kinds.setdefault(kind, []), (place.column, place.width))

@@ -25,3 +25,7 @@ def loops_in_line(count: int) -> str:
 
 def one_loop(count: int) -> str:
     return "".join(f"{{m{n}, end, additive}}" for n in range(count)) + "(end, 3, <tanh>)"
+
+
+def norms(count: int) -> str:
+    return "".join(f"(a{n}, <norm>)" for n in range(count))

@@ -13,6 +13,7 @@ import pytest
 import neuromorph as nm
 from helpers import witnesses
 from helpers.texts import HEADER
+from neuromorph.codegen import KernelOptions, generate
 from neuromorph.schedule import (
     DEFAULT_COSTS,
     Alone,
@@ -243,6 +244,13 @@ def test_elementwise_layers_and_taps_count_as_work() -> None:
     assert plain < seconds("(k, <gain>)") < seconds("(k, <rms_norm>)") < seconds("(k, <norm>)") < 3 * plain
     one, five = (seconds(f"(c, 64, <conv, {taps}>)") for taps in (1, 5))
     assert 3 * (one - plain) < five - plain < 5 * (one - plain)
+
+
+def test_the_plan_of_prediction_is_made_when_it_is_first_asked_for() -> None:
+    plan = generate(witnesses.graph_of(FORWARD), KernelOptions(3, "float32", 8, 16)).plan
+    assert "prediction" not in vars(plan)
+    assert plan.prediction is plan.prediction_space.plan
+    assert "prediction" in vars(plan)
 
 
 def test_a_plan_needs_no_code_to_be_generated(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 
-from helpers.growing_texts import in_line, layers, loops_in_line, of_many_widths, one_loop, side_by_side
+from helpers.growing_texts import in_line, layers, loops_in_line, norms, of_many_widths, one_loop, side_by_side
 from helpers.paths import MODELS
 from helpers.plans import all_operations, read, written
 from helpers.random_models import bounded, models
@@ -485,7 +485,7 @@ def steps_of_work(work: Callable[[], object]) -> int:
     return count
 
 
-@pytest.mark.parametrize("body", [in_line, layers, side_by_side, of_many_widths, loops_in_line, one_loop])
+@pytest.mark.parametrize("body", [in_line, layers, side_by_side, of_many_widths, loops_in_line, one_loop, norms])
 def test_work_grows_no_faster_than_the_model(body: Callable[[int], str]) -> None:
     """Four times the nodes; a text of 100 kB may have 10,000."""
     small, large = (graph_of(text_of(body(count))) for count in (60, 240))

@@ -1,4 +1,4 @@
-"""Emits element-by-element operations, numbers of rows and masks as lines of source: one loop over rows for each."""
+"""Emits element-by-element operations: blocks, numbers of rows, and masks of dropouts, each a loop over rows."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def _emit_pass(frame: Frame, statements: tuple[Map | Reduce, ...], numbers: dict
     for number in made:
         writer.line(f"{_register(number.target)} = splat(0.0)")
     with frame.each_vector(statements[0].width) as column:
-        registers = dict(numbers)
+        read = [(access.place, access.shift) for statement in statements for _, access in statement.operands]
+        registers = {key: numbers[key] for key in read if key in numbers}  # not all: a block may have thousands
         for statement in statements:
             if isinstance(statement, Reduce):
                 _emit_term(frame, statement, column, registers)
@@ -56,13 +57,13 @@ def _emit_pass(frame: Frame, statements: tuple[Map | Reduce, ...], numbers: dict
         writer.line(f"{name} = splat(total({name}))")
         if number.finish:
             mean = f"({1.0 / number.width!r} * {name})"
-            writer.line(f"{name} = {substituted(number.finish, {'mean': mean})}")
+            writer.line(f"{name} = {substitute(number.finish, {'mean': mean})}")
 
 
 def _emit_term(frame: Frame, number: Reduce, column: str, registers: dict[tuple[Place, int], str]) -> None:
     """What a vector adds to a number of the row."""
     names = {name: _operand(frame, number, access, column, registers) for name, access in number.operands}
-    term, name = substituted(number.expression, names), _register(number.target)
+    term, name = substitute(number.expression, names), _register(number.target)
     if frame.ragged(number.width, number.width):
         term = f"head({term}, splat(0.0), {frame.left(number.width, column)})"
     frame.writer.line(f"{name} = {name} + {term}")
@@ -76,9 +77,9 @@ def _emit_map(frame: Frame, statement: Map, column: str, registers: dict[tuple[P
         names[name] = _operand(frame, statement, access, column, registers)
     for name, text in statement.let:
         fresh = f"{name}_{len(registers)}"
-        writer.line(f"{fresh} = {substituted(text, names)}")
+        writer.line(f"{fresh} = {substitute(text, names)}")
         names[name] = fresh
-    value = substituted(statement.expression, names)
+    value = substitute(statement.expression, names)
     if statement.keep is not None:
         value = f"head({value}, {names[statement.rest]}, {frame.left(statement.keep, column)})"
     if statement.zero is not None and frame.ragged(statement.zero, statement.width):
@@ -119,7 +120,7 @@ def emit_reduce(frame: Frame, operation: Reduce) -> None:
             for name, access in operation.operands:
                 names[name] = f"{name}_"
                 writer.line(f"{name}_ = {frame.load(access, width, column)}")
-            term = substituted(operation.expression, names)
+            term = substitute(operation.expression, names)
             if frame.ragged(width, width):
                 term = f"head({term}, splat(0.0), {frame.left(width, column)})"
             writer.line(f"sums = sums + {term}")
@@ -178,7 +179,7 @@ def _store(frame: Frame, statement: Map, column: str, register: str) -> None:
         frame.writer.line(f"store({array}, {where}, {register})")
 
 
-def substituted(text: str, names: dict[str, str]) -> str:
+def substitute(text: str, names: dict[str, str]) -> str:
     """An expression with its variables renamed."""
     text = "splat(0.0)" if text == "zero" else text
     return Expression(text).renamed(names)
