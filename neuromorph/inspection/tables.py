@@ -150,8 +150,8 @@ def loop_text(loop: int | None) -> str:
 
 def _buffers(inspection: Findings) -> Iterator[str]:
     rows = [("buffer", "rows", "bytes a row", "bytes", "holds")]
-    for x in inspection.buffers:
-        rows.append((x.name, number_text(x.rows), number_text(x.row_bytes), f"{x.bytes:,}", x.holds))
+    buffers = inspection.buffers
+    rows += [(x.name, number_text(x.rows), number_text(x.row_bytes), f"{x.bytes:,}", x.holds) for x in buffers]
     rows.append(("all", "", "", f"{sum(x.bytes for x in inspection.buffers):,}", ""))
     return _aligned(rows, "lrrrl")
 
