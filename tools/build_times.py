@@ -1,6 +1,6 @@
 """Measures the time of building models: cold, with an empty cache, and warm, from the cache, in new processes.
 
-    python tools/build_times.py                       # the seed's lstm-model and four random graphs
+    python tools/build_times.py                       # lstm-model of the examples and four random graphs
     python tools/build_times.py --random 12 --runs 3  # more graphs, fewer rounds
     python tools/build_times.py --json out.json
 

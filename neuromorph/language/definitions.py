@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from neuromorph.errors import Location, MDLSemanticError, nearest
-from neuromorph.language.cells import Cell, Cells
-from neuromorph.language.lexer import Source, quoted
-from neuromorph.language.reading import MAX_NODES
-from neuromorph.language.syntax import Definition, Function, Layer, Merge, Model, Node, Split, each
+from ..errors import Location, MDLSemanticError, nearest
+from .cells import Cell, Cells
+from .lexer import Source, quoted
+from .reading import MAX_NODES
+from .syntax import Definition, Function, Layer, Merge, Model, Node, Split, each
 
 MAX_DEPTH = 100  # of nested uses of cells
 

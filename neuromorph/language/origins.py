@@ -1,7 +1,7 @@
 """Adds to an error or a warning about a node of a cell which use of the cell the node comes from."""
 
-from neuromorph.errors import Location
-from neuromorph.language.syntax import Origin
+from ..errors import Location
+from .syntax import Origin
 
 
 def told(reason: str, name: str, origin: Origin | None) -> str:

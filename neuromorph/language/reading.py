@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from neuromorph.errors import Location
-from neuromorph.language.lexer import Source, Word, quoted, tokens_of
+from ..errors import Location
+from .lexer import Source, Word, quoted, tokens_of
 
 MAX_NODES = 10_000
 MAX_NESTING = 100
