@@ -40,4 +40,4 @@ def outermost(origin: Origin) -> Origin:
 
 
 def _use(origin: Origin) -> str:
-    return f"a use of the cell '{origin.cell}' in line {origin.location.line}, column {origin.location.column}"
+    return f"a use of the cell '{origin.cell}' in {origin.location}"

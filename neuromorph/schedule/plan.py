@@ -16,6 +16,11 @@ def padded(width: int, lanes: int) -> int:
     return -(-width // lanes) * lanes
 
 
+def vectors_in(width: int, lanes: int) -> int:
+    """The number of vectors that ``width`` elements fill, the last of them maybe in part."""
+    return -(-width // lanes)
+
+
 class Place(NamedTuple):
     """Some columns of a buffer, which hold one vector a row."""
 
