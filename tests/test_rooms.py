@@ -170,9 +170,13 @@ def test_rooms_are_small() -> None:
     loose = [path for path in PACKAGE.glob("*.py") if not path.name.startswith("__")]
     assert len(loose) <= 12
     for path in sources():
-        text = path.read_text(encoding="utf-8")
-        assert text.count("\n") <= 450, path
-        for node in ast.walk(ast.parse(text)):
+        assert path.read_text(encoding="utf-8").count("\n") <= 450, path
+
+
+def test_functions_are_short() -> None:
+    """Those of the package, of its tests and of its tools."""
+    for path in (*sources(), *TESTS.rglob("*.py"), *(TESTS.parent / "tools").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < 50, (path, node.name)
 
