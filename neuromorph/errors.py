@@ -30,6 +30,9 @@ class Location:
     line: int
     column: int
 
+    def __str__(self) -> str:
+        return f"line {self.line}, column {self.column}"
+
 
 class NeuromorphError(Exception):
     """The base class of every error that this library raises on purpose."""
@@ -96,7 +99,7 @@ class Diagnostic:
         if self.general:
             return self.message
         if self.filename is None:
-            return f"line {self.line}, column {self.column}: {self.message}"
+            return f"{self.location}: {self.message}"
         return f"{self.filename}:{self.line}:{self.column}: {self.message}"
 
     def of(self, source: str, filename: str | None) -> "Diagnostic":
@@ -203,7 +206,7 @@ def _restore(kind: type[MDLError], args: tuple[Any, ...], state: dict[str, Any])
 
 
 def _message(reason: str, source: str, location: Location, filename: str | None) -> str:
-    place = f"line {location.line}, column {location.column}"
+    place = str(location)
     if filename is not None:
         place = f"{_printable(filename)}:{location.line}:{location.column}"
     line = _line_of(source, location.line)

@@ -1,7 +1,7 @@
 """The public functions and classes. A function whose first argument is a model is a method of ``Model`` as well.
 
-This module imports what building, training and prediction need. Calls that need more (Numba, pictures, the reference,
-inspection) import it with ``host.exclusive.imported``, so that no fork comes in between.
+This module imports what building, training and prediction need. Calls that need more (Numba, pictures, inspection,
+gradient checks) import it with ``host.exclusive.imported``, so that no fork comes in between.
 """
 
 from __future__ import annotations

@@ -227,10 +227,19 @@ class Model(Network):
     def gradcheck(
         self, inputs: ArrayLike | None = None, expected: ArrayLike | None = None, **options: Any
     ) -> GradientReport:
-        """Compare the kernel's gradients with central differences in float64, parameter by parameter.
+        """Compare the kernel's gradients with central differences of its loss, in float64, parameter by parameter.
 
-        Options: tolerance=1e-5, step=1e-5, checks=20 numbers of each parameter, seed=0. Returns a report; raises
-        GradientError, naming the parameters, if they disagree.
+        inputs (S, B, W_in) and expected (S, B, W_out) default to random numbers. Options: tolerance=1e-5, step=1e-5,
+        checks=20, seed=0. At most ``checks`` numbers of each parameter are moved by ``step`` in both directions; a
+        number above 1 is moved by ``step`` times its size. The error of a parameter is the largest difference between
+        the two gradients, divided by the largest gradient among the numbers checked.
+
+        Beside a bend, such as that of ``relu`` at 0, no central difference is the derivative. A number that disagrees
+        is therefore moved again by less, and a parameter at a bend is compared once more with all parameters moved a
+        little. Layers that learn through ``spike`` or ``detach`` are left out, and the report names them. The model
+        does not change.
+
+        Returns a report; raises GradientError, naming the parameters, if an error is larger than ``tolerance``.
         """
         report: GradientReport = imported("neuromorph.training.gradcheck").gradcheck(self, inputs, expected, **options)
         return report

@@ -1,4 +1,4 @@
-"""A file and a pickle that the first edition wrote load, and the model trains on as it would have there."""
+"""A file and a pickle that an early version wrote still load, and the model trains on as it would have there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOADERS: dict[str, Callable[[], nm.Model]] = {
 
 
 @pytest.mark.parametrize("kind", LOADERS)
-def test_a_model_of_the_first_edition_goes_on(kind: str) -> None:
+def test_a_model_of_an_early_version_goes_on(kind: str) -> None:
     model = LOADERS[kind]()
     inputs, labels = np.array(FIGURES["inputs"], np.float32), np.array(FIGURES["labels"])
     assert isinstance(model, nm.Model)

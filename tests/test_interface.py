@@ -1224,11 +1224,13 @@ def test_everything_public_is_there_and_has_a_docstring() -> None:
 
 
 def test_names_are_looked_up_in_time() -> None:
-    """A missing one raises; those of modules and private ones import nothing."""
+    """A missing one raises; those of modules and private ones import nothing. Modules for users are there."""
     code = (
         "import sys\nimport neuromorph as nm\nassert not hasattr(nm, 'demo') and not hasattr(nm, '_hidden')\n"
         "assert 'numpy' not in sys.modules\nassert nm.__all__ == sorted(nm.__all__)\n"
         "assert {*nm.__all__} <= {*dir(nm)}\n"
+        "assert all(getattr(nm, module).__name__ == f'neuromorph.{module}' for module in nm._MODULES)\n"
+        "assert not hasattr(nm, 'callbacks')\n"
         "from neuromorph import *\nprint(SGD.__name__, train.__name__)\nnm.tarin"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

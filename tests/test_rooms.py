@@ -66,7 +66,7 @@ ROOMS: dict[str, set[str]] = {
 OTHERS: dict[str, set[str]] = {
     "ply": {"language"},
     "numba": {"simd", "jit"},
-    "llvmlite": {"simd", "jit"},
+    "llvmlite": {"host", "simd", "jit"},  # LLVM knows the processor's features
     "filelock": {"jit"},
     "platformdirs": {"jit"},
     "click": {"cli"},
@@ -91,7 +91,10 @@ def room_of(path: Path) -> str:
 
 
 def imports_in(tree: ast.AST, package: list[str]) -> set[str]:
-    """The full names of what a module of a package imports, wherever in it; of ``from . import x``, the module x."""
+    """The full names of what a module of a package imports, wherever in it; of ``from . import x``, the module x.
+
+    Calls of ``imported`` with a name count too.
+    """
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -100,6 +103,8 @@ def imports_in(tree: ast.AST, package: list[str]) -> set[str]:
             base = package[: len(package) - node.level + 1] if node.level else []
             full = ".".join([*base, *([node.module] if node.module else [])])
             found |= {f"{full}.{alias.name}" for alias in node.names} if full == "neuromorph" else {full}
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "imported":
+            found |= {name.value for name in node.args if isinstance(name, ast.Constant)}
     return found
 
 
@@ -166,9 +171,13 @@ def test_rooms_are_small() -> None:
     loose = [path for path in PACKAGE.glob("*.py") if not path.name.startswith("__")]
     assert len(loose) <= 12
     for path in sources():
-        text = path.read_text(encoding="utf-8")
-        assert text.count("\n") <= 450, path
-        for node in ast.walk(ast.parse(text)):
+        assert path.read_text(encoding="utf-8").count("\n") <= 450, path
+
+
+def test_functions_are_short() -> None:
+    """Those of the package, of its tests and of its tools."""
+    for path in (*sources(), *TESTS.rglob("*.py"), *(TESTS.parent / "tools").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < 50, (path, node.name)
 
@@ -183,15 +192,15 @@ def test_other_packages_are_imported_in_their_rooms_only(name: str) -> None:
 
 
 def test_imports_are_seen_wherever_they_stand() -> None:
-    """Relative, absolute and nested ones, and those for type checkers only."""
+    """Relative, absolute and nested ones, those for type checkers only, and calls of ``imported``."""
     text = (
         "import ply.lex\nfrom . import cache, jit\nfrom .graph import Graph\nfrom neuromorph.errors import X\n"
         "def f():\n    from ..options import Y\n    import numba.core as n\n"
-        "if TYPE_CHECKING:\n    from .model import Model\n"
+        "if TYPE_CHECKING:\n    from .model import Model\nimported('neuromorph.training.gradcheck').gradcheck()\n"
     )
     assert imports_in(ast.parse(text), ["neuromorph", "simd"]) == {
         "ply.lex", "neuromorph.simd", "neuromorph.simd.graph", "neuromorph.errors", "neuromorph.options", "numba.core",
-        "neuromorph.simd.model",
+        "neuromorph.simd.model", "neuromorph.training.gradcheck",
     }  # fmt: skip
     assert imports_in(ast.parse("from . import cache, jit"), ["neuromorph"]) == {
         "neuromorph.cache",

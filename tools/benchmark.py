@@ -61,6 +61,7 @@ from pathlib import Path
 from typing import Any
 
 from peers import report
+from peers.arguments import new_file, whole_number
 from peers.case import Case
 from peers.cases import listed
 from peers.contest import HOPELESS, UNTRIED, Result, Settings, contest
@@ -119,19 +120,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cases", type=_cases, default=list(listed()), help="names, or none (default: all listed)")
     parser.add_argument("--peers", type=_peers, default=PEERS, help=f"{', '.join(PEERS)} (default: all) or none")
     parser.add_argument("--jax0431", type=_program, metavar="PYTHON", help="the interpreter that has JAX 0.4.31")
-    parser.add_argument("--runs", type=_count, default=7, help="rounds; the best run counts (default: 7)")
-    parser.add_argument("--random", type=_number, default=0, metavar="N", help="so many random graphs too")
-    parser.add_argument("--seed", type=_number, default=0, help="of the random graphs (default: 0)")
-    parser.add_argument("--limit", type=_count, default=240, help="seconds for a peer to compile (default: 240)")
+    parser.add_argument("--runs", type=whole_number(1), default=7, help="rounds; the best run counts (default: 7)")
+    parser.add_argument("--random", type=whole_number(0), default=0, metavar="N", help="so many random graphs too")
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="of the random graphs (default: 0)")
+    parser.add_argument(
+        "--limit", type=whole_number(1), default=240, help="seconds for a peer to compile (default: 240)"
+    )
     parser.add_argument(
         "--patience",
-        type=_count,
+        type=whole_number(1),
         default=30,
         help="of a random graph, seconds for a peer's ways to compile (default: 30)",
     )
     parser.add_argument("--quick", action="store_true", help=QUICK)
-    parser.add_argument("--json", type=_file, metavar="FILE", help="write all figures")
-    parser.add_argument("--chart", type=_file, metavar="FILE", help="write a bar chart (PNG; needs matplotlib)")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="write all figures")
+    parser.add_argument("--chart", type=new_file, metavar="FILE", help="write a bar chart (PNG; needs matplotlib)")
     return parser
 
 
@@ -151,24 +154,6 @@ def _cases(text: str) -> list[str]:
 
 def _peers(text: str) -> tuple[str, ...]:
     return tuple(_names(text, PEERS))
-
-
-def _number(text: str, least: int = 0) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
-        raise argparse.ArgumentTypeError(f"a whole number of at least {least}, not {text!r}")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    return _number(text, 1)
-
-
-def _file(text: str) -> Path:
-    """A file that can be written; better known now than after an hour."""
-    path = Path(text)
-    if path.is_dir() or not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"no file in an existing folder: {text!r}")
-    return path
 
 
 def _program(text: str) -> Path:

@@ -1,6 +1,6 @@
 """Measures the time of building models: cold, with an empty cache, and warm, from the cache, in new processes.
 
-    python tools/build_times.py                       # the seed's lstm-model and four random graphs
+    python tools/build_times.py                       # lstm-model of the examples and four random graphs
     python tools/build_times.py --random 12 --runs 3  # more graphs, fewer rounds
     python tools/build_times.py --json out.json
 
@@ -27,10 +27,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from peers import report
-from peers.cases import MODELS, Case, random_cases
+from peers.arguments import new_file, whole_number
+from peers.cases import MODELS, Case
+from peers.random_cases import random_cases
 
 COLD, COLD_RANDOM, WARM = 3.0, 8.0, 0.15  # target times in seconds
 LOOKED_AT = 1_000  # random graphs that are searched for some with enough nodes
@@ -109,7 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lstm = Case("lstm-model", (MODELS / "lstm-model.mdl").read_text(encoding="utf-8"), 5, 16, 16, 0.1)
     warm = warm_starts(lstm, options.runs)
     cold = [cold_builds(lstm, COLD, options.runs)]
-    cold += [cold_builds(case, COLD_RANDOM, options.runs) for case in _random(options)]
+    graphs = large_graphs(options.seed, options.random, options.nodes)
+    cold += [cold_builds(case, COLD_RANDOM, options.runs) for case in graphs]
     print(table(cold, warm))
     if options.json is not None:
         found = {"machine": machine, "cold": [asdict(one) for one in cold], "warm": asdict(warm)}
@@ -124,38 +126,24 @@ def _parser() -> argparse.ArgumentParser:
     about, _, rest = (__doc__ or "").partition("\n\n")
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=about, epilog=rest, formatter_class=raw)
-    parser.add_argument("--runs", type=_number(1), default=5, help="rounds; the best counts (default: 5)")
-    parser.add_argument("--random", type=_number(0), default=4, metavar="N", help="so many random graphs (default: 4)")
-    parser.add_argument("--nodes", type=_number(1), default=25, help="fewest nodes of a random graph (default: 25)")
-    parser.add_argument("--seed", type=_number(0), default=0, help="of the random graphs (default: 0)")
-    parser.add_argument("--json", type=_file, metavar="FILE", help="write all figures")
+    parser.add_argument("--runs", type=whole_number(1), default=5, help="rounds; the best counts (default: 5)")
+    parser.add_argument(
+        "--random", type=whole_number(0), default=4, metavar="N", help="so many random graphs (default: 4)"
+    )
+    parser.add_argument(
+        "--nodes", type=whole_number(1), default=25, help="fewest nodes of a random graph (default: 25)"
+    )
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="of the random graphs (default: 0)")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="write all figures")
     return parser
 
 
-def _number(least: int) -> Any:
-    """A function that turns an argument's text into a whole number of at least ``least``."""
-
-    def number(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
-            raise argparse.ArgumentTypeError(f"a whole number of at least {least}, not {text!r}")
-        return int(text)
-
-    return number
-
-
-def _file(text: str) -> Path:
-    path = Path(text)
-    if path.is_dir() or not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"no file in an existing folder: {text!r}")
-    return path
-
-
-def _random(options: argparse.Namespace) -> list[Case]:
-    """The first random graphs with enough nodes."""
-    large = (case for case in islice(random_cases(options.seed), LOOKED_AT) if _nodes(case) >= options.nodes)
-    found = list(islice(large, options.random))
-    if len(found) < options.random:
-        print(f"only {len(found)} of {LOOKED_AT} random graphs have {options.nodes} nodes", flush=True)
+def large_graphs(seed: int, count: int, nodes: int) -> list[Case]:
+    """The first ``count`` random graphs that have at least ``nodes`` nodes."""
+    large = (case for case in islice(random_cases(seed), LOOKED_AT) if _nodes(case) >= nodes)
+    found = list(islice(large, count))
+    if len(found) < count:
+        print(f"only {len(found)} of {LOOKED_AT} random graphs have {nodes} nodes", flush=True)
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-from ..functions import LogitForm
 from ..functions.expressions import Expression
 from ..schedule import Access, Loss, Place
 from .frame import Frame
@@ -123,7 +122,7 @@ def _emit_logits(frame: Frame, loss: Loss, logits: Place) -> None:
     assert form is not None
     _emit_scale(frame, width)
     if form.couples:
-        _emit_row_quantities(frame, form, logits, loss.result)
+        _emit_row_quantities(frame, logits, loss.result)
     writer.line("loss = splat(0.0)")
     with frame.each_vector(width) as column:
         writer.line(f"logit = {frame.load(Access(logits), width, column)}")
@@ -131,7 +130,7 @@ def _emit_logits(frame: Frame, loss: Loss, logits: Place) -> None:
         _emit_terms(frame, loss, form.term, form.derivative, column)
 
 
-def _emit_row_quantities(frame: Frame, form: LogitForm, logits: Place, result: Place) -> None:
+def _emit_row_quantities(frame: Frame, logits: Place, result: Place) -> None:
     """Emits ``esum``, the sum of the expected values, and ``lse``, the log of the sum of exponentials.
 
     ``lse`` is the largest logit minus the log of the largest probability, which is at least 1 / width.

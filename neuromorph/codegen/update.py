@@ -13,7 +13,10 @@ from .frame import Frame
 
 
 def emit_transpose(frame: Frame) -> None:
-    """The transposes that the backward pass reads: those of frozen weights apart, for nothing changes them."""
+    """Emits the functions that make the transposes for the backward pass.
+
+    The transposes of frozen weights have a function of their own, which is called once a call, since they never change.
+    """
     once = frame.plan.transposed_once
     if once:
         _emit_transposes(frame, "transpose_once", "The transposes of frozen weights.", once)
@@ -22,7 +25,7 @@ def emit_transpose(frame: Frame) -> None:
 
 
 def _emit_transposes(frame: Frame, name: str, doc: str, chosen: Collection[tuple[int, int]]) -> None:
-    """A function that makes some of the transposes."""
+    """Emits a function that makes some of the transposes."""
     plan = frame.plan
     with frame.function(name, frame.joint("weights, transposed"), doc):
         for number, (which, bounds) in enumerate(zip(plan.transposed, frame.ownership.transposed, strict=True)):
@@ -32,7 +35,7 @@ def _emit_transposes(frame: Frame, name: str, doc: str, chosen: Collection[tuple
 
 
 def _emit_one_transpose(frame: Frame, number: int, which: tuple[int, int], bounds: str) -> None:
-    """The transpose of a part of a group, tap by tap where it has several."""
+    """Emits the transpose of one part of a group, tap by tap if it has several taps."""
     writer, layout, (index, part) = frame.writer, frame.layout, which
     group, place = frame.plan.groups[index], layout.transposed[which]
     start = layout.part(group, part)

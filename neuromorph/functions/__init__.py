@@ -1,8 +1,8 @@
 """All functions that a model text can name, by name. A new function is one record in one of these tables."""
 
-from neuromorph.functions import activations, elementwise, initializers, losses, merges
-from neuromorph.functions.elementwise import RESTORE, ElementwiseLayer
-from neuromorph.functions.records import (
+from . import activations, elementwise, initializers, losses, merges
+from .elementwise import RESTORE, ElementwiseLayer
+from .records import (
     VOCABULARY,
     Activation,
     Initializer,

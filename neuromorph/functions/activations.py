@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from neuromorph.functions.records import Activation, Array, Parameter, number
+from .records import Activation, Array, Parameter, number
 
 # Klambauer et al., Self-Normalizing Neural Networks, 2017.
 _SELU_SCALE = 1.0507009873554805

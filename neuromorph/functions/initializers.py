@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from neuromorph.functions.records import Array, Initializer, Parameter
+from .records import Array, Initializer, Parameter
 
 _LOW, _HIGH = Parameter("low", 0.0), Parameter("high", 1.0)
 _MEAN, _DEVIATION = Parameter("mean", 0.0), Parameter("standard deviation", 1.0, minimum=0.0)

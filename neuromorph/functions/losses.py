@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromorph.functions.activations import logistic
-from neuromorph.functions.records import Array, LogitForm, Loss, Parameter, Targets, number
+from .activations import logistic
+from .records import Array, LogitForm, Loss, Parameter, Targets, number
 
 _TINY = 1e-7
 _NEARLY_ONE = 1.0 - _TINY

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from neuromorph.functions.records import Array, Merge
+from .records import Array, Merge
 
 _QUIET = np.errstate(all="ignore")  # division by zero gives what IEEE arithmetic says
 

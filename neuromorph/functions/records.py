@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromorph.functions.expressions import Expression
+from .expressions import Expression
 
 Array = NDArray[np.float64]
 

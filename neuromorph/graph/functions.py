@@ -420,7 +420,3 @@ def _hint(
     names = sorted(known)
     near = synonyms.get(word.lower()) or nearest(word, [*names, *more])
     return f"; known are {', '.join(names)}" if near is None else f": did you mean '{near}'?"
-
-
-def at(location: Location) -> str:
-    return f"line {location.line}, column {location.column}"

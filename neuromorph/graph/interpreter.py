@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from neuromorph.functions import Merge, dropout
-from neuromorph.functions.records import Array
-from neuromorph.graph import Graph, Node
-from neuromorph.graph.past import Past
-from neuromorph.graph.weighting import mean_of, scaled, weighted_means, weights_of
+from ..functions import Merge, dropout
+from ..functions.records import Array
+from . import Graph, Node
+from .past import Past
+from .weighting import mean_of, scaled, weighted_means, weights_of
 
 State = dict[int, Array]
 Parameters = dict[str, Array]

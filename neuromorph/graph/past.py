@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from neuromorph.functions.records import Array
+from ..functions.records import Array
 
 
 class Past:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..language import syntax
-from .functions import Text, at
+from .functions import Text
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def index_names(text: Text, placed: Sequence[Place]) -> dict[str, int]:
         item = place.item
         if item.name in names:
             first = placed[names[item.name]].item.location
-            reason = f"the name '{item.name}' is taken: it first stands in {at(first)}"
+            reason = f"the name '{item.name}' is taken: it first stands in {first}"
             raise text.about(item).error(f"{reason}; names are unique in the whole model", item.location)
         names[item.name] = index
     return names
@@ -69,7 +69,7 @@ def check_ends(text: Text, placed: Sequence[Place]) -> int:
     if len(outputs) > 1:
         second = placed[outputs[1]].item
         reason = f"'{second.name}' is a second output; the first, '{first.name}', stands in"
-        raise text.error(f"{reason} {at(first.location)}: only one layer has a loss", second.location)
+        raise text.error(f"{reason} {first.location}: only one layer has a loss", second.location)
     if not placed[outputs[0]].last:
         raise text.error(f"the output '{first.name}' must end its branch: nothing follows it", first.location)
     return outputs[0]

@@ -10,7 +10,7 @@ from typing import Any
 from ..drawing.svg import escape
 from .assembly import Routine, calls_of, is_kernel_code, owners
 from .records import Findings, NodeReport, PieceReport
-from .tables import COLUMNS, NOTES, between_pieces, count_text, loop_text, percent, threads_text, time_text
+from .tables import COLUMNS, NOTES, between_pieces, count_text, loop_text, number_text, percent, threads_text, time_text
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _HINT = "Choose a node in the graph, a row of a table, or a line of the source or assembly."
@@ -41,7 +41,7 @@ def _page(inspection: Findings) -> Iterator[str]:
     yield from _code(inspection)
     yield from _pieces(inspection)
     yield from _plan(inspection)
-    yield from _notes(inspection)
+    yield from _notes()
     yield f'</main>\n<script type="application/json" id="data">{_data(inspection)}</script>'
     yield f"<script>{_asset('report.js')}</script></body></html>\n"
 
@@ -188,7 +188,7 @@ def _function(inspection: Findings, function: str, routines: Sequence[Routine]) 
     """The assembly of one function: its own routine, then the routines that it calls, such as matrix products."""
     names = {r.symbol: f for f, found in inspection.routines.items() for r in found[:1]}
     shown = [routine for routine in routines if is_kernel_code(routine.symbol)]
-    callers = _callers(inspection, function, shown)
+    callers = _callers(inspection, shown)
     for routine in shown:
         title = function if routine is shown[0] else f"{routine.symbol}, called by {function}"
         yield f'<div class="routine"><h3>{escape(title)}</h3>'
@@ -196,7 +196,7 @@ def _function(inspection: Findings, function: str, routines: Sequence[Routine]) 
         yield "</div>"
 
 
-def _callers(inspection: Findings, function: str, routines: Sequence[Routine]) -> dict[str, str]:
+def _callers(inspection: Findings, routines: Sequence[Routine]) -> dict[str, str]:
     """For each routine other than a function's own, the numbers of the pieces that call it."""
     pieces, found = _by_line(inspection), dict[str, dict[int, None]]()
     for symbol, source in calls_of(routines[0]):
@@ -283,13 +283,9 @@ def _plan(inspection: Findings) -> Iterator[str]:
     yield from _plain_table(("group", "fan-in", "columns", "bytes", "loop", "layers", "reads"), "rrrrlww", groups)
     whole = sum(x.bytes for x in i.buffers)
     yield f"<p class=muted>Buffers: {whole:,} bytes.</p>"
-    buffers = ((x.name, _many(x.rows), _many(x.row_bytes), f"{x.bytes:,}", x.holds) for x in i.buffers)
+    buffers = ((x.name, number_text(x.rows), number_text(x.row_bytes), f"{x.bytes:,}", x.holds) for x in i.buffers)
     yield from _plain_table(("buffer", "rows", "bytes a row", "bytes", "holds"), "lrrrw", buffers)
     yield f"<details><summary>The model's text</summary><pre>{escape_lines(i.text)}</pre></details>"
-
-
-def _many(number: int) -> str:
-    return f"{number:,}" if number else ""
 
 
 def escape_lines(text: str) -> str:
@@ -297,7 +293,7 @@ def escape_lines(text: str) -> str:
     return "\n".join(map(escape, text.splitlines()))
 
 
-def _notes(inspection: Findings) -> Iterator[str]:
+def _notes() -> Iterator[str]:
     yield "<footer><h2>How to read this</h2><ul>"
     yield from (f"<li>{escape(note)}</li>" for note in NOTES)
     yield "</ul></footer>"

@@ -150,12 +150,14 @@ def loop_text(loop: int | None) -> str:
 
 def _buffers(inspection: Findings) -> Iterator[str]:
     rows = [("buffer", "rows", "bytes a row", "bytes", "holds")]
-    rows += [(x.name, _many(x.rows), _many(x.row_bytes), f"{x.bytes:,}", x.holds) for x in inspection.buffers]
+    buffers = inspection.buffers
+    rows += [(x.name, number_text(x.rows), number_text(x.row_bytes), f"{x.bytes:,}", x.holds) for x in buffers]
     rows.append(("all", "", "", f"{sum(x.bytes for x in inspection.buffers):,}", ""))
     return _aligned(rows, "lrrrl")
 
 
-def _many(number: int) -> str:
+def number_text(number: int) -> str:
+    """A number with commas; nothing for 0."""
     return f"{number:,}" if number else ""
 
 

@@ -4,13 +4,13 @@
 the nodes of cells in the place of their uses. `told` adds to a message where an expanded node comes from.
 """
 
-from neuromorph.language.expansion import expand, with_widths
-from neuromorph.language.lexer import MAX_BYTES
-from neuromorph.language.library import library
-from neuromorph.language.origins import outermost, told
-from neuromorph.language.parser import MAX_STEPS, parse
-from neuromorph.language.printer import to_text
-from neuromorph.language.syntax import (
+from .expansion import expand, with_widths
+from .lexer import MAX_BYTES
+from .library import library
+from .origins import outermost, told
+from .parser import MAX_STEPS, parse
+from .printer import to_text
+from .syntax import (
     Definition,
     Function,
     Initializer,

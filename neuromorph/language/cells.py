@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from neuromorph.host.cached import cached_property
-from neuromorph.language.syntax import Definition, Layer, Node, each
+from ..host.cached import cached_property
+from .syntax import Definition, Layer, Node, each
 
 
 @dataclass(frozen=True, eq=False)

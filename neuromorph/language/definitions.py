@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from neuromorph.errors import Location, MDLSemanticError, nearest
-from neuromorph.language.cells import Cell, Cells
-from neuromorph.language.lexer import Source, quoted
-from neuromorph.language.reading import MAX_NODES
-from neuromorph.language.syntax import Definition, Function, Layer, Merge, Model, Node, Split, each
+from ..errors import Location, MDLSemanticError, nearest
+from .cells import Cell, Cells
+from .lexer import Source, quoted
+from .reading import MAX_NODES
+from .syntax import Definition, Function, Layer, Merge, Model, Node, Split, each
 
 MAX_DEPTH = 100  # of nested uses of cells
 
@@ -44,7 +44,7 @@ class _Checks:
                 reason = f"{quoted(name)} is a function of the language: a definition needs another name"
                 raise self._error(reason, definition.location)
             if name in self._later:
-                reason = f"{quoted(name)} is defined already, in {_at(self._later[name].location)}"
+                reason = f"{quoted(name)} is defined already, in {self._later[name].location}"
                 raise self._error(reason, definition.location)
             self._later[name] = definition
 
@@ -67,7 +67,7 @@ class _Checks:
             known = self._cells.find(function.name)
             later = self._later.get(function.name)
             if later is not None and (known is None or known.definition is not later):
-                reason = f"{quoted(function.name)} is defined in {_at(later.location)}"
+                reason = f"{quoted(function.name)} is defined in {later.location}"
                 raise self._error(f"{reason}: a definition may use only those before it", function.location)
         if node.loss is not None and self._cells.find(node.loss.name) is not None:
             reason = f"{quoted(node.loss.name)} is a cell, but a loss belongs here"
@@ -124,7 +124,7 @@ class _Checks:
         first = cell.nodes[node.name]
         use = cell.use_around(node.name)
         if first is not node:
-            taken = f"it first stands in {_at(first.location)}"
+            taken = f"it first stands in {first.location}"
         elif use is not None:
             taken = f"a node inside {quoted(use.name)} has it"
         else:
@@ -151,7 +151,3 @@ def _names_in(cell: Cell) -> str:
 def _too_many(node: Node, size: int) -> str:
     most = f"at most {MAX_NODES:,} are allowed"
     return f"with its cells in the place of their uses, the text has {size:,} nodes up to {quoted(node.name)}: {most}"
-
-
-def _at(location: Location) -> str:
-    return f"line {location.line}, column {location.column}"

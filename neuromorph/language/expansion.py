@@ -3,15 +3,15 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from neuromorph.errors import Location, MDLSemanticError
-from neuromorph.language.cells import Cell, Cells
-from neuromorph.language.definitions import cells_of
-from neuromorph.language.lexer import MAX_NAME, Source, quoted
-from neuromorph.language.library import library
-from neuromorph.language.origins import place_of, told
-from neuromorph.language.parser import MAX_STEPS, MAX_WIDTH, WIDTH
-from neuromorph.language.reading import MAX_BARS, MAX_NESTING, MAX_NODES
-from neuromorph.language.syntax import (
+from ..errors import Location, MDLSemanticError
+from .cells import Cell, Cells
+from .definitions import cells_of
+from .lexer import MAX_NAME, Source, quoted
+from .library import library
+from .origins import place_of, told
+from .parser import MAX_STEPS, MAX_WIDTH, WIDTH
+from .reading import MAX_BARS, MAX_NESTING, MAX_NODES
+from .syntax import (
     Definition,
     Function,
     Initializer,

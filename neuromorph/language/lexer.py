@@ -10,8 +10,7 @@ from typing import Any
 
 from ply import lex
 
-from neuromorph.errors import Location, MDLSemanticError, MDLSyntaxError, line_starts
-
+from ..errors import Location, MDLSemanticError, MDLSyntaxError, line_starts
 from ..host.cached import cached_property
 
 MAX_BYTES = 2**20

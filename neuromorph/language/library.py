@@ -3,8 +3,8 @@
 from functools import cache
 from pathlib import Path
 
-from neuromorph.language.parser import parse
-from neuromorph.language.syntax import Definition
+from .parser import parse
+from .syntax import Definition
 
 FILE = Path(__file__).with_name("cells.mdl")
 

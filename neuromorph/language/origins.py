@@ -1,7 +1,7 @@
 """Adds to an error or a warning about a node of a cell which use of the cell the node comes from."""
 
-from neuromorph.errors import Location
-from neuromorph.language.syntax import Origin
+from ..errors import Location
+from .syntax import Origin
 
 
 def told(reason: str, name: str, origin: Origin | None) -> str:
@@ -40,4 +40,4 @@ def outermost(origin: Origin) -> Origin:
 
 
 def _use(origin: Origin) -> str:
-    return f"a use of the cell '{origin.cell}' in line {origin.location.line}, column {origin.location.column}"
+    return f"a use of the cell '{origin.cell}' in {origin.location}"

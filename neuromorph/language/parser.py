@@ -12,10 +12,10 @@ from typing import Any
 
 from ply import yacc
 
-from neuromorph.errors import Location, MDLError, MDLSyntaxError, nearest
-from neuromorph.language.lexer import Source, Word, quoted, tokens
-from neuromorph.language.reading import Reading, Scope
-from neuromorph.language.syntax import (
+from ..errors import Location, MDLError, MDLSyntaxError, nearest
+from .lexer import Source, Word, quoted, tokens
+from .reading import Reading, Scope
+from .syntax import (
     Definition,
     Function,
     Initializer,

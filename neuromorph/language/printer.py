@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from neuromorph.language.lexer import MAX_BYTES
-from neuromorph.language.syntax import (
+from .lexer import MAX_BYTES
+from .syntax import (
     Definition,
     Function,
     Initializer,

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from neuromorph.errors import Location
-from neuromorph.language.lexer import Source, Word, quoted, tokens_of
+from ..errors import Location
+from .lexer import Source, Word, quoted, tokens_of
 
 MAX_NODES = 10_000
 MAX_NESTING = 100
@@ -133,8 +133,7 @@ class Reading:
         """A text about a bracket that is open where the text ends or another bracket closes; empty if there is none."""
         if not self._open or (token is not None and token.type in {"NAME", "NUMBER", ",", "|"}):
             return ""
-        place = self._location(self._open[-1])
-        return f"'{self._open[-1].type}' opened at line {place.line}, column {place.column} is not closed"
+        return f"'{self._open[-1].type}' opened at {self._location(self._open[-1])} is not closed"
 
 
 def _initializers_hint(kind: str, expected: set[str], is_header: bool) -> str:

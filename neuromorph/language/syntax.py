@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from neuromorph.errors import Location
+from ..errors import Location
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,22 @@ from itertools import pairwise
 
 from .layout import panel_of
 from .passes import Places
-from .plan import EXTERNAL, Block, Loss, Map, Operation, Place, Plan, Product, Reduce, Rows, Segment, Share, Sum, padded
+from .plan import (
+    EXTERNAL,
+    Block,
+    Loss,
+    Map,
+    Operation,
+    Place,
+    Plan,
+    Product,
+    Reduce,
+    Rows,
+    Segment,
+    Share,
+    Sum,
+    vectors_in,
+)
 
 BALANCE = 0.75  # the least share of their time that threads must be busy, for a layer to be cut by columns
 Run = tuple[str, int, int]  # a block of the workspace, and the bounds of some vectors of its rows
@@ -141,11 +156,11 @@ class _Splitter:
     def cuts(self, operation: Operation) -> tuple[int, ...] | None:
         """The bounds at which an operation is divided by columns; None if it is divided by rows."""
         if isinstance(operation, Product) and operation.partials is not None:
-            return vector_cuts(self._vectors(operation.source.place.width), self.registers, self.threads)
+            return vector_cuts(vectors_in(operation.source.place.width, self.plan.lanes), self.registers, self.threads)
         if isinstance(operation, Product):
-            return panel_cuts(self._vectors(width_of(self.plan, operation)), self.registers, self.threads)
+            return panel_cuts(vectors_in(width_of(self.plan, operation), self.plan.lanes), self.registers, self.threads)
         if isinstance(operation, Block) and not self._shifted(operation):
-            return vector_cuts(self._vectors(operation.maps[0].width), self.registers, self.threads)
+            return vector_cuts(vectors_in(operation.maps[0].width, self.plan.lanes), self.registers, self.threads)
         return None
 
     def _shifted(self, block: Block) -> bool:
@@ -156,13 +171,10 @@ class _Splitter:
             touched.add(place)
         return any(touched.any_over(place) for place in writes)
 
-    def _vectors(self, width: int) -> int:
-        return padded(width, self.plan.lanes) // self.plan.lanes
-
     def owned(self, place: Place, cuts: tuple[int, ...] | None) -> Accesses:
         """Which thread owns which vectors of a place: by the place's own bounds, or all threads where it is divided by
         rows."""
-        shares = [(EACH, 0, self._vectors(place.width))]
+        shares = [(EACH, 0, vectors_in(place.width, self.plan.lanes))]
         if cuts is not None:
             shares = [(thread, begin, end) for thread, (begin, end) in enumerate(pairwise(cuts))]
         lanes, column, block = self.plan.lanes, place.column, self.plan.block(place.buffer)
@@ -191,7 +203,7 @@ class _Splitter:
 
     def _product_accesses(self, product: Product, cuts: tuple[int, ...] | None) -> tuple[Accesses, Accesses]:
         assert product.target is not None
-        vectors = self._vectors(width_of(self.plan, product))
+        vectors = vectors_in(width_of(self.plan, product), self.plan.lanes)
         panel = panel_of(vectors, self.registers)
         inside = None if cuts is None else tuple(min(cut * panel, vectors) for cut in cuts)
         source = product.source.place

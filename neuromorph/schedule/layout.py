@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..host.cached import cached_property
-from .plan import Group, Member, Plan, Vector, padded
+from .plan import Group, Member, Plan, Vector, padded, vectors_in
 
 
 def panel_of(vectors: int, registers: int) -> int:
@@ -82,7 +82,7 @@ class Layout:
 
     def transposed_panel(self, group: Group, number: int) -> int:
         """The number of vectors in a panel of a part's transpose."""
-        return panel_of(padded(group.parts[number].width, self.lanes) // self.lanes, self.registers)
+        return panel_of(vectors_in(group.parts[number].width, self.lanes), self.registers)
 
     @cached_property
     def transposed(self) -> dict[tuple[int, int], int]:

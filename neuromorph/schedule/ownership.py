@@ -15,7 +15,7 @@ from ..host.cached import cached_property
 from .column_split import panel_cuts, vector_cuts
 from .kernel_options import ByColumns, Division
 from .layout import Layout
-from .plan import Bias, Columns, Plan, Product, padded
+from .plan import Bias, Columns, Plan, Product, padded, vectors_in
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Ownership:
     def summed_cuts(self, width: int) -> tuple[int, ...]:
         """The bounds by thread, in elements, of a vector of ``width`` elements that products sum over."""
         lanes = self.plan.lanes
-        cuts = vector_cuts(padded(width, lanes) // lanes, self.layout.registers, self.threads)
+        cuts = vector_cuts(vectors_in(width, lanes), self.layout.registers, self.threads)
         assert cuts is not None
         return tuple(min(cut * lanes, width) for cut in cuts)
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from ..host.cpu import CACHE_LINE
 from .column_split import inner_cuts, width_of
-from .plan import Buffer, Operation, Partials, Plan, Product, Segment, Sum, padded
+from .plan import Buffer, Operation, Partials, Plan, Product, Segment, Sum, padded, vectors_in
 
 
 def divide_inner(plan: Plan, registers: int, threads: int, size: int) -> Plan:
@@ -48,8 +48,6 @@ class _Divided:
 
     def is_narrow(self, product: Product) -> bool:
         """Whether a product has one panel, which can't be cut, and sums over a vector that can be cut."""
-        wide, deep = (self._vectors(width) for width in (width_of(self.plan, product), product.source.place.width))
+        widths = width_of(self.plan, product), product.source.place.width
+        wide, deep = (vectors_in(width, self.plan.lanes) for width in widths)
         return inner_cuts(wide, deep, self.registers, self.threads) is not None
-
-    def _vectors(self, width: int) -> int:
-        return padded(width, self.plan.lanes) // self.plan.lanes

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..graph import Graph
-from ..graph.recurrence import WINDOW
 from ..host.cached import cached_property
 
 EXTERNAL = {"x", "y"}  # the caller's arrays: the inputs and, in prediction, the results; their rows have no padding
@@ -17,7 +16,9 @@ def padded(width: int, lanes: int) -> int:
     return -(-width // lanes) * lanes
 
 
-# X-------------------------------------------------------------------------------------------
+def vectors_in(width: int, lanes: int) -> int:
+    """The number of vectors that ``width`` elements fill, the last of them maybe in part."""
+    return -(-width // lanes)
 
 
 class Place(NamedTuple):
@@ -407,8 +408,3 @@ class Plan:
     def drops(self) -> bool:
         """Whether training makes dropout masks, which change with every update."""
         return any(isinstance(operation, Mask) for segment in self.forward for operation in segment.operations)
-
-    @property
-    def has_loop(self) -> bool:
-        """Whether some operations must run step by step."""
-        return any(segment.domain != WINDOW for segment in self.forward)

@@ -1,1 +1,1 @@
-"""Trains models: runs the training kernel over windows and epochs, with callbacks, metrics and gradient checks."""
+"""Trains models: windows, epochs, callbacks and accuracy; checks gradients; sets means and scales from data."""

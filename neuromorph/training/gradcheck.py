@@ -18,12 +18,13 @@ from .gradients import gradients
 from .loop import check_data, evaluate
 
 Floats = NDArray[Any]
-_LEAST = 1e-8  # of the model's largest gradient: what an error is relative to where a parameter's gradients are smaller
-_ROUNDING = 1e6  # times what one rounding of the loss makes of a difference: the same
+# An error is divided by the largest gradient of its parameter, or by the largest of these three if that is more.
+_LEAST = 1e-8  # times the model's largest gradient
+_ROUNDING = 1e6  # times the change of a difference when the loss is rounded once
 _TINY = 1e-300
-_SHRINKING = (1.0, 1e-1, 1e-2, 1e-3)  # of the step, until a difference agrees
-_ASIDE = 1e-3  # of a parameter's size: how far it is moved away from bends
-_TRIES = 3
+_SHRINKING = (1.0, 1e-1, 1e-2, 1e-3)  # factors of the step, tried in order until a difference agrees
+_ASIDE = 1e-3  # how far a parameter is moved away from bends, as a share of its size
+_TRIES = 3  # the most moves away from bends
 
 
 @dataclass(frozen=True)
@@ -121,19 +122,7 @@ def gradcheck(
     checks: int = 20,
     seed: int = 0,
 ) -> GradientReport:
-    """Compare the kernel's gradients with central differences of its own loss, in float64.
-
-    inputs (S, B, W_in) and expected (S, B, W_out) default to random numbers: 8 samples and as many as the model reads
-    back in time (64 at most), no more than a window; 2 without links in time. Of each parameter at
-    most ``checks`` numbers are moved by ``step`` either way, times their size where that is above 1. The error of a
-    parameter is the largest difference over the largest gradient among those checked (or 1e-8 of the model's largest,
-    or what rounding the loss makes of a difference, where that is more). Next to a bend, as that of ``relu`` at 0, no
-    difference is the derivative: a number that disagrees is moved again by less, and where its differences to both
-    sides stay apart, the parameter is compared at parameters that are a little moved. Layers that learn through
-    ``spike`` or ``detach`` are left out, and the report names them. The model itself does not change.
-
-    Returns a ``GradientReport``; raises GradientError, naming the parameters, where an error exceeds ``tolerance``.
-    """
+    """Compare exact gradients with central differences; see ``neuromorph.gradcheck``."""
     whole_number("checks", checks)
     tolerance, step = finite_number("tolerance", tolerance), finite_number("step", step)
     if step == 0.0:
@@ -157,7 +146,11 @@ def gradcheck(
 
 
 def _data(model: Network, double: Network, rng: np.random.Generator, inputs: Any, expected: Any) -> TrainingData:
-    """What the loss is of: what is given, and random numbers for what is not."""
+    """The data for the loss, with random numbers for what is not given.
+
+    Random inputs have 2 samples. With links in time they have 7 more than the steps that the model reads back, at most
+    64, and no more than a window, or one more than it reads back.
+    """
     if inputs is None:
         reach = max(model.graph.history.values(), default=0)
         samples = min(max(model.bptt_steps, reach + 1), 8 + reach - 1, 64) if model.graph.has_time_links else 2

@@ -462,7 +462,7 @@ def test_what_is_written_in_each_kind_of_node() -> None:
     assert words(draw(witnesses.graph_of(LSTM)).svg, 12)[1] == "16 · tanh"
 
 
-def test_what_is_written_in_nodes_of_the_second_edition() -> None:
+def test_what_is_written_in_nodes_of_each_kind() -> None:
     nodes = "(a, <standardize>)(c, 8, <conv, 3, 2>){m, c, additive, 3}{n, a, maximum}(k, <norm>)(p, <prelu, 0.5>)"
     graph = witnesses.graph_of(HEAD + nodes + " (out, 4, <restore>, <mse>)")
     svg = draw(graph).svg

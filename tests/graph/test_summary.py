@@ -1,4 +1,4 @@
-"""The table of a model: what it says of each node of the second edition of the language."""
+"""The table of a model: what it says of each kind of node."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def cell_texts() -> list[tuple[str, str]]:
 def small_cases() -> list[Any]:
     cases, random_cases, case_of = room("peers.cases"), room("peers.random_cases"), room("peers.case").Case
     texts = [
-        cases.seed_model("lstm-model", 4), cases.seed_model("big-model", 4), cases.textbook(3), cases.chain(),
+        cases.example_model("lstm-model", 4), cases.example_model("big-model", 4), cases.textbook(3), cases.chain(),
         cases.CLASSIFIER.format(6, "(a, 5, <relu>)", 3), random_cases.GRU.format(inputs=3, width=5, outputs=2),
         *(f"/xavier,const_uneven 0.1 0.3/ {text}" for text in (*EXTRA, *DELAYS, *NODES)),
     ]  # fmt: skip

@@ -1,5 +1,7 @@
-"""Examines the cache folder and the cache's warnings."""
+"""Examines the cache folder and the cache's warnings, makes trouble for the cache, and forgets generated modules."""
 
+import os
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -18,3 +20,32 @@ def with_warnings(action: Callable[[], Any]) -> tuple[Any, list[str]]:
 
 def temporaries(folder: Path) -> list[str]:
     return [item.name for item in folder.iterdir() if item.name.startswith(".tmp-")]
+
+
+def forget(key: str) -> None:
+    """Forget the module of a generated source, as if this process had never loaded it."""
+    sys.modules.pop(f"neuromorph_kernel_{key[:16]}", None)
+
+
+# Trouble --------------------------------------------------------------------------------------------------------------
+
+
+def failing(number: int) -> Callable[..., Any]:
+    """A function that raises OSError with this number."""
+
+    def fail(*args: Any, **options: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def put_link(path: Path) -> None:
+    """Put a symbolic link to a folder where the cache's folder would be."""
+    (path.parent / "target").mkdir(0o700)
+    path.symlink_to(path.parent / "target")
+
+
+def put_open_folder(path: Path) -> None:
+    """Put a folder that everybody can write where the cache's folder would be."""
+    path.mkdir()
+    path.chmod(0o777)

@@ -59,7 +59,7 @@ DENSE = "/xavier,zero/ (input, 6) (a, 8, <tanh>) (b, 4, <relu_leaky, 0.1>) (outp
 BATCH, WINDOW = 4, 4
 BOTTLENECK = """/xavier,const_uneven 0.1 0.3/
 (input, 4) (a, 32, <relu>) (output, 3, <linear>, <mse>)"""
-EDITION = """/xavier,const_uneven 0.1 0.3/
+EVERY_KIND = """/xavier,const_uneven 0.1 0.3/
 (input, 5) (scaled, <standardize>) (c, 12, <conv, 3, 2>) (soft, <softplus>) (n, <norm>) {late, c, additive, 3}
 (slow, 12, <leaky>) (p, <prelu>) (g, <gain>) (sh, <shift>) (r, <rms_norm>)
 [s, (one, 1, <sigmoid>) | {d, c, dot, 2} | (vec, 9, <learned, 0.5>)]
@@ -72,7 +72,7 @@ VECTORS = """/xavier,const_uneven 0.1 0.3/
 {sc, one, scale} {more, d, scale} {larger, vec, maximum} (b, 7, <gelu_exact>) {old, sh, take} {back, b, concatenate}
 (output, 3, <restore>, <mse>)"""
 TEXTS = {path.stem: path.read_text() for path in sorted(MODELS.glob("*.mdl"))} | {
-    "recurrent": RECURRENT, "bottleneck": BOTTLENECK, "second edition": EDITION, "vectors": VECTORS,
+    "recurrent": RECURRENT, "bottleneck": BOTTLENECK, "every kind": EVERY_KIND, "vectors": VECTORS,
     "one layer": "/xavier,zero/ (input, 4) (output, 3, <softmax>, <cross_entropy>)",
 }  # fmt: skip
 KERNELS: dict[str, dict[str, Any]] = {
@@ -456,8 +456,8 @@ def plain_module(source: str) -> Any:
 
 
 CLOCKED = [
-    ("second edition", "alone"),
-    ("second edition", "threads"),
+    ("every kind", "alone"),
+    ("every kind", "threads"),
     ("vectors", "threads in chunks"),
     ("recurrent", "alone"),
     ("recurrent", "threads"),

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers.caches import temporaries, with_warnings
+from helpers.caches import failing, forget, put_link, put_open_folder, temporaries, with_warnings
 from helpers.paths import REPOSITORY
 from helpers.processes import finished, python
 from neuromorph.errors import CacheWarning
@@ -66,10 +66,6 @@ def key(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     made = cache.key_of(request.node.nodeid)
     yield made
     forget(made)
-
-
-def forget(key: str) -> None:
-    sys.modules.pop(f"neuromorph_kernel_{key[:16]}", None)
 
 
 def fresh(key: str, source: str = SOURCE) -> ModuleType:
@@ -496,23 +492,6 @@ def test_a_warning_made_an_error_passes_and_the_function_is_ready(key: str, monk
 # Folders that can't be used
 
 
-def failing(number: int) -> Callable[..., Any]:
-    def fail(*args: Any, **options: Any) -> Any:
-        raise OSError(number, os.strerror(number))
-
-    return fail
-
-
-def put_link(path: Path, patch: pytest.MonkeyPatch) -> None:
-    (path.parent / "target").mkdir(0o700)
-    path.symlink_to(path.parent / "target")
-
-
-def put_open_folder(path: Path, patch: pytest.MonkeyPatch) -> None:
-    path.mkdir()
-    path.chmod(0o777)
-
-
 def put_foreign(path: Path, patch: pytest.MonkeyPatch) -> None:
     path.mkdir(0o700)
     os.chown(path, NOBODY, NOBODY)
@@ -521,9 +500,9 @@ def put_foreign(path: Path, patch: pytest.MonkeyPatch) -> None:
 FOLDERS: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], Any], str]] = {
     "read-only": (lambda path, patch: patch.setattr(os, "mkdir", failing(errno.EROFS)), "Read-only file system"),
     "full": (lambda path, patch: patch.setattr(os, "write", failing(errno.ENOSPC)), "No space left on device"),
-    "a link": (put_link, "it is a symbolic link"),
+    "a link": (lambda path, patch: put_link(path), "it is a symbolic link"),
     "a file": (lambda path, patch: path.write_text("precious"), "it is not a folder"),
-    "writable by all": (put_open_folder, "it can be written by others"),
+    "writable by all": (lambda path, patch: put_open_folder(path), "it can be written by others"),
     "foreign": (put_foreign, "it belongs to another user"),
 }
 

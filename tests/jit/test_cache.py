@@ -19,7 +19,7 @@ import pytest
 from filelock import FileLock
 
 import neuromorph
-from helpers.caches import temporaries, with_warnings
+from helpers.caches import failing, put_link, put_open_folder, temporaries, with_warnings
 from helpers.processes import finished, python
 from neuromorph.errors import CacheWarning
 from neuromorph.host.cpu import cpu
@@ -371,16 +371,6 @@ def put_file(path: Path) -> None:
     path.write_text("precious")
 
 
-def put_link(path: Path) -> None:
-    (path.parent / "target").mkdir(0o700)
-    path.symlink_to(path.parent / "target")
-
-
-def put_open_folder(path: Path) -> None:
-    path.mkdir()
-    path.chmod(0o777)
-
-
 FOLDERS = {
     "a file": (put_file, "it is not a folder"),
     "a link": (put_link, "it is a symbolic link"),
@@ -481,13 +471,6 @@ def test_a_warning_made_an_error_leaves_nothing_behind(folder: Path, monkeypatch
     with pytest.raises(CacheWarning, match="No space left on device"):
         cache.write(KEY, FILES)
     assert temporaries(folder) == []
-
-
-def failing(number: int) -> Callable[..., Any]:
-    def fail(*args: Any, **options: Any) -> Any:
-        raise OSError(number, os.strerror(number))
-
-    return fail
 
 
 FAILURES = [

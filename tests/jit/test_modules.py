@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from helpers.caches import forget
 from neuromorph.jit import cache, modules
 
 SOURCE = '''"""A generated module."""
@@ -22,10 +23,6 @@ def half(x):
 def fail():
     raise ArithmeticError("it diverged")  # here
 '''
-
-
-def forget(key: str) -> None:
-    sys.modules.pop(f"neuromorph_kernel_{key[:16]}", None)
 
 
 @pytest.fixture

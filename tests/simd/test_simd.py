@@ -478,20 +478,10 @@ def test_sums_of_columns(dtype: str, simd_width: int) -> None:
 def test_softmax_of_rows_and_its_gradient(dtype: str, simd_width: int) -> None:
     """Rows in registers and longer ones, whole and ragged, in place and from matrix to matrix. What stands in the
     padding that is read is of no account, what is written there is zero, and nothing else is touched."""
-    widths = [
-        simd_width + 1,
-        2 * simd_width,
-        4 * simd_width - 1,
-        4 * simd_width,
-        4 * simd_width + 1,
-        7 * simd_width - 1,
-        9 * simd_width,
-    ]
+    widths = [m * simd_width + more for m, more in [(1, 1), (2, 0), (4, -1), (4, 0), (4, 1), (7, -1), (9, 0)]]
     whole = [-(-width // simd_width) * simd_width for width in widths]
-    forward = [
-        simd.RowShape(dtype, simd_width, w, (n + simd_width, n + 2 * simd_width))
-        for w, n in zip(widths, whole, strict=True)
-    ]
+    strides = [(n + simd_width, n + 2 * simd_width) for n in whole]
+    forward = [simd.RowShape(dtype, simd_width, w, both) for w, both in zip(widths, strides, strict=True)]
     backward = [
         replace(each, strides=(each.strides[1], n, each.strides[0])) for each, n in zip(forward, whole, strict=True)
     ]

@@ -137,7 +137,7 @@ def test_a_wrong_peer_is_refused() -> None:
 @pytest.mark.parametrize("mistake", ["does not learn", "forgets its state", "learns at another rate"])
 def test_the_compared_losses_tell_a_wrong_peer(mistake: str) -> None:
     contest, cases = room("peers.contest"), room("peers.cases")
-    case = room("peers.case").Case("small", cases.seed_model("lstm-model", 4), 3, 4, 32, 0.5)
+    case = room("peers.case").Case("small", cases.example_model("lstm-model", 4), 3, 4, 32, 0.5)
     graph = case.model().graph
     parameters = interpreter.draw_parameters(graph, np.random.default_rng(1), np.float64)
     x, e = cases.data(case)
@@ -251,7 +251,10 @@ class _Actor:
 def _held(figures: dict[tuple[str, str, int], Any], **settings: Any) -> tuple[Any, list[Any]]:
     """A small case's contest on such a stage; and who prepared."""
     contest, cases = room("peers.contest"), room("peers.cases")
-    case, stage = room("peers.case").Case("small", cases.seed_model("lstm-model", 4), 3, 16, 32, 0.5), _Stage(figures)
+    case, stage = (
+        room("peers.case").Case("small", cases.example_model("lstm-model", 4), 3, 16, 32, 0.5),
+        _Stage(figures),
+    )
     chosen = contest.Settings(peers=("jax",), threads=(1, 2), **settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contest, "PAUSE", 0.0)
@@ -309,7 +312,7 @@ def test_those_that_lose_their_process_with_another_prepare_again() -> None:
 
     pool.process = process  # type: ignore[method-assign]
     contest, cases = room("peers.contest"), room("peers.cases")
-    case = room("peers.case").Case("small", cases.seed_model("lstm-model", 4), 3, 16, 32, 0.5)
+    case = room("peers.case").Case("small", cases.example_model("lstm-model", 4), 3, 16, 32, 0.5)
     result = contest.contest(case, contest.Settings(peers=("jax",), threads=(1,), runs=3), pool)
     again = [("jax", way, 1) for way in (*WAYS[:3], *WAYS[:2], *WAYS[3:])]
     assert pool.asked[1:] == again

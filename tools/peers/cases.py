@@ -68,10 +68,10 @@ def listed() -> dict[str, Case]:
 def _first_cases() -> list[Case]:
     """Models of layers, splits and merges alone."""
     return [
-        Case("lstm4", seed_model("lstm-model", 4), 5, 16, 160_000, 0.1, 9.0),
-        Case("big4", seed_model("big-model", 4), 5, 16, 160_000, 0.1, 20.0),
-        Case("lstm64", seed_model("lstm-model", 64), 32, 16, 4_096, 0.5, 2.5),
-        Case("lstm256", seed_model("lstm-model", 256), 64, 16, 256, 0.5, 1.6),
+        Case("lstm4", example_model("lstm-model", 4), 5, 16, 160_000, 0.1, 9.0),
+        Case("big4", example_model("big-model", 4), 5, 16, 160_000, 0.1, 20.0),
+        Case("lstm64", example_model("lstm-model", 64), 32, 16, 4_096, 0.5, 2.5),
+        Case("lstm256", example_model("lstm-model", 256), 64, 16, 256, 0.5, 1.6),
         Case("textbook64", textbook(64), 16, 64, 6_400, 0.2, 1.4, module="LSTM"),
         Case("textbook256", textbook(256), 32, 32, 512, 0.5, 1.05, module="LSTM"),
         Case("digits", CLASSIFIER.format(64, "(hidden, 128, <relu>)", 10), 32, 1, 16_000, 0.05, 1.8),
@@ -106,7 +106,7 @@ def cells(width: int, *names: str, definition: str = "") -> str:
     return CELLS.format(definition=definition, width=width, uses=uses)
 
 
-def seed_model(name: str, width: int) -> str:
+def example_model(name: str, width: int) -> str:
     """An example model, all widths of 4 replaced."""
     return re.sub(r"(\(\w+, )4\b", rf"\g<1>{width}", (MODELS / f"{name}.mdl").read_text(encoding="utf-8"))
 

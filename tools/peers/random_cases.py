@@ -12,7 +12,7 @@ import numpy as np
 import neuromorph as nm
 
 from .case import Case
-from .cases import TEXTBOOK_LSTM, seed_model
+from .cases import TEXTBOOK_LSTM, example_model
 from .work import flops
 
 MOST_BYTES = 32 << 20  # of a case's data
@@ -113,7 +113,7 @@ def _gru(rng: np.random.Generator) -> str:
 
 def _lstm(rng: np.random.Generator) -> str:
     if rng.random() < 0.5:
-        return seed_model("lstm-model", _width(rng))
+        return example_model("lstm-model", _width(rng))
     return TEXTBOOK_LSTM.format(inputs=_width(rng), width=_width(rng), outputs=_width(rng))
 
 
