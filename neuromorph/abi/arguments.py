@@ -1,4 +1,4 @@
-"""The arguments of a training kernel, as Python code, the generated ``train`` and waiting threads share them."""
+"""``TrainCall``: the arguments of a training kernel, in the order in which compiled code and its callers pass them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TrainCall(NamedTuple):
     capacity: the number of samples in a window.
     mode: MEASURE, GRADIENTS or LEARN.
     work: the workspace.
-    transposed: the transposed weights.
+    weights: all parameters. transposed: the transposed weights. gradients: those of the parameters, written.
     memory: the slots of the optimizer. constants: its numbers and counts.
     x, expected: the inputs and targets of the whole sequence, flat.
     row_weights: the weight of each row; where row_step is 0, the weights of one window, used for every window.
