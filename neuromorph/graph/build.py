@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ..errors import Diagnostic
 from ..language import expand, syntax, to_text
 from .functions import FUNCTIONS, Choice, Header, Text, choose
-from .links import Links
+from .links import Links, check_this_step
 from .nodes import Graph, Kind, Node
 from .placement import Place, check_ends, flatten, index_names
 from .squares import check_square
@@ -26,11 +26,11 @@ def build_graph(model: syntax.Model) -> Graph:
     """
     text = Text(expand(model, FUNCTIONS))
     header = Header.read(text)
-    placed = flatten(text.model)
+    placed = flatten(text.model.nodes)
     names = index_names(text, placed)
     chosen = [choose(text, place.item) for place in placed]
-    for item in text.model.spare:
-        choose(text, item)
+    for body in text.model.spare:
+        _check_spare(text, body)
     output = check_ends(text, placed)
     links = Links.decide(text, placed, names, chosen)
     widths = widths_of(text, placed, chosen, links.others, names)
@@ -46,6 +46,12 @@ def build_graph(model: syntax.Model) -> Graph:
     warnings += _width_warnings(text, placed, nodes) + _dead_warnings(nodes, model.filename)
     drawn = (header.weight, header.bias)
     return Graph(nodes, 0, output, *loss, *drawn, tuple(warnings), to_text(model))
+
+
+def _check_spare(text: Text, body: Sequence[syntax.Node]) -> None:
+    """Check the body of a definition that nobody uses."""
+    placed = flatten(body)
+    check_this_step(text, placed, [choose(text, place.item) for place in placed])
 
 
 # Liveness and the finished nodes

@@ -32,9 +32,7 @@ class Links:
 
     @classmethod
     def decide(cls, text: Text, placed: Sequence[Place], names: Mapping[str, int], chosen: Sequence[Choice]) -> Links:
-        sources = tuple(
-            place.source if choice.reads_source else None for place, choice in zip(placed, chosen, strict=True)
-        )
+        sources = _sources(placed, chosen)
         others = tuple(_other(text, place.item, names) for place in placed)
         said = [_steps(place.item) for place in placed]
         _check_this_step(text, placed, sources, others, said)
@@ -45,6 +43,24 @@ class Links:
         delayed.update(_decide_later(sources, within, asked))
         steps = tuple(int(merge in delayed) if given is None else given for merge, given in enumerate(said))
         return cls(sources, others, steps)
+
+
+def check_this_step(text: Text, placed: Sequence[Place], chosen: Sequence[Choice]) -> None:
+    """Raise an error for a link of a body that must read this step and closes a cycle.
+
+    Where a parameter leaves open how many steps back a link reads, the link closes no cycle.
+    """
+    names = {place.item.name: index for index, place in enumerate(placed)}
+    merges = [place.item if isinstance(place.item, syntax.Merge) else None for place in placed]
+    others = [None if merge is None else names.get(merge.other) for merge in merges]
+    is_open = [merge is not None and isinstance(merge.steps, syntax.Reference) for merge in merges]
+    said = [1 if left else _steps(place.item) for left, place in zip(is_open, placed, strict=True)]
+    _check_this_step(text, placed, _sources(placed, chosen), others, said)
+
+
+def _sources(placed: Sequence[Place], chosen: Sequence[Choice]) -> tuple[int | None, ...]:
+    """The nodes whose values come into the nodes and count there."""
+    return tuple(place.source if choice.reads_source else None for place, choice in zip(placed, chosen, strict=True))
 
 
 def _other(text: Text, item: syntax.Node, names: Mapping[str, int]) -> int | None:

@@ -18,10 +18,10 @@ class Place:
     last: bool
 
 
-def flatten(model: syntax.Model) -> list[Place]:
-    """All nodes in text order; a split comes before the nodes of its branches."""
+def flatten(nodes: Sequence[syntax.Node]) -> list[Place]:
+    """All nodes of a branch in text order; a split comes before the nodes of its branches."""
     placed: list[Place] = []
-    open_branches: list[Iterator[tuple[syntax.Node, bool]]] = [_with_end(model.nodes)]
+    open_branches: list[Iterator[tuple[syntax.Node, bool]]] = [_with_end(nodes)]
     sources: list[int | None] = [None]
     while open_branches:
         item, last = next(open_branches[-1], (None, False))

@@ -306,21 +306,24 @@ def _unused(model: Model, cells: Cells) -> list[Definition]:
     return [definition for definition in model.definitions if definition.name not in used]
 
 
-def _spare(model: Model, cells: Cells) -> list[Node]:
-    """The nodes of the definitions that nobody uses, with the parameters' defaults for numbers.
+def _spare(model: Model, cells: Cells) -> list[tuple[Node, ...]]:
+    """The bodies of the definitions that nobody uses, with the parameters' defaults for numbers.
 
-    A parameter without a default stays a reference. Uses are expanded too, up to the limit of a text's nodes in all.
+    A parameter without a default stays a reference. Uses are expanded too, up to the limit of a text's nodes in all. In
+    what exceeds it, each node is a body of its own.
     """
-    found: list[Node] = []
+    found: list[tuple[Node, ...]] = []
+    size = 0
     for definition in _unused(model, cells):
         cell = cells.find(definition.name)
         assert cell is not None
         frame = _Frame(cell, cell.last, "", _defaults(definition), None, None, None, 0)
         expansion = _Expansion(model, cells)
-        if len(found) + cell.size <= MAX_NODES:
-            found += each(expansion.nodes(definition.nodes, frame, 0))
+        if size + cell.size <= MAX_NODES:
+            size += cell.size
+            found.append(tuple(expansion.nodes(definition.nodes, frame, 0)))
         else:
-            found += _without_uses(expansion, definition, frame)
+            found += ((node,) for node in _without_uses(expansion, definition, frame))
     return found
 
 

@@ -157,7 +157,7 @@ class Use:
 class Model:
     """A whole text: its header, its definitions, and the nodes of its main branch, at least one.
 
-    An expanded model has no definitions. It has its ``uses``, outer ones first, and in ``spare`` the nodes of
+    An expanded model has no definitions. It has its ``uses``, outer ones first, and in ``spare`` the bodies of
     definitions that nobody uses, with their defaults for numbers and cells in the place of their uses: they belong to
     no network and are there to be checked. ``cells`` are the names of the cells that the text could have used.
     """
@@ -169,7 +169,7 @@ class Model:
     filename: str | None = field(compare=False)
     definitions: tuple[Definition, ...] = ()
     uses: tuple[Use, ...] = field(default=(), compare=False, repr=False)
-    spare: tuple[Node, ...] = field(default=(), compare=False, repr=False)
+    spare: tuple[tuple[Node, ...], ...] = field(default=(), compare=False, repr=False)
     cells: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 

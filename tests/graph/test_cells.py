@@ -234,6 +234,11 @@ SPARE = [
     ("<d, p>[{x, x, addditive, p}]", 15, "unknown merge operation 'addditive'"),
     ("<d, p>[(x, <clip, p>)] <e>[(y, <d, -1>)]", 19, "'clip': bound must be greater than 0"),
     ("<d, p>[(x, <clip, p>)] <e, q>[(y, 4, <d, 0>) (z, q, <d, q>)]", 19, "'y' is the last node of a use of the cell"),
+    ("<d>[{x, x, additive, 0}]", 22, "'x' can't read 'x' of this step, which depends on it: 'x' reads 'x'"),
+    ("<d>[{x, y, dot, 0} (y, 3, <tanh>)]", 17, "'x' can't read 'y' of this step, which depends on it"),
+    ("<d, p 0>[{x, y, dot, p} (y, 3, <tanh>)]", 22, "'x' can't read 'y' of this step, which depends on it"),
+    ("<d, p>[{x, y, dot, p} (y, 3, <tanh>)] <e>[(z, <d, 0>)]", 20, "'z.x' can't read 'z' of this step"),
+    ("<d>[[s, {x, y, take, 0}] (u, <rnn>) {y, x, take, 0}]", 22, "'x' can't read 'y' of this step"),
     ("<e, q>[(y, <lstm, 1, q>)]", 22, "the cell 'lstm' takes one number only"),
     ("<e, q>[(y, <lstm, 1>) {z, y.gat, additive, q}]", 27, "'z' merges with 'y.gat', which is no node of the cell"),
     ("<e, q>[(y, q, <rnn>, /spectral,chrono q/)]", 23, "'spectral' needs a number, its spectral radius"),
@@ -247,6 +252,22 @@ def test_what_a_definition_that_nobody_uses_leaves_open_hides_no_other_mistake(d
         build_graph(parse(f"/xavier,zero/\n{definitions}\n(input, 3) (output, 1, <linear>, <mse>)"))
     assert (caught.value.line, caught.value.column) == (2, column)
     assert fragment in caught.value.reason
+
+
+def test_a_body_that_nobody_uses_may_read_this_step_where_that_closes_no_loop():
+    bodies = (
+        "<d, p>[{x, y, additive, p} (y, 3, <tanh>)] <e>[{x, y, additive} (y, 3, <tanh>) {z, x, take, 0}]"
+        "<f>[[s, {x, y, take, 0}] {y, s, take, 0}] <g>[{x, y.y, additive} (y, 3, <e>) {z, y.x, take, 0}]"
+    )
+    graph = build_graph(parse(f"/xavier,zero/{bodies}(input, 3) (output, 1, <linear>, <mse>)"))
+    assert len(graph.nodes) == 2
+
+
+def test_loops_within_the_step_are_looked_for_only_where_all_uses_are_expanded():
+    """A node before a use that is not expanded need not come into the node behind it."""
+    wide = "".join(f"(n{one}, <tanh>)" for one in range(6_000))
+    definitions = f"<wide>[{wide}]<cut>[(a, <wide>) {{l, l, take, 1}}]<d>[{{x, y, additive, 0}} (u, <cut>) (y, <tanh>)]"
+    build_graph(parse(f"/xavier,zero/{definitions}(input, 3) (output, 1, <linear>, <mse>)"))
 
 
 MUTATED = """\
