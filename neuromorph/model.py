@@ -273,8 +273,13 @@ class Model(Network):
         """Free the model's memory. ``with nm.compile(…) as model:`` frees it at the end of the block."""
         super().release()
 
+    @property
+    def tier(self) -> str:
+        """What runs the model: "compiled" for kernels of its own, "instant" for the machine."""
+        return self.kernels.tier
+
     def kernel_source(self) -> str:
-        """The generated Python source of the model's kernels."""
+        """The generated Python source of the model's kernels; with ``tier="instant"``, of those that it would have."""
         return self.kernels.kernel.source
 
     def kernel_plan(self) -> str:

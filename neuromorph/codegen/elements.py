@@ -7,6 +7,8 @@ from ..functions.expressions import Expression
 from ..schedule import Access, Block, Map, Mask, Place, Reduce
 from .frame import Frame, before
 
+_BEFORE = "before"  # in an expression, what its value is added to
+
 
 def emit_block(frame: Frame, block: Block) -> None:
     """A fused block: one loop over rows, one over vectors for each pass over a row, every value read once a pass.
@@ -79,19 +81,34 @@ def _emit_map(frame: Frame, statement: Map, column: str, registers: dict[tuple[P
         fresh = f"{name}_{len(registers)}"
         writer.line(f"{fresh} = {substitute(text, names)}")
         names[name] = fresh
+    if statement.accumulate:
+        names[_BEFORE] = _operand(frame, statement, Access(statement.target, statement.shift), column, registers)
+    register = _register(statement.target, statement.shift)
+    writer.line(f"{register} = {_value(frame, statement, column, names)}")
+    registers[statement.target, statement.shift] = register
+    if statement.store:
+        _store(frame, statement, column, register)
+
+
+def _value(frame: Frame, statement: Map, column: str, names: dict[str, str]) -> str:
+    """What a statement stores, as source."""
+    if statement.accumulate and not _is_cut(frame, statement):
+        return str(Expression(statement.expression).added_to(_BEFORE).renamed(names))
     value = substitute(statement.expression, names)
     if statement.keep is not None:
         value = f"head({value}, {names[statement.rest]}, {frame.left(statement.keep, column)})"
     if statement.zero is not None and frame.ragged(statement.zero, statement.width):
         value = f"head({value}, splat(0.0), {frame.left(statement.zero, column)})"
     if statement.accumulate:
-        before = _operand(frame, statement, Access(statement.target, statement.shift), column, registers)
-        value = f"{before} + {value}" if statement.keep is not None or value.isidentifier() else f"{before} + ({value})"
-    register = _register(statement.target, statement.shift)
-    writer.line(f"{register} = {value}")
-    registers[statement.target, statement.shift] = register
-    if statement.store:
-        _store(frame, statement, column, register)
+        value = f"{names[_BEFORE]} + {value if value.isidentifier() else f'({value})'}"
+    return value
+
+
+def _is_cut(frame: Frame, statement: Map) -> bool:
+    """Whether only some components of a statement's value are stored."""
+    limits = [statement.zero, statement.width if statement.exact else None]
+    ragged = any(limit is not None and frame.ragged(limit, statement.width) for limit in limits)
+    return statement.keep is not None or ragged
 
 
 def emit_mask(frame: Frame, operation: Mask) -> None:
@@ -180,6 +197,5 @@ def _store(frame: Frame, statement: Map, column: str, register: str) -> None:
 
 
 def substitute(text: str, names: dict[str, str]) -> str:
-    """An expression with its variables renamed."""
-    text = "splat(0.0)" if text == "zero" else text
-    return Expression(text).renamed(names)
+    """An expression, its products and sums joined, with its variables renamed."""
+    return Expression("splat(0.0)" if text == "zero" else text).joined.renamed(names)

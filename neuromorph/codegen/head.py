@@ -12,7 +12,7 @@ from .writer import Writer
 
 _VECTOR_NAMES = ["load", "load_head", "store", "store_head", "head", "splat", "total", "largest", "softmax"]
 _IMPORTED = [
-    "absolute", "exp", "log", "maximum", "minimum", "sigmoid", "span", "sqrt", "tanh", "where",
+    "absolute", "exp", "fma", "log", "maximum", "minimum", "sigmoid", "span", "sqrt", "tanh", "where",
 ]  # fmt: skip
 _WHERE_USED = {"cos", "normal_cdf", "sin", "softplus"}
 _FOR_SEVERAL = [  # imported if there are several threads

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
+from ..functions.expressions import Expression
 from ..schedule import (
     EXTERNAL,
     WINDOW,
@@ -67,10 +68,11 @@ def _epilogue(frame: Frame, product: Product) -> tuple[dict[str, object], str]:
     epilogue = product.epilogue
     if epilogue is None or epilogue.expression == "x":
         return {}, ""
+    joined = str(Expression(epilogue.expression).joined)
     if epilogue.beside is None:
-        return {"epilogue": epilogue.expression}, ""
+        return {"epilogue": joined}, ""
     beside = Access(epilogue.beside)
-    fields = {"epilogue": epilogue.expression, "beside_row": frame.stride(epilogue.beside.buffer)}
+    fields = {"epilogue": joined, "beside_row": frame.stride(epilogue.beside.buffer)}
     return fields, f"{_from(frame, beside)}, "
 
 

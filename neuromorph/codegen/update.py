@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from ..abi.mailbox import SUMS
 from ..functions.dropout import FIRST, LAST_SHIFT, MIXING, SECOND, WORD
+from ..functions.expressions import Expression
 from ..optimizers import UPDATES, Update
 from ..schedule import padded
 from .frame import Frame
@@ -146,7 +147,7 @@ def emit_update(frame: Frame) -> None:
             for number, slot in enumerate(optimizer.slots):
                 writer.line(f"{slot} = load(memory, i + {number * size})")
             for target, text in optimizer.statements:
-                writer.line(f"{target} = {text}")
+                writer.line(f"{target} = {Expression(text).joined}")
             for number, slot in enumerate(optimizer.slots):
                 writer.line(f"store(memory, i + {number * size}, {slot})")
             writer.line("store(weights, i, p)")

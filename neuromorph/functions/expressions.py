@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 _NAME = re.compile(r"\b[A-Za-z_]\w*\b")
-_SIMPLE = frozenset({"where", "maximum", "minimum", "absolute"})
+_SIMPLE = frozenset({"where", "maximum", "minimum", "absolute", "fma"})
 _PARTS = (ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.UnaryOp, ast.USub, ast.Compare, ast.cmpop, ast.Call, ast.Name,
           ast.Load, ast.Constant)  # fmt: skip
 
@@ -42,6 +42,21 @@ class Expression(str):
         return sum(_cost(node, calls) for node in ast.walk(ast.parse(self, mode="eval")))
 
     @property
+    def joined(self) -> Expression:
+        """The expression with each sum or difference that has a product as a term as one ``fma(a, b, c)``, a b + c.
+
+        Every kernel of a model computes the joined expression, so that all of them round in the same places.
+
+        >>> Expression("w * x + b - x * x").joined
+        'fma(-x, x, fma(w, x, b))'
+        """
+        return Expression(_joined(str(self)))
+
+    def added_to(self, name: str) -> Expression:
+        """The joined expression, added to the variable of a name."""
+        return Expression(f"{name} + {self}" if self.isidentifier() else f"{name} + ({self})").joined
+
+    @property
     def is_simple(self) -> bool:
         """Whether the expression takes a few instructions only: sums, products, comparisons and choices."""
         return _is_simple(str(self))
@@ -63,3 +78,38 @@ def _is_simple(text: str) -> bool:
     nodes = list(ast.walk(ast.parse(text, mode="eval").body))
     called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     return called <= _SIMPLE and all(isinstance(node, _PARTS) for node in nodes)
+
+
+class _Joiner(ast.NodeTransformer):
+    """Replaces sums and differences that have a product as a term."""
+
+    def __init__(self) -> None:
+        self.joins = 0
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        left, right = self.visit(node.left), self.visit(node.right)
+        adds = isinstance(node.op, ast.Add)
+        if adds and _is_product(left):
+            return self.call(left.left, left.right, right)
+        if adds and _is_product(right):
+            return self.call(right.left, right.right, left)
+        if isinstance(node.op, ast.Sub) and _is_product(right):
+            return self.call(ast.UnaryOp(ast.USub(), right.left), right.right, left)
+        if isinstance(node.op, ast.Sub) and _is_product(left):
+            return self.call(left.left, left.right, ast.UnaryOp(ast.USub(), right))
+        return ast.BinOp(left, node.op, right)
+
+    def call(self, *arguments: ast.expr) -> ast.expr:
+        self.joins += 1
+        return ast.Call(ast.Name("fma", ast.Load()), list(arguments), [])
+
+
+def _is_product(node: ast.expr) -> bool:
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)
+
+
+@lru_cache(maxsize=4096)
+def _joined(text: str) -> str:
+    joiner = _Joiner()
+    tree = joiner.visit(ast.parse(text, mode="eval"))
+    return ast.unparse(tree) if joiner.joins else text

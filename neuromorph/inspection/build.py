@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,8 +75,10 @@ def inspect(model: Network) -> Inspection:
 
 
 def _copied(model: Network) -> Network:
-    """A copy of a model, so that runs leave the model unchanged. It gets new parameters if the model has none yet."""
-    copied = copy.deepcopy(model)
+    """A copy of a model with kernels of its own, so that runs leave the model unchanged. It gets new parameters if the
+    model has none yet."""
+    state, copied = model.__getstate__(), object.__new__(type(model))
+    copied.__setstate__(state | {"options": replace(state["options"], tier="compiled")})
     if not copied.built:
         drawn = draw_parameters(model.graph, np.random.default_rng(0), model.options.dtype)
         copied.prepare()

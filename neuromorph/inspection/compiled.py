@@ -94,11 +94,12 @@ def compiled_parts(kernels: Kernels) -> Compiled:
 def _with_lines(kernels: Kernels, functions: Mapping[str, tuple[str, ...]]) -> bundles.Texts:
     """IR and assembly with line numbers, from the cache if it has them, else compiled now."""
     dtype = kernels.options.dtype
-    key = cache.key_of(bundles.bundle_key(kernels.key, functions, dtype), "line numbers")
+    source = kernels.kernel.source
+    key = cache.key_of(bundles.bundle_key(kernels.key, functions, dtype), "line numbers", source)
     stored = bundles.stored_texts(key, functions, dtype)
     if stored is not None:
         return stored
-    module = modules.load_module(kernels.kernel.source, key)
+    module = modules.load_module(source, key)
     found = bundles.texts_with_lines(module, functions, dtype)
     files = {f"{name}.{end}": text for name, pair in found.items() for end, text in zip(("ll", "s"), pair, strict=True)}
     cache.write(bundles.bundle_key(key, functions, dtype), {name: text.encode() for name, text in files.items()})

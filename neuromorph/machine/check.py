@@ -169,6 +169,10 @@ class _Checker:
         if wide < 1 or wide % vector:
             self.fail("rows are whole vectors")
         self.inside(given[1], slots, self.numbers, "the numbers")
+        if given[5] not in range(2 * i.FLAT) or (first == 8 and given[5] >= i.FLAT):
+            self.fail("an instruction adds or not")
+        if given[5] >= i.FLAT and not ({given[4], *given[8::4]} == {wide} and all(given[9::4])):
+            self.fail("rows have gaps")
         self.rows(given[2], given[4], rows, wide if first == 6 else vector, given[3], steps)
         for place in range(first, len(given), 4):
             offset, step, row, moves = given[place : place + 4]

@@ -72,6 +72,19 @@ def space_of(kernel: KernelPlan, *, training: bool, capacity: int, lanes: int) -
 
 
 @dataclass
+class _Last:
+    """The map that was encoded last: its statement, the numbers in its slots and where its instruction stands."""
+
+    statement: Map
+    slots: list[float]
+    place: int
+
+    def end(self, words: Words) -> int:
+        """Where the instruction ends."""
+        return self.place + words[self.place + 1]
+
+
+@dataclass
 class _Encoder:
     kernel: KernelPlan
     training: bool
@@ -80,6 +93,7 @@ class _Encoder:
     words: Words = field(default_factory=lambda: [0] * len(i.HEAD))
     numbers: list[float] = field(default_factory=list)
     rooms: int = 0
+    last: _Last | None = None
 
     @property
     def plan(self) -> Plan:
@@ -157,7 +171,7 @@ class _Encoder:
     def program(self) -> Program:
         head = self.head()
         if self.training:
-            forward = [s for s in self.plan.forward if not isinstance(s.operations[0], Loss)]
+            forward = [s for s in self.plan.forward if not any(isinstance(op, Loss) for op in s.operations)]
             head["forward"] = self.segments(forward)
             head["backward"] = self.segments(self.plan.backward[:-1])
             head["gradients"] = self.segments(self.plan.backward[-1:])
@@ -194,7 +208,7 @@ class _Encoder:
         """A list of segments: of each, whether it is a loop over steps, and where its instructions begin and end."""
         found = []
         for segment in segments:
-            begin = len(self.words)
+            begin, self.last = len(self.words), None
             for operation in segment.operations:
                 self.operation(operation, segment.domain)
             found.append((int(segment.domain != WINDOW), begin, len(self.words)))
@@ -331,8 +345,10 @@ class _Encoder:
         zero = statement.zero if statement.zero is not None and statement.zero < wide else i.NO_LIMIT
         exact = width if statement.exact and ragged else i.NO_LIMIT
         if statement.keep is None and min(zero, exact) == i.NO_LIMIT:
-            words = [wide, self.keep_numbers(slots), *target, int(statement.accumulate), *streams]
-            self.instruction(i.MAP + number, words)
+            if not self.widened(number, statement, slots, target, streams):
+                words = [wide, self.keep_numbers(slots), *target, self.kind(statement, wide, target, streams), *streams]
+                self.last = _Last(statement, slots, len(self.words))
+                self.instruction(i.MAP + number, words)
             return
         room = [self.room(), 0, wide]
         self.instruction(i.MAP + number, [wide, self.keep_numbers(slots), *room, 0, *streams])
@@ -341,6 +357,36 @@ class _Encoder:
             access = dict(statement.operands)[statement.rest]
             keep, rest = statement.keep, self.operand(access, domain, width)
         self.instruction(i.FINISH, [wide, *room[::2], *target, int(statement.accumulate), keep, zero, exact, *rest])
+
+    def kind(self, statement: Map, wide: int, target: Words, streams: Words) -> int:
+        """Whether a map adds, and whether its rows follow one another without a gap, so that they are one long row."""
+        rows = [target[2], *streams[2::4]]
+        return int(statement.accumulate) + i.FLAT * int({*rows} == {wide} and all(streams[3::4]))
+
+    def widened(self, number: int, statement: Map, slots: list[float], target: Words, streams: Words) -> bool:
+        """Whether the instruction before, of the same template for the columns just before these, does this one too.
+
+        It becomes that much wider. No statement may read what the other one writes, except in place.
+        """
+        last = self.last
+        if last is None or last.end(self.words) != len(self.words) or last.slots != slots:
+            return False
+        here, wide = last.place, self.words[last.place + 2]
+        before, read = self.words[here + 4 : here + 7], self.words[here + 8 :]
+        if self.words[here] != i.MAP + number or self.words[here + 7] % i.FLAT != int(statement.accumulate):
+            return False
+        if target != [before[0] + wide, *before[1:]] or not all(streams[3::4]):
+            return False
+        if any(x != y + (0 if k % 4 else wide) for k, (x, y) in enumerate(zip(streams, read, strict=True))):
+            return False
+        written = {last.statement.target.buffer, statement.target.buffer}
+        for own in (last.statement, statement):
+            if any(a.place.buffer in written and (a.place, a.shift) != (own.target, own.shift) for _, a in own.operands):
+                return False
+        self.words[here + 2] = wide + padded(statement.width, self.vector)
+        self.words[here + 7] = self.kind(statement, self.words[here + 2], before, read)
+        last.statement = statement
+        return True
 
     def reduce(self, statement: Reduce, domain: int) -> None:
         number, variables, slots = sum_of(statement.expression, statement.finish)

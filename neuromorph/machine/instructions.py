@@ -26,4 +26,5 @@ _OTHERS = SUM + len(SUMS)
 SPREAD, CUT, FINISH, FORWARD, BACKWARD, WEIGHT, COLUMNS, SOFTMAX, SOFTMAX_GRADIENT, MASK = range(_OTHERS, _OTHERS + 10)
 
 START_ZERO, START_ADD, START_BIAS = 0, 1, 2
+FLAT = 2  # beside whether a map adds (1): its rows follow one another without a gap
 ONE_CHAIN, CHAINED = 0, 1  # orders of the sums of a product; from 2 on it is the number of ranges

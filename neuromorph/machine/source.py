@@ -74,8 +74,8 @@ def _head(dtype: str, lanes: int, registers: int) -> Iterator[str]:
     yield ""
     yield "from neuromorph import simd"
     yield "from neuromorph.simd import ("
-    yield "    absolute, cos, exp, log, maximum, minimum, normal_cdf, number, sigmoid, sin, softplus, span, sqrt, tanh,"
-    yield "    where, word,"
+    yield "    absolute, cos, exp, fma, log, maximum, minimum, normal_cdf, number, sigmoid, sin, softplus, span, sqrt,"
+    yield "    tanh, where, word,"
     yield ")"
     yield ""
     yield "JIT = {"
@@ -139,6 +139,8 @@ def _operations(
         yield "    op, wide, base = word(program, pc), word(program, pc + 2), word(program, pc + 3)"
         yield "    z0 = word(program, pc + 4) + t * word(program, pc + 5)"
         yield "    zr, adds = word(program, pc + 6), word(program, pc + 7)"
+        yield f"    if adds >= {i.FLAT}:"
+        yield f"        adds, wide, rows = adds - {i.FLAT}, wide * rows, 1"
         begin = number * TOGETHER
         for index, template in enumerate(templates[begin : begin + TOGETHER], begin):
             yield f"    {'if' if index == begin else 'elif'} op == {first + index}:"
@@ -179,6 +181,13 @@ def _value(template: Template, first: int = 0) -> list[str]:
     return [*lines, f"value = {value}"]
 
 
+def _added(template: Template) -> str:
+    """The value added to z: in one, if it is a product."""
+    numbers = [f"n{place}" for place in range(len(template.slots))]
+    added, value = Expression(filled(template, numbers)).added_to("z"), "z + value"
+    return str(added) if added.startswith("fma(") else value
+
+
 def _loads(letters: Iterable[str]) -> list[str]:
     return [f"{letter} = load(work, {letter}0 + q * {letter}i)" for letter in letters]
 
@@ -189,7 +198,8 @@ def _map_lines(template: Template) -> list[str]:
         *_loads(letters),
         *_value(template),
         "if adds == 1:",
-        "    value = load(work, z0 + q) + value",
+        "    z = load(work, z0 + q)",
+        f"    value = {_added(template)}",
         "store(work, z0 + q, value)",
     ]
     return [
@@ -542,7 +552,7 @@ def _update_lines(update: Update) -> Iterator[str]:
     yield "    p, g = load(weights, n), load(gradients, n) * shrink"
     for number, slot in enumerate(update.slots):
         yield f"    {slot} = load(memory, n + {number} * size)"
-    yield from (f"    {target} = {text}" for target, text in update.statements)
+    yield from (f"    {target} = {Expression(text).joined}" for target, text in update.statements)
     yield from (f"    store(memory, n + {number} * size, {slot})" for number, slot in enumerate(update.slots))
     yield "    store(weights, n, p)"
     for number, (name, _) in enumerate(update.counts, len(update.constants)):

@@ -17,7 +17,7 @@ from ..functions.expressions import Expression
 from ..functions.records import VOCABULARY
 
 _SLOT = 0.3141592653589793  # a number that no record has: it marks the slots while templates are made
-_FUNCTIONS = VOCABULARY | {"softmax", "total"}
+_FUNCTIONS = VOCABULARY | {"fma", "softmax", "total"}
 
 
 class NotInMachineError(Exception):
@@ -72,11 +72,13 @@ def form_of(expression: str) -> Form:
 
 
 def with_names(expression: str, let: Iterable[tuple[str, str]]) -> str:
-    """An expression with what ``let`` names put in its place."""
+    """An expression, its products and sums joined, with what ``let`` names put in its place."""
+    if expression == "zero":
+        return expression
     names: dict[str, str] = {}
     for name, text in let:
-        names[name] = f"({Expression(text).renamed(names)})"
-    return str(Expression(expression).renamed(names))
+        names[name] = f"({Expression(text).joined.renamed(names)})"
+    return str(Expression(expression).joined.renamed(names))
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,9 @@ class Template:
         return all(fixed is None or fixed == number for fixed, number in zip(self.fixed, form.numbers, strict=True))
 
 
-def _template(expression: str) -> tuple[str, Template]:
+def _template(expression: str, let: Iterable[tuple[str, str]] = ()) -> tuple[str, Template]:
     """The key of a record's expression, its form's text, and its template."""
-    form = form_of(str(Expression(expression).renamed({"p": repr(_SLOT)})))
+    form = form_of(str(Expression(with_names(expression, let)).renamed({"p": repr(_SLOT)})))
     fixed = tuple(None if abs(number) == _SLOT else number for number in form.numbers)
     slots = tuple(index for index, number in enumerate(fixed) if number is None)
     marks = {index: f"{{{slot}}}" for slot, index in enumerate(slots)}
@@ -112,19 +114,23 @@ def _literal(number: float) -> str:
     return f"({number!r})" if number < 0 else repr(number)
 
 
-def _maps() -> Iterator[str]:
-    """All expressions that an element-by-element operation of a plan may have."""
-    yield from ("zero", "x", "softmax(x, p)", "y * (g - total(y * g))")
+Let = tuple[tuple[str, str], ...]
+
+
+def _maps() -> Iterator[tuple[str, Let]]:
+    """All expressions that an element-by-element operation of a plan may have, each with what it names."""
+    yield from ((text, ()) for text in ("zero", "x", "softmax(x, p)", "y * (g - total(y * g))"))
     for activation in ACTIVATIONS.values():
         if not activation.couples:
-            yield activation.forward
-            slope = with_names(activation.derivative, activation.let)
-            yield "g" if activation.derivative.strip() == "1.0" else f"g * ({slope})"
+            yield activation.forward, ()
+            is_one = activation.derivative.strip() == "1.0"
+            yield "g" if is_one else f"g * ({activation.derivative})", activation.let
     for merge in MERGES.values():
         if not merge.concatenates:
-            yield from (merge.forward, *([merge.d_x] if merge.reads_x else []), merge.d_o)
+            yield from ((text, ()) for text in (merge.forward, *([merge.d_x] if merge.reads_x else []), merge.d_o))
     for layer in (*ELEMENTWISE.values(), RESTORE):
-        yield from (text for text in (layer.forward, layer.derivative, *(r.gradient for r in layer.roles)) if text)
+        texts = (layer.forward, layer.derivative, *(role.gradient for role in layer.roles))
+        yield from ((text, ()) for text in texts if text)
 
 
 def _sums() -> Iterator[tuple[str, str]]:
@@ -139,11 +145,11 @@ def _sums() -> Iterator[tuple[str, str]]:
             yield statistic.expression, statistic.finish
 
 
-def _table(expressions: Iterable[str]) -> tuple[tuple[Template, ...], dict[str, list[int]]]:
+def _table(expressions: Iterable[tuple[str, Let]]) -> tuple[tuple[Template, ...], dict[str, list[int]]]:
     templates: dict[Template, int] = {}
     known: dict[str, list[int]] = {}
-    for expression in expressions:
-        key, template = _template(expression)
+    for expression, let in expressions:
+        key, template = _template(expression, let)
         if template not in templates:
             known.setdefault(key, []).append(len(templates))
             templates[template] = len(templates)
@@ -194,7 +200,7 @@ def sum_of(expression: str, finish: str) -> tuple[int, tuple[str, ...], list[flo
 
     Raises NotInMachineError for a sum that no record has.
     """
-    form, end = form_of(expression), form_of(finish) if finish else None
+    form, end = form_of(with_names(expression, ())), form_of(with_names(finish, ())) if finish else None
     for number in _KNOWN_SUMS.get((form.text, end.text if end else ""), ()):
         template = SUMS[number]
         if template.term.fits(form) and (end is None or (template.finish is not None and template.finish.fits(end))):

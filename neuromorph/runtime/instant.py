@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, ClassVar
 
+from ..codegen import Kernel
 from ..graph import Graph
 from ..host.cached import cached_property
 from ..jit import bundles, cache, modules
@@ -20,6 +21,8 @@ _PROGRAMS = 8  # of one model that are kept, each for a number of lanes and step
 class InstantKernels(Kernels):
     """The functions of ``Kernels``, run by the machine on a plan whose operations are not joined."""
 
+    tier = "instant"
+
     def __init__(self, graph: Graph, options: CompileOptions) -> None:
         super().__init__(graph, options)
         self._programs = lru_cache(_PROGRAMS)(self._encoded)
@@ -31,6 +34,11 @@ class InstantKernels(Kernels):
         if checks_plans():
             verify(found)
         return found
+
+    @cached_property
+    def kernel(self) -> Kernel:
+        """The kernel that would be generated for the model."""
+        return Kernels(self.graph, self.options).kernel
 
     def _encoded(self, training: bool, capacity: int, lanes: int) -> Program:
         program = encode(self.plan, training=training, capacity=capacity, lanes=lanes)

@@ -61,6 +61,7 @@ class Kernels:
     """
 
     costs: ClassVar[CostModel] = DEFAULT_COSTS
+    tier: ClassVar[str] = "compiled"
 
     def __init__(self, graph: Graph, options: CompileOptions) -> None:
         self.graph, self.options = graph, options
@@ -97,8 +98,9 @@ class Kernels:
 
     @cached_property
     def key(self) -> str:
-        """The cache's key of this source on this machine."""
-        return cache.key_of(self.kernel.source, *cache.environment())
+        """The cache's key of this source on this machine. Comments are no part of it: a node may have another name."""
+        code = (line for line in self.kernel.source.splitlines() if not line.lstrip().startswith("#"))
+        return cache.key_of("\n".join(code), *cache.environment())
 
     @cached_property
     def module(self) -> Any:

@@ -6,6 +6,7 @@ from ..graph import Graph
 from ..graph.recurrence import segments_of
 from ..host.cpu import CACHE_LINE
 from .backward import Backward
+from .copies import without_copies
 from .epilogues import fuse_epilogues
 from .forward import Builder
 from .lifetimes import share_blocks
@@ -55,17 +56,19 @@ def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4, fused: bool
     builder = Backward(graph, lanes, runs, virtual, groups, training)
     forward = [s for s in builder.segments() if s.operations]
     backward = _without_empty(builder.back()) if training else []
-    segments = [*forward, *backward]
-    if fused:
-        segments = fuse_epilogues(segments, groups)
-        segments = [Segment(s.domain, fuse(s.operations, lanes)) for s in segments]
     state = tuple((index, builder.past(index).buffer) for index in sorted(builder.depth))
     pushed = (builder.gradient(index) for index in sorted(builder.pushed))
     cleared = tuple(place.buffer for place in pushed if place != builder.loss_target())  # the loss writes its own
     depths = {buffer: builder.depth[index] for index, buffer in state}
     depths |= {builder.gradient(index).buffer: steps for index, steps in builder.pushed.items()}
     alone = depths.keys() | builder.carries.keys()
-    final = drop_dead_stores(segments, lanes, alone | EXTERNAL)
+    segments = [*forward, *backward]
+    if fused:
+        segments = fuse_epilogues(segments, groups)
+        segments = [Segment(s.domain, fuse(s.operations, lanes)) for s in segments]
+        final = drop_dead_stores(segments, lanes, alone | EXTERNAL)
+    else:
+        final = without_copies(segments, lanes, alone | EXTERNAL)
     strides = strides_of(builder, size)
     buffers = share_blocks(final, buffers_of(final, strides, depths, set(builder.carries)), alone, lanes)
     transposed = tuple(dict.fromkeys(builder.transposed))

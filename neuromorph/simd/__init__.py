@@ -23,7 +23,7 @@ from .product_shape import Shape
 from .softmax import RowShape, softmax_gradient_of, softmax_of
 from .transpose import TransposeShape, transpose_of
 from .vector_functions import vectors
-from .vectors import absolute, maximum, minimum, sqrt, where
+from .vectors import absolute, fma, maximum, minimum, sqrt, where
 from .views import address_of, array_at, part
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "claim",
     "cos",
     "exp",
+    "fma",
     "general_product",
     "general_softmax",
     "general_softmax_gradient",

@@ -1,8 +1,8 @@
 """Emits element-by-element expressions inside micro-kernels, from the texts that generated source uses too.
 
-An expression has ``+ - *``, comparisons, number literals, ``where``, ``maximum``, ``minimum``, ``absolute`` and names
-of vectors. Costly operations, such as ``exp`` or a division, are left to generated source. Unrolled over the cells of a
-tile, they would take more time to compile than a second pass over a row takes to run.
+An expression has ``+ - *``, comparisons, number literals, ``where``, ``maximum``, ``minimum``, ``absolute``, ``fma``
+and names of vectors. Costly operations, such as ``exp`` or a division, are left to generated source. Unrolled over the
+cells of a tile, they would take more time to compile than a second pass over a row takes to run.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 
 from llvmlite import ir
 
-from .vectors import FLAGS, absolute, emit_absolute, maximum, minimum, where
+from .vectors import FLAGS, absolute, emit_absolute, emit_fma, fma, maximum, minimum, where
 
 _OPERATORS: dict[type[ast.AST], str] = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul"}
 _SIGNS: dict[type[ast.AST], str] = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "absolute": absolute, "maximum": maximum, "minimum": minimum, "where": where
+    "absolute": absolute, "fma": fma, "maximum": maximum, "minimum": minimum, "where": where
 }  # fmt: skip
 
 
@@ -67,6 +67,8 @@ class _Emitter:
         builder = self.builder
         if name == "where":
             return builder.select(*values)
+        if name == "fma":
+            return emit_fma(builder, *values)
         if name == "absolute":
             return emit_absolute(builder, *values)
         return builder.select(builder.fcmp_ordered(">" if name == "maximum" else "<", *values), *values)

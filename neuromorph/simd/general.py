@@ -19,7 +19,7 @@ from .matmul import matrix_view
 from .product_shape import scalar_type, tile_rows
 from .routines import I64, integer, routine, summed, teach
 from .transpose import TransposeShape, call_block
-from .vectors import FLAGS, intrinsic, spread, suffix
+from .vectors import FLAGS, emit_fma, spread
 
 ZERO, ADD, BIAS = 0, 1, 2  # how the sums of a product start
 ONE_CHAIN, CHAINED, RANGED = 0, 1, 2  # the order of sums; from 2 on it is the number of ranges
@@ -131,15 +131,24 @@ class _Product:
                 begin_here = b.select(adds, c_here, self.at(fresh, b.mul(column, fresh_ahead)))
                 begin_step = b.select(adds, c_step, integer(0))
                 place = b.add(b.mul(kind, integer(self.width)), vectors)
-                tall, middle, low = self.heights_of(rows, b.load(b.gep(heights, [integer(0), place])), is_even)
-                for height, row_from, row_to in ((tall, integer(0), middle), (low, middle, rows)):
+                most = b.load(b.gep(heights, [integer(0), place]))
+
+                def call(row: ir.Value, height: ir.Value) -> None:
                     tile = b.load(b.gep(tiles, [integer(0), b.add(b.mul(place, integer(_TABLE)), height)]))
-                    with self.striding(row_from, row_to, height) as row:
-                        a_here = self.at(a_begin, row if self.turned else b.mul(row, stride))
-                        c_row_here = self.at(c_here, b.mul(row, c_step))
-                        begin_row = self.at(begin_here, b.mul(row, begin_step))
-                        strides = stride, b_step, c_step, begin_step
-                        b.call(tile, _Tile(a_here, b_here, c_row_here, begin_row, some, *strides, order))
+                    a_here = self.at(a_begin, row if self.turned else b.mul(row, stride))
+                    c_row_here = self.at(c_here, b.mul(row, c_step))
+                    begin_row = self.at(begin_here, b.mul(row, begin_step))
+                    strides = stride, b_step, c_step, begin_step
+                    b.call(tile, _Tile(a_here, b_here, c_row_here, begin_row, some, *strides, order))
+
+                with b.if_else(b.icmp_signed("<=", rows, most)) as (one, several):
+                    with one:
+                        call(integer(0), rows)
+                    with several:
+                        tall, middle, low = self.heights_of(rows, most, is_even)
+                        for height, row_from, row_to in ((tall, integer(0), middle), (low, middle, rows)):
+                            with self.striding(row_from, row_to, height) as row:
+                                call(row, height)
         b.ret_void()
 
     def heights_of(self, rows: ir.Value, most: ir.Value, is_even: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
@@ -281,18 +290,10 @@ class _Product:
                     ahead_row = integer(row) if self.turned else b.mul(tile.stride, integer(row))
                     left[row] = spread(b, b.load(self.at(column_of_a, ahead_row)), self.simd_width)
                 mine = slice(ahead % chains * size, (ahead % chains + 1) * size)
-                sums[mine] = [self.fused(left[r], right[v], x) for x, (r, v) in zip(sums[mine], cells, strict=True)]
+                sums[mine] = [emit_fma(b, left[r], right[v], x) for x, (r, v) in zip(sums[mine], cells, strict=True)]
             return sums
 
         return body
-
-    def fused(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
-        from .math import has_fma
-
-        if not has_fma():
-            return self.b.fadd(self.b.fmul(x, y, flags=FLAGS), z, flags=FLAGS)
-        name = f"llvm.fma.{suffix(self.vector)}"
-        return self.b.call(intrinsic(self.b.module, name, self.vector, [self.vector] * 3), [x, y, z])
 
 
 def _panels(flat: Any, start: int, depth: int, columns: int, panel: int, simd_width: int) -> list[tuple[int, Any]]:

@@ -16,7 +16,7 @@ from .product_shape import (
     tile_rows,
 )
 from .routines import counted, integer, summed
-from .vectors import FLAGS, intrinsic, spread, suffix
+from .vectors import FLAGS, emit_fma, intrinsic, spread
 
 
 @dataclass(frozen=True)
@@ -112,15 +112,8 @@ class ProductEmitter:
         return integer(vectors)
 
     def fused(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
-        """x y + z of each element, in one instruction if the machine has it."""
-        from .math import has_fma
-
-        if not has_fma():
-            return self.builder.fadd(self.builder.fmul(x, y, flags=FLAGS), z, flags=FLAGS)
-        kind = self.vector
-        return self.builder.call(
-            intrinsic(self.builder.module, f"llvm.fma.{suffix(kind)}", kind, [kind] * 3), [x, y, z]
-        )
+        """x y + z of each element: one instruction if the processor has it."""
+        return emit_fma(self.builder, x, y, z)
 
     def emit(self) -> None:
         """Emit the whole product: loops over blocks of the inner dimension, panels and row tiles."""

@@ -109,6 +109,14 @@ def emit_maximum(builder: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
     return builder.select(builder.fcmp_ordered(">", x, y), x, y)
 
 
+def emit_fma(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+    """x y + z of each element: one instruction if the processor has it."""
+    if not vector_math.has_fma():
+        return builder.fadd(builder.fmul(x, y, flags=FLAGS), z, flags=FLAGS)
+    fused = intrinsic(builder.module, f"llvm.fma.{suffix(x.type)}", x.type, [x.type] * 3)
+    return builder.call(fused, [x, y, z])
+
+
 def intrinsic(module: ir.Module, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
     return cgutils.get_or_insert_function(module, ir.FunctionType(result, arguments), name)
 
@@ -216,6 +224,11 @@ def _vector_to_itself(context: Any, builder: ir.IRBuilder, fromty: Any, toty: An
 # Functions of vectors ------------------------------------------------------------------------------------------------
 
 
+def fma(x: Any, y: Any, z: Any) -> Any:
+    """x y + z of each element, rounded once where the processor can, else twice, as in plain Python."""
+    return x * y + z
+
+
 def sqrt(x: Any) -> Any:
     """Square root of each element."""
     with np.errstate(invalid="ignore"):
@@ -288,6 +301,22 @@ class _Where(AbstractTemplate):  # type: ignore[misc]
             return None
         vector = _vector_of(args[0].vector, *args[1:])
         return signature(vector, args[0], *_operand_types(vector, args[1:])) if vector else None
+
+
+@infer_global(fma)
+class _Fma(AbstractTemplate):  # type: ignore[misc]
+    def generic(self, args: tuple[types.Type, ...], kws: dict[str, Any]) -> Any:
+        vector = _vector_of(*args) if len(args) == 3 and not kws else None
+        return signature(vector, *_operand_types(vector, args)) if vector else None
+
+
+def _lower_fma(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+    return emit_fma(builder, *_as_vectors(builder, sig, args))
+
+
+for _kinds in product((VectorType, types.Float), repeat=3):
+    if VectorType in _kinds:
+        lower_builtin(fma, *_kinds)(_lower_fma)
 
 
 def _lower_where(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
