@@ -381,7 +381,9 @@ class _Encoder:
             return False
         written = {last.statement.target.buffer, statement.target.buffer}
         for own in (last.statement, statement):
-            if any(a.place.buffer in written and (a.place, a.shift) != (own.target, own.shift) for _, a in own.operands):
+            if any(
+                a.place.buffer in written and (a.place, a.shift) != (own.target, own.shift) for _, a in own.operands
+            ):
                 return False
         self.words[here + 2] = wide + padded(statement.width, self.vector)
         self.words[here + 7] = self.kind(statement, self.words[here + 2], before, read)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from .accesses import reads_of, writes_of
-from .plan import Access, Map, Operation, Place, Reduce, Segment, padded
+from .plan import Access, Map, Operation, Place, Reduce, Segment
 
 Uses = dict[str, list[tuple[int, int, Access]]]  # by buffer the accesses: number of the segment, of the operation
 Writes = dict[str, list[tuple[int, int]]]

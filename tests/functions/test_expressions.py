@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from neuromorph.functions.expressions import Expression
@@ -32,3 +34,30 @@ def test_the_cost_counts_operations_and_what_is_called() -> None:
     text = Expression("where(x > 0.0, -x, p * exp(x) + maximum(x, y))")
     assert text.cost({}) == 3, "a comparison, a product and a sum; a sign costs nothing"
     assert text.cost({"exp": 20, "maximum": 1}) == 24
+
+
+@pytest.mark.parametrize(
+    ("text", "joined"),
+    [
+        ("x + y", "x + y"),
+        ("x * y", "x * y"),
+        ("w * x + b", "fma(w, x, b)"),
+        ("b + w * x", "fma(w, x, b)"),
+        ("1.0 - y * y", "fma(-y, y, 1.0)"),
+        ("y * y - 1.0", "fma(y, y, -1.0)"),
+        ("g * (1.0 - y * y)", "g * fma(-y, y, 1.0)"),
+        ("a * b + c * d", "fma(a, b, c * d)"),
+        ("tanh(a * b + c) / 2.0", "tanh(fma(a, b, c)) / 2.0"),
+    ],
+)
+def test_sums_of_products_are_joined(text: str, joined: str) -> None:
+    assert Expression(text).joined == joined
+    names = {name: value for value, name in enumerate("abcdgwxy", 2)} | {"tanh": math.tanh}
+    values = [eval(form, {"fma": lambda x, y, z: x * y + z}, dict(names)) for form in (text, joined)]
+    assert values[0] == pytest.approx(values[1], rel=1e-15)
+
+
+def test_what_is_added_is_joined_too() -> None:
+    assert Expression("g * o").added_to("z") == "fma(g, o, z)"
+    assert Expression("g").added_to("z") == "z + g"
+    assert Expression("g / o").added_to("z") == "z + (g / o)"
