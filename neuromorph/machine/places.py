@@ -1,0 +1,90 @@
+"""Where everything stands that the instructions of a program read and write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..host.cached import cached_property
+from ..schedule import WINDOW, KernelPlan, Place, Plan, Workspace, is_vector, padded
+
+Words = list[int]
+ROOMS = 5  # for operands of one statement that have to be made first, and for its value
+
+
+@dataclass
+class Places:
+    """The places of a kernel's training or prediction, for so many lanes and windows of up to ``capacity`` steps."""
+
+    kernel: KernelPlan
+    training: bool
+    capacity: int
+    lanes: int
+
+    @property
+    def plan(self) -> Plan:
+        return self.kernel.training if self.training else self.kernel.prediction
+
+    @property
+    def space(self) -> Workspace:
+        return self.kernel.training_space if self.training else self.kernel.prediction_space
+
+    @property
+    def vector(self) -> int:
+        """Elements of a vector."""
+        return self.plan.lanes
+
+    @cached_property
+    def widest(self) -> int:
+        """Elements of the longest row of a node."""
+        return max(padded(node.width, self.vector) for node in self.plan.graph.nodes)
+
+    @cached_property
+    def extra(self) -> dict[str, int]:
+        """Where the copies of inputs, results and parameter vectors stand, and rooms for what instructions hand
+        to the next one: behind the buffers of the plan."""
+        graph, here = self.plan.graph, self.space.size(self.capacity, self.lanes)
+        places, rows = {}, self.capacity * self.lanes
+        for name, node in (("x", graph.input), ("y", graph.output)):
+            places[name] = here
+            here += rows * padded(graph.nodes[node].width, self.vector)
+        for vector in self.plan.vectors:
+            places[vector.name] = here
+            here += padded(vector.width, self.vector)
+        for number in range(ROOMS):
+            places[f"room{number}"] = here
+            here += rows * self.widest
+        return places | {"end": here}
+
+    @property
+    def elements(self) -> int:
+        """Elements of the workspace; vectors may reach behind its end."""
+        return self.extra["end"] + self.vector
+
+    def stride(self, buffer: str) -> int:
+        """Elements between two rows of a buffer; copies of the caller's arrays have whole vectors."""
+        if buffer in ("x", "y"):
+            return padded(self.plan.strides[buffer], self.vector)
+        return self.plan.strides[buffer]
+
+    def start(self, buffer: str) -> int:
+        """Where row 0 of step 0 of a buffer stands."""
+        if buffer in self.extra:
+            return self.extra[buffer]
+        a, b = self.space.terms[buffer]
+        return (a * self.capacity + b) * self.lanes
+
+    def step(self, buffer: str) -> int:
+        """Elements between two steps of a buffer."""
+        return self.lanes * self.stride(buffer)
+
+    def stream(self, place: Place, shift: int, domain: int) -> Words:
+        """The offset of a place's first row, elements from step to step and from row to row."""
+        name = place.buffer
+        if is_vector(name):
+            return [self.extra[name] + place.column, 0, 0]
+        moves = domain != WINDOW and (name in self.extra or self.plan.buffers_by_name[name].rows != "step")
+        return [
+            self.start(name) + place.column + shift * self.step(name),
+            self.step(name) if moves else 0,
+            self.stride(name),
+        ]
