@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..abi.summation import CHAINS
+from ..optimizers import UPDATES
 from . import instructions as i
 from .encode import Program, loss_forms
 from .templates import MAPS, SUMS
@@ -18,11 +19,16 @@ class ProgramError(ValueError):
 
 @dataclass(frozen=True)
 class Sizes:
-    """The elements of the arrays that a program works on, and of a vector; and the steps of the longest window."""
+    """The elements of the arrays that a program works on, and of a vector; and the steps of the longest window.
+
+    memory: the optimizer's slots. constants: its numbers and counts.
+    """
 
     weights: int
     transposed: int
     gradients: int
+    memory: int
+    constants: int
     vector: int
     capacity: int
 
@@ -84,7 +90,20 @@ class _Checker:
                 self.inside(self.head("unit_scale"), wide, self.work, "the workspace")
             for name in ("size", "learning"):
                 self.inside(0, self.head(name), min(self.sizes.weights, self.sizes.gradients), "the parameters")
+            self.optimizer_is_right()
         return lanes
+
+    def optimizer_is_right(self) -> None:
+        size, number = self.head("size"), self.head("optimizer")
+        if not 0 <= number < len(UPDATES):
+            self.fail("there is no such optimizer")
+        update = list(UPDATES.values())[number]
+        self.inside(0, len(update.slots) * size, self.sizes.memory, "what the optimizer remembers")
+        if update.slots and self.head("learning") > size:
+            self.fail("a slot is as large as the parameters")
+        self.inside(0, len(update.constants) + len(update.counts), self.sizes.constants, "the optimizer's numbers")
+        if self.head("drops"):
+            self.inside(self.head("drop_key"), 2, self.sizes.constants, "the optimizer's numbers")
 
     def rows(self, offset: int, row: int, count: int, wide: int, step: int = 0, steps: int = 1) -> None:
         """Rows of the workspace, at each of some steps."""

@@ -11,6 +11,7 @@ from ..graph import Graph
 from ..host.cached import cached_property
 from ..jit import bundles, cache, modules
 from ..machine import LAST_OF, Program, Sizes, check, encode, functions, source_of, space_of
+from ..optimizers import UPDATES
 from ..options import CompileOptions
 from ..schedule import KernelOptions, KernelPlan, plan_kernel, verify
 from .kernels import Kernels, checks_plans
@@ -43,7 +44,11 @@ class InstantKernels(Kernels):
     def _encoded(self, training: bool, capacity: int, lanes: int) -> Program:
         program = encode(self.plan, training=training, capacity=capacity, lanes=lanes)
         layout = self.plan.layout
-        sizes = Sizes(layout.size, layout.transposed_size, layout.size, self.plan.options.lanes, capacity)
+        update, drops = UPDATES[self.options.optimizer], self.plan.training.drops
+        sizes = Sizes(
+            layout.size, max(1, layout.transposed_size), layout.size, max(1, self.memory_slots * layout.size),
+            len(update.constants) + len(update.counts) + 2 * drops, self.plan.options.lanes, capacity,
+        )  # fmt: skip
         check(program, sizes, training=training)
         return program
 
@@ -109,6 +114,11 @@ class InstantKernels(Kernels):
     def _machine(self, name: str) -> Any:
         """An entry function of the machine for the model's element type and vector width."""
         return machine(self.specialised_for, self.before_compiling).entry(name)
+
+
+def kernels_of(graph: Graph, options: CompileOptions) -> Kernels:
+    """The kernels of a model: its own, or the machine."""
+    return (InstantKernels if options.tier == InstantKernels.tier else Kernels)(graph, options)
 
 
 class Machine:

@@ -24,7 +24,7 @@ from ..options import CompileOptions
 from ..schedule import Workspace, padded
 from . import seeding
 from .feeds import Feeds
-from .instant import InstantKernels
+from .instant import kernels_of
 from .kernels import Kernels
 from .memory import Memory, aligned_zeros
 from .seeding import draw_parameters
@@ -119,7 +119,7 @@ class Network(Settings):
         self._check_alive()
         if self._kernels is None:
             with self.lock:
-                self._kernels = self._kernels or _kernels_of(self._graph, self._options)
+                self._kernels = self._kernels or kernels_of(self._graph, self._options)
         return self._kernels
 
     def _check_alive(self) -> None:
@@ -400,11 +400,6 @@ class Network(Settings):
             memory.remembered = [view for where in self._workspaces() for view in state_pieces(*where).values()]
         for view in memory.remembered:
             view.fill(0.0)
-
-
-def _kernels_of(graph: Graph, options: CompileOptions) -> Kernels:
-    """The kernels of a model: its own, or the machine."""
-    return (InstantKernels if options.tier == "instant" else Kernels)(graph, options)
 
 
 def _remember(network: Network) -> None:

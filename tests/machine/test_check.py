@@ -27,7 +27,7 @@ def plan_of(text: str) -> KernelPlan:
 
 def sizes_of(plan: KernelPlan) -> Sizes:
     layout = plan.layout
-    return Sizes(layout.size, layout.transposed_size, layout.size, plan.options.lanes, CAPACITY)
+    return Sizes(layout.size, layout.transposed_size, layout.size, 1, 4, plan.options.lanes, CAPACITY)
 
 
 @pytest.mark.parametrize("training", [True, False])

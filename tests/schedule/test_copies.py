@@ -38,9 +38,9 @@ def test_copies_that_are_needed_stay() -> None:
     assert left(COPY, added, READER) == (COPY, added, READER)  # the copy is changed
     changed = statement(D1, "x", x=V1)
     assert left(COPY, changed, READER) == (COPY, changed, READER)  # the original is changed
-    part = statement(Place("d3", 0, 2), "g", g=Place("d2", 2, 2))
+    part = statement(Place("d3", 0, 2), "2.0 * g", g=Place("d2", 2, 2))
     assert left(COPY, part) == (COPY, part)  # the copy is read in part
-    earlier = Map(D3, "g", (("g", Access(D2, -1)),), 4, NOTE)
+    earlier = Map(D3, "2.0 * g", (("g", Access(D2, -1)),), 4, NOTE)
     assert left(COPY, earlier) == (COPY, earlier)  # it is read in the next step
     double = statement(D2, "2.0 * g", g=D1)
     assert left(double, READER) == (double, READER)  # it is no copy
