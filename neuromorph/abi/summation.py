@@ -1,6 +1,6 @@
 """The order in which the sums of a matrix product are added up.
 
-Every kernel of a model adds in this order, so that all of them give the same bits. A product is cut into tiles of some
+A model's own kernel and the machine add in the same order. A product is cut into tiles of some
 rows and some vectors of columns; the elements of a tile are summed up side by side, in registers. A tile of few vectors
 would wait for each addition: it keeps several sums, chains, of which each takes every second, fourth or eighth step.
 """

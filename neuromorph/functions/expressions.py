@@ -45,7 +45,7 @@ class Expression(str):
     def joined(self) -> Expression:
         """The expression with each sum or difference that has a product as a term as one ``fma(a, b, c)``, a b + c.
 
-        Every kernel of a model computes the joined expression, so that all of them round in the same places.
+        A model's own kernel and the machine compute the joined expression, so that both round in the same places.
 
         >>> Expression("w * x + b - x * x").joined
         'fma(-x, x, fma(w, x, b))'

@@ -19,7 +19,7 @@ from .matmul import matrix_view
 from .product_shape import scalar_type, tile_rows
 from .routines import I64, integer, routine, summed, teach
 from .transpose import TransposeShape, call_block
-from .vectors import FLAGS, emit_fma, spread
+from .vectors import emit_fma, spread
 
 ZERO, ADD, BIAS = 0, 1, 2  # how the sums of a product start
 ONE_CHAIN, CHAINED, RANGED = 0, 1, 2  # the order of sums; from 2 on it is the number of ranges
@@ -252,7 +252,7 @@ class _Product:
         wide = summed(b, wide, integer(0), whole, unroll, self.steps(cells, tile, unroll))
         while len(wide) > size:
             half = len(wide) // 2
-            wide = [b.fadd(x, y, flags=FLAGS) for x, y in zip(wide[:half], wide[half:], strict=True)]
+            wide = [b.fadd(x, y) for x, y in zip(wide[:half], wide[half:], strict=True)]
         return summed(b, wide, whole, tile.inner, 1, self.steps(cells, tile, 1))
 
     def ranged(self, sums: Sums, cells: Cells, tile: _Tile) -> Sums:
@@ -265,7 +265,7 @@ class _Product:
             is_last = b.icmp_signed("==", number, b.sub(tile.ranges, integer(1)))
             stop = b.select(is_last, tile.inner, b.add(start, length))
             more = self.summed([self.zero()] * len(cells), cells, tile, start, stop)
-            return [b.fadd(x, y, flags=FLAGS) for x, y in zip(whole, more, strict=True)]
+            return [b.fadd(x, y) for x, y in zip(whole, more, strict=True)]
 
         return summed(b, sums, integer(0), tile.ranges, 1, one_range)
 
@@ -290,7 +290,9 @@ class _Product:
                     ahead_row = integer(row) if self.turned else b.mul(tile.stride, integer(row))
                     left[row] = spread(b, b.load(self.at(column_of_a, ahead_row)), self.simd_width)
                 mine = slice(ahead % chains * size, (ahead % chains + 1) * size)
-                sums[mine] = [emit_fma(b, left[r], right[v], x) for x, (r, v) in zip(sums[mine], cells, strict=True)]
+                sums[mine] = [
+                    emit_fma(b, left[r], right[v], x, ()) for x, (r, v) in zip(sums[mine], cells, strict=True)
+                ]
             return sums
 
         return body

@@ -83,6 +83,12 @@ class ProductEmitter:
     def vector(self) -> ir.VectorType:
         return ir.VectorType(scalar_type(self.shape.dtype), self.shape.simd_width)
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The fast-math flags of additions. Additions may not be reordered if a row's sums must not depend on the
+        number of rows."""
+        return FLAGS if self.shape.rows is not None else tuple(flag for flag in FLAGS if flag != "reassoc")
+
     def read(self, pointer: ir.Value) -> ir.Value:
         return self.builder.load(pointer, align=4)
 
@@ -113,7 +119,7 @@ class ProductEmitter:
 
     def fused(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
         """x y + z of each element: one instruction if the processor has it."""
-        return emit_fma(self.builder, x, y, z)
+        return emit_fma(self.builder, x, y, z, self.flags)
 
     def emit(self) -> None:
         """Emit the whole product: loops over blocks of the inner dimension, panels and row tiles."""
@@ -360,7 +366,7 @@ class ProductEmitter:
 
     def added(self, sums: list[ir.Value], more: list[ir.Value]) -> list[ir.Value]:
         """The sums ``sums`` with ``more`` added to them."""
-        return [self.builder.fadd(x, y, flags=FLAGS) for x, y in zip(sums, more, strict=True)]
+        return [self.builder.fadd(x, y, flags=self.flags) for x, y in zip(sums, more, strict=True)]
 
     def at_once(
         self, parts: list[list[ir.Value]], tile: _Tile, starts: list[ir.Value], length: ir.Value

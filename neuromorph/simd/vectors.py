@@ -4,8 +4,8 @@
 Python function over NumPy arrays (its twin, for when JIT is off) and, inside compiled code, one or a few LLVM vector
 instructions. The arithmetic operators work on vectors in both cases; a scalar operand is copied to all elements.
 
-Arithmetic has no fast-math flags: LLVM neither reorders additions nor joins them with products, so that all kernels of
-a model give the same bits, however their operations are joined.
+Arithmetic has the fast-math flags ``FLAGS``. They never include nnan or ninf, so that a diverging loss stays visible.
+The vector mathematics of ``math.py`` has no flags, because its error-free steps must stay as written.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numba.extending import lower_builtin, lower_cast
 from . import math as vector_math
 from . import numpy_math as twins
 
-FLAGS: tuple[str, ...] = ()  # of arithmetic: none, so that every kernel of a model gives the same bits
+FLAGS = ("contract", "nsz", "arcp", "afn", "reassoc")
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 ELEMENTS: dict[str, tuple[Any, ir.Type, int]] = {
     "float32": (types.float32, ir.FloatType(), 4),
@@ -109,10 +109,10 @@ def emit_maximum(builder: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
     return builder.select(builder.fcmp_ordered(">", x, y), x, y)
 
 
-def emit_fma(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+def emit_fma(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value, flags: tuple[str, ...] = FLAGS) -> ir.Value:
     """x y + z of each element: one instruction if the processor has it."""
     if not vector_math.has_fma():
-        return builder.fadd(builder.fmul(x, y, flags=FLAGS), z, flags=FLAGS)
+        return builder.fadd(builder.fmul(x, y, flags=flags), z, flags=flags)
     fused = intrinsic(builder.module, f"llvm.fma.{suffix(x.type)}", x.type, [x.type] * 3)
     return builder.call(fused, [x, y, z])
 

@@ -1,0 +1,82 @@
+"""The machine and generated kernels, both compiled, give the same results but for rounding."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neuromorph as nm
+from helpers.texts import GRU, LSTM, WIDE_LSTM, text_of
+
+TEXTS = {
+    "lstm": (LSTM, 5, "float32"),
+    "one lane": (WIDE_LSTM, 1, "float32"),
+    "gru in float64": (GRU, 3, "float64"),
+    "no links": (text_of("(c, 7, <tanh>) (n, <norm>) {m, c, maximum} (h, 4, <gelu>)"), 3, "float64"),
+}
+
+
+def trained(text: str, batch: int, dtype: str, tier: str, optimizer: Any) -> tuple[nm.Model, np.ndarray]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = nm.compile(text, batch, 0.05, dtype=dtype, tier=tier, threads=1, optimizer=optimizer, clip_norm=0.5)
+    nm.seed(1)
+    nm.build(model)
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(50, batch, model.input_width))
+    nm.train(model, inputs, rng.uniform(size=(50, batch, model.output_width)), 0)
+    return model, nm.predict(model, inputs[:9])
+
+
+TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
+
+
+@pytest.mark.parametrize(("name", "optimizer"), zip(TEXTS, ("sgd", "adam", "rmsprop", "adamw"), strict=True))
+def test_tiers_give_the_same_results(name: str, optimizer: str) -> None:
+    text, batch, dtype = TEXTS[name]
+    compiled, predicted = trained(text, batch, dtype, "compiled", optimizer)
+    instant, other = trained(text, batch, dtype, "instant", optimizer)
+    assert (compiled.tier, instant.tier) == ("compiled", "instant")
+    close = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype]}
+    for key, value in compiled.get_parameters().items():
+        np.testing.assert_allclose(instant.get_parameters()[key], value, err_msg=key, **close)
+    np.testing.assert_allclose(instant.losses, compiled.losses, **close)
+    np.testing.assert_allclose(other, predicted, **close)
+    for key, value in compiled.state.items():
+        np.testing.assert_allclose(instant.state[key], value, err_msg=key, **close)
+
+
+def test_all_that_a_model_does_works_on_the_machine() -> None:
+    """Evaluation, gradients, streams, state, files and copies, beside a compiled model with the same parameters."""
+    text, batch, dtype = TEXTS["gru in float64"]
+    compiled, _ = trained(text, batch, dtype, "compiled", "adam")
+    instant, _ = trained(text, batch, dtype, "instant", "adam")
+    instant.set_parameters(compiled.get_parameters())
+    rng = np.random.default_rng(1)
+    inputs = rng.normal(size=(7, batch, compiled.input_width))
+    expected = rng.uniform(size=(7, batch, compiled.output_width))
+    assert nm.evaluate(instant, inputs, expected) == pytest.approx(nm.evaluate(compiled, inputs, expected), rel=1e-12)
+    (loss, found), (other, wanted) = (nm.gradients(model, inputs, expected) for model in (instant, compiled))
+    assert loss == pytest.approx(other, rel=1e-12)
+    for key, value in wanted.items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-9, atol=1e-12, err_msg=key)
+    streams = [nm.stream(model, batch) for model in (instant, compiled)]
+    for x in inputs:
+        np.testing.assert_allclose(streams[0](x), streams[1](x), rtol=1e-12, atol=1e-12)
+    copied = pickle.loads(pickle.dumps(instant))
+    assert copied.tier == "instant"
+    np.testing.assert_array_equal(nm.predict(copied, inputs), nm.predict(instant, inputs))
+    history = nm.fit(instant, inputs, expected, epochs=2, progress=False)
+    assert len(history) == 2
+    assert instant.kernel_source() == compiled.kernel_source()
+
+
+def test_what_is_no_tier() -> None:
+    with pytest.raises(
+        ValueError, match="tier must be one of auto, compiled, instant, not 'instand'; did you mean 'in"
+    ):
+        nm.compile(LSTM, 2, 0.1, tier="instand")
