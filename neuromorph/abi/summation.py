@@ -33,6 +33,11 @@ def ranges_of(columns: int, inner: int) -> int:
     return ranges
 
 
+def widest_panel(registers: int) -> int:
+    """The most vectors of a panel, for a processor with so many vector registers."""
+    return 4 if registers >= 32 else 3
+
+
 def even_heights(rows: int, most: int) -> tuple[int, int]:
     """The rows of a tile, as even as can be, where a tile has at most so many; and the tiles that have one row more."""
     return divmod(rows, -(-rows // most))

@@ -19,18 +19,25 @@ class ProgramError(ValueError):
 
 @dataclass(frozen=True)
 class Sizes:
-    """The elements of the arrays that a program works on, and of a vector; and the steps of the longest window.
+    """The elements of the arrays that a program works on, and what else the arrays of a call are made for.
 
-    memory: the optimizer's slots. constants: its numbers and counts.
+    work: the workspace. memory: the optimizer's slots. constants: its numbers and counts. vector: the elements of a
+    vector. panel: the most vectors of a panel. capacity: the steps of the longest window. lanes: the rows of a step.
+    inputs, outputs: the components of an input and of a result.
     """
 
+    work: int
     weights: int
     transposed: int
     gradients: int
     memory: int
     constants: int
     vector: int
+    panel: int
     capacity: int
+    lanes: int
+    inputs: int
+    outputs: int
 
 
 def check(program: Program, sizes: Sizes, *, training: bool) -> None:
@@ -46,7 +53,7 @@ class _Checker:
     def __init__(self, program: Program, sizes: Sizes, training: bool) -> None:
         self.training = training
         self.words, self.numbers = [int(word) for word in program.words], len(program.numbers)
-        self.work, self.sizes = program.space, sizes
+        self.work, self.sizes = sizes.work, sizes
         self.pc = 0
 
     def fail(self, what: str) -> None:
@@ -64,18 +71,24 @@ class _Checker:
             self.fail(f"elements {offset} to {offset + reach} are not in {array} of {size}")
 
     def check(self) -> None:
+        self.data_are_right()
         rows = self.head_is_right()
         for name in ("forward", "backward", "gradients") if self.training else ("forward",):
             for loop, begin, end in self.entries(self.head(name), 3):
                 self.segment(loop, begin, end, rows)
         self.lists()
 
+    def data_are_right(self) -> None:
+        """Check that the caller's arrays have the rows and components that the program takes."""
+        wanted = {"lanes": self.sizes.lanes, "width": self.sizes.inputs, "wide": self.sizes.outputs}
+        for name, number in wanted.items():
+            if self.head(name) != number:
+                self.fail(f"the program is for {self.head(name)} and the arrays are for {number}")
+
     def head_is_right(self) -> int:
         """Check the head; returns the rows of a step."""
         lanes, vector = self.head("lanes"), self.sizes.vector
         rows = lanes * self.sizes.capacity
-        if lanes < 1:
-            self.fail("a program is for one lane or more")
         for name, width in (("x", self.head("width")), ("y", self.head("wide"))):
             padded = -(-max(width, 1) // vector) * vector
             self.rows(self.head(name), self.head(f"{name}_row"), rows, padded)
@@ -88,7 +101,10 @@ class _Checker:
             if self.head("units"):
                 self.inside(self.head("unit_mean"), wide, self.work, "the workspace")
                 self.inside(self.head("unit_scale"), wide, self.work, "the workspace")
+            self.inside(0, 1, self.numbers, "the numbers")
             for name in ("size", "learning"):
+                if self.head(name) % vector:
+                    self.fail("parameters are whole vectors")
                 self.inside(0, self.head(name), min(self.sizes.weights, self.sizes.gradients), "the parameters")
             self.optimizer_is_right()
         return lanes
@@ -131,7 +147,7 @@ class _Checker:
             self.inside(source, whole, self.sizes.weights, "the weights")
             self.inside(target, whole, self.work, "the workspace")
         for begin, fixed, moving in self.entries(self.head("zeros"), 3) if self.training else ():
-            if fixed % vector or moving % vector or moving < 0:
+            if fixed % vector or moving % vector or min(fixed, moving) < 0:
                 self.fail("zeros are whole vectors")
             self.inside(begin, fixed + capacity * moving, self.work, "the workspace")
         for start, step, depth in self.entries(self.head("state"), 3):
@@ -172,6 +188,8 @@ class _Checker:
             template = SUMS[number - i.SUM]
             slots = 1 + len(template.term.slots) + (len(template.finish.slots) if template.finish else 0)
             self.element(given, len(template.term.letters), slots, 8, rows, steps)
+        elif number in _OF_TRAINING and not self.training:
+            self.fail("a prediction has no gradients")
         elif number in _CHECKS:
             lengths, checked = _CHECKS[number]
             if len(given) != lengths:
@@ -212,18 +230,22 @@ class _Checker:
         self.rows(offset, row, rows, wide, step, steps)
 
     def finish(self, given: list[int], rows: int, steps: int) -> None:
-        wide, room, row, offset, step, target_row = given[:6]
+        wide, room, row, offset, step, target_row, adds = given[:7]
         exact, rest = given[9], given[10:]
         if wide < 1 or wide % self.sizes.vector or exact < 0:
             self.fail("rows are whole vectors")
+        if rest[3] not in (0, 1):
+            self.fail("a stream moves by 0 or 1")
         self.rows(room, row, rows, wide)
-        self.rows(offset, target_row, rows, min(wide, exact), step, steps)
+        self.rows(offset, target_row, rows, wide if adds else min(wide, exact), step, steps)
         self.rows(rest[0], rest[2], rows, wide if rest[3] else self.sizes.vector, rest[1], steps)
 
     def product(self, given: list[int], rows: int, steps: int, array: str, size: int) -> None:
         offset, step, row, matrix, target, target_step, target_row, inner, columns, panel, start, bias, order = given
-        if min(inner, columns, panel) < 1 or panel > _WIDEST or not 0 <= order <= CHAINS:
+        if min(inner, columns, panel) < 1 or panel > self.sizes.panel or not 0 <= order <= CHAINS:
             self.fail("a product has inner steps and columns")
+        if target_row < 1:  # 0 would say that the target is in panels
+            self.fail("the results of a product are in rows")
         self.rows(offset, row, rows, inner, step, steps)
         width = columns * self.sizes.vector
         self.inside(matrix, inner * width, size, array)
@@ -239,8 +261,10 @@ class _Checker:
 
     def weight(self, given: list[int], rows: int, steps: int) -> None:
         offset, row, right, right_row, target, width, columns, panel = given
-        if min(width, columns, panel) < 1 or panel > _WIDEST or steps > 1:
+        if min(width, columns, panel) < 1 or panel > self.sizes.panel or steps > 1:
             self.fail("a product has rows and columns, and is of a window")
+        if right_row < 1:  # 0 would say that the right matrix is in panels
+            self.fail("the right matrix of a product is in rows")
         self.rows(offset, row, rows, width)
         self.rows(right, right_row, rows, columns * self.sizes.vector)
         self.inside(target, width * columns * self.sizes.vector, self.sizes.gradients, "the gradients")
@@ -273,7 +297,7 @@ class _Checker:
         self.inside(number, 1, self.numbers, "the numbers")
 
 
-_WIDEST = 4  # vectors of a panel
+_OF_TRAINING = (i.BACKWARD, i.WEIGHT, i.COLUMNS)  # they use arrays that a prediction does not have
 _CHECKS: dict[int, tuple[int, Callable[[Any, list[int], int, int], None]]] = {
     i.SPREAD: (5, _Checker.spread),
     i.CUT: (6, _Checker.cut),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
+from ..abi.summation import widest_panel
 from ..codegen import Kernel
 from ..graph import Graph
 from ..host.cached import cached_property
@@ -24,10 +25,6 @@ class InstantKernels(Kernels):
 
     tier = "instant"
 
-    def __init__(self, graph: Graph, options: CompileOptions) -> None:
-        super().__init__(graph, options)
-        self._programs = lru_cache(_PROGRAMS)(self._encoded)
-
     @cached_property
     def plan(self) -> KernelPlan:
         """The plan for one thread, each operation on its own."""
@@ -41,16 +38,13 @@ class InstantKernels(Kernels):
         """The kernel that would be generated for the model."""
         return Kernels(self.graph, self.options).kernel
 
-    def _encoded(self, training: bool, capacity: int, lanes: int) -> Program:
-        program = encode(self.plan, training=training, capacity=capacity, lanes=lanes)
-        layout = self.plan.layout
-        update, drops = UPDATES[self.options.optimizer], self.plan.training.drops
-        sizes = Sizes(
-            layout.size, max(1, layout.transposed_size), layout.size, max(1, self.memory_slots * layout.size),
-            len(update.constants) + len(update.counts) + 2 * drops, self.plan.options.lanes, capacity,
-        )  # fmt: skip
-        check(program, sizes, training=training)
-        return program
+    @cached_property
+    def _programs(self) -> Callable[[bool, int, int], Program]:
+        """The program of training (or of prediction), so many steps and lanes; the last ones are kept.
+
+        It does not refer to the kernels, which are freed as soon as nobody uses them.
+        """
+        return lru_cache(_PROGRAMS)(partial(_encoded, self.plan))
 
     def training_elements(self, capacity: int) -> int:
         """Elements of a workspace of ``train``."""
@@ -114,6 +108,33 @@ class InstantKernels(Kernels):
     def _machine(self, name: str) -> Any:
         """An entry function of the machine for the model's element type and vector width."""
         return machine(self.specialised_for, self.before_compiling).entry(name)
+
+
+def _encoded(plan: KernelPlan, training: bool, capacity: int, lanes: int) -> Program:
+    """A checked program of a plan."""
+    program = encode(plan, training=training, capacity=capacity, lanes=lanes)
+    check(program, sizes_of(plan, training=training, capacity=capacity, lanes=lanes), training=training)
+    return program
+
+
+def sizes_of(plan: KernelPlan, *, training: bool, capacity: int, lanes: int) -> Sizes:
+    """The sizes of the arrays that a plan's programs are run with."""
+    layout, options, nodes = plan.layout, plan.options, plan.graph.nodes
+    update = UPDATES[options.optimizer]
+    return Sizes(
+        work=space_of(plan, training=training, capacity=capacity, lanes=lanes),
+        weights=layout.size,
+        transposed=max(1, layout.transposed_size),
+        gradients=layout.size,
+        memory=max(1, len(update.slots) * layout.size),
+        constants=len(update.constants) + len(update.counts) + 2 * plan.training.drops,
+        vector=options.lanes,
+        panel=widest_panel(options.registers),
+        capacity=capacity,
+        lanes=lanes,
+        inputs=nodes[plan.graph.input].width,
+        outputs=nodes[plan.graph.output].width,
+    )
 
 
 def kernels_of(graph: Graph, options: CompileOptions) -> Kernels:

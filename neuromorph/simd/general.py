@@ -11,7 +11,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
-from ..abi.summation import PANEL_BLOCK, ROW_BLOCK, chains_of
+from ..abi.summation import PANEL_BLOCK, ROW_BLOCK, chains_of, widest_panel
 from . import softmax as rows_of
 from .column_sums import SumShape, define_sums
 from .lowering import ARRAY, data_pointer, define
@@ -82,7 +82,7 @@ class _Product:
         self.scalar, self.simd_width, self.registers = scalar_type(dtype), simd_width, registers
         self.turned, self.vector = turned, ir.VectorType(self.scalar, simd_width)
         self.name = f"nm.general.{dtype}.{simd_width}.{registers}.{'turned' if turned else 'rows'}"
-        self.panels = (1, 2, 3, 4) if registers >= 32 else (1, 2, 3)
+        self.panels = range(1, widest_panel(registers) + 1)
 
     def define(self, module: ir.Module) -> ir.Function:
         """The function of a, b, c, bias; rows, inner steps, columns and panel (both in vectors), the stride of A, those
