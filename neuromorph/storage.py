@@ -29,7 +29,7 @@ from .graph import Graph, build_graph, freeze, frozen_names
 from .host.atomic_write import check_name, replace_file
 from .language import parse
 from .optimizers import CHOICES, UPDATES, Optimizer
-from .options import DTYPES, CompileOptions, compile_options, finite_number, one_of
+from .options import DTYPES, TIERS, CompileOptions, compile_options, finite_number, one_of
 from .runtime import seeding
 from .runtime.network import Network
 from .runtime.seeding import restore_generator
@@ -101,6 +101,7 @@ def record_of(kept: Mapping[str, Any]) -> dict[str, Any]:
         "built": "parameters" in kept,
         "generator": _generator_record(),
         **({"frozen": list(options.frozen)} if options.frozen else {}),
+        **({"tier": options.tier} if options.tier != TIERS[0] else {}),
         **({"dropout": list(kept["dropout_state"])} if "dropout_state" in kept else {}),
     }
 
@@ -293,7 +294,7 @@ _FIELDS = {
     "text", "batch_size", "bptt_steps", "dtype", "threads", "optimizer", "learning_rate", "clip_norm", "built",
     "generator",
 }  # fmt: skip
-_MORE_FIELDS = {"frozen", "dropout"}  # fields of format 2, present only for models that need them
+_MORE_FIELDS = {"frozen", "dropout", "tier"}  # fields of format 2, present only for models that need them
 
 
 def _arguments(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -346,7 +347,7 @@ def _options(record: Mapping[str, Any], chosen: Optimizer, graph: Graph) -> Comp
     return compile_options(
         record["batch_size"], optimizer=chosen.kind, bptt_steps=record["bptt_steps"],
         dtype=one_of("dtype", record["dtype"], DTYPES), threads=record["threads"],
-        has_time_links=graph.has_time_links, frozen=_frozen(graph, record),
+        has_time_links=graph.has_time_links, frozen=_frozen(graph, record), tier=record.get("tier", TIERS[0]),
     )  # fmt: skip
 
 

@@ -125,7 +125,16 @@ def test_compiled_training_goes_on_bit_for_bit(way: str, path: Path) -> None:
 
 @pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize("way", COPIES)
-@pytest.mark.parametrize("options", [{"dtype": "float64", "threads": 2}, {"clip_norm": None, "bptt_steps": 1}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dtype": "float64", "threads": 2},
+        {"clip_norm": None, "bptt_steps": 1},
+        {"tier": "instant"},
+        {"tier": "compiled"},
+    ],
+    ids=str,
+)
 def test_arguments_come_back(way: str, options: dict[str, Any], path: Path) -> None:
     model = made(**options)
     model.learning_rate = 0.1 + 0.2
@@ -133,6 +142,7 @@ def test_arguments_come_back(way: str, options: dict[str, Any], path: Path) -> N
     model.losses[3] = np.nan
     other = COPIES[way](model, path)
     assert everything(other) == everything(model)
+    assert other.options == model.options
     assert other.kernel_source() == model.kernel_source()
 
 
@@ -912,4 +922,19 @@ def test_what_is_frozen_is_a_list_of_names(frozen: Any, tmp_path: Path) -> None:
     changed = json.dumps(header).encode()
     file.write_bytes(len(changed).to_bytes(8, "little") + changed + whole[8 + length :])
     with pytest.raises(nm.StorageError, match="corrupt"):
+        nm.load(file)
+
+
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize("tier", ["instand", ["instant"], 3, None])
+def test_a_tier_that_there_is_not(tier: Any, tmp_path: Path) -> None:
+    model, file = made(tier="instant"), tmp_path / "tier"
+    nm.save(model, file)
+    whole = file.read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+    header["__metadata__"]["neuromorph"] = json.dumps(json.loads(header["__metadata__"]["neuromorph"]) | {"tier": tier})
+    changed = json.dumps(header).encode()
+    file.write_bytes(len(changed).to_bytes(8, "little") + changed + whole[8 + length :])
+    with pytest.raises(nm.StorageError, match="corrupt: tier must be one of auto, compiled, instant"):
         nm.load(file)
