@@ -10,13 +10,14 @@ import ast
 import string
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 from ..functions import ACTIVATIONS, ELEMENTWISE, MERGES, RESTORE
 from ..functions.expressions import Expression
 from ..functions.records import VOCABULARY
 
 _SLOT = 0.3141592653589793  # a number that no record has: it marks the slots while templates are made
+_FORMS = 4096  # that are kept; texts with numbers of their own bring ever more
 _FUNCTIONS = VOCABULARY | {"fma", "softmax", "total"}
 
 
@@ -61,7 +62,7 @@ class _Reader(ast.NodeTransformer):
         return ast.Name(f"{{{len(self.numbers) - 1}}}", ast.Load())
 
 
-@cache
+@lru_cache(_FORMS)
 def form_of(expression: str) -> Form:
     """An expression's form; the numbers of two expressions of one form may differ."""
     if expression == "zero":

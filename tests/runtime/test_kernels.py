@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+from weakref import ref
+
+import numpy as np
 import pytest
 
 import neuromorph as nm
 from helpers.texts import LSTM
+from neuromorph.machine.templates import form_of
 from neuromorph.options import CompileOptions
 from neuromorph.runtime.kernels import Kernels
 
@@ -26,3 +31,26 @@ def test_what_changes_the_code_changes_the_key(change: dict[str, object]) -> Non
     }  # fmt: skip
     keys = {Kernels(graph, CompileOptions(**options)).key for options in (given, given | change)}  # type: ignore[arg-type]
     assert len(keys) == 2
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_kernels_are_freed_with_their_model() -> None:
+    """At once, not only when the garbage collector runs: a program may be large, and a search makes thousands."""
+    model = nm.build(nm.compile(LSTM, 2, 0.1, tier="instant"))
+    x, y = np.zeros((5, 2, model.input_width)), np.zeros((5, 2, model.output_width))
+    nm.train(model, x, y, 0)
+    nm.predict(model, x)
+    nm.stream(model, 1)(x[0, 0])
+    kernels, plan = ref(model.kernels), ref(model.kernels.plan)
+    gc.disable()
+    try:
+        nm.release(model)
+        assert kernels() is None
+        assert plan() is None
+    finally:
+        gc.enable()
+
+
+def test_forms_of_expressions_are_not_kept_for_ever() -> None:
+    """Each text may bring numbers of its own."""
+    assert form_of.cache_info().maxsize is not None
