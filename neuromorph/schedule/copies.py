@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 
 from .accesses import reads_of, writes_of
@@ -23,7 +23,7 @@ def without_copies(segments: list[Segment], lanes: int, kept: set[str]) -> list[
             if isinstance(operation, Map) and operation.target.buffer not in kept and (source := _copied(operation)):
                 source = instead.get(source, source)
                 last = _last_read(operation.target, number, place, reads, writes, segment.operations)
-                if last is not None and not _written(segment.operations[place + 1 : last], source, lanes):
+                if last is not None and not _written(segment.operations[place + 1 : last + 1], source, lanes):
                     instead[operation.target] = source
                     continue
             operations.append(_redirected(operation, instead))
@@ -73,9 +73,11 @@ def _last_read(
     return last
 
 
-def _written(operations: Iterable[Operation], source: Place, lanes: int) -> bool:
-    """Whether one of the operations writes to a place."""
-    return any(target.overlaps(source, lanes) for operation in operations for target in writes_of(operation))
+def _written(operations: Sequence[Operation], source: Place, lanes: int) -> bool:
+    """Whether one of the operations writes to a place, but for the last one, which may write all of it: element by
+    element, after it has read the same element."""
+    written = [target for operation in operations for target in writes_of(operation) if target.overlaps(source, lanes)]
+    return bool(written) and (written != [source] or source not in writes_of(operations[-1]))
 
 
 def _redirected(operation: Operation, instead: dict[Place, Place]) -> Operation:

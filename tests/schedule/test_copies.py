@@ -46,6 +46,14 @@ def test_copies_that_are_needed_stay() -> None:
     assert left(double, READER) == (double, READER)  # it is no copy
 
 
+def test_the_last_reader_may_write_the_original_in_place_only() -> None:
+    in_place = statement(D1, "g * x", g=D2, x=V1)
+    assert left(COPY, in_place) == (statement(D1, "g * x", g=D1, x=V1),)
+    aside = statement(Place("d1", 4, 4), "g * x", g=Place("d2", 0, 8), x=Place("v1", 0, 8))
+    wide = statement(Place("d2", 0, 8), "g", g=Place("d1", 0, 8))
+    assert left(wide, aside) == (wide, aside)  # elements would be overwritten before they are read
+
+
 def test_a_copy_that_another_segment_reads_stays() -> None:
     segments = [Segment(0, (COPY,)), Segment(-1, (READER,))]
     assert without_copies(segments, 4, set()) == segments
