@@ -39,5 +39,11 @@ def widest_panel(registers: int) -> int:
 
 
 def even_heights(rows: int, most: int) -> tuple[int, int]:
-    """The rows of a tile, as even as can be, where a tile has at most so many; and the tiles that have one row more."""
+    """Divides rows evenly among as few tiles as possible, of at most ``most`` rows each.
+
+    Returns the rows of a low tile, and the number of tiles that are one row taller.
+
+    >>> even_heights(7, 4)
+    (3, 1)
+    """
     return divmod(rows, -(-rows // most))

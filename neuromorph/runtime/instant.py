@@ -1,4 +1,4 @@
-"""The kernels of a model that compile nothing for it: the machine runs its plan."""
+"""Runs a model on the machine, so that nothing is compiled for the model: the tier "instant"."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class InstantKernels(Kernels):
 
     @cached_property
     def _programs(self) -> Callable[[bool, int, int], Program]:
-        """The program of training (or of prediction), so many steps and lanes; the last ones are kept.
+        """A function that gives the program for training or prediction, so many steps and so many lanes.
 
-        It does not refer to the kernels, which are freed as soon as nobody uses them.
+        It keeps the last few programs. It does not refer to the kernels, so that they are freed with their model.
         """
         return lru_cache(_PROGRAMS)(partial(_encoded, self.plan))
 
