@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any, ClassVar
+from typing import Any
 
 from ..abi.summation import widest_panel
 from ..codegen import Kernel
@@ -107,7 +107,7 @@ class InstantKernels(Kernels):
 
     def _machine(self, name: str) -> Any:
         """An entry function of the machine for the model's element type and vector width."""
-        return machine(self.specialised_for, self.before_compiling).entry(name)
+        return machine(self.specialised_for).entry(name, self.before_compiling)
 
 
 def _encoded(plan: KernelPlan, training: bool, capacity: int, lanes: int) -> Program:
@@ -143,28 +143,27 @@ def kernels_of(graph: Graph, options: CompileOptions) -> Kernels:
 
 
 class Machine:
-    """The machine for an element type and a vector width, compiled or taken from the cache when first needed."""
+    """The machine for an element type and a vector width, compiled or taken from the cache when first needed.
 
-    _known: ClassVar[dict[tuple[str, int, int], Machine]] = {}
+    Its module is looked up each time: with JIT off it is another one.
+    """
 
     def __init__(self, dtype: str, lanes: int, registers: int) -> None:
-        source = source_of(dtype, lanes, registers)
-        self._dtype, self._key = dtype, cache.key_of(source, *cache.environment())
-        self._module = modules.load_module(source, self._key)
+        self._dtype, self._source = dtype, source_of(dtype, lanes, registers)
+        self._key = cache.key_of(self._source, *cache.environment())
 
     def entry(self, name: str, before_compiling: Callable[[], None] | None = None) -> Any:
         """``train``, ``predict`` or ``step``, ready to call."""
         chosen, kinds = LAST_OF[name], functions()
-        names = list(kinds)
+        names, module = list(kinds), modules.load_module(self._source, self._key)
         bundle = {each: kinds[each] for each in names[: names.index(chosen) + 1]}
-        last = bundles.ready(self._module, self._key, bundle, self._dtype, before_compiling)
-        return last if name == chosen else getattr(self._module, name)
+        last = bundles.ready(module, self._key, bundle, self._dtype, before_compiling)
+        return last if name == chosen else getattr(module, name)
 
 
-def machine(options: KernelOptions, before_compiling: Callable[[], None] | None = None) -> Machine:
+_machines = lru_cache(maxsize=None)(Machine)  # one for each processor, element type and vector width: very few
+
+
+def machine(options: KernelOptions) -> Machine:
     """The machine that runs plans of these options."""
-    what = options.dtype, options.lanes, options.registers
-    known = Machine._known.get(what)
-    if known is None:
-        known = Machine._known[what] = Machine(*what)
-    return known
+    return _machines(options.dtype, options.lanes, options.registers)

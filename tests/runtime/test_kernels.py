@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from weakref import ref
 
 import numpy as np
@@ -12,6 +13,7 @@ import neuromorph as nm
 from helpers.texts import LSTM
 from neuromorph.machine.templates import form_of
 from neuromorph.options import CompileOptions
+from neuromorph.runtime.instant import kernels_of, machine
 from neuromorph.runtime.kernels import Kernels
 
 RENAMED = LSTM.replace("candidate", "fresh_values").replace("LSTM", "other") + "\n# and a comment of some length\n"
@@ -49,6 +51,16 @@ def test_kernels_are_freed_with_their_model() -> None:
         assert plan() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_a_machine_that_is_forgotten_is_loaded_again() -> None:
+    """As where JIT is turned off and on: plain Python must not stay in use."""
+    graph, options = nm.compile(LSTM, 2, 0.1).graph, nm.compile(LSTM, 2, 0.1, tier="instant").options
+    plain = machine(kernels_of(graph, options).specialised_for).entry("train")
+    assert machine(kernels_of(graph, options).specialised_for).entry("train") is plain
+    del sys.modules[plain.__module__]
+    assert machine(kernels_of(graph, options).specialised_for).entry("train") is not plain
 
 
 def test_forms_of_expressions_are_not_kept_for_ever() -> None:
