@@ -237,6 +237,14 @@ def test_a_checked_graph_and_its_source_need_no_numba() -> None:
     assert not loaded & {"numba", "llvmlite"}
 
 
+@pytest.mark.parametrize(("tier", "needed"), [("compiled", "False"), ("instant", "True")])
+def test_only_models_that_run_on_the_machine_import_it(tier: str, needed: str) -> None:
+    """Its tables of instructions take tens of milliseconds to make."""
+    text = "/xavier,zero/ (input, 2) (output, 1, <tanh>, <mse>)"
+    code = f"import sys\nimport neuromorph as nm\nnm.compile({text!r}, 1, 0.1, tier={tier!r}).kernels.plan"
+    assert run(f"{code}\nprint('neuromorph.machine' in sys.modules)").strip() == needed
+
+
 def test_nothing_happens_at_import() -> None:
     """No thread starts, no folder is made and no random number is drawn."""
     code = (

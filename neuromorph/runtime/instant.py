@@ -8,12 +8,10 @@ from typing import Any
 
 from ..abi.summation import widest_panel
 from ..codegen import Kernel
-from ..graph import Graph
 from ..host.cached import cached_property
 from ..jit import bundles, cache, modules
 from ..machine import LAST_OF, Program, Sizes, check, encode, functions, source_of, space_of
 from ..optimizers import UPDATES
-from ..options import CompileOptions
 from ..schedule import KernelOptions, KernelPlan, plan_kernel, verify
 from .kernels import Kernels, checks_plans
 
@@ -135,11 +133,6 @@ def sizes_of(plan: KernelPlan, *, training: bool, capacity: int, lanes: int) -> 
         inputs=nodes[plan.graph.input].width,
         outputs=nodes[plan.graph.output].width,
     )
-
-
-def kernels_of(graph: Graph, options: CompileOptions) -> Kernels:
-    """The kernels of a model: its own, or the machine."""
-    return (InstantKernels if options.tier == InstantKernels.tier else Kernels)(graph, options)
 
 
 class Machine:

@@ -17,6 +17,7 @@ from ..graph import Graph
 from ..host.cached import cached_property
 from ..host.cgroups import shortage
 from ..host.cpu import lanes_for, simd_bits, vector_registers
+from ..host.exclusive import imported
 from ..jit import bundles, cache, modules
 from ..optimizers import UPDATES
 from ..options import CompileOptions
@@ -208,3 +209,11 @@ class Kernels:
         """The generated function ``step``, ready to call; it comes with ``predict``."""
         self.predict  # noqa: B018 - compiles, or is found in the cache
         return self.module.step
+
+
+def kernels_of(graph: Graph, options: CompileOptions) -> Kernels:
+    """The kernels of a model: its own, or the machine, which is imported only if a model needs it."""
+    if options.tier != "instant":
+        return Kernels(graph, options)
+    made: Kernels = imported("neuromorph.runtime.instant").InstantKernels(graph, options)
+    return made

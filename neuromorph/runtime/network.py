@@ -24,8 +24,7 @@ from ..options import CompileOptions
 from ..schedule import Workspace, padded
 from . import seeding
 from .feeds import Feeds
-from .instant import kernels_of
-from .kernels import Kernels
+from .kernels import Kernels, kernels_of
 from .memory import Memory, aligned_zeros
 from .seeding import draw_parameters
 from .settings import Settings, check_numbers

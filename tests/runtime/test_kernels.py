@@ -13,8 +13,8 @@ import neuromorph as nm
 from helpers.texts import LSTM
 from neuromorph.machine.templates import form_of
 from neuromorph.options import CompileOptions
-from neuromorph.runtime.instant import kernels_of, machine
-from neuromorph.runtime.kernels import Kernels
+from neuromorph.runtime.instant import machine
+from neuromorph.runtime.kernels import Kernels, kernels_of
 
 RENAMED = LSTM.replace("candidate", "fresh_values").replace("LSTM", "other") + "\n# and a comment of some length\n"
 
