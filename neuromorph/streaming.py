@@ -87,7 +87,7 @@ class Stream:
                         self._step(self._lanes, self._space, self._feed.weights, x.reshape(-1), y.reshape(-1)) == 0
                     ):
                         return y
-            except TypeError:  # raised by the compiled function, if there are no weights any more
+            except (TypeError, AttributeError):  # raised by the kernel if there are no weights any more
                 pass
         return self._carefully(x, out)
 

@@ -187,6 +187,17 @@ def test_a_stream_without_jit() -> None:
     np.testing.assert_allclose([stream(row) for row in x], model.predict(x), rtol=1e-5)
 
 
+@pytest.mark.parametrize("body", ["(h, 4, <tanh>)", "(h, 4, <tanh>) (n, <norm>)"])
+@pytest.mark.usefixtures("interpreted")
+def test_a_stream_of_a_released_model_without_jit(body: str) -> None:
+    model = nm.build(nm.compile(f"/xavier,zero/ (input, 4) {body} (output, 2, <linear>, <mse>)", 1, 0.1))
+    stream, x = model.stream(), np.ones(4, np.float32)
+    stream(x)
+    model.release()
+    with pytest.raises(nm.ModelStateError, match="the model of this stream was released"):
+        stream(x)
+
+
 # What goes in and out -------------------------------------------------------------------------------------------------
 
 
