@@ -59,7 +59,8 @@ ROOMS: dict[str, set[str]] = {
     "__init__": {"interface", "optimizers", "version"},
     # Users of the public interface. The list of the cache's entries is all that it lacks for them.
     "demo": set(),
-    "cli": {"demo", "jit"},
+    "export": {"errors", "functions", "graph"},
+    "cli": {"demo", "export", "jit"},
     "__main__": {"cli"},
 }  # fmt: skip
 # Which rooms may import a package that not everybody may. Beside these, rooms below import NumPy only.
