@@ -17,6 +17,58 @@ static inline double net_fma(double a, double b, double c)
 #endif
 }
 
+/*@ restrict */
+#if defined(__GNUC__) || defined(_MSC_VER)
+#define NET_RESTRICT __restrict
+#elif defined(__cplusplus)
+#define NET_RESTRICT
+#else
+#define NET_RESTRICT restrict
+#endif
+
+/*@ multiply needs fma restrict */
+/* Adds to the sums what comes in times a weight: so many rows, one for each x, and so many columns. */
+static inline void net_multiply(int rows, int columns, const double *NET_RESTRICT x, const double *NET_RESTRICT weight,
+                                double *NET_RESTRICT sums)
+{
+    int i = 0;
+    for (; i + 4 <= rows; i += 4, weight += 4 * columns) {
+        for (int j = 0; j < columns; j++) {
+            double sum = sums[j];
+            sum = net_fma(x[i], weight[j], sum);
+            sum = net_fma(x[i + 1], weight[columns + j], sum);
+            sum = net_fma(x[i + 2], weight[2 * columns + j], sum);
+            sum = net_fma(x[i + 3], weight[3 * columns + j], sum);
+            sums[j] = sum;
+        }
+    }
+    for (; i < rows; i++, weight += columns) {
+        for (int j = 0; j < columns; j++) {
+            sums[j] = net_fma(x[i], weight[j], sums[j]);
+        }
+    }
+}
+
+/*@ multiply_few needs fma restrict */
+/* The same for few columns, each of which stands in one piece: eight sums go side by side over what comes in. */
+static inline void net_multiply_few(int rows, int columns, const double *NET_RESTRICT x, const double *NET_RESTRICT weight,
+                                    double *NET_RESTRICT sums)
+{
+    for (int j = 0; j < columns; j++, weight += rows) {
+        double part[8] = {0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0};
+        int i = 0;
+        for (; i + 8 <= rows; i += 8) {
+            for (int k = 0; k < 8; k++) {
+                part[k] = net_fma(x[i + k], weight[i + k], part[k]);
+            }
+        }
+        for (int k = 0; k < 8 && i + k < rows; k++) {
+            part[k] = net_fma(x[i + k], weight[i + k], part[k]);
+        }
+        sums[j] += ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]));
+    }
+}
+
 /*@ abs */
 static inline double net_abs(double x)
 {
