@@ -36,20 +36,21 @@ static inline float net_fma(float a, float b, float c)
 static inline void net_multiply(int rows, int columns, const float *NET_RESTRICT x, const float *NET_RESTRICT weight,
                                 float *NET_RESTRICT sums)
 {
-    int i = 0;
-    for (; i + 4 <= rows; i += 4, weight += 4 * columns) {
+    const int whole = rows - rows % 4;
+    for (int i = 0; i < whole; i += 4) {
+        const float *row = weight + i * columns;
         for (int j = 0; j < columns; j++) {
             float sum = sums[j];
-            sum = net_fma(x[i], weight[j], sum);
-            sum = net_fma(x[i + 1], weight[columns + j], sum);
-            sum = net_fma(x[i + 2], weight[2 * columns + j], sum);
-            sum = net_fma(x[i + 3], weight[3 * columns + j], sum);
+            sum = net_fma(x[i], row[j], sum);
+            sum = net_fma(x[i + 1], row[columns + j], sum);
+            sum = net_fma(x[i + 2], row[2 * columns + j], sum);
+            sum = net_fma(x[i + 3], row[3 * columns + j], sum);
             sums[j] = sum;
         }
     }
-    for (; i < rows; i++, weight += columns) {
+    for (int i = whole; i < rows; i++) {
         for (int j = 0; j < columns; j++) {
-            sums[j] = net_fma(x[i], weight[j], sums[j]);
+            sums[j] = net_fma(x[i], weight[i * columns + j], sums[j]);
         }
     }
 }
@@ -59,16 +60,17 @@ static inline void net_multiply(int rows, int columns, const float *NET_RESTRICT
 static inline void net_multiply_few(int rows, int columns, const float *NET_RESTRICT x, const float *NET_RESTRICT weight,
                                     float *NET_RESTRICT sums)
 {
-    for (int j = 0; j < columns; j++, weight += rows) {
+    const int whole = rows - rows % 8;
+    for (int j = 0; j < columns; j++) {
+        const float *column = weight + j * rows;
         float part[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
-        int i = 0;
-        for (; i + 8 <= rows; i += 8) {
+        for (int i = 0; i < whole; i += 8) {
             for (int k = 0; k < 8; k++) {
-                part[k] = net_fma(x[i + k], weight[i + k], part[k]);
+                part[k] = net_fma(x[i + k], column[i + k], part[k]);
             }
         }
-        for (int k = 0; k < 8 && i + k < rows; k++) {
-            part[k] = net_fma(x[i + k], weight[i + k], part[k]);
+        for (int k = 0; k < rows % 8; k++) {
+            part[k] = net_fma(x[whole + k], column[whole + k], part[k]);
         }
         sums[j] += ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]));
     }

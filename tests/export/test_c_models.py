@@ -117,12 +117,17 @@ def self_test(exported: Exported, name: str, *command: str) -> int:
     return subprocess.run([exported.folder / "test"], timeout=60).returncode
 
 
+def changed_weight(source: str) -> str:
+    """A source with another first weight."""
+    return re.sub(r"(?<=\n    )(-?\d+\.\d+)(f?),", r"\g<1>\g<2> + 1.0\g<2>,", source, count=1)
+
+
 @needs("gcc")
 @pytest.mark.parametrize("name", ["lstm", "delays"])
 def test_a_self_test_passes_and_fails_for_a_changed_weight(exported: Exported, name: str, tmp_path: Path) -> None:
     assert self_test(exported, name, "gcc", *C99) == 0
     source = (exported.folder / f"{name}.c").read_text(encoding="ascii")
-    changed = re.sub(r"(?<=\n    )(-?\d+\.\d+)(f?),", r"\g<1>\g<2> + 1.0\g<2>,", source, count=1)
+    changed = changed_weight(source)
     other = Exported(tmp_path, {}, {})
     (tmp_path / f"{name}.c").write_text(changed, encoding="ascii")
     shutil.copy(exported.folder / f"{name}.h", tmp_path)
@@ -149,6 +154,43 @@ def test_sanitizers_find_nothing(exported: Exported) -> None:
     for name in ("own_double", "convolutions"):
         sanitizers = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
         assert self_test(exported, name, "gcc", *C99, *sanitizers) == 0, name
+
+
+CORTEX_M4 = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
+START, LINK = (Path(__file__).parent / f"cortex_m.{ending}" for ending in ("c", "ld"))
+ON_ARM = ["all_float", "own_double", "lstm", "convolutions"]
+
+
+@needs("arm-linux-gnueabihf-gcc")
+@needs("qemu-arm")
+def test_self_tests_pass_on_arm_of_32_bits(exported: Exported) -> None:
+    for name in ON_ARM:
+        command = ["arm-linux-gnueabihf-gcc", *C99, "-O2", "-static", "-DNET_SELFTEST", f"{name}.c", "-lm", "-o", "arm"]
+        run(command, exported.folder)
+        assert subprocess.run(["qemu-arm", exported.folder / "arm"], timeout=60).returncode == 0, name
+
+
+@needs("arm-none-eabi-gcc")
+@needs("qemu-system-arm")
+def test_self_tests_pass_on_a_microcontroller(exported: Exported) -> None:
+    """A Cortex-M4 without an operating system. A changed weight is noticed there too."""
+    linked = ["-nostartfiles", "-T", LINK, "-DNET_SELFTEST", "start.o", "-lm", "-o", "image"]
+    run(["arm-none-eabi-gcc", *CORTEX_M4, "-c", START, "-o", "start.o"], exported.folder)
+    changed = changed_weight((exported.folder / "lstm.c").read_text(encoding="ascii"))
+    (exported.folder / "changed.c").write_text(changed, encoding="ascii")
+    for name, code in (*((name, 0) for name in ON_ARM), ("changed", 1)):
+        run(["arm-none-eabi-gcc", *C99, "-O2", *CORTEX_M4, f"{name}.c", *linked], exported.folder)
+        machine = [
+            "qemu-system-arm",
+            "-M",
+            "mps2-an386",
+            "-nographic",
+            "-semihosting",
+            "-kernel",
+            exported.folder / "image",
+        ]
+        done = subprocess.run(machine, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        assert done.returncode == code, name
 
 
 @pytest.mark.parametrize("name", ["own_float", "own_double"])
