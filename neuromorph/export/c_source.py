@@ -137,7 +137,8 @@ class Writer:
     def step_function(self) -> list[str]:
         """The function that runs a step."""
         fields, output = self.layout.fields, self.layout.field(self.graph.output)
-        pieces = []
+        unread = ["(void)x; /* The output does not depend on the input. */"]
+        pieces = [] if self.graph.input in fields else [unread]
         for index in fields:
             group = self.layout.groups.get(index)
             pieces += [self.blocks.group(group)] if group is not None and group.members[0].index == index else []

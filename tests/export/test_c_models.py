@@ -57,6 +57,7 @@ MODELS = {
         "float32",
         True,
     ),
+    "no_input": ("/xavier,zero/ (input, 2) {m, output, take} (output, 3, <cos>, <mse>)", "float32", True),
     "late": (text_of(STRUCTURES["late, nested, read outside"]), "float64", True),
     "itself": (text_of(STRUCTURES["every self merge"]), "float64", True),
 }  # fmt: skip

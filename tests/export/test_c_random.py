@@ -68,4 +68,4 @@ def test_fresh_texts(tmp_path: Path) -> None:
     fresh = settings(bounded(50), derandomize=False)
     end = time.monotonic() + 60.0 * MINUTES
     while time.monotonic() < end:
-        fresh(given(*arguments)(lambda *chosen: check(*chosen, tmp_path)))()
+        fresh(given(st.tuples(*arguments))(lambda chosen: check(*chosen, tmp_path)))()
