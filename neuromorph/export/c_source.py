@@ -38,6 +38,9 @@ class Writer:
         self.dtype = model.dtype.name
         self.type = "float" if self.dtype == "float32" else "double"
         self.arrays = model.get_parameters()
+        for name, array in self.arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"the model can't be exported: {name} has numbers that are not finite")
         self.layout = Layout(self.graph, prefix)
         self.mathematics = Mathematics(self.dtype, prefix, LIBRARY if libm else frozenset())
         self.blocks = Blocks(self.layout, self.mathematics)

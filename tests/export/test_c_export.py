@@ -120,6 +120,13 @@ def test_models_without_parameters_are_refused(model: nm.Model, tmp_path: Path) 
     assert os.listdir(tmp_path) == []
 
 
+def test_numbers_that_are_not_finite_are_refused(model: nm.Model, tmp_path: Path) -> None:
+    model.memory().weights[:] = np.nan
+    with pytest.raises(ValueError, match=r"the model can't be exported: a\.weight has numbers that are not finite"):
+        to_c(model, tmp_path / "net.c")
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_model_that_needs_too_much_is_refused(model: nm.Model, tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match="the model needs 648 bytes of flash for its parameters, and most_bytes allows 500"
