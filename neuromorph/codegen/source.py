@@ -27,6 +27,8 @@ from .window import (
 )
 from .writer import Span, Writer
 
+_ENTRIES = frozenset({"train", "lead", "serve", "step", "predict"})
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -68,6 +70,10 @@ class Kernel:
         names = list(self.functions)
         last = names.index("serve" if self.options.threads > 1 else "train") + 1
         return {"train": tuple(names[:last]), "predict": tuple(names[last:])}
+
+    def entries(self, bundle: str) -> tuple[str, ...]:
+        """The functions of a bundle that Python calls."""
+        return tuple(name for name in self.bundles[bundle] if name in _ENTRIES)
 
 
 def generate(graph: Graph, options: KernelOptions) -> Kernel:

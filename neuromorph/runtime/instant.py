@@ -9,8 +9,8 @@ from typing import Any
 from ..abi.summation import widest_panel
 from ..codegen import Kernel
 from ..host.cached import cached_property
-from ..jit import bundles, cache, modules
-from ..machine import LAST_OF, Program, Sizes, check, encode, functions, source_of, space_of
+from ..jit import bundles, cache
+from ..machine import Program, Sizes, check, encode, functions, source_of, space_of
 from ..optimizers import UPDATES
 from ..schedule import KernelOptions, KernelPlan, plan_kernel, verify
 from .kernels import Kernels, checks_plans
@@ -101,7 +101,7 @@ class InstantKernels(Kernels):
     @cached_property
     def compiled(self) -> bool:
         """Whether the machine is compiled; with JIT off it is plain Python."""
-        return hasattr(self._machine("train"), "compile")
+        return bundles.is_compiled(self._machine("train"))
 
     def _machine(self, name: str) -> Any:
         """An entry function of the machine for the model's element type and vector width."""
@@ -138,7 +138,7 @@ def sizes_of(plan: KernelPlan, *, training: bool, capacity: int, lanes: int) -> 
 class Machine:
     """The machine for an element type and a vector width, compiled or taken from the cache when first needed.
 
-    Its module is looked up each time: with JIT off it is another one.
+    It is looked up each time: with JIT off it is another one. It is kept, since further models will need it.
     """
 
     def __init__(self, dtype: str, lanes: int, registers: int) -> None:
@@ -147,11 +147,10 @@ class Machine:
 
     def entry(self, name: str, before_compiling: Callable[[], None] | None = None) -> Any:
         """``train``, ``predict`` or ``step``, ready to call."""
-        chosen, kinds = LAST_OF[name], functions()
-        names, module = list(kinds), modules.load_module(self._source, self._key)
-        bundle = {each: kinds[each] for each in names[: names.index(chosen) + 1]}
-        last = bundles.ready(module, self._key, bundle, self._dtype, before_compiling)
-        return last if name == chosen else getattr(module, name)
+        self._kept = bundles.ready(
+            self._source, self._key, functions(), self._dtype, before_compiling, entries=("train", "step", "predict")
+        )
+        return getattr(self._kept, name)
 
 
 _machines = lru_cache(maxsize=None)(Machine)  # one for each processor, element type and vector width: very few

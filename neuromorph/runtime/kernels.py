@@ -18,7 +18,7 @@ from ..host.cached import cached_property
 from ..host.cgroups import shortage
 from ..host.cpu import lanes_for, simd_bits, vector_registers
 from ..host.exclusive import imported
-from ..jit import bundles, cache, modules
+from ..jit import bundles, cache
 from ..optimizers import UPDATES
 from ..options import CompileOptions
 from ..schedule import (
@@ -103,11 +103,6 @@ class Kernels:
         code = (line for line in self.kernel.source.splitlines() if not line.lstrip().startswith("#"))
         return cache.key_of("\n".join(code), *cache.environment())
 
-    @cached_property
-    def module(self) -> Any:
-        """The generated module, not yet compiled."""
-        return modules.load_module(self.kernel.source, self.key)
-
     def bytes_needed(self) -> int:
         """The size of the arrays that training needs, in bytes."""
         plan, options = self.plan, self.options
@@ -139,23 +134,31 @@ class Kernels:
         _check_fits(elements * np.dtype(dtype).itemsize, f"a stream of {lanes:,} lanes needs {{}}")
         return aligned_zeros(elements, dtype)
 
-    def _entry(self, name: str) -> Any:
-        """An entry function of the module, compiled with the functions that it calls or loaded from the cache."""
-        bundle = self.kernel.bundles[name]
-        functions = {name: self.kernel.functions[name] for name in bundle}
-        last = bundles.ready(self.module, self.key, functions, self.options.dtype, self.before_compiling)
-        return last if name == bundle[-1] else getattr(self.module, name)
+    def _bundle(self, name: str) -> Any:
+        """The entry functions of a bundle, compiled with the functions that they call, or loaded from the cache."""
+        kernel = self.kernel
+        functions = {each: kernel.functions[each] for each in kernel.bundles[name]}
+        return bundles.ready(
+            kernel.source, self.key, functions, self.options.dtype, self.before_compiling, entries=kernel.entries(name)
+        )
+
+    @cached_property
+    def _training(self) -> Any:
+        return self._bundle("train")
+
+    @cached_property
+    def _prediction(self) -> Any:
+        return self._bundle("predict")
 
     @cached_property
     def train(self) -> Any:
         """The generated function ``train``, ready to call."""
-        return self._entry("train")
+        return self._training.train
 
     @cached_property
     def lead(self) -> Any:
         """The generated function that calls ``train`` for all members, with waiting threads or in this thread alone."""
-        self.train  # noqa: B018 - compiles, or is found in the cache
-        return self.module.lead
+        return self._training.lead
 
     @cached_property
     def threads(self) -> int:
@@ -165,12 +168,12 @@ class Kernels:
     @cached_property
     def compiled(self) -> bool:
         """Whether kernels are compiled. With JIT off they are plain Python."""
-        return hasattr(self.train, "compile")
+        return bundles.is_compiled(self.train)
 
-    @property
+    @cached_property
     def serve(self) -> Any:
-        """The generated function with which a thread waits for calls; it comes with ``train``."""
-        return self.module.serve
+        """The generated function with which a thread waits for calls."""
+        return self._training.serve
 
     @cached_property
     def worth_waking(self) -> tuple[int, int]:
@@ -202,13 +205,12 @@ class Kernels:
     @cached_property
     def predict(self) -> Any:
         """The generated function ``predict``, ready to call."""
-        return self._entry("predict")
+        return self._prediction.predict
 
     @cached_property
     def step(self) -> Any:
-        """The generated function ``step``, ready to call; it comes with ``predict``."""
-        self.predict  # noqa: B018 - compiles, or is found in the cache
-        return self.module.step
+        """The generated function ``step``, ready to call."""
+        return self._prediction.step
 
 
 def kernels_of(graph: Graph, options: CompileOptions) -> Kernels:

@@ -552,8 +552,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_texts_are_those_stored_or_none(own_cache: str) -> None:
-    module = modules.load_module(TINY, own_cache)
-    bundles.ready(module, own_cache, TWICE, "float64")
+    bundles.ready(TINY, own_cache, TWICE, "float64")
     stored = bundles.stored_texts(own_cache, TWICE, "float64")
     assert stored is not None
     assert "define" in stored["twice"][0]
@@ -563,8 +562,7 @@ def test_texts_are_those_stored_or_none(own_cache: str) -> None:
 
 
 def test_line_numbers_change_no_instruction(own_cache: str) -> None:
-    module = modules.load_module(TINY, own_cache)
-    bundles.ready(module, own_cache, TWICE, "float64")
+    bundles.ready(TINY, own_cache, TWICE, "float64")
     texts = bundles.stored_texts(own_cache, TWICE, "float64")
     other = modules.load_module(TINY, cache.key_of(own_cache, "lines"))
     lined = bundles.texts_with_lines(other, TWICE, "float64")
