@@ -30,8 +30,6 @@ from ..schedule import (
 from .head import Source
 from .writer import Writer
 
-ENTRIES = ("train", "lead", "serve", "step", "predict")  # the functions that Python calls
-
 
 def before(shift: int, word: str) -> str:
     """The suffix for the name of a value at time ``shift``: nothing in this step, ``word`` for the step before.
@@ -156,7 +154,7 @@ class Frame:
     def function(self, name: str, arguments: str, doc: str) -> Iterator[None]:
         """Emits the head of a compiled function, and the lines written inside as its body."""
         self.source.add_function(name, arguments)
-        self.writer.lines("", "", "@njit(**JIT)" if name in ENTRIES else "@njit(**INSIDE)")
+        self.writer.lines("", "", "@njit(**JIT)")
         with self.writer.span(name), self.writer.block(f"def {name}({arguments}):"):
             self.writer.line(f'"""{doc}"""')
             yield

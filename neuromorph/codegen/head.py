@@ -78,9 +78,8 @@ def head_of(source: Source) -> Writer:
     writer.line()
     with writer.block("JIT = {"):
         writer.lines('"nogil": True, "fastmath": False, "boundscheck": False, "error_model": "numpy",')
-        writer.line('"pipeline_class": simd.KernelCompiler, "no_cfunc_wrapper": True,')
+        writer.line('"pipeline_class": simd.KernelCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True,')
     writer.line("}")
-    writer.line('INSIDE = {**JIT, "no_cpython_wrapper": True}')
     writer.line(f'VECTORS = simd.vectors("{options.dtype}", {options.lanes})')
     for name in _VECTOR_NAMES:
         writer.line(f"{name} = VECTORS.{name}")

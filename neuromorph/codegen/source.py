@@ -70,6 +70,13 @@ class Kernel:
         return {"train": tuple(names[:last]), "predict": tuple(names[last:])}
 
 
+def called(bundle: str, threads: int) -> tuple[str, ...]:
+    """The functions of a bundle, "train" or "predict", that Python calls."""
+    if bundle == "predict":
+        return "step", "predict"
+    return ("train", "lead", "serve") if threads > 1 else ("train",)
+
+
 def generate(graph: Graph, options: KernelOptions) -> Kernel:
     """The kernel of a checked graph."""
     return Kernel(plan_kernel(graph, options))

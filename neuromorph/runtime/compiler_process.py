@@ -220,16 +220,15 @@ def compiled(what: dict[str, Any]) -> bool:
     options = CompileOptions(**{**what["options"], "frozen": tuple(what["options"]["frozen"])})
     kernels = Kernels(freeze(build_graph(parse(what["text"])), options.frozen), options)
     kernels.build()
-    return kernels.are_stored()
+    return kernels.are_there()
 
 
 def warm_up() -> None:
     """Import what compiling needs, and compile something small, before the first fork."""
-    from numba import njit
-
+    from ..jit import bundles
     from . import instant  # noqa: F401 - imports all that a job needs
 
-    njit("int64(int64)")(lambda x: x)
+    bundles.warm_up()
 
 
 def main() -> None:

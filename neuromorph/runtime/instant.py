@@ -9,7 +9,7 @@ from typing import Any
 from ..abi.summation import widest_panel
 from ..codegen import Kernel
 from ..host.cached import cached_property
-from ..jit import bundles, cache, modules
+from ..jit import bundles, cache
 from ..machine import Program, Sizes, check, encode, functions, source_of, space_of
 from ..optimizers import UPDATES
 from ..schedule import KernelOptions, KernelPlan, plan_kernel, verify
@@ -111,7 +111,7 @@ class InstantKernels(Kernels):
     @cached_property
     def compiled(self) -> bool:
         """Whether the machine is compiled; with JIT off it is plain Python."""
-        return hasattr(self._machine("train"), "compile")
+        return bundles.is_compiled(self._machine("train"))
 
     def _machine(self, name: str) -> Any:
         """An entry function of the machine for the model's element type and vector width."""
@@ -148,7 +148,7 @@ def sizes_of(plan: KernelPlan, *, training: bool, capacity: int, lanes: int) -> 
 class Machine:
     """The machine for an element type and a vector width, compiled or taken from the cache when first needed.
 
-    Its module is looked up each time: with JIT off it is another one.
+    It is looked up each time: with JIT off it is another one. It is kept, since further models will need it.
     """
 
     def __init__(self, dtype: str, lanes: int, registers: int) -> None:
@@ -162,9 +162,11 @@ class Machine:
 
     def entry(self, name: str, before_compiling: Callable[[], None] | None = None) -> Any:
         """``train``, ``predict`` or ``step``, ready to call."""
-        module = modules.load_module(self._source, self._key)
-        last = bundles.ready(module, self._key, self._functions, self._dtype, before_compiling)
-        return last if name == list(self._functions)[-1] else getattr(module, name)
+        self._kept = bundles.ready(
+            self._source, self._key, self._functions, self._dtype, before_compiling,
+            entries=("train", "step", "predict"),
+        )  # fmt: skip
+        return getattr(self._kept, name)
 
     def build(self, before_compiling: Callable[[], None] | None = None) -> None:
         """Compile the machine, or find it in the cache."""
