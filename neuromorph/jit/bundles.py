@@ -70,7 +70,7 @@ def bundle_key(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -
 
 
 def ready(
-    source: str,
+    source: str | Callable[[], str],
     key: str,
     functions: Mapping[str, tuple[str, ...]],
     dtype: str,
@@ -80,22 +80,26 @@ def ready(
 ) -> Any:
     """Some functions of a source, ready to call: linked from the cache's entry of ``key``, or compiled.
 
-    functions: argument kinds by name, each function after those it calls. before_compiling: called before compiling,
-    not before loading. entries: the functions that are called, which are attributes of the result; by default the last
-    one. With JIT off, the result is the source's module, whose functions are plain Python. With
-    NEUROMORPH_CACHE_MISS_IS_ERROR=1, a bundle that is not in the cache raises RuntimeError. Trouble with the cache
-    gives one CacheWarning, and the functions are compiled in memory.
+    source: a text, or what gives it where it is needed. functions: argument kinds by name, each function after those
+    it calls. before_compiling: called before compiling, not before loading. entries: the functions that are called,
+    which are attributes of the result; by default the last one. With JIT off, the result is the source's module, whose
+    functions are plain Python. With NEUROMORPH_CACHE_MISS_IS_ERROR=1, a bundle that is not in the cache raises
+    RuntimeError. Trouble with the cache gives one CacheWarning, and the functions are compiled in memory.
     """
     if is_jit_off():
-        return load_module(source, key)
+        return load_module(_text(source), key)
     names = tuple(entries) or tuple(functions)[-1:]
     own = bundle_key(key, functions, dtype)
     with _lock, held():
         found = _linked.get(own) or _load(own, names)
         if found is None:
-            found = _built(source, key, own, functions, dtype, names, before_compiling)
+            found = _built(_text(source), key, own, functions, dtype, names, before_compiling)
         _linked[own] = found
     return found
+
+
+def _text(source: str | Callable[[], str]) -> str:
+    return source if isinstance(source, str) else source()
 
 
 def is_compiled(function: Any) -> bool:

@@ -13,6 +13,7 @@ from ..jit import bundles, cache
 from ..machine import Program, Sizes, check, encode, functions, source_of, space_of
 from ..optimizers import UPDATES
 from ..schedule import KernelOptions, KernelPlan, plan_kernel, verify
+from .background import Request
 from .kernels import Kernels, checks_plans
 
 _PROGRAMS = 8  # of one model that are kept, each for a number of lanes and steps
@@ -32,9 +33,14 @@ class InstantKernels(Kernels):
         return found
 
     @cached_property
+    def own(self) -> Kernels:
+        """The kernels that would be compiled for the model."""
+        return Kernels(self.graph, self.options)
+
+    @property
     def kernel(self) -> Kernel:
         """The kernel that would be generated for the model."""
-        return Kernels(self.graph, self.options).kernel
+        return self.own.kernel
 
     @cached_property
     def _programs(self) -> Callable[[bool, int, int], Program]:
@@ -98,6 +104,10 @@ class InstantKernels(Kernels):
         """One."""
         return 1
 
+    def build(self) -> None:
+        """Compile the machine, or find it in the cache."""
+        machine(self.specialised_for).build(self.before_compiling)
+
     @cached_property
     def compiled(self) -> bool:
         """Whether the machine is compiled; with JIT off it is plain Python."""
@@ -142,20 +152,39 @@ class Machine:
     """
 
     def __init__(self, dtype: str, lanes: int, registers: int) -> None:
-        self._dtype, self._source = dtype, source_of(dtype, lanes, registers)
-        self._key = cache.key_of(self._source, *cache.environment())
+        self._kind = dtype, lanes, registers
+        self._key = cache.key_of(f"machine {self._kind}", *cache.machine(), *cache.environment())
+        self.asked: Request | None = None  # for the machine, from the process that compiles in the background
+
+    @cached_property
+    def _functions(self) -> dict[str, tuple[str, ...]]:
+        return functions()
 
     def entry(self, name: str, before_compiling: Callable[[], None] | None = None) -> Any:
         """``train``, ``predict`` or ``step``, ready to call."""
         self._kept = bundles.ready(
-            self._source, self._key, functions(), self._dtype, before_compiling, entries=("train", "step", "predict")
-        )
+            lambda: source_of(*self._kind), self._key, self._functions, self._kind[0], before_compiling,
+            entries=("train", "step", "predict"),
+        )  # fmt: skip
         return getattr(self._kept, name)
 
+    def build(self, before_compiling: Callable[[], None] | None = None) -> None:
+        """Compile the machine, or find it in the cache."""
+        self.entry("train", before_compiling)
 
-_machines = lru_cache(maxsize=None)(Machine)  # one for each processor, element type and vector width: very few
+    @property
+    def entry_in_cache(self) -> str:
+        """Its key in the cache."""
+        return bundles.bundle_key(self._key, self._functions, self._kind[0])
+
+    def is_stored(self) -> bool:
+        """Whether the cache has it."""
+        return cache.has(self.entry_in_cache)
+
+
+machine_for = lru_cache(maxsize=None)(Machine)  # one for each processor, element type and vector width: very few
 
 
 def machine(options: KernelOptions) -> Machine:
     """The machine that runs plans of these options."""
-    return _machines(options.dtype, options.lanes, options.registers)
+    return machine_for(options.dtype, options.lanes, options.registers)

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from ..abi.mailbox import LEARN, MEASURE
 from ..codegen import Kernel
 from ..errors import NeuromorphError
-from ..graph import Graph
+from ..graph import Graph, structure_of
 from ..host.cached import cached_property
 from ..host.cgroups import shortage
 from ..host.cpu import lanes_for, simd_bits, vector_registers
-from ..host.exclusive import imported
 from ..jit import bundles, cache
 from ..optimizers import UPDATES
 from ..options import CompileOptions
@@ -78,11 +77,15 @@ class Kernels:
         return KernelOptions(options.batch_size, options.dtype, lanes, vector_registers(), options.optimizer)
 
     @cached_property
+    def divided(self) -> KernelOptions:
+        """What the plan is specialised for, with the division among threads."""
+        chosen = self.specialised_for
+        return replace(chosen, division=divide(self.graph, chosen, self.options, self.costs))
+
+    @cached_property
     def plan(self) -> KernelPlan:
         """All that is decided before anything is generated."""
-        options, chosen = self.options, self.specialised_for
-        division = divide(self.graph, chosen, options, self.costs)
-        found = plan_kernel(self.graph, replace(chosen, division=division), self.costs)
+        found = plan_kernel(self.graph, self.divided, self.costs)
         if checks_plans():
             verify(found)
         return found
@@ -93,15 +96,21 @@ class Kernels:
         return Kernel(self.plan)
 
     @property
+    def own(self) -> Kernels:
+        """The kernels that are, or would be, compiled for the model alone: these."""
+        return self
+
+    @property
     def memory_slots(self) -> int:
         """The number of the optimizer's slots: arrays of the parameters' size."""
         return len(UPDATES[self.options.optimizer].slots)
 
     @cached_property
     def key(self) -> str:
-        """The cache's key of this source on this machine. Comments are no part of it: a node may have another name."""
-        code = (line for line in self.kernel.source.splitlines() if not line.lstrip().startswith("#"))
-        return cache.key_of("\n".join(code), *cache.environment())
+        """The cache's key of the kernels on this machine. It takes no plan and no source, and names are no part of it:
+        a renamed node finds its kernel."""
+        chosen = repr((self.divided, self.costs))
+        return cache.key_of(structure_of(self.graph), chosen, *cache.generator(), *cache.environment())
 
     def bytes_needed(self) -> int:
         """The size of the arrays that training needs, in bytes."""
@@ -134,21 +143,41 @@ class Kernels:
         _check_fits(elements * np.dtype(dtype).itemsize, f"a stream of {lanes:,} lanes needs {{}}")
         return aligned_zeros(elements, dtype)
 
-    def _bundle(self, name: str) -> Any:
+    def _ready(self, name: str) -> Any:
         """The entry functions of a bundle, compiled with the functions that they call, or loaded from the cache."""
-        kernel = self.kernel
-        functions = {each: kernel.functions[each] for each in kernel.bundles[name]}
         return bundles.ready(
-            kernel.source, self.key, functions, self.options.dtype, self.before_compiling, entries=kernel.entries(name)
-        )
+            self.kernel.source, self.key, self._bundle(name), self.options.dtype, self.before_compiling,
+            entries=self.kernel.entries(name),
+        )  # fmt: skip
 
     @cached_property
     def _training(self) -> Any:
-        return self._bundle("train")
+        return self._ready("train")
 
     @cached_property
     def _prediction(self) -> Any:
-        return self._bundle("predict")
+        return self._ready("predict")
+
+    def _bundle(self, name: str) -> dict[str, tuple[str, ...]]:
+        """The functions that are compiled together with an entry function."""
+        return {name: self.kernel.functions[name] for name in self.kernel.bundles[name]}
+
+    @property
+    def entries(self) -> tuple[str, str]:
+        """The keys of what training and prediction need, in the cache."""
+        training, prediction = (
+            bundles.bundle_key(self.key, self._bundle(name), self.options.dtype) for name in ("train", "predict")
+        )
+        return training, prediction
+
+    def are_stored(self) -> bool:
+        """Whether the cache has all that training and prediction need."""
+        return all(map(cache.has, self.entries))
+
+    def build(self) -> None:
+        """Compile all that training and prediction need, or find it in the cache."""
+        self.train  # noqa: B018
+        self.predict  # noqa: B018
 
     @cached_property
     def train(self) -> Any:
@@ -211,11 +240,3 @@ class Kernels:
     def step(self) -> Any:
         """The generated function ``step``, ready to call."""
         return self._prediction.step
-
-
-def kernels_of(graph: Graph, options: CompileOptions) -> Kernels:
-    """The kernels of a model: its own, or the machine, which is imported only if a model needs it."""
-    if options.tier != "instant":
-        return Kernels(graph, options)
-    made: Kernels = imported("neuromorph.runtime.instant").InstantKernels(graph, options)
-    return made
