@@ -15,11 +15,14 @@ from ..host.cpu import cpu
 from ..host.exclusive import exclusive, imported
 from ..version import __version__
 
+_PACKAGE = Path(__file__).parents[1]
 # Files and folders of this package that go into compiled code beside its source, or that define how compiled code is
 # stored, loaded and called.
 COMPILED_FROM = ("abi", "jit/bundles.py", "jit/calling.py", "jit/linking.py", "jit/modules.py", "simd")
 # Those that turn a model into a kernel's source. They stand for the source in the key of a model's kernels.
 GENERATED_BY = ("codegen", "functions", "graph", "host/cpu.py", "optimizers.py", "schedule")
+# Those that the file of the machine is written by, in the same way.
+MACHINE_BY = ("functions", "machine", "optimizers.py")
 
 # Numba's settings that change the compiled code but are not in the source. LLVM never vectorises the loops of a kernel,
 # so it does not matter whether there is a library of vector functions (USING_SVML).
@@ -49,7 +52,6 @@ def environment() -> tuple[str, ...]:
     """
     import numpy
 
-    package = Path(__file__).parents[1]
     return (
         f"neuromorph {__version__}",
         f"numba {_numba_version()}",
@@ -60,15 +62,20 @@ def environment() -> tuple[str, ...]:
         f"cpu {cpu().name}",
         f"features {','.join(cpu().features)}",
         f"settings {_numba_settings()}",
-        *(f"{name} {digest_of(package / name)}" for name in COMPILED_FROM),
+        *(f"{name} {digest_of(_PACKAGE / name)}" for name in COMPILED_FROM),
     )
 
 
 @cache
 def generator() -> tuple[str, ...]:
     """Lines of text, computed once, with digests of the files in ``GENERATED_BY``."""
-    package = Path(__file__).parents[1]
-    return tuple(f"{name} {digest_of(package / name)}" for name in GENERATED_BY)
+    return tuple(f"{name} {digest_of(_PACKAGE / name)}" for name in GENERATED_BY)
+
+
+@cache
+def machine() -> tuple[str, ...]:
+    """Lines of text, computed once, with digests of the files in ``MACHINE_BY``."""
+    return tuple(f"{name} {digest_of(_PACKAGE / name)}" for name in MACHINE_BY)
 
 
 def digest_of(place: Path) -> str:

@@ -47,7 +47,7 @@ def first_kernels(text: str, graph: Graph, options: CompileOptions) -> tuple[Ker
         return own, None
     chosen = own.specialised_for
     machine = imported("neuromorph.runtime.instant").machine(chosen)
-    if not machine.is_stored():
+    if not machine.is_there():
         if machine.asked is None:
             message: dict[str, Any] = {"machine": [chosen.dtype, chosen.lanes, chosen.registers]}
             machine.asked = background.request(message, machine.entry_in_cache)
