@@ -174,7 +174,7 @@ class Kernels:
 
     @cached_property
     def _training(self) -> Any:
-        return self._ready("train")
+        return self._bundle("train")
 
     @cached_property
     def _prediction(self) -> Any:
