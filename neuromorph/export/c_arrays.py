@@ -44,23 +44,23 @@ def _numbers(values: NDArray[Any], margin: str) -> list[str]:
 
 def parameters(layout: Layout, type_name: str, arrays: dict[str, NDArray[Any]]) -> list[str]:
     """The definitions of all parameters, in text order. arrays: by name, as ``get_parameters`` gives them."""
-    lines = []
+    lines, done = [], set[str]()
     for node in (node for node in layout.graph.nodes if node.live and node.initializers):
-        own, group, name = [node], layout.groups.get(node.index), layout.fields[node.index].name
+        group, name = layout.groups.get(node.index), layout.fields[node.index].name
         if group is not None:
-            own, name = list(group.members), group.name
-            if node.index == min(member.index for member in own):
-                shown = comment_of(", ".join(f"{member.name} ({member.width:,})" for member in own))
-                lines += [f"/* Columns: {shown}. */", *_layer(own, name, type_name, arrays)]
+            if group.name not in done:
+                shown = comment_of(", ".join(f"{member.name} ({member.width:,})" for member in group.members))
+                lines += [f"/* Columns: {shown}. */", *_layer(group.members, group.name, type_name, arrays)]
+                done.add(group.name)
         elif node.kind == "layer":
-            lines += _layer(own, name, type_name, arrays)
+            lines += _layer((node,), name, type_name, arrays)
         for role, _ in node.initializers:
             if node.kind != "layer" or role not in ("weight", "bias"):
-                lines += constant(type_name, f"{layout.fields[node.index].name}_{role}", arrays[f"{node.name}.{role}"])
+                lines += constant(type_name, f"{name}_{role}", arrays[f"{node.name}.{role}"])
     return lines
 
 
-def _layer(members: list[Node], name: str, type_name: str, arrays: dict[str, NDArray[Any]]) -> list[str]:
+def _layer(members: tuple[Node, ...], name: str, type_name: str, arrays: dict[str, NDArray[Any]]) -> list[str]:
     """The definitions of weight and bias of a layer, or of several that are computed together."""
     weight = np.concatenate([arrays[f"{node.name}.weight"] for node in members], axis=1)
     bias = np.concatenate([arrays[f"{node.name}.bias"] for node in members])

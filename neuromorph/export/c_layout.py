@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 from ..graph import Graph, Node
 from .c_names import Names
@@ -48,14 +49,9 @@ class Group:
         """The number of columns."""
         return sum(node.width for node in self.members)
 
-    def first(self, index: int) -> int:
-        """The first column of a member."""
-        before = [node.index for node in self.members].index(index)
-        return sum(node.width for node in self.members[:before])
-
 
 class Layout:
-    """The fields of a struct, by node, and the groups of layers, by member."""
+    """The fields of a struct, by node, and the groups of layers and their first columns, by member."""
 
     def __init__(self, graph: Graph, prefix: str) -> None:
         self.graph = graph
@@ -70,10 +66,13 @@ class Layout:
             for index in graph.computing
         }
         self.groups: dict[int, Group] = {}
+        self.columns: dict[int, int] = {}
         for members in _siblings(graph):
             source = graph.resolve(members[0].source or 0)
             group = Group(names.new(f"{graph.nodes[source].name}_layers"), members)
             self.groups |= {node.index: group for node in members}
+            ends = accumulate((node.width for node in members), initial=0)
+            self.columns |= {node.index: first for node, first in zip(members, ends, strict=False)}
 
     def field(self, index: int) -> Field:
         """The field of the node that computes a node's value."""

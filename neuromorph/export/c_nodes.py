@@ -85,7 +85,7 @@ class Blocks:
         if group is None:
             lines, x = self.sums(node, field.name, field.width), f"s->{field.name}[j]"
         else:
-            first = group.first(node.index)
+            first = self.layout.columns[node.index]
             lines, x = [], f"s->{group.name}[{f'{first} + ' if first else ''}j]"
         assert node.function is not None
         if group is not None or node.function.name != "linear":
