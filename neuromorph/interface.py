@@ -30,6 +30,7 @@ from .errors import (
 )
 from .graph import lint
 from .graph.plain import plain_text
+from .history import History
 from .jit import cache
 from .jit.cache import CacheInfo
 from .model import Model, compile_model, text_of
@@ -37,7 +38,6 @@ from .optimizers import CHOICES, Optimizer
 from .runtime.seeding import seed
 from .streaming import Stream
 from .training.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, LearningRateSchedule, ReduceOnPlateau
-from .training.history import History
 
 __all__ = [
     "Advice",

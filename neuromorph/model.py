@@ -14,6 +14,7 @@ from . import prediction, storage, streaming
 from .errors import Location, MDLSyntaxError, MDLWarning
 from .graph import build_graph, freeze, frozen_names, summary
 from .graph.lint import advise
+from .history import History
 from .host.exclusive import imported
 from .language import parse
 from .optimizers import Optimizer, optimizer_of
@@ -24,7 +25,6 @@ from .schedule import describe
 from .streaming import Stream
 from .training import fit, loop
 from .training.callbacks import Callback
-from .training.history import History
 
 if TYPE_CHECKING:
     from .drawing import Drawing
@@ -258,16 +258,19 @@ class Model(Network):
         """Set the recurrent state to zeros."""
         super().reset_state()
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, training: bool = True) -> None:
         """Write the whole model to one safetensors file: its text, arguments, parameters, optimizer slots, recurrent
-        state, losses, and the generator that ``seed`` sets.
+        state, ``history``, and the generator that ``seed`` sets; not the per-sample ``losses``.
+
+        training: False leaves out all that only further training needs: a loaded model then has the text, the arguments
+        and the parameters, and begins with new optimizer slots, zero state and no history.
 
         Parameters are plain tensors under their names ("<layer>.weight", "<layer>.bias"), for any reader of
         safetensors. The file is on disk when this returns, and whole at any time: a killed process or a full disk
         leaves the file that was there before. Raises StorageError if a number to be saved is not finite, OSError if the
         file can't be written.
         """
-        storage.save(self, path)
+        storage.save(self, path, training=training)
 
     def release(self) -> None:
         """Free the model's memory. ``with nm.compile(…) as model:`` frees it at the end of the block."""

@@ -24,6 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "host": set(),
     "errors": set(),
     "abi": set(),
+    "history": {"errors"},
     "language": {"errors"},
     "functions": {"errors"},
     "options": {"errors"},
@@ -36,8 +37,8 @@ ROOMS: dict[str, set[str]] = {
     "jit": {"errors", "version"},
     "data": {"errors"},
     "runtime": {
-        "abi", "codegen", "data", "errors", "functions", "graph", "jit", "language", "machine", "optimizers", "options",
-        "schedule",
+        "abi", "codegen", "data", "errors", "functions", "graph", "history", "jit", "language", "machine", "optimizers",
+        "options", "schedule",
     },
     "drawing": {"graph"},
     "inspection": {
@@ -45,16 +46,18 @@ ROOMS: dict[str, set[str]] = {
     },
     "prediction": {"data", "runtime"},
     "streaming": {"data", "errors", "options", "runtime"},
-    "storage": {"errors", "functions", "graph", "language", "optimizers", "options", "runtime"},
+    "storage": {"errors", "functions", "graph", "history", "language", "optimizers", "options", "runtime"},
     "training": {
-        "abi", "data", "errors", "functions", "graph", "optimizers", "options", "prediction", "runtime", "storage",
+        "abi", "data", "errors", "functions", "graph", "history", "optimizers", "options", "prediction", "runtime",
+        "storage",
     },
     "model": {
-        "drawing", "errors", "graph", "inspection", "language", "optimizers", "options", "prediction", "runtime",
-        "schedule", "storage", "streaming", "training",
+        "drawing", "errors", "graph", "history", "inspection", "language", "optimizers", "options", "prediction",
+        "runtime", "schedule", "storage", "streaming", "training",
     },
     "interface": {
-        "data", "errors", "graph", "jit", "model", "optimizers", "runtime", "storage", "streaming", "training",
+        "data", "errors", "graph", "history", "jit", "model", "optimizers", "runtime", "storage", "streaming",
+        "training",
     },
     "__init__": {"interface", "optimizers", "version"},
     # Users of the public interface. The list of the cache's entries is all that it lacks for them.
@@ -75,7 +78,7 @@ OTHERS: dict[str, set[str]] = {
 # Packages that rooms above the ground import when somebody asks for what needs them.
 USERS: dict[str, set[str]] = {
     "safetensors": {"storage"},
-    "matplotlib": {"training", "demo"},
+    "matplotlib": {"history", "demo"},
     "tqdm": {"training"},
 }
 ANYBODY = {"neuromorph", "numpy", "__future__", *sys.stdlib_module_names}

@@ -17,6 +17,7 @@ from ..data.arrays import as_broadcast
 from ..errors import DataError, ModelStateError, brief, nearest
 from ..functions.dropout import KEYS
 from ..graph import Graph, build_graph, freeze
+from ..history import History
 from ..host.forks import after_in_child, new_lock
 from ..language import parse
 from ..optimizers import UPDATES, Optimizer, Update
@@ -71,7 +72,7 @@ class Network(Settings):
     ):
         super().__init__(text, options, learning_rate, clip_norm, graph, optimizer)
         self.losses: NDArray[np.float64] = np.zeros(0)
-        self.history: Any = None
+        self.history: History | None = None
         self._start()
 
     def _start(self) -> None:
@@ -226,7 +227,7 @@ class Network(Settings):
                 "learning_rate": self._learning_rate,
                 "clip_norm": self._clip_norm,
                 "optimizer": self._optimizer,
-                "losses": self.losses.copy(),
+                "history": self.history,
             }
             if self._memory is not None:
                 kept["parameters"] = self.get_parameters()
@@ -241,13 +242,14 @@ class Network(Settings):
         check_numbers(graph, kept["options"].dtype, kept["text"])
         names = ("text", "options", "learning_rate", "clip_norm")
         self.__init__(*(kept[name] for name in names), graph, kept["optimizer"])  # type: ignore[misc]
-        self.losses = kept["losses"]
+        self.history = kept.get("history")  # which models pickled by early versions lack
         if "parameters" in kept:
             self.prepare()
             self.set_parameters(kept["parameters"])
-            self.state = kept["state"]
-            self.optimizer_state = kept["optimizer_state"]
-            self.dropout_state = kept.get("dropout_state")
+            self.state = kept.get("state", {})
+            self.optimizer_state = kept.get("optimizer_state", {})
+            if self._drops:
+                self.dropout_state = kept.get("dropout_state", (0, 0))
 
     # Parameters and state --------------------------------------------------------------------------------------------
 

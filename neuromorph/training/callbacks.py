@@ -17,12 +17,12 @@ from string import Formatter
 from typing import IO, Any
 
 from ..errors import StorageError, brief, nearest
+from ..history import History
 from ..host.atomic_write import check_place, folder_of, names_a_folder
 from ..host.callers import warn_user
 from ..options import finite_number, flag, whole_number
 from ..runtime.network import Network
 from ..storage import save
-from .history import History
 
 
 @dataclass

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from ..data.arrays import PredictionData, TrainingData, as_tensor
 from ..errors import DataError, TrainingDivergedError, brief
+from ..history import History
 from ..options import flag, one_of, whole_number
 from ..prediction import outputs
 from ..runtime import seeding
 from ..runtime.network import Network
 from .callbacks import Callback, Run
-from .history import History
 from .loop import Pass, check_carried, check_data, in_order, learn, measure
 from .means import weighted_mean
 from .progress import ProgressBar
