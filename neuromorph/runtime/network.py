@@ -151,17 +151,19 @@ class Network(Settings):
             raise ModelStateError("the model is not built yet; call build(model) first")
         return self._memory
 
-    def build(self, *, verbosity: int = 0) -> Self:
+    def build(self, *, verbosity: int = 0, seed: int | None = None) -> Self:
         """Compile the kernels that training needs, or load them from disk, and draw new parameters.
 
-        verbosity: above 0, progress is printed. Returns the model. Raises MemoryError, naming the bytes, if the model
-        can't fit into this machine's memory.
+        verbosity: above 0, progress is printed. seed: of a generator for this build alone. Returns the model. Raises
+        MemoryError, naming the bytes, if the model can't fit into this machine's memory.
         """
+        own = None if seed is None else seeding.new_generator(seeding.checked_seed(seed))
         with self.lock, self.changing:
             self._compile(verbosity)
             with seeding.lock:
-                drawn = draw_parameters(self._graph, seeding.generator(), self._options.dtype)
-                key = int(seeding.generator().integers(KEYS)) if self._drops else 0
+                rng = own or seeding.generator()
+                drawn = draw_parameters(self._graph, rng, self._options.dtype)
+                key = int(rng.integers(KEYS)) if self._drops else 0
             self.prepare()
             self.set_parameters(drawn)
             if self._drops:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.arrays import PredictionData, TrainingData, as_tensor
-from ..errors import DataError, TrainingDivergedError, brief
+from ..errors import DataError, TrainingDivergedError
 from ..history import History
 from ..options import flag, one_of, whole_number
 from ..prediction import outputs
@@ -245,9 +245,7 @@ def _generator(model: Network, data: TrainingData, seed: int | None) -> np.rando
     if seed is None:
         with seeding.lock:
             seed = int(seeding.generator().integers(2**63))
-    elif isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed must be a whole number of at least 0, not {brief(seed)}")
-    return np.random.Generator(np.random.PCG64(int(seed)))
+    return seeding.new_generator(seeding.checked_seed(seed))
 
 
 # Accuracy -------------------------------------------------------------------------------------------------------------
