@@ -74,6 +74,7 @@ __all__ = [
     "evaluate",
     "expand",
     "fit",
+    "forecast",
     "get_parameters",
     "gradcheck",
     "gradients",
@@ -190,6 +191,7 @@ fit = Model.fit
 evaluate = Model.evaluate
 accuracy = Model.accuracy
 predict = Model.predict
+forecast = Model.forecast
 stream = Model.stream
 save = Model.save
 adapt = Model.adapt

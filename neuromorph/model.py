@@ -162,12 +162,38 @@ class Model(Network):
         """
         return fit.accuracy(self, inputs, expected, sample_weight=sample_weight, lengths=lengths)
 
-    def predict(self, inputs: ArrayLike) -> NDArray[Any]:
+    def predict(
+        self,
+        inputs: ArrayLike,
+        *,
+        nodes: str | Iterable[str] | None = None,
+        state: Mapping[str, Any] | None = None,
+        return_state: bool = False,
+    ) -> Any:
         """The output for every sample, from zero state: (S, any B, W_in) to (S, B, W_out), or (S, W_in) to (S, W_out).
 
         A 4-axis input (N, S, B, W_in) is N sequences. The model's own recurrent state is neither read nor changed.
+
+        nodes: names of nodes, those inside cells by their names in ``expand``. The result is then a dict of their
+        values at every step, in place of the output; it needs a kernel of its own, which compiles at the first call.
+        state: what to start from, in the form of ``Model.state``, or a part of it; for N sequences with an axis N
+        before the others, or without it for all the same. return_state: whether to return ``(result, state)``, with the
+        state after the last step in that form, from which another call goes on.
+
+        Raises DataError for data and states that do not fit, ValueError for a name of no node, or of a node that is
+        never computed.
         """
-        return prediction.predict(self, inputs)
+        return prediction.predict(self, inputs, nodes=nodes, state=state, return_state=return_state)
+
+    def forecast(self, history: ArrayLike, steps: int, *, layout: str | None = None) -> NDArray[Any]:
+        """Run over a history from zero state, then feed the output back as the next input, ``steps`` times in all.
+
+        history: (S, B, W) gives (steps, B, W), (S, W) gives (steps, W), (N, S, B, W) gives (N, steps, B, W). With
+        ``layout="NSW"`` it is N sequences (N, S, W), or a list of arrays (S_i, W) of any lengths, and the result is (N,
+        steps, W). The first result is the output at the end of the history. Raises DataError for data that do not fit,
+        and for a model whose output is not as wide as its input.
+        """
+        return prediction.forecast(self, history, steps, layout=layout)
 
     def stream(self, lanes: int = 1) -> Stream:
         """A stream in zero state, which runs the model one time step a call: ``y = s(x)``.

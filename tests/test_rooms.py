@@ -44,7 +44,7 @@ ROOMS: dict[str, set[str]] = {
     "inspection": {
         "abi", "codegen", "drawing", "errors", "functions", "graph", "jit", "optimizers", "runtime", "schedule", "simd",
     },
-    "prediction": {"data", "runtime"},
+    "prediction": {"data", "errors", "graph", "options", "runtime"},
     "streaming": {"data", "errors", "options", "runtime"},
     "storage": {"errors", "functions", "graph", "history", "language", "optimizers", "options", "runtime"},
     "training": {

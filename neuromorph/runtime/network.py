@@ -83,6 +83,7 @@ class Network(Settings):
         self._released = self._torn = False
         self.changing = Changing()
         self.feeds = Feeds()
+        self.watched: tuple[tuple[str, ...], Network] | None = None  # the nodes last looked at, and what computes them
         _remember(self)
 
     # What it is ------------------------------------------------------------------------------------------------------
@@ -209,7 +210,7 @@ class Network(Settings):
     def release(self) -> None:
         """Free the model's memory. Releasing twice is allowed; any other use afterwards raises ModelStateError."""
         with self.lock:
-            self._memory, self._kernels, self._released = None, None, True
+            self._memory, self._kernels, self._released, self.watched = None, None, True, None
             self.feeds.release()
 
     def __enter__(self) -> Self:
