@@ -37,7 +37,8 @@ from .model import Model, compile_model, text_of
 from .optimizers import CHOICES, Optimizer
 from .runtime.seeding import seed
 from .streaming import Stream
-from .training.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, LearningRateSchedule, ReduceOnPlateau
+from .training.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, ReduceOnPlateau
+from .training.schedules import LearningRateSchedule, StepDecay, WarmupCosine
 
 __all__ = [
     "Advice",
@@ -59,9 +60,11 @@ __all__ = [
     "NeuromorphError",
     "Optimizer",
     "ReduceOnPlateau",
+    "StepDecay",
     "StorageError",
     "Stream",
     "TrainingDivergedError",
+    "WarmupCosine",
     "accuracy",
     "adapt",
     "batches",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -63,6 +63,7 @@ class Model(Network):
         sample_weight: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
         carry_state: bool = False,
+        missing: str = "error",
     ) -> float:
         """Learn from samples and return their mean loss.
 
@@ -73,7 +74,11 @@ class Model(Network):
         the vectors in the window's mean; 0 leaves a vector out, whatever its expected values are, and a window of
         zeros makes no update. lengths (N,) or (N, B), or (B,) for 3 axes: the number of samples that count in each
         sequence; the samples after them get weight 0. With a cross_entropy loss, expected may be class labels (S, B) or
-        (N, S, B). ``model.losses`` then holds the per-sample losses, with NaN for samples that were not reached.
+        (N, S, B). missing: "skip" leaves out each component of ``expected`` that is NaN, from loss and gradient; all
+        known numbers of a window then count the same, but for the weights of their vectors. A vector without any is
+        left out, and so is a label that is NaN; a cross_entropy needs whole vectors. The first vector that is known in
+        part compiles a kernel for that. ``model.losses`` then holds the per-sample losses, with NaN for samples that
+        were not reached.
 
         verbosity: 0 prints nothing, 1 shows a progress bar after half a second, 2 adds a line for every update; all on
         stderr.
@@ -83,13 +88,14 @@ class Model(Network):
         Ctrl-C ends training between windows.
         """
         return loop.train(
-            self, inputs, expected, verbosity, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state
-        )
+            self, inputs, expected, verbosity, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state,
+            missing=missing,
+        )  # fmt: skip
 
     def fit(
         self,
-        inputs: ArrayLike,
-        expected: ArrayLike,
+        inputs: Any,
+        expected: ArrayLike | None = None,
         *,
         epochs: int,
         validation: Any = None,
@@ -98,24 +104,37 @@ class Model(Network):
         progress: bool = True,
         sample_weight: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
-        metrics: str | Iterable[str] = (),
+        metrics: str | Callable[[Any, Any], float] | Iterable[str | Callable[[Any, Any], float]] = (),
         seed: int | None = None,
         carry_state: bool = False,
+        class_weight: Mapping[int, float] | None = None,
+        missing: str = "error",
+        initial_epoch: int = 0,
     ) -> History:
         """Train for ``epochs`` passes over the data; returns a ``History`` with the numbers of each epoch.
 
-        inputs, expected, sample_weight, lengths: as in ``train``; every epoch starts from zero state. validation: the
-        data that are measured after each epoch: ``(inputs, expected)``, ``(inputs, expected, sample_weight)`` or
-        ``(inputs, expected, sample_weight, lengths)``, where the last two may be None; or a fraction such as 0.2, which
-        holds out the last part of the data: whole sequences for 4 axes, samples for 3 axes. carry_state: the first
-        epoch starts from ``model.state``, each other one from the state at the end of the epoch before. Samples that a
-        fraction holds out of one sequence are then measured from the state at the end of the epoch, since they continue
-        the sequence; validation data given as arrays still start from zero state. Not with 4 axes. shuffle: a new order
-        in every epoch, of whole sequences for 4 axes, of samples for 3 axes and a model without links in time. seed: of
-        the shuffling; None draws one from the generator that ``seed`` sets, so that one seed gives the same training,
-        bit for bit. callbacks: ``EarlyStopping``, ``ReduceOnPlateau``, ``LearningRateSchedule``, ``Checkpoint``,
-        ``CSVLog`` or any ``Callback``. metrics: "accuracy" records the accuracy on all data after each epoch, from the
-        state that the epoch started from. progress: whether a bar on stderr is shown after half a second.
+        inputs, expected, sample_weight, lengths, missing: as in ``train``; every epoch starts from zero state. Without
+        ``expected``, inputs is an iterable of batches, or a function that makes one, which each epoch reads anew:
+        (inputs, expected), (inputs, expected, sample_weight) or (inputs, expected, sample_weight, lengths), each as for
+        ``train`` and from zero state, or with carry_state from the state at the end of the batch before. No batch is
+        read ahead. validation: the data that are measured after each epoch: ``(inputs, expected)``, ``(inputs,
+        expected, sample_weight)`` or ``(inputs, expected, sample_weight, lengths)``, where the last two may be None; or
+        a fraction such as 0.2, which holds out the last part of the data: whole sequences for 4 axes, samples for 3
+        axes. carry_state: the first epoch starts from ``model.state``, each other one from the state at the end of the
+        epoch before. Samples that a fraction holds out of one sequence are then measured from the state at the end of
+        the epoch, since they continue the sequence; validation data given as arrays still start from zero state. Not
+        with 4 axes. shuffle: a new order in every epoch, of whole sequences for 4 axes, of samples for 3 axes and a
+        model without links in time. seed: of the shuffling; None draws one from the generator that ``seed`` sets, so
+        that one seed gives the same training, bit for bit.
+
+        callbacks: ``EarlyStopping``, ``ReduceOnPlateau``, ``LearningRateSchedule``, ``WarmupCosine``, ``StepDecay``,
+        ``Checkpoint``, ``CSVLog`` or any ``Callback``. metrics: what is measured beside the loss on all data after each
+        epoch, from the state that the epoch started from, and on the validation data: "accuracy", "rmse", names of
+        losses, or functions ``f(expected, result) -> float`` of all vectors that count, (n, W_out) each. Batches are
+        not measured again, so for them only validation data are. class_weight: weights by label, for models with
+        labels; a class that is not named has 1. Metrics and validation do not use them. initial_epoch: the number of
+        the first epoch, for callbacks and history; ``model.history.next_epoch`` goes on counting, in a loaded model
+        too. progress: whether a bar is shown after half a second.
 
         If training diverges (TrainingDivergedError) or is interrupted (Ctrl-C), the caller gets the exception.
         ``model.history`` then holds the completed epochs, and ``EarlyStopping`` has restored the best parameters. The
@@ -125,7 +144,7 @@ class Model(Network):
         return fit.fit(
             self, inputs, expected, epochs=epochs, validation=validation, shuffle=shuffle, callbacks=callbacks,
             progress=progress, sample_weight=sample_weight, lengths=lengths, metrics=metrics, seed=seed,
-            carry_state=carry_state,
+            carry_state=carry_state, class_weight=class_weight, missing=missing, initial_epoch=initial_epoch,
         )  # fmt: skip
 
     def evaluate(
@@ -136,15 +155,17 @@ class Model(Network):
         sample_weight: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
         carry_state: bool = False,
+        missing: str = "error",
     ) -> float:
         """The mean loss of samples, from zero state, or with ``carry_state`` from ``model.state``; nothing changes.
 
-        Shapes, lengths and class labels are as in ``train``; ``carry_state`` is not allowed with 4 axes. Ctrl-C ends
-        this call, like ``train`` and ``predict``, within a twentieth of a second or one window.
+        Shapes, lengths, class labels and ``missing`` are as in ``train``; ``carry_state`` is not allowed with 4 axes.
+        Ctrl-C ends this call, like ``train`` and ``predict``, within a twentieth of a second or one window.
         """
         return loop.evaluate(
-            self, inputs, expected, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state
-        )
+            self, inputs, expected, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state,
+            missing=missing,
+        )  # fmt: skip
 
     def accuracy(
         self,
@@ -153,14 +174,15 @@ class Model(Network):
         *,
         sample_weight: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
+        missing: str = "error",
     ) -> float:
         """The share of right answers, from 0 to 1, from zero state; nothing changes.
 
         With a cross_entropy loss, a vector is right if its largest component is that of the expected vector (or the
-        class label). With binary_cross_entropy, a component is right if it is on the expected side of 0.5. Shapes are
-        as in ``train``. Raises DataError for models with other losses.
+        class label). With binary_cross_entropy, a component is right if it is on the expected side of 0.5. Shapes
+        and ``missing`` are as in ``train``. Raises DataError for models with other losses.
         """
-        return fit.accuracy(self, inputs, expected, sample_weight=sample_weight, lengths=lengths)
+        return fit.accuracy(self, inputs, expected, sample_weight=sample_weight, lengths=lengths, missing=missing)
 
     def predict(
         self,
@@ -240,15 +262,17 @@ class Model(Network):
         *,
         sample_weight: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
+        missing: str = "error",
     ) -> tuple[float, dict[str, NDArray[Any]]]:
         """The loss of the whole input as one window from zero state, and its exact gradients.
 
-        inputs (S, B, W_in), expected, sample_weight, lengths (B,): as in ``train``. Returns ``(loss, {"<layer>.weight":
-        (fan_in, width), "<layer>.bias": (width,)})``; changes nothing. Ctrl-C waits for the end of the window.
+        inputs (S, B, W_in), expected, sample_weight, lengths (B,), missing: as in ``train``. Returns ``(loss,
+        {"<layer>.weight": (fan_in, width), "<layer>.bias": (width,)})``; changes nothing. Ctrl-C waits for the end of
+        the window.
         """
         module = imported("neuromorph.training.gradients")
         found: tuple[float, dict[str, NDArray[Any]]] = module.gradients(
-            self, inputs, expected, sample_weight=sample_weight, lengths=lengths
+            self, inputs, expected, sample_weight=sample_weight, lengths=lengths, missing=missing
         )
         return found
 

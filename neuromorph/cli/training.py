@@ -102,7 +102,11 @@ Examples:
     "--patience", type=COUNT, metavar="N", help="Stop after N epochs without improvement, and keep the best parameters."
 )
 @click.option("--checkpoint", type=COUNT, metavar="N", help="Save the model after every N epochs too.")
-@click.option("--log", type=click.Path(), help="A CSV file that gets a line every epoch, numbered from 0 in every run.")
+@click.option(
+    "--log",
+    type=click.Path(),
+    help="A CSV file that gets a line every epoch, numbered from 0; --resume goes on counting.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def train(source: Source, **given: Any) -> int:
     """Train the model of a description and save it.
@@ -111,7 +115,7 @@ def train(source: Source, **given: Any) -> int:
     """
     options = _checked(given, source)
     model, data, measured = _ready(options, source)
-    started, losses = time.perf_counter(), model.losses
+    started, losses, before = time.perf_counter(), model.losses, model.history
     trouble: BaseException | None = None
     try:
         with naming(data.name):
@@ -122,8 +126,9 @@ def train(source: Source, **given: Any) -> int:
     with _undisturbed():
         if trouble is None:
             return _finish(model, options, measured or data.arrays, seconds)
-        learnt = bool(model.history) or (model.losses is not losses and bool(np.isfinite(model.losses).any()))
-        return _broken_off(model, options, trouble, learnt=learnt)
+        history = model.history if model.history is not before and model.history is not None else nm.History()
+        learnt = bool(history) or (model.losses is not losses and bool(np.isfinite(model.losses).any()))
+        return _broken_off(model, options, trouble, history, learnt=learnt)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,6 +228,7 @@ def _fit(model: nm.Model, options: Training, data: Prepared, measured: Prepared 
         data.inputs, data.expected, sample_weight=data.sample_weight, epochs=options.epochs,
         validation=measured and measured.all, shuffle=options.shuffle, progress=shown,
         callbacks=list(_callbacks(options, lines=not options.quiet and not shown)),
+        initial_epoch=0 if model.history is None else model.history.next_epoch,
     )  # fmt: skip
 
 
@@ -251,11 +257,11 @@ class Lines(nm.Callback):
 
     def after_epoch(self, run: Any) -> None:
         """Print the losses of the epoch, if it is time for a line."""
-        done = run.epoch + 1
+        done = run.epoch - run.initial_epoch + 1
         if done == 1 or done == run.epochs or run.stopped or done % max(1, run.epochs // LINES) == 0:
             losses = [name for name in ("loss", "validation_loss") if name in run.names]
             line = ", ".join(f"{name.replace('_', ' ')} {run.last(name):.6g}" for name in losses)
-            say(f"epoch {done}/{run.epochs}: {line}")
+            say(f"epoch {run.epoch + 1}/{run.last_epoch + 1}: {line}")
 
 
 @contextmanager
@@ -280,12 +286,14 @@ def _finish(model: nm.Model, options: Training, data: Prepared, seconds: float) 
     return 0 if kept.trouble is None else 1
 
 
-def _broken_off(model: nm.Model, options: Training, trouble: BaseException, *, learnt: bool) -> int:
+def _broken_off(
+    model: nm.Model, options: Training, trouble: BaseException, history: nm.History, *, learnt: bool
+) -> int:
     """Save the model after training was interrupted or failed, and say so.
 
-    learnt: whether the parameters changed. Returns 130 for Ctrl-C, and raises any other error again.
+    history: of this training. learnt: whether the parameters changed. Returns 130 for Ctrl-C, and raises any other
+    error again.
     """
-    history = model.history or nm.History()
     epochs, interrupted = len(history), isinstance(trouble, KeyboardInterrupt)
     if not learnt or not _worth_keeping(options, trouble, epochs):
         if not interrupted:
@@ -295,9 +303,9 @@ def _broken_off(model: nm.Model, options: Training, trouble: BaseException, *, l
     kept = keep(model, options.save_to)
     if kept.trouble is not None:
         say(f"error: {kept.trouble}")
-    best = options.patience is not None and epochs > 0
-    state = f"with its best parameters, of epoch {_best(history)}," if best else "as of the last whole update"
-    said = f"{'interrupted' if interrupted else 'training broke off'} in epoch {epochs + 1}"
+    best = history.best_epoch
+    state = "as of the last whole update" if best is None else f"with its best parameters, of epoch {best + 1},"
+    said = f"{'interrupted' if interrupted else 'training broke off'} in epoch {history.next_epoch + 1}"
     say(said if kept.trouble else f"{said}; the model {state} is saved: {kept.place}")
     if not interrupted:
         raise trouble
@@ -316,21 +324,19 @@ def _worth_keeping(options: Training, trouble: BaseException, epochs: int) -> bo
 
 
 def _result(model: nm.Model, data: Prepared, seconds: float) -> str:
-    """The result of training, in one line. data: those that the accuracy is measured on."""
+    """The result of training in one line, with the numbers of the model as it is saved. data: those that the accuracy
+    is measured on."""
     history = model.history
     if history is None or not len(history):
         return "nothing was learnt"
+    figures, best = history.figures(), history.best_epoch
     parts = [f"{len(history)} epoch{'s' * (len(history) != 1)}"]
-    parts += [f"stopped early, best epoch {_best(history)}"] if history.ended == "early stopping" else []
-    parts += [f"loss {history.loss[-1]:.6g}"]
-    parts += [f"validation loss {history.validation_loss[-1]:.6g}"] if history.validation_loss else []
+    parts += ["stopped early"] if history.ended == "early stopping" else []
+    parts += [f"best epoch {best + 1}"] if best is not None and history.ended == "early stopping" else []
+    parts += [
+        f"{name.replace('_', ' ')} {figures[name]:.6g}" for name in ("loss", "validation_loss") if name in figures
+    ]
     if has_accuracy(model):
         right = model.accuracy(data.inputs, data.expected, sample_weight=data.sample_weight)
         parts.append(f"{'validation ' if history.validation_loss else ''}accuracy {right:.4f}")
     return ", ".join((*parts, f"{seconds:.1f} s"))
-
-
-def _best(history: nm.History) -> int:
-    """The epoch, from 1, whose parameters early stopping restored."""
-    followed = history.validation_loss or history.loss
-    return int(np.nanargmin(followed)) + 1

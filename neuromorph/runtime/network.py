@@ -79,6 +79,7 @@ class Network(Settings):
         """Set the attributes that are never copied or pickled: locks, kernels, memory."""
         self.lock = threading.RLock()
         self._kernels: Kernels | None = None
+        self._skipping_kernels: Kernels | None = None
         self._memory: Memory | None = None
         self._released = self._torn = False
         self.changing = Changing()
@@ -122,6 +123,18 @@ class Network(Settings):
             with self.lock:
                 self._kernels = self._kernels or kernels_of(self._graph, self._options)
         return self._kernels
+
+    @property
+    def skipping_kernels(self) -> Kernels:
+        """Kernels for expected values in which NaN stands for components that are not known; made at first use.
+
+        Only ``train`` is of use. Weights and workspaces have the places that they have in ``kernels``.
+        """
+        self._check_alive()
+        if self._skipping_kernels is None:
+            with self.lock:
+                self._skipping_kernels = self._skipping_kernels or kernels_of(self._graph, self._options, skips=True)
+        return self._skipping_kernels
 
     def _check_alive(self) -> None:
         if self._released:
@@ -210,7 +223,8 @@ class Network(Settings):
     def release(self) -> None:
         """Free the model's memory. Releasing twice is allowed; any other use afterwards raises ModelStateError."""
         with self.lock:
-            self._memory, self._kernels, self._released, self.watched = None, None, True, None
+            self._memory, self._kernels, self._skipping_kernels, self.watched = None, None, None, None
+            self._released = True
             self.feeds.release()
 
     def __enter__(self) -> Self:

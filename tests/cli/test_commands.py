@@ -579,6 +579,9 @@ def test_validation_early_stopping_log_and_checkpoints(shell: Shell) -> None:
     assert shell.out.startswith(f"net.safetensors: {len(rows)} epoch")
     losses = [float(row.split(",")[2]) for row in rows]
     best = min(losses)
+    said = dict(re.findall(r"(?:^|, )((?:validation )?loss) ([^,]+)", shell.out))
+    assert float(said["validation loss"]) == pytest.approx(best, rel=1e-5)
+    assert float(said["loss"]) == pytest.approx(float(rows[losses.index(best)].split(",")[1]), rel=1e-5)
     assert shell("evaluate", "net.safetensors", "--data", "held.npz", "--json") == 1
     np.savez("held.npz", inputs=POINTS[8:], labels=LABELS[8:])
     assert shell("evaluate", "net.safetensors", "--data", "held.npz", "--json") == 0
@@ -591,8 +594,9 @@ def test_a_model_that_is_resumed_goes_on_exactly(shell: Shell) -> None:
     assert shell(*command, "--epochs", "2", "--save", "paused.safetensors") == 0
     before = Path("paused.safetensors").read_bytes()
     resumed = ("train", "--resume", "paused.safetensors", "--data", "r.npz", "-q", "--epochs", "3")
-    assert shell(*resumed, "--save", "resumed.safetensors") == 0
+    assert shell(*resumed, "--save", "resumed.safetensors", "--log", "log.csv") == 0
     assert Path("paused.safetensors").read_bytes() == before
+    assert [row.split(",")[0] for row in Path("log.csv").read_text().splitlines()] == ["epoch", "2", "3", "4"]
     same_parameters(nm.load("resumed.safetensors"), nm.load("straight.safetensors"))
     assert shell(*resumed) == 0
     same_parameters(nm.load("paused.safetensors"), nm.load("straight.safetensors"))
