@@ -165,16 +165,17 @@ def batches(
     return arrays.batches(inputs, expected, batch_size, classes=classes)
 
 
-def load(path: str | os.PathLike[str], *, restore_random: bool = True) -> Model:
+def load(path: str | os.PathLike[str], *, restore_random: bool = True, threads: int | None = None) -> Model:
     """The model in a file that ``save`` wrote. Training it further gives the same bits as without saving.
 
     Kernels are compiled when first needed. The random generator that ``seed`` sets gets the state that it had when the
     model was saved, so that a ``build`` or a shuffling ``fit`` after loading is the same too. With
-    ``restore_random=False`` it keeps its state. Files need not be trusted: nothing in them is executed. Raises
+    ``restore_random=False`` it keeps its state. threads: the most threads, in place of the number in the file; another
+    number of threads may round in another way. Files need not be trusted: nothing in them is executed. Raises
     StorageError for a file that is truncated, corrupt, foreign or of a newer version, OSError if it can't be read.
     Nothing is changed then.
     """
-    return storage.load(path, Model, restore_random=restore_random)
+    return storage.load(path, Model, restore_random=restore_random, threads=threads)
 
 
 def cache_info() -> CacheInfo:

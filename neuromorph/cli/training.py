@@ -21,9 +21,8 @@ from .console import give, say
 from .data import Source
 from .files import FILE, SAVED, check_apart, check_target, is_saved, keep, no_warnings, saved, text_of
 from .layout import Prepared, arrays_of, batch_for, held_out, prepared
-from .source import DATA_HELP, data_options, has_accuracy, naming
+from .source import COUNT, DATA_HELP, data_options, has_accuracy, naming, threads_option
 
-COUNT = click.IntRange(min=1)
 RATES = {name: kind.usual_rate for name, kind in nm.optimizers.CHOICES.items()}  # the default learning rates
 LINES = 10  # about so many lines of progress, where stderr is no terminal
 
@@ -86,7 +85,7 @@ Examples:
     "--clip", type=click.FloatRange(min=0, min_open=True), metavar="X", help="An upper bound of the gradients' norm."
 )
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="By default float32.")
-@click.option("--threads", type=COUNT, metavar="N", help="The most threads to use.")
+@threads_option
 @click.option(
     "--shuffle",
     is_flag=True,

@@ -20,7 +20,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
@@ -33,7 +33,7 @@ from ..history import History
 from ..host.atomic_write import check_name, replace_file
 from ..language import parse
 from ..optimizers import CHOICES, UPDATES, Optimizer
-from ..options import DTYPES, TIERS, CompileOptions, compile_options, finite_number, flag, one_of
+from ..options import DTYPES, TIERS, CompileOptions, compile_options, finite_number, flag, one_of, whole_number
 from ..runtime import seeding
 from ..runtime.network import Network
 from ..runtime.seeding import restore_generator
@@ -119,8 +119,11 @@ def _generator_record() -> dict[str, Any]:
 # Loading --------------------------------------------------------------------------------------------------------------
 
 
-def load(path: str | os.PathLike[str], kind: type[Kind], *, restore_random: bool = True) -> Kind:
+def load(
+    path: str | os.PathLike[str], kind: type[Kind], *, restore_random: bool = True, threads: int | None = None
+) -> Kind:
     """A model from a file; see ``neuromorph.load``."""
+    most = None if threads is None else whole_number("threads", threads)
     name = os.fsdecode(path)
     with _explained(name), _opened(name) as (file, size):
         header = read_header(file, size)
@@ -128,6 +131,8 @@ def load(path: str | os.PathLike[str], kind: type[Kind], *, restore_random: bool
         graph = build_graph(parse(kept["text"]))
         graph = freeze(graph, _frozen(graph, header.record))
         kept["options"] = _options(header.record, kept["optimizer"], graph)
+        if most is not None:
+            kept["options"] = replace(kept["options"], threads=most)
         _read_tensors(file, header, kept, graph)
         model = kind.__new__(kind)
         model.__setstate__(kept)

@@ -693,6 +693,22 @@ def test_evaluate_is_that_of_the_library(shell: Shell, trained: nm.Model) -> Non
     assert shell.out == f"loss {loss:.6g}, accuracy {right:.6g}\n"
 
 
+@pytest.mark.usefixtures("trained")
+def test_commands_that_run_models_take_a_number_of_threads(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    load, seen = nm.load, list[int | None]()
+
+    def loaded(path: str, **options: Any) -> nm.Model:
+        seen.append(options["threads"])
+        return load(path, **options)
+
+    monkeypatch.setattr(nm, "load", loaded)
+    for command in ("evaluate", "predict"):
+        assert shell(command, "net.safetensors", "--data", "d.npz", "--threads", "2") == 0
+        assert shell(command, "net.safetensors", "--data", "d.npz") == 0
+        assert shell.fails(command, "net.safetensors", "--data", "d.npz", "--threads", "0", code=2)
+    assert seen == [2, None] * 2
+
+
 # What was learnt is not lost ------------------------------------------------------------------------------------------
 
 

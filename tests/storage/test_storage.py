@@ -214,6 +214,15 @@ def test_a_model_that_is_not_built_stays_so(way: str, path: Path) -> None:
         other.get_parameters()
 
 
+def test_a_model_is_loaded_for_another_number_of_threads(path: Path) -> None:
+    model = nm.compile(TEXT, BATCH, 0.1, threads=3)
+    model.save(path)
+    assert [nm.load(path).options.threads, nm.load(path, threads=2).options.threads] == [3, 2]
+    for wrong, error in ((0, ValueError), ("2", TypeError)):
+        with pytest.raises(error, match=r"^threads must be"):
+            nm.load(path, threads=wrong)  # type: ignore[arg-type]
+
+
 def test_a_released_model_cannot_be_saved(path: Path) -> None:
     model = nm.compile(TEXT, BATCH, 0.1)
     model.release()
