@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -30,15 +30,20 @@ from .errors import (
 )
 from .graph import lint
 from .graph.plain import plain_text
+from .graph.summary import summary as table_of
 from .history import History
+from .host.exclusive import imported
 from .jit import cache
 from .jit.cache import CacheInfo
-from .model import Model, compile_model, text_of
+from .model import Model, compile_model, graph_of, text_of
 from .optimizers import CHOICES, Optimizer
 from .runtime.seeding import seed
 from .streaming import Stream
 from .training.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, ReduceOnPlateau
 from .training.schedules import LearningRateSchedule, StepDecay, WarmupCosine
+
+if TYPE_CHECKING:
+    from .drawing import Drawing
 
 __all__ = [
     "Advice",
@@ -178,6 +183,29 @@ def load(path: str | os.PathLike[str], *, restore_random: bool = True, threads: 
     return storage.load(path, Model, restore_random=restore_random, threads=threads)
 
 
+def summary(model: Model | str | os.PathLike[str], *, fold: bool = False) -> str:
+    """A table of nodes, widths, parameters and links in time, as text. fold: whether each cell is one row.
+
+    model: a model, or a text or path as for ``compile``, whose errors are raised.
+    """
+    return table_of(graph_of(model), folded=fold)
+
+
+def draw(
+    model: Model | str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    format: str | None = None,
+    fold: bool = False,
+) -> Drawing:
+    """A picture of a model's graph; see ``Model.draw``.
+
+    model: a model, or a text or path as for ``compile``, whose errors are raised.
+    """
+    drawn: Drawing = imported("neuromorph.drawing").draw(graph_of(model), path, format=format, folded=fold)
+    return drawn
+
+
 def cache_info() -> CacheInfo:
     """The folder of the disk cache of kernels, the number of its entries, their bytes, and the limit in bytes."""
     return cache.cache_info()
@@ -208,8 +236,6 @@ release = Model.release
 kernel_plan = Model.kernel_plan
 kernel_source = Model.kernel_source
 inspect = Model.inspect
-summary = Model.summary
-draw = Model.draw
 
 # The public names of the package: those above, and the optimizers.
 PUBLIC = {name: globals()[name] for name in __all__} | {kind.__name__: kind for kind in CHOICES.values()}

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import prediction, storage, streaming
 from .errors import Location, MDLSyntaxError, MDLWarning
-from .graph import build_graph, freeze, frozen_names, summary
+from .graph import Graph, build_graph, freeze, frozen_names, summary
 from .graph.lint import advise
 from .history import History
 from .host.exclusive import imported
@@ -114,32 +114,26 @@ class Model(Network):
         """Train for ``epochs`` passes over the data; returns a ``History`` with the numbers of each epoch.
 
         inputs, expected, sample_weight, lengths, missing: as in ``train``; every epoch starts from zero state. Without
-        ``expected``, inputs is an iterable of batches, or a function that makes one, which each epoch reads anew:
-        (inputs, expected), (inputs, expected, sample_weight) or (inputs, expected, sample_weight, lengths), each as for
-        ``train`` and from zero state, or with carry_state from the state at the end of the batch before. No batch is
-        read ahead. validation: the data that are measured after each epoch: ``(inputs, expected)``, ``(inputs,
-        expected, sample_weight)`` or ``(inputs, expected, sample_weight, lengths)``, where the last two may be None; or
-        a fraction such as 0.2, which holds out the last part of the data: whole sequences for 4 axes, samples for 3
-        axes. carry_state: the first epoch starts from ``model.state``, each other one from the state at the end of the
-        epoch before. Samples that a fraction holds out of one sequence are then measured from the state at the end of
-        the epoch, since they continue the sequence; validation data given as arrays still start from zero state. Not
-        with 4 axes. shuffle: a new order in every epoch, of whole sequences for 4 axes, of samples for 3 axes and a
-        model without links in time. seed: of the shuffling; None draws one from the generator that ``seed`` sets, so
-        that one seed gives the same training, bit for bit.
+        ``expected``, inputs is an iterable of batches, or a function that makes one, which each epoch reads anew, none
+        of them ahead: (inputs, expected[, sample_weight[, lengths]]), each as for ``train``. validation: the data that
+        are measured after each epoch, (inputs, expected[, sample_weight[, lengths]]), where the last two may be None;
+        or a fraction such as 0.2, which holds out the last part of the data: whole sequences for 4 axes, samples for 3
+        axes. carry_state: the first epoch starts from ``model.state``, each other one, and each batch, from the state
+        at the end of the one before. Samples that a fraction holds out of one sequence are then measured from the state
+        at the end of the epoch, since they continue the sequence; other validation data start from zero state. Not with
+        4 axes. shuffle: a new order in every epoch, of whole sequences for 4 axes, of samples for 3 axes and a model
+        without links in time. seed: of the shuffling; None draws one from the generator that ``seed`` sets.
 
-        callbacks: ``EarlyStopping``, ``ReduceOnPlateau``, ``LearningRateSchedule``, ``WarmupCosine``, ``StepDecay``,
-        ``Checkpoint``, ``CSVLog`` or any ``Callback``. metrics: what is measured beside the loss on all data after each
-        epoch, from the state that the epoch started from, and on the validation data: "accuracy", "rmse", names of
-        losses, or functions ``f(expected, result) -> float`` of all vectors that count, (n, W_out) each. Batches are
-        not measured again, so for them only validation data are. class_weight: weights by label, for models with
-        labels; a class that is not named has 1. Metrics and validation do not use them. initial_epoch: the number of
-        the first epoch, for callbacks and history; ``model.history.next_epoch`` goes on counting, in a loaded model
-        too. progress: whether a bar is shown after half a second.
+        callbacks: ``EarlyStopping``, ``LearningRateSchedule``, ``Checkpoint`` or any ``Callback``. metrics: what is
+        measured beside the loss after each epoch, on all data, from the state that the epoch started from, and on those
+        for validation; of batches on those for validation only: "accuracy", "rmse", names of losses, or functions
+        ``f(expected, result) -> float`` of all vectors that count, (n, W_out) each. class_weight: weights by label, for
+        the loss only; a class that is not named has 1. initial_epoch: the number of the first epoch, for callbacks and
+        history; ``model.history.next_epoch`` goes on counting, in a loaded model too.
 
         If training diverges (TrainingDivergedError) or is interrupted (Ctrl-C), the caller gets the exception.
-        ``model.history`` then holds the completed epochs, and ``EarlyStopping`` has restored the best parameters. The
-        learning rate remains that of the last epoch. Raises DataError for data that do not fit, and for a shuffle that
-        would break the order of a sequence. A refused call changes nothing: neither ``model.history`` nor any file.
+        ``model.history`` then holds the completed epochs, and ``EarlyStopping`` has restored the best parameters.
+        Raises DataError for data that do not fit. A refused call changes nothing: neither ``model.history`` nor files.
         """
         return fit.fit(
             self, inputs, expected, epochs=epochs, validation=validation, shuffle=shuffle, callbacks=callbacks,
@@ -417,6 +411,11 @@ def compile_model(
     for line in (*graph.warnings, *(str(advice.of(text, filename)) for advice in advise(graph, options))):
         warnings.warn(line, MDLWarning, stacklevel=stacklevel + 1)
     return model
+
+
+def graph_of(model: Any) -> Graph:
+    """The graph of a model, or of a text or file of one."""
+    return model.graph if isinstance(model, Model) else build_graph(parse(*text_of(model)))
 
 
 def text_of(mdl: Any) -> tuple[str, str | None]:

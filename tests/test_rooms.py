@@ -56,8 +56,8 @@ ROOMS: dict[str, set[str]] = {
         "runtime", "schedule", "storage", "streaming", "training",
     },
     "interface": {
-        "data", "errors", "graph", "history", "jit", "model", "optimizers", "runtime", "storage", "streaming",
-        "training",
+        "data", "drawing", "errors", "graph", "history", "jit", "model", "optimizers", "runtime", "storage",
+        "streaming", "training",
     },
     "__init__": {"interface", "optimizers", "version"},
     # Users of the public interface. The list of the cache's entries is all that it lacks for them.

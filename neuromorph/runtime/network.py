@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
-from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +17,13 @@ from ..errors import DataError, ModelStateError, brief, nearest
 from ..functions.dropout import KEYS
 from ..graph import Graph, build_graph, freeze
 from ..history import History
-from ..host.forks import after_in_child, new_lock
 from ..language import parse
 from ..optimizers import UPDATES, Optimizer, Update
 from ..options import CompileOptions
 from ..schedule import Workspace, padded
 from . import seeding
 from .feeds import Feeds
+from .forked import Changing, remember
 from .kernels import Kernels, kernels_of
 from .memory import Memory, aligned_zeros
 from .seeding import draw_parameters
@@ -32,26 +31,6 @@ from .settings import Settings, check_numbers
 from .state import as_dict, set_state, state_pieces, state_views
 
 Floats = NDArray[Any]
-
-_networks: list[ref[Network]] = []  # a forked child must renew their locks; some of them may not exist any more
-_networks_lock = new_lock()
-_room = 64  # networks in the list before those that do not exist any more are removed
-
-
-class Changing:
-    """A block that writes to the memory, while the network's lock is held. If another thread forks during the block,
-    the child's copy of the memory is half written."""
-
-    __slots__ = ("depth",)
-
-    def __init__(self) -> None:
-        self.depth = 0
-
-    def __enter__(self) -> None:
-        self.depth += 1
-
-    def __exit__(self, *exception: object) -> None:
-        self.depth -= 1
 
 
 class Network(Settings):
@@ -85,7 +64,7 @@ class Network(Settings):
         self.changing = Changing()
         self.feeds = Feeds()
         self.watched: tuple[tuple[str, ...], Network] | None = None  # the nodes last looked at, and what computes them
-        _remember(self)
+        remember(self)
 
     # What it is ------------------------------------------------------------------------------------------------------
 
@@ -420,30 +399,10 @@ class Network(Settings):
             view.fill(0.0)
 
 
-def _remember(network: Network) -> None:
-    """Add a network to those that a forked child repairs. A ``WeakSet`` would run Python code when a network is
-    collected, and Python drops a Ctrl-C that comes there."""
-    global _room
-    with _networks_lock:
-        if len(_networks) >= _room:
-            _networks[:] = [known for known in _networks if known() is not None]
-            _room = 2 * len(_networks) + 64
-        _networks.append(ref(network))
-
-
 def _hint(name: Any, known: Mapping[str, Any]) -> str:
     """A part of a message that suggests the known name nearest to an unknown one; empty if none is near."""
     near = nearest(name, known) if isinstance(name, str) else None
     return f"; did you mean {near!r}?" if near else ""
-
-
-def _after_fork() -> None:
-    for known in _networks:
-        if (network := known()) is not None:
-            network.after_fork()
-
-
-after_in_child(_after_fork)
 
 
 @contextmanager
