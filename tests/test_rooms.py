@@ -70,7 +70,6 @@ OTHERS: dict[str, set[str]] = {
     "ply": {"language"},
     "numba": {"simd", "jit"},
     "llvmlite": {"host", "simd", "jit"},  # LLVM knows the processor's features
-    "filelock": {"jit"},
     "platformdirs": {"jit"},
     "click": {"cli"},
     "sklearn": {"demo"},
@@ -226,7 +225,7 @@ def loaded_after(code: str) -> set[str]:
 def test_importing_the_package_does_not_import_numba() -> None:
     loaded = loaded_after("import neuromorph")
     assert "neuromorph" in loaded
-    assert not loaded & {"numba", "llvmlite", "tqdm", "filelock", "sklearn", "matplotlib"}
+    assert not loaded & {"numba", "llvmlite", "tqdm", "sklearn", "matplotlib"}
 
 
 def test_a_checked_graph_and_its_source_need_no_numba() -> None:

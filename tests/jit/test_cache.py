@@ -1,6 +1,7 @@
 """The cache of compiled kernels: its entries, every kind of trouble, its bound and clearing it."""
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
 import neuromorph
 from helpers.caches import failing, put_link, put_open_folder, temporaries, with_warnings
@@ -414,6 +414,40 @@ def test_a_folder_of_another_user_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="belongs to another user"):
         cache.clear_cache()
     assert (folder / KEY / "kernel.bin").exists()
+
+
+@as_root
+def test_a_cache_of_root_is_read_by_others_in_silence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as one that was filled when a container's image was made."""
+    cache.write(KEY, FILES)
+    for path in (folder, folder / KEY):
+        path.chmod(0o555)
+    (folder / ".lock").unlink()
+    before = sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*") if path != folder / KEY)
+    monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
+    monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", "10")
+    results, messages = with_warnings(
+        lambda: [cache.read(KEY, "kernel.bin"), cache.write(KEY, {}), cache.write(cache.key_of("b"), {}),
+                 cache.write(cache.key_of("c"), FILES), cache.cache_info().entries]
+    )  # fmt: skip
+    assert (results, messages) == ([FILES["kernel.bin"], True, False, False, 1], [])
+    assert sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*") if path != folder / KEY) == before
+    with pytest.raises(ValueError, match=r"can't clear the cache in .*: it belongs to root; nothing was removed"):
+        cache.clear_cache()
+    folder.chmod(0o757)
+    assert "can be written by others" in with_warnings(lambda: cache.read(KEY, "kernel.bin"))[1][0]
+
+
+@as_root
+def test_what_others_could_have_put_into_a_cache_of_root_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.write(KEY, FILES)
+    os.chown(folder / KEY / "kernel.bin", NOBODY - 1, NOBODY - 1)
+    monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
+    found, messages = with_warnings(lambda: cache.read(KEY, "kernel.bin"))
+    assert found is None
+    assert "belongs to another user (id 65533)" in messages[0]
 
 
 @pytest.mark.parametrize("below", ["cache", "cache/deep/er"])
@@ -834,11 +868,27 @@ def test_a_write_waits_for_no_lock(folder: Path, monkeypatch: pytest.MonkeyPatch
     fill(3)
     monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", "3000")
     began = time.monotonic()
-    with FileLock(folder / ".lock"):
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         assert cache.write(KEY, FILES)
     assert time.monotonic() - began < 2.0
     assert cache.cache_info().entries == 4
     assert cache.write(cache.key_of("next"), FILES)
+    assert cache.cache_info().bytes <= 3000
+
+
+@pytest.mark.parametrize("error", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
+def test_a_file_system_without_locks(error: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as Lustre, or NFS as it is often mounted: nothing is said, and the bound is kept."""
+
+    def flock(*_: Any) -> None:
+        raise OSError(error, os.strerror(error))
+
+    fill(3)
+    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", "3000")
+    stored, messages = with_warnings(lambda: cache.write(KEY, FILES))
+    assert (stored, messages) == (True, [])
     assert cache.cache_info().bytes <= 3000
 
 
