@@ -193,7 +193,7 @@ def store(folder: int, key: str, files: Mapping[str, bytes]) -> None:
     """
     temporary = _temporary_name()
     try:
-        os.mkdir(temporary, 0o700, dir_fd=folder)
+        os.mkdir(temporary, _mode(0o700), dir_fd=folder)
         with _descriptor(os.open(temporary, _OPEN_FOLDER, dir_fd=folder)) as entry:
             for name, data in files.items():
                 _write_file(entry, name, data)
@@ -226,7 +226,7 @@ def _meta(key: str, files: Mapping[str, bytes]) -> bytes:
 
 
 def _write_file(entry: int, name: str, data: bytes) -> None:
-    with _descriptor(os.open(name, _NEW_FILE, 0o600, dir_fd=entry)) as file:
+    with _descriptor(os.open(name, _NEW_FILE, _mode(0o600), dir_fd=entry)) as file:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(file, rest) :]
@@ -235,6 +235,11 @@ def _write_file(entry: int, name: str, data: bytes) -> None:
 def _touch(entry: int) -> None:
     now = time.time_ns()  # more exact than the file system's own time stamps
     os.utime(entry, ns=(now, now))
+
+
+def _mode(own: int) -> int:
+    """The permissions of a new file or folder: for the user alone, but all may read what root writes."""
+    return own | (own & 0o500) >> 3 | (own & 0o500) >> 6 if os.geteuid() == ROOT else own
 
 
 def _temporary_name() -> str:
@@ -341,7 +346,7 @@ def _create(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
-            path.mkdir(0o700)
+            path.mkdir(_mode(0o700))
     except FileNotFoundError as error:  # as on /proc
         raise UnusableError("it can't be created") from error
 

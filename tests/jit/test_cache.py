@@ -165,15 +165,22 @@ def test_what_is_written_is_read(folder: Path) -> None:
     assert temporaries(folder) == []
 
 
-def test_entries_are_the_users_own(folder: Path) -> None:
+def test_entries_are_the_users_own_and_all_may_read_those_of_root(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = os.umask(0)
     try:
         assert cache.write(KEY, FILES)
     finally:
         os.umask(old)
     modes = {item.name: stat.S_IMODE(item.stat().st_mode) for item in [folder, *folder.rglob("*")]}
-    assert modes.pop("cache") == modes.pop(KEY) == 0o700
-    assert set(modes.values()) == {0o600}
+    root = os.geteuid() == 0
+    assert modes.pop("cache") == modes.pop(KEY) == (0o755 if root else 0o700)
+    modes.pop(".lock")
+    assert set(modes.values()) == {0o644 if root else 0o600}
+    for user, wanted in ((0, [0o755, 0o644]), (NOBODY, [0o700, 0o600])):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        assert [cache_store._mode(own) for own in (0o700, 0o600)] == wanted
 
 
 def test_meta_lists_sizes_and_checksums(folder: Path) -> None:
@@ -829,7 +836,7 @@ def test_a_note_of_the_bound_that_says_nothing_is_made_anew(folder: Path, note: 
         path.write_bytes(note)
     assert cache.read(key, "kernel.bin") == b"x" * 1000
     assert path.read_bytes() == str(1 << 30).encode()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == cache_store._mode(0o600)
     assert temporaries(folder) == []
 
 
