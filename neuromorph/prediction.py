@@ -63,6 +63,7 @@ def compute(model: Network, data: PredictionData, state: State | None = None) ->
     Each sequence starts from zero state, or from ``state``: in the form of ``Model.state``, and for several sequences
     with an axis of these before the others, or without it for the same state in all.
     """
+    model.look_for_kernels()
     with model.lock:
         model.memory()
         results = np.empty((*data.inputs.shape[:-1], model.output_width), model.dtype)
@@ -104,10 +105,11 @@ def watcher(model: Network, names: tuple[str, ...]) -> Network:
 
     The model keeps the last one, because a plan and source are made for it.
     """
-    if model.watched is None or model.watched[0] != names:
-        options = replace(model.options, batch_size=1, bptt_steps=1, threads=1)
+    what = model.kernels.tier, names
+    if model.watched is None or model.watched[0] != what:
+        options = replace(model.options, batch_size=1, bptt_steps=1, threads=1, tier=model.kernels.tier)
         graph = with_nodes_as_output(model.graph, names)
-        model.watched = names, Network(model.text, options, 0.0, None, graph, model.optimizer)
+        model.watched = what, Network(model.text, options, 0.0, None, graph, model.optimizer)
         model.watched[1].prepare()
     found = model.watched[1]
     found.set_parameters(model.get_parameters())

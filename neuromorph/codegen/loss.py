@@ -130,7 +130,7 @@ def _emit_terms(frame: Frame, loss: Loss, term: str, derivative: str, column: st
     value, slope = _fill(term, graph.loss_parameter), _fill(derivative, graph.loss_parameter)
     if frame.options.skips:  # a comparison with NaN does not hold
         value, slope = (f"where(target <= target, {text}, splat(0.0))" for text in (value, slope))
-    writer.line(f"loss = loss + {_cut(frame, value, width, column)}")
+    writer.line(f"loss = loss + {_cut(frame, f'({value})', width, column)}")
     slope = _cut(frame, f"scale * ({slope})", width, column)
     writer.line(f"store(work, {frame.at(loss.target, 0, column)}, {slope})")
 
