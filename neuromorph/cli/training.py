@@ -49,6 +49,8 @@ class Training:
     checkpoint: int | None
     log: str | None
     quiet: bool
+    metrics: str | None
+    class_weight: str | None
 
 
 _EXAMPLES = """\b
@@ -106,6 +108,12 @@ Examples:
     type=click.Path(),
     help="A CSV file that gets a line every epoch, numbered from 0; --resume goes on counting.",
 )
+@click.option(
+    "--metrics",
+    metavar="LIST",
+    help="Numbers to record beside the losses, with commas: accuracy, rmse, or losses as mae.",
+)
+@click.option("--class-weight", metavar="LIST", help="How much vectors count by their label, such as 0=1,1=5.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def train(source: Source, **given: Any) -> int:
     """Train the model of a description and save it.
@@ -221,14 +229,42 @@ def _compiled(text: Any, options: Training, batch: int) -> nm.Model:
 
 
 def _fit(model: nm.Model, options: Training, data: Prepared, measured: Prepared | None) -> None:
-    """Train for all epochs."""
+    """Train for all epochs. UsageError for metrics or labels that the model can't have."""
     shown = not options.quiet and _shows_bars(sys.stderr)
-    model.fit(
-        data.inputs, data.expected, sample_weight=data.sample_weight, epochs=options.epochs,
-        validation=measured and measured.all, shuffle=options.shuffle, progress=shown,
-        callbacks=list(_callbacks(options, lines=not options.quiet and not shown)),
-        initial_epoch=0 if model.history is None else model.history.next_epoch,
-    )  # fmt: skip
+    with _as_usage():
+        model.fit(
+            data.inputs, data.expected, sample_weight=data.sample_weight, epochs=options.epochs,
+            validation=measured and measured.all, shuffle=options.shuffle, progress=shown,
+            callbacks=list(_callbacks(options, lines=not options.quiet and not shown)),
+            initial_epoch=0 if model.history is None else model.history.next_epoch,
+            metrics=options.metrics.split(",") if options.metrics else (),
+            class_weight=_class_weight(options.class_weight),
+        )  # fmt: skip
+
+
+@contextmanager
+def _as_usage() -> Iterator[None]:
+    """A block in which a wrong argument of a function is a wrong use of the command."""
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, nm.NeuromorphError):
+            raise
+        raise click.UsageError(str(error)) from error
+
+
+def _class_weight(text: str | None) -> dict[int, float] | None:
+    """The weights by label that ``--class-weight`` gives, or None."""
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",")]
+    try:
+        found = {int(label): float(weight) for label, _, weight in pairs}
+    except ValueError:
+        found = {}
+    if len(found) < len(pairs):
+        raise click.UsageError(f"--class-weight is {text}, and needs a weight for each label, such as 0=1,1=5")
+    return found
 
 
 def _shows_bars(stream: Any) -> bool:
@@ -258,8 +294,8 @@ class Lines(nm.Callback):
         """Print the losses of the epoch, if it is time for a line."""
         done = run.epoch - run.initial_epoch + 1
         if done == 1 or done == run.epochs or run.stopped or done % max(1, run.epochs // LINES) == 0:
-            losses = [name for name in ("loss", "validation_loss") if name in run.names]
-            line = ", ".join(f"{name.replace('_', ' ')} {run.last(name):.6g}" for name in losses)
+            shown = [name for name in run.names if name not in ("learning_rate", "seconds")]
+            line = ", ".join(f"{name.replace('_', ' ')} {run.last(name):.6g}" for name in shown)
             say(f"epoch {run.epoch + 1}/{run.last_epoch + 1}: {line}")
 
 
@@ -332,9 +368,8 @@ def _result(model: nm.Model, data: Prepared, seconds: float) -> str:
     parts = [f"{len(history)} epoch{'s' * (len(history) != 1)}"]
     parts += ["stopped early"] if history.ended == "early stopping" else []
     parts += [f"best epoch {best + 1}"] if best is not None and history.ended == "early stopping" else []
-    parts += [
-        f"{name.replace('_', ' ')} {figures[name]:.6g}" for name in ("loss", "validation_loss") if name in figures
-    ]
+    shown = [name for name in ("loss", "validation_loss", *history.metrics) if name in figures]
+    parts += [f"{name.replace('_', ' ')} {figures[name]:.6g}" for name in shown]
     if has_accuracy(model):
         right = model.accuracy(data.inputs, data.expected, sample_weight=data.sample_weight)
         parts.append(f"{'validation ' if history.validation_loss else ''}accuracy {right:.4f}")

@@ -588,6 +588,35 @@ def test_validation_early_stopping_log_and_checkpoints(shell: Shell) -> None:
     assert json.loads(shell.out)["loss"] == pytest.approx(best, rel=1e-5)
 
 
+def test_metrics_and_weights_of_classes(shell: Shell) -> None:
+    options = ("--epochs", "2", "--metrics", "accuracy,mae", "--class-weight", "0=1,2=5", "--log", "log.csv")
+    assert shell(*TRAIN, *options, "-q") == 0
+    assert re.search(r", loss [^,]+, mae [^,]+, accuracy ", shell.out)
+    assert Path("log.csv").read_text().startswith("epoch,loss,accuracy,mae,learning_rate,seconds\n")
+    nm.seed(5)
+    twin = nm.build(nm.compile(Path("net.mdl").read_text(), 4, 0.1))
+    inputs, expected, weight = nm.batches(POINTS, LABELS, 4, classes=3)
+    twin.fit(inputs, expected, sample_weight=weight, epochs=2, class_weight={2: 5.0}, progress=False)
+    same_parameters(twin, nm.load("net.safetensors"))
+    assert shell(*TRAIN, "--epochs", "1", "--metrics", "mae") == 0
+    assert re.match(r"epoch 1/1: loss [^,]+, mae ", shell.err.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--metrics", "maee", "metrics must be one of .*, not 'maee'; did you mean 'mae'.*"),
+        ("--class-weight", "0:1", "--class-weight is 0:1, and needs a weight for each label, such as 0=1,1=5.*"),
+        ("--class-weight", "0=1,0=2", "--class-weight is 0=1,0=2, and needs a weight for each label.*"),
+        ("--class-weight", "7=1", "class_weight has the label 7, and the model's labels are 0 to 2.*"),
+        ("--class-weight", "1=-1", r"class_weight\[1\] must be a finite number of at least 0, not -1.0.*"),
+    ],
+)
+def test_wrong_metrics_and_weights(option: str, value: str, said: str, shell: Shell) -> None:
+    assert re.fullmatch(said, shell.fails(*TRAIN, "--epochs", "1", "-q", option, value, code=2))
+    assert not Path("net.safetensors").exists()
+
+
 def test_a_model_that_is_resumed_goes_on_exactly(shell: Shell) -> None:
     command = ("train", "recurrent.mdl", "--data", "r.npz", "--seed", "2", "--optimizer", "adam", "--window", "4", "-q")
     assert shell(*command, "--epochs", "5", "--save", "straight.safetensors") == 0
