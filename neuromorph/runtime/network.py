@@ -28,6 +28,7 @@ from .kernels import Kernels, kernels_of
 from .memory import Memory, aligned_zeros
 from .seeding import draw_parameters
 from .settings import Settings, check_numbers
+from .sparse import write_copies
 from .state import as_dict, set_state, state_pieces, state_views
 
 Floats = NDArray[Any]
@@ -182,7 +183,7 @@ class Network(Settings):
         kernels = self.kernels
         kernels.check_size()
         layout, dtype = kernels.plan.layout, self._options.dtype
-        weights = aligned_zeros(layout.size, dtype)
+        weights = aligned_zeros(kernels.weight_elements, dtype)
         remembered = aligned_zeros(max(1, kernels.memory_slots * layout.size), dtype)
         counts = len(self._update.counts) + 2 * self._drops
         constants = np.array([*self._optimizer.constants, *([0.0] * counts)])
@@ -280,6 +281,7 @@ class Network(Settings):
                 fresh[places[name]] = as_broadcast(name, value, shape=places[name].shape, dtype=self.dtype)
                 if name.endswith(".scale") and not fresh[places[name]].all():
                     raise DataError(f"{name} must not be 0: vectors are divided by it")
+            write_copies(self.kernels.plan.layout, self.kernels.sparse, fresh)
             weights[:] = fresh
             self.publish()
 

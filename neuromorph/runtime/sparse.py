@@ -1,0 +1,31 @@
+"""Writes the sparse copies of frozen matrices, which stand behind the parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..abi.sparse import write_sparse
+from ..codegen import SparseCopy
+from ..schedule import Layout
+
+Floats = NDArray[Any]
+
+
+def write_copies(layout: Layout, copies: Iterable[SparseCopy], weights: Floats) -> None:
+    """Write the copies of the matrices in ``weights``. They are out of date after each change of a frozen parameter."""
+    for copy in copies:
+        group = layout.plan.groups[copy.group]
+        flat = weights[layout.part(group, copy.part) :][: copy.form.inner * group.columns]
+        matrix = _matrix(flat, group.columns, layout.panel(group) * layout.lanes)
+        write_sparse(copy.form, matrix, weights[copy.place : copy.end])
+
+
+def _matrix(flat: Floats, columns: int, panel: int) -> Floats:
+    """The matrix that a flat array holds in panels. columns, panel: elements of a row, and of a panel's."""
+    depth, whole = len(flat) // columns, columns // panel
+    first = flat[: depth * whole * panel].reshape(whole, depth, panel).swapaxes(0, 1).reshape(depth, -1)
+    return np.hstack([first, flat[depth * whole * panel :].reshape(depth, -1)])
