@@ -126,13 +126,19 @@ def test_copies_follow_the_parameters() -> None:
 
 
 def test_a_state_that_diverges_is_seen() -> None:
-    """A component that is infinite makes all of the next state NaN, though most of its weights are zero."""
-    for model in (compiled(), without_copies(compiled())):
-        x, y = data()
+    """A component that is infinite makes all of the next state NaN, also if all of its weights are zero."""
+    weight = compiled().get_parameters()["h.recalled.weight"]
+    weight[3] = 0.0
+    for copied in (True, False):
+        model = compiled()
+        model.set_parameters({"h.recalled.weight": weight})
         model.state = {"h": np.where(np.arange(WIDTH) == 3, np.finfo(np.float32).max, 0.0)}
-        model.memory().spaces[0][model.memory().spaces[0] > 1e38] = np.inf
+        if not copied:
+            without_copies(model)
+        space = model.memory().space
+        space[space > 1e38] = np.inf
         with pytest.raises(nm.TrainingDivergedError):
-            nm.train(model, x, y, 0, carry_state=True)
+            nm.train(model, *data(), 0, carry_state=True)
 
 
 def test_the_machine_has_no_copies() -> None:
