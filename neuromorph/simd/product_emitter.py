@@ -16,7 +16,7 @@ from .product_shape import (
     tile_rows,
 )
 from .routines import counted, integer, summed
-from .vectors import FLAGS, emit_fma, intrinsic, spread
+from .vectors import emit_fma, intrinsic, spread
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,6 @@ class ProductEmitter:
     def vector(self) -> ir.VectorType:
         return ir.VectorType(scalar_type(self.shape.dtype), self.shape.simd_width)
 
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """The fast-math flags of additions. Additions may not be reordered if a row's sums must not depend on the
-        number of rows."""
-        return FLAGS if self.shape.rows is not None else tuple(flag for flag in FLAGS if flag != "reassoc")
-
     def read(self, pointer: ir.Value) -> ir.Value:
         return self.builder.load(pointer, align=4)
 
@@ -119,7 +113,7 @@ class ProductEmitter:
 
     def fused(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
         """x y + z of each element: one instruction if the processor has it."""
-        return emit_fma(self.builder, x, y, z, self.flags)
+        return emit_fma(self.builder, x, y, z)
 
     def emit(self) -> None:
         """Emit the whole product: loops over blocks of the inner dimension, panels and row tiles."""
@@ -337,8 +331,7 @@ class ProductEmitter:
         return sums if even else self.inner_loop(sums, tile, whole, stop, 1)
 
     def joined(self, wide: list[ir.Value], size: int) -> list[ir.Value]:
-        """The ``size`` sums of several chains of as many sums each: added up half to half, in no other order, because
-        a product with a sparse copy must give the same bits."""
+        """The ``size`` sums of several chains of as many sums each: added up half to half."""
         while len(wide) > size:
             half = len(wide) // 2
             wide = [self.builder.fadd(x, y) for x, y in zip(wide[:half], wide[half:], strict=True)]
@@ -369,7 +362,7 @@ class ProductEmitter:
 
     def added(self, sums: list[ir.Value], more: list[ir.Value]) -> list[ir.Value]:
         """The sums ``sums`` with ``more`` added to them."""
-        return [self.builder.fadd(x, y, flags=self.flags) for x, y in zip(sums, more, strict=True)]
+        return [self.builder.fadd(x, y) for x, y in zip(sums, more, strict=True)]
 
     def at_once(
         self, parts: list[list[ir.Value]], tile: _Tile, starts: list[ir.Value], length: ir.Value
