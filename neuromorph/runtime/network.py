@@ -30,7 +30,7 @@ from .kernels import Kernels
 from .memory import Memory, aligned_zeros
 from .seeding import draw_parameters
 from .settings import Settings, check_numbers
-from .sparse import write_copies
+from .sparse import with_copies, write_copies
 from .state import as_dict, set_state, state_pieces, state_views
 from .tiers import first_kernels, kernels_of
 
@@ -236,7 +236,8 @@ class Network(Settings):
             self._kernels = own
             return
         state, self._kernels = self.state, own
-        self._memory = self.scratch(self.bptt_steps, old.weights, old.optimizer, old.constants)
+        weights = with_copies(own.plan.layout, own.sparse, old.weights)
+        self._memory = self.scratch(self.bptt_steps, weights, old.optimizer, old.constants)
         self.state = state
         self.feeds.move(own)
 

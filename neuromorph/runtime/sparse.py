@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..abi.sparse import write_sparse
 from ..codegen import SparseCopy
 from ..schedule import Layout
+from .memory import aligned_zeros
 
 Floats = NDArray[Any]
 
@@ -22,6 +23,16 @@ def write_copies(layout: Layout, copies: Iterable[SparseCopy], weights: Floats) 
         flat = weights[layout.part(group, copy.part) :][: copy.form.inner * group.columns]
         matrix = _matrix(flat, group.columns, layout.panel(group) * layout.lanes)
         write_sparse(copy.form, matrix, weights[copy.place : copy.end])
+
+
+def with_copies(layout: Layout, copies: Sequence[SparseCopy], weights: Floats) -> Floats:
+    """Parameters without copies, with these copies behind them; the same array if there are none."""
+    if not copies:
+        return weights
+    made = aligned_zeros(copies[-1].end, str(weights.dtype))
+    made[: len(weights)] = weights
+    write_copies(layout, copies, made)
+    return made
 
 
 def _matrix(flat: Floats, columns: int, panel: int) -> Floats:

@@ -141,9 +141,16 @@ def test_a_state_that_diverges_is_seen() -> None:
             nm.train(model, *data(), 0, carry_state=True)
 
 
-def test_the_machine_has_no_copies() -> None:
+def test_the_machine_has_no_copies_and_hands_over_to_kernels_that_have() -> None:
     with jit_disabled():
         model = compiled(tier="instant")
-    assert isinstance(model.kernels, InstantKernels)
-    assert model.kernels.sparse == ()
-    assert len(model.memory().weights) == model.kernels.plan.layout.size
+        kernels = model.kernels
+        assert isinstance(kernels, InstantKernels)
+        assert kernels.sparse == ()
+        before = model.memory().weights
+        assert len(before) == kernels.plan.layout.size
+        model._hand_over(kernels.own)
+    after = model.memory().weights
+    np.testing.assert_array_equal(after[: len(before)], before)
+    assert len(after) == model.kernels.weight_elements
+    assert heads(model) == [1.0, 1.0]
