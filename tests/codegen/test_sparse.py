@@ -13,6 +13,7 @@ from helpers.witnesses import jit_disabled
 from neuromorph.codegen import KernelOptions, SparseCopy, generate, sparse_copies
 from neuromorph.codegen.sparse import LARGE, MOST_SUMS
 from neuromorph.graph import build_graph, freeze
+from neuromorph.inspection.facts import buffers_of
 from neuromorph.language import parse
 from neuromorph.runtime.instant import InstantKernels
 from neuromorph.schedule import Alone, ByBatch, Division
@@ -64,6 +65,13 @@ def test_a_matrix_outside_of_a_loop_has_no_copy() -> None:
     kernel = generate(freeze(graph, ["h"]), KernelOptions(1, "float32", 8, 16))
     assert not sparse_copies(kernel.plan)
     assert "sparse" not in kernel.source
+
+
+def test_an_inspection_counts_the_copies() -> None:
+    graph = freeze(build_graph(parse(RESERVOIR.format("tanh", WIDTH))), ["h.recalled"])
+    kernel = generate(graph, KernelOptions(1, "float32", 8, 16))
+    (found,) = (buffer.bytes for buffer in buffers_of(kernel, SAMPLES) if buffer.name == "sparse")
+    assert found == 4 * sum(copy.form.elements for copy in sparse_copies(kernel.plan))
 
 
 def compiled(activation: str = "tanh", *, tier: str = "compiled") -> nm.Model:
