@@ -59,6 +59,7 @@ ROOMS: dict[str, set[str]] = {
     "__init__": {"interface", "optimizers", "version"},
     # Users of the public interface. The list of the cache's entries is all that it lacks for them.
     "demo": set(),
+    "export": {"errors", "functions", "graph", "interface", "version"},
     "cli": {"demo", "jit"},
     "__main__": {"cli"},
 }  # fmt: skip
@@ -71,6 +72,7 @@ OTHERS: dict[str, set[str]] = {
     "platformdirs": {"jit"},
     "click": {"cli"},
     "sklearn": {"demo"},
+    "onnx": {"export"},
 }
 # Packages that rooms above the ground import when somebody asks for what needs them.
 USERS: dict[str, set[str]] = {
