@@ -60,6 +60,8 @@ ROOMS: dict[str, set[str]] = {
     # Users of the public interface. The list of the cache's entries is all that it lacks for them.
     "demo": set(),
     "export": {"errors", "functions", "graph", "interface", "version"},
+    "conversion": {"errors", "functions", "graph", "interface", "language"},
+    "torch": {"conversion", "interface"},
     "cli": {"demo", "jit"},
     "__main__": {"cli"},
 }  # fmt: skip
@@ -73,6 +75,7 @@ OTHERS: dict[str, set[str]] = {
     "click": {"cli"},
     "sklearn": {"demo"},
     "onnx": {"export"},
+    "torch": {"conversion", "torch"},
 }
 # Packages that rooms above the ground import when somebody asks for what needs them.
 USERS: dict[str, set[str]] = {

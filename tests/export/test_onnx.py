@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ from hypothesis import strategies as st
 
 import neuromorph as nm
 from helpers.function_forms import PARAMETERS
+from helpers.made_models import inputs_of, is_well_conditioned, made, meant
 from helpers.random_models import bounded
 from helpers.random_texts import texts
 from neuromorph.export import onnx_nodes, onnx_step, to_onnx
 from neuromorph.functions import ACTIVATIONS, MERGES, VOCABULARY
-from neuromorph.graph import interpreter
 from neuromorph.language import library
 
 HEAD, END = "/uniform -0.6 0.6,const_uneven 0.1 0.3/ (input, 3) ", " (output, 2, <linear>, <mse>)"
@@ -56,23 +55,6 @@ BODIES = {
 }  # fmt: skip
 
 
-def made(text: str, dtype: str = "float64", seed: int = 0) -> nm.Model:
-    """A model with random parameters, those of elementwise layers too. Nothing is compiled."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", nm.MDLWarning)
-        model = nm.compile(text, 1, 0.1, dtype=dtype)
-    model.prepare()
-    rng = np.random.default_rng(seed)
-    drawn = interpreter.draw_parameters(model.graph, rng, np.float64)
-    for array in model.graph.arrays:
-        if array.role == "scale":
-            drawn[array.name] = rng.uniform(0.5, 2.0, array.shape)
-        elif model.graph.nodes[array.node].elementwise is not None:
-            drawn[array.name] = drawn[array.name] + 0.3 * rng.normal(size=array.shape)
-    model.set_parameters(drawn)
-    return model
-
-
 def session_of(model: nm.Model, path: Path, form: str) -> Any:
     """A checked file of a model, in a runtime."""
     onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
@@ -100,23 +82,6 @@ def run_steps(model: nm.Model, path: Path, inputs: np.ndarray) -> np.ndarray:
 
 def shapes(model: nm.Model, lanes: int) -> dict[str, tuple[int, ...]]:
     return {model.graph.nodes[index].name: model.graph.state_shape(index, lanes) for index in model.graph.history}
-
-
-def inputs_of(model: nm.Model, steps: int = 9, lanes: int = 3) -> np.ndarray:
-    return np.random.default_rng(1).normal(size=(steps, lanes, model.input_width)).astype(model.dtype)
-
-
-def meant(model: nm.Model, inputs: np.ndarray) -> tuple[np.ndarray, float]:
-    """What the text means, and the size of its numbers, at least 1."""
-    with np.errstate(all="ignore"):
-        wanted = interpreter.predict(model.graph, model.get_parameters(), inputs)
-    return wanted, max(1.0, float(np.nan_to_num(np.abs(wanted), nan=np.inf).max()))
-
-
-def is_well_conditioned(model: nm.Model, inputs: np.ndarray) -> bool:
-    """Whether inputs that are changed by what is rounded give the same outputs."""
-    (wanted, scale), (other, _) = meant(model, inputs), meant(model, inputs * (1.0 + 1e-7))
-    return scale < 1e5 and bool(np.abs(other - wanted).max() < 2e-6 * scale)
 
 
 def check(model: nm.Model, folder: Path, inputs: np.ndarray, how: Callable[..., Any] = run_sequence) -> None:
