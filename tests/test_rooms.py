@@ -62,6 +62,7 @@ ROOMS: dict[str, set[str]] = {
     "export": {"errors", "functions", "graph", "interface", "version"},
     "conversion": {"errors", "functions", "graph", "interface", "language"},
     "torch": {"conversion", "interface"},
+    "keras": {"conversion", "interface"},
     "cli": {"demo", "jit"},
     "__main__": {"cli"},
 }  # fmt: skip
@@ -76,6 +77,7 @@ OTHERS: dict[str, set[str]] = {
     "sklearn": {"demo"},
     "onnx": {"export"},
     "torch": {"conversion", "torch"},
+    "keras": {"conversion", "keras"},
 }
 # Packages that rooms above the ground import when somebody asks for what needs them.
 USERS: dict[str, set[str]] = {

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConversionError
-from ..interface import Model, build, compile
+from ..interface import Model, build, compile, expand
 
 Array = NDArray[Any]
+_USUAL: Mapping[str, str] = {"sigmoid": "sigmoid", "tanh": "tanh"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 # Functions that take several nodes. n: the name of the last one. p, q, …: numbers.
 _COMPOSED = {
@@ -28,7 +29,7 @@ _COMPOSED = {
         "[{n}.x, ({n}.slope, 1, <learned, 0>) | ({n}.minus, <times, -1>) ({n}.below, <relu>) "
         "{{{n}.part, {n}.slope, scale}}] ({n}.above, <relu>) {{{n}, {n}.part, subtractive}}"
     ),
-    "rnn_relu": "{{{n}.seen, {n}, concatenate, 1}} ({n}, {w}, <relu>)",
+    "affine": "({n}.scaled, <times, {p}>) ({n}, <plus, {q}>)",
 }
 
 
@@ -97,13 +98,9 @@ class Chain:
         elif function != "linear":
             self.nodes.append(f"({self.name}, <{function}>)")
 
-    def compose(self, function: str, **numbers: float | int) -> None:
+    def compose(self, function: str, **numbers: float) -> None:
         """A function that takes several nodes."""
-        self.nodes.append(self.composed(function, **numbers))
-
-    def composed(self, function: str, **numbers: float | int) -> str:
-        """The text of a function that takes several nodes."""
-        return _COMPOSED[function].format(n=self.name, **numbers)
+        self.nodes.append(_COMPOSED[function].format(n=self.name, **numbers))
 
     def vectors(self, function: str, parameters: Mapping[str, Array], part: str = "") -> None:
         """An elementwise layer. parameters: by role. part: what the node's name has behind that of the layer."""
@@ -111,11 +108,21 @@ class Chain:
         self.nodes.append(f"({name}, <{function}>)")
         self.hold({f"{name}.{role}": value for role, value in parameters.items()})
 
-    def cell(self, text: str, inputs: int, width: int, parameters: Mapping[str, Array]) -> None:
-        """A recurrent cell. parameters: by the names behind that of the cell, such as ".in_gate.weight"."""
-        self.expect(inputs)
+    def cell(
+        self, cell: str, width: int, gates: Mapping[str, tuple[Array, Array]], functions: Mapping[str, str] = _USUAL
+    ) -> None:
+        """A cell of the library. gates: weight and bias by the names behind that of the cell, such as ".in_gate".
+
+        functions: those that stand for the cell's own sigmoid and tanh. If these are others, its nodes are written out.
+        """
+        text = f"({self.name}, {width}, <{cell}>)"
+        if functions != _USUAL:
+            whole = expand(f"/xavier,zero/ (input, 1) {text} ({self.name}.end, 1, <linear>, <mse>)")
+            lines = whole.strip().split("\n")[2:-1]
+            text = re.sub("<(sigmoid|tanh)>", lambda found: f"<{functions[found[1]]}>", "\n".join(lines))
         self.nodes.append(text)
-        self.hold({f"{self.name}{name}": value for name, value in parameters.items()})
+        for gate, (weight, bias) in gates.items():
+            self.hold({f"{self.name}{gate}.weight": weight, f"{self.name}{gate}.bias": bias})
         self.width = width
 
     def hold(self, parameters: Mapping[str, Array]) -> None:

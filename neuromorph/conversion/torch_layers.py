@@ -111,27 +111,29 @@ def _convolution(chain: Chain, layer: Any, before: nn.Module | None) -> None:
     chain.layer(weight.reshape(-1, weight.shape[-1]), _bias(layer), taps, dilation)
 
 
-def _recurrent(read: Callable[..., tuple[str, dict[str, Array]]]) -> Callable[[Chain, Any], None]:
-    """A reader of all layers of a recurrent network. read: gives the text and the parameters of one."""
+def _recurrent(read: Callable[..., dict[str, tuple[Array, Array]]]) -> Callable[[Chain, Any], None]:
+    """A reader of all layers of a recurrent network. read: gives the weights and biases of one, by gate."""
 
     def take(chain: Chain, network: Any) -> None:
-        nearest = f"(name, width, <{network.mode.split('_')[0].lower()}>)"
+        kind, *function = network.mode.lower().split("_")
         if network.bidirectional:
-            raise chain.refuse("it reads the sequence backward too, and a step sees earlier steps only", nearest)
+            raise chain.refuse(
+                "it reads the sequence backward too, and a step sees earlier steps only", f"(name, width, <{kind}>)"
+            )
         if network.proj_size:
-            raise chain.refuse(f"proj_size={network.proj_size} has no cell of the library", nearest)
-        whole, inputs, width = chain.name, network.input_size, network.hidden_size
+            raise chain.refuse(f"proj_size={network.proj_size} has no cell of the library", f"(name, width, <{kind}>)")
+        whole, functions = chain.name, {"sigmoid": "sigmoid", "tanh": function[0] if function else "tanh"}
+        chain.expect(network.input_size)
         for number in range(network.num_layers):
             if number and network.dropout:
                 chain.vectors(f"dropout, {network.dropout!r}", {}, "_drop")
             chain.name = f"{whole}_l{number}" if network.num_layers > 1 else whole
-            text, parameters = read(chain, network, *_weights(network, number))
-            chain.cell(text, inputs if number == 0 else width, width, parameters)
+            chain.cell(kind, network.hidden_size, read(*_gates(network, number)), functions)
 
     return take
 
 
-def _weights(network: Any, number: int) -> tuple[list[Array], list[Array], list[Array]]:
+def _gates(network: Any, number: int) -> tuple[list[Array], list[Array], list[Array]]:
     """Of each gate of one layer the weight, and both biases."""
     gates = {"LSTM": 4, "GRU": 3}.get(network.mode, 1)
     rows = [_array(getattr(network, f"weight_{of}_l{number}")) for of in ("ih", "hh")]
@@ -143,32 +145,20 @@ def _weights(network: Any, number: int) -> tuple[list[Array], list[Array], list[
     return np.split(weight, gates, axis=1), np.split(biases[0], gates), np.split(biases[1], gates)
 
 
-def _gates(names: Iterable[str], weights: list[Array], biases: list[Array]) -> dict[str, Array]:
-    found: dict[str, Array] = {}
-    for name, weight, bias in zip(names, weights, biases, strict=True):
-        found |= {f"{name}.weight": weight, f"{name}.bias": bias}
-    return found
+def _rnn(weights: list[Array], seen: list[Array], own: list[Array]) -> dict[str, tuple[Array, Array]]:
+    return {"": (weights[0], seen[0] + own[0])}
 
 
-def _rnn(chain: Chain, network: Any, weights: list[Array], seen: list[Array], own: list[Array]) -> Any:
-    if network.mode == "RNN_RELU":
-        text = chain.composed("rnn_relu", w=network.hidden_size)
-    else:
-        text = f"({chain.name}, {network.hidden_size}, <rnn>)"
-    return text, _gates([""], weights, [seen[0] + own[0]])
-
-
-def _lstm(chain: Chain, network: Any, weights: list[Array], seen: list[Array], own: list[Array]) -> Any:
+def _lstm(weights: list[Array], seen: list[Array], own: list[Array]) -> dict[str, tuple[Array, Array]]:
     names = (".in_gate", ".forget_gate", ".candidate", ".out_gate")
     sums = [one + other for one, other in zip(seen, own, strict=True)]
-    return f"({chain.name}, {network.hidden_size}, <lstm>)", _gates(names, weights, sums)
+    return dict(zip(names, zip(weights, sums, strict=True), strict=True))
 
 
-def _gru(chain: Chain, network: Any, weights: list[Array], seen: list[Array], own: list[Array]) -> Any:
-    inner, outer = np.split(weights[2], [len(weights[2]) - network.hidden_size])
-    found = _gates((".reset", ".update"), weights[:2], [seen[0] + own[0], seen[1] + own[1]])
-    found |= _gates((".fresh", ".recalled"), [inner, outer], [seen[2], own[2]])
-    return f"({chain.name}, {network.hidden_size}, <gru>)", found
+def _gru(weights: list[Array], seen: list[Array], own: list[Array]) -> dict[str, tuple[Array, Array]]:
+    inner, outer = weights[2][: -len(own[2])], weights[2][-len(own[2]) :]
+    both = {".reset": (weights[0], seen[0] + own[0]), ".update": (weights[1], seen[1] + own[1])}
+    return both | {".fresh": (inner, seen[2]), ".recalled": (outer, own[2])}
 
 
 # Layers without a matrix ----------------------------------------------------------------------------------------------
