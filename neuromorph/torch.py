@@ -54,6 +54,8 @@ def to_torch(model: Model) -> Network:
     trains on any device after ``train()``. Gradients are those of the model: also where a derivative is a surrogate.
     Raises ModelStateError before ``build``.
     """
+    if not isinstance(model, Model):
+        raise TypeError(f"model must be a neuromorph Model, not {type(model).__name__}")
     parameters = {name: torch.from_numpy(value) for name, value in model.get_parameters().items()}
     learning = frozenset(array.name for array in model.graph.arrays if array.learns)
     module = Network(model.text, parameters, learning)

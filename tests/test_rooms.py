@@ -63,7 +63,7 @@ ROOMS: dict[str, set[str]] = {
     "conversion": {"errors", "functions", "graph", "interface", "language"},
     "torch": {"conversion", "interface"},
     "keras": {"conversion", "interface"},
-    "cli": {"demo", "jit"},
+    "cli": {"demo", "export", "jit"},
     "__main__": {"cli"},
 }  # fmt: skip
 # Which rooms may import a package that not everybody may. Beside these, rooms below import NumPy only.

@@ -1,5 +1,6 @@
-"""Writes built models as files of other kinds, for programs without Python."""
+"""Writes trained models for other places: C, and ONNX."""
 
+from .c_export import to_c
 from .onnx_file import to_onnx
 
-__all__ = ["to_onnx"]
+__all__ = ["to_c", "to_onnx"]

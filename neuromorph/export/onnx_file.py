@@ -39,8 +39,10 @@ def to_onnx(model: Model, path: str | os.PathLike[str], form: str = "step") -> N
     """
     if form not in FORMS:
         raise ValueError(f"form must be {' or '.join(map(repr, FORMS))}, not {brief(form)}")
+    if not isinstance(model, Model):
+        raise TypeError(f"model must be a neuromorph Model, not {type(model).__name__}")
     _check_onnx()
-    parameters, target = model.get_parameters(), os.fspath(path)
+    parameters, target = model.get_parameters(), os.fsdecode(path)
     size = sum(array.nbytes for array in parameters.values())
     if size > _MOST:
         raise ValueError(f"the model has {size:,} bytes of parameters: an ONNX file has at most {_MOST:,}")

@@ -193,5 +193,7 @@ def test_wrong_calls_say_what_is_needed() -> None:
         module(x, {"h": x[0]})
     with pytest.raises(nm.DataError, match="give and ask for no state"):
         module(x[None], return_state=True)
+    with pytest.raises(TypeError, match="model must be a neuromorph Model, not str"):
+        doors.to_torch("net.safetensors")
     with pytest.raises(nm.ModelStateError, match="not built yet"):
         doors.to_torch(nm.compile(HEAD + END, 1, 0.1))

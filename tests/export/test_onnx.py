@@ -156,6 +156,8 @@ def test_wrong_calls_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     model = made(HEAD + END)
     with pytest.raises(ValueError, match=r"form must be 'step' or 'sequence', not 'steps'"):
         to_onnx(model, tmp_path / "m.onnx", "steps")
+    with pytest.raises(TypeError, match="model must be a neuromorph Model, not str"):
+        to_onnx("net.safetensors", tmp_path / "m.onnx")  # type: ignore[arg-type]
     with pytest.raises(NotADirectoryError), open(tmp_path / "file", "w"):
         to_onnx(model, tmp_path / "file" / "m.onnx")
     with pytest.raises(nm.ModelStateError, match="not built yet"):
