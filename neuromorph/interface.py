@@ -16,6 +16,7 @@ from . import storage
 from .data import arrays
 from .errors import (
     CacheWarning,
+    CompilerWarning,
     ConversionError,
     DataError,
     Diagnostic,
@@ -46,6 +47,7 @@ __all__ = [
     "CacheWarning",
     "Callback",
     "Checkpoint",
+    "CompilerWarning",
     "ConversionError",
     "DataError",
     "EarlyStopping",
