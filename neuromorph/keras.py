@@ -6,8 +6,9 @@ from typing import Any
 
 try:
     import keras
-except ImportError:
-    raise ImportError("neuromorph.keras needs Keras and a backend: pip install 'neuromorph[keras]'") from None
+except ImportError as error:
+    needed = "needs Keras, pip install 'neuromorph[keras]', and the backend that $KERAS_BACKEND names, such as torch"
+    raise ImportError(f"neuromorph.keras {needed}: {error}") from None
 
 from .conversion.keras_layers import chain_of, dtype_of
 from .interface import Model
