@@ -9,7 +9,7 @@ try:
 except ImportError:
     raise ImportError("neuromorph.torch needs PyTorch: pip install 'neuromorph[torch]'") from None
 
-from .conversion.torch_layers import chain_of, dtype_of, layers_of
+from .conversion.torch_layers import array_of, chain_of, dtype_of, layers_of
 from .conversion.torch_network import Network, graph_of
 from .interface import Model, build, compile
 
@@ -73,5 +73,5 @@ def _back(module: Network, batch_size: int, learning_rate: float, dtype: str | N
     options.setdefault("frozen", sorted(frozen))
     chosen = dtype_of([module]) if dtype is None else dtype
     model = build(compile(module.text, batch_size, learning_rate, dtype=chosen, **options))
-    model.set_parameters({name: value.detach().cpu().numpy() for name, value in named.items()})
+    model.set_parameters({name: array_of(value) for name, value in named.items()})
     return model

@@ -73,21 +73,21 @@ def _take(chain: Chain, layer: nn.Module, before: nn.Module | None) -> None:
         raise chain.refuse(reason, nearest)
 
 
-def _array(tensor: Any) -> Array:
+def array_of(tensor: Any) -> Array:
     """The numbers of a tensor, on any device."""
     given = tensor.detach().cpu()
     return np.array((given if given.dtype in (torch.float32, torch.float64) else given.float()).numpy())
 
 
 def _bias(layer: nn.Module) -> Array | None:
-    return None if layer.bias is None else _array(layer.bias)
+    return None if layer.bias is None else array_of(layer.bias)
 
 
 # Layers with weights --------------------------------------------------------------------------------------------------
 
 
 def _linear(chain: Chain, layer: Any) -> None:
-    chain.layer(_array(layer.weight).T, _bias(layer))
+    chain.layer(array_of(layer.weight).T, _bias(layer))
 
 
 def _is_padding(layer: nn.Module | None) -> bool:
@@ -107,7 +107,7 @@ def _convolution(chain: Chain, layer: Any, before: nn.Module | None) -> None:
     if (own and reach == 0) or (padded, own) not in ((reach, 0), (0, reach), (0, 0)):
         reason = "it reads later steps, or begins late: a causal convolution reads this step and earlier ones"
         raise chain.refuse(f"{reason}, with {reach} zeros before the first", nearest)
-    weight = _array(layer.weight).transpose(2, 1, 0)
+    weight = array_of(layer.weight).transpose(2, 1, 0)
     chain.layer(weight.reshape(-1, weight.shape[-1]), _bias(layer), taps, dilation)
 
 
@@ -136,10 +136,10 @@ def _recurrent(read: Callable[..., dict[str, tuple[Array, Array]]]) -> Callable[
 def _gates(network: Any, number: int) -> tuple[list[Array], list[Array], list[Array]]:
     """Of each gate of one layer the weight, and both biases."""
     gates = {"LSTM": 4, "GRU": 3}.get(network.mode, 1)
-    rows = [_array(getattr(network, f"weight_{of}_l{number}")) for of in ("ih", "hh")]
+    rows = [array_of(getattr(network, f"weight_{of}_l{number}")) for of in ("ih", "hh")]
     weight = np.concatenate(rows, axis=1).T
     if network.bias:
-        biases = [_array(getattr(network, f"bias_{of}_l{number}")).astype(np.float64) for of in ("ih", "hh")]
+        biases = [array_of(getattr(network, f"bias_{of}_l{number}")).astype(np.float64) for of in ("ih", "hh")]
     else:
         biases = [np.zeros(weight.shape[1])] * 2
     return np.split(weight, gates, axis=1), np.split(biases[0], gates), np.split(biases[1], gates)
@@ -181,7 +181,7 @@ def _norm(chain: Chain, layer: Any, function: str, first: Mapping[str, float]) -
     (width,) = layer.normalized_shape
     chain.expect(width)
     found = {role: getattr(layer, role) for role in first}
-    arrays = {role: np.full(width, first[role]) if value is None else _array(value) for role, value in found.items()}
+    arrays = {role: np.full(width, first[role]) if value is None else array_of(value) for role, value in found.items()}
     chain.vectors(function, arrays)
     if layer.weight is None:
         chain.frozen.append(chain.name)
@@ -192,11 +192,11 @@ def _batch_norm(chain: Chain, layer: Any) -> None:
     if layer.running_mean is None:
         raise chain.refuse("it has no running mean and variance", "<norm>, over the vector and not over the batch")
     chain.expect(layer.num_features)
-    scale = np.sqrt(_array(layer.running_var).astype(np.float64) + layer.eps)
-    chain.vectors("standardize", {"mean": _array(layer.running_mean), "scale": scale}, ".standard")
+    scale = np.sqrt(array_of(layer.running_var).astype(np.float64) + layer.eps)
+    chain.vectors("standardize", {"mean": array_of(layer.running_mean), "scale": scale}, ".standard")
     for function, role in (("gain", "weight"), ("shift", "bias")):
         if (value := getattr(layer, role)) is not None:
-            chain.vectors(function, {role: _array(value)}, f".{function}")
+            chain.vectors(function, {role: array_of(value)}, f".{function}")
 
 
 def _dropout(chain: Chain, layer: Any) -> None:
@@ -208,10 +208,10 @@ def _dropout(chain: Chain, layer: Any) -> None:
 def _prelu(chain: Chain, layer: Any) -> None:
     if layer.num_parameters > 1:
         chain.expect(layer.num_parameters)
-        chain.vectors("prelu", {"weight": _array(layer.weight)})
+        chain.vectors("prelu", {"weight": array_of(layer.weight)})
     else:
         chain.compose("prelu")
-        chain.hold({f"{chain.name}.slope.bias": _array(layer.weight)})
+        chain.hold({f"{chain.name}.slope.bias": array_of(layer.weight)})
 
 
 def _softmax(chain: Chain, layer: Any, function: str = "softmax") -> None:

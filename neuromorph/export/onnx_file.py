@@ -77,9 +77,9 @@ def _sequence(graph: Graph, nodes: Nodes) -> Any:
         (x, *before), (y, *after) = _add_step(graph, body, "x/step", "y/step")
         loop = _graph("step", body, [*before, x], [*after, y], {})
         last = [f"last/{graph.nodes[index].name}" for index in graph.history]
-        nodes.give("Scan", *_zeros(graph, nodes), "x", results=[*last, "y"], num_scan_inputs=1, body=loop)
+        nodes.give("Scan", *_zeros(graph, nodes), "x", results=(*last, "y"), num_scan_inputs=1, body=loop)
     else:
-        nodes.give("Identity", Step(graph, nodes, "x", {}).result, results=["y"])
+        nodes.give("Identity", Step(graph, nodes, "x", {}).result, results=("y",))
     return _graph("sequence", nodes, ends[:1], ends[1:], nodes.constants)
 
 
@@ -92,9 +92,9 @@ def _add_step(graph: Graph, nodes: Nodes, x: str, y: str) -> tuple[list[Any], li
     """Add the nodes of one time step. Returns descriptions of its inputs and outputs: x and y first, then the state."""
     named = {index: graph.nodes[index].name for index in graph.history}
     step = Step(graph, nodes, x, {index: f"state/{name}" for index, name in named.items()})
-    nodes.give("Identity", step.result, results=[y])
+    nodes.give("Identity", step.result, results=(y,))
     for index, name in named.items():
-        nodes.give("Identity", step.following(index), results=[f"next/{name}"])
+        nodes.give("Identity", step.following(index), results=(f"next/{name}",))
     shapes = {name: _shape(graph, index) for index, name in named.items()}
     widths = zip((x, y), (graph.nodes[index].width for _, index in _ends(graph)), strict=True)
     ends = [_tensor(nodes, name, (_LANES, width)) for name, width in widths]
@@ -121,7 +121,7 @@ def _zeros(graph: Graph, nodes: Nodes) -> list[str]:
         *steps, _, width = graph.state_shape(index, 0)
         parts = [*map(nodes.whole, steps), lanes, nodes.whole(width)]
         shape = nodes.add("Concat", *parts, at=_OUTSIDE, axis=0)
-        nodes.give("ConstantOfShape", shape, results=[f"zeros/{graph.nodes[index].name}"], value=zero)
+        nodes.give("ConstantOfShape", shape, results=(f"zeros/{graph.nodes[index].name}",), value=zero)
         found.append(f"zeros/{graph.nodes[index].name}")
     return found
 
@@ -139,7 +139,11 @@ def _graph(
     from onnx import helper, numpy_helper
 
     held = [numpy_helper.from_array(value, constant) for constant, value in constants.items()]
-    return helper.make_graph(nodes.made, name, inputs, outputs, held)
+    made = [
+        helper.make_node(one.operator, one.inputs, one.results, name=one.results[0], **one.attributes)
+        for one in nodes.made
+    ]
+    return helper.make_graph(made, name, inputs, outputs, held)
 
 
 def _file(graph: Any, text: str) -> bytes:

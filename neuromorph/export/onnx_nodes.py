@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,19 @@ _COMPOSED = {
 }
 
 
+FLOAT, DOUBLE = 1, 11  # ONNX's numbers of the types
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One node of ONNX, before it is written: its operator, and the names of its tensors."""
+
+    operator: str
+    inputs: tuple[str, ...]
+    results: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+
 class Nodes:
     """ONNX nodes in the order in which they run, and the constants that they read.
 
@@ -37,7 +51,7 @@ class Nodes:
     def __init__(self, dtype: np.dtype[Any], constants: dict[str, NDArray[Any]] | None = None) -> None:
         self.dtype = dtype
         self.constants: dict[str, NDArray[Any]] = {} if constants is None else constants
-        self.made: list[Any] = []
+        self.made: list[Operation] = []
         self._known: dict[Any, str] = {}
 
     def add(self, operator: str, *inputs: str, at: str, **attributes: Any) -> str:
@@ -45,14 +59,12 @@ class Nodes:
         key = (operator, inputs, str(attributes))
         if key not in self._known:
             self._known[key] = f"{at}:{len(self.made)}"
-            self.give(operator, *inputs, results=[self._known[key]], **attributes)
+            self.give(operator, *inputs, results=(self._known[key],), **attributes)
         return self._known[key]
 
-    def give(self, operator: str, *inputs: str, results: list[str], **attributes: Any) -> None:
+    def give(self, operator: str, *inputs: str, results: tuple[str, ...], **attributes: Any) -> None:
         """Add an operator whose tensors get certain names."""
-        from onnx import helper
-
-        self.made.append(helper.make_node(operator, list(inputs), results, name=results[0], **attributes))
+        self.made.append(Operation(operator, inputs, results, attributes))
 
     def number(self, value: float) -> str:
         """A constant of the model's type."""
@@ -105,9 +117,7 @@ class Nodes:
 
     def _error_function(self, x: str, at: str) -> str:
         """erf, computed in float32."""
-        from onnx import TensorProto
-
         if self.dtype == np.float32:
             return self.add("Erf", x, at=at)
-        narrow = self.add("Cast", x, at=at, to=TensorProto.FLOAT)
-        return self.add("Cast", self.add("Erf", narrow, at=at), at=at, to=TensorProto.DOUBLE)
+        narrow = self.add("Cast", x, at=at, to=FLOAT)
+        return self.add("Cast", self.add("Erf", narrow, at=at), at=at, to=DOUBLE)

@@ -14,6 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import neuromorph as nm
+from helpers import onnx_in_numpy
 from helpers.function_forms import PARAMETERS
 from helpers.made_models import inputs_of, is_well_conditioned, made, meant
 from helpers.random_models import bounded
@@ -98,7 +99,11 @@ def test_every_word_of_the_records_has_an_operator() -> None:
     assert {name for name, record in ACTIVATIONS.items() if record.couples} == onnx_step._COUPLED.keys()
 
 
-@pytest.mark.parametrize("how", [run_sequence, run_steps])
+def run_in_numpy(model: nm.Model, path: Path, inputs: np.ndarray) -> np.ndarray:
+    return onnx_in_numpy.outputs(model, inputs)
+
+
+@pytest.mark.parametrize("how", [run_sequence, run_steps, run_in_numpy])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("body", BODIES)
 def test_files_compute_what_the_text_means(body: str, dtype: str, how: Callable[..., Any], tmp_path: Path) -> None:
@@ -120,9 +125,10 @@ def test_length_and_lanes_are_open(tmp_path: Path) -> None:
         check(model, tmp_path, inputs_of(model, steps, lanes))
 
 
-@pytest.mark.parametrize("how", [run_sequence, run_steps])
+@pytest.mark.parametrize("how", [run_sequence, run_steps, run_in_numpy])
 def test_files_of_random_texts(how: Callable[..., Any], tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
+    if how is not run_in_numpy:
+        pytest.importorskip("onnxruntime")
 
     @bounded(TEXTS)
     @given(texts(), st.sampled_from(["float64", "float32"]), st.integers(0, 1000))
