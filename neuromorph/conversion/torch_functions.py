@@ -80,7 +80,14 @@ def activate(record: Activation, x: Tensor, p: float | None) -> Tensor:
         return COUPLED[record.name](x)
     if record.blocks_gradient:
         return function_of(record.forward, "x", "p")(x.detach(), p)
-    return x if record.forward == "x" else _Activate.apply(x, record, p)
+    if record.forward == "x" or _is_one_call(record):
+        return function_of(record.forward, "x", "p")(x, p)
+    return _Activate.apply(x, record, p)
+
+
+def _is_one_call(record: Activation) -> bool:
+    """Whether an activation is a function of PyTorch, whose own derivative is the record's."""
+    return not record.surrogate and record.forward in {f"{word}(x)" for word in WORDS}
 
 
 def elementwise(layer: ElementwiseLayer, x: Tensor, parameters: Mapping[str, Tensor], p: float | None) -> Tensor:

@@ -90,6 +90,10 @@ class _Run:
         self.values = {self.graph.input: x}
         self.before = self._begin(x, state)
         self.rows: dict[int, Any] = {}
+        self.segments = segments_of(self.graph)
+        self.groups = {index: group for _, nodes in self.segments for group in self._siblings(nodes) for index in group}
+        self.weights: dict[int, tuple[Tensor, Tensor]] = {}
+        self.products: dict[int, Tensor] = {}
 
     def _begin(self, x: Tensor, state: Mapping[str, Tensor]) -> dict[int, Tensor]:
         """What earlier steps left, (K, B, width), by the node that a link in time names."""
@@ -108,7 +112,7 @@ class _Run:
 
     def outputs(self) -> Tensor:
         """The output of every step."""
-        for domain, nodes in segments_of(self.graph):
+        for domain, nodes in self.segments:
             if domain == WINDOW:
                 for index in nodes:
                     if index != self.graph.input:
@@ -164,11 +168,31 @@ class _Run:
     def _before(self, node: Node, read: Read) -> Tensor:
         """What the activation of a node is applied to."""
         assert node.source is not None
-        taps = [read(node.source, steps) for steps in range(node.reach, -1, -node.dilation)]
-        x = taps[0] if len(taps) == 1 else torch.cat(taps, -1)
         if node.kind == "activation":
-            return x
-        return x @ self.parameters[f"{node.name}.weight"] + self.parameters[f"{node.name}.bias"]
+            return read(node.source, 0)
+        if node.index not in self.products:
+            taps = [read(node.source, steps) for steps in range(node.reach, -1, -node.dilation)]
+            self._multiply(self.groups[node.index], taps[0] if len(taps) == 1 else torch.cat(taps, -1))
+        return self.products.pop(node.index)
+
+    def _multiply(self, group: list[int], x: Tensor) -> None:
+        """The products of layers that read the same, as one product."""
+        nodes = [self.graph.nodes[index] for index in group]
+        if group[0] not in self.weights:
+            weights, biases = (
+                [self.parameters[f"{node.name}.{role}"] for node in nodes] for role in ("weight", "bias")
+            )
+            self.weights[group[0]] = torch.cat(weights, 1).T, torch.cat(biases)
+        product = nn.functional.linear(x, *self.weights[group[0]])
+        self.products |= zip(group, product.split([node.width for node in nodes], -1), strict=True)
+
+    def _siblings(self, nodes: list[int]) -> list[list[int]]:
+        """Layers of a segment, in groups that read the same."""
+        found: dict[Any, list[int]] = {}
+        for node in (self.graph.nodes[index] for index in nodes):
+            if node.kind == "layer" and node.source is not None:
+                found.setdefault((self.graph.resolve(node.source), node.taps, node.dilation), []).append(node.index)
+        return list(found.values())
 
     def _elementwise(self, node: Node, x: Tensor) -> Tensor:
         assert node.elementwise is not None
