@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,15 +59,24 @@ class Chain:
         self.parameters: dict[str, Array] = {}
         self.frozen: list[str] = []
         self.names = {"input"}
+        self.owned: set[int] = set()
         self.where, self.name = "", ""
 
-    def begin(self, kind: str, key: str) -> None:
-        """Begin a layer of a kind. key: its name in the other library, which becomes the node's if it can."""
+    def begin(self, kind: str, key: str, weights: Iterable[object] = ()) -> None:
+        """Begin a layer of a kind. key: its name in the other library, which becomes the node's if it can.
+
+        weights: the objects that hold its weights, of which no other layer may have any.
+        """
         self.where = f"layer {key!r} ({kind})"
         name = key if _NAME.match(key) else re.sub(r"[^A-Za-z0-9]+", "_", f"{kind.lower()}_{key}")
         tries = (name, *(f"{name}_{number}" for number in range(1, len(self.names) + 1)))
         self.name = next(one for one in tries if one not in self.names)
         self.names.add(self.name)
+        mine = {id(weight) for weight in weights}
+        if mine & self.owned:
+            reason = "it shares weights with an earlier layer, and nodes share none"
+            raise self.refuse(reason, "a layer of its own, which begins with the same numbers")
+        self.owned |= mine
 
     def refuse(self, reason: str, nearest: str) -> ConversionError:
         """The error for a layer that can't be taken over. nearest: the nearest that a text can say."""

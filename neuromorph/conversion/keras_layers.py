@@ -79,7 +79,7 @@ def chain_of(model: Any) -> Chain:
         while isinstance(layer, layers.TimeDistributed):
             layer = layer.layer
         kind = type(layer).__name__
-        chain.begin(kind, layer.name)
+        chain.begin(kind, layer.name, layer.weights)
         if not layer.built:
             raise ConversionError(f"{chain.where} has no weights yet: build the model, or call it once")
         if kind not in _READERS:

@@ -19,12 +19,17 @@ _SAME: Mapping[type[Any], str] = {
 _COMPOSED: Mapping[type[Any], str] = {
     nn.Hardswish: "hard_swish", nn.LogSigmoid: "log_sigmoid", nn.Tanhshrink: "tanh_shrink",
 }  # fmt: skip
+_EXACT = 18.0  # where softplus and its argument are the same to 1e-7
+_ONE_STEP = "it runs one step, and a program of its own has the loop"
 _INSTEAD: Mapping[type[Any], tuple[str, str]] = {
     nn.LogSoftmax: ("no text gives logarithms of probabilities", "<softmax> with the loss <cross_entropy>"),
     nn.GLU: ("it halves the vector", "two layers side by side in a split, one <sigmoid>, and a multiplicative merge"),
     nn.Embedding: ("inputs are vectors here", "a layer over one-hot vectors, (name, width, <linear>)"),
     nn.MultiheadAttention: ("a step sees earlier steps only", "a recurrent cell such as <gru>"),
     nn.GroupNorm: ("a norm is over the whole vector", "<norm>"),
+    nn.RNNCell: (_ONE_STEP, "(name, width, <rnn>)"),
+    nn.LSTMCell: (_ONE_STEP, "(name, width, <lstm>)"),
+    nn.GRUCell: (_ONE_STEP, "(name, width, <gru>)"),
     nn.Bilinear: ("no node multiplies two vectors by a tensor", "two layers and a multiplicative merge"),
 }
 
@@ -32,7 +37,7 @@ _INSTEAD: Mapping[type[Any], tuple[str, str]] = {
 def layers_of(module: Any, key: str = "") -> Iterator[tuple[str, nn.Module]]:
     """The layers of a module, or of a list of modules, one after the other, with their names."""
     if isinstance(module, nn.Sequential | nn.ModuleList):
-        children: Iterable[tuple[str, Any]] = module.named_children()
+        children: Iterable[tuple[str, Any]] = module._modules.items()  # named_children() leaves out what comes again
     elif isinstance(module, list | tuple):
         children = ((str(number), one) for number, one in enumerate(module))
     elif isinstance(module, nn.Module):
@@ -49,7 +54,7 @@ def chain_of(module: Any) -> Chain:
     chain = Chain()
     layers = list(layers_of(module))
     for number, (key, layer) in enumerate(layers):
-        chain.begin(type(layer).__name__, key)
+        chain.begin(type(layer).__name__, key, layer.parameters())
         following = layers[number + 1][1] if number + 1 < len(layers) else None
         if not (_is_padding(layer) and isinstance(following, nn.Conv1d)):
             _take(chain, layer, layers[number - 1][1] if number else None)
@@ -221,6 +226,8 @@ def _softmax(chain: Chain, layer: Any, function: str = "softmax") -> None:
 
 
 def _softplus(chain: Chain, layer: Any) -> None:
+    if layer.threshold < _EXACT:
+        raise chain.refuse(f"it is linear from threshold={layer.threshold} on", "<softplus>, which never is")
     if layer.beta == 1:
         chain.apply("softplus")
     else:

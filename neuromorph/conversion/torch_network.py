@@ -39,7 +39,7 @@ class Network(nn.Module):  # type: ignore[misc]
             _put(self, name, nn.Parameter(value, requires_grad=name in learning))
 
     def extra_repr(self) -> str:
-        return self.text
+        return self.text.strip()
 
     def forward(
         self, x: Tensor, state: Mapping[str, Tensor] | None = None, return_state: bool = False

@@ -160,6 +160,7 @@ REFUSED = {
     "log": (lambda: layers.Dense(4, activation="log_softmax"), "the nearest text is <softmax> with the loss"),
     "gate": (lambda: layers.LSTM(4, activation="hard_silu"), "its activation 'hard_silu' can't stand in a cell"),
     "pooling": (lambda: layers.AveragePooling1D(2), "(AveragePooling1D): it is not known here"),
+    "twice": (lambda: layers.Dense(4), "(Dense): it shares weights with an earlier layer, and nodes share none"),
     "axis": (lambda: layers.Softmax(axis=1), "axis=1 is not that of components"),
     "threshold": (lambda: layers.ReLU(threshold=0.5), "a threshold, or a slope with a largest value"),
 }  # fmt: skip
@@ -168,8 +169,9 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_can_not_be_taken_over_is_named(name: str) -> None:
     layer, message = REFUSED[name]
+    made = network(layer())
     with pytest.raises(nm.ConversionError) as error:
-        doors.from_keras(network(layer()))
+        doors.from_keras([made, made] if name == "twice" else made)
     assert message in str(error.value)
     assert "; the nearest text is " in str(error.value)
 

@@ -133,6 +133,12 @@ def test_networks(name: str) -> None:
     check(NETWORKS[name](), bare="bias" in name)
 
 
+def test_an_activation_may_come_again() -> None:
+    again = nn.Tanh()
+    model = doors.from_torch(nn.Sequential(nn.Linear(3, 4), again, nn.Linear(4, 4), again))
+    assert model.text.count("<tanh>") == 2
+
+
 def test_names_and_text_are_plain() -> None:
     net = nn.Sequential()
     for name, layer in {"body": nn.LSTM(3, W), "1": nn.Linear(W, 4), "act": nn.ReLU(), "head": nn.Linear(4, 2)}.items():
@@ -165,7 +171,14 @@ class Own(nn.Module):
         self.body, self.head = nn.LSTM(3, 4), nn.Linear(4, 2)
 
 
+TIED = nn.Linear(4, 4)
 REFUSED = {
+    "twice": (
+        nn.Sequential(nn.Linear(3, 4), TIED, TIED),
+        "layer '2' (Linear): it shares weights with an earlier layer, and nodes share none; the nearest text is a layer",
+    ),
+    "threshold": ([nn.Linear(3, 2), nn.Softplus(threshold=5)], "(Softplus): it is linear from threshold=5 on"),
+    "one step": ([nn.GRUCell(3, 4)], "has the loop; the nearest text is (name, width, <gru>)"),
     "bidirectional": (
         [nn.Linear(3, 4), nn.GRU(4, 5, bidirectional=True)],
         "layer '1' (GRU): it reads the sequence backward too, and a step sees earlier steps only; the nearest text is "
