@@ -175,7 +175,7 @@ TIED = nn.Linear(4, 4)
 REFUSED = {
     "twice": (
         nn.Sequential(nn.Linear(3, 4), TIED, TIED),
-        "layer '2' (Linear): it shares weights with an earlier layer, and nodes share none; the nearest text is a layer",
+        "layer '2' (Linear): it shares weights with an earlier layer, and nodes share none; the nearest text is a",
     ),
     "threshold": ([nn.Linear(3, 2), nn.Softplus(threshold=5)], "(Softplus): it is linear from threshold=5 on"),
     "one step": ([nn.GRUCell(3, 4)], "has the loop; the nearest text is (name, width, <gru>)"),
