@@ -15,18 +15,19 @@ _LINE = 116  # characters of a line of numbers
 
 
 def constant(type_name: str, name: str, values: NDArray[Any]) -> list[str]:
-    """The definition of an array of one, two or three axes."""
+    """The definition of an array of one axis or two."""
     axes = "".join(f"[{length}]" for length in values.shape)
-    return [f"static const {type_name} {name}{axes} = {{", *_rows(values, "    "), "};"]
-
-
-def _rows(values: NDArray[Any], margin: str) -> list[str]:
     if values.ndim == 1:
-        return _numbers(values, margin)
-    lines = []
-    for row in values:
-        lines += [f"{margin}{{", *_rows(row, margin + "    "), f"{margin}}},"]
-    return lines
+        return [f"static const {type_name} {name}{axes} = {{", *_numbers(values, "    "), "};"]
+    rows = [line for row in values for line in ("    {", *_numbers(row, "        "), "    },")]
+    return [f"static const {type_name} {name}{axes} = {{", *rows, "};"]
+
+
+def rows_of(type_name: str, name: str, values: NDArray[Any]) -> list[str]:
+    """The definition of a matrix as an array of one axis, row after row."""
+    rows, columns = values.shape
+    lines = [line for row in values for line in _numbers(row, "    ")]
+    return [f"static const {type_name} {name}[{rows} * {columns}] = {{", *lines, "};"]
 
 
 def _numbers(values: NDArray[Any], margin: str) -> list[str]:
@@ -64,7 +65,6 @@ def _layer(members: list[Node], name: str, type_name: str, arrays: dict[str, NDA
     weight = np.concatenate([arrays[f"{node.name}.weight"] for node in members], axis=1)
     bias = np.concatenate([arrays[f"{node.name}.bias"] for node in members])
     taps, (rows, width) = members[0].taps, weight.shape
-    weight = weight.reshape(taps, rows // taps, width)
-    weight = weight.transpose(0, 2, 1) if is_narrow(width, rows // taps) else weight
-    values = weight if taps > 1 else weight[0]
-    return [*constant(type_name, f"{name}_weight", values), *constant(type_name, f"{name}_bias", bias)]
+    if is_narrow(width, rows // taps):
+        weight = weight.reshape(taps, rows // taps, width).transpose(0, 2, 1).reshape(taps * width, rows // taps)
+    return [*rows_of(type_name, f"{name}_weight", weight), *constant(type_name, f"{name}_bias", bias)]

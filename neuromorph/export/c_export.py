@@ -25,9 +25,9 @@ def to_c(model: nm.Model, path: str | os.PathLike[str], *, libm: bool = True, mo
     whether <math.h> may be used; exp and tanh never need it. most_bytes: the most bytes of parameters, and of the
     struct.
 
-    Raises ValueError if the file's name is no C identifier with the ending ``.c``, or if the model needs more bytes;
-    ModelStateError for a model that is not built or was released; OSError if a file can't be written. Then neither file
-    is changed.
+    Raises ValueError if the file's name is no C identifier with the ending ``.c``, or if the model needs more bytes or
+    has parameters that are not finite; ModelStateError for a model that is not built or was released; OSError if a file
+    can't be written. Then neither file is changed.
     """
     source, header, name = _places(path)
     if not isinstance(model, nm.Model):
@@ -35,7 +35,8 @@ def to_c(model: nm.Model, path: str | os.PathLike[str], *, libm: bool = True, mo
     _check_size(model, most_bytes)
     for place in (source, header):
         check_place(place, "exported C")
-    files = Writer(model, name, libm).files()
+    with model.lock:  # so that the self-test records the outputs of the parameters that are written
+        files = Writer(model, name, libm).files()
     _write({header: files.header.encode("ascii"), source: files.source.encode("ascii")})
 
 

@@ -40,8 +40,12 @@ class Mathematics:
         if own in self.library:
             self.used.add("libm")
             return own + ("f" if self.dtype == "float32" else "")
-        self.used.add(own)
-        return f"{self.prefix}_{own}"
+        return self.own(own)
+
+    def own(self, name: str) -> str:
+        """The name in C of a function of the file, which from now on counts as used."""
+        self.used.add(name)
+        return f"{self.prefix}_{name}"
 
     def literal(self, value: float) -> str:
         """A finite number as a C literal of the type: the shortest that is read as the same number.

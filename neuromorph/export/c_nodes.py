@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from ..graph import Node
 from .c_expressions import Mathematics
-from .c_layout import NARROW, Field, Group, Layout, is_narrow
+from .c_layout import Field, Group, Layout, is_narrow
 from .c_names import comment_of
-
-_TOGETHER = 4  # rows of a weight that are added in one pass over the sums
 
 
 class Blocks:
@@ -104,46 +102,17 @@ class Blocks:
 
     def sums(self, node: Node, name: str, width: int) -> list[str]:
         """The statements that compute the sums of a layer, or of several that read what it reads. name: of the sums."""
-        source = self.source(node)
+        source, weight = self.source(node), f"{name}_weight"
         lines = self.loop(width, f"s->{name}[j] = {name}_bias[j];")
-        if node.taps == 1:
-            return lines + self.products(name, width, f"s->{source.name}", f"{name}_weight", source.width)
-        row = f"s->{source.name}_past[{self.mathematics.prefix}_back(s->{source.name}_at, steps, {source.steps})]"
-        lines += self.loop(
-            node.taps - 1,
-            f"const int steps = {node.reach} - tap * {node.dilation};",
-            f"const {self.type} *past = {row};",
-            *self.products(name, width, "past", f"{name}_weight[tap]", source.width),
-            name="tap",
-        )
-        last = f"{name}_weight[{node.taps - 1}]"
-        return lines + self.products(name, width, f"s->{source.name}", last, source.width)
-
-    def products(self, name: str, width: int, x: str, weight: str, incoming: int) -> list[str]:
-        """The statements that add the products of x and a weight to sums."""
-        if is_narrow(width, incoming):
-            return self.narrow(name, width, x, weight, incoming)
-        total, fma = f"s->{name}[j]", self.mathematics.call("fma")
-        whole = incoming - incoming % _TOGETHER
-        places = ["i", *(f"i + {ahead}" for ahead in range(1, _TOGETHER))]
-        together = [f"sum = {fma}({x}[{place}], {weight}[{place}][j], sum);" for place in places]
-        four = self.loop(width, f"{self.type} sum = {total};", *together, f"{total} = sum;")
-        one = self.loop(width, f"{total} = {fma}({x}[i], {weight}[i][j], {total});")
-        return [*self.loop(whole, *four, step=_TOGETHER, name="i"), *self.loop(incoming, *one, first=whole, name="i")]
-
-    def narrow(self, name: str, width: int, x: str, weight: str, incoming: int) -> list[str]:
-        """The same for few sums. The rows of the weight are those of the sums."""
-        fma, whole = self.mathematics.call("fma"), incoming - incoming % NARROW
-        total = "((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))"
-        side_by_side = self.loop(NARROW, f"sums[k] = {fma}({x}[i + k], {weight}[j][i + k], sums[k]);", name="k")
-        rest = f"sums[i - {whole}] = {fma}({x}[i], {weight}[j][i], sums[i - {whole}]);"
-        return self.loop(
-            width,
-            f"{self.type} sums[{NARROW}] = {{{', '.join([self.zero] * NARROW)}}};",
-            *self.loop(whole, *side_by_side, step=NARROW, name="i"),
-            *self.loop(incoming, rest, first=whole, name="i"),
-            f"s->{name}[j] += {total};",
-        )
+        few = "_few" * is_narrow(width, source.width)
+        call = f"{self.mathematics.own(f'multiply{few}')}({source.width}, {width}"
+        if node.taps > 1:
+            size, steps = source.width * width, f"{node.reach} - i * {node.dilation}"
+            row = f"const int row = {self.mathematics.prefix}_back(s->{source.name}_at, {steps}, {source.steps});"
+            earlier = f"{call}, s->{source.name}_past[row], {weight} + i * {size}, s->{name});"
+            lines += self.loop(node.taps - 1, row, earlier, name="i")
+            weight = f"{weight} + {(node.taps - 1) * size}"
+        return [*lines, f"{call}, s->{source.name}, {weight}, s->{name});"]
 
     # Functions
 

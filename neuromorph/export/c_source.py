@@ -38,6 +38,9 @@ class Writer:
         self.dtype = model.dtype.name
         self.type = "float" if self.dtype == "float32" else "double"
         self.arrays = model.get_parameters()
+        for name, array in self.arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"the model can't be exported: {name} has numbers that are not finite")
         self.layout = Layout(self.graph, prefix)
         self.mathematics = Mathematics(self.dtype, prefix, LIBRARY if libm else frozenset())
         self.blocks = Blocks(self.layout, self.mathematics)
@@ -137,7 +140,8 @@ class Writer:
     def step_function(self) -> list[str]:
         """The function that runs a step."""
         fields, output = self.layout.fields, self.layout.field(self.graph.output)
-        pieces = []
+        unread = ["(void)x; /* The output does not depend on the input. */"]
+        pieces = [] if self.graph.input in fields else [unread]
         for index in fields:
             group = self.layout.groups.get(index)
             pieces += [self.blocks.group(group)] if group is not None and group.members[0].index == index else []

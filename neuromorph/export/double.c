@@ -17,6 +17,60 @@ static inline double net_fma(double a, double b, double c)
 #endif
 }
 
+/*@ restrict */
+#if defined(__GNUC__) || defined(_MSC_VER)
+#define NET_RESTRICT __restrict
+#elif defined(__cplusplus)
+#define NET_RESTRICT
+#else
+#define NET_RESTRICT restrict
+#endif
+
+/*@ multiply needs fma restrict */
+/* Adds to the sums what comes in times a weight: so many rows, one for each x, and so many columns. */
+static inline void net_multiply(int rows, int columns, const double *NET_RESTRICT x, const double *NET_RESTRICT weight,
+                                double *NET_RESTRICT sums)
+{
+    const int whole = rows - rows % 4;
+    for (int i = 0; i < whole; i += 4) {
+        const double *row = weight + i * columns;
+        for (int j = 0; j < columns; j++) {
+            double sum = sums[j];
+            sum = net_fma(x[i], row[j], sum);
+            sum = net_fma(x[i + 1], row[columns + j], sum);
+            sum = net_fma(x[i + 2], row[2 * columns + j], sum);
+            sum = net_fma(x[i + 3], row[3 * columns + j], sum);
+            sums[j] = sum;
+        }
+    }
+    for (int i = whole; i < rows; i++) {
+        for (int j = 0; j < columns; j++) {
+            sums[j] = net_fma(x[i], weight[i * columns + j], sums[j]);
+        }
+    }
+}
+
+/*@ multiply_few needs fma restrict */
+/* The same for few columns, each of which stands in one piece: eight sums go side by side over what comes in. */
+static inline void net_multiply_few(int rows, int columns, const double *NET_RESTRICT x, const double *NET_RESTRICT weight,
+                                    double *NET_RESTRICT sums)
+{
+    const int whole = rows - rows % 8;
+    for (int j = 0; j < columns; j++) {
+        const double *column = weight + j * rows;
+        double part[8] = {0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0};
+        for (int i = 0; i < whole; i += 8) {
+            for (int k = 0; k < 8; k++) {
+                part[k] = net_fma(x[i + k], column[i + k], part[k]);
+            }
+        }
+        for (int k = 0; k < rows % 8; k++) {
+            part[k] = net_fma(x[whole + k], column[whole + k], part[k]);
+        }
+        sums[j] += ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]));
+    }
+}
+
 /*@ abs */
 static inline double net_abs(double x)
 {

@@ -63,7 +63,7 @@ def test_the_fingerprint_is_that_of_text_type_and_parameters(model: nm.Model, tm
 def test_numbers_are_read_as_they_were(model: nm.Model, tmp_path: Path) -> None:
     to_c(model, tmp_path / "net.c")
     source = (tmp_path / "net.c").read_text(encoding="ascii")
-    found = re.search(r"a_weight\[3\]\[4\] = \{(.*?)\n\};", source, re.DOTALL)
+    found = re.search(r"a_weight\[3 \* 4\] = \{(.*?)\n\};", source, re.DOTALL)
     assert found is not None
     numbers = [np.float32(number) for number in re.findall(r"-?\d[\d.e+-]*(?=f)", found[1])]
     np.testing.assert_array_equal(np.reshape(numbers, (3, 4)), model.get_parameters()["a.weight"])
@@ -117,6 +117,13 @@ def test_models_without_parameters_are_refused(model: nm.Model, tmp_path: Path) 
         to_c(model, tmp_path / "net.c")
     with pytest.raises(TypeError, match="model must be a neuromorph Model, not str"):
         to_c(TEXT, tmp_path / "net.c")  # type: ignore[arg-type]
+    assert os.listdir(tmp_path) == []
+
+
+def test_numbers_that_are_not_finite_are_refused(model: nm.Model, tmp_path: Path) -> None:
+    model.memory().weights[:] = np.nan
+    with pytest.raises(ValueError, match=r"the model can't be exported: a\.weight has numbers that are not finite"):
+        to_c(model, tmp_path / "net.c")
     assert os.listdir(tmp_path) == []
 
 

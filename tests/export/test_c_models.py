@@ -57,6 +57,7 @@ MODELS = {
         "float32",
         True,
     ),
+    "no_input": ("/xavier,zero/ (input, 2) {m, output, take} (output, 3, <cos>, <mse>)", "float32", True),
     "late": (text_of(STRUCTURES["late, nested, read outside"]), "float64", True),
     "itself": (text_of(STRUCTURES["every self merge"]), "float64", True),
 }  # fmt: skip
@@ -98,11 +99,14 @@ def built(text: str, dtype: str) -> nm.Model:
 
 
 @needs("gcc")
-@pytest.mark.parametrize("flags", ["-O0", "-O1"])
-def test_c_computes_what_texts_mean(exported: Exported, flags: str) -> None:
-    """-O0 joins products and sums as kernels do, -O1 without -march does not."""
-    compiled = Library(exported.folder, list(MODELS), flags)
-    for name, wanted in exported.wanted.items():
+@pytest.mark.parametrize(
+    ("flags", "names"), [("-O0", list(MODELS)), ("-O2", ["all_float", "elementwise", "delays", "convolutions"])]
+)
+def test_c_computes_what_texts_mean(exported: Exported, flags: str, names: list[str]) -> None:
+    """-O0 joins products and sums as kernels do, -O2 without -march does not."""
+    compiled = Library(exported.folder, names, flags)
+    for name in names:
+        wanted = exported.wanted[name]
         found = compiled.outputs(name, exported.inputs[name], wanted.shape[1])
         tolerance = TOLERANCE[MODELS[name][1]] * max(1.0, np.abs(wanted).max())
         np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance, err_msg=name)
@@ -114,12 +118,17 @@ def self_test(exported: Exported, name: str, *command: str) -> int:
     return subprocess.run([exported.folder / "test"], timeout=60).returncode
 
 
+def changed_weight(source: str) -> str:
+    """A source with another first weight."""
+    return re.sub(r"(?<=\n    )(-?\d+\.\d+)(f?),", r"\g<1>\g<2> + 1.0\g<2>,", source, count=1)
+
+
 @needs("gcc")
 @pytest.mark.parametrize("name", ["lstm", "delays"])
 def test_a_self_test_passes_and_fails_for_a_changed_weight(exported: Exported, name: str, tmp_path: Path) -> None:
     assert self_test(exported, name, "gcc", *C99) == 0
     source = (exported.folder / f"{name}.c").read_text(encoding="ascii")
-    changed = re.sub(r"(?<=\n    )(-?\d+\.\d+)(f?),", r"\g<1>\g<2> + 1.0\g<2>,", source, count=1)
+    changed = changed_weight(source)
     other = Exported(tmp_path, {}, {})
     (tmp_path / f"{name}.c").write_text(changed, encoding="ascii")
     shutil.copy(exported.folder / f"{name}.h", tmp_path)
@@ -133,13 +142,56 @@ def test_a_self_test_passes_and_fails_for_a_changed_weight(exported: Exported, n
         pytest.param(("g++", "-x", "c++", *STRICT), marks=needs("g++")),
         pytest.param(("clang", *C99), marks=needs("clang")),
         pytest.param(("clang++", "-x", "c++", *STRICT), marks=needs("clang++")),
-        pytest.param(("gcc", *C99, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"), marks=needs("gcc")),
     ],
-    ids=["g++", "clang", "clang++", "sanitizers"],
+    ids=["g++", "clang", "clang++"],
 )
 def test_other_compilers_take_it_without_a_warning(exported: Exported, command: tuple[str, ...]) -> None:
-    for name in ("all_float", "own_double", "convolutions", "names"):
+    for name in ("all_float", "own_double"):
         assert self_test(exported, name, *command) == 0, name
+
+
+@needs("gcc")
+def test_sanitizers_find_nothing(exported: Exported) -> None:
+    for name in ("own_double", "convolutions"):
+        sanitizers = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+        assert self_test(exported, name, "gcc", *C99, *sanitizers) == 0, name
+
+
+CORTEX_M4 = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
+START, LINK = (Path(__file__).parent / f"cortex_m.{ending}" for ending in ("c", "ld"))
+ON_ARM = ["all_float", "own_double", "lstm", "convolutions"]
+
+
+@needs("arm-linux-gnueabihf-gcc")
+@needs("qemu-arm")
+def test_self_tests_pass_on_arm_of_32_bits(exported: Exported) -> None:
+    for name in ON_ARM:
+        command = ["arm-linux-gnueabihf-gcc", *C99, "-O2", "-static", "-DNET_SELFTEST", f"{name}.c", "-lm", "-o", "arm"]
+        run(command, exported.folder)
+        assert subprocess.run(["qemu-arm", exported.folder / "arm"], timeout=60).returncode == 0, name
+
+
+@needs("arm-none-eabi-gcc")
+@needs("qemu-system-arm")
+def test_self_tests_pass_on_a_microcontroller(exported: Exported) -> None:
+    """A Cortex-M4 without an operating system. A changed weight is noticed there too."""
+    linked = ["-nostartfiles", "-T", LINK, "-DNET_SELFTEST", "start.o", "-lm", "-o", "image"]
+    run(["arm-none-eabi-gcc", *CORTEX_M4, "-c", START, "-o", "start.o"], exported.folder)
+    changed = changed_weight((exported.folder / "lstm.c").read_text(encoding="ascii"))
+    (exported.folder / "changed.c").write_text(changed, encoding="ascii")
+    for name, code in (*((name, 0) for name in ON_ARM), ("changed", 1)):
+        run(["arm-none-eabi-gcc", *C99, "-O2", *CORTEX_M4, f"{name}.c", *linked], exported.folder)
+        machine = [
+            "qemu-system-arm",
+            "-M",
+            "mps2-an386",
+            "-nographic",
+            "-semihosting",
+            "-kernel",
+            exported.folder / "image",
+        ]
+        done = subprocess.run(machine, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        assert done.returncode == code, name
 
 
 @pytest.mark.parametrize("name", ["own_float", "own_double"])
