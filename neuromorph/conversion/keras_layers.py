@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import pairwise
 from typing import Any
 
 import keras
@@ -57,19 +56,19 @@ def _path(model: Any) -> Iterator[Any]:
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         ends = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
         raise ConversionError(f"the model {model.name!r} has {ends}: {needed}")
-    for before, layer in pairwise(model.layers):
-        if not _follows(layer, before):
+    tensor, path = model.outputs[0], []
+    while True:
+        layer, use, _ = tensor._keras_history
+        path.append(layer)
+        before = layer._inbound_nodes[use].input_tensors
+        if not before:
+            break
+        if len(before) > 1:
             where = f"layer {layer.name!r} ({type(layer).__name__})"
-            raise ConversionError(f"{where} does not follow layer {before.name!r}: {needed}")
-    for layer in model.layers:
-        yield from layers_of(layer)
-
-
-def _follows(layer: Any, before: Any) -> bool:
-    try:
-        return layer.input is before.output
-    except AttributeError:  # Keras's error for a layer that is used more than once
-        return False
+            raise ConversionError(f"{where} reads {len(before)} tensors: {needed}")
+        (tensor,) = before
+    for layer in reversed(path):
+        yield from layers_of(layer) if isinstance(layer, layers.Layer) else [layer]
 
 
 def chain_of(model: Any) -> Chain:
@@ -79,8 +78,8 @@ def chain_of(model: Any) -> Chain:
         while isinstance(layer, layers.TimeDistributed):
             layer = layer.layer
         kind = type(layer).__name__
-        chain.begin(kind, layer.name, layer.weights)
-        if not layer.built:
+        chain.begin(kind, layer.name, getattr(layer, "weights", ()))
+        if not getattr(layer, "built", True):  # an operation is no layer
             raise ConversionError(f"{chain.where} has no weights yet: build the model, or call it once")
         if kind not in _READERS:
             raise chain.refuse(*_INSTEAD.get(kind, ("it is not known here", "what its formula says, node by node")))
@@ -90,7 +89,8 @@ def chain_of(model: Any) -> Chain:
 
 def dtype_of(model: Any) -> str:
     """float64 if a weight has this type, else float32."""
-    wide = any("float64" in str(weight.dtype) for layer in layers_of(model) for weight in layer.weights)
+    weights = (weight for layer in layers_of(model) for weight in getattr(layer, "weights", ()))
+    wide = any("float64" in str(weight.dtype) for weight in weights)
     return "float64" if wide else "float32"
 
 

@@ -132,15 +132,23 @@ def test_a_functional_model_is_a_path() -> None:
     x = keras.Input((None, 3))
     body = layers.GRU(4, return_sequences=True)(x)
     check(keras.Model(x, layers.Dense(2)(body)), 20)
-    with pytest.raises(nm.ConversionError, match=r"does not follow layer .* the nearest text is a split"):
+    with pytest.raises(nm.ConversionError, match=r"\(Add\) reads 2 tensors: .* the nearest text is a split"):
         doors.from_keras(keras.Model(x, layers.Add()([body, layers.Dense(4)(x)])))
     with pytest.raises(
         nm.ConversionError, match="has 1 inputs and 2 outputs: only layers that run one after the other"
     ):
         doors.from_keras(keras.Model(x, [body, layers.Dense(2)(body)]))
     shared = layers.Dense(4)
-    with pytest.raises(nm.ConversionError, match="does not follow layer"):
+    with pytest.raises(nm.ConversionError, match="shares weights with an earlier layer"):
         doors.from_keras(keras.Model(x, shared(shared(layers.Dense(4)(x)))))
+    with pytest.raises(nm.ConversionError, match=r"layer 'abs.*\(Absolute\): it is not known here"):
+        doors.from_keras(keras.Model(x, layers.Dense(2)(keras.ops.absolute(x))))
+
+
+def test_a_path_may_go_through_other_models() -> None:
+    x = keras.Input((None, 3))
+    inner = keras.Sequential([keras.Input((None, 3)), layers.Dense(4, activation="tanh"), layers.GRU(4, **SEQUENCES)])
+    check(keras.Model(x, layers.Dense(2)(inner(x))), 20)
 
 
 def test_the_last_step_is_that_of_keras() -> None:
