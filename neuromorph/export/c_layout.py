@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from ..graph import Graph, Node
 from .c_names import Names
 
-NARROW = 8  # a layer of fewer components sums over what comes in, in so many sums side by side
+# A layer of fewer than NARROW components that reads LONG or more has its sums in several parts, side by side. Shorter
+# sums are added up one after the other, as kernels add them, so that the bits are the same.
+NARROW, LONG = 8, 64
 INT = 4  # bytes of an int
 
 
@@ -123,4 +125,4 @@ def _siblings(graph: Graph) -> list[tuple[Node, ...]]:
 
 def is_narrow(width: int, incoming: int) -> bool:
     """Whether a layer is so narrow that each of its components is a sum of its own."""
-    return width < NARROW and incoming >= NARROW
+    return width < NARROW and incoming >= LONG

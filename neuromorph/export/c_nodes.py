@@ -52,7 +52,8 @@ class Blocks:
         reads = "" if node.source is None else self.graph.nodes[node.source].name
         function = node.elementwise or node.function
         called = "" if function is None else f" {function.name}"
-        number = "" if node.parameter is None or node.taps > 1 else f" {node.parameter:g}"
+        first = node.elementwise is not None and any(role.first is None for role in node.elementwise.roles)
+        number = "" if node.parameter is None or first else f" {node.parameter:g}"  # not that of first values
         if node.kind == "input":
             return f"{node.name}: the input, {node.width:,} wide"
         if node.taps > 1:
@@ -107,7 +108,7 @@ class Blocks:
         few = "_few" * is_narrow(width, source.width)
         call = f"{self.mathematics.own(f'multiply{few}')}({source.width}, {width}"
         if node.taps > 1:
-            size, steps = source.width * width, f"{node.reach} - i * {node.dilation}"
+            size, steps = source.width * width, f"{node.reach} - i" + f" * {node.dilation}" * (node.dilation > 1)
             row = f"const int row = {self.mathematics.prefix}_back(s->{source.name}_at, {steps}, {source.steps});"
             earlier = f"{call}, s->{source.name}_past[row], {weight} + i * {size}, s->{name});"
             lines += self.loop(node.taps - 1, row, earlier, name="i")
@@ -121,6 +122,8 @@ class Blocks:
         assert node.function is not None
         if node.function.couples:
             return self.softmax(field, x)
+        if node.function.forward == "x":
+            return self.loop(field.width, f"s->{field.name}[j] = {x};")
         names = {"x": "v", **self.number(node)}
         value = self.mathematics.text(node.function.forward, names)
         return self.loop(field.width, f"const {self.type} v = {x};", f"s->{field.name}[j] = {value};")

@@ -46,7 +46,8 @@ MODELS = {
     ),
     "convolutions": (
         f"{HEADER} (input, 3) [s, (a, 5, <conv, 3, 2>) | (b, 9, <conv, 3, 2>)] (c, 2, <conv, 4>) {{m, a, concatenate}}"
-        f" {{n, b, concatenate, 2}} (d, 9, <conv, 2>) (e, 2, <conv, 3>) (output, 2, <conv, 2, 2>, <mse>)",
+        f" {{n, b, concatenate, 2}} (d, 9, <conv, 2>) (e, 70, <conv, 3>) (f, 2, <conv, 2>) (g, 67, <tanh>)"
+        " (h, 1, <tanh>) (output, 2, <conv, 2, 2>, <mse>)",
         "float64",
         True,
     ),
