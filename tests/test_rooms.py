@@ -62,7 +62,11 @@ ROOMS: dict[str, set[str]] = {
     "__init__": {"interface", "optimizers", "version"},
     # Users of the public interface. The list of the cache's entries is all that it lacks for them.
     "demo": set(),
-    "cli": {"demo", "jit"},
+    "export": {"errors", "functions", "graph", "interface", "version"},
+    "conversion": {"errors", "functions", "graph", "interface", "language"},
+    "torch": {"conversion", "interface"},
+    "keras": {"conversion", "interface"},
+    "cli": {"demo", "export", "jit"},
     "__main__": {"cli"},
 }  # fmt: skip
 # Which rooms may import a package that not everybody may. Beside these, rooms below import NumPy only.
@@ -73,6 +77,9 @@ OTHERS: dict[str, set[str]] = {
     "platformdirs": {"jit"},
     "click": {"cli"},
     "sklearn": {"demo"},
+    "onnx": {"export"},
+    "torch": {"conversion", "torch"},
+    "keras": {"conversion", "keras"},
 }
 # Packages that rooms above the ground import when somebody asks for what needs them.
 USERS: dict[str, set[str]] = {
