@@ -16,7 +16,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import prod
 from typing import Any, BinaryIO, TypeVar
 
@@ -27,6 +27,7 @@ from .errors import MDLError, NeuromorphError, StorageError
 from .functions.dropout import KEYS
 from .graph import Graph, build_graph, freeze, frozen_names
 from .host.atomic_write import check_name, replace_file
+from .host.frozen import frozen
 from .language import parse
 from .optimizers import CHOICES, UPDATES, Optimizer
 from .options import DTYPES, TIERS, CompileOptions, compile_options, finite_number, one_of
@@ -120,7 +121,7 @@ def _generator_record() -> dict[str, Any]:
 # Loading --------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@frozen
 class Tensor:
     """The entry of one tensor in a header. begin, end: its place, in bytes from the end of the header."""
 
@@ -130,7 +131,7 @@ class Tensor:
     end: int
 
 
-@dataclass(frozen=True)
+@frozen
 class Header:
     """The header of a safetensors file. start: the number of bytes before the first tensor."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from ..host.cached import cached_property
+from ..host.frozen import frozen
 from ..schedule import (
     EXTERNAL,
     WINDOW,
@@ -39,7 +40,7 @@ def before(shift: int, word: str) -> str:
     return {0: "", -1: word}.get(shift, f"{word}{-shift}")
 
 
-@dataclass(frozen=True)
+@frozen
 class Uses:
     """The names that lines use and that earlier lines have to define. They are collected while lines are written.
 
@@ -50,7 +51,7 @@ class Uses:
     of_step: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True)
+@frozen
 class Frame:
     """What the lines of one generated function need: the writer, and the names of rows, columns and buffers.
 

@@ -5,10 +5,9 @@ The same graph and options always give the same bytes. Text that users write rea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..graph import Graph
 from ..host.cached import cached_property
+from ..host.frozen import frozen
 from ..schedule import KernelOptions, KernelPlan, plan_kernel
 from .frame import Frame
 from .head import Source, head_of
@@ -30,7 +29,7 @@ from .writer import Span, Writer
 _ENTRIES = frozenset({"train", "lead", "serve", "step", "predict"})
 
 
-@dataclass(frozen=True)
+@frozen
 class Kernel:
     """A plan and its source, which is generated when it is first asked for."""
 

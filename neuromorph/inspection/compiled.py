@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..host.cached import cached_property
+from ..host.frozen import frozen
 from ..jit import bundles, cache, modules
 from .assembly import Line, Routine, Tally, calls_of, is_kernel_code, owners, routines_of, tally, with_lines_of
 from .pieces import Piece
@@ -20,7 +20,7 @@ _BARRIER = "nm.barrier"  # threads wait in it for one another; it is no work of 
 _OF_MEMORY = re.compile(r"_?(?:mem(?:set|cpy|move)|bzero|memset_pattern[0-9]+)(?:@PLT)?$")
 
 
-@dataclass(frozen=True)
+@frozen
 class Compiled:
     """IR, assembly and routines of a kernel's functions. linked: the functions whose instructions have source lines."""
 

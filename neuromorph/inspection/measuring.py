@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from ..abi.arguments import TrainCall
 from ..abi.mailbox import LEARN, new_mailbox
 from ..errors import TrainingDivergedError
+from ..host.frozen import frozen
 from ..jit import bundles, cache
 from ..runtime.threadpool import run_together
 from .clocked import IDLE, clocked_source
@@ -28,7 +28,7 @@ TRIES = 15
 _LAPS = 50_000  # readings of the clock by which the cost of one is measured
 
 
-@dataclass(frozen=True)
+@frozen
 class Timing:
     """Seconds of a window: of the kernel, of each piece, of the rest of ``train``, and of waiting at barriers.
 

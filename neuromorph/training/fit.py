@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..data.arrays import PredictionData, TrainingData, as_tensor
 from ..errors import DataError, TrainingDivergedError, brief
+from ..host.frozen import frozen
 from ..options import flag, one_of, whole_number
 from ..prediction import outputs
 from ..runtime import seeding
@@ -81,7 +81,7 @@ def _epochs(
             break
 
 
-@dataclass(frozen=True)
+@frozen
 class _Given:
     """The data of a run: for training, and for validation.
 
