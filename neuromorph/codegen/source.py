@@ -26,8 +26,6 @@ from .window import (
 )
 from .writer import Span, Writer
 
-_ENTRIES = frozenset({"train", "lead", "serve", "step", "predict"})
-
 
 @frozen
 class Kernel:
@@ -70,9 +68,12 @@ class Kernel:
         last = names.index("serve" if self.options.threads > 1 else "train") + 1
         return {"train": tuple(names[:last]), "predict": tuple(names[last:])}
 
-    def entries(self, bundle: str) -> tuple[str, ...]:
-        """The functions of a bundle that Python calls."""
-        return tuple(name for name in self.bundles[bundle] if name in _ENTRIES)
+
+def called(bundle: str, threads: int) -> tuple[str, ...]:
+    """The functions of a bundle, "train" or "predict", that Python calls."""
+    if bundle == "predict":
+        return "step", "predict"
+    return ("train", "lead", "serve") if threads > 1 else ("train",)
 
 
 def generate(graph: Graph, options: KernelOptions) -> Kernel:

@@ -76,10 +76,10 @@ def compiled_parts(kernels: Kernels) -> Compiled:
     compilation of the same source with line numbers. Line numbers hardly ever change an instruction; a function whose
     instructions differ has no source lines. If the cache has no IR, the IR of the second compilation is used.
     """
-    kernel, dtype = kernels.kernel, kernels.options.dtype
+    kernel = kernels.kernel
     functions = {name: kernel.functions[name] for name in kernel.bundles["train"]}
     lined = _with_lines(kernels, functions)
-    texts = bundles.stored_texts(kernels.key, functions, dtype) or lined
+    texts = bundles.texts_as(kernels.entries[0], functions) or lined
     routines, linked = {}, set()
     for name, (_, assembly) in texts.items():
         plain = routines_of(assembly)

@@ -70,7 +70,7 @@ def bundle_key(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -
 
 
 def ready(
-    source: str | Callable[[], str],
+    source: str,
     key: str,
     functions: Mapping[str, tuple[str, ...]],
     dtype: str,
@@ -80,26 +80,47 @@ def ready(
 ) -> Any:
     """Some functions of a source, ready to call: linked from the cache's entry of ``key``, or compiled.
 
-    source: a text, or what gives it where it is needed. functions: argument kinds by name, each function after those
-    it calls. before_compiling: called before compiling, not before loading. entries: the functions that are called,
-    which are attributes of the result; by default the last one. With JIT off, the result is the source's module, whose
-    functions are plain Python. With NEUROMORPH_CACHE_MISS_IS_ERROR=1, a bundle that is not in the cache raises
-    RuntimeError. Trouble with the cache gives one CacheWarning, and the functions are compiled in memory.
+    functions: argument kinds by name, each function after those it calls. before_compiling: called before compiling,
+    not before loading. entries: the functions that are called, which are attributes of the result; by default the last
+    one. With JIT off, the result is the source's module, whose functions are plain Python. With
+    NEUROMORPH_CACHE_MISS_IS_ERROR=1, a bundle that is not in the cache raises RuntimeError. Trouble with the cache
+    gives one CacheWarning, and the functions are compiled in memory.
     """
-    if is_jit_off():
-        return load_module(_text(source), key)
     names = tuple(entries) or tuple(functions)[-1:]
     own = bundle_key(key, functions, dtype)
+    return ready_as(own, key, names, dtype, lambda: (source, functions), before_compiling)
+
+
+def ready_as(
+    own: str,
+    key: str,
+    entries: Sequence[str],
+    dtype: str,
+    written: Callable[[], tuple[str, Mapping[str, tuple[str, ...]]]],
+    before_compiling: Callable[[], None] | None = None,
+) -> Any:
+    """Like ``ready``, for a bundle whose own key in the cache is known before its source is.
+
+    written: gives the source and the functions. It is called only if the bundle has to be compiled, or with JIT off.
+    """
+    if is_jit_off():
+        return load_module(written()[0], key)
     with _lock, held():
-        found = _linked.get(own) or _load(own, names)
+        found = _linked.get(own) or _load(own, entries)
         if found is None:
-            found = _built(_text(source), key, own, functions, dtype, names, before_compiling)
+            found = _built(*written(), key, own, dtype, entries, before_compiling)
         _linked[own] = found
     return found
 
 
-def _text(source: str | Callable[[], str]) -> str:
-    return source if isinstance(source, str) else source()
+def warm_up() -> None:
+    """Import Numba, and compile something small, so that the next bundle is compiled sooner."""
+    imported("numba").njit("int64(int64)")(lambda x: x)
+
+
+def is_there(own: str) -> bool:
+    """Whether a bundle is in use in this process, or in the cache. own: its key there."""
+    return own in _linked or cache.has(own)
 
 
 def is_compiled(function: Any) -> bool:
@@ -108,7 +129,7 @@ def is_compiled(function: Any) -> bool:
 
 
 def _built(
-    source: str, key: str, own: str, functions: Mapping[str, tuple[str, ...]], dtype: str, entries: Sequence[str],
+    source: str, functions: Mapping[str, tuple[str, ...]], key: str, own: str, dtype: str, entries: Sequence[str],
     before_compiling: Callable[[], None] | None,
 ) -> Linked:  # fmt: skip
     """The entry functions of a bundle that is compiled now, and stored."""
@@ -283,7 +304,11 @@ def stored_texts(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str)
     too: it takes LLVM as long as the machine code, and few builds are inspected. A few moves and address computations
     may stand in other places than in the machine code.
     """
-    own = bundle_key(key, functions, dtype)
+    return texts_as(bundle_key(key, functions, dtype), functions)
+
+
+def texts_as(own: str, functions: Mapping[str, tuple[str, ...]]) -> Texts | None:
+    """Like ``stored_texts``. own: the bundle's key in the cache."""
     ir = _texts_of(own, functions, "ll")
     if ir is None:
         return None

@@ -153,18 +153,14 @@ class Machine:
 
     def __init__(self, dtype: str, lanes: int, registers: int) -> None:
         self._kind = dtype, lanes, registers
-        self._key = cache.key_of(f"machine {self._kind}", *cache.machine(), *cache.environment())
+        self.entry_in_cache = cache.key_of(f"machine {self._kind}", *cache.machine(), *cache.environment())
         self.asked: Request | None = None  # for the machine, from the process that compiles in the background
-
-    @cached_property
-    def _functions(self) -> dict[str, tuple[str, ...]]:
-        return functions()
 
     def entry(self, name: str, before_compiling: Callable[[], None] | None = None) -> Any:
         """``train``, ``predict`` or ``step``, ready to call."""
-        self._kept = bundles.ready(
-            lambda: source_of(*self._kind), self._key, self._functions, self._kind[0], before_compiling,
-            entries=("train", "step", "predict"),
+        self._kept = bundles.ready_as(
+            self.entry_in_cache, self.entry_in_cache, ("train", "step", "predict"), self._kind[0],
+            lambda: (source_of(*self._kind), functions()), before_compiling,
         )  # fmt: skip
         return getattr(self._kept, name)
 
@@ -172,14 +168,9 @@ class Machine:
         """Compile the machine, or find it in the cache."""
         self.entry("train", before_compiling)
 
-    @property
-    def entry_in_cache(self) -> str:
-        """Its key in the cache."""
-        return bundles.bundle_key(self._key, self._functions, self._kind[0])
-
-    def is_stored(self) -> bool:
-        """Whether the cache has it."""
-        return cache.has(self.entry_in_cache)
+    def is_there(self) -> bool:
+        """Whether this process or the cache has it."""
+        return bundles.is_there(self.entry_in_cache)
 
 
 machine_for = lru_cache(maxsize=None)(Machine)  # one for each processor, element type and vector width: very few

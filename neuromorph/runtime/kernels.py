@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..abi.mailbox import LEARN, MEASURE
-from ..codegen import Kernel
+from ..codegen import Kernel, called
 from ..errors import NeuromorphError
 from ..graph import Graph, structure_of
 from ..host.cached import cached_property
@@ -143,41 +143,42 @@ class Kernels:
         _check_fits(elements * np.dtype(dtype).itemsize, f"a stream of {lanes:,} lanes needs {{}}")
         return aligned_zeros(elements, dtype)
 
-    def _ready(self, name: str) -> Any:
+    def _bundle(self, name: str) -> Any:
         """The entry functions of a bundle, compiled with the functions that they call, or loaded from the cache."""
-        return bundles.ready(
-            self.kernel.source, self.key, self._bundle(name), self.options.dtype, self.before_compiling,
-            entries=self.kernel.entries(name),
-        )  # fmt: skip
 
-    @cached_property
-    def _training(self) -> Any:
-        return self._ready("train")
+        def written() -> tuple[str, dict[str, tuple[str, ...]]]:
+            kernel = self.kernel
+            return kernel.source, {each: kernel.functions[each] for each in kernel.bundles[name]}
 
-    @cached_property
-    def _prediction(self) -> Any:
-        return self._ready("predict")
+        return bundles.ready_as(
+            self._entry(name), self.key, called(name, self.threads), self.options.dtype, written, self.before_compiling
+        )
 
-    def _bundle(self, name: str) -> dict[str, tuple[str, ...]]:
-        """The functions that are compiled together with an entry function."""
-        return {name: self.kernel.functions[name] for name in self.kernel.bundles[name]}
+    def _entry(self, name: str) -> str:
+        """The key of a bundle in the cache."""
+        return cache.key_of(self.key, name)
 
     @property
     def entries(self) -> tuple[str, str]:
         """The keys of what training and prediction need, in the cache."""
-        training, prediction = (
-            bundles.bundle_key(self.key, self._bundle(name), self.options.dtype) for name in ("train", "predict")
-        )
-        return training, prediction
+        return self._entry("train"), self._entry("predict")
 
-    def are_stored(self) -> bool:
-        """Whether the cache has all that training and prediction need."""
-        return all(map(cache.has, self.entries))
+    def are_there(self) -> bool:
+        """Whether this process or the cache has all that training and prediction need."""
+        return all(map(bundles.is_there, self.entries))
 
     def build(self) -> None:
         """Compile all that training and prediction need, or find it in the cache."""
         self.train  # noqa: B018
         self.predict  # noqa: B018
+
+    @cached_property
+    def _training(self) -> Any:
+        return self._bundle("train")
+
+    @cached_property
+    def _prediction(self) -> Any:
+        return self._bundle("predict")
 
     @cached_property
     def train(self) -> Any:
@@ -192,7 +193,7 @@ class Kernels:
     @cached_property
     def threads(self) -> int:
         """The number of threads that training takes."""
-        return self.plan.options.threads
+        return self.divided.threads
 
     @cached_property
     def compiled(self) -> bool:

@@ -656,7 +656,7 @@ def test_the_plan_with_its_loop_and_buffers(model: nm.Model, inspection: Inspect
 def test_source_ir_and_assembly_are_those_of_the_very_kernel(model: nm.Model, inspection: Inspection) -> None:
     kernel = model.kernels.kernel
     functions = {name: kernel.functions[name] for name in kernel.bundles["train"]}
-    key = bundles.bundle_key(model.kernels.key, functions, "float32")
+    key, _ = model.kernels.entries
     assert inspection.source == model.kernel_source()
     for name in functions:
         assert cache.read(key, f"{name}.ll") == inspection.ir[name].encode()
