@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from ..functions import ACTIVATIONS, ELEMENTWISE, MERGES, RESTORE
-from ..functions.expressions import Expression
+from ..functions.expressions import Expression, written
 from ..functions.records import VOCABULARY
 from ..host.frozen import frozen
 
@@ -68,7 +68,7 @@ def form_of(expression: str) -> Form:
     if expression == "zero":
         return Form("splat(0.0)", (), ())
     reader = _Reader()
-    text = ast.unparse(reader.visit(ast.parse(expression, mode="eval")))
+    text = written(reader.visit(ast.parse(expression, mode="eval").body))
     return Form(text, tuple(reader.letters), tuple(reader.numbers))
 
 
