@@ -1,4 +1,4 @@
-"""Repairs networks in a forked child, where the threads that used them in the parent do not exist."""
+"""Knows all networks of this process, so that a forked child can repair them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from weakref import ref
 from ..host.forks import after_in_child, new_lock
 
 
-class Forked(Protocol):
-    """An object that can repair itself in a forked child."""
+class Repairable(Protocol):
+    """An object that a forked child has to repair."""
 
-    def after_fork(self) -> None: ...
+    def after_fork(self) -> None:
+        """Repair it."""
 
 
-_known: list[ref[Forked]] = []  # some of them may not exist any more
-_lock = new_lock()
-_room = 64  # objects in the list before those that do not exist any more are removed
+_networks: list[ref[Repairable]] = []  # some of them may not exist any more
+_networks_lock = new_lock()
+_room = 64  # networks in the list before those that do not exist any more are removed
 
 
 class Changing:
@@ -35,21 +36,21 @@ class Changing:
         self.depth -= 1
 
 
-def remember(one: Forked) -> None:
-    """Add an object to those that a forked child repairs. A ``WeakSet`` would run Python code when one is collected,
-    and Python drops a Ctrl-C that comes there."""
+def remember(network: Repairable) -> None:
+    """Add a network to those that a forked child repairs. A ``WeakSet`` would run Python code when a network is
+    collected, and Python drops a Ctrl-C that comes there."""
     global _room
-    with _lock:
-        if len(_known) >= _room:
-            _known[:] = [known for known in _known if known() is not None]
-            _room = 2 * len(_known) + 64
-        _known.append(ref(one))
+    with _networks_lock:
+        if len(_networks) >= _room:
+            _networks[:] = [known for known in _networks if known() is not None]
+            _room = 2 * len(_networks) + 64
+        _networks.append(ref(network))
 
 
 def _after_fork() -> None:
-    for known in _known:
-        if (one := known()) is not None:
-            one.after_fork()
+    for known in _networks:
+        if (network := known()) is not None:
+            network.after_fork()
 
 
 after_in_child(_after_fork)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -31,7 +29,7 @@ from .memory import Memory, aligned_zeros
 from .seeding import draw_parameters
 from .settings import Settings, check_numbers
 from .state import as_dict, set_state, state_pieces, state_views
-from .tiers import first_kernels, kernels_of
+from .tiers import first_kernels, kernels_of, telling
 
 Floats = NDArray[Any]
 
@@ -163,7 +161,7 @@ class Network(Settings):
         kernels = self.kernels
         kernels.check_size()
         if verbosity >= 1:
-            with _telling(kernels):
+            with telling(kernels):
                 kernels.train  # noqa: B018 - compiles, or is found in the cache
         else:
             kernels.train  # noqa: B018
@@ -196,7 +194,7 @@ class Network(Settings):
             return
         self._request = None
         own = self.kernels.own
-        if request.reason is not None or not own.are_stored():
+        if request.reason is not None or not own.are_there():
             background.warn_once(request.reason or "the cache has lost what was compiled")
             return
         own.build()
@@ -456,21 +454,3 @@ def _hint(name: Any, known: Mapping[str, Any]) -> str:
     """A part of a message that suggests the known name nearest to an unknown one; empty if none is near."""
     near = nearest(name, known) if isinstance(name, str) else None
     return f"; did you mean {near!r}?" if near else ""
-
-
-@contextmanager
-def _telling(kernels: Kernels) -> Iterator[None]:
-    """A block in which stderr shows that kernels are compiled, if they are, and how long it takes."""
-    started: list[float] = []
-
-    def begin() -> None:
-        started.append(time.perf_counter())
-        print("compiling kernels", end="", file=sys.stderr, flush=True)
-
-    kernels.before_compiling = begin
-    try:
-        yield
-    finally:
-        kernels.before_compiling = None
-        if started:
-            print(f", {time.perf_counter() - started[0]:.1f} s", file=sys.stderr)

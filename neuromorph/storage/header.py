@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 from typing import Any, BinaryIO
 
 from ..errors import StorageError
+from ..host.frozen import frozen
 
 VERSION = 3
 MOST_HEADER = 1 << 26  # bytes; the largest possible model needs about half of it
@@ -16,7 +16,7 @@ VERSION_KEY, RECORD_KEY = "neuromorph_version", "neuromorph"
 SIZES = {"F32": 4, "F64": 8}
 
 
-@dataclass(frozen=True)
+@frozen
 class Tensor:
     """The entry of one tensor in a header. begin, end: its place, in bytes from the end of the header."""
 
@@ -26,7 +26,7 @@ class Tensor:
     end: int
 
 
-@dataclass(frozen=True)
+@frozen
 class Header:
     """The header of a safetensors file. start: the number of bytes before the first tensor. version: the format's."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from ..data.arrays import TrainingData, as_tensor
 from ..errors import DataError, TrainingDivergedError
 from ..history import History
+from ..host.frozen import frozen
 from ..options import flag, whole_number
 from ..prediction import State
 from ..runtime import seeding
@@ -98,7 +98,7 @@ def _epochs(run: Run, given: _Given, source: Source, progress: _Bar, watchers: t
             break
 
 
-@dataclass(frozen=True)
+@frozen
 class _Given:
     """The data of a run that are measured after each epoch, and how.
 
