@@ -70,7 +70,7 @@ class _Last:
     """The map that was encoded last: its statement, the numbers in its slots and where its instruction stands."""
 
     statement: Map
-    slots: list[float]
+    slots: tuple[float, ...]
     place: int
 
     def end(self, words: Words) -> int:
@@ -282,7 +282,7 @@ class _Encoder(Places):
         rows = [target[2], *streams[2::4]]
         return int(statement.accumulate) + i.FLAT * int({*rows} == {wide} and all(streams[3::4]))
 
-    def widened(self, number: int, statement: Map, slots: list[float], target: Words, streams: Words) -> bool:
+    def widened(self, number: int, statement: Map, slots: tuple[float, ...], target: Words, streams: Words) -> bool:
         """Whether the instruction before, of the same template for the columns just before these, does this one too.
 
         It becomes that much wider. No statement may read what the other one writes, except in place.

@@ -21,6 +21,7 @@ from .numpy_math import cos, exp, log, normal_cdf, sigmoid, sin, softplus, tanh
 from .pipeline import KernelCompiler
 from .product_shape import Shape
 from .softmax import RowShape, softmax_gradient_of, softmax_of
+from .sparse_product import sparse_product_of
 from .transpose import TransposeShape, transpose_of
 from .vector_functions import vectors
 from .vectors import absolute, fma, maximum, minimum, sqrt, where
@@ -66,6 +67,7 @@ __all__ = [
     "softmax_of",
     "softplus",
     "span",
+    "sparse_product_of",
     "sqrt",
     "squares_of",
     "sums_of",
