@@ -24,7 +24,7 @@ from .metrics import ACCURACY, Metric, check_accuracy, checked_metrics, measured
 from .progress import ProgressBar
 from .sources import Arrays, Reading, Source, batches_of
 
-BAR_FORMAT = "{desc}{percentage:3.0f}%|{bar}| {remaining} left, {rate_fmt}{postfix}"  # fits into 80 columns
+BAR_FORMAT = "{desc}{percentage:3.0f}%|{bar}|{remaining} left {rate_fmt}{postfix}"  # fits into 80 columns
 ENDLESS_FORMAT = "{desc}{n_fmt} steps, {rate_fmt}{postfix}"  # for batches, whose number is not known
 
 

@@ -695,7 +695,7 @@ def test_the_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     last = err.split("\r")[-1]
     assert last.startswith("epoch 2/2: 100%")
     assert f"loss={history.loss[-1]:.4g}, val_loss={history.validation_loss[-1]:.4g}" in last
-    assert re.search(r"\| 00:00 left, .*step/s, loss=", last)
+    assert re.search(r"\|00:00 left .*step/s, loss=", last)
     assert len(last.rstrip()) <= 79, "a terminal of 80 columns shows all"
     model.fit(*data(4), epochs=2, progress=False)
     assert capsys.readouterr() == ("", "")
