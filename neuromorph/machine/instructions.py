@@ -22,8 +22,12 @@ WORD = {name: number for number, name in enumerate(HEAD)}
 
 COUNT = len(MAPS)
 MAP, SUM = 0, COUNT  # to which the number of a template is added
-_OTHERS = SUM + len(SUMS)
-SPREAD, CUT, FINISH, FORWARD, BACKWARD, WEIGHT, COLUMNS, SOFTMAX, SOFTMAX_GRADIENT, MASK = range(_OTHERS, _OTHERS + 10)
+OTHERS = (  # the functions of the instructions behind those of the templates
+    "spread", "cut", "finish", "forward", "backward", "weigh", "columns", "softmax_of_rows", "gradient_of_softmax",
+    "mask",
+)  # fmt: skip
+_FIRST = SUM + len(SUMS)
+SPREAD, CUT, FINISH, FORWARD, BACKWARD, WEIGHT, COLUMNS, SOFTMAX, SOFTMAX_GRADIENT, MASK = range(_FIRST, _FIRST + 10)
 
 START_ZERO, START_ADD, START_BIAS = 0, 1, 2
 FLAT = 2  # beside whether a map adds (1): its rows follow one another without a gap

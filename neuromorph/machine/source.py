@@ -24,32 +24,15 @@ from .templates import MAPS, SUMS, SumTemplate, Template, filled
 _T = TypeVar("_T")
 LARGE = {"float32": "1.0e38", "float64": "1.0e307"}
 LOWEST = {"float32": "-3.0e38", "float64": "-1.0e308"}
-TOGETHER = 12  # templates whose instructions one function runs
-OPERATION = "integers count count count array doubles"
+GIVEN = "program, pc, t, rows, work, weights, transposed, gradients, numbers, noise"  # of an instruction's function
+OPERATION = "integers count count count array array array array doubles count"
 _WORDS = 4  # of a stream that is read
 
-FUNCTIONS = {
-    "others": "integers count count count array array array array doubles count",
-    "segment": "integers count count count count array array array array doubles count",
-    "run": "integers count count flag array array array array doubles count",
-    "take": "integers count array data count",
-    "give": "integers count array array count",
-    "vectors_in": "integers array array",
-    "measure": "integers doubles count array data count data count number number array",
-    "sample_losses": "integers count data count array doubles count",
-    "zero": "integers count array",
-    "time_shift": "integers count array",
-    "transposes": "integers count array array",
-    "gradient_norm": "count array number",
-    "update": "integers array array array doubles number number",
+FUNCTIONS = {  # that Numba compiles, with the kinds of their arguments
     "train": "integers doubles count count count count count array array array array array doubles data data data "
     "count array doubles number number",
-    "forward_only": "integers doubles count array array",
-    "step": "integers doubles count array array data array",
-    "predict": "integers doubles count count count array array data array",
 }
-NOISE = {"mixed": "count", "window_noise": "number number", "row_noise": "count count count"}
-LAST_OF = {"train": "predict", "predict": "predict", "step": "predict"}  # the function with which an entry compiles
+LAST_OF = {"train": "train", "predict": "train", "step": "train"}  # the function with which an entry compiles
 
 
 def source_of(dtype: str, lanes: int, registers: int) -> str:
@@ -58,13 +41,8 @@ def source_of(dtype: str, lanes: int, registers: int) -> str:
 
 
 def functions() -> dict[str, tuple[str, ...]]:
-    """The kinds of arguments of each function, in the order in which they stand in the file."""
-    operations = dict.fromkeys((*_names("maps", MAPS), *_names("sums", SUMS)), OPERATION)
-    return {name: tuple(kinds.split()) for name, kinds in {**NOISE, **operations, **FUNCTIONS}.items()}
-
-
-def _names(name: str, templates: Sequence[object]) -> list[str]:
-    return [f"{name}{number}" for number in range(-(-len(templates) // TOGETHER))]
+    """The kinds of arguments of each function that Numba compiles."""
+    return {name: tuple(kinds.split()) for name, kinds in FUNCTIONS.items()}
 
 
 def _head(dtype: str, lanes: int, registers: int) -> Iterator[str]:
@@ -83,7 +61,9 @@ def _head(dtype: str, lanes: int, registers: int) -> Iterator[str]:
     yield '    "nogil": True, "fastmath": False, "boundscheck": False, "error_model": "numpy",'
     yield '    "pipeline_class": simd.KernelCompiler, "no_cfunc_wrapper": True,'
     yield "}"
-    yield 'INSIDE = {**JIT, "no_cpython_wrapper": True}'
+    yield f'native = simd.native("{dtype}")'
+    yield f'operation = native("{OPERATION}", inline=False)'
+    yield "PREDICT, STEP = 3, 4  # modes beside those of training"
     yield f"LANES, LOWEST = {lanes}, {LOWEST[dtype]}"
     yield f"VECTORS = simd.vectors({kind})"
     for name in ("load", "load_head", "store", "store_head", "head", "splat", "total", "largest", "softmax", "kept"):
@@ -103,17 +83,17 @@ def _head(dtype: str, lanes: int, registers: int) -> Iterator[str]:
 
 def _body(dtype: str) -> Iterator[str]:
     yield from _noise()
-    yield from _operations("maps", MAPS, i.MAP, _map_lines)
-    yield from _operations("sums", SUMS, i.SUM, _sum_lines)
-    yield from _others()
-    yield from _segment()
-    yield from _filled(driver.WINDOW)
+    yield from _operations("map", MAPS, _map_lines)
+    yield from _operations("sum", SUMS, _sum_lines)
+    yield from driver.OTHERS.replace("GIVEN", GIVEN).strip("\n").splitlines()
+    yield from _table()
+    yield from _filled(driver.WINDOW.replace("GIVEN", GIVEN))
     yield from _measure(dtype)
     yield from _filled(driver.MEANS.replace("CAREFUL_MEAN", driver.CAREFUL_MEAN if dtype == "float64" else ""))
     yield from _filled(driver.STEPS.replace("LARGE", LARGE[dtype]))
     yield from _update()
     yield from _filled(_train(dtype))
-    yield from _filled(driver.PREDICT)
+    yield from _filled(driver.PREDICT + driver.ENTRIES)
 
 
 def _filled(text: str) -> list[str]:
@@ -121,31 +101,26 @@ def _filled(text: str) -> list[str]:
     return re.sub(r"(?<!\w)\[([a-z_]+)\]", lambda found: f"word(program, {i.WORD[found.group(1)]})", text).splitlines()
 
 
-def _function(name: str, arguments: str, *, entry: bool = False) -> Iterator[str]:
+def _function(name: str, kinds: str, arguments: str) -> Iterator[str]:
     yield ""
     yield ""
-    yield "@njit(**JIT)" if entry else "@njit(**INSIDE)"
+    yield f'@native("{kinds}", inline=False)'
     yield f"def {name}({arguments}):"
 
 
 # Element by element --------------------------------------------------------------------------------------------------
 
 
-def _operations(
-    name: str, templates: Sequence[_T], first: int, lines_of: Callable[[_T], Iterable[str]]
-) -> Iterator[str]:
-    """Functions that run the instructions of some templates each."""
-    for number, function in enumerate(_names(name, templates)):
-        yield from _function(function, "program, pc, t, rows, work, numbers")
-        yield "    op, wide, base = word(program, pc), word(program, pc + 2), word(program, pc + 3)"
-        yield "    z0 = word(program, pc + 4) + t * word(program, pc + 5)"
-        yield "    zr, adds = word(program, pc + 6), word(program, pc + 7)"
+def _operations(name: str, templates: Sequence[_T], lines_of: Callable[[_T], Iterable[str]]) -> Iterator[str]:
+    """A function for each template."""
+    for number, template in enumerate(templates):
+        yield from ("", "", "@operation", f"def {name}{number}({GIVEN}):")
+        yield "    wide, base = word(program, pc + 2), word(program, pc + 3)"
+        yield "    z0, zr = word(program, pc + 4) + t * word(program, pc + 5), word(program, pc + 6)"
+        yield "    adds = word(program, pc + 7)"
         yield f"    if adds >= {i.FLAT}:"
         yield f"        adds, wide, rows = adds - {i.FLAT}, wide * rows, 1"
-        begin = number * TOGETHER
-        for index, template in enumerate(templates[begin : begin + TOGETHER], begin):
-            yield f"    {'if' if index == begin else 'elif'} op == {first + index}:"
-            yield from (f"        {line}" for line in lines_of(template))
+        yield from (f"    {line}" for line in lines_of(template))
 
 
 def _streams(letters: Iterable[str], first: int) -> list[str]:
@@ -232,39 +207,22 @@ def _sum_lines(template: SumTemplate) -> Iterator[str]:
     yield from (f"    {letter}0 += {letter}r" for letter in (*letters, "z"))
 
 
-# The other instructions ----------------------------------------------------------------------------------------------
+# Instructions ----------------------------------------------------------------------------------------------
 
 
-def _others() -> Iterator[str]:
-    yield from _function("others", "program, pc, t, rows, work, weights, transposed, gradients, numbers, noise")
-    text = driver.OTHERS
-    yield from (
-        re.sub(r"== ([A-Z_]+):", lambda found: f"== {getattr(i, found.group(1))}:", text).strip("\n").splitlines()
-    )
-
-
-def _segment() -> Iterator[str]:
-    """The function that runs instructions one after the other."""
-    given = "program, pc, t, rows, work, numbers"
-    yield from _function("segment", "program, pc, end, t, rows, work, weights, transposed, gradients, numbers, noise")
-    yield "    while pc < end:"
-    yield "        op = word(program, pc)"
-    keyword = "if"
-    for name, templates, first in (("maps", MAPS, i.MAP), ("sums", SUMS, i.SUM)):
-        for number, function in enumerate(_names(name, templates)):
-            end = first + min((number + 1) * TOGETHER, len(templates))
-            yield f"        {keyword} op < {end}:"
-            yield f"            {function}({given})"
-            keyword = "elif"
-    yield "        else:"
-    yield "            others(program, pc, t, rows, work, weights, transposed, gradients, numbers, noise)"
-    yield "        pc += word(program, pc + 1)"
+def _table() -> Iterator[str]:
+    """The functions of all instructions, in the order of their numbers."""
+    names = [f"{name}{number}" for name, listed in (("map", MAPS), ("sum", SUMS)) for number in range(len(listed))]
+    yield from ("", "", "OPERATIONS = (")
+    yield from (f"    {name}," for name in (*names, *i.OTHERS))
+    yield ")"
 
 
 def _measure(dtype: str) -> Iterator[str]:
     """The loss of every row."""
     arguments = "program, numbers, steps, work, expected, expected0, row_weights, weight0, unit, scale_all, row_losses"
-    yield from _function("measure", arguments)
+    kinds = "integers doubles count array data count data count number number array"
+    yield from _function("measure", kinds, arguments)
     yield from _filled(driver.MEASURE)
     for number, (name, activation) in enumerate(loss_forms()):
         yield f"            {'elif' if number else 'if'} kind == {number}:"
@@ -299,7 +257,7 @@ def _loss_lines(name: str, activation: str | None) -> Iterator[str]:
 
 def _update() -> Iterator[str]:
     """One step of any optimizer."""
-    yield from _function("update", "program, weights, gradients, memory, constants, rate, shrink")
+    yield from _function("update", "integers array array array doubles number number", "program, weights, gradients, memory, constants, rate, shrink")
     yield from _filled('    """One step of the optimizer."""\n    kind, end, size = [optimizer], [learning], [size]')
     for number, update in enumerate(UPDATES.values()):
         yield f"    {'elif' if number else 'if'} kind == {number}:"
@@ -333,15 +291,15 @@ def _train(dtype: str) -> str:
 def _noise() -> Iterator[str]:
     """The functions that masks of dropouts are made of; see ``neuromorph.functions.dropout``."""
     word = f"{WORD:#x}"
-    yield from _function("mixed", "bits")
+    yield from _function("mixed", "count -> count", "bits")
     for shift, factor in MIXING:
         yield f"    bits = ((bits ^ (bits >> {shift})) * {factor:#x}) & {word}"
     yield f"    return bits ^ (bits >> {LAST_SHIFT})"
-    yield from _function("window_noise", "key, updates")
+    yield from _function("window_noise", "number number -> count", "key, updates")
     for name, salt in (("low", FIRST), ("high", SECOND)):
         chain = f"mixed((int(key) & {word}) ^ {salt:#x}) ^ (int(key) >> 32)"
         yield f"    {name} = mixed(mixed({chain}) ^ (int(updates) & {word}))"
     yield "    return low | (high >> 1) << 32"
-    yield from _function("row_noise", "noise, node, row")
+    yield from _function("row_noise", "count count count -> count count", "noise, node, row")
     yield f"    first = mixed(mixed((noise & {word}) ^ node) ^ (row & {word}))"
     yield f"    return first, mixed(mixed((noise >> 32) ^ node ^ {SECOND:#x}) ^ (row & {word}))"

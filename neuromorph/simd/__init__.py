@@ -17,6 +17,7 @@ from .gradient_norm import GradientShape, non_finite_of, squares_of
 from .loops import span
 from .mailbox import arrive, claim, leave, linger, post
 from .matmul import product_of
+from .native import native, taught
 from .numpy_math import cos, exp, log, normal_cdf, sigmoid, sin, softplus, tanh
 from .pipeline import KernelCompiler
 from .product_shape import Shape
@@ -54,6 +55,7 @@ __all__ = [
     "maximum",
     "minimum",
     "moves",
+    "native",
     "non_finite_of",
     "normal_cdf",
     "number",
@@ -70,6 +72,7 @@ __all__ = [
     "squares_of",
     "sums_of",
     "tanh",
+    "taught",
     "ticks",
     "transpose_of",
     "vectors",
