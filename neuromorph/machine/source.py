@@ -59,7 +59,7 @@ def _head(dtype: str, lanes: int, registers: int) -> Iterator[str]:
     yield ""
     yield "JIT = {"
     yield '    "nogil": True, "fastmath": False, "boundscheck": False, "error_model": "numpy",'
-    yield '    "pipeline_class": simd.KernelCompiler, "no_cfunc_wrapper": True,'
+    yield '    "pipeline_class": simd.NativeCompiler, "no_cfunc_wrapper": True,'
     yield "}"
     yield f'native = simd.native("{dtype}")'
     yield f'operation = native("{OPERATION}", inline=False)'

@@ -19,7 +19,7 @@ from .mailbox import arrive, claim, leave, linger, post
 from .matmul import product_of
 from .native import native, taught
 from .numpy_math import cos, exp, log, normal_cdf, sigmoid, sin, softplus, tanh
-from .pipeline import KernelCompiler
+from .pipeline import KernelCompiler, NativeCompiler
 from .product_shape import Shape
 from .softmax import RowShape, softmax_gradient_of, softmax_of
 from .transpose import TransposeShape, transpose_of
@@ -31,6 +31,7 @@ __all__ = [
     "SYNC_SIZE",
     "GradientShape",
     "KernelCompiler",
+    "NativeCompiler",
     "RowShape",
     "Shape",
     "SumShape",

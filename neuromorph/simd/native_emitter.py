@@ -1,13 +1,15 @@
 """Emits the body of a native function, statement by statement, as LLVM instructions.
 
-Every variable has one type in a function: that of its first value. Variables are in memory here; LLVM puts them into
-registers. Mixed operands are converted as Numba does, so that both give the same bits.
+Every variable has one type in a function: that of its first value. A variable that one statement assigns is that
+statement's value; others are in memory here, and LLVM puts them into registers. Mixed operands are converted as Numba
+does, so that both give the same bits.
 """
 
 from __future__ import annotations
 
 import ast
 import operator
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
@@ -52,7 +54,11 @@ class _Emitter(ast.NodeVisitor):
         self.entry = function.append_basic_block("entry")
         self.b = ir.IRBuilder(function.append_basic_block("begin"))
         self.names = own.function.__globals__
+        self.known: dict[str, Value] = {}
         self.places: dict[str, Value] = {}
+        stored = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+        counts = Counter([*stored, *(argument.arg for argument in tree.args.args)])
+        self.varying = {name for name, times in counts.items() if times > 1}
 
     def emit(self) -> None:
         """Emit all statements. What a function has before its first one are its variables."""
@@ -76,9 +82,12 @@ class _Emitter(ast.NodeVisitor):
     # Statements ------------------------------------------------------------------------------------------------------
 
     def statements(self, nodes: Sequence[ast.stmt]) -> None:
+        """Emit statements. Values that they name have no meaning behind them: they may not run, or run again."""
+        before = dict(self.known)
         for node in nodes:
             if not self.b.block.is_terminated:
                 self.visit(node)
+        self.known = before
 
     def visit_Expr(self, node: ast.Expr) -> None:
         if not isinstance(node.value, ast.Constant):  # a docstring
@@ -119,6 +128,9 @@ class _Emitter(ast.NodeVisitor):
         self.assign(node.target.id, value)
 
     def assign(self, name: str, value: Value) -> None:
+        if name not in self.varying:
+            self.known[name] = value
+            return
         if name not in self.places:
             place = ir.IRBuilder(self.entry).alloca(value.value.type, name=name)
             self.places[name] = Value(value.kind, place)
@@ -128,6 +140,8 @@ class _Emitter(ast.NodeVisitor):
         self.b.store(self.cast(value, known.kind), known.value)
 
     def variable(self, name: str) -> Value:
+        if name in self.known:
+            return self.known[name]
         kind, place = self.places[name]
         return Value(kind, self.b.load(place))
 
@@ -154,9 +168,11 @@ class _Emitter(ast.NodeVisitor):
             self.fail(node.iter, "a native function loops over spans only")
         start, stop, *step = (self.visit(each) for each in node.iter.args)
         each = step[0].value.constant if step else 1
+        before = dict(self.known)
         with counted(self.b, start.value, stop.value, each) as counter:
             self.assign(node.target.id, Value(types.int64, counter))
             self.statements(node.body)
+        self.known = before
 
     # Expressions -----------------------------------------------------------------------------------------------------
 
@@ -168,7 +184,8 @@ class _Emitter(ast.NodeVisitor):
         return Value(types.float64, ir.Constant(ir.DoubleType(), node.value))
 
     def visit_Name(self, node: ast.Name) -> Value:
-        return self.variable(node.id) if node.id in self.places else self.visit(ast.Constant(self.names[node.id]))
+        is_own = node.id in self.known or node.id in self.places
+        return self.variable(node.id) if is_own else self.visit(ast.Constant(self.names[node.id]))
 
     def visit_Subscript(self, node: ast.Subscript) -> Value:
         kind, place = self.element(node)
