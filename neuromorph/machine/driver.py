@@ -7,19 +7,26 @@ from __future__ import annotations
 
 OTHERS = """
 
+@native("integers count count vector vector -> vector", inline=False)
+def careful(words, flags, q, value, rest):
+    column = 0 if flags >= ONE_ROW else q * LANES
+    value = head(value, rest, word(words, 5) - column)
+    return head(value, splat(0.0), word(words, 6) - column)
+
+
 @operation
 def spread(GIVEN):
-    room, offset = word(program, pc + 2), word(program, pc + 4) + t * word(program, pc + 5)
-    step, row = word(program, pc + 3), word(program, pc + 6)
+    room, offset = word(words, 2), word(words, 4) + t * word(words, 5)
+    step, row = word(words, 3), word(words, 6)
     for r in span(0, rows):
         store(work, room + r * step, splat(total(load_head(work, offset + r * row, 1))))
 
 
 @operation
 def cut(GIVEN):
-    room, wide = word(program, pc + 2), word(program, pc + 3)
-    offset, row = word(program, pc + 4) + t * word(program, pc + 5), word(program, pc + 6)
-    limit = word(program, pc + 7)
+    room, wide = word(words, 2), word(words, 3)
+    offset, row = word(words, 4) + t * word(words, 5), word(words, 6)
+    limit = word(words, 7)
     for r in span(0, rows):
         for q in span(0, wide, LANES):
             store(work, room + r * wide + q, head(load(work, offset + r * row + q), splat(0.0), limit - q))
@@ -27,11 +34,11 @@ def cut(GIVEN):
 
 @operation
 def finish(GIVEN):
-    wide, a0, ar = word(program, pc + 2), word(program, pc + 3), word(program, pc + 4)
-    z0, zr = word(program, pc + 5) + t * word(program, pc + 6), word(program, pc + 7)
-    adds, keep = word(program, pc + 8), word(program, pc + 9)
-    upto, exact = word(program, pc + 10), word(program, pc + 11)
-    b0, br, bi = word(program, pc + 12) + t * word(program, pc + 13), word(program, pc + 14), word(program, pc + 15)
+    wide, a0, ar = word(words, 2), word(words, 3), word(words, 4)
+    z0, zr = word(words, 5) + t * word(words, 6), word(words, 7)
+    adds, keep = word(words, 8), word(words, 9)
+    upto, exact = word(words, 10), word(words, 11)
+    b0, br, bi = word(words, 12) + t * word(words, 13), word(words, 14), word(words, 15)
     for r in span(0, rows):
         for q in span(0, wide, LANES):
             value = head(load(work, a0 + r * ar + q), load(work, b0 + r * br + q * bi), keep - q)
@@ -46,54 +53,54 @@ def finish(GIVEN):
 
 @operation
 def forward(GIVEN):
-    source = word(program, pc + 2) + t * word(program, pc + 3)
-    target = word(program, pc + 6) + t * word(program, pc + 7)
+    source = word(words, 2) + t * word(words, 3)
+    target = word(words, 6) + t * word(words, 7)
     product(
-        work, source, weights, word(program, pc + 5), work, target, weights, word(program, pc + 13), rows,
-        word(program, pc + 9), word(program, pc + 10), word(program, pc + 11), word(program, pc + 4), 0,
-        word(program, pc + 8), word(program, pc + 12), word(program, pc + 14),
+        work, source, weights, word(words, 5), work, target, weights, word(words, 13), rows,
+        word(words, 9), word(words, 10), word(words, 11), word(words, 4), 0,
+        word(words, 8), word(words, 12), word(words, 14),
     )
 
 
 @operation
 def backward(GIVEN):
-    source = word(program, pc + 2) + t * word(program, pc + 3)
-    target = word(program, pc + 6) + t * word(program, pc + 7)
+    source = word(words, 2) + t * word(words, 3)
+    target = word(words, 6) + t * word(words, 7)
     product(
-        work, source, transposed, word(program, pc + 5), work, target, work, 0, rows,
-        word(program, pc + 9), word(program, pc + 10), word(program, pc + 11), word(program, pc + 4), 0,
-        word(program, pc + 8), word(program, pc + 12), word(program, pc + 14),
+        work, source, transposed, word(words, 5), work, target, work, 0, rows,
+        word(words, 9), word(words, 10), word(words, 11), word(words, 4), 0,
+        word(words, 8), word(words, 12), word(words, 14),
     )
 
 
 @operation
 def weigh(GIVEN):
     turned_product(
-        work, word(program, pc + 2), work, word(program, pc + 4), gradients, word(program, pc + 6), work, 0,
-        word(program, pc + 7), rows, word(program, pc + 8), word(program, pc + 9), word(program, pc + 3),
-        word(program, pc + 5), 0, 0, 1,
+        work, word(words, 2), work, word(words, 4), gradients, word(words, 6), work, 0,
+        word(words, 7), rows, word(words, 8), word(words, 9), word(words, 3),
+        word(words, 5), 0, 0, 1,
     )
 
 
 @operation
 def columns(GIVEN):
-    source, row, target, vectors = word(program, pc + 2), word(program, pc + 3), word(program, pc + 4), word(program, pc + 5)
+    source, row, target, vectors = word(words, 2), word(words, 3), word(words, 4), word(words, 5)
     column_sums(work, source, row, rows, gradients, target, vectors)
 
 
 @operation
 def softmax_of_rows(GIVEN):
-    source = word(program, pc + 2) + t * word(program, pc + 3)
-    target = word(program, pc + 5) + t * word(program, pc + 6)
-    softmax_rows(work, source, word(program, pc + 4), target, word(program, pc + 7), rows, word(program, pc + 8))
+    source = word(words, 2) + t * word(words, 3)
+    target = word(words, 5) + t * word(words, 6)
+    softmax_rows(work, source, word(words, 4), target, word(words, 7), rows, word(words, 8))
 
 
 @operation
 def gradient_of_softmax(GIVEN):
-    a0, b0 = word(program, pc + 2) + t * word(program, pc + 3), word(program, pc + 5) + t * word(program, pc + 6)
-    z0, width = word(program, pc + 8) + t * word(program, pc + 9), word(program, pc + 11)
-    ar, br, zr = word(program, pc + 4), word(program, pc + 7), word(program, pc + 10)
-    if word(program, pc + 12) == 1:
+    a0, b0 = word(words, 2) + t * word(words, 3), word(words, 5) + t * word(words, 6)
+    z0, width = word(words, 8) + t * word(words, 9), word(words, 11)
+    ar, br, zr = word(words, 4), word(words, 7), word(words, 10)
+    if word(words, 12) == 1:
         softmax_gradient_added(work, a0, ar, b0, br, z0, zr, rows, width)
     else:
         softmax_gradient(work, a0, ar, b0, br, z0, zr, rows, width)
@@ -101,8 +108,8 @@ def gradient_of_softmax(GIVEN):
 
 @operation
 def mask(GIVEN):
-    offset, row, wide = word(program, pc + 2), word(program, pc + 3), word(program, pc + 4)
-    node, threshold, scale = word(program, pc + 5), word(program, pc + 6), number(numbers, word(program, pc + 7))
+    offset, row, wide = word(words, 2), word(words, 3), word(words, 4)
+    node, threshold, scale = word(words, 5), word(words, 6), number(numbers, word(words, 7))
     if noise < 0:
         threshold, scale = 0, 1.0
     for r in span(0, rows):
@@ -117,8 +124,9 @@ WINDOW = '''
 def segment(program, pc, end, t, rows, work, weights, transposed, gradients, numbers, noise):
     """Instructions, one after the other."""
     while pc < end:
-        OPERATIONS[word(program, pc)](GIVEN)
-        pc += word(program, pc + 1)
+        words = behind(program, pc)
+        OPERATIONS[word(words, 0)](GIVEN)
+        pc += word(words, 1)
 
 
 @native("integers count count flag array array array array doubles count", inline=False)

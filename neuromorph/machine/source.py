@@ -24,8 +24,8 @@ from .templates import MAPS, SUMS, SumTemplate, Template, filled
 _T = TypeVar("_T")
 LARGE = {"float32": "1.0e38", "float64": "1.0e307"}
 LOWEST = {"float32": "-3.0e38", "float64": "-1.0e308"}
-GIVEN = "program, pc, t, rows, work, weights, transposed, gradients, numbers, noise"  # of an instruction's function
-OPERATION = "integers count count count array array array array doubles count"
+GIVEN = "words, t, rows, work, weights, transposed, gradients, numbers, noise"  # of an instruction's function
+OPERATION = "integers count count array array array array doubles count"
 _WORDS = 4  # of a stream that is read
 
 FUNCTIONS = {  # that Numba compiles, with the kinds of their arguments
@@ -53,17 +53,18 @@ def _head(dtype: str, lanes: int, registers: int) -> Iterator[str]:
     yield ""
     yield "from neuromorph import simd"
     yield "from neuromorph.simd import ("
-    yield "    absolute, cos, exp, fma, log, maximum, minimum, normal_cdf, number, sigmoid, sin, softplus, span, sqrt,"
-    yield "    tanh, where, word,"
+    yield "    absolute, behind, cos, exp, fma, log, maximum, minimum, normal_cdf, number, sigmoid, sin, softplus, span,"
+    yield "    sqrt, tanh, where, word,"
     yield ")"
     yield ""
     yield "JIT = {"
     yield '    "nogil": True, "fastmath": False, "boundscheck": False, "error_model": "numpy",'
     yield '    "pipeline_class": simd.NativeCompiler, "no_cfunc_wrapper": True,'
     yield "}"
-    yield f'native = simd.native("{dtype}")'
+    yield f"native = simd.native({kind})"
     yield f'operation = native("{OPERATION}", inline=False)'
     yield "PREDICT, STEP = 3, 4  # modes beside those of training"
+    yield f"ADDS, CAREFUL, ONE_ROW = {i.ADDS}, {i.CAREFUL}, {i.ONE_ROW}  # flags of a map"
     yield f"LANES, LOWEST = {lanes}, {LOWEST[dtype]}"
     yield f"VECTORS = simd.vectors({kind})"
     for name in ("load", "load_head", "store", "store_head", "head", "splat", "total", "largest", "softmax", "kept"):
@@ -83,9 +84,9 @@ def _head(dtype: str, lanes: int, registers: int) -> Iterator[str]:
 
 def _body(dtype: str) -> Iterator[str]:
     yield from _noise()
+    yield from driver.OTHERS.replace("GIVEN", GIVEN).strip("\n").splitlines()
     yield from _operations("map", MAPS, _map_lines)
     yield from _operations("sum", SUMS, _sum_lines)
-    yield from driver.OTHERS.replace("GIVEN", GIVEN).strip("\n").splitlines()
     yield from _table()
     yield from _filled(driver.WINDOW.replace("GIVEN", GIVEN))
     yield from _measure(dtype)
@@ -115,22 +116,17 @@ def _operations(name: str, templates: Sequence[_T], lines_of: Callable[[_T], Ite
     """A function for each template."""
     for number, template in enumerate(templates):
         yield from ("", "", "@operation", f"def {name}{number}({GIVEN}):")
-        yield "    wide, base = word(program, pc + 2), word(program, pc + 3)"
-        yield "    z0, zr = word(program, pc + 4) + t * word(program, pc + 5), word(program, pc + 6)"
-        yield "    adds = word(program, pc + 7)"
-        yield f"    if adds >= {i.FLAT}:"
-        yield f"        adds, wide, rows = adds - {i.FLAT}, wide * rows, 1"
         yield from (f"    {line}" for line in lines_of(template))
 
 
-def _streams(letters: Iterable[str], first: int) -> list[str]:
+def _streams(letters: Iterable[str], first: int, inner: str, outer: str) -> list[str]:
     """The lines that read where the rows of operands are, from a word of the instruction on."""
     lines = []
     for place, letter in enumerate(letters):
         here = first + _WORDS * place
         lines += [
-            f"{letter}0 = word(program, pc + {here}) + t * word(program, pc + {here + 1})",
-            f"{letter}r, {letter}i = word(program, pc + {here + 2}), word(program, pc + {here + 3})",
+            f"{letter}0 = word(words, {here}) + t * word(words, {here + 1})",
+            f"{letter}{inner}, {letter}{outer} = word(words, {here + 2}), word(words, {here + 3})",
         ]
     return lines
 
@@ -164,38 +160,40 @@ def _added(template: Template) -> str:
     return str(added) if added.startswith("fma(") else value
 
 
-def _loads(letters: Iterable[str]) -> list[str]:
-    return [f"{letter} = load(work, {letter}0 + q * {letter}i)" for letter in letters]
-
-
-def _map_lines(template: Template) -> list[str]:
-    letters = template.letters
-    inside = [
-        *_loads(letters),
-        *_value(template),
-        "if adds == 1:",
-        "    z = load(work, z0 + q)",
-        f"    value = {_added(template)}",
-        "store(work, z0 + q, value)",
-    ]
-    return [
-        *_numbers_of(template),
-        *_streams(letters, 8),
-        "for r in span(0, rows):",
-        "    for q in span(0, wide, LANES):",
-        *(f"        {line}" for line in inside),
-        *(f"    {letter}0 += {letter}r" for letter in (*letters, "z")),
-    ]
+def _map_lines(template: Template) -> Iterator[str]:
+    """An expression of some streams: its vectors are the inner loop, its rows the outer one."""
+    streams = ("z", *template.letters)
+    yield "base, flags = word(words, 3), word(words, 4)"
+    yield "vectors = word(words, 2)"
+    yield "if flags >= ONE_ROW:"
+    yield "    vectors, rows = vectors * rows, 1"
+    yield "is_plain, adds = (flags & (ADDS | CAREFUL)) == 0, (flags & ADDS) == ADDS"
+    yield from (*_numbers_of(template), *_streams(streams, 7, "i", "j"))
+    yield from ("for r in span(0, rows):", "    for q in span(0, vectors):")
+    yield from (f"        {letter} = load(work, {letter}0)" for letter in template.letters)
+    yield from (f"        {line}" for line in _value(template))
+    yield "        if not is_plain:"
+    yield "            z = load(work, z0)"
+    yield "            if adds:"
+    yield f"                value = {_added(template)}"
+    yield "            else:"
+    yield "                value = careful(words, flags, q, value, z)"
+    yield "        store(work, z0, value)"
+    yield from (f"        {letter}0 += {letter}i" for letter in streams)
+    yield from (f"    {letter}0 += {letter}j" for letter in streams)
 
 
 def _sum_lines(template: SumTemplate) -> Iterator[str]:
     letters, slots = template.term.letters, len(template.term.slots)
-    yield "width, spreads, share = word(program, pc + 8), word(program, pc + 9), number(numbers, base)"
-    yield from (*_numbers_of(template.term, 1), *_streams(letters, 10))
+    yield "wide, base = word(words, 2), word(words, 3)"
+    yield "z0, zr, adds = word(words, 4) + t * word(words, 5), word(words, 6), word(words, 7)"
+    yield "width, spreads, share = word(words, 8), word(words, 9), number(numbers, base)"
+    yield from (*_numbers_of(template.term, 1), *_streams(letters, 10, "r", "i"))
     if template.finish is not None:
         yield from _numbers_of(template.finish, 1 + slots)
     yield from ("for r in span(0, rows):", "    sums = splat(0.0)", "    for q in span(0, wide, LANES):")
-    yield from (f"        {line}" for line in (*_loads(letters), *_value(template.term, 1)))
+    yield from (f"        {letter} = load(work, {letter}0 + q * {letter}i)" for letter in letters)
+    yield from (f"        {line}" for line in _value(template.term, 1))
     yield "        sums = sums + head(value, splat(0.0), width - q)"
     yield "    sums = splat(total(sums))"
     if template.finish is not None:

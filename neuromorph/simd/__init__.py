@@ -5,6 +5,7 @@ from .clock import ticks
 from .column_sums import SumShape, sums_of
 from .copies import moves
 from .general import (
+    behind,
     block_transpose,
     general_product,
     general_softmax,
@@ -41,6 +42,7 @@ __all__ = [
     "array_at",
     "arrive",
     "barrier",
+    "behind",
     "block_transpose",
     "claim",
     "cos",

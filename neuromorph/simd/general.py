@@ -42,6 +42,18 @@ def _emit_word(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.V
 define(word, types.int64, (ARRAY, types.intp), _emit_word)
 
 
+def behind(program: Any, index: int) -> Any:
+    """A program from one of its words on."""
+    return program[index:]
+
+
+def _emit_behind(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+    return builder.gep(data_pointer(context, builder, sig.args[0], args[0]), [args[1]])
+
+
+define(behind, ARRAY, (ARRAY, types.intp), _emit_behind)  # for native functions only, whose arrays are addresses
+
+
 def number(numbers: Any, index: int) -> float:
     """A number beside a program, a float64 array."""
     return float(numbers[index])

@@ -1,6 +1,6 @@
 """Functions that are compiled straight to LLVM, without Numba's front end, which takes most of the time of compiling.
 
-``native("float32")("array count -> number")`` marks a function of a generated file. It stays an ordinary Python
+``native("float32", 8)("array count -> number")`` marks a function of a generated file. It stays an ordinary Python
 function, which is its twin. In compiled code, other such functions call it, and Numba does if it was given to
 ``taught``. The language is small: whole numbers, floating-point numbers, vectors, flat arrays, and what this package
 teaches Numba. See ``native_emitter.py``.
@@ -20,6 +20,7 @@ from numba.core import types
 
 from .lowering import Twin
 from .routines import I1, I64, routine, teach
+from .vectors import VectorType
 
 MARK = "__native__"
 _RESULTS = "->"
@@ -35,11 +36,11 @@ class Native:
     inline: bool
 
 
-def native(dtype: str) -> Callable[..., Callable[[Twin], Twin]]:
-    """The decorator for functions over arrays of ``dtype``.
+def native(dtype: str, simd_width: int) -> Callable[..., Callable[[Twin], Twin]]:
+    """The decorator for functions over arrays of ``dtype`` and their vectors.
 
-    Its argument has the kinds of a function's arguments: count, number, flag, array, data (an array that is only read),
-    integers or doubles. Behind ``->`` it has those of the results, if there are any. inline: whether LLVM may put the
+    Its argument has the kinds of a function's arguments: count, number, flag, vector, array, data (an array that is only
+    read), integers or doubles. Behind ``->`` it has those of the results, if there are any. inline: whether LLVM may put the
     function's body in place of a call.
     """
     element = getattr(types, dtype)
@@ -47,6 +48,7 @@ def native(dtype: str) -> Callable[..., Callable[[Twin], Twin]]:
         "count": types.int64,
         "number": types.float64,
         "flag": types.boolean,
+        "vector": VectorType(element, simd_width),
         "integers": types.Array(types.int64, 1, "C", readonly=True),
         "array": types.Array(element, 1, "C"),
         "data": types.Array(element, 1, "C", readonly=True),

@@ -48,6 +48,12 @@ def emit_body(function: ir.Function, own: Native, tree: ast.FunctionDef) -> None
     _Emitter(function, own, tree).emit()
 
 
+def _inline(value: ir.Value) -> None:
+    """Have LLVM put the body of a function in place of a call, where the call is all that a statement computes."""
+    if isinstance(value, ir.CallInstr) and value.callee.blocks and "noinline" not in value.callee.attributes:
+        value.attributes.add("alwaysinline")
+
+
 class _Emitter(ast.NodeVisitor):
     def __init__(self, function: ir.Function, own: Native, tree: ast.FunctionDef) -> None:
         self.function, self.own, self.tree = function, own, tree
@@ -118,6 +124,8 @@ class _Emitter(ast.NodeVisitor):
         else:
             made = self.visit(node.value)
             values = made if isinstance(made, list) else [made]
+            if len(values) == 1 and isinstance(node.value, ast.Call):
+                _inline(values[0].value)
         for name, value in zip(names, values, strict=True):
             assert isinstance(name, ast.Name)
             self.assign(name.id, value)
