@@ -16,6 +16,7 @@ from . import storage
 from .data import arrays
 from .errors import (
     CacheWarning,
+    CompilerWarning,
     DataError,
     Diagnostic,
     GradientError,
@@ -45,6 +46,7 @@ __all__ = [
     "CacheWarning",
     "Callback",
     "Checkpoint",
+    "CompilerWarning",
     "DataError",
     "EarlyStopping",
     "GradientError",

@@ -26,6 +26,7 @@ def predict(model: Network, inputs: Any) -> NDArray[Any]:
 
 def outputs(model: Network, data: PredictionData, state: Mapping[str, NDArray[Any]] | None = None) -> NDArray[Any]:
     """The output for checked samples. Each sequence starts from zero state, or from ``state`` (see ``Model.state``)."""
+    model.look_for_kernels()
     with model.lock:
         model.memory()
         results = np.empty((*data.inputs.shape[:-1], model.output_width), model.dtype)

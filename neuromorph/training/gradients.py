@@ -22,6 +22,7 @@ def gradients(
     data = check_data(model, inputs, expected, sample_weight, lengths)
     if data.sequences:
         raise DataError("gradients takes one sequence: inputs of 3 axes (samples, batch, width)")
+    model.look_for_kernels()
     with model.lock:
         samples = data.inputs.shape[0]
         memory = scratch(model, samples)
