@@ -63,13 +63,14 @@ def space_of(kernel: KernelPlan, *, training: bool, capacity: int, lanes: int) -
     """Elements of the workspace that the program of these arguments needs."""
     return Places(kernel, training, capacity, lanes).elements
 
+
 _ALL = [i.NO_LIMIT] * 2  # components that a map keeps, and that it writes
 
 
 @dataclass
 class _Last:
-    """The map that was encoded last: its statement, the numbers in its slots, where its instruction stands, the elements
-    of its rows and its streams."""
+    """The map that was encoded last: its instruction's number, its statement, the numbers in its slots, where the
+    instruction stands, the elements of its rows and its streams."""
 
     number: int
     statement: Map

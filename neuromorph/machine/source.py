@@ -1,7 +1,7 @@
 """Writes the machine: one Python file for an element type and a vector width, which runs any program.
 
 It is compiled once and serves every model. Its functions are those of a generated kernel, but for what is a literal
-number there: the machine reads it from the program.
+number there: the machine reads it from the program. Numba compiles ``train`` only, which calls native functions.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ FUNCTIONS = {  # that Numba compiles, with the kinds of their arguments
     "train": "integers doubles count count count count count array array array array array doubles data data data "
     "count array doubles number number",
 }
-LAST_OF = {"train": "train", "predict": "train", "step": "train"}  # the function with which an entry compiles
 
 
 def source_of(dtype: str, lanes: int, registers: int) -> str:
@@ -53,8 +52,8 @@ def _head(dtype: str, lanes: int, registers: int) -> Iterator[str]:
     yield ""
     yield "from neuromorph import simd"
     yield "from neuromorph.simd import ("
-    yield "    absolute, behind, cos, exp, fma, log, maximum, minimum, normal_cdf, number, sigmoid, sin, softplus, span,"
-    yield "    sqrt, tanh, where, word,"
+    yield "    absolute, behind, cos, exp, fma, log, maximum, minimum, normal_cdf, number, sigmoid, sin, softplus,"
+    yield "    span, sqrt, tanh, where, word,"
     yield ")"
     yield ""
     yield "JIT = {"
@@ -62,7 +61,8 @@ def _head(dtype: str, lanes: int, registers: int) -> Iterator[str]:
     yield '    "pipeline_class": simd.NativeCompiler, "no_cfunc_wrapper": True,'
     yield "}"
     yield f"native = simd.native({kind})"
-    yield f'operation = native("{OPERATION}", inline=False)'
+    yield f'operation = native("{OPERATION}")'
+    yield f'TRAIN = "{FUNCTIONS["train"]} -> count"'
     yield "PREDICT, STEP = 3, 4  # modes beside those of training"
     yield f"ADDS, CAREFUL, ONE_ROW = {i.ADDS}, {i.CAREFUL}, {i.ONE_ROW}  # flags of a map"
     yield f"LANES, LOWEST = {lanes}, {LOWEST[dtype]}"
@@ -105,7 +105,7 @@ def _filled(text: str) -> list[str]:
 def _function(name: str, kinds: str, arguments: str) -> Iterator[str]:
     yield ""
     yield ""
-    yield f'@native("{kinds}", inline=False)'
+    yield f'@native("{kinds}")'
     yield f"def {name}({arguments}):"
 
 
@@ -255,7 +255,8 @@ def _loss_lines(name: str, activation: str | None) -> Iterator[str]:
 
 def _update() -> Iterator[str]:
     """One step of any optimizer."""
-    yield from _function("update", "integers array array array doubles number number", "program, weights, gradients, memory, constants, rate, shrink")
+    kinds = "integers array array array doubles number number"
+    yield from _function("update", kinds, "program, weights, gradients, memory, constants, rate, shrink")
     yield from _filled('    """One step of the optimizer."""\n    kind, end, size = [optimizer], [learning], [size]')
     for number, update in enumerate(UPDATES.values()):
         yield f"    {'elif' if number else 'if'} kind == {number}:"

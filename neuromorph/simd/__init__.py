@@ -4,24 +4,17 @@ from .barrier import SYNC_SIZE, barrier
 from .clock import ticks
 from .column_sums import SumShape, sums_of
 from .copies import moves
-from .general import (
-    behind,
-    block_transpose,
-    general_product,
-    general_softmax,
-    general_softmax_gradient,
-    general_sums,
-    number,
-    word,
-)
+from .general import block_transpose, general_product, general_softmax, general_softmax_gradient, general_sums
 from .gradient_norm import GradientShape, non_finite_of, squares_of
 from .loops import span
 from .mailbox import arrive, claim, leave, linger, post
 from .matmul import product_of
-from .native import native, taught
+from .native import native
+from .native_emitter import taught
 from .numpy_math import cos, exp, log, normal_cdf, sigmoid, sin, softplus, tanh
 from .pipeline import KernelCompiler, NativeCompiler
 from .product_shape import Shape
+from .programs import behind, number, word
 from .softmax import RowShape, softmax_gradient_of, softmax_of
 from .transpose import TransposeShape, transpose_of
 from .vector_functions import vectors

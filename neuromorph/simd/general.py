@@ -14,7 +14,7 @@ from numba.core import types
 from ..abi.summation import PANEL_BLOCK, ROW_BLOCK, chains_of, widest_panel
 from . import softmax as rows_of
 from .column_sums import SumShape, define_sums
-from .lowering import ARRAY, data_pointer, define
+from .lowering import ARRAY
 from .matmul import matrix_view
 from .product_shape import scalar_type, tile_rows
 from .routines import I64, integer, routine, summed, teach
@@ -28,38 +28,6 @@ _TALLEST_RANGED = 4  # rows of a tile whose inner steps are in ranges
 _HEIGHTS = (1, 2, 3, 4, 5, 6, 8)  # rows of the tiles that are emitted, beside the tallest ones
 _UNROLLED = ((4, 4), (7, 2), (64, 1))  # the most sums of a tile, and the inner steps of a pass of its loop
 _ANY_WIDTH = 1 << 20  # of a row, so that it counts as long
-
-
-def word(program: Any, index: int) -> int:
-    """A word of a program, an int64 array."""
-    return int(program[index])
-
-
-def _emit_word(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-    return builder.load(builder.gep(data_pointer(context, builder, sig.args[0], args[0]), [args[1]]))
-
-
-define(word, types.int64, (ARRAY, types.intp), _emit_word)
-
-
-def behind(program: Any, index: int) -> Any:
-    """A program from one of its words on."""
-    return program[index:]
-
-
-def _emit_behind(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-    return builder.gep(data_pointer(context, builder, sig.args[0], args[0]), [args[1]])
-
-
-define(behind, ARRAY, (ARRAY, types.intp), _emit_behind)  # for native functions only, whose arrays are addresses
-
-
-def number(numbers: Any, index: int) -> float:
-    """A number beside a program, a float64 array."""
-    return float(numbers[index])
-
-
-define(number, types.float64, (ARRAY, types.intp), _emit_word)
 
 
 # Products ------------------------------------------------------------------------------------------------------------

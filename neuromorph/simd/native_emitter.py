@@ -1,4 +1,4 @@
-"""Emits the body of a native function, statement by statement, as LLVM instructions.
+"""Emits the bodies of native functions, statement by statement, as LLVM instructions.
 
 Every variable has one type in a function: that of its first value. A variable that one statement assigns is that
 statement's value; others are in memory here, and LLVM puts them into registers. Mixed operands are converted as Numba
@@ -10,16 +10,16 @@ from __future__ import annotations
 import ast
 import operator
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from llvmlite import ir
 from numba.core import types
 from numba.core.typing.templates import signature
 
-from .lowering import ARRAY, DEFINED
-from .native import MARK, Native, function_in, ir_type
-from .routines import I1, I64, counted, integer
+from .lowering import ARRAY, DEFINED, Twin
+from .native import MARK, Native, definition, ir_type, result_type
+from .routines import I1, I64, counted, integer, routine, teach
 from .vectors import OPERATIONS, MaskType, VectorType, intrinsic, spread
 
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
@@ -43,14 +43,43 @@ class Value(NamedTuple):
     value: ir.Value
 
 
-def emit_body(function: ir.Function, own: Native, tree: ast.FunctionDef) -> None:
-    """Emit the body of a function."""
-    _Emitter(function, own, tree).emit()
+def taught(function: Twin) -> Twin:
+    """A native function of one result that functions which Numba compiles may call too."""
+    own: Native = getattr(function, MARK)
+
+    def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
+        return builder.call(function_in(builder.module, own), values)
+
+    return teach(function, list(own.arguments), emit, own.results[0])
+
+
+def function_in(module: ir.Module, own: Native) -> ir.Function:
+    """The LLVM function of a native function in a module; its body is emitted if the module has none."""
+    kinds = [ir_type(kind) for kind in own.arguments]
+    name = f"nm.native.{own.function.__name__}"
+    function, is_new = routine(module, name, kinds, result=result_type(own), inline=False)
+    if is_new:
+        for argument, kind in zip(function.args, own.arguments, strict=True):
+            if isinstance(kind, types.Array) and kind.dtype is types.int64:
+                argument.add_attribute("noalias")  # no program is changed while it runs
+        _Emitter(function, own, definition(own.function)).emit()
+    return function
+
+
+def _assigned(nodes: Iterable[ast.stmt]) -> Iterator[str]:
+    """The names that statements assign, each as often as they do."""
+    for node in nodes:
+        if isinstance(node, ast.For | ast.While | ast.If):
+            yield from _assigned((*node.body, *node.orelse))
+        targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+        for target in targets:
+            names = target.elts if isinstance(target, ast.Tuple) else [target]
+            yield from (name.id for name in names if isinstance(name, ast.Name))
 
 
 def _inline(value: ir.Value) -> None:
-    """Have LLVM put the body of a function in place of a call, where the call is all that a statement computes."""
-    if isinstance(value, ir.CallInstr) and value.callee.blocks and "noinline" not in value.callee.attributes:
+    """Have LLVM put the body of a function without branches in place of a call that is all of a statement."""
+    if isinstance(value, ir.CallInstr) and isinstance(value.callee, ir.Function) and len(value.callee.blocks) == 1:
         value.attributes.add("alwaysinline")
 
 
@@ -62,8 +91,7 @@ class _Emitter(ast.NodeVisitor):
         self.names = own.function.__globals__
         self.known: dict[str, Value] = {}
         self.places: dict[str, Value] = {}
-        stored = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
-        counts = Counter([*stored, *(argument.arg for argument in tree.args.args)])
+        counts = Counter([*_assigned(tree.body), *(argument.arg for argument in tree.args.args)])
         self.varying = {name for name, times in counts.items() if times > 1}
 
     def emit(self) -> None:
@@ -114,11 +142,7 @@ class _Emitter(ast.NodeVisitor):
 
     def visit_Assign(self, node: ast.Assign) -> None:
         (target,) = node.targets
-        if isinstance(target, ast.Subscript):
-            kind, place = self.element(target)
-            self.b.store(self.cast(self.visit(node.value), kind), place)
-            return
-        names = target.elts if isinstance(target, ast.Tuple) else [target]
+        targets = target.elts if isinstance(target, ast.Tuple) else [target]
         if isinstance(node.value, ast.Tuple):
             values = [self.visit(each) for each in node.value.elts]
         else:
@@ -126,14 +150,21 @@ class _Emitter(ast.NodeVisitor):
             values = made if isinstance(made, list) else [made]
             if len(values) == 1 and isinstance(node.value, ast.Call):
                 _inline(values[0].value)
-        for name, value in zip(names, values, strict=True):
-            assert isinstance(name, ast.Name)
-            self.assign(name.id, value)
+        for each, value in zip(targets, values, strict=True):
+            self.put(each, value)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
-        assert isinstance(node.target, ast.Name)
-        value = self.binary(node, node.op, self.variable(node.target.id), self.visit(node.value))
-        self.assign(node.target.id, value)
+        before = self.visit(node.target)
+        self.put(node.target, self.binary(node, node.op, before, self.visit(node.value)))
+
+    def put(self, target: ast.expr, value: Value) -> None:
+        """Store a value in a variable, or in an element of an array."""
+        if isinstance(target, ast.Subscript):
+            kind, place = self.element(target)
+            self.b.store(self.cast(value, kind), place)
+        else:
+            assert isinstance(target, ast.Name)
+            self.assign(target.id, value)
 
     def assign(self, name: str, value: Value) -> None:
         if name not in self.varying:
@@ -193,7 +224,7 @@ class _Emitter(ast.NodeVisitor):
 
     def visit_Name(self, node: ast.Name) -> Value:
         is_own = node.id in self.known or node.id in self.places
-        return self.variable(node.id) if is_own else self.visit(ast.Constant(self.names[node.id]))
+        return self.variable(node.id) if is_own else self.visit_Constant(ast.Constant(self.names[node.id]))
 
     def visit_Subscript(self, node: ast.Subscript) -> Value:
         kind, place = self.element(node)
@@ -208,11 +239,10 @@ class _Emitter(ast.NodeVisitor):
         kind, value = self.visit(node.operand)
         if isinstance(node.op, ast.Not):
             return Value(types.boolean, self.b.not_(self.truth(node.operand)))
-        if isinstance(node.op, ast.USub) and kind is types.int64:
-            known = isinstance(value, ir.Constant)
-            return Value(kind, integer(-value.constant) if known else self.b.neg(value))
+        if isinstance(node.op, ast.USub) and isinstance(value, ir.Constant):
+            return Value(kind, ir.Constant(value.type, -value.constant))
         if isinstance(node.op, ast.USub):
-            return Value(kind, self.b.fneg(value))
+            return Value(kind, (self.b.neg if kind is types.int64 else self.b.fneg)(value))
         self.fail(node, "there is no such operator")
 
     def visit_BinOp(self, node: ast.BinOp) -> Value:
@@ -280,9 +310,10 @@ class _Emitter(ast.NodeVisitor):
             return Value(types.boolean, self.truth(first))
         rest, fixed = ast.BoolOp(node.op, others), ast.Constant(isinstance(node.op, ast.Or))
         branches = (fixed, rest) if isinstance(node.op, ast.Or) else (rest, fixed)
-        return self.visit(ast.IfExp(first, *branches))
+        return self.visit_IfExp(ast.IfExp(first, *branches))
 
     def visit_IfExp(self, node: ast.IfExp) -> Value:
+        """A choice, of the type of its first value."""
         with self.b.if_else(self.truth(node.test)) as (then, otherwise):
             with then:
                 first = self.visit(node.body)
@@ -373,8 +404,11 @@ class _Emitter(ast.NodeVisitor):
     def cast(self, value: Value, kind: types.Type) -> ir.Value:
         """A value as another type."""
         here, b = value.kind, self.b
-        if here == kind or (isinstance(here, types.Array) and isinstance(kind, types.Array) and here.dtype == kind.dtype):
+        if here == kind or isinstance(here, types.Array):  # all arrays of an element type are alike here
             return value.value
+        if isinstance(value.value, ir.Constant) and isinstance(kind, types.Float | VectorType):
+            whole = [float(value.value.constant)] * getattr(kind, "simd_width", 1)
+            return ir.Constant(ir_type(kind), whole if isinstance(kind, VectorType) else whole[0])
         if isinstance(kind, VectorType) and not isinstance(here, VectorType):
             return spread(b, self.cast(value, kind.dtype), kind.simd_width)
         if isinstance(kind, types.Float) and here is types.int64:

@@ -36,7 +36,10 @@ NEEDLESS = frozenset(
 )
 LEVEL = 2  # of LLVM's optimisation; 3 takes longer and gives no faster kernels
 # Code that is written as it should run, such as that of native functions, needs few passes: a tenth of the time.
-FEW = ("global_dead_code_eliminate", "always_inliner", "sroa", "simplify_cfg", "new_gvn", "instruction_combine", "simplify_cfg")
+FEW = (
+    "global_dead_code_eliminate", "always_inliner", "sroa", "simplify_cfg", "new_gvn", "instruction_combine",
+    "simplify_cfg",
+)  # fmt: skip
 
 
 class KernelCompiler(CompilerBase):  # type: ignore[misc]
@@ -60,7 +63,7 @@ class KernelCompiler(CompilerBase):  # type: ignore[misc]
 class NativeCompiler(KernelCompiler):
     """The compiler of functions that only call native ones."""
 
-    few_passes = True
+    few_passes: ClassVar[bool] = True
 
 
 def _library(codegen: Any, name: str, few_passes: bool) -> Any:
