@@ -11,7 +11,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import click
 import neuromorph as nm
 
 from ..host.atomic_write import names_a_folder, replace_file
+from ..host.frozen import frozen
 from .console import sentence
 
 SAVED = ".safetensors"
@@ -80,20 +80,20 @@ def _begins_as_saved(path: str) -> bool:
     return start[8:] == b"{" and 2 <= int.from_bytes(start[:8], "little") <= _MOST_HEADER
 
 
-def saved(path: str) -> nm.Model:
-    """A saved model with parameters. ClickException if it has none."""
+def saved(path: str, threads: int | None = None) -> nm.Model:
+    """A saved model with parameters. ClickException if it has none. threads: the most; None for the saved number."""
     if path.lower().endswith(".mdl") and not _begins_as_saved(path):
         raise click.ClickException(f"{path}: a text has no parameters; neuromorph train makes a model of it")
-    model = loaded(path)
+    model = loaded(path, threads)
     if not model.built:
         raise click.ClickException(f"{path}: the model was saved before it was built, and has no parameters")
     return model
 
 
-def loaded(path: str) -> nm.Model:
+def loaded(path: str, threads: int | None = None) -> nm.Model:
     """A saved model, with or without parameters. ClickException if the file is not a saved model."""
     try:
-        return nm.load(path)
+        return nm.load(path, threads=threads)
     except nm.StorageError as error:
         raise click.ClickException(str(error).replace(": foreign: ", ": not a saved model: ", 1)) from error
 
@@ -159,7 +159,7 @@ def write(path: str, data: bytes) -> None:
         raise OSError(error.errno, error.strerror, path) from error
 
 
-@dataclass(frozen=True)
+@frozen
 class Kept:
     """Where a model was saved; None for nowhere. trouble: why it is not at the place that was asked for."""
 

@@ -14,19 +14,20 @@ from .console import give, give_raw
 from .data import ENDINGS, Array, Source
 from .files import check_apart, check_target, saved, write
 from .layout import arrays_of, inputs_of, prepared, sequence_outputs
-from .source import DATA_HELP, data_options, has_accuracy, naming
+from .source import DATA_HELP, data_options, has_accuracy, naming, threads_option
 
 
 @click.command(epilog="\b\nExamples:\n  neuromorph evaluate net.safetensors --data test.npz\n\n" + DATA_HELP)
 @click.argument("model", type=click.Path())
 @data_options(answers=True)
+@threads_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for tools.")
-def evaluate(model: str, source: Source, as_json: bool) -> None:
+def evaluate(model: str, source: Source, threads: int | None, as_json: bool) -> None:
     """Print the loss of a saved model on data.
 
     And its accuracy, where the loss is a cross-entropy.
     """
-    trained = saved(model)
+    trained = saved(model, threads)
     arrays = arrays_of(source, trained)
     with naming(arrays.name):
         data = prepared(trained, arrays, sequences=source.sequences)
@@ -50,13 +51,14 @@ the array predictions; without -o, CSV goes to stdout.
 @click.command(epilog=_PREDICTIONS + DATA_HELP)
 @click.argument("model", type=click.Path())
 @data_options(answers=False)
+@threads_option
 @click.option("-o", "--output", type=click.Path(), help="Where the output goes, a .npy, .npz or .csv file.")
 @click.option(
     "--labels",
     is_flag=True,
     help="Write classes, not vectors: the number of the largest component; for a single one 1 above 0.5, else 0.",
 )
-def predict(model: str, source: Source, output: str | None, labels: bool) -> None:
+def predict(model: str, source: Source, threads: int | None, output: str | None, labels: bool) -> None:
     """Run a saved model on data, from zero state."""
     ending = ".csv" if output is None else "." + output.lower().rpartition(".")[2]
     if ending not in ENDINGS:
@@ -64,7 +66,7 @@ def predict(model: str, source: Source, output: str | None, labels: bool) -> Non
     if output is not None:
         check_apart({"--output": output}, {"MODEL": model, **source.files()})
         check_target(output)
-    trained = saved(model)
+    trained = saved(model, threads)
     arrays = arrays_of(source, trained, answers=False)
     with naming(arrays.name):
         inputs = inputs_of(trained, arrays, sequences=source.sequences)

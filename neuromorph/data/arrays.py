@@ -32,13 +32,14 @@ class TrainingData:
 
     inputs: (S, B, W_in) or (N, S, B, W_in). expected: the same axes with W_out. weights: (S, B) or (N, S, B), or None
     if all vectors have the same weight. sequences: whether the inputs have four axes. Where a weight is 0, ``expected``
-    may hold anything, NaN too.
+    may hold anything, NaN too. unknown: whether NaN elsewhere in ``expected`` is a component that is not known.
     """
 
     inputs: Array
     expected: Array
     weights: Array | None
     sequences: bool
+    unknown: bool = False
 
 
 @dataclass(frozen=True, eq=False)

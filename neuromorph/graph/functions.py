@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -23,9 +23,10 @@ from ..functions import (
     Merge,
     Parameter,
 )
+from ..host.frozen import frozen
 from ..language import MAX_STEPS, syntax, told
 from .nodes import MAX_WIDTH, Drawn
-from .synonyms import ACTIVATION_SYNONYMS, MERGE_SYNONYMS
+from .synonyms import ACTIVATION_SYNONYMS, BIAS_SYNONYMS, LOSS_SYNONYMS, MERGE_SYNONYMS, WEIGHT_SYNONYMS
 
 Named: TypeAlias = Activation | Loss | ElementwiseLayer
 
@@ -35,7 +36,7 @@ FUNCTIONS = frozenset({*ACTIVATIONS, *ELEMENTWISE, *LOSSES, CONVOLUTION, RESTORE
 _TAPS = (Parameter("the number of steps", None, minimum=1.0), Parameter("the dilation", 1.0, minimum=1.0))
 
 
-@dataclass(frozen=True)
+@frozen
 class Text:
     """The text that an error or a warning points into, and the node or use that it is about, if there is one."""
 
@@ -60,7 +61,7 @@ class Text:
 # The header
 
 
-@dataclass(frozen=True)
+@frozen
 class Header:
     weight: Drawn
     bias: Drawn
@@ -91,7 +92,8 @@ def _initializer(
         other = "bias" if role == "weight" else "weight"
         reason = f"'{said.name}' is a {other} initialiser, but a {role} initialiser belongs here"
         raise text.error(f"{reason}: the header is /weight initialiser, bias initialiser/", said.location)
-    raise text.error(f"unknown {role} initialiser '{said.name}'{_hint(said.name, known)}", said.location)
+    hint = _hint(said.name, known, synonyms=WEIGHT_SYNONYMS if role == "weight" else BIAS_SYNONYMS)
+    raise text.error(f"unknown {role} initialiser '{said.name}'{hint}", said.location)
 
 
 def _numbers(text: Text, said: syntax.Initializer, record: Initializer) -> tuple[float, ...]:
@@ -136,7 +138,7 @@ def _ignored(text: Text, name: str, value: float, location: Location, takes: int
 # The nodes
 
 
-@dataclass(frozen=True)
+@frozen
 class Choice:
     """The functions that a node names, each with its number.
 
@@ -378,7 +380,7 @@ def _loss(text: Text, said: syntax.Function | None) -> Loss | None:
     if said.name in ACTIVATIONS:
         reason = f"'{said.name}' is an activation, but a loss belongs here"
         raise text.error(f"{reason}: a layer has one activation, and only the output a loss", said.location)
-    raise text.error(f"unknown loss '{said.name}'{_hint(said.name, LOSSES)}", said.location)
+    raise text.error(f"unknown loss '{said.name}'{_hint(said.name, LOSSES, synonyms=LOSS_SYNONYMS)}", said.location)
 
 
 def _parameter(text: Text, said: syntax.Function | None, record: Named | None) -> float | None:

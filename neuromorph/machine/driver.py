@@ -187,6 +187,13 @@ MEASURE = '''    """The loss of every row, and the start of the gradients."""
             for q in span(0, width, LANES):
                 store(work, target0 + q, splat(0.0))
         else:
+            if [skips] == 1:
+                counts = splat(0.0)
+                for q in span(0, width, LANES):
+                    target = load_head(expected, wanted0 + q, width - q)
+                    one = where(target <= target, splat(1.0), splat(0.0))
+                    counts = counts + head(one, splat(0.0), width - q)
+                share = 1.0 * float(total(counts))
             scale = weight * unit * scale_all / share
             loss = splat(0.0)'''
 
@@ -397,6 +404,7 @@ def train(program, numbers, {ARGUMENTS}):
     return windows(program, numbers, {ARGUMENTS})
 
 
+@njit(**JIT)
 def predict(program, numbers, batch, samples, capacity, work, weights, x, y):
     """The output of every sample, state flowing on from chunk to chunk."""
     train(
@@ -405,6 +413,7 @@ def predict(program, numbers, batch, samples, capacity, work, weights, x, y):
     )
 
 
+@njit(**JIT)
 def step(program, numbers, batch, work, weights, x, y):
     """One step: 0 for done; nothing changes where it is 1 (sizes do not fit) or 2 (a number is not finite)."""
     if len(x) != batch * [width] or len(y) != batch * [wide]:

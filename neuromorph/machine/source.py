@@ -1,7 +1,7 @@
 """Writes the machine: one Python file for an element type and a vector width, which runs any program.
 
 It is compiled once and serves every model. Its functions are those of a generated kernel, but for what is a literal
-number there: the machine reads it from the program. Numba compiles ``train`` only, which calls native functions.
+number there: the machine reads it from the program. Numba compiles its entries only, which call native functions.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ _WORDS = 4  # of a stream that is read
 FUNCTIONS = {  # that Numba compiles, with the kinds of their arguments
     "train": "integers doubles count count count count count array array array array array doubles data data data "
     "count array doubles number number",
+    "step": "integers doubles count array array data array",
+    "predict": "integers doubles count count count array array data array",
 }
 
 
@@ -58,7 +60,7 @@ def _head(dtype: str, lanes: int, registers: int) -> Iterator[str]:
     yield ""
     yield "JIT = {"
     yield '    "nogil": True, "fastmath": False, "boundscheck": False, "error_model": "numpy",'
-    yield '    "pipeline_class": simd.NativeCompiler, "no_cfunc_wrapper": True,'
+    yield '    "pipeline_class": simd.NativeCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True,'
     yield "}"
     yield f"native = simd.native({kind})"
     yield f'operation = native("{OPERATION}")'
@@ -249,8 +251,10 @@ def _loss_lines(name: str, activation: str | None) -> Iterator[str]:
     yield "    result = load(work, result0 + q)"
     if form is not None:
         yield "    logit = load(work, logit0 + q)"
-    yield f"    loss = loss + head({term}, splat(0.0), width - q)"
-    yield f"    store(work, target0 + q, head(scale * ({slope}), splat(0.0), width - q))"
+    # A comparison with NaN, a component that is not known, does not hold.
+    value, change = (f"where(target <= target, {text}, splat(0.0))" for text in (term, slope))
+    yield f"    loss = loss + head({value}, splat(0.0), width - q)"
+    yield f"    store(work, target0 + q, head(scale * {change}, splat(0.0), width - q))"
 
 
 def _update() -> Iterator[str]:

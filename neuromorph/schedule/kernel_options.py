@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ..host.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Alone:
     """A division among no threads: one thread computes whole windows, layer by layer."""
 
@@ -18,7 +18,7 @@ class Alone:
         return "1 thread"
 
 
-@dataclass(frozen=True)
+@frozen
 class ByRows:
     """A division by rows: threads share a workspace, each computes some rows of every layer, with barriers between
     layers."""
@@ -29,7 +29,7 @@ class ByRows:
         return f"{self.threads} threads, by rows"
 
 
-@dataclass(frozen=True)
+@frozen
 class InChunks:
     """A division in chunks: each thread takes ``rows`` rows through all layers before it takes the next ones.
 
@@ -43,7 +43,7 @@ class InChunks:
         return f"{self.threads} thread{'s' * (self.threads > 1)}, in chunks of {self.rows} rows"
 
 
-@dataclass(frozen=True)
+@frozen
 class ByColumns:
     """A division by columns: threads share a workspace, each computes some columns of every layer.
 
@@ -56,7 +56,7 @@ class ByColumns:
         return f"{self.threads} threads, by columns"
 
 
-@dataclass(frozen=True)
+@frozen
 class ByBatch:
     """A division by lanes: each thread takes some lanes of the batch through a window, without waiting for others.
 
@@ -73,12 +73,13 @@ Division = Alone | ByRows | InChunks | ByColumns | ByBatch
 ALONE = Alone()
 
 
-@dataclass(frozen=True)
+@frozen
 class KernelOptions:
     """The options for which a kernel is made, beside its graph.
 
     batch: the lanes of a sample. lanes: the SIMD width, in elements. registers: the processor's vector registers.
-    division: how threads divide a training window.
+    division: how threads divide a training window. skips: whether NaN among the expected values means that a component
+    is not known: then it has no loss and no gradient, and the loss of a vector is the mean over the others.
     """
 
     batch: int
@@ -87,6 +88,7 @@ class KernelOptions:
     registers: int
     optimizer: str = "sgd"
     division: Division = ALONE
+    skips: bool = False
 
     @property
     def threads(self) -> int:

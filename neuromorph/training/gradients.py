@@ -16,10 +16,16 @@ Floats = NDArray[Any]
 
 
 def gradients(
-    model: Network, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None
+    model: Network,
+    inputs: Any,
+    expected: Any,
+    *,
+    sample_weight: Any = None,
+    lengths: Any = None,
+    missing: str = "error",
 ) -> tuple[float, dict[str, Floats]]:
     """The loss of the whole input as one window from zero state, and its gradient with respect to every parameter."""
-    data = check_data(model, inputs, expected, sample_weight, lengths)
+    data = check_data(model, inputs, expected, sample_weight, lengths, missing=missing)
     if data.sequences:
         raise DataError("gradients takes one sequence: inputs of 3 axes (samples, batch, width)")
     model.look_for_kernels()

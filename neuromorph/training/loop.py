@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,8 +14,10 @@ from ..abi.arguments import TrainCall
 from ..abi.mailbox import LEARN, MEASURE
 from ..data.arrays import TrainingData, training_data
 from ..data.labels import as_vectors_and_weights
+from ..data.missing import MISSING, without_unknown
 from ..errors import DataError, TrainingDivergedError, brief
 from ..functions import Loss, Targets
+from ..options import one_of
 from ..runtime.dispatch import call_members
 from ..runtime.kernels import Kernels
 from ..runtime.memory import Memory
@@ -27,7 +29,11 @@ from .progress import ProgressBar
 
 @dataclass(slots=True)
 class Pass:
-    """A pass of one sequence through the kernel. order: the number that each sample had before a shuffle."""
+    """A pass of one sequence through the kernel.
+
+    order: the number that each sample had before a shuffle. skips: whether NaN among the expected values is a component
+    that is not known.
+    """
 
     model: Network
     kernels: Kernels
@@ -40,6 +46,7 @@ class Pass:
     capacity: int
     mode: int
     order: NDArray[np.intp] | None = None
+    skips: bool = False
 
     @property
     def samples(self) -> int:
@@ -63,6 +70,8 @@ class Pass:
     def run(self, start: int, stop: int) -> int:
         """Run the windows from sample ``start`` to ``stop``; the number of the sample that was reached."""
         memory, model, kernels = self.memory, self.model, self.kernels
+        if self.skips:
+            memory, kernels = memory.for_skipping, kernels.skipping
         rate, clip = (model.learning_rate, model.clip_norm or 0.0) if self.mode == LEARN else (0.0, 0.0)
         call = (
             start, stop, len(self.inputs), self.capacity, self.mode, memory.space, memory.weights, memory.transposed,
@@ -74,14 +83,26 @@ class Pass:
         return call_members(kernels, memory, TrainCall(*call), kernels.worth_waking[self.mode != MEASURE])
 
 
-def check_data(model: Network, inputs: Any, expected: Any, sample_weight: Any, lengths: Any = None) -> TrainingData:
-    """The arrays of a call, checked to fit the model. Lengths become weights, class labels become vectors."""
+def check_data(
+    model: Network, inputs: Any, expected: Any, sample_weight: Any, lengths: Any = None, *, missing: Any = "error"
+) -> TrainingData:
+    """The arrays of a call, checked to fit the model. Lengths become weights, class labels become vectors.
+
+    missing: "skip" leaves out what is NaN in ``expected``; "error" allows no NaN.
+    """
+    unknown = None
+    if one_of("missing", missing, MISSING) == "skip":
+        inputs, expected, sample_weight, unknown = without_unknown(
+            inputs, expected, sample_weight, apart=model.graph.loss.mean, loss=model.graph.loss.name
+        )
     if lengths is not None or _may_be_labels(model, inputs, expected):
         inputs, expected, sample_weight = as_vectors_and_weights(model.needs, inputs, expected, sample_weight, lengths)
     data = training_data(
         inputs, expected, sample_weight, batch=model.batch_size, width_in=model.input_width,
         width_out=model.output_width, dtype=model.dtype,
     )  # fmt: skip
+    if unknown is not None:
+        data = replace(data, expected=np.where(unknown, np.nan, data.expected), unknown=True)
     if model.graph.loss.targets is not None:
         _check_targets(model.graph.loss, model.graph.loss.targets, data)
     return data
@@ -90,6 +111,8 @@ def check_data(model: Network, inputs: Any, expected: Any, sample_weight: Any, l
 def _check_targets(loss: Loss, targets: Targets, data: TrainingData) -> None:
     """Raise DataError for expected values that the loss can't have, except in vectors of weight 0."""
     wrong = ~targets.fit(data.expected)
+    if data.unknown:
+        wrong &= ~np.isnan(data.expected)
     if data.weights is not None:
         wrong &= data.weights[..., np.newaxis] > 0.0
     if not wrong.any():
@@ -126,10 +149,10 @@ def sequences(
     if losses is None:
         losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])
     if not data.sequences:
-        return [_pass(model, memory, data.inputs, data.expected, data.weights, losses, capacity, mode)]
+        return [_pass(model, memory, data.inputs, data.expected, data.weights, losses, capacity, mode, data.unknown)]
     weights = [None] * len(data.inputs) if data.weights is None else data.weights
     return [
-        _pass(model, memory, *arrays, capacity, mode)
+        _pass(model, memory, *arrays, capacity, mode, data.unknown)
         for arrays in zip(data.inputs, data.expected, weights, losses, strict=True)
     ]
 
@@ -143,10 +166,11 @@ def _pass(
     losses: NDArray[np.float64],
     capacity: int,
     mode: int,
+    skips: bool,
 ) -> Pass:
     """The pass of one sequence. Without weights, every window reads the same array of ones."""
     rows, step = (memory.ones, 0) if weights is None else (weights.reshape(-1), model.batch_size)
-    return Pass(model, model.kernels, memory, inputs, expected, rows, step, losses, capacity, mode)
+    return Pass(model, model.kernels, memory, inputs, expected, rows, step, losses, capacity, mode, skips=skips)
 
 
 def _not_reached(shape: int | tuple[int, ...]) -> NDArray[np.float64]:
@@ -166,10 +190,11 @@ def train(
     sample_weight: Any = None,
     lengths: Any = None,
     carry_state: bool = False,
+    missing: str = "error",
 ) -> float:
     """Learn from samples, with one update for each window; the mean loss."""
     model.memory()
-    data = check_data(model, inputs, expected, sample_weight, lengths)
+    data = check_data(model, inputs, expected, sample_weight, lengths, missing=missing)
     check_carried(data, carry_state)
     with Progress(data.inputs.size // data.inputs.shape[-1] // model.batch_size, verbosity) as progress:
         return learn(model, data, progress, verbosity=verbosity, carry_state=carry_state)
@@ -183,11 +208,12 @@ def learn(
     verbosity: int = 0,
     carry_state: bool = False,
     order: NDArray[np.intp] | None = None,
+    rates: Rates | None = None,
 ) -> float:
     """Learn from checked data, with one update for each window; the mean loss.
 
     order: of the sequences, or of the samples of a model without links in time. ``model.losses`` keeps the order of
-    the data.
+    the data. rates: counts the updates, and may set the learning rate of each.
     """
     with model.lock, model.changing:
         memory = model.memory()
@@ -199,7 +225,7 @@ def learn(
             passes[0].order = order
         turns = range(len(passes)) if order is None or not data.sequences else order
         try:
-            _follow_all(passes, turns, data.sequences, verbosity, progress, carry_state)
+            _follow_all(passes, turns, data.sequences, verbosity, progress, carry_state, rates)
         finally:
             model.feeds.publish(memory.weights)
             if own is None:
@@ -208,7 +234,13 @@ def learn(
 
 
 def _follow_all(
-    passes: Sequence[Pass], turns: Iterable[int], named: bool, verbosity: int, progress: Watcher, carry_state: bool
+    passes: Sequence[Pass],
+    turns: Iterable[int],
+    named: bool,
+    verbosity: int,
+    progress: Watcher,
+    carry_state: bool,
+    rates: Rates | None,
 ) -> None:
     """Run one pass after the other, in the order of ``turns``, and hand the weights to streams after each.
 
@@ -219,7 +251,7 @@ def _follow_all(
         sequence.take_over()
         if not carry_state:
             sequence.model.clear_state(sequence.memory)
-        follow(sequence, verbosity, progress, f" of sequence {number}" if named else "")
+        follow(sequence, verbosity, progress, f" of sequence {number}" if named else "", rates)
         if named:
             sequence.model.feeds.publish(sequence.memory.weights, since=PIECE)
 
@@ -227,7 +259,7 @@ def _follow_all(
 def in_order(data: TrainingData, places: NDArray[np.intp] | slice) -> TrainingData:
     """The data at these places on the first axis, in their order."""
     weights = None if data.weights is None else data.weights[places]
-    return TrainingData(data.inputs[places], data.expected[places], weights, data.sequences)
+    return replace(data, inputs=data.inputs[places], expected=data.expected[places], weights=weights)
 
 
 class Watcher(Protocol):
@@ -237,9 +269,36 @@ class Watcher(Protocol):
         """Called when samples ``start`` to ``stop`` are done. where: the name of the sequence, for messages."""
 
 
-def follow(sequence: Pass, verbosity: int, progress: Watcher, where: str = "") -> None:
-    """Run a pass in pieces of as many windows as take a twentieth of a second, or at verbosity 2 of one window."""
-    for start, stop in Pace(adapts=verbosity < 2).pieces(sequence.samples, sequence.capacity):
+class Rates:
+    """Counts the updates of a run, from ``updates`` on, and sets the learning rate of each if ``rate_of`` gives it."""
+
+    def __init__(self, updates: int, rate_of: Callable[[int], float] | None = None) -> None:
+        self.updates, self.rate_of = updates, rate_of
+
+    def set(self, model: Network) -> None:
+        """Set the learning rate of the next update, if there is a schedule."""
+        if self.rate_of is not None:
+            model.learning_rate = self.rate_of(self.updates)
+
+    def count(self, sequence: Pass, start: int, stop: int) -> None:
+        """Count the updates of whole windows, those in which a vector counts."""
+        windows = range(start, stop, sequence.capacity)
+        if not sequence.row_step:
+            self.updates += len(windows)
+            return
+        counts = (sequence.weights.reshape(sequence.samples, -1)[start:stop] > 0.0).any(axis=1)
+        self.updates += int(np.logical_or.reduceat(counts, np.arange(0, stop - start, sequence.capacity)).sum())
+
+
+def follow(sequence: Pass, verbosity: int, progress: Watcher, where: str = "", rates: Rates | None = None) -> None:
+    """Run a pass in pieces of as many windows as take a twentieth of a second.
+
+    A piece is one window at verbosity 2, and where each update has a learning rate of its own.
+    """
+    adapts = verbosity < 2 and (rates is None or rates.rate_of is None)
+    for start, stop in Pace(adapts=adapts).pieces(sequence.samples, sequence.capacity):
+        if rates is not None:
+            rates.set(sequence.model)
         sequence.take_over()
         try:
             reached = sequence.run(start, stop)
@@ -248,6 +307,8 @@ def follow(sequence: Pass, verbosity: int, progress: Watcher, where: str = "") -
                 sequence.model.feeds.publish(sequence.memory.weights, since=PIECE)
         if reached < stop:
             raise _diverged(sequence, reached, where)
+        if rates is not None:
+            rates.count(sequence, start, stop)
         progress.advance(sequence, start, stop, where)
 
 
@@ -277,9 +338,10 @@ def evaluate(
     sample_weight: Any = None,
     lengths: Any = None,
     carry_state: bool = False,
+    missing: str = "error",
 ) -> float:
     """The mean loss over samples, from zero state or the model's state. The model does not change."""
-    data = check_data(model, inputs, expected, sample_weight, lengths)
+    data = check_data(model, inputs, expected, sample_weight, lengths, missing=missing)
     check_carried(data, carry_state)
     return measure(model, data, carry_state=carry_state)
 
