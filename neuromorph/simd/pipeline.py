@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from llvmlite.binding import newpassmanagers
+from llvmlite import binding
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import PassManager
 
@@ -66,7 +66,7 @@ class NativeCompiler(KernelCompiler):
     few_passes: ClassVar[bool] = True
 
 
-def _library(codegen: Any, name: str, few_passes: bool) -> Any:
+def _library(codegen: Any, name: str, few_passes: bool = False) -> Any:
     """Numba's library for a function's code, with another sequence of LLVM's passes.
 
     This is not part of Numba's public interface. For a version of Numba that works differently, nothing is changed.
@@ -92,7 +92,7 @@ def _library(codegen: Any, name: str, few_passes: bool) -> Any:
 
 
 def _few_passes() -> Any:
-    passes = newpassmanagers.create_new_module_pass_manager()
+    passes = binding.newpassmanagers.create_new_module_pass_manager()
     for name in FEW:
         getattr(passes, f"add_{name}_pass")()
     return passes
