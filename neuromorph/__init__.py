@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .interface import *  # noqa: F403 - that module lists the public names
     from .optimizers import *  # noqa: F403
 
-_MODULES = ("errors", "model", "optimizers", "options")  # modules that users may take from the package
+_MODULES = ("errors", "export", "model", "optimizers", "options")  # modules that users may take from the package
 
 
 def __getattr__(name: str) -> Any:

@@ -137,6 +137,10 @@ class StorageError(NeuromorphError, ValueError):
     """A stored model is truncated, corrupt, or not a model of this library."""
 
 
+class ConversionError(NeuromorphError, ValueError):
+    """A network of another library has a layer that no text here computes."""
+
+
 class MDLWarning(UserWarning):
     """A model description is legal, but perhaps not what its writer meant."""
 

@@ -17,6 +17,7 @@ from .data import arrays
 from .errors import (
     CacheWarning,
     CompilerWarning,
+    ConversionError,
     DataError,
     Diagnostic,
     GradientError,
@@ -53,6 +54,7 @@ __all__ = [
     "Callback",
     "Checkpoint",
     "CompilerWarning",
+    "ConversionError",
     "DataError",
     "EarlyStopping",
     "GradientError",

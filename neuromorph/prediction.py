@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .data.arrays import PredictionData, as_tensor, prediction_data
 from .errors import DataError, brief
 from .graph.outputs import checked_nodes, with_nodes_as_output
+from .host.frozen import frozen
 from .options import flag, whole_number
 from .runtime.memory import aligned_zeros
 from .runtime.network import Network
@@ -27,7 +28,7 @@ Floats = NDArray[Any]
 State = Mapping[str, Any]  # in the form of ``Model.state``
 
 
-@dataclass(frozen=True)
+@frozen
 class Computed:
     """What a prediction gave: results (…, B, W_out), and the state after the last step, of each sequence."""
 

@@ -6,15 +6,12 @@ session, or the folder that $NEUROMORPH_TEST_CACHE names, which stays: the next 
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numba
 import pytest
 
-_COMPILED = "neuromorph_kernel_"  # what the names of compiled modules begin with
 _temporary = pytest.StashKey[str]()
 
 
@@ -36,13 +33,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def interpreted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def interpreted() -> Iterator[None]:
     """Kernels run as plain Python; compiled ones are back afterwards, and plain ones forgotten."""
-    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
-    compiled = {name: module for name, module in sys.modules.items() if name.startswith(_COMPILED)}
-    for name in compiled:
-        del sys.modules[name]
-    yield
-    for name in [name for name in sys.modules if name.startswith(_COMPILED)]:
-        del sys.modules[name]
-    sys.modules.update(compiled)
+    from helpers.plain_kernels import plain_kernels  # after the folder of the cache is set
+
+    with plain_kernels():
+        yield

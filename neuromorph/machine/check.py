@@ -52,7 +52,8 @@ def check(program: Program, sizes: Sizes, *, training: bool) -> None:
 class _Checker:
     def __init__(self, program: Program, sizes: Sizes, training: bool) -> None:
         self.training = training
-        self.words, self.numbers = [int(word) for word in program.words], len(program.numbers)
+        self.words: list[int] = program.words.tolist()
+        self.numbers = len(program.numbers)
         self.work, self.sizes = sizes.work, sizes
         self.pc = 0
 

@@ -75,7 +75,7 @@ class _Last:
 
     number: int
     statement: Map
-    slots: list[float]
+    slots: tuple[float, ...]
     place: int
     wide: int
     streams: Words
@@ -314,7 +314,7 @@ class _Encoder(Places):
             words += [offset, step, moving * self.vector, 0 if no_gaps else row - moving * wide]
         return words
 
-    def widened(self, number: int, statement: Map, slots: list[float], target: Words, streams: Words) -> bool:
+    def widened(self, number: int, statement: Map, slots: tuple[float, ...], target: Words, streams: Words) -> bool:
         """Whether the instruction before, of the same template for the columns just before these, does this one too.
 
         It becomes that much wider. No statement may read what the other one writes, except in place.

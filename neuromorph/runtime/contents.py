@@ -19,6 +19,7 @@ from .forked import Changing
 from .kernels import Kernels
 from .memory import Memory
 from .settings import Settings
+from .sparse import write_copies
 from .state import as_dict, set_state, state_pieces, state_views
 
 Floats = NDArray[Any]
@@ -69,6 +70,7 @@ class Contents(Settings):
                 fresh[places[name]] = as_broadcast(name, value, shape=places[name].shape, dtype=self.dtype)
                 if name.endswith(".scale") and not fresh[places[name]].all():
                     raise DataError(f"{name} must not be 0: vectors are divided by it")
+            write_copies(self.kernels.plan.layout, self.kernels.sparse, fresh)
             weights[:] = fresh
             self.publish()
 

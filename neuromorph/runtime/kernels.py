@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..abi.mailbox import LEARN, MEASURE
-from ..codegen import Kernel, called
+from ..codegen import Kernel, SparseCopy, called, sparse_copies
 from ..errors import NeuromorphError
 from ..graph import Graph, structure_of
 from ..host.cached import cached_property
@@ -105,6 +105,16 @@ class Kernels:
         """The plan with its generated source."""
         return Kernel(self.plan)
 
+    @cached_property
+    def sparse(self) -> tuple[SparseCopy, ...]:
+        """The sparse copies of frozen matrices, which stand behind the parameters."""
+        return sparse_copies(self.plan)
+
+    @property
+    def weight_elements(self) -> int:
+        """Elements of the array of parameters, with the sparse copies behind them."""
+        return self.sparse[-1].end if self.sparse else self.plan.layout.size
+
     @property
     def own(self) -> Kernels:
         """The kernels that are, or would be, compiled for the model alone: these."""
@@ -128,7 +138,8 @@ class Kernels:
         copies = plan.gradient_copies
         arena = self.training_elements(options.bptt_steps) * copies
         rows = 2 * options.bptt_steps * options.batch_size  # a loss and a weight of each
-        elements = (1 + copies + self.memory_slots) * plan.layout.size + plan.layout.transposed_size + arena + rows
+        elements = (copies + self.memory_slots) * plan.layout.size + plan.layout.transposed_size + arena + rows
+        elements += self.weight_elements
         return elements * np.dtype(options.dtype).itemsize
 
     def check_size(self) -> None:

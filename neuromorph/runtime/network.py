@@ -27,6 +27,7 @@ from .kernels import Kernels
 from .memory import Memory, aligned_zeros
 from .seeding import draw_parameters
 from .settings import check_numbers
+from .sparse import with_copies
 from .tiers import first_kernels, kernels_of, telling
 
 _POLL = 0.01  # seconds between two looks for compiled kernels of somebody who waits for them
@@ -168,7 +169,7 @@ class Network(Contents):
         kernels = self.kernels
         kernels.check_size()
         layout, dtype = kernels.plan.layout, self._options.dtype
-        weights = aligned_zeros(layout.size, dtype)
+        weights = aligned_zeros(kernels.weight_elements, dtype)
         remembered = aligned_zeros(max(1, kernels.memory_slots * layout.size), dtype)
         counts = len(self._update.counts) + 2 * self._drops
         constants = np.array([*self._optimizer.constants, *([0.0] * counts)])
@@ -213,7 +214,8 @@ class Network(Contents):
             self._kernels = own
             return
         state, self._kernels = self.state, own
-        self._memory = self.scratch(self.bptt_steps, old.weights, old.optimizer, old.constants)
+        weights = with_copies(own.plan.layout, own.sparse, old.weights)
+        self._memory = self.scratch(self.bptt_steps, weights, old.optimizer, old.constants)
         self.state = state
         self.feeds.move(own)
 

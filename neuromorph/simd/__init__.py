@@ -16,6 +16,7 @@ from .pipeline import KernelCompiler, NativeCompiler
 from .product_shape import Shape
 from .programs import behind, number, word
 from .softmax import RowShape, softmax_gradient_of, softmax_of
+from .sparse_product import sparse_product_of
 from .transpose import TransposeShape, transpose_of
 from .vector_functions import vectors
 from .vectors import absolute, fma, maximum, minimum, sqrt, where
@@ -64,6 +65,7 @@ __all__ = [
     "softmax_of",
     "softplus",
     "span",
+    "sparse_product_of",
     "sqrt",
     "squares_of",
     "sums_of",

@@ -34,9 +34,8 @@ def gradients(
         memory = scratch(model, samples)
         (whole,) = sequences(model, memory, data, GRADIENTS, samples)
         _run_whole(whole)
-        return weighted_mean(whole.losses, data.weights), model.unpack_gradients(
-            memory.gradients[: memory.weights.size]
-        )
+        first = memory.gradients[: model.kernels.plan.layout.size]
+        return weighted_mean(whole.losses, data.weights), model.unpack_gradients(first)
 
 
 def _run_whole(whole: Pass) -> None:

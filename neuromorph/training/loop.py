@@ -227,7 +227,7 @@ def learn(
         try:
             _follow_all(passes, turns, data.sequences, verbosity, progress, carry_state, rates)
         finally:
-            model.feeds.publish(memory.weights)
+            model.publish()
             if own is None:
                 losses[order] = passes[0].losses
         return weighted_mean(losses, data.weights)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from ..data.arrays import PredictionData, TrainingData
 from ..errors import DataError, brief
 from ..functions import LOSSES
 from ..history import History
+from ..host.frozen import frozen
 from ..options import one_of
 from ..prediction import State, outputs
 from ..runtime.network import Network
@@ -24,7 +24,7 @@ ACCURACY, ROOT = "accuracy", "rmse"
 NAMES = (ACCURACY, ROOT, *LOSSES)
 
 
-@dataclass(frozen=True)
+@frozen
 class Metric:
     """A metric by its name in the history. own: the user's function, or None."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,12 +10,13 @@ import numpy as np
 from ..data.arrays import TrainingData
 from ..data.class_weights import checked_class_weight, with_class_weight
 from ..errors import DataError, brief
+from ..host.frozen import frozen
 from ..runtime.network import Network
 from .loop import Rates, Watcher, check_carried, check_data, learn
 from .means import total_weight, weighted_mean
 
 
-@dataclass(frozen=True)
+@frozen
 class Reading:
     """How the data of a call are read: what NaN means, and the weights of classes or None."""
 
@@ -51,7 +51,7 @@ class Source(Protocol):
         """Learn from all data once; the mean loss. carries: whether the state goes on from what it is."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Arrays:
     """Data that are there as a whole. rng: draws the order of an epoch, or None."""
 
@@ -70,7 +70,7 @@ class Arrays:
         return learn(model, self.data, bar, order=order, carry_state=carries, rates=rates)
 
 
-@dataclass(frozen=True)
+@frozen
 class Batches:
     """Data that come batch by batch, in each epoch anew. At most one batch is in memory."""
 
