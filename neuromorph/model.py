@@ -61,6 +61,7 @@ class Model(Network):
         sample_weight: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
         carry_state: bool = False,
+        layout: str | None = None,
     ) -> float:
         """Learn from samples and return their mean loss.
 
@@ -73,6 +74,14 @@ class Model(Network):
         sequence; the samples after them get weight 0. With a cross_entropy loss, expected may be class labels (S, B) or
         (N, S, B). ``model.losses`` then holds the per-sample losses, with NaN for samples that were not reached.
 
+        layout: None reads the axes by their number, as above. "NSW": N sequences first, inputs (N, S, W_in) or a list
+        of arrays (S_n, W_in) of any lengths, each from zero state. They are packed into groups of ``batch_size`` lanes,
+        in their order, with padding of weight 0. expected: (N, S, W_out), or (N, W_out) for the last step of each
+        sequence alone (within its length), or a list. sample_weight: (N,) or (N, S); lengths (N,). "NW": N single
+        vectors (N, W_in), packed likewise, with expected (N, W_out); not for models with links back in time. Labels
+        lack the last axis, and so may what is expected of an output of width 1. ``model.losses`` has a number for each
+        step of a group: (G, S), or (G,) for vectors.
+
         verbosity: 0 prints nothing, 1 shows a progress bar after half a second, 2 adds a line for every update; all on
         stderr.
 
@@ -81,8 +90,9 @@ class Model(Network):
         Ctrl-C ends training between windows.
         """
         return loop.train(
-            self, inputs, expected, verbosity, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state
-        )
+            self, inputs, expected, verbosity, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state,
+            layout=layout,
+        )  # fmt: skip
 
     def fit(
         self,
@@ -99,21 +109,23 @@ class Model(Network):
         metrics: str | Iterable[str] = (),
         seed: int | None = None,
         carry_state: bool = False,
+        layout: str | None = None,
     ) -> History:
         """Train for ``epochs`` passes over the data; returns a ``History`` with the numbers of each epoch.
 
-        inputs, expected, sample_weight, lengths: as in ``train``; every epoch starts from zero state. validation: the
-        data that are measured after each epoch: ``(inputs, expected)``, ``(inputs, expected, sample_weight)`` or
-        ``(inputs, expected, sample_weight, lengths)``, where the last two may be None; or a fraction such as 0.2, which
-        holds out the last part of the data: whole sequences for 4 axes, samples for 3 axes. carry_state: the first
-        epoch starts from ``model.state``, each other one from the state at the end of the epoch before. Samples that a
-        fraction holds out of one sequence are then measured from the state at the end of the epoch, since they continue
-        the sequence; validation data given as arrays still start from zero state. Not with 4 axes. shuffle: a new order
-        in every epoch, of whole sequences for 4 axes, of samples for 3 axes and a model without links in time. seed: of
-        the shuffling; None draws one from the generator that ``seed`` sets, so that one seed gives the same training,
-        bit for bit. callbacks: ``EarlyStopping``, ``ReduceOnPlateau``, ``LearningRateSchedule``, ``Checkpoint``,
-        ``CSVLog`` or any ``Callback``. metrics: "accuracy" records the accuracy on all data after each epoch, from the
-        state that the epoch started from. progress: whether a bar on stderr is shown after half a second.
+        inputs, expected, sample_weight, lengths, layout: as in ``train``; every epoch starts from zero state.
+        validation: the data that are measured after each epoch: ``(inputs, expected)``, ``(inputs, expected,
+        sample_weight)`` or ``(inputs, expected, sample_weight, lengths)``, where the last two may be None; or a
+        fraction such as 0.2, which holds out the last part of the data: whole sequences for 4 axes, samples for 3 axes.
+        carry_state: the first epoch starts from ``model.state``, each other one from the state at the end of the epoch
+        before. Samples that a fraction holds out of one sequence are then measured from the state at the end of the
+        epoch, since they continue the sequence; validation data given as arrays still start from zero state. Not with 4
+        axes. shuffle: a new order in every epoch, of whole sequences for 4 axes, of samples for 3 axes and a model
+        without links in time. seed: of the shuffling; None draws one from the generator that ``seed`` sets, so that one
+        seed gives the same training, bit for bit. callbacks: ``EarlyStopping``, ``ReduceOnPlateau``,
+        ``LearningRateSchedule``, ``Checkpoint``, ``CSVLog`` or any ``Callback``. metrics: "accuracy" records the
+        accuracy on all data after each epoch, from the state that the epoch started from. progress: whether a bar on
+        stderr is shown after half a second.
 
         If training diverges (TrainingDivergedError) or is interrupted (Ctrl-C), the caller gets the exception.
         ``model.history`` then holds the completed epochs, and ``EarlyStopping`` has restored the best parameters. The
@@ -123,7 +135,7 @@ class Model(Network):
         return fit.fit(
             self, inputs, expected, epochs=epochs, validation=validation, shuffle=shuffle, callbacks=callbacks,
             progress=progress, sample_weight=sample_weight, lengths=lengths, metrics=metrics, seed=seed,
-            carry_state=carry_state,
+            carry_state=carry_state, layout=layout,
         )  # fmt: skip
 
     def evaluate(
@@ -134,14 +146,15 @@ class Model(Network):
         sample_weight: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
         carry_state: bool = False,
+        layout: str | None = None,
     ) -> float:
         """The mean loss of samples, from zero state, or with ``carry_state`` from ``model.state``; nothing changes.
 
-        Shapes, lengths and class labels are as in ``train``; ``carry_state`` is not allowed with 4 axes. Ctrl-C ends
-        this call, like ``train`` and ``predict``, within a twentieth of a second or one window.
+        Shapes, lengths, layout and class labels are as in ``train``; ``carry_state`` is not allowed with 4 axes. Ctrl-C
+        ends this call, like ``train`` and ``predict``, within a twentieth of a second or one window.
         """
         return loop.evaluate(
-            self, inputs, expected, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state
+            self, inputs, expected, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state, layout=layout
         )
 
     def accuracy(
@@ -151,6 +164,7 @@ class Model(Network):
         *,
         sample_weight: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
+        layout: str | None = None,
     ) -> float:
         """The share of right answers, from 0 to 1, from zero state; nothing changes.
 
@@ -158,14 +172,16 @@ class Model(Network):
         class label). With binary_cross_entropy, a component is right if it is on the expected side of 0.5. Shapes are
         as in ``train``. Raises DataError for models with other losses.
         """
-        return fit.accuracy(self, inputs, expected, sample_weight=sample_weight, lengths=lengths)
+        return fit.accuracy(self, inputs, expected, sample_weight=sample_weight, lengths=lengths, layout=layout)
 
-    def predict(self, inputs: ArrayLike) -> NDArray[Any]:
+    def predict(self, inputs: ArrayLike, *, layout: str | None = None) -> Any:
         """The output for every sample, from zero state: (S, any B, W_in) to (S, B, W_out), or (S, W_in) to (S, W_out).
 
-        A 4-axis input (N, S, B, W_in) is N sequences. The model's own recurrent state is neither read nor changed.
+        A 4-axis input (N, S, B, W_in) is N sequences. With layout "NSW", N sequences (N, S, W_in) give (N, S, W_out); a
+        list of arrays (S_n, W_in) gives a list of arrays (S_n, W_out). With "NW", N single vectors (N, W_in) give (N,
+        W_out). The model's own recurrent state is neither read nor changed.
         """
-        return prediction.predict(self, inputs)
+        return prediction.predict(self, inputs, layout=layout)
 
     def stream(self, lanes: int = 1) -> Stream:
         """A stream in zero state, which runs the model one time step a call: ``y = s(x)``.
@@ -190,19 +206,20 @@ class Model(Network):
         *,
         lengths: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        layout: str | None = None,
     ) -> None:
         """Set the mean and scale of every ``standardize`` node, and of an output with ``restore``, from data.
 
         Each ``standardize`` node, in text order, gets the mean and the standard deviation of its incoming vectors;
         ``restore`` gets those of ``expected``, if it is given. A scale of 0 becomes 1. inputs, expected, lengths,
-        sample_weight: as in ``train``; vectors of weight 0 do not count. Each sequence starts from zero state. No other
-        parameter changes.
+        sample_weight, layout: as in ``train``; vectors of weight 0 do not count. Each sequence starts from zero state.
+        No other parameter changes.
 
         Raises ValueError if the model has no such node; DataError for data that do not fit, or if all weights are 0;
         ModelStateError before ``build``. Then nothing is changed.
         """
         imported("neuromorph.training.adapt").adapt(
-            self, inputs, expected, lengths=lengths, sample_weight=sample_weight
+            self, inputs, expected, lengths=lengths, sample_weight=sample_weight, layout=layout
         )
 
     def gradients(
@@ -212,15 +229,17 @@ class Model(Network):
         *,
         sample_weight: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
+        layout: str | None = None,
     ) -> tuple[float, dict[str, NDArray[Any]]]:
         """The loss of the whole input as one window from zero state, and its exact gradients.
 
-        inputs (S, B, W_in), expected, sample_weight, lengths (B,): as in ``train``. Returns ``(loss, {"<layer>.weight":
-        (fan_in, width), "<layer>.bias": (width,)})``; changes nothing. Ctrl-C waits for the end of the window.
+        inputs (S, B, W_in), expected, sample_weight, lengths (B,): as in ``train``. With layout "NSW", each sequence is
+        a window of its own, and loss and gradients are the means over all. Returns ``(loss, {"<layer>.weight": (fan_in,
+        width), "<layer>.bias": (width,)})``; changes nothing. Ctrl-C waits for the end of the window.
         """
         module = imported("neuromorph.training.gradients")
         found: tuple[float, dict[str, NDArray[Any]]] = module.gradients(
-            self, inputs, expected, sample_weight=sample_weight, lengths=lengths
+            self, inputs, expected, sample_weight=sample_weight, lengths=lengths, layout=layout
         )
         return found
 

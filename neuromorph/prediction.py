@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .data.arrays import PredictionData, prediction_data
+from .data.layouts import arranged_inputs, checked_layout
 from .runtime.memory import aligned_zeros
 from .runtime.network import Network
 from .runtime.pacing import Pace
@@ -17,14 +18,19 @@ from .runtime.state import set_state, state_views
 from .runtime.threadpool import run_together
 
 CHUNK_ROWS = 512  # rows (samples x lanes) of one call of the forward kernel, about
+LANES = 32  # lanes of packed sequences, if the model has no more
 
 
-def predict(model: Network, inputs: Any) -> NDArray[Any]:
+def predict(model: Network, inputs: Any, *, layout: str | None = None) -> Any:
     """The output for every sample, from zero state; see ``Model.predict``."""
-    return outputs(model, prediction_data(inputs, width=model.input_width, dtype=model.dtype))
+    layout = checked_layout(layout, model.needs.recurrent)
+    if layout is None:
+        return outputs(model, prediction_data(inputs, width=model.input_width, dtype=model.dtype))
+    lanes = max(model.batch_size, LANES)
+    return outputs(model, arranged_inputs(layout, inputs, width=model.input_width, dtype=model.dtype, lanes=lanes))
 
 
-def outputs(model: Network, data: PredictionData, state: Mapping[str, NDArray[Any]] | None = None) -> NDArray[Any]:
+def outputs(model: Network, data: PredictionData, state: Mapping[str, NDArray[Any]] | None = None) -> Any:
     """The output for checked samples. Each sequence starts from zero state, or from ``state`` (see ``Model.state``)."""
     with model.lock:
         model.memory()

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError
+from .packing import Packing, Reading
 from .reading import Given, read, shown
 
 Array = NDArray[Any]
@@ -32,13 +33,14 @@ class TrainingData:
 
     inputs: (S, B, W_in) or (N, S, B, W_in). expected: the same axes with W_out. weights: (S, B) or (N, S, B), or None
     if all vectors have the same weight. sequences: whether the inputs have four axes. Where a weight is 0, ``expected``
-    may hold anything, NaN too.
+    may hold anything, NaN too. reading: how the call read its data, if it named a layout.
     """
 
     inputs: Array
     expected: Array
     weights: Array | None
     sequences: bool
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +48,18 @@ class PredictionData:
     """Checked inputs of prediction: (S, B, W) with any B, or (N, S, B, W) where ``sequences`` is true.
 
     squeeze: whether the user gave (S, W). Then there is one lane, and the result loses the axis of lanes again.
+    packing: how the inputs were packed, if the call named a layout.
     """
 
     inputs: Array
     squeeze: bool
     sequences: bool
+    packing: Packing | None = None
 
-    def restore(self, results: Array) -> Array:
+    def restore(self, results: Array) -> Any:
         """The results (…, B, W_out) in the form of the user's inputs: (S, W_out) for inputs (S, W)."""
+        if self.packing is not None:
+            return self.packing.unpack(results)
         return results[:, 0, :] if self.squeeze else results
 
 
@@ -68,7 +74,7 @@ def as_tensor(name: str, value: object, *, dtype: np.dtype[Any], shape: Shape, c
     ``check_finite``, for NaN, infinity, and numbers beyond the range of ``dtype``.
     """
     given = read(name, value)
-    _check_shape(given, (shape,))
+    check_shape(given, (shape,))
     array = _cast(given, dtype)
     if check_finite:
         _check_finite(given, array)
@@ -102,22 +108,23 @@ def training_data(
     width_in: int,
     width_out: int,
     dtype: np.dtype[Any],
+    recurrent: bool = False,
 ) -> TrainingData:
     """The inputs, the expected values and the weights of vectors, checked against each other.
 
     inputs: (S, B, W_in) or (N, S, B, W_in). expected: the same leading axes with W_out. sample_weight: None, or an
     array of those leading axes, finite and at least 0. batch: the needed B; None allows any. Where the weight is 0, the
-    expected values are not used and need not be finite.
+    expected values are not used and need not be finite. recurrent: whether the model has links back in time, for
+    advice.
 
     Raises DataError where something does not fit the model or the other arguments.
     """
     if sample_weight is None and _as_they_are(inputs, expected, batch, width_in, width_out, dtype):
         return TrainingData(inputs, expected, None, sequences=False)  # type: ignore[arg-type]
     given, wanted = read("inputs", inputs), read("expected", expected)
-    check_inputs(given, batch=batch, width=width_in)
+    check_inputs(given, batch=batch, width=width_in, recurrent=recurrent)
     leading = given.numbers.shape[:-1]
-    array = _cast(given, dtype)
-    _check_finite(given, array)
+    array = cast_finite(given, dtype)
     _check_expected(wanted, leading, _choices(batch, width_out))
     target = _cast(wanted, dtype)
     weights = None if sample_weight is None else _weights(read("sample_weight", sample_weight), dtype, leading)
@@ -125,10 +132,16 @@ def training_data(
     return TrainingData(array, target, weights, sequences=array.ndim == 4)
 
 
-def check_inputs(given: Given, *, batch: int | None, width: int) -> None:
+def check_inputs(given: Given, *, batch: int | None, width: int, recurrent: bool) -> None:
     """Raise DataError if the inputs of training have the shape of neither one sequence nor several."""
-    hint = "; batches() makes that of vectors (N, width)" if given.numbers.ndim == 2 else ""
-    _check_shape(given, _choices(batch, width), hint)
+    shape, lanes = given.numbers.shape, ""
+    vectors = "for single vectors (vectors, width) give layout='NW'"
+    if recurrent:
+        vectors = "one sequence of one lane is (samples, 1, width), and windows() cuts a long series into sequences"
+        lanes = "; if these are sequences (sequences, steps, width), give layout='NSW'"
+    check_shape(
+        given, _choices(batch, width), f"; {vectors}" if len(shape) == 2 else "", lanes if len(shape) == 3 else ""
+    )
 
 
 def _as_they_are(
@@ -155,9 +168,8 @@ def prediction_data(inputs: object, *, width: int, dtype: np.dtype[Any]) -> Pred
     one_lane: Shape = (("samples", None), ("width", width))
     shapes = (*_choices(None, width), one_lane)
     given = read("inputs", inputs)
-    _check_shape(given, shapes)
-    array = _cast(given, dtype)
-    _check_finite(given, array)
+    check_shape(given, shapes)
+    array = cast_finite(given, dtype)
     if array.ndim == 2:
         return PredictionData(array[:, np.newaxis, :], squeeze=True, sequences=False)
     return PredictionData(array, squeeze=False, sequences=array.ndim == 4)
@@ -186,7 +198,7 @@ def batches(
     lanes = _whole_number("batch_size", batch_size)
     vectors = as_tensor("inputs", inputs, dtype=np.dtype(np.float32), shape=(("vectors", None), ("width", None)))
     targets = _vectors(expected) if classes is None else _one_hot(expected, _whole_number("classes", classes))
-    _check_agree("expected", targets.shape, "inputs", vectors.shape, ("vectors",))
+    check_agree("expected", targets.shape, "inputs", vectors.shape, ("vectors",))
     ones = np.ones(len(vectors), np.float32)
     return _padded(vectors, lanes), _padded(targets, lanes), _padded(ones, lanes)
 
@@ -204,7 +216,7 @@ def _vectors(expected: object) -> NDArray[np.float32]:
     given, hint = read("expected", expected), ""
     if given.numbers.ndim == 1:
         hint = "; for labels pass classes=, the number of classes, and for single numbers give shape (N, 1)"
-    _check_shape(given, ((("vectors", None), ("width", None)),), hint)
+    check_shape(given, ((("vectors", None), ("width", None)),), hint)
     array = _cast(given, np.dtype(np.float32))
     _check_finite(given, array)
     return array
@@ -214,7 +226,7 @@ def _one_hot(labels: object, classes: int) -> NDArray[np.float32]:
     """The labels (N,) as an array (N, classes): each row has a single 1. DataError for a wrong label."""
     given = read("expected", labels)
     hint = "; classes= is for labels" if given.numbers.ndim == 2 else ""
-    _check_shape(given, ((("vectors", None),),), hint)
+    check_shape(given, ((("vectors", None),),), hint)
     array = _cast(given, np.dtype(np.float64))
     right = (array >= 0) & (array < classes) & (array == np.floor(array))
     if not right.all():
@@ -242,8 +254,8 @@ def _choices(batch: int | None, width: int) -> tuple[Shape, Shape]:
 def _check_expected(given: Given, leading: tuple[int, ...], shapes: tuple[Shape, Shape]) -> None:
     """Check that the expected values have the leading axes of the inputs."""
     axes, shape = len(leading) + 1, shapes[len(leading) - 2]
-    _check_shape(given, (shape,), f", as inputs has {axes} axes" if given.numbers.ndim in {3, 4} else "")
-    _check_agree(given.name, given.numbers.shape, "inputs", leading, _meanings(shape[:-1]))
+    check_shape(given, (shape,), f", as inputs has {axes} axes" if given.numbers.ndim in {3, 4} else "")
+    check_agree(given.name, given.numbers.shape, "inputs", leading, _meanings(shape[:-1]))
 
 
 def _weights(given: Given, dtype: np.dtype[Any], leading: tuple[int, ...]) -> Array:
@@ -251,14 +263,14 @@ def _weights(given: Given, dtype: np.dtype[Any], leading: tuple[int, ...]) -> Ar
     meanings = ("sequences", "samples", "batch")[-len(leading) :]
     shape: Shape = tuple((meaning, None) for meaning in meanings)
     array = as_tensor(given.name, given, dtype=dtype, shape=shape)
-    _check_agree(given.name, array.shape, "inputs", leading, meanings)
+    check_agree(given.name, array.shape, "inputs", leading, meanings)
     if np.minimum.reduce(array, axis=None) < 0:
         place, item = _found(given, _position(int((array < 0).argmax()), array.shape))
         raise DataError(f"{place} is {shown(item)}, but a weight must be 0 or more")
     return array
 
 
-def _check_agree(
+def check_agree(
     name: str, shape: tuple[int, ...], other: str, wanted: tuple[int, ...], meanings: tuple[str, ...]
 ) -> None:
     """Check that the leading axes of two arguments have the same sizes. meanings: the names of these axes."""
@@ -273,25 +285,28 @@ def _check_agree(
 # Shapes
 
 
-def _check_shape(given: Given, shapes: tuple[Shape, ...], hint: str = "") -> None:
-    """Check that the argument has one of the shapes. hint: the end of a message about a wrong number of axes."""
+def check_shape(given: Given, shapes: tuple[Shape, ...], hint: str = "", size_hint: str = "") -> None:
+    """Check that the argument has one of the shapes.
+
+    hint: the end of a message about a wrong number of axes. size_hint: that of one about the size of an axis.
+    """
     array = given.numbers
     for shape in shapes:
         if array.ndim == len(shape):
-            _check_axes(given.name, array.shape, shape)
+            _check_axes(given.name, array.shape, shape, size_hint)
             return
     needed = " or ".join(map(_shape_text, shapes))
     raise DataError(f"{given.name} {_given_shape(array)}, but needs shape {needed}{hint}")
 
 
-def _check_axes(name: str, given: tuple[int, ...], shape: Shape) -> None:
+def _check_axes(name: str, given: tuple[int, ...], shape: Shape, hint: str) -> None:
     for axis, (meaning, needed) in enumerate(shape):
         size = given[axis]
         if size == 0 or (needed is not None and size != needed):
             wanted = "at least 1" if needed is None else str(needed)
             raise DataError(
                 f"{name} has {size} on axis {axis} ({meaning}), but needs {wanted}: "
-                f"its shape is {given}, and must be {_shape_text(shape)}"
+                f"its shape is {given}, and must be {_shape_text(shape)}{hint}"
             )
 
 
@@ -312,6 +327,13 @@ def _shape_text(shape: Shape) -> str:
 
 
 # Values
+
+
+def cast_finite(given: Given, dtype: np.dtype[Any]) -> Array:
+    """The argument as a C-contiguous array of the dtype. DataError for numbers that are not finite in it."""
+    array = _cast(given, dtype)
+    _check_finite(given, array)
+    return array
 
 
 def _cast(given: Given, dtype: np.dtype[Any]) -> Array:
@@ -382,4 +404,4 @@ def _position(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _found(given: Given, index: tuple[int, ...]) -> tuple[str, object]:
     """The place of a number, such as ``inputs[0, 2, 1]``, and the number there as the user gave it."""
-    return f"{given.name}[{', '.join(map(str, index))}]" if index else given.name, given.items[index]
+    return given.at(index), given.items[index]

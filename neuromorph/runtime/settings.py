@@ -113,7 +113,8 @@ class Settings:
     def needs(self) -> Needs:
         """The shapes and values that training data must have."""
         widths = self.input_width, self.output_width
-        return Needs(self.batch_size, *widths, self.dtype, self._graph.loss.name == "cross_entropy")
+        takes_labels = self._graph.loss.name == "cross_entropy"
+        return Needs(self.batch_size, *widths, self.dtype, takes_labels, self._graph.has_time_links)
 
     @property
     def parameter_count(self) -> int:

@@ -44,17 +44,18 @@ def fit(
     metrics: str | Iterable[str] = (),
     seed: int | None = None,
     carry_state: bool = False,
+    layout: str | None = None,
 ) -> History:
     """Train epoch by epoch; see ``neuromorph.fit``."""
     model.memory()
     count = whole_number("epochs", epochs)
     watchers = _callbacks(callbacks)
     asked, carries = _metrics(metrics), flag("carry_state", carry_state)
-    data = check_data(model, inputs, expected, sample_weight, lengths)
+    data = check_data(model, inputs, expected, sample_weight, lengths, layout)
     check_carried(data, carries)
     if asked:
         _check_accuracy(model)
-    data, held_out = _divided(model, data, validation)
+    data, held_out = _divided(model, data, validation, layout)
     given = _Given(data, held_out, carries, carries and _is_a(validation, Real))
     run = Run(model, History(), count, _names(held_out is not None, bool(asked)))
     for callback in watchers:
@@ -206,7 +207,9 @@ def _is_a(value: Any, kinds: type | tuple[type, ...]) -> bool:
         return False
 
 
-def _divided(model: Network, data: TrainingData, validation: Any) -> tuple[TrainingData, TrainingData | None]:
+def _divided(
+    model: Network, data: TrainingData, validation: Any, layout: str | None
+) -> tuple[TrainingData, TrainingData | None]:
     """The data for training, and the data for validation or None."""
     if validation is None:
         return data, None
@@ -217,8 +220,10 @@ def _divided(model: Network, data: TrainingData, validation: Any) -> tuple[Train
             "validation must be (inputs, expected), (inputs, expected, sample_weight), "
             "(inputs, expected, sample_weight, lengths) or a fraction such as 0.2"
         )
+    inputs, expected, *more = validation
+    weights, lengths = [*more, None, None][:2]
     try:
-        return data, check_data(model, *validation, *[None] * (4 - len(validation)))
+        return data, check_data(model, inputs, expected, weights, lengths, layout)
     except DataError as error:
         raise DataError(f"validation: {error}") from error
 
@@ -253,10 +258,18 @@ def _generator(model: Network, data: TrainingData, seed: int | None) -> np.rando
 # Accuracy -------------------------------------------------------------------------------------------------------------
 
 
-def accuracy(model: Network, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None) -> float:
+def accuracy(
+    model: Network,
+    inputs: Any,
+    expected: Any,
+    *,
+    sample_weight: Any = None,
+    lengths: Any = None,
+    layout: str | None = None,
+) -> float:
     """The share of right answers; see ``neuromorph.accuracy``."""
     _check_accuracy(model)
-    return _accuracy(model, check_data(model, inputs, expected, sample_weight, lengths))
+    return _accuracy(model, check_data(model, inputs, expected, sample_weight, lengths, layout))
 
 
 def _check_accuracy(model: Network) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +14,8 @@ from ..abi.arguments import TrainCall
 from ..abi.mailbox import LEARN, MEASURE
 from ..data.arrays import TrainingData, training_data
 from ..data.labels import as_vectors_and_weights
+from ..data.layouts import arranged, checked_layout
+from ..data.reading import Given, indexed
 from ..errors import DataError, TrainingDivergedError, brief
 from ..functions import Loss, Targets
 from ..runtime.dispatch import call_members
@@ -67,28 +69,43 @@ class Pass:
         return call_members(kernels, memory, TrainCall(*call), kernels.worth_waking[self.mode != MEASURE])
 
 
-def check_data(model: Network, inputs: Any, expected: Any, sample_weight: Any, lengths: Any = None) -> TrainingData:
-    """The arrays of a call, checked to fit the model. Lengths become weights, class labels become vectors."""
+def check_data(
+    model: Network, inputs: Any, expected: Any, sample_weight: Any, lengths: Any = None, layout: Any = None
+) -> TrainingData:
+    """The arrays of a call, checked to fit the model.
+
+    Lengths become weights, class labels become vectors. With a layout, sequences and single vectors are packed into
+    lanes.
+    """
+    reading, layout = None, checked_layout(layout, model.needs.recurrent)
+    if layout is not None:
+        found = arranged(layout, model.needs, inputs, expected, sample_weight, lengths)
+        inputs, expected, sample_weight, lengths = found.inputs, found.expected, found.weights, None
+        reading = found.reading
     if lengths is not None or _may_be_labels(model, inputs, expected):
         inputs, expected, sample_weight = as_vectors_and_weights(model.needs, inputs, expected, sample_weight, lengths)
     data = training_data(
         inputs, expected, sample_weight, batch=model.batch_size, width_in=model.input_width,
-        width_out=model.output_width, dtype=model.dtype,
+        width_out=model.output_width, dtype=model.dtype, recurrent=model.needs.recurrent,
     )  # fmt: skip
     if model.graph.loss.targets is not None:
-        _check_targets(model.graph.loss, model.graph.loss.targets, data)
-    return data
+        _check_targets(model.graph.loss, model.graph.loss.targets, data, expected)
+    return data if reading is None else replace(data, reading=reading)
 
 
-def _check_targets(loss: Loss, targets: Targets, data: TrainingData) -> None:
-    """Raise DataError for expected values that the loss can't have, except in vectors of weight 0."""
+def _check_targets(loss: Loss, targets: Targets, data: TrainingData, given: Any) -> None:
+    """Raise DataError for expected values that the loss can't have, except in vectors of weight 0.
+
+    given: the expected values as they were given, or as they were read.
+    """
     wrong = ~targets.fit(data.expected)
     if data.weights is not None:
         wrong &= data.weights[..., np.newaxis] > 0.0
     if not wrong.any():
         return
     place = tuple(int(axis) for axis in np.unravel_index(int(wrong.argmax()), wrong.shape))
-    said = f"expected[{', '.join(map(str, place))}] is {data.expected[place]:g}"
+    where = given.at(place) if isinstance(given, Given) else indexed("expected", place)
+    said = f"{where} is {data.expected[place]:g}"
     counted = data.expected if data.weights is None else data.expected[data.weights > 0.0]
     raise DataError(f"{said}, and the loss {loss.name} needs {targets.needs}{targets.hint(counted)}")
 
@@ -104,7 +121,9 @@ def _may_be_labels(model: Network, inputs: Any, expected: Any) -> bool:
 def check_carried(data: TrainingData, carry_state: bool) -> None:
     """Refuse ``carry_state`` for several sequences: only one can continue from the present state."""
     if data.sequences and carry_state:
-        raise DataError("carry_state can't be used with 4-axis inputs: each sequence starts from zero state")
+        raise DataError(
+            "carry_state can't be used with 4-axis inputs or layout='NSW': each sequence starts from zero state"
+        )
 
 
 def sequences(
@@ -159,10 +178,11 @@ def train(
     sample_weight: Any = None,
     lengths: Any = None,
     carry_state: bool = False,
+    layout: str | None = None,
 ) -> float:
     """Learn from samples, with one update for each window; the mean loss."""
     model.memory()
-    data = check_data(model, inputs, expected, sample_weight, lengths)
+    data = check_data(model, inputs, expected, sample_weight, lengths, layout)
     check_carried(data, carry_state)
     with Progress(data.inputs.size // data.inputs.shape[-1] // model.batch_size, verbosity) as progress:
         return learn(model, data, progress, verbosity=verbosity, carry_state=carry_state)
@@ -268,9 +288,10 @@ def evaluate(
     sample_weight: Any = None,
     lengths: Any = None,
     carry_state: bool = False,
+    layout: str | None = None,
 ) -> float:
     """The mean loss over samples, from zero state or the model's state. The model does not change."""
-    data = check_data(model, inputs, expected, sample_weight, lengths)
+    data = check_data(model, inputs, expected, sample_weight, lengths, layout)
     check_carried(data, carry_state)
     return measure(model, data, carry_state=carry_state)
 
