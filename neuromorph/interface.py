@@ -17,6 +17,7 @@ from .data import arrays
 from .errors import (
     CacheWarning,
     DataError,
+    DataWarning,
     Diagnostic,
     GradientError,
     MDLError,
@@ -46,6 +47,7 @@ __all__ = [
     "Callback",
     "Checkpoint",
     "DataError",
+    "DataWarning",
     "EarlyStopping",
     "GradientError",
     "History",
@@ -113,12 +115,13 @@ def compile(
     mdl: the text, or a path object of a file that holds it. batch_size: lanes of a training sample, >= 1.
     learning_rate: finite, >= 0, and, like all other numbers, not larger than dtype can hold. optimizer: "sgd",
     "rmsprop", "adam", "adamw", or an ``SGD``, ``RMSProp``, ``Adam`` or ``AdamW`` with numbers of your own. bptt_steps:
-    samples of a window, over which one exact gradient is taken; None means 16 for a model with links backward in time,
-    else 1. clip_norm: an upper bound of the norm of all gradients together. dtype: "float32" or "float64". threads: the
-    most threads. frozen: names, or patterns such as "h.*", of nodes whose parameters never learn; no gradients are
-    computed for them. tier: "compiled" compiles kernels for the model in ``build``; "instant" compiles nothing for it:
-    a general kernel, the machine, runs it at once, by one thread, and somewhat slower; "auto" is "compiled". Their
-    results differ by rounding.
+    samples of a window, over which one exact gradient is taken; None means 1 for a model without links backward in
+    time, else 16 for one long sequence (3 axes), and for several sequences (4 axes, or layout "NSW") the whole
+    sequence, up to 1,024 steps. clip_norm: an upper bound of the norm of all gradients together. dtype: "float32" or
+    "float64". threads: the most threads. frozen: names, or patterns such as "h.*", of nodes whose parameters never
+    learn; no gradients are computed for them. tier: "compiled" compiles kernels for the model in ``build``; "instant"
+    compiles nothing for it: a general kernel, the machine, runs it at once, by one thread, and somewhat slower; "auto"
+    is "compiled". Their results differ by rounding.
 
     Raises MDLSyntaxError or MDLSemanticError, with line and column, for a wrong text; ValueError or TypeError, naming
     the argument, for a wrong argument. Warns (MDLWarning) of dead nodes, unequal widths and ignored numbers, and of

@@ -16,7 +16,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from typing import Any, BinaryIO, TypeVar
 
@@ -101,6 +101,7 @@ def record_of(kept: Mapping[str, Any]) -> dict[str, Any]:
         "built": "parameters" in kept,
         "generator": _generator_record(),
         **({"frozen": list(options.frozen)} if options.frozen else {}),
+        **({"whole_sequences": True} if options.whole_sequences else {}),
         **({"tier": options.tier} if options.tier != TIERS[0] else {}),
         **({"dropout": list(kept["dropout_state"])} if "dropout_state" in kept else {}),
     }
@@ -294,7 +295,12 @@ _FIELDS = {
     "text", "batch_size", "bptt_steps", "dtype", "threads", "optimizer", "learning_rate", "clip_norm", "built",
     "generator",
 }  # fmt: skip
-_MORE_FIELDS = {"frozen", "dropout", "tier"}  # fields of format 2, present only for models that need them
+_MORE_FIELDS = {
+    "frozen",
+    "dropout",
+    "tier",
+    "whole_sequences",
+}  # fields of format 2, present only for models that need them
 
 
 def _arguments(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -344,11 +350,15 @@ def _options(record: Mapping[str, Any], chosen: Optimizer, graph: Graph) -> Comp
     """The options of the model, checked."""
     if record["bptt_steps"] is None:
         raise StorageError("corrupt: its bptt_steps is null")
-    return compile_options(
+    options = compile_options(
         record["batch_size"], optimizer=chosen.kind, bptt_steps=record["bptt_steps"],
         dtype=one_of("dtype", record["dtype"], DTYPES), threads=record["threads"],
         has_time_links=graph.has_time_links, frozen=_frozen(graph, record), tier=record.get("tier", TIERS[0]),
     )  # fmt: skip
+    whole = record.get("whole_sequences", False)
+    if not isinstance(whole, bool) or (whole and not graph.has_time_links):
+        raise StorageError(f"corrupt: its whole_sequences is {_shown(whole)}")
+    return replace(options, whole_sequences=whole)
 
 
 def _frozen(graph: Graph, record: Mapping[str, Any]) -> tuple[str, ...]:

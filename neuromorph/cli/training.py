@@ -80,7 +80,11 @@ Examples:
 )
 @click.option("--optimizer", type=click.Choice(list(RATES)), help="By default sgd.")
 @click.option(
-    "--window", type=COUNT, metavar="N", help="Steps in time of an update; by default 16 for recurrent models, else 1."
+    "--window",
+    type=COUNT,
+    metavar="N",
+    help="Steps in time of an update; by default whole sequences up to 1,024 steps, 16 of one long sequence, and 1 "
+    "without recurrence.",
 )
 @click.option(
     "--clip", type=click.FloatRange(min=0, min_open=True), metavar="X", help="An upper bound of the gradients' norm."

@@ -11,7 +11,7 @@ from ..errors import MDLSemanticError
 from ..graph import Graph
 from ..host.cached import cached_property
 from ..optimizers import Optimizer, optimizer_of
-from ..options import CompileOptions, finite_number
+from ..options import LONGEST_WINDOW, CompileOptions, finite_number
 
 
 class Settings:
@@ -53,8 +53,14 @@ class Settings:
 
     @property
     def bptt_steps(self) -> int:
-        """The number of samples in a window."""
+        """The number of samples in a window of one long sequence; of several sequences, see ``window_of``."""
         return self._options.bptt_steps
+
+    def window_of(self, steps: int) -> int:
+        """The number of samples in a window of several sequences of so many steps."""
+        if not self._options.whole_sequences:
+            return self.bptt_steps
+        return max(self.bptt_steps, min(steps, LONGEST_WINDOW))
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -23,6 +23,7 @@ from .history import History
 from .loop import Pass, check_carried, check_data, in_order, learn, measure
 from .means import weighted_mean
 from .progress import ProgressBar
+from .truncation import warn_of_hidden_steps
 
 State = Mapping[str, NDArray[Any]] | None  # in the form of ``Model.state``; None means zero state
 METRICS = ("accuracy",)
@@ -61,6 +62,7 @@ def fit(
     for callback in watchers:
         callback.check(run)
     rng = _generator(model, data, seed) if flag("shuffle", shuffle) else None
+    warn_of_hidden_steps(model, data)
     with _Bar(data, count, shown=progress) as shown, _watched(run, watchers):
         model.history = run.history
         _epochs(run, given, rng, shown, watchers)

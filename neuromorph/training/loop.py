@@ -24,6 +24,7 @@ from ..runtime.network import Network
 from ..runtime.pacing import PIECE, Pace
 from .means import weighted_mean
 from .progress import ProgressBar
+from .truncation import warn_of_hidden_steps
 
 
 @dataclass(slots=True)
@@ -184,6 +185,7 @@ def train(
     model.memory()
     data = check_data(model, inputs, expected, sample_weight, lengths, layout)
     check_carried(data, carry_state)
+    warn_of_hidden_steps(model, data)
     with Progress(data.inputs.size // data.inputs.shape[-1] // model.batch_size, verbosity) as progress:
         return learn(model, data, progress, verbosity=verbosity, carry_state=carry_state)
 
@@ -203,11 +205,13 @@ def learn(
     the data.
     """
     with model.lock, model.changing:
+        window = model.window_of(data.inputs.shape[1]) if data.sequences else model.bptt_steps
+        model.set_window(window)
         memory = model.memory()
         shuffled = data if order is None or data.sequences else in_order(data, order)
         model.losses = losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])
         own = losses if order is None or data.sequences else None
-        passes = sequences(model, memory, shuffled, LEARN, model.bptt_steps, own)
+        passes = sequences(model, memory, shuffled, LEARN, window, own)
         if not data.sequences:
             passes[0].order = order
         turns = range(len(passes)) if order is None or not data.sequences else order
@@ -303,7 +307,9 @@ def measure(model: Network, data: TrainingData, *, carry_state: bool = False) ->
         passes = sequences(model, memory, data, MEASURE, model.bptt_steps)
         found, pace = np.zeros((len(passes), passes[0].samples)), Pace()
         for number, sequence in enumerate(passes):
-            memory.space[:] = model.memory().space if carry_state else 0.0
+            memory.space[:] = 0.0
+            if carry_state:
+                model.copy_state(memory)
             _measure(sequence, pace)
             found[number] = sequence.losses
     return weighted_mean(found if data.sequences else found[0], data.weights)
