@@ -116,16 +116,18 @@ class Model(Network):
         inputs, expected, sample_weight, lengths, layout: as in ``train``; every epoch starts from zero state.
         validation: the data that are measured after each epoch: ``(inputs, expected)``, ``(inputs, expected,
         sample_weight)`` or ``(inputs, expected, sample_weight, lengths)``, where the last two may be None; or a
-        fraction such as 0.2, which holds out the last part of the data: whole sequences for 4 axes, samples for 3 axes.
-        carry_state: the first epoch starts from ``model.state``, each other one from the state at the end of the epoch
-        before. Samples that a fraction holds out of one sequence are then measured from the state at the end of the
-        epoch, since they continue the sequence; validation data given as arrays still start from zero state. Not with 4
-        axes. shuffle: a new order in every epoch, of whole sequences for 4 axes, of samples for 3 axes and a model
-        without links in time. seed: of the shuffling; None draws one from the generator that ``seed`` sets, so that one
-        seed gives the same training, bit for bit. callbacks: ``EarlyStopping``, ``ReduceOnPlateau``,
-        ``LearningRateSchedule``, ``Checkpoint``, ``CSVLog`` or any ``Callback``. metrics: "accuracy" records the
-        accuracy on all data after each epoch, from the state that the epoch started from. progress: whether a bar on
-        stderr is shown after half a second.
+        fraction such as 0.2: then so many single sequences (4 axes, or layout "NSW") or, of a model without links in
+        time, single vectors are drawn and held out; they are the same ones in each call, with the same share of each
+        class where the loss has classes. Of one sequence (3 axes) a fraction holds out the last part. carry_state: the
+        first epoch starts from ``model.state``, each other one from the state at the end of the epoch before. Samples
+        that a fraction holds out of one sequence are then measured from the state at the end of the epoch, since they
+        continue the sequence; validation data given as arrays still start from zero state. Not with 4 axes. shuffle: a
+        new order in every epoch, of single sequences or, of a model without links in time, of single vectors, which are
+        mixed over all lanes; ``model.losses`` is then in the order of training. seed: of the shuffling; None draws one
+        from the generator that ``seed`` sets, so that one seed gives the same training, bit for bit. callbacks:
+        ``EarlyStopping``, ``ReduceOnPlateau``, ``LearningRateSchedule``, ``Checkpoint``, ``CSVLog`` or any
+        ``Callback``. metrics: "accuracy" records the accuracy on all data after each epoch, from the state that the
+        epoch started from. progress: whether a bar on stderr is shown after half a second.
 
         If training diverges (TrainingDivergedError) or is interrupted (Ctrl-C), the caller gets the exception.
         ``model.history`` then holds the completed epochs, and ``EarlyStopping`` has restored the best parameters. The

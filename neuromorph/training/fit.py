@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.arrays import PredictionData, TrainingData, as_tensor
+from ..data.holding_out import drawn, held_number
+from ..data.mixing import as_vectors, classes_of, counting_units, mixed, taken
 from ..errors import DataError, TrainingDivergedError, brief
 from ..options import flag, one_of, whole_number
 from ..prediction import outputs
@@ -62,6 +64,8 @@ def fit(
     for callback in watchers:
         callback.check(run)
     rng = _generator(model, data, seed) if flag("shuffle", shuffle) else None
+    if rng is not None and not model.graph.has_time_links:
+        given = replace(given, data=as_vectors(data))
     warn_of_hidden_steps(model, data)
     with _Bar(data, count, shown=progress) as shown, _watched(run, watchers):
         model.history = run.history
@@ -106,7 +110,7 @@ def _epoch(
         callback.before_epoch(run)
     bar.begin(run)
     started, rate = time.perf_counter(), run.model.learning_rate
-    order = None if rng is None else rng.permutation(len(given.data.inputs))
+    order = None if rng is None else mixed(given.data, rng)
     before = run.model.state if given.carries else None
     loss = learn(run.model, given.data, bar, order=order, carry_state=given.carries)
     found = {"loss": loss, "learning_rate": rate, **_measured(run, given, before)}
@@ -216,7 +220,7 @@ def _divided(
     if validation is None:
         return data, None
     if _is_a(validation, Real) and not _is_a(validation, bool):
-        return _split(data, validation)
+        return _split(model, data, validation)
     if not _is_a(validation, (tuple, list)) or len(validation) not in (2, 3, 4):
         raise DataError(
             "validation must be (inputs, expected), (inputs, expected, sample_weight), "
@@ -230,16 +234,27 @@ def _divided(
         raise DataError(f"validation: {error}") from error
 
 
-def _split(data: TrainingData, part: Any) -> tuple[TrainingData, TrainingData]:
-    """The data for training and for validation; the latter are the last part: whole sequences, or samples."""
-    what, there = "sequences" if data.sequences else "samples", len(data.inputs)
+def _split(model: Network, data: TrainingData, part: Any) -> tuple[TrainingData, TrainingData]:
+    """The data for training and for validation.
+
+    Of single sequences or vectors, the latter are drawn, with as large a share of each class as all have. Of one
+    sequence, they are its last part.
+    """
     fraction = float(as_tensor("validation", part, dtype=np.dtype(np.float64), shape=(), check_finite=False))
     if not 0.0 < fraction < 1.0:
         raise DataError(f"validation is {fraction!r}, but a fraction must be greater than 0 and less than 1")
-    held = max(1, round(fraction * there))
+    goes_on = model.graph.has_time_links and not data.sequences
+    numbers = np.arange(len(data.inputs)) if goes_on else counting_units(data)[0]
+    there, what = len(numbers), "samples" if goes_on else "sequences" if data.sequences else "vectors"
+    held = held_number(there, fraction)
     if held >= there:
         raise DataError(f"validation={fraction!r} holds out {held} of {there} {what}, and leaves none to train on")
-    return in_order(data, slice(0, there - held)), in_order(data, slice(there - held, None))
+    if goes_on:
+        return in_order(data, slice(0, there - held)), in_order(data, slice(there - held, None))
+    has_classes = _has_accuracy(model) and (model.needs.takes_labels or model.output_width == 1)
+    classes = classes_of(data, numbers) if has_classes else None
+    kept, out = drawn(there, held, classes)
+    return taken(data, numbers[kept]), taken(data, numbers[out])
 
 
 def _generator(model: Network, data: TrainingData, seed: int | None) -> np.random.Generator:
@@ -247,7 +262,7 @@ def _generator(model: Network, data: TrainingData, seed: int | None) -> np.rando
     if model.graph.has_time_links and not data.sequences:
         raise DataError(
             "shuffle would tear a sequence apart: the model has links backward in time, and inputs of 3 axes are one "
-            "sequence; give inputs of 4 axes (sequences, samples, batch, width)"
+            "sequence; give layout='NSW', or inputs of 4 axes (sequences, samples, batch, width)"
         )
     if seed is None:
         with seeding.lock:
@@ -274,9 +289,13 @@ def accuracy(
     return _accuracy(model, check_data(model, inputs, expected, sample_weight, lengths, layout))
 
 
+def _has_accuracy(model: Network) -> bool:
+    return model.graph.loss.name in ("cross_entropy", "binary_cross_entropy")
+
+
 def _check_accuracy(model: Network) -> None:
     loss = model.graph.loss.name
-    if loss not in ("cross_entropy", "binary_cross_entropy"):
+    if not _has_accuracy(model):
         raise DataError(f"accuracy needs a model whose loss is cross_entropy or binary_cross_entropy, not {loss}")
 
 
@@ -318,7 +337,7 @@ class _Bar:
         """Begin the bar's text for an epoch."""
         self._epoch = f"epoch {run.epoch + 1}/{run.epochs}"
 
-    def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
+    def advance(self, sequence: Pass, start: int, stop: int) -> None:
         """Advance the bar: samples ``start`` to ``stop`` of a pass are done."""
         if self._bar is not None:
             self._numbers["loss"] = f"{sequence.mean(start, stop):.4g}"

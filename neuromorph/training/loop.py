@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from ..abi.mailbox import LEARN, MEASURE
 from ..data.arrays import TrainingData, training_data
 from ..data.labels import as_vectors_and_weights
 from ..data.layouts import arranged, checked_layout
+from ..data.mixing import groups, taken, weights_of
 from ..data.reading import Given, indexed
 from ..errors import DataError, TrainingDivergedError, brief
 from ..functions import Loss, Targets
@@ -23,13 +24,14 @@ from ..runtime.memory import Memory
 from ..runtime.network import Network
 from ..runtime.pacing import PIECE, Pace
 from .means import weighted_mean
+from .places import Places, places_of
 from .progress import ProgressBar
 from .truncation import warn_of_hidden_steps
 
 
 @dataclass(slots=True)
 class Pass:
-    """A pass of one sequence through the kernel. order: the number that each sample had before a shuffle."""
+    """A pass of one sequence through the kernel. places: what messages call its samples."""
 
     model: Network
     memory: Memory
@@ -40,7 +42,7 @@ class Pass:
     losses: NDArray[np.float64]
     capacity: int
     mode: int
-    order: NDArray[np.intp] | None = None
+    places: Places
 
     @property
     def samples(self) -> int:
@@ -52,9 +54,15 @@ class Pass:
         weights = self.weights.reshape(self.samples, -1)[start:stop] if self.row_step else None
         return weighted_mean(self.losses[start:stop], weights)
 
-    def number(self, sample: int) -> int:
-        """The number of a sample in the user's data, before a shuffle."""
-        return sample if self.order is None else int(self.order[sample])
+    def lane_of_loss(self, begin: int, sample: int) -> int | None:
+        """The first lane whose loss of a sample is not finite; None if it is not known.
+
+        begin: the first sample of the last window. Several threads keep losses in another order.
+        """
+        lanes = self.model.batch_size
+        losses = self.memory.row_losses[(sample - begin) * lanes :][:lanes]
+        bad = np.flatnonzero(~np.isfinite(losses))
+        return int(bad[0]) if len(bad) and self.model.kernels.threads == 1 else None
 
     def run(self, start: int, stop: int) -> int:
         """Run the windows from sample ``start`` to ``stop``; the number of the sample that was reached."""
@@ -134,16 +142,21 @@ def sequences(
     mode: int,
     capacity: int,
     losses: NDArray[np.float64] | None = None,
+    places: Places | None = None,
 ) -> list[Pass]:
-    """A pass for each sequence of the data. losses: an array (S,) or (N, S) that takes the losses; None makes one."""
+    """A pass for each sequence of the data.
+
+    losses: an array (S,) or (N, S) that takes the losses; None makes one. places: of one sequence, if it is known.
+    """
     if losses is None:
         losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])
     if not data.sequences:
-        return [_pass(model, memory, data.inputs, data.expected, data.weights, losses, capacity, mode)]
+        arrays = data.inputs, data.expected, data.weights, losses
+        return [_pass(model, memory, *arrays, capacity, mode, places or places_of(data))]
     weights = [None] * len(data.inputs) if data.weights is None else data.weights
     return [
-        _pass(model, memory, *arrays, capacity, mode)
-        for arrays in zip(data.inputs, data.expected, weights, losses, strict=True)
+        _pass(model, memory, *arrays, capacity, mode, places or places_of(data, group))
+        for group, arrays in enumerate(zip(data.inputs, data.expected, weights, losses, strict=True))
     ]
 
 
@@ -156,10 +169,11 @@ def _pass(
     losses: NDArray[np.float64],
     capacity: int,
     mode: int,
+    places: Places,
 ) -> Pass:
     """The pass of one sequence. Without weights, every window reads the same array of ones."""
     rows, step = (memory.ones, 0) if weights is None else (weights.reshape(-1), model.batch_size)
-    return Pass(model, memory, inputs, expected, rows, step, losses, capacity, mode)
+    return Pass(model, memory, inputs, expected, rows, step, losses, capacity, mode, places)
 
 
 def _not_reached(shape: int | tuple[int, ...]) -> NDArray[np.float64]:
@@ -201,42 +215,51 @@ def learn(
 ) -> float:
     """Learn from checked data, with one update for each window; the mean loss.
 
-    order: of the sequences, or of the samples of a model without links in time. ``model.losses`` keeps the order of
-    the data.
+    order: of single sequences or vectors, as ``mixed`` gives it. ``model.losses`` is then in the order of training.
     """
     with model.lock, model.changing:
         window = model.window_of(data.inputs.shape[1]) if data.sequences else model.bptt_steps
         model.set_window(window)
         memory = model.memory()
-        shuffled = data if order is None or data.sequences else in_order(data, order)
         model.losses = losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])
-        own = losses if order is None or data.sequences else None
-        passes = sequences(model, memory, shuffled, LEARN, window, own)
-        if not data.sequences:
-            passes[0].order = order
-        turns = range(len(passes)) if order is None or not data.sequences else order
+        if order is None:
+            passes: Iterable[Pass] = sequences(model, memory, data, LEARN, window, losses)
+        else:
+            passes = _mixed(model, memory, data, order, window, losses)
         try:
-            _follow_all(passes, turns, data.sequences, verbosity, progress, carry_state)
+            _follow_all(passes, data.sequences, verbosity, progress, carry_state)
         finally:
             model.feeds.publish(memory.weights)
-            if own is None:
-                losses[order] = passes[0].losses
-        return weighted_mean(losses, data.weights)
+        return weighted_mean(losses, data.weights if order is None else weights_of(data, order))
 
 
-def _follow_all(
-    passes: Sequence[Pass], turns: Iterable[int], named: bool, verbosity: int, progress: Watcher, carry_state: bool
-) -> None:
-    """Run one pass after the other, in the order of ``turns``, and hand the weights to streams after each.
+def _mixed(
+    model: Network,
+    memory: Memory,
+    data: TrainingData,
+    order: NDArray[np.intp],
+    window: int,
+    losses: NDArray[np.float64],
+) -> Iterator[Pass]:
+    """The passes of data in another order. Of several sequences, only one group of lanes at a time is copied."""
+    if not data.sequences:
+        yield from sequences(model, memory, taken(data, order), LEARN, window, losses, places_of(data, 0, order))
+        return
+    for number, group in enumerate(groups(data, order)):
+        places = places_of(data, number, order)
+        yield from sequences(model, memory, group, LEARN, window, losses[number : number + 1], places)
 
-    named: whether messages name the sequence. The loop is not inside a ``with`` block: see ``_epochs`` in ``fit.py``.
+
+def _follow_all(passes: Iterable[Pass], several: bool, verbosity: int, progress: Watcher, carry_state: bool) -> None:
+    """Run one pass after the other, and of several hand the weights to streams after each.
+
+    The loop is not inside a ``with`` block: see ``_epochs`` in ``fit.py``.
     """
-    for number in turns:
-        sequence = passes[number]
+    for sequence in passes:
         if not carry_state:
             sequence.model.clear_state(sequence.memory)
-        follow(sequence, verbosity, progress, f" of sequence {number}" if named else "")
-        if named:
+        follow(sequence, verbosity, progress)
+        if several:
             sequence.model.feeds.publish(sequence.memory.weights, since=PIECE)
 
 
@@ -249,11 +272,11 @@ def in_order(data: TrainingData, places: NDArray[np.intp] | slice) -> TrainingDa
 class Watcher(Protocol):
     """An object that is called after each piece of a pass."""
 
-    def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
-        """Called when samples ``start`` to ``stop`` are done. where: the name of the sequence, for messages."""
+    def advance(self, sequence: Pass, start: int, stop: int) -> None:
+        """Called when samples ``start`` to ``stop`` are done."""
 
 
-def follow(sequence: Pass, verbosity: int, progress: Watcher, where: str = "") -> None:
+def follow(sequence: Pass, verbosity: int, progress: Watcher) -> None:
     """Run a pass in pieces of as many windows as take a twentieth of a second, or at verbosity 2 of one window."""
     for start, stop in Pace(adapts=verbosity < 2).pieces(sequence.samples, sequence.capacity):
         try:
@@ -262,22 +285,21 @@ def follow(sequence: Pass, verbosity: int, progress: Watcher, where: str = "") -
             if stop < sequence.samples:
                 sequence.model.feeds.publish(sequence.memory.weights, since=PIECE)
         if reached < stop:
-            raise _diverged(sequence, reached, where)
-        progress.advance(sequence, start, stop, where)
+            raise _diverged(sequence, reached)
+        progress.advance(sequence, start, stop)
 
 
-def _diverged(sequence: Pass, begin: int, where: str) -> TrainingDivergedError:
+def _diverged(sequence: Pass, begin: int) -> TrainingDivergedError:
     """The error for a window that is not finite. begin: the number of its first sample."""
     end = min(sequence.samples, begin + sequence.capacity)
     bad = np.flatnonzero(~np.isfinite(sequence.losses[begin:end]))
     if len(bad):
         sample = begin + int(bad[0])
-        what = f"the loss of sample {sequence.number(sample)}{where} is {sequence.losses[sample]}"
+        name = sequence.places.loss(sample, sequence.lane_of_loss(begin, sample))
+        what = f"the loss of {name} is {sequence.losses[sample]}"
     else:
-        first, last = sequence.number(begin), sequence.number(end - 1)
-        reach = "to" if sequence.order is None else "and others to"
-        span = f"sample {first}" if end - begin == 1 else f"samples {first} {reach} {last}"
-        what = f"a gradient of the window of {span}{where} is not a finite number, or its square is not"
+        span = sequence.places.span(begin, end)
+        what = f"a gradient of the window of {span} is not a finite number, or its square is not"
     return TrainingDivergedError(
         f"training diverged: {what}; the parameters are those of the last finite window "
         f"(a smaller learning_rate, or clip_norm, may help)"
@@ -346,14 +368,16 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
+    def advance(self, sequence: Pass, start: int, stop: int) -> None:
         """Advance the bar: samples ``start`` to ``stop`` are done."""
         if self._bar is None:
             return
         loss = sequence.mean(start, stop)
         if self._verbosity >= 2:
             self._updates += 1
-            self._bar.write(f"update {self._updates}: samples {start} to {stop - 1}{where}, loss {loss:.6g}")
+            self._bar.write(
+                f"update {self._updates}: samples {start} to {stop - 1}{sequence.places.where}, loss {loss:.6g}"
+            )
         self._bar.advance(stop - start, "", {"loss": f"{loss:.4g}"})
 
 
