@@ -13,7 +13,8 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from . import storage
-from .data import arrays
+from .data import arrays, labels
+from .data.windows import windows as cut
 from .errors import (
     CacheWarning,
     DataError,
@@ -92,6 +93,7 @@ __all__ = [
     "stream",
     "summary",
     "train",
+    "windows",
 ]
 
 Advice = Diagnostic
@@ -154,14 +156,43 @@ def expand(mdl: str | os.PathLike[str]) -> str:
 
 
 def batches(
-    inputs: ArrayLike, expected: ArrayLike, batch_size: int, *, classes: int | None = None
+    inputs: ArrayLike, expected: ArrayLike, batch_size: int | Model, *, classes: int | None = None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """N vectors (N, W) as whole batches: ``(S, B, W_in), (S, B, W_out), sample_weight (S, B)``.
 
     The last batch is filled up with zeros of weight 0. With ``classes=``, integer labels of shape (N,) become one-hot
     vectors. Vector n becomes sample n // B, lane n % B.
+
+    batch_size: a number, and then the arrays are float32; or the model that they are for, which gives the number, the
+    type of the arrays, and the number of classes of labels. ``layout="NW"`` of ``train`` and the others does the same
+    without arrays in between.
+
+    This is for models without links back in time: vectors that follow one another get into different lanes. A recurrent
+    model is refused (DataError): give its sequences with ``layout="NSW"``, or cut one long series by ``windows``.
     """
-    return arrays.batches(inputs, expected, batch_size, classes=classes)
+    if not isinstance(batch_size, Model):
+        return arrays.batches(inputs, expected, batch_size, classes=classes)
+    return labels.batches_for(batch_size.needs, inputs, expected, classes)
+
+
+def windows(
+    series: ArrayLike, length: int, *, horizon: int = 1, step: int = 1, targets: Any = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Windows of one long series, and what follows each: ``inputs (N, length, W), expected (N, horizon, W_t)``.
+
+    For ``layout="NSW"``: a model whose output is horizon · W_t wide forecasts from the last step of each window the
+    ``horizon`` steps after it, one after the other. series: (T, W), or (T,) for single numbers. step: from the start of
+    a window to that of the next one. targets: the columns that are forecast, as a number, a list of numbers or a slice;
+    or another series (T, W_t); None means all columns. N = (T - length - horizon) // step + 1.
+
+    Both are views of the series, which can't be written to: they take no memory. (A list of columns is copied once.)
+    Raises DataError for a series that is too short, and for arguments that do not fit.
+
+    >>> inputs, expected = windows([0, 1, 2, 3, 4, 5], 3, horizon=2)
+    >>> inputs[..., 0].tolist(), expected[..., 0].tolist()
+    ([[0, 1, 2], [1, 2, 3]], [[3, 4], [4, 5]])
+    """
+    return cut(series, length, horizon=horizon, step=step, targets=targets)
 
 
 def load(path: str | os.PathLike[str], *, restore_random: bool = True) -> Model:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ..errors import DataError
 from .packing import Packing, Reading
@@ -24,7 +24,8 @@ Shape = tuple[Axis, ...]
 _CHUNK = 1 << 16  # numbers that are searched at once for a wrong one
 _FEW = 1 << 12  # up to so many numbers, a NumPy call takes as long as for none
 _CACHED = 1 << 17  # numbers that a second-level cache holds
-_MOST = 2**31 - 1  # the largest batch size or number of classes
+SINGLE = np.dtype(np.float32)
+_MOST = 2**31 - 1  # the largest batch size or number of classes, lanes or steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,14 +177,19 @@ def prediction_data(inputs: object, *, width: int, dtype: np.dtype[Any]) -> Pred
 
 
 def batches(
-    inputs: ArrayLike, expected: ArrayLike, batch_size: int, *, classes: int | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    inputs: object,
+    expected: object,
+    batch_size: int,
+    *,
+    classes: int | None = None,
+    dtype: np.dtype[Any] = SINGLE,
+) -> tuple[Array, Array, Array]:
     """Vectors and their expected values, padded to whole batches, ready for ``train`` and ``fit``.
 
     inputs: (N, W_in). expected: (N, W_out); or, if ``classes`` is given, N labels of shape (N,), whole numbers from 0
     to ``classes - 1``, each of which becomes a row with a single 1.
 
-    Returns new float32 arrays ``(S, B, W_in)``, ``(S, B, W_out)`` and the ``sample_weight`` (S, B), with B =
+    Returns new arrays of ``dtype``, ``(S, B, W_in)``, ``(S, B, W_out)`` and the ``sample_weight`` (S, B), with B =
     ``batch_size`` and S = ⌈N / B⌉. Vector n is at ``[n // B, n % B]`` with weight 1. The padding after the last vector
     is 0 with weight 0, so that training leaves it out.
 
@@ -195,34 +201,24 @@ def batches(
     >>> expected[0, 1].tolist(), sample_weight.tolist()
     ([0.0, 0.0, 1.0], [[1.0, 1.0], [1.0, 0.0]])
     """
-    lanes = _whole_number("batch_size", batch_size)
-    vectors = as_tensor("inputs", inputs, dtype=np.dtype(np.float32), shape=(("vectors", None), ("width", None)))
-    targets = _vectors(expected) if classes is None else _one_hot(expected, _whole_number("classes", classes))
+    lanes = as_count("batch_size", batch_size)
+    vectors = as_tensor("inputs", inputs, dtype=dtype, shape=(("vectors", None), ("width", None)))
+    targets = _vectors(expected, dtype) if classes is None else _one_hot(expected, as_count("classes", classes), dtype)
     check_agree("expected", targets.shape, "inputs", vectors.shape, ("vectors",))
-    ones = np.ones(len(vectors), np.float32)
-    return _padded(vectors, lanes), _padded(targets, lanes), _padded(ones, lanes)
+    packing = Packing(len(vectors), lanes)
+    return packing.pack(vectors), packing.pack(targets), packing.pack(np.ones(len(vectors), dtype))
 
 
-def _padded(rows: NDArray[np.float32], lanes: int) -> NDArray[np.float32]:
-    """A copy of rows (N, …) as (⌈N / lanes⌉, lanes, …), with zeros after the last row."""
-    steps = -(-len(rows) // lanes)
-    padded = np.zeros((steps * lanes, *rows.shape[1:]), rows.dtype)
-    padded[: len(rows)] = rows
-    return padded.reshape(steps, lanes, *rows.shape[1:])
-
-
-def _vectors(expected: object) -> NDArray[np.float32]:
+def _vectors(expected: object, dtype: np.dtype[Any]) -> Array:
     """The expected vectors as an array (N, W_out). DataError if they do not fit."""
     given, hint = read("expected", expected), ""
     if given.numbers.ndim == 1:
         hint = "; for labels pass classes=, the number of classes, and for single numbers give shape (N, 1)"
     check_shape(given, ((("vectors", None), ("width", None)),), hint)
-    array = _cast(given, np.dtype(np.float32))
-    _check_finite(given, array)
-    return array
+    return cast_finite(given, dtype)
 
 
-def _one_hot(labels: object, classes: int) -> NDArray[np.float32]:
+def _one_hot(labels: object, classes: int, dtype: np.dtype[Any]) -> Array:
     """The labels (N,) as an array (N, classes): each row has a single 1. DataError for a wrong label."""
     given = read("expected", labels)
     hint = "; classes= is for labels" if given.numbers.ndim == 2 else ""
@@ -232,12 +228,12 @@ def _one_hot(labels: object, classes: int) -> NDArray[np.float32]:
     if not right.all():
         place, item = _found(given, (int(right.argmin()),))
         raise DataError(f"{place} is {shown(item)}, but a label must be a whole number from 0 to {classes - 1}")
-    rows = np.zeros((len(array), classes), np.float32)
+    rows = np.zeros((len(array), classes), dtype)
     rows[np.arange(len(array)), array.astype(np.intp)] = 1
     return rows
 
 
-def _whole_number(name: str, value: Any) -> int:
+def as_count(name: str, value: Any) -> int:
     """``value`` as an integer. DataError if it is no whole number from 1 to _MOST, or a boolean."""
     is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if is_whole and 1 <= int(value) <= _MOST:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .arrays import Shape, as_tensor, check_inputs
+from .arrays import Shape, as_tensor, batches, check_inputs
 from .reading import Given, Place, read
 
 Array = NDArray[Any]
@@ -134,3 +134,16 @@ def _first(array: Array, wrong: Array) -> tuple[Place, float]:
     """The index of the first wrong number, and the number."""
     index = tuple(int(axis) for axis in np.argwhere(wrong)[0])
     return index, float(array[index])
+
+
+def batches_for(needs: Needs, inputs: Any, expected: Any, classes: int | None) -> tuple[Array, Array, Array]:
+    """Vectors in batches for a network, which has their number of lanes and their type; see ``neuromorph.batches``."""
+    if needs.recurrent:
+        raise DataError(
+            "batches deals single vectors out over lanes, and this model has links back in time, which would read them "
+            "as sequences: give layout='NSW' to train or fit for sequences, or cut one long series by windows()"
+        )
+    wanted = read("expected", expected)
+    if classes is None and needs.takes_labels and wanted.numbers.ndim == 1:
+        classes = needs.width_out
+    return batches(inputs, wanted, needs.batch, classes=classes, dtype=needs.dtype)

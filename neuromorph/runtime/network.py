@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, Self
 from weakref import ref
 
@@ -23,6 +20,7 @@ from ..optimizers import UPDATES, Optimizer, Update
 from ..options import CompileOptions
 from ..schedule import Workspace, padded
 from . import seeding
+from .announcing import announced
 from .feeds import Feeds
 from .kernels import Kernels, kernels_of
 from .memory import Memory, aligned_zeros
@@ -172,7 +170,7 @@ class Network(Settings):
         kernels = self.kernels
         kernels.check_size()
         if verbosity >= 1:
-            with _telling(kernels):
+            with announced(kernels):
                 kernels.train  # noqa: B018 - compiles, or is found in the cache
         else:
             kernels.train  # noqa: B018
@@ -445,21 +443,3 @@ def _after_fork() -> None:
 
 
 after_in_child(_after_fork)
-
-
-@contextmanager
-def _telling(kernels: Kernels) -> Iterator[None]:
-    """A block in which stderr shows that kernels are compiled, if they are, and how long it takes."""
-    started: list[float] = []
-
-    def begin() -> None:
-        started.append(time.perf_counter())
-        print("compiling kernels", end="", file=sys.stderr, flush=True)
-
-    kernels.before_compiling = begin
-    try:
-        yield
-    finally:
-        kernels.before_compiling = None
-        if started:
-            print(f", {time.perf_counter() - started[0]:.1f} s", file=sys.stderr)
