@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from .data.arrays import PredictionData, prediction_data
 from .data.layouts import arranged_inputs, checked_layout
+from .errors import DataWarning
+from .host.callers import warn_user
 from .runtime.memory import aligned_zeros
 from .runtime.network import Network
 from .runtime.pacing import Pace
@@ -25,9 +27,21 @@ def predict(model: Network, inputs: Any, *, layout: str | None = None) -> Any:
     """The output for every sample, from zero state; see ``Model.predict``."""
     layout = checked_layout(layout, model.needs.recurrent)
     if layout is None:
+        _warn_of_lanes(model, inputs)
         return outputs(model, prediction_data(inputs, width=model.input_width, dtype=model.dtype))
     lanes = max(model.batch_size, LANES)
     return outputs(model, arranged_inputs(layout, inputs, width=model.input_width, dtype=model.dtype, lanes=lanes))
+
+
+def _warn_of_lanes(model: Network, inputs: Any) -> None:
+    """Warn of inputs of three axes that a model which was trained on sequences probably reads the wrong way."""
+    shape = np.shape(inputs) if model.layout == "NSW" and isinstance(inputs, np.ndarray) else ()
+    if len(shape) == 3 and shape[1] != model.batch_size:
+        warn_user(
+            f"inputs of shape {shape} are read as {shape[0]} steps of {shape[1]} lanes, and the model was trained with "
+            f"layout='NSW': give it here too for {shape[0]} sequences of {shape[1]} steps",
+            DataWarning,
+        )
 
 
 def outputs(model: Network, data: PredictionData, state: Mapping[str, NDArray[Any]] | None = None) -> Any:

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .data.packing import Reading
 from .errors import MDLError, NeuromorphError, StorageError
 from .functions.dropout import KEYS
 from .graph import Graph, build_graph, freeze, frozen_names
@@ -103,6 +104,7 @@ def record_of(kept: Mapping[str, Any]) -> dict[str, Any]:
         **({"frozen": list(options.frozen)} if options.frozen else {}),
         **({"whole_sequences": True} if options.whole_sequences else {}),
         **({"tier": options.tier} if options.tier != TIERS[0] else {}),
+        **({"reading": asdict(kept["reading"])} if kept.get("reading") is not None else {}),
         **({"dropout": list(kept["dropout_state"])} if "dropout_state" in kept else {}),
     }
 
@@ -295,12 +297,8 @@ _FIELDS = {
     "text", "batch_size", "bptt_steps", "dtype", "threads", "optimizer", "learning_rate", "clip_norm", "built",
     "generator",
 }  # fmt: skip
-_MORE_FIELDS = {
-    "frozen",
-    "dropout",
-    "tier",
-    "whole_sequences",
-}  # fields of format 2, present only for models that need them
+# Fields of format 2, present only for models that need them.
+_MORE_FIELDS = {"frozen", "dropout", "tier", "whole_sequences", "reading"}
 
 
 def _arguments(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -315,9 +313,20 @@ def _arguments(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
         "clip_norm": None if clip is None else finite_number("clip_norm", clip),
         "optimizer": _optimizer(record["optimizer"]),
     }
+    if "reading" in record:
+        kept["reading"] = _reading(record["reading"])
     if "dropout" in record:
         kept["dropout_state"] = _dropout_state(record["dropout"])
     return kept, _generator_state(record["generator"])
+
+
+def _reading(given: Any) -> Reading:
+    """The layout of the data that the model was trained with, checked."""
+    _check_fields("reading", given, {"layout", "once"})
+    known = (("NSW", True), ("NSW", False), ("NW", False))
+    if not isinstance(given["once"], bool) or (given["layout"], given["once"]) not in known:
+        raise StorageError(f"corrupt: its reading is {_shown(given)}")
+    return Reading(given["layout"], given["once"])
 
 
 def _dropout_state(given: Any) -> tuple[int, int]:

@@ -238,6 +238,7 @@ class Network(Settings):
                 "clip_norm": self._clip_norm,
                 "optimizer": self._optimizer,
                 "losses": self.losses.copy(),
+                "reading": self.reading,
             }
             if self._memory is not None:
                 kept["parameters"] = self.get_parameters()
@@ -252,7 +253,7 @@ class Network(Settings):
         check_numbers(graph, kept["options"].dtype, kept["text"])
         names = ("text", "options", "learning_rate", "clip_norm")
         self.__init__(*(kept[name] for name in names), graph, kept["optimizer"])  # type: ignore[misc]
-        self.losses = kept["losses"]
+        self.losses, self.reading = kept["losses"], kept.get("reading")
         if "parameters" in kept:
             self.prepare()
             self.set_parameters(kept["parameters"])

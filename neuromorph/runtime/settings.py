@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..data.labels import Needs
+from ..data.packing import Reading
 from ..errors import MDLSemanticError
 from ..graph import Graph
 from ..host.cached import cached_property
@@ -15,7 +16,10 @@ from ..options import LONGEST_WINDOW, CompileOptions, finite_number
 
 
 class Settings:
-    """A checked graph, the options that its kernels are made for, learning rate, clip norm and optimizer."""
+    """A checked graph, the options that its kernels are made for, learning rate, clip norm and optimizer.
+
+    reading: how the last training read its data, if it named a layout.
+    """
 
     def __init__(
         self,
@@ -28,6 +32,7 @@ class Settings:
     ):
         self._text, self._options, self._graph, self._optimizer = text, options, graph, optimizer
         self._dtype = np.dtype(options.dtype)
+        self.reading: Reading | None = None
         self.learning_rate = learning_rate
         self.clip_norm = clip_norm
 
@@ -126,6 +131,11 @@ class Settings:
     def parameter_count(self) -> int:
         """The number of all parameters of live nodes."""
         return self._graph.parameter_count
+
+    @property
+    def layout(self) -> str | None:
+        """The ``layout`` of the data that the model was last trained with. Saved files and copies keep it."""
+        return None if self.reading is None else self.reading.layout
 
     def _set_optimizer(self, chosen: Optimizer) -> None:
         self._optimizer = chosen

@@ -222,6 +222,7 @@ def learn(
         model.set_window(window)
         memory = model.memory()
         model.losses = losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])
+        model.reading = data.reading
         if order is None:
             passes: Iterable[Pass] = sequences(model, memory, data, LEARN, window, losses)
         else:
@@ -266,7 +267,7 @@ def _follow_all(passes: Iterable[Pass], several: bool, verbosity: int, progress:
 def in_order(data: TrainingData, places: NDArray[np.intp] | slice) -> TrainingData:
     """The data at these places on the first axis, in their order."""
     weights = None if data.weights is None else data.weights[places]
-    return TrainingData(data.inputs[places], data.expected[places], weights, data.sequences)
+    return replace(data, inputs=data.inputs[places], expected=data.expected[places], weights=weights)
 
 
 class Watcher(Protocol):

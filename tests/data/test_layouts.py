@@ -5,7 +5,10 @@ Kernels run as plain Python here: what they compute is tested elsewhere.
 
 from __future__ import annotations
 
+import copy
 import re
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -328,3 +331,47 @@ def test_lanes_that_are_not_the_models_own_give_a_hint() -> None:
         made(SUMS).train(INPUTS[0], EACH[0], 0)
     with pytest.raises(nm.DataError, match=re.escape("for single vectors (vectors, width) give layout='NW'")):
         made(VECTORS).train(INPUTS[0], LABELS[0], 0)
+
+
+# What a model remembers -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs", "expected", "layout", "once"),
+    [
+        (CLASSES, RAGGED, LABELS[:, 0], "NSW", True),
+        (CLASSES, INPUTS, LABELS, "NSW", False),
+        (VECTORS, INPUTS[:, 0], LABELS[:, 0], "NW", False),
+    ],
+)
+def test_the_layout_of_training_is_kept(
+    tmp_path: Path, text: str, inputs: Any, expected: Any, layout: str, once: bool
+) -> None:
+    trained, fitted = made(text), made(text)
+    assert trained.layout is None
+    trained.train(inputs, expected, 0, layout=layout)
+    fitted.fit(inputs, expected, epochs=1, shuffle=True, validation=0.4, layout=layout, progress=False)
+    fitted.save(tmp_path / "model.safetensors")
+    for model in (trained, fitted, copy.deepcopy(trained), nm.load(tmp_path / "model.safetensors")):
+        assert (model.layout, model.reading.once) == (layout, once)
+    lanes = np.zeros((3, LANES, 2)), np.zeros((3, LANES), int)
+    trained.evaluate(*lanes)
+    assert trained.layout == layout
+    trained.train(*lanes, 0)
+    assert trained.layout is None
+
+
+def test_other_lanes_than_those_of_training_give_a_hint() -> None:
+    model = made(CLASSES)
+    model.train(INPUTS, LABELS[:, 0], 0, layout="NSW")
+    message = (
+        "inputs of shape (5, 4, 2) are read as 5 steps of 4 lanes, and the model was trained with layout='NSW': give "
+        "it here too for 5 sequences of 4 steps"
+    )
+    with pytest.warns(nm.DataWarning, match=re.escape(message)):
+        model.predict(INPUTS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.predict(INPUTS[:, :LANES])
+        model.predict(INPUTS[0])
+        made(CLASSES).predict(INPUTS)
