@@ -57,7 +57,7 @@ ROOMS: dict[str, set[str]] = {
         "data", "errors", "graph", "jit", "model", "optimizers", "runtime", "storage", "streaming", "training",
     },
     "__init__": {"interface", "optimizers", "version"},
-    # Users of the public interface. It lacks the list of the cache's entries for them, and the rule that holds data out.
+    # Users of the public interface. It lacks the list of the cache's entries, and the rule that holds data out.
     "demo": set(),
     "cli": {"data", "demo", "jit"},
     "__main__": {"cli"},
