@@ -147,6 +147,10 @@ class CacheWarning(UserWarning):
     """The cache of kernels can't be used; the program goes on without it."""
 
 
+class CompilerWarning(UserWarning):
+    """Kernels can't be compiled in the background; models go on without kernels of their own."""
+
+
 def nearest(word: str, candidates: Iterable[str]) -> str | None:
     """The candidate that ``word`` most likely means, or None if none is near.
 

@@ -17,6 +17,7 @@ from .data import arrays, labels
 from .data.windows import windows as cut
 from .errors import (
     CacheWarning,
+    CompilerWarning,
     DataError,
     DataWarning,
     Diagnostic,
@@ -47,6 +48,7 @@ __all__ = [
     "CacheWarning",
     "Callback",
     "Checkpoint",
+    "CompilerWarning",
     "DataError",
     "DataWarning",
     "EarlyStopping",

@@ -299,14 +299,22 @@ class Model(Network):
         """What runs the model: "compiled" for kernels of its own, "instant" for the machine."""
         return self.kernels.tier
 
+    def wait_compiled(self, timeout: float | None = None) -> bool:
+        """Wait until the model runs by kernels of its own, at most ``timeout`` seconds; whether it does.
+
+        It does not if they can't be compiled in the background, or with ``tier="instant"``. Raises ModelStateError
+        before ``build``.
+        """
+        return super().wait_compiled(timeout)
+
     def kernel_source(self) -> str:
         """The generated Python source of the model's kernels; with ``tier="instant"``, of those that it would have."""
         return self.kernels.kernel.source
 
     def kernel_plan(self) -> str:
-        """The plan of the model's kernels as text: how threads divide a window, where weights and buffers stand, and
-        every operation in order. Nothing is compiled."""
-        return describe(self.kernels.plan)
+        """The plan of the model's own kernels as text: how threads divide a window, where weights and buffers stand,
+        and every operation in order. Nothing is compiled."""
+        return describe(self.kernels.own.plan)
 
     def summary(self, *, fold: bool = False) -> str:
         """A table of nodes, widths, parameters and links in time, as text. fold: whether each cell is one row."""

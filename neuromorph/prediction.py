@@ -46,6 +46,7 @@ def _warn_of_lanes(model: Network, inputs: Any) -> None:
 
 def outputs(model: Network, data: PredictionData, state: Mapping[str, NDArray[Any]] | None = None) -> Any:
     """The output for checked samples. Each sequence starts from zero state, or from ``state`` (see ``Model.state``)."""
+    model.look_for_kernels()
     with model.lock:
         model.memory()
         results = np.empty((*data.inputs.shape[:-1], model.output_width), model.dtype)

@@ -28,6 +28,7 @@ def stream(model: Network, lanes: int = 1) -> Stream:
     """A stream of a model, in zero state; see ``neuromorph.stream``."""
     count = whole_number("lanes", lanes)
     model.memory()
+    model.look_for_kernels()
     kernels, feed = model.kernels, model.feeds.open()
     kernels.step  # noqa: B018 - compiles, or is found in the cache
     while feed.weights is None:  # the first stream: the model may be training in another thread
@@ -111,15 +112,25 @@ class Stream:
         shape: Shape = tuple(zip(names, taken, strict=True))
         array = as_tensor("x", given, dtype=self._dtype, shape=shape)
         y = np.empty(wide, self._dtype) if out is None else self._checked(out, wide)
-        weights = self._feed.weights
-        if weights is None:
-            self._gone()
+        weights = self._weights()
         done = self._step(self._lanes, self._space, weights, array.reshape(-1), y.reshape(-1))
         assert done == 0, "the input was checked"
         return y
 
-    def _gone(self) -> NoReturn:
-        raise ModelStateError("the model of this stream was released; compile its text again")
+    def _weights(self) -> Floats:
+        """The model's weights, also where the model has other kernels since the last step."""
+        while (weights := self._feed.weights) is None:
+            if self._feed.next is None:
+                raise ModelStateError("the model of this stream was released; compile its text again")
+            self._move(*self._feed.next)
+        return weights
+
+    def _move(self, feed: Feed, kernels: Kernels) -> None:
+        """Go on with other kernels of the same model, in the same state."""
+        other = Stream(kernels, feed, self._lanes)
+        other.set_state(self.get_state())
+        for name in ("_kernels", "_space", "_state", "_step", "_feed"):
+            setattr(self, name, getattr(other, name))
 
     def _checked(self, out: Any, shape: tuple[int, ...]) -> Floats:
         """``out``, checked to be an array to which a kernel can write a result of this shape."""

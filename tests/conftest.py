@@ -24,6 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = config.stash[_temporary] = tempfile.mkdtemp(prefix="neuromorph-tests-")
         os.environ["NEUROMORPH_TEST_CACHE"] = folder  # what workers of pytest-xdist share
     os.environ["NEUROMORPH_VERIFY"] = "1"  # every plan is checked
+    os.environ.setdefault("NEUROMORPH_TIER", "compiled")  # nothing is compiled behind a test's back
     os.environ["NEUROMORPH_CACHE_DIR"] = str(Path(folder).absolute())
 
 

@@ -65,7 +65,7 @@ def _emit_pass(frame: Frame, statements: tuple[Map | Reduce, ...], numbers: dict
 def _emit_term(frame: Frame, number: Reduce, column: str, registers: dict[tuple[Place, int], str]) -> None:
     """What a vector adds to a number of the row."""
     names = {name: _operand(frame, number, access, column, registers) for name, access in number.operands}
-    term, name = substitute(number.expression, names), _register(number.target)
+    term, name = f"({substitute(number.expression, names)})", _register(number.target)
     if frame.ragged(number.width, number.width):
         term = f"head({term}, splat(0.0), {frame.left(number.width, column)})"
     frame.writer.line(f"{name} = {name} + {term}")
@@ -137,7 +137,7 @@ def emit_reduce(frame: Frame, operation: Reduce) -> None:
             for name, access in operation.operands:
                 names[name] = f"{name}_"
                 writer.line(f"{name}_ = {frame.load(access, width, column)}")
-            term = substitute(operation.expression, names)
+            term = f"({substitute(operation.expression, names)})"
             if frame.ragged(width, width):
                 term = f"head({term}, splat(0.0), {frame.left(width, column)})"
             writer.line(f"sums = sums + {term}")

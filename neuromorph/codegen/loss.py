@@ -109,7 +109,8 @@ def _emit_terms(frame: Frame, loss: Loss, term: str, derivative: str, column: st
     graph, writer, width = frame.plan.graph, frame.writer, loss.result.width
     assert loss.target is not None
     writer.line(f"target = {_expected(frame, loss, column)}")
-    writer.line(f"loss = loss + {_cut(frame, _fill(term, graph.loss_parameter), width, column)}")
+    term = _cut(frame, f"({_fill(term, graph.loss_parameter)})", width, column)
+    writer.line(f"loss = loss + {term}")
     slope = _cut(frame, f"scale * ({_fill(derivative, graph.loss_parameter)})", width, column)
     writer.line(f"store(work, {frame.at(loss.target, 0, column)}, {slope})")
 

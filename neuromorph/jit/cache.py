@@ -21,7 +21,7 @@ from ..errors import CacheWarning
 from ..host.callers import warn_user
 from . import cache_store
 from .cache_store import DamagedError, Entry, UnusableError
-from .environment import environment
+from .environment import environment, generator
 
 __all__ = [
     "CacheInfo",
@@ -30,6 +30,8 @@ __all__ = [
     "clear_cache",
     "discard",
     "environment",
+    "generator",
+    "has",
     "key_of",
     "list_entries",
     "read",
@@ -113,6 +115,17 @@ def read(key: str, name: str) -> bytes | None:
                 found = _read(path, folder, key, name)
         _keep_bound(path, folder)
     return found
+
+
+def has(key: str) -> bool:
+    """Whether an entry of this key exists. It is not verified, and trouble with the cache gives no warning."""
+    cache_store.check_key(key)
+    try:
+        with cache_store.opened_root(root()) as folder:
+            os.stat(f"{key}/{cache_store.META}", dir_fd=folder, follow_symlinks=False)
+    except (OSError, UnusableError):
+        return False
+    return True
 
 
 def _read(path: Path, folder: int, key: str, name: str) -> bytes | None:

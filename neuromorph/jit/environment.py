@@ -16,6 +16,8 @@ from ..version import __version__
 # Files and folders of this package that go into compiled code beside its source, or that define how compiled code is
 # stored, loaded and called.
 COMPILED_FROM = ("abi", "jit/bundles.py", "jit/modules.py", "simd")
+# Those that turn a model into a kernel's source. They stand for the source in the key of a model's kernels.
+GENERATED_BY = ("codegen", "functions", "graph", "host/cpu.py", "optimizers.py", "schedule")
 
 # Numba's settings that change the compiled code but are not in the source.
 _NUMBA_SETTINGS = (
@@ -58,6 +60,18 @@ def environment() -> tuple[str, ...]:
         f"settings {_numba_settings()}",
         *(f"{name} {digest_of(package / name)}" for name in COMPILED_FROM),
     )
+
+
+@cache
+def generator() -> tuple[str, ...]:
+    """Lines of text, computed once, with digests of the files in ``GENERATED_BY``."""
+    package = importlib.resources.files("neuromorph")
+    return tuple(f"{name} {digest_of(package / name)}" for name in GENERATED_BY)
+
+
+def is_jit_off() -> bool:
+    """Whether Numba leaves functions as they are (NUMBA_DISABLE_JIT)."""
+    return bool(imported("numba.core.config").DISABLE_JIT)
 
 
 def digest_of(place: Traversable) -> str:

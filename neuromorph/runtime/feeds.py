@@ -7,7 +7,7 @@ after each update or run of updates. So a stream never sees half of an update, a
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from numpy.typing import NDArray
@@ -15,18 +15,25 @@ from numpy.typing import NDArray
 from ..host.forks import new_lock
 from .memory import aligned_copy
 
+if TYPE_CHECKING:
+    from .kernels import Kernels
+
 Floats = NDArray[Any]
 _lock = new_lock()
 
 
 class Feed:
-    """The weights that the streams of a model read: None before the first ones and after the model's release."""
+    """The weights that the streams of a model read: None before the first ones and after the model's release.
 
-    __slots__ = ("__weakref__", "released", "weights")
+    They are None too when the model has other kernels by now; ``next`` is then the feed that goes on, and the kernels.
+    """
+
+    __slots__ = ("__weakref__", "next", "released", "weights")
 
     def __init__(self) -> None:
         self.weights: Floats | None = None
         self.released = False
+        self.next: tuple[Feed, Kernels] | None = None
 
 
 class Feeds:
@@ -47,6 +54,15 @@ class Feeds:
         now = time.perf_counter()
         if now - self._published >= since:
             feed.weights, self._published = aligned_copy(weights), now
+
+    def move(self, kernels: Kernels) -> None:
+        """Have the streams go on with other kernels, which read the same weights. The caller holds the model's lock."""
+        feed = None if self._feed is None else self._feed()
+        if feed is not None:
+            fresh = Feed()
+            fresh.weights, feed.next = feed.weights, (fresh, kernels)
+            self._feed = ref(fresh)
+            feed.weights = None
 
     def release(self) -> None:
         """End the streams of a model that is released."""

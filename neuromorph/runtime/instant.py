@@ -10,9 +10,10 @@ from ..abi.summation import widest_panel
 from ..codegen import Kernel
 from ..host.cached import cached_property
 from ..jit import bundles, cache, modules
-from ..machine import LAST_OF, Program, Sizes, check, encode, functions, source_of, space_of
+from ..machine import Program, Sizes, check, encode, functions, source_of, space_of
 from ..optimizers import UPDATES
 from ..schedule import KernelOptions, KernelPlan, plan_kernel, verify
+from .background import Request
 from .kernels import Kernels, checks_plans
 
 _PROGRAMS = 8  # of one model that are kept, each for a number of lanes and steps
@@ -32,9 +33,14 @@ class InstantKernels(Kernels):
         return found
 
     @cached_property
+    def own(self) -> Kernels:
+        """The kernels that would be compiled for the model."""
+        return Kernels(self.graph, self.options)
+
+    @property
     def kernel(self) -> Kernel:
         """The kernel that would be generated for the model."""
-        return Kernels(self.graph, self.options).kernel
+        return self.own.kernel
 
     @cached_property
     def _programs(self) -> Callable[[bool, int, int], Program]:
@@ -98,6 +104,10 @@ class InstantKernels(Kernels):
         """One."""
         return 1
 
+    def build(self) -> None:
+        """Compile the machine, or find it in the cache."""
+        machine(self.specialised_for).build(self.before_compiling)
+
     @cached_property
     def compiled(self) -> bool:
         """Whether the machine is compiled; with JIT off it is plain Python."""
@@ -144,19 +154,35 @@ class Machine:
     def __init__(self, dtype: str, lanes: int, registers: int) -> None:
         self._dtype, self._source = dtype, source_of(dtype, lanes, registers)
         self._key = cache.key_of(self._source, *cache.environment())
+        self.asked: Request | None = None  # for the machine, from the process that compiles in the background
+
+    @cached_property
+    def _functions(self) -> dict[str, tuple[str, ...]]:
+        return functions()
 
     def entry(self, name: str, before_compiling: Callable[[], None] | None = None) -> Any:
         """``train``, ``predict`` or ``step``, ready to call."""
-        chosen, kinds = LAST_OF[name], functions()
-        names, module = list(kinds), modules.load_module(self._source, self._key)
-        bundle = {each: kinds[each] for each in names[: names.index(chosen) + 1]}
-        last = bundles.ready(module, self._key, bundle, self._dtype, before_compiling)
-        return last if name == chosen else getattr(module, name)
+        module = modules.load_module(self._source, self._key)
+        last = bundles.ready(module, self._key, self._functions, self._dtype, before_compiling)
+        return last if name == list(self._functions)[-1] else getattr(module, name)
+
+    def build(self, before_compiling: Callable[[], None] | None = None) -> None:
+        """Compile the machine, or find it in the cache."""
+        self.entry("train", before_compiling)
+
+    @property
+    def entry_in_cache(self) -> str:
+        """Its key in the cache."""
+        return bundles.bundle_key(self._key, self._functions, self._dtype)
+
+    def is_stored(self) -> bool:
+        """Whether the cache has it."""
+        return cache.has(self.entry_in_cache)
 
 
-_machines = lru_cache(maxsize=None)(Machine)  # one for each processor, element type and vector width: very few
+machine_for = lru_cache(maxsize=None)(Machine)  # one for each processor, element type and vector width: very few
 
 
 def machine(options: KernelOptions) -> Machine:
     """The machine that runs plans of these options."""
-    return _machines(options.dtype, options.lanes, options.registers)
+    return machine_for(options.dtype, options.lanes, options.registers)

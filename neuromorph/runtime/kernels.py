@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from ..abi.mailbox import LEARN, MEASURE
 from ..codegen import Kernel
 from ..errors import NeuromorphError
-from ..graph import Graph
+from ..graph import Graph, structure_of
 from ..host.cached import cached_property
 from ..host.cgroups import shortage
 from ..host.cpu import lanes_for, simd_bits, vector_registers
-from ..host.exclusive import imported
 from ..jit import bundles, cache, modules
 from ..optimizers import UPDATES
 from ..options import CompileOptions
@@ -78,11 +77,15 @@ class Kernels:
         return KernelOptions(options.batch_size, options.dtype, lanes, vector_registers(), options.optimizer)
 
     @cached_property
+    def divided(self) -> KernelOptions:
+        """What the plan is specialised for, with the division among threads."""
+        chosen = self.specialised_for
+        return replace(chosen, division=divide(self.graph, chosen, self.options, self.costs))
+
+    @cached_property
     def plan(self) -> KernelPlan:
         """All that is decided before anything is generated."""
-        options, chosen = self.options, self.specialised_for
-        division = divide(self.graph, chosen, options, self.costs)
-        found = plan_kernel(self.graph, replace(chosen, division=division), self.costs)
+        found = plan_kernel(self.graph, self.divided, self.costs)
         if checks_plans():
             verify(found)
         return found
@@ -93,15 +96,21 @@ class Kernels:
         return Kernel(self.plan)
 
     @property
+    def own(self) -> Kernels:
+        """The kernels that are, or would be, compiled for the model alone: these."""
+        return self
+
+    @property
     def memory_slots(self) -> int:
         """The number of the optimizer's slots: arrays of the parameters' size."""
         return len(UPDATES[self.options.optimizer].slots)
 
     @cached_property
     def key(self) -> str:
-        """The cache's key of this source on this machine. Comments are no part of it: a node may have another name."""
-        code = (line for line in self.kernel.source.splitlines() if not line.lstrip().startswith("#"))
-        return cache.key_of("\n".join(code), *cache.environment())
+        """The cache's key of the kernels on this machine. It takes no plan and no source, and names are no part of it:
+        a renamed node finds its kernel."""
+        chosen = repr((self.divided, self.costs))
+        return cache.key_of(structure_of(self.graph), chosen, *cache.generator(), *cache.environment())
 
     @cached_property
     def module(self) -> Any:
@@ -146,10 +155,30 @@ class Kernels:
 
     def _entry(self, name: str) -> Any:
         """An entry function of the module, compiled with the functions that it calls or loaded from the cache."""
-        bundle = self.kernel.bundles[name]
-        functions = {name: self.kernel.functions[name] for name in bundle}
+        functions = self._bundle(name)
         last = bundles.ready(self.module, self.key, functions, self.options.dtype, self.before_compiling)
-        return last if name == bundle[-1] else getattr(self.module, name)
+        return last if name == list(functions)[-1] else getattr(self.module, name)
+
+    def _bundle(self, name: str) -> dict[str, tuple[str, ...]]:
+        """The functions that are compiled together with an entry function."""
+        return {name: self.kernel.functions[name] for name in self.kernel.bundles[name]}
+
+    @property
+    def entries(self) -> tuple[str, str]:
+        """The keys of what training and prediction need, in the cache."""
+        training, prediction = (
+            bundles.bundle_key(self.key, self._bundle(name), self.options.dtype) for name in ("train", "predict")
+        )
+        return training, prediction
+
+    def are_stored(self) -> bool:
+        """Whether the cache has all that training and prediction need."""
+        return all(map(cache.has, self.entries))
+
+    def build(self) -> None:
+        """Compile all that training and prediction need, or find it in the cache."""
+        self.train  # noqa: B018
+        self.predict  # noqa: B018
 
     @cached_property
     def train(self) -> Any:
@@ -214,11 +243,3 @@ class Kernels:
         """The generated function ``step``, ready to call; it comes with ``predict``."""
         self.predict  # noqa: B018 - compiles, or is found in the cache
         return self.module.step
-
-
-def kernels_of(graph: Graph, options: CompileOptions) -> Kernels:
-    """The kernels of a model: its own, or the machine, which is imported only if a model needs it."""
-    if options.tier != "instant":
-        return Kernels(graph, options)
-    made: Kernels = imported("neuromorph.runtime.instant").InstantKernels(graph, options)
-    return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 from weakref import ref
@@ -15,23 +16,27 @@ from ..errors import DataError, ModelStateError, brief, nearest
 from ..functions.dropout import KEYS
 from ..graph import Graph, build_graph, freeze
 from ..host.forks import after_in_child, new_lock
+from ..host.interrupts import held
 from ..language import parse
 from ..optimizers import UPDATES, Optimizer, Update
-from ..options import CompileOptions
+from ..options import CompileOptions, finite_number
 from ..schedule import Workspace, padded
-from . import seeding
+from . import background, seeding
 from .announcing import announced
+from .background import Request
 from .feeds import Feeds
-from .kernels import Kernels, kernels_of
+from .kernels import Kernels
 from .memory import Memory, aligned_zeros
 from .seeding import draw_parameters
 from .settings import Settings, check_numbers
 from .state import as_dict, set_state, state_pieces, state_views
+from .tiers import first_kernels, kernels_of
 
 Floats = NDArray[Any]
 
 _networks: list[ref[Network]] = []  # a forked child must renew their locks; some of them may not exist any more
 _networks_lock = new_lock()
+_POLL = 0.01  # seconds between two looks for compiled kernels of somebody who waits for them
 _room = 64  # networks in the list before those that do not exist any more are removed
 
 
@@ -76,6 +81,8 @@ class Network(Settings):
         """Set the attributes that are never copied or pickled: locks, kernels, memory."""
         self.lock = threading.RLock()
         self._kernels: Kernels | None = None
+        self._request: Request | None = None  # for kernels of the model's own, while the machine runs it
+        self._decided = False  # what runs the model at first
         self._memory: Memory | None = None
         self._released = self._torn = False
         self.changing = Changing()
@@ -167,6 +174,7 @@ class Network(Settings):
 
     def _compile(self, verbosity: int) -> None:
         """Compile the kernels that training needs. Raises MemoryError if the model can't fit into memory."""
+        self._decide()
         kernels = self.kernels
         kernels.check_size()
         if verbosity >= 1:
@@ -177,6 +185,7 @@ class Network(Settings):
 
     def prepare(self) -> None:
         """Make empty memory, which a model needs before it gets parameters. Kernels are compiled when first needed."""
+        self._decide()
         kernels = self.kernels
         kernels.check_size()
         layout, dtype = kernels.plan.layout, self._options.dtype
@@ -185,6 +194,63 @@ class Network(Settings):
         counts = len(self._update.counts) + 2 * self._drops
         constants = np.array([*self._optimizer.constants, *([0.0] * counts)])
         self._memory, self._torn = self.scratch(self.bptt_steps, weights, remembered, constants), False
+
+    def _decide(self) -> None:
+        """Decide what runs the model at first, once."""
+        if not self._decided:
+            self._kernels, self._request = first_kernels(self._text, self._graph, self._options)
+            self._decided = True
+
+    def take_over(self) -> None:
+        """Run the model by kernels of its own from now on, if it waits for them and they are in the cache by now.
+
+        Numbers and state stay as they are. The caller holds ``lock``, and no window is under way.
+        """
+        request = self._request
+        if request is None or not request.poll():
+            return
+        self._request = None
+        own = self.kernels.own
+        if request.reason is not None or not own.are_stored():
+            background.warn_once(request.reason or "the cache has lost what was compiled")
+            return
+        own.build()
+        with self.changing, held():
+            self._hand_over(own)
+
+    def look_for_kernels(self) -> None:
+        """Like ``take_over``, unless a call of this model is under way, in this thread or another one."""
+        if self._request is not None and self.lock.acquire(blocking=False):
+            try:
+                if self.changing.depth == 0:
+                    self.take_over()
+            finally:
+                self.lock.release()
+
+    def _hand_over(self, own: Kernels) -> None:
+        """Hand the memory over to other kernels. Weights have the same places there; workspaces differ."""
+        old = self._memory
+        if old is None:
+            self._kernels = own
+            return
+        state, self._kernels = self.state, own
+        self._memory = self.scratch(old.capacity, old.weights, old.optimizer, old.constants)
+        self.state = state
+        self.feeds.move(own)
+
+    def wait_compiled(self, timeout: float | None = None) -> bool:
+        """Wait until the model runs by kernels of its own; whether it does."""
+        end = None if timeout is None else time.monotonic() + finite_number("timeout", timeout)
+        while True:
+            with self.lock:
+                self.memory()
+                self.take_over()
+                if self._request is None:
+                    return self.kernels.tier == "compiled"
+            left = _POLL if end is None else min(_POLL, end - time.monotonic())
+            if left <= 0.0:
+                return False
+            time.sleep(left)
 
     def scratch(self, capacity: int, weights: Floats, remembered: Floats, constants: NDArray[np.float64]) -> Memory:
         """Memory for windows of at most ``capacity`` samples, with these weights, optimizer slots and constants."""
@@ -217,7 +283,7 @@ class Network(Settings):
     def release(self) -> None:
         """Free the model's memory. Releasing twice is allowed; any other use afterwards raises ModelStateError."""
         with self.lock:
-            self._memory, self._kernels, self._released = None, None, True
+            self._memory, self._kernels, self._request, self._released = None, None, None, True
             self.feeds.release()
 
     def __enter__(self) -> Self:

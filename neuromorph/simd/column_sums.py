@@ -15,7 +15,6 @@ from ..abi.summation import CHAINS
 from .lowering import ARRAY
 from .product_shape import scalar_type
 from .routines import I1, I64, counted, integer, routine, summed, teach
-from .vectors import FLAGS
 
 
 @dataclass(frozen=True)
@@ -58,13 +57,13 @@ class _Emitter:
         sums = self.over_rows([zero] * (count * chains), start, count, integer(0), whole, chains)
         while len(sums) > count:
             half = len(sums) // 2
-            sums = [builder.fadd(x, y, flags=FLAGS) for x, y in zip(sums[:half], sums[half:], strict=True)]
+            sums = [builder.fadd(x, y) for x, y in zip(sums[:half], sums[half:], strict=True)]
         if chains > 1:
             sums = self.over_rows(sums, start, count, whole, self.rows, 1)
         for number, value in enumerate(sums):
             place = self.at(self.target, start, integer(number * simd_width))
             held = builder.select(self.keep, builder.load(place, align=4), zero)
-            builder.store(builder.fadd(value, held, flags=FLAGS), place, align=4)
+            builder.store(builder.fadd(value, held), place, align=4)
 
     def over_rows(
         self, sums: list[ir.Value], start: ir.Value, count: int, first: ir.Value, last: ir.Value, step: int
@@ -78,7 +77,7 @@ class _Emitter:
                 if number and number % count == 0:
                     here = builder.gep(here, [self.stride])
                 place = self.at(here, start, integer(number % count * shape.simd_width))
-                fresh.append(builder.fadd(value, builder.load(place, align=4), flags=FLAGS))
+                fresh.append(builder.fadd(value, builder.load(place, align=4)))
             return fresh
 
         return summed(builder, sums, first, last, step, some_rows)

@@ -15,7 +15,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from .vectors import FLAGS, absolute, emit_absolute, emit_fma, fma, maximum, minimum, where
+from .vectors import absolute, emit_absolute, emit_fma, fma, maximum, minimum, where
 
 _OPERATORS: dict[type[ast.AST], str] = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul"}
 _SIGNS: dict[type[ast.AST], str] = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
@@ -51,10 +51,10 @@ class _Emitter:
         if isinstance(node, ast.Constant):
             return ir.Constant(self.kind, [float(node.value)] * self.kind.count)  # type: ignore[arg-type]
         if isinstance(node, ast.UnaryOp):
-            return self.builder.fneg(self.value(node.operand), flags=FLAGS)
+            return self.builder.fneg(self.value(node.operand))
         if isinstance(node, ast.BinOp):
             emit = getattr(self.builder, _OPERATORS[type(node.op)])
-            return emit(self.value(node.left), self.value(node.right), flags=FLAGS)
+            return emit(self.value(node.left), self.value(node.right))
         if isinstance(node, ast.Compare):
             sign = _SIGNS[type(node.ops[0])]
             return self.builder.fcmp_ordered(sign, self.value(node.left), self.value(node.comparators[0]))

@@ -290,9 +290,7 @@ class _Product:
                     ahead_row = integer(row) if self.turned else b.mul(tile.stride, integer(row))
                     left[row] = spread(b, b.load(self.at(column_of_a, ahead_row)), self.simd_width)
                 mine = slice(ahead % chains * size, (ahead % chains + 1) * size)
-                sums[mine] = [
-                    emit_fma(b, left[r], right[v], x, ()) for x, (r, v) in zip(sums[mine], cells, strict=True)
-                ]
+                sums[mine] = [emit_fma(b, left[r], right[v], x) for x, (r, v) in zip(sums[mine], cells, strict=True)]
             return sums
 
         return body

@@ -14,7 +14,7 @@ from numba.core import types
 from .lowering import ARRAY
 from .product_shape import scalar_type
 from .routines import I64, integer, routine, summed, teach
-from .vectors import FLAGS, emit_absolute, spread, sum_of_elements
+from .vectors import emit_absolute, emit_fma, spread, sum_of_elements
 
 SUMS = 4  # independent sums, so that no addition waits for the one before
 
@@ -54,7 +54,7 @@ class _Emitter:
         value = builder.load(place, align=4)
         for copy in range(1, shape.copies):
             other = builder.load(self.place(index, offset + copy * shape.size), align=4)
-            value = builder.fadd(value, other, flags=FLAGS)
+            value = builder.fadd(value, other)
         if shape.copies > 1:
             builder.store(value, place, align=4)
         return value
@@ -67,7 +67,7 @@ class _Emitter:
             fresh = []
             for number, value in enumerate(sums):
                 gradient = self.gathered(index, number * simd_width)
-                fresh.append(builder.fadd(value, builder.fmul(gradient, gradient, flags=FLAGS), flags=FLAGS))
+                fresh.append(emit_fma(builder, gradient, gradient, value))
             return fresh
 
         rest = builder.srem(builder.sub(end, start), integer(SUMS * simd_width))
@@ -75,7 +75,7 @@ class _Emitter:
         first, *others = summed(builder, [self.splat(0.0)] * SUMS, start, middle, SUMS * simd_width, some)
         (first,) = summed(builder, [first], middle, end, simd_width, some)
         for other in others:
-            first = builder.fadd(first, other, flags=FLAGS)
+            first = builder.fadd(first, other)
         return sum_of_elements(builder, first)
 
     def non_finite(self, start: ir.Value, end: ir.Value, rate: ir.Value) -> ir.Value:

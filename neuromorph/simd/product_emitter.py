@@ -16,7 +16,7 @@ from .product_shape import (
     tile_rows,
 )
 from .routines import counted, integer, summed
-from .vectors import FLAGS, emit_fma, intrinsic, spread
+from .vectors import emit_fma, intrinsic, spread
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,6 @@ class ProductEmitter:
     def vector(self) -> ir.VectorType:
         return ir.VectorType(scalar_type(self.shape.dtype), self.shape.simd_width)
 
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """The fast-math flags of additions. Additions may not be reordered if a row's sums must not depend on the
-        number of rows."""
-        return FLAGS if self.shape.rows is not None else tuple(flag for flag in FLAGS if flag != "reassoc")
-
     def read(self, pointer: ir.Value) -> ir.Value:
         return self.builder.load(pointer, align=4)
 
@@ -119,7 +113,7 @@ class ProductEmitter:
 
     def fused(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
         """x y + z of each element: one instruction if the processor has it."""
-        return emit_fma(self.builder, x, y, z, self.flags)
+        return emit_fma(self.builder, x, y, z)
 
     def emit(self) -> None:
         """Emit the whole product: loops over blocks of the inner dimension, panels and row tiles."""
@@ -336,9 +330,7 @@ class ProductEmitter:
         wide = self.inner_loop(wide, tile, start, whole, unroll)
         while len(wide) > size:
             half = len(wide) // 2 // size * size
-            wide = [
-                self.builder.fadd(x, y, flags=FLAGS) for x, y in zip(wide[:half], wide[-half:], strict=True)
-            ] + wide[half:-half]
+            wide = [self.builder.fadd(x, y) for x, y in zip(wide[:half], wide[-half:], strict=True)] + wide[half:-half]
         return wide if even else self.inner_loop(wide, tile, whole, stop, 1)
 
     def over_ranges(self, sums: list[ir.Value], tile: _Tile, count: ir.Value) -> list[ir.Value]:
@@ -366,7 +358,7 @@ class ProductEmitter:
 
     def added(self, sums: list[ir.Value], more: list[ir.Value]) -> list[ir.Value]:
         """The sums ``sums`` with ``more`` added to them."""
-        return [self.builder.fadd(x, y, flags=self.flags) for x, y in zip(sums, more, strict=True)]
+        return [self.builder.fadd(x, y) for x, y in zip(sums, more, strict=True)]
 
     def at_once(
         self, parts: list[list[ir.Value]], tile: _Tile, starts: list[ir.Value], length: ir.Value

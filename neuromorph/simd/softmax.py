@@ -19,7 +19,7 @@ from . import math as vector_math
 from .lowering import ARRAY
 from .product_shape import scalar_type
 from .routines import I64, counted, integer, routine, summed, teach
-from .vectors import FLAGS, elements_below, emit_maximum, largest_element, masked_load, spread, sum_of_elements
+from .vectors import elements_below, emit_fma, emit_maximum, largest_element, masked_load, spread, sum_of_elements
 
 SHORT = 4  # vectors at most of a row that stays in registers
 Body = Callable[[ir.Value, list[ir.Value], bool], list[ir.Value]]
@@ -104,7 +104,7 @@ class RowEmitter:
 
     def power(self, value: ir.Value, top: ir.Value, is_last: bool) -> ir.Value:
         """The exponentials of the differences between numbers and the largest number."""
-        distance = self.builder.fsub(value, top, flags=FLAGS)
+        distance = self.builder.fsub(value, top)
         return self.cut(vector_math.call(self.builder, "exp", distance), self.splat(0.0), is_last)
 
     def softmax(self, source: ir.Value, target: ir.Value) -> None:
@@ -115,9 +115,9 @@ class RowEmitter:
             peak = reduce(lambda some, each: emit_maximum(builder, each[1], some), row, lowest)
             top = spread(builder, largest_element(builder, peak), self.shape.simd_width)
             powers = [self.power(value, top, is_last) for _, value, is_last in row]
-            share = self.share(reduce(lambda x, y: builder.fadd(x, y, flags=FLAGS), powers))
+            share = self.share(reduce(builder.fadd, powers))
             for (q, _, _), value in zip(row, powers, strict=True):
-                self.store(builder.fmul(value, share, flags=FLAGS), target, q)
+                self.store(builder.fmul(value, share), target, q)
             return
 
         def larger(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
@@ -129,13 +129,13 @@ class RowEmitter:
         def add_power(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
             value = self.power(self.read(source, q, is_last, top), top, is_last)
             self.store(value, target, q)
-            return [builder.fadd(some[0], value, flags=FLAGS)]
+            return [builder.fadd(some[0], value)]
 
         (whole,) = self.over([self.splat(0.0)], add_power)
         share = self.share(whole)
 
         def divide(q: ir.Value, some: list[ir.Value], is_last: bool) -> list[ir.Value]:
-            self.store(builder.fmul(self.load(target, q), share, flags=FLAGS), target, q)
+            self.store(builder.fmul(self.load(target, q), share), target, q)
             return []
 
         self.over([], divide)
@@ -148,13 +148,12 @@ class RowEmitter:
             return self.load(result, q), self.load(gradient, q)
 
         def write(q: ir.Value, y: ir.Value, g: ir.Value, mean: ir.Value) -> None:
-            value = builder.fmul(y, builder.fsub(g, mean, flags=FLAGS), flags=FLAGS)
-            if adds:
-                value = builder.fadd(self.load(target, q), value, flags=FLAGS)
+            rest = builder.fsub(g, mean)
+            value = emit_fma(builder, y, rest, self.load(target, q)) if adds else builder.fmul(y, rest)
             self.store(value, target, q)
 
         def weighted(some: ir.Value, y: ir.Value, g: ir.Value) -> ir.Value:
-            return builder.fadd(some, builder.fmul(y, g, flags=FLAGS), flags=FLAGS)
+            return emit_fma(builder, y, g, some)
 
         if self.shape.is_short:
             row = [(q, *pair(q)) for q, _ in self.columns()]

@@ -15,7 +15,6 @@ from . import math as vector_math
 from .lowering import ARRAY, data_pointer, define
 from .vectors import (
     ELEMENTS,
-    FLAGS,
     VectorType,
     elements_below,
     intrinsic,
@@ -218,7 +217,7 @@ def _reductions(kind: _Kind) -> dict[str, Any]:
         powers = vector_math.call(builder, "exp", builder.fsub(args[0], spread(builder, top, kind.simd_width)))
         powers = builder.select(inside, powers, kind.zeros)
         whole = spread(builder, sum_of_elements(builder, powers), kind.simd_width)
-        return builder.fdiv(powers, whole, flags=FLAGS)
+        return builder.fdiv(powers, whole)
 
     return {
         "total": define(total, kind.element, (kind.vector,), emit_total),

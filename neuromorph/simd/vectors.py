@@ -4,8 +4,8 @@
 Python function over NumPy arrays (its twin, for when JIT is off) and, inside compiled code, one or a few LLVM vector
 instructions. The arithmetic operators work on vectors in both cases; a scalar operand is copied to all elements.
 
-Arithmetic has the fast-math flags ``FLAGS``. They never include nnan or ninf, so that a diverging loss stays visible.
-The vector mathematics of ``math.py`` has no flags, because its error-free steps must stay as written.
+No instruction has fast-math flags: every sum has the order, and every rounding the place, that the source gives it.
+So the kernels of a model and the machine give the same bits. Where a product is added to something, ``fma`` says so.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from numba.extending import lower_builtin, lower_cast
 from . import math as vector_math
 from . import numpy_math as twins
 
-FLAGS = ("contract", "nsz", "arcp", "afn", "reassoc")
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 ELEMENTS: dict[str, tuple[Any, ir.Type, int]] = {
     "float32": (types.float32, ir.FloatType(), 4),
@@ -92,7 +91,7 @@ def elements_below(builder: ir.IRBuilder, count: ir.Value, simd_width: int) -> i
 def sum_of_elements(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
     """The sum of the elements."""
     while vector.type.count > 1:
-        vector = builder.fadd(*_halves(builder, vector), flags=FLAGS)
+        vector = builder.fadd(*_halves(builder, vector))
     return builder.extract_element(vector, ir.Constant(_I32, 0))
 
 
@@ -109,10 +108,10 @@ def emit_maximum(builder: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
     return builder.select(builder.fcmp_ordered(">", x, y), x, y)
 
 
-def emit_fma(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value, flags: tuple[str, ...] = FLAGS) -> ir.Value:
+def emit_fma(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
     """x y + z of each element: one instruction if the processor has it."""
     if not vector_math.has_fma():
-        return builder.fadd(builder.fmul(x, y, flags=flags), z, flags=flags)
+        return builder.fadd(builder.fmul(x, y), z)
     fused = intrinsic(builder.module, f"llvm.fma.{suffix(x.type)}", x.type, [x.type] * 3)
     return builder.call(fused, [x, y, z])
 
@@ -210,8 +209,8 @@ for _function, _method in (
     (operator.mul, "fmul"),
     (operator.truediv, "fdiv"),
 ):
-    _register(_function, 2, _same, lambda b, x, y, m=_method: getattr(b, m)(x, y, flags=FLAGS))
-_register(operator.neg, 1, _same, lambda b, x: b.fneg(x, flags=FLAGS))
+    _register(_function, 2, _same, lambda b, x, y, m=_method: getattr(b, m)(x, y))
+_register(operator.neg, 1, _same, lambda b, x: b.fneg(x))
 for _function, _sign in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">=")):
     _register(_function, 2, _mask, lambda b, x, y, s=_sign: b.fcmp_ordered(s, x, y))
 

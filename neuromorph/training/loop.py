@@ -20,6 +20,7 @@ from ..data.reading import Given, indexed
 from ..errors import DataError, TrainingDivergedError, brief
 from ..functions import Loss, Targets
 from ..runtime.dispatch import call_members
+from ..runtime.kernels import Kernels
 from ..runtime.memory import Memory
 from ..runtime.network import Network
 from ..runtime.pacing import PIECE, Pace
@@ -34,6 +35,7 @@ class Pass:
     """A pass of one sequence through the kernel. places: what messages call its samples."""
 
     model: Network
+    kernels: Kernels
     memory: Memory
     inputs: NDArray[Any]
     expected: NDArray[Any]
@@ -49,6 +51,11 @@ class Pass:
         """The number of samples in the sequence."""
         return int(self.inputs.shape[0])
 
+    def take_over(self) -> None:
+        """Go on with the model's own kernels, if it waits for them and they are there by now."""
+        self.model.take_over()
+        self.kernels, self.memory = self.model.kernels, self.model.memory()
+
     def mean(self, start: int, stop: int) -> float:
         """The weighted mean loss of samples ``start`` to ``stop``."""
         weights = self.weights.reshape(self.samples, -1)[start:stop] if self.row_step else None
@@ -62,11 +69,11 @@ class Pass:
         lanes = self.model.batch_size
         losses = self.memory.row_losses[(sample - begin) * lanes :][:lanes]
         bad = np.flatnonzero(~np.isfinite(losses))
-        return int(bad[0]) if len(bad) and self.model.kernels.threads == 1 else None
+        return int(bad[0]) if len(bad) and self.kernels.threads == 1 else None
 
     def run(self, start: int, stop: int) -> int:
         """Run the windows from sample ``start`` to ``stop``; the number of the sample that was reached."""
-        memory, model, kernels = self.memory, self.model, self.model.kernels
+        memory, model, kernels = self.memory, self.model, self.kernels
         rate, clip = (model.learning_rate, model.clip_norm or 0.0) if self.mode == LEARN else (0.0, 0.0)
         call = (
             start, stop, len(self.inputs), self.capacity, self.mode, memory.space, memory.weights, memory.transposed,
@@ -173,7 +180,7 @@ def _pass(
 ) -> Pass:
     """The pass of one sequence. Without weights, every window reads the same array of ones."""
     rows, step = (memory.ones, 0) if weights is None else (weights.reshape(-1), model.batch_size)
-    return Pass(model, memory, inputs, expected, rows, step, losses, capacity, mode, places)
+    return Pass(model, model.kernels, memory, inputs, expected, rows, step, losses, capacity, mode, places)
 
 
 def _not_reached(shape: int | tuple[int, ...]) -> NDArray[np.float64]:
@@ -257,6 +264,7 @@ def _follow_all(passes: Iterable[Pass], several: bool, verbosity: int, progress:
     The loop is not inside a ``with`` block: see ``_epochs`` in ``fit.py``.
     """
     for sequence in passes:
+        sequence.take_over()
         if not carry_state:
             sequence.model.clear_state(sequence.memory)
         follow(sequence, verbosity, progress)
@@ -280,6 +288,7 @@ class Watcher(Protocol):
 def follow(sequence: Pass, verbosity: int, progress: Watcher) -> None:
     """Run a pass in pieces of as many windows as take a twentieth of a second, or at verbosity 2 of one window."""
     for start, stop in Pace(adapts=verbosity < 2).pieces(sequence.samples, sequence.capacity):
+        sequence.take_over()
         try:
             reached = sequence.run(start, stop)
         finally:
@@ -325,6 +334,7 @@ def evaluate(
 
 def measure(model: Network, data: TrainingData, *, carry_state: bool = False) -> float:
     """The mean loss of checked data, from zero state or the model's state."""
+    model.look_for_kernels()
     with model.lock:
         memory = scratch(model, model.bptt_steps)
         passes = sequences(model, memory, data, MEASURE, model.bptt_steps)

@@ -11,7 +11,8 @@ from helpers.paths import REPOSITORY
 def python(code: str, folder: Path, **environ: str) -> "subprocess.Popen[str]":
     """A new Python process that uses this cache folder. environ: more environment variables."""
     known = {name: value for name, value in os.environ.items() if not name.startswith("NEUROMORPH_")}
-    environ = {**known, "PYTHONPATH": str(REPOSITORY), "NEUROMORPH_CACHE_DIR": str(folder), **environ}
+    own = {"PYTHONPATH": str(REPOSITORY), "NEUROMORPH_CACHE_DIR": str(folder), "NEUROMORPH_TIER": "compiled"}
+    environ = {**known, **own, **environ}
     command = [sys.executable, "-W", "always::UserWarning", "-c", code]
     return subprocess.Popen(
         command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder.parent

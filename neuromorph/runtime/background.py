@@ -1,0 +1,256 @@
+"""Has things compiled by another process, which puts them into the cache on disk, and learns when they are there.
+
+The other process is ``compiler_process``. It is started for the first request, and again for a later one if it has
+ended. Nothing here waits for it: messages are written and answers are read when somebody asks how a request stands.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import ref
+
+from ..errors import CompilerWarning
+from ..host.callers import warn_user
+from ..host.forks import after_in_child, new_lock
+from ..host.interrupts import held
+from ..jit import cache
+
+BETWEEN = 0.005  # seconds between two looks for answers
+MOST_DEATHS = 3  # of the process without an answer, after which no more is started
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from neuromorph.runtime.compiler_process import main; main()"
+)
+_lock = new_lock()
+
+
+def is_possible() -> bool:
+    """Whether this system and this process can compile in the background."""
+    return hasattr(os, "fork") and bool(sys.executable)
+
+
+@dataclass(eq=False)
+class Request:
+    """A thing to compile, as long as somebody has the request. entry: the thing's key in the cache.
+
+    ended: whether it is known how the request ended; then reason is None if the thing is in the cache, and else the
+    reason why it is not.
+    """
+
+    message: dict[str, Any]
+    entry: str
+    number: int = field(default_factory=itertools.count(1).__next__)
+    process: int = field(default_factory=os.getpid)
+    ended: bool = False
+    reason: str | None = None
+    looked: float = 0.0
+
+    def poll(self) -> bool:
+        """Whether the request has ended by now."""
+        now = time.monotonic()
+        if not self.ended and now - self.looked >= BETWEEN:
+            self.looked = now
+            if self.process != os.getpid():  # of a forked child's parent: what it compiles is seen in the cache
+                self.ended = cache.has(self.entry)
+            else:
+                _compiler.look()
+        return self.ended
+
+    def end(self, reason: str | None = None) -> None:
+        """Note how the request ended."""
+        self.ended, self.reason = True, reason
+
+
+class Compiler:
+    """This process's side: requests that were not answered yet, and the process that answers them."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.requests: dict[int, ref[Request]] = {}  # by number
+        self.unsent: list[int] = []  # the numbers of those that were not written yet
+        self.out = self.into = b""  # parts of messages that were not written, and of answers that were not read, yet
+        self.deaths = 0
+
+    def add(self, request: Request) -> None:
+        """Have a request answered."""
+        with _lock, held():
+            self.requests[request.number] = ref(request)
+            self.unsent.append(request.number)
+            if self.process is None:
+                self._start()
+        self.look()
+
+    def look(self) -> None:
+        """Read answers, and write what can be written."""
+        with _lock, held():
+            if self.process is None:
+                return
+            alive = self._read()
+            self._drop_unneeded()
+            if not (alive and self._write()):
+                self._died()
+
+    def _start(self) -> None:
+        if self.deaths >= MOST_DEATHS:
+            self._give_up("the process that compiles has ended too often")
+            return
+        command = [sys.executable, "-c", _START, json.dumps(sys.path)]
+        try:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            self.deaths = MOST_DEATHS
+            self._give_up(f"no process can be started: {error.strerror or error}")
+            return
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            os.set_blocking(pipe.fileno(), False)
+
+    def _read(self) -> bool:
+        """Read answers; whether the process may give more of them."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        while True:
+            try:
+                data = os.read(self.process.stdout.fileno(), 1 << 16)
+            except BlockingIOError:
+                return True
+            *lines, self.into = (self.into + data).split(b"\n")
+            for line in lines:
+                self._hear(json.loads(line))
+            if not data:
+                return False
+
+    def _hear(self, answer: Mapping[str, Any]) -> None:
+        self.deaths = 0
+        number = answer["done"] if "done" in answer else answer["failed"]
+        self._end(number, answer.get("reason"))
+
+    def _end(self, number: int, reason: str | None) -> None:
+        held_by = self.requests.pop(number, None)
+        if held_by is not None and (request := held_by()) is not None:
+            request.end(reason)
+
+    def _drop_unneeded(self) -> None:
+        """Take back the requests that nobody has any more."""
+        for number in [number for number, request in self.requests.items() if request() is None]:
+            del self.requests[number]
+            if number in self.unsent:
+                self.unsent.remove(number)
+            else:
+                self.out += json.dumps({"drop": number}).encode() + b"\n"
+
+    def _write(self) -> bool:
+        """Write as much as the pipe takes, the newest request first; whether the process still reads."""
+        assert self.process is not None
+        assert self.process.stdin is not None
+        while self.out or self.unsent:
+            if not self.out and (request := self.requests[self.unsent.pop()]()) is not None:
+                self.out = json.dumps(request.message).encode() + b"\n"
+            try:
+                self.out = self.out[os.write(self.process.stdin.fileno(), self.out) :]
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+        return True
+
+    def _died(self) -> None:
+        """The process has ended. Unless it had nothing to do, that is a failure of what it was asked for."""
+        process = self._forget()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(1.0)
+        if process.returncode == 0:  # it had been idle for long when the requests came
+            self.unsent = list(self.requests)
+        else:
+            self.deaths += 1
+            for number in self.requests.keys() - set(self.unsent):
+                self._end(number, f"the process that compiles has ended with status {process.returncode}")
+        if self.unsent:
+            self._start()
+
+    def _forget(self) -> subprocess.Popen[bytes]:
+        """Close the pipes to the process, which then ends."""
+        process, self.process = self.process, None
+        assert process is not None
+        self.out = self.into = b""
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None
+            with suppress(OSError):
+                pipe.close()
+        return process
+
+    def _give_up(self, reason: str) -> None:
+        """End all requests."""
+        for number in list(self.requests):
+            self._end(number, reason)
+        self.unsent.clear()
+
+    def stop(self) -> None:
+        """End the process, and wait until it is gone."""
+        with _lock, held():
+            self._give_up("the process that compiles was ended")
+            if self.process is None:
+                return
+            process = self._forget()
+            process.terminate()
+            try:
+                process.wait(2.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def left_behind(self) -> Compiler:
+        """The state of a forked child, to which the process does not belong."""
+        if self.process is not None:
+            process = self._forget()
+            process.returncode = 0  # so that nobody waits for it here
+        return Compiler()
+
+
+_compiler = Compiler()
+_warned: set[str] = set()
+
+
+def request(message: Mapping[str, Any], entry: str) -> Request:
+    """Ask for something to be compiled. entry: the key that it will have in the cache."""
+    made = Request(dict(message), entry)
+    variables = {name: value for name, value in os.environ.items() if name.startswith("NEUROMORPH_")}
+    variables["NEUROMORPH_CACHE_DIR"] = str(cache.root())
+    made.message |= {"job": made.number, "variables": variables}
+    _compiler.add(made)
+    return made
+
+
+def stop() -> None:
+    """End the process that compiles in the background. A later request starts another one."""
+    _compiler.stop()
+
+
+def warn_once(reason: str) -> None:
+    """Give one CompilerWarning in this process: kernels can't be compiled in the background."""
+    if not _warned:
+        _warned.add(reason)
+        message = f"kernels can't be compiled in the background: {reason}. Models keep the tier 'instant'"
+        warn_user(message, CompilerWarning)
+
+
+def _in_child() -> None:
+    global _compiler
+    _compiler = _compiler.left_behind()
+
+
+after_in_child(_in_child)
+atexit.register(stop)

@@ -1,0 +1,249 @@
+"""The process that compiles in the background: ``python -m neuromorph.runtime.compiler_process``.
+
+It reads jobs from its standard input, one JSON object a line, and answers on its standard output in the same form:
+
+``{"job": 7, "text": …, "options": {…}, "variables": {…}}``  compile the kernels of a model
+``{"job": 8, "machine": ["float32", 8, 16], "variables": {…}}``  compile the machine
+``{"drop": 7}``  nobody needs a job any more
+``{"done": 7}``, ``{"failed": 7, "reason": …}``  the answers
+
+It compiles one job at a time, the newest first, and at a low priority. A job waits a moment before it begins, since
+most models of a search are gone by then. What is compiled goes to the cache on disk. Each job has a process of its own,
+forked from this one, so that memory does not grow, a job can be dropped while it runs, and a crash ends one job only.
+The process ends when its standard input does, that is with the process that started it, and when it has
+had nothing to do for a while.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import sys
+import time
+import traceback
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+YOUTH = 0.1  # seconds that a job waits before it begins
+IDLE = 60.0  # seconds without a job after which the process ends
+_CHUNK = 1 << 16
+_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
+
+
+@dataclass
+class Job:
+    """One thing to compile. number: by which the other process knows it. came: the time when it was read."""
+
+    number: int
+    what: dict[str, Any]
+    came: float
+
+
+@dataclass
+class Running:
+    """A job in a process of its own. said: what that process has written about a failure so far."""
+
+    job: Job
+    process: int
+    pipe: int
+    said: bytearray = field(default_factory=bytearray)
+
+
+class Worker:
+    """Jobs that wait, and the one that runs."""
+
+    def __init__(self, source: int, target: int) -> None:
+        self.source, self.target = source, target
+        self.waiting: list[Job] = []
+        self.running: Running | None = None
+        self.rest = b""
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(source, selectors.EVENT_READ)
+        self.idle_since = time.monotonic()
+
+    def serve(self) -> None:
+        """Work until the standard input ends, or until there has been nothing to do for a while."""
+        try:
+            while self.step():
+                pass
+        finally:
+            self.stop()
+
+    def step(self) -> bool:
+        """Wait for something to happen, and deal with it; whether to go on."""
+        for key, _ in self.selector.select(self.patience()):
+            if key.fd == self.source:
+                if not self.read():
+                    return False
+            else:
+                self.listen()
+        self.begin()
+        if self.running or self.waiting:
+            self.idle_since = time.monotonic()
+        return time.monotonic() - self.idle_since < IDLE
+
+    def patience(self) -> float:
+        """Seconds until something has to be done, whatever happens."""
+        if self.running is not None or not self.waiting:
+            return IDLE
+        return max(0.0, self.waiting[-1].came + YOUTH - time.monotonic())
+
+    def read(self) -> bool:
+        """Read messages; whether there may be more."""
+        data = os.read(self.source, _CHUNK)
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        for line in lines:
+            self.take(json.loads(line))
+        return bool(data)
+
+    def take(self, message: dict[str, Any]) -> None:
+        """Deal with a message."""
+        if "drop" not in message:
+            self.waiting.append(Job(message["job"], message, time.monotonic()))
+            return
+        number = message["drop"]
+        self.waiting = [job for job in self.waiting if job.number != number]
+        if self.running is not None and self.running.job.number == number:
+            self.kill()
+
+    def begin(self) -> None:
+        """Begin the newest job, if none runs and it has waited long enough."""
+        if self.running is not None or not self.waiting or self.patience() > 0.0:
+            return
+        self.fork(self.waiting.pop())
+
+    def fork(self, job: Job) -> None:
+        """Run a job in a process of its own, which writes to a pipe why it failed, if it does."""
+        (out, into), parent = os.pipe(), os.getpid()
+        process = os.fork()
+        if process == 0:
+            status = 1
+            try:
+                os.close(out)
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                _end_with(parent)
+                reason = failure_of(job.what)
+                if reason is not None:
+                    os.write(into, reason.encode("utf-8", "replace")[:4000])
+                status = 0 if reason is None else 2
+            finally:
+                os._exit(status)
+        os.close(into)
+        self.running = Running(job, process, out)
+        self.selector.register(out, selectors.EVENT_READ)
+
+    def listen(self) -> None:
+        """Read what the running job's process says. At its end, answer."""
+        running = self.running
+        if running is None:
+            return
+        data = os.read(running.pipe, _CHUNK)
+        running.said += data
+        if data:
+            return
+        status = self.forget()
+        if status == 0:
+            reason = None
+        elif running.said:
+            reason = running.said.decode("utf-8", "replace")
+        elif status < 0:
+            reason = f"the compiler was ended by signal {-status}"
+        else:
+            reason = f"the compiler ended with status {status}"
+        self.answer(running.job, reason)
+
+    def forget(self) -> int:
+        """Wait for the end of the running job's process; its exit status, or the negative number of a signal."""
+        running, self.running = self.running, None
+        if running is None:
+            return 0
+        self.selector.unregister(running.pipe)
+        os.close(running.pipe)
+        return os.waitstatus_to_exitcode(os.waitpid(running.process, 0)[1])
+
+    def kill(self) -> None:
+        """End the running job."""
+        if self.running is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.running.process, signal.SIGKILL)
+            self.forget()
+
+    stop = kill
+
+    def answer(self, job: Job, reason: str | None) -> None:
+        """Say how a job ended."""
+        said: dict[str, Any] = {"done": job.number} if reason is None else {"failed": job.number, "reason": reason}
+        os.write(self.target, json.dumps(said).encode() + b"\n")
+
+
+def _end_with(parent: int) -> None:
+    """Have this process killed when its parent ends, where the system can do that (Linux)."""
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, int(signal.SIGKILL))
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def failure_of(what: dict[str, Any]) -> str | None:
+    """Compile what a message asks for; None if it is in the cache afterwards, else the reason why it is not."""
+    os.environ.update(what["variables"])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            is_stored = compiled(what)
+        except BaseException as error:
+            return "".join(traceback.format_exception_only(error)).strip()
+    if is_stored:
+        return None
+    return str(caught[-1].message) if caught else "the cache of compiled kernels did not take it"
+
+
+def compiled(what: dict[str, Any]) -> bool:
+    """Compile a model's kernels, or a machine; whether they are in the cache now."""
+    if "machine" in what:
+        from .instant import machine_for
+
+        machine = machine_for(*what["machine"])
+        machine.build()
+        return machine.is_stored()
+    from ..graph import build_graph, freeze
+    from ..language import parse
+    from ..options import CompileOptions
+    from .kernels import Kernels
+
+    options = CompileOptions(**{**what["options"], "frozen": tuple(what["options"]["frozen"])})
+    kernels = Kernels(freeze(build_graph(parse(what["text"])), options.frozen), options)
+    kernels.build()
+    return kernels.are_stored()
+
+
+def warm_up() -> None:
+    """Import what compiling needs, and compile something small, before the first fork."""
+    from numba import njit
+
+    from . import instant  # noqa: F401 - imports all that a job needs
+
+    njit("int64(int64)")(lambda x: x)
+
+
+def main() -> None:
+    """Serve on the standard streams. What others print goes nowhere."""
+    source, target = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    os.nice(19)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    warm_up()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the running job too
+    Worker(source, target).serve()
+
+
+if __name__ == "__main__":
+    main()

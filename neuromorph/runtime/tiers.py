@@ -1,0 +1,60 @@
+"""Decides what runs a model: kernels of its own, or the machine until they are there."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import Any
+
+from ..graph import Graph
+from ..host.exclusive import imported
+from ..jit.environment import is_jit_off
+from ..options import TIERS, CompileOptions, one_of
+from . import background
+from .background import Request
+from .kernels import Kernels
+
+VARIABLE = "NEUROMORPH_TIER"  # of the environment; what tier="auto" means
+
+
+def tier_of(options: CompileOptions) -> str:
+    """The tier of a model's options, where "auto" means what the variable of the environment says."""
+    return options.tier if options.tier != "auto" else one_of(VARIABLE, os.environ.get(VARIABLE) or "auto", TIERS)
+
+
+def kernels_of(graph: Graph, options: CompileOptions) -> Kernels:
+    """The kernels that describe a model before it is built: those of the machine only if nothing else is allowed."""
+    return _instant(graph, options) if tier_of(options) == "instant" else Kernels(graph, options)
+
+
+def _instant(graph: Graph, options: CompileOptions) -> Kernels:
+    made: Kernels = imported("neuromorph.runtime.instant").InstantKernels(graph, options)
+    return made
+
+
+def first_kernels(text: str, graph: Graph, options: CompileOptions) -> tuple[Kernels, Request | None]:
+    """The kernels that a model starts with, and the request for kernels of its own if they are compiled meanwhile.
+
+    Kernels that are in the cache are used at once. Else the machine runs the model, if it is in the cache. Without it,
+    the model waits for its kernels, and the machine is compiled in the background for the models to come.
+    """
+    own, tier = kernels_of(graph, options), tier_of(options)
+    if tier != "auto" or _must_wait() or own.are_stored():
+        return own, None
+    chosen = own.specialised_for
+    machine = imported("neuromorph.runtime.instant").machine(chosen)
+    if not machine.is_stored():
+        if machine.asked is None:
+            message: dict[str, Any] = {"machine": [chosen.dtype, chosen.lanes, chosen.registers]}
+            machine.asked = background.request(message, machine.entry_in_cache)
+        elif machine.asked.poll() and machine.asked.reason is not None:
+            background.warn_once(machine.asked.reason)
+        return own, None
+    instant = _instant(graph, options)
+    instant.check_size()
+    return instant, background.request({"text": text, "options": asdict(options)}, own.entries[1])
+
+
+def _must_wait() -> bool:
+    """Whether nothing can be compiled in the background, or must not be compiled at all."""
+    return is_jit_off() or os.environ.get("NEUROMORPH_CACHE_MISS_IS_ERROR") == "1" or not background.is_possible()

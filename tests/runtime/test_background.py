@@ -1,0 +1,292 @@
+"""Requests to the process that compiles in the background, and that process's own rules, with nothing compiled."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from helpers.paths import REPOSITORY
+from neuromorph.errors import CompilerWarning
+from neuromorph.jit import cache
+from neuromorph.runtime import background, compiler_process
+from neuromorph.runtime.background import Compiler, Request
+from neuromorph.runtime.compiler_process import Worker
+
+ANSWERS = "import json, sys\nfor line in sys.stdin:\n    m = json.loads(line)\n    "
+ENTRY = "0" * 64
+
+
+def until(what: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """The first true result of a function."""
+    end = time.monotonic() + seconds
+    while not (found := what()) and time.monotonic() < end:
+        time.sleep(0.01)
+    return found
+
+
+@pytest.fixture
+def compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[Compiler]:
+    """A compiler whose process is a script: ``use`` sets what it does with each message ``m``."""
+    made = Compiler()
+    monkeypatch.setattr(background, "_compiler", made)
+    yield made
+    made.stop()
+
+
+def use(monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
+    monkeypatch.setattr(background, "_START", ANSWERS + statement)
+
+
+def said(text: str) -> str:
+    return f"print({text}, flush=True)"
+
+
+DONE = said("json.dumps({'done': m['job']})")
+FAILED = said("json.dumps({'failed': m['job'], 'reason': 'no ' + m['text']})")
+
+
+def test_requests_are_answered(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, f"{DONE} if m['text'] == 'a' else {FAILED}")
+    made = [background.request({"text": text}, ENTRY) for text in "abab"]
+    assert until(lambda: all(request.poll() for request in made))
+    assert [request.reason for request in made] == [None, "no b", None, "no b"]
+    assert not compiler.requests
+    assert not compiler.unsent
+
+
+def test_the_variables_of_the_moment_go_with_a_request(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, said("json.dumps({'failed': m['job'], 'reason': m['variables']['NEUROMORPH_X']})"))
+    monkeypatch.setenv("NEUROMORPH_X", "7")
+    made = background.request({}, ENTRY)
+    assert until(made.poll)
+    assert made.reason == "7"
+
+
+def test_a_request_that_nobody_has_any_more_is_taken_back(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script answers the first job when it hears that the second one is dropped."""
+    use(monkeypatch, said("json.dumps({'done': m['drop'] - 1})") + " if 'drop' in m else None")
+    first, second = (background.request({}, ENTRY) for _ in range(2))
+    del second
+    assert until(first.poll)
+
+
+def test_many_long_messages_do_not_wait_for_the_other_process(
+    compiler: Compiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "_START", "import time; time.sleep(0.5)\n" + ANSWERS + DONE)
+    started = time.monotonic()
+    made = [background.request({"text": "x" * 50_000}, ENTRY) for _ in range(40)]
+    assert time.monotonic() - started < 0.5  # the pipe takes 64 KB, and nobody reads yet
+    assert until(lambda: all(request.poll() for request in made))
+
+
+@pytest.mark.parametrize("end", ["sys.exit(3)", "os.kill(os.getpid(), 9)"])
+def test_a_process_that_dies_fails_its_jobs_and_is_replaced_for_later_ones(
+    compiler: Compiler, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    use(monkeypatch, "import os; " + end)
+    lost = background.request({}, ENTRY)
+    assert until(lost.poll)
+    assert lost.reason is not None
+    assert lost.reason.startswith("the process that compiles has ended with status ")
+    use(monkeypatch, DONE)
+    other = background.request({}, ENTRY)
+    assert until(other.poll)
+    assert other.reason is None
+
+
+def test_a_process_that_dies_each_time_is_given_up(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, "sys.exit(3)")
+    for _ in range(background.MOST_DEATHS):
+        assert until(background.request({}, ENTRY).poll)
+    last = background.request({}, ENTRY)
+    assert last.ended
+    assert last.reason == "the process that compiles has ended too often"
+
+
+def test_a_process_that_had_been_idle_is_started_again(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, "sys.exit(0)")
+    made = background.request({}, ENTRY)
+    use(monkeypatch, DONE)
+    assert until(made.poll)
+    assert made.reason is None
+
+
+def test_no_process_can_be_started(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    made = background.request({}, ENTRY)
+    assert made.ended
+    assert made.reason == "no process can be started: No such file or directory"
+
+
+def test_one_warning_for_all_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "_warned", set())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        background.warn_once("the disk is full")
+        background.warn_once("something else")
+    assert [(item.category, str(item.message)) for item in caught] == [
+        (
+            CompilerWarning,
+            "kernels can't be compiled in the background: the disk is full. Models keep the tier 'instant'",
+        )
+    ]
+
+
+def test_a_forked_child_looks_at_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no process of its own for the requests of its parent."""
+    made = Request({}, ENTRY, process=os.getpid() + 1)
+    assert not made.poll()
+    monkeypatch.setattr(cache, "has", lambda key: key == ENTRY)
+    made.looked = 0.0
+    assert made.poll()
+    assert made.reason is None
+
+
+# The other process ----------------------------------------------------------------------------------------------------
+
+
+class Pipes:
+    """A worker between two pipes, and what it does with jobs in place of compiling."""
+
+    def __init__(self) -> None:
+        source, self.to_worker = os.pipe()
+        self.from_worker, target = os.pipe()
+        self.worker = Worker(source, target)
+
+    def send(self, *messages: dict[str, Any]) -> None:
+        os.write(self.to_worker, b"".join(json.dumps(message).encode() + b"\n" for message in messages))
+
+    def answer(self) -> dict[str, Any]:
+        while self.worker.running or self.worker.waiting:
+            self.worker.step()
+        found: dict[str, Any] = json.loads(os.read(self.from_worker, 4096).splitlines()[-1])
+        return found
+
+
+def job(number: int, **what: Any) -> dict[str, Any]:
+    return {"job": number, "variables": {}, **what}
+
+
+@pytest.fixture
+def pipes(monkeypatch: pytest.MonkeyPatch) -> Pipes:
+    monkeypatch.setattr(compiler_process, "YOUTH", 0.02)
+    return Pipes()
+
+
+def test_a_job_that_is_stored_is_done(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler_process, "compiled", lambda what: True)
+    pipes.send(job(4))
+    pipes.worker.step()
+    assert pipes.answer() == {"done": 4}
+
+
+def fail(what: Any) -> bool:
+    raise ValueError("a\nriddle")
+
+
+def warn(what: Any) -> bool:
+    warnings.warn("the disk is full", stacklevel=1)
+    return False
+
+
+def die(what: Any) -> bool:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return True
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        (fail, "ValueError: a\nriddle"),
+        (warn, "the disk is full"),
+        (lambda what: False, "the cache of compiled kernels did not take it"),
+        (die, "the compiler was ended by signal 9"),
+        (lambda what: os._exit(5), "the compiler ended with status 5"),
+    ],
+)
+def test_a_job_that_fails(
+    pipes: Pipes, monkeypatch: pytest.MonkeyPatch, act: Callable[[Any], bool], reason: str
+) -> None:
+    monkeypatch.setattr(compiler_process, "compiled", act)
+    pipes.send(job(4))
+    pipes.worker.step()
+    assert pipes.answer() == {"failed": 4, "reason": reason}
+
+
+def test_the_newest_job_is_first_and_waits_a_moment(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+    monkeypatch.setattr(pipes.worker, "fork", lambda one: begun.append(one.number))
+    pipes.send(job(1), job(2), job(3), {"drop": 2})
+    pipes.worker.step()
+    assert not begun
+    while pipes.worker.waiting:
+        pipes.worker.step()
+    assert begun == [3, 1]
+
+
+def test_a_dropped_job_is_killed(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler_process, "compiled", lambda what: time.sleep(60) or True)
+    pipes.send(job(1))
+    while pipes.worker.running is None:
+        pipes.worker.step()
+    process = pipes.worker.running.process
+    pipes.send({"drop": 1})
+    pipes.worker.step()
+    assert pipes.worker.running is None
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
+def test_the_worker_ends_with_its_input_or_when_it_is_idle(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.close(pipes.to_worker)
+    pipes.worker.serve()
+    other = Pipes()
+    monkeypatch.setattr(compiler_process, "IDLE", 0.05)
+    other.worker.serve()
+
+
+PARENT = """
+import time
+from neuromorph.runtime import background, compiler_process
+background._START = background._START.replace("; main()", "; compiler_process = sys.modules[main.__module__]; "
+    "compiler_process.compiled = lambda what: __import__('time').sleep(60); main()")
+made = background.request({}, "0" * 64)
+while True:
+    made.poll()
+    print(background._compiler.process.pid, flush=True)
+    time.sleep(0.1)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc"), reason="reads /proc")
+def test_all_processes_end_with_the_one_that_asked() -> None:
+    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, env=environ) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        assert (jobs := until(lambda: _children(worker)))
+        parent.kill()
+    assert until(lambda: not any(map(_runs, [worker, *jobs])))
+
+
+def _children(process: int) -> list[int]:
+    with open(f"/proc/{process}/task/{process}/children", encoding="ascii") as file:
+        return [int(word) for word in file.read().split()]
+
+
+def _runs(process: int) -> bool:
+    try:
+        with open(f"/proc/{process}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,246 @@
+"""What runs a model: kernels of its own at once, or the machine until they are there."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neuromorph as nm
+from helpers.texts import LSTM
+from neuromorph.errors import CompilerWarning
+from neuromorph.jit import cache
+from neuromorph.runtime import background, tiers
+from neuromorph.runtime.background import Request
+
+TEXT = "/xavier,zero/ (i, 2) {m, h, concatenate, 1} (h, 3, <tanh>) (d, <dropout, 0.3>) (out, 2, <linear>, <mse>)"
+RNG = np.random.default_rng(0)
+INPUTS, EXPECTED = RNG.normal(size=(60, 2, 2)), RNG.uniform(size=(60, 2, 2))
+
+
+@pytest.fixture(autouse=True)
+def auto(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(tiers.VARIABLE, "auto")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _the_machine_is_there() -> None:
+    nm.build(compiled_from(TEXT, tier="instant"))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Request]]:
+    """The requests, which no process answers."""
+    made: list[Request] = []
+
+    def request(message: dict[str, Any], entry: str) -> Request:
+        made.append(Request(message, entry))
+        made[-1].looked = float("inf")
+        return made[-1]
+
+    monkeypatch.setattr(background, "request", request)
+    yield made
+    made.clear()
+
+
+def compiled_from(text: str, **options: Any) -> nm.Model:
+    return nm.compile(text, 2, 0.1, bptt_steps=5, threads=1, optimizer="adam", **options)
+
+
+def without_kernels(text: str = TEXT, **options: Any) -> nm.Model:
+    """A model whose kernels are not in the cache."""
+    model = compiled_from(text, **options)
+    for entry in model.kernels.own.entries:
+        cache.discard(entry)
+    return model
+
+
+def built(model: nm.Model) -> nm.Model:
+    nm.seed(3)
+    return nm.build(model)
+
+
+def all_numbers(model: nm.Model) -> dict[str, Any]:
+    found = {**model.get_parameters(), **model.state, **model.optimizer_state}
+    return {**found, "losses": model.losses, "dropout": np.array(model.dropout_state)}
+
+
+def assert_same_bits(model: nm.Model, other: nm.Model) -> None:
+    wanted = all_numbers(other)
+    for name, value in all_numbers(model).items():
+        np.testing.assert_array_equal(value, wanted[name], err_msg=name)
+
+
+def test_a_new_text_trains_at_once_and_goes_on_with_its_own_kernels() -> None:
+    """The numbers are those of a model that has its own kernels from the start, bit for bit; streams go on too."""
+    model = built(without_kernels())
+    assert model.tier == "instant"
+    nm.train(model, INPUTS[:30], EXPECTED[:30], 0)
+    stream = nm.stream(model, 2)
+    first = stream(INPUTS[0].astype("f")).copy()
+    assert model.wait_compiled(120)
+    assert model.tier == "compiled"
+    nm.train(model, INPUTS[30:], EXPECTED[30:], 0, carry_state=True)
+    other = built(compiled_from(TEXT))
+    assert other.tier == "compiled"  # its kernels are in the cache now
+    nm.train(other, INPUTS[:30], EXPECTED[:30], 0)
+    same = nm.stream(other, 2)
+    np.testing.assert_array_equal(same(INPUTS[0].astype("f")), first)
+    nm.train(other, INPUTS[30:], EXPECTED[30:], 0, carry_state=True)
+    assert_same_bits(model, other)
+    np.testing.assert_array_equal(same(INPUTS[1].astype("f")), stream(INPUTS[1].astype("f")))
+    np.testing.assert_array_equal(nm.predict(model, INPUTS), nm.predict(other, INPUTS))
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("after", [0, 5, 20])
+def test_kernels_take_over_between_two_windows(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Inside one call of ``train``, in its second piece."""
+    nm.build(compiled_from(TEXT, tier="compiled"))  # fills the cache
+    monkeypatch.setattr(tiers.Kernels, "are_stored", lambda self: False)
+    model = built(compiled_from(TEXT))
+    monkeypatch.undo()
+    assert model.tier == "instant"
+    monkeypatch.setattr(
+        "neuromorph.training.loop.Pace.pieces", lambda self, size, capacity: [(0, after), (after, size)]
+    )
+
+    def poll(request: Request) -> bool:
+        calls.append(1)
+        return len(calls) > 2
+
+    calls: list[int] = []
+    monkeypatch.setattr(Request, "poll", poll)
+    nm.train(model, INPUTS, EXPECTED, 0)
+    assert model.tier == "compiled"
+    monkeypatch.undo()
+    other = built(compiled_from(TEXT, tier="compiled"))
+    nm.train(other, INPUTS, EXPECTED, 0)
+    assert_same_bits(model, other)
+
+
+def test_kernels_in_the_cache_are_used_at_once(asked: list[Request]) -> None:
+    nm.build(compiled_from(TEXT, tier="compiled"))
+    renamed = TEXT.replace("(h,", "(hidden,").replace("{m, h,", "{m, hidden,")
+    assert built(compiled_from(renamed)).tier == "compiled"
+    assert not asked
+
+
+def test_without_the_machine_a_model_waits_for_its_kernels(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And the machine is asked for, once."""
+    monkeypatch.setenv("NEUROMORPH_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(tiers.Kernels, "train", None)
+    for _ in range(2):
+        model = compiled_from(LSTM, dtype="float64")
+        machine = tiers.imported("neuromorph.runtime.instant").machine(model.kernels.specialised_for)
+        if not asked:
+            monkeypatch.setattr(machine, "asked", None)
+        assert built(model).tier == "compiled"
+    (one,) = asked
+    chosen = model.kernels.specialised_for
+    assert one.message == {"machine": ["float64", chosen.lanes, chosen.registers]}
+
+
+def test_a_compiler_that_fails_leaves_the_machine_in_charge(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "_warned", set())
+    model = built(without_kernels())
+    (one,) = asked
+    one.end("the disk is full")
+    with pytest.warns(CompilerWarning, match="the disk is full"):
+        nm.train(model, INPUTS, EXPECTED, 0)
+    assert model.tier == "instant"
+    assert not model.wait_compiled(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        other = built(without_kernels())
+        asked[-1].end("the disk is full")
+        nm.train(other, INPUTS, EXPECTED, 0)
+    assert_same_bits(model, other)
+
+
+def test_waiting_ends_in_time(asked: list[Request]) -> None:
+    model = built(without_kernels())
+    assert not model.wait_compiled(0.05)
+    with pytest.raises(ValueError, match="timeout must be a finite number of at least 0, not -1"):
+        model.wait_compiled(-1)
+    with pytest.raises(nm.ModelStateError, match="not built"):
+        compiled_from(TEXT).wait_compiled()
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("tier", ["compiled", "instant"])
+def test_nothing_is_asked_for_where_the_tier_is_fixed(asked: list[Request], tier: str) -> None:
+    model = built(compiled_from(TEXT, tier=tier))
+    assert model.tier == tier
+    assert model.wait_compiled() == (tier == "compiled")
+    assert not asked
+
+
+def test_the_environment_says_what_auto_means(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(tiers.VARIABLE, "instant")
+    assert built(without_kernels()).tier == "instant"
+    monkeypatch.setenv(tiers.VARIABLE, "compiled")
+    assert built(compiled_from(TEXT)).tier == "compiled"
+    monkeypatch.setenv(tiers.VARIABLE, "fast")
+    with pytest.raises(ValueError, match="NEUROMORPH_TIER must be one of auto, compiled, instant, not 'fast'"):
+        built(compiled_from(TEXT))
+    assert not asked
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_with_jit_off_kernels_are_plain_python(asked: list[Request]) -> None:
+    model = built(without_kernels())
+    nm.train(model, INPUTS[:5], EXPECTED[:5], 0)
+    assert model.tier == "compiled"
+    assert not asked
+
+
+def test_a_copy_asks_for_its_own(asked: list[Request]) -> None:
+    model = built(without_kernels())
+    nm.train(model, INPUTS, EXPECTED, 0)
+    copied = pickle.loads(pickle.dumps(model))
+    assert copied.tier == "instant"
+    assert len(asked) == 2
+    assert asked[1].message == asked[0].message
+    assert_same_bits(copied, model)
+
+
+def test_a_released_model_needs_no_kernels(asked: list[Request]) -> None:
+    model = built(without_kernels())
+    held_by_model = [one.number for one in asked]
+    model.release()
+    assert held_by_model
+    assert model._request is None
+
+
+def test_a_model_that_does_not_fit_asks_for_nothing(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuromorph.runtime.kernels.shortage", lambda needed, what: "too large")
+    with pytest.raises(MemoryError, match="too large"):
+        nm.build(without_kernels())
+    assert not asked
+
+
+def test_measuring_and_predicting_take_over_too(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    nm.build(compiled_from(TEXT, tier="compiled"))
+    for call in (
+        lambda model: nm.predict(model, INPUTS),
+        lambda model: nm.evaluate(model, INPUTS, EXPECTED),
+        lambda model: nm.gradients(model, INPUTS, EXPECTED),
+        nm.stream,
+    ):
+        model = compiled_from(TEXT)
+        monkeypatch.setattr(tiers.Kernels, "are_stored", lambda self: False)
+        assert built(model).tier == "instant"
+        monkeypatch.setattr(tiers.Kernels, "are_stored", lambda self: True)
+        asked[-1].end()
+        call(model)
+        assert model.tier == "compiled"
