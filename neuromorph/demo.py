@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import neuromorph as nm
+
+from .host.frozen import frozen
 
 Floats = NDArray[np.float32]
 SIDE, CLASSES = 8, 10
@@ -52,7 +54,7 @@ LSTM = """
 """
 
 
-@dataclass(frozen=True)
+@frozen
 class Recipe:
     """A network and its training: images of an update, the first learning rate (it falls linearly to 0), epochs."""
 
@@ -83,7 +85,7 @@ RECIPES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@frozen
 class Digits:
     """Images (N, 64), with numbers from 0 to 1, and the digits that they show, (N,)."""
 
@@ -97,7 +99,7 @@ class Digits:
         return Digits(self.images[which], self.labels[which])
 
 
-@dataclass(frozen=True)
+@frozen
 class Result:
     """The result of a run: training and test loss after every epoch, test accuracy, seconds in ``train``."""
 

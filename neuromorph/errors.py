@@ -8,10 +8,12 @@ import re
 import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
+
+from .host.frozen import frozen
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _WINDOW = 100  # characters of a source line that an error shows
@@ -23,7 +25,7 @@ _BRIEF = 60  # characters of a value that an error quotes
 _SAID = 200  # characters of another error's message that an error quotes
 
 
-@dataclass(frozen=True)
+@frozen
 class Location:
     """A place in a text: line and column, both from 1. Columns count characters; a tab is one character."""
 
@@ -63,7 +65,7 @@ class MDLError(NeuromorphError, ValueError):
         return _restore, (type(self), self.args, dict(self.__dict__))
 
 
-@dataclass(frozen=True)
+@frozen
 class Diagnostic:
     """A remark on a legal text: its place, what is likely wrong and how to mend it, and the names of the nodes
     concerned.

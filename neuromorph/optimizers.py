@@ -12,13 +12,14 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 from .errors import brief
+from .host.frozen import frozen
 from .options import check_range, finite_number, flag, one_of
 
 SMALLEST_EPS = 1e-30  # the least eps: a number divided by it is still far from float32's limits
 Assignments = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class Update:
     """The statements that change every parameter ``p`` by its gradient ``g``; they are generated into the kernel.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .errors import brief, nearest
+from .host.frozen import frozen
 
 DEFAULT_WINDOW = 16  # steps of a window, for a model with links backward in time
 LONGEST_WINDOW = 1024  # steps of a window at most, where whole sequences are windows
@@ -17,7 +17,7 @@ DTYPES = ("float32", "float64")
 TIERS = ("auto", "compiled", "instant")
 
 
-@dataclass(frozen=True)
+@frozen
 class CompileOptions:
     """The arguments that specialise a kernel, or that say how to run it.
 

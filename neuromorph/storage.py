@@ -16,7 +16,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from math import prod
 from typing import Any, BinaryIO, TypeVar
 
@@ -28,6 +28,7 @@ from .errors import MDLError, NeuromorphError, StorageError
 from .functions.dropout import KEYS
 from .graph import Graph, build_graph, freeze, frozen_names
 from .host.atomic_write import check_name, replace_file
+from .host.frozen import frozen
 from .language import parse
 from .optimizers import CHOICES, UPDATES, Optimizer
 from .options import DTYPES, TIERS, CompileOptions, compile_options, finite_number, one_of
@@ -123,7 +124,7 @@ def _generator_record() -> dict[str, Any]:
 # Loading --------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@frozen
 class Tensor:
     """The entry of one tensor in a header. begin, end: its place, in bytes from the end of the header."""
 
@@ -133,7 +134,7 @@ class Tensor:
     end: int
 
 
-@dataclass(frozen=True)
+@frozen
 class Header:
     """The header of a safetensors file. start: the number of bytes before the first tensor."""
 

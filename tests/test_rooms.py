@@ -245,6 +245,18 @@ def test_only_models_that_run_on_the_machine_import_it(tier: str, needed: str) -
     assert run(f"{code}\nprint('neuromorph.machine' in sys.modules)").strip() == needed
 
 
+@pytest.mark.parametrize("tier", ["compiled", "instant"])
+def test_a_model_whose_kernels_are_in_the_cache_trains_without_numba(tier: str) -> None:
+    """Its import takes longer than all the rest of a start."""
+    text = "/xavier,zero/ (input, 2) (output, 1, <tanh>, <mse>)"
+    code = (
+        f"import sys\nimport neuromorph as nm\nmodel = nm.compile({text!r}, 1, 0.1, tier={tier!r}, threads=1).build()\n"
+        "model.train([[[0, 1]]], [[[1]]], 0)\nmodel.predict([[0, 1]])\nprint('numba' in sys.modules)"
+    )
+    run(code)
+    assert run(code) == "False"
+
+
 def test_nothing_happens_at_import() -> None:
     """No thread starts, no folder is made and no random number is drawn."""
     code = (

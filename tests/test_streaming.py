@@ -325,7 +325,7 @@ def test_more_lanes_than_fit_into_memory() -> None:
 
 def test_nothing_is_allocated_with_out() -> None:
     """So many lanes, or so wide a model, that one array more would be seen beside frames and views of arrays."""
-    for model, lanes, most in [(shared("wide"), 1, 400), (shared("lstm-model"), 200, 1000)]:
+    for model, lanes, most in [(shared("wide"), 1, 200), (shared("lstm-model"), 200, 1000)]:
         stream, rows = model.stream(lanes), samples(model, 1, lanes)[0]
         x = rows[0] if stream.lanes == 1 else rows
         out = stream(x)

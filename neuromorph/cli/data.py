@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 import neuromorph as nm
 
+from ..host.frozen import frozen
 from .archive import Stored, array_in, arrays_in, check_memory
 
 Array = NDArray[Any]
@@ -33,7 +34,7 @@ _LONGEST_LINE = 1 << 26  # characters
 _LONGEST = 40  # the most characters of a cell in a message
 
 
-@dataclass(frozen=True)
+@frozen
 class Source:
     """Where data come from: one file, or one file for the inputs and one for the expected values.
 
@@ -58,7 +59,7 @@ class Source:
         return Source(data=path, targets=self.targets, ignore=self.ignore, sequences=self.sequences)
 
 
-@dataclass(frozen=True)
+@frozen
 class Origin:
     """Where an array comes from, for messages.
 
@@ -184,7 +185,7 @@ def _single(path: str, name: str) -> tuple[Array, Origin, dict[str, Stored]]:
 # CSV ------------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@frozen
 class Columns:
     """The columns of the inputs and of the expected values, as places from 0."""
 

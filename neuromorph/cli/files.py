@@ -11,7 +11,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import click
 import neuromorph as nm
 
 from ..host.atomic_write import names_a_folder, replace_file
+from ..host.frozen import frozen
 from .console import sentence
 
 SAVED = ".safetensors"
@@ -159,7 +159,7 @@ def write(path: str, data: bytes) -> None:
         raise OSError(error.errno, error.strerror, path) from error
 
 
-@dataclass(frozen=True)
+@frozen
 class Kept:
     """Where a model was saved; None for nowhere. trouble: why it is not at the place that was asked for."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import click
 
 import neuromorph as nm
 
+from ..host.frozen import frozen
 from .console import TROUBLE, give, give_raw, say, sentence
 from .files import FILE, check_apart, check_target, is_saved, model_of, no_warnings, text_of, write
 
@@ -36,7 +36,7 @@ def check(files: tuple[str, ...], window: int | None, as_json: bool) -> int:
     return 1 if any(found.error for found in findings) else 0
 
 
-@dataclass(frozen=True)
+@frozen
 class Findings:
     """What was found in one file: the model or an error, and advice on likely mistakes."""
 

@@ -17,6 +17,7 @@ import numpy as np
 
 import neuromorph as nm
 
+from ..host.frozen import frozen
 from .console import give, say
 from .data import Source
 from .files import FILE, SAVED, check_apart, check_target, is_saved, keep, no_warnings, saved, text_of
@@ -28,7 +29,7 @@ RATES = {name: kind.usual_rate for name, kind in nm.optimizers.CHOICES.items()} 
 LINES = 10  # about so many lines of progress, where stderr is no terminal
 
 
-@dataclass(frozen=True)
+@frozen
 class Training:
     """The options of ``train``, without those of data. None stands for an option that was not given."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from ..host.cached import cached_property
+from ..host.frozen import frozen
 from ..schedule import (
     EXTERNAL,
     WINDOW,
@@ -30,8 +31,6 @@ from ..schedule import (
 from .head import Source
 from .writer import Writer
 
-ENTRIES = ("train", "lead", "serve", "step", "predict")  # the functions that Python calls
-
 
 def before(shift: int, word: str) -> str:
     """The suffix for the name of a value at time ``shift``: nothing in this step, ``word`` for the step before.
@@ -41,7 +40,7 @@ def before(shift: int, word: str) -> str:
     return {0: "", -1: word}.get(shift, f"{word}{-shift}")
 
 
-@dataclass(frozen=True)
+@frozen
 class Uses:
     """The names that lines use and that earlier lines have to define. They are collected while lines are written.
 
@@ -52,7 +51,7 @@ class Uses:
     of_step: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True)
+@frozen
 class Frame:
     """What the lines of one generated function need: the writer, and the names of rows, columns and buffers.
 
@@ -156,7 +155,7 @@ class Frame:
     def function(self, name: str, arguments: str, doc: str) -> Iterator[None]:
         """Emits the head of a compiled function, and the lines written inside as its body."""
         self.source.add_function(name, arguments)
-        self.writer.lines("", "", "@njit(**JIT)" if name in ENTRIES else "@njit(**INSIDE)")
+        self.writer.lines("", "", "@njit(**JIT)")
         with self.writer.span(name), self.writer.block(f"def {name}({arguments}):"):
             self.writer.line(f'"""{doc}"""')
             yield

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..graph import Graph
+from ..host.frozen import frozen
 from ..schedule import ByBatch, ByColumns, Columns, Division, InChunks, KernelPlan
 from .writer import Writer
 
@@ -31,7 +32,7 @@ _KINDS = {
 ARGUMENT_KINDS = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 
 
-@dataclass(frozen=True)
+@frozen
 class Source:
     """A generated file: its plan, and what its functions have asked the head to declare.
 
@@ -78,9 +79,8 @@ def head_of(source: Source) -> Writer:
     writer.line()
     with writer.block("JIT = {"):
         writer.lines('"nogil": True, "fastmath": False, "boundscheck": False, "error_model": "numpy",')
-        writer.line('"pipeline_class": simd.KernelCompiler, "no_cfunc_wrapper": True,')
+        writer.line('"pipeline_class": simd.KernelCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True,')
     writer.line("}")
-    writer.line('INSIDE = {**JIT, "no_cpython_wrapper": True}')
     writer.line(f'VECTORS = simd.vectors("{options.dtype}", {options.lanes})')
     for name in _VECTOR_NAMES:
         writer.line(f"{name} = VECTORS.{name}")

@@ -5,10 +5,9 @@ The same graph and options always give the same bytes. Text that users write rea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..graph import Graph
 from ..host.cached import cached_property
+from ..host.frozen import frozen
 from ..schedule import KernelOptions, KernelPlan, plan_kernel
 from .frame import Frame
 from .head import Source, head_of
@@ -28,7 +27,7 @@ from .window import (
 from .writer import Span, Writer
 
 
-@dataclass(frozen=True)
+@frozen
 class Kernel:
     """A plan and its source, which is generated when it is first asked for."""
 
@@ -68,6 +67,13 @@ class Kernel:
         names = list(self.functions)
         last = names.index("serve" if self.options.threads > 1 else "train") + 1
         return {"train": tuple(names[:last]), "predict": tuple(names[last:])}
+
+
+def called(bundle: str, threads: int) -> tuple[str, ...]:
+    """The functions of a bundle, "train" or "predict", that Python calls."""
+    if bundle == "predict":
+        return "step", "predict"
+    return ("train", "lead", "serve") if threads > 1 else ("train",)
 
 
 def generate(graph: Graph, options: KernelOptions) -> Kernel:

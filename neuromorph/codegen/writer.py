@@ -6,12 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from ..host.frozen import frozen
 
 _WORD = re.compile(r"\w+")
 
 
-@dataclass(frozen=True)
+@frozen
 class Span:
     """The lines, from ``first`` to ``last``, of ``what``. In a finished source, lines count from 1."""
 

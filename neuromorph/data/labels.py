@@ -5,20 +5,20 @@ Shapes: N sequences, S samples (time steps), B lanes (the batch), W numbers in a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..host.frozen import frozen
 from .arrays import Shape, as_tensor, batches, check_inputs
 from .reading import Given, Place, read
 
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
+@frozen
 class Needs:
     """What a network takes: the number of lanes, the widths of vectors and the dtype.
 

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..host.frozen import frozen
+
 Array = NDArray[Any]
 Lengths = NDArray[np.intp]
 
 
-@dataclass(frozen=True)
+@frozen
 class Reading:
     """How a call read its data: the layout, and whether each sequence had one answer, that of its last step."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from ..graph import Graph
 from ..graph.folding import fold
 from ..host.atomic_write import check_name
 from ..host.cached import cached_property
+from ..host.frozen import frozen
 from .dot import to_dot
 from .svg import to_svg
 
@@ -18,7 +19,7 @@ __all__ = ["Drawing", "draw"]
 FORMATS = ("svg", "dot")
 
 
-@dataclass(frozen=True)
+@frozen
 class Drawing:
     """A picture of a model. Notebooks show it.
 

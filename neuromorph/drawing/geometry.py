@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from ..host.frozen import frozen
 
 Point: TypeAlias = tuple[float, float]
 Step: TypeAlias = tuple[Point, ...]
@@ -17,7 +18,7 @@ LANDING = 14.0  # the straight end of a line, which carries the arrow
 MARGIN = 16.0  # the margin around the whole drawing
 
 
-@dataclass(frozen=True)
+@frozen
 class Size:
     """The width and height of a node."""
 
@@ -25,7 +26,7 @@ class Size:
     height: float
 
 
-@dataclass(frozen=True)
+@frozen
 class Link:
     """A vector that ``target`` reads from ``source``.
 
@@ -38,7 +39,7 @@ class Link:
     role: Role
 
 
-@dataclass(frozen=True)
+@frozen
 class Box:
     """The place of a node. ``x`` and ``y`` are its centre."""
 
@@ -76,7 +77,7 @@ class Box:
         return self.x + side * max(0.0, self.width / 2 - 14.0)
 
 
-@dataclass(frozen=True)
+@frozen
 class Route:
     """The line of a link, from ``start`` through its steps to the tip of the arrow.
 
@@ -93,7 +94,7 @@ class Route:
         return [self.start, *(point for step in self.steps for point in step)]
 
 
-@dataclass(frozen=True)
+@frozen
 class Layout:
     """The places of a drawing: a box for each node, a route for each link."""
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..graph import Graph, Node
 from ..graph.words import before, function_of, loss_of, read_by
+from ..host.frozen import frozen
 from .geometry import Size
 
 NAME_SIZE, DETAIL_SIZE = 13.0, 11.0  # pixels
@@ -16,7 +15,7 @@ _BESIDE, _ABOVE = 14.0, 7.0
 _LEAST_WIDTH = 64.0
 
 
-@dataclass(frozen=True)
+@frozen
 class Label:
     """The lines in a node's box, the name first, and a sentence that describes the node."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from ..host.frozen import frozen
 from .columns import place_columns
 from .geometry import LANDING, LANE, Box, Layout, Link, Point, Route, Size, Step, rounded
 from .loops import Loop, plan_loops
@@ -18,7 +18,7 @@ _LOCAL = 16.0  # from a node to the lane of its loop to itself
 _FIRST_LANE = 24.0  # from the drawing to its first lane
 
 
-@dataclass(frozen=True)
+@frozen
 class _Bands:
     """The heights of the rows. Nodes stand between ``tops`` and ``bottoms``; lines bend between the two of
     ``bends``."""
@@ -28,7 +28,7 @@ class _Bands:
     bends: tuple[tuple[float, float], ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class _Plan:
     """Everything that routes are computed from."""
 

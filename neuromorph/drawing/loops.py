@@ -10,13 +10,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..host.frozen import frozen
 from .geometry import Link, Size, lanes
 from .rows import Rows
 
 _INSIDE = 150.0  # pixels; a way may be so much longer if it then starts or ends at a side
 
 
-@dataclass(frozen=True)
+@frozen
 class Loop:
     """The links back in time that read one node.
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from heapq import heappop, heappush
 from typing import TypeAlias
 
+from ..host.frozen import frozen
 from .geometry import Link
 
 SWEEPS = 40
@@ -25,7 +25,7 @@ EXCHANGES = 4  # the most rounds of exchanging neighbours after a sweep
 Order: TypeAlias = list[list[int]]
 
 
-@dataclass(frozen=True)
+@frozen
 class Rows:
     """Vertices in rows: first the nodes, numbered as in the graph, then the bends.
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from ..host.frozen import frozen
 from .records import Array, Parameter, number
 
 RoleName = Literal["weight", "bias", "mean", "scale"]
 Arrays = Mapping[str, Array]
 
 
-@dataclass(frozen=True)
+@frozen
 class Role:
     """A parameter vector of a layer.
 
@@ -34,7 +34,7 @@ class Role:
         return bool(self.gradient)
 
 
-@dataclass(frozen=True)
+@frozen
 class Statistic:
     """A number that is computed for each row.
 
@@ -47,7 +47,7 @@ class Statistic:
     finish: str = "mean"
 
 
-@dataclass(frozen=True)
+@frozen
 class ElementwiseLayer:
     """The function ``y = layer(x)`` with parameter vectors, and one number ``p`` at most.
 

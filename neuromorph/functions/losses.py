@@ -5,12 +5,12 @@ Where a result is clipped (1e-7, the epsilon of Keras), the derivative beyond th
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..host.frozen import frozen
 from .activations import logistic
 from .records import Array, LogitForm, Loss, Parameter, Targets, number
 
@@ -21,7 +21,7 @@ _LOG_2 = math.log(2.0)
 _Value = Callable[[Array, Array, float | None], Array]
 
 
-@dataclass(frozen=True)
+@frozen
 class _Mean:
     """The mean of ``terms`` over the components."""
 
@@ -32,7 +32,7 @@ class _Mean:
         return mean
 
 
-@dataclass(frozen=True)
+@frozen
 class _Share:
     """The gradient of the mean of terms. slopes: the derivatives of the terms."""
 

@@ -8,12 +8,12 @@ such a quotient. The twins compute in float64 and are written independently of t
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..host.frozen import frozen
 from .expressions import Expression
 
 Array = NDArray[np.float64]
@@ -26,7 +26,7 @@ VOCABULARY = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@frozen
 class Parameter:
     """A number that a function takes: its name, its default and its range. Without a default it must be given.
 
@@ -64,7 +64,7 @@ class Parameter:
         return None
 
 
-@dataclass(frozen=True)
+@frozen
 class Activation:
     """The activation function ``y = f(x)``, with one number ``p`` at most.
 
@@ -93,7 +93,7 @@ class Activation:
         return Expression(" ".join((self.forward, self.derivative, *(text for _, text in self.let)))).names
 
 
-@dataclass(frozen=True)
+@frozen
 class LogitForm:
     """A loss that is computed from the pre-activation of a layer with the activation ``activation``.
 
@@ -112,7 +112,7 @@ class LogitForm:
     gradient: Callable[[Array, Array, float | None], Array]
 
 
-@dataclass(frozen=True)
+@frozen
 class Targets:
     """The expected values that a loss allows.
 
@@ -127,7 +127,7 @@ class Targets:
     like: Callable[[Array], Array]
 
 
-@dataclass(frozen=True)
+@frozen
 class Loss:
     """The loss of a result ``r`` against an expected value ``e``, with one number ``p`` at most.
 
@@ -154,7 +154,7 @@ class Loss:
         return next((form for form in self.logits if form.activation == activation), None)
 
 
-@dataclass(frozen=True)
+@frozen
 class Merge:
     """A merge ``op(x, o)`` of a branch's own vector ``x`` and another node's vector ``o``.
 
@@ -181,7 +181,7 @@ class Merge:
     result: Literal["x", "other", "one", "both"] = "x"
 
 
-@dataclass(frozen=True)
+@frozen
 class Initializer:
     """How the parameters of a layer are drawn.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..host.cached import cached_property
+from ..host.frozen import frozen
 from .nodes import Graph, Node, same_step
 from .recurrence import components
 
 
-@dataclass(frozen=True)
+@frozen
 class Folded:
     """A graph in which uses of cells are nodes of the kind "cell". members: the nodes that each node stands for.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -23,6 +23,7 @@ from ..functions import (
     Merge,
     Parameter,
 )
+from ..host.frozen import frozen
 from ..language import MAX_STEPS, syntax, told
 from .nodes import MAX_WIDTH, Drawn
 from .synonyms import ACTIVATION_SYNONYMS, MERGE_SYNONYMS
@@ -35,7 +36,7 @@ FUNCTIONS = frozenset({*ACTIVATIONS, *ELEMENTWISE, *LOSSES, CONVOLUTION, RESTORE
 _TAPS = (Parameter("the number of steps", None, minimum=1.0), Parameter("the dilation", 1.0, minimum=1.0))
 
 
-@dataclass(frozen=True)
+@frozen
 class Text:
     """The text that an error or a warning points into, and the node or use that it is about, if there is one."""
 
@@ -60,7 +61,7 @@ class Text:
 # The header
 
 
-@dataclass(frozen=True)
+@frozen
 class Header:
     weight: Drawn
     bias: Drawn
@@ -136,7 +137,7 @@ def _ignored(text: Text, name: str, value: float, location: Location, takes: int
 # The nodes
 
 
-@dataclass(frozen=True)
+@frozen
 class Choice:
     """The functions that a node names, each with its number.
 

@@ -6,7 +6,7 @@ Parameters and gradients are {"name.weight": (fan_in, width), "name.bias": (widt
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..functions import Merge, dropout
 from ..functions.records import Array
+from ..host.frozen import frozen
 from . import Graph, Node
 from .past import Past
 from .weighting import mean_of, scaled, weighted_means, weights_of
@@ -22,7 +23,7 @@ State = dict[int, Array]
 Parameters = dict[str, Array]
 
 
-@dataclass(frozen=True)
+@frozen
 class WindowResult:
     """The S losses of a window, their weighted mean, its gradient, and the state after the last step."""
 
@@ -32,7 +33,7 @@ class WindowResult:
     state: State
 
 
-@dataclass(frozen=True)
+@frozen
 class Masks:
     """The masks of dropouts in one window, computed from ``key`` and ``updates`` (see ``functions.dropout``)."""
 
@@ -46,7 +47,7 @@ class Masks:
         return dropout.mask(dropout.noise_of(self.key, self.updates), node.index, rows, node.width, node.parameter)
 
 
-@dataclass(frozen=True)
+@frozen
 class TrainResult:
     """The parameters after training, the S losses, their mean, and the state after the last step."""
 
@@ -172,7 +173,7 @@ def train(
     return TrainResult(learned, losses, mean_of(losses, scaled(weights).sum(axis=1)), carried)
 
 
-@dataclass(frozen=True)
+@frozen
 class _Step:
     """One evaluated step: live nodes' values, what comes into them, what activations were applied to, the values
     before the step of nodes that are read back in time, the step's number, and the masks of dropouts."""
@@ -185,7 +186,7 @@ class _Step:
     factors: dict[int, Array] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@frozen
 class _Judged:
     """A window after its forward pass. ``expected`` is 0 where the weight is 0."""
 

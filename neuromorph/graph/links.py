@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import nearest
+from ..host.frozen import frozen
 from ..language import syntax
 from .functions import Choice, Text
 from .nodes import topological
@@ -19,7 +19,7 @@ from .placement import Place
 _Bits: TypeAlias = NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
+@frozen
 class Links:
     """For each node its source, the second node that it reads, and the number of steps back to that node's value.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import Diagnostic, Location
 from ..functions import Activation, ElementwiseLayer, Initializer, Loss, Merge
 from ..host.cached import cached_property
+from ..host.frozen import frozen
 from ..language import Origin, outermost
 
 MAX_WIDTH = 1_048_576
@@ -22,7 +23,7 @@ Kind: TypeAlias = Literal["input", "layer", "activation", "elementwise", "split"
 Drawn: TypeAlias = tuple[Initializer, tuple[float, ...]]
 
 
-@dataclass(frozen=True)
+@frozen
 class Node:
     """One named node of a model.
 
@@ -69,7 +70,7 @@ class Node:
         return (self.taps - 1) * self.dilation
 
 
-@dataclass(frozen=True)
+@frozen
 class ParameterArray:
     """One parameter array of a node: weights, biases, means or scales. learns: whether training changes it."""
 
@@ -87,7 +88,7 @@ class ParameterArray:
         return record.draw(rng, fan_in, self.shape[-1], *numbers).reshape(self.shape)
 
 
-@dataclass(frozen=True)
+@frozen
 class Graph:
     """A checked model: its nodes in text order, dead ones included. An index is a position in ``nodes``.
 

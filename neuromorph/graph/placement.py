@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from ..host.frozen import frozen
 from ..language import syntax
 from .functions import Text
 
 
-@dataclass(frozen=True)
+@frozen
 class Place:
     """A node of the text. source: the index of the node before it. last: whether the node ends its branch."""
 

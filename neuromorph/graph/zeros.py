@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..functions import Activation, ElementwiseLayer, Merge
+from ..host.frozen import frozen
 from .nodes import Graph, Node
 
 _EFFORT = 1 << 30  # the most components to look at; beyond that a text gets no more advice
@@ -41,7 +42,7 @@ def full(width: int) -> int:
     return (1 << width) - 1
 
 
-@dataclass(frozen=True)
+@frozen
 class Algebra:
     """When a merge gives zero, and where its gradient is zero. Both are found by trying the merge's functions.
 

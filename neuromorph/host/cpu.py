@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cache
 
+from ..host.frozen import frozen
 from .exclusive import exclusive, imported
 
 CACHE_LINE = 64  # bytes; caches load memory, and share it between processors, in lines of this size
 
 
-@dataclass(frozen=True)
+@frozen
 class CPU:
     """The CPU as LLVM knows it: its name, such as ``znver3``, and its features, sorted."""
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+from ..host.frozen import frozen
 
 _LABEL = re.compile(r"([^\s:]+):")
 _LOCATION = re.compile(r"\s*\.loc\s+[0-9]+\s+([0-9]+)")
@@ -39,7 +40,7 @@ _CALLED_THROUGH = re.compile(r"\s(?:(?:callq?|jmpq?)\s+\*|blr\s+)(\S+)")
 _ARM_LOADED = re.compile(r"\smov[zk]\s+(x[0-9]+), #:abs_g[0-9](?:_nc)?:([A-Za-z_][\w.$]*)")
 
 
-@dataclass(frozen=True)
+@frozen
 class Line:
     """A line of assembly: an instruction or a label, and the source line it comes from, where that is known."""
 
@@ -52,7 +53,7 @@ class Line:
         return not self.text.startswith("\t")
 
 
-@dataclass(frozen=True)
+@frozen
 class Routine:
     """A routine of the assembly: its symbol and its lines, without directives."""
 
@@ -65,7 +66,7 @@ class Routine:
         return tuple(line for line in self.lines if not line.is_label)
 
 
-@dataclass(frozen=True)
+@frozen
 class Tally:
     """Counts over some lines: all instructions, and packed and scalar arithmetic on floating-point numbers.
 

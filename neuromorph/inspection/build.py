@@ -31,7 +31,7 @@ def inspect(model: Network) -> Inspection:
     """The report of a built model's training kernel; see ``neuromorph.inspect``."""
     model = _copied(model)
     kernels, graph, options = model.kernels, model.graph, model.options
-    if not hasattr(kernels.train, "py_func"):
+    if not kernels.compiled:
         raise ModelStateError("inspect shows compiled kernels, and there are none with JIT off (NUMBA_DISABLE_JIT)")
     kernel, steps = kernels.kernel, options.bptt_steps
     pieces = pieces_of(kernel, steps)

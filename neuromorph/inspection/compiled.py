@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..host.cached import cached_property
+from ..host.frozen import frozen
 from ..jit import bundles, cache, modules
 from .assembly import Line, Routine, Tally, calls_of, is_kernel_code, owners, routines_of, tally, with_lines_of
 from .pieces import Piece
@@ -20,7 +20,7 @@ _BARRIER = "nm.barrier"  # threads wait in it for one another; it is no work of 
 _OF_MEMORY = re.compile(r"_?(?:mem(?:set|cpy|move)|bzero|memset_pattern[0-9]+)(?:@PLT)?$")
 
 
-@dataclass(frozen=True)
+@frozen
 class Compiled:
     """IR, assembly and routines of a kernel's functions. linked: the functions whose instructions have source lines."""
 
@@ -76,10 +76,10 @@ def compiled_parts(kernels: Kernels) -> Compiled:
     compilation of the same source with line numbers. Line numbers hardly ever change an instruction; a function whose
     instructions differ has no source lines. If the cache has no IR, the IR of the second compilation is used.
     """
-    kernel, dtype = kernels.kernel, kernels.options.dtype
+    kernel = kernels.kernel
     functions = {name: kernel.functions[name] for name in kernel.bundles["train"]}
     lined = _with_lines(kernels, functions)
-    texts = bundles.stored_texts(kernels.key, functions, dtype) or lined
+    texts = bundles.texts_as(kernels.entries[0], functions) or lined
     routines, linked = {}, set()
     for name, (_, assembly) in texts.items():
         plain = routines_of(assembly)

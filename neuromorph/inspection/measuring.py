@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +12,8 @@ from numpy.typing import NDArray
 from ..abi.arguments import TrainCall
 from ..abi.mailbox import LEARN, new_mailbox
 from ..errors import TrainingDivergedError
-from ..jit import bundles, cache, modules
+from ..host.frozen import frozen
+from ..jit import bundles, cache
 from ..runtime.threadpool import run_together
 from .clocked import IDLE, clocked_source
 from .pieces import Piece
@@ -29,7 +28,7 @@ TRIES = 15
 _LAPS = 50_000  # readings of the clock by which the cost of one is measured
 
 
-@dataclass(frozen=True)
+@frozen
 class Timing:
     """Seconds of a window: of the kernel, of each piece, of the rest of ``train``, and of waiting at barriers.
 
@@ -72,7 +71,8 @@ class _Bench:
         self.model, self.kernel = model, model.kernels.train
         self.memory = model.memory()
         self.windows = 1
-        self.names = tuple(inspect.signature(self.kernel.py_func).parameters)
+        several = ("begin", "until", "mailbox", "numbers") if model.kernels.threads > 1 else ()
+        self.names = (*several, *TrainCall._fields)
         self.arguments = self._arguments()
 
     def choose_windows(self) -> None:
@@ -134,9 +134,9 @@ class _Clocked:
         names = bundle[: bundle.index("train") + 1]
         source = clocked_source(kernel.source, names, pieces)
         key = cache.key_of(source, *cache.environment())
-        module = modules.load_module(source, key)
-        self.train = bundles.ready(module, key, {name: ("integers", *kernel.functions[name]) for name in names}, dtype)
-        self.idle = bundles.ready(module, key, {IDLE: ("integers", "count")}, dtype)
+        clocked = {name: ("integers", *kernel.functions[name]) for name in names}
+        self.train = bundles.ready(source, key, clocked, dtype).train
+        self.idle = getattr(bundles.ready(source, key, {IDLE: ("integers", "count")}, dtype), IDLE)
         self.threads, self.places = kernel.options.threads, 2 * (len(pieces) + 2)
 
     def run(self, bench: _Bench) -> NDArray[np.int64]:

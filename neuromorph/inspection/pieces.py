@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ..codegen import ZEROS, Emitted, Kernel, Span
 from ..graph import Graph
+from ..host.frozen import frozen
 from ..schedule import WINDOW, Bias, Block, Columns, Loss, Mask, Operation, Product, Reduce, Rows, Sum, notes_of
 from ..schedule.accesses import reads_of
 from .work import Counter, Work
@@ -38,7 +38,7 @@ WHOLE = {  # functions that are one piece each
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class Piece:
     """A part of the kernel that is timed on its own.
 
@@ -64,7 +64,7 @@ def pieces_of(kernel: Kernel, steps: int) -> tuple[Piece, ...]:
     return tuple(_Finder(kernel, Counter(kernel, steps)).all())
 
 
-@dataclass(frozen=True)
+@frozen
 class _Finder:
     kernel: Kernel
     counter: Counter

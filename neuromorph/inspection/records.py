@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
+from ..host.frozen import frozen
 from .assembly import Routine
 from .pieces import WHOLE
 
 Lines = tuple[int, int]
 
 
-@dataclass(frozen=True)
+@frozen
 class LoopReport:
     """A loop over the time steps of a window. nodes: those in it. forward, backward: its operations in each pass."""
 
@@ -22,7 +23,7 @@ class LoopReport:
     backward: int
 
 
-@dataclass(frozen=True)
+@frozen
 class GroupReport:
     """Sibling layers that are one matrix product. reads: the nodes whose values are its incoming vector, in order.
 
@@ -39,7 +40,7 @@ class GroupReport:
     bytes: int
 
 
-@dataclass(frozen=True)
+@frozen
 class BufferReport:
     """An array of the training kernel. name: as in the source. rows: of a workspace's buffer, 0 for flat arrays."""
 
@@ -50,7 +51,7 @@ class BufferReport:
     bytes: int
 
 
-@dataclass(frozen=True)
+@frozen
 class PieceReport:
     """A part of the kernel that was timed on its own; figures are for one window.
 
@@ -84,7 +85,7 @@ class PieceReport:
         return self.function in WHOLE
 
 
-@dataclass(frozen=True)
+@frozen
 class NodeReport:
     """A node's part in the kernel: the sum of its shares of the pieces; figures are for one window.
 
@@ -111,7 +112,7 @@ class NodeReport:
     lines: tuple[Lines, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class Findings:
     """All that an inspection finds about a kernel. ``Inspection`` says what the fields are."""
 

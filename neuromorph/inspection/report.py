@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..host.atomic_write import check_name
+from ..host.frozen import frozen
 from .page import page_of
 from .records import Findings
 from .tables import listing, tables
 
 
-@dataclass(frozen=True)
+@frozen
 class Inspection(Findings):
     """The report that ``neuromorph.inspect`` returns. ``str`` of it gives tables, ``html()`` a page for the browser.
 

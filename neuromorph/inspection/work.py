@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 
 from ..codegen import Kernel
 from ..functions.expressions import Expression
+from ..host.frozen import frozen
 from ..optimizers import UPDATES
 from ..schedule import (
     WINDOW,
@@ -40,7 +40,7 @@ from ..simd.math import NAMES
 _ONE_EACH = ("sqrt", "absolute", "maximum", "minimum", "total")
 
 
-@dataclass(frozen=True)
+@frozen
 class Work:
     """Floating-point operations and bytes."""
 
@@ -66,7 +66,7 @@ def _costs_of_calls(dtype: str) -> dict[str, int]:
     return costs | {"softmax": 4 + costs["exp"]}
 
 
-@dataclass(frozen=True)
+@frozen
 class Counter:
     """Counts the work of a training window of ``steps`` samples."""
 

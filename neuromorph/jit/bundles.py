@@ -4,8 +4,11 @@ Numba links a compiled function into every caller and optimises it again there. 
 compiled on its own and called by its symbol, so that every line is optimised once. In return the functions of a
 bundle belong together and go to the disk cache as one entry.
 
-LLVM ends the whole process when a symbol of a loaded object can't be resolved. So a bundle is stored only if each of
-its symbols is its own or one that every process with Numba has. The latter are looked up before a bundle is loaded.
+What Numba has compiled are object files. ``linking`` makes callable functions of them, whether they were compiled just
+now or come from the cache. So a process that finds its bundles in the cache never imports Numba.
+
+LLVM ends the whole process when a symbol of a linked object can't be resolved. So a bundle is stored only if each of
+its symbols is its own or one that every process with Numba has. The latter are looked up before a bundle is linked.
 """
 
 from __future__ import annotations
@@ -13,23 +16,27 @@ from __future__ import annotations
 import gc
 import json
 import os
-import pickle
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from types import ModuleType
 from typing import Any
+from weakref import WeakValueDictionary
 
 from ..errors import CacheWarning
-from ..host.exclusive import exclusive
+from ..host.exclusive import exclusive, imported
 from ..host.forks import after_in_child
 from ..host.interrupts import held, raise_if_pressed_twice
 from . import cache
+from .environment import is_jit_off
+from .linking import Linked, linked, missing
+from .modules import load_module
 
 _OBJECT = "kernel.bin"
+_INDEX = "functions.json"
 _NEVER = 1_000_000  # collections of younger objects before a full one: so many that a full one never comes
 _lock = threading.RLock()  # held for one bundle; forks don't wait for it, as other libraries' locks are taken inside
+_linked: WeakValueDictionary[str, Linked] = WeakValueDictionary()  # the bundles that are in use, by their keys
 _thresholds: tuple[int, int, int] | None = None  # the garbage collector's own ones, while full collections are off
 
 
@@ -53,40 +60,94 @@ def signature(dtype: str, kinds: tuple[str, ...]) -> tuple[Any, ...]:
 def bundle_key(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -> str:
     """The cache's key of a compiled bundle: some functions of the module whose key is ``key``.
 
-    The entry holds ``kernel.bin`` (the machine code), ``kernel.py`` (the source), ``functions.json`` (a list of objects
-    with the ``name``, ``symbol`` and ``arguments`` of each function, and in ``ir`` the name of a file) and for each
-    function its LLVM IR, such as ``forward.ll``. Assembly is made from the IR when it is first asked for.
+    The entry holds ``kernel.bin`` (object files, one after the other), ``kernel.py`` (the source), ``functions.json``
+    (``objects``, the sizes of the object files; ``needed``, the symbols that they need from outside; ``entries``, the
+    functions that Python can call; ``functions``, a list of objects with the ``name``, ``symbol`` and ``arguments`` of
+    each, and in ``ir`` the name of a file) and for each function its LLVM IR, such as ``forward.ll``. Assembly is made
+    from the IR when it is first asked for.
     """
     return cache.key_of(key, dtype, *(" ".join((name, *kinds)) for name, kinds in functions.items()))
 
 
 def ready(
-    module: ModuleType,
+    source: str,
     key: str,
     functions: Mapping[str, tuple[str, ...]],
     dtype: str,
     before_compiling: Callable[[], None] | None = None,
+    *,
+    entries: Sequence[str] = (),
 ) -> Any:
-    """The last one of some functions of a module, ready to call: loaded from the cache under ``key``, or compiled.
+    """Some functions of a source, ready to call: linked from the cache's entry of ``key``, or compiled.
 
     functions: argument kinds by name, each function after those it calls. before_compiling: called before compiling,
-    not before loading. With JIT off, the result is the plain Python function. With NEUROMORPH_CACHE_MISS_IS_ERROR=1, a
-    bundle that is not in the cache raises RuntimeError. Trouble with the cache gives one CacheWarning, and the
-    functions are compiled in memory.
+    not before loading. entries: the functions that are called, which are attributes of the result; by default the last
+    one. With JIT off, the result is the source's module, whose functions are plain Python. With
+    NEUROMORPH_CACHE_MISS_IS_ERROR=1, a bundle that is not in the cache raises RuntimeError. Trouble with the cache
+    gives one CacheWarning, and the functions are compiled in memory.
     """
-    entry = getattr(module, list(functions)[-1])
-    if not hasattr(entry, "compile"):
-        return entry
+    names = tuple(entries) or tuple(functions)[-1:]
+    own = bundle_key(key, functions, dtype)
+    return ready_as(own, key, names, dtype, lambda: (source, functions), before_compiling)
+
+
+def ready_as(
+    own: str,
+    key: str,
+    entries: Sequence[str],
+    dtype: str,
+    written: Callable[[], tuple[str, Mapping[str, tuple[str, ...]]]],
+    before_compiling: Callable[[], None] | None = None,
+) -> Any:
+    """Like ``ready``, for a bundle whose own key in the cache is known before its source is.
+
+    written: gives the source and the functions. It is called only if the bundle has to be compiled, or with JIT off.
+    """
+    if is_jit_off():
+        return load_module(written()[0], key)
     with _lock, held():
-        if not entry.signatures:
-            own = bundle_key(key, functions, dtype)
-            if not _load(module, own, functions, dtype):
-                _check_miss(module, entry)
-                if before_compiling is not None:
-                    before_compiling()
-                with _full_collections_wait():
-                    _store(module, own, functions, _compile(module, functions, dtype))
-    return entry
+        found = _linked.get(own) or _load(own, entries)
+        if found is None:
+            found = _built(*written(), key, own, dtype, entries, before_compiling)
+        _linked[own] = found
+    return found
+
+
+def warm_up() -> None:
+    """Import Numba, and compile something small, so that the next bundle is compiled sooner."""
+    imported("numba").njit("int64(int64)")(lambda x: x)
+
+
+def is_there(own: str) -> bool:
+    """Whether a bundle is in use in this process, or in the cache. own: its key there."""
+    return own in _linked or cache.has(own)
+
+
+def is_compiled(function: Any) -> bool:
+    """Whether a function that ``ready`` gave is compiled; with JIT off it is plain Python."""
+    return not hasattr(function, "__code__")
+
+
+def _built(
+    source: str, functions: Mapping[str, tuple[str, ...]], key: str, own: str, dtype: str, entries: Sequence[str],
+    before_compiling: Callable[[], None] | None,
+) -> Linked:  # fmt: skip
+    """The entry functions of a bundle that is compiled now, and stored."""
+    if os.environ.get("NEUROMORPH_CACHE_MISS_IS_ERROR") == "1":
+        name = f"{entries[-1]} of neuromorph_kernel_{key[:16]}"
+        raise RuntimeError(f"{name} is not in the cache in {str(cache.root())!r}")
+    if before_compiling is not None:
+        before_compiling()
+    module = load_module(source, key)
+    with _full_collections_wait():
+        results = _compile(module, functions, dtype)
+        with exclusive():
+            if unknown := missing(_needed(results)):
+                raise RuntimeError(f"{module.__name__} needs {unknown[0]!r}, which is not its own")
+            objects = _objects(functions, results, entries)
+            found = linked(objects, entries)
+        _store(module, own, functions, results, objects, entries)
+    return found
 
 
 @contextmanager
@@ -125,11 +186,6 @@ def _in_child() -> None:
 after_in_child(_in_child)
 
 
-def _check_miss(module: ModuleType, entry: Any) -> None:
-    if os.environ.get("NEUROMORPH_CACHE_MISS_IS_ERROR") == "1":
-        raise RuntimeError(f"{entry.__name__} of {module.__name__} is not in the cache in {str(cache.root())!r}")
-
-
 # Compiling ------------------------------------------------------------------------------------------------------------
 
 
@@ -161,15 +217,25 @@ def _call_by_symbol(dispatcher: Any, result: Any) -> None:
     context.insert_user_function(result.entry_point, result.fndesc)
 
 
+def _objects(functions: Mapping[str, Any], results: list[Any], entries: Sequence[str]) -> list[bytes]:
+    """The object files of a compiled bundle: one for each function, and the one by which Python calls the entries."""
+    by_name = dict(zip(functions, results, strict=True))
+    called = imported("neuromorph.jit.calling").callers([by_name[name] for name in entries], entries)
+    return [*(result.library._get_compiled_object() for result in results), called]
+
+
 # Storing --------------------------------------------------------------------------------------------------------------
 
 
-def _store(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]], results: list[Any]) -> None:
+def _store(
+    module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]], results: list[Any], objects: list[bytes],
+    entries: Sequence[str],
+) -> None:  # fmt: skip
     """Store a compiled bundle in the cache. Trouble gives a warning, and the bundle is not stored."""
     try:
         with exclusive():
             reason = _why_not(results)
-            files = {} if reason else _files(module, functions, results)
+            files = {} if reason else _files(module, functions, results, objects, entries)
         if reason:
             cache.warn_once(f"the kernel {module.__name__} can't be stored: {reason}.")
         else:
@@ -184,10 +250,6 @@ def _why_not(results: list[Any]) -> str | None:
     """The reason why another process could not run a bundle, or None."""
     if any(result.library.has_dynamic_globals for result in results):
         return "it has addresses or large arrays as globals"
-    if shared := _shared_names(results):
-        return f"another process may give the name {shared[0]!r} to another function"
-    if missing := _unknown(_needed(results)):
-        return f"{missing[0]!r} is defined elsewhere in this process"
     return None
 
 
@@ -202,7 +264,7 @@ def _symbols(result: Any) -> Iterable[Any]:
 
 def _needed(results: list[Any]) -> list[str]:
     """The symbols that a bundle needs from outside, sorted: those used before or without a definition in it."""
-    defined: set[str] = set()
+    defined = {imported("neuromorph.jit.calling").DESTRUCTOR}
     needed: set[str] = set()
     for result in results:
         symbols = {value.name: value.is_declaration for value in _symbols(result)}
@@ -211,30 +273,10 @@ def _needed(results: list[Any]) -> list[str]:
     return sorted(needed)
 
 
-def _unknown(names: Iterable[str]) -> list[str]:
-    """The names that LLVM can't find in this process."""
-    from llvmlite.binding import address_of_symbol
-
-    return [name for name in names if address_of_symbol(name) is None]
-
-
-def _shared_names(results: list[Any]) -> list[str]:
-    """The names of compiled functions in a bundle that are not its own, without those of Numba's runtime.
-
-    Numba numbers closures to tell those of one name apart, and each process counts anew. So another process may give
-    such a name to another function, and LLVM takes the first of two functions with one name. The runtime's functions
-    are the same in every process.
-    """
-    found = []
-    for result in results:
-        description = result.fndesc
-        own = {description.llvm_func_name, description.llvm_cpython_wrapper_name, description.llvm_cfunc_wrapper_name}
-        defined = {f.name for f in result.library.get_defined_functions()} & {value.name for value in _symbols(result)}
-        found += sorted(name for name in defined - own if not name.startswith("NRT_"))
-    return found
-
-
-def _files(module: ModuleType, functions: Mapping[str, tuple[str, ...]], results: list[Any]) -> dict[str, bytes]:
+def _files(
+    module: ModuleType, functions: Mapping[str, tuple[str, ...]], results: list[Any], objects: list[bytes],
+    entries: Sequence[str],
+) -> dict[str, bytes]:  # fmt: skip
     """The files of a bundle's entry."""
     files = {"kernel.py": module.__loader__.get_source(module.__name__).encode()}  # type: ignore[union-attr]
     listed = []
@@ -242,14 +284,12 @@ def _files(module: ModuleType, functions: Mapping[str, tuple[str, ...]], results
         symbol = result.fndesc.llvm_func_name
         listed.append({"name": name, "symbol": symbol, "arguments": kinds, "ir": f"{name}.ll"})
         files[f"{name}.ll"] = result.library.get_llvm_str().encode()
-    files["functions.json"] = json.dumps(listed, indent=1).encode()
-    files[_OBJECT] = _numba("serialize").dumps((_needed(results), [_reduced(result) for result in results]))
+    index = {
+        "objects": list(map(len, objects)), "needed": _needed(results), "entries": entries, "functions": listed,
+    }  # fmt: skip
+    files[_INDEX] = json.dumps(index, indent=1).encode()
+    files[_OBJECT] = b"".join(objects)
     return files
-
-
-def _reduced(result: Any) -> Any:
-    """The data that Numba stores of a compiled function, without the annotated source, which takes long to write."""
-    return result._replace(type_annotation="")._reduce()
 
 
 # Showing --------------------------------------------------------------------------------------------------------------
@@ -264,7 +304,11 @@ def stored_texts(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str)
     too: it takes LLVM as long as the machine code, and few builds are inspected. A few moves and address computations
     may stand in other places than in the machine code.
     """
-    own = bundle_key(key, functions, dtype)
+    return texts_as(bundle_key(key, functions, dtype), functions)
+
+
+def texts_as(own: str, functions: Mapping[str, tuple[str, ...]]) -> Texts | None:
+    """Like ``stored_texts``. own: the bundle's key in the cache."""
     ir = _texts_of(own, functions, "ll")
     if ir is None:
         return None
@@ -320,44 +364,42 @@ def _with_line_numbers(flags: Any) -> Any:
 # Loading --------------------------------------------------------------------------------------------------------------
 
 
-def _load(module: ModuleType, key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -> bool:
-    """Load a bundle from the cache; whether it was there and sound."""
+def _load(key: str, entries: Sequence[str]) -> Linked | None:
+    """The entry functions of a bundle in the cache; None if it is not there or not sound."""
     try:
-        data = cache.read(key, _OBJECT)
-        if data is None:
-            return False
-        dispatchers = [getattr(module, name) for name in functions]
-        types = [signature(dtype, kinds) for kinds in functions.values()]
-        results = _rebuilt(dispatchers[-1].targetctx, data, types)
+        index, data = cache.read(key, _INDEX), cache.read(key, _OBJECT)
+        if index is None or data is None:
+            return None
+        with exclusive():
+            return _from_cache(json.loads(index), data, entries)
     except CacheWarning:  # made an error by the user's filters
         raise
     except Exception as error:
         if not isinstance(error, MemoryError):  # too little memory says nothing about the entry
             cache.discard(key)
-        cache.warn_once(f"the kernel {module.__name__} can't be loaded and is compiled anew: {error!r}.")
-        return False
-    with exclusive():
-        for dispatcher, result in zip(dispatchers, results, strict=True):
-            dispatcher.add_overload(result)
-            _call_by_symbol(dispatcher, result)
-    return True
+        cache.warn_once(f"the kernel {key[:16]} can't be loaded and is compiled anew: {error!r}.")
+        return None
 
 
-def _rebuilt(context: Any, data: bytes, types: list[tuple[Any, ...]]) -> list[Any]:
-    """Numba's results from a stored bundle. types: the argument types of each function. Any error is passed on."""
-    rebuild = _numba("compiler").CompileResult._rebuild
-    with exclusive(), _numba("compiler_lock").global_compiler_lock:
-        _numba("runtime").rtsys.initialize(context)
-        needed, parts = pickle.loads(data)
-        if [tuple(part[3].args) for part in parts] != types:
-            raise ValueError("a bundle of other functions")
-        if _unknown(needed):
-            context.refresh()  # registers all that compiled code may call; slow, and hardly ever needed
-        if missing := _unknown(needed):
-            raise ValueError(f"{missing[0]!r} is not defined in this process")
-        return [rebuild(context, *part) for part in parts]
+def _from_cache(index: Any, data: bytes, entries: Sequence[str]) -> Linked:
+    """The entry functions of a stored bundle. Any error is passed on."""
+    if not {*entries} <= {*index["entries"]}:
+        raise ValueError("a bundle of other functions")
+    if missing(index["needed"]):
+        _register_numba()
+    if unknown := missing(index["needed"]):
+        raise ValueError(f"{unknown[0]!r} is not defined in this process")
+    objects, begin = [], 0
+    for size in index["objects"]:
+        objects.append(data[begin : begin + size])
+        begin += size
+    if begin != len(data):
+        raise ValueError(f"{len(data)} bytes of objects, not {begin}")
+    return linked(objects, entries)
 
 
-def _numba(name: str) -> Any:
-    """A module of ``numba.core``, imported when it is first needed."""
-    return import_module(f"numba.core.{name}")
+def _register_numba() -> None:
+    """Define the symbols of Numba's own functions. That is slow, and generated kernels need none of them."""
+    context = imported("numba.core.registry").cpu_target.target_context
+    imported("numba.core.runtime").rtsys.initialize(context)
+    context.refresh()

@@ -13,15 +13,15 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from ..errors import CacheWarning
 from ..host.callers import warn_user
+from ..host.frozen import frozen
 from . import cache_store
 from .cache_store import DamagedError, Entry, UnusableError
-from .environment import environment, generator
+from .environment import environment, generator, machine
 
 __all__ = [
     "CacheInfo",
@@ -34,6 +34,7 @@ __all__ = [
     "has",
     "key_of",
     "list_entries",
+    "machine",
     "read",
     "root",
     "warn_once",
@@ -53,7 +54,7 @@ _MORE_FILES = "Let the process open more files (ulimit -n)."
 _warned: dict[str, object] = {}  # the cache folders about which this process has warned
 
 
-@dataclass(frozen=True)
+@frozen
 class CacheInfo:
     """The cache: its folder, the number of its entries, their size in bytes, and the limit of that size in bytes."""
 

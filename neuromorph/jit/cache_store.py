@@ -23,9 +23,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+
+from ..host.frozen import frozen
 
 FORMAT = 1  # of an entry; it is part of every key, so an entry of another format is never found
 META = "meta.json"
@@ -55,7 +56,7 @@ class DamagedError(Exception):
     """An entry differs from what was written; the message says how."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Entry:
     """One entry: its key, its size in bytes, the time of its last use (seconds since 1970), the names of its files."""
 

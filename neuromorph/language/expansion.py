@@ -1,9 +1,10 @@
 """Expands cells: puts the nodes of each cell in the place of its use."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..errors import Location, MDLSemanticError
+from ..host.frozen import frozen
 from .cells import Cell, Cells
 from .definitions import cells_of
 from .lexer import MAX_NAME, Source, quoted
@@ -76,7 +77,7 @@ def _functions(node: Node) -> list[Function]:
     return [function for function in both if function is not None]
 
 
-@dataclass(frozen=True)
+@frozen
 class _Frame:
     """The names, numbers and initialisers that replace those of a body, for one use of its cell.
 

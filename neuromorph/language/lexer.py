@@ -4,7 +4,6 @@ import re
 import sys
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -12,6 +11,7 @@ from ply import lex
 
 from ..errors import Location, MDLSemanticError, MDLSyntaxError, line_starts
 from ..host.cached import cached_property
+from ..host.frozen import frozen
 
 MAX_BYTES = 2**20
 MAX_NAME = 255
@@ -20,7 +20,7 @@ _SHOWN = 40  # characters of a token that a message quotes
 _RUN_ON = re.compile(r"[A-Za-z0-9_.+-]*")
 
 
-@dataclass(frozen=True)
+@frozen
 class Source:
     """A text, the name of the file it came from, and the places in it."""
 
@@ -43,7 +43,7 @@ class Source:
         return MDLSemanticError(reason, source=self.text, location=location, filename=self.filename)
 
 
-@dataclass(frozen=True)
+@frozen
 class Word:
     """The value of a NAME or NUMBER token: its characters and the location of the first one."""
 

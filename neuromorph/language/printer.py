@@ -1,8 +1,8 @@
 """Prints a syntax tree as text in one canonical form. Parsing the printed text gives an equal tree."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from ..host.frozen import frozen
 from .lexer import MAX_BYTES
 from .syntax import (
     Definition,
@@ -31,7 +31,7 @@ def to_text(model: Model) -> str:
     return text if len(text) <= MAX_BYTES else _print(model, _DENSE)
 
 
-@dataclass(frozen=True)
+@frozen
 class _Style:
     """The spaces and line breaks between the parts of a text."""
 

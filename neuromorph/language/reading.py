@@ -1,10 +1,10 @@
 """Reads one text: gives the tokens to PLY's parser, checks the limits, and makes the messages of syntax errors."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Location
+from ..host.frozen import frozen
 from .lexer import Source, Word, quoted, tokens_of
 
 MAX_NODES = 10_000
@@ -19,7 +19,7 @@ _WORDS = {"NAME": "a name", "NUMBER": "a number", _END: "the end of the text"}
 _EXAMPLE = "such as /xavier,zero/"
 
 
-@dataclass(frozen=True)
+@frozen
 class Scope:
     """The definition that is being read: its name and the names of its parameters."""
 

@@ -5,13 +5,14 @@ of a node is the place of its name.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 from ..errors import Location
+from ..host.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Reference:
     """A name in place of a number or a width, inside a definition: one of its parameters, or ``width``."""
 
@@ -22,14 +23,14 @@ class Reference:
 Number: TypeAlias = float | Reference
 
 
-@dataclass(frozen=True)
+@frozen
 class WidthOf:
     """The width of the vector that comes into the node of this name. Only expansion makes it."""
 
     first: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Origin:
     """The use of a cell that an expanded node comes from, and the use around that one if it stands in a cell too.
 
@@ -44,7 +45,7 @@ class Origin:
     outer: "Origin | None"
 
 
-@dataclass(frozen=True)
+@frozen
 class Initializer:
     """A weight or bias initialiser of the header or of a layer: a name and up to two numbers."""
 
@@ -59,7 +60,7 @@ class Initializer:
         return settled(self.parameters)
 
 
-@dataclass(frozen=True)
+@frozen
 class Function:
     """An activation, a loss or a cell: `<name>`, `<name, number>` or `<name, number, number>`."""
 
@@ -74,7 +75,7 @@ class Function:
         return settled(self.parameters)
 
 
-@dataclass(frozen=True)
+@frozen
 class Local:
     """The initialisers of one layer, `/weights, biases/`; None, an empty place, means the header's."""
 
@@ -83,7 +84,7 @@ class Local:
     location: Location = field(compare=False)
 
 
-@dataclass(frozen=True)
+@frozen
 class Layer:
     """A layer, `(name, width, …)`, or a node as wide as what comes in, `(name, <activation>)`, with width None."""
 
@@ -97,7 +98,7 @@ class Layer:
     origin: Origin | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True)
+@frozen
 class Split:
     """A split, `[name, branch | branch …]`; a branch without nodes is a tap."""
 
@@ -107,7 +108,7 @@ class Split:
     origin: Origin | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True)
+@frozen
 class Merge:
     """A merge, `{name, other, operation}` or `{name, other, operation, steps}`."""
 
@@ -125,7 +126,7 @@ class Merge:
 Node: TypeAlias = Layer | Split | Merge
 
 
-@dataclass(frozen=True)
+@frozen
 class Definition:
     """The definition of a cell, `<name, parameter default, …>[nodes]`; a parameter with default None must be given."""
 
@@ -136,7 +137,7 @@ class Definition:
     parameter_locations: tuple[Location, ...] = field(compare=False)
 
 
-@dataclass(frozen=True)
+@frozen
 class Use:
     """A use of a cell that was expanded.
 
@@ -153,7 +154,7 @@ class Use:
     origin: Origin | None
 
 
-@dataclass(frozen=True)
+@frozen
 class Model:
     """A whole text: its header, its definitions, and the nodes of its main branch, at least one.
 

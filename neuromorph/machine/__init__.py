@@ -6,11 +6,10 @@ of programs. It gives what a generated kernel gives, without a compiler, and tak
 
 from .check import ProgramError, Sizes, check
 from .encode import Program, encode, space_of
-from .source import LAST_OF, functions, source_of
+from .source import functions, source_of
 from .templates import NotInMachineError
 
 __all__ = [
-    "LAST_OF",
     "NotInMachineError",
     "Program",
     "ProgramError",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from ..abi.summation import CHAINS
+from ..host.frozen import frozen
 from ..optimizers import UPDATES
 from . import instructions as i
 from .encode import Program, loss_forms
@@ -17,7 +17,7 @@ class ProgramError(ValueError):
     """A program that would read or write outside the arrays that it is for."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Sizes:
     """The elements of the arrays that a program works on, and what else the arrays of a call are made for.
 

@@ -84,7 +84,7 @@ OTHERS = """
 
 WINDOW = '''
 
-@njit(**INSIDE)
+@njit(**JIT)
 def run(program, place, steps, backward, work, weights, transposed, gradients, numbers, noise):
     """A list of segments, each over the window at once or step by step."""
     lanes = [lanes]
@@ -101,7 +101,7 @@ def run(program, place, steps, backward, work, weights, transposed, gradients, n
                 segment(program, begin, end, t, lanes, work, weights, transposed, gradients, numbers, noise)
 
 
-@njit(**INSIDE)
+@njit(**JIT)
 def take(program, rows, work, x, x0):
     """The inputs of a window, in rows of whole vectors."""
     width, here, row = [width], [x], [x_row]
@@ -110,7 +110,7 @@ def take(program, rows, work, x, x0):
             store(work, here + r * row + q, load_head(x, x0 + r * width + q, width - q))
 
 
-@njit(**INSIDE)
+@njit(**JIT)
 def give(program, rows, work, y, y0):
     """The results of a window."""
     width, here, row = [wide], [y], [y_row]
@@ -119,7 +119,7 @@ def give(program, rows, work, y, y0):
             store_head(y, y0 + r * width + q, load(work, here + r * row + q), width - q)
 
 
-@njit(**INSIDE)
+@njit(**JIT)
 def vectors_in(program, work, weights):
     """The parameter vectors, where operations read them."""
     place = [vectors]
@@ -147,7 +147,7 @@ MEASURE = '''    """The loss of every row, and the start of the gradients."""
 
 MEANS = '''
 
-@njit(**INSIDE)
+@njit(**JIT)
 def sample_losses(program, steps, row_weights, weight0, row_losses, losses, sample):
     """Losses of the samples; whether all are finite."""
     check, lanes = 0.0, [lanes]
@@ -183,7 +183,7 @@ CAREFUL_MEAN = f"""        normal = {SMALL} < sum_weight < {LARGE} and -{LARGE} 
 
 STEPS = '''
 
-@njit(**INSIDE)
+@njit(**JIT)
 def zero(program, steps, work):
     """Zeros before the backward pass."""
     place = [zeros]
@@ -192,7 +192,7 @@ def zero(program, steps, work):
         clear(work, word(program, here), word(program, here + 1) + steps * word(program, here + 2))
 
 
-@njit(**INSIDE)
+@njit(**JIT)
 def time_shift(program, steps, work):
     """The last steps become those before the first."""
     place = [state]
@@ -202,7 +202,7 @@ def time_shift(program, steps, work):
         copy(work, start + (steps - depth) * step, start - depth * step, depth * step)
 
 
-@njit(**INSIDE)
+@njit(**JIT)
 def transposes(program, place, weights, transposed):
     """The transposed weights for the next backward pass."""
     for n in span(0, word(program, place)):
@@ -229,7 +229,7 @@ def transposes(program, place, weights, transposed):
                             transposed[target + n * wide + k] = value
 
 
-@njit(**INSIDE)
+@njit(**JIT)
 def gradient_norm(size, gradients, rate):
     """(whether all gradients are finite, at this rate too; the sum of their squares)"""
     square = squares(gradients, 0, size)
@@ -302,7 +302,7 @@ UNIT
 
 PREDICT = '''
 
-@njit(**INSIDE)
+@njit(**JIT)
 def forward_only(program, numbers, steps, work, weights):
     """A window's results, and the state behind it."""
     vectors_in(program, work, weights)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..abi.summation import DEEPEST, ranges_of
 from ..functions import LOSSES
 from ..functions.dropout import threshold
+from ..host.frozen import frozen
 from ..optimizers import UPDATES
 from ..schedule import (
     WINDOW,
@@ -44,7 +45,7 @@ def loss_forms() -> tuple[tuple[str, str | None], ...]:
     return (*((name, None) for name in LOSSES), *forms)
 
 
-@dataclass(frozen=True)
+@frozen
 class Program:
     """Words, and the numbers that they point to. space: elements of the workspace that it needs."""
 

@@ -49,7 +49,6 @@ FUNCTIONS = {
     "predict": "integers doubles count count count array array data array",
 }
 NOISE = {"mixed": "count", "window_noise": "number number", "row_noise": "count count count"}
-LAST_OF = {"train": "predict", "predict": "predict", "step": "predict"}  # the function with which an entry compiles
 
 
 def source_of(dtype: str, lanes: int, registers: int) -> str:
@@ -81,9 +80,8 @@ def _head(dtype: str, lanes: int, registers: int) -> Iterator[str]:
     yield ""
     yield "JIT = {"
     yield '    "nogil": True, "fastmath": False, "boundscheck": False, "error_model": "numpy",'
-    yield '    "pipeline_class": simd.KernelCompiler, "no_cfunc_wrapper": True,'
+    yield '    "pipeline_class": simd.KernelCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True,'
     yield "}"
-    yield 'INSIDE = {**JIT, "no_cpython_wrapper": True}'
     yield f"LANES, LOWEST = {lanes}, {LOWEST[dtype]}"
     yield f"VECTORS = simd.vectors({kind})"
     for name in ("load", "load_head", "store", "store_head", "head", "splat", "total", "largest", "softmax", "kept"):
@@ -121,10 +119,10 @@ def _filled(text: str) -> list[str]:
     return re.sub(r"(?<!\w)\[([a-z_]+)\]", lambda found: f"word(program, {i.WORD[found.group(1)]})", text).splitlines()
 
 
-def _function(name: str, arguments: str, *, entry: bool = False) -> Iterator[str]:
+def _function(name: str, arguments: str) -> Iterator[str]:
     yield ""
     yield ""
-    yield "@njit(**JIT)" if entry else "@njit(**INSIDE)"
+    yield "@njit(**JIT)"
     yield f"def {name}({arguments}):"
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import ast
 import string
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 from ..functions import ACTIVATIONS, ELEMENTWISE, MERGES, RESTORE
 from ..functions.expressions import Expression
 from ..functions.records import VOCABULARY
+from ..host.frozen import frozen
 
 _SLOT = 0.3141592653589793  # a number that no record has: it marks the slots while templates are made
 _FORMS = 4096  # that are kept; texts with numbers of their own bring ever more
@@ -25,7 +25,7 @@ class NotInMachineError(Exception):
     """The machine has no instruction for an operation."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Form:
     """An expression with letters for its variables, in the order in which they occur, and its numbers on their own.
 
@@ -82,7 +82,7 @@ def with_names(expression: str, let: Iterable[tuple[str, str]]) -> str:
     return str(Expression(expression).joined.renamed(names))
 
 
-@dataclass(frozen=True)
+@frozen
 class Template:
     """An expression that the machine can compute.
 
@@ -172,7 +172,7 @@ def map_of(expression: str, let: Iterable[tuple[str, str]]) -> tuple[int, tuple[
     raise NotInMachineError(expression)
 
 
-@dataclass(frozen=True)
+@frozen
 class SumTemplate:
     """A sum over a row: the template of its terms, and that of what ends it over the mean of the terms, or None."""
 

@@ -206,12 +206,14 @@ def failure_of(what: dict[str, Any]) -> str | None:
 
 def compiled(what: dict[str, Any]) -> bool:
     """Compile a model's kernels, or a machine; whether they are in the cache now."""
+    from ..jit import cache
+
     if "machine" in what:
         from .instant import machine_for
 
         machine = machine_for(*what["machine"])
         machine.build()
-        return machine.is_stored()
+        return cache.has(machine.entry_in_cache)
     from ..graph import build_graph, freeze
     from ..language import parse
     from ..options import CompileOptions
@@ -220,16 +222,15 @@ def compiled(what: dict[str, Any]) -> bool:
     options = CompileOptions(**{**what["options"], "frozen": tuple(what["options"]["frozen"])})
     kernels = Kernels(freeze(build_graph(parse(what["text"])), options.frozen), options)
     kernels.build()
-    return kernels.are_stored()
+    return all(map(cache.has, kernels.entries))
 
 
 def warm_up() -> None:
     """Import what compiling needs, and compile something small, before the first fork."""
-    from numba import njit
-
+    from ..jit import bundles
     from . import instant  # noqa: F401 - imports all that a job needs
 
-    njit("int64(int64)")(lambda x: x)
+    bundles.warm_up()
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from ..abi.summation import widest_panel
 from ..codegen import Kernel
 from ..host.cached import cached_property
-from ..jit import bundles, cache, modules
+from ..jit import bundles, cache
 from ..machine import Program, Sizes, check, encode, functions, source_of, space_of
 from ..optimizers import UPDATES
 from ..schedule import KernelOptions, KernelPlan, plan_kernel, verify
@@ -111,7 +111,7 @@ class InstantKernels(Kernels):
     @cached_property
     def compiled(self) -> bool:
         """Whether the machine is compiled; with JIT off it is plain Python."""
-        return hasattr(self._machine("train"), "compile")
+        return bundles.is_compiled(self._machine("train"))
 
     def _machine(self, name: str) -> Any:
         """An entry function of the machine for the model's element type and vector width."""
@@ -148,36 +148,29 @@ def sizes_of(plan: KernelPlan, *, training: bool, capacity: int, lanes: int) -> 
 class Machine:
     """The machine for an element type and a vector width, compiled or taken from the cache when first needed.
 
-    Its module is looked up each time: with JIT off it is another one.
+    It is looked up each time: with JIT off it is another one. It is kept, since further models will need it.
     """
 
     def __init__(self, dtype: str, lanes: int, registers: int) -> None:
-        self._dtype, self._source = dtype, source_of(dtype, lanes, registers)
-        self._key = cache.key_of(self._source, *cache.environment())
+        self._kind = dtype, lanes, registers
+        self.entry_in_cache = cache.key_of(f"machine {self._kind}", *cache.machine(), *cache.environment())
         self.asked: Request | None = None  # for the machine, from the process that compiles in the background
-
-    @cached_property
-    def _functions(self) -> dict[str, tuple[str, ...]]:
-        return functions()
 
     def entry(self, name: str, before_compiling: Callable[[], None] | None = None) -> Any:
         """``train``, ``predict`` or ``step``, ready to call."""
-        module = modules.load_module(self._source, self._key)
-        last = bundles.ready(module, self._key, self._functions, self._dtype, before_compiling)
-        return last if name == list(self._functions)[-1] else getattr(module, name)
+        self._kept = bundles.ready_as(
+            self.entry_in_cache, self.entry_in_cache, ("train", "step", "predict"), self._kind[0],
+            lambda: (source_of(*self._kind), functions()), before_compiling,
+        )  # fmt: skip
+        return getattr(self._kept, name)
 
     def build(self, before_compiling: Callable[[], None] | None = None) -> None:
         """Compile the machine, or find it in the cache."""
         self.entry("train", before_compiling)
 
-    @property
-    def entry_in_cache(self) -> str:
-        """Its key in the cache."""
-        return bundles.bundle_key(self._key, self._functions, self._dtype)
-
-    def is_stored(self) -> bool:
-        """Whether the cache has it."""
-        return cache.has(self.entry_in_cache)
+    def is_there(self) -> bool:
+        """Whether this process or the cache has it."""
+        return bundles.is_there(self.entry_in_cache)
 
 
 machine_for = lru_cache(maxsize=None)(Machine)  # one for each processor, element type and vector width: very few

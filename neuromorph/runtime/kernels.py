@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..abi.mailbox import LEARN, MEASURE
-from ..codegen import Kernel
+from ..codegen import Kernel, called
 from ..errors import NeuromorphError
 from ..graph import Graph, structure_of
 from ..host.cached import cached_property
 from ..host.cgroups import shortage
 from ..host.cpu import lanes_for, simd_bits, vector_registers
-from ..jit import bundles, cache, modules
+from ..jit import bundles, cache
 from ..optimizers import UPDATES
 from ..options import CompileOptions
 from ..schedule import (
@@ -112,11 +112,6 @@ class Kernels:
         chosen = repr((self.divided, self.costs))
         return cache.key_of(structure_of(self.graph), chosen, *cache.generator(), *cache.environment())
 
-    @cached_property
-    def module(self) -> Any:
-        """The generated module, not yet compiled."""
-        return modules.load_module(self.kernel.source, self.key)
-
     def bytes_needed(self, steps: int | None = None) -> int:
         """The size of the arrays that training needs, in bytes. steps: of a window, by default ``bptt_steps``."""
         plan, options = self.plan, self.options
@@ -153,27 +148,29 @@ class Kernels:
         _check_fits(elements * np.dtype(dtype).itemsize, f"a stream of {lanes:,} lanes needs {{}}")
         return aligned_zeros(elements, dtype)
 
-    def _entry(self, name: str) -> Any:
-        """An entry function of the module, compiled with the functions that it calls or loaded from the cache."""
-        functions = self._bundle(name)
-        last = bundles.ready(self.module, self.key, functions, self.options.dtype, self.before_compiling)
-        return last if name == list(functions)[-1] else getattr(self.module, name)
+    def _bundle(self, name: str) -> Any:
+        """The entry functions of a bundle, compiled with the functions that they call, or loaded from the cache."""
 
-    def _bundle(self, name: str) -> dict[str, tuple[str, ...]]:
-        """The functions that are compiled together with an entry function."""
-        return {name: self.kernel.functions[name] for name in self.kernel.bundles[name]}
+        def written() -> tuple[str, dict[str, tuple[str, ...]]]:
+            kernel = self.kernel
+            return kernel.source, {each: kernel.functions[each] for each in kernel.bundles[name]}
+
+        return bundles.ready_as(
+            self._entry(name), self.key, called(name, self.threads), self.options.dtype, written, self.before_compiling
+        )
+
+    def _entry(self, name: str) -> str:
+        """The key of a bundle in the cache."""
+        return cache.key_of(self.key, name)
 
     @property
     def entries(self) -> tuple[str, str]:
         """The keys of what training and prediction need, in the cache."""
-        training, prediction = (
-            bundles.bundle_key(self.key, self._bundle(name), self.options.dtype) for name in ("train", "predict")
-        )
-        return training, prediction
+        return self._entry("train"), self._entry("predict")
 
-    def are_stored(self) -> bool:
-        """Whether the cache has all that training and prediction need."""
-        return all(map(cache.has, self.entries))
+    def are_there(self) -> bool:
+        """Whether this process or the cache has all that training and prediction need."""
+        return all(map(bundles.is_there, self.entries))
 
     def build(self) -> None:
         """Compile all that training and prediction need, or find it in the cache."""
@@ -181,30 +178,37 @@ class Kernels:
         self.predict  # noqa: B018
 
     @cached_property
+    def _training(self) -> Any:
+        return self._bundle("train")
+
+    @cached_property
+    def _prediction(self) -> Any:
+        return self._bundle("predict")
+
+    @cached_property
     def train(self) -> Any:
         """The generated function ``train``, ready to call."""
-        return self._entry("train")
+        return self._training.train
 
     @cached_property
     def lead(self) -> Any:
         """The generated function that calls ``train`` for all members, with waiting threads or in this thread alone."""
-        self.train  # noqa: B018 - compiles, or is found in the cache
-        return self.module.lead
+        return self._training.lead
 
     @cached_property
     def threads(self) -> int:
         """The number of threads that training takes."""
-        return self.plan.options.threads
+        return self.divided.threads
 
     @cached_property
     def compiled(self) -> bool:
         """Whether kernels are compiled. With JIT off they are plain Python."""
-        return hasattr(self.train, "compile")
+        return bundles.is_compiled(self.train)
 
-    @property
+    @cached_property
     def serve(self) -> Any:
-        """The generated function with which a thread waits for calls; it comes with ``train``."""
-        return self.module.serve
+        """The generated function with which a thread waits for calls."""
+        return self._training.serve
 
     @cached_property
     def worth_waking(self) -> tuple[int, int]:
@@ -236,10 +240,9 @@ class Kernels:
     @cached_property
     def predict(self) -> Any:
         """The generated function ``predict``, ready to call."""
-        return self._entry("predict")
+        return self._prediction.predict
 
     @cached_property
     def step(self) -> Any:
-        """The generated function ``step``, ready to call; it comes with ``predict``."""
-        self.predict  # noqa: B018 - compiles, or is found in the cache
-        return self.module.step
+        """The generated function ``step``, ready to call."""
+        return self._prediction.step

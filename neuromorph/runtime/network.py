@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
-from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,45 +14,25 @@ from ..data.arrays import as_broadcast
 from ..errors import DataError, ModelStateError, brief, nearest
 from ..functions.dropout import KEYS
 from ..graph import Graph, build_graph, freeze
-from ..host.forks import after_in_child, new_lock
 from ..host.interrupts import held
 from ..language import parse
 from ..optimizers import UPDATES, Optimizer, Update
 from ..options import CompileOptions, finite_number
 from ..schedule import Workspace, padded
 from . import background, seeding
-from .announcing import announced
 from .background import Request
 from .feeds import Feeds
+from .forked import Changing, remember
 from .kernels import Kernels
 from .memory import Memory, aligned_zeros
 from .seeding import draw_parameters
 from .settings import Settings, check_numbers
 from .state import as_dict, set_state, state_pieces, state_views
-from .tiers import first_kernels, kernels_of
+from .tiers import first_kernels, kernels_of, telling
 
 Floats = NDArray[Any]
 
-_networks: list[ref[Network]] = []  # a forked child must renew their locks; some of them may not exist any more
-_networks_lock = new_lock()
 _POLL = 0.01  # seconds between two looks for compiled kernels of somebody who waits for them
-_room = 64  # networks in the list before those that do not exist any more are removed
-
-
-class Changing:
-    """A block that writes to the memory, while the network's lock is held. If another thread forks during the block,
-    the child's copy of the memory is half written."""
-
-    __slots__ = ("depth",)
-
-    def __init__(self) -> None:
-        self.depth = 0
-
-    def __enter__(self) -> None:
-        self.depth += 1
-
-    def __exit__(self, *exception: object) -> None:
-        self.depth -= 1
 
 
 class Network(Settings):
@@ -87,7 +66,7 @@ class Network(Settings):
         self._released = self._torn = False
         self.changing = Changing()
         self.feeds = Feeds()
-        _remember(self)
+        remember(self)
 
     # What it is ------------------------------------------------------------------------------------------------------
 
@@ -178,7 +157,7 @@ class Network(Settings):
         kernels = self.kernels
         kernels.check_size()
         if verbosity >= 1:
-            with announced(kernels):
+            with telling(kernels):
                 kernels.train  # noqa: B018 - compiles, or is found in the cache
         else:
             kernels.train  # noqa: B018
@@ -211,7 +190,7 @@ class Network(Settings):
             return
         self._request = None
         own = self.kernels.own
-        if request.reason is not None or not own.are_stored():
+        if request.reason is not None or not own.are_there():
             background.warn_once(request.reason or "the cache has lost what was compiled")
             return
         own.build()
@@ -486,27 +465,7 @@ class Network(Settings):
             view.fill(0.0)
 
 
-def _remember(network: Network) -> None:
-    """Add a network to those that a forked child repairs. A ``WeakSet`` would run Python code when a network is
-    collected, and Python drops a Ctrl-C that comes there."""
-    global _room
-    with _networks_lock:
-        if len(_networks) >= _room:
-            _networks[:] = [known for known in _networks if known() is not None]
-            _room = 2 * len(_networks) + 64
-        _networks.append(ref(network))
-
-
 def _hint(name: Any, known: Mapping[str, Any]) -> str:
     """A part of a message that suggests the known name nearest to an unknown one; empty if none is near."""
     near = nearest(name, known) if isinstance(name, str) else None
     return f"; did you mean {near!r}?" if near else ""
-
-
-def _after_fork() -> None:
-    for known in _networks:
-        if (network := known()) is not None:
-            network.after_fork()
-
-
-after_in_child(_after_fork)

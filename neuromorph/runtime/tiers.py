@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -39,11 +43,11 @@ def first_kernels(text: str, graph: Graph, options: CompileOptions) -> tuple[Ker
     the model waits for its kernels, and the machine is compiled in the background for the models to come.
     """
     own, tier = kernels_of(graph, options), tier_of(options)
-    if tier != "auto" or _must_wait() or own.are_stored():
+    if tier != "auto" or _must_wait() or own.are_there():
         return own, None
     chosen = own.specialised_for
     machine = imported("neuromorph.runtime.instant").machine(chosen)
-    if not machine.is_stored():
+    if not machine.is_there():
         if machine.asked is None:
             message: dict[str, Any] = {"machine": [chosen.dtype, chosen.lanes, chosen.registers]}
             machine.asked = background.request(message, machine.entry_in_cache)
@@ -58,3 +62,21 @@ def first_kernels(text: str, graph: Graph, options: CompileOptions) -> tuple[Ker
 def _must_wait() -> bool:
     """Whether nothing can be compiled in the background, or must not be compiled at all."""
     return is_jit_off() or os.environ.get("NEUROMORPH_CACHE_MISS_IS_ERROR") == "1" or not background.is_possible()
+
+
+@contextmanager
+def telling(kernels: Kernels) -> Iterator[None]:
+    """A block in which stderr shows that kernels are compiled, if they are, and how long it takes."""
+    started: list[float] = []
+
+    def begin() -> None:
+        started.append(time.perf_counter())
+        print("compiling kernels", end="", file=sys.stderr, flush=True)
+
+    kernels.before_compiling = begin
+    try:
+        yield
+    finally:
+        kernels.before_compiling = None
+        if started:
+            print(f", {time.perf_counter() - started[0]:.1f} s", file=sys.stderr)

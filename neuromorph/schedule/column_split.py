@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise
 
+from ..host.frozen import frozen
 from .layout import panel_of
 from .passes import Places
 from .plan import (
@@ -135,7 +136,7 @@ def split_columns(plan: Plan, registers: int, threads: int) -> Plan:
     return replace(plan, forward=tuple(forward), backward=(*backward, by_weights))
 
 
-@dataclass(frozen=True)
+@frozen
 class _Splitter:
     """Divides the operations of a plan without loops."""
 

@@ -5,18 +5,18 @@ The figures are rough on purpose. They only have to tell work that is well worth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 from ..graph import Graph, Node
 from ..host.cached import cached_property
 from ..host.cpu import CACHE_LINE
+from ..host.frozen import frozen
 from ..host.resources import processors
 from .column_split import inner_cuts, vector_cuts
 from .kernel_options import KernelOptions
 
 
-@dataclass(frozen=True)
+@frozen
 class CostModel:
     """The cost of work, in seconds unless a comment says otherwise. A line is a cache line of the processor.
 
@@ -107,7 +107,7 @@ def weights_of(graph: Graph) -> int:
     return sum(graph.fan_in(i) * graph.nodes[i].width for i in graph.parameters)
 
 
-@dataclass(frozen=True)
+@frozen
 class WindowCost:
     """Estimates the seconds of one window of ``rows`` rows, for each way to divide it among threads."""
 

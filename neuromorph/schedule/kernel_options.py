@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ..host.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Alone:
     """A division among no threads: one thread computes whole windows, layer by layer."""
 
@@ -18,7 +18,7 @@ class Alone:
         return "1 thread"
 
 
-@dataclass(frozen=True)
+@frozen
 class ByRows:
     """A division by rows: threads share a workspace, each computes some rows of every layer, with barriers between
     layers."""
@@ -29,7 +29,7 @@ class ByRows:
         return f"{self.threads} threads, by rows"
 
 
-@dataclass(frozen=True)
+@frozen
 class InChunks:
     """A division in chunks: each thread takes ``rows`` rows through all layers before it takes the next ones.
 
@@ -43,7 +43,7 @@ class InChunks:
         return f"{self.threads} thread{'s' * (self.threads > 1)}, in chunks of {self.rows} rows"
 
 
-@dataclass(frozen=True)
+@frozen
 class ByColumns:
     """A division by columns: threads share a workspace, each computes some columns of every layer.
 
@@ -56,7 +56,7 @@ class ByColumns:
         return f"{self.threads} threads, by columns"
 
 
-@dataclass(frozen=True)
+@frozen
 class ByBatch:
     """A division by lanes: each thread takes some lanes of the batch through a window, without waiting for others.
 
@@ -73,7 +73,7 @@ Division = Alone | ByRows | InChunks | ByColumns | ByBatch
 ALONE = Alone()
 
 
-@dataclass(frozen=True)
+@frozen
 class KernelOptions:
     """The options for which a kernel is made, beside its graph.
 

@@ -5,10 +5,9 @@ A back end needs nothing else. ``codegen`` prints a plan as Python source; anoth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..graph import Graph
 from ..host.cached import cached_property
+from ..host.frozen import frozen
 from .column_split import split_columns
 from .cost_model import DEFAULT_COSTS, CostModel
 from .kernel_options import ByBatch, ByColumns, InChunks, KernelOptions
@@ -19,7 +18,7 @@ from .partial_sums import divide_inner
 from .plan import Plan
 
 
-@dataclass(frozen=True)
+@frozen
 class KernelPlan:
     """All operations of a kernel, for training and for prediction, and the places of all its numbers.
 

@@ -7,12 +7,11 @@ bias follows the parts. The transposes that the backward pass reads are in an ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..host.cached import cached_property
+from ..host.frozen import frozen
 from .plan import Group, Member, Plan, Vector, padded, vectors_in
 
 
@@ -24,7 +23,7 @@ def panel_of(vectors: int, registers: int) -> int:
     return 4 if vectors == 4 and registers >= 32 else 2
 
 
-@dataclass(frozen=True)
+@frozen
 class Layout:
     """The places of a plan's weights. Offsets and sizes are in elements."""
 
@@ -135,7 +134,7 @@ class Layout:
         return np.concatenate([places + tap * depth * group.columns for tap in range(part.taps)])
 
 
-@dataclass(frozen=True)
+@frozen
 class Workspace:
     """The places of a plan's buffers in one flat array, for ``capacity`` steps with ``rows`` rows (lanes) each.
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import groupby
 
+from ..host.frozen import frozen
 from .accesses import buffers_touched, reads_of, writes_of
 from .passes import Places
 from .plan import Access, Block, Buffer, Map, Operation, Place, Product, Reduce, Segment
@@ -21,7 +22,7 @@ from .plan import Access, Block, Buffer, Map, Operation, Place, Product, Reduce,
 _TRIED = 64  # buffers at most whose place a new one may try to take, so that an operation with thousands costs little
 
 
-@dataclass(frozen=True)
+@frozen
 class Lifetime:
     """The numbers of the first and the last operation that touch a buffer."""
 

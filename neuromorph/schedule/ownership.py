@@ -9,16 +9,15 @@ its own pieces.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..host.cached import cached_property
+from ..host.frozen import frozen
 from .column_split import panel_cuts, vector_cuts
 from .kernel_options import ByColumns, Division
 from .layout import Layout
 from .plan import Bias, Columns, Plan, Product, padded, vectors_in
 
 
-@dataclass(frozen=True)
+@frozen
 class Task:
     """A gradient that can be cut into ``pieces`` pieces of equal cost; ``size`` is the number of its elements.
 
@@ -38,7 +37,7 @@ class Task:
         return min(cut * self.piece_size, self.size)
 
 
-@dataclass(frozen=True)
+@frozen
 class Ownership:
     """Divides the parameters of a plan among the threads of a division."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from ..graph import Graph
 from ..host.cached import cached_property
+from ..host.frozen import frozen
 
 EXTERNAL = {"x", "y"}  # the caller's arrays: the inputs and, in prediction, the results; their rows have no padding
 
@@ -47,7 +48,7 @@ class Access(NamedTuple):
     broadcast: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Note:
     """The node that a statement works for, and what it does: ``text``, a comment of generated source, and ``brief``,
     the same without the node's kind and width."""
@@ -57,7 +58,7 @@ class Note:
     brief: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Map:
     """An element-by-element statement: target = expression(operands). With ``accumulate``, it adds to the target.
     The target is of this step, or ``shift`` (-1, -2, …) steps before."""
@@ -77,7 +78,7 @@ class Map:
     zero: int | None = None  # components from here on are zero
 
 
-@dataclass(frozen=True)
+@frozen
 class Reduce:
     """A reduction of each row to one number: the sum of an expression over ``width`` components.
 
@@ -97,7 +98,7 @@ class Reduce:
     store: bool = True
 
 
-@dataclass(frozen=True)
+@frozen
 class Mask:
     """The mask of a dropout for a window: factors 0 or 1 / (1 - rate); all are 1 in calls that do not learn."""
 
@@ -107,7 +108,7 @@ class Mask:
     note: Note
 
 
-@dataclass(frozen=True)
+@frozen
 class Columns:
     """The gradient of a parameter vector: the sums over all rows of the components of a place."""
 
@@ -116,7 +117,7 @@ class Columns:
     note: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Block:
     """Maps of one padded width that run together, row by row and vector by vector; values pass in registers."""
 
@@ -145,7 +146,7 @@ class Block:
         return tuple(map(tuple, out))
 
 
-@dataclass(frozen=True)
+@frozen
 class Rows:
     """A softmax of rows ("softmax": source to target) or its gradient ("softmax_gradient": y and g to target)."""
 
@@ -156,7 +157,7 @@ class Rows:
     note: Note
 
 
-@dataclass(frozen=True)
+@frozen
 class Loss:
     """The loss of every row, and its gradient, which is stored to ``target`` (None if only the loss is needed).
 
@@ -170,7 +171,7 @@ class Loss:
     units: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Epilogue:
     """An expression over a product's sums x, whose result is stored in place of them. It may also read the elements y
     of another place, ``beside``."""
@@ -180,7 +181,7 @@ class Epilogue:
     notes: tuple[Note, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class Partials:
     """The buffer for partial sums: those that each thread makes over its own part of a product's inner dimension. It
     has the rows of one thread after those of another, each of ``width`` elements."""
@@ -190,7 +191,7 @@ class Partials:
     threads: int
 
 
-@dataclass(frozen=True)
+@frozen
 class Product:
     """A matrix product of a group's part. kind: "forward" (left X, out pre-activations), "backward" (left gradient of
     the pre-activations, out gradient of X), "weight" (left X, right gradient of the pre-activations). With
@@ -215,7 +216,7 @@ class Product:
     dilation: int = 1
 
 
-@dataclass(frozen=True)
+@frozen
 class Sum:
     """The sum, in order, of all threads' partial sums; its result is what ``product`` alone would have stored."""
 
@@ -224,7 +225,7 @@ class Sum:
     note: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Bias:
     """The bias gradient of a group: the column sums of the gradient of its pre-activations."""
 
@@ -244,7 +245,7 @@ def notes_of(operation: Operation) -> tuple[str, ...]:
     return (operation.note,)
 
 
-@dataclass(frozen=True)
+@frozen
 class Share:
     """How threads divide one operation. cuts: the bounds by thread of its columns (panels of a product, vectors of a
     block, vectors of the inner dimension of a product), or None for a division by rows. meet: whether there must be a
@@ -254,7 +255,7 @@ class Share:
     meet: bool
 
 
-@dataclass(frozen=True)
+@frozen
 class Segment:
     """Operations that run together: once over the window (domain WINDOW), or step by step in the loop of that number.
 
@@ -266,7 +267,7 @@ class Segment:
     shares: tuple[Share, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Part:
     """The rows of a group's weight that are multiplied with one node's value of the step ``shift`` (0, -1, -2, …). For
     a convolution, they are multiplied with the values of ``taps`` steps: the first is ``shift``, each of the others is
@@ -290,7 +291,7 @@ class Part:
         return self.shift + (self.taps - 1) * self.dilation
 
 
-@dataclass(frozen=True)
+@frozen
 class Member:
     """A layer of a group, and its first column there."""
 
@@ -299,7 +300,7 @@ class Member:
     width: int
 
 
-@dataclass(frozen=True)
+@frozen
 class Group:
     """Sibling layers. They read the same vector, so they are one product with their columns side by side."""
 
@@ -321,7 +322,7 @@ class Group:
         return (self.fan_in + 1) * self.columns
 
 
-@dataclass(frozen=True)
+@frozen
 class Vector:
     """A parameter vector of an elementwise layer. Operations read it as a place of the buffer ``name``."""
 
@@ -342,7 +343,7 @@ def is_vector(buffer: str) -> bool:
     return buffer.startswith("w")
 
 
-@dataclass(frozen=True)
+@frozen
 class Buffer:
     """Rows of numbers in the workspace. rows: "window" (steps × lanes), "slots" (the same after ``depth`` steps of the
     state that the window starts from) or "step" (lanes). block: the name of the first buffer of the block in which it
@@ -355,7 +356,7 @@ class Buffer:
     depth: int = 1
 
 
-@dataclass(frozen=True)
+@frozen
 class Plan:
     """The plan of one graph for training or for prediction: the operations in order, and the buffers that they use."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
 
 from ..host.cached import cached_property
+from ..host.frozen import frozen
 from .float_formats import DOUBLE, SINGLE, FloatFormat
 
 
@@ -19,7 +19,7 @@ class _Unflagged(list[str]):
         return True
 
 
-@dataclass(frozen=True)
+@frozen
 class Arithmetic:
     """Arithmetic on vectors of one type. Each method emits an instruction or two, without fast-math flags.
 

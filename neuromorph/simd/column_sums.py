@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -12,12 +11,13 @@ from llvmlite import ir
 from numba.core import types
 
 from ..abi.summation import CHAINS
+from ..host.frozen import frozen
 from .lowering import ARRAY
 from .product_shape import scalar_type
 from .routines import I1, I64, counted, integer, routine, summed, teach
 
 
-@dataclass(frozen=True)
+@frozen
 class SumShape:
     """A row matrix with ``stride`` elements between its rows."""
 
@@ -26,7 +26,7 @@ class SumShape:
     stride: int
 
 
-@dataclass(frozen=True)
+@frozen
 class _Emitter:
     """Emits the sums over all rows, for some column vectors at a time."""
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from llvmlite import ir
 from numba.core import types
 
+from ..host.frozen import frozen
 from .lowering import ARRAY
 from .product_shape import scalar_type
 from .routines import I64, counted, integer, routine, teach
 
 
-@dataclass(frozen=True)
+@frozen
 class Moves:
     """Functions over arrays of one element type. ``count`` is in elements and a multiple of the SIMD width.
 

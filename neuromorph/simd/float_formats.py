@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from llvmlite import ir
 
+from ..host.frozen import frozen
 
-@dataclass(frozen=True)
+
+@frozen
 class FloatFormat:
     """A floating-point format: its layout, and the constants fitted to its precision.
 

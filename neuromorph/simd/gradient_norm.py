@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
+from ..host.frozen import frozen
 from .lowering import ARRAY
 from .product_shape import scalar_type
 from .routines import I64, integer, routine, summed, teach
@@ -19,7 +19,7 @@ from .vectors import emit_absolute, emit_fma, spread, sum_of_elements
 SUMS = 4  # independent sums, so that no addition waits for the one before
 
 
-@dataclass(frozen=True)
+@frozen
 class GradientShape:
     """Gradients of ``size`` parameters in whole vectors, in ``copies`` copies: one, or one for each thread."""
 
@@ -29,7 +29,7 @@ class GradientShape:
     size: int
 
 
-@dataclass(frozen=True)
+@frozen
 class _Emitter:
     """Emits sums over vectors of gradients."""
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from llvmlite import ir
 
 from ..abi.summation import CHAINS, DEEPEST, chains_of, even_heights
+from ..host.frozen import frozen
 from . import expressions
 from .product_shape import (
     Shape,
@@ -19,7 +18,7 @@ from .routines import counted, integer, summed
 from .vectors import emit_fma, intrinsic, spread
 
 
-@dataclass(frozen=True)
+@frozen
 class _Steps:
     """Some steps of the inner dimension. more: whether other steps have begun the sums before; ends: whether no steps
     come after. Both are None if these are all steps."""
@@ -30,7 +29,7 @@ class _Steps:
     ends: ir.Value | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class _Panel:
     """One panel, or neighbours that are ``vectors`` wide together.
 
@@ -47,7 +46,7 @@ class _Panel:
     beside: ir.Value
 
 
-@dataclass(frozen=True)
+@frozen
 class _Tile:
     """Some rows of a panel whose sums are in registers at the same time.
 
@@ -62,7 +61,7 @@ class _Tile:
     places: list[ir.Value]
 
 
-@dataclass(frozen=True)
+@frozen
 class ProductEmitter:
     """Emits one product as an LLVM function."""
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from llvmlite import ir
 
 from ..abi.summation import CHAINS, PANEL_BLOCK, ROW_BLOCK, even_heights, ranges_of
+from ..host.frozen import frozen
 
 SMALL, LARGE = 64, 1024  # vectors that a row of A is multiplied by: a product of few is quick however it is compiled;
 # for a product of many, a few per cent of run time count more than the time of compiling
@@ -22,7 +21,7 @@ def scalar_type(dtype: str) -> ir.Type:
     return ir.FloatType() if dtype == "float32" else ir.DoubleType()
 
 
-@dataclass(frozen=True)
+@frozen
 class Shape:
     """The literal shape of a product C = start + A B.
 

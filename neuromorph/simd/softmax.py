@@ -7,7 +7,6 @@ that a model compiles only one for them, however many widths it has.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, reduce
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
+from ..host.frozen import frozen
 from . import math as vector_math
 from .lowering import ARRAY
 from .product_shape import scalar_type
@@ -25,7 +25,7 @@ SHORT = 4  # vectors at most of a row that stays in registers
 Body = Callable[[ir.Value, list[ir.Value], bool], list[ir.Value]]
 
 
-@dataclass(frozen=True)
+@frozen
 class RowShape:
     """Rows of ``width`` numbers. The rest of a row's last vector is written as zeros; when read, it may hold anything.
 
@@ -50,7 +50,7 @@ class RowShape:
         return self.vectors <= SHORT
 
 
-@dataclass(frozen=True)
+@frozen
 class RowEmitter:
     """Emits the work on one row. last: the offset of its last vector. inside: a mask of the numbers in that vector."""
 

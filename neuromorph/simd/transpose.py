@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
+from ..host.frozen import frozen
 from .lowering import ARRAY
 from .product_shape import scalar_type
 from .routines import I64, counted, integer, routine, teach
@@ -18,7 +19,7 @@ from .routines import I64, counted, integer, routine, teach
 _I32 = ir.IntType(32)
 
 
-@dataclass(frozen=True)
+@frozen
 class TransposeShape:
     """The shape of a panel matrix with ``rows`` rows of ``columns`` vectors, and of its transpose.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
+from ..host.frozen import frozen
 from . import math as vector_math
 from .lowering import ARRAY, data_pointer, define
 from .vectors import (
@@ -28,7 +28,7 @@ from .vectors import (
 _I1, _I32 = ir.IntType(1), ir.IntType(32)
 
 
-@dataclass(frozen=True)
+@frozen
 class Vectors:
     """The functions over vectors of one element type and one SIMD width."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..data.arrays import PredictionData, TrainingData, as_tensor
 from ..data.holding_out import drawn, held_number
 from ..data.mixing import as_vectors, classes_of, counting_units, mixed, taken
 from ..errors import DataError, TrainingDivergedError, brief
+from ..host.frozen import frozen
 from ..options import flag, one_of, whole_number
 from ..prediction import outputs
 from ..runtime import seeding
@@ -88,7 +89,7 @@ def _epochs(
             break
 
 
-@dataclass(frozen=True)
+@frozen
 class _Given:
     """The data of a run: for training, and for validation.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from ..data.arrays import TrainingData, prediction_data
 from ..data.reading import read
 from ..errors import GradientError
 from ..graph.gradient_flow import behind_surrogates
+from ..host.frozen import frozen
 from ..options import finite_number, whole_number
 from ..runtime.network import Network
 from .gradients import gradients
@@ -27,7 +28,7 @@ _ASIDE = 1e-3  # how far a parameter is moved away from bends, as a share of its
 _TRIES = 3  # the most moves away from bends
 
 
-@dataclass(frozen=True)
+@frozen
 class GradientReport:
     """What ``gradcheck`` found: for each parameter the largest error, relative to the largest gradient in it.
 

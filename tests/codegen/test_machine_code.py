@@ -32,7 +32,7 @@ from helpers.texts import HEADER
 from helpers.vector_loops import loop_module
 from neuromorph.functions import ACTIVATIONS, LOSSES
 from neuromorph.host.cpu import simd_bits
-from neuromorph.jit import bundles, cache, modules
+from neuromorph.jit import bundles, cache
 from neuromorph.optimizers import UPDATES
 
 # Assembly as text ----------------------------------------------------------------------------------------------------
@@ -348,9 +348,9 @@ def compiled(kernel: Any, names: Iterable[str]) -> tuple[dict[str, Function], st
     """Some functions of a kernel and what they call, compiled or found in the cache; the symbol of the last."""
     key = cache.key_of(kernel.source, *cache.environment())
     wanted = {name: kernel.functions[name] for name in names}
-    bundles.ready(modules.load_module(kernel.source, key), key, wanted, kernel.options.dtype)
+    bundles.ready(kernel.source, key, wanted, kernel.options.dtype)
     bundle = bundles.bundle_key(key, wanted, kernel.options.dtype)
-    described = json.loads(cache.read(bundle, "functions.json") or b"")
+    described = json.loads(cache.read(bundle, "functions.json") or b"")["functions"]
     texts = bundles.stored_texts(key, wanted, kernel.options.dtype)
     assert HOST is not None
     assert texts is not None

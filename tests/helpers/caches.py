@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neuromorph.errors import CacheWarning
+from neuromorph.jit import bundles
 
 
 def with_warnings(action: Callable[[], Any]) -> tuple[Any, list[str]]:
@@ -23,7 +24,8 @@ def temporaries(folder: Path) -> list[str]:
 
 
 def forget(key: str) -> None:
-    """Forget the module of a generated source, as if this process had never loaded it."""
+    """Forget the module of a generated source and what is linked, as if this process had never loaded it."""
+    bundles._linked.clear()
     sys.modules.pop(f"neuromorph_kernel_{key[:16]}", None)
 
 

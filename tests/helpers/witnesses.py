@@ -19,7 +19,7 @@ import numpy as np
 from neuromorph.abi.mailbox import new_mailbox
 from neuromorph.codegen import Kernel, KernelOptions, generate
 from neuromorph.graph import Graph, build_graph, interpreter
-from neuromorph.jit import bundles, cache, modules
+from neuromorph.jit import bundles, cache
 from neuromorph.language import parse
 from neuromorph.runtime.threadpool import run_together
 from neuromorph.schedule import Alone, ByBatch, ByColumns, ByRows, Division, InChunks, verify
@@ -148,16 +148,14 @@ def plain(kernel: Kernel) -> Any:
     module = types.ModuleType("plain_kernel")
     with jit_disabled():
         exec(compile(kernel.source, "<kernel>", "exec"), module.__dict__)
-    assert not hasattr(module.train, "compile")
+    assert not bundles.is_compiled(module.train)
     return module
 
 
 def _ready(kernel: Kernel, name: str) -> Any:
     key = cache.key_of(kernel.source, *cache.environment())
     functions = {f: kernel.functions[f] for f in kernel.bundles[name]}
-    module = modules.load_module(kernel.source, key)
-    bundles.ready(module, key, functions, kernel.options.dtype)
-    return getattr(module, name)
+    return getattr(bundles.ready(kernel.source, key, functions, kernel.options.dtype, entries=[name]), name)
 
 
 def compiled(kernel: Kernel) -> Any:

@@ -552,8 +552,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_texts_are_those_stored_or_none(own_cache: str) -> None:
-    module = modules.load_module(TINY, own_cache)
-    bundles.ready(module, own_cache, TWICE, "float64")
+    bundles.ready(TINY, own_cache, TWICE, "float64")
     stored = bundles.stored_texts(own_cache, TWICE, "float64")
     assert stored is not None
     assert "define" in stored["twice"][0]
@@ -563,8 +562,7 @@ def test_texts_are_those_stored_or_none(own_cache: str) -> None:
 
 
 def test_line_numbers_change_no_instruction(own_cache: str) -> None:
-    module = modules.load_module(TINY, own_cache)
-    bundles.ready(module, own_cache, TWICE, "float64")
+    bundles.ready(TINY, own_cache, TWICE, "float64")
     texts = bundles.stored_texts(own_cache, TWICE, "float64")
     other = modules.load_module(TINY, cache.key_of(own_cache, "lines"))
     lined = bundles.texts_with_lines(other, TWICE, "float64")
@@ -658,7 +656,7 @@ def test_the_plan_with_its_loop_and_buffers(model: nm.Model, inspection: Inspect
 def test_source_ir_and_assembly_are_those_of_the_very_kernel(model: nm.Model, inspection: Inspection) -> None:
     kernel = model.kernels.kernel
     functions = {name: kernel.functions[name] for name in kernel.bundles["train"]}
-    key = bundles.bundle_key(model.kernels.key, functions, "float32")
+    key, _ = model.kernels.entries
     assert inspection.source == model.kernel_source()
     for name in functions:
         assert cache.read(key, f"{name}.ll") == inspection.ir[name].encode()

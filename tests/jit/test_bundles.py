@@ -4,7 +4,6 @@ import errno
 import gc
 import json
 import os
-import pickle
 import shutil
 import signal
 import subprocess
@@ -12,8 +11,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -21,8 +20,9 @@ import pytest
 from helpers.caches import failing, forget, put_link, put_open_folder, temporaries, with_warnings
 from helpers.paths import REPOSITORY
 from helpers.processes import finished, python
+from helpers.witnesses import jit_disabled
 from neuromorph.errors import CacheWarning
-from neuromorph.jit import bundles, cache, modules
+from neuromorph.jit import bundles, cache
 
 NOBODY = 65534
 MISS = "NEUROMORPH_CACHE_MISS_IS_ERROR"
@@ -31,7 +31,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files
 SOURCE = '''"""A function that calls another one by its symbol."""
 from numba import njit
 
-INSIDE = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+INSIDE = WHOLE = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 @njit(**INSIDE)
@@ -39,7 +39,7 @@ def part(x, i):
     return 1.0 * x[i]
 
 
-@njit(nogil=True)
+@njit(**WHOLE)
 def whole(x, count):
     total = 0.0
     for i in range(count):
@@ -68,19 +68,19 @@ def key(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     forget(made)
 
 
-def fresh(key: str, source: str = SOURCE) -> ModuleType:
-    """The module of a key, with nothing compiled, as another process would have it."""
-    forget(key)
-    return modules.load_module(source, key)
+def ready(key: str, source: str = SOURCE, functions: dict[str, tuple[str, ...]] = FUNCTIONS) -> Any:
+    """The entry function of a bundle."""
+    return bundles.ready(source, key, functions, "float64").whole
 
 
 def build(key: str, source: str = SOURCE, functions: dict[str, tuple[str, ...]] = FUNCTIONS) -> Any:
-    """The entry function of a fresh module, ready."""
-    return bundles.ready(fresh(key, source), key, functions, "float64")
+    """The entry function of a bundle that this process seems never to have loaded."""
+    forget(key)
+    return ready(key, source, functions)
 
 
 def found(key: str, monkeypatch: pytest.MonkeyPatch, source: str = SOURCE) -> Any:
-    """The entry function of a fresh module, taken from the cache."""
+    """The entry function of a bundle, taken from the cache."""
     with monkeypatch.context() as patch:
         patch.setenv(MISS, "1")
         return build(key, source)
@@ -91,8 +91,8 @@ def entry_of(key: str) -> str:
 
 
 def listed(key: str) -> list[dict[str, Any]]:
-    """What ``functions.json`` of a stored bundle says."""
-    data: list[dict[str, Any]] = json.loads(cache.read(entry_of(key), "functions.json") or b"")
+    """What ``functions.json`` of a stored bundle says of its functions."""
+    data: list[dict[str, Any]] = json.loads(cache.read(entry_of(key), "functions.json") or b"")["functions"]
     return data
 
 
@@ -123,12 +123,13 @@ def test_each_function_has_its_own_texts(key: str) -> None:
 
 
 def test_assembly_is_made_when_it_is_asked_for_and_stored_then(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = build(key)
+    build(key)
+    (whole,) = sys.modules[f"neuromorph_kernel_{key[:16]}"].whole.overloads.values()
     assert len(cache.list_entries()) == 1
     texts = bundles.stored_texts(key, FUNCTIONS, "float64")
     assert texts is not None
     assert sorted(found.files for found in cache.list_entries()) == [FILES, ("meta.json", "part.s", "whole.s")]
-    assert texts["whole"][1] == next(iter(entry.overloads.values())).library.get_asm_str()
+    assert texts["whole"][1] == whole.library.get_asm_str()
     monkeypatch.setattr(bundles, "assembly_of", lambda ir: pytest.fail("made a second time"))
     assert bundles.stored_texts(key, FUNCTIONS, "float64") == texts
 
@@ -164,8 +165,9 @@ def test_without_jit_functions_are_python(tmp_path: Path) -> None:
     code = f"""
 from neuromorph.jit import bundles as jit, cache, modules
 key = cache.key_of("plain")
-module = modules.load_module({SOURCE!r}, key)
-assert jit.ready(module, key, {FUNCTIONS!r}, "float64") is module.whole
+module = jit.ready({SOURCE!r}, key, {FUNCTIONS!r}, "float64")
+assert module is modules.load_module({SOURCE!r}, key)
+assert not jit.is_compiled(module.whole)
 print(module.whole([1.0, 2.0], 2))
 """
     output, errors = finished(python(code, tmp_path / "cache", NUMBA_DISABLE_JIT="1"))
@@ -178,16 +180,34 @@ print(module.whole([1.0, 2.0], 2))
 
 def test_a_second_load_in_one_process(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     functions = [build(key), found(key, monkeypatch), found(key, monkeypatch)]
-    assert len(set(map(id, functions))) == 3
+    assert len({id(function.__self__) for function in functions}) == 3
     assert [function(VALUES, 5) for function in functions] == [10.0] * 3
-    assert bundles.ready(sys.modules[functions[-1].__module__], key, FUNCTIONS, "float64") is functions[-1]
 
 
-def test_loading_registers_no_more_than_it_needs(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numba's registries take longer than all the rest of a warm start."""
-    context = type(build(key).targetctx)
-    monkeypatch.setattr(context, "refresh", lambda self: pytest.fail("the context was refreshed"))
-    assert found(key, monkeypatch)(VALUES, 5) == 10.0
+def test_what_is_in_use_is_not_linked_again_and_what_is_not_goes(key: str) -> None:
+    """A process that builds ten thousand models keeps the code of those that it has."""
+    first, second = build(key), ready(key)
+    assert first.__self__ is second.__self__
+    code = ref(first.__self__)
+    del first, second
+    assert code() is None
+    assert ready(key)(VALUES, 5) == 10.0
+
+
+LINKED = f"""
+import sys
+import numpy as np
+from neuromorph.jit import bundles as jit, cache
+function = jit.ready({SOURCE!r}, cache.key_of("linked"), {FUNCTIONS!r}, "float64").whole
+assert jit.is_compiled(function)
+print(function(np.arange(5.0), 5), "numba" in sys.modules)
+"""
+
+
+def test_a_process_that_finds_its_bundles_imports_no_numba(folder: Path) -> None:
+    """Its import takes longer than all the rest of a start."""
+    outputs = [finished(python(LINKED, folder)) for _ in range(2)]
+    assert outputs == [("10.0 True", ""), ("10.0 False", "")]
 
 
 def test_an_entry_that_was_evicted_between_two_builds(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,26 +217,25 @@ def test_an_entry_that_was_evicted_between_two_builds(key: str, monkeypatch: pyt
     functions.append(found(key, monkeypatch))
     cache.clear_cache()
     assert [function(VALUES, 5) for function in functions] == [10.0] * 3
-    assert bundles.ready(sys.modules[functions[-1].__module__], key, FUNCTIONS, "float64")(VALUES, 4) == 6.0
+    assert ready(key)(VALUES, 4) == 6.0
     assert cache.list_entries() == ()
 
 
 TWO = f"""
 import json, sys
 import numpy as np
-from neuromorph.jit import bundles as jit, cache, modules
+from neuromorph.jit import bundles as jit, cache
 
 def symbols(key):
     data = cache.read(jit.bundle_key(key, functions, "float64"), "functions.json")
-    return [item["symbol"] for item in json.loads(data)]
+    return [item["symbol"] for item in json.loads(data)["functions"]]
 
 functions, results, names = {FUNCTIONS!r}, [], []
 for factor in sys.argv[1:]:
     source = {SOURCE!r}.replace("1.0 *", factor + " *")
     key = cache.key_of(source)
-    module = modules.load_module(source, key)
-    results.append(jit.ready(module, key, functions, "float64"))
-    names.append([name.replace(module.__name__, "") for name in symbols(key)])
+    results.append(jit.ready(source, key, functions, "float64").whole)
+    names.append([name.replace(f"neuromorph_kernel_{{key[:16]}}", "") for name in symbols(key)])
 print(json.dumps([[function(np.arange(5.0), 5) for function in results], names]))
 """
 
@@ -308,9 +327,12 @@ def test_a_child_forked_between_compiling_and_storing_collects_as_before(
 # What is stored wrong
 
 
-def stored_parts(key: str) -> tuple[list[str], list[Any]]:
-    parts: tuple[list[str], list[Any]] = pickle.loads(cache.read(entry_of(key), "kernel.bin") or b"")
-    return parts
+def stored(key: str) -> tuple[bytes, dict[str, Any]]:
+    """The object files of a bundle, and what is written of them."""
+    return (
+        cache.read(entry_of(key), "kernel.bin") or b"",
+        json.loads(cache.read(entry_of(key), "functions.json") or b""),
+    )
 
 
 def truncate(key: str) -> None:
@@ -324,43 +346,33 @@ def corrupt(key: str) -> None:
     path.write_bytes(data)
 
 
-def replaced(make: Callable[[str], bytes]) -> Callable[[str], None]:
-    """Put other bytes into a bundle's entry, with a right checksum."""
+def replaced(data: Callable[[bytes], bytes] = bytes, **changes: Any) -> Callable[[str], None]:
+    """Put other bytes or another index into a bundle's entry, with a right checksum."""
 
     def replace(key: str) -> None:
-        data = make(key)
+        objects, index = stored(key)
         cache.discard(entry_of(key))
-        assert cache.write(entry_of(key), {"kernel.bin": data})
+        files = {"kernel.bin": data(objects), "functions.json": json.dumps(index | changes).encode()}
+        assert cache.write(entry_of(key), files)
 
     return replace
 
 
-def other_functions(key: str) -> bytes:
-    needed, parts = stored_parts(key)
-    return pickle.dumps((needed, [parts[1], parts[0]][::-1][:1]))
+def without_index(key: str) -> None:
+    cache.discard(entry_of(key))
+    assert cache.write(entry_of(key), {"kernel.bin": b"", "functions.json": b"[]"})
 
 
 DAMAGE: dict[str, tuple[Callable[[str], None], str]] = {
     "truncated": (truncate, "was damaged: kernel.bin has 1000 bytes, not "),
     "corrupted": (corrupt, "was damaged: the checksum of kernel.bin is wrong"),
-    "empty": (replaced(lambda key: b""), "can't be loaded and is compiled anew: EOFError"),
-    "nothing": (replaced(lambda key: pickle.dumps(None)), "can't be loaded and is compiled anew: TypeError"),
-    "of no module": (replaced(lambda key: b"\x80\x04cno_such_module\nname\n."), "compiled anew: ModuleNotFoundError"),
-    "half a pickle": (replaced(lambda key: (cache.read(entry_of(key), "kernel.bin") or b"")[:-100]), "compiled anew: "),
-    "other functions": (replaced(other_functions), "compiled anew: ValueError('a bundle of other functions')"),
+    "no index": (without_index, "can't be loaded and is compiled anew: TypeError"),
+    "empty": (replaced(lambda data: b""), "compiled anew: ValueError('0 bytes of objects, not "),
+    "half": (replaced(lambda data: data[:-100]), "compiled anew: ValueError("),
+    "other functions": (replaced(entries=["part"]), "compiled anew: ValueError('a bundle of other functions')"),
     "a missing symbol": (
-        replaced(lambda key: pickle.dumps((["no_such_symbol"], stored_parts(key)[1]))),
+        replaced(needed=["no_such_symbol"]),
         "compiled anew: ValueError(\"'no_such_symbol' is not defined in this process\")",
-    ),
-    "no object code": (
-        replaced(lambda key: pickle.dumps(([], [(("x", "what", b""), *part[1:]) for part in stored_parts(key)[1]]))),
-        "compiled anew: ValueError(\"unsupported serialization kind 'what'\")",
-    ),
-    "bad bitcode": (
-        replaced(
-            lambda key: pickle.dumps(([], [(("x", "bitcode", b"?"), *part[1:]) for part in stored_parts(key)[1]]))
-        ),
-        "compiled anew: RuntimeError",
     ),
 }
 
@@ -390,26 +402,24 @@ def test_addresses_and_large_arrays_as_globals(key: str) -> None:
 
 
 def test_symbols_of_another_bundle(key: str) -> None:
-    """In another process they would not be there, and LLVM would end it."""
+    """They are not there, and LLVM would end the process."""
     other = cache.key_of(key)
     build(other)
-    source = f"from neuromorph_kernel_{other[:16]} import part\nfrom numba import njit\n" + "".join(
-        SOURCE.partition("@njit(nogil=True)")[1:]
+    source = f"from neuromorph_kernel_{other[:16]} import part\nfrom numba import njit\nWHOLE = {{}}\n" + "".join(
+        SOURCE.partition("@njit(**WHOLE)")[1:]
     )
-    function, messages = with_warnings(lambda: build(key, source, {"whole": FUNCTIONS["whole"]}))
+    with pytest.raises(RuntimeError) as caught:
+        ready(key, source, {"whole": FUNCTIONS["whole"]})
     forget(other)
-    assert function(VALUES, 5) == 10.0
-    assert len(messages) == 1
-    assert f"neuromorph_kernel_{other[:16]}" in messages[0]
-    assert "4partB" in messages[0]
-    assert "is defined elsewhere in this process." in messages[0]
+    for part in (f"neuromorph_kernel_{key[:16]} needs", f"neuromorph_kernel_{other[:16]}", "4partB", "is not its own"):
+        assert part in str(caught.value)
     assert [entry.key for entry in cache.list_entries()] == [entry_of(other)]
 
 
 CLOSURES = f"""
 
 def made(number):
-    @njit(nogil=True)
+    @njit(**INSIDE)
     def look(x, i):
         total = number
         {"; ".join(f"total = total / (x[i] + {k + 1}.0) if total > {k} else total * number - x[i]" for k in range(16))}
@@ -420,7 +430,7 @@ def made(number):
 first, second = made(1.0), made(2.0)
 
 
-@njit(nogil=True)
+@njit(**WHOLE)
 def whole(x, count):
     total = 0.0
     for i in range(count):
@@ -429,14 +439,25 @@ def whole(x, count):
 """
 
 
-def test_functions_that_only_a_number_tells_apart(key: str) -> None:
-    source = SOURCE.partition("@njit(nogil=True)")[0] + CLOSURES
-    function, messages = with_warnings(lambda: build(key, source))
-    assert function(VALUES, 5) == pytest.approx(function.py_func(VALUES, 5), rel=1e-12)
-    assert len(messages) == 1
-    assert "can't be stored: another process may give the name " in messages[0]
-    assert "4look" in messages[0]
-    assert cache.list_entries() == ()
+def test_functions_that_only_a_number_tells_apart(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process may give their names to other functions: names of one bundle are not seen in another one."""
+    source = SOURCE.partition("@njit(**WHOLE)")[0] + CLOSURES
+    plain = plain_function(source)
+    assert build(key, source)(VALUES, 5) == pytest.approx(plain(VALUES, 5), rel=1e-12)
+    other, swapped = cache.key_of(key), source.replace("made(1.0), made(2.0)", "made(2.0), made(1.0)")
+    wanted = plain_function(swapped)(VALUES, 5)
+    assert wanted != pytest.approx(plain(VALUES, 5), rel=1e-6)
+    assert ready(other, swapped)(VALUES, 5) == pytest.approx(wanted, rel=1e-12)
+    assert found(key, monkeypatch, source)(VALUES, 5) == pytest.approx(plain(VALUES, 5), rel=1e-12)
+    forget(other)
+
+
+def plain_function(source: str) -> Any:
+    """The function ``whole`` of a source as plain Python."""
+    with jit_disabled():
+        names: dict[str, Any] = {}
+        exec(source, names)
+    return names["whole"]
 
 
 def test_a_function_that_calls_itself(key: str) -> None:
@@ -458,9 +479,8 @@ def test_a_bundle_larger_than_the_cache(key: str, monkeypatch: pytest.MonkeyPatc
         "jit.bundles._why_not",
         "jit.bundles._files",
         "jit.cache.write",
-        "numba.core.compiler.CompileResult._reduce",
         "jit.cache.read",
-        "pickle.loads",
+        "jit.bundles._from_cache",
     ],
 )
 def test_whatever_fails_costs_only_the_entry(
@@ -470,10 +490,10 @@ def test_whatever_fails_costs_only_the_entry(
         raise error
 
     build(key)
-    if place not in ("jit.cache.read", "pickle.loads"):
+    if place not in ("jit.cache.read", "jit.bundles._from_cache"):
         cache.clear_cache()
     with monkeypatch.context() as patch:
-        patch.setattr(place if place[0] in "np" else f"neuromorph.{place}", fail)
+        patch.setattr(f"neuromorph.{place}", fail)
         function, messages = with_warnings(lambda: build(key))
         assert function(VALUES, 5) == 10.0
     assert len(messages) == 1
@@ -485,8 +505,7 @@ def test_a_warning_made_an_error_passes_and_the_function_is_ready(key: str, monk
     monkeypatch.setattr(os, "write", failing(errno.ENOSPC))
     with pytest.raises(CacheWarning, match="No space left on device"):
         build(key)
-    module = sys.modules[f"neuromorph_kernel_{key[:16]}"]
-    assert bundles.ready(module, key, FUNCTIONS, "float64")(VALUES, 5) == 10.0
+    assert ready(key)(VALUES, 5) == 10.0
 
 
 # Folders that can't be used
@@ -539,25 +558,24 @@ def test_a_full_disk(folder: Path, key: str, monkeypatch: pytest.MonkeyPatch) ->
 # Interrupts, threads, forks
 
 
-@pytest.mark.parametrize("name", ["_call_by_symbol", "_store"])
+@pytest.mark.parametrize("name", ["_call_by_symbol", "_objects", "linked", "_store"])
 def test_an_interrupt_while_compiling_spoils_nothing(key: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    module = fresh(key)
+    forget(key)
     with monkeypatch.context() as patch:
         patch.setattr(bundles, name, interrupt)
         with pytest.raises(KeyboardInterrupt):
-            bundles.ready(module, key, FUNCTIONS, "float64")
-    assert bundles.ready(module, key, FUNCTIONS, "float64")(VALUES, 5) == 10.0
+            ready(key)
+    assert ready(key)(VALUES, 5) == 10.0
 
 
 def test_an_interrupt_while_loading_spoils_nothing(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     build(key)
-    module = fresh(key)
+    forget(key)
     with monkeypatch.context() as patch:
-        patch.setattr(bundles, "_call_by_symbol", interrupt)
+        patch.setattr(bundles, "linked", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            bundles.ready(module, key, FUNCTIONS, "float64")
-    monkeypatch.setenv(MISS, "1")
-    assert bundles.ready(module, key, FUNCTIONS, "float64")(VALUES, 5) == 10.0
+            ready(key)
+    assert found(key, monkeypatch)(VALUES, 5) == 10.0
 
 
 def interrupt(*args: Any) -> None:
@@ -587,8 +605,7 @@ def test_threads_build_one_bundle_and_several(key: str, monkeypatch: pytest.Monk
         source = SOURCE.replace("1.0 *", f"{number % 3 + 1}.0 *")
 
         def action() -> Any:
-            module = modules.load_module(source, keys[number])
-            return bundles.ready(module, keys[number], FUNCTIONS, "float64")(VALUES, 5)
+            return ready(keys[number], source)(VALUES, 5)
 
         return action
 
@@ -604,12 +621,12 @@ FORKING = f"""
 import os, signal, sys, threading, time, warnings
 warnings.filterwarnings("ignore", "This process .* is multi-threaded, use of fork", DeprecationWarning)
 import numpy as np
-from neuromorph.jit import bundles as jit, cache, modules
+from neuromorph.jit import bundles as jit, cache
 
 def build(factor):
     source = {SOURCE!r}.replace("1.0 *", factor + " *")
     key = cache.key_of(source)
-    return jit.ready(modules.load_module(source, key), key, {FUNCTIONS!r}, "float64")
+    return jit.ready(source, key, {FUNCTIONS!r}, "float64").whole
 
 def child(*factors):
     process = os.fork()

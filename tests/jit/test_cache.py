@@ -81,7 +81,8 @@ def test_environment_names_all_that_code_depends_on() -> None:
     lines = cache.environment()
     kinds = [line.split()[0] for line in lines]
     expected = (
-        "neuromorph numba llvmlite numpy python platform cpu features settings abi jit/bundles.py jit/modules.py simd"
+        "neuromorph numba llvmlite numpy python platform cpu features settings abi jit/bundles.py jit/calling.py "
+        "jit/linking.py jit/modules.py simd"
     )
     assert kinds == expected.split()
     assert all(len(line.split()) > 1 for line in lines)
@@ -111,7 +112,15 @@ for name in sys.argv[1:]:
     environment.environment.cache_clear()
     print(name, before != environment.environment())
 """
-COMPILED = ["abi/mailbox.py", "jit/bundles.py", "jit/modules.py", "simd/mailbox.py", "simd/math.py"]
+COMPILED = [
+    "abi/mailbox.py",
+    "jit/bundles.py",
+    "jit/calling.py",
+    "jit/linking.py",
+    "jit/modules.py",
+    "simd/mailbox.py",
+    "simd/math.py",
+]
 OF_TOOLS = ["inspection/report.py", "drawing/svg.py", "cli/entry.py", "graph/summary.py", "demo.py"]
 
 

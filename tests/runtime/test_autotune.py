@@ -243,7 +243,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         def call(mailbox: Any, numbers: Any, user: int, enough: int, *arguments: Any) -> int:
             if enough >= 0:  # it is called once more where threads have to be woken
                 found.append(TrainCall(*arguments).mode)
-            return int(self.module.lead(mailbox, numbers, user, enough, *arguments))
+            return int(self._training.lead(mailbox, numbers, user, enough, *arguments))
 
         return call
 

@@ -52,7 +52,7 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def lead(self: Kernels) -> Callable[..., int]:
         def call(mailbox: Any, numbers: Any, user: int, enough: int, *arguments: Any) -> int:
             before = int(mailbox[CALLS])
-            reached = int(self.module.lead(mailbox, numbers, user, enough, *arguments))
+            reached = int(self._training.lead(mailbox, numbers, user, enough, *arguments))
             if reached >= 0:
                 found.append("woken" if enough < 0 else "found" if mailbox[CALLS] != before else "alone")
             return reached

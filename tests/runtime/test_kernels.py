@@ -14,7 +14,8 @@ from helpers.texts import LSTM
 from neuromorph.machine.templates import form_of
 from neuromorph.options import CompileOptions
 from neuromorph.runtime.instant import machine
-from neuromorph.runtime.kernels import Kernels, kernels_of
+from neuromorph.runtime.kernels import Kernels
+from neuromorph.runtime.tiers import kernels_of
 
 RENAMED = LSTM.replace("candidate", "fresh_values").replace("LSTM", "other") + "\n# and a comment of some length\n"
 

@@ -102,7 +102,7 @@ def test_a_new_text_trains_at_once_and_goes_on_with_its_own_kernels() -> None:
 def test_kernels_take_over_between_two_windows(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Inside one call of ``train``, in its second piece."""
     nm.build(compiled_from(TEXT, tier="compiled"))  # fills the cache
-    monkeypatch.setattr(tiers.Kernels, "are_stored", lambda self: False)
+    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: False)
     model = built(compiled_from(TEXT))
     monkeypatch.undo()
     assert model.tier == "instant"
@@ -238,9 +238,9 @@ def test_measuring_and_predicting_take_over_too(asked: list[Request], monkeypatc
         nm.stream,
     ):
         model = compiled_from(TEXT)
-        monkeypatch.setattr(tiers.Kernels, "are_stored", lambda self: False)
+        monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: False)
         assert built(model).tier == "instant"
-        monkeypatch.setattr(tiers.Kernels, "are_stored", lambda self: True)
+        monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: True)
         asked[-1].end()
         call(model)
         assert model.tier == "compiled"

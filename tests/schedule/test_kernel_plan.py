@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -14,6 +14,7 @@ import neuromorph as nm
 from helpers import witnesses
 from helpers.texts import HEADER
 from neuromorph.codegen import KernelOptions, generate
+from neuromorph.host.frozen import frozen
 from neuromorph.schedule import (
     DEFAULT_COSTS,
     Alone,
@@ -84,7 +85,7 @@ def in_one_block(plan: Plan, one: str, other: str) -> KernelPlan:
     return with_training(plan_of(plan.graph.text), buffers=buffers)
 
 
-@dataclass(frozen=True)
+@frozen
 class Overlapping(Workspace):
     """All buffers in one place."""
 
@@ -93,7 +94,7 @@ class Overlapping(Workspace):
         return dict.fromkeys(super().terms, (0, 0)) | {"end": super().terms["end"]}
 
 
-@dataclass(frozen=True)
+@frozen
 class Careless(Ownership):
     """The last thread leaves its parameters to nobody."""
 
