@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -33,14 +33,21 @@ from .errors import (
 )
 from .graph import lint
 from .graph.plain import plain_text
+from .graph.summary import summary as table_of
+from .history import History
+from .host.exclusive import imported
 from .jit import cache
 from .jit.cache import CacheInfo
-from .model import Model, compile_model, text_of
+from .language.given import text_of
+from .model import Model, compile_model, graph_of
 from .optimizers import CHOICES, Optimizer
 from .runtime.seeding import seed
 from .streaming import Stream
-from .training.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, LearningRateSchedule, ReduceOnPlateau
-from .training.history import History
+from .training.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, ReduceOnPlateau
+from .training.schedules import LearningRateSchedule, StepDecay, WarmupCosine
+
+if TYPE_CHECKING:
+    from .drawing import Drawing
 
 __all__ = [
     "Advice",
@@ -64,9 +71,11 @@ __all__ = [
     "NeuromorphError",
     "Optimizer",
     "ReduceOnPlateau",
+    "StepDecay",
     "StorageError",
     "Stream",
     "TrainingDivergedError",
+    "WarmupCosine",
     "accuracy",
     "adapt",
     "batches",
@@ -79,6 +88,7 @@ __all__ = [
     "evaluate",
     "expand",
     "fit",
+    "forecast",
     "get_parameters",
     "gradcheck",
     "gradients",
@@ -199,16 +209,40 @@ def windows(
     return cut(series, length, horizon=horizon, step=step, targets=targets)
 
 
-def load(path: str | os.PathLike[str], *, restore_random: bool = True) -> Model:
+def load(path: str | os.PathLike[str], *, restore_random: bool = True, threads: int | None = None) -> Model:
     """The model in a file that ``save`` wrote. Training it further gives the same bits as without saving.
 
     Kernels are compiled when first needed. The random generator that ``seed`` sets gets the state that it had when the
     model was saved, so that a ``build`` or a shuffling ``fit`` after loading is the same too. With
-    ``restore_random=False`` it keeps its state. Files need not be trusted: nothing in them is executed. Raises
+    ``restore_random=False`` it keeps its state. threads: the most threads, in place of the number in the file; another
+    number of threads may round in another way. Files need not be trusted: nothing in them is executed. Raises
     StorageError for a file that is truncated, corrupt, foreign or of a newer version, OSError if it can't be read.
     Nothing is changed then.
     """
-    return storage.load(path, Model, restore_random=restore_random)
+    return storage.load(path, Model, restore_random=restore_random, threads=threads)
+
+
+def summary(model: Model | str | os.PathLike[str], *, fold: bool = False) -> str:
+    """A table of nodes, widths, parameters and links in time, as text. fold: whether each cell is one row.
+
+    model: a model, or a text or path as for ``compile``, whose errors are raised.
+    """
+    return table_of(graph_of(model), folded=fold)
+
+
+def draw(
+    model: Model | str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    format: str | None = None,
+    fold: bool = False,
+) -> Drawing:
+    """A picture of a model's graph; see ``Model.draw``.
+
+    model: a model, or a text or path as for ``compile``, whose errors are raised.
+    """
+    drawn: Drawing = imported("neuromorph.drawing").draw(graph_of(model), path, format=format, folded=fold)
+    return drawn
 
 
 def cache_info() -> CacheInfo:
@@ -228,6 +262,7 @@ fit = Model.fit
 evaluate = Model.evaluate
 accuracy = Model.accuracy
 predict = Model.predict
+forecast = Model.forecast
 stream = Model.stream
 save = Model.save
 adapt = Model.adapt
@@ -240,8 +275,6 @@ release = Model.release
 kernel_plan = Model.kernel_plan
 kernel_source = Model.kernel_source
 inspect = Model.inspect
-summary = Model.summary
-draw = Model.draw
 
 # The public names of the package: those above, and the optimizers.
 PUBLIC = {name: globals()[name] for name in __all__} | {kind.__name__: kind for kind in CHOICES.values()}

@@ -36,16 +36,16 @@ class CompileOptions:
     whole_sequences: bool = False
 
 
-def whole_number(name: str, value: Any) -> int:
-    """``value`` as an int >= 1; TypeError or ValueError that names the argument."""
+def whole_number(name: str, value: Any, *, least: int = 1) -> int:
+    """``value`` as an int >= ``least``; TypeError or ValueError that names the argument."""
     if isinstance(value, bool):
         raise TypeError(f"{name} must be a whole number, not {brief(value)}")
     try:
         number = operator.index(value)
     except Exception:  # TypeError, or any error of the user's own class
         raise TypeError(f"{name} must be a whole number, not {brief(value)}") from None
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1, not {brief(number)}")
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, not {brief(number)}")
     if number > 2**31:
         raise ValueError(f"{name} must be at most {2**31}, not {brief(number)}")
     return number

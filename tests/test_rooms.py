@@ -24,6 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "host": set(),
     "errors": set(),
     "abi": set(),
+    "history": {"errors"},
     "language": {"errors"},
     "functions": {"errors"},
     "options": {"errors"},
@@ -36,25 +37,27 @@ ROOMS: dict[str, set[str]] = {
     "jit": {"errors", "version"},
     "data": {"errors"},
     "runtime": {
-        "abi", "codegen", "data", "errors", "functions", "graph", "jit", "language", "machine", "optimizers", "options",
-        "schedule",
+        "abi", "codegen", "data", "errors", "functions", "graph", "history", "jit", "language", "machine", "optimizers",
+        "options", "schedule",
     },
     "drawing": {"graph"},
     "inspection": {
         "abi", "codegen", "drawing", "errors", "functions", "graph", "jit", "optimizers", "runtime", "schedule", "simd",
     },
-    "prediction": {"data", "errors", "runtime"},
+    "prediction": {"data", "errors", "graph", "options", "runtime"},
     "streaming": {"data", "errors", "options", "runtime"},
-    "storage": {"data", "errors", "functions", "graph", "language", "optimizers", "options", "runtime"},
+    "storage": {"data", "errors", "functions", "graph", "history", "language", "optimizers", "options", "runtime"},
     "training": {
-        "abi", "data", "errors", "functions", "graph", "optimizers", "options", "prediction", "runtime", "storage",
+        "abi", "data", "errors", "functions", "graph", "history", "optimizers", "options", "prediction", "runtime",
+        "storage",
     },
     "model": {
-        "drawing", "errors", "graph", "inspection", "language", "optimizers", "options", "prediction", "runtime",
-        "schedule", "storage", "streaming", "training",
+        "drawing", "errors", "graph", "history", "inspection", "language", "optimizers", "options", "prediction",
+        "runtime", "schedule", "storage", "streaming", "training",
     },
     "interface": {
-        "data", "errors", "graph", "jit", "model", "optimizers", "runtime", "storage", "streaming", "training",
+        "data", "drawing", "errors", "graph", "history", "jit", "language", "model", "optimizers", "runtime", "storage",
+        "streaming", "training",
     },
     "__init__": {"interface", "optimizers", "version"},
     # Users of the public interface. It lacks the list of the cache's entries, and the rule that holds data out.
@@ -67,7 +70,6 @@ OTHERS: dict[str, set[str]] = {
     "ply": {"language"},
     "numba": {"simd", "jit"},
     "llvmlite": {"host", "simd", "jit"},  # LLVM knows the processor's features
-    "filelock": {"jit"},
     "platformdirs": {"jit"},
     "click": {"cli"},
     "sklearn": {"demo"},
@@ -75,7 +77,7 @@ OTHERS: dict[str, set[str]] = {
 # Packages that rooms above the ground import when somebody asks for what needs them.
 USERS: dict[str, set[str]] = {
     "safetensors": {"storage"},
-    "matplotlib": {"training", "demo"},
+    "matplotlib": {"history", "demo"},
     "tqdm": {"training"},
 }
 ANYBODY = {"neuromorph", "numpy", "__future__", *sys.stdlib_module_names}
@@ -223,7 +225,7 @@ def loaded_after(code: str) -> set[str]:
 def test_importing_the_package_does_not_import_numba() -> None:
     loaded = loaded_after("import neuromorph")
     assert "neuromorph" in loaded
-    assert not loaded & {"numba", "llvmlite", "tqdm", "filelock", "sklearn", "matplotlib"}
+    assert not loaded & {"numba", "llvmlite", "tqdm", "sklearn", "matplotlib"}
 
 
 def test_a_checked_graph_and_its_source_need_no_numba() -> None:

@@ -14,19 +14,20 @@ from .console import give, give_raw, say
 from .data import ENDINGS, Array, Arrays, Source
 from .files import check_apart, check_target, saved, write
 from .layout import arrays_of, as_sequences, described, inputs_of, of_last_steps, prepared, without_padding
-from .source import DATA_HELP, data_options, has_accuracy, naming
+from .source import DATA_HELP, data_options, has_accuracy, naming, threads_option
 
 
 @click.command(epilog="\b\nExamples:\n  neuromorph evaluate net.safetensors --data test.npz\n\n" + DATA_HELP)
 @click.argument("model", type=click.Path())
 @data_options(answers=True)
+@threads_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for tools.")
-def evaluate(model: str, source: Source, as_json: bool) -> None:
+def evaluate(model: str, source: Source, threads: int | None, as_json: bool) -> None:
     """Print the loss of a saved model on data.
 
     And its accuracy, where the loss is a cross-entropy.
     """
-    trained = saved(model)
+    trained = saved(model, threads)
     arrays = arrays_of(source, trained)
     with naming(arrays.name):
         sequences = as_sequences(trained, source, arrays)
@@ -54,6 +55,7 @@ one answer for each.
 @click.command(epilog=_PREDICTIONS + DATA_HELP)
 @click.argument("model", type=click.Path())
 @data_options(answers=False)
+@threads_option
 @click.option("-o", "--output", type=click.Path(), help="Where the output goes, a .npy, .npz or .csv file.")
 @click.option(
     "--labels",
@@ -66,7 +68,9 @@ one answer for each.
     help="With --labels: a class for every step of a sequence (-1 beyond its length), also where the model was trained "
     "with one answer for each.",
 )
-def predict(model: str, source: Source, output: str | None, labels: bool, every_step: bool) -> None:
+def predict(
+    model: str, source: Source, threads: int | None, output: str | None, labels: bool, every_step: bool
+) -> None:
     """Run a saved model on data, from zero state."""
     ending = ".csv" if output is None else "." + output.lower().rpartition(".")[2]
     if ending not in ENDINGS:
@@ -74,7 +78,7 @@ def predict(model: str, source: Source, output: str | None, labels: bool, every_
     if output is not None:
         check_apart({"--output": output}, {"MODEL": model, **source.files()})
         check_target(output)
-    trained = saved(model)
+    trained = saved(model, threads)
     arrays = arrays_of(source, trained, answers=False)
     with naming(arrays.name):
         sequences = as_sequences(trained, source, arrays)

@@ -34,6 +34,10 @@ that of its last step.
 """
 
 
+COUNT = click.IntRange(min=1)
+threads_option = click.option("--threads", type=COUNT, metavar="N", help="The most threads to use.")
+
+
 def data_options(answers: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator that adds the options which say where data are; the command gets them as ``source``."""
 

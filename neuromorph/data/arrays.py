@@ -34,7 +34,8 @@ class TrainingData:
 
     inputs: (S, B, W_in) or (N, S, B, W_in). expected: the same axes with W_out. weights: (S, B) or (N, S, B), or None
     if all vectors have the same weight. sequences: whether the inputs have four axes. Where a weight is 0, ``expected``
-    may hold anything, NaN too. reading: how the call read its data, if it named a layout.
+    may hold anything, NaN too. reading: how the call read its data, if it named a layout. unknown: whether NaN
+    elsewhere in ``expected`` is a component that is not known.
     """
 
     inputs: Array
@@ -42,6 +43,7 @@ class TrainingData:
     weights: Array | None
     sequences: bool
     reading: Reading | None = None
+    unknown: bool = False
 
 
 @dataclass(frozen=True, eq=False)

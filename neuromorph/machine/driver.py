@@ -142,6 +142,13 @@ MEASURE = '''    """The loss of every row, and the start of the gradients."""
             for q in span(0, width, LANES):
                 store(work, target0 + q, splat(0.0))
         else:
+            if [skips] == 1:
+                counts = splat(0.0)
+                for q in span(0, width, LANES):
+                    target = load_head(expected, wanted0 + q, width - q)
+                    one = where(target <= target, splat(1.0), splat(0.0))
+                    counts = counts + head(one, splat(0.0), width - q)
+                share = 1.0 * float(total(counts))
             scale = weight * unit * scale_all / share
             loss = splat(0.0)'''
 

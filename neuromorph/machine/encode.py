@@ -186,7 +186,7 @@ class _Encoder(Places):
         parameter = graph.loss_parameter
         found = {
             "loss": loss_forms().index((graph.loss.name, activation)), "mean": int(graph.loss.mean),
-            "units": int(operation.units is not None),
+            "skips": int(self.kernel.options.skips), "units": int(operation.units is not None),
         }  # fmt: skip
         self.numbers.insert(0, 0.0 if parameter is None else parameter)
         if operation.units is not None:

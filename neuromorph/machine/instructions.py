@@ -13,9 +13,9 @@ NO_LIMIT = 1 << 40  # components, more than any row has
 
 # Words at the head of a program, in order.
 HEAD = (
-    "lanes", "width", "wide", "x", "x_row", "y", "y_row", "size", "learning", "loss", "mean", "units", "unit_mean",
-    "unit_scale", "result", "result_row", "logit", "logit_row", "target", "target_row", "optimizer", "drops",
-    "drop_key", "forward", "backward", "gradients", "vectors", "zeros", "state", "transposes",
+    "lanes", "width", "wide", "x", "x_row", "y", "y_row", "size", "learning", "loss", "mean", "skips", "units",
+    "unit_mean", "unit_scale", "result", "result_row", "logit", "logit_row", "target", "target_row", "optimizer",
+    "drops", "drop_key", "forward", "backward", "gradients", "vectors", "zeros", "state", "transposes",
     "transposed_once",
 )  # fmt: skip
 WORD = {name: number for number, name in enumerate(HEAD)}

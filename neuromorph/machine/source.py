@@ -291,8 +291,10 @@ def _loss_lines(name: str, activation: str | None) -> Iterator[str]:
     yield "    result = load(work, result0 + q)"
     if form is not None:
         yield "    logit = load(work, logit0 + q)"
-    yield f"    loss = loss + head({term}, splat(0.0), width - q)"
-    yield f"    store(work, target0 + q, head(scale * ({slope}), splat(0.0), width - q))"
+    # A comparison with NaN, a component that is not known, does not hold.
+    value, change = (f"where(target <= target, {text}, splat(0.0))" for text in (term, slope))
+    yield f"    loss = loss + head({value}, splat(0.0), width - q)"
+    yield f"    store(work, target0 + q, head(scale * {change}, splat(0.0), width - q))"
 
 
 def _update() -> Iterator[str]:

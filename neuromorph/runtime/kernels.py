@@ -57,14 +57,14 @@ class Kernels:
     """The kernels of one graph and one set of options. Functions are compiled when first needed.
 
     before_compiling: called before functions that are not in the cache are compiled. costs: the cost model that decides
-    how many threads are worth taking.
+    how many threads are worth taking. skips: whether NaN among the expected values is a component that is not known.
     """
 
     costs: ClassVar[CostModel] = DEFAULT_COSTS
     tier: ClassVar[str] = "compiled"
 
-    def __init__(self, graph: Graph, options: CompileOptions) -> None:
-        self.graph, self.options = graph, options
+    def __init__(self, graph: Graph, options: CompileOptions, *, skips: bool = False) -> None:
+        self.graph, self.options, self.skips = graph, options, skips
         self.before_compiling: Callable[[], None] | None = None
 
     @cached_property
@@ -74,7 +74,17 @@ class Kernels:
         size = np.dtype(options.dtype).itemsize
         widths = [self.graph.nodes[index].width for index in self.graph.parameters]
         lanes = lanes_for(widths, simd_bits(), size)
-        return KernelOptions(options.batch_size, options.dtype, lanes, vector_registers(), options.optimizer)
+        return KernelOptions(
+            options.batch_size, options.dtype, lanes, vector_registers(), options.optimizer, skips=self.skips
+        )
+
+    @cached_property
+    def skipping(self) -> Kernels:
+        """The same kernels for expected values in which NaN stands for components that are not known.
+
+        Only ``train`` is of use. Weights and workspaces have the same places.
+        """
+        return type(self)(self.graph, self.options, skips=True)
 
     @cached_property
     def divided(self) -> KernelOptions:

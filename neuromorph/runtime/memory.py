@@ -65,6 +65,17 @@ class Memory:
             self.mailbox = new_mailbox(members)
         return self.mailbox
 
+    @cached_property
+    def for_skipping(self) -> Memory:
+        """The same arrays for the kernels that skip what is not known.
+
+        Threads that wait for calls of one kernel must not take those of another, so it has a number of its own.
+        """
+        return Memory(
+            self.weights, self.transposed, self.gradients, self.optimizer, self.constants, self.space, self.copies,
+            self.row_losses, self.capacity,
+        )  # fmt: skip
+
     @property
     def spaces(self) -> list[Floats]:
         """Views of the workspaces."""

@@ -12,7 +12,8 @@ from ..data.arrays import TrainingData
 from ..errors import DataError, TrainingDivergedError
 from ..runtime.memory import Memory
 from ..runtime.network import Network
-from .loop import Pass, check_data, scratch, sequences
+from .checks import check_data
+from .loop import Pass, scratch, sequences
 
 Floats = NDArray[Any]
 TINY = float(np.finfo(np.float64).tiny)
@@ -26,10 +27,11 @@ def gradients(
     sample_weight: Any = None,
     lengths: Any = None,
     layout: str | None = None,
+    missing: str = "error",
 ) -> tuple[float, dict[str, Floats]]:
     """The loss of the whole input, each sequence as one window from zero state, and its gradient with respect to every
     parameter."""
-    data = check_data(model, inputs, expected, sample_weight, lengths, layout)
+    data = check_data(model, inputs, expected, sample_weight, lengths, layout=layout, missing=missing)
     if data.sequences and data.reading is None:
         raise DataError("gradients takes one sequence: inputs of 3 axes (samples, batch, width), or layout='NSW'")
     model.look_for_kernels()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -12,18 +12,15 @@ from numpy.typing import NDArray
 
 from ..abi.arguments import TrainCall
 from ..abi.mailbox import LEARN, MEASURE
-from ..data.arrays import TrainingData, training_data
-from ..data.labels import as_vectors_and_weights
-from ..data.layouts import arranged, checked_layout
+from ..data.arrays import TrainingData
 from ..data.mixing import groups, taken, weights_of
-from ..data.reading import Given, indexed
-from ..errors import DataError, TrainingDivergedError, brief
-from ..functions import Loss, Targets
+from ..errors import TrainingDivergedError, brief
 from ..runtime.dispatch import call_members
 from ..runtime.kernels import Kernels
 from ..runtime.memory import Memory
 from ..runtime.network import Network
 from ..runtime.pacing import PIECE, Pace
+from .checks import check_carried, check_data
 from .means import weighted_mean
 from .places import Places, places_of
 from .progress import ProgressBar
@@ -32,7 +29,11 @@ from .truncation import warn_of_hidden_steps
 
 @dataclass(slots=True)
 class Pass:
-    """A pass of one sequence through the kernel. places: what messages call its samples."""
+    """A pass of one sequence through the kernel.
+
+    places: what messages call its samples. skips: whether NaN among the expected values is a component that is not
+    known.
+    """
 
     model: Network
     kernels: Kernels
@@ -45,6 +46,7 @@ class Pass:
     capacity: int
     mode: int
     places: Places
+    skips: bool = False
 
     @property
     def samples(self) -> int:
@@ -74,6 +76,8 @@ class Pass:
     def run(self, start: int, stop: int) -> int:
         """Run the windows from sample ``start`` to ``stop``; the number of the sample that was reached."""
         memory, model, kernels = self.memory, self.model, self.kernels
+        if self.skips:
+            memory, kernels = memory.for_skipping, kernels.skipping
         rate, clip = (model.learning_rate, model.clip_norm or 0.0) if self.mode == LEARN else (0.0, 0.0)
         call = (
             start, stop, len(self.inputs), self.capacity, self.mode, memory.space, memory.weights, memory.transposed,
@@ -83,63 +87,6 @@ class Pass:
         if kernels.threads == 1:
             return int(kernels.train(*call))
         return call_members(kernels, memory, TrainCall(*call), kernels.worth_waking[self.mode != MEASURE])
-
-
-def check_data(
-    model: Network, inputs: Any, expected: Any, sample_weight: Any, lengths: Any = None, layout: Any = None
-) -> TrainingData:
-    """The arrays of a call, checked to fit the model.
-
-    Lengths become weights, class labels become vectors. With a layout, sequences and single vectors are packed into
-    lanes.
-    """
-    reading, layout = None, checked_layout(layout, model.needs.recurrent)
-    if layout is not None:
-        found = arranged(layout, model.needs, inputs, expected, sample_weight, lengths)
-        inputs, expected, sample_weight, lengths = found.inputs, found.expected, found.weights, None
-        reading = found.reading
-    if lengths is not None or _may_be_labels(model, inputs, expected):
-        inputs, expected, sample_weight = as_vectors_and_weights(model.needs, inputs, expected, sample_weight, lengths)
-    data = training_data(
-        inputs, expected, sample_weight, batch=model.batch_size, width_in=model.input_width,
-        width_out=model.output_width, dtype=model.dtype, recurrent=model.needs.recurrent,
-    )  # fmt: skip
-    if model.graph.loss.targets is not None:
-        _check_targets(model.graph.loss, model.graph.loss.targets, data, expected)
-    return data if reading is None else replace(data, reading=reading)
-
-
-def _check_targets(loss: Loss, targets: Targets, data: TrainingData, given: Any) -> None:
-    """Raise DataError for expected values that the loss can't have, except in vectors of weight 0.
-
-    given: the expected values as they were given, or as they were read.
-    """
-    wrong = ~targets.fit(data.expected)
-    if data.weights is not None:
-        wrong &= data.weights[..., np.newaxis] > 0.0
-    if not wrong.any():
-        return
-    place = tuple(int(axis) for axis in np.unravel_index(int(wrong.argmax()), wrong.shape))
-    where = given.at(place) if isinstance(given, Given) else indexed("expected", place)
-    said = f"{where} is {data.expected[place]:g}"
-    counted = data.expected if data.weights is None else data.expected[data.weights > 0.0]
-    raise DataError(f"{said}, and the loss {loss.name} needs {targets.needs}{targets.hint(counted)}")
-
-
-def _may_be_labels(model: Network, inputs: Any, expected: Any) -> bool:
-    """Whether ``expected`` may be class labels. It is not if both are plain arrays with as many axes, which is quick to
-    see in on-line learning."""
-    if model.graph.loss.name != "cross_entropy":
-        return False
-    return not (type(inputs) is type(expected) is np.ndarray and inputs.ndim == expected.ndim)
-
-
-def check_carried(data: TrainingData, carry_state: bool) -> None:
-    """Refuse ``carry_state`` for several sequences: only one can continue from the present state."""
-    if data.sequences and carry_state:
-        raise DataError(
-            "carry_state can't be used with 4-axis inputs or layout='NSW': each sequence starts from zero state"
-        )
 
 
 def sequences(
@@ -159,10 +106,10 @@ def sequences(
         losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])
     if not data.sequences:
         arrays = data.inputs, data.expected, data.weights, losses
-        return [_pass(model, memory, *arrays, capacity, mode, places or places_of(data))]
+        return [_pass(model, memory, *arrays, capacity, mode, places or places_of(data), data.unknown)]
     weights = [None] * len(data.inputs) if data.weights is None else data.weights
     return [
-        _pass(model, memory, *arrays, capacity, mode, places or places_of(data, group))
+        _pass(model, memory, *arrays, capacity, mode, places or places_of(data, group), data.unknown)
         for group, arrays in enumerate(zip(data.inputs, data.expected, weights, losses, strict=True))
     ]
 
@@ -177,10 +124,11 @@ def _pass(
     capacity: int,
     mode: int,
     places: Places,
+    skips: bool,
 ) -> Pass:
     """The pass of one sequence. Without weights, every window reads the same array of ones."""
     rows, step = (memory.ones, 0) if weights is None else (weights.reshape(-1), model.batch_size)
-    return Pass(model, model.kernels, memory, inputs, expected, rows, step, losses, capacity, mode, places)
+    return Pass(model, model.kernels, memory, inputs, expected, rows, step, losses, capacity, mode, places, skips)
 
 
 def _not_reached(shape: int | tuple[int, ...]) -> NDArray[np.float64]:
@@ -201,10 +149,11 @@ def train(
     lengths: Any = None,
     carry_state: bool = False,
     layout: str | None = None,
+    missing: str = "error",
 ) -> float:
     """Learn from samples, with one update for each window; the mean loss."""
     model.memory()
-    data = check_data(model, inputs, expected, sample_weight, lengths, layout)
+    data = check_data(model, inputs, expected, sample_weight, lengths, layout=layout, missing=missing)
     check_carried(data, carry_state)
     warn_of_hidden_steps(model, data)
     with Progress(data.inputs.size // data.inputs.shape[-1] // model.batch_size, verbosity) as progress:
@@ -219,10 +168,12 @@ def learn(
     verbosity: int = 0,
     carry_state: bool = False,
     order: NDArray[np.intp] | None = None,
+    rates: Rates | None = None,
 ) -> float:
     """Learn from checked data, with one update for each window; the mean loss.
 
     order: of single sequences or vectors, as ``mixed`` gives it. ``model.losses`` is then in the order of training.
+    rates: counts the updates, and may set the learning rate of each.
     """
     with model.lock, model.changing:
         window = model.window_of(data.inputs.shape[1]) if data.sequences else model.bptt_steps
@@ -235,7 +186,7 @@ def learn(
         else:
             passes = _mixed(model, memory, data, order, window, losses)
         try:
-            _follow_all(passes, data.sequences, verbosity, progress, carry_state)
+            _follow_all(passes, data.sequences, verbosity, progress, carry_state, rates)
         finally:
             model.feeds.publish(memory.weights)
         return weighted_mean(losses, data.weights if order is None else weights_of(data, order))
@@ -258,7 +209,14 @@ def _mixed(
         yield from sequences(model, memory, group, LEARN, window, losses[number : number + 1], places)
 
 
-def _follow_all(passes: Iterable[Pass], several: bool, verbosity: int, progress: Watcher, carry_state: bool) -> None:
+def _follow_all(
+    passes: Iterable[Pass],
+    several: bool,
+    verbosity: int,
+    progress: Watcher,
+    carry_state: bool,
+    rates: Rates | None,
+) -> None:
     """Run one pass after the other, and of several hand the weights to streams after each.
 
     The loop is not inside a ``with`` block: see ``_epochs`` in ``fit.py``.
@@ -267,7 +225,7 @@ def _follow_all(passes: Iterable[Pass], several: bool, verbosity: int, progress:
         sequence.take_over()
         if not carry_state:
             sequence.model.clear_state(sequence.memory)
-        follow(sequence, verbosity, progress)
+        follow(sequence, verbosity, progress, rates)
         if several:
             sequence.model.feeds.publish(sequence.memory.weights, since=PIECE)
 
@@ -285,9 +243,36 @@ class Watcher(Protocol):
         """Called when samples ``start`` to ``stop`` are done."""
 
 
-def follow(sequence: Pass, verbosity: int, progress: Watcher) -> None:
-    """Run a pass in pieces of as many windows as take a twentieth of a second, or at verbosity 2 of one window."""
-    for start, stop in Pace(adapts=verbosity < 2).pieces(sequence.samples, sequence.capacity):
+class Rates:
+    """Counts the updates of a run, from ``updates`` on, and sets the learning rate of each if ``rate_of`` gives it."""
+
+    def __init__(self, updates: int, rate_of: Callable[[int], float] | None = None) -> None:
+        self.updates, self.rate_of = updates, rate_of
+
+    def set(self, model: Network) -> None:
+        """Set the learning rate of the next update, if there is a schedule."""
+        if self.rate_of is not None:
+            model.learning_rate = self.rate_of(self.updates)
+
+    def count(self, sequence: Pass, start: int, stop: int) -> None:
+        """Count the updates of whole windows, those in which a vector counts."""
+        windows = range(start, stop, sequence.capacity)
+        if not sequence.row_step:
+            self.updates += len(windows)
+            return
+        counts = (sequence.weights.reshape(sequence.samples, -1)[start:stop] > 0.0).any(axis=1)
+        self.updates += int(np.logical_or.reduceat(counts, np.arange(0, stop - start, sequence.capacity)).sum())
+
+
+def follow(sequence: Pass, verbosity: int, progress: Watcher, rates: Rates | None = None) -> None:
+    """Run a pass in pieces of as many windows as take a twentieth of a second.
+
+    A piece is one window at verbosity 2, and where each update has a learning rate of its own.
+    """
+    adapts = verbosity < 2 and (rates is None or rates.rate_of is None)
+    for start, stop in Pace(adapts=adapts).pieces(sequence.samples, sequence.capacity):
+        if rates is not None:
+            rates.set(sequence.model)
         sequence.take_over()
         try:
             reached = sequence.run(start, stop)
@@ -296,6 +281,8 @@ def follow(sequence: Pass, verbosity: int, progress: Watcher) -> None:
                 sequence.model.feeds.publish(sequence.memory.weights, since=PIECE)
         if reached < stop:
             raise _diverged(sequence, reached)
+        if rates is not None:
+            rates.count(sequence, start, stop)
         progress.advance(sequence, start, stop)
 
 
@@ -325,9 +312,10 @@ def evaluate(
     lengths: Any = None,
     carry_state: bool = False,
     layout: str | None = None,
+    missing: str = "error",
 ) -> float:
     """The mean loss over samples, from zero state or the model's state. The model does not change."""
-    data = check_data(model, inputs, expected, sample_weight, lengths, layout)
+    data = check_data(model, inputs, expected, sample_weight, lengths, layout=layout, missing=missing)
     check_carried(data, carry_state)
     return measure(model, data, carry_state=carry_state)
 

@@ -26,7 +26,7 @@ from neuromorph.cli.data import Arrays, Source, read
 from neuromorph.data.arrays import TrainingData
 from neuromorph.data.holding_out import drawn
 from neuromorph.inspection import Inspection
-from neuromorph.training.loop import check_data
+from neuromorph.training.checks import check_data
 
 CLASSIFIER = "/xavier,zero/ (input, 2) (hidden, 4, <relu>) (output, 3, <softmax>, <cross_entropy>)"
 RECURRENT = "/xavier,zero/ (bit, 1) {both, h, concatenate} (h, 3, <tanh>) (output, 1, <linear>, <mse>)"
@@ -70,8 +70,8 @@ class Shell:
     def fails(self, *arguments: str, code: int = 1) -> str:
         """The one line that a command that can't be done says, if kernels that it needs are in the cache."""
         assert self(*arguments) == code, self.err
-        said = re.sub("^compiling kernels, [0-9.]+ s\n", "", self.err)
-        said = re.sub(READ, "", said, count=1, flags=re.MULTILINE)
+        said = re.sub(READ, "", self.err, count=1, flags=re.MULTILINE)
+        said = re.sub("^compiling kernels, [0-9.]+ s\n", "", said)
         assert said.startswith("error: "), self.err
         assert said.count("\n") == 1, self.err
         return said.removeprefix("error: ").rstrip()
@@ -646,10 +646,42 @@ def test_validation_early_stopping_log_and_checkpoints(shell: Shell) -> None:
     assert shell.out.startswith(f"net.safetensors: {len(rows)} epoch")
     losses = [float(row.split(",")[2]) for row in rows]
     best = min(losses)
+    said = dict(re.findall(r"(?:^|, )((?:validation )?loss) ([^,]+)", shell.out))
+    assert float(said["validation loss"]) == pytest.approx(best, rel=1e-5)
+    assert float(said["loss"]) == pytest.approx(float(rows[losses.index(best)].split(",")[1]), rel=1e-5)
     assert shell("evaluate", "net.safetensors", "--data", "held.npz", "--json") == 1
     np.savez("held.npz", inputs=POINTS[8:], labels=LABELS[8:])
     assert shell("evaluate", "net.safetensors", "--data", "held.npz", "--json") == 0
     assert json.loads(shell.out)["loss"] == pytest.approx(best, rel=1e-5)
+
+
+def test_metrics_and_weights_of_classes(shell: Shell) -> None:
+    options = ("--epochs", "2", "--metrics", "accuracy,mae", "--class-weight", "0=1,2=5", "--log", "log.csv")
+    assert shell(*TRAIN, *options, "-q") == 0
+    assert re.search(r", loss [^,]+, mae [^,]+, accuracy ", shell.out)
+    assert Path("log.csv").read_text().startswith("epoch,loss,accuracy,mae,learning_rate,seconds\n")
+    nm.seed(5)
+    twin = nm.build(nm.compile(Path("net.mdl").read_text(), 4, 0.1))
+    inputs, expected, weight = nm.batches(POINTS, LABELS, 4, classes=3)
+    twin.fit(inputs, expected, sample_weight=weight, epochs=2, class_weight={2: 5.0}, progress=False)
+    same_parameters(twin, nm.load("net.safetensors"))
+    assert shell(*TRAIN, "--epochs", "1", "--metrics", "mae") == 0
+    assert re.match(r"epoch 1/1: loss [^,]+, mae ", shell.err.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--metrics", "maee", "metrics must be one of .*, not 'maee'; did you mean 'mae'.*"),
+        ("--class-weight", "0:1", "--class-weight is 0:1, and needs a weight for each label, such as 0=1,1=5.*"),
+        ("--class-weight", "0=1,0=2", "--class-weight is 0=1,0=2, and needs a weight for each label.*"),
+        ("--class-weight", "7=1", "class_weight has the label 7, and the model's labels are 0 to 2.*"),
+        ("--class-weight", "1=-1", r"class_weight\[1\] must be a finite number of at least 0, not -1.0.*"),
+    ],
+)
+def test_wrong_metrics_and_weights(option: str, value: str, said: str, shell: Shell) -> None:
+    assert re.fullmatch(said, shell.fails(*TRAIN, "--epochs", "1", "-q", option, value, code=2))
+    assert not Path("net.safetensors").exists()
 
 
 def test_a_model_that_is_resumed_goes_on_exactly(shell: Shell) -> None:
@@ -658,8 +690,9 @@ def test_a_model_that_is_resumed_goes_on_exactly(shell: Shell) -> None:
     assert shell(*command, "--epochs", "2", "--save", "paused.safetensors") == 0
     before = Path("paused.safetensors").read_bytes()
     resumed = ("train", "--resume", "paused.safetensors", "--data", "r.npz", "-q", "--epochs", "3")
-    assert shell(*resumed, "--save", "resumed.safetensors") == 0
+    assert shell(*resumed, "--save", "resumed.safetensors", "--log", "log.csv") == 0
     assert Path("paused.safetensors").read_bytes() == before
+    assert [row.split(",")[0] for row in Path("log.csv").read_text().splitlines()] == ["epoch", "2", "3", "4"]
     same_parameters(nm.load("resumed.safetensors"), nm.load("straight.safetensors"))
     assert shell(*resumed) == 0
     same_parameters(nm.load("paused.safetensors"), nm.load("straight.safetensors"))
@@ -756,6 +789,22 @@ def test_evaluate_is_that_of_the_library(shell: Shell, trained: nm.Model) -> Non
     assert shell.out == f"loss {loss:.6g}, accuracy {right:.6g}\n"
 
 
+@pytest.mark.usefixtures("trained")
+def test_commands_that_run_models_take_a_number_of_threads(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    load, seen = nm.load, list[int | None]()
+
+    def loaded(path: str, **options: Any) -> nm.Model:
+        seen.append(options["threads"])
+        return load(path, **options)
+
+    monkeypatch.setattr(nm, "load", loaded)
+    for command in ("evaluate", "predict"):
+        assert shell(command, "net.safetensors", "--data", "d.npz", "--threads", "2") == 0
+        assert shell(command, "net.safetensors", "--data", "d.npz") == 0
+        assert shell.fails(command, "net.safetensors", "--data", "d.npz", "--threads", "0", code=2)
+    assert seen == [2, None] * 2
+
+
 # What was learnt is not lost ------------------------------------------------------------------------------------------
 
 
@@ -782,10 +831,10 @@ def test_training_goes_on_when_stderr_is_gone(end: str) -> None:
 
 
 def breaks_off(monkeypatch: pytest.MonkeyPatch, error: BaseException, epoch: int = 2) -> None:
-    """Let training end so in an epoch, from 0, when it has learnt."""
+    """Let training end so in an epoch, from 0 in this call, when it has learnt."""
 
     def fail(self: nm.Callback, run: Any) -> None:
-        if run.epoch == epoch:
+        if run.epoch == run.initial_epoch + epoch:
             raise error
 
     monkeypatch.setattr(nm.CSVLog, "after_epoch", fail)
