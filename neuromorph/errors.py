@@ -145,6 +145,10 @@ class MDLWarning(UserWarning):
     """A model description is legal, but perhaps not what its writer meant."""
 
 
+class DataWarning(UserWarning):
+    """Data fit the model, but perhaps mean something else than they are read as."""
+
+
 class CacheWarning(UserWarning):
     """The cache of kernels can't be used; the program goes on without it."""
 

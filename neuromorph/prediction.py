@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .data.arrays import PredictionData, as_tensor, prediction_data
-from .errors import DataError, brief
+from .data.layouts import arranged_inputs, checked_layout
+from .errors import DataError, DataWarning, brief
 from .graph.outputs import checked_nodes, with_nodes_as_output
+from .host.callers import warn_user
 from .host.frozen import frozen
 from .options import flag, whole_number
 from .runtime.memory import aligned_zeros
@@ -22,6 +24,7 @@ from .runtime.state import checked_state, set_state, state_views
 from .runtime.threadpool import run_together
 
 CHUNK_ROWS = 512  # rows (samples x lanes) of one call of the forward kernel, about
+LANES = 32  # lanes of packed sequences, if the model has no more
 
 
 Floats = NDArray[Any]
@@ -36,26 +39,60 @@ class Computed:
     states: list[dict[str, Floats]]
 
 
-def predict(model: Network, inputs: Any, *, nodes: Any = None, state: Any = None, return_state: Any = False) -> Any:
+def predict(
+    model: Network,
+    inputs: Any,
+    *,
+    layout: str | None = None,
+    nodes: Any = None,
+    state: Any = None,
+    return_state: Any = False,
+) -> Any:
     """The output for every sample, or the values of some nodes; see ``Model.predict``."""
     keeps, names = flag("return_state", return_state), None if nodes is None else checked_nodes(model.graph, nodes)
-    data = prediction_data(inputs, width=model.input_width, dtype=model.dtype)
+    data = inputs_of(model, inputs, layout)
+    if data.packing is not None and (keeps or state is not None):
+        raise DataError("state and return_state are of lanes, which layout= packs by itself: leave layout out")
     with model.lock:
         model.memory()
         runner = model if names is None else watcher(model, names)
         found = compute(runner, data, state)
-    results: Any = data.restore(found.results)
-    if names is not None:
-        results = _apart(model, names, results)
+    results: Any
+    if names is None:
+        results = data.restore(found.results)
+    else:
+        results = {name: data.restore(values) for name, values in _apart(model, names, found.results).items()}
     if not keeps:
         return results
     states = found.states
     return results, {k: np.stack([one[k] for one in states]) for k in states[0]} if data.sequences else states[0]
 
 
+def inputs_of(model: Network, inputs: Any, layout: Any) -> PredictionData:
+    """The checked inputs of a prediction, in lanes."""
+    layout = checked_layout(layout, model.needs.recurrent)
+    if layout is None:
+        _warn_of_lanes(model, inputs)
+        return prediction_data(inputs, width=model.input_width, dtype=model.dtype)
+    lanes = max(model.batch_size, LANES)
+    return arranged_inputs(layout, inputs, width=model.input_width, dtype=model.dtype, lanes=lanes)
+
+
+def _warn_of_lanes(model: Network, inputs: Any) -> None:
+    """Warn of inputs of three axes that a model which was trained on sequences probably reads the wrong way."""
+    shape = np.shape(inputs) if model.layout == "NSW" and isinstance(inputs, np.ndarray) else ()
+    if len(shape) == 3 and shape[1] != model.batch_size:
+        warn_user(
+            f"inputs of shape {shape} are read as {shape[0]} steps of {shape[1]} lanes, and the model was trained with "
+            f"layout='NSW': give it here too for {shape[0]} sequences of {shape[1]} steps",
+            DataWarning,
+        )
+
+
 def outputs(model: Network, data: PredictionData, state: State | None = None) -> Floats:
     """The output for checked samples. Each sequence starts from zero state, or from ``state``."""
-    return data.restore(compute(model, data, state).results)
+    found: Floats = data.restore(compute(model, data, state).results)
+    return found
 
 
 def compute(model: Network, data: PredictionData, state: State | None = None) -> Computed:
@@ -143,7 +180,8 @@ def forecast(model: Network, history: Any, steps: Any, *, layout: Any = None) ->
         found = compute(model, data)
         ends = zip(_each(found.results)[:, -1], found.states, strict=True)
         results = np.stack([_closed_loop(model, last, state, count) for last, state in ends])
-    return data.restore(results if data.sequences else results[0])
+    restored: Floats = data.restore(results if data.sequences else results[0])
+    return restored
 
 
 def _forecast_apart(model: Network, history: Any, steps: int) -> Floats:

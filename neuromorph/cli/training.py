@@ -21,7 +21,7 @@ from ..host.frozen import frozen
 from .console import give, say
 from .data import Source
 from .files import FILE, SAVED, check_apart, check_target, is_saved, keep, no_warnings, saved, text_of
-from .layout import Prepared, arrays_of, batch_for, held_out, prepared
+from .layout import Prepared, arrays_of, as_sequences, batch_for, described, held_out, prepared
 from .source import COUNT, DATA_HELP, data_options, has_accuracy, naming, threads_option
 
 RATES = {name: kind.usual_rate for name, kind in nm.optimizers.CHOICES.items()}  # the default learning rates
@@ -37,6 +37,7 @@ class Training:
     save_to: str
     epochs: int
     validation: str | None
+    validation_tail: bool
     batch: int | None
     rate: float | None
     optimizer: str | None
@@ -72,8 +73,10 @@ Examples:
 @click.option("--resume", type=click.Path(), help="Go on with a saved model, as if it had never stopped.")
 @click.option(
     "--validation",
-    help="A data file to measure after each epoch, or a fraction: then so much of the data, at their end, is held out.",
+    help="A data file to measure after each epoch, or a fraction: then so many vectors or sequences are drawn and held "
+    "out, with the same share of each class, the same ones in each run; of one sequence in time, its end.",
 )
+@click.option("--validation-tail", is_flag=True, help="Hold out the end of the data, not a part that is drawn.")
 @click.option(
     "--batch", type=COUNT, metavar="N", help="Lanes of an update; by default those of the data, or 32 vectors."
 )
@@ -82,7 +85,11 @@ Examples:
 )
 @click.option("--optimizer", type=click.Choice(list(RATES)), help="By default sgd.")
 @click.option(
-    "--window", type=COUNT, metavar="N", help="Steps in time of an update; by default 16 for recurrent models, else 1."
+    "--window",
+    type=COUNT,
+    metavar="N",
+    help="Steps in time of an update; by default whole sequences up to 1,024 steps, 16 of one long sequence, and 1 "
+    "without recurrence.",
 )
 @click.option(
     "--clip", type=click.FloatRange(min=0, min_open=True), metavar="X", help="An upper bound of the gradients' norm."
@@ -92,7 +99,7 @@ Examples:
 @click.option(
     "--shuffle",
     is_flag=True,
-    help="Put the batches, or the sequences, in a new order before every epoch; --resume draws new orders.",
+    help="Mix the vectors, or the sequences, anew before every epoch; --resume draws new orders.",
 )
 @click.option(
     "--seed",
@@ -160,6 +167,8 @@ def _checked(given: dict[str, Any], source: Source) -> Training:
     fixed = [name for name in ("batch", "optimizer", "window", "dtype", "threads", "seed") if given[name] is not None]
     if resume is not None and fixed:
         raise click.UsageError(f"--{fixed[0]} can't change with --resume: the saved model has its own")
+    if given["validation_tail"] and _fraction(given["validation"]) is None:
+        raise click.UsageError("--validation-tail needs a fraction, as in --validation 0.2")
     given["save_to"] = given["save_to"] or resume
     if given["save_to"] is None:
         raise click.UsageError("Missing option '--save'")
@@ -188,19 +197,23 @@ def _ready(options: Training, source: Source) -> tuple[nm.Model, Named, Prepared
     with no_warnings():
         model = saved(options.resume or "") if text is None else nm.compile(text, 1, 0.0)
     arrays, validation = arrays_of(source, model), None
-    fraction = _fraction(options.validation)
+    fraction, sequences = _fraction(options.validation), as_sequences(model, source, arrays)
+    if not options.quiet:
+        say(f"{arrays.name}: {described(model, arrays, sequences=sequences)}")
     if fraction is not None:
-        arrays, validation = held_out(arrays, fraction)
+        arrays, validation = held_out(model, arrays, fraction, sequences=sequences, tail=options.validation_tail)
     elif options.validation is not None:
         validation = arrays_of(source.at(options.validation), model)
     if text is not None:
-        batch = options.batch or batch_for(model, arrays, source.sequences)
+        batch = options.batch or batch_for(model, arrays, sequences)
         model = _compiled(text, options, batch)
     else:
         model.learning_rate = model.learning_rate if options.rate is None else options.rate
         model.clip_norm = options.clip or model.clip_norm
-    data = Named(arrays.name, prepared(model, arrays, sequences=source.sequences))
-    measured = None if validation is None else prepared(model, validation, sequences=source.sequences)
+    data = Named(arrays.name, prepared(model, arrays, sequences=sequences))
+    measured = None if validation is None else prepared(model, validation, sequences=sequences)
+    if measured is not None and measured.layout != data.arrays.layout:
+        raise click.ClickException(f"{options.validation}: its inputs have other axes than those of {data.name}")
     if text is not None:
         nm.build(model, verbosity=0 if options.quiet else 1)
     return model, data, measured
@@ -234,7 +247,7 @@ def _fit(model: nm.Model, options: Training, data: Prepared, measured: Prepared 
     shown = not options.quiet and _shows_bars(sys.stderr)
     with _as_usage():
         model.fit(
-            data.inputs, data.expected, sample_weight=data.sample_weight, epochs=options.epochs,
+            data.inputs, data.expected, **data.options, epochs=options.epochs,
             validation=measured and measured.all, shuffle=options.shuffle, progress=shown,
             callbacks=list(_callbacks(options, lines=not options.quiet and not shown)),
             initial_epoch=0 if model.history is None else model.history.next_epoch,
@@ -372,6 +385,6 @@ def _result(model: nm.Model, data: Prepared, seconds: float) -> str:
     shown = [name for name in ("loss", "validation_loss", *history.metrics) if name in figures]
     parts += [f"{name.replace('_', ' ')} {figures[name]:.6g}" for name in shown]
     if has_accuracy(model):
-        right = model.accuracy(data.inputs, data.expected, sample_weight=data.sample_weight)
+        right = model.accuracy(data.inputs, data.expected, **data.options)
         parts.append(f"{'validation ' if history.validation_loss else ''}accuracy {right:.4f}")
     return ", ".join((*parts, f"{seconds:.1f} s"))

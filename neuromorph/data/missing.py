@@ -41,8 +41,14 @@ def without_unknown(
     counts = np.ones(shares.shape, bool) if weights is None else weights.numbers != 0
     partly = (shares > 0.0) & (shares < 1.0) & counts
     if partly.any() and not apart:
-        place = ", ".join(str(axis) for axis in np.argwhere(partly)[0])
-        raise DataError(f"expected[{place}] is NaN in part: {loss} needs all components of a vector, or none")
+        place = wanted.at(tuple(int(axis) for axis in np.argwhere(partly)[0]))
+        raise DataError(f"{place} is NaN in part: {loss} needs all components of a vector, or none")
     left = shares if weights is None else np.where(shares > 0.0, shares * weights.numbers, 0.0)
     filled = wanted._replace(numbers=np.where(unknown, 0.0, numbers).astype(numbers.dtype))
-    return given, filled, Given("sample_weight", left, left), unknown & partly[..., None] if partly.any() else None
+    place_of = None if weights is None else weights.place
+    return (
+        given,
+        filled,
+        Given("sample_weight", left, left, place_of),
+        unknown & partly[..., None] if partly.any() else None,
+    )

@@ -154,13 +154,13 @@ class Contents(Settings):
     def _state_views(self) -> list[dict[str, Floats]]:
         """Views of the state that the next window starts from, by the name that a link in time reads. There is a dict
         for each workspace; together they have all lanes in order."""
-        return [state_views(*where) for where in self._workspaces()]
+        return [state_views(*where) for where in self._workspaces(self.memory())]
 
-    def _workspaces(self) -> Iterator[tuple[Workspace, Floats, int, int]]:
+    def _workspaces(self, memory: Memory) -> Iterator[tuple[Workspace, Floats, int, int]]:
         """Each workspace: its layout, its elements, the number of its steps, and the number of its lanes."""
         plan = self.kernels.plan
-        for number, space in enumerate(self.memory().spaces):
-            yield plan.training_space, space, self.bptt_steps, len(plan.lanes_of(number))
+        for number, space in enumerate(memory.spaces):
+            yield plan.training_space, space, memory.capacity, len(plan.lanes_of(number))
 
     @property
     def state(self) -> dict[str, Floats]:
@@ -184,10 +184,17 @@ class Contents(Settings):
         with self.lock, self.changing:
             self.clear_state(self.memory())
 
+    def copy_state(self, memory: Memory) -> None:
+        """Copy the recurrent state into other memory of this model."""
+        for mine, others in zip(self._workspaces(self.memory()), self._workspaces(memory), strict=True):
+            pieces = state_pieces(*others)
+            for index, piece in state_pieces(*mine).items():
+                pieces[index][:] = piece
+
     def clear_state(self, memory: Memory) -> None:
         """Fill the recurrent state in the model's memory with zeros. The caller holds ``lock`` and ``changing``."""
         if memory.remembered is None:
-            memory.remembered = [view for where in self._workspaces() for view in state_pieces(*where).values()]
+            memory.remembered = [view for where in self._workspaces(memory) for view in state_pieces(*where).values()]
         for view in memory.remembered:
             view.fill(0.0)
 

@@ -132,19 +132,24 @@ class Kernels:
         chosen = repr((self.divided, self.costs))
         return cache.key_of(structure_of(self.graph), chosen, *cache.generator(), *cache.environment())
 
-    def bytes_needed(self) -> int:
-        """The size of the arrays that training needs, in bytes."""
+    def bytes_needed(self, steps: int | None = None) -> int:
+        """The size of the arrays that training needs, in bytes. steps: of a window, by default ``bptt_steps``."""
         plan, options = self.plan, self.options
+        steps = steps or options.bptt_steps
         copies = plan.gradient_copies
-        arena = self.training_elements(options.bptt_steps) * copies
-        rows = 2 * options.bptt_steps * options.batch_size  # a loss and a weight of each
+        arena = self.training_elements(steps) * copies
+        rows = 2 * steps * options.batch_size  # a loss and a weight of each
         elements = (copies + self.memory_slots) * plan.layout.size + plan.layout.transposed_size + arena + rows
         elements += self.weight_elements
         return elements * np.dtype(options.dtype).itemsize
 
-    def check_size(self) -> None:
-        """Raise ModelTooLargeError if the machine has too little memory. Nothing is allocated before."""
-        _check_fits(self.bytes_needed(), "the model needs {} to train")
+    def check_size(self, steps: int | None = None) -> None:
+        """Raise ModelTooLargeError if the machine has too little memory. Nothing is allocated before.
+
+        steps: of a window, by default ``bptt_steps``.
+        """
+        window = f" by windows of {steps:,} steps, which bptt_steps= makes shorter" if steps else ""
+        _check_fits(self.bytes_needed(steps), f"the model needs {{}} to train{window}")
 
     def training_elements(self, capacity: int) -> int:
         """Elements of a workspace of ``train``, of one thread where each has its own."""

@@ -215,7 +215,7 @@ class Network(Contents):
             return
         state, self._kernels = self.state, own
         weights = with_copies(own.plan.layout, own.sparse, old.weights)
-        self._memory = self.scratch(self.bptt_steps, weights, old.optimizer, old.constants)
+        self._memory = self.scratch(old.capacity, weights, old.optimizer, old.constants)
         self.state = state
         self.feeds.move(own)
 
@@ -246,7 +246,20 @@ class Network(Contents):
             aligned_zeros(copies * padded(self.kernels.training_elements(capacity) + 16, 16), dtype),
             copies,
             aligned_zeros(capacity * self.batch_size, dtype),
+            capacity,
         )
+
+    def set_window(self, steps: int) -> None:
+        """Make memory for windows of so many samples, with the same parameters and state; the same if it has them.
+
+        The caller holds ``lock`` and ``changing``. Raises MemoryError, naming the bytes, if it would not fit.
+        """
+        memory = self.memory()
+        if memory.capacity != steps:
+            self.kernels.check_size(steps)
+            fresh = self.scratch(steps, memory.weights, memory.optimizer, memory.constants)
+            self.copy_state(fresh)
+            self._memory = fresh
 
     def release(self) -> None:
         """Free the model's memory. Releasing twice is allowed; any other use afterwards raises ModelStateError."""
@@ -273,6 +286,7 @@ class Network(Contents):
                 "clip_norm": self._clip_norm,
                 "optimizer": self._optimizer,
                 "history": self.history,
+                "reading": self.reading,
             }
             if self._memory is not None:
                 kept["parameters"] = self.get_parameters()
@@ -288,6 +302,7 @@ class Network(Contents):
         names = ("text", "options", "learning_rate", "clip_norm")
         self.__init__(*(kept[name] for name in names), graph, kept["optimizer"])  # type: ignore[misc]
         self.history = kept.get("history")  # which models pickled by early versions lack
+        self.reading = kept.get("reading")
         if "parameters" in kept:
             self.prepare()
             self.set_parameters(kept["parameters"])

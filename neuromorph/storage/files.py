@@ -26,6 +26,7 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.packing import Reading
 from ..errors import MDLError, NeuromorphError, StorageError
 from ..functions.dropout import KEYS
 from ..graph import Graph, build_graph, freeze, frozen_names
@@ -100,7 +101,9 @@ def record_of(kept: Mapping[str, Any], *, training: bool = True) -> dict[str, An
         **({"generator": _generator_record()} if training else {"training": False}),
         **({"history": kept["history"].record()} if kept.get("history") is not None else {}),
         **({"frozen": list(options.frozen)} if options.frozen else {}),
+        **({"whole_sequences": True} if options.whole_sequences else {}),
         **({"tier": options.tier} if options.tier != TIERS[0] else {}),
+        **({"reading": asdict(kept["reading"])} if kept.get("reading") is not None else {}),
         **({"dropout": list(kept["dropout_state"])} if "dropout_state" in kept else {}),
     }
 
@@ -170,7 +173,7 @@ def _opened(name: str) -> Iterator[tuple[BinaryIO, int]]:
 _FIELDS = {
     "text", "batch_size", "bptt_steps", "dtype", "threads", "optimizer", "learning_rate", "clip_norm", "built",
 }  # fmt: skip
-_MORE_FIELDS = {"frozen", "dropout", "tier", "history", "training"}  # present only where they are needed
+_MORE_FIELDS = {"frozen", "dropout", "tier", "history", "training", "whole_sequences", "reading"}  # where needed
 # What a file for use alone lacks.
 _OF_TRAINING = ("optimizer_state", "state", "dropout_state", "history")
 
@@ -191,11 +194,22 @@ def _arguments(header: Header) -> tuple[dict[str, Any], dict[str, Any] | None]:
         "clip_norm": None if clip is None else finite_number("clip_norm", clip),
         "optimizer": _optimizer(record["optimizer"]),
     }
+    if "reading" in record:
+        kept["reading"] = _reading(record["reading"])
     if "dropout" in record:
         kept["dropout_state"] = _dropout_state(record["dropout"])
     if "history" in record:
         kept["history"] = History.from_record(record["history"])
     return kept, _generator_state(record["generator"]) if trains else None
+
+
+def _reading(given: Any) -> Reading:
+    """The layout of the data that the model was trained with, checked."""
+    _check_fields("reading", given, {"layout", "once"})
+    known = (("NSW", True), ("NSW", False), ("NW", False))
+    if not isinstance(given["once"], bool) or (given["layout"], given["once"]) not in known:
+        raise StorageError(f"corrupt: its reading is {shown(given)}")
+    return Reading(given["layout"], given["once"])
 
 
 def _dropout_state(given: Any) -> tuple[int, int]:
@@ -228,11 +242,15 @@ def _options(record: Mapping[str, Any], chosen: Optimizer, graph: Graph) -> Comp
     """The options of the model, checked."""
     if record["bptt_steps"] is None:
         raise StorageError("corrupt: its bptt_steps is null")
-    return compile_options(
+    options = compile_options(
         record["batch_size"], optimizer=chosen.kind, bptt_steps=record["bptt_steps"],
         dtype=one_of("dtype", record["dtype"], DTYPES), threads=record["threads"],
         has_time_links=graph.has_time_links, frozen=_frozen(graph, record), tier=record.get("tier", TIERS[0]),
     )  # fmt: skip
+    whole = record.get("whole_sequences", False)
+    if not isinstance(whole, bool) or (whole and not graph.has_time_links):
+        raise StorageError(f"corrupt: its whole_sequences is {shown(whole)}")
+    return replace(options, whole_sequences=whole)
 
 
 def _frozen(graph: Graph, record: Mapping[str, Any]) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..data.arrays import TrainingData, as_tensor
+from ..data.holding_out import drawn, held_number
+from ..data.mixing import classes_of, counting_units, taken
 from ..errors import DataError, TrainingDivergedError
 from ..history import History
 from ..host.frozen import frozen
@@ -19,10 +21,12 @@ from ..prediction import State
 from ..runtime import seeding
 from ..runtime.network import Network
 from .callbacks import Callback, Run
-from .loop import Pass, Rates, check_carried, check_data, in_order, measure
-from .metrics import ACCURACY, Metric, check_accuracy, checked_metrics, measured
+from .checks import check_carried, check_data
+from .loop import Pass, Rates, in_order, measure
+from .metrics import ACCURACY, CLASSIFYING, Metric, check_accuracy, checked_metrics, measured
 from .progress import ProgressBar
 from .sources import Arrays, Reading, Source, batches_of
+from .truncation import warn_of_hidden_steps
 
 BAR_FORMAT = "{desc}{percentage:3.0f}%|{bar}|{remaining} left {rate_fmt}{postfix}"  # fits into 80 columns
 ENDLESS_FORMAT = "{desc}{n_fmt} steps, {rate_fmt}{postfix}"  # for batches, whose number is not known
@@ -43,6 +47,7 @@ def fit(
     metrics: Any = (),
     seed: int | None = None,
     carry_state: bool = False,
+    layout: str | None = None,
     class_weight: Any = None,
     missing: str = "error",
     initial_epoch: int = 0,
@@ -51,7 +56,7 @@ def fit(
     model.memory()
     count, first = whole_number("epochs", epochs), whole_number("initial_epoch", initial_epoch, least=0)
     watchers, carries = _callbacks(callbacks), flag("carry_state", carry_state)
-    asked, reading = checked_metrics(model, metrics), Reading.of(model, missing, class_weight)
+    asked, reading = checked_metrics(model, metrics), Reading.of(model, missing, class_weight, layout)
     mixes = flag("shuffle", shuffle)
     if expected is None:
         others = {"sample_weight": sample_weight, "lengths": lengths, "shuffle": mixes, "seed": seed}
@@ -66,8 +71,10 @@ def fit(
     run = _run_of(model, given, count, first)
     for callback in watchers:
         callback.check(run)
-    if mixes and isinstance(source, Arrays):
-        source = Arrays(source.data, _generator(model, source.data, seed))
+    if isinstance(source, Arrays):
+        warn_of_hidden_steps(model, source.data)
+        if mixes:
+            source = source.mixed(_generator(model, source.data, seed), recurrent=model.graph.has_time_links)
     with _Bar(source.samples, run, shown=progress) as shown, _watched(run, watchers):
         model.history = run.history
         _epochs(run, given, source, shown, watchers)
@@ -229,7 +236,7 @@ def _divided(
     if validation is None:
         return data, None
     if _is_a(validation, Real) and not _is_a(validation, bool):
-        return _split(data, validation)
+        return _split(model, data, validation)
     return data, _held_out(model, validation, reading)
 
 
@@ -257,16 +264,27 @@ def _only_held_out(
     return None, None if validation is None else _held_out(model, validation, reading)
 
 
-def _split(data: TrainingData, part: Any) -> tuple[TrainingData, TrainingData]:
-    """The data for training and for validation; the latter are the last part: whole sequences, or samples."""
-    what, there = "sequences" if data.sequences else "samples", len(data.inputs)
+def _split(model: Network, data: TrainingData, part: Any) -> tuple[TrainingData, TrainingData]:
+    """The data for training and for validation.
+
+    Of single sequences or vectors, the latter are drawn, with as large a share of each class as all have. Of one
+    sequence, they are its last part.
+    """
     fraction = float(as_tensor("validation", part, dtype=np.dtype(np.float64), shape=(), check_finite=False))
     if not 0.0 < fraction < 1.0:
         raise DataError(f"validation is {fraction!r}, but a fraction must be greater than 0 and less than 1")
-    held = max(1, round(fraction * there))
+    goes_on = model.graph.has_time_links and not data.sequences
+    numbers = np.arange(len(data.inputs)) if goes_on else counting_units(data)[0]
+    there, what = len(numbers), "samples" if goes_on else "sequences" if data.sequences else "vectors"
+    held = held_number(there, fraction)
     if held >= there:
         raise DataError(f"validation={fraction!r} holds out {held} of {there} {what}, and leaves none to train on")
-    return in_order(data, slice(0, there - held)), in_order(data, slice(there - held, None))
+    if goes_on:
+        return in_order(data, slice(0, there - held)), in_order(data, slice(there - held, None))
+    has_classes = model.graph.loss.name in CLASSIFYING and (model.needs.takes_labels or model.output_width == 1)
+    classes = classes_of(data, numbers) if has_classes else None
+    kept, out = drawn(there, held, classes)
+    return taken(data, numbers[kept]), taken(data, numbers[out])
 
 
 def _generator(model: Network, data: TrainingData, seed: int | None) -> np.random.Generator:
@@ -274,7 +292,7 @@ def _generator(model: Network, data: TrainingData, seed: int | None) -> np.rando
     if model.graph.has_time_links and not data.sequences:
         raise DataError(
             "shuffle would tear a sequence apart: the model has links backward in time, and inputs of 3 axes are one "
-            "sequence; give inputs of 4 axes (sequences, samples, batch, width)"
+            "sequence; give layout='NSW', or inputs of 4 axes (sequences, samples, batch, width)"
         )
     if seed is None:
         with seeding.lock:
@@ -292,11 +310,12 @@ def accuracy(
     *,
     sample_weight: Any = None,
     lengths: Any = None,
+    layout: str | None = None,
     missing: str = "error",
 ) -> float:
     """The share of right answers; see ``neuromorph.accuracy``."""
     check_accuracy(model)
-    data = check_data(model, inputs, expected, sample_weight, lengths, missing=missing)
+    data = check_data(model, inputs, expected, sample_weight, lengths, layout=layout, missing=missing)
     return measured(model, (Metric(ACCURACY),), data)[ACCURACY]
 
 
@@ -324,7 +343,7 @@ class _Bar:
         """Begin the bar's text for an epoch."""
         self._epoch = f"epoch {run.epoch + 1}/{run.last_epoch + 1}"
 
-    def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
+    def advance(self, sequence: Pass, start: int, stop: int) -> None:
         """Advance the bar: samples ``start`` to ``stop`` of a pass are done."""
         if self._bar is not None:
             self._numbers["loss"] = f"{sequence.mean(start, stop):.4g}"

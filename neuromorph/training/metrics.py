@@ -21,6 +21,7 @@ from .means import weighted_mean
 
 Floats = NDArray[Any]
 ACCURACY, ROOT = "accuracy", "rmse"
+CLASSIFYING = ("cross_entropy", "binary_cross_entropy")  # the losses of models that have an accuracy
 NAMES = (ACCURACY, ROOT, *LOSSES)
 
 
@@ -88,7 +89,7 @@ def measured(
 def check_accuracy(model: Network) -> None:
     """Raise DataError if the accuracy of the model is not defined."""
     loss = model.graph.loss.name
-    if loss not in ("cross_entropy", "binary_cross_entropy"):
+    if loss not in CLASSIFYING:
         raise DataError(f"accuracy needs a model whose loss is cross_entropy or binary_cross_entropy, not {loss}")
 
 

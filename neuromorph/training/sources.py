@@ -9,30 +9,33 @@ import numpy as np
 
 from ..data.arrays import TrainingData
 from ..data.class_weights import checked_class_weight, with_class_weight
+from ..data.mixing import as_vectors, mixed
 from ..errors import DataError, brief
 from ..host.frozen import frozen
 from ..runtime.network import Network
-from .loop import Rates, Watcher, check_carried, check_data, learn
+from .checks import check_carried, check_data
+from .loop import Rates, Watcher, learn
 from .means import total_weight, weighted_mean
 
 
 @frozen
 class Reading:
-    """How the data of a call are read: what NaN means, and the weights of classes or None."""
+    """How the data of a call are read: what NaN means, the weights of classes or None, and the layout."""
 
     missing: str
     class_weight: Mapping[int, float] | None = None
+    layout: str | None = None
 
     @classmethod
-    def of(cls, model: Network, missing: Any, class_weight: Any) -> Reading:
+    def of(cls, model: Network, missing: Any, class_weight: Any, layout: Any) -> Reading:
         """The arguments of ``fit``, checked."""
         loss, width = model.graph.loss.name, model.output_width
         weights = None if class_weight is None else checked_class_weight(class_weight, loss, width)
-        return cls(missing, weights)
+        return cls(missing, weights, layout)
 
     def read(self, model: Network, inputs: Any, expected: Any, weights: Any, lengths: Any) -> TrainingData:
         """The checked data of a call, without weights of classes."""
-        return check_data(model, inputs, expected, weights, lengths, missing=self.missing)
+        return check_data(model, inputs, expected, weights, lengths, layout=self.layout, missing=self.missing)
 
     def weighted(self, model: Network, data: TrainingData) -> TrainingData:
         """The data with the weights of classes."""
@@ -64,9 +67,14 @@ class Arrays:
         first, second = self.data.inputs.shape[:2]
         return int(first * second if self.data.sequences else first)
 
+    def mixed(self, rng: np.random.Generator, *, recurrent: bool) -> Arrays:
+        """The same data in a new order in each epoch: single sequences, or single vectors where nothing is
+        recurrent."""
+        return Arrays(self.data if recurrent else as_vectors(self.data), rng)
+
     def learn(self, model: Network, bar: Watcher, rates: Rates, *, carries: bool) -> float:
         """Learn from all data once; the mean loss."""
-        order = None if self.rng is None else self.rng.permutation(len(self.data.inputs))
+        order = None if self.rng is None else mixed(self.data, self.rng)
         return learn(model, self.data, bar, order=order, carry_state=carries, rates=rates)
 
 

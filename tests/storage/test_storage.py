@@ -1043,3 +1043,27 @@ def test_a_tier_that_there_is_not(tier: Any, tmp_path: Path) -> None:
     file.write_bytes(len(changed).to_bytes(8, "little") + changed + whole[8 + length :])
     with pytest.raises(nm.StorageError, match="corrupt: tier must be one of auto, compiled, instant"):
         nm.load(file)
+
+
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"reading": "NSW"}, {"reading": {"layout": "NSW"}}, {"reading": {"layout": "NW", "once": True}},
+        {"reading": {"layout": "SBW", "once": False}}, {"reading": {"layout": "NSW", "once": 1}},
+        {"reading": {"layout": ["NSW"], "once": False}}, {"whole_sequences": 1}, {"whole_sequences": True},
+    ],
+)  # fmt: skip
+def test_a_reading_of_data_that_there_is_not(change: dict[str, Any], tmp_path: Path) -> None:
+    model = nm.build(nm.compile("/xavier,zero/ (input, 2) (output, 1, <linear>, <mse>)", 2, 0.1))
+    file = tmp_path / "reading"
+    model.train([[0, 1]], [[1]], 0, layout="NW")
+    nm.save(model, file)
+    whole = file.read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+    header["__metadata__"]["neuromorph"] = json.dumps(json.loads(header["__metadata__"]["neuromorph"]) | change)
+    changed = json.dumps(header).encode()
+    file.write_bytes(len(changed).to_bytes(8, "little") + changed + whole[8 + length :])
+    with pytest.raises(nm.StorageError, match=f"corrupt: its {next(iter(change))} "):
+        nm.load(file)
