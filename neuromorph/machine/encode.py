@@ -6,7 +6,7 @@ fewer steps too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -294,7 +294,7 @@ class _Encoder(Places):
         return is_target and rest.limit is None and not rest.broadcast
 
     def map_words(
-        self, number: int, slots: list[float], wide: int, flags: int, limits: list[int], streams: Words
+        self, number: int, slots: Sequence[float], wide: int, flags: int, limits: list[int], streams: Words
     ) -> None:
         """The instruction of a map, whose first stream is its target."""
         flags, *words = self.in_vectors(wide, flags, streams)
