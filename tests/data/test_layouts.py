@@ -375,3 +375,16 @@ def test_other_lanes_than_those_of_training_give_a_hint() -> None:
         model.predict(INPUTS[:, :LANES])
         model.predict(INPUTS[0])
         made(CLASSES).predict(INPUTS)
+
+
+def test_what_is_not_known_is_left_out_of_packed_sequences() -> None:
+    wanted = [row.copy() for row in EACH]
+    wanted[0][2, 1], wanted[3][0], wanted[4][1] = np.nan, np.nan, np.nan
+    lists = [row[:length] for row, length in zip(wanted, LENGTHS, strict=True)]
+    model, padded = made(SUMS), np.array(wanted)
+    counts = (np.arange(4) < LENGTHS[:, None]) * 1.0
+    found = model.evaluate(RAGGED, lists, layout="NSW", missing="skip")
+    assert found == model.evaluate(INPUTS, padded, layout="NSW", lengths=LENGTHS, missing="skip")
+    errors = (np.stack([model.predict(row) for row in INPUTS]) - padded) ** 2
+    known = ~np.isnan(errors) & (counts[..., None] > 0)
+    assert found == pytest.approx(errors[known].mean())
