@@ -10,6 +10,7 @@ from the table of imports in the tests.
 
 The Python of a page runs from top to bottom, as one program, in an empty folder that has ``examples``. A block
 
+- ```` ```python with torch, onnx ```` is Python that runs only where these packages are installed;
 - ```` ```text output ```` is the output of the Python block before it;
 - ```` ```console ```` has commands after ``$``, each followed by its output;
 - ```` ```mdl ```` with an image after it is the model in the image;
@@ -33,6 +34,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -107,11 +109,17 @@ def run(page: str, name: str = "page") -> dict[Block, str]:
     with _empty_folder(), warnings.catch_warnings():
         warnings.simplefilter("error", nm.MDLWarning)
         for block in blocks(page):
-            if block.kind == "python":
+            if _is_run(block.kind):
                 found[block] = _printed(block, name, namespace)
             elif block.kind == "console":
                 found[block] = "".join(map(_commanded, re.findall(r"^\$ (.*)$", block.text, re.MULTILINE)))
     return found
+
+
+def _is_run(kind: str) -> bool:
+    """Whether a block is Python that can run here."""
+    needed = kind.removeprefix("python with ").split(", ") if kind.startswith("python with ") else []
+    return kind == "python" or (bool(needed) and all(find_spec(package) is not None for package in needed))
 
 
 def _printed(block: Block, name: str, namespace: dict[str, Any]) -> str:
@@ -151,9 +159,10 @@ def renewed(page: str, name: str = "page", shown: dict[Block, str] | None = None
     shown = run(page, name) if shown is None else shown
     pieces, at, last = [], 0, ""
     for block in blocks(page):
-        text = {"python": block.text, "text output": last}.get(block.kind, shown.get(block, block.text))
+        is_python = block.kind.startswith("python")
+        text = block.text if is_python else last if block.kind == "text output" else shown.get(block, block.text)
         pieces += [page[at : block.start], text]
-        at, last = block.stop, shown.get(block, "") if block.kind == "python" else ""
+        at, last = block.stop, shown.get(block, "") if is_python else ""
     return "".join([*pieces, page[at:]])
 
 

@@ -137,8 +137,16 @@ class StorageError(NeuromorphError, ValueError):
     """A stored model is truncated, corrupt, or not a model of this library."""
 
 
+class ConversionError(NeuromorphError, ValueError):
+    """A network of another library has a layer that no text here computes."""
+
+
 class MDLWarning(UserWarning):
     """A model description is legal, but perhaps not what its writer meant."""
+
+
+class DataWarning(UserWarning):
+    """Data fit the model, but perhaps mean something else than they are read as."""
 
 
 class CacheWarning(UserWarning):

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike, NDArray
 
 from . import storage
-from .data import arrays
+from .data import arrays, labels
+from .data.windows import windows as cut
 from .errors import (
     CacheWarning,
     CompilerWarning,
+    ConversionError,
     DataError,
+    DataWarning,
     Diagnostic,
     GradientError,
     MDLError,
@@ -31,14 +34,21 @@ from .errors import (
 )
 from .graph import lint
 from .graph.plain import plain_text
+from .graph.summary import summary as table_of
+from .history import History
+from .host.exclusive import imported
 from .jit import cache
 from .jit.cache import CacheInfo
-from .model import Model, compile_model, text_of
+from .language.given import text_of
+from .model import Model, compile_model, graph_of
 from .optimizers import CHOICES, Optimizer
 from .runtime.seeding import seed
 from .streaming import Stream
-from .training.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, LearningRateSchedule, ReduceOnPlateau
-from .training.history import History
+from .training.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, ReduceOnPlateau
+from .training.schedules import LearningRateSchedule, StepDecay, WarmupCosine
+
+if TYPE_CHECKING:
+    from .drawing import Drawing
 
 __all__ = [
     "Advice",
@@ -47,7 +57,9 @@ __all__ = [
     "Callback",
     "Checkpoint",
     "CompilerWarning",
+    "ConversionError",
     "DataError",
+    "DataWarning",
     "EarlyStopping",
     "GradientError",
     "History",
@@ -61,9 +73,11 @@ __all__ = [
     "NeuromorphError",
     "Optimizer",
     "ReduceOnPlateau",
+    "StepDecay",
     "StorageError",
     "Stream",
     "TrainingDivergedError",
+    "WarmupCosine",
     "accuracy",
     "adapt",
     "batches",
@@ -76,6 +90,7 @@ __all__ = [
     "evaluate",
     "expand",
     "fit",
+    "forecast",
     "get_parameters",
     "gradcheck",
     "gradients",
@@ -92,6 +107,7 @@ __all__ = [
     "stream",
     "summary",
     "train",
+    "windows",
 ]
 
 Advice = Diagnostic
@@ -115,14 +131,15 @@ def compile(
     mdl: the text, or a path object of a file that holds it. batch_size: lanes of a training sample, >= 1.
     learning_rate: finite, >= 0, and, like all other numbers, not larger than dtype can hold. optimizer: "sgd",
     "rmsprop", "adam", "adamw", or an ``SGD``, ``RMSProp``, ``Adam`` or ``AdamW`` with numbers of your own. bptt_steps:
-    samples of a window, over which one exact gradient is taken; None means 16 for a model with links backward in time,
-    else 1. clip_norm: an upper bound of the norm of all gradients together. dtype: "float32" or "float64". threads: the
-    most threads. frozen: names, or patterns such as "h.*", of nodes whose parameters never learn; no gradients are
-    computed for them. tier: "compiled" compiles kernels for the model in ``build``; "instant" compiles nothing for it:
-    a general kernel, the machine, runs it at once, by one thread, and somewhat slower. "auto" takes kernels that are
-    in the cache, and otherwise begins with the machine while a process in the background compiles the model's own
-    kernels, which take over between two windows; or what the environment variable NEUROMORPH_TIER says. With one
-    thread, all give the same bits.
+    samples of a window, over which one exact gradient is taken; None means 1 for a model without links backward in
+    time, else 16 for one long sequence (3 axes), and for several sequences (4 axes, or layout "NSW") the whole
+    sequence, up to 1,024 steps. clip_norm: an upper bound of the norm of all gradients together. dtype: "float32" or
+    "float64". threads: the most threads. frozen: names, or patterns such as "h.*", of nodes whose parameters never
+    learn; no gradients are computed for them. tier: "compiled" compiles kernels for the model in ``build``; "instant"
+    compiles nothing for it: a general kernel, the machine, runs it at once, by one thread, and somewhat slower. "auto"
+    takes kernels that are in the cache, and otherwise begins with the machine while a process in the background
+    compiles the model's own kernels, which take over between two windows; or what the environment variable
+    NEUROMORPH_TIER says. With one thread, all give the same bits.
 
     Raises MDLSyntaxError or MDLSemanticError, with line and column, for a wrong text; ValueError or TypeError, naming
     the argument, for a wrong argument. Warns (MDLWarning) of dead nodes, unequal widths and ignored numbers, and of
@@ -155,26 +172,79 @@ def expand(mdl: str | os.PathLike[str]) -> str:
 
 
 def batches(
-    inputs: ArrayLike, expected: ArrayLike, batch_size: int, *, classes: int | None = None
+    inputs: ArrayLike, expected: ArrayLike, batch_size: int | Model, *, classes: int | None = None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """N vectors (N, W) as whole batches: ``(S, B, W_in), (S, B, W_out), sample_weight (S, B)``.
 
     The last batch is filled up with zeros of weight 0. With ``classes=``, integer labels of shape (N,) become one-hot
     vectors. Vector n becomes sample n // B, lane n % B.
+
+    batch_size: a number, and then the arrays are float32; or the model that they are for, which gives the number, the
+    type of the arrays, and the number of classes of labels. ``layout="NW"`` of ``train`` and the others does the same
+    without arrays in between.
+
+    This is for models without links back in time: vectors that follow one another get into different lanes. A recurrent
+    model is refused (DataError): give its sequences with ``layout="NSW"``, or cut one long series by ``windows``.
     """
-    return arrays.batches(inputs, expected, batch_size, classes=classes)
+    if not isinstance(batch_size, Model):
+        return arrays.batches(inputs, expected, batch_size, classes=classes)
+    return labels.batches_for(batch_size.needs, inputs, expected, classes)
 
 
-def load(path: str | os.PathLike[str], *, restore_random: bool = True) -> Model:
+def windows(
+    series: ArrayLike, length: int, *, horizon: int = 1, step: int = 1, targets: Any = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Windows of one long series, and what follows each: ``inputs (N, length, W), expected (N, horizon, W_t)``.
+
+    For ``layout="NSW"``: a model whose output is horizon · W_t wide forecasts from the last step of each window the
+    ``horizon`` steps after it, one after the other. series: (T, W), or (T,) for single numbers. step: from the start of
+    a window to that of the next one. targets: the columns that are forecast, as a number, a list of numbers or a slice;
+    or another series (T, W_t); None means all columns. N = (T - length - horizon) // step + 1.
+
+    Both are views of the series, which can't be written to: they take no memory. (A list of columns is copied once.)
+    Raises DataError for a series that is too short, and for arguments that do not fit.
+
+    >>> inputs, expected = windows([0, 1, 2, 3, 4, 5], 3, horizon=2)
+    >>> inputs[..., 0].tolist(), expected[..., 0].tolist()
+    ([[0, 1, 2], [1, 2, 3]], [[3, 4], [4, 5]])
+    """
+    return cut(series, length, horizon=horizon, step=step, targets=targets)
+
+
+def load(path: str | os.PathLike[str], *, restore_random: bool = True, threads: int | None = None) -> Model:
     """The model in a file that ``save`` wrote. Training it further gives the same bits as without saving.
 
     Kernels are compiled when first needed. The random generator that ``seed`` sets gets the state that it had when the
     model was saved, so that a ``build`` or a shuffling ``fit`` after loading is the same too. With
-    ``restore_random=False`` it keeps its state. Files need not be trusted: nothing in them is executed. Raises
+    ``restore_random=False`` it keeps its state. threads: the most threads, in place of the number in the file; another
+    number of threads may round in another way. Files need not be trusted: nothing in them is executed. Raises
     StorageError for a file that is truncated, corrupt, foreign or of a newer version, OSError if it can't be read.
     Nothing is changed then.
     """
-    return storage.load(path, Model, restore_random=restore_random)
+    return storage.load(path, Model, restore_random=restore_random, threads=threads)
+
+
+def summary(model: Model | str | os.PathLike[str], *, fold: bool = False) -> str:
+    """A table of nodes, widths, parameters and links in time, as text. fold: whether each cell is one row.
+
+    model: a model, or a text or path as for ``compile``, whose errors are raised.
+    """
+    return table_of(graph_of(model), folded=fold)
+
+
+def draw(
+    model: Model | str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    format: str | None = None,
+    fold: bool = False,
+) -> Drawing:
+    """A picture of a model's graph; see ``Model.draw``.
+
+    model: a model, or a text or path as for ``compile``, whose errors are raised.
+    """
+    drawn: Drawing = imported("neuromorph.drawing").draw(graph_of(model), path, format=format, folded=fold)
+    return drawn
 
 
 def cache_info() -> CacheInfo:
@@ -194,6 +264,7 @@ fit = Model.fit
 evaluate = Model.evaluate
 accuracy = Model.accuracy
 predict = Model.predict
+forecast = Model.forecast
 stream = Model.stream
 save = Model.save
 adapt = Model.adapt
@@ -206,8 +277,6 @@ release = Model.release
 kernel_plan = Model.kernel_plan
 kernel_source = Model.kernel_source
 inspect = Model.inspect
-summary = Model.summary
-draw = Model.draw
 
 # The public names of the package: those above, and the optimizers.
 PUBLIC = {name: globals()[name] for name in __all__} | {kind.__name__: kind for kind in CHOICES.values()}

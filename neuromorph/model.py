@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import ArrayLike, NDArray
 
 from . import prediction, storage, streaming
-from .errors import Location, MDLSyntaxError, MDLWarning
-from .graph import build_graph, freeze, frozen_names, summary
+from .errors import MDLWarning
+from .graph import Graph, build_graph, freeze, frozen_names, summary
 from .graph.lint import advise
+from .history import History
 from .host.exclusive import imported
 from .language import parse
+from .language.given import text_of
 from .optimizers import Optimizer, optimizer_of
 from .options import compile_options, finite_number
 from .runtime.network import Network
@@ -24,7 +25,6 @@ from .schedule import describe
 from .streaming import Stream
 from .training import fit, loop
 from .training.callbacks import Callback
-from .training.history import History
 
 if TYPE_CHECKING:
     from .drawing import Drawing
@@ -44,13 +44,15 @@ class Model(Network):
 
     history: History | None
 
-    def build(self, *, verbosity: int = 0) -> Self:
+    def build(self, *, verbosity: int = 0, seed: int | None = None) -> Self:
         """Compile the kernels for training, or load them from disk, and draw parameters; returns the model.
 
-        A second build draws new parameters. With verbosity 1, the time of compiling is printed. Raises MemoryError,
-        naming the bytes, for a model that does not fit into this machine's memory.
+        A second build draws new parameters. With verbosity 1, the time of compiling is printed. seed: of the numbers
+        that this build draws, whatever other threads draw; they are those of a first build after ``neuromorph.seed``
+        with that number. None takes the next numbers of the generator that ``neuromorph.seed`` sets. Raises
+        MemoryError, naming the bytes, for a model that does not fit into this machine's memory.
         """
-        return super().build(verbosity=verbosity)
+        return super().build(verbosity=verbosity, seed=seed)
 
     def train(
         self,
@@ -61,6 +63,8 @@ class Model(Network):
         sample_weight: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
         carry_state: bool = False,
+        layout: str | None = None,
+        missing: str = "error",
     ) -> float:
         """Learn from samples and return their mean loss.
 
@@ -71,7 +75,18 @@ class Model(Network):
         the vectors in the window's mean; 0 leaves a vector out, whatever its expected values are, and a window of
         zeros makes no update. lengths (N,) or (N, B), or (B,) for 3 axes: the number of samples that count in each
         sequence; the samples after them get weight 0. With a cross_entropy loss, expected may be class labels (S, B) or
-        (N, S, B). ``model.losses`` then holds the per-sample losses, with NaN for samples that were not reached.
+        (N, S, B). missing: "skip" leaves out each component of ``expected`` that is NaN, from loss and gradient; all
+        known numbers of a window then count the same, but for the weights of their vectors. A vector without any is
+        left out, and so is a label that is NaN; a cross_entropy needs whole vectors. The first vector that is known in
+        part compiles a kernel for that. ``model.losses`` then holds the per-sample losses, with NaN for samples that
+        were not reached.
+
+        layout: None reads the axes as above. "NSW": N sequences first, inputs (N, S, W_in) or a list of arrays (S_n,
+        W_in), each from zero state, packed in their order into groups of ``batch_size`` lanes, with padding of weight
+        0. expected: (N, S, W_out), or (N, W_out) for the last step of each alone, or a list; sample_weight (N,) or (N,
+        S); lengths (N,). "NW": N single vectors (N, W_in), expected (N, W_out), for models without links in time.
+        Labels, and what is expected of an output of width 1, may lack the last axis. ``model.losses`` has a number for
+        each step of a group.
 
         verbosity: 0 prints nothing, 1 shows a progress bar after half a second, 2 adds a line for every update; all on
         stderr.
@@ -81,13 +96,14 @@ class Model(Network):
         Ctrl-C ends training between windows.
         """
         return loop.train(
-            self, inputs, expected, verbosity, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state
-        )
+            self, inputs, expected, verbosity, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state,
+            layout=layout, missing=missing,
+        )  # fmt: skip
 
     def fit(
         self,
-        inputs: ArrayLike,
-        expected: ArrayLike,
+        inputs: Any,
+        expected: ArrayLike | None = None,
         *,
         epochs: int,
         validation: Any = None,
@@ -96,34 +112,43 @@ class Model(Network):
         progress: bool = True,
         sample_weight: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
-        metrics: str | Iterable[str] = (),
+        metrics: str | Callable[[Any, Any], float] | Iterable[str | Callable[[Any, Any], float]] = (),
         seed: int | None = None,
         carry_state: bool = False,
+        layout: str | None = None,
+        class_weight: Mapping[int, float] | None = None,
+        missing: str = "error",
+        initial_epoch: int = 0,
     ) -> History:
         """Train for ``epochs`` passes over the data; returns a ``History`` with the numbers of each epoch.
 
-        inputs, expected, sample_weight, lengths: as in ``train``; every epoch starts from zero state. validation: the
-        data that are measured after each epoch: ``(inputs, expected)``, ``(inputs, expected, sample_weight)`` or
-        ``(inputs, expected, sample_weight, lengths)``, where the last two may be None; or a fraction such as 0.2, which
-        holds out the last part of the data: whole sequences for 4 axes, samples for 3 axes. carry_state: the first
-        epoch starts from ``model.state``, each other one from the state at the end of the epoch before. Samples that a
-        fraction holds out of one sequence are then measured from the state at the end of the epoch, since they continue
-        the sequence; validation data given as arrays still start from zero state. Not with 4 axes. shuffle: a new order
-        in every epoch, of whole sequences for 4 axes, of samples for 3 axes and a model without links in time. seed: of
-        the shuffling; None draws one from the generator that ``seed`` sets, so that one seed gives the same training,
-        bit for bit. callbacks: ``EarlyStopping``, ``ReduceOnPlateau``, ``LearningRateSchedule``, ``Checkpoint``,
-        ``CSVLog`` or any ``Callback``. metrics: "accuracy" records the accuracy on all data after each epoch, from the
-        state that the epoch started from. progress: whether a bar on stderr is shown after half a second.
+        inputs, expected, sample_weight, lengths, layout, missing: as in ``train``; every epoch starts from zero state.
+        Without ``expected``, inputs is an iterable of batches, or a function that makes one, which each epoch reads
+        anew, none of them ahead: (inputs, expected[, sample_weight[, lengths]]), each as for ``train``. validation: the
+        data that are measured after each epoch, in that form, where the last two may be None; or a fraction such as
+        0.2: so many single sequences (4 axes, or layout "NSW") or, of a model without links in time, single vectors
+        are drawn and held out, the same ones in each call, with each class's share where the loss has classes; of one
+        sequence (3 axes) it is the last part. carry_state: the first epoch starts from ``model.state``, each other one,
+        and each batch, from the state at the end of the one before, and so does the part of one sequence that is held
+        out; other validation data start from zero. Not with 4 axes. shuffle: a new order of these single sequences or
+        vectors in every epoch, over all lanes, which ``model.losses`` has too. seed: of it; None draws one.
+
+        callbacks: ``EarlyStopping``, ``LearningRateSchedule``, ``Checkpoint`` or any ``Callback``. metrics: what is
+        measured beside the loss after each epoch, on all data, from the state that the epoch started from, and on those
+        for validation; of batches on those for validation only: "accuracy", "rmse", names of losses, or functions
+        ``f(expected, result) -> float`` of all vectors that count, (n, W_out) each. class_weight: weights by label, for
+        the loss only; a class that is not named has 1. initial_epoch: the number of the first epoch, for callbacks and
+        history; ``model.history.next_epoch`` goes on counting, in a loaded model too.
 
         If training diverges (TrainingDivergedError) or is interrupted (Ctrl-C), the caller gets the exception.
-        ``model.history`` then holds the completed epochs, and ``EarlyStopping`` has restored the best parameters. The
-        learning rate remains that of the last epoch. Raises DataError for data that do not fit, and for a shuffle that
-        would break the order of a sequence. A refused call changes nothing: neither ``model.history`` nor any file.
+        ``model.history`` then holds the completed epochs, and ``EarlyStopping`` has restored the best parameters.
+        Raises DataError for data that do not fit. A refused call changes nothing: neither ``model.history`` nor files.
         """
         return fit.fit(
             self, inputs, expected, epochs=epochs, validation=validation, shuffle=shuffle, callbacks=callbacks,
             progress=progress, sample_weight=sample_weight, lengths=lengths, metrics=metrics, seed=seed,
-            carry_state=carry_state,
+            carry_state=carry_state, layout=layout, class_weight=class_weight, missing=missing,
+            initial_epoch=initial_epoch,
         )  # fmt: skip
 
     def evaluate(
@@ -134,15 +159,18 @@ class Model(Network):
         sample_weight: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
         carry_state: bool = False,
+        layout: str | None = None,
+        missing: str = "error",
     ) -> float:
         """The mean loss of samples, from zero state, or with ``carry_state`` from ``model.state``; nothing changes.
 
-        Shapes, lengths and class labels are as in ``train``; ``carry_state`` is not allowed with 4 axes. Ctrl-C ends
-        this call, like ``train`` and ``predict``, within a twentieth of a second or one window.
+        Shapes, lengths, layout, labels and ``missing`` are as in ``train``; ``carry_state`` is not allowed with 4 axes.
+        Ctrl-C ends this call, like ``train`` and ``predict``, within a twentieth of a second or one window.
         """
         return loop.evaluate(
-            self, inputs, expected, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state
-        )
+            self, inputs, expected, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state,
+            layout=layout, missing=missing,
+        )  # fmt: skip
 
     def accuracy(
         self,
@@ -151,21 +179,53 @@ class Model(Network):
         *,
         sample_weight: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
+        layout: str | None = None,
+        missing: str = "error",
     ) -> float:
         """The share of right answers, from 0 to 1, from zero state; nothing changes.
 
         With a cross_entropy loss, a vector is right if its largest component is that of the expected vector (or the
-        class label). With binary_cross_entropy, a component is right if it is on the expected side of 0.5. Shapes are
-        as in ``train``. Raises DataError for models with other losses.
+        class label). With binary_cross_entropy, a component is right if it is on the expected side of 0.5. Shapes
+        and ``missing`` are as in ``train``. Raises DataError for models with other losses.
         """
-        return fit.accuracy(self, inputs, expected, sample_weight=sample_weight, lengths=lengths)
+        return fit.accuracy(
+            self, inputs, expected, sample_weight=sample_weight, lengths=lengths, layout=layout, missing=missing
+        )
 
-    def predict(self, inputs: ArrayLike) -> NDArray[Any]:
+    def predict(
+        self,
+        inputs: ArrayLike,
+        *,
+        layout: str | None = None,
+        nodes: str | Iterable[str] | None = None,
+        state: Mapping[str, Any] | None = None,
+        return_state: bool = False,
+    ) -> Any:
         """The output for every sample, from zero state: (S, any B, W_in) to (S, B, W_out), or (S, W_in) to (S, W_out).
 
-        A 4-axis input (N, S, B, W_in) is N sequences. The model's own recurrent state is neither read nor changed.
+        A 4-axis input (N, S, B, W_in) is N sequences. With layout "NSW", (N, S, W_in) gives (N, S, W_out), a list of
+        arrays gives a list; with "NW", (N, W_in) gives (N, W_out). The model's own state is neither read nor changed.
+
+        nodes: names of nodes, those inside cells by their names in ``expand``. The result is then a dict of their
+        values at every step, in place of the output; it needs a kernel of its own, which compiles at the first call.
+        state: what to start from, in the form of ``Model.state``, or a part of it; for N sequences with an axis N
+        before the others, or without it for all the same. return_state: whether to return ``(result, state)``, with the
+        state after the last step in that form, from which another call goes on; neither goes with a layout.
+
+        Raises DataError for data and states that do not fit, ValueError for a name of no node, or of a node that is
+        never computed.
         """
-        return prediction.predict(self, inputs)
+        return prediction.predict(self, inputs, layout=layout, nodes=nodes, state=state, return_state=return_state)
+
+    def forecast(self, history: ArrayLike, steps: int, *, layout: str | None = None) -> NDArray[Any]:
+        """Run over a history from zero state, then feed the output back as the next input, ``steps`` times in all.
+
+        history: (S, B, W) gives (steps, B, W), (S, W) gives (steps, W), (N, S, B, W) gives (N, steps, B, W). With
+        ``layout="NSW"`` it is N sequences (N, S, W), or a list of arrays (S_i, W) of any lengths, and the result is (N,
+        steps, W). The first result is the output at the end of the history. Raises DataError for data that do not fit,
+        and for a model whose output is not as wide as its input.
+        """
+        return prediction.forecast(self, history, steps, layout=layout)
 
     def stream(self, lanes: int = 1) -> Stream:
         """A stream in zero state, which runs the model one time step a call: ``y = s(x)``.
@@ -190,19 +250,20 @@ class Model(Network):
         *,
         lengths: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        layout: str | None = None,
     ) -> None:
         """Set the mean and scale of every ``standardize`` node, and of an output with ``restore``, from data.
 
         Each ``standardize`` node, in text order, gets the mean and the standard deviation of its incoming vectors;
         ``restore`` gets those of ``expected``, if it is given. A scale of 0 becomes 1. inputs, expected, lengths,
-        sample_weight: as in ``train``; vectors of weight 0 do not count. Each sequence starts from zero state. No other
-        parameter changes.
+        sample_weight, layout: as in ``train``; vectors of weight 0 do not count. Each sequence starts from zero state.
+        No other parameter changes.
 
         Raises ValueError if the model has no such node; DataError for data that do not fit, or if all weights are 0;
         ModelStateError before ``build``. Then nothing is changed.
         """
         imported("neuromorph.training.adapt").adapt(
-            self, inputs, expected, lengths=lengths, sample_weight=sample_weight
+            self, inputs, expected, lengths=lengths, sample_weight=sample_weight, layout=layout
         )
 
     def gradients(
@@ -212,15 +273,24 @@ class Model(Network):
         *,
         sample_weight: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
+        layout: str | None = None,
+        missing: str = "error",
     ) -> tuple[float, dict[str, NDArray[Any]]]:
         """The loss of the whole input as one window from zero state, and its exact gradients.
 
-        inputs (S, B, W_in), expected, sample_weight, lengths (B,): as in ``train``. Returns ``(loss, {"<layer>.weight":
-        (fan_in, width), "<layer>.bias": (width,)})``; changes nothing. Ctrl-C waits for the end of the window.
+        inputs (S, B, W_in), expected, sample_weight, lengths (B,), missing: as in ``train``. With layout "NSW", each
+        sequence is a window of its own, and loss and gradients are the means over all. Returns ``(loss,
+        {"<layer>.weight": (fan_in, width), "<layer>.bias": (width,)})``; changes nothing. Ctrl-C waits for the end.
         """
         module = imported("neuromorph.training.gradients")
         found: tuple[float, dict[str, NDArray[Any]]] = module.gradients(
-            self, inputs, expected, sample_weight=sample_weight, lengths=lengths
+            self,
+            inputs,
+            expected,
+            sample_weight=sample_weight,
+            lengths=lengths,
+            layout=layout,
+            missing=missing,
         )
         return found
 
@@ -258,16 +328,19 @@ class Model(Network):
         """Set the recurrent state to zeros."""
         super().reset_state()
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, training: bool = True) -> None:
         """Write the whole model to one safetensors file: its text, arguments, parameters, optimizer slots, recurrent
-        state, losses, and the generator that ``seed`` sets.
+        state, ``history``, and the generator that ``seed`` sets; not the per-sample ``losses``.
+
+        training: False leaves out all that only further training needs: a loaded model then has the text, the arguments
+        and the parameters, and begins with new optimizer slots, zero state and no history.
 
         Parameters are plain tensors under their names ("<layer>.weight", "<layer>.bias"), for any reader of
         safetensors. The file is on disk when this returns, and whole at any time: a killed process or a full disk
         leaves the file that was there before. Raises StorageError if a number to be saved is not finite, OSError if the
         file can't be written.
         """
-        storage.save(self, path)
+        storage.save(self, path, training=training)
 
     def release(self) -> None:
         """Free the model's memory. ``with nm.compile(…) as model:`` frees it at the end of the block."""
@@ -372,14 +445,6 @@ def compile_model(
     return model
 
 
-def text_of(mdl: Any) -> tuple[str, str | None]:
-    """The text, and the name of its file, or None if ``mdl`` is no path."""
-    if isinstance(mdl, os.PathLike):
-        path = Path(mdl)
-        return path.read_bytes().decode("utf-8", errors="surrogateescape"), str(path)
-    if not isinstance(mdl, str):
-        raise TypeError(f"mdl must be a text (str) or a path object, not {type(mdl).__name__}")
-    if mdl.casefold().endswith(".mdl") and mdl.isprintable() and not set("(#") & set(mdl):
-        reason = "this looks like the name of a file; to read the file, pass it as a path, pathlib.Path(...)"
-        raise MDLSyntaxError(reason, source=mdl, location=Location(1, 1))
-    return mdl, None
+def graph_of(model: Any) -> Graph:
+    """The graph of a model, or of a text or file of one."""
+    return model.graph if isinstance(model, Model) else build_graph(parse(*text_of(model)))

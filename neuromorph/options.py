@@ -12,6 +12,7 @@ from .errors import brief, nearest
 from .host.frozen import frozen
 
 DEFAULT_WINDOW = 16  # steps of a window, for a model with links backward in time
+LONGEST_WINDOW = 1024  # steps of a window at most, where whole sequences are windows
 DTYPES = ("float32", "float64")
 TIERS = ("auto", "compiled", "instant")
 
@@ -21,7 +22,8 @@ class CompileOptions:
     """The arguments that specialise a kernel, or that say how to run it.
 
     batch_size: lanes of a sample. bptt_steps: samples of a window. threads: the most threads, None for as many as pay.
-    frozen: the names of nodes whose parameters never learn, in text order.
+    frozen: the names of nodes whose parameters never learn, in text order. whole_sequences: whether a window of several
+    sequences is a whole sequence, up to LONGEST_WINDOW steps, so that bptt_steps counts for one long sequence only.
     """
 
     batch_size: int
@@ -31,18 +33,19 @@ class CompileOptions:
     threads: int | None
     frozen: tuple[str, ...] = ()
     tier: str = TIERS[0]
+    whole_sequences: bool = False
 
 
-def whole_number(name: str, value: Any) -> int:
-    """``value`` as an int >= 1; TypeError or ValueError that names the argument."""
+def whole_number(name: str, value: Any, *, least: int = 1) -> int:
+    """``value`` as an int >= ``least``; TypeError or ValueError that names the argument."""
     if isinstance(value, bool):
         raise TypeError(f"{name} must be a whole number, not {brief(value)}")
     try:
         number = operator.index(value)
     except Exception:  # TypeError, or any error of the user's own class
         raise TypeError(f"{name} must be a whole number, not {brief(value)}") from None
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1, not {brief(number)}")
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, not {brief(number)}")
     if number > 2**31:
         raise ValueError(f"{name} must be at most {2**31}, not {brief(number)}")
     return number
@@ -100,6 +103,7 @@ def compile_options(
     tier: Any = TIERS[0],
 ) -> CompileOptions:
     """The options of a model, each argument checked."""
+    whole_sequences = bptt_steps is None and has_time_links
     if bptt_steps is None:
         bptt_steps = DEFAULT_WINDOW if has_time_links else 1
     return CompileOptions(
@@ -110,4 +114,5 @@ def compile_options(
         None if threads is None else whole_number("threads", threads),
         frozen,
         one_of("tier", tier, TIERS),
+        whole_sequences,
     )

@@ -23,6 +23,16 @@ from .runtime.state import set_state, state_views
 Floats = NDArray[Any]
 WAIT = 0.005  # seconds between two polls for the weights of a model that is training
 
+_LISTS = (list, tuple)
+_NUMBERS = frozenset({float, int, bool, *(kind for kind in np.sctypeDict.values() if np.dtype(kind).kind in "biuf")})
+
+
+def _has_numbers(given: Any) -> bool:
+    """Whether a list has numbers alone, or rows of numbers alone. NumPy may never return from lists that contain
+    themselves."""
+    kinds = set(map(type, given))
+    return kinds <= _NUMBERS or (kinds.issubset(_LISTS) and all(_NUMBERS.issuperset(map(type, row)) for row in given))
+
 
 def stream(model: Network, lanes: int = 1) -> Stream:
     """A stream of a model, in zero state; see ``neuromorph.stream``."""
@@ -76,16 +86,17 @@ class Stream:
         call allocates nothing. Raises DataError for arrays that do not fit or are not finite, ModelStateError if the
         model is released; the state does not change then.
         """
-        if self._plain(x) and (out is None or (self._plain(out) and out.flags.writeable)):
+        given = x if self._plain(x) else self._converted(x)
+        if given is not None and (out is None or (self._plain(out) and out.flags.writeable)):
             try:
-                if self._single and x.ndim == 1:
+                if self._single and given.ndim == 1:
                     y = np.empty(self._wide[1], self._dtype) if out is None else out
-                    if y.ndim == 1 and self._step(1, self._space, self._feed.weights, x, y) == 0:
+                    if y.ndim == 1 and self._step(1, self._space, self._feed.weights, given, y) == 0:
                         return y
-                elif x.shape == self._taken:
+                elif given.shape == self._taken:
                     y = np.empty(self._wide, self._dtype) if out is None else out
                     if y.shape == self._wide and (
-                        self._step(self._lanes, self._space, self._feed.weights, x.reshape(-1), y.reshape(-1)) == 0
+                        self._step(self._lanes, self._space, self._feed.weights, given.reshape(-1), y.reshape(-1)) == 0
                     ):
                         return y
             except (TypeError, AttributeError):  # raised by the kernel if there are no weights any more
@@ -102,6 +113,19 @@ class Stream:
             return False
         flags = array.flags
         return flags.c_contiguous and flags.aligned
+
+    def _converted(self, x: Any) -> Floats | None:
+        """A plain array of numbers, or a list of Python's or NumPy's, as an array for the compiled function.
+
+        None for all else, such as objects of users, which ``_carefully`` reads. So it does for numbers that turn out to
+        be wrong.
+        """
+        try:
+            if type(x) is np.ndarray:
+                return x.astype(self._dtype, order="C") if x.dtype.kind in "biuf" else None
+            return np.array(x, self._dtype) if type(x) in _LISTS and _has_numbers(x) else None
+        except (ValueError, OverflowError, RuntimeWarning):  # rows of different lengths, numbers beyond the range
+            return None
 
     def _carefully(self, x: Any, out: Any) -> Floats:
         """Run a step with any objects that users give, or raise an error that says what does not fit."""

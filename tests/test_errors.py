@@ -26,6 +26,7 @@ def error_at(source, line, column, **arguments):
         ("TrainingDivergedError", ArithmeticError),
         ("GradientError", AssertionError),
         ("StorageError", ValueError),
+        ("ConversionError", ValueError),
     ],
 )
 def test_every_error_is_ours_and_also_a_built_in_one(name, builtin):

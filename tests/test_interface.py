@@ -331,6 +331,26 @@ print(hashlib.sha256(b"".join(array.tobytes() for array in model.get_parameters(
 """
 
 
+@pytest.mark.usefixtures("interpreted")
+def test_a_build_may_have_a_seed_of_its_own() -> None:
+    """It draws what a first build after that seed draws, and leaves the generator of all others alone."""
+    text = "/xavier,zero/ (input, 2) (a, 3, <tanh>) (d, <dropout, 0.5>) (output, 1, <linear>, <mse>)"
+
+    def drawn(seed: int | None = None) -> tuple[Any, ...]:
+        model = nm.build(nm.compile(text, 1, 0.1), seed=seed)
+        return *(array.tobytes() for array in model.get_parameters().values()), model.dropout_state
+
+    nm.seed(3)
+    wanted = [drawn(), drawn()]
+    nm.seed(3)
+    assert drawn(seed=7) == drawn(seed=7)
+    assert [drawn(), drawn(seed=3), drawn()] == [wanted[0], wanted[0], wanted[1]]
+    assert drawn(seed=7) != wanted[0]
+    for value, error in ((-1, ValueError), (0.5, TypeError), (True, TypeError), ("1", TypeError)):
+        with pytest.raises(error, match=r"^seed must be"):
+            nm.build(nm.compile(text, 1, 0.1), seed=value)  # type: ignore[arg-type]
+
+
 def test_a_seed_gives_the_same_bits_in_another_process() -> None:
     """That process takes the kernels from the cache, and importing the package does not import Numba."""
     model = recurrent(7)

@@ -682,3 +682,91 @@ def test_a_stream_sees_the_weights_where_training_diverged() -> None:
     with pytest.raises(nm.TrainingDivergedError):
         model.train(np.ones((500, 1, 1)), np.zeros((500, 1, 1)), 0)
     assert_bits(stream(x), model.predict(x[None])[0])
+
+
+# Inputs of other kinds ------------------------------------------------------------------------------------------------
+
+
+def converted_step() -> tuple[nm.Stream, np.ndarray]:
+    text = "/xavier,zero/ (input, 8) (a, 16, <lstm>) (output, 2, <linear>, <mse>)"
+    return nm.build(nm.compile(text, 1, 0.1), seed=1).stream(), np.linspace(-1.0, 1.0, 8)
+
+
+KINDS: dict[str, Callable[[np.ndarray], Any]] = {
+    "float64": lambda x: x,
+    "list": lambda x: x.tolist(),
+    "tuple": lambda x: tuple(x.tolist()),
+    "numbers of NumPy": lambda x: list(x),
+    "strided": lambda x: np.stack([x, x], axis=1).astype(np.float32)[:, 0],
+    "other byte order": lambda x: x.astype(">f8"),
+}
+
+
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize("kind", [*KINDS, "an object"])
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_inputs_of_every_kind_give_the_same(kind: str, lanes: int) -> None:
+    class Own:
+        def __init__(self, array: np.ndarray) -> None:
+            self.array = array
+
+        def __array__(self, *arguments: Any, **options: Any) -> np.ndarray:
+            return self.array
+
+    stream, x = converted_step()
+    if lanes == 3:
+        stream = nm.build(nm.compile("/xavier,zero/ (i, 8) (o, 2, <tanh>, <mse>)", 1, 0.1), seed=1).stream(3)
+        x = np.outer([1.0, 2.0, 3.0], x)
+    twin, make = stream.copy(), Own if kind == "an object" else KINDS[kind]
+    given = make(x) if lanes == 1 or kind in ("float64", "other byte order", "an object") else [make(row) for row in x]
+    for _ in range(2):
+        np.testing.assert_array_equal(stream(given), twin(x.astype(np.float32)))
+
+
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.full(8, 1e300), r"x\[0\] is 1e\+300, too large for float32"),
+        ([1e300] * 8, r"x\[0\] is 1e\+300, too large for float32"),
+        ([10**400] * 8, r"x\[0\] is .*, too large for float32"),
+        ([1.0] * 7 + [float("nan")], r"x\[7\] is nan, but must be finite"),
+        ([1.0] * 7, r"x has 7 on axis 0 \(width\), but needs 8"),
+        (["1.0"] * 8, r"x\[0\] is '1.0' \(str\), but must be a real number"),
+        ([1j] * 8, "real number"),
+        (np.ones(8, complex), "real number"),
+        ([[1.0, 2.0], [1.0]], r"x\[1\] has 1 number"),
+        ([np.datetime64(1, "s")] * 8, "real number"),
+    ],
+)
+def test_wrong_inputs_of_other_kinds_change_nothing(x: Any, message: str) -> None:
+    stream, _ = converted_step()
+    before = stream.state
+    with pytest.raises(nm.DataError, match=message):
+        stream(x)
+    for name, value in stream.state.items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_a_list_that_contains_itself_ends() -> None:
+    endless: list[Any] = [1.0]
+    endless += [endless] * 7
+    with pytest.raises(nm.DataError):
+        converted_step()[0](endless)
+
+
+def test_a_conversion_costs_little_more_than_it_does_in_numpy() -> None:
+    """Before, a step took more than ten times as long."""
+    stream, x = converted_step()
+    plain = x.astype(np.float32)
+    for kind in ("float64", "list"):
+        other = KINDS[kind](x)
+        calls = (lambda: stream(plain), lambda: np.asarray(other, np.float32), lambda: stream(other))  # noqa: B023
+        times: list[list[float]] = [[], [], []]
+        for _ in range(60):
+            for found, call in zip(times, calls, strict=True):
+                found.append(timeit.timeit(call, number=100, timer=time.thread_time))
+        alone, cast, both = map(min, times)
+        assert both < 1.5 * (alone + cast) + 1e-4  # a microsecond a call for looking at it

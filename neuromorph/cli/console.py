@@ -73,7 +73,7 @@ def warnings_as_lines() -> Iterator[None]:
         say(f"warning: {message}")
 
     with warnings.catch_warnings():
-        for kind in (nm.MDLWarning, nm.CacheWarning):
+        for kind in (nm.MDLWarning, nm.DataWarning, nm.CacheWarning):
             warnings.simplefilter("always", kind)
         warnings.showwarning = show
         yield

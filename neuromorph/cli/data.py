@@ -39,7 +39,8 @@ class Source:
     """Where data come from: one file, or one file for the inputs and one for the expected values.
 
     targets: the columns of a CSV file with the expected values. ignore: the columns that are left out. Both are names
-    or numbers, separated by commas.
+    or numbers, separated by commas. sequences: whether inputs of three axes are (sequences, steps, width); None
+    means as in the model's training.
     """
 
     data: str | None = None
@@ -47,7 +48,7 @@ class Source:
     expected: str | None = None
     targets: str | None = None
     ignore: str | None = None
-    sequences: bool = False
+    sequences: bool | None = None
 
     def files(self) -> dict[str, str | None]:
         """The paths by the options that give them."""
@@ -80,8 +81,8 @@ class Origin:
 class Arrays:
     """The arrays of a file as they are; None for an array that the file does not have.
 
-    The other fields are for messages. ``name`` is the file, ``origins`` says where each array comes from, and ``first``
-    is the row of the file where all arrays begin.
+    The other fields are for messages. ``name`` is the file, ``origins`` says where each array comes from, and ``rows``
+    are the rows of the file that all arrays have, or None if they have all.
     """
 
     name: str
@@ -91,7 +92,7 @@ class Arrays:
     sample_weight: Array | None = None
     lengths: Array | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
-    first: int = 0
+    rows: Array | None = None
 
     def origin(self, name: str) -> Origin:
         """Where the array ``name`` comes from."""
@@ -99,7 +100,8 @@ class Arrays:
 
     def place(self, name: str, index: tuple[int, ...]) -> str:
         """What a message calls the number at ``index`` of the array ``name``."""
-        return self.origin(name).place(name, (index[0] + self.first, *index[1:]) if index else index)
+        row = index[0] if self.rows is None or not index else int(self.rows[index[0]])
+        return self.origin(name).place(name, (row, *index[1:]))
 
 
 def read(

@@ -80,20 +80,20 @@ def _begins_as_saved(path: str) -> bool:
     return start[8:] == b"{" and 2 <= int.from_bytes(start[:8], "little") <= _MOST_HEADER
 
 
-def saved(path: str) -> nm.Model:
-    """A saved model with parameters. ClickException if it has none."""
+def saved(path: str, threads: int | None = None) -> nm.Model:
+    """A saved model with parameters. ClickException if it has none. threads: the most; None for the saved number."""
     if path.lower().endswith(".mdl") and not _begins_as_saved(path):
         raise click.ClickException(f"{path}: a text has no parameters; neuromorph train makes a model of it")
-    model = loaded(path)
+    model = loaded(path, threads)
     if not model.built:
         raise click.ClickException(f"{path}: the model was saved before it was built, and has no parameters")
     return model
 
 
-def loaded(path: str) -> nm.Model:
+def loaded(path: str, threads: int | None = None) -> nm.Model:
     """A saved model, with or without parameters. ClickException if the file is not a saved model."""
     try:
-        return nm.load(path)
+        return nm.load(path, threads=threads)
     except nm.StorageError as error:
         raise click.ClickException(str(error).replace(": foreign: ", ": not a saved model: ", 1)) from error
 

@@ -1,17 +1,17 @@
-"""Converts the arrays of a file to those that ``nm.fit`` takes, and says what each shape means.
+"""Checks the arrays of a file, says what each shape means, and gives the arguments for ``nm.fit``.
 
 N: vectors or sequences. S: steps in time. B: lanes (the batch). W: the width, the numbers in a vector.
 
 | inputs | meaning |
 |---|---|
-| (N, W), a model without recurrence | N vectors in batches of B; the last batch is padded with vectors of weight 0 |
+| (N, W), a model without recurrence | N vectors, ``layout="NW"`` |
 | (S, W), a recurrent model | one sequence of one lane |
-| (N, S, W) with ``--sequences`` | N sequences from zero state, in batches of B |
+| (N, S, W) with ``--sequences``, or a model that was trained so | N sequences from zero state, ``layout="NSW"`` |
 | (S, B, W) | one sequence of B lanes; without recurrence, S samples of B vectors |
 | (N, S, B, W) | N sequences of B lanes, each from zero state |
 
 The expected values have the same axes, with the width of the output. The last axis is missing for class labels, and may
-be missing where the output has width 1. With ``--sequences`` they may also be (N, W), or labels (N,): one answer for
+be missing where the output has width 1. For ``layout="NSW"`` they may also be (N, W), or labels (N,): one answer for
 the last step of each sequence (its last step within ``lengths``). Then the other steps have weight 0.
 """
 
@@ -26,6 +26,7 @@ import numpy as np
 
 import neuromorph as nm
 
+from ..data.holding_out import drawn, held_number
 from .data import Array, Arrays, Source, has_classes, read
 
 NAMES = ("inputs", "expected", "labels", "sample_weight", "lengths")
@@ -34,20 +35,52 @@ BATCH = 32  # lanes, if neither the data nor the user give a number
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Arguments of ``nm.fit``.
-
-    inputs: (S, B, W) or (N, S, B, W). expected: the same axes with the width of the output, or labels without the last
-    axis. sample_weight: the axes of inputs without the last one, or None.
-    """
+    """Arguments of ``nm.fit``, with the shapes that belong to the layout."""
 
     inputs: Array
     expected: Array
     sample_weight: Array | None
+    lengths: Array | None = None
+    layout: str | None = None
 
     @property
-    def all(self) -> tuple[Array, ...]:
+    def options(self) -> dict[str, Any]:
+        """The arguments beside the inputs and the expected values."""
+        return {"sample_weight": self.sample_weight, "lengths": self.lengths, "layout": self.layout}
+
+    @property
+    def all(self) -> tuple[Array | None, ...]:
         """The arrays as ``nm.fit`` takes them for ``validation``."""
-        return tuple(array for array in (self.inputs, self.expected, self.sample_weight) if array is not None)
+        return self.inputs, self.expected, self.sample_weight, self.lengths
+
+
+def as_sequences(model: nm.Model, source: Source, arrays: Arrays) -> bool:
+    """Whether inputs are sequences (N, S, W): as the user says, or as in the model's training."""
+    if source.sequences is not None:
+        return source.sequences
+    return model.layout == "NSW" and arrays.inputs.ndim == 3
+
+
+def described(model: nm.Model, arrays: Arrays, *, sequences: bool) -> str:
+    """How the axes of the inputs are read, such as "1,000 sequences of 50 steps, 3 numbers each"."""
+    *leading, width = arrays.inputs.shape
+    recurrent, vector = model.graph.has_time_links, f"{_counted(width, 'number')} each"
+    if sequences or len(leading) == 3:
+        lanes = f" in {_counted(leading[2], 'lane')}" if len(leading) == 3 else ""
+        return f"{_counted(leading[0], 'sequence')} of {_counted(leading[1], 'step')}{lanes}, {vector}"
+    if len(leading) == 2 and not recurrent:
+        return f"{_counted(leading[0], 'batch')} of {_counted(leading[1], 'vector')}, {vector}"
+    if not recurrent:
+        return f"{_counted(leading[0], 'vector')}, {vector}"
+    if len(leading) == 1:
+        return f"one sequence of {_counted(leading[0], 'step')}, {vector}"
+    hint = f"; --sequences reads {_counted(leading[0], 'sequence')} of {_counted(leading[1], 'step')}"
+    return f"one sequence of {_counted(leading[0], 'step')} in {_counted(leading[1], 'lane')}, {vector}{hint}"
+
+
+def _counted(number: int, noun: str) -> str:
+    plural = "" if number == 1 else "es" if noun.endswith("ch") else "s"
+    return f"{number:,} {noun}{plural}"
 
 
 def batch_for(model: nm.Model, arrays: Arrays, sequences: bool) -> int:
@@ -59,23 +92,42 @@ def batch_for(model: nm.Model, arrays: Arrays, sequences: bool) -> int:
     return 1 if one_lane else max(1, min(BATCH, len(arrays.inputs) if axes else 1))
 
 
-def held_out(arrays: Arrays, fraction: float) -> tuple[Arrays, Arrays]:
-    """The data without their last part, and the last part. fraction: the last part's share of the first axis.
+def held_out(
+    model: nm.Model, arrays: Arrays, fraction: float, *, sequences: bool, tail: bool = False
+) -> tuple[Arrays, Arrays]:
+    """The data to train on, and a part that is held out. fraction: its share of the first axis.
 
-    The first axis counts vectors, sequences or steps in time. ClickException if nothing is left to train on.
+    The first axis counts vectors, sequences or steps in time. The part is drawn, with as large a share of each class as
+    all have. It is the last part with ``tail``, and where time goes on from one place of the axis to the next.
+    ClickException if nothing is left to train on.
     """
     whole = len(arrays.inputs) if arrays.inputs.ndim else 0
-    held = max(1, round(fraction * whole))  # by the same rule as fit
+    held = held_number(whole, fraction)
     if held >= whole:
         raise click.ClickException(f"{arrays.name}: of {whole} on the first axis, --validation {fraction} leaves none")
     if arrays.lengths is not None and len(arrays.lengths) != whole:
         raise click.ClickException(f"{arrays.name}: a part of data with lengths of lanes can't be held out")
-    return _part(arrays, 0, whole - held), _part(arrays, whole - held, whole)
+    if tail or (model.graph.has_time_links and not sequences and arrays.inputs.ndim < 4):
+        kept, out = np.arange(whole - held), np.arange(whole - held, whole)
+    else:
+        kept, out = drawn(whole, held, _classes(model, arrays, whole))
+    return _part(arrays, kept), _part(arrays, out)
 
 
-def _part(arrays: Arrays, first: int, stop: int) -> Arrays:
-    parts: dict[str, Any] = {name: array[first:stop] for name, array in _there(arrays).items()}
-    return replace(arrays, first=first, **parts)
+def _classes(model: nm.Model, arrays: Arrays, count: int) -> Array | None:
+    """The class of each on the first axis; None if it has none, or several."""
+    answers = _answers(arrays)
+    if has_classes(model):
+        if answers.size == count:
+            return answers.reshape(count)
+        return answers.argmax(axis=1) if answers.ndim == 2 and arrays.labels is None else None
+    binary = model.graph.loss.name == "binary_cross_entropy" and answers.size == count
+    return answers.reshape(count) > 0.5 if binary else None
+
+
+def _part(arrays: Arrays, rows: Array) -> Arrays:
+    parts: dict[str, Any] = {name: array[rows] for name, array in _there(arrays).items()}
+    return replace(arrays, rows=rows, **parts)
 
 
 def _there(arrays: Arrays) -> dict[str, Array]:
@@ -89,9 +141,9 @@ def arrays_of(source: Source, model: nm.Model, *, answers: bool = True) -> Array
 
     def check(arrays: Arrays) -> None:
         if answers:
-            _in_shape(model, arrays, source.sequences)
+            _in_shape(model, arrays, as_sequences(model, source, arrays))
         else:
-            _check_inputs(model, arrays, source.sequences)
+            _check_inputs(model, arrays, as_sequences(model, source, arrays))
 
     return read(source, model, answers=answers, check=check)
 
@@ -104,44 +156,32 @@ def prepared(model: nm.Model, arrays: Arrays, *, sequences: bool) -> Prepared:
     weight = _weights(arrays, sequences)
     _check_answers(model, arrays, weight)
     if sequences:
-        return _sequences(model, arrays, weight)
+        return Prepared(arrays.inputs, _answers(arrays), arrays.sample_weight, arrays.lengths, "NSW")
     if arrays.inputs.ndim > 2:
         return Prepared(arrays.inputs, _answers(arrays), weight)
-    return _one_lane(model, arrays) if model.graph.has_time_links else _vectors(model, arrays)
+    if model.graph.has_time_links:
+        return _one_lane(model, arrays)
+    return Prepared(arrays.inputs, _answers(arrays), weight, layout="NW")
 
 
-def inputs_of(model: nm.Model, arrays: Arrays, *, sequences: bool) -> Array:
-    """The inputs as ``nm.predict`` takes them: sequences (N, S, W) in batches (G, S, B, W), other arrays unchanged."""
+def inputs_of(model: nm.Model, arrays: Arrays, *, sequences: bool) -> tuple[Array, str | None]:
+    """The inputs and their layout, as ``nm.predict`` takes them."""
     _check_inputs(model, arrays, sequences)
+    _check_weight_shapes(arrays, sequences)
     _check_finite(model, arrays, "inputs")
-    return np.swapaxes(lanes(arrays.inputs, BATCH), 1, 2) if sequences else arrays.inputs
+    _check_weights(model, arrays, sequences)
+    return arrays.inputs, "NSW" if sequences else None
 
 
-def sequence_outputs(results: Array, count: int) -> Array:
-    """The results (G, S, B, W) of ``count`` sequences in batches, as (N, S, W)."""
-    steps, width = results.shape[1], results.shape[-1]
-    return np.swapaxes(results, 1, 2).reshape(-1, steps, width)[:count]
+def of_last_steps(arrays: Arrays, labels: Array) -> Array:
+    """The label of the last step of each sequence (N,), from those of all steps (N, S); -1 for one of length 0."""
+    last = _last_steps(arrays)
+    return np.where(last < 0, -1, labels[np.arange(len(labels)), last])
 
 
-def lanes(rows: Array, batch: int) -> Array:
-    """Rows (N, …) in whole batches (⌈N / batch⌉, batch, …), with zeros after the last row.
-
-    It does what ``nm.batches`` does, for rows of any shape and type.
-    """
-    groups = -(-len(rows) // batch)
-    padded = np.zeros((groups * batch, *rows.shape[1:]), rows.dtype)
-    padded[: len(rows)] = rows
-    return padded.reshape(groups, batch, *rows.shape[1:])
-
-
-# Layouts --------------------------------------------------------------------------------------------------------------
-
-
-def _vectors(model: nm.Model, arrays: Arrays) -> Prepared:
-    """N vectors (N, W) as (S, B, W), with S = ⌈N / B⌉."""
-    weight = np.ones(len(arrays.inputs)) if arrays.sample_weight is None else arrays.sample_weight
-    inputs, expected, weight = (lanes(array, model.batch_size) for array in (arrays.inputs, _answers(arrays), weight))
-    return Prepared(inputs, expected, _needed(weight))
+def without_padding(arrays: Arrays, labels: Array) -> Array:
+    """Labels (N, S) of all steps, with -1 beyond the lengths of sequences."""
+    return np.where(np.arange(labels.shape[1]) <= _last_steps(arrays)[:, None], labels, -1)
 
 
 def _one_lane(model: nm.Model, arrays: Arrays) -> Prepared:
@@ -150,18 +190,6 @@ def _one_lane(model: nm.Model, arrays: Arrays) -> Prepared:
         raise _wrong(arrays, f"(steps, width) is one lane, and the model has a batch of {model.batch_size}")
     weight = arrays.sample_weight
     return Prepared(arrays.inputs[:, None], _answers(arrays)[:, None], None if weight is None else weight[:, None])
-
-
-def _sequences(model: nm.Model, arrays: Arrays, weight: Array | None) -> Prepared:
-    """N sequences (N, S, W) as (⌈N / B⌉, S, B, W)."""
-    count, steps = arrays.inputs.shape[:2]
-    expected, weight = _answers(arrays), np.ones((count, steps)) if weight is None else weight
-    if _answers_once(arrays):
-        expected = np.repeat(expected[:, None], steps, axis=1)
-        weight = weight * (np.arange(steps) == _last_steps(arrays)[:, None])
-    rows = (arrays.inputs, expected, weight)
-    inputs, expected, weight = (np.swapaxes(lanes(row, model.batch_size), 1, 2) for row in rows)
-    return Prepared(inputs, expected, _needed(weight))
 
 
 def _answers_once(arrays: Arrays) -> bool:
@@ -174,11 +202,6 @@ def _last_steps(arrays: Arrays) -> Array:
     count, steps = arrays.inputs.shape[:2]
     found: Array = np.full(count, steps - 1) if arrays.lengths is None else arrays.lengths.astype(np.int64) - 1
     return found
-
-
-def _needed(weight: Array) -> Array | None:
-    """The weights, or None if all are 1."""
-    return None if (weight == 1).all() else weight
 
 
 def _weights(arrays: Arrays, sequences: bool) -> Array | None:
@@ -269,6 +292,8 @@ def _check_answer_shape(model: nm.Model, arrays: Arrays, sequences: bool) -> Non
         needs = _shapes(vectors) if arrays.labels is None else _shapes(short)
         needs += f", or as labels {_shapes(short)}," * (arrays.labels is None and has_classes(model))
         trouble = f"{name} has shape {answers.shape}, and needs {needs} for inputs of {arrays.inputs.shape}"
+        if arrays.inputs.ndim == 3 and not sequences and answers.shape[:1] == leading[:1]:
+            trouble += "; --sequences reads them as (sequences, steps, width)"
         raise _wrong(arrays, trouble, name)
 
 

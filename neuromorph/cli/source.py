@@ -22,7 +22,8 @@ Data files:
 \b
 Shapes (N vectors or sequences, S steps, B lanes, W width):
   (N, W)        vectors, batched; one sequence for a recurrent model
-  (N, S, W)     with --sequences: N sequences, batched
+  (N, S, W)     with --sequences, or if the model was trained so:
+                N sequences, batched
   (S, B, W)     one sequence of B lanes
   (N, S, B, W)  N sequences of B lanes
 \b
@@ -31,6 +32,10 @@ cross_entropy loss, are whole numbers from 0 and have the shape without
 the width. A sequence may also have one answer, (N, W) or labels (N,):
 that of its last step.
 """
+
+
+COUNT = click.IntRange(min=1)
+threads_option = click.option("--threads", type=COUNT, metavar="N", help="The most threads to use.")
 
 
 def data_options(answers: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -51,7 +56,11 @@ def data_options(answers: bool) -> Callable[[Callable[..., Any]], Callable[..., 
                 "--targets", help="Columns of a CSV with the expected values: names or numbers from 1, with commas."
             ),
             click.option("--ignore", help="Columns of a CSV to leave out, such as line numbers."),
-            click.option("--sequences", is_flag=True, help="Inputs of three axes are (sequences, steps, width)."),
+            click.option(
+                "--sequences/--no-sequences",
+                default=None,
+                help="Inputs of three axes are (sequences, steps, width); a saved model knows how it was trained.",
+            ),
         ]
         for option in reversed(options):
             gathered = option(gathered)

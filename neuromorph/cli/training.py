@@ -21,10 +21,9 @@ from ..host.frozen import frozen
 from .console import give, say
 from .data import Source
 from .files import FILE, SAVED, check_apart, check_target, is_saved, keep, no_warnings, saved, text_of
-from .layout import Prepared, arrays_of, batch_for, held_out, prepared
-from .source import DATA_HELP, data_options, has_accuracy, naming
+from .layout import Prepared, arrays_of, as_sequences, batch_for, described, held_out, prepared
+from .source import COUNT, DATA_HELP, data_options, has_accuracy, naming, threads_option
 
-COUNT = click.IntRange(min=1)
 RATES = {name: kind.usual_rate for name, kind in nm.optimizers.CHOICES.items()}  # the default learning rates
 LINES = 10  # about so many lines of progress, where stderr is no terminal
 
@@ -38,6 +37,7 @@ class Training:
     save_to: str
     epochs: int
     validation: str | None
+    validation_tail: bool
     batch: int | None
     rate: float | None
     optimizer: str | None
@@ -51,6 +51,8 @@ class Training:
     checkpoint: int | None
     log: str | None
     quiet: bool
+    metrics: str | None
+    class_weight: str | None
 
 
 _EXAMPLES = """\b
@@ -71,8 +73,10 @@ Examples:
 @click.option("--resume", type=click.Path(), help="Go on with a saved model, as if it had never stopped.")
 @click.option(
     "--validation",
-    help="A data file to measure after each epoch, or a fraction: then so much of the data, at their end, is held out.",
+    help="A data file to measure after each epoch, or a fraction: then so many vectors or sequences are drawn and held "
+    "out, with the same share of each class, the same ones in each run; of one sequence in time, its end.",
 )
+@click.option("--validation-tail", is_flag=True, help="Hold out the end of the data, not a part that is drawn.")
 @click.option(
     "--batch", type=COUNT, metavar="N", help="Lanes of an update; by default those of the data, or 32 vectors."
 )
@@ -81,17 +85,21 @@ Examples:
 )
 @click.option("--optimizer", type=click.Choice(list(RATES)), help="By default sgd.")
 @click.option(
-    "--window", type=COUNT, metavar="N", help="Steps in time of an update; by default 16 for recurrent models, else 1."
+    "--window",
+    type=COUNT,
+    metavar="N",
+    help="Steps in time of an update; by default whole sequences up to 1,024 steps, 16 of one long sequence, and 1 "
+    "without recurrence.",
 )
 @click.option(
     "--clip", type=click.FloatRange(min=0, min_open=True), metavar="X", help="An upper bound of the gradients' norm."
 )
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="By default float32.")
-@click.option("--threads", type=COUNT, metavar="N", help="The most threads to use.")
+@threads_option
 @click.option(
     "--shuffle",
     is_flag=True,
-    help="Put the batches, or the sequences, in a new order before every epoch; --resume draws new orders.",
+    help="Mix the vectors, or the sequences, anew before every epoch; --resume draws new orders.",
 )
 @click.option(
     "--seed",
@@ -103,7 +111,17 @@ Examples:
     "--patience", type=COUNT, metavar="N", help="Stop after N epochs without improvement, and keep the best parameters."
 )
 @click.option("--checkpoint", type=COUNT, metavar="N", help="Save the model after every N epochs too.")
-@click.option("--log", type=click.Path(), help="A CSV file that gets a line every epoch, numbered from 0 in every run.")
+@click.option(
+    "--log",
+    type=click.Path(),
+    help="A CSV file that gets a line every epoch, numbered from 0; --resume goes on counting.",
+)
+@click.option(
+    "--metrics",
+    metavar="LIST",
+    help="Numbers to record beside the losses, with commas: accuracy, rmse, or losses as mae.",
+)
+@click.option("--class-weight", metavar="LIST", help="How much vectors count by their label, such as 0=1,1=5.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def train(source: Source, **given: Any) -> int:
     """Train the model of a description and save it.
@@ -112,7 +130,7 @@ def train(source: Source, **given: Any) -> int:
     """
     options = _checked(given, source)
     model, data, measured = _ready(options, source)
-    started, losses = time.perf_counter(), model.losses
+    started, losses, before = time.perf_counter(), model.losses, model.history
     trouble: BaseException | None = None
     try:
         with naming(data.name):
@@ -123,8 +141,9 @@ def train(source: Source, **given: Any) -> int:
     with _undisturbed():
         if trouble is None:
             return _finish(model, options, measured or data.arrays, seconds)
-        learnt = bool(model.history) or (model.losses is not losses and bool(np.isfinite(model.losses).any()))
-        return _broken_off(model, options, trouble, learnt=learnt)
+        history = model.history if model.history is not before and model.history is not None else nm.History()
+        learnt = bool(history) or (model.losses is not losses and bool(np.isfinite(model.losses).any()))
+        return _broken_off(model, options, trouble, history, learnt=learnt)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +167,8 @@ def _checked(given: dict[str, Any], source: Source) -> Training:
     fixed = [name for name in ("batch", "optimizer", "window", "dtype", "threads", "seed") if given[name] is not None]
     if resume is not None and fixed:
         raise click.UsageError(f"--{fixed[0]} can't change with --resume: the saved model has its own")
+    if given["validation_tail"] and _fraction(given["validation"]) is None:
+        raise click.UsageError("--validation-tail needs a fraction, as in --validation 0.2")
     given["save_to"] = given["save_to"] or resume
     if given["save_to"] is None:
         raise click.UsageError("Missing option '--save'")
@@ -176,19 +197,23 @@ def _ready(options: Training, source: Source) -> tuple[nm.Model, Named, Prepared
     with no_warnings():
         model = saved(options.resume or "") if text is None else nm.compile(text, 1, 0.0)
     arrays, validation = arrays_of(source, model), None
-    fraction = _fraction(options.validation)
+    fraction, sequences = _fraction(options.validation), as_sequences(model, source, arrays)
+    if not options.quiet:
+        say(f"{arrays.name}: {described(model, arrays, sequences=sequences)}")
     if fraction is not None:
-        arrays, validation = held_out(arrays, fraction)
+        arrays, validation = held_out(model, arrays, fraction, sequences=sequences, tail=options.validation_tail)
     elif options.validation is not None:
         validation = arrays_of(source.at(options.validation), model)
     if text is not None:
-        batch = options.batch or batch_for(model, arrays, source.sequences)
+        batch = options.batch or batch_for(model, arrays, sequences)
         model = _compiled(text, options, batch)
     else:
         model.learning_rate = model.learning_rate if options.rate is None else options.rate
         model.clip_norm = options.clip or model.clip_norm
-    data = Named(arrays.name, prepared(model, arrays, sequences=source.sequences))
-    measured = None if validation is None else prepared(model, validation, sequences=source.sequences)
+    data = Named(arrays.name, prepared(model, arrays, sequences=sequences))
+    measured = None if validation is None else prepared(model, validation, sequences=sequences)
+    if measured is not None and measured.layout != data.arrays.layout:
+        raise click.ClickException(f"{options.validation}: its inputs have other axes than those of {data.name}")
     if text is not None:
         nm.build(model, verbosity=0 if options.quiet else 1)
     return model, data, measured
@@ -218,13 +243,42 @@ def _compiled(text: Any, options: Training, batch: int) -> nm.Model:
 
 
 def _fit(model: nm.Model, options: Training, data: Prepared, measured: Prepared | None) -> None:
-    """Train for all epochs."""
+    """Train for all epochs. UsageError for metrics or labels that the model can't have."""
     shown = not options.quiet and _shows_bars(sys.stderr)
-    model.fit(
-        data.inputs, data.expected, sample_weight=data.sample_weight, epochs=options.epochs,
-        validation=measured and measured.all, shuffle=options.shuffle, progress=shown,
-        callbacks=list(_callbacks(options, lines=not options.quiet and not shown)),
-    )  # fmt: skip
+    with _as_usage():
+        model.fit(
+            data.inputs, data.expected, **data.options, epochs=options.epochs,
+            validation=measured and measured.all, shuffle=options.shuffle, progress=shown,
+            callbacks=list(_callbacks(options, lines=not options.quiet and not shown)),
+            initial_epoch=0 if model.history is None else model.history.next_epoch,
+            metrics=options.metrics.split(",") if options.metrics else (),
+            class_weight=_class_weight(options.class_weight),
+        )  # fmt: skip
+
+
+@contextmanager
+def _as_usage() -> Iterator[None]:
+    """A block in which a wrong argument of a function is a wrong use of the command."""
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, nm.NeuromorphError):
+            raise
+        raise click.UsageError(str(error)) from error
+
+
+def _class_weight(text: str | None) -> dict[int, float] | None:
+    """The weights by label that ``--class-weight`` gives, or None."""
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",")]
+    try:
+        found = {int(label): float(weight) for label, _, weight in pairs}
+    except ValueError:
+        found = {}
+    if len(found) < len(pairs):
+        raise click.UsageError(f"--class-weight is {text}, and needs a weight for each label, such as 0=1,1=5")
+    return found
 
 
 def _shows_bars(stream: Any) -> bool:
@@ -252,11 +306,11 @@ class Lines(nm.Callback):
 
     def after_epoch(self, run: Any) -> None:
         """Print the losses of the epoch, if it is time for a line."""
-        done = run.epoch + 1
+        done = run.epoch - run.initial_epoch + 1
         if done == 1 or done == run.epochs or run.stopped or done % max(1, run.epochs // LINES) == 0:
-            losses = [name for name in ("loss", "validation_loss") if name in run.names]
-            line = ", ".join(f"{name.replace('_', ' ')} {run.last(name):.6g}" for name in losses)
-            say(f"epoch {done}/{run.epochs}: {line}")
+            shown = [name for name in run.names if name not in ("learning_rate", "seconds")]
+            line = ", ".join(f"{name.replace('_', ' ')} {run.last(name):.6g}" for name in shown)
+            say(f"epoch {run.epoch + 1}/{run.last_epoch + 1}: {line}")
 
 
 @contextmanager
@@ -281,12 +335,14 @@ def _finish(model: nm.Model, options: Training, data: Prepared, seconds: float) 
     return 0 if kept.trouble is None else 1
 
 
-def _broken_off(model: nm.Model, options: Training, trouble: BaseException, *, learnt: bool) -> int:
+def _broken_off(
+    model: nm.Model, options: Training, trouble: BaseException, history: nm.History, *, learnt: bool
+) -> int:
     """Save the model after training was interrupted or failed, and say so.
 
-    learnt: whether the parameters changed. Returns 130 for Ctrl-C, and raises any other error again.
+    history: of this training. learnt: whether the parameters changed. Returns 130 for Ctrl-C, and raises any other
+    error again.
     """
-    history = model.history or nm.History()
     epochs, interrupted = len(history), isinstance(trouble, KeyboardInterrupt)
     if not learnt or not _worth_keeping(options, trouble, epochs):
         if not interrupted:
@@ -296,9 +352,9 @@ def _broken_off(model: nm.Model, options: Training, trouble: BaseException, *, l
     kept = keep(model, options.save_to)
     if kept.trouble is not None:
         say(f"error: {kept.trouble}")
-    best = options.patience is not None and epochs > 0
-    state = f"with its best parameters, of epoch {_best(history)}," if best else "as of the last whole update"
-    said = f"{'interrupted' if interrupted else 'training broke off'} in epoch {epochs + 1}"
+    best = history.best_epoch
+    state = "as of the last whole update" if best is None else f"with its best parameters, of epoch {best + 1},"
+    said = f"{'interrupted' if interrupted else 'training broke off'} in epoch {history.next_epoch + 1}"
     say(said if kept.trouble else f"{said}; the model {state} is saved: {kept.place}")
     if not interrupted:
         raise trouble
@@ -317,21 +373,18 @@ def _worth_keeping(options: Training, trouble: BaseException, epochs: int) -> bo
 
 
 def _result(model: nm.Model, data: Prepared, seconds: float) -> str:
-    """The result of training, in one line. data: those that the accuracy is measured on."""
+    """The result of training in one line, with the numbers of the model as it is saved. data: those that the accuracy
+    is measured on."""
     history = model.history
     if history is None or not len(history):
         return "nothing was learnt"
+    figures, best = history.figures(), history.best_epoch
     parts = [f"{len(history)} epoch{'s' * (len(history) != 1)}"]
-    parts += [f"stopped early, best epoch {_best(history)}"] if history.ended == "early stopping" else []
-    parts += [f"loss {history.loss[-1]:.6g}"]
-    parts += [f"validation loss {history.validation_loss[-1]:.6g}"] if history.validation_loss else []
+    parts += ["stopped early"] if history.ended == "early stopping" else []
+    parts += [f"best epoch {best + 1}"] if best is not None and history.ended == "early stopping" else []
+    shown = [name for name in ("loss", "validation_loss", *history.metrics) if name in figures]
+    parts += [f"{name.replace('_', ' ')} {figures[name]:.6g}" for name in shown]
     if has_accuracy(model):
-        right = model.accuracy(data.inputs, data.expected, sample_weight=data.sample_weight)
+        right = model.accuracy(data.inputs, data.expected, **data.options)
         parts.append(f"{'validation ' if history.validation_loss else ''}accuracy {right:.4f}")
     return ", ".join((*parts, f"{seconds:.1f} s"))
-
-
-def _best(history: nm.History) -> int:
-    """The epoch, from 1, whose parameters early stopping restored."""
-    followed = history.validation_loss or history.loss
-    return int(np.nanargmin(followed)) + 1

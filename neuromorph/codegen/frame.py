@@ -396,3 +396,8 @@ class Frame:
     def product(self, **fields: object) -> str:
         """The name of the routine for a matrix product of a literal shape."""
         return self.source.routine("product", "product_of(simd.Shape({kind}, {fields}, registers={registers}))", fields)
+
+    def sparse_product(self, **fields: object) -> str:
+        """The name of the routine for a product of a literal shape that reads a sparse copy."""
+        pattern = "sparse_product_of(simd.Shape({kind}, {fields}, registers={registers}))"
+        return self.source.routine("sparse", pattern, fields)

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import field
 
 from ..graph import Graph
+from ..host.cached import cached_property
 from ..host.frozen import frozen
 from ..schedule import ByBatch, ByColumns, Columns, Division, InChunks, KernelPlan
+from .sparse import SparseCopy, sparse_copies
 from .writer import Writer
 
 _VECTOR_NAMES = ["load", "load_head", "store", "store_head", "head", "splat", "total", "largest", "softmax"]
@@ -44,6 +46,11 @@ class Source:
     functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     routines: dict[str, str] = field(default_factory=dict)
     _numbers: Counter[str] = field(default_factory=Counter)  # the number of routines so far, by the start of their name
+
+    @cached_property
+    def sparse(self) -> dict[tuple[int, int, bool], SparseCopy]:
+        """The sparse copies of frozen matrices, by group, part, and whether prediction reads them."""
+        return {(copy.group, copy.part, copy.predicts): copy for copy in sparse_copies(self.plan)}
 
     def add_function(self, name: str, arguments: str) -> None:
         """Record a function and the kinds of its arguments."""

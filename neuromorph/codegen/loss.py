@@ -25,12 +25,31 @@ def emit_loss(frame: Frame, loss: Loss) -> None:
             writer.line("row_losses[row0 + r] = 0.0")
             _emit_left_out(frame, loss)
         with writer.block("else:"):
+            if frame.options.skips:
+                _emit_known(frame, place.width)
             if loss.logits is not None:
                 _emit_logits(frame, loss, loss.logits)
             else:
                 _emit_plain(frame, loss)
-            mean = f" / {place.width}.0" if frame.plan.graph.loss.mean else ""
-            writer.line(f"row_losses[row0 + r] = total(loss){mean}")
+            writer.line(f"row_losses[row0 + r] = total(loss){_divisor(frame, place.width)}")
+
+
+def _emit_known(frame: Frame, width: int) -> None:
+    """Emits ``known``, the number of components of a row's expected values that are known: those that are not NaN."""
+    writer = frame.writer
+    writer.line("counts = splat(0.0)")
+    with frame.each_vector(width) as column:
+        writer.line(f"target = {_given(frame, width, column)}")
+        one = _cut(frame, "where(target <= target, splat(1.0), splat(0.0))", width, column)
+        writer.line(f"counts = counts + {one}")
+    writer.line("known = float(total(counts))")
+
+
+def _divisor(frame: Frame, width: int) -> str:
+    """What the loss of a row, a sum over its components, is divided by; an empty text if it stays a sum."""
+    if not frame.plan.graph.loss.mean:
+        return ""
+    return " / known" if frame.options.skips else f" / {width}.0"
 
 
 @contextmanager
@@ -100,8 +119,7 @@ def _emit_plain(frame: Frame, loss: Loss) -> None:
 
 
 def _emit_scale(frame: Frame, width: int) -> None:
-    share = f" / {width}.0" if frame.plan.graph.loss.mean else ""
-    frame.writer.line(f"scale = weight * {frame.scales.replace(', ', ' * ')}{share}")
+    frame.writer.line(f"scale = weight * {frame.scales.replace(', ', ' * ')}{_divisor(frame, width)}")
 
 
 def _emit_terms(frame: Frame, loss: Loss, term: str, derivative: str, column: str) -> None:
@@ -109,9 +127,11 @@ def _emit_terms(frame: Frame, loss: Loss, term: str, derivative: str, column: st
     graph, writer, width = frame.plan.graph, frame.writer, loss.result.width
     assert loss.target is not None
     writer.line(f"target = {_expected(frame, loss, column)}")
-    term = _cut(frame, f"({_fill(term, graph.loss_parameter)})", width, column)
-    writer.line(f"loss = loss + {term}")
-    slope = _cut(frame, f"scale * ({_fill(derivative, graph.loss_parameter)})", width, column)
+    value, slope = _fill(term, graph.loss_parameter), _fill(derivative, graph.loss_parameter)
+    if frame.options.skips:  # a comparison with NaN does not hold
+        value, slope = (f"where(target <= target, {text}, splat(0.0))" for text in (value, slope))
+    writer.line(f"loss = loss + {_cut(frame, f'({value})', width, column)}")
+    slope = _cut(frame, f"scale * ({slope})", width, column)
     writer.line(f"store(work, {frame.at(loss.target, 0, column)}, {slope})")
 
 

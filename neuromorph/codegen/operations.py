@@ -104,17 +104,19 @@ def _emit_forward_tap(frame: Frame, product: Product, tap: str = "") -> None:
     assert product.target is not None
     columns = group.columns // frame.lanes
     ending, beside = _epilogue(frame, product)
-    name = frame.product(
+    copy = frame.source.sparse.get((product.group, product.part, frame.predicts))
+    name = (frame.product if copy is None else frame.sparse_product)(
         rows=_literal_rows(frame), inner=part.width, columns=columns, panel=layout.panel(group),
         a_row=frame.stride(product.source.place.buffer), a_inner=1, b_row=None,
         c_row=frame.stride(product.target.buffer), start=product.start, **ending,
     )  # fmt: skip
     bias = f"weights, {layout.bias(group)}, " if product.start == "bias" else ""
+    sparse = "" if copy is None else f"len(weights), {copy.place}, "
     panels = -(-columns // layout.panel(group))
     frame.writer.line(
         f"{name}({_from(frame, product.source)}{_later(frame, product, product.source.place.buffer, tap)}, "
         f"weights, {layout.part(group, product.part)}{_further(part.width * group.columns, tap)}, "
-        f"{_from(frame, Access(product.target))}, {frame.count()}, {part.width}, {bias}{beside}"
+        f"{_from(frame, Access(product.target))}, {frame.count()}, {part.width}, {bias}{beside}{sparse}"
         f"{frame.panels_of(panels)})"
     )
 

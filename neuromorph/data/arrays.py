@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ..errors import DataError
+from .packing import Packing, Reading
 from .reading import Given, read, shown
 
 Array = NDArray[Any]
@@ -23,7 +24,8 @@ Shape = tuple[Axis, ...]
 _CHUNK = 1 << 16  # numbers that are searched at once for a wrong one
 _FEW = 1 << 12  # up to so many numbers, a NumPy call takes as long as for none
 _CACHED = 1 << 17  # numbers that a second-level cache holds
-_MOST = 2**31 - 1  # the largest batch size or number of classes
+SINGLE = np.dtype(np.float32)
+_MOST = 2**31 - 1  # the largest batch size or number of classes, lanes or steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +34,16 @@ class TrainingData:
 
     inputs: (S, B, W_in) or (N, S, B, W_in). expected: the same axes with W_out. weights: (S, B) or (N, S, B), or None
     if all vectors have the same weight. sequences: whether the inputs have four axes. Where a weight is 0, ``expected``
-    may hold anything, NaN too.
+    may hold anything, NaN too. reading: how the call read its data, if it named a layout. unknown: whether NaN
+    elsewhere in ``expected`` is a component that is not known.
     """
 
     inputs: Array
     expected: Array
     weights: Array | None
     sequences: bool
+    reading: Reading | None = None
+    unknown: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +51,18 @@ class PredictionData:
     """Checked inputs of prediction: (S, B, W) with any B, or (N, S, B, W) where ``sequences`` is true.
 
     squeeze: whether the user gave (S, W). Then there is one lane, and the result loses the axis of lanes again.
+    packing: how the inputs were packed, if the call named a layout.
     """
 
     inputs: Array
     squeeze: bool
     sequences: bool
+    packing: Packing | None = None
 
-    def restore(self, results: Array) -> Array:
+    def restore(self, results: Array) -> Any:
         """The results (…, B, W_out) in the form of the user's inputs: (S, W_out) for inputs (S, W)."""
+        if self.packing is not None:
+            return self.packing.unpack(results)
         return results[:, 0, :] if self.squeeze else results
 
 
@@ -68,7 +77,7 @@ def as_tensor(name: str, value: object, *, dtype: np.dtype[Any], shape: Shape, c
     ``check_finite``, for NaN, infinity, and numbers beyond the range of ``dtype``.
     """
     given = read(name, value)
-    _check_shape(given, (shape,))
+    check_shape(given, (shape,))
     array = _cast(given, dtype)
     if check_finite:
         _check_finite(given, array)
@@ -102,22 +111,23 @@ def training_data(
     width_in: int,
     width_out: int,
     dtype: np.dtype[Any],
+    recurrent: bool = False,
 ) -> TrainingData:
     """The inputs, the expected values and the weights of vectors, checked against each other.
 
     inputs: (S, B, W_in) or (N, S, B, W_in). expected: the same leading axes with W_out. sample_weight: None, or an
     array of those leading axes, finite and at least 0. batch: the needed B; None allows any. Where the weight is 0, the
-    expected values are not used and need not be finite.
+    expected values are not used and need not be finite. recurrent: whether the model has links back in time, for
+    advice.
 
     Raises DataError where something does not fit the model or the other arguments.
     """
     if sample_weight is None and _as_they_are(inputs, expected, batch, width_in, width_out, dtype):
         return TrainingData(inputs, expected, None, sequences=False)  # type: ignore[arg-type]
     given, wanted = read("inputs", inputs), read("expected", expected)
-    check_inputs(given, batch=batch, width=width_in)
+    check_inputs(given, batch=batch, width=width_in, recurrent=recurrent)
     leading = given.numbers.shape[:-1]
-    array = _cast(given, dtype)
-    _check_finite(given, array)
+    array = cast_finite(given, dtype)
     _check_expected(wanted, leading, _choices(batch, width_out))
     target = _cast(wanted, dtype)
     weights = None if sample_weight is None else _weights(read("sample_weight", sample_weight), dtype, leading)
@@ -125,10 +135,16 @@ def training_data(
     return TrainingData(array, target, weights, sequences=array.ndim == 4)
 
 
-def check_inputs(given: Given, *, batch: int | None, width: int) -> None:
+def check_inputs(given: Given, *, batch: int | None, width: int, recurrent: bool) -> None:
     """Raise DataError if the inputs of training have the shape of neither one sequence nor several."""
-    hint = "; batches() makes that of vectors (N, width)" if given.numbers.ndim == 2 else ""
-    _check_shape(given, _choices(batch, width), hint)
+    shape, lanes = given.numbers.shape, ""
+    vectors = "for single vectors (vectors, width) give layout='NW'"
+    if recurrent:
+        vectors = "one sequence of one lane is (samples, 1, width), and windows() cuts a long series into sequences"
+        lanes = "; if these are sequences (sequences, steps, width), give layout='NSW'"
+    check_shape(
+        given, _choices(batch, width), f"; {vectors}" if len(shape) == 2 else "", lanes if len(shape) == 3 else ""
+    )
 
 
 def _as_they_are(
@@ -155,23 +171,27 @@ def prediction_data(inputs: object, *, width: int, dtype: np.dtype[Any]) -> Pred
     one_lane: Shape = (("samples", None), ("width", width))
     shapes = (*_choices(None, width), one_lane)
     given = read("inputs", inputs)
-    _check_shape(given, shapes)
-    array = _cast(given, dtype)
-    _check_finite(given, array)
+    check_shape(given, shapes)
+    array = cast_finite(given, dtype)
     if array.ndim == 2:
         return PredictionData(array[:, np.newaxis, :], squeeze=True, sequences=False)
     return PredictionData(array, squeeze=False, sequences=array.ndim == 4)
 
 
 def batches(
-    inputs: ArrayLike, expected: ArrayLike, batch_size: int, *, classes: int | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    inputs: object,
+    expected: object,
+    batch_size: int,
+    *,
+    classes: int | None = None,
+    dtype: np.dtype[Any] = SINGLE,
+) -> tuple[Array, Array, Array]:
     """Vectors and their expected values, padded to whole batches, ready for ``train`` and ``fit``.
 
     inputs: (N, W_in). expected: (N, W_out); or, if ``classes`` is given, N labels of shape (N,), whole numbers from 0
     to ``classes - 1``, each of which becomes a row with a single 1.
 
-    Returns new float32 arrays ``(S, B, W_in)``, ``(S, B, W_out)`` and the ``sample_weight`` (S, B), with B =
+    Returns new arrays of ``dtype``, ``(S, B, W_in)``, ``(S, B, W_out)`` and the ``sample_weight`` (S, B), with B =
     ``batch_size`` and S = ⌈N / B⌉. Vector n is at ``[n // B, n % B]`` with weight 1. The padding after the last vector
     is 0 with weight 0, so that training leaves it out.
 
@@ -183,49 +203,39 @@ def batches(
     >>> expected[0, 1].tolist(), sample_weight.tolist()
     ([0.0, 0.0, 1.0], [[1.0, 1.0], [1.0, 0.0]])
     """
-    lanes = _whole_number("batch_size", batch_size)
-    vectors = as_tensor("inputs", inputs, dtype=np.dtype(np.float32), shape=(("vectors", None), ("width", None)))
-    targets = _vectors(expected) if classes is None else _one_hot(expected, _whole_number("classes", classes))
-    _check_agree("expected", targets.shape, "inputs", vectors.shape, ("vectors",))
-    ones = np.ones(len(vectors), np.float32)
-    return _padded(vectors, lanes), _padded(targets, lanes), _padded(ones, lanes)
+    lanes = as_count("batch_size", batch_size)
+    vectors = as_tensor("inputs", inputs, dtype=dtype, shape=(("vectors", None), ("width", None)))
+    targets = _vectors(expected, dtype) if classes is None else _one_hot(expected, as_count("classes", classes), dtype)
+    check_agree("expected", targets.shape, "inputs", vectors.shape, ("vectors",))
+    packing = Packing(len(vectors), lanes)
+    return packing.pack(vectors), packing.pack(targets), packing.pack(np.ones(len(vectors), dtype))
 
 
-def _padded(rows: NDArray[np.float32], lanes: int) -> NDArray[np.float32]:
-    """A copy of rows (N, …) as (⌈N / lanes⌉, lanes, …), with zeros after the last row."""
-    steps = -(-len(rows) // lanes)
-    padded = np.zeros((steps * lanes, *rows.shape[1:]), rows.dtype)
-    padded[: len(rows)] = rows
-    return padded.reshape(steps, lanes, *rows.shape[1:])
-
-
-def _vectors(expected: object) -> NDArray[np.float32]:
+def _vectors(expected: object, dtype: np.dtype[Any]) -> Array:
     """The expected vectors as an array (N, W_out). DataError if they do not fit."""
     given, hint = read("expected", expected), ""
     if given.numbers.ndim == 1:
         hint = "; for labels pass classes=, the number of classes, and for single numbers give shape (N, 1)"
-    _check_shape(given, ((("vectors", None), ("width", None)),), hint)
-    array = _cast(given, np.dtype(np.float32))
-    _check_finite(given, array)
-    return array
+    check_shape(given, ((("vectors", None), ("width", None)),), hint)
+    return cast_finite(given, dtype)
 
 
-def _one_hot(labels: object, classes: int) -> NDArray[np.float32]:
+def _one_hot(labels: object, classes: int, dtype: np.dtype[Any]) -> Array:
     """The labels (N,) as an array (N, classes): each row has a single 1. DataError for a wrong label."""
     given = read("expected", labels)
     hint = "; classes= is for labels" if given.numbers.ndim == 2 else ""
-    _check_shape(given, ((("vectors", None),),), hint)
+    check_shape(given, ((("vectors", None),),), hint)
     array = _cast(given, np.dtype(np.float64))
     right = (array >= 0) & (array < classes) & (array == np.floor(array))
     if not right.all():
         place, item = _found(given, (int(right.argmin()),))
         raise DataError(f"{place} is {shown(item)}, but a label must be a whole number from 0 to {classes - 1}")
-    rows = np.zeros((len(array), classes), np.float32)
+    rows = np.zeros((len(array), classes), dtype)
     rows[np.arange(len(array)), array.astype(np.intp)] = 1
     return rows
 
 
-def _whole_number(name: str, value: Any) -> int:
+def as_count(name: str, value: Any) -> int:
     """``value`` as an integer. DataError if it is no whole number from 1 to _MOST, or a boolean."""
     is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if is_whole and 1 <= int(value) <= _MOST:
@@ -242,8 +252,8 @@ def _choices(batch: int | None, width: int) -> tuple[Shape, Shape]:
 def _check_expected(given: Given, leading: tuple[int, ...], shapes: tuple[Shape, Shape]) -> None:
     """Check that the expected values have the leading axes of the inputs."""
     axes, shape = len(leading) + 1, shapes[len(leading) - 2]
-    _check_shape(given, (shape,), f", as inputs has {axes} axes" if given.numbers.ndim in {3, 4} else "")
-    _check_agree(given.name, given.numbers.shape, "inputs", leading, _meanings(shape[:-1]))
+    check_shape(given, (shape,), f", as inputs has {axes} axes" if given.numbers.ndim in {3, 4} else "")
+    check_agree(given.name, given.numbers.shape, "inputs", leading, _meanings(shape[:-1]))
 
 
 def _weights(given: Given, dtype: np.dtype[Any], leading: tuple[int, ...]) -> Array:
@@ -251,14 +261,14 @@ def _weights(given: Given, dtype: np.dtype[Any], leading: tuple[int, ...]) -> Ar
     meanings = ("sequences", "samples", "batch")[-len(leading) :]
     shape: Shape = tuple((meaning, None) for meaning in meanings)
     array = as_tensor(given.name, given, dtype=dtype, shape=shape)
-    _check_agree(given.name, array.shape, "inputs", leading, meanings)
+    check_agree(given.name, array.shape, "inputs", leading, meanings)
     if np.minimum.reduce(array, axis=None) < 0:
         place, item = _found(given, _position(int((array < 0).argmax()), array.shape))
         raise DataError(f"{place} is {shown(item)}, but a weight must be 0 or more")
     return array
 
 
-def _check_agree(
+def check_agree(
     name: str, shape: tuple[int, ...], other: str, wanted: tuple[int, ...], meanings: tuple[str, ...]
 ) -> None:
     """Check that the leading axes of two arguments have the same sizes. meanings: the names of these axes."""
@@ -273,25 +283,28 @@ def _check_agree(
 # Shapes
 
 
-def _check_shape(given: Given, shapes: tuple[Shape, ...], hint: str = "") -> None:
-    """Check that the argument has one of the shapes. hint: the end of a message about a wrong number of axes."""
+def check_shape(given: Given, shapes: tuple[Shape, ...], hint: str = "", size_hint: str = "") -> None:
+    """Check that the argument has one of the shapes.
+
+    hint: the end of a message about a wrong number of axes. size_hint: that of one about the size of an axis.
+    """
     array = given.numbers
     for shape in shapes:
         if array.ndim == len(shape):
-            _check_axes(given.name, array.shape, shape)
+            _check_axes(given.name, array.shape, shape, size_hint)
             return
     needed = " or ".join(map(_shape_text, shapes))
     raise DataError(f"{given.name} {_given_shape(array)}, but needs shape {needed}{hint}")
 
 
-def _check_axes(name: str, given: tuple[int, ...], shape: Shape) -> None:
+def _check_axes(name: str, given: tuple[int, ...], shape: Shape, hint: str) -> None:
     for axis, (meaning, needed) in enumerate(shape):
         size = given[axis]
         if size == 0 or (needed is not None and size != needed):
             wanted = "at least 1" if needed is None else str(needed)
             raise DataError(
                 f"{name} has {size} on axis {axis} ({meaning}), but needs {wanted}: "
-                f"its shape is {given}, and must be {_shape_text(shape)}"
+                f"its shape is {given}, and must be {_shape_text(shape)}{hint}"
             )
 
 
@@ -312,6 +325,13 @@ def _shape_text(shape: Shape) -> str:
 
 
 # Values
+
+
+def cast_finite(given: Given, dtype: np.dtype[Any]) -> Array:
+    """The argument as a C-contiguous array of the dtype. DataError for numbers that are not finite in it."""
+    array = _cast(given, dtype)
+    _check_finite(given, array)
+    return array
 
 
 def _cast(given: Given, dtype: np.dtype[Any]) -> Array:
@@ -382,4 +402,4 @@ def _position(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _found(given: Given, index: tuple[int, ...]) -> tuple[str, object]:
     """The place of a number, such as ``inputs[0, 2, 1]``, and the number there as the user gave it."""
-    return f"{given.name}[{', '.join(map(str, index))}]" if index else given.name, given.items[index]
+    return given.at(index), given.items[index]

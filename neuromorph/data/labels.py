@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..host.frozen import frozen
-from .arrays import Shape, as_tensor, check_inputs
-from .reading import Given, read
+from .arrays import Shape, as_tensor, batches, check_inputs
+from .reading import Given, Place, read
 
 Array = NDArray[Any]
 
@@ -22,7 +22,7 @@ Array = NDArray[Any]
 class Needs:
     """What a network takes: the number of lanes, the widths of vectors and the dtype.
 
-    takes_labels: whether class labels may stand for expected vectors.
+    takes_labels: whether class labels may stand for expected vectors. recurrent: whether it has links back in time.
     """
 
     batch: int
@@ -30,6 +30,12 @@ class Needs:
     width_out: int
     dtype: np.dtype[Any]
     takes_labels: bool
+    recurrent: bool = False
+
+    @property
+    def short(self) -> bool:
+        """Whether what is expected may lack the axis of the width: labels, or the numbers of an output of width 1."""
+        return self.takes_labels or self.width_out == 1
 
 
 def as_vectors_and_weights(
@@ -42,7 +48,7 @@ def as_vectors_and_weights(
     """
     given, wanted = read("inputs", inputs), read("expected", expected)
     weights = None if sample_weight is None else read("sample_weight", sample_weight)
-    check_inputs(given, batch=needs.batch, width=needs.width_in)
+    check_inputs(given, batch=needs.batch, width=needs.width_in, recurrent=needs.recurrent)
     leading = given.numbers.shape[:-1]
     if lengths is not None:
         weights = lengths_as_weights(leading, weights, read("lengths", lengths), needs.dtype)
@@ -79,7 +85,7 @@ def _labels_as_vectors(leading: tuple[int, ...], labels: Given, sample_weight: G
     counts = np.ones(array.shape, bool)
     if sample_weight is not None and sample_weight.numbers.ndim == array.ndim:
         counts = as_tensor("sample_weight", sample_weight, dtype=needs.dtype, shape=shape) != 0.0
-    vectors = _one_hot(array, counts, needs.width_out, needs.dtype)
+    vectors = _one_hot(labels, array, counts, needs)
     return Given("expected", vectors, vectors)
 
 
@@ -94,30 +100,50 @@ def _within(lengths: Given, leading: tuple[int, ...], dtype: np.dtype[Any]) -> A
     shape: Shape = (("batch", batch),)
     if len(leading) == 3:
         shape = (("sequences", leading[0]), *(shape if lengths.numbers.ndim == 2 else ()))
-    array = as_tensor("lengths", lengths, dtype=np.dtype(np.float64), shape=shape)
-    right = (array >= 0) & (array <= samples) & (array == np.floor(array))
-    if not right.all():
-        place, given = _first(array, ~right)
-        raise DataError(f"lengths{place} is {given:g}, but a length must be a whole number from 0 to {samples}")
+    array = checked_lengths(lengths, shape, samples)
     if len(leading) == 3:
         array = array.reshape(leading[0], 1, -1)
     steps = np.arange(samples)[:, np.newaxis]
     return np.ascontiguousarray(np.broadcast_to(steps < array, leading), dtype=dtype)
 
 
-def _one_hot(labels: Array, counts: Array, classes: int, dtype: np.dtype[Any]) -> Array:
-    """Labels (…,) as vectors (…, classes); zeros where ``counts`` is false."""
+def checked_lengths(lengths: Given, shape: Shape, samples: int) -> Array:
+    """Lengths of a shape as an array: whole numbers from 0 to ``samples``. Raises DataError for others."""
+    array = as_tensor("lengths", lengths, dtype=np.dtype(np.float64), shape=shape)
+    right = (array >= 0) & (array <= samples) & (array == np.floor(array))
+    if not right.all():
+        place, length = _first(array, ~right)
+        raise DataError(f"{lengths.at(place)} is {length:g}, but a length must be a whole number from 0 to {samples}")
+    return array
+
+
+def _one_hot(given: Given, labels: Array, counts: Array, needs: Needs) -> Array:
+    """Labels (…,) as vectors (…, classes); zeros where ``counts`` is false. given: the labels as they were read."""
+    classes = needs.width_out
     right = (labels >= 0) & (labels < classes) & (labels == np.floor(labels))
     if not right[counts].all():
-        place, given = _first(labels, counts & ~right)
-        raise DataError(f"expected{place} is {given:g}, but a label must be a whole number from 0 to {classes - 1}")
-    vectors = np.zeros((*labels.shape, classes), dtype)
+        place, label = _first(labels, counts & ~right)
+        raise DataError(f"{given.at(place)} is {label:g}, but a label must be a whole number from 0 to {classes - 1}")
+    vectors = np.zeros((*labels.shape, classes), needs.dtype)
     places = np.nonzero(counts & right)
     vectors[(*places, labels[places].astype(np.intp))] = 1.0
     return vectors
 
 
-def _first(array: Array, wrong: Array) -> tuple[list[int], float]:
+def _first(array: Array, wrong: Array) -> tuple[Place, float]:
     """The index of the first wrong number, and the number."""
     index = tuple(int(axis) for axis in np.argwhere(wrong)[0])
-    return list(index), float(array[index])
+    return index, float(array[index])
+
+
+def batches_for(needs: Needs, inputs: Any, expected: Any, classes: int | None) -> tuple[Array, Array, Array]:
+    """Vectors in batches for a network, which has their number of lanes and their type; see ``neuromorph.batches``."""
+    if needs.recurrent:
+        raise DataError(
+            "batches deals single vectors out over lanes, and this model has links back in time, which would read them "
+            "as sequences: give layout='NSW' to train or fit for sequences, or cut one long series by windows()"
+        )
+    wanted = read("expected", expected)
+    if classes is None and needs.takes_labels and wanted.numbers.ndim == 1:
+        classes = needs.width_out
+    return batches(inputs, wanted, needs.batch, classes=classes, dtype=needs.dtype)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -33,12 +33,23 @@ _PROTOCOLS = ("__array__", "__array_interface__", "__array_struct__")
 class Given(NamedTuple):
     """An argument that was read: ``items`` as the user gave them, for messages, and the same as ``numbers``.
 
-    ``numbers`` has a boolean, integer or floating dtype.
+    ``numbers`` has a boolean, integer or floating dtype. place: what messages call the number at an index, where the
+    numbers do not lie as the user gave them.
     """
 
     name: str
     items: Array
     numbers: Array
+    place: Callable[[Place], str] | None = None
+
+    def at(self, index: Place) -> str:
+        """What messages call the number at an index, such as ``inputs[0, 2, 1]``."""
+        return indexed(self.name, index) if self.place is None else self.place(index)
+
+
+def indexed(name: str, index: Place) -> str:
+    """A name with an index, such as ``inputs[0, 2, 1]``; the name alone for a single number."""
+    return f"{name}[{', '.join(map(str, index))}]" if index else name
 
 
 def read(name: str, value: object) -> Given:

@@ -1,5 +1,6 @@
-"""Writes trained models for other places: C."""
+"""Writes trained models for other places: C, and ONNX."""
 
 from .c_export import to_c
+from .onnx_file import to_onnx
 
-__all__ = ["to_c"]
+__all__ = ["to_c", "to_onnx"]

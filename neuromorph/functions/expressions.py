@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -111,5 +112,37 @@ def _is_product(node: ast.expr) -> bool:
 @lru_cache(maxsize=4096)
 def _joined(text: str) -> str:
     joiner = _Joiner()
-    tree = joiner.visit(ast.parse(text, mode="eval"))
-    return ast.unparse(tree) if joiner.joins else text
+    tree = joiner.visit(ast.parse(text, mode="eval").body)
+    return written(tree) if joiner.joins else text
+
+
+# The symbols of operators, and how strongly they bind: more than comparisons (1), less than names (5).
+_BINARY: dict[type, tuple[str, int]] = {ast.Add: ("+", 2), ast.Sub: ("-", 2), ast.Mult: ("*", 3), ast.Div: ("/", 3)}
+_COMPARED: dict[type, str] = {ast.Lt: "<", ast.Gt: ">", ast.LtE: "<=", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
+
+
+def written(node: ast.expr, least: int = 0) -> str:
+    """The text of an expression, as ``ast.unparse`` writes it, which takes several times as long.
+
+    least: how strongly the expression must bind to stand without parentheses.
+    """
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Call):
+        return f"{written(node.func, 5)}({', '.join(map(written, node.args))})"
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and math.isfinite(node.value):
+        return repr(node.value)
+    text, binds = _operation(node)
+    return f"({text})" if binds < least else text
+
+
+def _operation(node: ast.expr) -> tuple[str, int]:
+    """The text of an operation, and how strongly it binds."""
+    if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
+        symbol, binds = _BINARY[type(node.op)]
+        return f"{written(node.left, binds)} {symbol} {written(node.right, binds + 1)}", binds
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return f"-{written(node.operand, 4)}", 4
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in _COMPARED:
+        return f"{written(node.left, 2)} {_COMPARED[type(node.ops[0])]} {written(node.comparators[0], 2)}", 1
+    return ast.unparse(node), 0

@@ -26,7 +26,7 @@ from ..functions import (
 from ..host.frozen import frozen
 from ..language import MAX_STEPS, syntax, told
 from .nodes import MAX_WIDTH, Drawn
-from .synonyms import ACTIVATION_SYNONYMS, MERGE_SYNONYMS
+from .synonyms import ACTIVATION_SYNONYMS, BIAS_SYNONYMS, LOSS_SYNONYMS, MERGE_SYNONYMS, WEIGHT_SYNONYMS
 
 Named: TypeAlias = Activation | Loss | ElementwiseLayer
 
@@ -92,7 +92,8 @@ def _initializer(
         other = "bias" if role == "weight" else "weight"
         reason = f"'{said.name}' is a {other} initialiser, but a {role} initialiser belongs here"
         raise text.error(f"{reason}: the header is /weight initialiser, bias initialiser/", said.location)
-    raise text.error(f"unknown {role} initialiser '{said.name}'{_hint(said.name, known)}", said.location)
+    hint = _hint(said.name, known, synonyms=WEIGHT_SYNONYMS if role == "weight" else BIAS_SYNONYMS)
+    raise text.error(f"unknown {role} initialiser '{said.name}'{hint}", said.location)
 
 
 def _numbers(text: Text, said: syntax.Initializer, record: Initializer) -> tuple[float, ...]:
@@ -379,7 +380,7 @@ def _loss(text: Text, said: syntax.Function | None) -> Loss | None:
     if said.name in ACTIVATIONS:
         reason = f"'{said.name}' is an activation, but a loss belongs here"
         raise text.error(f"{reason}: a layer has one activation, and only the output a loss", said.location)
-    raise text.error(f"unknown loss '{said.name}'{_hint(said.name, LOSSES)}", said.location)
+    raise text.error(f"unknown loss '{said.name}'{_hint(said.name, LOSSES, synonyms=LOSS_SYNONYMS)}", said.location)
 
 
 def _parameter(text: Text, said: syntax.Function | None, record: Named | None) -> float | None:

@@ -40,6 +40,13 @@ def after_in_child(function: Callable[[], object]) -> None:
         os.register_at_fork(after_in_child=function)
 
 
+def after_in_parent(function: Callable[[], object]) -> None:
+    """Call a function in the parent after every fork. Functions are called in the order in which they were
+    registered."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_parent=function)
+
+
 def _before() -> None:
     global _fork
     recorder = Recorder()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..codegen import Kernel
+from ..codegen import Kernel, sparse_copies
 from ..graph.words import values_of
 from ..optimizers import UPDATES
 from ..schedule import WINDOW, Buffer, Group, InChunks, Plan, Segment, Sum
@@ -78,6 +78,8 @@ def buffers_of(kernel: Kernel, steps: int) -> tuple[BufferReport, ...]:
     found += (
         [BufferReport("transposed", "transposed weights for the backward pass", 0, 0, transposed)] if transposed else []
     )
+    copied = sum(copy.form.elements for copy in sparse_copies(kernel.plan)) * size
+    found += [BufferReport("sparse", "sparse copies of frozen weights", 0, 0, copied)] if copied else []
     return tuple(found)
 
 

@@ -53,5 +53,10 @@ class Inspection(Findings):
         check_name(os.fspath(path))
         Path(path).write_bytes(self.html().encode("utf-8"))
 
+    def __repr__(self) -> str:
+        threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
+        what = f"{self.parameters:,} parameters, batch {self.batch_size}, {self.dtype}, {threads}"
+        return f"<neuromorph.Inspection: {what}, {self.seconds * 1e6:,.1f} µs a window, {self.gflops:.1f} GFLOPS>"
+
     def __str__(self) -> str:
         return tables(self)

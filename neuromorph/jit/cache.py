@@ -135,8 +135,9 @@ def _read(path: Path, folder: int, key: str, name: str) -> bytes | None:
         return cache_store.read_entry(folder, key, name)
     except DamagedError as damage:
         if cache_store.is_still(folder, key, before):
-            cache_store.remove_entry(folder, key)
-            _warn_once_of(path, f"the entry {key[:16]} was damaged: {damage}. It is made anew.")
+            removed = cache_store.remove_entry(folder, key)
+            after = "It is made anew." if removed else "It can't be removed."
+            _warn_once_of(path, f"the entry {key[:16]} was damaged: {damage}. {after}")
     return None
 
 
@@ -144,8 +145,9 @@ def write(key: str, files: Mapping[str, bytes]) -> bool:
     """Store an entry, whole or not at all; whether the cache has it now.
 
     If a sound entry of this key exists already, it stays and ``files`` are dropped, because a key determines the
-    contents. Files that together are larger than the cache's limit are not stored. Raises ValueError for an impossible
-    key or file name, TypeError for contents that are not bytes.
+    contents. Files that together are larger than the cache's limit are not stored, and nothing is in a cache of root
+    that another user reads. Raises ValueError for an impossible key or file name, TypeError for contents that are not
+    bytes.
     """
     _check_names(key, files)
     _check_contents(files)
@@ -156,10 +158,12 @@ def write(key: str, files: Mapping[str, bytes]) -> bool:
             _keep_bound(path, folder)
         return False
     with _guarded(path), cache_store.opened_root(path, create=True) as folder:
+        if not cache_store.is_own(folder):
+            return cache_store.is_sound(folder, key)
         if not cache_store.is_sound(folder, key):
             cache_store.store(folder, key, files)
         with _guarded(path):
-            _trim(path, folder, limit)
+            _trim(folder, limit)
         return True
     return False
 
@@ -237,20 +241,22 @@ def _keep_bound(path: Path, folder: int) -> None:
 
     If that is impossible, as in a read-only cache, the entries stay, without a warning.
     """
+    if not cache_store.is_own(folder):
+        return
     limit, before = _limit(path), cache_store.read_bound(folder)
     if before is None or limit < before:
         with suppress(OSError):
-            _trim(path, folder, limit)
+            _trim(folder, limit)
 
 
-def _trim(path: Path, folder: int, limit: int) -> None:
+def _trim(folder: int, limit: int) -> None:
     """Remove leftovers of dead processes, then the entries unused for longest, down to the limit; and note the limit.
 
     Only one process does so at a time. Another one does not wait, since the first does the work for both.
     """
-    from filelock import FileLock, Timeout
-
-    with suppress(Timeout), FileLock(path / cache_store.LOCK, timeout=0, mode=0o600):
+    with cache_store.locked(folder) as alone:
+        if not alone:
+            return
         cache_store.sweep(folder)
         entries = cache_store.scan(folder)
         excess = sum(entry.bytes for entry in entries) - limit
@@ -290,6 +296,8 @@ def clear_cache() -> int:
     path = root()
     try:
         with cache_store.opened_root(path) as folder:
+            if not cache_store.is_own(folder):
+                raise UnusableError("it belongs to root")
             names = sorted(os.listdir(folder))
             for name in names:
                 _refuse_foreign(path, folder, name)

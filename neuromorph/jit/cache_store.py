@@ -4,8 +4,9 @@ An entry is a folder named by its key, 64 hexadecimal digits. It holds the files
 ``meta.json``, which lists the size and SHA-256 of each. An entry is written under a temporary name, renamed when it is
 complete, and never changed again, so a reader sees all of it or nothing.
 
-A cache holds code, so only files that nobody but the user can write are ever read back: the cache, its entries and
-their files belong to the user, are no links, and nobody else may write them. Every folder is opened once, checked, and
+A cache holds code, so only files that nobody but the user and root can write are ever read back: the cache, its entries
+and their files belong to one of the two, are no links, and nobody else may write them. The cache of root, such as that
+of a container's image, is only read by other users. Every folder is opened once, checked, and
 then used by its descriptor, so that it can't be swapped between the check and the use.
 
 Functions here raise errors; ``cache.py`` handles them.
@@ -14,6 +15,7 @@ Functions here raise errors; ``cache.py`` handles them.
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -28,6 +30,7 @@ from pathlib import Path
 
 from ..host.frozen import frozen
 
+ROOT = 0  # the user who may do anything in any case
 FORMAT = 1  # of an entry; it is part of every key, so an entry of another format is never found
 META = "meta.json"
 LOCK = ".lock"
@@ -45,6 +48,7 @@ _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _IN_THE_WAY = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL})
 _BARRED = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENXIO})  # errors for a link, a socket, no access
 
 
@@ -163,8 +167,8 @@ def _opened(parent: int, name: str, flags: int) -> int:
 
 
 def _fault(status: os.stat_result) -> str | None:
-    """The reason why others than the user may have written a file or folder, or None."""
-    if status.st_uid != os.geteuid():
+    """The reason why others than the user and root may have written a file or folder, or None."""
+    if status.st_uid not in (os.geteuid(), ROOT):
         return f"belongs to another user (id {status.st_uid})"
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return "can be written by others (chmod go-w takes that away)"
@@ -190,7 +194,7 @@ def store(folder: int, key: str, files: Mapping[str, bytes]) -> None:
     """
     temporary = _temporary_name()
     try:
-        os.mkdir(temporary, 0o700, dir_fd=folder)
+        os.mkdir(temporary, _mode(0o700), dir_fd=folder)
         with _descriptor(os.open(temporary, _OPEN_FOLDER, dir_fd=folder)) as entry:
             for name, data in files.items():
                 _write_file(entry, name, data)
@@ -223,7 +227,7 @@ def _meta(key: str, files: Mapping[str, bytes]) -> bytes:
 
 
 def _write_file(entry: int, name: str, data: bytes) -> None:
-    with _descriptor(os.open(name, _NEW_FILE, 0o600, dir_fd=entry)) as file:
+    with _descriptor(os.open(name, _NEW_FILE, _mode(0o600), dir_fd=entry)) as file:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(file, rest) :]
@@ -232,6 +236,11 @@ def _write_file(entry: int, name: str, data: bytes) -> None:
 def _touch(entry: int) -> None:
     now = time.time_ns()  # more exact than the file system's own time stamps
     os.utime(entry, ns=(now, now))
+
+
+def _mode(own: int) -> int:
+    """The permissions of a new file or folder: for the user alone, but all may read what root writes."""
+    return own | (own & 0o500) >> 3 | (own & 0o500) >> 6 if os.geteuid() == ROOT else own
 
 
 def _temporary_name() -> str:
@@ -285,6 +294,31 @@ def write_bound(folder: int, bound: int) -> None:
 # The folder -----------------------------------------------------------------------------------------------------------
 
 
+def is_own(folder: int) -> bool:
+    """Whether the cache belongs to the user, who may write it, and not to root alone."""
+    return os.fstat(folder).st_uid == os.geteuid()
+
+
+@contextmanager
+def locked(folder: int) -> Iterator[bool]:
+    """A block that only one process is in at a time; whether this one is. It does not wait.
+
+    Some file systems have no locks, such as Lustre and NFS as they are often mounted. There every process is in: two
+    that remove the same entries do no harm.
+    """
+    file = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    with _descriptor(file):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+        yield True
+
+
 @contextmanager
 def _descriptor(descriptor: int) -> Iterator[int]:
     try:
@@ -313,7 +347,7 @@ def _create(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
-            path.mkdir(0o700)
+            path.mkdir(_mode(0o700))
     except FileNotFoundError as error:  # as on /proc
         raise UnusableError("it can't be created") from error
 

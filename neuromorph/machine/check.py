@@ -52,7 +52,8 @@ def check(program: Program, sizes: Sizes, *, training: bool) -> None:
 class _Checker:
     def __init__(self, program: Program, sizes: Sizes, training: bool) -> None:
         self.training = training
-        self.words, self.numbers = [int(word) for word in program.words], len(program.numbers)
+        self.words: list[int] = program.words.tolist()
+        self.numbers = len(program.numbers)
         self.work, self.sizes = sizes.work, sizes
         self.pc = 0
 
@@ -183,11 +184,11 @@ class _Checker:
 
     def instruction(self, number: int, given: list[int], rows: int, steps: int) -> None:
         if i.MAP <= number < i.SUM:
-            self.element(given, len(MAPS[number].letters), len(MAPS[number].slots), 6, rows, steps)
+            self.map(given, len(MAPS[number].letters), len(MAPS[number].slots), rows, steps)
         elif i.SUM <= number < i.SPREAD:
             template = SUMS[number - i.SUM]
             slots = 1 + len(template.term.slots) + (len(template.finish.slots) if template.finish else 0)
-            self.element(given, len(template.term.letters), slots, 8, rows, steps)
+            self.sum(given, len(template.term.letters), slots, rows, steps)
         elif number in _OF_TRAINING and not self.training:
             self.fail("a prediction has no gradients")
         elif number in _CHECKS:
@@ -198,20 +199,37 @@ class _Checker:
         else:
             self.fail(f"there is no instruction {number}")
 
-    def element(self, given: list[int], letters: int, slots: int, first: int, rows: int, steps: int) -> None:
-        """A map or a sum: its target, its numbers and its operands."""
-        if len(given) != first + 4 * letters:
+    def map(self, given: list[int], letters: int, slots: int, rows: int, steps: int) -> None:
+        """A map: its numbers, its target and its operands."""
+        if len(given) != 5 + 4 * (1 + letters):
+            self.fail("an instruction of the wrong length")
+        vectors, base, flags = given[:3]
+        if vectors < 1:
+            self.fail("rows are whole vectors")
+        self.inside(base, slots, self.numbers, "the numbers")
+        if flags not in range(2 * i.ONE_ROW):
+            self.fail("there is no such kind of a map")
+        if flags >= i.ONE_ROW:
+            vectors, rows = vectors * rows, 1
+        for place in range(5, len(given), 4):
+            offset, step, inner, outer = given[place : place + 4]
+            row = vectors * inner + outer
+            if inner < 0:
+                self.fail("a stream goes backwards")
+            self.rows(offset, row, rows, (vectors - 1) * inner + self.sizes.vector, step, steps)
+
+    def sum(self, given: list[int], letters: int, slots: int, rows: int, steps: int) -> None:
+        """A sum: its target, its numbers and its operands."""
+        if len(given) != 8 + 4 * letters:
             self.fail("an instruction of the wrong length")
         wide, vector = given[0], self.sizes.vector
         if wide < 1 or wide % vector:
             self.fail("rows are whole vectors")
         self.inside(given[1], slots, self.numbers, "the numbers")
-        if given[5] not in range(2 * i.FLAT) or (first == 8 and given[5] >= i.FLAT):
+        if given[5] not in (0, 1):
             self.fail("an instruction adds or not")
-        if given[5] >= i.FLAT and not ({given[4], *given[8::4]} == {wide} and all(given[9::4])):
-            self.fail("rows have gaps")
-        self.rows(given[2], given[4], rows, wide if first == 6 else vector, given[3], steps)
-        for place in range(first, len(given), 4):
+        self.rows(given[2], given[4], rows, vector, given[3], steps)
+        for place in range(8, len(given), 4):
             offset, step, row, moves = given[place : place + 4]
             if moves not in (0, 1):
                 self.fail("a stream moves by 0 or 1")

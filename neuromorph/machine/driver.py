@@ -6,85 +6,130 @@ A name in brackets, such as ``[lanes]``, is the word of that name at the head of
 from __future__ import annotations
 
 OTHERS = """
-    op = word(program, pc)
-    a0 = word(program, pc + 2)
-    if op == SPREAD:
-        zr, b0 = word(program, pc + 3), word(program, pc + 4) + t * word(program, pc + 5)
-        br = word(program, pc + 6)
-        for r in span(0, rows):
-            store(work, a0 + r * zr, splat(total(load_head(work, b0 + r * br, 1))))
-    elif op == CUT:
-        wide, b0 = word(program, pc + 3), word(program, pc + 4) + t * word(program, pc + 5)
-        br, limit = word(program, pc + 6), word(program, pc + 7)
-        for r in span(0, rows):
-            for q in span(0, wide, LANES):
-                store(work, a0 + r * wide + q, head(load(work, b0 + r * br + q), splat(0.0), limit - q))
-    elif op == FINISH:
-        wide, a0, ar = a0, word(program, pc + 3), word(program, pc + 4)
-        z0, zr = word(program, pc + 5) + t * word(program, pc + 6), word(program, pc + 7)
-        adds, keep = word(program, pc + 8), word(program, pc + 9)
-        upto, exact = word(program, pc + 10), word(program, pc + 11)
-        b0, br, bi = word(program, pc + 12) + t * word(program, pc + 13), word(program, pc + 14), word(program, pc + 15)
-        for r in span(0, rows):
-            for q in span(0, wide, LANES):
-                value = head(load(work, a0 + r * ar + q), load(work, b0 + r * br + q * bi), keep - q)
-                value = head(value, splat(0.0), upto - q)
-                if adds == 1:
-                    value = load(work, z0 + r * zr + q) + value
-                if exact - q >= LANES:
-                    store(work, z0 + r * zr + q, value)
-                else:
-                    store_head(work, z0 + r * zr + q, value, exact - q)
-    elif op == FORWARD:
-        a0 += t * word(program, pc + 3)
-        c0 = word(program, pc + 6) + t * word(program, pc + 7)
-        product(
-            work, a0, weights, word(program, pc + 5), work, c0, weights, word(program, pc + 13), rows,
-            word(program, pc + 9), word(program, pc + 10), word(program, pc + 11), word(program, pc + 4), 0,
-            word(program, pc + 8), word(program, pc + 12), word(program, pc + 14),
-        )
-    elif op == BACKWARD:
-        a0 += t * word(program, pc + 3)
-        c0 = word(program, pc + 6) + t * word(program, pc + 7)
-        product(
-            work, a0, transposed, word(program, pc + 5), work, c0, work, 0, rows,
-            word(program, pc + 9), word(program, pc + 10), word(program, pc + 11), word(program, pc + 4), 0,
-            word(program, pc + 8), word(program, pc + 12), word(program, pc + 14),
-        )
-    elif op == WEIGHT:
-        turned_product(
-            work, a0, work, word(program, pc + 4), gradients, word(program, pc + 6), work, 0, word(program, pc + 7),
-            rows, word(program, pc + 8), word(program, pc + 9), word(program, pc + 3), word(program, pc + 5), 0, 0, 1,
-        )
-    elif op == COLUMNS:
-        column_sums(work, a0, word(program, pc + 3), rows, gradients, word(program, pc + 4), word(program, pc + 5))
-    elif op == SOFTMAX:
-        a0 += t * word(program, pc + 3)
-        z0 = word(program, pc + 5) + t * word(program, pc + 6)
-        softmax_rows(work, a0, word(program, pc + 4), z0, word(program, pc + 7), rows, word(program, pc + 8))
-    elif op == SOFTMAX_GRADIENT:
-        a0 += t * word(program, pc + 3)
-        b0 = word(program, pc + 5) + t * word(program, pc + 6)
-        z0 = word(program, pc + 8) + t * word(program, pc + 9)
-        ar, br, zr = word(program, pc + 4), word(program, pc + 7), word(program, pc + 10)
-        if word(program, pc + 12) == 1:
-            softmax_gradient_added(work, a0, ar, b0, br, z0, zr, rows, word(program, pc + 11))
-        else:
-            softmax_gradient(work, a0, ar, b0, br, z0, zr, rows, word(program, pc + 11))
-    elif op == MASK:
-        ar, wide, node = word(program, pc + 3), word(program, pc + 4), word(program, pc + 5)
-        threshold, scale = word(program, pc + 6), number(numbers, word(program, pc + 7))
-        if noise < 0:
-            threshold, scale = 0, 1.0
-        for r in span(0, rows):
-            first, second = row_noise(noise, node, r)
-            for q in span(0, wide, LANES):
-                store(work, a0 + r * ar + q, scale * kept(first, second, q, threshold))
+
+@native("integers count count vector vector -> vector")
+def careful(words, flags, q, value, rest):
+    column = 0 if flags >= ONE_ROW else q * LANES
+    value = head(value, rest, word(words, 5) - column)
+    return head(value, splat(0.0), word(words, 6) - column)
+
+
+@operation
+def spread(GIVEN):
+    room, offset = word(words, 2), word(words, 4) + t * word(words, 5)
+    step, row = word(words, 3), word(words, 6)
+    for r in span(0, rows):
+        store(work, room + r * step, splat(total(load_head(work, offset + r * row, 1))))
+
+
+@operation
+def cut(GIVEN):
+    room, wide = word(words, 2), word(words, 3)
+    offset, row = word(words, 4) + t * word(words, 5), word(words, 6)
+    limit = word(words, 7)
+    for r in span(0, rows):
+        for q in span(0, wide, LANES):
+            store(work, room + r * wide + q, head(load(work, offset + r * row + q), splat(0.0), limit - q))
+
+
+@operation
+def finish(GIVEN):
+    wide, a0, ar = word(words, 2), word(words, 3), word(words, 4)
+    z0, zr = word(words, 5) + t * word(words, 6), word(words, 7)
+    adds, keep = word(words, 8), word(words, 9)
+    upto, exact = word(words, 10), word(words, 11)
+    b0, br, bi = word(words, 12) + t * word(words, 13), word(words, 14), word(words, 15)
+    for r in span(0, rows):
+        for q in span(0, wide, LANES):
+            value = head(load(work, a0 + r * ar + q), load(work, b0 + r * br + q * bi), keep - q)
+            value = head(value, splat(0.0), upto - q)
+            if adds == 1:
+                value = load(work, z0 + r * zr + q) + value
+            if exact - q >= LANES:
+                store(work, z0 + r * zr + q, value)
+            else:
+                store_head(work, z0 + r * zr + q, value, exact - q)
+
+
+@operation
+def forward(GIVEN):
+    source = word(words, 2) + t * word(words, 3)
+    target = word(words, 6) + t * word(words, 7)
+    product(
+        work, source, weights, word(words, 5), work, target, weights, word(words, 13), rows,
+        word(words, 9), word(words, 10), word(words, 11), word(words, 4), 0,
+        word(words, 8), word(words, 12), word(words, 14),
+    )
+
+
+@operation
+def backward(GIVEN):
+    source = word(words, 2) + t * word(words, 3)
+    target = word(words, 6) + t * word(words, 7)
+    product(
+        work, source, transposed, word(words, 5), work, target, work, 0, rows,
+        word(words, 9), word(words, 10), word(words, 11), word(words, 4), 0,
+        word(words, 8), word(words, 12), word(words, 14),
+    )
+
+
+@operation
+def weigh(GIVEN):
+    turned_product(
+        work, word(words, 2), work, word(words, 4), gradients, word(words, 6), work, 0,
+        word(words, 7), rows, word(words, 8), word(words, 9), word(words, 3),
+        word(words, 5), 0, 0, 1,
+    )
+
+
+@operation
+def columns(GIVEN):
+    source, row, target, vectors = word(words, 2), word(words, 3), word(words, 4), word(words, 5)
+    column_sums(work, source, row, rows, gradients, target, vectors)
+
+
+@operation
+def softmax_of_rows(GIVEN):
+    source = word(words, 2) + t * word(words, 3)
+    target = word(words, 5) + t * word(words, 6)
+    softmax_rows(work, source, word(words, 4), target, word(words, 7), rows, word(words, 8))
+
+
+@operation
+def gradient_of_softmax(GIVEN):
+    a0, b0 = word(words, 2) + t * word(words, 3), word(words, 5) + t * word(words, 6)
+    z0, width = word(words, 8) + t * word(words, 9), word(words, 11)
+    ar, br, zr = word(words, 4), word(words, 7), word(words, 10)
+    if word(words, 12) == 1:
+        softmax_gradient_added(work, a0, ar, b0, br, z0, zr, rows, width)
+    else:
+        softmax_gradient(work, a0, ar, b0, br, z0, zr, rows, width)
+
+
+@operation
+def mask(GIVEN):
+    offset, row, wide = word(words, 2), word(words, 3), word(words, 4)
+    node, threshold, scale = word(words, 5), word(words, 6), number(numbers, word(words, 7))
+    if noise < 0:
+        threshold, scale = 0, 1.0
+    for r in span(0, rows):
+        first, second = row_noise(noise, node, r)
+        for q in span(0, wide, LANES):
+            store(work, offset + r * row + q, scale * kept(first, second, q, threshold))
 """
 
 WINDOW = '''
 
-@njit(**JIT)
+@native("integers count count count count array array array array doubles count")
+def segment(program, pc, end, t, rows, work, weights, transposed, gradients, numbers, noise):
+    """Instructions, one after the other."""
+    while pc < end:
+        words = behind(program, pc)
+        OPERATIONS[word(words, 0)](GIVEN)
+        pc += word(words, 1)
+
+
+@native("integers count count flag array array array array doubles count")
 def run(program, place, steps, backward, work, weights, transposed, gradients, numbers, noise):
     """A list of segments, each over the window at once or step by step."""
     lanes = [lanes]
@@ -101,7 +146,7 @@ def run(program, place, steps, backward, work, weights, transposed, gradients, n
                 segment(program, begin, end, t, lanes, work, weights, transposed, gradients, numbers, noise)
 
 
-@njit(**JIT)
+@native("integers count array data count")
 def take(program, rows, work, x, x0):
     """The inputs of a window, in rows of whole vectors."""
     width, here, row = [width], [x], [x_row]
@@ -110,7 +155,7 @@ def take(program, rows, work, x, x0):
             store(work, here + r * row + q, load_head(x, x0 + r * width + q, width - q))
 
 
-@njit(**JIT)
+@native("integers count array array count")
 def give(program, rows, work, y, y0):
     """The results of a window."""
     width, here, row = [wide], [y], [y_row]
@@ -119,7 +164,7 @@ def give(program, rows, work, y, y0):
             store_head(y, y0 + r * width + q, load(work, here + r * row + q), width - q)
 
 
-@njit(**JIT)
+@native("integers array array")
 def vectors_in(program, work, weights):
     """The parameter vectors, where operations read them."""
     place = [vectors]
@@ -142,12 +187,19 @@ MEASURE = '''    """The loss of every row, and the start of the gradients."""
             for q in span(0, width, LANES):
                 store(work, target0 + q, splat(0.0))
         else:
+            if [skips] == 1:
+                counts = splat(0.0)
+                for q in span(0, width, LANES):
+                    target = load_head(expected, wanted0 + q, width - q)
+                    one = where(target <= target, splat(1.0), splat(0.0))
+                    counts = counts + head(one, splat(0.0), width - q)
+                share = 1.0 * float(total(counts))
             scale = weight * unit * scale_all / share
             loss = splat(0.0)'''
 
 MEANS = '''
 
-@njit(**JIT)
+@native("integers count data count array doubles count -> flag")
 def sample_losses(program, steps, row_weights, weight0, row_losses, losses, sample):
     """Losses of the samples; whether all are finite."""
     check, lanes = 0.0, [lanes]
@@ -183,7 +235,7 @@ CAREFUL_MEAN = f"""        normal = {SMALL} < sum_weight < {LARGE} and -{LARGE} 
 
 STEPS = '''
 
-@njit(**JIT)
+@native("integers count array")
 def zero(program, steps, work):
     """Zeros before the backward pass."""
     place = [zeros]
@@ -192,7 +244,7 @@ def zero(program, steps, work):
         clear(work, word(program, here), word(program, here + 1) + steps * word(program, here + 2))
 
 
-@njit(**JIT)
+@native("integers count array")
 def time_shift(program, steps, work):
     """The last steps become those before the first."""
     place = [state]
@@ -202,7 +254,7 @@ def time_shift(program, steps, work):
         copy(work, start + (steps - depth) * step, start - depth * step, depth * step)
 
 
-@njit(**JIT)
+@native("integers count array array")
 def transposes(program, place, weights, transposed):
     """The transposed weights for the next backward pass."""
     for n in span(0, word(program, place)):
@@ -229,7 +281,7 @@ def transposes(program, place, weights, transposed):
                             transposed[target + n * wide + k] = value
 
 
-@njit(**JIT)
+@native("count array number -> flag number")
 def gradient_norm(size, gradients, rate):
     """(whether all gradients are finite, at this rate too; the sum of their squares)"""
     square = squares(gradients, 0, size)
@@ -253,8 +305,8 @@ ARGUMENTS = (
 
 TRAIN = f'''
 
-@njit(**JIT)
-def train(program, numbers, {ARGUMENTS}):
+@native(TRAIN)
+def learn(program, numbers, {ARGUMENTS}):
     """Windows from ``sample`` to ``stop``: mode 0 measures, 1 makes gradients, 2 learns. Where it stopped."""
     lanes, kind, key, updates = [lanes], [optimizer], 0.0, 0.0
     transposes(program, [transposed_once], weights, transposed)
@@ -302,7 +354,7 @@ UNIT
 
 PREDICT = '''
 
-@njit(**JIT)
+@native("integers doubles count array array")
 def forward_only(program, numbers, steps, work, weights):
     """A window's results, and the state behind it."""
     vectors_in(program, work, weights)
@@ -310,24 +362,17 @@ def forward_only(program, numbers, steps, work, weights):
     time_shift(program, steps, work)
 
 
-@njit(**JIT)
-def step(program, numbers, batch, work, weights, x, y):
-    """One step: 0 for done; nothing changes where it is 1 (sizes do not fit) or 2 (a number is not finite)."""
-    if len(x) != batch * [width] or len(y) != batch * [wide]:
-        return 1
-    check, count = splat(0.0), len(x)
+@native("data count -> flag")
+def all_finite(x, count):
+    """Whether all numbers are finite."""
+    check = splat(0.0)
     for n in span(0, count, LANES):
         check = check + 0.0 * load_head(x, n, count - n)
-    if not total(check) == 0.0:
-        return 2
-    take(program, batch, work, x, 0)
-    forward_only(program, numbers, 1, work, weights)
-    give(program, batch, work, y, 0)
-    return 0
+    return total(check) == 0.0
 
 
-@njit(**JIT)
-def predict(program, numbers, batch, samples, capacity, work, weights, x, y):
+@native("integers doubles count count count array array data array")
+def follow(program, numbers, batch, samples, capacity, work, weights, x, y):
     """The output of every sample, state flowing on from chunk to chunk."""
     sample = 0
     while sample < samples:
@@ -337,4 +382,44 @@ def predict(program, numbers, batch, samples, capacity, work, weights, x, y):
         forward_only(program, numbers, steps, work, weights)
         give(program, steps * batch, work, y, sample * batch * [wide])
         sample += steps
+'''
+
+ENTRIES = f'''
+
+@simd.taught
+@native(TRAIN)
+def windows(program, numbers, {ARGUMENTS}):
+    """What ``learn`` does in modes up to 2; else a prediction of ``row_step`` lanes, from x to ``row_losses``."""
+    if mode <= 2:
+        return learn(program, numbers, {ARGUMENTS})
+    if mode == STEP and not all_finite(x, row_step * [width]):
+        return 2
+    follow(program, numbers, row_step, samples, capacity, work, weights, x, row_losses)
+    return 0
+
+
+@njit(**JIT)
+def train(program, numbers, {ARGUMENTS}):
+    """Windows from ``sample`` to ``stop``: mode 0 measures, 1 makes gradients, 2 learns. Where it stopped."""
+    return windows(program, numbers, {ARGUMENTS})
+
+
+@njit(**JIT)
+def predict(program, numbers, batch, samples, capacity, work, weights, x, y):
+    """The output of every sample, state flowing on from chunk to chunk."""
+    train(
+        program, numbers, 0, 0, samples, capacity, PREDICT, work, weights, weights, weights, weights, numbers, x, x, x,
+        batch, y, numbers, 0.0, 0.0,
+    )
+
+
+@njit(**JIT)
+def step(program, numbers, batch, work, weights, x, y):
+    """One step: 0 for done; nothing changes where it is 1 (sizes do not fit) or 2 (a number is not finite)."""
+    if len(x) != batch * [width] or len(y) != batch * [wide]:
+        return 1
+    return train(
+        program, numbers, 0, 0, 1, 1, STEP, work, weights, weights, weights, weights, numbers, x, x, x, batch, y,
+        numbers, 0.0, 0.0,
+    )
 '''

@@ -6,7 +6,7 @@ fewer steps too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,13 +65,20 @@ def space_of(kernel: KernelPlan, *, training: bool, capacity: int, lanes: int) -
     return Places(kernel, training, capacity, lanes).elements
 
 
+_ALL = [i.NO_LIMIT] * 2  # components that a map keeps, and that it writes
+
+
 @dataclass
 class _Last:
-    """The map that was encoded last: its statement, the numbers in its slots and where its instruction stands."""
+    """The map that was encoded last: its instruction's number, its statement, the numbers in its slots, where the
+    instruction stands, the elements of its rows and its streams."""
 
+    number: int
     statement: Map
-    slots: list[float]
+    slots: tuple[float, ...]
     place: int
+    wide: int
+    streams: Words
 
     def end(self, words: Words) -> int:
         """Where the instruction ends."""
@@ -186,7 +193,7 @@ class _Encoder(Places):
         parameter = graph.loss_parameter
         found = {
             "loss": loss_forms().index((graph.loss.name, activation)), "mean": int(graph.loss.mean),
-            "units": int(operation.units is not None),
+            "skips": int(self.kernel.options.skips), "units": int(operation.units is not None),
         }  # fmt: skip
         self.numbers.insert(0, 0.0 if parameter is None else parameter)
         if operation.units is not None:
@@ -256,33 +263,58 @@ class _Encoder(Places):
         """An element-by-element statement: one instruction, or two where its value is stored in part."""
         if not statement.store:
             return
-        number, variables, slots = map_of(statement.expression, statement.let)
+        template, variables, slots = map_of(statement.expression, statement.let)
         streams = self.operands(statement, variables, domain)
-        wide, width = padded(statement.width, self.vector), statement.width
+        wide, width, number = padded(statement.width, self.vector), statement.width, i.MAP + template
         target = self.stream(statement.target, statement.shift, domain)
         ragged = width < wide
         zero = statement.zero if statement.zero is not None and statement.zero < wide else i.NO_LIMIT
         exact = width if statement.exact and ragged else i.NO_LIMIT
-        if statement.keep is None and min(zero, exact) == i.NO_LIMIT:
-            if not self.widened(number, statement, slots, target, streams):
-                words = [wide, self.keep_numbers(slots), *target, self.kind(statement, wide, target, streams), *streams]
-                self.last = _Last(statement, slots, len(self.words))
-                self.instruction(i.MAP + number, words)
+        limits = [i.NO_LIMIT if statement.keep is None else statement.keep, zero]
+        is_whole, adds = limits == _ALL, i.ADDS * statement.accumulate
+        if exact == i.NO_LIMIT and (is_whole or self.is_in_place(statement)):
+            if not (is_whole and self.widened(number, statement, slots, target, streams)):
+                whole = [*target, 1, *streams]
+                self.last = _Last(number, statement, slots, len(self.words), wide, whole) if is_whole else None
+                self.map_words(number, slots, wide, adds if is_whole else i.CAREFUL, limits, whole)
             return
-        room = [self.room(), 0, wide]
-        self.instruction(i.MAP + number, [wide, self.keep_numbers(slots), *room, 0, *streams])
-        keep, rest = i.NO_LIMIT, [*room, 1]
+        room = [self.room(), 0, wide, 1]
+        self.map_words(number, slots, wide, 0, _ALL, [*room, *streams])
+        rest = room
         if statement.keep is not None:
-            access = dict(statement.operands)[statement.rest]
-            keep, rest = statement.keep, self.operand(access, domain, width)
-        self.instruction(i.FINISH, [wide, *room[::2], *target, int(statement.accumulate), keep, zero, exact, *rest])
+            rest = self.operand(dict(statement.operands)[statement.rest], domain, width)
+        self.instruction(i.FINISH, [wide, room[0], wide, *target, adds, limits[0], zero, exact, *rest])
 
-    def kind(self, statement: Map, wide: int, target: Words, streams: Words) -> int:
-        """Whether a map adds, and whether its rows follow one another without a gap, so that they are one long row."""
-        rows = [target[2], *streams[2::4]]
-        return int(statement.accumulate) + i.FLAT * int({*rows} == {wide} and all(streams[3::4]))
+    def is_in_place(self, statement: Map) -> bool:
+        """Whether what a map keeps is what its target holds, to which it does not add."""
+        if statement.accumulate or statement.keep is None:
+            return not statement.accumulate
+        rest = dict(statement.operands)[statement.rest]
+        is_target = (rest.place, rest.shift) == (statement.target, statement.shift)
+        return is_target and rest.limit is None and not rest.broadcast
 
-    def widened(self, number: int, statement: Map, slots: list[float], target: Words, streams: Words) -> bool:
+    def map_words(
+        self, number: int, slots: Sequence[float], wide: int, flags: int, limits: list[int], streams: Words
+    ) -> None:
+        """The instruction of a map, whose first stream is its target."""
+        flags, *words = self.in_vectors(wide, flags, streams)
+        self.instruction(number, [wide // self.vector, self.keep_numbers(slots), flags, *limits, *words])
+
+    def in_vectors(self, wide: int, flags: int, streams: Words) -> Words:
+        """The flags of a map, and its streams: elements from vector to vector, and those that the end of a row adds.
+
+        Rows of one vector each, or without gaps, are one row.
+        """
+        rows, moves = streams[2::4], streams[3::4]
+        if wide == self.vector:
+            return [flags + i.ONE_ROW, *(word for k in range(0, len(streams), 4) for word in (*streams[k : k + 3], 0))]
+        no_gaps = {*rows} == {wide} and all(moves) and flags != i.CAREFUL
+        words = [flags + i.ONE_ROW * no_gaps]
+        for offset, step, row, moving in zip(streams[::4], streams[1::4], rows, moves, strict=True):
+            words += [offset, step, moving * self.vector, 0 if no_gaps else row - moving * wide]
+        return words
+
+    def widened(self, number: int, statement: Map, slots: tuple[float, ...], target: Words, streams: Words) -> bool:
         """Whether the instruction before, of the same template for the columns just before these, does this one too.
 
         It becomes that much wider. No statement may read what the other one writes, except in place.
@@ -290,11 +322,11 @@ class _Encoder(Places):
         last = self.last
         if last is None or last.end(self.words) != len(self.words) or last.slots != slots:
             return False
-        here, wide = last.place, self.words[last.place + 2]
-        before, read = self.words[here + 4 : here + 7], self.words[here + 8 :]
-        if self.words[here] != i.MAP + number or self.words[here + 7] % i.FLAT != int(statement.accumulate):
+        if (number, statement.accumulate) != (last.number, last.statement.accumulate):
             return False
-        if target != [before[0] + wide, *before[1:]] or not all(streams[3::4]):
+        wide = last.wide
+        before, read = last.streams[:4], last.streams[4:]
+        if target != [before[0] + wide, *before[1:3]] or not all(streams[3::4]):
             return False
         if any(x != y + (0 if k % 4 else wide) for k, (x, y) in enumerate(zip(streams, read, strict=True))):
             return False
@@ -304,8 +336,11 @@ class _Encoder(Places):
                 a.place.buffer in written and (a.place, a.shift) != (own.target, own.shift) for _, a in own.operands
             ):
                 return False
-        self.words[here + 2] = wide + padded(statement.width, self.vector)
-        self.words[here + 7] = self.kind(statement, self.words[here + 2], before, read)
+        last.wide = wide + padded(statement.width, self.vector)
+        here = last.place
+        flags, *words = self.in_vectors(last.wide, i.ADDS * statement.accumulate, last.streams)
+        self.words[here + 2], self.words[here + 4] = last.wide // self.vector, flags
+        self.words[here + 7 : last.end(self.words)] = words
         last.statement = statement
         return True
 

@@ -20,15 +20,15 @@ class Places:
     capacity: int
     lanes: int
 
-    @property
+    @cached_property
     def plan(self) -> Plan:
         return self.kernel.training if self.training else self.kernel.prediction
 
-    @property
+    @cached_property
     def space(self) -> Workspace:
         return self.kernel.training_space if self.training else self.kernel.prediction_space
 
-    @property
+    @cached_property
     def vector(self) -> int:
         """Elements of a vector."""
         return self.plan.lanes
@@ -82,9 +82,18 @@ class Places:
         name = place.buffer
         if is_vector(name):
             return [self.extra[name] + place.column, 0, 0]
-        moves = domain != WINDOW and (name in self.extra or self.plan.buffers_by_name[name].rows != "step")
-        return [
-            self.start(name) + place.column + shift * self.step(name),
-            self.step(name) if moves else 0,
-            self.stride(name),
-        ]
+        start, step, stride, moves = self._rows_of(name)
+        return [start + place.column + shift * step, step if moves and domain != WINDOW else 0, stride]
+
+    def _rows_of(self, buffer: str) -> tuple[int, int, int, bool]:
+        """The start, step and stride of a buffer, and whether each step has rows of its own. They are kept: every
+        operand of every statement asks for them."""
+        found = self._rows.get(buffer)
+        if found is None:
+            moves = buffer in self.extra or self.plan.buffers_by_name[buffer].rows != "step"
+            found = self._rows[buffer] = self.start(buffer), self.step(buffer), self.stride(buffer), moves
+        return found
+
+    @cached_property
+    def _rows(self) -> dict[str, tuple[int, int, int, bool]]:
+        return {}

@@ -1,7 +1,7 @@
 """Writes the machine: one Python file for an element type and a vector width, which runs any program.
 
 It is compiled once and serves every model. Its functions are those of a generated kernel, but for what is a literal
-number there: the machine reads it from the program.
+number there: the machine reads it from the program. Numba compiles its entries only, which call native functions.
 """
 
 from __future__ import annotations
@@ -24,31 +24,16 @@ from .templates import MAPS, SUMS, SumTemplate, Template, filled
 _T = TypeVar("_T")
 LARGE = {"float32": "1.0e38", "float64": "1.0e307"}
 LOWEST = {"float32": "-3.0e38", "float64": "-1.0e308"}
-TOGETHER = 12  # templates whose instructions one function runs
-OPERATION = "integers count count count array doubles"
+GIVEN = "words, t, rows, work, weights, transposed, gradients, numbers, noise"  # of an instruction's function
+OPERATION = "integers count count array array array array doubles count"
 _WORDS = 4  # of a stream that is read
 
-FUNCTIONS = {
-    "others": "integers count count count array array array array doubles count",
-    "segment": "integers count count count count array array array array doubles count",
-    "run": "integers count count flag array array array array doubles count",
-    "take": "integers count array data count",
-    "give": "integers count array array count",
-    "vectors_in": "integers array array",
-    "measure": "integers doubles count array data count data count number number array",
-    "sample_losses": "integers count data count array doubles count",
-    "zero": "integers count array",
-    "time_shift": "integers count array",
-    "transposes": "integers count array array",
-    "gradient_norm": "count array number",
-    "update": "integers array array array doubles number number",
+FUNCTIONS = {  # that Numba compiles, with the kinds of their arguments
     "train": "integers doubles count count count count count array array array array array doubles data data data "
     "count array doubles number number",
-    "forward_only": "integers doubles count array array",
     "step": "integers doubles count array array data array",
     "predict": "integers doubles count count count array array data array",
 }
-NOISE = {"mixed": "count", "window_noise": "number number", "row_noise": "count count count"}
 
 
 def source_of(dtype: str, lanes: int, registers: int) -> str:
@@ -57,13 +42,8 @@ def source_of(dtype: str, lanes: int, registers: int) -> str:
 
 
 def functions() -> dict[str, tuple[str, ...]]:
-    """The kinds of arguments of each function, in the order in which they stand in the file."""
-    operations = dict.fromkeys((*_names("maps", MAPS), *_names("sums", SUMS)), OPERATION)
-    return {name: tuple(kinds.split()) for name, kinds in {**NOISE, **operations, **FUNCTIONS}.items()}
-
-
-def _names(name: str, templates: Sequence[object]) -> list[str]:
-    return [f"{name}{number}" for number in range(-(-len(templates) // TOGETHER))]
+    """The kinds of arguments of each function that Numba compiles."""
+    return {name: tuple(kinds.split()) for name, kinds in FUNCTIONS.items()}
 
 
 def _head(dtype: str, lanes: int, registers: int) -> Iterator[str]:
@@ -74,14 +54,19 @@ def _head(dtype: str, lanes: int, registers: int) -> Iterator[str]:
     yield ""
     yield "from neuromorph import simd"
     yield "from neuromorph.simd import ("
-    yield "    absolute, cos, exp, fma, log, maximum, minimum, normal_cdf, number, sigmoid, sin, softplus, span, sqrt,"
-    yield "    tanh, where, word,"
+    yield "    absolute, behind, cos, exp, fma, log, maximum, minimum, normal_cdf, number, sigmoid, sin, softplus,"
+    yield "    span, sqrt, tanh, where, word,"
     yield ")"
     yield ""
     yield "JIT = {"
     yield '    "nogil": True, "fastmath": False, "boundscheck": False, "error_model": "numpy",'
-    yield '    "pipeline_class": simd.KernelCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True,'
+    yield '    "pipeline_class": simd.NativeCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True,'
     yield "}"
+    yield f"native = simd.native({kind})"
+    yield f'operation = native("{OPERATION}")'
+    yield f'TRAIN = "{FUNCTIONS["train"]} -> count"'
+    yield "PREDICT, STEP = 3, 4  # modes beside those of training"
+    yield f"ADDS, CAREFUL, ONE_ROW = {i.ADDS}, {i.CAREFUL}, {i.ONE_ROW}  # flags of a map"
     yield f"LANES, LOWEST = {lanes}, {LOWEST[dtype]}"
     yield f"VECTORS = simd.vectors({kind})"
     for name in ("load", "load_head", "store", "store_head", "head", "splat", "total", "largest", "softmax", "kept"):
@@ -101,17 +86,17 @@ def _head(dtype: str, lanes: int, registers: int) -> Iterator[str]:
 
 def _body(dtype: str) -> Iterator[str]:
     yield from _noise()
-    yield from _operations("maps", MAPS, i.MAP, _map_lines)
-    yield from _operations("sums", SUMS, i.SUM, _sum_lines)
-    yield from _others()
-    yield from _segment()
-    yield from _filled(driver.WINDOW)
+    yield from driver.OTHERS.replace("GIVEN", GIVEN).strip("\n").splitlines()
+    yield from _operations("map", MAPS, _map_lines)
+    yield from _operations("sum", SUMS, _sum_lines)
+    yield from _table()
+    yield from _filled(driver.WINDOW.replace("GIVEN", GIVEN))
     yield from _measure(dtype)
     yield from _filled(driver.MEANS.replace("CAREFUL_MEAN", driver.CAREFUL_MEAN if dtype == "float64" else ""))
     yield from _filled(driver.STEPS.replace("LARGE", LARGE[dtype]))
     yield from _update()
     yield from _filled(_train(dtype))
-    yield from _filled(driver.PREDICT)
+    yield from _filled(driver.PREDICT + driver.ENTRIES)
 
 
 def _filled(text: str) -> list[str]:
@@ -119,41 +104,31 @@ def _filled(text: str) -> list[str]:
     return re.sub(r"(?<!\w)\[([a-z_]+)\]", lambda found: f"word(program, {i.WORD[found.group(1)]})", text).splitlines()
 
 
-def _function(name: str, arguments: str) -> Iterator[str]:
+def _function(name: str, kinds: str, arguments: str) -> Iterator[str]:
     yield ""
     yield ""
-    yield "@njit(**JIT)"
+    yield f'@native("{kinds}")'
     yield f"def {name}({arguments}):"
 
 
 # Element by element --------------------------------------------------------------------------------------------------
 
 
-def _operations(
-    name: str, templates: Sequence[_T], first: int, lines_of: Callable[[_T], Iterable[str]]
-) -> Iterator[str]:
-    """Functions that run the instructions of some templates each."""
-    for number, function in enumerate(_names(name, templates)):
-        yield from _function(function, "program, pc, t, rows, work, numbers")
-        yield "    op, wide, base = word(program, pc), word(program, pc + 2), word(program, pc + 3)"
-        yield "    z0 = word(program, pc + 4) + t * word(program, pc + 5)"
-        yield "    zr, adds = word(program, pc + 6), word(program, pc + 7)"
-        yield f"    if adds >= {i.FLAT}:"
-        yield f"        adds, wide, rows = adds - {i.FLAT}, wide * rows, 1"
-        begin = number * TOGETHER
-        for index, template in enumerate(templates[begin : begin + TOGETHER], begin):
-            yield f"    {'if' if index == begin else 'elif'} op == {first + index}:"
-            yield from (f"        {line}" for line in lines_of(template))
+def _operations(name: str, templates: Sequence[_T], lines_of: Callable[[_T], Iterable[str]]) -> Iterator[str]:
+    """A function for each template."""
+    for number, template in enumerate(templates):
+        yield from ("", "", "@operation", f"def {name}{number}({GIVEN}):")
+        yield from (f"    {line}" for line in lines_of(template))
 
 
-def _streams(letters: Iterable[str], first: int) -> list[str]:
+def _streams(letters: Iterable[str], first: int, inner: str, outer: str) -> list[str]:
     """The lines that read where the rows of operands are, from a word of the instruction on."""
     lines = []
     for place, letter in enumerate(letters):
         here = first + _WORDS * place
         lines += [
-            f"{letter}0 = word(program, pc + {here}) + t * word(program, pc + {here + 1})",
-            f"{letter}r, {letter}i = word(program, pc + {here + 2}), word(program, pc + {here + 3})",
+            f"{letter}0 = word(words, {here}) + t * word(words, {here + 1})",
+            f"{letter}{inner}, {letter}{outer} = word(words, {here + 2}), word(words, {here + 3})",
         ]
     return lines
 
@@ -187,38 +162,40 @@ def _added(template: Template) -> str:
     return str(added) if added.startswith("fma(") else value
 
 
-def _loads(letters: Iterable[str]) -> list[str]:
-    return [f"{letter} = load(work, {letter}0 + q * {letter}i)" for letter in letters]
-
-
-def _map_lines(template: Template) -> list[str]:
-    letters = template.letters
-    inside = [
-        *_loads(letters),
-        *_value(template),
-        "if adds == 1:",
-        "    z = load(work, z0 + q)",
-        f"    value = {_added(template)}",
-        "store(work, z0 + q, value)",
-    ]
-    return [
-        *_numbers_of(template),
-        *_streams(letters, 8),
-        "for r in span(0, rows):",
-        "    for q in span(0, wide, LANES):",
-        *(f"        {line}" for line in inside),
-        *(f"    {letter}0 += {letter}r" for letter in (*letters, "z")),
-    ]
+def _map_lines(template: Template) -> Iterator[str]:
+    """An expression of some streams: its vectors are the inner loop, its rows the outer one."""
+    streams = ("z", *template.letters)
+    yield "base, flags = word(words, 3), word(words, 4)"
+    yield "vectors = word(words, 2)"
+    yield "if flags >= ONE_ROW:"
+    yield "    vectors, rows = vectors * rows, 1"
+    yield "is_plain, adds = (flags & (ADDS | CAREFUL)) == 0, (flags & ADDS) == ADDS"
+    yield from (*_numbers_of(template), *_streams(streams, 7, "i", "j"))
+    yield from ("for r in span(0, rows):", "    for q in span(0, vectors):")
+    yield from (f"        {letter} = load(work, {letter}0)" for letter in template.letters)
+    yield from (f"        {line}" for line in _value(template))
+    yield "        if not is_plain:"
+    yield "            z = load(work, z0)"
+    yield "            if adds:"
+    yield f"                value = {_added(template)}"
+    yield "            else:"
+    yield "                value = careful(words, flags, q, value, z)"
+    yield "        store(work, z0, value)"
+    yield from (f"        {letter}0 += {letter}i" for letter in streams)
+    yield from (f"    {letter}0 += {letter}j" for letter in streams)
 
 
 def _sum_lines(template: SumTemplate) -> Iterator[str]:
     letters, slots = template.term.letters, len(template.term.slots)
-    yield "width, spreads, share = word(program, pc + 8), word(program, pc + 9), number(numbers, base)"
-    yield from (*_numbers_of(template.term, 1), *_streams(letters, 10))
+    yield "wide, base = word(words, 2), word(words, 3)"
+    yield "z0, zr, adds = word(words, 4) + t * word(words, 5), word(words, 6), word(words, 7)"
+    yield "width, spreads, share = word(words, 8), word(words, 9), number(numbers, base)"
+    yield from (*_numbers_of(template.term, 1), *_streams(letters, 10, "r", "i"))
     if template.finish is not None:
         yield from _numbers_of(template.finish, 1 + slots)
     yield from ("for r in span(0, rows):", "    sums = splat(0.0)", "    for q in span(0, wide, LANES):")
-    yield from (f"        {line}" for line in (*_loads(letters), *_value(template.term, 1)))
+    yield from (f"        {letter} = load(work, {letter}0 + q * {letter}i)" for letter in letters)
+    yield from (f"        {line}" for line in _value(template.term, 1))
     yield "        sums = sums + head(value, splat(0.0), width - q)"
     yield "    sums = splat(total(sums))"
     if template.finish is not None:
@@ -230,39 +207,22 @@ def _sum_lines(template: SumTemplate) -> Iterator[str]:
     yield from (f"    {letter}0 += {letter}r" for letter in (*letters, "z"))
 
 
-# The other instructions ----------------------------------------------------------------------------------------------
+# Instructions ----------------------------------------------------------------------------------------------
 
 
-def _others() -> Iterator[str]:
-    yield from _function("others", "program, pc, t, rows, work, weights, transposed, gradients, numbers, noise")
-    text = driver.OTHERS
-    yield from (
-        re.sub(r"== ([A-Z_]+):", lambda found: f"== {getattr(i, found.group(1))}:", text).strip("\n").splitlines()
-    )
-
-
-def _segment() -> Iterator[str]:
-    """The function that runs instructions one after the other."""
-    given = "program, pc, t, rows, work, numbers"
-    yield from _function("segment", "program, pc, end, t, rows, work, weights, transposed, gradients, numbers, noise")
-    yield "    while pc < end:"
-    yield "        op = word(program, pc)"
-    keyword = "if"
-    for name, templates, first in (("maps", MAPS, i.MAP), ("sums", SUMS, i.SUM)):
-        for number, function in enumerate(_names(name, templates)):
-            end = first + min((number + 1) * TOGETHER, len(templates))
-            yield f"        {keyword} op < {end}:"
-            yield f"            {function}({given})"
-            keyword = "elif"
-    yield "        else:"
-    yield "            others(program, pc, t, rows, work, weights, transposed, gradients, numbers, noise)"
-    yield "        pc += word(program, pc + 1)"
+def _table() -> Iterator[str]:
+    """The functions of all instructions, in the order of their numbers."""
+    names = [f"{name}{number}" for name, listed in (("map", MAPS), ("sum", SUMS)) for number in range(len(listed))]
+    yield from ("", "", "OPERATIONS = (")
+    yield from (f"    {name}," for name in (*names, *i.OTHERS))
+    yield ")"
 
 
 def _measure(dtype: str) -> Iterator[str]:
     """The loss of every row."""
     arguments = "program, numbers, steps, work, expected, expected0, row_weights, weight0, unit, scale_all, row_losses"
-    yield from _function("measure", arguments)
+    kinds = "integers doubles count array data count data count number number array"
+    yield from _function("measure", kinds, arguments)
     yield from _filled(driver.MEASURE)
     for number, (name, activation) in enumerate(loss_forms()):
         yield f"            {'elif' if number else 'if'} kind == {number}:"
@@ -291,13 +251,16 @@ def _loss_lines(name: str, activation: str | None) -> Iterator[str]:
     yield "    result = load(work, result0 + q)"
     if form is not None:
         yield "    logit = load(work, logit0 + q)"
-    yield f"    loss = loss + head({term}, splat(0.0), width - q)"
-    yield f"    store(work, target0 + q, head(scale * ({slope}), splat(0.0), width - q))"
+    # A comparison with NaN, a component that is not known, does not hold.
+    value, change = (f"where(target <= target, {text}, splat(0.0))" for text in (term, slope))
+    yield f"    loss = loss + head({value}, splat(0.0), width - q)"
+    yield f"    store(work, target0 + q, head(scale * {change}, splat(0.0), width - q))"
 
 
 def _update() -> Iterator[str]:
     """One step of any optimizer."""
-    yield from _function("update", "program, weights, gradients, memory, constants, rate, shrink")
+    kinds = "integers array array array doubles number number"
+    yield from _function("update", kinds, "program, weights, gradients, memory, constants, rate, shrink")
     yield from _filled('    """One step of the optimizer."""\n    kind, end, size = [optimizer], [learning], [size]')
     for number, update in enumerate(UPDATES.values()):
         yield f"    {'elif' if number else 'if'} kind == {number}:"
@@ -331,15 +294,15 @@ def _train(dtype: str) -> str:
 def _noise() -> Iterator[str]:
     """The functions that masks of dropouts are made of; see ``neuromorph.functions.dropout``."""
     word = f"{WORD:#x}"
-    yield from _function("mixed", "bits")
+    yield from _function("mixed", "count -> count", "bits")
     for shift, factor in MIXING:
         yield f"    bits = ((bits ^ (bits >> {shift})) * {factor:#x}) & {word}"
     yield f"    return bits ^ (bits >> {LAST_SHIFT})"
-    yield from _function("window_noise", "key, updates")
+    yield from _function("window_noise", "number number -> count", "key, updates")
     for name, salt in (("low", FIRST), ("high", SECOND)):
         chain = f"mixed((int(key) & {word}) ^ {salt:#x}) ^ (int(key) >> 32)"
         yield f"    {name} = mixed(mixed({chain}) ^ (int(updates) & {word}))"
     yield "    return low | (high >> 1) << 32"
-    yield from _function("row_noise", "noise, node, row")
+    yield from _function("row_noise", "count count count -> count count", "noise, node, row")
     yield f"    first = mixed(mixed((noise & {word}) ^ node) ^ (row & {word}))"
     yield f"    return first, mixed(mixed((noise >> 32) ^ node ^ {SECOND:#x}) ^ (row & {word}))"

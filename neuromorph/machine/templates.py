@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from ..functions import ACTIVATIONS, ELEMENTWISE, MERGES, RESTORE
-from ..functions.expressions import Expression
+from ..functions.expressions import Expression, written
 from ..functions.records import VOCABULARY
 from ..host.frozen import frozen
 
@@ -68,7 +68,7 @@ def form_of(expression: str) -> Form:
     if expression == "zero":
         return Form("splat(0.0)", (), ())
     reader = _Reader()
-    text = ast.unparse(reader.visit(ast.parse(expression, mode="eval")))
+    text = written(reader.visit(ast.parse(expression, mode="eval").body))
     return Form(text, tuple(reader.letters), tuple(reader.numbers))
 
 
@@ -160,7 +160,8 @@ def _table(expressions: Iterable[tuple[str, Let]]) -> tuple[tuple[Template, ...]
 MAPS, _KNOWN_MAPS = _table(_maps())
 
 
-def map_of(expression: str, let: Iterable[tuple[str, str]]) -> tuple[int, tuple[str, ...], list[float]]:
+@lru_cache(_FORMS)
+def map_of(expression: str, let: Let) -> tuple[int, tuple[str, ...], tuple[float, ...]]:
     """The number of an expression's template, the variables that its letters stand for, and the numbers in its slots.
 
     Raises NotInMachineError for an expression that no record has.
@@ -168,7 +169,7 @@ def map_of(expression: str, let: Iterable[tuple[str, str]]) -> tuple[int, tuple[
     form = form_of(with_names(expression, let))
     for number in _KNOWN_MAPS.get(form.text, ()):
         if MAPS[number].fits(form):
-            return number, form.variables, [form.numbers[slot] for slot in MAPS[number].slots]
+            return number, form.variables, tuple(form.numbers[slot] for slot in MAPS[number].slots)
     raise NotInMachineError(expression)
 
 
@@ -196,7 +197,8 @@ def _sum_table() -> tuple[tuple[SumTemplate, ...], dict[tuple[str, str], list[in
 SUMS, _KNOWN_SUMS = _sum_table()
 
 
-def sum_of(expression: str, finish: str) -> tuple[int, tuple[str, ...], list[float]]:
+@lru_cache(_FORMS)
+def sum_of(expression: str, finish: str) -> tuple[int, tuple[str, ...], tuple[float, ...]]:
     """The number of a sum's template, the variables of its terms, and the numbers in the slots of both expressions.
 
     Raises NotInMachineError for a sum that no record has.
@@ -208,7 +210,7 @@ def sum_of(expression: str, finish: str) -> tuple[int, tuple[str, ...], list[flo
             numbers = [form.numbers[slot] for slot in template.term.slots]
             if end is not None and template.finish is not None:
                 numbers += [end.numbers[slot] for slot in template.finish.slots]
-            return number, form.variables, numbers
+            return number, form.variables, tuple(numbers)
     raise NotInMachineError(f"{expression}; {finish}")
 
 

@@ -47,7 +47,7 @@ def _autotuned(kernels: Kernels, memory: Memory, call: TrainCall, enough: int) -
     at, stop, capacity = call.sample, call.stop, call.capacity
     autotuner = memory.autotuners.get(call.mode)
     if autotuner is None:
-        autotuner = memory.autotuners[call.mode] = Autotuner(kernels.autotuned_from[call.mode] // capacity)
+        autotuner = memory.autotuners[call.mode] = Autotuner(max(1, kernels.autotuned_from[call.mode] // capacity))
     before = Way.ONE
     for way, windows in autotuner.parts(-(-(stop - at) // capacity)):
         end = min(stop, at + windows * capacity)

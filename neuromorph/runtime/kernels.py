@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..abi.mailbox import LEARN, MEASURE
-from ..codegen import Kernel, called
+from ..codegen import Kernel, SparseCopy, called, sparse_copies
 from ..errors import NeuromorphError
 from ..graph import Graph, structure_of
 from ..host.cached import cached_property
@@ -57,14 +57,14 @@ class Kernels:
     """The kernels of one graph and one set of options. Functions are compiled when first needed.
 
     before_compiling: called before functions that are not in the cache are compiled. costs: the cost model that decides
-    how many threads are worth taking.
+    how many threads are worth taking. skips: whether NaN among the expected values is a component that is not known.
     """
 
     costs: ClassVar[CostModel] = DEFAULT_COSTS
     tier: ClassVar[str] = "compiled"
 
-    def __init__(self, graph: Graph, options: CompileOptions) -> None:
-        self.graph, self.options = graph, options
+    def __init__(self, graph: Graph, options: CompileOptions, *, skips: bool = False) -> None:
+        self.graph, self.options, self.skips = graph, options, skips
         self.before_compiling: Callable[[], None] | None = None
 
     @cached_property
@@ -74,7 +74,17 @@ class Kernels:
         size = np.dtype(options.dtype).itemsize
         widths = [self.graph.nodes[index].width for index in self.graph.parameters]
         lanes = lanes_for(widths, simd_bits(), size)
-        return KernelOptions(options.batch_size, options.dtype, lanes, vector_registers(), options.optimizer)
+        return KernelOptions(
+            options.batch_size, options.dtype, lanes, vector_registers(), options.optimizer, skips=self.skips
+        )
+
+    @cached_property
+    def skipping(self) -> Kernels:
+        """The same kernels for expected values in which NaN stands for components that are not known.
+
+        Only ``train`` is of use. Weights and workspaces have the same places.
+        """
+        return type(self)(self.graph, self.options, skips=True)
 
     @cached_property
     def divided(self) -> KernelOptions:
@@ -95,6 +105,16 @@ class Kernels:
         """The plan with its generated source."""
         return Kernel(self.plan)
 
+    @cached_property
+    def sparse(self) -> tuple[SparseCopy, ...]:
+        """The sparse copies of frozen matrices, which stand behind the parameters."""
+        return sparse_copies(self.plan)
+
+    @property
+    def weight_elements(self) -> int:
+        """Elements of the array of parameters, with the sparse copies behind them."""
+        return self.sparse[-1].end if self.sparse else self.plan.layout.size
+
     @property
     def own(self) -> Kernels:
         """The kernels that are, or would be, compiled for the model alone: these."""
@@ -112,18 +132,24 @@ class Kernels:
         chosen = repr((self.divided, self.costs))
         return cache.key_of(structure_of(self.graph), chosen, *cache.generator(), *cache.environment())
 
-    def bytes_needed(self) -> int:
-        """The size of the arrays that training needs, in bytes."""
+    def bytes_needed(self, steps: int | None = None) -> int:
+        """The size of the arrays that training needs, in bytes. steps: of a window, by default ``bptt_steps``."""
         plan, options = self.plan, self.options
+        steps = steps or options.bptt_steps
         copies = plan.gradient_copies
-        arena = self.training_elements(options.bptt_steps) * copies
-        rows = 2 * options.bptt_steps * options.batch_size  # a loss and a weight of each
-        elements = (1 + copies + self.memory_slots) * plan.layout.size + plan.layout.transposed_size + arena + rows
+        arena = self.training_elements(steps) * copies
+        rows = 2 * steps * options.batch_size  # a loss and a weight of each
+        elements = (copies + self.memory_slots) * plan.layout.size + plan.layout.transposed_size + arena + rows
+        elements += self.weight_elements
         return elements * np.dtype(options.dtype).itemsize
 
-    def check_size(self) -> None:
-        """Raise ModelTooLargeError if the machine has too little memory. Nothing is allocated before."""
-        _check_fits(self.bytes_needed(), "the model needs {} to train")
+    def check_size(self, steps: int | None = None) -> None:
+        """Raise ModelTooLargeError if the machine has too little memory. Nothing is allocated before.
+
+        steps: of a window, by default ``bptt_steps``.
+        """
+        window = f" by windows of {steps:,} steps, which bptt_steps= makes shorter" if steps else ""
+        _check_fits(self.bytes_needed(steps), f"the model needs {{}} to train{window}")
 
     def training_elements(self, capacity: int) -> int:
         """Elements of a workspace of ``train``, of one thread where each has its own."""

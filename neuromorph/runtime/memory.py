@@ -41,6 +41,7 @@ class Memory:
     """The memory of a built model: flat arrays in the kernel's layout, and the workspaces that hold recurrent state.
 
     optimizer: the optimizer's slots one after the other. constants: the optimizer's numbers, followed by its counts.
+    capacity: the samples of a window.
     """
 
     weights: Floats
@@ -51,6 +52,7 @@ class Memory:
     space: Floats  # the workspaces one after the other: one that threads share, or one for each thread
     copies: int  # the number of workspaces
     row_losses: Floats
+    capacity: int
     remembered: list[Floats] | None = None  # views of all recurrent state; made when it is first set to zeros
     pool: ThreadPool | None = None  # the pool of the last call by several threads
     number: int = field(default_factory=itertools.count(1).__next__)  # of this model, by which a pool knows it
@@ -62,6 +64,17 @@ class Memory:
         if self.mailbox is None:
             self.mailbox = new_mailbox(members)
         return self.mailbox
+
+    @cached_property
+    def for_skipping(self) -> Memory:
+        """The same arrays for the kernels that skip what is not known.
+
+        Threads that wait for calls of one kernel must not take those of another, so it has a number of its own.
+        """
+        return Memory(
+            self.weights, self.transposed, self.gradients, self.optimizer, self.constants, self.space, self.copies,
+            self.row_losses, self.capacity,
+        )  # fmt: skip
 
     @property
     def spaces(self) -> list[Floats]:

@@ -4,38 +4,36 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.arrays import as_broadcast
-from ..errors import DataError, ModelStateError, brief, nearest
+from ..errors import ModelStateError
 from ..functions.dropout import KEYS
 from ..graph import Graph, build_graph, freeze
+from ..history import History
 from ..host.interrupts import held
 from ..language import parse
-from ..optimizers import UPDATES, Optimizer, Update
+from ..optimizers import Optimizer
 from ..options import CompileOptions, finite_number
-from ..schedule import Workspace, padded
+from ..schedule import padded
 from . import background, seeding
 from .background import Request
+from .contents import Contents, Floats
 from .feeds import Feeds
 from .forked import Changing, remember
 from .kernels import Kernels
 from .memory import Memory, aligned_zeros
 from .seeding import draw_parameters
-from .settings import Settings, check_numbers
-from .state import as_dict, set_state, state_pieces, state_views
+from .settings import check_numbers
+from .sparse import with_copies
 from .tiers import first_kernels, kernels_of, telling
-
-Floats = NDArray[Any]
 
 _POLL = 0.01  # seconds between two looks for compiled kernels of somebody who waits for them
 
 
-class Network(Settings):
+class Network(Contents):
     """A checked graph, its options, and once built its parameters and the state of training.
 
     ``losses`` holds the per-sample losses of the last training, ``history`` the record of the last ``fit``. Code that
@@ -53,7 +51,7 @@ class Network(Settings):
     ):
         super().__init__(text, options, learning_rate, clip_norm, graph, optimizer)
         self.losses: NDArray[np.float64] = np.zeros(0)
-        self.history: Any = None
+        self.history: History | None = None
         self._start()
 
     def _start(self) -> None:
@@ -66,6 +64,7 @@ class Network(Settings):
         self._released = self._torn = False
         self.changing = Changing()
         self.feeds = Feeds()
+        self.watched: tuple[tuple[str, tuple[str, ...]], Network] | None = None  # tier, nodes, and what computes them
         remember(self)
 
     # What it is ------------------------------------------------------------------------------------------------------
@@ -134,17 +133,19 @@ class Network(Settings):
             raise ModelStateError("the model is not built yet; call build(model) first")
         return self._memory
 
-    def build(self, *, verbosity: int = 0) -> Self:
+    def build(self, *, verbosity: int = 0, seed: int | None = None) -> Self:
         """Compile the kernels that training needs, or load them from disk, and draw new parameters.
 
-        verbosity: above 0, progress is printed. Returns the model. Raises MemoryError, naming the bytes, if the model
-        can't fit into this machine's memory.
+        verbosity: above 0, progress is printed. seed: of a generator for this build alone. Returns the model. Raises
+        MemoryError, naming the bytes, if the model can't fit into this machine's memory.
         """
+        own = None if seed is None else seeding.new_generator(seeding.checked_seed(seed))
         with self.lock, self.changing:
             self._compile(verbosity)
             with seeding.lock:
-                drawn = draw_parameters(self._graph, seeding.generator(), self._options.dtype)
-                key = int(seeding.generator().integers(KEYS)) if self._drops else 0
+                rng = own or seeding.generator()
+                drawn = draw_parameters(self._graph, rng, self._options.dtype)
+                key = int(rng.integers(KEYS)) if self._drops else 0
             self.prepare()
             self.set_parameters(drawn)
             if self._drops:
@@ -168,7 +169,7 @@ class Network(Settings):
         kernels = self.kernels
         kernels.check_size()
         layout, dtype = kernels.plan.layout, self._options.dtype
-        weights = aligned_zeros(layout.size, dtype)
+        weights = aligned_zeros(kernels.weight_elements, dtype)
         remembered = aligned_zeros(max(1, kernels.memory_slots * layout.size), dtype)
         counts = len(self._update.counts) + 2 * self._drops
         constants = np.array([*self._optimizer.constants, *([0.0] * counts)])
@@ -213,7 +214,8 @@ class Network(Settings):
             self._kernels = own
             return
         state, self._kernels = self.state, own
-        self._memory = self.scratch(self.bptt_steps, old.weights, old.optimizer, old.constants)
+        weights = with_copies(own.plan.layout, own.sparse, old.weights)
+        self._memory = self.scratch(old.capacity, weights, old.optimizer, old.constants)
         self.state = state
         self.feeds.move(own)
 
@@ -244,12 +246,26 @@ class Network(Settings):
             aligned_zeros(copies * padded(self.kernels.training_elements(capacity) + 16, 16), dtype),
             copies,
             aligned_zeros(capacity * self.batch_size, dtype),
+            capacity,
         )
+
+    def set_window(self, steps: int) -> None:
+        """Make memory for windows of so many samples, with the same parameters and state; the same if it has them.
+
+        The caller holds ``lock`` and ``changing``. Raises MemoryError, naming the bytes, if it would not fit.
+        """
+        memory = self.memory()
+        if memory.capacity != steps:
+            self.kernels.check_size(steps)
+            fresh = self.scratch(steps, memory.weights, memory.optimizer, memory.constants)
+            self.copy_state(fresh)
+            self._memory = fresh
 
     def release(self) -> None:
         """Free the model's memory. Releasing twice is allowed; any other use afterwards raises ModelStateError."""
         with self.lock:
-            self._memory, self._kernels, self._request, self._released = None, None, None, True
+            self._memory, self._kernels, self._request, self.watched = None, None, None, None
+            self._released = True
             self.feeds.release()
 
     def __enter__(self) -> Self:
@@ -269,7 +285,8 @@ class Network(Settings):
                 "learning_rate": self._learning_rate,
                 "clip_norm": self._clip_norm,
                 "optimizer": self._optimizer,
-                "losses": self.losses.copy(),
+                "history": self.history,
+                "reading": self.reading,
             }
             if self._memory is not None:
                 kept["parameters"] = self.get_parameters()
@@ -284,167 +301,12 @@ class Network(Settings):
         check_numbers(graph, kept["options"].dtype, kept["text"])
         names = ("text", "options", "learning_rate", "clip_norm")
         self.__init__(*(kept[name] for name in names), graph, kept["optimizer"])  # type: ignore[misc]
-        self.losses = kept["losses"]
+        self.history = kept.get("history")  # which models pickled by early versions lack
+        self.reading = kept.get("reading")
         if "parameters" in kept:
             self.prepare()
             self.set_parameters(kept["parameters"])
-            self.state = kept["state"]
-            self.optimizer_state = kept["optimizer_state"]
-            self.dropout_state = kept.get("dropout_state")
-
-    # Parameters and state --------------------------------------------------------------------------------------------
-
-    def get_parameters(self) -> dict[str, Floats]:
-        """Copies of all parameters: "<layer>.weight" (fan_in, width) and "<layer>.bias" (width,), in text order."""
-        with self.lock:
-            return self.unpack(self.memory().weights)
-
-    def unpack(self, flat: Floats) -> dict[str, Floats]:
-        """The named arrays of a flat array of parameters in the kernel's layout."""
-        return {name: flat[place] for name, place in self._places().items()}
-
-    def unpack_gradients(self, flat: Floats) -> dict[str, Floats]:
-        """The named arrays of a flat array of gradients, for the parameters that learn."""
-        return {name: flat[place] for name, place in self._learning().items()}
-
-    def set_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """Set some or all parameters. Each value is broadcast to the parameter's shape.
-
-        Raises DataError for an unknown name, a shape that does not broadcast, or a value that is no finite real number;
-        then nothing is changed.
-        """
-        given = as_dict("parameters", parameters)
-        with self.lock, self.changing:
-            weights, places = self.memory().weights, self._places()
-            fresh = weights.copy()
-            for name, value in given.items():
-                if name not in places:
-                    raise DataError(f"the model has no parameter {brief(name)}{_hint(name, places)}")
-                fresh[places[name]] = as_broadcast(name, value, shape=places[name].shape, dtype=self.dtype)
-                if name.endswith(".scale") and not fresh[places[name]].all():
-                    raise DataError(f"{name} must not be 0: vectors are divided by it")
-            weights[:] = fresh
-            self.publish()
-
-    def publish(self) -> None:
-        """Hand the weights to the streams of this model. Called only after whole updates."""
-        self.feeds.publish(self.memory().weights)
-
-    def _places(self) -> dict[str, NDArray[np.intp]]:
-        """The indices of each parameter in the flat arrays, by name."""
-        layout = self.kernels.plan.layout
-        return {array.name: layout.places(array.node, array.role) for array in self._graph.arrays}
-
-    def _learning(self) -> dict[str, NDArray[np.intp]]:
-        """The indices of each parameter that training changes, by name."""
-        layout = self.kernels.plan.layout
-        return {array.name: layout.places(array.node, array.role) for array in self._graph.arrays if array.learns}
-
-    @property
-    def _update(self) -> Update:
-        """The optimizer's update: its formulas, slots and counts."""
-        return UPDATES[self._options.optimizer]
-
-    @property
-    def optimizer_state(self) -> dict[str, Floats]:
-        """Copies of the optimizer's slots, "<slot>.<parameter>", shaped like the parameter, and counts, of shape ().
-        All are zeros at first. Some or all can be set."""
-        with self.lock:
-            memory, first = self.memory(), len(self._update.constants)
-            slots = zip(self._update.slots, self._slots(memory.optimizer), strict=True)
-            found = {f"{slot}.{name}": flat[place] for slot, flat in slots for name, place in self._learning().items()}
-            counts = enumerate(self._update.counts, first)
-            return found | {name: np.array(memory.constants[number]) for number, (name, _) in counts}
-
-    @optimizer_state.setter
-    def optimizer_state(self, values: Mapping[str, Any]) -> None:
-        given = as_dict("optimizer_state", values)
-        with self.lock, self.changing:
-            memory, first = self.memory(), len(self._update.constants)
-            fresh, constants, places = memory.optimizer.copy(), memory.constants.copy(), self._learning()
-            slots = dict(zip(self._update.slots, self._slots(fresh), strict=True))
-            counts = {name: number for number, (name, _) in enumerate(self._update.counts, first)}
-            for name, value in given.items():
-                slot, _, parameter = name.partition(".") if isinstance(name, str) else ("", "", "")
-                if name in counts:
-                    number = as_broadcast(name, value, shape=(), dtype=constants.dtype)
-                    constants[counts[name]] = np.clip(number, 0.0, 1.0)
-                elif slot in slots and parameter in places:
-                    place = places[parameter]
-                    slots[slot][place] = as_broadcast(name, value, shape=place.shape, dtype=self.dtype)
-                else:
-                    raise DataError(f"the optimizer remembers nothing named {brief(name)}")
-            memory.optimizer[:], memory.constants[:] = fresh, constants
-
-    @property
-    def _drops(self) -> bool:
-        """Whether training makes dropout masks."""
-        return self.kernels.plan.training.drops
-
-    @property
-    def dropout_state(self) -> tuple[int, int] | None:
-        """The key of the dropout masks, and the number of updates so far; None for a model without dropout."""
-        with self.lock:
-            if not self._drops:
-                return None
-            key, updates = self.memory().constants[-2:]
-            return int(key), int(updates)
-
-    @dropout_state.setter
-    def dropout_state(self, value: tuple[int, int] | None) -> None:
-        with self.lock, self.changing:
-            if (value is not None) != self._drops:
-                raise DataError("a model has a key of dropouts where it has a dropout, and only there")
-            if value is not None:
-                self.memory().constants[-2:] = value
-
-    def _slots(self, flat: Floats) -> list[Floats]:
-        """Views of the optimizer's slots, each in the layout of the parameters."""
-        size = self.kernels.plan.layout.size
-        return [flat[number * size : (number + 1) * size] for number in range(len(self._update.slots))]
-
-    def _state_views(self) -> list[dict[str, Floats]]:
-        """Views of the state that the next window starts from, by the name that a link in time reads. There is a dict
-        for each workspace; together they have all lanes in order."""
-        return [state_views(*where) for where in self._workspaces()]
-
-    def _workspaces(self) -> Iterator[tuple[Workspace, Floats, int, int]]:
-        """Each workspace: its layout, its elements, the number of its steps, and the number of its lanes."""
-        plan = self.kernels.plan
-        for number, space in enumerate(self.memory().spaces):
-            yield plan.training_space, space, self.bptt_steps, len(plan.lanes_of(number))
-
-    @property
-    def state(self) -> dict[str, Floats]:
-        """A copy of the recurrent state after the last ``train``: {name of a node that a link in time reads: (B,
-        width)}, or (K, B, width), the oldest step first, for a node that is read up to K > 1 steps back."""
-        with self.lock:
-            parts = self._state_views()
-            return {name: np.concatenate([part[name] for part in parts], axis=-2) for name in parts[0]}
-
-    @state.setter
-    def state(self, values: Mapping[str, Any]) -> None:
-        with self.lock, self.changing:
-            fresh, plan = self.state, self.kernels.plan
-            names = set_state(fresh, values)
-            for number, part in enumerate(self._state_views()):
-                for name in names:  # not the other names, which may belong to the same nodes
-                    part[name][:] = fresh[name][..., plan.lanes_of(number), :]
-
-    def reset_state(self) -> None:
-        """Set the recurrent state to zeros."""
-        with self.lock, self.changing:
-            self.clear_state(self.memory())
-
-    def clear_state(self, memory: Memory) -> None:
-        """Fill the recurrent state in the model's memory with zeros. The caller holds ``lock`` and ``changing``."""
-        if memory.remembered is None:
-            memory.remembered = [view for where in self._workspaces() for view in state_pieces(*where).values()]
-        for view in memory.remembered:
-            view.fill(0.0)
-
-
-def _hint(name: Any, known: Mapping[str, Any]) -> str:
-    """A part of a message that suggests the known name nearest to an unknown one; empty if none is near."""
-    near = nearest(name, known) if isinstance(name, str) else None
-    return f"; did you mean {near!r}?" if near else ""
+            self.state = kept.get("state", {})
+            self.optimizer_state = kept.get("optimizer_state", {})
+            if self._drops:
+                self.dropout_state = kept.get("dropout_state", (0, 0))

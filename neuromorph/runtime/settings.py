@@ -7,15 +7,19 @@ from typing import Any
 import numpy as np
 
 from ..data.labels import Needs
+from ..data.packing import Reading
 from ..errors import MDLSemanticError
 from ..graph import Graph
 from ..host.cached import cached_property
 from ..optimizers import Optimizer, optimizer_of
-from ..options import CompileOptions, finite_number
+from ..options import LONGEST_WINDOW, CompileOptions, finite_number
 
 
 class Settings:
-    """A checked graph, the options that its kernels are made for, learning rate, clip norm and optimizer."""
+    """A checked graph, the options that its kernels are made for, learning rate, clip norm and optimizer.
+
+    reading: how the last training read its data, if it named a layout.
+    """
 
     def __init__(
         self,
@@ -28,6 +32,7 @@ class Settings:
     ):
         self._text, self._options, self._graph, self._optimizer = text, options, graph, optimizer
         self._dtype = np.dtype(options.dtype)
+        self.reading: Reading | None = None
         self.learning_rate = learning_rate
         self.clip_norm = clip_norm
 
@@ -53,8 +58,14 @@ class Settings:
 
     @property
     def bptt_steps(self) -> int:
-        """The number of samples in a window."""
+        """The number of samples in a window of one long sequence; of several sequences, see ``window_of``."""
         return self._options.bptt_steps
+
+    def window_of(self, steps: int) -> int:
+        """The number of samples in a window of several sequences of so many steps."""
+        if not self._options.whole_sequences:
+            return self.bptt_steps
+        return max(self.bptt_steps, min(steps, LONGEST_WINDOW))
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -113,12 +124,18 @@ class Settings:
     def needs(self) -> Needs:
         """The shapes and values that training data must have."""
         widths = self.input_width, self.output_width
-        return Needs(self.batch_size, *widths, self.dtype, self._graph.loss.name == "cross_entropy")
+        takes_labels = self._graph.loss.name == "cross_entropy"
+        return Needs(self.batch_size, *widths, self.dtype, takes_labels, self._graph.has_time_links)
 
     @property
     def parameter_count(self) -> int:
         """The number of all parameters of live nodes."""
         return self._graph.parameter_count
+
+    @property
+    def layout(self) -> str | None:
+        """The ``layout`` of the data that the model was last trained with. Saved files and copies keep it."""
+        return None if self.reading is None else self.reading.layout
 
     def _set_optimizer(self, chosen: Optimizer) -> None:
         self._optimizer = chosen

@@ -47,8 +47,19 @@ def state_pieces(workspace: Workspace, space: Floats, capacity: int, lanes: int)
 def set_state(views: Mapping[str, Floats], values: Any) -> tuple[str, ...]:
     """Set some or all of the state; the names that were set. Each value is broadcast to its view's shape.
 
+    Raises the errors of ``checked_state``; then nothing is changed.
+    """
+    fresh = checked_state(views, values)
+    for name, value in fresh.items():
+        views[name][:] = value
+    return tuple(fresh)
+
+
+def checked_state(views: Mapping[str, Floats], values: Any) -> dict[str, Floats]:
+    """Some or all of a state, each value broadcast to the shape of its view.
+
     Raises TypeError if ``values`` is no dict, DataError for an unknown name, a shape that does not broadcast, or a
-    value that is no finite real number; then nothing is changed.
+    value that is no finite real number.
     """
     fresh = {}
     for name, value in as_dict("state", values).items():
@@ -56,9 +67,7 @@ def set_state(views: Mapping[str, Floats], values: Any) -> tuple[str, ...]:
             known = ", ".join(views) or "none"
             raise DataError(f"the model keeps no state named {brief(name)}; it keeps: {known}")
         fresh[name] = as_broadcast(name, value, shape=views[name].shape, dtype=views[name].dtype)
-    for name, value in fresh.items():
-        views[name][:] = value
-    return tuple(fresh)
+    return fresh
 
 
 def as_dict(name: str, value: Any) -> dict[Any, Any]:

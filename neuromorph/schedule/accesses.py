@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from .plan import Access, Bias, Block, Columns, Loss, Map, Mask, Operation, Place, Product, Reduce, Rows, Sum
 
 WHOLE_ROW = 1 << 60  # columns: more than any row has
@@ -9,35 +12,54 @@ WHOLE_ROW = 1 << 60  # columns: more than any row has
 
 def reads_of(operation: Operation) -> list[Access]:
     """The accesses by which an operation reads, with the target of an accumulation."""
-    if isinstance(operation, Map):  # most operations are maps
-        return _map_reads(operation)
-    if isinstance(operation, Block):
-        return [access for m in operation.maps for access in _map_reads(m)]
-    if isinstance(operation, Rows):
-        return [Access(place) for place in (*operation.operands, *([operation.target] if operation.accumulate else []))]
-    if isinstance(operation, Loss):
-        return [Access(place) for place in (operation.result, operation.logits) if place is not None]
-    if isinstance(operation, Product):
-        adds = operation.start == "add"
-        own = [Access(operation.target, operation.shift)] if operation.target is not None and adds else []
-        weight = [Access(Place(f"g{operation.group}", 0, WHOLE_ROW))] if operation.kind == "weight" else []
-        beside = operation.epilogue.beside if operation.epilogue is not None else None
-        return [operation.source, *own, *weight, *([Access(beside)] if beside is not None else [])]
-    if isinstance(operation, Sum):
-        of_threads = Access(Place(operation.partials.buffer, 0, operation.partials.width))
-        return [of_threads, *reads_of(operation.product)[1:]]
-    if isinstance(operation, Mask):
-        return []
-    if isinstance(operation, Columns):
-        return [Access(operation.source)]
-    if isinstance(operation, Bias):
-        return [Access(Place(f"g{operation.group}", 0, WHOLE_ROW))]
-    return _map_reads(operation)
+    return _READS[type(operation)](operation)
+
+
+def _map_reads(statement: Map | Reduce) -> list[Access]:
+    reads = [access for _, access in statement.operands]
+    if statement.accumulate:
+        reads.append(Access(statement.target, statement.shift))
+    return reads
+
+
+def _row_reads(operation: Rows) -> list[Access]:
+    return [Access(place) for place in (*operation.operands, *([operation.target] if operation.accumulate else []))]
+
+
+def _loss_reads(operation: Loss) -> list[Access]:
+    return [Access(place) for place in (operation.result, operation.logits) if place is not None]
+
+
+def _product_reads(operation: Product) -> list[Access]:
+    adds = operation.start == "add"
+    own = [Access(operation.target, operation.shift)] if operation.target is not None and adds else []
+    weight = [Access(Place(f"g{operation.group}", 0, WHOLE_ROW))] if operation.kind == "weight" else []
+    beside = operation.epilogue.beside if operation.epilogue is not None else None
+    return [operation.source, *own, *weight, *([Access(beside)] if beside is not None else [])]
+
+
+def _sum_reads(operation: Sum) -> list[Access]:
+    of_threads = Access(Place(operation.partials.buffer, 0, operation.partials.width))
+    return [of_threads, *_product_reads(operation.product)[1:]]
+
+
+_READS: dict[type, Callable[[Any], list[Access]]] = {
+    Map: _map_reads,
+    Reduce: _map_reads,
+    Block: lambda operation: [access for m in operation.maps for access in _map_reads(m)],
+    Rows: _row_reads,
+    Loss: _loss_reads,
+    Product: _product_reads,
+    Sum: _sum_reads,
+    Mask: lambda operation: [],
+    Columns: lambda operation: [Access(operation.source)],
+    Bias: lambda operation: [Access(Place(f"g{operation.group}", 0, WHOLE_ROW))],
+}
 
 
 def buffers_touched(operation: Operation) -> frozenset[str]:
     """The buffers that an operation reads or writes."""
-    if isinstance(operation, Block):
+    if type(operation) is Block:
         return operation.buffers
     return frozenset([place.buffer for place in writes_of(operation)] + [a.place.buffer for a in reads_of(operation)])
 
@@ -48,16 +70,9 @@ def loads_of(operation: Operation) -> list[Access]:
     return [access for access in reads_of(operation) if access.place not in passing]
 
 
-def _map_reads(statement: Map | Reduce) -> list[Access]:
-    reads = [access for _, access in statement.operands]
-    if statement.accumulate:
-        reads.append(Access(statement.target, statement.shift))
-    return reads
-
-
 def writes_of(operation: Operation) -> list[Place]:
     """The places that an operation writes to memory."""
-    if isinstance(operation, Map):
+    if type(operation) is Map:  # most operations are maps
         return [operation.target]
     if isinstance(operation, Block):
         return [m.target for m in operation.maps if m.store]

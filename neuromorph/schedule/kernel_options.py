@@ -78,7 +78,8 @@ class KernelOptions:
     """The options for which a kernel is made, beside its graph.
 
     batch: the lanes of a sample. lanes: the SIMD width, in elements. registers: the processor's vector registers.
-    division: how threads divide a training window.
+    division: how threads divide a training window. skips: whether NaN among the expected values means that a component
+    is not known: then it has no loss and no gradient, and the loss of a vector is the mean over the others.
     """
 
     batch: int
@@ -87,6 +88,7 @@ class KernelOptions:
     registers: int
     optimizer: str = "sgd"
     division: Division = ALONE
+    skips: bool = False
 
     @property
     def threads(self) -> int:

@@ -4,23 +4,19 @@ from .barrier import SYNC_SIZE, barrier
 from .clock import ticks
 from .column_sums import SumShape, sums_of
 from .copies import moves
-from .general import (
-    block_transpose,
-    general_product,
-    general_softmax,
-    general_softmax_gradient,
-    general_sums,
-    number,
-    word,
-)
+from .general import block_transpose, general_product, general_softmax, general_softmax_gradient, general_sums
 from .gradient_norm import GradientShape, non_finite_of, squares_of
 from .loops import span
 from .mailbox import arrive, claim, leave, linger, post
 from .matmul import product_of
+from .native import native
+from .native_emitter import taught
 from .numpy_math import cos, exp, log, normal_cdf, sigmoid, sin, softplus, tanh
-from .pipeline import KernelCompiler
+from .pipeline import KernelCompiler, NativeCompiler
 from .product_shape import Shape
+from .programs import behind, number, word
 from .softmax import RowShape, softmax_gradient_of, softmax_of
+from .sparse_product import sparse_product_of
 from .transpose import TransposeShape, transpose_of
 from .vector_functions import vectors
 from .vectors import absolute, fma, maximum, minimum, sqrt, where
@@ -30,6 +26,7 @@ __all__ = [
     "SYNC_SIZE",
     "GradientShape",
     "KernelCompiler",
+    "NativeCompiler",
     "RowShape",
     "Shape",
     "SumShape",
@@ -39,6 +36,7 @@ __all__ = [
     "array_at",
     "arrive",
     "barrier",
+    "behind",
     "block_transpose",
     "claim",
     "cos",
@@ -54,6 +52,7 @@ __all__ = [
     "maximum",
     "minimum",
     "moves",
+    "native",
     "non_finite_of",
     "normal_cdf",
     "number",
@@ -66,10 +65,12 @@ __all__ = [
     "softmax_of",
     "softplus",
     "span",
+    "sparse_product_of",
     "sqrt",
     "squares_of",
     "sums_of",
     "tanh",
+    "taught",
     "ticks",
     "transpose_of",
     "vectors",

@@ -14,7 +14,7 @@ from numba.core import types
 from ..abi.summation import PANEL_BLOCK, ROW_BLOCK, chains_of, widest_panel
 from . import softmax as rows_of
 from .column_sums import SumShape, define_sums
-from .lowering import ARRAY, data_pointer, define
+from .lowering import ARRAY
 from .matmul import matrix_view
 from .product_shape import scalar_type, tile_rows
 from .routines import I64, integer, routine, summed, teach
@@ -25,27 +25,9 @@ ZERO, ADD, BIAS = 0, 1, 2  # how the sums of a product start
 ONE_CHAIN, CHAINED, RANGED = 0, 1, 2  # the order of sums; from 2 on it is the number of ranges
 _TABLE = 16  # entries of a table of tiles for each number of vectors
 _TALLEST_RANGED = 4  # rows of a tile whose inner steps are in ranges
+_HEIGHTS = (1, 2, 3, 4, 5, 6, 8)  # rows of the tiles that are emitted, beside the tallest ones
+_UNROLLED = ((4, 4), (7, 2), (64, 1))  # the most sums of a tile, and the inner steps of a pass of its loop
 _ANY_WIDTH = 1 << 20  # of a row, so that it counts as long
-
-
-def word(program: Any, index: int) -> int:
-    """A word of a program, an int64 array."""
-    return int(program[index])
-
-
-def _emit_word(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-    return builder.load(builder.gep(data_pointer(context, builder, sig.args[0], args[0]), [args[1]]))
-
-
-define(word, types.int64, (ARRAY, types.intp), _emit_word)
-
-
-def number(numbers: Any, index: int) -> float:
-    """A number beside a program, a float64 array."""
-    return float(numbers[index])
-
-
-define(number, types.float64, (ARRAY, types.intp), _emit_word)
 
 
 # Products ------------------------------------------------------------------------------------------------------------
@@ -90,6 +72,7 @@ class _Product:
         pointer = self.scalar.as_pointer()
         function, is_new = routine(module, self.name, [pointer] * 4 + [I64] * 9, inline=False)
         if is_new:
+            self.module = module
             function.args[2].add_attribute("noalias")
             self.emit(ir.IRBuilder(function.append_basic_block("entry")), function)
         return function
@@ -110,7 +93,7 @@ class _Product:
         self.b = b = builder
         a, bm, c, bias, rows, inner, columns, panel, stride, b_row, c_row, start, order = function.args
         zero = b.bitcast(self.zeros(), self.scalar.as_pointer())
-        tiles, heights = self.tiles(builder.module)
+        tiles, heights = self.tiles()
         width_of = integer(self.simd_width)
         in_panels_b, in_panels_c = (b.icmp_signed("==", row, integer(0)) for row in (b_row, c_row))
         is_bias, is_even = (b.icmp_signed("==", x, integer(y)) for x, y in ((start, BIAS), (order, CHAINED)))
@@ -194,31 +177,63 @@ class _Product:
         """Entries of a table for each order: one for each number of vectors, and one for none."""
         return max(self.panels) + 1
 
-    def tiles(self, module: ir.Module) -> tuple[ir.GlobalVariable, ir.GlobalVariable]:
+    def tiles(self) -> tuple[ir.GlobalVariable, ir.GlobalVariable]:
         """Tables of the tiles' functions, by order, vectors and height, and of the greatest height."""
-        pointer = self.scalar.as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [pointer] * 4 + [I64] * 6)
+        kind = self.tile_type
         table = [ir.Constant(kind.as_pointer(), None)] * (3 * self.width * _TABLE)
         heights, outer = [integer(1)] * (3 * self.width), self.b
-        for order in (ONE_CHAIN, CHAINED, RANGED):
+        for order in (CHAINED,) if self.turned else (ONE_CHAIN, CHAINED, RANGED):
             for vectors in self.panels:
-                most = tile_rows(self.registers, vectors)
-                most = min(most, _TALLEST_RANGED) if order == RANGED else most
+                most = self.tallest(vectors, order)
                 heights[order * self.width + vectors] = integer(most)
                 for height in range(1, most + 1):
-                    chains = chains_of(height * vectors, None) if order == CHAINED else None
-                    same = order == CHAINED and chains is None
-                    name = f"{self.name}.{height}x{vectors}{'' if same else ('', '.chains', '.ranges')[order]}"
-                    function, is_new = routine(module, name, kind.args, inline=False)
-                    if is_new:
-                        self.b = ir.IRBuilder(function.append_basic_block("entry"))
-                        self.tile(height, vectors, _Tile(*function.args), order, chains)
-                    table[(order * self.width + vectors) * _TABLE + height] = function
+                    table[(order * self.width + vectors) * _TABLE + height] = self.tile_of(height, vectors, order)
         self.b = outer
         return (
             self.constant(".tiles", ir.Constant(ir.ArrayType(kind.as_pointer(), len(table)), table)),
             self.constant(".heights", ir.Constant(ir.ArrayType(I64, len(heights)), heights)),
         )
+
+    @property
+    def tile_type(self) -> ir.FunctionType:
+        """The type of tiles' functions; see ``_Tile``."""
+        return ir.FunctionType(ir.VoidType(), [self.scalar.as_pointer()] * 4 + [I64] * 6)
+
+    def tallest(self, vectors: int, order: int) -> int:
+        """The most rows of a tile of so many vectors."""
+        most = tile_rows(self.registers, vectors)
+        return min(most, _TALLEST_RANGED) if order == RANGED else most
+
+    def tile_of(self, height: int, vectors: int, order: int) -> ir.Function:
+        """The function of a tile. Where several heights add in the same order, some are made of two lower ones."""
+        chains = chains_of(height * vectors, None) if order == CHAINED else None
+        if order == CHAINED and chains is None:
+            order = ONE_CHAIN
+        name = f"{self.name}.{height}x{vectors}{('', '.chains', '.ranges')[order]}"
+        function, is_new = routine(self.module, name, self.tile_type.args, inline=False)
+        if is_new:
+            tile, own = _Tile(*function.args), {*_HEIGHTS, self.tallest(vectors, order)}
+            pairs = ((h, height - h) for h in range(height // 2, 0, -1) if {h, height - h} <= own)
+            parts = () if order == CHAINED or height in own else next(pairs)
+            functions = [self.tile_of(part, vectors, order) for part in parts]
+            self.b = ir.IRBuilder(function.append_basic_block("entry"))
+            if parts:
+                self.composed(tile, parts[0], functions)
+            else:
+                self.tile(height, vectors, tile, order, chains)
+            self.b.ret_void()
+        return function
+
+    def composed(self, tile: _Tile, upper: int, functions: list[ir.Function]) -> None:
+        """Emit the calls of the functions of the upper rows of a tile and of the others."""
+        b, rows = self.b, integer(upper)
+        lower = tile._replace(
+            a=self.at(tile.a, rows if self.turned else b.mul(tile.stride, rows)),
+            c=self.at(tile.c, b.mul(tile.c_step, rows)),
+            begin=self.at(tile.begin, b.mul(tile.begin_step, rows)),
+        )
+        for function, part in zip(functions, (tile, lower), strict=True):
+            b.call(function, part)
 
     def tile(self, height: int, vectors: int, tile: _Tile, order: int, chains: tuple[int, int] | None) -> None:
         """Emit the sums of some rows and some vectors, which stay in registers."""
@@ -234,11 +249,12 @@ class _Product:
         for (r, v), total in zip(cells, sums, strict=True):
             place = self.at(tile.c, b.mul(tile.c_step, integer(r)), integer(v * size))
             b.store(total, b.bitcast(place, self.vector.as_pointer()), align=4)
-        b.ret_void()
 
     def summed(self, sums: Sums, cells: Cells, tile: _Tile, start: ir.Value, stop: ir.Value) -> Sums:
         """One chain for each sum."""
-        b, unroll = self.b, 4 if len(cells) <= 10 else 2
+        b, unroll = self.b, next(steps for most, steps in _UNROLLED if len(cells) <= most)
+        if unroll == 1:
+            return summed(b, sums, start, stop, 1, self.steps(cells, tile, 1))
         whole = b.add(start, b.and_(b.sub(stop, start), integer(-unroll)))
         for begin, end, count in ((start, whole, unroll), (whole, stop, 1)):
             sums = summed(b, sums, begin, end, count, self.steps(cells, tile, count))

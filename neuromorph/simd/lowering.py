@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from llvmlite import ir
 from numba.core import types
@@ -13,6 +13,17 @@ from numba.extending import lower_builtin
 ARRAY = types.Array  # in place of a Numba type: an array of any element type; as a result, the first argument's type
 Emit = Callable[[Any, ir.IRBuilder, Any, Any], Any]
 Twin = TypeVar("Twin", bound=Callable[..., Any])
+
+
+class Defined(NamedTuple):
+    """What a function was registered with; see ``define``."""
+
+    result: Any
+    arguments: tuple[Any, ...]
+    emit: Emit
+
+
+DEFINED: dict[Callable[..., Any], Defined] = {}  # what native functions may call too; see ``native.py``
 
 
 def define(twin: Twin, result: Any, arguments: tuple[Any, ...], emit: Emit) -> Twin:
@@ -38,9 +49,12 @@ def define(twin: Twin, result: Any, arguments: tuple[Any, ...], emit: Emit) -> T
         return context.get_dummy_value() if sig.return_type is types.void else value
 
     lower_builtin(twin, *arguments)(lower)
+    DEFINED[twin] = Defined(result, arguments, emit)
     return twin
 
 
 def data_pointer(context: Any, builder: ir.IRBuilder, array_type: types.Array, array: ir.Value) -> ir.Value:
-    """The address of the first element of a flat array."""
+    """The address of the first element of a flat array, which native functions have as it is."""
+    if isinstance(array.type, ir.PointerType):
+        return array
     return context.data_model_manager[array_type].get(builder, array, "data")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Any
@@ -88,24 +88,60 @@ def _word(value: object) -> str:
     return text if text.isalnum() or not text else f"{re.sub(r'[^a-z0-9]+', '_', text)}{zlib.crc32(text.encode()):08x}"
 
 
-def _define(module: ir.Module, shape: Shape) -> ir.Function:
+def symbol(kind: str, shape: Shape) -> str:
+    """The name of the LLVM function of a routine of this shape."""
+    return f"nm.{kind}." + ".".join(_word(getattr(shape, f.name)) for f in fields(shape))
+
+
+def addresses(shape: Shape, builder: ir.IRBuilder, arguments: Sequence[ir.Value]) -> dict[str, Any]:
+    """The values that an emitter of a product works on, by name, from the arguments of the LLVM function."""
+    a, *vectors, rows, inner, keep, first, last = arguments
+    kind = ir.VectorType(scalar_type(shape.dtype), shape.simd_width).as_pointer()
+    b, c, bias, beside = (builder.bitcast(pointer, kind) for pointer in vectors)
+    rows = rows if shape.rows is None else integer(shape.rows)
+    inner = inner if shape.inner is None else integer(shape.inner)
+    return {
+        "a": a, "b": b, "c": c, "bias": bias, "beside": beside, "rows": rows, "inner": inner, "keep": keep,
+        "first": first, "last": last,
+    }  # fmt: skip
+
+
+def kinds_of_arguments(shape: Shape) -> list[ir.Type]:
+    """The types of the LLVM function's arguments."""
+    return [scalar_type(shape.dtype).as_pointer()] * 5 + [I64, I64, I1, I64, I64]
+
+
+def define_product(module: ir.Module, shape: Shape) -> ir.Function:
     """The LLVM function of a product, made once in each module."""
-    name = "nm.product." + ".".join(_word(getattr(shape, f.name)) for f in fields(shape))
-    pointer = scalar_type(shape.dtype).as_pointer()
-    function, is_new = routine(module, name, [pointer] * 5 + [I64, I64, I1, I64, I64])
+    function, is_new = routine(module, symbol("product", shape), kinds_of_arguments(shape))
     if is_new:
         function.args[2].add_attribute("noalias")  # C never overlaps A, B, the bias or the matrix beside it
         builder = ir.IRBuilder(function.append_basic_block("entry"))
-        a, *vectors, rows, inner, keep, first, last = function.args
-        kind = ir.VectorType(scalar_type(shape.dtype), shape.simd_width).as_pointer()
-        b, c, bias, beside = (builder.bitcast(pointer, kind) for pointer in vectors)
-        rows = rows if shape.rows is None else integer(shape.rows)
-        inner = inner if shape.inner is None else integer(shape.inner)
-        ProductEmitter(shape, builder, a, b, c, bias, beside, rows, inner, keep, first, last).emit()
+        ProductEmitter(shape, builder, **addresses(shape, builder, function.args)).emit()
         is_long = sum(len(block.instructions) for block in function.blocks) > LONG
         if is_long or shape.far(shape.b_row):  # so that a panel's copy is not on the caller's stack
             function.attributes.add("noinline")
     return function
+
+
+def types_of(shape: Shape, *more: Any) -> list[Any]:
+    """The types of a product's arguments. more: those before the first and the last panel."""
+    starts: dict[str, list[Any]] = {"bias": [ARRAY, types.intp], "keep": [types.boolean]}
+    extra = starts.get(shape.start, []) + ([ARRAY, types.intp] if shape.beside_row is not None else [])
+    return [ARRAY, types.intp] * 3 + [types.intp] * 2 + extra + [*more] + [types.intp] * 2
+
+
+def operands(shape: Shape, builder: ir.IRBuilder, values: list[ir.Value]) -> list[ir.Value]:
+    """The arguments of the LLVM function of a product, from those of its call in compiled code."""
+
+    def place(i: int) -> ir.Value:
+        return builder.gep(values[i], [values[i + 1]])
+
+    pointers = [place(0), place(2), place(4)]
+    pointers.append(place(8) if shape.start == "bias" else pointers[2])
+    pointers.append(place(len(values) - 4) if shape.beside_row is not None else pointers[2])
+    keep = values[8] if shape.start == "keep" else ir.Constant(I1, 0)
+    return [*pointers, values[6], values[7], keep, values[-2], values[-1]]
 
 
 @cache
@@ -115,17 +151,8 @@ def product_of(shape: Shape) -> Callable[..., None]:
     Its arguments: (a, a_offset, b, b_offset, c, c_offset, rows, inner, [bias, offset | keep], [beside, offset], first,
     last). It writes the panels first to last of C.
     """
-    starts: dict[str, list[Any]] = {"bias": [ARRAY, types.intp], "keep": [types.boolean]}
-    extra = starts.get(shape.start, []) + ([ARRAY, types.intp] if shape.beside_row is not None else [])
 
     def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
-        def place(i: int) -> ir.Value:
-            return builder.gep(values[i], [values[i + 1]])
+        builder.call(define_product(builder.module, shape), operands(shape, builder, values))
 
-        pointers = [place(0), place(2), place(4)]
-        pointers.append(place(8) if shape.start == "bias" else pointers[2])
-        pointers.append(place(len(values) - 4) if shape.beside_row is not None else pointers[2])
-        keep = values[8] if shape.start == "keep" else ir.Constant(I1, 0)
-        builder.call(_define(builder.module, shape), [*pointers, values[6], values[7], keep, values[-2], values[-1]])
-
-    return teach(_twin(shape), [ARRAY, types.intp] * 3 + [types.intp] * 2 + extra + [types.intp] * 2, emit)
+    return teach(_twin(shape), types_of(shape), emit)

@@ -19,7 +19,7 @@ from .vectors import emit_fma, intrinsic, spread
 
 
 @frozen
-class _Steps:
+class Steps:
     """Some steps of the inner dimension. more: whether other steps have begun the sums before; ends: whether no steps
     come after. Both are None if these are all steps."""
 
@@ -30,7 +30,7 @@ class _Steps:
 
 
 @frozen
-class _Panel:
+class Panel:
     """One panel, or neighbours that are ``vectors`` wide together.
 
     It has the addresses of A, B, C, the bias and the matrix beside C, and the strides of rows of B and C in elements.
@@ -54,7 +54,7 @@ class _Tile:
     sums are stored.
     """
 
-    panel: _Panel
+    panel: Panel
     a: ir.Value
     beside: ir.Value
     cells: list[tuple[int, int]]
@@ -118,16 +118,16 @@ class ProductEmitter:
         """Emit the whole product: loops over blocks of the inner dimension, panels and row tiles."""
         shape, builder, block = self.shape, self.builder, self.shape.block
         if shape.inner is not None and shape.inner <= block:
-            self.over_panels(_Steps(integer(0), self.inner))
+            self.over_panels(Steps(integer(0), self.inner))
         else:
             with counted(builder, integer(0), self.inner, block) as begin:
                 left = builder.sub(self.inner, begin)
                 some = builder.select(builder.icmp_signed("<", left, integer(block)), left, integer(block))
                 more = builder.icmp_signed(">", begin, integer(0))
-                self.over_panels(_Steps(begin, some, more, builder.icmp_signed("==", left, some)))
+                self.over_panels(Steps(begin, some, more, builder.icmp_signed("==", left, some)))
         builder.ret_void()
 
-    def over_panels(self, some: _Steps) -> None:
+    def over_panels(self, some: Steps) -> None:
         shape, builder = self.shape, self.builder
         full, rest = divmod(shape.columns, shape.panel)
         if full:
@@ -155,7 +155,7 @@ class ProductEmitter:
         left = self.builder.sub(self.rows, done)
         return self.builder.sub(self.rows, self.builder.srem(left, integer(height)))
 
-    def over_neighbours(self, height: int, done: ir.Value, stop: ir.Value, some: _Steps) -> ir.Value:
+    def over_neighbours(self, height: int, done: ir.Value, stop: ir.Value, some: Steps) -> ir.Value:
         """Emit tiles of a few rows, over several full panels at a time, then over the others; the row of their end."""
         shape, builder = self.shape, self.builder
         together = side_by_side(shape, height)
@@ -169,7 +169,7 @@ class ProductEmitter:
                 self.over_rows(panel, shape.panel, [height], done, some)
         return end
 
-    def over_rows(self, panel: ir.Value, vectors: int, heights: list[int], done: ir.Value, some: _Steps) -> None:
+    def over_rows(self, panel: ir.Value, vectors: int, heights: list[int], done: ir.Value, some: Steps) -> None:
         """Emit row tiles, from row ``done`` on, of one panel or of neighbours that are ``vectors`` wide together."""
         shape, mine = self.shape, self.panel_at(panel, vectors, some)
         for height in heights:
@@ -179,7 +179,7 @@ class ProductEmitter:
                 self.emit_tile(self.tile_at(mine, row, height), some)
             done = stop
 
-    def panel_at(self, number: ir.Value, vectors: int, some: _Steps) -> _Panel:
+    def panel_at(self, number: ir.Value, vectors: int, some: Steps) -> Panel:
         """The panel with this number, or several from it on, at the first of some inner steps."""
         shape, stride = self.shape, self.shape.panel * self.shape.simd_width
         width = min(vectors, shape.panel) * shape.simd_width
@@ -197,9 +197,9 @@ class ProductEmitter:
             c, c_step = self.at(self.c, (number, stride)), shape.c_row
         bias = self.at(self.bias, (number, stride)) if shape.start == "bias" else None
         a, beside = self.at(self.a, (some.begin, shape.a_inner)), self.at(self.beside, (number, stride))
-        return _Panel(vectors, a, b, b_step, c, c_step, bias, beside)
+        return Panel(vectors, a, b, b_step, c, c_step, bias, beside)
 
-    def tile_at(self, panel: _Panel, row: ir.Value, height: int) -> _Tile:
+    def tile_at(self, panel: Panel, row: ir.Value, height: int) -> _Tile:
         """The tile of ``height`` rows of a panel, from ``row`` on."""
         shape = self.shape
         a, c = self.at(panel.a, (row, shape.a_row)), self.at(panel.c, (row, panel.c_step))
@@ -240,7 +240,7 @@ class ProductEmitter:
         _, more = even_heights(rows, tile_rows(self.shape.registers, vectors))
         return more * heights[0]
 
-    def emit_tile(self, tile: _Tile, some: _Steps) -> None:
+    def emit_tile(self, tile: _Tile, some: Steps) -> None:
         """Emit one tile: its sums over some inner steps."""
         shape = self.shape
         sums = self.begin_sums(tile, some.more)
@@ -326,11 +326,15 @@ class ProductEmitter:
         literal = shape.inner if shape.ranges == 1 and shape.inner is not None and shape.inner <= shape.block else None
         even = unroll == 1 or (literal is not None and literal % unroll == 0)
         wide = sums + [zero] * (size * (chains - 1))
-        wide = self.inner_loop(wide, tile, start, whole, unroll)
+        sums = self.joined(self.inner_loop(wide, tile, start, whole, unroll), size)
+        return sums if even else self.inner_loop(sums, tile, whole, stop, 1)
+
+    def joined(self, wide: list[ir.Value], size: int) -> list[ir.Value]:
+        """The ``size`` sums of several chains of as many sums each: added up half to half."""
         while len(wide) > size:
-            half = len(wide) // 2 // size * size
-            wide = [self.builder.fadd(x, y) for x, y in zip(wide[:half], wide[-half:], strict=True)] + wide[half:-half]
-        return wide if even else self.inner_loop(wide, tile, whole, stop, 1)
+            half = len(wide) // 2
+            wide = [self.builder.fadd(x, y) for x, y in zip(wide[:half], wide[half:], strict=True)]
+        return wide
 
     def over_ranges(self, sums: list[ir.Value], tile: _Tile, count: ir.Value) -> list[ir.Value]:
         """The sums over the inner dimension in several ranges. Each range is summed separately, then their sums are

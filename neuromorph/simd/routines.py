@@ -86,7 +86,7 @@ def _looping(
     counter, *carried = phis = [builder.phi(kind) for kind in (I64, *(value.type for value in sums))]
     for phi, value in zip(phis, (start, *sums), strict=True):
         phi.add_incoming(value, before)
-    builder.cbranch(builder.icmp_signed("<", counter, stop), body, after)
+    builder.cbranch(builder.icmp_signed("<" if step > 0 else ">", counter, stop), body, after)
     builder.position_at_end(body)
     fresh: list[ir.Value] = []
     yield counter, carried, fresh

@@ -13,7 +13,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from itertools import product
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -165,10 +165,21 @@ def _as_vectors(builder: ir.IRBuilder, sig: Any, args: Any) -> list[ir.Value]:
     ]
 
 
+class Operation(NamedTuple):
+    """The type of an operation's result, from that of its vectors, and what emits its instructions."""
+
+    result: Callable[[VectorType], types.Type]
+    emit: Callable[..., ir.Value]
+
+
+OPERATIONS: dict[Callable[..., Any], Operation] = {}  # all on vectors
+
+
 def _register(
     function: Any, arity: int, result: Callable[[VectorType], types.Type], emit: Callable[..., ir.Value]
 ) -> None:
     """Teach Numba ``function`` over vectors and scalars. ``emit(builder, *vectors)`` emits its instructions."""
+    OPERATIONS[function] = Operation(result, emit)
 
     @infer_global(function)
     class _Template(AbstractTemplate):  # type: ignore[misc]
@@ -313,6 +324,8 @@ def _lower_fma(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.V
     return emit_fma(builder, *_as_vectors(builder, sig, args))
 
 
+OPERATIONS[fma] = Operation(_same, emit_fma)
+OPERATIONS[where] = Operation(_same, lambda builder, *values: builder.select(*values))
 for _kinds in product((VectorType, types.Float), repeat=3):
     if VectorType in _kinds:
         lower_builtin(fma, *_kinds)(_lower_fma)

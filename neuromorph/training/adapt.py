@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..data.arrays import TrainingData, training_data
 from ..data.labels import as_vectors_and_weights
+from ..data.layouts import arranged, checked_layout
 from ..data.reading import read
 from ..errors import DataError
 from ..functions import RESTORE
@@ -20,7 +21,15 @@ Floats = NDArray[np.float64]
 STANDARDIZE = "standardize"
 
 
-def adapt(model: Network, inputs: Any, expected: Any = None, *, lengths: Any = None, sample_weight: Any = None) -> None:
+def adapt(
+    model: Network,
+    inputs: Any,
+    expected: Any = None,
+    *,
+    lengths: Any = None,
+    sample_weight: Any = None,
+    layout: str | None = None,
+) -> None:
     """Set means and scales from data; see ``neuromorph.adapt``."""
     with model.lock:
         model.memory()
@@ -30,7 +39,7 @@ def adapt(model: Network, inputs: Any, expected: Any = None, *, lengths: Any = N
         if not places and not restores:
             reason = f"the model has no node with <{STANDARDIZE}> and no output with <{RESTORE.name}>"
             raise ValueError(f"{reason}: there is nothing to adapt")
-        data = _data(model, inputs, expected, lengths, sample_weight)
+        data = _data(model, inputs, expected, lengths, sample_weight, layout)
         parameters = model.get_parameters()
         for index in places:
             parameters |= _units(model, index, _incoming(model, parameters, data, index), data)
@@ -44,15 +53,20 @@ def _is(graph: Graph, index: int, name: str) -> bool:
     return layer is not None and layer.name == name
 
 
-def _data(model: Network, inputs: Any, expected: Any, lengths: Any, sample_weight: Any) -> TrainingData:
+def _data(model: Network, inputs: Any, expected: Any, lengths: Any, sample_weight: Any, layout: Any) -> TrainingData:
     """The arrays of a call, checked as in training. Zeros stand for the expected values if they are not given."""
+    layout = checked_layout(layout, model.needs.recurrent)
+    if layout is not None:
+        found = arranged(layout, model.needs, inputs, expected, sample_weight, lengths)
+        inputs, expected, sample_weight, lengths = found.inputs, found.expected, found.weights, None
     if expected is None:
         leading = read("inputs", inputs).numbers.shape[:-1]
         expected = np.broadcast_to(np.zeros(1, model.dtype), (*leading, model.output_width))
     given = as_vectors_and_weights(model.needs, inputs, expected, sample_weight, lengths)
     data = training_data(
-        *given, batch=model.batch_size, width_in=model.input_width, width_out=model.output_width, dtype=model.dtype
-    )
+        *given, batch=model.batch_size, width_in=model.input_width, width_out=model.output_width, dtype=model.dtype,
+        recurrent=model.needs.recurrent,
+    )  # fmt: skip
     if data.weights is not None and not data.weights.any():
         raise DataError("adapt needs a vector that counts, and all weights are 0")
     return data

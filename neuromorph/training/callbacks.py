@@ -17,17 +17,23 @@ from string import Formatter
 from typing import IO, Any
 
 from ..errors import StorageError, brief, nearest
+from ..history import History
 from ..host.atomic_write import check_place, folder_of, names_a_folder
 from ..host.callers import warn_user
 from ..options import finite_number, flag, whole_number
 from ..runtime.network import Network
 from ..storage import save
-from .history import History
+from .metrics import NAMES
 
 
 @dataclass
 class Run:
-    """One call of ``fit``, as callbacks see it. epoch: counted from 0. names: the histories that the call records."""
+    """One call of ``fit``, as callbacks see it.
+
+    epoch: the number of the epoch, counted from ``initial_epoch``. epochs: their number in this call. names: the
+    histories that the call records; own: those of the user's functions. updates: the number of updates so far, those
+    before ``initial_epoch`` too. rate_of: gives the learning rate of an update by its number, or None.
+    """
 
     model: Network
     history: History
@@ -35,6 +41,15 @@ class Run:
     names: tuple[str, ...]
     epoch: int = 0
     stopped: str = ""
+    initial_epoch: int = 0
+    own: frozenset[str] = frozenset()
+    updates: int | None = 0
+    rate_of: Callable[[int], float] | None = None
+
+    @property
+    def last_epoch(self) -> int:
+        """The number of the last epoch, if nothing stops the run before."""
+        return self.initial_epoch + self.epochs - 1
 
     def stop(self, why: str) -> None:
         """Stop training after this epoch. why: the reason, which becomes ``history.ended``."""
@@ -44,6 +59,15 @@ class Run:
         """The number that the last epoch recorded under a name, such as "loss"."""
         values: list[float] = getattr(self.history, name)
         return values[-1]
+
+    def follow_updates(self, rate_of: Callable[[int], float]) -> None:
+        """Have the learning rate set before each update. ValueError if nobody knows how many updates came before."""
+        if self.updates is None:
+            raise ValueError(
+                f"initial_epoch={self.initial_epoch}, and the model's history does not end there: how many updates "
+                "came before, from which a schedule goes on, is not known"
+            )
+        self.rate_of = rate_of
 
 
 class Callback:
@@ -71,38 +95,48 @@ class Callback:
         """
 
 
-# The numbers that can be monitored, and the arguments of fit that record them.
+# Arguments of fit that record what can be monitored.
 _MONITORED = {
     "loss": "",
     "validation_loss": "validation=",
     "accuracy": 'metrics="accuracy"',
     "validation_accuracy": 'validation= and metrics="accuracy"',
 }
+_NOT_MONITORED = ("learning_rate", "seconds")
 
 
 @dataclass
 class Watching(Callback):
     """The base class of callbacks that watch one number of the history and wait for it to improve.
 
-    monitor: "loss", "validation_loss", "accuracy" or "validation_accuracy"; None means the validation loss, or the loss
-    without validation. patience: epochs to wait, >= 1. min_delta: the least change that counts as improvement, >= 0.
+    monitor: the name of a recorded number: "loss", "validation_loss", "accuracy", "validation_accuracy", or that of
+    another metric; None means the validation loss, or the loss without validation. patience: epochs to wait, >= 1.
+    min_delta: the least change that counts as improvement, >= 0. larger: whether a larger number is better. None means
+    yes for accuracies and no for all else; for a metric that is a function of your own, it must be given.
     """
 
     patience: int = 10
     monitor: str | None = None
     min_delta: float = 0.0
+    larger: bool | None = field(default=None, kw_only=True)
     best: float | None = field(default=None, init=False)
     waited: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.patience = whole_number("patience", self.patience)
         self.min_delta = finite_number("min_delta", self.min_delta)
+        self.larger = None if self.larger is None else flag("larger", self.larger)
 
     def check(self, run: Run) -> None:
-        name, recorded = self.watched(run), [name for name in _MONITORED if name in run.names]
+        name, recorded = self.watched(run), [name for name in run.names if name not in _NOT_MONITORED]
         if name not in recorded:
             raise ValueError(
                 f"monitor must be one of {', '.join(recorded)} in this call of fit, not {name!r}{_hint(name, recorded)}"
+            )
+        if self.larger is None and name.removeprefix("validation_") in run.own:
+            raise ValueError(
+                f"monitor={name!r} is a function of your own: say larger=True if a larger number is better, else "
+                "larger=False"
             )
 
     def begin(self, run: Run) -> None:
@@ -117,7 +151,8 @@ class Watching(Callback):
         name = self.watched(run)
         value = run.last(name)
         gain = math.inf if self.best is None else self.best - value
-        if name.endswith("accuracy") and self.best is not None:
+        larger = name.endswith("accuracy") if self.larger is None else self.larger
+        if larger and self.best is not None:
             gain = -gain
         improved = math.isfinite(value) and gain > self.min_delta
         self.waited = 0 if improved else self.waited + 1
@@ -127,7 +162,7 @@ class Watching(Callback):
 
 def _hint(name: Any, recorded: list[str]) -> str:
     """A part of a message about a number that is not recorded: a known name near it, or how to record it."""
-    near = nearest(re.sub("^val(id)?_", "validation_", str(name)), _MONITORED)
+    near = nearest(re.sub("^val(id)?_", "validation_", str(name)), {**_MONITORED, **dict.fromkeys(recorded)})
     if near is None:
         return ""
     asks = "" if near in recorded else f", which needs {_MONITORED[near]}"
@@ -139,9 +174,9 @@ class EarlyStopping(Watching):
     """Stop after ``patience`` epochs without improvement, and restore the parameters of the best epoch.
 
     They are restored however training ends: after all epochs, early, by divergence or by an interrupt. ``best`` is then
-    the best number and ``best_epoch`` its epoch, counted from 0; both are None if no epoch was completed. Parameters
-    are restored in ``end``, before the ``end`` of later callbacks. The optimizer's slots and the recurrent state are
-    not restored.
+    the best number and ``best_epoch`` the number of its epoch, which the history has too; both are None if no epoch was
+    completed. Parameters are restored in ``end``, before the ``end`` of later callbacks. The optimizer's slots and the
+    recurrent state are not restored.
     """
 
     best_epoch: int | None = field(default=None, init=False)
@@ -160,6 +195,7 @@ class EarlyStopping(Watching):
     def end(self, run: Run) -> None:
         if self.best_epoch is not None:
             run.model.set_parameters(self._kept)
+            run.history.best_epoch = self.best_epoch
         self._kept = {}
 
 
@@ -188,24 +224,26 @@ class ReduceOnPlateau(Watching):
 # The fields of a checkpoint's path, and the numbers of the history that they stand for. The field "epoch" is not here.
 _FIELDS = {name: name for name in ("loss", "validation_loss", "accuracy", "validation_accuracy", "learning_rate")}
 _FIELDS |= {"validation": "validation_loss"}
+_FIELDS |= {name: name for metric in NAMES for name in (metric, f"validation_{metric}")}
+_LISTED = ("epoch", "loss", "validation_loss", "accuracy", "validation_accuracy", "learning_rate", "validation")
 
 
 @dataclass
 class Checkpoint(Callback):
     """Save the model with ``neuromorph.save`` at the end of epochs. If the process is killed, the last file is whole.
 
-    path: of the file. It may have fields in the form of ``str.format``: ``{epoch}`` (from 0 in each call of fit),
-    ``{loss}``, ``{validation}`` or ``{validation_loss}``, ``{accuracy}``, ``{validation_accuracy}``,
-    ``{learning_rate}``. "run/{epoch:03d}-{validation:.3f}.safetensors" keeps a file of every epoch, "run.safetensors"
-    is replaced each time. Missing folders are made. every: the number of epochs from one save to the next, >= 1.
-    best_only: save only if ``monitor`` is better than in the file that this call of fit saved last. monitor: "loss",
-    "validation_loss", "accuracy" or "validation_accuracy"; None means the validation loss, or the loss without
-    validation. initial: the number that the first save must be better than; None saves the first epoch in any case. A
-    fit that continues with a loaded model needs it, or its first epoch replaces the good file:
-    ``initial=model.evaluate(*held_out)``.
+    path: of the file. It may have fields in the form of ``str.format``: ``{epoch}`` (counted from the ``initial_epoch``
+    of fit), ``{loss}``, ``{validation}`` or ``{validation_loss}``, ``{accuracy}``, ``{validation_accuracy}``,
+    ``{learning_rate}``, and other metrics by their names. "run/{epoch:03d}-{validation:.3f}.safetensors" keeps a file
+    of every epoch, "run.safetensors" is replaced each time. Missing folders are made. every: the number of epochs from
+    one save to the next, >= 1. best_only: save only if ``monitor`` is better than in the file that this call of fit
+    saved last. monitor, larger: as for ``EarlyStopping``. initial: the number that the first save must be better than;
+    None saves the first epoch in any case. A fit that continues with a loaded model needs it, or its first epoch
+    replaces the good file: ``initial=model.evaluate(*held_out)``.
 
-    ``nm.load(path)`` and ``fit`` for the remaining epochs give the same bits as a training without interruption. But a
-    shuffling fit draws new orders, and callbacks start anew. Put this callback after those that set the learning rate.
+    ``nm.load(path)`` and ``fit`` for the remaining epochs give the same bits as a training without interruption, and
+    ``initial_epoch=model.history.next_epoch`` goes on counting. But a shuffling fit draws new orders, and callbacks
+    that wait for a best number start anew. Put this callback after those that set the learning rate.
 
     A path that can't work is an error before the first epoch. A save that fails later (a full disk, a removed folder)
     gives one RuntimeWarning; training goes on, and the next epochs try again. ``failures`` counts failed saves.
@@ -222,6 +260,7 @@ class Checkpoint(Callback):
     best_only: bool = False
     monitor: str | None = None
     initial: float | None = None
+    larger: bool | None = None
     last: str | None = field(default=None, init=False)
     failures: int = field(default=0, init=False)
     _watch: Watching = field(default_factory=Watching, init=False, repr=False)
@@ -236,7 +275,7 @@ class Checkpoint(Callback):
             self.initial = _number("initial", self.initial)
             if not self.best_only:
                 raise ValueError(f"initial={self.initial!r} is what the best has to beat, so it needs best_only=True")
-        self._watch = Watching(monitor=self.monitor)
+        self._watch = Watching(monitor=self.monitor, larger=self.larger)
 
     def check(self, run: Run) -> None:
         for name in _fields_of(os.fspath(self.path)):
@@ -265,7 +304,7 @@ class Checkpoint(Callback):
 
     def _save(self, run: Run) -> bool:
         """Save the model; whether that worked."""
-        values = {name: run.last(number) for name, number in _FIELDS.items() if number in run.names}
+        values: dict[str, float] = {name: run.last(number) for name, number in _FIELDS.items() if number in run.names}
         target = os.fspath(self.path).format(epoch=run.epoch, **values)
         try:
             os.makedirs(folder_of(target), exist_ok=True)
@@ -311,10 +350,9 @@ def _checked_path(path: Any) -> str:
 
 def _checked_fields(text: str) -> str:
     """A checkpoint's path, after a check that its fields are known and have valid formats."""
-    known = ["epoch", *_FIELDS]
     for name in _fields_of(text):
-        if name not in known:
-            near, listed = nearest(name, known), ", ".join(f"{{{one}}}" for one in known)
+        if name != "epoch" and name not in _FIELDS:
+            near, listed = nearest(name, ["epoch", *_FIELDS]), ", ".join(f"{{{one}}}" for one in _LISTED)
             hint = f"; did you mean {{{near}}}?" if near else ""
             raise ValueError(f"path has the field {{{name}}}, but may have {listed} only{hint}")
     _example(text)
@@ -335,20 +373,6 @@ def _example(path: str) -> str:
         return path.format(epoch=0, **dict.fromkeys(_FIELDS, 0.5))
     except (ValueError, LookupError, AttributeError) as error:
         raise ValueError(f"path {path!r} has a malformed field: {error}") from None
-
-
-@dataclass
-class LearningRateSchedule(Callback):
-    """Set the learning rate before each epoch to ``schedule(epoch)``. epoch: the epoch's number, from 0."""
-
-    schedule: Callable[[int], float]
-
-    def __post_init__(self) -> None:
-        if not callable(self.schedule):
-            raise TypeError(f"schedule must be a function of the epoch's number, not {self.schedule!r}")
-
-    def before_epoch(self, run: Run) -> None:
-        run.model.learning_rate = self.schedule(run.epoch)
 
 
 @dataclass

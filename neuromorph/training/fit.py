@@ -1,38 +1,41 @@
-"""Trains epoch by epoch (``fit``), with validation, shuffling, callbacks and a history; computes the accuracy."""
+"""Trains epoch by epoch (``fit``), with validation, shuffling, callbacks and a history."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..data.arrays import PredictionData, TrainingData, as_tensor
-from ..errors import DataError, TrainingDivergedError, brief
+from ..data.arrays import TrainingData, as_tensor
+from ..data.holding_out import drawn, held_number
+from ..data.mixing import classes_of, counting_units, taken
+from ..errors import DataError, TrainingDivergedError
+from ..history import History
 from ..host.frozen import frozen
-from ..options import flag, one_of, whole_number
-from ..prediction import outputs
+from ..options import flag, whole_number
+from ..prediction import State
 from ..runtime import seeding
 from ..runtime.network import Network
 from .callbacks import Callback, Run
-from .history import History
-from .loop import Pass, check_carried, check_data, in_order, learn, measure
-from .means import weighted_mean
+from .checks import check_carried, check_data
+from .loop import Pass, Rates, in_order, measure
+from .metrics import ACCURACY, CLASSIFYING, Metric, check_accuracy, checked_metrics, measured
 from .progress import ProgressBar
+from .sources import Arrays, Reading, Source, batches_of
+from .truncation import warn_of_hidden_steps
 
-State = Mapping[str, NDArray[Any]] | None  # in the form of ``Model.state``; None means zero state
-METRICS = ("accuracy",)
-BAR_FORMAT = "{desc}{percentage:3.0f}%|{bar}| {remaining} left, {rate_fmt}{postfix}"  # fits into 80 columns
+BAR_FORMAT = "{desc}{percentage:3.0f}%|{bar}|{remaining} left {rate_fmt}{postfix}"  # fits into 80 columns
+ENDLESS_FORMAT = "{desc}{n_fmt} steps, {rate_fmt}{postfix}"  # for batches, whose number is not known
 
 
 def fit(
     model: Network,
     inputs: Any,
-    expected: Any,
+    expected: Any = None,
     *,
     epochs: int,
     validation: Any = None,
@@ -41,92 +44,114 @@ def fit(
     progress: bool = True,
     sample_weight: Any = None,
     lengths: Any = None,
-    metrics: str | Iterable[str] = (),
+    metrics: Any = (),
     seed: int | None = None,
     carry_state: bool = False,
+    layout: str | None = None,
+    class_weight: Any = None,
+    missing: str = "error",
+    initial_epoch: int = 0,
 ) -> History:
     """Train epoch by epoch; see ``neuromorph.fit``."""
     model.memory()
-    count = whole_number("epochs", epochs)
-    watchers = _callbacks(callbacks)
-    asked, carries = _metrics(metrics), flag("carry_state", carry_state)
-    data = check_data(model, inputs, expected, sample_weight, lengths)
-    check_carried(data, carries)
-    if asked:
-        _check_accuracy(model)
-    data, held_out = _divided(model, data, validation)
-    given = _Given(data, held_out, carries, carries and _is_a(validation, Real))
-    run = Run(model, History(), count, _names(held_out is not None, bool(asked)))
+    count, first = whole_number("epochs", epochs), whole_number("initial_epoch", initial_epoch, least=0)
+    watchers, carries = _callbacks(callbacks), flag("carry_state", carry_state)
+    asked, reading = checked_metrics(model, metrics), Reading.of(model, missing, class_weight, layout)
+    mixes = flag("shuffle", shuffle)
+    if expected is None:
+        others = {"sample_weight": sample_weight, "lengths": lengths, "shuffle": mixes, "seed": seed}
+        source: Source = batches_of(inputs, reading, others)
+        data, held_out = _only_held_out(model, validation, reading, asked)
+    else:
+        data = reading.read(model, inputs, expected, sample_weight, lengths)
+        check_carried(data, carries)
+        data, held_out = _divided(model, data, validation, reading)
+        source = Arrays(reading.weighted(model, data))
+    given = _Given(data, held_out, carries, carries and _is_a(validation, Real), asked)
+    run = _run_of(model, given, count, first)
     for callback in watchers:
         callback.check(run)
-    rng = _generator(model, data, seed) if flag("shuffle", shuffle) else None
-    with _Bar(data, count, shown=progress) as shown, _watched(run, watchers):
+    if isinstance(source, Arrays):
+        warn_of_hidden_steps(model, source.data)
+        if mixes:
+            source = source.mixed(_generator(model, source.data, seed), recurrent=model.graph.has_time_links)
+    with _Bar(source.samples, run, shown=progress) as shown, _watched(run, watchers):
         model.history = run.history
-        _epochs(run, given, rng, shown, watchers)
+        _epochs(run, given, source, shown, watchers)
     return run.history
 
 
-def _epochs(
-    run: Run, given: _Given, rng: np.random.Generator | None, progress: _Bar, watchers: tuple[Callback, ...]
-) -> None:
+def _run_of(model: Network, given: _Given, epochs: int, first: int) -> Run:
+    """The run of a call. Updates are counted on from the model's history, if that ends where this run begins."""
+    before = model.history
+    updates: int | None = 0
+    if first:
+        updates = before.updates if before is not None and before.next_epoch == first else None
+    history = History(initial_epoch=first, updates=updates or 0)
+    own = frozenset(metric.name for metric in given.metrics if metric.own is not None)
+    return Run(model, history, epochs, _names(given), epoch=first, initial_epoch=first, own=own, updates=updates)
+
+
+def _epochs(run: Run, given: _Given, source: Source, progress: _Bar, watchers: tuple[Callback, ...]) -> None:
     """Run all epochs, or fewer if a callback stops the run.
 
     The loop is not inside the ``with`` block of its caller. In some versions of Python, an exception that a signal
     handler raises at the end of a pass of the loop skips the block's end (https://github.com/python/cpython/issues/130279).
     """
-    for epoch in range(run.epochs):
+    for epoch in range(run.initial_epoch, run.initial_epoch + run.epochs):
         run.epoch = epoch
-        _epoch(run, given, rng, progress, watchers)
+        _epoch(run, given, source, progress, watchers)
         if run.stopped:
             break
 
 
 @frozen
 class _Given:
-    """The data of a run: for training, and for validation.
+    """The data of a run that are measured after each epoch, and how.
 
-    carries: whether each epoch starts from the present state and not from zeros. follows: whether the validation data
-    continue the sequence of the training data, so that they are measured from the state at the end of the epoch.
+    data: those to learn from, None if they come in batches. held_out: for validation. carries: whether each epoch
+    starts from the present state and not from zeros. follows: whether the validation data continue the sequence of the
+    training data, so that they are measured from the state at the end of the epoch.
     """
 
-    data: TrainingData
+    data: TrainingData | None
     held_out: TrainingData | None
     carries: bool
     follows: bool
+    metrics: tuple[Metric, ...]
 
 
-def _epoch(
-    run: Run, given: _Given, rng: np.random.Generator | None, bar: _Bar, callbacks: tuple[Callback, ...]
-) -> None:
+def _epoch(run: Run, given: _Given, source: Source, bar: _Bar, callbacks: tuple[Callback, ...]) -> None:
     """Train on all the data once, then measure."""
     for callback in callbacks:
         callback.before_epoch(run)
     bar.begin(run)
-    started, rate = time.perf_counter(), run.model.learning_rate
-    order = None if rng is None else rng.permutation(len(given.data.inputs))
-    before = run.model.state if given.carries else None
-    loss = learn(run.model, given.data, bar, order=order, carry_state=given.carries)
+    started, rates = time.perf_counter(), Rates(run.updates or 0, run.rate_of)
+    rates.set(run.model)
+    rate, before = run.model.learning_rate, run.model.state if given.carries else None
+    loss = source.learn(run.model, bar, rates, carries=given.carries)
     found = {"loss": loss, "learning_rate": rate, **_measured(run, given, before)}
     found["seconds"] = time.perf_counter() - started
-    for name in run.names:
-        getattr(run.history, name).append(found[name])
+    run.history.add({name: found[name] for name in run.names})
+    run.updates = run.history.updates = rates.updates
     bar.end(run)
     for callback in callbacks:
         callback.after_epoch(run)
 
 
-def _measured(run: Run, given: _Given, before: State) -> dict[str, float]:
+def _measured(run: Run, given: _Given, before: State | None) -> dict[str, float]:
     """The numbers that are measured with the parameters at the end of an epoch, by name.
 
     before: the state that the epoch started from.
     """
-    model, found = run.model, {}
+    model, metrics = run.model, given.metrics
+    found: dict[str, float] = {}
+    if given.data is not None:
+        found |= measured(model, metrics, given.data, before)
     if given.held_out is not None:
         found["validation_loss"] = measure(model, given.held_out, carry_state=given.follows)
-    if "accuracy" in run.names:
-        found["accuracy"] = _accuracy(model, given.data, before)
-    if "validation_accuracy" in run.names and given.held_out is not None:
-        found["validation_accuracy"] = _accuracy(model, given.held_out, model.state if given.follows else None)
+        held_out = measured(model, metrics, given.held_out, model.state if given.follows else None)
+        found |= {f"validation_{name}": value for name, value in held_out.items()}
     return found
 
 
@@ -186,16 +211,14 @@ def _callbacks(given: Any) -> tuple[Callback, ...]:
     return found
 
 
-def _metrics(given: Any) -> tuple[str, ...]:
-    """The names of the metrics as a tuple, checked to be known."""
-    listed = given if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
-    return tuple(one_of("metrics", name, METRICS) for name in listed)
-
-
-def _names(validates: bool, measures: bool) -> tuple[str, ...]:
+def _names(given: _Given) -> tuple[str, ...]:
     """The histories that a run records."""
-    kinds = ["loss", *(["accuracy"] if measures else [])]
-    return (*kinds, *(f"validation_{kind}" for kind in kinds if validates), "learning_rate", "seconds")
+    metrics = [metric.name for metric in given.metrics]
+    measured_too = ["loss", *metrics] if given.held_out is not None else []
+    return (
+        "loss", *(metrics if given.data is not None else []), *(f"validation_{name}" for name in measured_too),
+        "learning_rate", "seconds",
+    )  # fmt: skip
 
 
 def _is_a(value: Any, kinds: type | tuple[type, ...]) -> bool:
@@ -206,33 +229,62 @@ def _is_a(value: Any, kinds: type | tuple[type, ...]) -> bool:
         return False
 
 
-def _divided(model: Network, data: TrainingData, validation: Any) -> tuple[TrainingData, TrainingData | None]:
+def _divided(
+    model: Network, data: TrainingData, validation: Any, reading: Reading
+) -> tuple[TrainingData, TrainingData | None]:
     """The data for training, and the data for validation or None."""
     if validation is None:
         return data, None
     if _is_a(validation, Real) and not _is_a(validation, bool):
-        return _split(data, validation)
+        return _split(model, data, validation)
+    return data, _held_out(model, validation, reading)
+
+
+def _held_out(model: Network, validation: Any, reading: Reading) -> TrainingData:
+    """The data for validation that are given as arrays."""
     if not _is_a(validation, (tuple, list)) or len(validation) not in (2, 3, 4):
         raise DataError(
             "validation must be (inputs, expected), (inputs, expected, sample_weight), "
             "(inputs, expected, sample_weight, lengths) or a fraction such as 0.2"
         )
     try:
-        return data, check_data(model, *validation, *[None] * (4 - len(validation)))
+        return reading.read(model, *validation, *[None] * (4 - len(validation)))
     except DataError as error:
         raise DataError(f"validation: {error}") from error
 
 
-def _split(data: TrainingData, part: Any) -> tuple[TrainingData, TrainingData]:
-    """The data for training and for validation; the latter are the last part: whole sequences, or samples."""
-    what, there = "sequences" if data.sequences else "samples", len(data.inputs)
+def _only_held_out(
+    model: Network, validation: Any, reading: Reading, metrics: tuple[Metric, ...]
+) -> tuple[None, TrainingData | None]:
+    """The data for validation where those for training come in batches."""
+    if _is_a(validation, Real):
+        raise DataError("validation is a fraction, which needs arrays: batches are read one by one")
+    if metrics and validation is None:
+        raise DataError("metrics of batches need validation=: only data that are there as a whole are measured again")
+    return None, None if validation is None else _held_out(model, validation, reading)
+
+
+def _split(model: Network, data: TrainingData, part: Any) -> tuple[TrainingData, TrainingData]:
+    """The data for training and for validation.
+
+    Of single sequences or vectors, the latter are drawn, with as large a share of each class as all have. Of one
+    sequence, they are its last part.
+    """
     fraction = float(as_tensor("validation", part, dtype=np.dtype(np.float64), shape=(), check_finite=False))
     if not 0.0 < fraction < 1.0:
         raise DataError(f"validation is {fraction!r}, but a fraction must be greater than 0 and less than 1")
-    held = max(1, round(fraction * there))
+    goes_on = model.graph.has_time_links and not data.sequences
+    numbers = np.arange(len(data.inputs)) if goes_on else counting_units(data)[0]
+    there, what = len(numbers), "samples" if goes_on else "sequences" if data.sequences else "vectors"
+    held = held_number(there, fraction)
     if held >= there:
         raise DataError(f"validation={fraction!r} holds out {held} of {there} {what}, and leaves none to train on")
-    return in_order(data, slice(0, there - held)), in_order(data, slice(there - held, None))
+    if goes_on:
+        return in_order(data, slice(0, there - held)), in_order(data, slice(there - held, None))
+    has_classes = model.graph.loss.name in CLASSIFYING and (model.needs.takes_labels or model.output_width == 1)
+    classes = classes_of(data, numbers) if has_classes else None
+    kept, out = drawn(there, held, classes)
+    return taken(data, numbers[kept]), taken(data, numbers[out])
 
 
 def _generator(model: Network, data: TrainingData, seed: int | None) -> np.random.Generator:
@@ -240,70 +292,58 @@ def _generator(model: Network, data: TrainingData, seed: int | None) -> np.rando
     if model.graph.has_time_links and not data.sequences:
         raise DataError(
             "shuffle would tear a sequence apart: the model has links backward in time, and inputs of 3 axes are one "
-            "sequence; give inputs of 4 axes (sequences, samples, batch, width)"
+            "sequence; give layout='NSW', or inputs of 4 axes (sequences, samples, batch, width)"
         )
     if seed is None:
         with seeding.lock:
             seed = int(seeding.generator().integers(2**63))
-    elif isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed must be a whole number of at least 0, not {brief(seed)}")
-    return np.random.Generator(np.random.PCG64(int(seed)))
+    return seeding.new_generator(seeding.checked_seed(seed))
 
 
 # Accuracy -------------------------------------------------------------------------------------------------------------
 
 
-def accuracy(model: Network, inputs: Any, expected: Any, *, sample_weight: Any = None, lengths: Any = None) -> float:
+def accuracy(
+    model: Network,
+    inputs: Any,
+    expected: Any,
+    *,
+    sample_weight: Any = None,
+    lengths: Any = None,
+    layout: str | None = None,
+    missing: str = "error",
+) -> float:
     """The share of right answers; see ``neuromorph.accuracy``."""
-    _check_accuracy(model)
-    return _accuracy(model, check_data(model, inputs, expected, sample_weight, lengths))
-
-
-def _check_accuracy(model: Network) -> None:
-    loss = model.graph.loss.name
-    if loss not in ("cross_entropy", "binary_cross_entropy"):
-        raise DataError(f"accuracy needs a model whose loss is cross_entropy or binary_cross_entropy, not {loss}")
-
-
-def _accuracy(model: Network, data: TrainingData, state: State = None) -> float:
-    """The weighted mean accuracy of all vectors, from ``state``; 0.0 if all weights are 0."""
-    predicted = outputs(model, PredictionData(data.inputs, squeeze=False, sequences=data.sequences), state)
-    return weighted_mean(_right(model, predicted, data.expected), data.weights)
-
-
-def _right(model: Network, predicted: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.float64]:
-    """The accuracy of each vector: 1 or 0 for a class, or the share of components on the right side of 0.5."""
-    if model.graph.loss.name == "cross_entropy":
-        same: NDArray[Any] = predicted.argmax(axis=-1, keepdims=True) == expected.argmax(axis=-1, keepdims=True)
-    else:
-        same = (predicted > 0.5) == (expected > 0.5)
-    right: NDArray[np.float64] = same.mean(axis=-1)
-    return right
+    check_accuracy(model)
+    data = check_data(model, inputs, expected, sample_weight, lengths, layout=layout, missing=missing)
+    return measured(model, (Metric(ACCURACY),), data)[ACCURACY]
 
 
 # Progress -------------------------------------------------------------------------------------------------------------
 
 
 class _Bar:
-    """A progress bar on stderr, shown after half a second: epoch, losses, samples a second and the time left."""
+    """A progress bar, shown after half a second: epoch, losses, samples a second and the time left. samples: of an
+    epoch, or None."""
 
-    def __init__(self, data: TrainingData, epochs: int, *, shown: bool) -> None:
-        total = data.inputs.shape[0] * (data.inputs.shape[1] if data.sequences else 1) * epochs
-        self._bar = ProgressBar(total, unit="", bar_format=BAR_FORMAT) if shown else None
+    def __init__(self, samples: int | None, run: Run, *, shown: bool) -> None:
+        total = None if samples is None else samples * run.epochs
+        chosen = ENDLESS_FORMAT if total is None else BAR_FORMAT
+        self._bar = ProgressBar(total, unit="step", bar_format=chosen) if shown else None
         self._epoch, self._numbers = "", {"loss": "-"}
 
     def __enter__(self) -> _Bar:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, *exception: object) -> None:
         if self._bar is not None:
-            self._bar.close()
+            self._bar.close(done=kind is None)
 
     def begin(self, run: Run) -> None:
         """Begin the bar's text for an epoch."""
-        self._epoch = f"epoch {run.epoch + 1}/{run.epochs}"
+        self._epoch = f"epoch {run.epoch + 1}/{run.last_epoch + 1}"
 
-    def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
+    def advance(self, sequence: Pass, start: int, stop: int) -> None:
         """Advance the bar: samples ``start`` to ``stop`` of a pass are done."""
         if self._bar is not None:
             self._numbers["loss"] = f"{sequence.mean(start, stop):.4g}"

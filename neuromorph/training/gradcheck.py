@@ -15,8 +15,9 @@ from ..graph.gradient_flow import behind_surrogates
 from ..host.frozen import frozen
 from ..options import finite_number, whole_number
 from ..runtime.network import Network
+from .checks import check_data
 from .gradients import gradients
-from .loop import check_data, evaluate
+from .loop import evaluate
 
 Floats = NDArray[Any]
 # An error is divided by the largest gradient of its parameter, or by the largest of these three if that is more.

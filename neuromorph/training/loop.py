@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,22 +12,28 @@ from numpy.typing import NDArray
 
 from ..abi.arguments import TrainCall
 from ..abi.mailbox import LEARN, MEASURE
-from ..data.arrays import TrainingData, training_data
-from ..data.labels import as_vectors_and_weights
-from ..errors import DataError, TrainingDivergedError, brief
-from ..functions import Loss, Targets
+from ..data.arrays import TrainingData
+from ..data.mixing import groups, taken, weights_of
+from ..errors import TrainingDivergedError, brief
 from ..runtime.dispatch import call_members
 from ..runtime.kernels import Kernels
 from ..runtime.memory import Memory
 from ..runtime.network import Network
 from ..runtime.pacing import PIECE, Pace
+from .checks import check_carried, check_data
 from .means import weighted_mean
+from .places import Places, places_of
 from .progress import ProgressBar
+from .truncation import warn_of_hidden_steps
 
 
 @dataclass(slots=True)
 class Pass:
-    """A pass of one sequence through the kernel. order: the number that each sample had before a shuffle."""
+    """A pass of one sequence through the kernel.
+
+    places: what messages call its samples. skips: whether NaN among the expected values is a component that is not
+    known.
+    """
 
     model: Network
     kernels: Kernels
@@ -39,7 +45,8 @@ class Pass:
     losses: NDArray[np.float64]
     capacity: int
     mode: int
-    order: NDArray[np.intp] | None = None
+    places: Places
+    skips: bool = False
 
     @property
     def samples(self) -> int:
@@ -56,13 +63,21 @@ class Pass:
         weights = self.weights.reshape(self.samples, -1)[start:stop] if self.row_step else None
         return weighted_mean(self.losses[start:stop], weights)
 
-    def number(self, sample: int) -> int:
-        """The number of a sample in the user's data, before a shuffle."""
-        return sample if self.order is None else int(self.order[sample])
+    def lane_of_loss(self, begin: int, sample: int) -> int | None:
+        """The first lane whose loss of a sample is not finite; None if it is not known.
+
+        begin: the first sample of the last window. Several threads keep losses in another order.
+        """
+        lanes = self.model.batch_size
+        losses = self.memory.row_losses[(sample - begin) * lanes :][:lanes]
+        bad = np.flatnonzero(~np.isfinite(losses))
+        return int(bad[0]) if len(bad) and self.kernels.threads == 1 else None
 
     def run(self, start: int, stop: int) -> int:
         """Run the windows from sample ``start`` to ``stop``; the number of the sample that was reached."""
         memory, model, kernels = self.memory, self.model, self.kernels
+        if self.skips:
+            memory, kernels = memory.for_skipping, kernels.skipping
         rate, clip = (model.learning_rate, model.clip_norm or 0.0) if self.mode == LEARN else (0.0, 0.0)
         call = (
             start, stop, len(self.inputs), self.capacity, self.mode, memory.space, memory.weights, memory.transposed,
@@ -74,46 +89,6 @@ class Pass:
         return call_members(kernels, memory, TrainCall(*call), kernels.worth_waking[self.mode != MEASURE])
 
 
-def check_data(model: Network, inputs: Any, expected: Any, sample_weight: Any, lengths: Any = None) -> TrainingData:
-    """The arrays of a call, checked to fit the model. Lengths become weights, class labels become vectors."""
-    if lengths is not None or _may_be_labels(model, inputs, expected):
-        inputs, expected, sample_weight = as_vectors_and_weights(model.needs, inputs, expected, sample_weight, lengths)
-    data = training_data(
-        inputs, expected, sample_weight, batch=model.batch_size, width_in=model.input_width,
-        width_out=model.output_width, dtype=model.dtype,
-    )  # fmt: skip
-    if model.graph.loss.targets is not None:
-        _check_targets(model.graph.loss, model.graph.loss.targets, data)
-    return data
-
-
-def _check_targets(loss: Loss, targets: Targets, data: TrainingData) -> None:
-    """Raise DataError for expected values that the loss can't have, except in vectors of weight 0."""
-    wrong = ~targets.fit(data.expected)
-    if data.weights is not None:
-        wrong &= data.weights[..., np.newaxis] > 0.0
-    if not wrong.any():
-        return
-    place = tuple(int(axis) for axis in np.unravel_index(int(wrong.argmax()), wrong.shape))
-    said = f"expected[{', '.join(map(str, place))}] is {data.expected[place]:g}"
-    counted = data.expected if data.weights is None else data.expected[data.weights > 0.0]
-    raise DataError(f"{said}, and the loss {loss.name} needs {targets.needs}{targets.hint(counted)}")
-
-
-def _may_be_labels(model: Network, inputs: Any, expected: Any) -> bool:
-    """Whether ``expected`` may be class labels. It is not if both are plain arrays with as many axes, which is quick to
-    see in on-line learning."""
-    if model.graph.loss.name != "cross_entropy":
-        return False
-    return not (type(inputs) is type(expected) is np.ndarray and inputs.ndim == expected.ndim)
-
-
-def check_carried(data: TrainingData, carry_state: bool) -> None:
-    """Refuse ``carry_state`` for several sequences: only one can continue from the present state."""
-    if data.sequences and carry_state:
-        raise DataError("carry_state can't be used with 4-axis inputs: each sequence starts from zero state")
-
-
 def sequences(
     model: Network,
     memory: Memory,
@@ -121,16 +96,21 @@ def sequences(
     mode: int,
     capacity: int,
     losses: NDArray[np.float64] | None = None,
+    places: Places | None = None,
 ) -> list[Pass]:
-    """A pass for each sequence of the data. losses: an array (S,) or (N, S) that takes the losses; None makes one."""
+    """A pass for each sequence of the data.
+
+    losses: an array (S,) or (N, S) that takes the losses; None makes one. places: of one sequence, if it is known.
+    """
     if losses is None:
         losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])
     if not data.sequences:
-        return [_pass(model, memory, data.inputs, data.expected, data.weights, losses, capacity, mode)]
+        arrays = data.inputs, data.expected, data.weights, losses
+        return [_pass(model, memory, *arrays, capacity, mode, places or places_of(data), data.unknown)]
     weights = [None] * len(data.inputs) if data.weights is None else data.weights
     return [
-        _pass(model, memory, *arrays, capacity, mode)
-        for arrays in zip(data.inputs, data.expected, weights, losses, strict=True)
+        _pass(model, memory, *arrays, capacity, mode, places or places_of(data, group), data.unknown)
+        for group, arrays in enumerate(zip(data.inputs, data.expected, weights, losses, strict=True))
     ]
 
 
@@ -143,10 +123,12 @@ def _pass(
     losses: NDArray[np.float64],
     capacity: int,
     mode: int,
+    places: Places,
+    skips: bool,
 ) -> Pass:
     """The pass of one sequence. Without weights, every window reads the same array of ones."""
     rows, step = (memory.ones, 0) if weights is None else (weights.reshape(-1), model.batch_size)
-    return Pass(model, model.kernels, memory, inputs, expected, rows, step, losses, capacity, mode)
+    return Pass(model, model.kernels, memory, inputs, expected, rows, step, losses, capacity, mode, places, skips)
 
 
 def _not_reached(shape: int | tuple[int, ...]) -> NDArray[np.float64]:
@@ -166,11 +148,14 @@ def train(
     sample_weight: Any = None,
     lengths: Any = None,
     carry_state: bool = False,
+    layout: str | None = None,
+    missing: str = "error",
 ) -> float:
     """Learn from samples, with one update for each window; the mean loss."""
     model.memory()
-    data = check_data(model, inputs, expected, sample_weight, lengths)
+    data = check_data(model, inputs, expected, sample_weight, lengths, layout=layout, missing=missing)
     check_carried(data, carry_state)
+    warn_of_hidden_steps(model, data)
     with Progress(data.inputs.size // data.inputs.shape[-1] // model.batch_size, verbosity) as progress:
         return learn(model, data, progress, verbosity=verbosity, carry_state=carry_state)
 
@@ -183,63 +168,111 @@ def learn(
     verbosity: int = 0,
     carry_state: bool = False,
     order: NDArray[np.intp] | None = None,
+    rates: Rates | None = None,
 ) -> float:
     """Learn from checked data, with one update for each window; the mean loss.
 
-    order: of the sequences, or of the samples of a model without links in time. ``model.losses`` keeps the order of
-    the data.
+    order: of single sequences or vectors, as ``mixed`` gives it. ``model.losses`` is then in the order of training.
+    rates: counts the updates, and may set the learning rate of each.
     """
     with model.lock, model.changing:
+        window = model.window_of(data.inputs.shape[1]) if data.sequences else model.bptt_steps
+        model.set_window(window)
         memory = model.memory()
-        shuffled = data if order is None or data.sequences else in_order(data, order)
         model.losses = losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])
-        own = losses if order is None or data.sequences else None
-        passes = sequences(model, memory, shuffled, LEARN, model.bptt_steps, own)
-        if not data.sequences:
-            passes[0].order = order
-        turns = range(len(passes)) if order is None or not data.sequences else order
+        model.reading = data.reading
+        if order is None:
+            passes: Iterable[Pass] = sequences(model, memory, data, LEARN, window, losses)
+        else:
+            passes = _mixed(model, memory, data, order, window, losses)
         try:
-            _follow_all(passes, turns, data.sequences, verbosity, progress, carry_state)
+            _follow_all(passes, data.sequences, verbosity, progress, carry_state, rates)
         finally:
-            model.feeds.publish(memory.weights)
-            if own is None:
-                losses[order] = passes[0].losses
-        return weighted_mean(losses, data.weights)
+            model.publish()
+        return weighted_mean(losses, data.weights if order is None else weights_of(data, order))
+
+
+def _mixed(
+    model: Network,
+    memory: Memory,
+    data: TrainingData,
+    order: NDArray[np.intp],
+    window: int,
+    losses: NDArray[np.float64],
+) -> Iterator[Pass]:
+    """The passes of data in another order. Of several sequences, only one group of lanes at a time is copied."""
+    if not data.sequences:
+        yield from sequences(model, memory, taken(data, order), LEARN, window, losses, places_of(data, 0, order))
+        return
+    for number, group in enumerate(groups(data, order)):
+        places = places_of(data, number, order)
+        yield from sequences(model, memory, group, LEARN, window, losses[number : number + 1], places)
 
 
 def _follow_all(
-    passes: Sequence[Pass], turns: Iterable[int], named: bool, verbosity: int, progress: Watcher, carry_state: bool
+    passes: Iterable[Pass],
+    several: bool,
+    verbosity: int,
+    progress: Watcher,
+    carry_state: bool,
+    rates: Rates | None,
 ) -> None:
-    """Run one pass after the other, in the order of ``turns``, and hand the weights to streams after each.
+    """Run one pass after the other, and of several hand the weights to streams after each.
 
-    named: whether messages name the sequence. The loop is not inside a ``with`` block: see ``_epochs`` in ``fit.py``.
+    The loop is not inside a ``with`` block: see ``_epochs`` in ``fit.py``.
     """
-    for number in turns:
-        sequence = passes[number]
+    for sequence in passes:
         sequence.take_over()
         if not carry_state:
             sequence.model.clear_state(sequence.memory)
-        follow(sequence, verbosity, progress, f" of sequence {number}" if named else "")
-        if named:
+        follow(sequence, verbosity, progress, rates)
+        if several:
             sequence.model.feeds.publish(sequence.memory.weights, since=PIECE)
 
 
 def in_order(data: TrainingData, places: NDArray[np.intp] | slice) -> TrainingData:
     """The data at these places on the first axis, in their order."""
     weights = None if data.weights is None else data.weights[places]
-    return TrainingData(data.inputs[places], data.expected[places], weights, data.sequences)
+    return replace(data, inputs=data.inputs[places], expected=data.expected[places], weights=weights)
 
 
 class Watcher(Protocol):
     """An object that is called after each piece of a pass."""
 
-    def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
-        """Called when samples ``start`` to ``stop`` are done. where: the name of the sequence, for messages."""
+    def advance(self, sequence: Pass, start: int, stop: int) -> None:
+        """Called when samples ``start`` to ``stop`` are done."""
 
 
-def follow(sequence: Pass, verbosity: int, progress: Watcher, where: str = "") -> None:
-    """Run a pass in pieces of as many windows as take a twentieth of a second, or at verbosity 2 of one window."""
-    for start, stop in Pace(adapts=verbosity < 2).pieces(sequence.samples, sequence.capacity):
+class Rates:
+    """Counts the updates of a run, from ``updates`` on, and sets the learning rate of each if ``rate_of`` gives it."""
+
+    def __init__(self, updates: int, rate_of: Callable[[int], float] | None = None) -> None:
+        self.updates, self.rate_of = updates, rate_of
+
+    def set(self, model: Network) -> None:
+        """Set the learning rate of the next update, if there is a schedule."""
+        if self.rate_of is not None:
+            model.learning_rate = self.rate_of(self.updates)
+
+    def count(self, sequence: Pass, start: int, stop: int) -> None:
+        """Count the updates of whole windows, those in which a vector counts."""
+        windows = range(start, stop, sequence.capacity)
+        if not sequence.row_step:
+            self.updates += len(windows)
+            return
+        counts = (sequence.weights.reshape(sequence.samples, -1)[start:stop] > 0.0).any(axis=1)
+        self.updates += int(np.logical_or.reduceat(counts, np.arange(0, stop - start, sequence.capacity)).sum())
+
+
+def follow(sequence: Pass, verbosity: int, progress: Watcher, rates: Rates | None = None) -> None:
+    """Run a pass in pieces of as many windows as take a twentieth of a second.
+
+    A piece is one window at verbosity 2, and where each update has a learning rate of its own.
+    """
+    adapts = verbosity < 2 and (rates is None or rates.rate_of is None)
+    for start, stop in Pace(adapts=adapts).pieces(sequence.samples, sequence.capacity):
+        if rates is not None:
+            rates.set(sequence.model)
         sequence.take_over()
         try:
             reached = sequence.run(start, stop)
@@ -247,22 +280,23 @@ def follow(sequence: Pass, verbosity: int, progress: Watcher, where: str = "") -
             if stop < sequence.samples:
                 sequence.model.feeds.publish(sequence.memory.weights, since=PIECE)
         if reached < stop:
-            raise _diverged(sequence, reached, where)
-        progress.advance(sequence, start, stop, where)
+            raise _diverged(sequence, reached)
+        if rates is not None:
+            rates.count(sequence, start, stop)
+        progress.advance(sequence, start, stop)
 
 
-def _diverged(sequence: Pass, begin: int, where: str) -> TrainingDivergedError:
+def _diverged(sequence: Pass, begin: int) -> TrainingDivergedError:
     """The error for a window that is not finite. begin: the number of its first sample."""
     end = min(sequence.samples, begin + sequence.capacity)
     bad = np.flatnonzero(~np.isfinite(sequence.losses[begin:end]))
     if len(bad):
         sample = begin + int(bad[0])
-        what = f"the loss of sample {sequence.number(sample)}{where} is {sequence.losses[sample]}"
+        name = sequence.places.loss(sample, sequence.lane_of_loss(begin, sample))
+        what = f"the loss of {name} is {sequence.losses[sample]}"
     else:
-        first, last = sequence.number(begin), sequence.number(end - 1)
-        reach = "to" if sequence.order is None else "and others to"
-        span = f"sample {first}" if end - begin == 1 else f"samples {first} {reach} {last}"
-        what = f"a gradient of the window of {span}{where} is not a finite number, or its square is not"
+        span = sequence.places.span(begin, end)
+        what = f"a gradient of the window of {span} is not a finite number, or its square is not"
     return TrainingDivergedError(
         f"training diverged: {what}; the parameters are those of the last finite window "
         f"(a smaller learning_rate, or clip_norm, may help)"
@@ -277,9 +311,11 @@ def evaluate(
     sample_weight: Any = None,
     lengths: Any = None,
     carry_state: bool = False,
+    layout: str | None = None,
+    missing: str = "error",
 ) -> float:
     """The mean loss over samples, from zero state or the model's state. The model does not change."""
-    data = check_data(model, inputs, expected, sample_weight, lengths)
+    data = check_data(model, inputs, expected, sample_weight, lengths, layout=layout, missing=missing)
     check_carried(data, carry_state)
     return measure(model, data, carry_state=carry_state)
 
@@ -292,7 +328,9 @@ def measure(model: Network, data: TrainingData, *, carry_state: bool = False) ->
         passes = sequences(model, memory, data, MEASURE, model.bptt_steps)
         found, pace = np.zeros((len(passes), passes[0].samples)), Pace()
         for number, sequence in enumerate(passes):
-            memory.space[:] = model.memory().space if carry_state else 0.0
+            memory.space[:] = 0.0
+            if carry_state:
+                model.copy_state(memory)
             _measure(sequence, pace)
             found[number] = sequence.losses
     return weighted_mean(found if data.sequences else found[0], data.weights)
@@ -329,14 +367,16 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def advance(self, sequence: Pass, start: int, stop: int, where: str) -> None:
+    def advance(self, sequence: Pass, start: int, stop: int) -> None:
         """Advance the bar: samples ``start`` to ``stop`` are done."""
         if self._bar is None:
             return
         loss = sequence.mean(start, stop)
         if self._verbosity >= 2:
             self._updates += 1
-            self._bar.write(f"update {self._updates}: samples {start} to {stop - 1}{where}, loss {loss:.6g}")
+            self._bar.write(
+                f"update {self._updates}: samples {start} to {stop - 1}{sequence.places.where}, loss {loss:.6g}"
+            )
         self._bar.advance(stop - start, "", {"loss": f"{loss:.4g}"})
 
 

@@ -33,6 +33,11 @@ def weighted_mean(values: NDArray[np.float64], weights: NDArray[Any] | None = No
         return _careful_mean(values, weights)
 
 
+def total_weight(weights: NDArray[Any] | None, vectors: int) -> float:
+    """The sum of the weights of so many vectors; None stands for ones."""
+    return float(vectors) if weights is None else float(np.add.reduce(weights, axis=None, dtype=np.float64))
+
+
 def _shares(values: NDArray[np.float64], weights: NDArray[Any]) -> NDArray[np.float64]:
     """One weight for each value."""
     if weights.ndim == values.ndim:

@@ -23,8 +23,10 @@ from helpers.paths import REPOSITORY
 from neuromorph import demo
 from neuromorph.cli import files, layout, main, running, training
 from neuromorph.cli.data import Arrays, Source, read
+from neuromorph.data.arrays import TrainingData
+from neuromorph.data.holding_out import drawn
 from neuromorph.inspection import Inspection
-from neuromorph.training.loop import check_data
+from neuromorph.training.checks import check_data
 
 CLASSIFIER = "/xavier,zero/ (input, 2) (hidden, 4, <relu>) (output, 3, <softmax>, <cross_entropy>)"
 RECURRENT = "/xavier,zero/ (bit, 1) {both, h, concatenate} (h, 3, <tanh>) (output, 1, <linear>, <mse>)"
@@ -34,6 +36,7 @@ unknown activation 'sigmiod': did you mean 'sigmoid'?
   /xavier,zero/ (input,4) (output,2,<sigmiod>,<mse>)
                                      ^
 """
+READ = r"^[^:\n]+: (one|[\d,]+) (sequence|vector|batch)[^\n]* each[^\n]*\n"  # the line that says how data were read
 RNG = np.random.default_rng(0)
 POINTS = RNG.normal(size=(10, 2)).round(2)
 LABELS = RNG.integers(0, 3, 10)
@@ -67,7 +70,8 @@ class Shell:
     def fails(self, *arguments: str, code: int = 1) -> str:
         """The one line that a command that can't be done says, if kernels that it needs are in the cache."""
         assert self(*arguments) == code, self.err
-        said = re.sub("^compiling kernels, [0-9.]+ s\n", "", self.err)
+        said = re.sub(READ, "", self.err, count=1, flags=re.MULTILINE)
+        said = re.sub("^compiling kernels, [0-9.]+ s\n", "", said)
         assert said.startswith("error: "), self.err
         assert said.count("\n") == 1, self.err
         return said.removeprefix("error: ").rstrip()
@@ -362,11 +366,9 @@ def test_npz_and_npy_and_csv_give_the_same_arrays(classifier: nm.Model) -> None:
     ]
     for source in sources:
         made = layout.prepared(classifier, read(source, classifier), sequences=False)
-        wanted = nm.batches(POINTS, LABELS, 4, classes=3)
-        np.testing.assert_array_equal(made.inputs.astype(np.float32), wanted[0])
-        assert made.sample_weight is not None
-        np.testing.assert_array_equal(made.sample_weight, wanted[2])
-        np.testing.assert_array_equal(np.eye(3)[made.expected.astype(int)] * made.sample_weight[..., None], wanted[1])
+        np.testing.assert_array_equal(made.inputs, POINTS)
+        np.testing.assert_array_equal(made.expected, LABELS)
+        assert made.options == {"sample_weight": None, "lengths": None, "layout": "NW"}
 
 
 def test_the_last_columns_of_a_table_are_what_is_expected(classifier: nm.Model) -> None:
@@ -476,28 +478,36 @@ def test_wrong_data_files(shell: Shell, name: str, content: bytes, said: str) ->
 # Which shape means what -----------------------------------------------------------------------------------------------
 
 
-def test_sequences_are_dealt_to_lanes_and_answer_after_their_last_step(recurrent: nm.Model) -> None:
+def test_sequences_are_packed_and_answer_after_their_last_step(recurrent: nm.Model) -> None:
     inputs, answers, lengths = RNG.normal(size=(6, 5, 1)), RNG.normal(size=(6, 1)), np.array([5, 3, 1, 0, 2, 5])
     made = layout.prepared(recurrent, Arrays("d", inputs, answers, lengths=lengths), sequences=True)
-    assert made.inputs.shape == made.expected.shape == (2, 5, 4, 1)
-    assert made.sample_weight is not None
-    assert made.sample_weight.shape == (2, 5, 4)
+    data = checked(recurrent, made)
+    assert data.inputs.shape == data.expected.shape == (2, 5, 4, 1)
+    assert data.weights is not None
+    assert data.weights.shape == (2, 5, 4)
     for number, length in enumerate(lengths):
         group, lane = divmod(number, 4)
-        np.testing.assert_array_equal(made.inputs[group, :, lane], inputs[number])
-        assert made.sample_weight[group, :, lane].tolist() == [float(step == length - 1) for step in range(5)]
-        assert (made.expected[group, :, lane] == answers[number]).all()
-    assert not made.sample_weight[1, :, 2:].any()
+        np.testing.assert_array_equal(data.inputs[group, :, lane], inputs[number].astype(np.float32))
+        assert data.weights[group, :, lane].tolist() == [float(step == length - 1) for step in range(5)]
+        if length:
+            np.testing.assert_array_equal(data.expected[group, length - 1, lane], answers[number].astype(np.float32))
+    assert not data.weights[1, :, 2:].any()
+
+
+def checked(model: nm.Model, made: layout.Prepared) -> TrainingData:
+    """What the library makes of the arguments."""
+    return check_data(model, made.inputs, made.expected, **made.options)
 
 
 def test_sequences_with_an_answer_a_step(classifier: nm.Model) -> None:
     inputs, labels = RNG.normal(size=(4, 5, 2)), RNG.integers(0, 3, (4, 5))
     weight = RNG.uniform(0, 1, 4)
     made = layout.prepared(classifier, Arrays("d", inputs, labels=labels, sample_weight=weight), sequences=True)
-    np.testing.assert_array_equal(made.expected, labels.T[None])
-    assert made.sample_weight is not None
-    np.testing.assert_array_equal(made.sample_weight, np.tile(weight, (1, 5, 1)))
-    assert layout.prepared(classifier, Arrays("d", inputs, labels=labels), sequences=True).sample_weight is None
+    data = checked(classifier, made)
+    np.testing.assert_array_equal(data.expected, np.eye(3)[labels.T][None])
+    np.testing.assert_array_equal(data.weights, np.tile(weight.astype(np.float32), (1, 5, 1)))
+    made = layout.prepared(classifier, Arrays("d", inputs, labels=labels), sequences=True)
+    assert checked(classifier, made).weights is None
 
 
 def test_rows_for_a_recurrent_model_are_steps_of_one_lane(recurrent: nm.Model) -> None:
@@ -530,13 +540,70 @@ def test_the_batch_is_that_of_the_data(classifier: nm.Model, recurrent: nm.Model
         assert layout.batch_for(model, Arrays("d", np.zeros(shape)), sequences) == batch
 
 
-def test_a_fraction_is_held_out_of_vectors() -> None:
-    first, last = layout.held_out(Arrays("d", POINTS, labels=LABELS), 0.25)
-    assert (len(first.inputs), len(last.inputs)) == (8, 2)
+def test_a_fraction_is_held_out_of_vectors(classifier: nm.Model) -> None:
+    labels = np.repeat([0, 1], [6, 4])
+    first, last = layout.held_out(classifier, Arrays("d", POINTS, labels=labels), 0.5, sequences=False)
+    assert (len(first.inputs), len(last.inputs)) == (5, 5)
     assert last.labels is not None
-    np.testing.assert_array_equal(last.labels, LABELS[8:])
+    assert first.labels is not None
+    assert np.bincount(first.labels).tolist() == np.bincount(last.labels).tolist()[:2] == [3, 2]
+    assert sorted(map(tuple, [*first.inputs, *last.inputs])) == sorted(map(tuple, POINTS))
     with pytest.raises(Exception, match=r"of 1 on the first axis, --validation 0\.5 leaves none"):
-        layout.held_out(Arrays("d", POINTS[:1]), 0.5)
+        layout.held_out(classifier, Arrays("d", POINTS[:1], labels=labels[:1]), 0.5, sequences=False)
+
+
+HELD: dict[str, tuple[str, tuple[int, ...], Any, bool, Any]] = {
+    # the model, the axes of inputs, what is expected, whether these are sequences, and the classes of the first axis
+    "vectors of classes": ("classifier", (10, 2), {"expected": np.eye(3)[LABELS]}, False, LABELS),
+    "labels as expected": ("classifier", (10, 2), {"expected": LABELS[:, None]}, False, LABELS),
+    "labels of sequences": ("classifier", (10, 5, 2), {"labels": LABELS}, True, LABELS),
+    "labels of steps": ("classifier", (10, 5, 2), {"labels": np.tile(LABELS[:, None], 5)}, True, None),
+    "numbers of sequences": ("recurrent", (10, 5, 1), {"expected": POINTS[:, 1:]}, True, None),
+    "lanes of sequences": ("recurrent", (10, 5, 4, 1), {"expected": np.zeros((10, 5, 4, 1))}, False, None),
+    "sides": ("sides", (10, 2), {"expected": POINTS[:, :1] > 0}, False, POINTS[:, 0] > 0),
+}
+
+
+@pytest.mark.parametrize("case", HELD)
+def test_what_is_independent_is_drawn(case: str) -> None:
+    name, axes, answers, sequences, classes = HELD[case]
+    sides = "/xavier,zero/ (input, 2) (output, 1, <sigmoid>, <binary_cross_entropy>)"
+    model = nm.compile({"classifier": CLASSIFIER, "recurrent": RECURRENT, "sides": sides}[name], 4, 0.1)
+    inputs = np.arange(10.0).reshape(10, *[1] * (len(axes) - 1)) + np.zeros(axes)
+    first, last = layout.held_out(model, Arrays("d", inputs, **answers), 0.4, sequences=sequences)
+    kept, out = drawn(10, 4, classes)
+    np.testing.assert_array_equal(first.inputs, inputs[kept])
+    np.testing.assert_array_equal(last.inputs, inputs[out])
+    _, last = layout.held_out(model, Arrays("d", inputs, **answers), 0.4, sequences=sequences, tail=True)
+    np.testing.assert_array_equal(last.inputs, inputs[6:])
+
+
+@pytest.mark.parametrize("axes", [(10, 1), (10, 3, 1)])
+def test_where_time_goes_on_the_end_is_held_out(recurrent: nm.Model, axes: tuple[int, ...]) -> None:
+    inputs = np.arange(10.0).reshape(10, *[1] * (len(axes) - 1)) + np.zeros(axes)
+    _, last = layout.held_out(recurrent, Arrays("d", inputs, inputs), 0.3, sequences=False)
+    np.testing.assert_array_equal(last.inputs, inputs[7:])
+
+
+@pytest.mark.parametrize(
+    ("name", "axes", "sequences", "text"),
+    [
+        ("recurrent", (1000, 50, 1), True, "1,000 sequences of 50 steps, 1 number each"),
+        ("recurrent", (1, 50, 4, 1), False, "1 sequence of 50 steps in 4 lanes, 1 number each"),
+        ("recurrent", (1, 1), False, "one sequence of 1 step, 1 number each"),
+        (
+            "recurrent", (1000, 50, 1), False,
+            "one sequence of 1,000 steps in 50 lanes, 1 number each; --sequences reads 1,000 sequences of 50 steps",
+        ),
+        ("classifier", (150, 2), False, "150 vectors, 2 numbers each"),
+        ("classifier", (20, 8, 2), False, "20 batches of 8 vectors, 2 numbers each"),
+    ],
+)  # fmt: skip
+def test_a_line_says_how_axes_are_read(
+    request: pytest.FixtureRequest, name: str, axes: tuple[int, ...], sequences: bool, text: str
+) -> None:
+    model = request.getfixturevalue(name)
+    assert layout.described(model, Arrays("d", np.zeros(axes)), sequences=sequences) == text
 
 
 # train, evaluate, predict ---------------------------------------------------------------------------------------------
@@ -579,10 +646,42 @@ def test_validation_early_stopping_log_and_checkpoints(shell: Shell) -> None:
     assert shell.out.startswith(f"net.safetensors: {len(rows)} epoch")
     losses = [float(row.split(",")[2]) for row in rows]
     best = min(losses)
+    said = dict(re.findall(r"(?:^|, )((?:validation )?loss) ([^,]+)", shell.out))
+    assert float(said["validation loss"]) == pytest.approx(best, rel=1e-5)
+    assert float(said["loss"]) == pytest.approx(float(rows[losses.index(best)].split(",")[1]), rel=1e-5)
     assert shell("evaluate", "net.safetensors", "--data", "held.npz", "--json") == 1
     np.savez("held.npz", inputs=POINTS[8:], labels=LABELS[8:])
     assert shell("evaluate", "net.safetensors", "--data", "held.npz", "--json") == 0
     assert json.loads(shell.out)["loss"] == pytest.approx(best, rel=1e-5)
+
+
+def test_metrics_and_weights_of_classes(shell: Shell) -> None:
+    options = ("--epochs", "2", "--metrics", "accuracy,mae", "--class-weight", "0=1,2=5", "--log", "log.csv")
+    assert shell(*TRAIN, *options, "-q") == 0
+    assert re.search(r", loss [^,]+, mae [^,]+, accuracy ", shell.out)
+    assert Path("log.csv").read_text().startswith("epoch,loss,accuracy,mae,learning_rate,seconds\n")
+    nm.seed(5)
+    twin = nm.build(nm.compile(Path("net.mdl").read_text(), 4, 0.1))
+    inputs, expected, weight = nm.batches(POINTS, LABELS, 4, classes=3)
+    twin.fit(inputs, expected, sample_weight=weight, epochs=2, class_weight={2: 5.0}, progress=False)
+    same_parameters(twin, nm.load("net.safetensors"))
+    assert shell(*TRAIN, "--epochs", "1", "--metrics", "mae") == 0
+    assert re.match(r"epoch 1/1: loss [^,]+, mae ", shell.err.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--metrics", "maee", "metrics must be one of .*, not 'maee'; did you mean 'mae'.*"),
+        ("--class-weight", "0:1", "--class-weight is 0:1, and needs a weight for each label, such as 0=1,1=5.*"),
+        ("--class-weight", "0=1,0=2", "--class-weight is 0=1,0=2, and needs a weight for each label.*"),
+        ("--class-weight", "7=1", "class_weight has the label 7, and the model's labels are 0 to 2.*"),
+        ("--class-weight", "1=-1", r"class_weight\[1\] must be a finite number of at least 0, not -1.0.*"),
+    ],
+)
+def test_wrong_metrics_and_weights(option: str, value: str, said: str, shell: Shell) -> None:
+    assert re.fullmatch(said, shell.fails(*TRAIN, "--epochs", "1", "-q", option, value, code=2))
+    assert not Path("net.safetensors").exists()
 
 
 def test_a_model_that_is_resumed_goes_on_exactly(shell: Shell) -> None:
@@ -591,8 +690,9 @@ def test_a_model_that_is_resumed_goes_on_exactly(shell: Shell) -> None:
     assert shell(*command, "--epochs", "2", "--save", "paused.safetensors") == 0
     before = Path("paused.safetensors").read_bytes()
     resumed = ("train", "--resume", "paused.safetensors", "--data", "r.npz", "-q", "--epochs", "3")
-    assert shell(*resumed, "--save", "resumed.safetensors") == 0
+    assert shell(*resumed, "--save", "resumed.safetensors", "--log", "log.csv") == 0
     assert Path("paused.safetensors").read_bytes() == before
+    assert [row.split(",")[0] for row in Path("log.csv").read_text().splitlines()] == ["epoch", "2", "3", "4"]
     same_parameters(nm.load("resumed.safetensors"), nm.load("straight.safetensors"))
     assert shell(*resumed) == 0
     same_parameters(nm.load("paused.safetensors"), nm.load("straight.safetensors"))
@@ -660,7 +760,7 @@ def test_predictions_in_every_form(shell: Shell, trained: nm.Model) -> None:
     wanted = trained.predict(POINTS)
     for name in ("y.npy", "y.npz", "y.csv"):
         assert shell("predict", "net.safetensors", "--data", "d.npz", "-o", name) == 0, shell.err
-        assert (shell.out, shell.err) == ("", "")
+        assert (shell.out, shell.err) == ("", "d.npz: 10 vectors, 2 numbers each\n")
     np.testing.assert_array_equal(np.load("y.npy"), wanted)
     np.testing.assert_array_equal(np.load("y.npz")["predictions"], wanted)
     np.testing.assert_array_equal(np.loadtxt("y.csv", delimiter=",", dtype=np.float32), wanted)
@@ -689,6 +789,22 @@ def test_evaluate_is_that_of_the_library(shell: Shell, trained: nm.Model) -> Non
     assert shell.out == f"loss {loss:.6g}, accuracy {right:.6g}\n"
 
 
+@pytest.mark.usefixtures("trained")
+def test_commands_that_run_models_take_a_number_of_threads(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    load, seen = nm.load, list[int | None]()
+
+    def loaded(path: str, **options: Any) -> nm.Model:
+        seen.append(options["threads"])
+        return load(path, **options)
+
+    monkeypatch.setattr(nm, "load", loaded)
+    for command in ("evaluate", "predict"):
+        assert shell(command, "net.safetensors", "--data", "d.npz", "--threads", "2") == 0
+        assert shell(command, "net.safetensors", "--data", "d.npz") == 0
+        assert shell.fails(command, "net.safetensors", "--data", "d.npz", "--threads", "0", code=2)
+    assert seen == [2, None] * 2
+
+
 # What was learnt is not lost ------------------------------------------------------------------------------------------
 
 
@@ -715,10 +831,10 @@ def test_training_goes_on_when_stderr_is_gone(end: str) -> None:
 
 
 def breaks_off(monkeypatch: pytest.MonkeyPatch, error: BaseException, epoch: int = 2) -> None:
-    """Let training end so in an epoch, from 0, when it has learnt."""
+    """Let training end so in an epoch, from 0 in this call, when it has learnt."""
 
     def fail(self: nm.Callback, run: Any) -> None:
-        if run.epoch == epoch:
+        if run.epoch == run.initial_epoch + epoch:
             raise error
 
     monkeypatch.setattr(nm.CSVLog, "after_epoch", fail)
@@ -941,15 +1057,16 @@ def test_what_does_not_count_may_be_anything(classifier: nm.Model) -> None:
 
 def classifier_loss(made: layout.Prepared) -> float:
     with nm.build(nm.compile(CLASSIFIER, 4, 0.1)) as model:
-        return model.evaluate(made.inputs, made.expected, sample_weight=made.sample_weight)
+        return model.evaluate(made.inputs, made.expected, **made.options)
 
 
 def test_sequences_of_no_length_do_not_count(recurrent: nm.Model) -> None:
     inputs, answers = RNG.normal(size=(4, 5, 1)), np.array([[1.0], [np.nan], [2.0], [3.0]])
     lengths = np.array([5, 0, 2, 1])
     made = layout.prepared(recurrent, Arrays("d", inputs, answers, lengths=lengths), sequences=True)
-    assert made.sample_weight is not None
-    assert made.sample_weight.sum(axis=1).tolist() == [[1.0, 0.0, 1.0, 1.0]]
+    weights = checked(recurrent, made).weights
+    assert weights is not None
+    assert weights.sum(axis=1).tolist() == [[1.0, 0.0, 1.0, 1.0]]
     with pytest.raises(Exception, match="d: nothing in it counts"):
         layout.prepared(recurrent, Arrays("d", inputs, answers, lengths=lengths * 0), sequences=True)
 
@@ -957,9 +1074,14 @@ def test_sequences_of_no_length_do_not_count(recurrent: nm.Model) -> None:
 def test_the_place_of_a_number_that_is_held_out_is_that_in_the_file(classifier: nm.Model) -> None:
     labels = LABELS.copy()
     labels[9] = 5
-    _, last = layout.held_out(Arrays("d", POINTS, labels=labels), 0.2)
-    with pytest.raises(Exception, match=r"d: labels\[9\] is 5"):
-        layout.prepared(classifier, last, sequences=False)
+    for tail in (True, False):
+        for part in layout.held_out(classifier, Arrays("d", POINTS, labels=labels), 0.2, sequences=False, tail=tail):
+            if part.labels is not None and 5 in part.labels:
+                with pytest.raises(Exception, match=r"d: labels\[9\] is 5"):
+                    layout.prepared(classifier, part, sequences=False)
+                break
+        else:
+            pytest.fail("one of the parts has the wrong label")
 
 
 # Columns of tables ----------------------------------------------------------------------------------------------------
@@ -969,7 +1091,7 @@ def test_inputs_and_classes_in_a_table_each(classifier: nm.Model) -> None:
     np.savetxt("x.csv", POINTS, delimiter=",")
     np.savetxt("y.csv", LABELS, fmt="%d")
     made = layout.prepared(classifier, read(Source(inputs="x.csv", expected="y.csv"), classifier), sequences=False)
-    np.testing.assert_array_equal(made.expected.reshape(-1)[:10], LABELS)
+    np.testing.assert_array_equal(made.expected, LABELS)
     np.savetxt("y.csv", LABELS[:, None].repeat(2, axis=1), fmt="%d", delimiter=",")
     with pytest.raises(Exception, match=r"y.csv: expected has shape \(10, 2\), .* or as labels \(10,\), for inputs of"):
         layout.prepared(classifier, read(Source(inputs="x.csv", expected="y.csv"), classifier), sequences=False)
@@ -1173,13 +1295,12 @@ def test_the_demonstration_writes_what_train_takes(shell: Shell) -> None:
     for command, rows in zip(commands[::2], (False, True), strict=True):
         words = command.split()[1:]
         parsed = training.train.make_context("train", words[1:])
-        assert parsed.params["sequences"] is rows
+        assert parsed.params["sequences"] is (rows or None)
     text = Path("digits/lstm.mdl")
     model = nm.compile(text, 8, 0.1)
     made = layout.prepared(model, read(Source(data="digits/train-rows.npz"), model), sequences=True)
-    assert made.inputs.shape == (113, 8, 8, 8)
-    assert made.sample_weight is not None
-    assert made.sample_weight.sum() == 898
+    assert made.inputs.shape == (898, 8, 8)
+    assert made.layout == "NSW"
 
 
 def test_the_demonstration_is_that_of_the_example(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

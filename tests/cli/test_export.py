@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,11 +42,30 @@ def test_without_libm() -> None:
     assert "<math.h>" not in Path("made.c").read_text()
 
 
+@pytest.mark.parametrize(("options", "form"), [([], "step"), (["--form", "sequence"], "sequence")])
+def test_a_saved_model_is_written_as_onnx(model: nm.Model, options: list[str], form: str) -> None:
+    pytest.importorskip("onnx")
+    assert main(["export", "net.safetensors", "-o", "made.onnx", *options]) == 0
+    nm.export.to_onnx(model, "here.onnx", form)
+    assert Path("made.onnx").read_bytes() == Path("here.onnx").read_bytes()
+
+
+def test_without_onnx_the_error_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert main(["export", "net.safetensors", "-o", "made.onnx"]) == 1
+    assert capsys.readouterr().err == "error: to_onnx needs onnx: pip install 'neuromorph[onnx]'\n"
+    assert not Path("made.onnx").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         (["net.safetensors"], 2, "Missing option '-o' / '--output'"),
-        (["net.safetensors", "-o", "made.h"], 2, "--output is made.h, and an exported model ends in .c"),
+        (["net.safetensors", "-o", "made.h"], 2, "--output is made.h, and an exported model ends in .c or .onnx"),
+        (["net.safetensors", "-o", "made.c", "--form", "step"], 2, "--form is for .onnx files, and C runs one"),
+        (["net.safetensors", "-o", "made.onnx", "--no-libm"], 2, "--no-libm is for .c files"),
         (["net.safetensors", "-o", "no-name.c"], 1, "'no-name': it is no C identifier"),
         (["net.safetensors", "-o", "nowhere/made.c"], 1, "nowhere/made.c: there is no folder"),
         (["nosuch.safetensors", "-o", "made.c"], 1, "nosuch.safetensors: No such file"),

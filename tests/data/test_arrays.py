@@ -642,7 +642,7 @@ def test_a_weight_of_0_needs_no_search_of_memory():
         (
             (X[0], Y),
             "inputs has shape (5, 4), but needs shape (samples, batch = 5, width = 4) or "
-            "(sequences, samples, batch = 5, width = 4); batches() makes that of vectors (N, width)",
+            "(sequences, samples, batch = 5, width = 4); for single vectors (vectors, width) give layout='NW'",
         ),
         (
             (X[0, 0], Y),

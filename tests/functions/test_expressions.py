@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import math
 
 import pytest
 
-from neuromorph.functions.expressions import Expression
+from neuromorph.functions.expressions import Expression, written
 
 
 def test_names_are_found_and_renamed_all_at_once() -> None:
@@ -61,3 +62,23 @@ def test_what_is_added_is_joined_too() -> None:
     assert Expression("g * o").added_to("z") == "fma(g, o, z)"
     assert Expression("g").added_to("z") == "z + g"
     assert Expression("g / o").added_to("z") == "z + (g / o)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x", "-x * y", "-(x * y)", "-(-x)", "(a + b) * c", "a - (b - c)", "a - b - c", "a + (b + c)", "a * b / (c * d)",
+        "a / (b / c)", "-(a + b) * c", "a - -b", "2.0 * -3.0", "1e-300 * x", "(a < b) * c", "where(a <= b, a + b, -c)",
+        "fma(-x, x, fma(w, x, b))", "x ** 2", "a if b else c", "not a", "a < b < c", "f(a)(b)", "1e999", "(a, b)",
+    ],
+)  # fmt: skip
+def test_expressions_are_written_as_python_writes_them(text: str) -> None:
+    tree = ast.parse(text, mode="eval").body
+    assert written(tree) == ast.unparse(tree)
+
+
+def test_an_operation_that_is_seldom_used_keeps_its_place() -> None:
+    """It may have more parentheses than it needs, but none that it lacks."""
+    for text in ("(a ** b) ** c", "2.0 * x ** 2", "(a if b else c) * d"):
+        tree = ast.parse(text, mode="eval").body
+        assert ast.dump(ast.parse(written(tree), mode="eval").body) == ast.dump(tree)

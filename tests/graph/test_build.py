@@ -9,7 +9,7 @@ import pytest
 
 from helpers.texts import WIDE_LSTM
 from neuromorph.errors import MDLSemanticError
-from neuromorph.functions import ACTIVATIONS, ELEMENTWISE, MERGES
+from neuromorph.functions import ACTIVATIONS, BIAS_INITIALIZERS, ELEMENTWISE, LOSSES, MERGES, WEIGHT_INITIALIZERS
 from neuromorph.graph import Graph, Node, build_graph, synonyms, verify
 from neuromorph.language import parse
 
@@ -415,6 +415,13 @@ def test_ignored_numbers_are_told() -> None:
         ("/he,zero/<d>[(g,3,<gain>)](i,4)(h,<d>)(o,4,<tanh>,<mse>)", 20, "takes no width: write (n, <gain>)"),
         ("/he,zero/<d>[(g,<learned>)](i,4)(h,<d>)(o,4,<tanh>,<mse>)", 18, "needs a width: write (n, width, <learned>)"),
         ("/he,zero/(i,4)(o,4,<tanh>,<mze>)", 28, "unknown loss 'mze': did you mean 'mse'?"),
+        ("/he,zero/(i,4)(o,4,<SiLU>,<mse>)", 21, "unknown activation 'SiLU': did you mean 'swish'?"),
+        ("/he,zero/(i,4)(o,4,<leaky_relu>,<mse>)", 21, "unknown activation 'leaky_relu': did you mean 'relu_leaky'?"),
+        ("/he,zero/(i,4)(o,4,<tanh>,<bce>)", 28, "unknown loss 'bce': did you mean 'binary_cross_entropy'?"),
+        ("/he,zero/(i,4)(o,4,<tanh>,<mean_squared_error>)", 28, "did you mean 'mse'?"),
+        ("/glorot_uniform,zero/(i,4)(o,4,<tanh>,<mse>)", 2, "initialiser 'glorot_uniform': did you mean 'xavier'?"),
+        ("/kaiming_normal,zero/(i,4)(o,4,<tanh>,<mse>)", 2, "initialiser 'kaiming_normal': did you mean 'he'?"),
+        ("/he,zeros/(i,4)(o,4,<tanh>,<mse>)", 5, "unknown bias initialiser 'zeros': did you mean 'zero'?"),
         ("/he,zero/(i,4)(o,4,<mse>)", 21, "'mse' is a loss, but an activation belongs here"),
         ("/he,zero/(i,4)(a,<mse>)(o,4,<tanh>,<mse>)", 19, "'mse' is a loss, but an activation belongs here"),
         ("/he,zero/(i,4)(o,4,<tanh>,<relu>)", 28, "'relu' is an activation, but a loss belongs here"),
@@ -555,4 +562,10 @@ def test_synonyms_are_no_words_of_the_language_and_mean_some() -> None:
     assert not synonyms.MERGE_SYNONYMS.keys() & MERGES.keys()
     assert not synonyms.ACTIVATION_SYNONYMS.keys() & (ACTIVATIONS.keys() | ELEMENTWISE.keys())
     assert set(synonyms.MERGE_SYNONYMS.values()) <= MERGES.keys()
+    for words, records in (
+        (synonyms.WEIGHT_SYNONYMS, WEIGHT_INITIALIZERS), (synonyms.BIAS_SYNONYMS, BIAS_INITIALIZERS),
+        (synonyms.LOSS_SYNONYMS, LOSSES),
+    ):  # fmt: skip
+        assert not words.keys() & records.keys()
+        assert set(words.values()) <= records.keys()
     assert set(synonyms.ACTIVATION_SYNONYMS.values()) <= ACTIVATIONS.keys() | ELEMENTWISE.keys()

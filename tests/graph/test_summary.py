@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import neuromorph as nm
@@ -51,3 +53,18 @@ def test_cells_fold_into_rows(model: nm.Model) -> None:
     assert not any(name.startswith("h.") for name in rows(table))
     assert "h reads h, t reads k" in table
     assert f"parameters: {model.parameter_count:,}" in table
+
+
+def test_texts_and_files_have_summaries_and_pictures_too(tmp_path: Path) -> None:
+    text = "/xavier,zero/ (input, 2) (h, 3, <gru>) (output, 1, <linear>, <mse>)"
+    model, file = nm.compile(text, 1, 0.1), tmp_path / "net.mdl"
+    file.write_text(text)
+    for given in (text, file, model):
+        assert nm.summary(given, fold=True) == model.summary(fold=True)
+        assert nm.draw(given).svg == model.draw().svg
+    assert nm.draw(text, tmp_path / "net.dot", fold=True).dot == (tmp_path / "net.dot").read_text()
+    for call in (nm.summary, nm.draw):
+        with pytest.raises(nm.MDLSyntaxError, match="line 1, column"):
+            call("(input, 2")
+        with pytest.raises(TypeError, match="mdl must be a text"):
+            call(5)  # type: ignore[arg-type]

@@ -598,6 +598,10 @@ def inspection(model: nm.Model) -> Inspection:
 def test_the_figures_of_a_kernel(inspection: Inspection) -> None:
     assert (inspection.batch_size, inspection.bptt_steps, inspection.dtype, inspection.threads) == (4, 4, "float32", 1)
     assert inspection.seconds > 0
+    assert repr(inspection).startswith(
+        f"<neuromorph.Inspection: {inspection.parameters:,} parameters, batch 4, float32,"
+    )
+    assert len(repr(inspection)) < 150
     assert 0.1 < inspection.sum_by_kernel < 10, "measured in two kernels, on a machine that others use"
     assert inspection.flops == pytest.approx(sum(node.flops for node in inspection.nodes))
     assert 0 < inspection.peak_share < 1.5

@@ -1,6 +1,7 @@
 """The cache of compiled kernels: its entries, every kind of trouble, its bound and clearing it."""
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
 import neuromorph
 from helpers.caches import failing, put_link, put_open_folder, temporaries, with_warnings
@@ -174,15 +174,22 @@ def test_what_is_written_is_read(folder: Path) -> None:
     assert temporaries(folder) == []
 
 
-def test_entries_are_the_users_own(folder: Path) -> None:
+def test_entries_are_the_users_own_and_all_may_read_those_of_root(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = os.umask(0)
     try:
         assert cache.write(KEY, FILES)
     finally:
         os.umask(old)
     modes = {item.name: stat.S_IMODE(item.stat().st_mode) for item in [folder, *folder.rglob("*")]}
-    assert modes.pop("cache") == modes.pop(KEY) == 0o700
-    assert set(modes.values()) == {0o600}
+    root = os.geteuid() == 0
+    assert modes.pop("cache") == modes.pop(KEY) == (0o755 if root else 0o700)
+    modes.pop(".lock")
+    assert set(modes.values()) == {0o644 if root else 0o600}
+    for user, wanted in ((0, [0o755, 0o644]), (NOBODY, [0o700, 0o600])):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        assert [cache_store._mode(own) for own in (0o700, 0o600)] == wanted
 
 
 def test_meta_lists_sizes_and_checksums(folder: Path) -> None:
@@ -423,6 +430,40 @@ def test_a_folder_of_another_user_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="belongs to another user"):
         cache.clear_cache()
     assert (folder / KEY / "kernel.bin").exists()
+
+
+@as_root
+def test_a_cache_of_root_is_read_by_others_in_silence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as one that was filled when a container's image was made."""
+    cache.write(KEY, FILES)
+    for path in (folder, folder / KEY):
+        path.chmod(0o555)
+    (folder / ".lock").unlink()
+    before = sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*") if path != folder / KEY)
+    monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
+    monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", "10")
+    results, messages = with_warnings(
+        lambda: [cache.read(KEY, "kernel.bin"), cache.write(KEY, {}), cache.write(cache.key_of("b"), {}),
+                 cache.write(cache.key_of("c"), FILES), cache.cache_info().entries]
+    )  # fmt: skip
+    assert (results, messages) == ([FILES["kernel.bin"], True, False, False, 1], [])
+    assert sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*") if path != folder / KEY) == before
+    with pytest.raises(ValueError, match=r"can't clear the cache in .*: it belongs to root; nothing was removed"):
+        cache.clear_cache()
+    folder.chmod(0o757)
+    assert "can be written by others" in with_warnings(lambda: cache.read(KEY, "kernel.bin"))[1][0]
+
+
+@as_root
+def test_what_others_could_have_put_into_a_cache_of_root_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.write(KEY, FILES)
+    os.chown(folder / KEY / "kernel.bin", NOBODY - 1, NOBODY - 1)
+    monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
+    found, messages = with_warnings(lambda: cache.read(KEY, "kernel.bin"))
+    assert found is None
+    assert "belongs to another user (id 65533)" in messages[0]
 
 
 @pytest.mark.parametrize("below", ["cache", "cache/deep/er"])
@@ -804,7 +845,7 @@ def test_a_note_of_the_bound_that_says_nothing_is_made_anew(folder: Path, note: 
         path.write_bytes(note)
     assert cache.read(key, "kernel.bin") == b"x" * 1000
     assert path.read_bytes() == str(1 << 30).encode()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == cache_store._mode(0o600)
     assert temporaries(folder) == []
 
 
@@ -843,11 +884,27 @@ def test_a_write_waits_for_no_lock(folder: Path, monkeypatch: pytest.MonkeyPatch
     fill(3)
     monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", "3000")
     began = time.monotonic()
-    with FileLock(folder / ".lock"):
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         assert cache.write(KEY, FILES)
     assert time.monotonic() - began < 2.0
     assert cache.cache_info().entries == 4
     assert cache.write(cache.key_of("next"), FILES)
+    assert cache.cache_info().bytes <= 3000
+
+
+@pytest.mark.parametrize("error", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
+def test_a_file_system_without_locks(error: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as Lustre, or NFS as it is often mounted: nothing is said, and the bound is kept."""
+
+    def flock(*_: Any) -> None:
+        raise OSError(error, os.strerror(error))
+
+    fill(3)
+    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setenv("NEUROMORPH_CACHE_SIZE", "3000")
+    stored, messages = with_warnings(lambda: cache.write(KEY, FILES))
+    assert (stored, messages) == (True, [])
     assert cache.cache_info().bytes <= 3000
 
 

@@ -15,12 +15,14 @@ from neuromorph.codegen import KernelOptions
 from neuromorph.machine import Program, ProgramError, Sizes, check, encode
 from neuromorph.machine import instructions as i
 from neuromorph.machine.instructions import HEAD
+from neuromorph.machine.templates import map_of
 from neuromorph.runtime.instant import sizes_of as arrays_of
 from neuromorph.schedule import KernelPlan
 
 FINISHED = text_of("(a, 5, <tanh>) (b, 9, <tanh>) {m, a, multiplicative}")
 WIDE = f"{HEADER} (input, 3) (a, 9, <softmax>) (b, <softmax>) {{m, a, maximum}} {TAIL}"
 CAPACITY = 3
+TANH = map_of("tanh(x)", ())[0]
 LAST = -999  # stands for the last vector of the workspace
 
 
@@ -48,6 +50,10 @@ def encoded(plan: KernelPlan, *, training: bool = True) -> Program:
 LEAVING = {
     "a rest that moves by more than a vector": (i.FINISH, {13: 1000}),
     "a target that is read behind what is written": (i.FINISH, {3: LAST, 4: 0, 5: 0, 6: 1, 9: 0}),
+    "a map with more vectors than its target has room for": (i.MAP + TANH, {0: 1000}),
+    "a map whose rows move too far": (i.MAP + TANH, {2: i.ONE_ROW, 11: 1000}),
+    "a map whose rows go backwards": (i.MAP + TANH, {2: 0, 12: -1000}),
+    "a map of no kind": (i.MAP + TANH, {2: 2 * i.ONE_ROW}),
     "results in panels": (i.FORWARD, {6: 0}),
     "a right matrix in panels": (i.WEIGHT, {3: 0}),
     "a panel that no tile is for": (i.FORWARD, {9: 4}),

@@ -360,7 +360,7 @@ def test_products(number: int) -> None:
 def test_a_long_product_is_not_copied_to_where_it_is_called() -> None:
     short = simd.Shape("float32", 8, 4, 4, 1, 1, 4, 1, None, 8, "zero")
     for shape, is_long in ((short, False), (replace(short, rows=None, inner=200, columns=9, panel=2, c_row=72), True)):
-        function = matmul._define(ir.Module(), shape)
+        function = matmul.define_product(ir.Module(), shape)
         assert ("noinline" in function.attributes) == is_long
 
 
@@ -373,7 +373,7 @@ def test_what_many_tiles_read_from_afar_is_copied_or_fetched_ahead() -> None:
         (replace(one, b_row=near), 0, True),
         (replace(one, rows=MANY_ROWS - 1), 0, False),
     ]:
-        function = matmul._define(ir.Module(), shape)
+        function = matmul.define_product(ir.Module(), shape)
         entry, *others = function.blocks
         assert [str(made).count(" = alloca") for made in (entry, *others)] == [copies] + [0] * len(others)
         assert ('@"llvm.prefetch.p0"' in str(function)) == fetches

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import neuromorph as nm
-from neuromorph import storage
+from neuromorph.storage import files
 
 LINEAR = "/uniform -0.5 0.5,zero/ (input, 2) (output, 1, <linear>, <mse>)"
 RECURRENT = """/uniform -0.5 0.5,zero/
@@ -225,14 +225,14 @@ def test_behind_a_callback_that_sets_the_learning_rate_its_file_has_that(tmp_pat
 
 
 def test_a_full_disk_is_told_once_and_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    replace, left = storage.replace_file, iter([1, 0, 0, 1, 1])
+    replace, left = files.replace_file, iter([1, 0, 0, 1, 1])
 
     def full(target: str, content: bytes) -> None:
         if not next(left):
             raise OSError(errno.ENOSPC, "No space left on device", target)
         replace(target, content)
 
-    monkeypatch.setattr(storage, "replace_file", full)
+    monkeypatch.setattr(files, "replace_file", full)
     checkpoint = nm.Checkpoint(tmp_path / "{epoch}")
     with pytest.warns(RuntimeWarning) as told:
         parameters = fit(checkpoint, [5, 4, 3, 2, 1])
@@ -251,7 +251,7 @@ def test_each_fit_warns_at_the_line_that_called_it(tmp_path: Path, monkeypatch: 
     def full(target: str, content: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", target)
 
-    monkeypatch.setattr(storage, "replace_file", full)
+    monkeypatch.setattr(files, "replace_file", full)
     model, checkpoint = made(), nm.Checkpoint(tmp_path / "m")
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("default")
@@ -267,14 +267,14 @@ def test_each_fit_warns_at_the_line_that_called_it(tmp_path: Path, monkeypatch: 
 
 def test_the_best_is_that_of_the_file_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loss of 1 was never written, so that of 2 is better than the file, which has 3."""
-    replace, left = storage.replace_file, iter([1, 0, 1])
+    replace, left = files.replace_file, iter([1, 0, 1])
 
     def full(target: str, content: bytes) -> None:
         if not next(left):
             raise MemoryError
         replace(target, content)
 
-    monkeypatch.setattr(storage, "replace_file", full)
+    monkeypatch.setattr(files, "replace_file", full)
     with pytest.warns(RuntimeWarning, match="no checkpoint after epoch 1: MemoryError; training goes on"):
         parameters = fit(nm.Checkpoint(tmp_path / "m", best_only=True), [3, 1, 2])
     np.testing.assert_array_equal(flat(nm.load(tmp_path / "m")), parameters[2])

@@ -14,7 +14,7 @@ import pytest
 import neuromorph as nm
 from helpers import witnesses
 from helpers.texts import HEADER, LSTM
-from neuromorph.training.history import History
+from neuromorph.history import History
 from neuromorph.training.means import weighted_mean
 
 NETWORK = "/xavier,const_flat 0.1/ (input, 3) (a, 4, <tanh>) (output, 2, <linear>, <mse>)"

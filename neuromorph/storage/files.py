@@ -1,8 +1,12 @@
 """Saves models to files and loads them. One safetensors file holds a whole model, built or not.
 
 The parameters are plain tensors under their names, which other programs can read. The rest of the training state has
-names with a slash, which no layer can have: ``optimizer/…``, ``state/…`` and ``training/losses``. The metadata have the
-format's version and a JSON object with the MDL text, the arguments of ``compile`` and the random generator's state.
+names with a slash, which no layer can have: ``optimizer/…`` and ``state/…``; a file for use alone, ``training=False``,
+has none of it. The metadata have the format's version and a JSON object with the MDL text, the arguments of
+``compile``, the history of the last ``fit`` and the random generator's state.
+
+Format 2 has more fields than format 1. Both have the per-sample losses of the last training, ``training/losses``, which
+are checked and left behind; format 3 has none.
 
 A file is written under a temporary name, flushed, and renamed. So there is always either the old file or the new one,
 even if the machine fails meanwhile. Nothing in a file is trusted: every name, type and size is checked against the text
@@ -16,56 +20,55 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
-from math import prod
+from dataclasses import asdict, replace
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import MDLError, NeuromorphError, StorageError
-from .functions.dropout import KEYS
-from .graph import Graph, build_graph, freeze, frozen_names
-from .host.atomic_write import check_name, replace_file
-from .host.frozen import frozen
-from .language import parse
-from .optimizers import CHOICES, UPDATES, Optimizer
-from .options import DTYPES, TIERS, CompileOptions, compile_options, finite_number, one_of
-from .runtime import seeding
-from .runtime.network import Network
-from .runtime.seeding import restore_generator
+from ..data.packing import Reading
+from ..errors import MDLError, NeuromorphError, StorageError
+from ..functions.dropout import KEYS
+from ..graph import Graph, build_graph, freeze, frozen_names
+from ..history import History
+from ..host.atomic_write import check_name, replace_file
+from ..language import parse
+from ..optimizers import CHOICES, UPDATES, Optimizer
+from ..options import DTYPES, TIERS, CompileOptions, compile_options, finite_number, flag, one_of, whole_number
+from ..runtime import seeding
+from ..runtime.network import Network
+from ..runtime.seeding import restore_generator
+from .header import RECORD_KEY, SIZES, VERSION, VERSION_KEY, Header, Tensor, read_header, shown
 
 Floats = NDArray[Any]
-VERSION = 2
 Kind = TypeVar("Kind", bound=Network)
 
-MOST_HEADER = 1 << 26  # bytes; the largest possible model needs about half of it
-LOSSES = "training/losses"
-_VERSION_KEY, _RECORD_KEY = "neuromorph_version", "neuromorph"
+LOSSES = "training/losses"  # in files of formats 1 and 2
 _CODES = {"float32": "F32", "float64": "F64"}
-_SIZES = {"F32": 4, "F64": 8}
 _WIDEST = 1 << 128  # a bound: the numbers of a PCG64 generator are smaller
 
 
 # Saving ---------------------------------------------------------------------------------------------------------------
 
 
-def save(model: Network, path: str | os.PathLike[str]) -> None:
+def save(model: Network, path: str | os.PathLike[str], *, training: bool = True) -> None:
     """Write a model to a file; see ``neuromorph.save``."""
     from safetensors.numpy import save as encoded
 
+    flag("training", training)
     given = os.fsdecode(path)
     check_name(given)
     if os.path.exists(given) and not os.path.isfile(given):
         raise StorageError(f"can't save the model: {given} is not a regular file")
     kept = model.__getstate__()
+    if not training:
+        kept = {name: value for name, value in kept.items() if name not in _OF_TRAINING}
     tensors = tensors_of(kept)
     for name, array in tensors.items():
-        if name != LOSSES and not np.isfinite(array).all():
+        if not np.isfinite(array).all():
             raise StorageError(f"can't save the model: {name} has numbers that are not finite")
-    record = record_of(kept)
-    version = VERSION if _MORE_FIELDS & record.keys() else 1
-    metadata = {_VERSION_KEY: str(version), _RECORD_KEY: json.dumps(record, allow_nan=False)}
+    record = record_of(kept, training=training)
+    metadata = {VERSION_KEY: str(VERSION), RECORD_KEY: json.dumps(record, allow_nan=False)}
     data = encoded(tensors, metadata)
     try:
         replace_file(os.path.realpath(given), data)
@@ -75,17 +78,12 @@ def save(model: Network, path: str | os.PathLike[str]) -> None:
 
 def tensors_of(kept: Mapping[str, Any]) -> dict[str, Floats]:
     """The arrays of a model by their names in a file. kept: the contents of the model."""
-    found = {LOSSES: kept["losses"]}
-    if "parameters" in kept:
-        found |= kept["parameters"]
-        for group in ("optimizer", "state"):
-            values = kept["optimizer_state" if group == "optimizer" else group]
-            found |= {f"{group}/{name}": value for name, value in values.items()}
+    found = {prefix + name: array for group, prefix in _PREFIXES.items() for name, array in kept.get(group, {}).items()}
     return {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in found.items()}
 
 
-def record_of(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """The contents of a model without its arrays, ready for JSON."""
+def record_of(kept: Mapping[str, Any], *, training: bool = True) -> dict[str, Any]:
+    """The contents of a model without its arrays, ready for JSON. training: whether it can be trained on."""
     options, chosen = kept["options"], kept["optimizer"]
     names = {kind: name for name, kind in CHOICES.items()}
     if type(chosen) not in names:
@@ -100,9 +98,12 @@ def record_of(kept: Mapping[str, Any]) -> dict[str, Any]:
         "learning_rate": kept["learning_rate"],
         "clip_norm": kept["clip_norm"],
         "built": "parameters" in kept,
-        "generator": _generator_record(),
+        **({"generator": _generator_record()} if training else {"training": False}),
+        **({"history": kept["history"].record()} if kept.get("history") is not None else {}),
         **({"frozen": list(options.frozen)} if options.frozen else {}),
+        **({"whole_sequences": True} if options.whole_sequences else {}),
         **({"tier": options.tier} if options.tier != TIERS[0] else {}),
+        **({"reading": asdict(kept["reading"])} if kept.get("reading") is not None else {}),
         **({"dropout": list(kept["dropout_state"])} if "dropout_state" in kept else {}),
     }
 
@@ -121,38 +122,24 @@ def _generator_record() -> dict[str, Any]:
 # Loading --------------------------------------------------------------------------------------------------------------
 
 
-@frozen
-class Tensor:
-    """The entry of one tensor in a header. begin, end: its place, in bytes from the end of the header."""
-
-    code: str
-    shape: tuple[int, ...]
-    begin: int
-    end: int
-
-
-@frozen
-class Header:
-    """The header of a safetensors file. start: the number of bytes before the first tensor."""
-
-    record: dict[str, Any]
-    tensors: dict[str, Tensor]
-    start: int
-
-
-def load(path: str | os.PathLike[str], kind: type[Kind], *, restore_random: bool = True) -> Kind:
+def load(
+    path: str | os.PathLike[str], kind: type[Kind], *, restore_random: bool = True, threads: int | None = None
+) -> Kind:
     """A model from a file; see ``neuromorph.load``."""
+    most = None if threads is None else whole_number("threads", threads)
     name = os.fsdecode(path)
     with _explained(name), _opened(name) as (file, size):
         header = read_header(file, size)
-        kept, drawn = _arguments(header.record)
+        kept, drawn = _arguments(header)
         graph = build_graph(parse(kept["text"]))
         graph = freeze(graph, _frozen(graph, header.record))
         kept["options"] = _options(header.record, kept["optimizer"], graph)
+        if most is not None:
+            kept["options"] = replace(kept["options"], threads=most)
         _read_tensors(file, header, kept, graph)
         model = kind.__new__(kind)
         model.__setstate__(kept)
-    if restore_random:
+    if restore_random and drawn is not None:
         restore_generator(drawn)
     return model
 
@@ -181,126 +168,23 @@ def _opened(name: str) -> Iterator[tuple[BinaryIO, int]]:
         yield file, os.fstat(file.fileno()).st_size
 
 
-def read_header(file: BinaryIO, size: int) -> Header:
-    """The header of a file of ``size`` bytes, after a check of its tensors against one another and against the size."""
-    start, text = _header_text(file, size)
-    entries = _json(text, "header")
-    metadata = entries.pop("__metadata__", None)
-    if not isinstance(metadata, dict) or _VERSION_KEY not in metadata or _RECORD_KEY not in metadata:
-        raise StorageError("foreign: a safetensors file, but not one of neuromorph")
-    _check_version(metadata[_VERSION_KEY])
-    tensors = {name: _tensor(name, entry) for name, entry in entries.items()}
-    _check_places(tensors, size - start)
-    if not isinstance(metadata[_RECORD_KEY], str):
-        raise StorageError("corrupt: its metadata are not texts")
-    return Header(_json(metadata[_RECORD_KEY], "metadata"), tensors, start)
-
-
-def _header_text(file: BinaryIO, size: int) -> tuple[int, str]:
-    """The offset at which the tensors begin, in bytes, and the header's text."""
-    prefix = file.read(9)
-    length = int.from_bytes(prefix[:8], "little")
-    if len(prefix) == 9 and (prefix[8:] != b"{" or not 2 <= length <= MOST_HEADER):
-        raise StorageError("foreign: not a safetensors file")
-    if size < 9 or length > size - 8:
-        raise StorageError(f"truncated: it has {size} bytes, and its header needs more")
-    raw = prefix[8:] + file.read(length - 1)
-    if len(raw) < length:
-        raise StorageError("truncated: it became shorter while it was read")
-    try:
-        return 8 + length, raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise StorageError(f"corrupt: its header is not UTF-8: {error}") from None
-
-
-def _json(text: str, what: str) -> dict[str, Any]:
-    """Parse a JSON object. Repeated names and numbers outside JSON (NaN, Infinity) are errors."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            raise StorageError(f"corrupt: its {what} gives a name twice")
-        return found
-
-    def refuse(constant: str) -> Any:
-        raise StorageError(f"corrupt: its {what} has the number {constant}")
-
-    try:
-        found = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
-    except StorageError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise StorageError(f"corrupt: its {what} is not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise StorageError(f"corrupt: its {what} is not a JSON object")
-    return found
-
-
-def _check_version(text: Any) -> None:
-    if not isinstance(text, str) or not (text.isascii() and text.isdigit() and 0 < len(text) <= 9):
-        raise StorageError(f"corrupt: its version is {_shown(text)}")
-    if int(text) > VERSION:
-        raise StorageError(
-            f"a newer version: its format is {int(text)}, and this neuromorph reads up to {VERSION}; upgrade neuromorph"
-        )
-    if int(text) < 1:
-        raise StorageError(f"corrupt: its version is {_shown(text)}")
-
-
-def _tensor(name: str, entry: Any) -> Tensor:
-    """One entry of the header, checked by itself."""
-    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise StorageError(f"corrupt: the tensor {_shown(name)} is not described as tensors are")
-    code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(code, str) or code not in _SIZES:
-        raise StorageError(f"corrupt: the tensor {_shown(name)} has the type {_shown(code)}")
-    if not (_counts(shape) and _counts(offsets) and len(offsets) == 2):
-        raise StorageError(f"corrupt: the tensor {_shown(name)} has the shape {_shown(shape)} at {_shown(offsets)}")
-    if offsets[1] - offsets[0] != prod(shape) * _SIZES[code]:
-        raise StorageError(
-            f"corrupt: the tensor {_shown(name)} of shape {_shown(shape)} has {offsets[1] - offsets[0]} bytes"
-        )
-    return Tensor(code, tuple(shape), offsets[0], offsets[1])
-
-
-def _counts(value: Any) -> bool:
-    """Whether a value is a short list of whole numbers in the range of file sizes."""
-    return isinstance(value, list) and len(value) <= 4 and all(type(n) is int and 0 <= n < 1 << 62 for n in value)
-
-
-def _check_places(tensors: Mapping[str, Tensor], there: int) -> None:
-    """Check that the tensors follow one another without gaps, from the first byte after the header to the last of the
-    file."""
-    place = 0
-    for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
-        if tensor.begin != place:
-            trouble = "overlaps another" if tensor.begin < place else "has a gap before it"
-            raise StorageError(f"corrupt: the tensor {_shown(name)} {trouble}")
-        place = tensor.end
-    if place > there:
-        raise StorageError(f"truncated: its tensors need {place} bytes, and {max(there, 0)} are there")
-    if place < there:
-        raise StorageError(f"corrupt: {there - place} bytes stand behind its tensors")
-
-
-def _shown(value: Any) -> str:
-    """A text that shows a value in a message: shortened, in ASCII."""
-    text = ascii(value)
-    return text if len(text) <= 60 else text[:60] + "..."
-
-
 # What the metadata say ------------------------------------------------------------------------------------------------
 
 _FIELDS = {
     "text", "batch_size", "bptt_steps", "dtype", "threads", "optimizer", "learning_rate", "clip_norm", "built",
-    "generator",
 }  # fmt: skip
-_MORE_FIELDS = {"frozen", "dropout", "tier"}  # fields of format 2, present only for models that need them
+_MORE_FIELDS = {"frozen", "dropout", "tier", "history", "training", "whole_sequences", "reading"}  # where needed
+# What a file for use alone lacks.
+_OF_TRAINING = ("optimizer_state", "state", "dropout_state", "history")
 
 
-def _arguments(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _arguments(header: Header) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """The contents of a model without its arrays and options, and the generator's state, all checked."""
-    _check_fields("metadata", record, _FIELDS | (_MORE_FIELDS & set(record)))
+    record = header.record
+    trains = "training" not in record
+    _check_fields("metadata", record, _FIELDS | ({"generator"} if trains else set()) | (_MORE_FIELDS & set(record)))
+    if not trains and (record["training"] is not False or {"history", "dropout"} & set(record)):
+        raise StorageError(f"corrupt: its training is {shown(record['training'])}")
     if not isinstance(record["text"], str) or not isinstance(record["built"], bool):
         raise StorageError("corrupt: its metadata have no text, or do not say whether the model is built")
     clip = record["clip_norm"]
@@ -310,32 +194,45 @@ def _arguments(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
         "clip_norm": None if clip is None else finite_number("clip_norm", clip),
         "optimizer": _optimizer(record["optimizer"]),
     }
+    if "reading" in record:
+        kept["reading"] = _reading(record["reading"])
     if "dropout" in record:
         kept["dropout_state"] = _dropout_state(record["dropout"])
-    return kept, _generator_state(record["generator"])
+    if "history" in record:
+        kept["history"] = History.from_record(record["history"])
+    return kept, _generator_state(record["generator"]) if trains else None
+
+
+def _reading(given: Any) -> Reading:
+    """The layout of the data that the model was trained with, checked."""
+    _check_fields("reading", given, {"layout", "once"})
+    known = (("NSW", True), ("NSW", False), ("NW", False))
+    if not isinstance(given["once"], bool) or (given["layout"], given["once"]) not in known:
+        raise StorageError(f"corrupt: its reading is {shown(given)}")
+    return Reading(given["layout"], given["once"])
 
 
 def _dropout_state(given: Any) -> tuple[int, int]:
     """The key of the dropout masks and the number of updates, checked."""
     whole = isinstance(given, list) and len(given) == 2 and all(type(number) is int for number in given)
     if not whole or not all(0 <= number < KEYS for number in given):
-        raise StorageError(f"corrupt: its dropout is {_shown(given)}")
+        raise StorageError(f"corrupt: its dropout is {shown(given)}")
     return given[0], given[1]
 
 
 def _check_fields(what: str, record: Any, wanted: set[str]) -> None:
     if not isinstance(record, dict):
-        raise StorageError(f"corrupt: its {what} is {_shown(record)}")
+        raise StorageError(f"corrupt: its {what} is {shown(record)}")
     odd = sorted(wanted ^ set(record))
     if odd:
         trouble = "lacks" if odd[0] in wanted else "has an unknown"
-        raise StorageError(f"corrupt: its {what} {trouble} {_shown(odd[0])}")
+        raise StorageError(f"corrupt: its {what} {trouble} {shown(odd[0])}")
 
 
 def _optimizer(record: Any) -> Optimizer:
     """The optimizer with its numbers, which are checked as a user's are."""
     if not isinstance(record, dict):
-        raise StorageError(f"corrupt: its optimizer is {_shown(record)}")
+        raise StorageError(f"corrupt: its optimizer is {shown(record)}")
     kind = CHOICES[one_of("optimizer", record.get("name"), CHOICES)]
     _check_fields("optimizer", record, {"name", *asdict(kind())})  # type: ignore[call-overload]
     return kind(**{name: value for name, value in record.items() if name != "name"})
@@ -345,11 +242,15 @@ def _options(record: Mapping[str, Any], chosen: Optimizer, graph: Graph) -> Comp
     """The options of the model, checked."""
     if record["bptt_steps"] is None:
         raise StorageError("corrupt: its bptt_steps is null")
-    return compile_options(
+    options = compile_options(
         record["batch_size"], optimizer=chosen.kind, bptt_steps=record["bptt_steps"],
         dtype=one_of("dtype", record["dtype"], DTYPES), threads=record["threads"],
         has_time_links=graph.has_time_links, frozen=_frozen(graph, record), tier=record.get("tier", TIERS[0]),
     )  # fmt: skip
+    whole = record.get("whole_sequences", False)
+    if not isinstance(whole, bool) or (whole and not graph.has_time_links):
+        raise StorageError(f"corrupt: its whole_sequences is {shown(whole)}")
+    return replace(options, whole_sequences=whole)
 
 
 def _frozen(graph: Graph, record: Mapping[str, Any]) -> tuple[str, ...]:
@@ -357,7 +258,7 @@ def _frozen(graph: Graph, record: Mapping[str, Any]) -> tuple[str, ...]:
     given = record.get("frozen", [])
     found = frozen_names(graph, given) if isinstance(given, list) else ()
     if list(found) != given:
-        raise StorageError(f"corrupt: its frozen is {_shown(given)}")
+        raise StorageError(f"corrupt: its frozen is {shown(given)}")
     return found
 
 
@@ -369,7 +270,7 @@ def _generator_state(record: Any) -> dict[str, Any]:
     if wide[1] % 2 == 0 or any(
         type(n) is not int or not 0 <= n < 1 << bits for n, bits in zip(small, (1, 32), strict=True)
     ):
-        raise StorageError(f"corrupt: its generator is {_shown(record)}")
+        raise StorageError(f"corrupt: its generator is {shown(record)}")
     return {
         "bit_generator": "PCG64",
         "state": {"state": wide[0], "inc": wide[1]},
@@ -381,7 +282,7 @@ def _generator_state(record: Any) -> dict[str, Any]:
 def _wide_number(text: Any) -> int:
     if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 39 and int(text) < _WIDEST:
         return int(text)
-    raise StorageError(f"corrupt: its generator has the number {_shown(text)}")
+    raise StorageError(f"corrupt: its generator has the number {shown(text)}")
 
 
 # The tensors ----------------------------------------------------------------------------------------------------------
@@ -407,34 +308,40 @@ def _read_tensors(file: BinaryIO, header: Header, kept: dict[str, Any], graph: G
     """Add the arrays of a file to the contents of a model, after a check of every name, type and shape."""
     options, tensors = kept["options"], dict(header.tensors)
     shapes = expected_shapes(graph, options) if header.record["built"] else {}
-    losses = tensors.pop(LOSSES, None)
-    if losses is None or losses.code != "F64" or len(losses.shape) not in (1, 2):
-        raise StorageError(f"corrupt: {LOSSES} is missing, or is no array of losses")
+    if "training" in header.record:
+        shapes = {group: named for group, named in shapes.items() if group not in _OF_TRAINING}
+    if header.version < 3:
+        _check_losses(tensors.pop(LOSSES, None))
     wanted = {_PREFIXES[group] + name: shape for group, named in shapes.items() for name, shape in named.items()}
     odd = sorted(wanted.keys() ^ tensors.keys())
     if odd:
         trouble = "needs" if odd[0] in wanted else "has no"
-        raise StorageError(f"corrupt: its text {trouble} tensor {_shown(odd[0])}")
+        raise StorageError(f"corrupt: its text {trouble} tensor {shown(odd[0])}")
     for name, shape in wanted.items():
         code = _CODES[options.dtype] if shape else "F64"
         if (tensors[name].shape, tensors[name].code) != (shape, code):
             raise StorageError(
-                f"corrupt: the tensor {_shown(name)} is {tensors[name].code} of shape {tensors[name].shape}, "
+                f"corrupt: the tensor {shown(name)} is {tensors[name].code} of shape {tensors[name].shape}, "
                 f"and its text needs {code} of shape {shape}"
             )
-    kept["losses"] = _read(file, header.start, losses, LOSSES, finite=False)
     for group, named in shapes.items():
         prefix = _PREFIXES[group]
         kept[group] = {n: _read(file, header.start, tensors[prefix + n], prefix + n) for n in named}
 
 
-def _read(file: BinaryIO, start: int, tensor: Tensor, name: str, *, finite: bool = True) -> Floats:
-    """Read the array of one tensor. finite: whether all its numbers must be finite."""
+def _check_losses(losses: Tensor | None) -> None:
+    """Check the tensor of losses of an older format, which is not read."""
+    if losses is None or losses.code != "F64" or len(losses.shape) not in (1, 2):
+        raise StorageError(f"corrupt: {LOSSES} is missing, or is no array of losses")
+
+
+def _read(file: BinaryIO, start: int, tensor: Tensor, name: str) -> Floats:
+    """Read the array of one tensor."""
     file.seek(start + tensor.begin)
     raw = file.read(tensor.end - tensor.begin)
     if len(raw) < tensor.end - tensor.begin:
         raise StorageError("truncated: it became shorter while it was read")
-    array = np.frombuffer(raw, f"<f{_SIZES[tensor.code]}").reshape(tensor.shape)
-    if finite and not np.isfinite(array).all():
-        raise StorageError(f"corrupt: {_shown(name)} has numbers that are not finite")
+    array = np.frombuffer(raw, f"<f{SIZES[tensor.code]}").reshape(tensor.shape)
+    if not np.isfinite(array).all():
+        raise StorageError(f"corrupt: {shown(name)} has numbers that are not finite")
     return array.astype(array.dtype.newbyteorder("="))

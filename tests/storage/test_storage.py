@@ -24,8 +24,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import neuromorph as nm
-from neuromorph import storage
 from neuromorph.host import atomic_write, cgroups
+from neuromorph.runtime import seeding
+from neuromorph.storage import header
 
 TEXT = """
 /xavier,const_uneven 0.1 0.3/   # comments are kept: ü, 𝕏
@@ -56,14 +57,15 @@ def data(seed: int = 0, samples: int = 8) -> tuple[np.ndarray, np.ndarray]:
 
 def everything(model: nm.Model) -> dict[str, Any]:
     """All that a model keeps, arrays as their bytes."""
-    arrays = {"losses": model.losses}
+    arrays = {}
     if model.built:
         arrays |= model.get_parameters()
         arrays |= {f"optimizer {name}": array for name, array in model.optimizer_state.items()}
         arrays |= {f"state {name}": array for name, array in model.state.items()}
     found: dict[str, Any] = {name: (array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
     settings = (model.learning_rate, model.clip_norm, model.optimizer, model.options, model.text)
-    return found | {"settings": settings}
+    history = {} if model.history is None else {**vars(model.history), "seconds": len(model.history.seconds)}
+    return found | {"settings": settings, "history": history}
 
 
 @pytest.fixture
@@ -139,7 +141,6 @@ def test_arguments_come_back(way: str, options: dict[str, Any], path: Path) -> N
     model = made(**options)
     model.learning_rate = 0.1 + 0.2
     model.train(*data(), 0)
-    model.losses[3] = np.nan
     other = COPIES[way](model, path)
     assert everything(other) == everything(model)
     assert other.options == model.options
@@ -148,12 +149,52 @@ def test_arguments_come_back(way: str, options: dict[str, Any], path: Path) -> N
 
 @pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize("way", COPIES)
-def test_losses_of_sequences_come_back(way: str, path: Path) -> None:
+def test_losses_of_samples_stay_behind(way: str, path: Path) -> None:
+    """They are as many as the samples, not as the parameters."""
     model = made()
-    rng = np.random.default_rng(2)
-    model.train(rng.normal(size=(2, 5, BATCH, 3)), rng.normal(size=(2, 5, BATCH, 2)), 0)
-    assert model.losses.shape == (2, 5)
-    assert everything(COPIES[way](model, path)) == everything(model)
+    sizes = []
+    for samples in (8, 800):
+        model.train(*data(samples=samples), 0)
+        model.save(path)
+        sizes.append((path.stat().st_size, len(pickle.dumps(model))))
+    assert max(abs(few - many) for few, many in zip(*sizes, strict=True)) < 100  # digits of the generator
+    assert COPIES[way](model, path).losses.shape == (0,)
+
+
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize("way", COPIES)
+def test_the_history_comes_back(way: str, path: Path) -> None:
+    model = made()
+    history = model.fit(*data(), epochs=3, validation=0.25, progress=False)
+    history.seconds[1], history.metrics, history.best_epoch = np.nan, {"mae": [np.inf, -np.inf, 1]}, 1
+    found = COPIES[way](model, path).history
+    assert isinstance(found, nm.History)
+    assert repr(vars(found)) == repr(vars(history) | {"metrics": {"mae": [np.inf, -np.inf, found.mae[2]]}})
+    assert (found.mae[2], found.ended, len(found)) == (1.0, "all epochs", 3)
+
+
+@pytest.mark.parametrize(
+    "text", [TEXT, "/xavier,zero/ (input, 3) (a, 4, <tanh>) (d, <dropout, 0.5>) (output, 2, <linear>, <mse>)"]
+)
+@pytest.mark.usefixtures("interpreted")
+def test_a_file_for_use_alone(text: str, path: Path) -> None:
+    nm.seed(1)
+    model = nm.build(nm.compile(text, BATCH, 0.1, optimizer="adam"))
+    model.fit(*data(), epochs=2, progress=False)
+    nm.save(model, path, training=False)
+    assert set(load_file(path)) == set(model.get_parameters())
+    nm.seed(5)
+    other = nm.load(path)
+    drawn = seeding.generator().integers(1 << 62)
+    nm.seed(5)
+    assert drawn == seeding.generator().integers(1 << 62), "the generator is not in the file"
+    assert other.history is None
+    assert (other.options, other.learning_rate) == (model.options, model.learning_rate)
+    np.testing.assert_array_equal(other.predict(data()[0]), model.predict(data()[0]))
+    assert not any(array.any() for array in (*other.state.values(), *other.optimizer_state.values()))
+    assert np.isfinite(other.train(*data(), 0))
+    with pytest.raises(TypeError, match="training must be True or False, not 'no'"):
+        nm.save(model, path, training="no")  # type: ignore[arg-type]
 
 
 def test_what_the_optimizer_remembers_is_a_dict() -> None:
@@ -171,6 +212,15 @@ def test_a_model_that_is_not_built_stays_so(way: str, path: Path) -> None:
     assert everything(other) == everything(model)
     with pytest.raises(nm.ModelStateError, match="not built yet"):
         other.get_parameters()
+
+
+def test_a_model_is_loaded_for_another_number_of_threads(path: Path) -> None:
+    model = nm.compile(TEXT, BATCH, 0.1, threads=3)
+    model.save(path)
+    assert [nm.load(path).options.threads, nm.load(path, threads=2).options.threads] == [3, 2]
+    for wrong, error in ((0, ValueError), ("2", TypeError)):
+        with pytest.raises(error, match=r"^threads must be"):
+            nm.load(path, threads=wrong)  # type: ignore[arg-type]
 
 
 def test_a_released_model_cannot_be_saved(path: Path) -> None:
@@ -191,7 +241,7 @@ def test_anybody_can_read_the_parameters(path: Path) -> None:
         assert tensors[name].dtype == np.float32
     with safe_open(path, "np") as file:
         metadata = file.metadata()
-    assert metadata["neuromorph_version"] == "1"
+    assert metadata["neuromorph_version"] == "3"
     record = json.loads(metadata["neuromorph"])
     assert record["text"] == TEXT
     assert record["optimizer"] == {"name": "sgd", "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
@@ -531,7 +581,7 @@ def test_the_parts_make_the_file_again(saved: bytes, path: Path) -> None:
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "foreign: not a safetensors file"),
         (b"PK\x03\x04" + bytes(100), "foreign: not a safetensors file"),
         (b"\xff" * 8 + b"{" + bytes(100), "foreign: not a safetensors file"),
-        (struct.pack("<Q", storage.MOST_HEADER + 1) + b"{}", "foreign: not a safetensors file"),
+        (struct.pack("<Q", header.MOST_HEADER + 1) + b"{}", "foreign: not a safetensors file"),
         (b"\x01\0\0\0\0\0\0\0{", "foreign: not a safetensors file"),
         (b"\x02\0\0\0\0\0\0\0{}", "foreign: a safetensors file, but not one of neuromorph"),
         (b"\x02\0\0\0\0\0\0\0{]", "corrupt: its header is not JSON"),
@@ -586,7 +636,7 @@ def test_a_file_that_shrinks_while_it_is_read(saved: bytes, path: Path, monkeypa
 @pytest.mark.parametrize(
     ("version", "message"),
     [
-        ("3", "a newer version: its format is 3, and this neuromorph reads up to 2; upgrade neuromorph"),
+        ("4", "a newer version: its format is 4, and this neuromorph reads up to 3; upgrade neuromorph"),
         ("123456789", "a newer version: "),
         ("0", "corrupt: its version is '0'"), ("-1", "corrupt: its version is '-1'"),
         ("", "corrupt: its version is ''"), ("1.0", "corrupt: its version is '1.0'"),
@@ -762,18 +812,73 @@ def test_tensors_have_the_names_that_the_text_says(saved: bytes, path: Path) -> 
         ("h.weight", "H.weight", "corrupt: its text has no tensor 'H.weight'"),
         ("state/r", "state/s", "corrupt: its text needs tensor 'state/r'"),
         ("optimizer/mean.h.bias", "optimizer/meen.h.bias", "corrupt: its text needs tensor 'optimizer/mean.h.bias'"),
-        ("training/losses", "training/lasses", "corrupt: training/losses is missing"),
+        ("h.bias", "training/losses", "corrupt: its text needs tensor 'h.bias'"),
         ("h.bias", "../../etc/passwd\n\x1b[31m", r"corrupt: its text has no tensor '../../etc/passwd\\n\\x1b\[31m'"),
         ("h.bias", "x" * 10_000, "corrupt: its text needs tensor 'h.bias'"),
     ]:
         header, record, numbers = taken_apart(saved)
         header[new] = header.pop(old)
         refused(put_together(header, record, numbers), path, message)
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_older_formats_have_losses(version: str, saved: bytes, path: Path) -> None:
     header, record, numbers = taken_apart(saved)
-    header["training/losses"]["shape"] = [1, 1, 0]
-    refused(
-        put_together(header, record, numbers), path, "corrupt: training/losses is missing, or is no array of losses"
-    )
+    header["__metadata__"]["neuromorph_version"] = version
+    losses = {"dtype": "F64", "shape": [2], "data_offsets": [len(numbers), len(numbers) + 16]}
+    numbers += np.array([0.5, np.nan]).tobytes()
+    for wrong in (None, losses | {"shape": [1, 1, 2]}):
+        refused(
+            put_together(
+                header | ({"training/losses": wrong} if wrong else {}), record, numbers[: None if wrong else -16]
+            ),
+            path,
+            "corrupt: training/losses is missing, or is no array of losses",
+        )
+    path.write_bytes(put_together(header | {"training/losses": losses}, record, numbers))
+    assert (nm.load(path).state["r"] == 0.25).all()
+
+
+HISTORY = {
+    "loss": [2.0, 1.0], "metrics": {"mae": ["nan", 0.5]}, "ended": "", "initial_epoch": 1, "best_epoch": 2,
+    "updates": 7,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (5, "corrupt: its history is 5"),
+        ({"more": 1}, "corrupt: its history is {"),
+        ({"ended": None}, "corrupt: its history is {"),
+        ({"metrics": [1.0]}, "corrupt: its history is {"),
+        ({"initial_epoch": -1}, "corrupt: its history is {"),
+        ({"updates": 1.5}, "corrupt: its history is {"),
+        ({"updates": True}, "corrupt: its history is {"),
+        ({"best_epoch": 0}, "corrupt: the best epoch of its history is 0"),
+        ({"best_epoch": 3}, "corrupt: the best epoch of its history is 3"),
+        ({"loss": "12"}, "corrupt: a list of its history is '12'"),
+        ({"loss": [1.0, "much"]}, r"corrupt: a list of its history is \[1.0, 'much'\]"),
+        ({"loss": [1.0, None]}, "corrupt: a list of its history is"),
+        ({"loss": [True, 1.0]}, "corrupt: a list of its history is"),
+        ({"loss": [10**400, 1.0]}, "corrupt: a list of its history is"),
+        ({"loss": [1.0]}, "corrupt: the lists of its history have different lengths"),
+        ({"seconds": [1.0]}, "corrupt: the lists of its history have different lengths"),
+    ],
+)
+def test_a_history_is_checked(change: Any, message: str, saved: bytes, path: Path) -> None:
+    header, record, numbers = taken_apart(saved)
+    path.write_bytes(put_together(header, record | {"history": HISTORY}, numbers))
+    found = nm.load(path).history
+    assert (found.loss, found.best_epoch, found.next_epoch) == ([2.0, 1.0], 2, 3)
+    wrong = HISTORY | change if isinstance(change, dict) else change
+    refused(put_together(header, record | {"history": wrong}, numbers), path, message)
+
+
+@pytest.mark.parametrize("change", [{"training": True}, {"training": False}, {"training": False, "history": HISTORY}])
+def test_what_a_file_for_use_alone_may_have(change: Any, saved: bytes, path: Path) -> None:
+    header, record, numbers = taken_apart(saved)
+    refused(put_together(header, record | change, numbers), path, "corrupt: ")
 
 
 @pytest.mark.parametrize(
@@ -937,4 +1042,28 @@ def test_a_tier_that_there_is_not(tier: Any, tmp_path: Path) -> None:
     changed = json.dumps(header).encode()
     file.write_bytes(len(changed).to_bytes(8, "little") + changed + whole[8 + length :])
     with pytest.raises(nm.StorageError, match="corrupt: tier must be one of auto, compiled, instant"):
+        nm.load(file)
+
+
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"reading": "NSW"}, {"reading": {"layout": "NSW"}}, {"reading": {"layout": "NW", "once": True}},
+        {"reading": {"layout": "SBW", "once": False}}, {"reading": {"layout": "NSW", "once": 1}},
+        {"reading": {"layout": ["NSW"], "once": False}}, {"whole_sequences": 1}, {"whole_sequences": True},
+    ],
+)  # fmt: skip
+def test_a_reading_of_data_that_there_is_not(change: dict[str, Any], tmp_path: Path) -> None:
+    model = nm.build(nm.compile("/xavier,zero/ (input, 2) (output, 1, <linear>, <mse>)", 2, 0.1))
+    file = tmp_path / "reading"
+    model.train([[0, 1]], [[1]], 0, layout="NW")
+    nm.save(model, file)
+    whole = file.read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+    header["__metadata__"]["neuromorph"] = json.dumps(json.loads(header["__metadata__"]["neuromorph"]) | change)
+    changed = json.dumps(header).encode()
+    file.write_bytes(len(changed).to_bytes(8, "little") + changed + whole[8 + length :])
+    with pytest.raises(nm.StorageError, match=f"corrupt: its {next(iter(change))} "):
         nm.load(file)

@@ -1,0 +1,44 @@
+"""Draws the part of independent data that is held out for validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.intp]
+
+
+def held_number(count: int, fraction: float) -> int:
+    """How many of ``count`` a fraction holds out; at least 1, and perhaps all."""
+    return max(1, round(fraction * count))
+
+
+def drawn(count: int, held: int, classes: NDArray[Any] | None = None) -> tuple[Numbers, Numbers]:
+    """Which of ``count`` are kept and which are held out, both in ascending order.
+
+    The same numbers give the same part each time: training that goes on must not learn from what was held out before.
+    classes: the class of each; then the part has about as large a share of each class as all have.
+    """
+    rng = np.random.Generator(np.random.PCG64(0))
+    if classes is None:
+        classes = np.zeros(count, np.intp)
+    _, kinds, sizes = np.unique(classes, return_inverse=True, return_counts=True)
+    chosen = [rng.permutation(np.flatnonzero(kinds == kind))[:quota] for kind, quota in enumerate(_quotas(sizes, held))]
+    out = np.zeros(count, bool)
+    out[np.concatenate(chosen)] = True
+    return np.flatnonzero(~out), np.flatnonzero(out)
+
+
+def _quotas(sizes: NDArray[np.intp], held: int) -> NDArray[np.intp]:
+    """How many of each class are held out: its share rounded down, and one more where most is lost by that.
+
+    The last one of a class is held out only if there is no other way.
+    """
+    exact = sizes * (held / sizes.sum())
+    quotas: NDArray[np.intp] = np.floor(exact).astype(np.intp)
+    missing = held - int(quotas.sum())
+    order = np.lexsort((quotas - exact, sizes - quotas <= 1))
+    quotas[order[:missing]] += 1
+    return quotas
