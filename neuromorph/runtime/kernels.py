@@ -190,8 +190,8 @@ class Kernels:
         return self._entry("train"), self._entry("predict")
 
     def are_there(self) -> bool:
-        """Whether this process or the cache has all that training and prediction need."""
-        return all(map(bundles.is_there, self.entries))
+        """Whether this process or the cache has what training needs."""
+        return bundles.is_there(self._entry("train"))
 
     def build(self) -> None:
         """Compile all that training and prediction need, or find it in the cache."""

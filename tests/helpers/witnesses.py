@@ -16,6 +16,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from neuromorph.abi.arguments import TrainCall
 from neuromorph.abi.mailbox import new_mailbox
 from neuromorph.codegen import Kernel, KernelOptions, generate
 from neuromorph.graph import Graph, build_graph, interpreter
@@ -224,15 +225,23 @@ class Memory:
 
 
 def call(function: Any, given: dict[str, Any]) -> Any:
-    """Call a function with its arguments by name, which compiled functions do not allow."""
-    return function(*(given[name] for name in inspect.signature(getattr(function, "py_func", function)).parameters))
+    """Call a function with its arguments by name. Of a compiled ``train``, which does not tell their names, they are
+    those of a training call."""
+    if bundles.is_compiled(function):
+        assert function.__name__ == "train"
+        names = (*(("begin", "until", "mailbox", "numbers") if "mailbox" in given else ()), *TrainCall._fields)
+    else:
+        names = tuple(inspect.signature(function).parameters)
+    return function(*(given[name] for name in names))
 
 
 def call_together(function: Any, threads: int, given: dict[str, Any]) -> Any:
     """Call a function by a pool of threads, or by one thread for all members if ``given`` has ``until``."""
+    if threads == 1:
+        return call(function, given)
     mailbox, numbers = new_mailbox(threads)
     shared = {"begin": 0, "mailbox": mailbox, "numbers": numbers}
-    if threads == 1 or "until" in given:
+    if "until" in given:
         return call(function, shared | given)
     calls = [given | shared | {"begin": n, "until": n + 1} for n in range(threads)]
     return run_together(lambda mine: call(function, mine), [(mine,) for mine in calls])

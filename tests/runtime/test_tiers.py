@@ -19,6 +19,8 @@ from neuromorph.runtime import background, tiers
 from neuromorph.runtime.background import Request
 
 TEXT = "/xavier,zero/ (i, 2) {m, h, concatenate, 1} (h, 3, <tanh>) (d, <dropout, 0.3>) (out, 2, <linear>, <mse>)"
+ARE_THERE = tiers.Kernels.are_there
+OWN = TEXT.replace("(out,", "(t, <times, 0.25>) (out,")  # of the one test that has its kernels compiled anew
 RNG = np.random.default_rng(0)
 INPUTS, EXPECTED = RNG.normal(size=(60, 2, 2)), RNG.uniform(size=(60, 2, 2))
 
@@ -35,7 +37,8 @@ def _the_machine_is_there() -> None:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Request]]:
-    """The requests, which no process answers."""
+    """The requests, which no process answers. No model finds its kernels in the cache."""
+    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: False)
     made: list[Request] = []
 
     def request(message: dict[str, Any], entry: str) -> Request:
@@ -50,14 +53,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Request]]:
 
 def compiled_from(text: str, **options: Any) -> nm.Model:
     return nm.compile(text, 2, 0.1, bptt_steps=5, threads=1, optimizer="adam", **options)
-
-
-def without_kernels(text: str = TEXT, **options: Any) -> nm.Model:
-    """A model whose kernels are not in the cache."""
-    model = compiled_from(text, **options)
-    for entry in model.kernels.own.entries:
-        cache.discard(entry)
-    return model
 
 
 def built(model: nm.Model) -> nm.Model:
@@ -78,7 +73,10 @@ def assert_same_bits(model: nm.Model, other: nm.Model) -> None:
 
 def test_a_new_text_trains_at_once_and_goes_on_with_its_own_kernels() -> None:
     """The numbers are those of a model that has its own kernels from the start, bit for bit; streams go on too."""
-    model = built(without_kernels())
+    model = compiled_from(OWN)
+    for entry in model.kernels.own.entries:
+        cache.discard(entry)
+    built(model)
     assert model.tier == "instant"
     nm.train(model, INPUTS[:30], EXPECTED[:30], 0)
     stream = nm.stream(model, 2)
@@ -86,7 +84,7 @@ def test_a_new_text_trains_at_once_and_goes_on_with_its_own_kernels() -> None:
     assert model.wait_compiled(120)
     assert model.tier == "compiled"
     nm.train(model, INPUTS[30:], EXPECTED[30:], 0, carry_state=True)
-    other = built(compiled_from(TEXT))
+    other = built(compiled_from(OWN))
     assert other.tier == "compiled"  # its kernels are in the cache now
     nm.train(other, INPUTS[:30], EXPECTED[:30], 0)
     same = nm.stream(other, 2)
@@ -102,10 +100,9 @@ def test_a_new_text_trains_at_once_and_goes_on_with_its_own_kernels() -> None:
 def test_kernels_take_over_between_two_windows(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Inside one call of ``train``, in its second piece."""
     nm.build(compiled_from(TEXT, tier="compiled"))  # fills the cache
-    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: False)
     model = built(compiled_from(TEXT))
-    monkeypatch.undo()
     assert model.tier == "instant"
+    monkeypatch.setattr(tiers.Kernels, "are_there", ARE_THERE)
     monkeypatch.setattr(
         "neuromorph.training.loop.Pace.pieces", lambda self, size, capacity: [(0, after), (after, size)]
     )
@@ -118,13 +115,13 @@ def test_kernels_take_over_between_two_windows(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(Request, "poll", poll)
     nm.train(model, INPUTS, EXPECTED, 0)
     assert model.tier == "compiled"
-    monkeypatch.undo()
     other = built(compiled_from(TEXT, tier="compiled"))
     nm.train(other, INPUTS, EXPECTED, 0)
     assert_same_bits(model, other)
 
 
-def test_kernels_in_the_cache_are_used_at_once(asked: list[Request]) -> None:
+def test_kernels_in_the_cache_are_used_at_once(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiers.Kernels, "are_there", ARE_THERE)
     nm.build(compiled_from(TEXT, tier="compiled"))
     renamed = TEXT.replace("(h,", "(hidden,").replace("{m, h,", "{m, hidden,")
     assert built(compiled_from(renamed)).tier == "compiled"
@@ -152,7 +149,7 @@ def test_a_compiler_that_fails_leaves_the_machine_in_charge(
     asked: list[Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(background, "_warned", set())
-    model = built(without_kernels())
+    model = built(compiled_from(TEXT))
     (one,) = asked
     one.end("the disk is full")
     with pytest.warns(CompilerWarning, match="the disk is full"):
@@ -161,14 +158,14 @@ def test_a_compiler_that_fails_leaves_the_machine_in_charge(
     assert not model.wait_compiled(0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        other = built(without_kernels())
+        other = built(compiled_from(TEXT))
         asked[-1].end("the disk is full")
         nm.train(other, INPUTS, EXPECTED, 0)
     assert_same_bits(model, other)
 
 
 def test_waiting_ends_in_time(asked: list[Request]) -> None:
-    model = built(without_kernels())
+    model = built(compiled_from(TEXT))
     assert not model.wait_compiled(0.05)
     with pytest.raises(ValueError, match="timeout must be a finite number of at least 0, not -1"):
         model.wait_compiled(-1)
@@ -187,7 +184,7 @@ def test_nothing_is_asked_for_where_the_tier_is_fixed(asked: list[Request], tier
 
 def test_the_environment_says_what_auto_means(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(tiers.VARIABLE, "instant")
-    assert built(without_kernels()).tier == "instant"
+    assert built(compiled_from(TEXT)).tier == "instant"
     monkeypatch.setenv(tiers.VARIABLE, "compiled")
     assert built(compiled_from(TEXT)).tier == "compiled"
     monkeypatch.setenv(tiers.VARIABLE, "fast")
@@ -198,14 +195,14 @@ def test_the_environment_says_what_auto_means(asked: list[Request], monkeypatch:
 
 @pytest.mark.usefixtures("interpreted")
 def test_with_jit_off_kernels_are_plain_python(asked: list[Request]) -> None:
-    model = built(without_kernels())
+    model = built(compiled_from(TEXT))
     nm.train(model, INPUTS[:5], EXPECTED[:5], 0)
     assert model.tier == "compiled"
     assert not asked
 
 
 def test_a_copy_asks_for_its_own(asked: list[Request]) -> None:
-    model = built(without_kernels())
+    model = built(compiled_from(TEXT))
     nm.train(model, INPUTS, EXPECTED, 0)
     copied = pickle.loads(pickle.dumps(model))
     copied.losses = model.losses  # which are in no pickle
@@ -216,7 +213,7 @@ def test_a_copy_asks_for_its_own(asked: list[Request]) -> None:
 
 
 def test_a_released_model_needs_no_kernels(asked: list[Request]) -> None:
-    model = built(without_kernels())
+    model = built(compiled_from(TEXT))
     held_by_model = [one.number for one in asked]
     model.release()
     assert held_by_model
@@ -226,7 +223,7 @@ def test_a_released_model_needs_no_kernels(asked: list[Request]) -> None:
 def test_a_model_that_does_not_fit_asks_for_nothing(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neuromorph.runtime.kernels.shortage", lambda needed, what: "too large")
     with pytest.raises(MemoryError, match="too large"):
-        nm.build(without_kernels())
+        nm.build(compiled_from(TEXT))
     assert not asked
 
 
