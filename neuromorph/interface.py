@@ -90,6 +90,7 @@ __all__ = [
     "evaluate",
     "expand",
     "fit",
+    "fit_many",
     "forecast",
     "get_parameters",
     "gradcheck",
@@ -107,6 +108,7 @@ __all__ = [
     "stream",
     "summary",
     "train",
+    "train_many",
     "windows",
 ]
 
@@ -169,6 +171,43 @@ def expand(mdl: str | os.PathLike[str]) -> str:
     and MDLSemanticError if the result is larger than 1 MiB.
     """
     return plain_text(*text_of(mdl))
+
+
+def train_many(
+    models: Iterable[Model],
+    inputs: Any,
+    expected: Any,
+    *,
+    sample_weight: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    carry_state: bool = False,
+    layout: str | None = None,
+    missing: str = "error",
+) -> list[float]:
+    """Train many built models at once, spread over the processors; their mean losses, in order.
+
+    models: each once; they may have the same text or different ones. inputs, expected: the data of all, as in
+    ``train``, or a list with the arrays of each model. sample_weight, lengths, carry_state, layout, missing: as in
+    ``train``, the same for all. Each model is trained by one thread, and the bits are those of ``train``.
+
+    Raises what ``train`` raises, when all other models are done; a note says which model it was. Ctrl-C ends training
+    of all models after the windows that are under way.
+    """
+    return imported("neuromorph.training.many").train_many(  # type: ignore[no-any-return]
+        models, inputs, expected, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state, layout=layout,
+        missing=missing,
+    )  # fmt: skip
+
+
+def fit_many(models: Iterable[Model], inputs: Any, expected: Any, *, epochs: int, **options: Any) -> list[History]:
+    """Fit many built models at once, spread over the processors; their histories, in order.
+
+    models, inputs, expected: as in ``train_many``. epochs, options: as in ``fit``, the same for all, such as
+    ``validation=0.2``. callbacks: each model gets copies of its own, such as of ``EarlyStopping``. No bar is shown.
+    """
+    return imported("neuromorph.training.many").fit_many(  # type: ignore[no-any-return]
+        models, inputs, expected, epochs=epochs, **options
+    )  # fmt: skip
 
 
 def batches(

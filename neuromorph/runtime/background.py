@@ -81,6 +81,12 @@ class Compiler:
         self.out = self.into = b""  # parts of messages that were not written, and of answers that were not read, yet
         self.deaths = 0
 
+    def asked(self, entry: str) -> Request | None:
+        """The request for an entry of the cache that was not answered yet, if there is one."""
+        with _lock:
+            alive = (request() for request in self.requests.values())
+            return next((request for request in alive if request is not None and request.entry == entry), None)
+
     def add(self, request: Request) -> None:
         """Have a request answered."""
         with _lock, held():
@@ -225,7 +231,12 @@ _warned: set[str] = set()
 
 
 def request(message: Mapping[str, Any], entry: str) -> Request:
-    """Ask for something to be compiled. entry: the key that it will have in the cache."""
+    """Ask for something to be compiled. entry: the key that it will have in the cache.
+
+    Who asks for the same a second time gets the request that is there.
+    """
+    if (known := _compiler.asked(entry)) is not None:
+        return known
     made = Request(dict(message), entry)
     variables = {name: value for name, value in os.environ.items() if name.startswith("NEUROMORPH_")}
     variables["NEUROMORPH_CACHE_DIR"] = str(cache.root())

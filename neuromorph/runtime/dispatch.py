@@ -8,7 +8,10 @@ time, so the compiled function ``lead`` decides how to make it.
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +27,19 @@ if TYPE_CHECKING:
     from .kernels import Kernels
 
 
+_local = threading.local()  # alone: whether this thread runs all members itself
 SOON_THERE = 1e-3  # the longest wait for a pool between two parts of a call, in seconds
+
+
+@contextmanager
+def in_one_thread() -> Iterator[None]:
+    """A block in which calls of this thread wake no others: it runs all members itself, and the bits are the same."""
+    before = getattr(_local, "alone", False)
+    _local.alone = True
+    try:
+        yield
+    finally:
+        _local.alone = before
 
 
 def call_members(kernels: Kernels, memory: Memory, call: TrainCall, enough: int) -> int:
@@ -35,6 +50,8 @@ def call_members(kernels: Kernels, memory: Memory, call: TrainCall, enough: int)
     awake from now on. For short windows, where threads may cost more than they save, the autotuner chooses between all
     threads and one.
     """
+    if getattr(_local, "alone", False):
+        return int(kernels.train(0, kernels.threads, *memory.alone(kernels.threads), *call))
     if not kernels.autotuned or call.mode == GRADIENTS:  # windows of gradients may have any length
         return _call(kernels, memory, call, enough)
     if call.stop - call.sample < kernels.autotuned_from[call.mode]:

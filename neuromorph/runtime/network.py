@@ -62,6 +62,7 @@ class Network(Contents):
         self._decided = False  # what runs the model at first
         self._memory: Memory | None = None
         self._released = self._torn = False
+        self.ends_soon = False  # whether training ends after the present piece of work, as after Ctrl-C
         self.changing = Changing()
         self.feeds = Feeds()
         self.watched: tuple[tuple[str, tuple[str, ...]], Network] | None = None  # tier, nodes, and what computes them

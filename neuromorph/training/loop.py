@@ -274,6 +274,8 @@ def follow(sequence: Pass, verbosity: int, progress: Watcher, rates: Rates | Non
         if rates is not None:
             rates.set(sequence.model)
         sequence.take_over()
+        if sequence.model.ends_soon:
+            raise KeyboardInterrupt
         try:
             reached = sequence.run(start, stop)
         finally:

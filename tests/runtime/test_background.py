@@ -25,6 +25,10 @@ ANSWERS = "import json, sys\nfor line in sys.stdin:\n    m = json.loads(line)\n 
 ENTRY = "0" * 64
 
 
+def entry(number: int) -> str:
+    return f"{number:064x}"
+
+
 def until(what: Callable[[], Any], seconds: float = 30.0) -> Any:
     """The first true result of a function."""
     end = time.monotonic() + seconds
@@ -56,11 +60,20 @@ FAILED = said("json.dumps({'failed': m['job'], 'reason': 'no ' + m['text']})")
 
 def test_requests_are_answered(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, f"{DONE} if m['text'] == 'a' else {FAILED}")
-    made = [background.request({"text": text}, ENTRY) for text in "abab"]
+    made = [background.request({"text": text}, entry(n)) for n, text in enumerate("abab")]
     assert until(lambda: all(request.poll() for request in made))
     assert [request.reason for request in made] == [None, "no b", None, "no b"]
     assert not compiler.requests
     assert not compiler.unsent
+
+
+def test_who_asks_for_the_same_gets_the_same_request(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, DONE)
+    first = background.request({}, ENTRY)
+    assert background.request({}, ENTRY) is first
+    assert background.request({}, entry(1)) is not first
+    assert until(first.poll)
+    assert background.request({}, ENTRY) is not first
 
 
 def test_the_variables_of_the_moment_go_with_a_request(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +87,7 @@ def test_the_variables_of_the_moment_go_with_a_request(compiler: Compiler, monke
 def test_a_request_that_nobody_has_any_more_is_taken_back(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
     """The script answers the first job when it hears that the second one is dropped."""
     use(monkeypatch, said("json.dumps({'done': m['drop'] - 1})") + " if 'drop' in m else None")
-    first, second = (background.request({}, ENTRY) for _ in range(2))
+    first, second = (background.request({}, entry(n)) for n in range(2))
     del second
     assert until(first.poll)
 
@@ -84,7 +97,7 @@ def test_many_long_messages_do_not_wait_for_the_other_process(
 ) -> None:
     monkeypatch.setattr(background, "_START", "import time; time.sleep(0.5)\n" + ANSWERS + DONE)
     started = time.monotonic()
-    made = [background.request({"text": "x" * 50_000}, ENTRY) for _ in range(40)]
+    made = [background.request({"text": "x" * 50_000}, entry(n)) for n in range(40)]
     assert time.monotonic() - started < 0.5  # the pipe takes 64 KB, and nobody reads yet
     assert until(lambda: all(request.poll() for request in made))
 
