@@ -1129,7 +1129,7 @@ def test_a_copy_trains_on_bit_for_bit(copied: Callable[[nm.Model], nm.Model]) ->
     model.learning_rate = 0.03
     other = copied(model)
     assert (other.learning_rate, other.clip_norm, other.options, other.text) == (0.03, 1.5, model.options, model.text)
-    np.testing.assert_array_equal(other.losses, model.losses)
+    assert other.losses.size == 0
     for one in (model, other):
         one.train(INPUTS[8:], EXPECTED[8:], 0, carry_state=True)
     assert_same(model.get_parameters(), other.get_parameters())

@@ -104,7 +104,7 @@ def ready_as(
     written: gives the source and the functions. It is called only if the bundle has to be compiled, or with JIT off.
     """
     if is_jit_off():
-        return load_module(written()[0], key)
+        return load_module(written()[0], cache.key_of(key, "plain"))  # not the module that was compiled before
     with _lock, held():
         found = _linked.get(own) or _load(own, entries)
         if found is None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,15 @@ C99 = ["-std=c99", *STRICT]
 
 
 def needs(program: str) -> pytest.MarkDecorator:
-    """Skips a test if a program is missing."""
-    return pytest.mark.skipif(shutil.which(program) is None, reason=f"there is no {program}")
+    """Skips a test if a program is missing, or is only a place to install one from."""
+    return pytest.mark.skipif(not _runs(program), reason=f"there is no {program}")
+
+
+@cache
+def _runs(program: str) -> bool:
+    if shutil.which(program) is None:
+        return False
+    return subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0
 
 
 def run(command: Sequence[str | Path], folder: Path, **more: Any) -> str:

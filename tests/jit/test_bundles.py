@@ -166,7 +166,8 @@ def test_without_jit_functions_are_python(tmp_path: Path) -> None:
 from neuromorph.jit import bundles as jit, cache, modules
 key = cache.key_of("plain")
 module = jit.ready({SOURCE!r}, key, {FUNCTIONS!r}, "float64")
-assert module is modules.load_module({SOURCE!r}, key)
+assert module is not modules.load_module({SOURCE!r}, key)
+assert module is jit.ready({SOURCE!r}, key, {FUNCTIONS!r}, "float64")
 assert not jit.is_compiled(module.whole)
 print(module.whole([1.0, 2.0], 2))
 """

@@ -11,7 +11,7 @@ from helpers.tools import TOOLS, room
 from helpers.tools import tools_path as tools_path
 
 
-@pytest.mark.parametrize("name", ["benchmark.py", "build_times.py", "inspect_kernel.py"])
+@pytest.mark.parametrize("name", ["benchmark.py", "build_times.py", "inspect_kernel.py", "start_times.py"])
 def test_tools_have_help(name: str) -> None:
     done = subprocess.run([sys.executable, TOOLS / name, "--help"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
