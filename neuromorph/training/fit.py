@@ -28,7 +28,7 @@ from .progress import ProgressBar
 from .sources import Arrays, Reading, Source, batches_of
 from .truncation import warn_of_hidden_steps
 
-BAR_FORMAT = "{desc}{percentage:3.0f}%|{bar}|{remaining} left {rate_fmt}{postfix}"  # fits into 80 columns
+BAR_FORMAT = "{desc}{percentage:3.0f}%|{bar:7}|{remaining} left {rate_fmt}{postfix}"  # fits into 80 columns
 ENDLESS_FORMAT = "{desc}{n_fmt} steps, {rate_fmt}{postfix}"  # for batches, whose number is not known
 
 
