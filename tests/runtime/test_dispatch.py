@@ -30,6 +30,7 @@ from neuromorph.abi.mailbox import (
     WHOLE,
     new_mailbox,
 )
+from neuromorph.jit import cache
 from neuromorph.runtime import dispatch as calls
 from neuromorph.runtime import kernels, threadpool
 from neuromorph.runtime.kernels import Kernels
@@ -143,8 +144,13 @@ def test_from_where_on_threads_are_woken(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture
 def two_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls need not have followed one another for long: on a busy machine they never have."""
+    """Calls need not have followed one another for long: on a busy machine they never have.
+
+    These are other kernels, so they need a key of their own in the cache.
+    """
+    generator = ("two are enough", *cache.generator())
     monkeypatch.setattr("neuromorph.codegen.waiting.LASTING", 0)
+    monkeypatch.setattr(cache, "generator", lambda: generator)
 
 
 @pytest.mark.usefixtures("two_are_enough")
