@@ -21,7 +21,7 @@ from .task import Expected, Task, checked_weights
 from .texts import default_text, with_widths
 
 Array = NDArray[Any]
-RATE = 0.005  # the default learning rate of all optimizers but SGD, which has its own
+RATE = 0.01  # the default learning rate of all optimizers but SGD, which has its own
 _SEEDS = 2**31 - 1
 _DECAYING = ("adam", "adamw")  # the optimizers with which alpha is the decay of parameters
 _ADAPTED = ("standardize", "restore")  # layers whose means and scales come from the data
@@ -36,7 +36,7 @@ class MDLEstimator(BaseEstimator):  # type: ignore[misc]
     model_: Model
 
     def __init__(
-        self, mdl: Any = None, *, widths: Any = None, batch_size: int = 32, learning_rate: float | None = None,
+        self, mdl: Any = None, *, widths: Any = None, batch_size: int = 64, learning_rate: float | None = None,
         optimizer: str | Optimizer = "adam", alpha: float = 200.0, epochs: int = 100, clip_norm: float | None = None,
         dtype: str | None = None, adapt: bool = True, shuffle: bool = True, early_stopping: bool = False,
         validation_fraction: float = 0.1, n_iter_no_change: int = 10, tol: float = 1e-4, warm_start: bool = False,

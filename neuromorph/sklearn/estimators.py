@@ -15,7 +15,7 @@ class MDLClassifier(Classifying):
     widths: numbers for other names with $, such as ``{"hidden": 64}`` for ``$hidden``, for searches over sizes.
 
     batch_size: samples of an update; the last batch of an epoch is filled up with samples of weight 0. learning_rate:
-    None means 0.1 for SGD and 0.005 for the others. optimizer, clip_norm, frozen, tier: as in ``neuromorph.compile``.
+    None means 0.1 for SGD and 0.01 for the others. optimizer, clip_norm, frozen, tier: as in ``neuromorph.compile``.
     alpha: regularisation. Where optimizer is "adam" or "adamw", it is ``AdamW`` with a weight decay of alpha divided by
     the number of samples, or by the sum of their weights, at most 1. epochs: passes over the data. dtype: "float32",
     "float64", or None for that of X. threads: the most threads; None means one in a worker of joblib, and elsewhere as

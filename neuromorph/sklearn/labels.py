@@ -15,7 +15,7 @@ from ..errors import brief
 
 Array = NDArray[Any]
 Numbers = NDArray[np.intp]
-_PLAIN = (str, bytes, Number, np.generic)
+_PLAIN = (str, Number, np.generic)  # what NumPy compares; not bytes, which scikit-learn refuses
 
 
 def as_labels(y: Any) -> Array:
@@ -26,8 +26,7 @@ def as_labels(y: Any) -> Array:
     if y is None:
         raise ValueError("y should be a 1d array of labels, and not None: this estimator requires y to be passed")
     if _is_column_of_objects(y):
-        found = np.empty(len(y), object)
-        found[:] = list(y)
+        found = _objects(list(y))
     else:
         found = np.asarray(column_or_1d(y, warn=True))
         if found.dtype.kind == "c":
@@ -51,13 +50,20 @@ def is_of_objects(labels: Array) -> bool:
 def _is_column_of_objects(y: Any) -> bool:
     """Whether y is a list or array of n values that NumPy would not read as n numbers or n texts."""
     if isinstance(y, np.ndarray):
-        return y.ndim == 1 and is_of_objects(y)
+        return y.ndim == 1 and (is_of_objects(y) or y.dtype.kind == "S")
     if not isinstance(y, list | tuple) or not y:
         return False
     if any(isinstance(label, list | np.ndarray) and np.ndim(label) > 0 for label in y):
         return False
-    texts = sum(isinstance(label, str | bytes) for label in y)
+    texts = sum(isinstance(label, str) for label in y)
     return not all(isinstance(label, _PLAIN) for label in y) or 0 < texts < len(y)
+
+
+def _objects(labels: list[Any]) -> Array:
+    """An array (n,) of any values."""
+    found = np.empty(len(labels), object)
+    found[:] = labels
+    return found
 
 
 def _check_object(label: Any, name: str) -> None:
@@ -82,9 +88,7 @@ def classes_of(labels: Array) -> Array:
         ordered = sorted(different)
     except TypeError:
         ordered = sorted(different, key=lambda label: (type(label).__name__, repr(label)))
-    found = np.empty(len(ordered), object)
-    found[:] = ordered
-    return found
+    return _objects(ordered)
 
 
 def numbered(labels: Array, classes: Array) -> Numbers:

@@ -59,12 +59,20 @@ def probabilities(model: Model, results: Array, classes: int) -> Array:
     if model.output_width == 1:
         one = np.clip(results, 0.0, 1.0)
         return np.concatenate([1.0 - one, one], axis=-1)
+    if classes == model.output_width and _is_softmax(model):
+        return results
     found = np.maximum(results[..., :classes], 0.0)
     sums = found.sum(axis=-1, keepdims=True)
     largest = results[..., :classes].argmax(axis=-1)[..., np.newaxis] == np.arange(classes)
     with np.errstate(invalid="ignore", divide="ignore"):
         shares: Array = np.where(sums > 0.0, found / sums, largest).astype(results.dtype)
     return shares
+
+
+def _is_softmax(model: Model) -> bool:
+    """Whether all outputs of a model have the sum 1."""
+    function = model.graph.nodes[model.graph.output].function
+    return function is not None and function.name == "softmax"
 
 
 def decisions(model: Model, results: Array, classes: int) -> Array:
