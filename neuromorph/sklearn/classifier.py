@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Self
 
 import numpy as np
@@ -19,6 +20,9 @@ from .task import Expected, weighted
 from .texts import CLASSES, loss_of
 
 Array = NDArray[Any]
+
+
+_NAMES = "classes"  # the attribute of a model that has the names of classes
 
 
 def _has_hinge(estimator: Any) -> bool:
@@ -133,8 +137,9 @@ class Classifying(ClassifierMixin, MDLEstimator):  # type: ignore[misc]
 
     def _build(self, task: Any) -> None:
         super()._build(task)
-        if hasattr(self.model_, "classes"):
-            self.model_.classes = names_of(self.classes_)
+        if hasattr(self.model_, _NAMES):
+            with suppress(ValueError):  # names that no file keeps, or fewer classes than outputs
+                setattr(self.model_, _NAMES, names_of(self.classes_))
 
     def _weighted(self, weights: Any, expected: Expected) -> Any:
         if self.class_weight is None:

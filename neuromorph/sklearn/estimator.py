@@ -103,11 +103,12 @@ class MDLEstimator(BaseEstimator):  # type: ignore[misc]
             kept, held_out = task.counting, None
             if self.early_stopping if holds_out is None else holds_out:
                 kept, held_out = task.divided(self.validation_fraction, self._split_seed)
+            self._train(task, kept, held_out, epochs, goes_on=goes_on)
         except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
+            if self.__dict__.get("history_") is before.get("history_"):  # nothing is learnt yet
+                self.__dict__.clear()
+                self.__dict__.update(before)
             raise
-        self._train(task, kept, held_out, epochs, goes_on=goes_on)
         return self
 
     @abstractmethod

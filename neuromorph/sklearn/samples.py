@@ -99,6 +99,9 @@ def _items(given: Any) -> list[Any] | None:
 
 def _sequence(item: Any, name: str) -> Array:
     """A sequence (S, W) of a list; (S,) is S steps of one number."""
+    if _is_plain(item):
+        plain: Array = item if item.ndim == 2 else item[:, np.newaxis]
+        return plain
     if axes_of(item) > 2:
         raise ValueError(f"{name} has {axes_of(item)} axes, but a sequence of a list has 2: (steps, features)")
     found: Array = check_array(item, dtype=_TYPES, order="C", ensure_2d=False, input_name=name)
@@ -106,6 +109,14 @@ def _sequence(item: Any, name: str) -> Array:
     if 0 in found.shape:
         raise ValueError(f"{name} has shape {found.shape}, but a sequence needs at least one step and one feature")
     return found
+
+
+def _is_plain(item: Any) -> bool:
+    """Whether an item needs no check and no conversion, which takes longer than short sequences are worth."""
+    if type(item) is not np.ndarray or item.dtype not in _TYPES or item.ndim not in (1, 2) or not item.size:
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(item.sum()))
 
 
 def _keep(estimator: Any, found: Samples, reset: bool) -> None:

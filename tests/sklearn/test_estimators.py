@@ -80,6 +80,7 @@ def test_without_a_text_there_is_one() -> None:
         ({"class_weight": "balance"}, ValueError, "class_weight must be"),
         ({"class_weight": {7: 2.0}}, ValueError, "class_weight has the label 7"),
         ({"early_stopping": True, "validation_fraction": 1.5}, ValueError, "validation_fraction"),
+        ({"callbacks": [3]}, TypeError, "callbacks"),
     ],
 )
 def test_a_wrong_parameter_is_an_error_that_changes_nothing(options: Any, error: Any, message: str) -> None:
@@ -330,6 +331,14 @@ def test_the_model_is_one_like_others(tmp_path: Path) -> None:
     loaded = nm.load(tmp_path / "iris.safetensors")
     np.testing.assert_array_equal(nm.predict(loaded, X, layout="NW"), found.predict_proba(X))
     assert found.history_.loss == found.loss_curve_
+
+
+@pytest.mark.skipif(not hasattr(nm.Model, "classes"), reason="models do not keep names of classes")
+def test_the_file_of_the_model_keeps_the_names_of_classes(tmp_path: Path) -> None:
+    found = classifier(epochs=1).fit(X, np.array(["a", "b", "c"])[Y])
+    nm.save(found.model_, tmp_path / "iris.safetensors")
+    assert nm.load(tmp_path / "iris.safetensors").classes == ("a", "b", "c")
+    assert classifier(epochs=1).fit(X, ["only"] * len(X)).model_.classes is None
 
 
 def test_types_are_those_of_the_data_or_as_asked() -> None:
