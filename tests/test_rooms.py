@@ -42,7 +42,8 @@ ROOMS: dict[str, set[str]] = {
     },
     "drawing": {"graph"},
     "inspection": {
-        "abi", "codegen", "drawing", "errors", "functions", "graph", "jit", "optimizers", "runtime", "schedule", "simd",
+        "abi", "codegen", "drawing", "errors", "functions", "graph", "jit", "machine", "optimizers", "runtime",
+        "schedule", "simd",
     },
     "prediction": {"data", "errors", "graph", "options", "runtime"},
     "streaming": {"data", "errors", "options", "runtime"},

@@ -13,11 +13,12 @@ from ..errors import ModelStateError
 from ..functions.dropout import KEYS
 from ..graph import Graph, build_graph, freeze
 from ..history import History
+from ..host.exclusive import imported
 from ..host.interrupts import held
 from ..language import parse
 from ..optimizers import Optimizer
 from ..options import CompileOptions, finite_number
-from ..schedule import padded
+from ..schedule import describe, padded
 from . import background, seeding
 from .background import Request
 from .contents import Contents, Floats
@@ -104,6 +105,22 @@ class Network(Contents):
             with self.lock:
                 self._kernels = self._kernels or kernels_of(self._graph, self._options)
         return self._kernels
+
+    def kernel_source(self) -> str:
+        """The generated Python source of the model's kernels; with ``tier="instant"``, of those that it would have."""
+        return self.kernels.kernel.source
+
+    def kernel_plan(self) -> str:
+        """The plan of the model's own kernels as text: how threads divide a window, where weights and buffers stand,
+        and every operation in order. Nothing is compiled."""
+        return describe(self.kernels.own.plan)
+
+    def kernel_program(self) -> str:
+        """The programs of training and prediction by which the machine runs the model, as text: every instruction with
+        the nodes that it is for, its operands, sizes and places, for windows of ``bptt_steps``. Nothing is compiled.
+        """
+        instant = imported("neuromorph.runtime.instant")
+        return "\n".join(map(str, instant.InstantKernels(self.graph, self.options).listings()))
 
     def _check_alive(self) -> None:
         if self._released:

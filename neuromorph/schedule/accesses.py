@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from .plan import Access, Bias, Block, Columns, Loss, Map, Mask, Operation, Place, Product, Reduce, Rows, Sum
@@ -57,11 +57,13 @@ _READS: dict[type, Callable[[Any], list[Access]]] = {
 }
 
 
-def buffers_touched(operation: Operation) -> frozenset[str]:
-    """The buffers that an operation reads or writes."""
+def buffers_touched(operation: Operation) -> Collection[str]:
+    """The buffers that an operation reads or writes, some of them maybe twice."""
+    if type(operation) is Map or type(operation) is Reduce:  # most operations
+        return [operation.target.buffer, *[access.place.buffer for _, access in operation.operands]]
     if type(operation) is Block:
         return operation.buffers
-    return frozenset([place.buffer for place in writes_of(operation)] + [a.place.buffer for a in reads_of(operation)])
+    return [place.buffer for place in writes_of(operation)] + [a.place.buffer for a in reads_of(operation)]
 
 
 def loads_of(operation: Operation) -> list[Access]:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable
-from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import groupby
+from typing import NamedTuple
 
-from ..host.frozen import frozen
 from .accesses import buffers_touched, reads_of, writes_of
 from .passes import Places
 from .plan import Access, Block, Buffer, Map, Operation, Place, Product, Reduce, Segment
@@ -22,8 +21,7 @@ from .plan import Access, Block, Buffer, Map, Operation, Place, Product, Reduce,
 _TRIED = 64  # buffers at most whose place a new one may try to take, so that an operation with thousands costs little
 
 
-@frozen
-class Lifetime:
+class Lifetime(NamedTuple):
     """The numbers of the first and the last operation that touch a buffer."""
 
     first: int
@@ -69,7 +67,7 @@ def share_blocks(
 
 def _moved(buffer: Buffer, block: str) -> Buffer:
     """A buffer in a block."""
-    return buffer if block == buffer.block else replace(buffer, block=block)
+    return buffer if block == buffer.block else Buffer(buffer.name, buffer.stride, buffer.rows, block, buffer.depth)
 
 
 def _partly_written(operations: Iterable[Operation]) -> set[str]:

@@ -169,18 +169,20 @@ def buffers_of(
 
     slots: for each buffer the number of steps before the window that it has room for.
     """
-    used: dict[str, set[int]] = {}
-    for number, segment in enumerate(segments):
+    domains: dict[str, int] = {}  # of the only segment that uses a buffer; WINDOW if there are several
+    stored = {*slots, *carries}
+    for segment in segments:
+        used = set[str]()
         for operation in segment.operations:
-            for name in buffers_touched(operation):
-                used.setdefault(name, set()).add(number)
-    stored = {place.buffer for s in segments for op in s.operations for place in writes_of(op)} | slots.keys() | carries
+            used.update(buffers_touched(operation))
+            stored.update([place.buffer for place in writes_of(operation)])
+        for name in used:
+            domains[name] = segment.domain if name not in domains else WINDOW
     out = []
     for name in sorted(stored - EXTERNAL, key=lambda n: (n[0], int(n[1:]))):
-        where = used.get(name, set())
         if name in slots:
             rows = "slots"
-        elif name in carries or (len(where) == 1 and segments[min(where)].domain != WINDOW):
+        elif name in carries or domains.get(name, WINDOW) != WINDOW:
             rows = "step"
         else:
             rows = "window"
