@@ -278,11 +278,12 @@ def stop() -> None:
     _compiler.stop()
 
 
-def warn_once(reason: str) -> None:
+def warn_once(reason: str, consequence: str = "Models keep the tier 'instant'") -> None:
     """Give one CompilerWarning in this process: kernels can't be compiled in the background."""
     if not _warned:
         _warned.add(reason)
-        message = f"kernels can't be compiled in the background: {reason.rstrip('.')}. Models keep the tier 'instant'"
+        reason = reason.replace(cache.IN_MEMORY, "").rstrip(".")
+        message = f"kernels can't be compiled in the background: {reason}. {consequence}"
         warn_user(message, CompilerWarning)
 
 

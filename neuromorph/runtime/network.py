@@ -135,10 +135,11 @@ class Network(Contents):
         return self._memory
 
     def build(self, *, verbosity: int = 0, seed: int | None = None) -> Self:
-        """Compile the kernels that training needs, or load them from disk, and draw new parameters.
+        """Compile the kernels that training needs, load them from disk or have them compiled in the background, and
+        draw new parameters.
 
-        verbosity: above 0, progress is printed. seed: of a generator for this build alone. Returns the model. Raises
-        MemoryError, naming the bytes, if the model can't fit into this machine's memory.
+        verbosity: above 0, what is compiled is printed. seed: of a generator for this build alone. Returns the model.
+        Raises MemoryError, naming the bytes, if the model can't fit into this machine's memory.
         """
         own = None if seed is None else seeding.new_generator(seeding.checked_seed(seed))
         with self.lock, self.changing:
@@ -159,7 +160,7 @@ class Network(Contents):
         kernels = self.kernels
         kernels.check_size()
         if verbosity >= 1:
-            with telling(kernels):
+            with telling(kernels, self._request):
                 kernels.train  # noqa: B018 - compiles, or is found in the cache
         else:
             kernels.train  # noqa: B018

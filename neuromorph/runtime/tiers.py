@@ -86,7 +86,7 @@ def _machine_is_there(own: Kernels) -> bool:
         message: dict[str, Any] = {"machine": [chosen.dtype, chosen.lanes, chosen.registers]}
         machine.asked = background.request(message, machine.entry_in_cache)
     elif machine.asked.ended and machine.asked.reason is not None:
-        background.warn_once(machine.asked.reason)
+        background.warn_once(machine.asked.reason, "Each model waits in build until its own are compiled")
     return False
 
 
@@ -96,9 +96,14 @@ def _must_wait() -> bool:
 
 
 @contextmanager
-def telling(kernels: Kernels) -> Iterator[None]:
-    """A block in which stderr shows that kernels are compiled, if they are, and how long it takes."""
+def telling(kernels: Kernels, request: Request | None) -> Iterator[None]:
+    """A block in which stderr shows that kernels are compiled, if they are, and how long it takes.
+
+    request: for kernels that are compiled in the background, of which it tells too.
+    """
     started: list[float] = []
+    if request is not None:
+        print("the machine runs the model while its kernels are compiled in the background", file=sys.stderr)
 
     def begin() -> None:
         started.append(time.perf_counter())

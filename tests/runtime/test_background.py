@@ -180,7 +180,7 @@ def test_one_warning_for_all_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "_warned", set())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        background.warn_once("the disk is full")
+        background.warn_once("the disk is full. Kernels are compiled in memory.")
         background.warn_once("something else")
     assert [(item.category, str(item.message)) for item in caught] == [
         (

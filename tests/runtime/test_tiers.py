@@ -354,3 +354,11 @@ def test_streams_go_on_with_the_weights_that_the_other_kernels_read() -> None:
     assert feed.weights is None
     assert feed.next is not None
     np.testing.assert_array_equal(feed.next[0].weights, np.arange(8))
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_talkative_build_says_what_runs_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+    compiled_from(TEXT).build(verbosity=1)
+    assert capsys.readouterr().err == ("the machine runs the model while its kernels are compiled in the background\n")
+    compiled_from(TEXT, tier="instant").build(verbosity=1)
+    assert capsys.readouterr().err == ""
