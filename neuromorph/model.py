@@ -49,10 +49,10 @@ class Model(Network):
 
         Kernels come from the cache, are compiled now, or are compiled in the background while the machine runs the
         model: see ``tier`` in ``compile``. With verbosity 1, stderr shows which, and the time of compiling. A second
-        build draws new parameters. seed: of the numbers
-        that this build draws, whatever other threads draw; they are those of a first build after ``neuromorph.seed``
-        with that number. None takes the next numbers of the generator that ``neuromorph.seed`` sets. Raises
-        MemoryError, naming the bytes, for a model that does not fit into this machine's memory.
+        build draws new parameters. seed: of the numbers that this build draws, whatever other threads draw; they are
+        those of a first build after ``neuromorph.seed`` with that number. None takes the next numbers of the generator
+        that ``neuromorph.seed`` sets. Raises MemoryError, naming the bytes, for a model that does not fit into this
+        machine's memory.
         """
         return super().build(verbosity=verbosity, seed=seed)
 
