@@ -45,7 +45,7 @@ class Text:
 
     def about(self, item: syntax.Node | syntax.Use) -> Text:
         """The same text for messages about ``item``. They name the use of a cell that the item comes from, if any."""
-        return replace(self, item=item)
+        return Text(self.model, item)
 
     def error(self, reason: str, location: Location) -> MDLSemanticError:
         source, filename = self.model.source, self.model.filename
