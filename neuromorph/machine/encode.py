@@ -208,8 +208,9 @@ class _Encoder(Places):
 
     def instruction(self, number: int, words: Iterable[int]) -> None:
         """One instruction: its number, its length and what it needs."""
-        given = list(words)
-        self.words += [number, len(given) + 2, *given]
+        here = len(self.words)
+        self.words += [number, 0, *words]
+        self.words[here + 1] = len(self.words) - here
 
     def keep_numbers(self, numbers: Iterable[float]) -> int:
         """Numbers beside the program; where the first stands. The first of all is the loss's."""
@@ -231,24 +232,24 @@ class _Encoder(Places):
     def operand(self, access: Access, domain: int, width: int) -> Words:
         """A stream of what a statement reads. It is made in a room first if one number stands for a vector, or if only
         some components count."""
-        stream, wide = self.stream(access.place, access.shift, domain), padded(width, self.vector)
-        if access.broadcast and access.place.width == self.vector:
+        place, shift, limit, broadcast = access
+        stream = self.stream(place, shift, domain)
+        if broadcast and place.width == self.vector:
             return [*stream, 0]
-        if access.broadcast:
+        if broadcast:
             room = self.room()
             self.instruction(i.SPREAD, [room, self.vector, *stream])
             return [room, 0, self.vector, 0]
-        if access.limit is None or access.limit >= wide:
+        if limit is None or limit >= (wide := padded(width, self.vector)):
             return [*stream, 1]
         room = self.room()
-        self.instruction(i.CUT, [room, wide, *stream, access.limit])
+        self.instruction(i.CUT, [room, wide, *stream, limit])
         return [room, 0, wide, 1]
 
     def operands(self, statement: Map | Reduce, variables: Iterable[str], domain: int) -> Words:
         """The streams of a statement's operands."""
         accesses, self.rooms = dict(statement.operands), 0
-        chosen = (accesses[name] for name in variables)
-        return [word for access in chosen for word in self.operand(access, domain, statement.width)]
+        return [word for name in variables for word in self.operand(accesses[name], domain, statement.width)]
 
     def map(self, statement: Map, domain: int) -> None:
         """An element-by-element statement: one instruction, or two where its value is stored in part."""
