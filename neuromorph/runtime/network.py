@@ -165,7 +165,7 @@ class Network(Contents):
                 rng = own or seeding.generator()
                 drawn = draw_parameters(self._graph, rng, self._options.dtype)
                 key = int(rng.integers(KEYS)) if self._drops else 0
-            self.prepare()
+            self._allocate()
             self.set_parameters(drawn)
             if self._drops:
                 self.dropout_state = (key, 0)
@@ -185,8 +185,12 @@ class Network(Contents):
     def prepare(self) -> None:
         """Make empty memory, which a model needs before it gets parameters. Kernels are compiled when first needed."""
         self._decide()
+        self.kernels.check_size()
+        self._allocate()
+
+    def _allocate(self) -> None:
+        """Make empty memory. Its size has been checked."""
         kernels = self.kernels
-        kernels.check_size()
         layout, dtype = kernels.plan.layout, self._options.dtype
         weights = aligned_zeros(kernels.weight_elements, dtype)
         remembered = aligned_zeros(max(1, kernels.memory_slots * layout.size), dtype)
