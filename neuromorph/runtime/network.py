@@ -13,11 +13,12 @@ from ..errors import ModelStateError
 from ..functions.dropout import KEYS
 from ..graph import Graph, build_graph, freeze
 from ..history import History
+from ..host.exclusive import imported
 from ..host.interrupts import held
 from ..language import parse
 from ..optimizers import Optimizer
 from ..options import CompileOptions, finite_number
-from ..schedule import padded
+from ..schedule import describe, padded
 from . import background, seeding
 from .background import Request
 from .contents import Contents, Floats
@@ -105,6 +106,22 @@ class Network(Contents):
                 self._kernels = self._kernels or kernels_of(self._graph, self._options)
         return self._kernels
 
+    def kernel_source(self) -> str:
+        """The generated Python source of the model's kernels; with ``tier="instant"``, of those that it would have."""
+        return self.kernels.kernel.source
+
+    def kernel_plan(self) -> str:
+        """The plan of the model's own kernels as text: how threads divide a window, where weights and buffers stand,
+        and every operation in order. Nothing is compiled."""
+        return describe(self.kernels.own.plan)
+
+    def kernel_program(self) -> str:
+        """The programs of training and prediction by which the machine runs the model, as text: every instruction with
+        the nodes that it is for, its operands, sizes and places, for windows of ``bptt_steps``. Nothing is compiled.
+        """
+        instant = imported("neuromorph.runtime.instant")
+        return "\n".join(map(str, instant.InstantKernels(self.graph, self.options).listings()))
+
     def _check_alive(self) -> None:
         if self._released:
             raise ModelStateError("the model was released; compile its text again")
@@ -148,7 +165,7 @@ class Network(Contents):
                 rng = own or seeding.generator()
                 drawn = draw_parameters(self._graph, rng, self._options.dtype)
                 key = int(rng.integers(KEYS)) if self._drops else 0
-            self.prepare()
+            self._allocate()
             self.set_parameters(drawn)
             if self._drops:
                 self.dropout_state = (key, 0)
@@ -168,8 +185,12 @@ class Network(Contents):
     def prepare(self) -> None:
         """Make empty memory, which a model needs before it gets parameters. Kernels are compiled when first needed."""
         self._decide()
+        self.kernels.check_size()
+        self._allocate()
+
+    def _allocate(self) -> None:
+        """Make empty memory. Its size has been checked."""
         kernels = self.kernels
-        kernels.check_size()
         layout, dtype = kernels.plan.layout, self._options.dtype
         weights = aligned_zeros(kernels.weight_elements, dtype)
         remembered = aligned_zeros(max(1, kernels.memory_slots * layout.size), dtype)
