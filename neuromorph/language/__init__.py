@@ -13,6 +13,7 @@ from .printer import to_text
 from .syntax import (
     Definition,
     Function,
+    Given,
     Initializer,
     Layer,
     Local,
@@ -27,7 +28,7 @@ from .syntax import (
 )
 
 __all__ = [
-    "MAX_BYTES", "MAX_STEPS", "Definition", "Function", "Initializer", "Layer", "Local", "Merge", "Model", "Node",
-    "Origin", "Reference", "Split", "Use", "WidthOf", "expand", "library", "outermost", "parse", "to_text", "told",
-    "with_widths",
+    "MAX_BYTES", "MAX_STEPS", "Definition", "Function", "Given", "Initializer", "Layer", "Local", "Merge", "Model",
+    "Node", "Origin", "Reference", "Split", "Use", "WidthOf", "expand", "library", "outermost", "parse", "to_text",
+    "told", "with_widths",
 ]  # fmt: skip

@@ -280,6 +280,35 @@ def test_a_width_that_depends_on_itself(text: str) -> None:
     assert caught.value.column == (HEAD + text).splitlines()[2].index("concatenate") + 1
 
 
+def test_what_would_mend_a_width_that_depends_on_itself_is_said_and_does() -> None:
+    with pytest.raises(MDLSemanticError, match="it would be that of 'a' and more; let a layer, which has a width"):
+        body("{m, a, concatenate} (a, <tanh>)")
+    assert named(body("{m, a, concatenate} (a, 5, <tanh>)"), "m").width == 9
+    circle = (
+        "'old' is as wide as 'sum', that as 'kept', that as 'old'; a merge other than take is as wide as what comes in"
+    )
+    with pytest.raises(MDLSemanticError, match=circle):
+        body("{old, sum, take, 1} (kept, <times, 0.5>) {sum, input, additive}")
+    assert named(body("[s, {old, sum, take, 1} (kept, <times, 0.5>)] {sum, kept, additive}"), "old").width == 4
+
+
+@pytest.mark.parametrize("link", ["{m, a9000, additive, 0}", "{m, a9000, take}"])
+def test_messages_about_long_cycles_are_short(link: str) -> None:
+    with pytest.raises(MDLSemanticError, match="8,98") as caught:
+        body(link + "".join(f"(a{k}, <tanh>)" for k in range(9_001)))
+    assert len(str(caught.value)) < 1_000
+
+
+def test_the_dilation_of_a_convolution_counts_only_where_it_reads_several_steps() -> None:
+    assert (named(body("(c, 2, <conv, 1, 5000>)"), "c").reach, named(body("(c, 2, <conv, 2, 4096>)"), "c").reach) == (
+        0,
+        4096,
+    )
+    for numbers, steps in (("2, 4097", "4,097"), ("4096, 1e300", "more than 1,000,000")):
+        with pytest.raises(MDLSemanticError, match=f"'c' would read {steps} steps back: at most 4,096"):
+            body(f"(c, 2, <conv, {numbers}>)")
+
+
 def test_a_sum_of_widths_has_a_limit() -> None:
     half = "(a, 524288, <tanh>) {m, a, concatenate}"
     assert named(body(half), "m").width == 1_048_576
