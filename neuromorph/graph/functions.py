@@ -25,7 +25,7 @@ from ..functions import (
 )
 from ..host.frozen import frozen
 from ..language import MAX_STEPS, syntax, told
-from .nodes import MAX_WIDTH, Drawn
+from .nodes import Drawn
 from .synonyms import ACTIVATION_SYNONYMS, BIAS_SYNONYMS, LOSS_SYNONYMS, MERGE_SYNONYMS, WEIGHT_SYNONYMS
 
 Named: TypeAlias = Activation | Loss | ElementwiseLayer
@@ -198,7 +198,6 @@ def _choice(text: Text, item: syntax.Node) -> Choice:
         return Choice()
     if isinstance(item, syntax.Merge):
         return Choice(merge=_merge(text, item))
-    _check_width(text, item)
     if item.activation is not None and item.activation.name in ELEMENTWISE:
         return _elementwise(text, item, item.activation)
     if item.activation is not None and item.activation.name == CONVOLUTION:
@@ -375,13 +374,6 @@ def _merge(text: Text, item: syntax.Merge) -> Merge:
         return MERGES[item.operation]
     reason = f"unknown merge operation '{item.operation}'{_hint(item.operation, MERGES, synonyms=MERGE_SYNONYMS)}"
     raise text.error(reason, item.operation_location)
-
-
-def _check_width(text: Text, item: syntax.Layer) -> None:
-    if not isinstance(item.width, int) or 1 <= item.width <= MAX_WIDTH:
-        return
-    reason = f"the width of '{item.name}' must be from 1 to {MAX_WIDTH:,}"
-    raise text.error(reason, item.width_location or item.location)
 
 
 def _activation(text: Text, said: syntax.Function | None) -> Activation | None:

@@ -17,8 +17,6 @@ from ..host.cached import cached_property
 from ..host.frozen import frozen
 from ..language import Origin, outermost
 
-MAX_WIDTH = 1_048_576
-
 Kind: TypeAlias = Literal["input", "layer", "activation", "elementwise", "split", "merge", "cell"]
 Drawn: TypeAlias = tuple[Initializer, tuple[float, ...]]
 

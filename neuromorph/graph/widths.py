@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import Location
-from ..language import syntax
+from ..language import MAX_WIDTH, syntax
 from .functions import Choice, Text
 from .links import named_in_circle
-from .nodes import MAX_WIDTH, topological
+from .nodes import topological
 from .placement import Place
 
 
