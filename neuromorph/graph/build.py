@@ -46,8 +46,7 @@ def build_graph(model: syntax.Model) -> Graph:
     assert loss is not None  # a layer is the output because it has a loss
     warnings = _once(header.warnings, given, *(choice.warnings for choice in chosen))
     warnings += _width_warnings(text, placed, nodes) + _dead_warnings(nodes, model.filename)
-    drawn = (header.weight, header.bias)
-    return Graph(nodes, 0, output, *loss, *drawn, tuple(warnings), to_text(model))
+    return Graph(nodes, 0, output, *loss, tuple(warnings), to_text(model))
 
 
 def _check_spare(text: Text, body: Sequence[syntax.Node]) -> None:

@@ -26,12 +26,13 @@ class Node:
     """One named node of a model.
 
     source: the node whose value comes in; right after a split and at the head of its branches, the split. It is None
-    where the value does not depend on what comes in: for the input, and for ``take``. other: the second node that a
-    merge reads, ``steps`` steps back in time (0: this step). function, parameter: those of layers and activation nodes,
-    with the default filled in. taps, dilation: a convolution is a layer that reads ``taps`` vectors, ``dilation`` steps
-    apart, the last one in this step. elementwise: the function of an elementwise layer. initializers: draw the
-    parameters, by role. live: whether the output depends on the node. origin: the use of a cell that the node comes
-    from, if any. A node of the kind "cell" stands for all nodes of a use, in pictures and tables only.
+    where the value does not depend on what comes in: for the input, ``take`` and ``learned``. other: the second node
+    that a merge reads, ``steps`` steps back in time (0: this step). function, parameter: those of layers and activation
+    nodes, with the default filled in. taps, dilation: a convolution is a layer that reads ``taps`` vectors,
+    ``dilation`` steps apart, the last one in this step. elementwise: the function of an elementwise layer.
+    initializers: draw the parameters, by role. live: whether the output depends on the node. origin: the use of a cell
+    that the node comes from, if any. A node of the kind "cell" stands for all nodes of a use, in pictures and tables
+    only.
     """
 
     index: int
@@ -99,8 +100,6 @@ class Graph:
     output: int
     loss: Loss
     loss_parameter: float | None
-    weight_initializer: Drawn
-    bias_initializer: Drawn
     diagnostics: tuple[Diagnostic, ...]
     text: str
     frozen: frozenset[int] = frozenset()

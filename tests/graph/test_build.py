@@ -73,8 +73,8 @@ def test_a_chain() -> None:
     assert [node.width for node in graph.nodes] == [3, 5, 5, 2]
     assert [node.source for node in graph.nodes] == [None, 0, 1, 2]
     assert (graph.input, graph.output, graph.loss.name, graph.loss_parameter) == (0, 3, "huber", 2.0)
-    assert (graph.weight_initializer[0].name, graph.weight_initializer[1]) == ("he", ())
-    assert (graph.bias_initializer[0].name, graph.bias_initializer[1]) == ("const_flat", (0.5,))
+    drawn = {"a.weight": ("he", ()), "a.bias": ("const_flat", (0.5,)), "y.weight": ("he", ())}
+    assert {one.name: (one.drawn[0].name, one.drawn[1]) for one in graph.arrays[:3]} == drawn
     assert names(graph, graph.parameters) == ["a", "y"]
     assert [graph.fan_in(index) for index in graph.parameters] == [3, 5]
     assert (graph.order, graph.delayed_links, graph.has_time_links) == ((0, 1, 2, 3), (), False)
@@ -117,12 +117,12 @@ def test_the_output_may_end_a_nested_branch() -> None:
 def test_defaults_are_filled_in() -> None:
     graph = graph_of("/normal,zero/(i,2)(a,2,<elu>)(b,2,<swish,5.9>)(o,2,<relu_parametric>,<huber_modified>)")
     assert [node.parameter for node in graph.nodes] == [None, 1.0, 5.9, 0.25]
-    assert (graph.loss_parameter, graph.weight_initializer[1]) == (1.0, (0.0, 1.0))
+    assert (graph.loss_parameter, graph.arrays[0].drawn[1]) == (1.0, (0.0, 1.0))
 
 
 def test_a_negative_zero_is_zero() -> None:
     graph = graph_of("/normal 1 -0.0,zero/(i,2)(o,2,<elu,-0>,<mse>)")
-    assert str(graph.weight_initializer[1]) == "(1.0, 0.0)"
+    assert str(graph.arrays[0].drawn[1]) == "(1.0, 0.0)"
     assert str(graph.nodes[1].parameter) == "0.0"
 
 
