@@ -139,13 +139,14 @@ def peers_lines(count: int, seed: int, places: Mapping[str, Present]) -> Iterato
         if missing := places[way.engine].missing:
             yield f"{way.name}: left out, {missing}"
             continue
-        with Pool(pythons) as pool:
-            try:
+        try:
+            with Pool(pythons) as pool:
                 first = [1e3 * seconds for seconds in first_runs(way, some, 1, pool, LIMIT)]
+            with Pool(pythons) as pool:  # another, which has compiled none of the texts
                 rate = count / sum(first_runs(way, some, WINDOWS, pool, LIMIT))
-            except WorkerError as error:
-                yield f"{way.name}: {error}"
-                continue
+        except WorkerError as error:
+            yield f"{way.name}: {error}"
+            continue
         found = f"median {statistics.median(first):,.0f} ms, slowest {max(first):,.0f} ms"
         yield f"{way.name}: text to first trained window: {found}; {rate:.2f} texts a second"
 

@@ -17,7 +17,8 @@ from ..options import LONGEST_WINDOW, CompileOptions, finite_number
 class Settings:
     """A checked graph, the options that its kernels are made for, learning rate, clip norm and optimizer.
 
-    reading: how the last training read its data, if it named a layout.
+    reading: how the last training read its data, if it named a layout. file: the path that the model was read from,
+    None for a text and for copies.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Settings:
         self._text, self._options, self._graph, self._optimizer = text, options, graph, optimizer
         self._dtype = np.dtype(options.dtype)
         self.reading: Reading | None = None
+        self.file: str | None = None
         self.learning_rate = learning_rate
         self.clip_norm = clip_norm
 
