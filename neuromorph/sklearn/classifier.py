@@ -68,7 +68,7 @@ class Classifying(ClassifierMixin, MDLEstimator):  # type: ignore[misc]
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        return self._learn(X, y, sample_weight, 1, goes_on=goes_on, classes=classes, holds_out=False)
+        return self._learn(X, y, sample_weight, 1, goes_on=goes_on, classes=classes, partial=True)
 
     def predict(self, X: Any) -> Any:
         """The labels of samples (n,). Where there was a label for every step in training: (n, S), or a list."""

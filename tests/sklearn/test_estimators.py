@@ -361,6 +361,10 @@ def test_regularisation_depends_on_the_number_of_samples() -> None:
     assert classifier(alpha=10.0, epochs=1).fit(X, Y).model_.optimizer == nm.AdamW(weight_decay=10.0 / len(X))
     weighted = classifier(alpha=10.0, epochs=1).fit(X, Y, np.full(len(X), 2.0))
     assert weighted.model_.optimizer == nm.AdamW(weight_decay=5.0 / len(X))
+    parts = classifier(alpha=10.0).partial_fit(X, Y, [0, 1, 2]).partial_fit(X[:10], Y[:10])
+    assert parts.model_.optimizer == nm.AdamW(weight_decay=10.0 / (len(X) + 10))
+    again = classifier(alpha=10.0, epochs=1, warm_start=True).fit(X, Y).set_params(alpha=20.0).fit(X, Y)
+    assert again.model_.optimizer == nm.AdamW(weight_decay=20.0 / len(X))
     assert classifier(optimizer=nm.Adam(), epochs=1).fit(X, Y).model_.optimizer == nm.Adam()
     assert classifier(optimizer="sgd", epochs=1).fit(X, Y).model_.learning_rate == 0.1
 
