@@ -20,7 +20,7 @@ import neuromorph as nm
 
 SPEAKERS, WIDTH, EPOCHS, BATCH, RATE, PATIENCE = 9, 48, 100, 8, 0.003, 15
 TEXT = f"""
-/xavier,zero/
+/orthogonal,zero/                            # this and the GRU: chosen on held-out training data
 (spectrum, 12)
 (scaled, <standardize>)
 (heard, {WIDTH}, <gru>)

@@ -56,24 +56,24 @@ class Reading:
         """The value of the whole text. This is the loop of every LR parser, with PLY's tables."""
         action, goto, productions = self._tables.action, self._tables.goto, self._tables.productions
         alone = self._tables.defaulted_states  # states with one reduction and nothing else, which need no token
-        states: list[int] = [0]
+        state, states = 0, [0]
         values: list[Any] = [None]
         kind, token = "", None
         given = Values((None,))
         given.lexer = self
         while True:
-            step = alone.get(states[-1])
+            step = alone.get(state)
             if step is None:
                 if not kind:
                     token = self._next(states, token)
                     kind = _END if token is None else token.type
-                step = action[states[-1]].get(kind)
+                step = action[state].get(kind)
                 if step is None:
                     self._refuse(token)
                 if step > 0 and token is not None:
-                    states.append(step)
+                    state, kind = step, ""
+                    states.append(state)
                     values.append(token.value)
-                    kind = ""
                     continue
                 if step == 0:
                     return values[-1]
@@ -84,7 +84,8 @@ class Reading:
             del states[first:]
             del values[first:]
             values.append(given[0])
-            states.append(goto[states[-1]][rule.name])
+            state = goto[states[-1]][rule.name]
+            states.append(state)
 
     def _next(self, states: list[int], before: Token | None) -> Token | None:
         """The next token, None at the end of the text. The one before it has been accepted."""

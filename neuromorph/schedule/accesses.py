@@ -76,9 +76,24 @@ def writes_of(operation: Operation) -> list[Place]:
     """The places that an operation writes to memory."""
     if type(operation) is Map:  # most operations are maps
         return [operation.target]
-    if isinstance(operation, Block):
-        return [m.target for m in operation.maps if m.store]
-    if isinstance(operation, Product) and operation.partials is not None:
-        return [Place(operation.partials.buffer, 0, operation.partials.width)]
-    target = operation.product.target if isinstance(operation, Sum) else getattr(operation, "target", None)
-    return [target] if target is not None else []
+    return _WRITES[type(operation)](operation)
+
+
+def _product_writes(product: Product) -> list[Place]:
+    if product.partials is not None:
+        return [Place(product.partials.buffer, 0, product.partials.width)]
+    return [product.target] if product.target is not None else []
+
+
+_WRITES: dict[type, Callable[[Any], list[Place]]] = {
+    Map: lambda operation: [operation.target],
+    Reduce: lambda operation: [operation.target],
+    Block: lambda operation: [m.target for m in operation.maps if m.store],
+    Rows: lambda operation: [operation.target],
+    Loss: lambda operation: [operation.target] if operation.target is not None else [],
+    Product: _product_writes,
+    Sum: lambda operation: [operation.product.target] if operation.product.target is not None else [],
+    Mask: lambda operation: [operation.target],
+    Columns: lambda operation: [],
+    Bias: lambda operation: [],
+}

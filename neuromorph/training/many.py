@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -88,11 +89,11 @@ def _spread(
 ) -> list[Result]:
     """The results of an action on each model. An error of one model is raised when all others are done."""
     outcomes: list[Result | Exception | None] = [None] * len(data)
-    left = deque(range(len(data)))
+    left, ending = deque(range(len(data))), threading.Event()
 
     def work() -> None:
         """Take one model after the other. A future for each would cost as much as a short training call."""
-        with in_one_thread(), suppress(IndexError):
+        with in_one_thread(ending), suppress(IndexError):
             while True:
                 number = left.popleft()
                 outcomes[number] = _outcome(action, data[number])
@@ -105,7 +106,7 @@ def _spread(
                 pass
         except BaseException:  # Ctrl-C
             left.clear()
-            _end(data, futures)
+            ending.set()
             raise
     for future in futures:
         future.result()
@@ -118,15 +119,6 @@ def _outcome(action: Callable[[Given], Result], item: Given) -> Result | Excepti
         return action(item)
     except Exception as error:
         return error
-
-
-def _end(data: Sequence[tuple[Network, Any, Any]], futures: Sequence[Future[Any]]) -> None:
-    """End all models after the windows that are under way."""
-    for model, *_ in data:
-        model.ends_soon = True
-    wait(futures)
-    for model, *_ in data:
-        model.ends_soon = False
 
 
 def _result(number: int, outcome: Any) -> Any:
