@@ -13,6 +13,7 @@ from . import prediction, storage, streaming
 from .errors import MDLWarning
 from .graph import Graph, build_graph, freeze, frozen_names, summary
 from .graph.lint import advise
+from .graph.ranges import check_numbers
 from .history import History
 from .host.exclusive import imported
 from .language import parse
@@ -20,7 +21,6 @@ from .language.given import text_of
 from .optimizers import Optimizer, optimizer_of
 from .options import compile_options, finite_number
 from .runtime.network import Network
-from .runtime.settings import check_numbers
 from .streaming import Stream
 from .training import fit, loop
 from .training.callbacks import Callback
