@@ -88,8 +88,9 @@ class Places:
         if is_vector(buffer):
             found = self.extra[buffer], 0, 0, False
         else:
+            stride = self.stride(buffer)
             moves = buffer in self.extra or self.plan.buffers_by_name[buffer].rows != "step"
-            found = self.start(buffer), self.step(buffer), self.stride(buffer), moves
+            found = self.start(buffer), self.lanes * stride, stride, moves
         self._rows[buffer] = found
         return found
 
