@@ -44,12 +44,14 @@ class Model(Network):
     history: History | None
 
     def build(self, *, verbosity: int = 0, seed: int | None = None) -> Self:
-        """Compile the kernels for training, or load them from disk, and draw parameters; returns the model.
+        """Get the kernels for training ready, and draw parameters; returns the model.
 
-        A second build draws new parameters. With verbosity 1, the time of compiling is printed. seed: of the numbers
-        that this build draws, whatever other threads draw; they are those of a first build after ``neuromorph.seed``
-        with that number. None takes the next numbers of the generator that ``neuromorph.seed`` sets. Raises
-        MemoryError, naming the bytes, for a model that does not fit into this machine's memory.
+        Kernels come from the cache, are compiled now, or are compiled in the background while the machine runs the
+        model: see ``tier`` in ``compile``. With verbosity 1, stderr shows which, and the time of compiling. A second
+        build draws new parameters. seed: of the numbers that this build draws, whatever other threads draw; they are
+        those of a first build after ``neuromorph.seed`` with that number. None takes the next numbers of the generator
+        that ``neuromorph.seed`` sets. Raises MemoryError, naming the bytes, for a model that does not fit into this
+        machine's memory.
         """
         return super().build(verbosity=verbosity, seed=seed)
 

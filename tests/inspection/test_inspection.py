@@ -701,7 +701,8 @@ def test_instructions_have_the_lines_of_what_they_do(inspection: Inspection) -> 
 def test_lines_of_a_kernel_by_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where members make some gradients one after the other."""
     divide_everything(monkeypatch, 2)
-    model = nm.build(nm.compile(BOTTLENECK, 1, 0.1, threads=2))
+    wide = BOTTLENECK.replace("32", "96")  # enough columns for two members with vectors of any width
+    model = nm.build(nm.compile(wide, 1, 0.1, threads=2))
     kernel = model.kernels.kernel
     assert kernel.plan.training.inner
     assert compiled_parts(model.kernels).linked == set(kernel.bundles["train"])
