@@ -36,7 +36,7 @@ class Places:
     @cached_property
     def widest(self) -> int:
         """Elements of the longest row of a node."""
-        return max(padded(node.width, self.vector) for node in self.plan.graph.nodes)
+        return padded(max([node.width for node in self.plan.graph.nodes]), self.vector)
 
     @cached_property
     def extra(self) -> dict[str, int]:
