@@ -101,7 +101,7 @@ def _check_this_step(
     A cycle counts if it consists of such links and of links to nodes that are earlier in the text.
     """
     needs = {
-        index: tuple(read for read in (source, other) if read is not None)
+        index: [read for read in (source, other) if read is not None]
         for index, (source, other) in enumerate(zip(sources, _standing(others, said), strict=True))
     }
     done = topological(needs)
@@ -185,7 +185,7 @@ def _dependences(sources: Sequence[int | None], others: Sequence[int | None], me
     for column, merge in enumerate(merges):
         rows[merge, column // 8] = 1 << column % 8
     needs = {
-        index: tuple(read for read in pair if read is not None and read != index)
+        index: [read for read in pair if read is not None and read != index]
         for index, pair in enumerate(zip(sources, others, strict=True))
     }
     for index in topological(needs):

@@ -240,12 +240,21 @@ def same_step(node: Node) -> tuple[int, ...]:
     return tuple(index for index in read if index is not None)
 
 
+def _is_in_order(needs: Mapping[int, Sequence[int]]) -> bool:
+    """Whether every key needs smaller keys only, as in most texts."""
+    for key, needed in needs.items():
+        for one in needed:
+            if one >= key:
+                return False
+    return True
+
+
 def topological(needs: Mapping[int, Sequence[int]]) -> list[int]:
     """The keys, each after all that it needs. Of several possible orders, small keys come first.
 
     Keys that need themselves, directly or through others, are left out.
     """
-    if all(one < key for key, needed in needs.items() for one in needed):  # so it is in most texts
+    if _is_in_order(needs):
         return sorted(needs)
     waiting = {key: len(set(needed)) for key, needed in needs.items()}
     readers: dict[int, list[int]] = {key: [] for key in needs}
