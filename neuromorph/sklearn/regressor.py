@@ -80,9 +80,11 @@ class Regressing(RegressorMixin, MDLEstimator):  # type: ignore[misc]
 
     def _check_output(self, model: Model) -> None:
         if model.output_width != self.n_outputs_:
+            several = self._sequences and not self._each and self.n_outputs_ > 1
+            hint = "; or if y has a number for every step, give it as (n, S, 1)" if several else ""
             raise ValueError(
                 f"mdl has an output of width {model.output_width}, and y has {self.n_outputs_}: write $outputs for "
-                "its width"
+                f"its width{hint}"
             )
 
     def _vectors(self, values: Array) -> Array:
