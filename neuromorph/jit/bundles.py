@@ -54,6 +54,8 @@ def signature(dtype: str, kinds: tuple[str, ...]) -> tuple[Any, ...]:
         "data": types.Array(element, 1, "C", readonly=True),
         "doubles": types.Array(types.float64, 1, "C"),
     }
+    for kind, array in (("given", known["data"]), ("taken", known["array"])):  # an array of any axes, and its form
+        known[kind] = types.Tuple((array, types.int64))
     return tuple(known[kind] for kind in kinds)
 
 
@@ -121,6 +123,11 @@ def warm_up() -> None:
 def is_there(own: str) -> bool:
     """Whether a bundle is in use in this process, or in the cache. own: its key there."""
     return own in _linked or cache.has(own)
+
+
+def address_of(function: Any) -> int:
+    """The address by which compiled code calls a function that ``ready`` gave and that is compiled."""
+    return int(function.__self__.address(function.__name__))
 
 
 def is_compiled(function: Any) -> bool:

@@ -3,6 +3,8 @@
 Numba's own wrappers need Numba at run time. Here a wrapper checks its arguments, takes numbers and the addresses of
 arrays from them, and calls the compiled function without the GIL. It reads an array's fields where NumPy's C macros
 read them; these places are compiled into every extension module that uses NumPy.
+
+For each function there is another one by which compiled code calls it, with a record of its arguments.
 """
 
 from __future__ import annotations
@@ -12,13 +14,15 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.np.arrayobj import make_array, populate_array
 
-from .linking import OBJECTS, PREFIX, PYTHON, TABLE
+from ..abi.learning import ABSENT, UNUSABLE
+from .linking import BY_RECORD, OBJECTS, PREFIX, PYTHON, TABLE
 
 _I8, _I32, _I64, _DOUBLE = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.DoubleType()
 _OBJECT = _I8.as_pointer()
+_NOWHERE = ir.Constant(_OBJECT, None)
 DESTRUCTOR = "NRT_MemInfo_call_dtor"
 _C_FUNCTION = ir.FunctionType(_OBJECT, [_OBJECT, _OBJECT.as_pointer(), _I64])  # self, arguments, their number
 _TYPES = {  # of Python's functions that wrappers call
@@ -52,6 +56,7 @@ def callers(results: Sequence[Any], names: Sequence[str]) -> bytes:
     _emit_destructor(module)
     for name, result in zip(names, results, strict=True):
         _Caller(context, module, name, result).emit()
+        _emit_by_record(context, module, name, result.fndesc)
     made = binding.parse_assembly(str(module))
     made.verify()
     return bytes(codegen._tm.emit_object(made))
@@ -66,6 +71,45 @@ def _emit_destructor(module: ir.Module) -> None:
     ir.IRBuilder(function.append_basic_block()).ret_void()
 
 
+def _emit_by_record(context: Any, module: ir.Module, name: str, described: Any) -> None:
+    """Emit the function of a record, which returns the result, 0 where there is none, and -1 if it has failed.
+
+    Records have arrays, whole numbers and floating-point numbers, and the result is a whole number. There is none for
+    other functions.
+    """
+    known = all(isinstance(kind, types.Array | types.Integer | types.Float) for kind in described.argtypes)
+    if not (known and (isinstance(described.restype, types.Integer) or described.restype is types.none)):
+        return
+    outer = ir.Function(module, ir.FunctionType(_I64, [_I64.as_pointer()]), BY_RECORD + name)
+    builder, values, place = ir.IRBuilder(outer.append_basic_block()), [], 0
+
+    def word(place: int) -> ir.Value:
+        return builder.load(builder.gep(outer.args[0], [_I64(place)]))
+
+    for kind in described.argtypes:
+        value = word(place)
+        if isinstance(kind, types.Array):
+            values.append(_flat(context, builder, kind, value, word(place + 1)))
+        elif kind is types.float64:
+            values.append(builder.bitcast(value, _DOUBLE))
+        else:
+            values.append(value)
+        place += 1 + isinstance(kind, types.Array)
+    function = context.declare_function(module, described)
+    status, made = context.call_conv.call_function(builder, function, described.restype, described.argtypes, values)
+    result = _I64(0) if described.restype is types.none else made
+    builder.ret(builder.select(status.is_error, _I64(-1), result))
+
+
+def _flat(context: Any, builder: ir.IRBuilder, kind: Any, address: ir.Value, length: ir.Value) -> ir.Value:
+    """Numba's flat array at an address: a whole number, or a pointer."""
+    made, size = make_array(kind)(context, builder), _I64(np.dtype(str(kind.dtype)).itemsize)
+    cast = builder.bitcast if isinstance(address.type, ir.PointerType) else builder.inttoptr
+    data = cast(address, made.data.type)
+    populate_array(made, data=data, shape=[length], strides=[size], itemsize=size, meminfo=None)
+    return made._getvalue()
+
+
 class _Caller:
     """The wrapper of one function."""
 
@@ -75,7 +119,7 @@ class _Caller:
         _, self.arguments, self.count = function.args
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))
         self.failed = function.append_basic_block("failed")
-        ir.IRBuilder(self.failed).ret(ir.Constant(_OBJECT, None))
+        ir.IRBuilder(self.failed).ret(_NOWHERE)
 
     def emit(self) -> None:
         """Emit the wrapper: checks, the call, the result."""
@@ -132,6 +176,8 @@ class _Caller:
     def value(self, place: int, kind: Any) -> ir.Value:
         """An argument as the compiled function takes it."""
         given = self.builder.load(self.builder.gep(self.arguments, [_I64(place)]))
+        if not isinstance(kind, types.Array | types.Integer | types.Float | types.Boolean):  # a tuple
+            return self.formed(given, kind)
         if isinstance(kind, types.Array):
             return self.array(given, kind, f"argument {place + 1} of {self.name}")
         if kind is types.boolean:
@@ -156,43 +202,72 @@ class _Caller:
 
     def array(self, given: ir.Value, kind: Any, where: str) -> ir.Value:
         """A flat array as Numba passes it."""
-        name, writes = str(kind.dtype), "writable " if kind.mutable else ""
-        message = f"{where} must be a flat, contiguous, {writes}array of {name}"
+        message = f"{where} must be a flat, contiguous, {'writable ' if kind.mutable else ''}array of {kind.dtype}"
         self.is_array(given, message)
+        self.require(self.fits(given, kind, (1,)), message)
+        return self.view(given, kind)
+
+    def fits(self, given: ir.Value, kind: Any, axes: Sequence[int]) -> ir.Value:
+        """Whether an array has the elements of a kind, one after the other, and one of these numbers of axes."""
         builder = self.builder
         needed = _CONTIGUOUS | _ALIGNED | (_WRITEABLE if kind.mutable else 0)
         flags = builder.and_(self.field(given, _FLAGS, _I32), _I32(needed))
         described = self.field(given, _DTYPE, _OBJECT)
-        number = self.field(described, _NUMBER, _I32)
-        numbers = [builder.icmp_signed("==", number, _I32(known)) for known in _numbers(name)]
+        number, count = self.field(described, _NUMBER, _I32), self.field(given, _AXES, _I32)
+        numbers = [builder.icmp_signed("==", number, _I32(known)) for known in _numbers(str(kind.dtype))]
+        counts = [builder.icmp_signed("==", count, _I32(known)) for known in axes]
         conditions = [
             builder.icmp_signed("==", flags, _I32(needed)),
-            builder.icmp_signed("==", self.field(given, _AXES, _I32), _I32(1)),
+            builder.or_(counts[0], counts[-1]),
             builder.icmp_signed("==", self.field(described, _BYTE_ORDER, _I8), _I8(ord("="))),
             builder.or_(numbers[0], numbers[-1]),
         ]
         right = conditions[0]
         for condition in conditions[1:]:
             right = builder.and_(right, condition)
-        self.require(right, message)
-        return self.view(given, kind)
+        return right
 
     def is_array(self, given: ir.Value, message: str) -> None:
         """Require an object to be an array."""
         kind, array = self.field(given, _KIND, _OBJECT), self.taken("ndarray")
-        same = self.builder.icmp_signed("==", *(self.builder.ptrtoint(each, _I64) for each in (kind, array)))
-        with self.builder.if_then(self.builder.not_(same), likely=False):
+        with self.builder.if_then(self.builder.not_(self.same(kind, array)), likely=False):
             below = self.call("PyType_IsSubtype", kind, array)
             self.require(self.builder.icmp_signed("!=", below, _I32(0)), message)
 
     def view(self, given: ir.Value, kind: Any) -> ir.Value:
         """Numba's array over the elements of one of NumPy's."""
-        made, builder = make_array(kind)(self.context, self.builder), self.builder
-        size = np.dtype(str(kind.dtype)).itemsize
-        length = builder.load(self.field(given, _LENGTHS, _I64.as_pointer()))
-        data = builder.bitcast(self.field(given, _DATA, _OBJECT), made.data.type)
-        populate_array(made, data=data, shape=[length], strides=[_I64(size)], itemsize=_I64(size), meminfo=None)
-        return made._getvalue()
+        length = self.builder.load(self.field(given, _LENGTHS, _I64.as_pointer()))
+        return _flat(self.context, self.builder, kind, self.field(given, _DATA, _OBJECT), length)
+
+    def formed(self, given: ir.Value, kind: Any) -> ir.Value:
+        """An array of one or two axes as Numba's flat one, and its form: 0 for one axis, else the length of the first.
+
+        Another object gives an empty array, and the form ABSENT for None and UNUSABLE for all else.
+        """
+        array, builder = kind[0], self.builder
+        address, length, form = (
+            cgutils.alloca_once_value(builder, value) for value in (_NOWHERE, _I64(0), _I64(UNUSABLE))
+        )
+        is_none = self.same(given, self.taken("None"))
+        builder.store(builder.select(is_none, _I64(ABSENT), _I64(UNUSABLE)), form)
+        with (
+            builder.if_then(self.same(self.field(given, _KIND, _OBJECT), self.taken("ndarray"))),
+            builder.if_then(self.fits(given, array, (1, 2))),
+        ):
+            axes = builder.sext(self.field(given, _AXES, _I32), _I64)
+            lengths = self.field(given, _LENGTHS, _I64.as_pointer())
+            two = builder.icmp_signed("==", axes, _I64(2))
+            first = builder.load(lengths)
+            last = builder.load(builder.gep(lengths, [builder.sub(axes, _I64(1))]))
+            builder.store(self.field(given, _DATA, _OBJECT), address)
+            builder.store(builder.select(two, builder.mul(first, last), first), length)
+            builder.store(builder.select(two, first, _I64(0)), form)
+        flat = _flat(self.context, builder, array, builder.load(address), builder.load(length))
+        return self.context.make_tuple(builder, kind, [flat, builder.load(form)])
+
+    def same(self, one: ir.Value, other: ir.Value) -> ir.Value:
+        """Whether two objects are the same."""
+        return self.builder.icmp_signed("==", *(self.builder.ptrtoint(each, _I64) for each in (one, other)))
 
 
 def _numbers(name: str) -> list[int]:

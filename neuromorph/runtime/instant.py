@@ -95,6 +95,11 @@ class InstantKernels(Kernels):
 
         return step
 
+    def entry(self, name: str, capacity: int, lanes: int) -> tuple[Any, tuple[Any, ...]]:
+        """A function of the machine, and the program that it takes before the arguments of a call."""
+        program = self._programs(name == "train", capacity, lanes)
+        return self._machine(name), (program.words, program.numbers)
+
     @cached_property
     def threads(self) -> int:
         """One."""

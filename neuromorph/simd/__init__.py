@@ -1,6 +1,7 @@
 """The functions that generated kernels import: SIMD routines, each with a plain Python twin for when JIT is off."""
 
 from .barrier import SYNC_SIZE, barrier
+from .calls import call_at, move, put_word, word_at
 from .clock import ticks
 from .column_sums import SumShape, sums_of
 from .copies import moves
@@ -38,6 +39,7 @@ __all__ = [
     "barrier",
     "behind",
     "block_transpose",
+    "call_at",
     "claim",
     "cos",
     "exp",
@@ -51,6 +53,7 @@ __all__ = [
     "log",
     "maximum",
     "minimum",
+    "move",
     "moves",
     "native",
     "non_finite_of",
@@ -59,6 +62,7 @@ __all__ = [
     "part",
     "post",
     "product_of",
+    "put_word",
     "sigmoid",
     "sin",
     "softmax_gradient_of",
@@ -76,4 +80,5 @@ __all__ = [
     "vectors",
     "where",
     "word",
+    "word_at",
 ]
