@@ -90,7 +90,9 @@ class Track:
     def _check_size(self) -> None:
         network, kernels = self.network, self.network.kernels
         kernels.check_size(self.steps, argument="steps")
-        numbers = network.input_width + network.output_width + 1 + kernels.step_elements(1)
+        plan = kernels.plan.prediction
+        state = sum(plan.strides[name] * plan.buffers_by_name[name].depth for _, name in plan.state)
+        numbers = network.input_width + network.output_width + 1 + state
         needed = self.rows * self.lanes * numbers * network.dtype.itemsize
         if (trouble := shortage(needed, f"a learner of {self.steps:,} steps needs {{}}")) is not None:
             raise ModelTooLargeError(trouble)
