@@ -166,7 +166,7 @@ class Track:
 
     def _write(self, counters: NDArray[np.int64]) -> None:
         """Write the control words. counters: of the learner's situation."""
-        self._plain: list[PlainCall] = []
+        self._kept: list[Any] = []  # functions, and the arrays whose addresses records have
         pieces, parts = self._pieces(), self._parts()
         tables = len(PLACE)
         ends = np.cumsum([tables, len(pieces), len(parts), *[_ROOM] * 3])
@@ -246,11 +246,13 @@ class Track:
         record, place = record_of(arguments), self[f"{name}_record"]
         assert len(record) <= _ROOM
         self.control[place : place + len(record)] = record
+        self._kept.append((function, arguments))
         if bundles.is_compiled(function):
             self[f"{name}_function"] = bundles.address_of(function)
         else:
-            self._plain.append(PlainCall(function, arguments))
-            self[f"{name}_function"] = self._plain[-1].number
+            plain = PlainCall(function, arguments)
+            self._kept.append(plain)
+            self[f"{name}_function"] = plain.number
 
     def _call(self, memory: Memory, begin: int, steps: int) -> TrainCall:
         """The call for the window of so many steps from one in the rings on."""

@@ -19,8 +19,9 @@ from ..options import LONGEST_WINDOW, CompileOptions, finite_number
 class Settings:
     """A checked graph, the options that its kernels are made for, learning rate, clip norm and optimizer.
 
-    reading: how the last training read its data, if it named a layout. signals: what learners have to know of the
-    model, for their compiled functions; see ``abi/learning.py``.
+    reading: how the last training read its data, if it named a layout. file: the path that the model was read from,
+    None for a text and for copies. signals: what learners have to know of the model, for their compiled functions; see
+    ``abi/learning.py``.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Settings:
         self._dtype = np.dtype(options.dtype)
         self.signals = np.zeros(SIGNALS, np.int64)
         self.reading: Reading | None = None
+        self.file: str | None = None
         self.learning_rate = learning_rate
         self.clip_norm = clip_norm
 
