@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import pickle
 import re
@@ -426,6 +427,19 @@ def test_the_model_may_be_changed_by_others() -> None:
         change(model, count)
         change(other, count)
         np.testing.assert_array_equal(learner(row, wanted), slow(row, wanted))
+    assert_same(numbers_of(model), numbers_of(other))
+
+
+def test_what_a_learner_needs_is_kept_when_the_model_forgets_it() -> None:
+    """The machine's programs, of which a model keeps a few."""
+    model, other = built(RNN), built(RNN)
+    learner, same = model.learner(3, 1), other.learner(3, 1)
+    for count, (x, target) in enumerate(zip(*data(model, 8), strict=True)):
+        if count == 4:
+            for lanes in range(1, 14):
+                model.predict(np.zeros((1, lanes, 3)))
+            gc.collect()
+        np.testing.assert_array_equal(learner(x, target), same(x, target))
     assert_same(numbers_of(model), numbers_of(other))
 
 
