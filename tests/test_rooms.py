@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "simd": {"abi"},
     "codegen": {"abi", "functions", "graph", "optimizers", "schedule"},
     "machine": {"abi", "functions", "optimizers", "schedule"},
-    "jit": {"abi", "errors", "version"},
+    "jit": {"abi", "errors", "simd", "version"},
     "data": {"errors"},
     "runtime": {
         "abi", "codegen", "data", "errors", "functions", "graph", "history", "jit", "language", "machine", "optimizers",

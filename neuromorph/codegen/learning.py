@@ -10,7 +10,7 @@ from ..abi import learning
 from ..abi.learning import CALL, PLACE
 
 FUNCTIONS = {  # the kinds of their arguments, each after those that it calls
-    "are_finite": ("data", "count"),
+    "are_finite": ("count", "count"),
     "make_room": ("integers",),
     "keep_state": ("integers",),
     "put_state": ("integers", "count"),
@@ -20,31 +20,25 @@ FUNCTIONS = {  # the kinds of their arguments, each after those that it calls
 }
 ENTRIES = ("advance", "settle")
 
-_HEAD = '''"""The functions of a learner."""
-
-from numba import njit
+_HEAD = """# The functions of a learner.
 
 from neuromorph import simd
-from neuromorph.simd import address_of, call_at, move, put_word, span, word_at
+from neuromorph.simd import call_at, double_at, move, put_word, single_at, span, word_at
 
-JIT = {
-    "nogil": True, "fastmath": False, "boundscheck": False, "error_model": "numpy",
-    "pipeline_class": simd.KernelCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True,
-}
-'''
+native = simd.native("DTYPE", 4)"""
 
 _BODY = '''
 
-@njit(**JIT)
-def are_finite(numbers, count):
+@native("count count -> flag")
+def are_finite(address, count):
     """Whether all numbers are finite."""
     check = 0.0
     for i in span(0, count):
-        check += 0.0 * float(numbers[i])
+        check += 0.0 * NUMBER_AT(address + SIZE * i)
     return check == 0.0
 
 
-@njit(**JIT)
+@native("integers")
 def make_room(control):
     """The last steps, which windows may still need, move to the front of the rings."""
     keep = control[SINCE] + control[OVERLAP]
@@ -61,7 +55,7 @@ def make_room(control):
     control[COUNTS] -= first
 
 
-@njit(**JIT)
+@native("integers")
 def keep_state(control):
     """The state before this step, into its ring."""
     target, here = control[STATES] + control[ROW] * control[STATES_SIZE], control[PIECE_TABLE]
@@ -71,7 +65,7 @@ def keep_state(control):
         here += PIECE
 
 
-@njit(**JIT)
+@native("integers count")
 def put_state(control, begin):
     """The state before a step, from its ring into the workspace of training."""
     state, here = control[STATES] + begin * control[STATES_SIZE], control[PART_TABLE]
@@ -84,7 +78,7 @@ def put_state(control, begin):
         here += PART
 
 
-@njit(**JIT)
+@native("integers count -> count")
 def settle(control, reached):
     """What follows a window of training that reached so many steps: DONE, UPDATED or DIVERGED."""
     steps = control[STEPS_TAKEN]
@@ -104,7 +98,7 @@ def settle(control, reached):
     return UPDATED if word_at(control[SIGNALS] + 8 * STREAMED) == 1 else DONE
 
 
-@njit(**JIT)
+@native("integers -> count")
 def learn(control):
     """One update through the last steps: what ``settle`` says, or MEMBERS where several threads are to run it."""
     steps = control[SINCE] + control[OVERLAP]
@@ -142,38 +136,35 @@ def learn(control):
     return settle(control, reached)
 
 
-@njit(**JIT)
+@native("integers given given given taken -> count")
 def advance(control, x, target, weight, y):
     """Take a step, and make the update that is due after it. Without x and y, make the update of the steps so far."""
-    inputs, form = x
-    expected, expected_form = target
-    weights, weights_form = weight
-    results, results_form = y
+    form, expected_form, weights_form, results_form = x[1], target[1], weight[1], y[1]
     checked, partly, empty = control[CHECKED], control[PARTLY], control[EMPTY]
     control[CHECKED], control[PARTLY], control[EMPTY] = 0, 0, 0
     if word_at(control[SIGNALS] + 8 * MOVED) != control[SEEN]:
         return STALE
     if form == ABSENT and results_form == ABSENT:
         return learn(control) if control[SINCE] > 0 else DONE
-    if form != control[FORM] or len(inputs) != control[X_COUNT]:
+    if form != control[FORM] or x[2] != control[X_COUNT]:
         return ODD
-    if results_form != form or len(results) != control[Y_COUNT]:
+    if results_form != form or y[2] != control[Y_COUNT]:
         return ODD
     if expected_form != ABSENT:
-        if expected_form != form or len(expected) != control[Y_COUNT]:
+        if expected_form != form or target[2] != control[Y_COUNT]:
             return ODD
-        if checked == 0 and (control[PICKY] == 1 or not are_finite(expected, control[Y_COUNT])):
+        if checked == 0 and (control[PICKY] == 1 or not are_finite(target[0], control[Y_COUNT])):
             return ODD
     if control[ROW] == control[ROWS]:
         make_room(control)
     row = control[ROW]
     here = control[INPUTS] + row * control[INPUTS_SIZE]
-    move(here, address_of(inputs), control[INPUTS_SIZE])
+    move(here, x[0], control[INPUTS_SIZE])
     if expected_form != ABSENT:
-        move(control[EXPECTED] + row * control[EXPECTED_SIZE], address_of(expected), control[EXPECTED_SIZE])
+        move(control[EXPECTED] + row * control[EXPECTED_SIZE], target[0], control[EXPECTED_SIZE])
     if control[SINCE] == 0 or control[STEPS] != control[EVERY]:
         keep_state(control)
-    control[control[STEP_X]], control[control[STEP_Y]] = here, address_of(results)
+    control[control[STEP_X]], control[control[STEP_Y]] = here, y[0]
     if call_at(control[STEP_FUNCTION], control, control[STEP_RECORD]) != 0:
         return ODD
     size = control[WEIGHTS_SIZE]
@@ -186,7 +177,7 @@ def advance(control, x, target, weight, y):
         if weights_form == ABSENT:
             move(there, control[ONES], size)
         else:
-            move(there, address_of(weights), size)
+            move(there, weight[0], size)
             control[WEIGHTED] = row
         if partly == 1:
             control[UNKNOWN] = row
@@ -199,13 +190,16 @@ def advance(control, x, target, weight, y):
 '''
 
 
-def source_of_learner() -> str:
-    """The file of a learner's functions."""
+def source_of_learner(dtype: str) -> str:
+    """The file of a learner's functions for numbers of a type."""
+    size, number_at = (4, "single_at") if dtype == "float32" else (8, "double_at")
     names = {name: getattr(learning, name) for name in _NAMES}
     names |= {name.upper(): place for name, place in PLACE.items()}
     names |= {f"CALL_{name.upper()}": CALL[name] for name in _OF_CALL}
     names["RINGS"] = len(learning.RINGS)
-    return "\n".join((_HEAD, *(f"{name} = {value}" for name, value in names.items()), _BODY))
+    body = _BODY.replace("NUMBER_AT", number_at).replace("SIZE * i", f"{size} * i")
+    constants = (f"{name} = {value}" for name, value in names.items())
+    return "\n".join((_HEAD.replace("DTYPE", dtype), *constants, body))
 
 
 _NAMES = (

@@ -18,8 +18,6 @@ from ..host.frozen import frozen
 from ..language import Origin, outermost
 from .components import loops_and_nodes
 
-MAX_WIDTH = 1_048_576
-
 Kind: TypeAlias = Literal["input", "layer", "activation", "elementwise", "split", "merge", "cell"]
 Drawn: TypeAlias = tuple[Initializer, tuple[float, ...]]
 
@@ -29,12 +27,13 @@ class Node:
     """One named node of a model.
 
     source: the node whose value comes in; right after a split and at the head of its branches, the split. It is None
-    where the value does not depend on what comes in: for the input, and for ``take``. other: the second node that a
-    merge reads, ``steps`` steps back in time (0: this step). function, parameter: those of layers and activation nodes,
-    with the default filled in. taps, dilation: a convolution is a layer that reads ``taps`` vectors, ``dilation`` steps
-    apart, the last one in this step. elementwise: the function of an elementwise layer. initializers: draw the
-    parameters, by role. live: whether the output depends on the node. origin: the use of a cell that the node comes
-    from, if any. A node of the kind "cell" stands for all nodes of a use, in pictures and tables only.
+    where the value does not depend on what comes in: for the input, ``take`` and ``learned``. other: the second node
+    that a merge reads, ``steps`` steps back in time (0: this step). function, parameter: those of layers and activation
+    nodes, with the default filled in. taps, dilation: a convolution is a layer that reads ``taps`` vectors,
+    ``dilation`` steps apart, the last one in this step. elementwise: the function of an elementwise layer.
+    initializers: draw the parameters, by role. live: whether the output depends on the node. origin: the use of a cell
+    that the node comes from, if any. A node of the kind "cell" stands for all nodes of a use, in pictures and tables
+    only.
     """
 
     index: int
@@ -102,8 +101,6 @@ class Graph:
     output: int
     loss: Loss
     loss_parameter: float | None
-    weight_initializer: Drawn
-    bias_initializer: Drawn
     diagnostics: tuple[Diagnostic, ...]
     text: str
     frozen: frozenset[int] = frozenset()

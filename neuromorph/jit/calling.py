@@ -1,6 +1,6 @@
-"""Emits the C functions by which Python calls the compiled functions of a bundle, without Numba's help.
+"""Emits the C functions by which Python calls the compiled functions of a bundle.
 
-Numba's own wrappers need Numba at run time. Here a wrapper checks its arguments, takes numbers and the addresses of
+A wrapper checks its arguments, takes numbers and the addresses of
 arrays from them, and calls the compiled function without the GIL. It reads an array's fields where NumPy's C macros
 read them; these places are compiled into every extension module that uses NumPy.
 
@@ -13,17 +13,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
-from numba.core import cgutils, types
-from numba.np.arrayobj import make_array, populate_array
+from llvmlite import ir
+from numba.core import types
 
 from ..abi.learning import ABSENT, UNUSABLE
+from ..simd.native import Given, Native, ir_type
+from ..simd.native_emitter import declared
+from .compiling import object_of, parsed
 from .linking import BY_RECORD, OBJECTS, PREFIX, PYTHON, TABLE
 
 _I8, _I32, _I64, _DOUBLE = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.DoubleType()
 _OBJECT = _I8.as_pointer()
-_NOWHERE = ir.Constant(_OBJECT, None)
-DESTRUCTOR = "NRT_MemInfo_call_dtor"
 _C_FUNCTION = ir.FunctionType(_OBJECT, [_OBJECT, _OBJECT.as_pointer(), _I64])  # self, arguments, their number
 _TYPES = {  # of Python's functions that wrappers call
     "PyLong_AsLongLong": ir.FunctionType(_I64, [_OBJECT]),
@@ -46,95 +46,59 @@ _BYTE_ORDER, _NUMBER = _HEAD + 10, _HEAD + 12  # of an array's data type
 _CONTIGUOUS, _ALIGNED, _WRITEABLE = 0x1, 0x100, 0x400  # flags
 
 
-def callers(results: Sequence[Any], names: Sequence[str]) -> bytes:
-    """An object file with a wrapper for each of some functions that Numba has compiled."""
-    context = results[0].target_context
-    codegen = context.codegen()
-    module = codegen._create_empty_module("neuromorph.calling")
+def callers(functions: Sequence[Native], names: Sequence[str]) -> bytes:
+    """An object file with a wrapper for each of some compiled functions."""
+    module = ir.Module("neuromorph.calling")
     table = ir.GlobalVariable(module, ir.ArrayType(_OBJECT, len(PYTHON) + len(OBJECTS)), TABLE)
     table.initializer = ir.Constant(table.value_type, None)
-    _emit_destructor(module)
-    for name, result in zip(names, results, strict=True):
-        _Caller(context, module, name, result).emit()
-        _emit_by_record(context, module, name, result.fndesc)
-    made = binding.parse_assembly(str(module))
-    made.verify()
-    return bytes(codegen._tm.emit_object(made))
+    for name, own in zip(names, functions, strict=True):
+        _Caller(module, name, own).emit()
+        _emit_by_record(module, name, own)
+    return object_of(parsed(module))
 
 
-def _emit_destructor(module: ir.Module) -> None:
-    """Emit the function that Numba's code calls for arrays without a reference left.
+def _emit_by_record(module: ir.Module, name: str, own: Native) -> None:
+    """Emit the function of a record, which returns the result, or 0 where there is none.
 
-    It is never called: arrays that come from a wrapper are not counted, and generated functions make none.
+    There is none for functions that are given objects, or whose result is no whole number.
     """
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_OBJECT]), DESTRUCTOR)
-    ir.IRBuilder(function.append_basic_block()).ret_void()
-
-
-def _emit_by_record(context: Any, module: ir.Module, name: str, described: Any) -> None:
-    """Emit the function of a record, which returns the result, 0 where there is none, and -1 if it has failed.
-
-    Records have arrays, whole numbers and floating-point numbers, and the result is a whole number. There is none for
-    other functions.
-    """
-    known = all(isinstance(kind, types.Array | types.Integer | types.Float) for kind in described.argtypes)
-    if not (known and (isinstance(described.restype, types.Integer) or described.restype is types.none)):
+    if own.results not in ((), (types.int64,)) or any(isinstance(kind, Given) for kind in own.arguments):
         return
     outer = ir.Function(module, ir.FunctionType(_I64, [_I64.as_pointer()]), BY_RECORD + name)
-    builder, values, place = ir.IRBuilder(outer.append_basic_block()), [], 0
-
-    def word(place: int) -> ir.Value:
-        return builder.load(builder.gep(outer.args[0], [_I64(place)]))
-
-    for kind in described.argtypes:
-        value = word(place)
-        if isinstance(kind, types.Array):
-            values.append(_flat(context, builder, kind, value, word(place + 1)))
-        elif kind is types.float64:
-            values.append(builder.bitcast(value, _DOUBLE))
-        else:
-            values.append(value)
-        place += 1 + isinstance(kind, types.Array)
-    function = context.declare_function(module, described)
-    status, made = context.call_conv.call_function(builder, function, described.restype, described.argtypes, values)
-    result = _I64(0) if described.restype is types.none else made
-    builder.ret(builder.select(status.is_error, _I64(-1), result))
-
-
-def _flat(context: Any, builder: ir.IRBuilder, kind: Any, address: ir.Value, length: ir.Value) -> ir.Value:
-    """Numba's flat array at an address: a whole number, or a pointer."""
-    made, size = make_array(kind)(context, builder), _I64(np.dtype(str(kind.dtype)).itemsize)
-    cast = builder.bitcast if isinstance(address.type, ir.PointerType) else builder.inttoptr
-    data = cast(address, made.data.type)
-    populate_array(made, data=data, shape=[length], strides=[size], itemsize=size, meminfo=None)
-    return made._getvalue()
+    builder, words = ir.IRBuilder(outer.append_basic_block()), iter(range(2 * len(own.arguments)))
+    values, lengths = [], []
+    for place, kind in enumerate(own.arguments):
+        is_array = isinstance(kind, types.Array)
+        value, *length = (builder.load(builder.gep(outer.args[0], [_I64(next(words))])) for _ in range(1 + is_array))
+        convert = builder.inttoptr if is_array else builder.bitcast
+        values.append(value if kind is types.int64 else convert(value, ir_type(kind)))
+        lengths += length if place in own.lengths else []
+    result = builder.call(declared(module, own), [*values, *lengths])
+    builder.ret(result if own.results else _I64(0))
 
 
 class _Caller:
     """The wrapper of one function."""
 
-    def __init__(self, context: Any, module: ir.Module, name: str, result: Any) -> None:
-        self.context, self.module, self.name, self.described = context, module, name, result.fndesc
+    def __init__(self, module: ir.Module, name: str, own: Native) -> None:
+        self.module, self.name, self.own = module, name, own
         function = ir.Function(module, _C_FUNCTION, PREFIX + name)
         _, self.arguments, self.count = function.args
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))
         self.failed = function.append_basic_block("failed")
-        ir.IRBuilder(self.failed).ret(_NOWHERE)
+        ir.IRBuilder(self.failed).ret(ir.Constant(_OBJECT, None))
 
     def emit(self) -> None:
         """Emit the wrapper: checks, the call, the result."""
-        kinds = self.described.argtypes
+        kinds = self.own.arguments
         right = self.builder.icmp_signed("==", self.count, _I64(len(kinds)))
         self.require(right, f"{self.name} takes {len(kinds)} arguments")
         values = [self.value(place, kind) for place, kind in enumerate(kinds)]
+        lengths = [self.length(self.given(place)) for place in self.own.lengths]
         thread = self.call("PyEval_SaveThread")
-        function = self.context.declare_function(self.module, self.described)
-        status, value = self.context.call_conv.call_function(
-            self.builder, function, self.described.restype, kinds, values
-        )
+        value = self.builder.call(declared(self.module, self.own), [*values, *lengths])
         self.call("PyEval_RestoreThread", thread)
-        self.require(self.builder.not_(status.is_error), f"{self.name} has failed", "SystemError")
-        self.builder.ret(self.boxed(value, self.described.restype))
+        self.builder.ret(self.boxed(value, *self.own.results))
 
     # Python ----------------------------------------------------------------------------------------------------------
 
@@ -148,10 +112,10 @@ class _Caller:
         function = self.builder.bitcast(self.taken(name), _TYPES[name].as_pointer())
         return self.builder.call(function, arguments)
 
-    def require(self, condition: ir.Value, message: str, error: str = "TypeError") -> None:
-        """Go on if a condition is true; else raise an error."""
+    def require(self, condition: ir.Value, message: str) -> None:
+        """Go on if a condition is true; else raise TypeError."""
         with self.builder.if_then(self.builder.not_(condition), likely=False):
-            self.call("PyErr_SetString", self.taken(error), self.text(message))
+            self.call("PyErr_SetString", self.taken("TypeError"), self.text(message))
             self.builder.branch(self.failed)
 
     def text(self, text: str) -> ir.Value:
@@ -161,9 +125,9 @@ class _Caller:
         made.linkage, made.global_constant, made.initializer = "internal", True, data
         return self.builder.bitcast(made, _OBJECT)
 
-    def boxed(self, value: ir.Value, kind: Any) -> ir.Value:
-        """Python's object for a result."""
-        if kind is types.none:
+    def boxed(self, value: ir.Value, kind: Any = None) -> ir.Value:
+        """Python's object for a result, if there is one."""
+        if kind is None:
             none = self.taken("None")
             self.call("Py_IncRef", none)
             return none
@@ -173,10 +137,14 @@ class _Caller:
 
     # Arguments -------------------------------------------------------------------------------------------------------
 
+    def given(self, place: int) -> ir.Value:
+        """An argument's object."""
+        return self.builder.load(self.builder.gep(self.arguments, [_I64(place)]))
+
     def value(self, place: int, kind: Any) -> ir.Value:
         """An argument as the compiled function takes it."""
-        given = self.builder.load(self.builder.gep(self.arguments, [_I64(place)]))
-        if not isinstance(kind, types.Array | types.Integer | types.Float | types.Boolean):  # a tuple
+        given = self.given(place)
+        if isinstance(kind, Given):
             return self.formed(given, kind)
         if isinstance(kind, types.Array):
             return self.array(given, kind, f"argument {place + 1} of {self.name}")
@@ -201,20 +169,20 @@ class _Caller:
         return self.builder.load(self.builder.bitcast(place, kind.as_pointer()))
 
     def array(self, given: ir.Value, kind: Any, where: str) -> ir.Value:
-        """A flat array as Numba passes it."""
+        """The address of a flat array's first element."""
         message = f"{where} must be a flat, contiguous, {'writable ' if kind.mutable else ''}array of {kind.dtype}"
         self.is_array(given, message)
-        self.require(self.fits(given, kind, (1,)), message)
-        return self.view(given, kind)
+        self.require(self.fits(given, str(kind.dtype), (1,), writes=kind.mutable), message)
+        return self.builder.bitcast(self.field(given, _DATA, _OBJECT), ir_type(kind))
 
-    def fits(self, given: ir.Value, kind: Any, axes: Sequence[int]) -> ir.Value:
-        """Whether an array has the elements of a kind, one after the other, and one of these numbers of axes."""
+    def fits(self, given: ir.Value, name: str, axes: Sequence[int], *, writes: bool) -> ir.Value:
+        """Whether an array has numbers of this type, one after the other, and one of these numbers of axes."""
         builder = self.builder
-        needed = _CONTIGUOUS | _ALIGNED | (_WRITEABLE if kind.mutable else 0)
+        needed = _CONTIGUOUS | _ALIGNED | (_WRITEABLE if writes else 0)
         flags = builder.and_(self.field(given, _FLAGS, _I32), _I32(needed))
         described = self.field(given, _DTYPE, _OBJECT)
         number, count = self.field(described, _NUMBER, _I32), self.field(given, _AXES, _I32)
-        numbers = [builder.icmp_signed("==", number, _I32(known)) for known in _numbers(str(kind.dtype))]
+        numbers = [builder.icmp_signed("==", number, _I32(known)) for known in _numbers(name)]
         counts = [builder.icmp_signed("==", count, _I32(known)) for known in axes]
         conditions = [
             builder.icmp_signed("==", flags, _I32(needed)),
@@ -227,6 +195,32 @@ class _Caller:
             right = builder.and_(right, condition)
         return right
 
+    def formed(self, given: ir.Value, kind: Given) -> ir.Value:
+        """The three words that describe an object; see ``Given``."""
+        builder = self.builder
+        words = builder.alloca(_I64, size=3)
+        address, form, length = (builder.gep(words, [_I64(place)]) for place in range(3))
+        builder.store(_I64(0), length)
+        is_none = self.same(given, self.taken("None"))
+        builder.store(builder.select(is_none, _I64(ABSENT), _I64(UNUSABLE)), form)
+        with (
+            builder.if_then(self.same(self.field(given, _KIND, _OBJECT), self.taken("ndarray"))),
+            builder.if_then(self.fits(given, str(kind.element), (1, 2), writes=kind.is_result)),
+        ):
+            axes = builder.sext(self.field(given, _AXES, _I32), _I64)
+            lengths = self.field(given, _LENGTHS, _I64.as_pointer())
+            two = builder.icmp_signed("==", axes, _I64(2))
+            first = builder.load(lengths)
+            last = builder.load(builder.gep(lengths, [builder.sub(axes, _I64(1))]))
+            builder.store(builder.ptrtoint(self.field(given, _DATA, _OBJECT), _I64), address)
+            builder.store(builder.select(two, builder.mul(first, last), first), length)
+            builder.store(builder.select(two, first, _I64(0)), form)
+        return words
+
+    def same(self, one: ir.Value, other: ir.Value) -> ir.Value:
+        """Whether two objects are the same."""
+        return self.builder.icmp_signed("==", *(self.builder.ptrtoint(each, _I64) for each in (one, other)))
+
     def is_array(self, given: ir.Value, message: str) -> None:
         """Require an object to be an array."""
         kind, array = self.field(given, _KIND, _OBJECT), self.taken("ndarray")
@@ -234,40 +228,9 @@ class _Caller:
             below = self.call("PyType_IsSubtype", kind, array)
             self.require(self.builder.icmp_signed("!=", below, _I32(0)), message)
 
-    def view(self, given: ir.Value, kind: Any) -> ir.Value:
-        """Numba's array over the elements of one of NumPy's."""
-        length = self.builder.load(self.field(given, _LENGTHS, _I64.as_pointer()))
-        return _flat(self.context, self.builder, kind, self.field(given, _DATA, _OBJECT), length)
-
-    def formed(self, given: ir.Value, kind: Any) -> ir.Value:
-        """An array of one or two axes as Numba's flat one, and its form: 0 for one axis, else the length of the first.
-
-        Another object gives an empty array, and the form ABSENT for None and UNUSABLE for all else.
-        """
-        array, builder = kind[0], self.builder
-        address, length, form = (
-            cgutils.alloca_once_value(builder, value) for value in (_NOWHERE, _I64(0), _I64(UNUSABLE))
-        )
-        is_none = self.same(given, self.taken("None"))
-        builder.store(builder.select(is_none, _I64(ABSENT), _I64(UNUSABLE)), form)
-        with (
-            builder.if_then(self.same(self.field(given, _KIND, _OBJECT), self.taken("ndarray"))),
-            builder.if_then(self.fits(given, array, (1, 2))),
-        ):
-            axes = builder.sext(self.field(given, _AXES, _I32), _I64)
-            lengths = self.field(given, _LENGTHS, _I64.as_pointer())
-            two = builder.icmp_signed("==", axes, _I64(2))
-            first = builder.load(lengths)
-            last = builder.load(builder.gep(lengths, [builder.sub(axes, _I64(1))]))
-            builder.store(self.field(given, _DATA, _OBJECT), address)
-            builder.store(builder.select(two, builder.mul(first, last), first), length)
-            builder.store(builder.select(two, first, _I64(0)), form)
-        flat = _flat(self.context, builder, array, builder.load(address), builder.load(length))
-        return self.context.make_tuple(builder, kind, [flat, builder.load(form)])
-
-    def same(self, one: ir.Value, other: ir.Value) -> ir.Value:
-        """Whether two objects are the same."""
-        return self.builder.icmp_signed("==", *(self.builder.ptrtoint(each, _I64) for each in (one, other)))
+    def length(self, given: ir.Value) -> ir.Value:
+        """The number of elements of a flat array."""
+        return self.builder.load(self.field(given, _LENGTHS, _I64.as_pointer()))
 
 
 def _numbers(name: str) -> list[int]:

@@ -42,16 +42,16 @@ _ROOM = 64  # words for a record
 FEWEST = 64  # steps in the rings: with fewer, they would often be moved to the front
 
 
-@lru_cache(1)
-def _written() -> tuple[str, str]:
+@lru_cache(2)
+def _written(dtype: str) -> tuple[str, str]:
     """The source of a learner's functions, and its key."""
-    source = source_of_learner()
+    source = source_of_learner(dtype)
     return source, cache.key_of(source)
 
 
 def functions(dtype: str) -> Any:
     """``advance`` and ``settle`` for an element type, compiled or from the cache."""
-    source, key = _written()
+    source, key = _written(dtype)
     entry = cache.key_of(key, dtype, *cache.environment())
     return bundles.ready_as(entry, entry, ENTRIES, dtype, lambda: (source, FUNCTIONS))
 
@@ -315,12 +315,11 @@ def _callable(entries: Any, dtype: np.dtype[Any]) -> tuple[Any, Any]:
     return advance, entries.settle
 
 
-def _formed(array: Any, dtype: np.dtype[Any]) -> tuple[Floats, int]:
-    """An array as a flat one and its form; see ``formed`` in ``jit/calling.py``."""
-    nothing = np.zeros(0, dtype)
+def _formed(array: Any, dtype: np.dtype[Any]) -> tuple[int, int, int]:
+    """What compiled functions see of an object; see ``Given`` in ``simd/native.py``."""
     if array is None:
-        return nothing, ABSENT
+        return 0, ABSENT, 0
     flags = array.flags if type(array) is np.ndarray and array.dtype == dtype else None
     if flags is None or not (flags.c_contiguous and flags.aligned and array.ndim in (1, 2)):
-        return nothing, UNUSABLE
-    return array.reshape(-1), 0 if array.ndim == 1 else len(array)
+        return 0, UNUSABLE, 0
+    return address_of(array), 0 if array.ndim == 1 else len(array), array.size

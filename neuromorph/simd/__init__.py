@@ -1,7 +1,7 @@
 """The functions that generated kernels import: SIMD routines, each with a plain Python twin for when JIT is off."""
 
 from .barrier import SYNC_SIZE, barrier
-from .calls import call_at, move, put_word, word_at
+from .calls import call_at, double_at, move, put_word, single_at, word_at
 from .clock import ticks
 from .column_sums import SumShape, sums_of
 from .copies import moves
@@ -11,9 +11,7 @@ from .loops import span
 from .mailbox import arrive, claim, leave, linger, post
 from .matmul import product_of
 from .native import native
-from .native_emitter import taught
 from .numpy_math import cos, exp, log, normal_cdf, sigmoid, sin, softplus, tanh
-from .pipeline import KernelCompiler, NativeCompiler
 from .product_shape import Shape
 from .programs import behind, number, word
 from .softmax import RowShape, softmax_gradient_of, softmax_of
@@ -26,8 +24,6 @@ from .views import address_of, array_at, part
 __all__ = [
     "SYNC_SIZE",
     "GradientShape",
-    "KernelCompiler",
-    "NativeCompiler",
     "RowShape",
     "Shape",
     "SumShape",
@@ -42,6 +38,7 @@ __all__ = [
     "call_at",
     "claim",
     "cos",
+    "double_at",
     "exp",
     "fma",
     "general_product",
@@ -65,6 +62,7 @@ __all__ = [
     "put_word",
     "sigmoid",
     "sin",
+    "single_at",
     "softmax_gradient_of",
     "softmax_of",
     "softplus",
@@ -74,7 +72,6 @@ __all__ = [
     "squares_of",
     "sums_of",
     "tanh",
-    "taught",
     "ticks",
     "transpose_of",
     "vectors",

@@ -31,6 +31,16 @@ def word_at(address: int) -> int:
     return int(ctypes.c_int64.from_address(int(address)).value)
 
 
+def single_at(address: int) -> float:
+    """The float32 at an address."""
+    return float(ctypes.c_float.from_address(int(address)).value)
+
+
+def double_at(address: int) -> float:
+    """The float64 at an address."""
+    return float(ctypes.c_double.from_address(int(address)).value)
+
+
 def put_word(address: int, word: int) -> None:
     """Write an int64 to an address. Other threads that read it see what was written before it."""
     ctypes.c_int64.from_address(int(address)).value = word
@@ -53,6 +63,15 @@ def _emit_word(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
     return builder.load_atomic(builder.inttoptr(values[0], I64.as_pointer()), "acquire", 8)
 
 
+def _emit_single(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
+    number = builder.load(builder.inttoptr(values[0], ir.FloatType().as_pointer()))
+    return builder.fpext(number, ir.DoubleType())
+
+
+def _emit_double(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
+    return builder.load(builder.inttoptr(values[0], ir.DoubleType().as_pointer()))
+
+
 def _emit_put(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
     address, word = values
     builder.store_atomic(word, builder.inttoptr(address, I64.as_pointer()), "release", 8)
@@ -61,4 +80,6 @@ def _emit_put(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
 teach(call_at, [types.intp, ARRAY, types.intp], _emit_call, types.intp)
 teach(move, [types.intp, types.intp, types.intp], _emit_move)
 teach(word_at, [types.intp], _emit_word, types.intp)
+teach(single_at, [types.intp], _emit_single, types.float64)
+teach(double_at, [types.intp], _emit_double, types.float64)
 teach(put_word, [types.intp, types.intp], _emit_put)

@@ -34,7 +34,7 @@ class Regressing(RegressorMixin, MDLEstimator):  # type: ignore[misc]
         """
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        return self._learn(X, y, sample_weight, 1, goes_on=hasattr(self, "model_"), holds_out=False)
+        return self._learn(X, y, sample_weight, 1, goes_on=hasattr(self, "model_"), partial=True)
 
     def predict(self, X: Any) -> Any:
         """The results of samples (n,), or (n, k) if y had 2 axes; of every step (n, S, k), or a list, if so was y."""

@@ -228,7 +228,15 @@ def test_results_go_where_they_are_wanted() -> None:
     np.testing.assert_array_equal(out, wanted)
     np.testing.assert_array_equal(learner(same, None, out=same), wanted)
     assert learner(x.tolist(), out=out) is out
-    for wrong in (np.zeros((3, 2)), np.zeros((2, 2), np.float32), np.zeros((3, 4), np.float32)[:, ::2], [0.0] * 6):
+    read_only = np.zeros((3, 2), np.float32)
+    read_only.flags.writeable = False
+    for wrong in (
+        read_only,
+        np.zeros((3, 2)),
+        np.zeros((2, 2), np.float32),
+        np.zeros((3, 4), np.float32)[:, ::2],
+        [0.0] * 6,
+    ):
         with pytest.raises(nm.DataError, match="out"):
             learner(x, x, out=wrong)
     assert learner.updates == 0
