@@ -43,7 +43,7 @@ from .language.given import text_of
 from .model import Model, compile_model, graph_of
 from .optimizers import CHOICES, Optimizer
 from .runtime.seeding import seed
-from .streaming import Stream
+from .streaming import Learner, Stream
 from .training.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, ReduceOnPlateau
 from .training.schedules import LearningRateSchedule, StepDecay, WarmupCosine
 
@@ -63,6 +63,7 @@ __all__ = [
     "EarlyStopping",
     "GradientError",
     "History",
+    "Learner",
     "LearningRateSchedule",
     "MDLError",
     "MDLSemanticError",
@@ -99,6 +100,7 @@ __all__ = [
     "kernel_plan",
     "kernel_program",
     "kernel_source",
+    "learner",
     "load",
     "predict",
     "release",
@@ -306,6 +308,7 @@ accuracy = Model.accuracy
 predict = Model.predict
 forecast = Model.forecast
 stream = Model.stream
+learner = Model.learner
 save = Model.save
 adapt = Model.adapt
 gradients = Model.gradients

@@ -21,7 +21,7 @@ from .language.given import text_of
 from .optimizers import Optimizer, optimizer_of
 from .options import compile_options, finite_number
 from .runtime.network import Network
-from .streaming import Stream
+from .streaming import Learner, Stream
 from .training import fit, loop
 from .training.callbacks import Callback
 
@@ -238,9 +238,22 @@ class Model(Network):
         ``build``. During training it gets them after each piece of work: a twentieth of a second, or one window if that
         takes longer.
 
-        Raises ModelStateError before ``build``, and in calls after the model is released.
+        Raises ModelStateError before ``build``.
         """
         return streaming.stream(self, lanes)
+
+    def learner(self, steps: int | None = None, every: int = 1, *, missing: str = "error") -> Learner:
+        """A learner in zero state, which runs the model one time step a call and learns: ``y = learner(x, target)``.
+
+        A call predicts, as a stream does, and every ``every`` calls make one update, as ``train`` does for a window,
+        through the last ``steps`` steps, or as many as there are since the start; None means ``bptt_steps``. target:
+        in the shape of the result, or None. missing: "skip" leaves out each component of a target that is NaN.
+
+        Where ``every`` is ``steps``, updates and losses are bit for bit those of ``train(…, carry_state=True)`` over
+        windows of so many steps. Otherwise a window begins from the state that the network had before its first step.
+        Raises ModelStateError before ``build``, and in calls after the model is released.
+        """
+        return streaming.learner(self, steps, every, missing)
 
     def adapt(
         self,
@@ -283,13 +296,7 @@ class Model(Network):
         """
         module = imported("neuromorph.training.gradients")
         found: tuple[float, dict[str, NDArray[Any]]] = module.gradients(
-            self,
-            inputs,
-            expected,
-            sample_weight=sample_weight,
-            lengths=lengths,
-            layout=layout,
-            missing=missing,
+            self, inputs, expected, sample_weight=sample_weight, lengths=lengths, layout=layout, missing=missing
         )
         return found
 
@@ -318,9 +325,7 @@ class Model(Network):
         return super().get_parameters()
 
     def set_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """Set some or all parameters; numbers and arrays broadcast to the parameter's shape (``{"forget_gate.bias":
-        1.0}``).
-        """
+        """Set some or all parameters; numbers and arrays broadcast to their shapes: ``{"forget_gate.bias": 1.0}``."""
         super().set_parameters(parameters)
 
     def reset_state(self) -> None:
@@ -413,14 +418,9 @@ def compile_model(
     """The model of a text; see ``neuromorph.compile``."""
     rate, chosen = finite_number("learning_rate", learning_rate), optimizer_of(optimizer)
     compile_options(
-        batch_size,
-        optimizer=chosen.kind,
-        bptt_steps=bptt_steps,
-        dtype=dtype,
-        threads=threads,
-        has_time_links=False,
+        batch_size, optimizer=chosen.kind, bptt_steps=bptt_steps, dtype=dtype, threads=threads, has_time_links=False,
         tier=tier,
-    )
+    )  # fmt: skip
     text, filename = text_of(mdl)
     graph = build_graph(parse(text, filename))
     names = frozen_names(graph, frozen)

@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "simd": {"abi"},
     "codegen": {"abi", "functions", "graph", "optimizers", "schedule"},
     "machine": {"abi", "functions", "optimizers", "schedule"},
-    "jit": {"errors", "simd", "version"},
+    "jit": {"abi", "errors", "simd", "version"},
     "data": {"errors"},
     "runtime": {
         "abi", "codegen", "data", "errors", "functions", "graph", "history", "jit", "language", "machine", "optimizers",
@@ -46,12 +46,12 @@ ROOMS: dict[str, set[str]] = {
         "schedule", "simd",
     },
     "prediction": {"data", "errors", "graph", "options", "runtime"},
-    "streaming": {"data", "errors", "options", "runtime"},
     "storage": {"data", "errors", "functions", "graph", "history", "language", "optimizers", "options", "runtime"},
     "training": {
         "abi", "data", "errors", "functions", "graph", "history", "optimizers", "options", "prediction", "runtime",
         "storage",
     },
+    "streaming": {"abi", "data", "errors", "options", "runtime", "training"},
     "model": {
         "drawing", "errors", "graph", "history", "inspection", "language", "optimizers", "options", "prediction",
         "runtime", "schedule", "storage", "streaming", "training",

@@ -53,3 +53,4 @@ class TrainCall(NamedTuple):
 
 
 CALL_ARRAYS = ("x", "expected", "row_weights", "losses")  # new in each call; the model owns the other arrays
+CALL_NUMBERS = ("sample", "stop", "samples", "capacity", "mode", "row_step", "rate", "clip")  # all others are arrays

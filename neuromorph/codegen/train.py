@@ -164,7 +164,8 @@ def _emit_step(frame: Frame) -> None:
             _emit_return(frame)
         writer.line("shrink = clip / square**0.5 if clip > 0.0 and square > clip * clip else 1.0")
         writer.line(f"update({frame.joint('weights, gradients, memory, constants, rate, shrink')})")
-        writer.line(f"transpose({frame.joint('weights, transposed')})")
+        with writer.block("if sample + steps < stop:"):  # else the next call makes them
+            writer.line(f"transpose({frame.joint('weights, transposed')})")
 
 
 def _emit_own(frame: Frame) -> str:

@@ -108,6 +108,11 @@ def is_there(own: str) -> bool:
     return own in _linked or cache.has(own)
 
 
+def address_of(function: Any) -> int:
+    """The address by which compiled code calls a function that ``ready`` gave and that is compiled."""
+    return int(function.__self__.address(function.__name__))
+
+
 def is_compiled(function: Any) -> bool:
     """Whether a function that ``ready`` gave is compiled; with JIT off it is plain Python."""
     return not hasattr(function, "__code__")

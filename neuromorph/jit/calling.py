@@ -3,6 +3,8 @@
 A wrapper checks its arguments, takes numbers and the addresses of
 arrays from them, and calls the compiled function without the GIL. It reads an array's fields where NumPy's C macros
 read them; these places are compiled into every extension module that uses NumPy.
+
+For each function there is another one by which compiled code calls it, with a record of its arguments.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
-from ..simd.native import Native, ir_type
+from ..abi.learning import ABSENT, UNUSABLE
+from ..simd.native import Given, Native, ir_type
 from ..simd.native_emitter import declared
 from .compiling import object_of, parsed
-from .linking import OBJECTS, PREFIX, PYTHON, TABLE
+from .linking import BY_RECORD, OBJECTS, PREFIX, PYTHON, TABLE
 
 _I8, _I32, _I64, _DOUBLE = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.DoubleType()
 _OBJECT = _I8.as_pointer()
@@ -50,7 +53,28 @@ def callers(functions: Sequence[Native], names: Sequence[str]) -> bytes:
     table.initializer = ir.Constant(table.value_type, None)
     for name, own in zip(names, functions, strict=True):
         _Caller(module, name, own).emit()
+        _emit_by_record(module, name, own)
     return object_of(parsed(module))
+
+
+def _emit_by_record(module: ir.Module, name: str, own: Native) -> None:
+    """Emit the function of a record, which returns the result, or 0 where there is none.
+
+    There is none for functions that are given objects, or whose result is no whole number.
+    """
+    if own.results not in ((), (types.int64,)) or any(isinstance(kind, Given) for kind in own.arguments):
+        return
+    outer = ir.Function(module, ir.FunctionType(_I64, [_I64.as_pointer()]), BY_RECORD + name)
+    builder, words = ir.IRBuilder(outer.append_basic_block()), iter(range(2 * len(own.arguments)))
+    values, lengths = [], []
+    for place, kind in enumerate(own.arguments):
+        is_array = isinstance(kind, types.Array)
+        value, *length = (builder.load(builder.gep(outer.args[0], [_I64(next(words))])) for _ in range(1 + is_array))
+        convert = builder.inttoptr if is_array else builder.bitcast
+        values.append(value if kind is types.int64 else convert(value, ir_type(kind)))
+        lengths += length if place in own.lengths else []
+    result = builder.call(declared(module, own), [*values, *lengths])
+    builder.ret(result if own.results else _I64(0))
 
 
 class _Caller:
@@ -120,6 +144,8 @@ class _Caller:
     def value(self, place: int, kind: Any) -> ir.Value:
         """An argument as the compiled function takes it."""
         given = self.given(place)
+        if isinstance(kind, Given):
+            return self.formed(given, kind)
         if isinstance(kind, types.Array):
             return self.array(given, kind, f"argument {place + 1} of {self.name}")
         if kind is types.boolean:
@@ -144,32 +170,61 @@ class _Caller:
 
     def array(self, given: ir.Value, kind: Any, where: str) -> ir.Value:
         """The address of a flat array's first element."""
-        name, writes = str(kind.dtype), "writable " if kind.mutable else ""
-        message = f"{where} must be a flat, contiguous, {writes}array of {name}"
+        message = f"{where} must be a flat, contiguous, {'writable ' if kind.mutable else ''}array of {kind.dtype}"
         self.is_array(given, message)
+        self.require(self.fits(given, str(kind.dtype), (1,), writes=kind.mutable), message)
+        return self.builder.bitcast(self.field(given, _DATA, _OBJECT), ir_type(kind))
+
+    def fits(self, given: ir.Value, name: str, axes: Sequence[int], *, writes: bool) -> ir.Value:
+        """Whether an array has numbers of this type, one after the other, and one of these numbers of axes."""
         builder = self.builder
-        needed = _CONTIGUOUS | _ALIGNED | (_WRITEABLE if kind.mutable else 0)
+        needed = _CONTIGUOUS | _ALIGNED | (_WRITEABLE if writes else 0)
         flags = builder.and_(self.field(given, _FLAGS, _I32), _I32(needed))
         described = self.field(given, _DTYPE, _OBJECT)
-        number = self.field(described, _NUMBER, _I32)
+        number, count = self.field(described, _NUMBER, _I32), self.field(given, _AXES, _I32)
         numbers = [builder.icmp_signed("==", number, _I32(known)) for known in _numbers(name)]
+        counts = [builder.icmp_signed("==", count, _I32(known)) for known in axes]
         conditions = [
             builder.icmp_signed("==", flags, _I32(needed)),
-            builder.icmp_signed("==", self.field(given, _AXES, _I32), _I32(1)),
+            builder.or_(counts[0], counts[-1]),
             builder.icmp_signed("==", self.field(described, _BYTE_ORDER, _I8), _I8(ord("="))),
             builder.or_(numbers[0], numbers[-1]),
         ]
         right = conditions[0]
         for condition in conditions[1:]:
             right = builder.and_(right, condition)
-        self.require(right, message)
-        return builder.bitcast(self.field(given, _DATA, _OBJECT), ir_type(kind))
+        return right
+
+    def formed(self, given: ir.Value, kind: Given) -> ir.Value:
+        """The three words that describe an object; see ``Given``."""
+        builder = self.builder
+        words = builder.alloca(_I64, size=3)
+        address, form, length = (builder.gep(words, [_I64(place)]) for place in range(3))
+        builder.store(_I64(0), length)
+        is_none = self.same(given, self.taken("None"))
+        builder.store(builder.select(is_none, _I64(ABSENT), _I64(UNUSABLE)), form)
+        with (
+            builder.if_then(self.same(self.field(given, _KIND, _OBJECT), self.taken("ndarray"))),
+            builder.if_then(self.fits(given, str(kind.element), (1, 2), writes=kind.is_result)),
+        ):
+            axes = builder.sext(self.field(given, _AXES, _I32), _I64)
+            lengths = self.field(given, _LENGTHS, _I64.as_pointer())
+            two = builder.icmp_signed("==", axes, _I64(2))
+            first = builder.load(lengths)
+            last = builder.load(builder.gep(lengths, [builder.sub(axes, _I64(1))]))
+            builder.store(builder.ptrtoint(self.field(given, _DATA, _OBJECT), _I64), address)
+            builder.store(builder.select(two, builder.mul(first, last), first), length)
+            builder.store(builder.select(two, first, _I64(0)), form)
+        return words
+
+    def same(self, one: ir.Value, other: ir.Value) -> ir.Value:
+        """Whether two objects are the same."""
+        return self.builder.icmp_signed("==", *(self.builder.ptrtoint(each, _I64) for each in (one, other)))
 
     def is_array(self, given: ir.Value, message: str) -> None:
         """Require an object to be an array."""
         kind, array = self.field(given, _KIND, _OBJECT), self.taken("ndarray")
-        same = self.builder.icmp_signed("==", *(self.builder.ptrtoint(each, _I64) for each in (kind, array)))
-        with self.builder.if_then(self.builder.not_(same), likely=False):
+        with self.builder.if_then(self.builder.not_(self.same(kind, array)), likely=False):
             below = self.call("PyType_IsSubtype", kind, array)
             self.require(self.builder.icmp_signed("!=", below, _I32(0)), message)
 

@@ -24,6 +24,7 @@ PYTHON = (
 OBJECTS = ("TypeError", "None", "ndarray")
 TABLE = "nm.python"  # the name of the table: the functions, then the objects
 PREFIX = "nm.call."  # what the name of a C function that Python calls begins with
+BY_RECORD = "nm.record."  # the same of one that compiled code calls
 _FASTCALL = 0x80  # METH_FASTCALL: function(self, arguments, number of arguments)
 _retired: list[Any] = []  # engines whose functions are gone
 
@@ -48,6 +49,10 @@ class Linked:
 
     def _method(self, name: str) -> _Method:
         return _Method(name.encode(), self._engine.get_function_address(PREFIX + name), _FASTCALL, None)
+
+    def address(self, name: str) -> int:
+        """The address of the function that takes a record of an entry function's arguments; see ``abi/learning.py``."""
+        return int(self._engine.get_function_address(BY_RECORD + name))
 
     def __getattr__(self, name: str) -> Any:
         method = self.__dict__.get("_methods", {}).get(name)

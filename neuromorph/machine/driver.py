@@ -345,7 +345,8 @@ UNIT
                     return sample
                 shrink = clip / square**0.5 if clip > 0.0 and square > clip * clip else 1.0
                 update(program, weights, gradients, memory, constants, rate, shrink)
-                transposes(program, [transposes], weights, transposed)
+                if sample + steps < stop:
+                    transposes(program, [transposes], weights, transposed)
                 updates += 1.0
         time_shift(program, steps, work)
         sample += steps

@@ -95,6 +95,11 @@ class InstantKernels(Kernels):
 
         return step
 
+    def entry(self, name: str, capacity: int, lanes: int) -> tuple[Any, tuple[Any, ...]]:
+        """A function of the machine, and the program that it takes before the arguments of a call."""
+        program = self._programs(name == "train", capacity, lanes)
+        return self._machine(name), (program.words, program.numbers)
+
     def listings(self) -> tuple[Listing, Listing]:
         """The programs of training and of prediction for people to read, both for windows and lanes of training."""
         capacity, lanes = self.options.bptt_steps, self.options.batch_size

@@ -143,12 +143,12 @@ class Kernels:
         elements += self.weight_elements
         return elements * np.dtype(options.dtype).itemsize
 
-    def check_size(self, steps: int | None = None) -> None:
+    def check_size(self, steps: int | None = None, *, argument: str = "bptt_steps") -> None:
         """Raise ModelTooLargeError if the machine has too little memory. Nothing is allocated before.
 
-        steps: of a window, by default ``bptt_steps``.
+        steps: of a window, by default ``bptt_steps``. argument: the one that sets them.
         """
-        window = f" by windows of {steps:,} steps, which bptt_steps= makes shorter" if steps else ""
+        window = f" by windows of {steps:,} steps, which {argument}= makes shorter" if steps else ""
         _check_fits(self.bytes_needed(steps), f"the model needs {{}} to train{window}")
 
     def training_elements(self, capacity: int) -> int:
@@ -214,6 +214,11 @@ class Kernels:
     def train(self) -> Any:
         """The generated function ``train``, ready to call."""
         return self._training.train
+
+    def entry(self, name: str, capacity: int, lanes: int) -> tuple[Any, tuple[Any, ...]]:
+        """The function "train" or "step" that is compiled, and what it takes before the arguments of a call by one
+        thread: none here. capacity: steps of a window."""
+        return getattr(self, name), ()
 
     @cached_property
     def lead(self) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..abi.learning import MOVED, STREAMED, WRITING
 from ..errors import ModelStateError
 from ..functions.dropout import KEYS
 from ..graph import Graph, build_graph, freeze
@@ -23,7 +24,7 @@ from ..schedule import describe, padded
 from . import background, seeding
 from .background import Request
 from .contents import Contents, Floats
-from .feeds import Feeds
+from .feeds import Feed, Feeds
 from .forked import Changing, remember
 from .kernels import Kernels
 from .memory import Memory, aligned_zeros
@@ -140,8 +141,9 @@ class Network(Contents):
             self.lock.release()
             return
         self.lock = threading.RLock()
-        if self.changing.depth:
+        if self.changing.depth or self.signals[WRITING]:
             self._memory, self._torn, self.changing = None, True, Changing()
+            self._moved()
 
     def memory(self) -> Memory:
         """The arrays of a built model. Raises ModelStateError if there are none."""
@@ -197,6 +199,22 @@ class Network(Contents):
         counts = len(self._update.counts) + 2 * self._drops
         constants = np.array([*self._optimizer.constants, *([0.0] * counts)])
         self._memory, self._torn = self.scratch(self.bptt_steps, weights, remembered, constants), False
+        self._moved()
+
+    def _moved(self) -> None:
+        """Tell learners that the arrays of the memory, or the kernels, are others from now on."""
+        self.signals[MOVED] += 1
+        self.signals[WRITING] = 0
+
+    def open_feed(self) -> Feed:
+        """The feed of this model's streams, which gets the weights after each update from now on."""
+        self.signals[STREAMED] = 1
+        return self.feeds.open()
+
+    @property
+    def waits(self) -> bool:
+        """Whether kernels of the model's own are being compiled, which may take over."""
+        return self._request is not None
 
     def _decide(self) -> None:
         """Decide what runs the model at first, once."""
@@ -259,6 +277,7 @@ class Network(Contents):
         """Hand the memory over to other kernels. Weights have the same places there; workspaces differ."""
         before = self._kernels, self._memory
         old = self._memory
+        self._moved()
         if old is None:
             self._kernels = own
             return
@@ -319,6 +338,7 @@ class Network(Contents):
         with self.lock:
             asked, self._memory, self._kernels, self._request, self.watched = self._request, None, None, None, None
             self._released = True
+            self._moved()
             self.feeds.release()
         if asked is not None:
             del asked

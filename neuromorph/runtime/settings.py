@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..abi.learning import CLIP, RATE, SIGNALS, bits_of
 from ..data.labels import Needs
 from ..data.packing import Reading
 from ..graph import Graph
@@ -18,7 +19,8 @@ class Settings:
     """A checked graph, the options that its kernels are made for, learning rate, clip norm and optimizer.
 
     reading: how the last training read its data, if it named a layout. file: the path that the model was read from,
-    None for a text and for copies.
+    None for a text and for copies. signals: what learners have to know of the model, for their compiled functions; see
+    ``abi/learning.py``.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Settings:
     ):
         self._text, self._options, self._graph, self._optimizer = text, options, graph, optimizer
         self._dtype = np.dtype(options.dtype)
+        self.signals = np.zeros(SIGNALS, np.int64)
         self.reading: Reading | None = None
         self.file: str | None = None
         self.learning_rate = learning_rate
@@ -93,6 +96,7 @@ class Settings:
         rate = finite_number("learning_rate", value)
         self._optimizer.check_range(rate, self._options.dtype)
         self._learning_rate = rate
+        self.signals[RATE] = bits_of(rate)
 
     @property
     def clip_norm(self) -> float | None:
@@ -101,9 +105,11 @@ class Settings:
 
     @clip_norm.setter
     def clip_norm(self, value: float | None) -> None:
-        self._clip_norm = None if value is None else finite_number("clip_norm", value)
-        if self._clip_norm == 0.0:
+        bound = None if value is None else finite_number("clip_norm", value)
+        if bound == 0.0:
             raise ValueError("clip_norm must be greater than 0")
+        self._clip_norm = bound
+        self.signals[CLIP] = bits_of(self._clip_norm or 0.0)
 
     @property
     def optimizer(self) -> Optimizer:

@@ -44,6 +44,14 @@ def state_pieces(workspace: Workspace, space: Floats, capacity: int, lanes: int)
     return pieces
 
 
+def state_rows(workspace: Workspace, space: Floats, capacity: int, lanes: int) -> dict[int, Floats]:
+    """Views (steps, lanes, stride) of the whole state, with the padding of its rows, by the node that holds it."""
+    plan = workspace.plan
+    strides = {index: plan.strides[name] for index, name in plan.state}
+    pieces = state_pieces(workspace, space, capacity, lanes)
+    return {index: piece.reshape(-1, lanes, strides[index]) for index, piece in pieces.items()}
+
+
 def set_state(views: Mapping[str, Floats], values: Any) -> tuple[str, ...]:
     """Set some or all of the state; the names that were set. Each value is broadcast to its view's shape.
 

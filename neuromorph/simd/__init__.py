@@ -1,6 +1,7 @@
 """The functions that generated kernels import: SIMD routines, each with a plain Python twin for when JIT is off."""
 
 from .barrier import SYNC_SIZE, barrier
+from .calls import call_at, double_at, move, put_word, single_at, word_at
 from .clock import ticks
 from .column_sums import SumShape, sums_of
 from .copies import moves
@@ -34,8 +35,10 @@ __all__ = [
     "barrier",
     "behind",
     "block_transpose",
+    "call_at",
     "claim",
     "cos",
+    "double_at",
     "exp",
     "fma",
     "general_product",
@@ -47,6 +50,7 @@ __all__ = [
     "log",
     "maximum",
     "minimum",
+    "move",
     "moves",
     "native",
     "non_finite_of",
@@ -55,8 +59,10 @@ __all__ = [
     "part",
     "post",
     "product_of",
+    "put_word",
     "sigmoid",
     "sin",
+    "single_at",
     "softmax_gradient_of",
     "softmax_of",
     "softplus",
@@ -71,4 +77,5 @@ __all__ = [
     "vectors",
     "where",
     "word",
+    "word_at",
 ]

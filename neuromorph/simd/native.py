@@ -25,6 +25,24 @@ MARK = "__native__"
 _RESULTS = "->"
 
 
+class Given(types.Array):
+    """The type of an object that Python hands over, which may be an array of ``element`` with one or two axes.
+
+    A native function sees three int64: the address of the first number, the form, and the number of numbers. The form
+    is 0 for one axis, the length of the first one for two; ABSENT for None, and UNUSABLE for all else: then there are
+    no numbers. is_result: whether the array must be writable.
+    """
+
+    def __init__(self, element: types.Type, *, is_result: bool) -> None:
+        self.element, self.is_result = element, is_result
+        super().__init__(types.int64, 1, "C", readonly=True)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What Numba tells types apart by."""
+        return *super().key, self.element, self.is_result
+
+
 @dataclass(frozen=True)
 class Native:
     """What is known of a native function: its arguments' types, and those of its results.
@@ -81,8 +99,8 @@ def native(dtype: str, simd_width: int, *, few_passes: bool = False) -> Callable
     few_passes: whether they are written as they should run, so that LLVM needs only a tenth of its time for them.
 
     Its argument has the kinds of a function's arguments: count, number, flag, vector, array, data (an array that is
-    only read), integers, program (integers that nobody changes meanwhile) or doubles. Behind ``->`` it has those of the
-    results, if there are any.
+    only read), integers, program (integers that nobody changes meanwhile), doubles, given or taken (see ``Given``).
+    Behind ``->`` it has those of the results, if there are any.
     """
     element = getattr(types, dtype)
     known = {
@@ -95,6 +113,8 @@ def native(dtype: str, simd_width: int, *, few_passes: bool = False) -> Callable
         "array": types.Array(element, 1, "C"),
         "data": types.Array(element, 1, "C", readonly=True),
         "doubles": types.Array(types.float64, 1, "C"),
+        "given": Given(element, is_result=False),
+        "taken": Given(element, is_result=True),
     }
 
     def of_kinds(kinds: str) -> Callable[[Twin], Twin]:

@@ -33,6 +33,7 @@ def test_every_example_is_tested() -> None:
     assert {path.stem for path in REAL.glob("*.py")} - {"comparing", "peers"} == set(PACKAGES)
 
 
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")  # scikit-learn's perceptron, after so few epochs
 @pytest.mark.parametrize("name", PACKAGES)
 def test_an_example_runs(name: str, plain: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if PACKAGES[name] is not None:

@@ -521,9 +521,9 @@ def _signature(function: Any) -> Any:
 
 
 def _laps(kernel: Kernel, piece: Piece) -> int:
-    """How often two windows of WINDOW samples go through a piece; the transposes are made once before them."""
+    """How often two windows of WINDOW samples go through a piece; the transposes are made before each."""
     if piece.function == "transpose":
-        return 3
+        return 2
     once = 2 * (WINDOW if piece.domain >= 0 else 1)
     rows = WINDOW * kernel.options.batch // kernel.options.threads
     inside = piece.function in ("forward", "measure", "backward", "weight_gradients")

@@ -11,27 +11,19 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from .data.arrays import Shape, as_tensor
-from .data.reading import read
-from .errors import DataError, ModelStateError, brief
-from .options import whole_number
-from .runtime.feeds import Feed
-from .runtime.kernels import Kernels
-from .runtime.network import Network
-from .runtime.state import set_state, state_views
+from ..data.arrays import Shape, as_tensor
+from ..data.reading import read
+from ..errors import ModelStateError
+from ..options import whole_number
+from ..runtime.feeds import Feed
+from ..runtime.kernels import Kernels
+from ..runtime.network import Network
+from ..runtime.state import state_views
+from .inputs import checked_out, converted
+from .states import Stateful
 
 Floats = NDArray[Any]
 WAIT = 0.005  # seconds between two polls for the weights of a model that is training
-
-_LISTS = (list, tuple)
-_NUMBERS = frozenset({float, int, bool, *(kind for kind in np.sctypeDict.values() if np.dtype(kind).kind in "biuf")})
-
-
-def _has_numbers(given: Any) -> bool:
-    """Whether a list has numbers alone, or rows of numbers alone. NumPy may never return from lists that contain
-    themselves."""
-    kinds = set(map(type, given))
-    return kinds <= _NUMBERS or (kinds.issubset(_LISTS) and all(_NUMBERS.issuperset(map(type, row)) for row in given))
 
 
 def stream(model: Network, lanes: int = 1) -> Stream:
@@ -39,7 +31,7 @@ def stream(model: Network, lanes: int = 1) -> Stream:
     count = whole_number("lanes", lanes)
     model.memory()
     model.look_for_kernels()
-    kernels, feed = model.kernels, model.feeds.open()
+    kernels, feed = model.kernels, model.open_feed()
     kernels.step  # noqa: B018 - compiles, or is found in the cache
     while feed.weights is None and feed.next is None:  # the first stream: the model may train in another thread
         if model.lock.acquire(timeout=WAIT):
@@ -50,7 +42,7 @@ def stream(model: Network, lanes: int = 1) -> Stream:
     return Stream(kernels, feed, count)
 
 
-class Stream:
+class Stream(Stateful):
     """A model that runs step by step: ``y = stream(x)``. ``neuromorph.stream`` makes it.
 
     Each stream has a state of its own and may be used by one thread at a time. Several streams of one model may run in
@@ -73,11 +65,6 @@ class Stream:
         (lanes, taken), (_, wide) = self._taken, self._wide
         return f"<neuromorph.Stream {taken} -> {wide}, {lanes} lane{'s' * (lanes != 1)}, {self._dtype}>"
 
-    @property
-    def lanes(self) -> int:
-        """The number of independent sequences that advance together."""
-        return self._lanes
-
     def __call__(self, x: Any, out: Floats | None = None) -> Floats:
         """Run one time step. x: (lanes, W_in), or (W_in,) for one lane; the result has W_out in place of W_in.
 
@@ -86,7 +73,7 @@ class Stream:
         call allocates nothing. Raises DataError for arrays that do not fit or are not finite, ModelStateError if the
         model is released; the state does not change then.
         """
-        given = x if self._plain(x) else self._converted(x)
+        given = x if self._plain(x) else converted(x, self._dtype)
         if given is not None and (out is None or (self._plain(out) and out.flags.writeable)):
             try:
                 if self._single and given.ndim == 1:
@@ -114,19 +101,6 @@ class Stream:
         flags = array.flags
         return flags.c_contiguous and flags.aligned
 
-    def _converted(self, x: Any) -> Floats | None:
-        """A plain array of numbers, or a list of Python's or NumPy's, as an array for the compiled function.
-
-        None for all else, such as objects of users, which ``_carefully`` reads. So it does for numbers that turn out to
-        be wrong.
-        """
-        try:
-            if type(x) is np.ndarray:
-                return x.astype(self._dtype, order="C") if x.dtype.kind in "biuf" else None
-            return np.array(x, self._dtype) if type(x) in _LISTS and _has_numbers(x) else None
-        except (ValueError, OverflowError, RuntimeWarning):  # rows of different lengths, numbers beyond the range
-            return None
-
     def _carefully(self, x: Any, out: Any) -> Floats:
         """Run a step with any objects that users give, or raise an error that says what does not fit."""
         given = read("x", x)
@@ -135,7 +109,7 @@ class Stream:
         names = ("width",) if flat else ("lanes", "width")
         shape: Shape = tuple(zip(names, taken, strict=True))
         array = as_tensor("x", given, dtype=self._dtype, shape=shape)
-        y = np.empty(wide, self._dtype) if out is None else self._checked(out, wide)
+        y = np.empty(wide, self._dtype) if out is None else checked_out(out, wide, self._dtype)
         weights = self._weights()
         done = self._step(self._lanes, self._space, weights, array.reshape(-1), y.reshape(-1))
         assert done == 0, "the input was checked"
@@ -151,64 +125,15 @@ class Stream:
 
     def _move(self, feed: Feed, kernels: Kernels) -> None:
         """Go on with other kernels of the same model, in the same state."""
-        other = Stream(kernels, feed, self._lanes)
+        other = Stream(kernels, feed, self.lanes)
         other.set_state(self.get_state())
         for name in ("_kernels", "_space", "_state", "_step", "_feed"):
             setattr(self, name, getattr(other, name))
 
-    def _checked(self, out: Any, shape: tuple[int, ...]) -> Floats:
-        """``out``, checked to be an array to which a kernel can write a result of this shape."""
-        if type(out) is not np.ndarray:
-            raise DataError(f"out must be a NumPy array, not {type(out).__name__}")
-        flags = out.flags
-        if out.shape != shape or out.dtype != self._dtype:
-            raise DataError(
-                f"out has shape {out.shape} and type {out.dtype}, but must have shape {shape} and type {self._dtype}"
-            )
-        if not (flags.c_contiguous and flags.aligned and flags.writeable):
-            raise DataError("out must be a C-contiguous, aligned array that can be written to")
-        return out
-
     # State -----------------------------------------------------------------------------------------------------------
 
-    def _views(self, lane: int | None) -> dict[str, Floats]:
-        """Views of the state: (lanes, width), or (width,) for one lane. A node that is read further than one step back
-        has an axis of steps before these, the oldest first."""
-        if lane is None:
-            return self._state
-        if isinstance(lane, bool) or not isinstance(lane, int | np.integer):
-            raise TypeError(f"lane must be a whole number, not {brief(lane)}")
-        if not 0 <= lane < self._lanes:
-            raise DataError(f"lane is {brief(int(lane))}, but must be from 0 to {self._lanes - 1}")
-        return {name: view[..., lane, :] for name, view in self._state.items()}
-
-    def get_state(self, lane: int | None = None) -> dict[str, Floats]:
-        """A copy of the state, named as in ``Model.state``: (lanes, width), or (width,) for one lane. A node that is
-        read up to K > 1 steps back has (K, lanes, width) or (K, width), the oldest step first."""
-        return {name: view.copy() for name, view in self._views(lane).items()}
-
-    def set_state(self, values: Any, lane: int | None = None) -> None:
-        """Set some or all of the state, of all lanes or of one. Each value is broadcast to its shape.
-
-        Raises DataError for unknown names, shapes that do not fit and numbers that are not finite; then nothing is
-        changed.
-        """
-        set_state(self._views(lane), values)
-
-    @property
-    def state(self) -> dict[str, Floats]:
-        """A copy of the state: {name of a node that a link in time reads: (lanes, width)}, or (K, lanes, width) as in
-        ``get_state``. Some or all of it can be set."""
-        return self.get_state()
-
-    @state.setter
-    def state(self, values: Any) -> None:
-        self.set_state(values)
-
-    def reset(self, lane: int | None = None) -> None:
-        """Set the state to zeros, of all lanes or of one."""
-        for view in self._views(lane).values():
-            view[:] = 0.0
+    def _all_state(self) -> dict[str, Floats]:
+        return self._state
 
     def copy(self) -> Stream:
         """A second stream of the same model in the same state; from now on their states are independent."""
