@@ -70,7 +70,7 @@ def _emit_by_record(module: ir.Module, name: str, own: Native) -> None:
     for place, kind in enumerate(own.arguments):
         is_array = isinstance(kind, types.Array)
         value, *length = (builder.load(builder.gep(outer.args[0], [_I64(next(words))])) for _ in range(1 + is_array))
-        convert = builder.inttoptr if is_array else builder.bitcast
+        convert = builder.inttoptr if is_array else builder.trunc if kind is types.boolean else builder.bitcast
         values.append(value if kind is types.int64 else convert(value, ir_type(kind)))
         lengths += length if place in own.lengths else []
     result = builder.call(declared(module, own), [*values, *lengths])
