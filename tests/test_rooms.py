@@ -36,6 +36,7 @@ ROOMS: dict[str, set[str]] = {
     "machine": {"abi", "functions", "optimizers", "schedule"},
     "jit": {"errors", "version"},
     "data": {"errors"},
+    "tables": {"data", "errors"},
     "runtime": {
         "abi", "codegen", "data", "errors", "functions", "graph", "history", "jit", "language", "machine", "optimizers",
         "options", "schedule",
@@ -66,7 +67,7 @@ ROOMS: dict[str, set[str]] = {
     "conversion": {"errors", "functions", "graph", "interface", "language"},
     "torch": {"conversion", "interface"},
     "keras": {"conversion", "interface"},
-    "cli": {"data", "demo", "export", "jit"},
+    "cli": {"data", "demo", "export", "jit", "tables"},
     "__main__": {"cli"},
 }  # fmt: skip
 # Which rooms may import a package that not everybody may. Beside these, rooms below import NumPy only.
@@ -78,6 +79,7 @@ OTHERS: dict[str, set[str]] = {
     "click": {"cli"},
     "sklearn": {"demo"},
     "onnx": {"export"},
+    "polars": {"tables"},
     "torch": {"conversion", "torch"},
     "keras": {"conversion", "keras"},
 }

@@ -10,10 +10,12 @@ import numpy as np
 
 import neuromorph as nm
 
-from .console import give, give_raw, say
-from .data import ENDINGS, Array, Arrays, Source
+from .arrays import Array, Arrays, Source
+from .console import give, give_raw
+from .data import ENDINGS
 from .files import check_apart, check_target, saved, write
-from .layout import arrays_of, as_sequences, described, inputs_of, of_last_steps, prepared, without_padding
+from .layout import arrays_of, as_sequences, inputs_of, of_last_steps, prepared, without_padding
+from .reporting import say_how_read
 from .source import DATA_HELP, data_options, has_accuracy, naming, threads_option
 
 
@@ -32,7 +34,7 @@ def evaluate(model: str, source: Source, threads: int | None, as_json: bool) -> 
     with naming(arrays.name):
         sequences = as_sequences(trained, source, arrays)
         data = prepared(trained, arrays, sequences=sequences)
-        say(f"{arrays.name}: {described(trained, arrays, sequences=sequences)}")
+        say_how_read(trained, arrays, sequences=sequences)
         found = {"loss": trained.evaluate(data.inputs, data.expected, **data.options)}
         if has_accuracy(trained):
             found["accuracy"] = trained.accuracy(data.inputs, data.expected, **data.options)
@@ -83,7 +85,7 @@ def predict(
     with naming(arrays.name):
         sequences = as_sequences(trained, source, arrays)
         inputs, layout = inputs_of(trained, arrays, sequences=sequences)
-        say(f"{arrays.name}: {described(trained, arrays, sequences=sequences)}")
+        say_how_read(trained, arrays, sequences=sequences)
         found = trained.predict(inputs, layout=layout)
     if labels and sequences:
         found = _labels_of_sequences(trained, arrays, found, every_step)
