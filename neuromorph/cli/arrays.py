@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,7 +24,8 @@ class Source:
     format: of data on stdin, such as "csv". missing: what happens to missing values, with commas. The other fields are
     about tables. targets, ignore, weights, group, time, categories: columns, by names or numbers, with commas. header:
     whether the first line has names. dates: whether dates become numbers. window, horizon: of windows of a series.
-    each: whether each step of a sequence has an answer, whatever it looks like.
+    each: whether each step of a sequence has an answer, whatever it looks like. titles: what messages call files that
+    have what came from stdin.
     """
 
     data: str | None = None
@@ -44,6 +45,7 @@ class Source:
     window: int | None = None
     horizon: int | None = None
     each: bool = False
+    titles: Mapping[str, str] = field(default_factory=dict)
 
     def files(self) -> dict[str, str | None]:
         """The paths by the options that give them."""
@@ -52,6 +54,10 @@ class Source:
     def at(self, path: str) -> Source:
         """The source of the same kind of data in another file."""
         return replace(self, data=path, inputs=None, expected=None, format=None)
+
+    def title(self, path: str) -> str:
+        """What messages call a file."""
+        return self.titles.get(path, path)
 
     @property
     def for_tables(self) -> list[str]:
@@ -80,7 +86,7 @@ class Arrays:
     of the file that all arrays have, or None if they have all. schema, classes: what was learnt of a table. notes: what
     to say about it. unlike: columns of very different size. sequences: whether inputs are (N, S, W); None if the file
     does not say. places: for each sequence and step the row of the table, -1 for padding. order: the rows of the table
-    in the order of the inputs. skips: whether expected values may be missing.
+    in the order of the inputs. groups: what the sequences are called. skips: whether expected values may be missing.
     """
 
     name: str
@@ -98,6 +104,7 @@ class Arrays:
     sequences: bool | None = None
     places: Array | None = None
     order: Array | None = None
+    groups: Sequence[str] = ()
     skips: bool = False
 
     def origin(self, name: str) -> Origin:

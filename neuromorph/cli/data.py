@@ -22,6 +22,7 @@ import neuromorph as nm
 from ..tables.files import FORMATS, ending_of
 from .archive import Stored, array_in, arrays_in, check_memory
 from .arrays import Array, Arrays, Origin, Source
+from .stdin import on_disk
 from .tables import arrays_of_table, numbers_of_table
 
 ENDINGS = (".npz", ".npy", *FORMATS)
@@ -38,6 +39,7 @@ def read(
     """
     if (source.data is None) == (source.inputs is None):
         raise click.UsageError("data come from --data, or from --inputs" + (" and --expected" if answers else ""))
+    source = on_disk(source)
     arrays, stored = _pair(source, answers) if source.data is None else _one(source, source.data, model, answers)
     if answers and (arrays.expected is None) == (arrays.labels is None):
         trouble = "both expected and labels" if arrays.labels is not None else "neither expected nor labels"

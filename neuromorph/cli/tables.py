@@ -48,7 +48,7 @@ def as_click() -> Iterator[None]:
 def opened(source: Source, path: str, schema: Schema | None) -> Table:
     """The table of a source."""
     known = None if schema is None else [schema.columns[place].name for place in schema.needed] if schema.header else []
-    return open_table(path, header=source.header, known=known)
+    return open_table(path, title=source.title(path), header=source.header, known=known)
 
 
 def wanted_of(model: nm.Model) -> Wanted:
@@ -232,8 +232,9 @@ def _shaped(
         once = False if source.each else None if model.reading is None else model.reading.once or None
         made = sequences.sequences_of(table, rows, once=once)
         return found(
-            made.inputs, made.expected, made.rows, lengths=made.lengths, sample_weight=made.weights, sequences=True
-        )
+            made.inputs, made.expected, made.rows, lengths=made.lengths, sample_weight=made.weights, sequences=True,
+            groups=made.names,
+        )  # fmt: skip
     order = np.arange(len(rows))
     if rows.times is not None:
         order = (

@@ -13,7 +13,7 @@ from ..data.schema import CLASS, LEFT_OUT, Label, Schema
 from ..errors import DataError
 from ..host.cgroups import shortage
 from .encoding import Encoder
-from .files import Piece, Table, shown
+from .files import Piece, Table, Titled, shown
 from .learning import number_text
 
 Array = NDArray[Any]
@@ -52,12 +52,15 @@ class Policy:
 
 
 def match(
-    table: Table, schema: Schema, *, answers: bool, ignored: Sequence[int] = (), optional: bool = False
+    table: Titled,
+    schema: Schema,
+    *,
+    answers: bool,
+    ignored: Sequence[int] = (),
 ) -> dict[int, int]:
     """Where each column of a schema is in a table. DataError that lists the missing and the unknown columns.
 
     answers: whether the columns of what is expected are needed. ignored: columns of the table that are not looked at.
-    optional: whether the weights may be missing.
     """
     needed = [*schema.needed, *(schema.answers if answers else ())]
     if not schema.header or not table.header:
@@ -77,7 +80,7 @@ def match(
     return {known[name]: place for name, place in there.items()}
 
 
-def _match_by_place(table: Table, schema: Schema, needed: list[int], ignored: Sequence[int]) -> dict[int, int]:
+def _match_by_place(table: Titled, schema: Schema, needed: list[int], ignored: Sequence[int]) -> dict[int, int]:
     """The same where one of both has no names."""
     there = [place for place in range(len(table.names)) if place not in ignored]
     kept = [place for place, column in enumerate(schema.columns) if column.style != "ignored"]
@@ -90,7 +93,7 @@ def _match_by_place(table: Table, schema: Schema, needed: list[int], ignored: Se
     )
 
 
-def _other_columns(table: Table, missing: list[str], unknown: list[str]) -> DataError:
+def _other_columns(table: Titled, missing: list[str], unknown: list[str]) -> DataError:
     parts = []
     for names, what in ((missing, "missing"), (unknown, "unknown")):
         if names:

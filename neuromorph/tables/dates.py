@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 
 _TIME = r"(?:[T ](\d{1,2}):(\d{2})(?::(\d{2}(?:[.,]\d{1,9})?))?\s?(Z|UTC|[+-]\d{2}:?\d{2})?)?"
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -61,3 +63,22 @@ def text_of(days: float, *, times: bool) -> str:
     """A date in the form of ISO 8601. times: whether with the time of the day, to the second."""
     moment = datetime.fromtimestamp(round(days * 86_400.0), UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S" if times else "%Y-%m-%d")
+
+
+def following(days: Sequence[float], count: int) -> list[float] | None:
+    """The dates that follow some in equal steps, or on the same day of each month; None if these have no such order."""
+    steps = {round(after - before, 9) for before, after in pairwise(days)}
+    if len(steps) == 1:
+        step = steps.pop()
+        return [days[-1] + step * number for number in range(1, count + 1)]
+    moments = [datetime.fromtimestamp(day * 86_400.0, UTC) for day in days]
+    months = [12 * moment.year + moment.month - 1 for moment in moments]
+    strides = {after - before for before, after in pairwise(months)}
+    same = len({(moment.day, moment.time()) for moment in moments}) == 1
+    if len(strides) != 1 or not same or moments[-1].day > 28:
+        return None
+    stride, found = strides.pop(), []
+    for number in range(1, count + 1):
+        year, month = divmod(months[-1] + stride * number, 12)
+        found.append((moments[-1].replace(year=year, month=month + 1) - _EPOCH).total_seconds() / 86_400.0)
+    return found
