@@ -109,7 +109,8 @@ def held_out(
     """The data to train on, and a part that is held out. fraction: its share of the first axis.
 
     The first axis counts vectors, sequences or steps in time. The part is drawn, with as large a share of each class as
-    all have. It is the last part with ``tail``, and where time goes on from one place of the axis to the next.
+    all have. It is the last part with ``tail``, of the windows of a series, and where time goes on from one place of
+    the axis to the next.
     ClickException if nothing is left to train on.
     """
     whole = len(arrays.inputs) if arrays.inputs.ndim else 0
@@ -118,7 +119,8 @@ def held_out(
         raise click.ClickException(f"{arrays.name}: of {whole} on the first axis, --validation {fraction} leaves none")
     if arrays.lengths is not None and len(arrays.lengths) != whole:
         raise click.ClickException(f"{arrays.name}: a part of data with lengths of lanes can't be held out")
-    if tail or (model.graph.has_time_links and not sequences and arrays.inputs.ndim < 4):
+    windows = arrays.schema is not None and arrays.schema.window is not None  # which share rows with their neighbours
+    if tail or windows or (model.graph.has_time_links and not sequences and arrays.inputs.ndim < 4):
         kept, out = np.arange(whole - held), np.arange(whole - held, whole)
     else:
         kept, out = drawn(whole, held, _classes(model, arrays, whole))

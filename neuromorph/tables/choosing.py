@@ -75,12 +75,12 @@ def learn(table: Table, roles: Roles, wanted: Wanted | None, *, answers: bool = 
     places = [place for place in range(len(table.names)) if place not in roles.ignored]
     _check_names(table, places)
     last = _last_class(places, roles, wanted) if answers else ()
-    _, seen = look(table, places, {*last, *roles.categories, *(() if wanted else roles.targets or ())})
+    rows, seen = look(table, places, {*last, *roles.categories, *(() if wanted else roles.targets or ())})
     columns = {place: _column(table, seen[place], roles) for place in places if place not in (roles.targets or ())}
     inputs, targets = _divided(table, roles, wanted, places, columns, answers)
     answered, classes = _targets(table, roles, wanted, [seen[place] for place in targets], columns)
     whole = _whole(table, roles, {**columns, **answered}, inputs, targets)
-    return Learnt(whole, classes, tuple(_notes(table, whole, seen, roles)), _unlike(table, whole, seen), seen)
+    return Learnt(whole, classes, tuple(_notes(table, whole, seen, roles, rows)), _unlike(table, whole, seen), seen)
 
 
 def _check_names(table: Table, places: Sequence[int]) -> None:
@@ -274,7 +274,7 @@ def _classes(table: Table, wanted: Wanted, seen: Seen) -> tuple[Label, ...] | No
 # What to say ----------------------------------------------------------------------------------------------------------
 
 
-def _notes(table: Table, schema: Schema, seen: dict[int, Seen], roles: Roles) -> list[str]:
+def _notes(table: Table, schema: Schema, seen: dict[int, Seen], roles: Roles, rows: int) -> list[str]:
     """What a user should know of how a table is read."""
     said = {"dates": "has dates and is left out: --dates takes them as days", "empty": "is empty and is left out"}
     left = [column for column in schema.columns if column.kind == LEFT_OUT and column.style in said]
@@ -285,6 +285,8 @@ def _notes(table: Table, schema: Schema, seen: dict[int, Seen], roles: Roles) ->
             found.append(
                 f"{table.called(place)} counts the rows, and says nothing of what is expected: --ignore leaves it out"
             )
+        elif schema.columns[place].kind == CATEGORY and len(schema.columns[place].values) == rows > 2:
+            found.append(f"{table.called(place)} has another text in each row, as names have: --ignore leaves it out")
     return found
 
 
