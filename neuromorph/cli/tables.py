@@ -68,6 +68,7 @@ def arrays_of_table(source: Source, path: str, model: nm.Model, *, answers: bool
         at = arrays.match(table, schema, answers=answers, ignored=ignored)
         rows = arrays.rows_of(
             table, schema, learnt.classes or (), at, model.dtype, arrays.Policy(inputs, targets), answers=answers,
+            count=learnt.rows, small=learnt.small if model.table is None else None,
         )  # fmt: skip
         notes = (*learnt.notes, *_counted(rows))
         made = _shaped(source, table, schema, rows, model, at)

@@ -225,14 +225,18 @@ def rows_of(
     *,
     answers: bool = True,
     count: int | None = None,
+    small: Any = None,
 ) -> Rows:
-    """The rows of a table. at: where each column of the schema is in the table. count: the rows, if it is known."""
+    """The rows of a table. at: where each column of the schema is in the table. count: the rows, if it is known.
+
+    dtype: the model's, which bounds all numbers. small: the type of the inputs, if another one holds them too.
+    """
     maker = _Maker(table, schema, classes, at, policy, answers and bool(schema.targets))
     total = table.count() if count is None else count
     trouble = shortage(total * schema.width * np.dtype(dtype).itemsize, "its rows need {}")
     if trouble is not None:
         raise table.wrong(trouble)
-    inputs, numbers = np.empty((total, schema.width), dtype), np.empty(total, np.intp)
+    inputs, numbers = np.empty((total, schema.width), small or dtype), np.empty(total, np.intp)
     targets = np.empty((total, len(maker.targets)), _target_type(maker, dtype)) if maker.targets else None
     others = {name: np.empty(total) for name in maker.others}
     groups = None if maker.group is None else np.empty(total, np.intp)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
 
 from ..data.schema import BOOLEAN, CATEGORY, CLASS, DATE, LEFT_OUT, NUMBER, Column, Label, Schema
 from ..errors import DataError
@@ -58,13 +61,31 @@ class Roles:
 
 @dataclass(frozen=True, eq=False)
 class Learnt:
-    """A schema, the names of its classes, and what to say about it. unlike: the columns of very different size."""
+    """A schema, the names of its classes, and what to say about it. unlike: the columns of very different size.
+
+    seen, rows: what the columns have, and how many rows there are, if they were looked at.
+    """
 
     schema: Schema
     classes: tuple[Label, ...] | None = None
     notes: tuple[str, ...] = ()
     unlike: str = ""
     seen: dict[int, Seen] = field(default_factory=dict)
+    rows: int | None = None
+
+    @property
+    def small(self) -> type[np.signedinteger[Any]] | None:
+        """A type of whole numbers that holds all inputs in less memory than the model's type; None if there is none."""
+        if self.rows is None or self.schema.missing == "mean":
+            return None
+        most = 1.0
+        for place in self.schema.inputs:
+            if self.schema.columns[place].kind == NUMBER:
+                one = self.seen[place]
+                most = max(most, abs(one.low), abs(one.high)) if one.whole and one.numbers else np.inf
+            elif self.schema.columns[place].kind == DATE:
+                return None
+        return np.int8 if most <= 127 else np.int16 if most <= 32_767 else None
 
 
 def learn(table: Table, roles: Roles, wanted: Wanted | None, *, answers: bool = True) -> Learnt:
@@ -80,7 +101,9 @@ def learn(table: Table, roles: Roles, wanted: Wanted | None, *, answers: bool = 
     inputs, targets = _divided(table, roles, wanted, places, columns, answers)
     answered, classes = _targets(table, roles, wanted, [seen[place] for place in targets], columns)
     whole = _whole(table, roles, {**columns, **answered}, inputs, targets)
-    return Learnt(whole, classes, tuple(_notes(table, whole, seen, roles, rows)), _unlike(table, whole, seen), seen)
+    return Learnt(
+        whole, classes, tuple(_notes(table, whole, seen, roles, rows)), _unlike(table, whole, seen), seen, rows
+    )
 
 
 def _check_names(table: Table, places: Sequence[int]) -> None:

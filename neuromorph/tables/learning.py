@@ -109,7 +109,7 @@ class Seen:
             self.counting, self.last = bool((steps == 1.0).all()), float(found[-1])
         with np.errstate(all="ignore"):
             moved = found - self.shift
-            self.total, self.squares = self.total + float(moved.sum()), self.squares + float(np.vdot(moved, moved))
+            self.total, self.squares = self.total + float(moved.sum()), self.squares + float(np.square(moved).sum())
             self.whole = self.whole and bool((found == np.floor(found)).all())
         self.numbers += len(found)
         self.low, self.high = min(self.low, float(found.min())), max(self.high, float(found.max()))

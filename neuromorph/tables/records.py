@@ -80,7 +80,7 @@ class Cutter:
         separators = codes[:stop] == self._separator
         if inside is not None:
             separators &= ~inside[:stop]
-        cells = np.add.reduceat(separators, starts, dtype=np.intp) + 1
+        cells = np.diff(np.searchsorted(np.flatnonzero(separators), stops), prepend=0) + 1
         self._check_codes(codes[:stop], starts, lines)
         blank = self._blank(data, starts, stops, lines, cells)
         odd = np.flatnonzero((cells != self._width) & ~blank)
