@@ -19,9 +19,9 @@ Data files:
   .npz  arrays: inputs; expected or labels; perhaps sample_weight, lengths
   .npy  one array each: --inputs x.npy --expected y.npy
   .csv, .tsv, .parquet, .arrow, .ndjson
-        tables: a vector a line, what is expected of it in the last columns, or
-        in those of --targets; words, dates and gaps need pip install
-        'neuromorph[tables]'
+        tables: a vector a line, what is expected of it in the last columns,
+        or in those of --targets; words, dates and gaps need Polars:
+        pip install 'neuromorph[tables]'
 \b
 Shapes (N vectors or sequences, S steps, B lanes, W width):
   (N, W)        vectors, batched; one sequence for a recurrent model

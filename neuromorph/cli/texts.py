@@ -35,7 +35,7 @@ Examples:
 @click.option("--window", type=click.IntRange(min=1), help="Steps in time of an update; by default 16, or 1.")
 @AS_JSON
 def check(files: tuple[str, ...], source: Source, window: int | None, as_json: bool) -> int:
-    """Look for errors and likely mistakes in model descriptions, and say what a table holds.
+    """Look for errors and likely mistakes in model descriptions.
 
     Errors and warnings go to stderr, each with its place. The exit code is 1 where a file has an error. FILE may be -
     for stdin. With --data, what the columns of the table hold goes to stdout, and whether a single FILE suits it.

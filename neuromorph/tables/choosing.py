@@ -94,11 +94,16 @@ def learn(table: Table, roles: Roles, wanted: Wanted | None, *, answers: bool = 
     answers: whether the table has what is expected.
     """
     places = [place for place in range(len(table.names)) if place not in roles.ignored]
+    if not answers:
+        places = _without_answers(places, roles, wanted)
     _check_names(table, places)
     last = _last_class(places, roles, wanted) if answers else ()
     rows, seen = look(table, places, {*last, *roles.categories, *(() if wanted else roles.targets or ())})
     columns = {place: _column(table, seen[place], roles) for place in places if place not in (roles.targets or ())}
     inputs, targets = _divided(table, roles, wanted, places, columns, answers)
+    if roles.plain:
+        _check_plain(table, [seen[place] for place in inputs], columns)
+    targets = targets if answers else ()
     answered, classes = _targets(table, roles, wanted, [seen[place] for place in targets], columns)
     whole = _whole(table, roles, {**columns, **answered}, inputs, targets)
     return Learnt(
@@ -143,15 +148,29 @@ def _column(table: Table, seen: Seen, roles: Roles) -> Column:
         return found
     if place == roles.group:
         return Column(table.names[place], LEFT_OUT, style="group")
-    found = kind_of(table, seen, dates=roles.dates, categories=place in roles.categories)
-    if roles.plain and found.kind not in (NUMBER, BOOLEAN):
-        if seen.word is not None:
+    return kind_of(table, seen, dates=roles.dates, categories=place in roles.categories)
+
+
+def _without_answers(places: Sequence[int], roles: Roles, wanted: Wanted | None) -> list[int]:
+    """The columns without those of what is expected, which may hold anything. wanted: what a model takes that knows no
+    columns: then the first ones are its inputs."""
+    if roles.targets is not None:
+        return [place for place in places if place not in roles.targets]
+    if not roles.plain or wanted is None:
+        return list(places)
+    left = [place for place in places if place not in roles.others]
+    known = wanted.width_in, wanted.width_in + wanted.width_out, wanted.width_in + 1
+    return [*left[: wanted.width_in], *roles.others] if len(left) in known else list(places)
+
+
+def _check_plain(table: Table, inputs: Sequence[Seen], columns: dict[int, Column]) -> None:
+    """Raise DataError unless all inputs of a model that was not trained on a table are numbers."""
+    for seen in inputs:
+        if columns[seen.place].kind not in (NUMBER, BOOLEAN) and seen.word is not None:
             raise table.wrong(
-                f"{seen.word[0]}, {table.called(place)} is {shown(seen.word[1])}, not a number; the model was not "
+                f"{seen.word[0]}, {table.called(seen.place)} is {shown(seen.word[1])}, not a number; the model was not "
                 "trained on a table, and knows no texts"
             )
-        raise table.wrong(f"{table.called(place)} is empty")
-    return found
 
 
 def _divided(
@@ -260,6 +279,8 @@ def _targets(
 def _number(table: Table, seen: Seen, known: Column | None) -> Column:
     """A column of expected numbers."""
     found = known or kind_of(table, seen)
+    if found.style == "empty":
+        raise table.wrong(f"{table.called(seen.place)} has nothing but missing values, and numbers are expected")
     if found.kind not in (NUMBER, BOOLEAN):
         what = {CATEGORY: "texts", DATE: "dates"}.get(found.kind, found.style or found.kind)
         raise table.wrong(
@@ -318,8 +339,7 @@ def _unlike(table: Table, schema: Schema, seen: dict[int, Seen]) -> str:
     sizes = {}
     for place in schema.inputs:
         if schema.columns[place].kind == NUMBER and seen[place].numbers:
-            size = (seen[place].deviation ** 2 + seen[place].mean ** 2) ** 0.5
-            sizes[place] = size
+            sizes[place] = float(np.hypot(seen[place].deviation, seen[place].mean))
         elif schema.columns[place].kind in (CATEGORY, BOOLEAN):
             sizes.setdefault(place, 1.0)
     full = {place: size for place, size in sizes.items() if 0.0 < size < float("inf")}

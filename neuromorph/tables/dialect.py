@@ -9,7 +9,7 @@ from itertools import islice, pairwise
 
 from ..host.frozen import frozen
 
-SAMPLE = 1 << 18  # bytes of a file that are looked at
+SAMPLE = 1 << 16  # bytes of a file that are looked at
 _ROWS = 200  # rows that are looked at
 _SEPARATORS = ",;\t|"
 WORDS = frozenset(["", "na", "n/a", "nan", "null", "none", "#n/a", "?", "-", "--", "."])  # missing, in lower case
@@ -60,20 +60,23 @@ def _rows(sample: str, separator: str, whole: bool) -> list[list[str]]:
     reader = csv.reader(sample.splitlines(keepends=True), delimiter=separator, skipinitialspace=True)
     rows: list[list[str]] = []
     try:
-        rows = [[cell.strip() for cell in row] for row in islice(reader, _ROWS) if any(cell.strip() for cell in row)]
-    except csv.Error:  # a cell that is longer than the module allows, or an open quote
-        return []
+        for row in islice(reader, _ROWS):
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                rows.append(cells)
+    except csv.Error:  # a cell that is longer than the module allows
+        return rows
     return rows if whole or len(rows) < 2 or len(rows) == _ROWS else rows[:-1]
 
 
 def _score(rows: list[list[str]], separator: str) -> tuple[float, int]:
     """How well a separator suits some rows: the share of cells that are numbers, then the number of columns.
 
-    Rows of different lengths are worse than anything else.
+    Rows of different lengths are worse, and a separator that the first row does not have is worst.
     """
     width = len(rows[0])
     if width == 1:
-        return -1.0, 1
+        return -3.0, 1
     if any(len(row) != width for row in rows):
         return -2.0 if separator != "," else -1.5, width
     cells = [cell for row in rows[1:] or rows for cell in row]

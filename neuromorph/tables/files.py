@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, said
+from . import records
 from .dialect import SAMPLE, Dialect, dialect_of
 from .records import UTF_8, Cutter, Records
 
@@ -147,8 +148,7 @@ def open_table(
 
 
 def _text_table(path: str, title: str, kind: str, header: bool | None, known: Collection[str] | None) -> Table:
-    with _opened(path, kind) as file:
-        start = file.read(SAMPLE)
+    start = _start(path, title, kind)
     sample = start.removeprefix(UTF_8).decode("utf-8", errors="replace")
     if "\r" in sample and "\n" not in sample:
         raise DataError(
@@ -165,6 +165,17 @@ def _text_table(path: str, title: str, kind: str, header: bool | None, known: Co
         line = line if len(line) <= _SHOWN else line[:_SHOWN] + "…"
         raise DataError(f"{title}: its first line {line} may be names or values: give --header or --no-header")
     return _Text(path, title, kind, found, has_names)
+
+
+def _start(path: str, title: str, kind: str) -> bytes:
+    """The first bytes of a CSV file, with at least one line."""
+    with _opened(path, kind) as file:
+        start = file.read(SAMPLE)
+        while b"\n" not in start[-SAMPLE:] and (more := file.read(SAMPLE)):
+            start += more
+            if len(start) > records.LONGEST_RECORD:
+                raise DataError(f"{title}: {records.too_long()}")
+    return start
 
 
 def _checked_in_vain(path: str, title: str, kind: str) -> Dialect:
@@ -198,48 +209,48 @@ class _Text(Table):
 
     def pieces(self, columns: Sequence[int]) -> Iterator[Piece]:
         first, header = 0, int(self.header)
-        for records in self._records():
-            lines = records.lines[header:]
+        for found in self._records():
+            lines = found.lines[header:]
             if len(lines):
-                cells = self._read(records, header, sorted(set(columns)))
+                cells = self._read(found, header, sorted(set(columns)))
                 yield Piece(first, len(lines), cells, lambda row, lines=lines: f"line {lines[row]}")  # type: ignore[misc]
             first, header = first + len(lines), 0
 
     def _count(self) -> int:
-        return sum(len(records.lines) for records in self._records()) - int(self.header)
+        return sum(len(found.lines) for found in self._records()) - int(self.header)
 
-    def _read_by_polars(self, records: Records, skip: int, columns: list[int]) -> Callable[[int], Any]:
+    def _read_by_polars(self, given: Records, skip: int, columns: list[int]) -> Callable[[int], Any]:
         pl = polars("")
         try:
             frame = pl.read_csv(
-                BytesIO(records.data), has_header=False, separator=self.separator, columns=columns, infer_schema=False,
+                BytesIO(given.data), has_header=False, separator=self.separator, columns=columns, infer_schema=False,
                 raise_if_empty=False,
             )  # fmt: skip
         except pl.exceptions.PolarsError as error:
-            raise self._malformed(records, error) from None
-        if len(frame) != len(records.lines):
-            raise self._malformed(records, "it divides the lines otherwise")
+            raise self._malformed(given, error) from None
+        if len(frame) != len(given.lines):
+            raise self._malformed(given, "it divides the lines otherwise")
         frame = frame[skip:].with_columns(pl.all().str.strip_chars())
         return lambda place: frame.to_series(columns.index(place))
 
-    def _malformed(self, records: Records, error: Any) -> DataError:
+    def _malformed(self, given: Records, error: Any) -> DataError:
         text = " ".join(str(error).split())[:120]
-        first, last = records.lines[0], records.lines[-1]
+        first, last = given.lines[0], given.lines[-1]
         return self.wrong(f"not a CSV file that Polars reads, in lines {first} to {last}: {text}; see the quotes there")
 
-    def _read_by_numpy(self, records: Records, skip: int, columns: list[int]) -> Callable[[int], Any]:
+    def _read_by_numpy(self, given: Records, skip: int, columns: list[int]) -> Callable[[int], Any]:
         try:
             found = np.loadtxt(
-                BytesIO(records.data), np.float64, comments=None, delimiter=self.separator, quotechar='"', ndmin=2,
+                BytesIO(given.data), np.float64, comments=None, delimiter=self.separator, quotechar='"', ndmin=2,
                 skiprows=skip, usecols=columns, encoding="utf-8",
             )  # fmt: skip
         except ValueError as error:
-            raise self._needs_polars(records, skip, columns, error) from None
-        if len(found) != len(records.lines) - skip:
+            raise self._needs_polars(given, skip, columns, error) from None
+        if len(found) != len(given.lines) - skip:
             raise self.wrong("its lines are divided otherwise by NumPy: see its quotes")
         return lambda place: found[:, columns.index(place)]
 
-    def _needs_polars(self, records: Records, skip: int, columns: list[int], error: ValueError) -> DataError:
+    def _needs_polars(self, given: Records, skip: int, columns: list[int], error: ValueError) -> DataError:
         """The error for a cell that NumPy does not read as a number."""
         place = re.search(
             r"could not convert string '(.*)' to float64 at row (\d+), column (\d+)", str(error), re.DOTALL
@@ -247,7 +258,7 @@ class _Text(Table):
         if place is None:
             return self.wrong(f"not a CSV file of numbers: {said(error)}")
         row, column = int(place[2]), int(place[3]) - 1
-        where = f"line {records.lines[skip + row]}, {self.called(column)} is {shown(place[1])}, not a number"
+        where = f"line {given.lines[skip + row]}, {self.called(column)} is {shown(place[1])}, not a number"
         try:
             polars(f"{self.title}: {where}; tables with words, dates or gaps need")
         except DataError as needed:

@@ -63,7 +63,8 @@ class Seen:
     codes: int = 0
     words: Counter[str] | None = field(default_factory=Counter)
     texts: Counter[str] | None = field(default_factory=Counter)
-    days: dict[str, Counted] = field(default_factory=lambda: {form: Counted() for form in FORMS})
+    days: dict[str, Counted] = field(default_factory=dict)
+    no_dates: bool = False
     word: tuple[str, str] | None = None
     comma_words: bool = True
 
@@ -77,7 +78,8 @@ class Seen:
         """The standard deviation of the numbers."""
         if not self.numbers:
             return 0.0
-        return float(np.sqrt(max(0.0, self.squares / self.numbers - (self.total / self.numbers) ** 2)))
+        with np.errstate(all="ignore"):
+            return float(np.sqrt(max(0.0, self.squares / self.numbers - np.square(self.total / self.numbers))))
 
     def add(self, piece: Piece) -> None:
         """Look at the cells of some rows."""
@@ -104,10 +106,10 @@ class Seen:
             return
         if not self.numbers:
             self.shift = float(found[0]) if np.isfinite(found[0]) else 0.0
-        if self.counting:
-            steps = np.diff(found, prepend=self.last if self.numbers else found[0] - 1.0)
-            self.counting, self.last = bool((steps == 1.0).all()), float(found[-1])
         with np.errstate(all="ignore"):
+            if self.counting:
+                steps = np.diff(found, prepend=self.last if self.numbers else found[0] - 1.0)
+                self.counting, self.last = bool((steps == 1.0).all()), float(found[-1])
             moved = found - self.shift
             self.total, self.squares = self.total + float(moved.sum()), self.squares + float(np.square(moved).sum())
             self.whole = self.whole and bool((found == np.floor(found)).all())
@@ -130,9 +132,10 @@ class Seen:
         return piece.place(row), cells[row]
 
     def _add_dates(self, words: list[str], counts: Counter[str]) -> None:
-        if not words or not self.days:
+        if not words or self.no_dates:
             return
-        self.days = {form: days for form, days in self.days.items() if form in forms_of(words[0])}
+        known = self.days or {form: Counted() for form in FORMS}
+        self.days = {form: days for form, days in known.items() if form in forms_of(words[0])}
         for form in list(self.days):
             for word in words:
                 day = days_of(word, form)
@@ -140,6 +143,7 @@ class Seen:
                     del self.days[form]
                     break
                 self.days[form].add(day, counts[word])
+        self.no_dates = not self.days
 
 
 def look(table: Table, columns: Sequence[int], listed: Collection[int] = ()) -> tuple[int, dict[int, Seen]]:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-PIECE = 1 << 22  # bytes
+PIECE = 1 << 20  # bytes
 LONGEST_RECORD = 1 << 26  # bytes
 _QUOTE, _LINE_END, _NUL = 0x22, 0x0A, 0x00
 _BLANK = b" \t\r\n"
@@ -129,7 +129,12 @@ class Cutter:
             raise self._wrong(f"{reason}; iconv -f latin1 -t utf8 converts many of those that are not") from None
 
     def _too_long(self) -> Exception:
-        return self._wrong(f"not a CSV file: a line has more than {LONGEST_RECORD:,} characters")
+        return self._wrong(too_long())
+
+
+def too_long() -> str:
+    """What is said of a line that has no end."""
+    return f"not a CSV file: a line has more than {LONGEST_RECORD:,} characters"
 
 
 def _inside(codes: NDArray[np.uint8]) -> NDArray[np.bool_] | None:

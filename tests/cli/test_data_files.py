@@ -19,6 +19,7 @@ import neuromorph as nm
 from neuromorph.cli import data, layout, main
 from neuromorph.cli.data import Source
 from neuromorph.host import cgroups
+from neuromorph.tables import records
 
 CLASSIFIER = "/xavier,zero/ (input, 2) (output, 3, <softmax>, <cross_entropy>)"
 RECURRENT = "/xavier,zero/ (bit, 2) {both, h, concatenate} (h, 3, <tanh>) (output, 3, <softmax>, <cross_entropy>)"
@@ -255,7 +256,7 @@ def test_arrays_are_read_as_numpy_reads_them(change: Callable[[np.ndarray], byte
 
 
 def test_a_table_without_lines_is_not_read_to_its_end(classifier: nm.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "_LONGEST_LINE", 1000)
+    monkeypatch.setattr(records, "LONGEST_RECORD", 1000)
     Path("d.csv").write_text("1,2,0\n" + "1," * (LITTLE // 2))
     assert refused(Source(data="d.csv"), classifier) == "d.csv: not a CSV file: a line has more than 1,000 characters"
     Path("d.csv").write_text("1," * (LITTLE // 2))
