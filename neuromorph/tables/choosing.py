@@ -13,9 +13,8 @@ from ..errors import DataError
 from ..host.frozen import frozen
 from .files import Table, shown
 from .learning import Seen, as_date, boolean_pair, kind_of, look, named_words
+from .remarks import notes_of, said_widths, some, unlike
 
-_LISTED = 12  # names at most that a message lists
-_UNLIKE = 100.0  # times that the sizes of two columns differ before a hint
 _BINARY = ("binary_cross_entropy", "hinge")
 
 
@@ -81,8 +80,8 @@ class Learnt:
         most = 1.0
         for place in self.schema.inputs:
             if self.schema.columns[place].kind == NUMBER:
-                one = self.seen[place]
-                most = max(most, abs(one.low), abs(one.high)) if one.whole and one.numbers else np.inf
+                one, whole = self.seen[place], not self.schema.columns[place].style
+                most = max(most, abs(one.low), abs(one.high)) if whole and one.whole and one.numbers else np.inf
             elif self.schema.columns[place].kind == DATE:
                 return None
         return np.int8 if most <= 127 else np.int16 if most <= 32_767 else None
@@ -97,18 +96,87 @@ def learn(table: Table, roles: Roles, wanted: Wanted | None, *, answers: bool = 
     if not answers:
         places = _without_answers(places, roles, wanted)
     _check_names(table, places)
-    last = _last_class(places, roles, wanted) if answers else ()
-    rows, seen = look(table, places, {*last, *roles.categories, *(() if wanted else roles.targets or ())})
-    columns = {place: _column(table, seen[place], roles) for place in places if place not in (roles.targets or ())}
-    inputs, targets = _divided(table, roles, wanted, places, columns, answers)
+    listed = {*(_last_class(table, places, roles, wanted) if answers else ()), *roles.categories}
+    rows, seen = look(table, places, listed | set(() if wanted else roles.targets or ()))
+    columns = _Columns(table, roles, seen)
+    inputs, targets = _divided(columns, wanted, places, answers)
     if roles.plain:
-        _check_plain(table, [seen[place] for place in inputs], columns)
+        columns.check_plain(inputs)
     targets = targets if answers else ()
-    answered, classes = _targets(table, roles, wanted, [seen[place] for place in targets], columns)
-    whole = _whole(table, roles, {**columns, **answered}, inputs, targets)
+    answered, classes = _targets(columns, wanted, targets)
+    known = {place: columns.at(place) for place in (*inputs, *roles.others)}
+    left = {place: columns.left_out(place) for place in places if place not in {*known, *targets}}
+    whole = _whole(table, roles, {**known, **left, **answered}, inputs, targets)
     return Learnt(
-        whole, classes, tuple(_notes(table, whole, seen, roles, rows)), _unlike(table, whole, seen), seen, rows
+        whole, classes, notes_of(table, whole, seen, roles.categories, rows), unlike(table, whole, seen), seen, rows
     )
+
+
+class _Columns:
+    """The columns of a table as inputs, each made when it is asked for."""
+
+    def __init__(self, table: Table, roles: Roles, seen: dict[int, Seen]) -> None:
+        self.table, self.roles, self.seen = table, roles, seen
+        self._made: dict[int, Column] = {}
+
+    def at(self, place: int) -> Column:
+        """A column that is no answer. DataError if its kind is not clear."""
+        if place not in self._made:
+            self._made[place] = self._make(place)
+        return self._made[place]
+
+    def inputs(self, places: Sequence[int]) -> tuple[int, ...]:
+        """Those of some places that become numbers."""
+        return tuple(place for place in places if self.at(place).width)
+
+    def width(self, places: Sequence[int]) -> int:
+        """How many numbers the columns at some places become."""
+        return sum(self.at(place).width for place in places)
+
+    def left_out(self, place: int) -> Column:
+        """The column at a place that is neither read nor answered."""
+        made = self._made.get(place)
+        return made if made is not None and made.kind == LEFT_OUT else Column(self.table.names[place], LEFT_OUT)
+
+    def unnamed(self, place: int) -> bool:
+        """Whether a column has neither a name nor a value, as those behind the last separator of each line."""
+        return place in self.table.unnamed and self.at(place).style == "empty"
+
+    def _make(self, place: int) -> Column:
+        table, roles, seen = self.table, self.roles, self.seen[place]
+        if place == roles.group:
+            return Column(table.names[place], LEFT_OUT, style="group")
+        if place == roles.time and seen.days and not seen.numbers:
+            return as_date(table, seen)
+        found = kind_of(table, seen, dates=roles.dates, categories=place in roles.categories)
+        if place in roles.others and found.kind != NUMBER:
+            what = "numbers, and is to be weights" if place == roles.weights else "numbers or dates, and is to be times"
+            raise table.wrong(f"{table.called(place)} has no {what}")
+        return found
+
+    def check_plain(self, inputs: Sequence[int]) -> None:
+        """Raise DataError unless all inputs of a model that was not trained on a table are numbers."""
+        for place in inputs:
+            word = self.seen[place].word
+            if self.at(place).kind not in (NUMBER, BOOLEAN) and word is not None:
+                raise self.table.wrong(
+                    f"{word[0]}, {self.table.called(place)} is {shown(word[1])}, not a number; the model was not "
+                    "trained on a table, and knows no texts"
+                )
+
+    def unfit(self, inputs: Sequence[int], wanted: Wanted, which: str = "", hint: str = "") -> DataError:
+        """The error for columns that become another number of numbers than the model takes."""
+        left = [
+            f"{column.name} ({column.style})"
+            for column in self._made.values()
+            if column.kind == LEFT_OUT and column.style in ("dates", "empty")
+        ]
+        without = f"; left out: {some(left)}" if left else ""
+        rows = "" if self.roles.horizon is None else f", or {wanted.width_in} in {self.roles.window} rows"
+        numbers = f"{self.width(inputs)} numbers, {said_widths([self.at(place) for place in inputs])}"
+        return self.table.wrong(
+            f"its columns{which} become {numbers}, and the model takes {wanted.width_in}{rows}{without}{hint}"
+        )
 
 
 def _check_names(table: Table, places: Sequence[int]) -> None:
@@ -123,32 +191,14 @@ def _check_names(table: Table, places: Sequence[int]) -> None:
         names[name] = place
 
 
-def _last_class(places: Sequence[int], roles: Roles, wanted: Wanted | None) -> tuple[int, ...]:
+def _last_class(table: Table, places: Sequence[int], roles: Roles, wanted: Wanted | None) -> tuple[int, ...]:
     """The column that may have classes, whose texts are all counted."""
     if wanted is None or roles.horizon is not None or not (wanted.has_classes or wanted.loss in _BINARY):
         return ()
     if roles.targets is not None:
         return roles.targets if len(roles.targets) == 1 else ()
-    left = [place for place in places if place not in roles.others]
+    left = [place for place in places if place not in roles.others and place not in table.unnamed]
     return tuple(left[-1:])
-
-
-def _column(table: Table, seen: Seen, roles: Roles) -> Column:
-    """A column that is no answer."""
-    place = seen.place
-    if place == roles.time and seen.days and not seen.numbers:
-        return as_date(table, seen)
-    if place in roles.others and place != roles.group:
-        found = kind_of(table, seen)
-        if found.kind != NUMBER:
-            what = "weights" if place == roles.weights else "times"
-            raise table.wrong(
-                f"{table.called(place)} has no numbers{' or dates' * (what == 'times')}, and is to be {what}"
-            )
-        return found
-    if place == roles.group:
-        return Column(table.names[place], LEFT_OUT, style="group")
-    return kind_of(table, seen, dates=roles.dates, categories=place in roles.categories)
 
 
 def _without_answers(places: Sequence[int], roles: Roles, wanted: Wanted | None) -> list[int]:
@@ -163,84 +213,62 @@ def _without_answers(places: Sequence[int], roles: Roles, wanted: Wanted | None)
     return [*left[: wanted.width_in], *roles.others] if len(left) in known else list(places)
 
 
-def _check_plain(table: Table, inputs: Sequence[Seen], columns: dict[int, Column]) -> None:
-    """Raise DataError unless all inputs of a model that was not trained on a table are numbers."""
-    for seen in inputs:
-        if columns[seen.place].kind not in (NUMBER, BOOLEAN) and seen.word is not None:
-            raise table.wrong(
-                f"{seen.word[0]}, {table.called(seen.place)} is {shown(seen.word[1])}, not a number; the model was not "
-                "trained on a table, and knows no texts"
-            )
-
-
 def _divided(
-    table: Table,
-    roles: Roles,
-    wanted: Wanted | None,
-    places: Sequence[int],
-    columns: dict[int, Column],
-    answers: bool,
+    columns: _Columns, wanted: Wanted | None, places: Sequence[int], answers: bool
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The places of the inputs and of the answers."""
+    roles = columns.roles
     left = [place for place in places if place not in roles.others]
     if roles.horizon is not None:
-        inputs = tuple(place for place in left if place not in columns or columns[place].width)
-        targets = inputs if roles.targets is None else roles.targets
-        return inputs, targets
+        return _of_series(columns, wanted, left)
     if roles.targets is not None or wanted is None:
         targets = roles.targets or ()
-        inputs = tuple(place for place in left if place not in targets and columns[place].width)
-        if wanted is not None:
-            _check_width(table, wanted, roles, [columns[place] for place in inputs], columns)
+        inputs = columns.inputs([place for place in left if place not in targets])
+        if wanted is not None and columns.width(inputs) != wanted.width_in:
+            raise columns.unfit(inputs, wanted)
         return inputs, targets
-    counts = [*([] if answers else [0]), *([1] if wanted.has_classes else []), wanted.width_out]
-    for count in dict.fromkeys(counts):
+    while left and columns.table.unnamed and columns.unnamed(left[-1]):
+        left.pop()
+    counts = dict.fromkeys([*([] if answers else [0]), *([1] if wanted.has_classes else []), wanted.width_out])
+    trouble: DataError | None = None
+    for count in counts:
         rest, targets = left[: len(left) - count], tuple(left[len(left) - count :])
-        inputs = tuple(place for place in rest if columns[place].width)
-        width = sum(columns[place].width for place in inputs)
-        if len(left) > count and width == wanted.width_in:
-            return inputs, targets
-    count = counts[0]
-    rest = left[: len(left) - count] if count else left
-    raise _unfit(table, wanted, [columns[place] for place in rest if columns[place].width], columns, count)
+        try:
+            inputs = columns.inputs(rest)
+            if inputs and columns.width(inputs) == wanted.width_in:
+                return inputs, targets
+        except DataError as error:
+            trouble = trouble or error
+    if trouble is not None:
+        raise trouble
+    count = next(iter(counts))
+    which = f" but the last {count}" if count > 1 else " but the last" if count else ""
+    hint = "; --targets names the columns of what is expected"
+    raise columns.unfit(columns.inputs(left[: len(left) - count]), wanted, which, hint)
 
 
-def _check_width(
-    table: Table, wanted: Wanted, roles: Roles, inputs: Sequence[Column], columns: dict[int, Column]
-) -> None:
-    width = sum(column.width for column in inputs)
-    if width != wanted.width_in and (roles.window is None or width * roles.window != wanted.width_in):
-        raise _unfit(table, wanted, inputs, columns, None)
+def _of_series(
+    columns: _Columns, wanted: Wanted | None, left: Sequence[int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The places of the inputs of a series, and of what is forecast: all of them, or what the user says."""
+    roles, inputs = columns.roles, columns.inputs(left)
+    targets = inputs if roles.targets is None else roles.targets
+    assert roles.horizon is not None
+    if wanted is not None and not answered_width(wanted, roles.horizon, len(targets)):
+        names = some([columns.table.names[place] for place in targets])
+        raise columns.table.wrong(
+            f"{roles.horizon} rows of {len(targets)} columns, {names}, are to be forecast, and the model's output has "
+            f"{wanted.width_out} numbers; --targets names the columns"
+        )
+    width = columns.width(inputs)
+    if wanted is not None and wanted.width_in not in ([width] if wanted.recurrent else [width * (roles.window or 1)]):
+        raise columns.unfit(inputs, wanted)
+    return inputs, targets
 
 
-def _unfit(
-    table: Table, wanted: Wanted, inputs: Sequence[Column], columns: dict[int, Column], last: int | None
-) -> DataError:
-    """The error for a table whose columns become another number of numbers than the model takes."""
-    width = sum(column.width for column in inputs)
-    which = "" if last is None else f" but the last {last}" if last > 1 else " but the last" if last else ""
-    left = [
-        f"{column.name} ({column.style})"
-        for column in columns.values()
-        if column.kind == LEFT_OUT and column.style in ("dates", "empty")
-    ]
-    without = f"; left out: {_some(left)}" if left else ""
-    hint = "" if last is None else "; --targets names the columns of what is expected"
-    return table.wrong(
-        f"its columns{which} become {width} numbers, {said_widths(inputs)}, and the model takes {wanted.width_in}"
-        f"{without}{hint}"
-    )
-
-
-def said_widths(columns: Sequence[Column]) -> str:
-    """How many numbers each column becomes, for a message: "age 1, city 3"."""
-    return _some([f"{column.name} {column.width}" for column in columns]) or "none"
-
-
-def _some(names: Sequence[str]) -> str:
-    """Some names, as a list for a message."""
-    more = [f"{len(names) - _LISTED:,} more"] if len(names) > _LISTED else []
-    return ", ".join([*names[:_LISTED], *more])
+def answered_width(wanted: Wanted, horizon: int, targets: int) -> bool:
+    """Whether a model's output has a number for each row and column that is forecast."""
+    return wanted.width_out == horizon * targets
 
 
 def _whole(
@@ -262,18 +290,20 @@ def _whole(
 
 
 def _targets(
-    table: Table, roles: Roles, wanted: Wanted | None, seen: Sequence[Seen], columns: dict[int, Column]
+    columns: _Columns, wanted: Wanted | None, targets: Sequence[int]
 ) -> tuple[dict[int, Column], tuple[Label, ...] | None]:
     """The columns of what is expected, and the classes."""
-    if roles.horizon is not None:
-        return {one.place: _number(table, one, columns.get(one.place)) for one in seen}, None
-    if len(seen) == 1 and wanted is not None and (wanted.has_classes or wanted.loss in _BINARY):
-        found = _classes(table, wanted, seen[0])
+    table, seen = columns.table, columns.seen
+    if columns.roles.horizon is not None:
+        known = {place: columns.at(place) for place in targets}
+        return {place: _number(table, seen[place], column) for place, column in known.items()}, None
+    if len(targets) == 1 and wanted is not None and (wanted.has_classes or wanted.loss in _BINARY):
+        found = _classes(table, wanted, seen[targets[0]])
         if found is not None:
-            return {seen[0].place: Column(table.names[seen[0].place], CLASS)}, found
+            return {targets[0]: Column(table.names[targets[0]], CLASS)}, found
     if wanted is None:
-        return {one.place: Column(table.names[one.place], CLASS) for one in seen}, None
-    return {one.place: _number(table, one, None) for one in seen}, None
+        return {place: Column(table.names[place], CLASS) for place in targets}, None
+    return {place: _number(table, seen[place], None) for place in targets}, None
 
 
 def _number(table: Table, seen: Seen, known: Column | None) -> Column:
@@ -305,7 +335,7 @@ def _classes(table: Table, wanted: Wanted, seen: Seen) -> tuple[Label, ...] | No
     if len(texts) != count:
         needed = "with one number two" if wanted.width_out == 1 else f"with {count:,} numbers {count:,}"
         raise table.wrong(
-            f"{table.called(seen.place)} has {len(texts):,} classes, {_some(list(map(shown, texts)))}, and the model's "
+            f"{table.called(seen.place)} has {len(texts):,} classes, {some(list(map(shown, texts)))}, and the model's "
             f"output {needed}"
         )
     pair = boolean_pair(texts)
@@ -313,41 +343,3 @@ def _classes(table: Table, wanted: Wanted, seen: Seen) -> tuple[Label, ...] | No
         return tuple(texts)
     order = pair.index
     return tuple(sorted(texts, key=lambda text: order(text.lower())))
-
-
-# What to say ----------------------------------------------------------------------------------------------------------
-
-
-def _notes(table: Table, schema: Schema, seen: dict[int, Seen], roles: Roles, rows: int) -> list[str]:
-    """What a user should know of how a table is read."""
-    said = {"dates": "has dates and is left out: --dates takes them as days", "empty": "is empty and is left out"}
-    left = [column for column in schema.columns if column.kind == LEFT_OUT and column.style in said]
-    found = [f"{shown(column.name)} {said[column.style]}" for column in left]
-    for place in schema.inputs:
-        one = seen[place]
-        if place not in roles.categories and one.numbers > 2 and one.counting and one.whole and roles.horizon is None:
-            found.append(
-                f"{table.called(place)} counts the rows, and says nothing of what is expected: --ignore leaves it out"
-            )
-        elif schema.columns[place].kind == CATEGORY and len(schema.columns[place].values) == rows > 2:
-            found.append(f"{table.called(place)} has another text in each row, as names have: --ignore leaves it out")
-    return found
-
-
-def _unlike(table: Table, schema: Schema, seen: dict[int, Seen]) -> str:
-    """The columns with the largest and the smallest numbers, if these differ much in size; else an empty text."""
-    sizes = {}
-    for place in schema.inputs:
-        if schema.columns[place].kind == NUMBER and seen[place].numbers:
-            sizes[place] = float(np.hypot(seen[place].deviation, seen[place].mean))
-        elif schema.columns[place].kind in (CATEGORY, BOOLEAN):
-            sizes.setdefault(place, 1.0)
-    full = {place: size for place, size in sizes.items() if 0.0 < size < float("inf")}
-    if not full:
-        return ""
-    low, high = min(full, key=full.__getitem__), max(full, key=full.__getitem__)
-    if full[high] < _UNLIKE * min(1.0, full[low]):
-        return ""
-    return (
-        f"{table.called(high)} has numbers of about {full[high]:.2g}, and {table.called(low)} of about {full[low]:.2g}"
-    )

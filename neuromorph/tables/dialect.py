@@ -14,7 +14,7 @@ _ROWS = 200  # rows that are looked at
 _SEPARATORS = ",;\t|"
 WORDS = frozenset(["", "na", "n/a", "nan", "null", "none", "#n/a", "?", "-", "--", "."])  # missing, in lower case
 BOOLEANS = (("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("off", "on"))
-_BOOLEAN_WORDS = frozenset(word for pair in BOOLEANS for word in pair)
+_TRUTHS = frozenset(BOOLEANS[0])
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(?i:inf|infinity)", re.ASCII)
 _COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"\d+", re.ASCII)
@@ -94,9 +94,9 @@ def _has_header(rows: list[list[str]]) -> bool | None:
     numeric = [bool(column) and all(map(_is_any_number, column)) for column in columns]
     named = [cell for cell, is_numeric in zip(first, numeric, strict=True) if is_numeric and not _is_value(cell)]
     if named:
-        return None if all(cell.lower() in _BOOLEAN_WORDS for cell in named) else True
+        return None if all(cell.lower() in _TRUTHS for cell in named) else True
     words = [place for place, is_numeric in enumerate(numeric) if not is_numeric]
-    again = any(first[place] in columns[place] or first[place].lower() in _BOOLEAN_WORDS for place in words)
+    again = any(first[place] in columns[place] or first[place].lower() in _TRUTHS for place in words)
     if _may_count([cell for cell, is_numeric in zip(first, numeric, strict=True) if is_numeric], named=bool(words)):
         return False if again else None
     return len(words) == len(first) and not again and all(map(_is_name, first))

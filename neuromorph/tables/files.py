@@ -76,11 +76,13 @@ class Piece:
 class Titled:
     """The names of a table and of its columns, for messages.
 
-    names: of its columns, "1", "2" and so on where it has none. header: whether it has names.
+    names: of its columns, "1", "2" and so on where it has none. header: whether it has names. unnamed: the places of
+    columns without one.
     """
 
     def __init__(self, title: str, names: Sequence[str], header: bool) -> None:
         self.title, self.header = title, header
+        self.unnamed = {number for number, name in enumerate(names) if not name}
         self.names = tuple(name or f"column {number}" for number, name in enumerate(names, 1))
 
     def called(self, place: int) -> str:

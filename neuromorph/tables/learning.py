@@ -22,6 +22,8 @@ MOST_CATEGORIES = 1_000  # of a column of texts that is not said to have categor
 MOST_WORDS = 100_000  # different texts of a column that are counted
 _COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+", re.ASCII)
+_WITH_UNIT = re.compile(r"[€$£]\s?[+-]?\d[\d.,]*|[+-]?\d[\d.,]*\s?[%€$£]", re.ASCII)
+_DATES = 1_000  # texts at most that are tried as dates of several forms
 _EMPTY_TEXTS = frozenset(["", "na", "n/a", "nan", "null", "#n/a"])  # missing among texts, in lower case
 
 
@@ -249,7 +251,7 @@ def _mixed(table: Table, seen: Seen) -> DataError:
 
 
 def _decimal_comma(table: Table, seen: Seen, words: dict[str, int]) -> Column:
-    if words and not seen.numbers and all(map(_THOUSANDS.fullmatch, words)):
+    if words and all(map(_THOUSANDS.fullmatch, words)):
         raise table.wrong(
             f"{table.called(seen.place)} has numbers such as {next(iter(words))}, and its comma may stand before "
             "decimals or thousands: write a decimal point, and nothing between thousands"
@@ -269,6 +271,8 @@ def _category(table: Table, seen: Seen, counted: Counter[str] | None, empty: Col
     counts = {word: n for word, n in sorted(counted.items()) if word.lower() not in empty}
     if not counts:
         return Column(table.names[seen.place], LEFT_OUT, style="empty")
+    if counted is seen.words:
+        _check_words(table, seen, counts)
     if len(counts) > MOST_CATEGORIES and counted is seen.words:
         some = ", ".join(shown(word) for word in list(counts)[:3])
         raise table.wrong(
@@ -277,6 +281,19 @@ def _category(table: Table, seen: Seen, counted: Counter[str] | None, empty: Col
         )
     total = sum(counts.values())
     return Column(table.names[seen.place], CATEGORY, tuple(counts), tuple(n / total for n in counts.values()))
+
+
+def _check_words(table: Table, seen: Seen, words: Collection[str]) -> None:
+    """Raise DataError for texts that are dates in several forms, or numbers with units."""
+    called, some = table.called(seen.place), list(words)
+    if all(map(_WITH_UNIT.fullmatch, some)):
+        raise table.wrong(f"{called} has numbers such as {shown(some[0])}: write them without units")
+    forms = [forms_of(word) for word in some[:_DATES]]
+    if len(some) > 1 and all(forms):
+        other = next((word for word, found in zip(some, forms, strict=False) if not found & forms[0]), some[-1])
+        raise table.wrong(
+            f"{called} has dates in several forms, such as {shown(some[0])} and {shown(other)}: write them all in one"
+        )
 
 
 def date_form(table: Table, seen: Seen) -> str:
