@@ -59,7 +59,7 @@ class Column:
             raise _wrong("a column of its table", given)
         values, means = _tuple(given.get("values", []), _is_name), _tuple(given.get("means", []), _is_finite)
         found = cls(given["name"], given["kind"], values, means, given.get("style", ""), given.get("origin", 0.0))
-        counts = {BOOLEAN: 2, CATEGORY: len(values)}.get(found.kind, 0)
+        counts = 2 if found.kind == BOOLEAN else len(values) if found.kind == CATEGORY else 0
         right = _is_name(found.name) and found.kind in KINDS and len(set(values)) == len(values) == counts
         right = right and len(means) in (0, found.width) and (found.kind != CATEGORY or bool(values))
         if not (right and isinstance(found.style, str) and len(found.style) < 100 and _is_finite(found.origin)):

@@ -100,8 +100,6 @@ def learn(table: Table, roles: Roles, wanted: Wanted | None, *, answers: bool = 
     rows, seen = look(table, places, listed | set(() if wanted else roles.targets or ()))
     columns = _Columns(table, roles, seen)
     inputs, targets = _divided(columns, wanted, places, answers)
-    if roles.plain:
-        columns.check_plain(inputs)
     targets = targets if answers else ()
     answered, classes = _targets(columns, wanted, targets)
     known = {place: columns.at(place) for place in (*inputs, *roles.others)}
@@ -152,17 +150,12 @@ class _Columns:
         if place in roles.others and found.kind != NUMBER:
             what = "numbers, and is to be weights" if place == roles.weights else "numbers or dates, and is to be times"
             raise table.wrong(f"{table.called(place)} has no {what}")
+        if roles.plain and found.kind not in (NUMBER, BOOLEAN) and seen.word is not None:
+            raise table.wrong(
+                f"{seen.word[0]}, {table.called(place)} is {shown(seen.word[1])}, not a number; the model was not "
+                "trained on a table, and knows no texts"
+            )
         return found
-
-    def check_plain(self, inputs: Sequence[int]) -> None:
-        """Raise DataError unless all inputs of a model that was not trained on a table are numbers."""
-        for place in inputs:
-            word = self.seen[place].word
-            if self.at(place).kind not in (NUMBER, BOOLEAN) and word is not None:
-                raise self.table.wrong(
-                    f"{word[0]}, {self.table.called(place)} is {shown(word[1])}, not a number; the model was not "
-                    "trained on a table, and knows no texts"
-                )
 
     def unfit(self, inputs: Sequence[int], wanted: Wanted, which: str = "", hint: str = "") -> DataError:
         """The error for columns that become another number of numbers than the model takes."""
@@ -235,7 +228,8 @@ def _divided(
         rest, targets = left[: len(left) - count], tuple(left[len(left) - count :])
         try:
             inputs = columns.inputs(rest)
-            if inputs and columns.width(inputs) == wanted.width_in:
+            numbers = count < 2 or all(columns.at(place).kind in (NUMBER, BOOLEAN) for place in targets)
+            if inputs and numbers and columns.width(inputs) == wanted.width_in:
                 return inputs, targets
         except DataError as error:
             trouble = trouble or error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ TEXTS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 OTHERS = (".parquet", ".arrow", ".ipc", ".feather", ".ndjson", ".jsonl")
 FORMATS = TEXTS + OTHERS
 ROWS = 1 << 16  # rows of a piece of other files
+_UNSOUND = (EOFError, gzip.BadGzipFile, zlib.error)
 _SHOWN = 40  # the most characters of a cell in a message
 
 
@@ -171,12 +173,15 @@ def _text_table(path: str, title: str, kind: str, header: bool | None, known: Co
 
 def _start(path: str, title: str, kind: str) -> bytes:
     """The first bytes of a CSV file, with at least one line."""
-    with _opened(path, kind) as file:
-        start = file.read(SAMPLE)
-        while b"\n" not in start[-SAMPLE:] and (more := file.read(SAMPLE)):
-            start += more
-            if len(start) > records.LONGEST_RECORD:
-                raise DataError(f"{title}: {records.too_long()}")
+    try:
+        with _opened(path, kind) as file:
+            start = file.read(SAMPLE)
+            while b"\n" not in start[-SAMPLE:] and (more := file.read(SAMPLE)):
+                start += more
+                if len(start) > records.LONGEST_RECORD:
+                    raise DataError(f"{title}: {records.too_long()}")
+    except _UNSOUND as error:
+        raise DataError(f"{title}: not a sound gzip file: {said(error)}") from None
     return start
 
 
@@ -206,7 +211,7 @@ class _Text(Table):
         try:
             with _opened(self.path, self._kind) as file:
                 yield from cutter.pieces(file)
-        except (EOFError, gzip.BadGzipFile) as error:
+        except _UNSOUND as error:
             raise self.wrong(f"not a sound gzip file: {said(error)}") from None
 
     def pieces(self, columns: Sequence[int]) -> Iterator[Piece]:
