@@ -13,13 +13,16 @@ import numpy as np
 import neuromorph as nm
 
 from .arrays import Array
+from .stdin import is_stream
 
 ENDINGS = (".npz", ".npy", ".csv")
 
 
 def ending_of_output(output: str | None) -> str:
-    """The ending of the output's format; CSV for stdout. UsageError for an unknown one."""
+    """The ending of the output's format; CSV for stdout and pipes. UsageError for an unknown one."""
     ending = ".csv" if output in (None, "-") else "." + str(output).lower().rpartition(".")[2]
+    if ending not in ENDINGS and is_stream(output):
+        return ".csv"
     if ending not in ENDINGS:
         raise click.UsageError(f"--output is {output}, and the output ends in {', '.join(ENDINGS)}")
     return ending

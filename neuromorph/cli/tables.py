@@ -31,7 +31,7 @@ class TableOrigin(Origin):
         """What a message calls the number at ``index`` of the array ``name``."""
         axes = min(self.rows.ndim, len(index))
         rows = self.rows[index[:axes]]
-        row = int(rows if np.ndim(rows) == 0 else rows[rows >= 0][-1])
+        row = int(np.max(rows))
         column = self.columns[min(index[axes] if len(index) > axes else 0, len(self.columns) - 1)]
         return f"{self.table.place_of(row)}, {self.table.called(column)}"
 
@@ -220,8 +220,10 @@ def _shaped(
     def found(inputs: Array, expected: Array | None, places: Array, **more: Any) -> Arrays:
         numbers = np.where(places < 0, -1, rows.numbers[places])
         origins: dict[str, Origin] = {"inputs": TableOrigin(table, numbers, columns)}
-        if answered:
-            origins |= dict.fromkeys(("expected", "labels"), TableOrigin(table, numbers, answered))
+        if answered and expected is not None:
+            once = expected.ndim == 2 == numbers.ndim
+            last = numbers[np.arange(len(numbers)), np.count_nonzero(places >= 0, axis=1) - 1] if once else numbers
+            origins |= dict.fromkeys(("expected", "labels"), TableOrigin(table, last, answered))
         return Arrays(table.title, inputs, expected, origins=origins, places=numbers, **more)
 
     if schema.window is not None:

@@ -123,7 +123,7 @@ Examples:
     metavar="LIST",
     help="Numbers to record beside the losses, with commas: accuracy, rmse, or losses as mae.",
 )
-@click.option("--class-weight", metavar="LIST", help="How much vectors count by their label, such as 0=1,1=5.")
+@click.option("--class-weight", metavar="LIST", help="How much vectors count by their class, such as 0=1,1=5.")
 @click.option(
     "--adapt/--no-adapt",
     default=None,
@@ -279,7 +279,7 @@ def _fit(model: nm.Model, options: Training, data: Prepared, measured: Prepared 
             callbacks=list(_callbacks(options, lines=not options.quiet and not shown)),
             initial_epoch=0 if model.history is None else model.history.next_epoch,
             metrics=options.metrics.split(",") if options.metrics else (),
-            class_weight=_class_weight(options.class_weight),
+            class_weight=_class_weight(options.class_weight, model),
         )  # fmt: skip
 
 
@@ -294,13 +294,14 @@ def _as_usage() -> Iterator[None]:
         raise click.UsageError(str(error)) from error
 
 
-def _class_weight(text: str | None) -> dict[int, float] | None:
-    """The weights by label that ``--class-weight`` gives, or None."""
+def _class_weight(text: str | None, model: nm.Model) -> dict[int, float] | None:
+    """The weights by label that ``--class-weight`` gives, or None. A label is the name of a class, or its number."""
     if text is None:
         return None
-    pairs = [part.partition("=") for part in text.split(",")]
+    names = {str(name): number for number, name in enumerate(model.classes or ())}
+    pairs = [part.rpartition("=") for part in text.split(",")]
     try:
-        found = {int(label): float(weight) for label, _, weight in pairs}
+        found = {names[label] if label in names else int(label): float(weight) for label, _, weight in pairs}
     except ValueError:
         found = {}
     if len(found) < len(pairs):
