@@ -24,11 +24,9 @@ COLUMNS = (
 )  # fmt: skip
 ROWS = [("a", 0.5, "red"), ("b", -1.0, "blue"), ("a", 0.25, "blue"), ("a", 2.0, "red"), ("b", 0.0, "red")]
 
-pytestmark = pytest.mark.usefixtures("interpreted")
-
 
 @pytest.fixture(autouse=True)
-def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> nm.Model:
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interpreted: None) -> nm.Model:
     monkeypatch.chdir(tmp_path)
     made = nm.compile(TEXT, 1, 0.1).build(seed=1)
     made.table, made.classes = Schema(COLUMNS, True, (1, 2), (3,), group=0), ("good", "bad")
