@@ -97,6 +97,7 @@ __all__ = [
     "gradients",
     "inspect",
     "kernel_plan",
+    "kernel_program",
     "kernel_source",
     "load",
     "predict",
@@ -314,6 +315,7 @@ set_parameters = Model.set_parameters
 reset_state = Model.reset_state
 release = Model.release
 kernel_plan = Model.kernel_plan
+kernel_program = Model.kernel_program
 kernel_source = Model.kernel_source
 inspect = Model.inspect
 

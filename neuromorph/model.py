@@ -21,7 +21,6 @@ from .optimizers import Optimizer, optimizer_of
 from .options import compile_options, finite_number
 from .runtime.network import Network
 from .runtime.settings import check_numbers
-from .schedule import describe
 from .streaming import Stream
 from .training import fit, loop
 from .training.callbacks import Callback
@@ -45,12 +44,14 @@ class Model(Network):
     history: History | None
 
     def build(self, *, verbosity: int = 0, seed: int | None = None) -> Self:
-        """Compile the kernels for training, or load them from disk, and draw parameters; returns the model.
+        """Get the kernels for training ready, and draw parameters; returns the model.
 
-        A second build draws new parameters. With verbosity 1, the time of compiling is printed. seed: of the numbers
-        that this build draws, whatever other threads draw; they are those of a first build after ``neuromorph.seed``
-        with that number. None takes the next numbers of the generator that ``neuromorph.seed`` sets. Raises
-        MemoryError, naming the bytes, for a model that does not fit into this machine's memory.
+        Kernels come from the cache, are compiled now, or are compiled in the background while the machine runs the
+        model: see ``tier`` in ``compile``. With verbosity 1, stderr shows which, and the time of compiling. A second
+        build draws new parameters. seed: of the numbers that this build draws, whatever other threads draw; they are
+        those of a first build after ``neuromorph.seed`` with that number. None takes the next numbers of the generator
+        that ``neuromorph.seed`` sets. Raises MemoryError, naming the bytes, for a model that does not fit into this
+        machine's memory.
         """
         return super().build(verbosity=verbosity, seed=seed)
 
@@ -359,15 +360,6 @@ class Model(Network):
         """
         return super().wait_compiled(timeout)
 
-    def kernel_source(self) -> str:
-        """The generated Python source of the model's kernels; with ``tier="instant"``, of those that it would have."""
-        return self.kernels.kernel.source
-
-    def kernel_plan(self) -> str:
-        """The plan of the model's own kernels as text: how threads divide a window, where weights and buffers stand,
-        and every operation in order. Nothing is compiled."""
-        return describe(self.kernels.own.plan)
-
     def summary(self, *, fold: bool = False) -> str:
         """A table of nodes, widths, parameters and links in time, as text. fold: whether each cell is one row."""
         return summary.summary(self.graph, folded=fold)
@@ -375,11 +367,12 @@ class Model(Network):
     def inspect(self) -> Inspection:
         """A report on the model's compiled training kernel and its times: print it, or ``save`` it as a page.
 
-        It has the plan with its buffers, the generated source, the LLVM IR and assembly of the kernel, and for every
-        node and every piece of the kernel FLOPs, bytes, vector width, the share of packed instructions, calls of other
-        libraries, measured time and share of the machine's peak. ``Inspection`` says how they are found. The model is
-        not changed and need not be built. Its kernel is compiled twice more, with a clock and with line numbers, which
-        takes as long as building; the results are kept in the cache.
+        It has the plan with its buffers, the generated source, the program that the machine runs until the kernel is
+        compiled, the LLVM IR and assembly of the kernel, and for every node and every piece of the kernel FLOPs, bytes,
+        vector width, the share of packed instructions, calls of other libraries, measured time and share of the
+        machine's peak. ``Inspection`` says how they are found. The model is not changed and need not be built. Its
+        kernel is compiled twice more, with a clock and with line numbers, which takes as long as building; the results
+        are kept in the cache.
 
         Raises ModelStateError with JIT off, TrainingDivergedError if the model's loss of random data is not finite.
         """
@@ -440,6 +433,7 @@ def compile_model(
     )  # fmt: skip
     check_numbers(graph, options.dtype, text, filename)
     model = Model(text, options, rate, clip_norm, graph, chosen)
+    model.file = filename
     for line in (*graph.warnings, *(str(advice.of(text, filename)) for advice in advise(graph, options))):
         warnings.warn(line, MDLWarning, stacklevel=stacklevel + 1)
     return model

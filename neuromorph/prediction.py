@@ -22,6 +22,7 @@ from .runtime.network import Network
 from .runtime.pacing import Pace
 from .runtime.state import checked_state, set_state, state_views
 from .runtime.threadpool import run_together
+from .runtime.tiers import tier_of_part
 
 CHUNK_ROWS = 512  # rows (samples x lanes) of one call of the forward kernel, about
 LANES = 32  # lanes of packed sequences, if the model has no more
@@ -145,8 +146,9 @@ def watcher(model: Network, names: tuple[str, ...]) -> Network:
     """
     what = model.kernels.tier, names
     if model.watched is None or model.watched[0] != what:
-        options = replace(model.options, batch_size=1, bptt_steps=1, threads=1, tier=model.kernels.tier)
+        options = replace(model.options, batch_size=1, bptt_steps=1, threads=1)
         graph = with_nodes_as_output(model.graph, names)
+        options = replace(options, tier=tier_of_part(graph, options))
         model.watched = what, Network(model.text, options, 0.0, None, graph, model.optimizer)
         model.watched[1].prepare()
     found = model.watched[1]

@@ -41,7 +41,7 @@ def stream(model: Network, lanes: int = 1) -> Stream:
     model.look_for_kernels()
     kernels, feed = model.kernels, model.feeds.open()
     kernels.step  # noqa: B018 - compiles, or is found in the cache
-    while feed.weights is None:  # the first stream: the model may be training in another thread
+    while feed.weights is None and feed.next is None:  # the first stream: the model may train in another thread
         if model.lock.acquire(timeout=WAIT):
             try:
                 model.publish()

@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 
 _temporary = pytest.StashKey[str]()
+_tier = pytest.StashKey[str | None]()
+
+# The folders whose tests are about kernels of models' own. All other tests use the machine, which is compiled once.
+COMPILED = {"abi", "codegen", "host", "inspection", "jit", "machine", "runtime", "schedule", "simd", "tools"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -21,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = config.stash[_temporary] = tempfile.mkdtemp(prefix="neuromorph-tests-")
         os.environ["NEUROMORPH_TEST_CACHE"] = folder  # what workers of pytest-xdist share
     os.environ["NEUROMORPH_VERIFY"] = "1"  # every plan is checked
-    os.environ.setdefault("NEUROMORPH_TIER", "compiled")  # nothing is compiled behind a test's back
+    config.stash[_tier] = os.environ.get("NEUROMORPH_TIER")
     os.environ["NEUROMORPH_CACHE_DIR"] = str(Path(folder).absolute())
 
 
@@ -30,6 +34,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
         os.environ.pop("NEUROMORPH_TEST_CACHE", None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Choose what ``tier="auto"`` means for a test, unless the environment says it: no process compiles behind it."""
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    tier = item.config.stash[_tier] or ("compiled" if folder in COMPILED else "instant")
+    os.environ["NEUROMORPH_TIER"] = tier
 
 
 @pytest.fixture

@@ -154,6 +154,6 @@ def test_among_many_alike_names_the_nearest_is_found():
 
 def test_many_long_names_do_not_make_it_slow():
     names = ["ab" * 95 + f"{index:09}" for index in range(10_000)]
-    start = time.perf_counter()
+    start = time.process_time()
     assert nearest("ba" * 95 + "0" * 9, names) is not None
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3

@@ -683,7 +683,7 @@ def test_control_c_ends_training_with_whole_windows() -> None:
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         train_for_ever(model, inputs, expected)
-    assert time.perf_counter() - sent[0] < 1.0  # 0.2 where nothing else keeps the processors busy
+    assert time.perf_counter() - sent[0] < 10.0  # 0.2 where nothing else keeps the processors busy
     done = np.count_nonzero(np.isfinite(model.losses))
     assert done > 0
     assert done % WINDOW == 0
@@ -851,14 +851,14 @@ def test_a_bar_after_half_a_second(
 
 def test_build_says_how_long_compiling_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setenv("NEUROMORPH_CACHE_DIR", str(tmp_path / "cache"))
-    model = nm.compile("/xavier,zero/ (input, 2) (output, 1, <linear>, <mae>)", 3, 0.1)
+    model = nm.compile("/xavier,zero/ (input, 2) (output, 1, <linear>, <mae>)", 3, 0.1, tier="compiled")
     assert nm.cache_info().entries == 0
     nm.build(model, verbosity=1)
     out, err = capsys.readouterr()
     assert out == ""
     assert re.fullmatch(r"compiling kernels, \d+\.\d s\n", err)
     assert nm.cache_info().entries == 1
-    nm.build(nm.compile(model.text, 3, 0.1), verbosity=1)
+    nm.build(nm.compile(model.text, 3, 0.1, tier="compiled"), verbosity=1)
     assert capsys.readouterr().err == ""  # found
 
 

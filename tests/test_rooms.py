@@ -43,7 +43,8 @@ ROOMS: dict[str, set[str]] = {
     },
     "drawing": {"graph"},
     "inspection": {
-        "abi", "codegen", "drawing", "errors", "functions", "graph", "jit", "optimizers", "runtime", "schedule", "simd",
+        "abi", "codegen", "drawing", "errors", "functions", "graph", "jit", "machine", "optimizers", "runtime",
+        "schedule", "simd",
     },
     "prediction": {"data", "errors", "graph", "options", "runtime"},
     "streaming": {"data", "errors", "options", "runtime"},
@@ -67,6 +68,7 @@ ROOMS: dict[str, set[str]] = {
     "conversion": {"errors", "functions", "graph", "interface", "language"},
     "torch": {"conversion", "interface"},
     "keras": {"conversion", "interface"},
+    "sklearn": {"errors", "graph", "interface", "language", "optimizers", "options"},
     "cli": {"data", "demo", "export", "jit", "tables"},
     "__main__": {"cli"},
 }  # fmt: skip
@@ -77,7 +79,8 @@ OTHERS: dict[str, set[str]] = {
     "llvmlite": {"host", "simd", "jit"},  # LLVM knows the processor's features
     "platformdirs": {"jit"},
     "click": {"cli"},
-    "sklearn": {"demo"},
+    "sklearn": {"demo", "sklearn"},
+    "joblib": {"sklearn"},  # which scikit-learn needs
     "onnx": {"export"},
     "polars": {"tables"},
     "torch": {"conversion", "torch"},
@@ -280,7 +283,8 @@ def test_nothing_happens_at_import() -> None:
 
 # The tests ------------------------------------------------------------------------------------------------------------
 
-SHARED = {"helpers", "recorded"}  # folders of the tests that test modules may import from
+# Folders of the tests that test modules may import from, or whose name is that of a library.
+SHARED = {"helpers", "recorded", "sklearn"}
 OF_TESTS = re.compile(r"^\s*(?:from|import)\s.*\b(?:test_\w+|tests|conftest)\b", re.MULTILINE)
 
 

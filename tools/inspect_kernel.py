@@ -4,9 +4,9 @@
     python tools/inspect_kernel.py --mdl examples/models/lstm-model.mdl --batch 32 --simd 256 --html report.html
     python tools/inspect_kernel.py --mdl trained.safetensors --assembly forward
 
-It prints tables; with --source, --ir or --assembly those texts instead; with --json the figures and those texts as
-JSON. FUNCTION is a function of the training kernel: forward, measure, sample_losses, backward, weight_gradients,
-time_shift, transpose, gradient_norm, update or train; without it, all functions are printed.
+It prints tables; with --program, --source, --ir or --assembly those texts instead; with --json the figures and those
+texts as JSON. FUNCTION is a function of the training kernel: forward, measure, sample_losses, backward,
+weight_gradients, time_shift, transpose, gradient_norm, update or train; without it, all functions are printed.
 A saved model has its own batch, window, dtype and optimizer.
 """
 
@@ -62,12 +62,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--simd", type=int, choices=(128, 256, 512), help="bits of a vector; by default the most there are"
     )
+    parser.add_argument("--program", action="store_true", help="print the program that the machine runs")
     parser.add_argument("--source", action="store_true", help="print the generated source")
     function = {"nargs": "?", "const": ALL, "metavar": "FUNCTION"}
     parser.add_argument("--ir", **function, help="print the LLVM IR")
     parser.add_argument("--assembly", **function, help="print the assembly below its source lines")
     parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
-    parser.add_argument("--html", metavar="FILE", help="write a page: graph, source beside assembly, all tables")
+    parser.add_argument(
+        "--html", metavar="FILE", help="write a page: graph, source beside program and assembly, all tables"
+    )
     return parser
 
 
@@ -115,6 +118,8 @@ def _text(inspection: Inspection, options: argparse.Namespace) -> str:
 def _texts(inspection: Inspection, options: argparse.Namespace) -> dict[str, str | dict[str, str]]:
     """The texts that the arguments ask for."""
     found: dict[str, str | dict[str, str]] = {}
+    if options.program:
+        found["program"] = inspection.program
     if options.source:
         found["source"] = inspection.source
     if options.ir is not None:

@@ -1,10 +1,12 @@
 """How soon a new text trains: first windows, topologies a second, memory, and the machine beside compiled kernels.
 
-    python tools/start_times.py                    # everything, about two minutes
+    python tools/start_times.py                    # everything of ours, about two minutes
     python tools/start_times.py --texts 50 --memory-texts 1000
+    python tools/start_times.py --peers 8          # and JAX and PyTorch with 8 of the texts; see benchmark.py
 
 The texts are random graphs of 4 to 40 nodes that were never built before. Each process has the machine, and nothing
-else, in its cache, and compiles nothing in the background. Windows have 8 steps of one lane.
+else, in its cache, and compiles nothing in the background. Windows have 8 steps of one lane. A peer is one process that
+may use all processors. Its clock starts when its library is loaded and the model is there as code of the library.
 """
 
 from __future__ import annotations
@@ -18,12 +20,17 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from peers.case import Case
 from peers.cases import data, example_model
+from peers.environments import PEERS, Present, present
+from peers.first_runs import WAYS, first_runs
+from peers.processes import Pool, WorkerError
 from peers.random_cases import random_cases
 
 import neuromorph as nm
@@ -31,14 +38,20 @@ import neuromorph as nm
 STEPS, WINDOWS = 8, 1_000
 WIDEST = 3_000  # parameters of a text at most
 RUNS = 7
+LIMIT = 300.0  # seconds for a peer's text
 
 
-def texts(seed: int) -> Iterator[str]:
-    """Random texts of 4 to 40 nodes."""
+def cases(seed: int) -> Iterator[Case]:
+    """Random models of 4 to 40 nodes."""
     for case in random_cases(seed):
         graph = case.model().graph
         if 4 <= len(graph.nodes) <= 40 and graph.parameter_count <= WIDEST:
-            yield case.text
+            yield replace(case, batch=1, window=STEPS, samples=STEPS * WINDOWS, rate=1e-4)
+
+
+def texts(seed: int) -> Iterator[str]:
+    """The texts of these models."""
+    return (case.text for case in cases(seed))
 
 
 def trained(text: str, windows: int) -> float:
@@ -57,11 +70,16 @@ def trained(text: str, windows: int) -> float:
     return made + time.perf_counter() - started
 
 
+def warm_up(seed: int) -> None:
+    """Train other texts, so that the machine of every vector width is compiled and loaded."""
+    for text in islice(texts(seed + 1_000), 20):
+        trained(text, 1)
+
+
 def first_windows(count: int, seed: int) -> list[float]:
     """Milliseconds from each of some texts to its first trained window."""
-    some = list(islice(texts(seed), count + 1))
-    trained(some.pop(), 1)  # loads the machine
-    return [1e3 * trained(text, 1) for text in some]
+    warm_up(seed)
+    return [1e3 * trained(text, 1) for text in islice(texts(seed), count)]
 
 
 def texts_a_second(count: int, seed: int, processes: int) -> float:
@@ -76,8 +94,8 @@ def texts_a_second(count: int, seed: int, processes: int) -> float:
 
 def share(count: int, seed: int) -> float:
     """Texts a second of this process alone."""
-    some = list(islice(texts(seed), count + 1))
-    trained(some.pop(), 1)
+    some = list(islice(texts(seed), count))
+    warm_up(seed)
     started = time.perf_counter()
     for text in some:
         trained(text, WINDOWS)
@@ -113,6 +131,26 @@ def _seconds(model: nm.Model, inputs: np.ndarray, expected: np.ndarray) -> float
     return time.perf_counter() - started
 
 
+def peers_lines(count: int, seed: int, places: Mapping[str, Present]) -> Iterator[str]:
+    """A line for each way of a peer: its first windows, and the texts a second that it trains for all windows."""
+    some = list(islice(cases(seed), count + 1))
+    pythons = {peer: place.python for peer, place in places.items() if place.python}
+    for way in WAYS:
+        if missing := places[way.engine].missing:
+            yield f"{way.name}: left out, {missing}"
+            continue
+        try:
+            with Pool(pythons) as pool:
+                first = [1e3 * seconds for seconds in first_runs(way, some, 1, pool, LIMIT)]
+            with Pool(pythons) as pool:  # another, which has compiled none of the texts
+                rate = count / sum(first_runs(way, some, WINDOWS, pool, LIMIT))
+        except WorkerError as error:
+            yield f"{way.name}: {error}"
+            continue
+        found = f"median {statistics.median(first):,.0f} ms, slowest {max(first):,.0f} ms"
+        yield f"{way.name}: text to first trained window: {found}; {rate:.2f} texts a second"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print a line for each figure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -120,6 +158,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--memory-texts", type=int, default=10_000, metavar="N", help="of that of memory")
     parser.add_argument("--widths", default="4,16,64,256", help="of the comparison with compiled kernels")
     parser.add_argument("--seed", type=int, default=0, help="of the random texts")
+    parser.add_argument("--peers", type=int, default=0, metavar="N", help="texts for JAX and PyTorch (default: none)")
+    parser.add_argument("--jax0431", type=Path, metavar="PYTHON", help="the interpreter that has JAX 0.4.31")
     parser.add_argument("--share", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     os.environ["NEUROMORPH_TIER"] = "instant"
@@ -134,6 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"growth of memory over {chosen.memory_texts:,} texts: {growth:.1f} MiB")
     for width in map(int, filter(None, chosen.widths.split(","))):
         print(f"machine beside compiled kernels, LSTM of width {width}: {ratio(width):.2f} times the time")
+    if chosen.peers:
+        for line in peers_lines(chosen.peers, chosen.seed, {peer: present(peer, chosen.jax0431) for peer in PEERS}):
+            print(line, flush=True)
     return 0
 
 

@@ -190,20 +190,24 @@ def draw(file: str, output: str, fold: bool) -> None:
 
 @click.command(
     epilog="\b\nExamples:\n  neuromorph inspect lstm.mdl --batch 32\n  neuromorph inspect lstm.mdl --html report.html\n"
-    "  neuromorph inspect lstm.mdl --plan"
+    "  neuromorph inspect lstm.mdl --plan\n  neuromorph inspect lstm.mdl --program"
 )
 @click.argument("file", type=FILE)
 @click.option("--batch", type=click.IntRange(min=1), help="Lanes of a training sample; by default 32.")
 @click.option("--window", type=click.IntRange(min=1), help="Steps in time of an update; by default 16, or 1.")
 @click.option("--html", type=click.Path(), help="Write a page with source, assembly and figures of every node.")
 @click.option("--plan", is_flag=True, help="Print the whole plan of the kernels only; nothing is compiled.")
+@click.option("--program", is_flag=True, help="Print the machine's program of the model only; nothing is compiled.")
 @AS_JSON
-def inspect(file: str, batch: int | None, window: int | None, html: str | None, plan: bool, as_json: bool) -> None:
+def inspect(
+    file: str, batch: int | None, window: int | None, html: str | None, plan: bool, program: bool, as_json: bool
+) -> None:
     """Measure the compiled kernels of a model.
 
     Prints the time loops, the buffers, and for every node its work and the time that it takes. With --plan, it prints
     what was decided before any code was generated: how threads divide a window, where weights and buffers stand, and
-    every operation in order.
+    every operation in order. With --program, it prints the instructions by which the machine runs the model until its
+    kernels are compiled.
 
     FILE is a description, a saved model, or - for stdin.
     """
@@ -212,11 +216,14 @@ def inspect(file: str, batch: int | None, window: int | None, html: str | None, 
     if html is not None:
         check_apart({"--html": html}, {"FILE": file})
         check_target(html)
-    if plan and (as_json or html is not None):
-        raise click.UsageError("--plan prints text, and goes with neither --json nor --html")
+    if (plan or program) and (as_json or html is not None):
+        name = "--plan" if plan else "--program"
+        raise click.UsageError(f"{name} prints text, and goes with neither --json nor --html")
+    if plan and program:
+        raise click.UsageError("--plan and --program print one text each; take one of them")
     model = model_of(file, batch=batch or 32, bptt_steps=window)
-    if plan:
-        give_raw(model.kernel_plan())
+    if plan or program:
+        give_raw(model.kernel_plan() if plan else model.kernel_program())
         return
     report = nm.inspect(model)
     if html is not None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from ..host.cached import cached_property
 from ..host.frozen import frozen
+from .components import components
 from .nodes import Graph, Node, same_step
-from .recurrence import components
 
 
 @frozen

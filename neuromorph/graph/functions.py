@@ -45,7 +45,7 @@ class Text:
 
     def about(self, item: syntax.Node | syntax.Use) -> Text:
         """The same text for messages about ``item``. They name the use of a cell that the item comes from, if any."""
-        return replace(self, item=item)
+        return Text(self.model, item)
 
     def error(self, reason: str, location: Location) -> MDLSemanticError:
         source, filename = self.model.source, self.model.filename
@@ -126,6 +126,8 @@ def _missing_numbers(record: Initializer) -> str:
 
 def _surplus(text: Text, said: syntax.Initializer | syntax.Function, name: str, first: int) -> list[Diagnostic]:
     """Warnings about the numbers, from index ``first`` on, that the function does not take."""
+    if len(said.parameters) <= first:
+        return []
     surplus = zip(said.numbers[first:], said.parameter_locations[first:], strict=True)
     return [_ignored(text, name, value, place, first) for value, place in surplus]
 
@@ -180,6 +182,10 @@ class Choice:
         return tuple(found)
 
 
+_OF_SPLITS = Choice()
+_OF_MERGES = {name: Choice(merge=merge) for name, merge in MERGES.items()}
+
+
 def choose(text: Text, item: syntax.Node) -> Choice:
     """Look up and check the functions and numbers that a node names."""
     text = text.about(item)
@@ -190,9 +196,9 @@ def choose(text: Text, item: syntax.Node) -> Choice:
 
 def _choice(text: Text, item: syntax.Node) -> Choice:
     if isinstance(item, syntax.Split):
-        return Choice()
+        return _OF_SPLITS
     if isinstance(item, syntax.Merge):
-        return Choice(merge=_merge(text, item))
+        return _merging(text, item)
     _check_width(text, item)
     if item.activation is not None and item.activation.name in ELEMENTWISE:
         return _elementwise(text, item, item.activation)
@@ -350,9 +356,9 @@ def _surplus_of_local(text: Text, item: syntax.Node) -> list[Diagnostic]:
     return [line for one, record in said for line in _surplus(text, one, record.name, len(record.parameters))]
 
 
-def _merge(text: Text, item: syntax.Merge) -> Merge:
-    if item.operation in MERGES:
-        return MERGES[item.operation]
+def _merging(text: Text, item: syntax.Merge) -> Choice:
+    if item.operation in _OF_MERGES:
+        return _OF_MERGES[item.operation]
     reason = f"unknown merge operation '{item.operation}'{_hint(item.operation, MERGES, synonyms=MERGE_SYNONYMS)}"
     raise text.error(reason, item.operation_location)
 

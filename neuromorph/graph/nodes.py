@@ -16,6 +16,7 @@ from ..functions import Activation, ElementwiseLayer, Initializer, Loss, Merge
 from ..host.cached import cached_property
 from ..host.frozen import frozen
 from ..language import Origin, outermost
+from .components import loops_and_nodes
 
 MAX_WIDTH = 1_048_576
 
@@ -156,13 +157,19 @@ class Graph:
         """By node the computing nodes that it reads, and how many steps back."""
         return tuple(tuple(self._inputs_of(node)) for node in self.nodes)
 
+    @cached_property
+    def parts(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """The loops over time and the single nodes as (domain, nodes), each after all that it reads."""
+        return loops_and_nodes(self.computing, self.inputs)
+
     def _inputs_of(self, node: Node) -> Iterator[tuple[int, int]]:
+        resolved = self._resolved
         if node.source is not None:
-            yield self.resolve(node.source), 0
+            yield resolved[node.source], 0
             if node.reach:
-                yield self.resolve(node.source), node.reach
+                yield resolved[node.source], node.reach
         if node.other is not None:
-            yield self.resolve(node.other), node.steps
+            yield resolved[node.other], node.steps
 
     @cached_property
     def delayed_links(self) -> tuple[tuple[int, int], ...]:
@@ -241,6 +248,8 @@ def topological(needs: Mapping[int, Sequence[int]]) -> list[int]:
 
     Keys that need themselves, directly or through others, are left out.
     """
+    if all(one < key for key, needed in needs.items() for one in needed):  # so it is in most texts
+        return sorted(needs)
     waiting = {key: len(set(needed)) for key, needed in needs.items()}
     readers: dict[int, list[int]] = {key: [] for key in needs}
     for key, needed in needs.items():

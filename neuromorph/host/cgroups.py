@@ -17,10 +17,15 @@ GROUPS, MOUNTED = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")  # where Lin
 
 def allowed_memory(groups: Path = GROUPS, mounted: Path = MOUNTED) -> int:
     """The bytes of memory that the control groups allow this process; ``NO_LIMIT`` if they set no limit."""
-    limits = [NO_LIMIT]
-    for folder, version in _folders("memory", groups, mounted):
-        limits.append(_whole(_text(folder / ("memory.max" if version == 2 else "memory.limit_in_bytes"))))
-    return min(limits)
+    return min([NO_LIMIT, *(_whole(_text(file)) for file in _limits_of_memory(groups, mounted))])
+
+
+@cache
+def _limits_of_memory(groups: Path, mounted: Path) -> tuple[Path, ...]:
+    """The files with the limits of memory. Every model that is built asks for them, and most groups have none."""
+    names = {2: "memory.max", 1: "memory.limit_in_bytes"}
+    files = (folder / names[version] for folder, version in _folders("memory", groups, mounted))
+    return tuple(file for file in files if file.is_file())
 
 
 def physical_memory() -> int:

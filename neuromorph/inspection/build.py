@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from ..graph import Graph, Node
 from ..graph.recurrence import computing, domains_of
 from ..graph.words import function_of
 from ..host.cpu import cpu, simd_bits
+from ..runtime.instant import InstantKernels
 from ..runtime.seeding import draw_parameters
 from ..schedule import InChunks
 from ..simd.peak import fma_peak
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 def inspect(model: Network) -> Inspection:
     """The report of a built model's training kernel; see ``neuromorph.inspect``."""
-    model = _copied(model)
+    file, model = model.file, _copied(model)
     kernels, graph, options = model.kernels, model.graph, model.options
     if not kernels.compiled:
         raise ModelStateError("inspect shows compiled kernels, and there are none with JIT off (NUMBA_DISABLE_JIT)")
@@ -41,6 +43,7 @@ def inspect(model: Network) -> Inspection:
     found = tuple(_piece(graph, n, pieces, timing, compiled, peak) for n in range(len(pieces)))
     inside = [index for index in computing(graph) if graph.nodes[index].kind != "input"]
     return Inspection(
+        file=os.path.basename(file or ""),
         text=graph.text,
         batch_size=options.batch_size,
         bptt_steps=steps,
@@ -65,6 +68,7 @@ def inspect(model: Network) -> Inspection:
         buffers=buffers_of(kernel, steps),
         pieces=found,
         nodes=tuple(_node(graph, graph.nodes[index], pieces, found, compiled, peak) for index in sorted(inside)),
+        listings=InstantKernels(graph, options).listings(),
         source=kernel.source,
         ir=compiled.ir,
         assembly=compiled.assembly,

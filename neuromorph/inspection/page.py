@@ -8,12 +8,13 @@ from importlib import resources
 from typing import Any
 
 from ..drawing.svg import escape
+from ..machine import note
 from .assembly import Routine, calls_of, is_kernel_code, owners
 from .records import Findings, NodeReport, PieceReport
 from .tables import COLUMNS, NOTES, between_pieces, count_text, loop_text, number_text, percent, threads_text, time_text
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-_HINT = "Choose a node in the graph, a row of a table, or a line of the source or assembly."
+_HINT = "Choose a node in the graph, a row of a table, or a line of source, program or assembly."
 _HOTTEST = 0.7  # opacity of the colour of the hottest node
 
 
@@ -28,7 +29,7 @@ def page_of(inspection: Findings) -> str:
 
 
 def _page(inspection: Findings) -> Iterator[str]:
-    title = f"Kernel report: {inspection.nodes[-1].name}" if inspection.nodes else "Kernel report"
+    title = _title(inspection)
     yield '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
     yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -36,7 +37,7 @@ def _page(inspection: Findings) -> Iterator[str]:
     yield from _header(inspection)
     yield "<main>"
     yield f'<div class="bar"><span id="chosen" aria-live="polite" data-hint="{_HINT}">{_HINT}</span>'
-    yield '<a href="#code">source and assembly</a><button id="none" type="button">clear</button></div>'
+    yield '<a href="#code">source, program and assembly</a><button id="none" type="button">clear</button></div>'
     yield from _graph_and_nodes(inspection)
     yield from _code(inspection)
     yield from _pieces(inspection)
@@ -49,10 +50,14 @@ def _page(inspection: Findings) -> Iterator[str]:
 # Head
 
 
+def _title(inspection: Findings) -> str:
+    return f"Kernels of {inspection.file}" if inspection.file else "Kernel report"
+
+
 def _header(inspection: Findings) -> Iterator[str]:
     i = inspection
     threads = threads_text(i) + (f", chunks of {i.chunk} rows" if i.chunk else "")
-    yield "<header><h1>Kernel report</h1>"
+    yield f"<header><h1>{escape(_title(inspection))}</h1>"
     yield (
         f'<p class="muted">Batch {i.batch_size}, windows of {i.bptt_steps}, {i.dtype}, {escape(i.optimizer)}, '
         f"{threads}, {i.parameters:,} parameters. On {escape(i.cpu)}, which has vectors of {i.machine_bits} bits; "
@@ -86,37 +91,44 @@ def _heat(inspection: Findings) -> str:
 
 def _graph_and_nodes(inspection: Findings) -> Iterator[str]:
     most = max((node.share for node in inspection.nodes), default=0.0)
+    whole = _largest(inspection.nodes)
     yield '<h2>Where the time goes</h2><div class="columns"><div>'
     yield f'<div class="graph">{inspection.svg}</div>'
     yield f'<div class="legend"><span>0%</span><i></i><span>{percent(most)} of a window</span></div></div>'
     yield "<div>"
     names = ("node", "kind", "width", *(name for name, _ in COLUMNS), "divided")
-    yield from _table(names, "llr" + _SIDES + "r", (_node_row(node) for node in inspection.nodes))
+    yield from _table(names, "llr" + _SIDES + "r", (_node_row(node, whole) for node in inspection.nodes))
     yield "</div></div>"
 
 
 _SIDES = "rrrrrrrl"  # for each column of figures, whether it is aligned right or left
 
 
-def _node_row(node: NodeReport) -> tuple[str, list[str]]:
+def _largest(entries: Iterable[PieceReport | NodeReport], *others: float) -> float:
+    """The largest share of some entries, which has a bar of the full length."""
+    return max((*(entry.share for entry in entries), *others), default=0.0) or 1.0
+
+
+def _node_row(node: NodeReport, most: float) -> tuple[str, list[str]]:
     button = f'<td class="name"><button type="button" data-node="{node.index}">{escape(node.name)}</button></td>'
-    cells = [button, _cell(f"{node.kind} {node.what}".strip()), _cell(f"{node.width:,}", "r"), *_figures(node)]
+    kind = _cell(f"{node.kind} {node.what}".strip(), "kind")
+    cells = [button, kind, _cell(f"{node.width:,}", "r"), *_figures(node, most)]
     return f' data-node="{node.index}"', [*cells, _cell(percent(node.divided), "r")]
 
 
-def _figures(entry: PieceReport | NodeReport) -> Iterator[str]:
-    """The cells of the columns that the tables of nodes and of pieces share."""
+def _figures(entry: PieceReport | NodeReport, most: float) -> Iterator[str]:
+    """The cells of the columns that the tables of nodes and of pieces share. most: the largest share."""
     for (name, text), side in zip(COLUMNS, _SIDES, strict=True):
         if name == "share":
-            yield _share_cell(entry.share)
+            yield _share_cell(entry.share, most)
         else:
             bad = " bad" if name == "library calls" and entry.library_calls else ""
             yield _cell(text(entry), (side if side == "r" else "") + bad)
 
 
-def _share_cell(share: float) -> str:
-    """A cell with a share of the time, in percent and as a bar of that length."""
-    return f'<td class="r share" style="--part:{min(share, 1.0):.2%}">{percent(share)}</td>'
+def _share_cell(share: float, most: float) -> str:
+    """A cell with a share of the time, in percent and as a bar. The largest share has a full bar."""
+    return f'<td class="r share"><span>{percent(share)}</span><i style="--part:{min(share / most, 1.0):.2%}"></i></td>'
 
 
 def _cell(text: str, kind: str = "") -> str:
@@ -145,7 +157,7 @@ def _plain_table(names: Sequence[str], sides: str, rows: Iterable[Sequence[str]]
 
 
 def _code(inspection: Findings) -> Iterator[str]:
-    yield '<h2 id="code">Source and assembly</h2>'
+    yield '<h2 id="code">Both tiers: source and assembly of the kernels, program of the machine</h2>'
     linked = (
         "Every instruction knows the source line it comes from: the kernel was compiled once more with line numbers, "
         "and the result is the same, instruction by instruction. The compiler mixes neighbouring lines, and gives an "
@@ -155,13 +167,33 @@ def _code(inspection: Findings) -> Iterator[str]:
         "are others. Their source and assembly are linked as a whole."
     )
     yield f'<p class="muted">{linked} The bar beside a line shows how hot its piece is.</p>'
+    yield (
+        '<p class="muted">The program is what the machine does in the place of the kernels until they are compiled, '
+        f"with the same results. It is decoded from the words that the machine reads. {escape(note())}</p>"
+    )
     yield '<div class="panes"><div class="pane code" id="source" tabindex="0" role="region" aria-label="source">'
     yield "<h3>generated source</h3>"
     yield from _source_lines(inspection)
+    yield '</div><div class="pane code" id="program" tabindex="0" role="region" aria-label="program">'
+    yield from _program(inspection)
     yield '</div><div class="pane code" id="assembly" tabindex="0" role="region" aria-label="assembly">'
     for function, routines in inspection.routines.items():
         yield from _function(inspection, function, routines)
     yield "</div></div>"
+
+
+def _program(inspection: Findings) -> Iterator[str]:
+    """The machine's programs, each instruction with its nodes."""
+    for listing in inspection.listings:
+        yield f'<h3>{escape(listing.title.partition(":")[0])}</h3><div class="c">{escape(listing.title)}</div>\n'
+        for section in listing.sections:
+            yield f'<div class="label">{escape(section.title)}</div>\n'
+            for line in section.lines:
+                number = "" if line.place is None else line.place
+                nodes = " ".join(map(str, line.nodes))
+                yield f'<div class="told" data-stage="{section.stage}" data-of="{nodes}">'
+                yield f'<span class="n">{number}</span>'
+                yield f"<b>{escape(line.operation)}</b>{escape(line.text)}<small>{escape(line.detail)}</small></div>\n"
 
 
 def _by_line(inspection: Findings) -> dict[int, int]:
@@ -241,7 +273,10 @@ def _pieces(inspection: Findings) -> Iterator[str]:
         f"{time_text(inspection.seconds)}{_waiting(inspection)}.</p>"
     )
     names = ("what", "stage", "loop", "lines", *(name for name, _ in COLUMNS))
-    rows = [*map(_piece_row, inspection.pieces), *_rows_between(inspection)]
+    between = list(between_pieces(inspection))
+    most = _largest(inspection.pieces, *(share for _, _, share in between))
+    rows = [_piece_row(piece, most) for piece in inspection.pieces]
+    rows += [_row_between(*entry, most) for entry in between]
     yield from _table(names, "llll" + _SIDES, rows)
 
 
@@ -251,18 +286,17 @@ def _waiting(inspection: Findings) -> str:
     return f"; {time_text(inspection.waiting_seconds)} of it waiting for other threads"
 
 
-def _piece_row(piece: PieceReport) -> tuple[str, list[str]]:
+def _piece_row(piece: PieceReport, most: float) -> tuple[str, list[str]]:
     button = f'<td class="wrap"><button type="button" data-piece="{piece.number}">{escape(piece.note)}</button></td>'
     lines = f"{piece.lines[0]}–{piece.lines[1]}"
-    cells = [button, _cell(piece.stage), _cell(loop_text(piece.loop)), _cell(lines), *_figures(piece)]
+    cells = [button, _cell(piece.stage), _cell(loop_text(piece.loop)), _cell(lines), *_figures(piece, most)]
     return f' data-piece="{piece.number}"', cells
 
 
-def _rows_between(inspection: Findings) -> Iterator[tuple[str, list[str]]]:
-    """The rows for time that belongs to no piece."""
-    for what, seconds, share in between_pieces(inspection):
-        figures = [_cell(time_text(seconds), "r"), _share_cell(share), *[_cell("")] * (len(COLUMNS) - 2)]
-        yield "", [_cell(what, "muted"), *[_cell("")] * 3, *figures]
+def _row_between(what: str, seconds: float, share: float, most: float) -> tuple[str, list[str]]:
+    """A row for time that belongs to no piece."""
+    figures = [_cell(time_text(seconds), "r"), _share_cell(share, most), *[_cell("")] * (len(COLUMNS) - 2)]
+    return "", [_cell(what, "muted"), *[_cell("")] * 3, *figures]
 
 
 def _plan(inspection: Findings) -> Iterator[str]:
@@ -306,9 +340,12 @@ def _data(inspection: Findings) -> str:
     """Nodes and pieces as JSON that is safe inside an HTML page."""
     numbers = {node.name: node.index for node in inspection.nodes}
     pieces = [
-        {"note": p.note, "nodes": [numbers[name] for name, _ in p.nodes if name in numbers], "says": _says(p)}
+        {
+            "note": p.note, "stage": p.stage, "says": _says(p),
+            "nodes": [numbers[name] for name, _ in p.nodes if name in numbers],
+        }
         for p in inspection.pieces
-    ]
+    ]  # fmt: skip
     nodes = {n.index: {"name": n.name, "pieces": n.pieces, "says": _says(n)} for n in inspection.nodes}
     text = json.dumps({"pieces": pieces, "nodes": nodes}, ensure_ascii=True)
     return text.replace("<", "\\u003c").replace("&", "\\u0026")

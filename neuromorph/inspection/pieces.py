@@ -8,10 +8,14 @@ the gradients, the update.
 from __future__ import annotations
 
 import math
+from collections import Counter as Count
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ..codegen import ZEROS, Emitted, Kernel, Span
 from ..graph import Graph
+from ..graph.words import values_of
+from ..host.cached import cached_property
 from ..host.frozen import frozen
 from ..schedule import WINDOW, Bias, Block, Columns, Loss, Mask, Operation, Product, Reduce, Rows, Sum, notes_of
 from ..schedule.accesses import reads_of
@@ -61,7 +65,16 @@ class Piece:
 
 def pieces_of(kernel: Kernel, steps: int) -> tuple[Piece, ...]:
     """All pieces of a training kernel, in the order of the source. steps: the samples of a window."""
-    return tuple(_Finder(kernel, Counter(kernel, steps)).all())
+    return tuple(_told_apart(list(_Finder(kernel, Counter(kernel, steps)).all())))
+
+
+def _told_apart(pieces: list[Piece]) -> Iterator[Piece]:
+    """The pieces; those that still have the note of another one get a number."""
+    alike, seen = Count(piece.note for piece in pieces), Count[str]()
+    for piece in pieces:
+        seen[piece.note] += 1
+        many = alike[piece.note]
+        yield piece if many == 1 else replace(piece, note=f"{piece.note} ({seen[piece.note]} of {many})")
 
 
 @frozen
@@ -113,11 +126,28 @@ class _Finder:
 
     def note(self, operation: Operation) -> str:
         """A line of text that says what a piece does."""
-        if isinstance(operation, Product) and operation.epilogue is not None:
-            return f"{operation.note}; {', '.join(note.brief for note in operation.epilogue.notes)}"
+        if isinstance(operation, Product):
+            ends = () if operation.epilogue is None else operation.epilogue.notes
+            where = self.where(operation) if self.alike[operation.note] > 1 else ""
+            return "; ".join((operation.note + where, *[", ".join(note.brief for note in ends)] * bool(ends)))
         if not isinstance(operation, Block):
             return notes_of(operation)[0]
         return "; ".join(dict.fromkeys(statement.note.brief for statement in operation.maps))
+
+    @cached_property
+    def alike(self) -> Count[str]:
+        """How many products of training have each note."""
+        plan = self.kernel.plan.training
+        operations = (operation for segment in (*plan.forward, *plan.backward) for operation in segment.operations)
+        return Count(operation.note for operation in operations if isinstance(operation, Product))
+
+    def where(self, product: Product) -> str:
+        """What tells a product from others with the same note: the other side of its weights."""
+        group, names = self.kernel.plan.training.groups[product.group], [node.name for node in self.graph.nodes]
+        part = group.parts[product.part]
+        if product.kind == "backward":
+            return f" from {', '.join(names[member.node] for member in group.members)}"
+        return f" from {names[part.node]}{values_of(part.shift, part.taps, part.dilation)}"
 
     # The nodes that the work is for
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, field
 from typing import Any
 
 from ..host.frozen import frozen
+from ..machine import Listing
 from .assembly import Routine
 from .pieces import WHOLE
 
@@ -116,6 +117,7 @@ class NodeReport:
 class Findings:
     """All that an inspection finds about a kernel. ``Inspection`` says what the fields are."""
 
+    file: str
     text: str
     batch_size: int
     bptt_steps: int
@@ -140,12 +142,18 @@ class Findings:
     buffers: tuple[BufferReport, ...]
     pieces: tuple[PieceReport, ...]
     nodes: tuple[NodeReport, ...]
+    listings: tuple[Listing, ...] = field(repr=False)
     source: str = field(repr=False)
     ir: Mapping[str, str] = field(repr=False)
     assembly: Mapping[str, str] = field(repr=False)
     routines: Mapping[str, tuple[Routine, ...]] = field(repr=False)
     linked: bool
     svg: str = field(repr=False)
+
+    @property
+    def program(self) -> str:
+        """The machine's programs of training and of prediction, as text."""
+        return "\n".join(map(str, self.listings))
 
     @property
     def flops(self) -> float:
@@ -178,13 +186,14 @@ class Findings:
         return self.pieces_seconds / self.seconds
 
     def to_dict(self, *, texts: bool = True) -> dict[str, Any]:
-        """All findings as numbers, strings, lists and dicts, ready for JSON. With ``texts=False``, source, IR, assembly
-        and picture are left out."""
-        left = {"routines"} if texts else {"routines", "source", "ir", "assembly", "svg"}
+        """All findings as numbers, strings, lists and dicts, ready for JSON. With ``texts=False``, program, source, IR,
+        assembly and picture are left out."""
+        left = {"routines", "listings"} | (set() if texts else {"source", "ir", "assembly", "svg"})
         kept = {name: value for name, value in vars(self).items() if name not in left}
         for name in ("loops", "groups", "buffers", "pieces", "nodes"):
             kept[name] = [asdict(entry) for entry in kept[name]]
         for name in ("ir", "assembly") if texts else ():
             kept[name] = dict(kept[name])
+        kept |= {"program": self.program} if texts else {}
         derived = ("flops", "bytes", "gflops", "peak_share", "pieces_seconds", "sum_by_kernel")
         return kept | {name: getattr(self, name) for name in derived}

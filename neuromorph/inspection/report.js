@@ -3,7 +3,7 @@ const root = document.documentElement;
 addEventListener("error", event => { root.dataset.error = event.message; });
 const data = JSON.parse(document.getElementById("data").textContent);
 const all = (query, inside = document) => [...inside.querySelectorAll(query)];
-const source = document.getElementById("source"), assembly = document.getElementById("assembly");
+const source = document.getElementById("source"), assembly = document.getElementById("assembly"), program = document.getElementById("program");
 const chosen = document.getElementById("chosen");
 const byPiece = new Map(), byLine = new Map();
 const put = (map, key, element) => { map.has(key) ? map.get(key).push(element) : map.set(key, [element]); };
@@ -11,6 +11,9 @@ for (const element of all("[data-p]"))
   for (const number of element.dataset.p.split(" ")) put(byPiece, +number, element);
 for (const element of all("#assembly [data-l]")) put(byLine, +element.dataset.l, element);
 for (const element of all("#source [data-l]")) put(byLine, +element.dataset.l, element);
+
+const told = all("#program .told").map(element => ({ element, stage: element.dataset.stage,
+  nodes: element.dataset.of ? element.dataset.of.split(" ").map(Number) : [] }));
 
 function clear() {
   for (const element of all(".on, .exact")) element.classList.remove("on", "exact");
@@ -27,7 +30,12 @@ function mark(numbers, nodes) {
     element.classList.add("on");
   for (const number of numbers) for (const row of all(`tr[data-piece="${number}"]`)) row.classList.add("on");
 }
+function markProgram(fits) {
+  for (const line of told) if (fits(line)) line.element.classList.add("on");
+}
+const common = (some, others) => some.some(one => others.includes(one));
 function reveal() {
+  show(program, program.querySelector(".exact") || program.querySelector(".on"));
   show(source, source.querySelector(".exact, .on"));
   show(assembly, assembly.querySelector(".exact") || assembly.querySelector(".on"));
 }
@@ -44,6 +52,7 @@ function chooseNode(index) {
   const node = data.nodes[index];
   if (!node) return;
   mark(node.pieces, [index]);
+  markProgram(line => line.nodes.includes(index));
   say(node.name, node.says);
   reveal();
   remember("#node-" + index);
@@ -52,6 +61,7 @@ function choosePiece(number) {
   const piece = data.pieces[number];
   if (!piece) return;
   mark([number], piece.nodes);
+  markProgram(line => line.stage === piece.stage && common(line.nodes, piece.nodes));
   say(piece.note, piece.says);
   reveal();
   remember("#piece-" + number);
@@ -63,7 +73,18 @@ function chooseLine(line, number, pane) {
   const count = (byLine.get(line) || []).filter(element => assembly.contains(element)).length;
   say("line " + line, count + (count === 1 ? " instruction" : " instructions") + (piece ? "; " + piece.says : ""));
   const other = pane === source ? assembly : source;
+  if (piece) markProgram(line => line.stage === piece.stage && common(line.nodes, piece.nodes));
   show(other, other.querySelector(".exact") || other.querySelector(".on"));
+  show(program, program.querySelector(".on"));
+}
+function chooseTold(line) {
+  const pieces = [...data.pieces.keys()].filter(number =>
+    data.pieces[number].stage === line.stage && common(line.nodes, data.pieces[number].nodes));
+  mark(pieces, line.nodes);
+  line.element.classList.add("exact");
+  say(line.nodes.map(index => data.nodes[index]).filter(Boolean).map(node => node.name).join(", "), line.stage);
+  show(source, source.querySelector(".on"));
+  show(assembly, assembly.querySelector(".on"));
 }
 function nothing() {
   clear();
@@ -95,6 +116,7 @@ for (const pane of [source, assembly]) pane.addEventListener("click", event => {
   if (row.dataset.l !== undefined) chooseLine(+row.dataset.l, number, pane);
   else choosePiece(number);
 });
+for (const line of told) line.element.addEventListener("click", () => { if (!String(getSelection())) chooseTold(line); });
 document.getElementById("none").addEventListener("click", nothing);
 addEventListener("keydown", event => { if (event.key === "Escape") nothing(); });
 addEventListener("hashchange", fromHash);

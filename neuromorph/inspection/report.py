@@ -31,10 +31,11 @@ class Inspection(Findings):
     peak in 10⁹ FLOPs a second, measured in the same call by multiply-adds in registers, on as many threads as the
     kernel has.
 
-    source: of the kernels of training and prediction. ir, assembly: of each function of the training kernel. LLVM makes
-    the assembly text separately from the machine code, so a few moves and address computations may be placed
-    differently. ``linked``: whether compiling with line numbers gave the same instructions, so that all instructions
-    have source lines; if not, the instructions of some functions have none.
+    file: the name of the model's file; empty for a text. program: the machine's programs of training and prediction,
+    which run the model until its kernel is compiled. source: of the kernels of training and prediction. ir, assembly:
+    of each function of the training kernel. LLVM makes the assembly text separately from the machine code, so a few
+    moves and address computations may be placed differently. ``linked``: whether compiling with line numbers gave the
+    same instructions, so that all instructions have source lines; if not, the instructions of some functions have none.
     """
 
     def listing(self, function: str) -> str:

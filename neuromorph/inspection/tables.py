@@ -85,9 +85,10 @@ def head(inspection: Findings) -> list[str]:
     """Lines with the name of what was inspected and its main figures."""
     i = inspection
     window = f"window of {i.bptt_steps} sample{'s' * (i.bptt_steps != 1)}"
+    name = f" of {i.file}" if i.file else ""
     where = threads_text(i) + (f" in chunks of {i.chunk} rows" if i.chunk else "")
     return [
-        f"kernel: batch {i.batch_size}, {window}, {i.dtype}, optimizer {i.optimizer}, {where}, "
+        f"kernel{name}: batch {i.batch_size}, {window}, {i.dtype}, optimizer {i.optimizer}, {where}, "
         f"{i.parameters:,} parameters",
         f"machine: {i.cpu}, vectors of {i.machine_bits} bits; the kernel uses {i.vector_bits} ({i.lanes} elements)",
         f"a window: {time_text(i.seconds)} ({time_text(i.seconds / i.bptt_steps)} a sample), "

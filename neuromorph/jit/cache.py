@@ -47,6 +47,7 @@ _DEFAULT_LIMIT = 1 << 30  # bytes
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TOO_MANY = frozenset({errno.EMFILE, errno.ENFILE})
 
+IN_MEMORY = " Kernels are compiled in memory."  # what warnings say of processes that build models
 _ELSEWHERE = "Set NEUROMORPH_CACHE_DIR to a folder that belongs to you and that only you can write."
 _FREE_SPACE = "Free some space there, or set NEUROMORPH_CACHE_DIR to a folder on another disk."
 _MORE_FILES = "Let the process open more files (ulimit -n)."
@@ -200,9 +201,9 @@ def _guarded(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         return
     except UnusableError as error:
-        _warn_once_of(path, f"{error}. Kernels are compiled in memory. {_ELSEWHERE}")
+        _warn_once_of(path, f"{error}.{IN_MEMORY} {_ELSEWHERE}")
     except OSError as error:
-        _warn_once_of(path, f"{error.strerror or error}. Kernels are compiled in memory. {_advice(error)}")
+        _warn_once_of(path, f"{error.strerror or error}.{IN_MEMORY} {_advice(error)}")
 
 
 def warn_once(trouble: str) -> None:

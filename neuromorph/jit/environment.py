@@ -57,13 +57,18 @@ def environment() -> tuple[str, ...]:
         f"numba {_numba_version()}",
         f"llvmlite {imported('llvmlite').__version__}",
         f"numpy {numpy.__version__}",
-        f"python {sys.implementation.name} {platform.python_version()} {sys.implementation.cache_tag}",
+        f"python {sys.implementation.name} {platform.python_version()} {sys.implementation.cache_tag} {_abi_flags()}",
         f"platform {sysconfig.get_platform()} {sys.byteorder}",
         f"cpu {cpu().name}",
         f"features {','.join(cpu().features)}",
         f"settings {_numba_settings()}",
         *(f"{name} {digest_of(_PACKAGE / name)}" for name in COMPILED_FROM),
     )
+
+
+def _abi_flags() -> str:
+    """The letters of how Python was built, such as "t" without its global lock: objects then have another head."""
+    return getattr(sys, "abiflags", "")
 
 
 @cache

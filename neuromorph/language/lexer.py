@@ -1,13 +1,9 @@
-"""Turns characters into tokens. PLY finds the tokens, `Source` knows their places, `tokens_of` checks them."""
+"""Turns characters into tokens. `Source` knows their places, `tokens_of` finds and checks them."""
 
 import re
-import sys
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from functools import cache
-from typing import Any
-
-from ply import lex
+from typing import NamedTuple
 
 from ..errors import Location, MDLSemanticError, MDLSyntaxError, line_starts
 from ..host.cached import cached_property
@@ -43,55 +39,56 @@ class Source:
         return MDLSemanticError(reason, source=self.text, location=location, filename=self.filename)
 
 
-@frozen
-class Word:
+class Word(NamedTuple):
     """The value of a NAME or NUMBER token: its characters and the location of the first one."""
 
     text: str
     location: Location
 
 
-# The rules, in the form that PLY asks for. It compiles them with re.VERBOSE, where a bare # is a comment.
-tokens = ("NAME", "NUMBER")
-literals = "/()[]{}<>,|"
-t_ignore = " \t\r\n"
-t_ignore_COMMENT = r"\#[^\r\n]*"  # noqa: N816
-t_NAME = r"[A-Za-z_][A-Za-z0-9_.-]*"  # noqa: N816
-t_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"  # noqa: N816
+class Token(NamedTuple):
+    """A token. type: "NAME", "NUMBER", or the character that it is. value: a `Word` for a name or a number, else the
+    offset. offset: of its first character."""
+
+    type: str
+    value: Word | int
+    offset: int
 
 
-def t_error(t: Any) -> Any:
-    """Make a token of type ``error`` from a character that begins no token. `tokens_of` refuses it."""
-    t.value = t.value[0]
-    t.lexer.skip(1)
-    return t
+tokens = ("NAME", "NUMBER")  # the types that are no single characters, as PLY asks for them
+_TOKENS = re.compile(
+    r"(?P<NAME>[A-Za-z_][A-Za-z0-9_.-]*)"
+    r"|(?P<NUMBER>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
+    r"|(?P<character>[/()\[\]{}<>,|])"
+    r"|[ \t\r\n]+|#[^\r\n]*"
+    r"|(?P<error>.)",
+    re.DOTALL,
+)
 
 
-def tokens_of(source: Source) -> Iterator[Any]:
-    """PLY's tokens of the text, one by one; the value of a NAME or NUMBER is a `Word`.
+def tokens_of(source: Source) -> Iterator[Token]:
+    """The tokens of the text, one by one.
 
     Raises MDLSemanticError for a text of more than 1 MiB (in UTF-8), and MDLSyntaxError if the next token is not in the
     language: an unknown character, a name too long, a number malformed or not finite.
     """
     _check_size(source)
-    lexer = _lexer().clone()
-    lexer.input(source.text)
-    while token := lexer.token():
-        check = _CHECKS.get(token.type)
-        if check is not None:
-            token.value = Word(token.value, source.location(token.lexpos))
-            check(source, token.value, token.lexpos)
-        yield token
+    for found in _TOKENS.finditer(source.text):
+        kind = found.lastgroup
+        if kind is None:  # white space, or a comment
+            continue
+        text, offset = found.group(), found.start()
+        if kind == "character":
+            yield Token(text, offset, offset)
+            continue
+        word = Word(text, source.location(offset))
+        _CHECKS[kind](source, word, offset)
+        yield Token(kind, word, offset)
 
 
 def quoted(text: str) -> str:
     """A token's characters in quotes, cut if they are more than a message can show."""
     return f"'{text}'" if len(text) <= _SHOWN else f"'{text[:_SHOWN]}…'"
-
-
-@cache
-def _lexer() -> Any:
-    return lex.lex(module=sys.modules[__name__], errorlog=lex.NullLogger())
 
 
 def _check_size(source: Source) -> None:

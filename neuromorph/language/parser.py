@@ -1,11 +1,10 @@
 """Turns tokens into a syntax tree: the grammar, in PLY's form, and the errors for texts that do not follow it.
 
 The rules are the functions `p_…`. When the first text is parsed, PLY reads their docstrings and makes LALR(1) tables
-from them. Nothing is written to disk. Each call of `parse` has a parser of its own that shares only the tables, so any
-number of threads may parse at once.
+from them. Nothing is written to disk. The loop over the tables is in `reading`, since PLY's own takes twice the time. A
+call of `parse` shares only the tables with others, so any number of threads may parse at once.
 """
 
-import copy
 import sys
 from functools import cache
 from typing import Any
@@ -49,7 +48,7 @@ def parse(text: str, filename: str | None = None) -> Model:
     if not isinstance(text, str):
         raise TypeError(f"a model description is a str, not {type(text).__name__}")
     tables, references = _tables()
-    reading = Reading(Source(text, filename), copy.copy(tables), references)
+    reading = Reading(Source(text, filename), tables, references)
     try:
         weight_initializer, bias_initializer, definitions, nodes = reading.run()
     except MDLError as error:
@@ -197,7 +196,7 @@ def p_function(p: Any) -> None:
 
 def p_local(p: Any) -> None:
     "local : '/' place ',' place '/'"
-    p[0] = Local(p[2], p[4], p.lexer.source.location(p.lexpos(1)))
+    p[0] = Local(p[2], p[4], p.lexer.source.location(p[1]))
 
 
 def p_place(p: Any) -> None:

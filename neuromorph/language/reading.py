@@ -1,11 +1,11 @@
-"""Reads one text: gives the tokens to PLY's parser, checks the limits, and makes the messages of syntax errors."""
+"""Reads one text by the tables that PLY makes: checks the limits, and makes the messages of syntax errors."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from ..errors import Location
 from ..host.frozen import frozen
-from .lexer import Source, Word, quoted, tokens_of
+from .lexer import Source, Token, Word, quoted, tokens_of
 
 MAX_NODES = 10_000
 MAX_NESTING = 100
@@ -27,40 +27,79 @@ class Scope:
     parameters: tuple[str, ...]
 
 
+class Values(list[Any]):
+    """What an action of the grammar is called with: the values of the right side of its rule, from place 1 on. It puts
+    its own value in place 0."""
+
+    __slots__ = ("lexer",)
+
+    lexer: "Reading"
+
+
 class Reading:
-    """The reading of one text: gives the tokens to PLY's parser, and knows the open brackets and the expected tokens.
+    """The reading of one text. It knows the open brackets and the expected tokens.
 
     The grammar's actions reach it as ``p.lexer``. They set ``scope`` while they read a definition's body.
     """
 
-    def __init__(self, source: Source, parser: Any, references: frozenset[int]) -> None:
+    def __init__(self, source: Source, tables: Any, references: frozenset[int]) -> None:
         self.source = source
         self.scope: Scope | None = None
         self._references = references
-        self._parser = parser
-        self._parser.errorfunc = self._refuse
-        self._tokens: Iterator[Any] = tokens_of(source)
-        self._token: Any = None
-        self._open: list[Any] = []
+        self._tables = tables
+        self._tokens: Iterator[Token] = tokens_of(source)
+        self._open: list[Token] = []
         self._node_count = self._bar_count = 0
         self._states: list[int] = [0]
 
     def run(self) -> Any:
-        return self._parser.parse(lexer=self)
+        """The value of the whole text. This is the loop of every LR parser, with PLY's tables."""
+        action, goto, productions = self._tables.action, self._tables.goto, self._tables.productions
+        alone = self._tables.defaulted_states  # states with one reduction and nothing else, which need no token
+        state, states = 0, [0]
+        values: list[Any] = [None]
+        kind, token = "", None
+        given = Values((None,))
+        given.lexer = self
+        while True:
+            step = alone.get(state)
+            if step is None:
+                if not kind:
+                    token = self._next(states, token)
+                    kind = _END if token is None else token.type
+                step = action[state].get(kind)
+                if step is None:
+                    self._refuse(token)
+                if step > 0 and token is not None:
+                    state, kind = step, ""
+                    states.append(state)
+                    values.append(token.value)
+                    continue
+                if step == 0:
+                    return values[-1]
+            rule = productions[-step]
+            first = len(values) - rule.len
+            given[1:] = values[first:]
+            rule.callable(given)
+            del states[first:]
+            del values[first:]
+            values.append(given[0])
+            state = goto[states[-1]][rule.name]
+            states.append(state)
 
-    def token(self) -> Any:
-        """The next token, None at the end of the text. PLY calls this after it has accepted the token before."""
-        if self._token is not None and self._token.type in _BRACKETS:
-            self._accept(self._token)
-        elif self._token is not None and self._token.type == "|":
-            self._count_bar(self._token)
-        self._states = self._parser.statestack.copy()
-        self._token = next(self._tokens, None)
-        if self._token is not None and self._token.type == "NAME" and not self._could_follow("NAME"):
-            self._refuse(self._token)
-        return self._token
+    def _next(self, states: list[int], before: Token | None) -> Token | None:
+        """The next token, None at the end of the text. The one before it has been accepted."""
+        if before is not None and before.type in _BRACKETS:
+            self._accept(before)
+        elif before is not None and before.type == "|":
+            self._count_bar(before)
+        self._states = states.copy()
+        token = next(self._tokens, None)
+        if token is not None and token.type == "NAME" and not self._could_follow("NAME"):
+            self._refuse(token)
+        return token
 
-    def _accept(self, token: Any) -> None:
+    def _accept(self, token: Token) -> None:
         """Count brackets and bars, and refuse a token that exceeds a limit."""
         if self._open and self._open[-1].type == _OPENED_BY.get(token.type):
             self._open.pop()
@@ -69,7 +108,7 @@ class Reading:
             self._open.append(token)
             self._check_limits(token, begins_body)
 
-    def _check_limits(self, token: Any, begins_body: bool) -> None:
+    def _check_limits(self, token: Token, begins_body: bool) -> None:
         self._node_count += token.type in _NODE_OPENERS and not begins_body
         if self._node_count > MAX_NODES:
             reason = f"the model has too many nodes: at most {MAX_NODES:,} are allowed"
@@ -78,17 +117,17 @@ class Reading:
             reason = f"splits are nested too deep: at most {MAX_NESTING} '[' may be open"
             raise self.source.semantic_error(reason, self._location(token))
 
-    def _count_bar(self, token: Any) -> None:
+    def _count_bar(self, token: Token) -> None:
         self._bar_count += 1
         if self._bar_count > MAX_BARS:
             reason = f"the model has too many branches: at most {MAX_BARS:,} '|' are allowed"
             raise self.source.semantic_error(reason, self._location(token))
 
-    def _location(self, token: Any) -> Location:
-        return self.source.location(len(self.source.text) if token is None else token.lexpos)
+    def _location(self, token: Token | None) -> Location:
+        return self.source.location(len(self.source.text) if token is None else token.offset)
 
-    def _refuse(self, token: Any) -> None:
-        """Raise the error for a token (None: the end) that the grammar does not allow here. PLY calls it."""
+    def _refuse(self, token: Token | None) -> NoReturn:
+        """Raise the error for a token (None: the end) that the grammar does not allow here."""
         expected = self._expected()
         reason = f"expected {_listed(expected)}, found {_described(token)}"
         notes = filter(None, (self._hint(token, expected), self._unclosed(token)))
@@ -96,7 +135,7 @@ class Reading:
 
     def _expected(self) -> set[str]:
         """The types of the tokens that the grammar allows in place of the one just read."""
-        candidates = {kind for actions in self._parser.action.values() for kind in actions}
+        candidates = {kind for actions in self._tables.action.values() for kind in actions}
         return {kind for kind in candidates if self._could_follow(kind)}
 
     def _could_follow(self, kind: str) -> bool:
@@ -106,16 +145,16 @@ class Reading:
         tokens that are right only elsewhere. A name that stands for a number is right only in a definition.
         """
         states = self._states.copy()
-        while (action := self._parser.action[states[-1]].get(kind)) is not None:
+        while (action := self._tables.action[states[-1]].get(kind)) is not None:
             if action >= 0:
                 return self.scope is not None or action not in self._references
-            production = self._parser.productions[-action]
+            production = self._tables.productions[-action]
             if production.len:
                 del states[-production.len :]
-            states.append(self._parser.goto[states[-1]][production.name])
+            states.append(self._tables.goto[states[-1]][production.name])
         return False
 
-    def _hint(self, token: Any, expected: set[str]) -> str:
+    def _hint(self, token: Token | None, expected: set[str]) -> str:
         """A text that says how to mend a common mistake; empty for others."""
         kind = _END if token is None else token.type
         opened = [one.type for one in self._open]
@@ -129,7 +168,7 @@ class Reading:
             return "a '|' stands only between the branches of a split, [name, … | …]"
         return "definitions stand before the first node" if kind == "<" and not opened else ""
 
-    def _unclosed(self, token: Any) -> str:
+    def _unclosed(self, token: Token | None) -> str:
         """A text about a bracket that is open where the text ends or another bracket closes; empty if there is none."""
         if not self._open or (token is not None and token.type in {"NAME", "NUMBER", ",", "|"}):
             return ""
@@ -177,7 +216,7 @@ def _listed(expected: set[str]) -> str:
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-def _described(token: Any) -> str:
+def _described(token: Token | None) -> str:
     if token is None:
         return _WORDS[_END]
     if isinstance(token.value, Word):

@@ -6,10 +6,12 @@ of programs. It gives what a generated kernel gives, without a compiler, and tak
 
 from .check import ProgramError, Sizes, check
 from .encode import Program, encode, space_of
+from .listing import Listing, listing, note
 from .source import functions, source_of
 from .templates import NotInMachineError
 
 __all__ = [
+    "Listing",
     "NotInMachineError",
     "Program",
     "ProgramError",
@@ -17,6 +19,8 @@ __all__ = [
     "check",
     "encode",
     "functions",
+    "listing",
+    "note",
     "source_of",
     "space_of",
 ]

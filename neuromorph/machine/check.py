@@ -211,12 +211,15 @@ class _Checker:
             self.fail("there is no such kind of a map")
         if flags >= i.ONE_ROW:
             vectors, rows = vectors * rows, 1
+        vector, work = self.sizes.vector, self.work
         for place in range(5, len(given), 4):
             offset, step, inner, outer = given[place : place + 4]
             row = vectors * inner + outer
-            if inner < 0:
+            if inner < 0 or row < 0 or step < 0:
                 self.fail("a stream goes backwards")
-            self.rows(offset, row, rows, (vectors - 1) * inner + self.sizes.vector, step, steps)
+            reach = (rows - 1) * row + (steps - 1) * step + (vectors - 1) * inner + vector
+            if offset < 0 or offset + reach > work:
+                self.inside(offset, reach, work, "the workspace")
 
     def sum(self, given: list[int], letters: int, slots: int, rows: int, steps: int) -> None:
         """A sum: its target, its numbers and its operands."""

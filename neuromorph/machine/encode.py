@@ -6,8 +6,9 @@ fewer steps too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -207,8 +208,9 @@ class _Encoder(Places):
 
     def instruction(self, number: int, words: Iterable[int]) -> None:
         """One instruction: its number, its length and what it needs."""
-        given = list(words)
-        self.words += [number, len(given) + 2, *given]
+        here = len(self.words)
+        self.words += [number, 0, *words]
+        self.words[here + 1] = len(self.words) - here
 
     def keep_numbers(self, numbers: Iterable[float]) -> int:
         """Numbers beside the program; where the first stands. The first of all is the loss's."""
@@ -217,20 +219,10 @@ class _Encoder(Places):
         return place
 
     def operation(self, operation: Operation, domain: int) -> None:
-        if isinstance(operation, Map):
-            self.map(operation, domain)
-        elif isinstance(operation, Reduce):
-            self.reduce(operation, domain)
-        elif isinstance(operation, Product):
-            self.product(operation, domain)
-        elif isinstance(operation, Rows):
-            self.rows(operation, domain)
-        elif isinstance(operation, Mask):
-            self.mask(operation, domain)
-        elif isinstance(operation, Bias | Columns):
-            self.columns(operation)
-        else:
+        encoded = _ENCODED.get(type(operation))
+        if encoded is None:
             raise TypeError(f"the machine has no instruction for {type(operation).__name__}")
+        encoded(self, operation, domain)
 
     def room(self) -> int:
         """A room that the statement at hand does not use yet."""
@@ -240,24 +232,24 @@ class _Encoder(Places):
     def operand(self, access: Access, domain: int, width: int) -> Words:
         """A stream of what a statement reads. It is made in a room first if one number stands for a vector, or if only
         some components count."""
-        stream, wide = self.stream(access.place, access.shift, domain), padded(width, self.vector)
-        if access.broadcast and access.place.width == self.vector:
+        place, shift, limit, broadcast = access
+        stream = self.stream(place, shift, domain)
+        if broadcast and place.width == self.vector:
             return [*stream, 0]
-        if access.broadcast:
+        if broadcast:
             room = self.room()
             self.instruction(i.SPREAD, [room, self.vector, *stream])
             return [room, 0, self.vector, 0]
-        if access.limit is None or access.limit >= wide:
+        if limit is None or limit >= (wide := padded(width, self.vector)):
             return [*stream, 1]
         room = self.room()
-        self.instruction(i.CUT, [room, wide, *stream, access.limit])
+        self.instruction(i.CUT, [room, wide, *stream, limit])
         return [room, 0, wide, 1]
 
     def operands(self, statement: Map | Reduce, variables: Iterable[str], domain: int) -> Words:
         """The streams of a statement's operands."""
         accesses, self.rooms = dict(statement.operands), 0
-        chosen = (accesses[name] for name in variables)
-        return [word for access in chosen for word in self.operand(access, domain, statement.width)]
+        return [word for name in variables for word in self.operand(accesses[name], domain, statement.width)]
 
     def map(self, statement: Map, domain: int) -> None:
         """An element-by-element statement: one instruction, or two where its value is stored in part."""
@@ -307,7 +299,9 @@ class _Encoder(Places):
         """
         rows, moves = streams[2::4], streams[3::4]
         if wide == self.vector:
-            return [flags + i.ONE_ROW, *(word for k in range(0, len(streams), 4) for word in (*streams[k : k + 3], 0))]
+            alone = [flags + i.ONE_ROW, *streams]
+            alone[4::4] = [0] * (len(streams) // 4)
+            return alone
         no_gaps = {*rows} == {wide} and all(moves) and flags != i.CAREFUL
         words = [flags + i.ONE_ROW * no_gaps]
         for offset, step, row, moving in zip(streams[::4], streams[1::4], rows, moves, strict=True):
@@ -415,7 +409,7 @@ class _Encoder(Places):
         scale = self.keep_numbers([1.0 / (1.0 - mask.rate)])
         self.instruction(i.MASK, [offset, row, wide, mask.node, threshold(mask.rate), scale])
 
-    def columns(self, operation: Bias | Columns) -> None:
+    def columns(self, operation: Bias | Columns, domain: int) -> None:
         if isinstance(operation, Bias):
             group = self.plan.groups[operation.group]
             name, place, columns = f"g{group.index}", self.kernel.layout.bias(group), group.columns
@@ -423,3 +417,14 @@ class _Encoder(Places):
             name, place = operation.source.buffer, self.kernel.layout.vector(operation.vector)
             columns = padded(operation.source.width, self.vector)
         self.instruction(i.COLUMNS, [self.start(name), self.stride(name), place, columns // self.vector])
+
+
+_ENCODED: dict[type, Callable[[_Encoder, Any, int], None]] = {
+    Map: _Encoder.map,
+    Reduce: _Encoder.reduce,
+    Product: _Encoder.product,
+    Rows: _Encoder.rows,
+    Mask: _Encoder.mask,
+    Bias: _Encoder.columns,
+    Columns: _Encoder.columns,
+}

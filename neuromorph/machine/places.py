@@ -79,19 +79,18 @@ class Places:
 
     def stream(self, place: Place, shift: int, domain: int) -> Words:
         """The offset of a place's first row, elements from step to step and from row to row."""
-        name = place.buffer
-        if is_vector(name):
-            return [self.extra[name] + place.column, 0, 0]
-        start, step, stride, moves = self._rows_of(name)
+        start, step, stride, moves = self._rows.get(place.buffer) or self._rows_of(place.buffer)
         return [start + place.column + shift * step, step if moves and domain != WINDOW else 0, stride]
 
     def _rows_of(self, buffer: str) -> tuple[int, int, int, bool]:
         """The start, step and stride of a buffer, and whether each step has rows of its own. They are kept: every
         operand of every statement asks for them."""
-        found = self._rows.get(buffer)
-        if found is None:
+        if is_vector(buffer):
+            found = self.extra[buffer], 0, 0, False
+        else:
             moves = buffer in self.extra or self.plan.buffers_by_name[buffer].rows != "step"
-            found = self._rows[buffer] = self.start(buffer), self.step(buffer), self.stride(buffer), moves
+            found = self.start(buffer), self.step(buffer), self.stride(buffer), moves
+        self._rows[buffer] = found
         return found
 
     @cached_property

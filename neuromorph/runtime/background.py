@@ -23,10 +23,13 @@ from ..errors import CompilerWarning
 from ..host.callers import warn_user
 from ..host.forks import after_in_child, new_lock
 from ..host.interrupts import held
+from ..host.resources import OTHERS
 from ..jit import cache
 
+IDLE = 60.0  # seconds without a request after which the process ends
 BETWEEN = 0.005  # seconds between two looks for answers
 MOST_DEATHS = 3  # of the process without an answer, after which no more is started
+PATIENCE = 60.0  # seconds that a forked child waits for what its parent has asked for
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from neuromorph.runtime.compiler_process import main; main()"
@@ -54,6 +57,7 @@ class Request:
     ended: bool = False
     reason: str | None = None
     looked: float = 0.0
+    since: float = 0.0  # when a forked child looked first
 
     def poll(self) -> bool:
         """Whether the request has ended by now."""
@@ -62,9 +66,19 @@ class Request:
             self.looked = now
             if self.process != os.getpid():  # of a forked child's parent: what it compiles is seen in the cache
                 self.ended = cache.has(self.entry)
+                if not self.ended:
+                    self._adopt(now)
             else:
                 _compiler.look()
         return self.ended
+
+    def _adopt(self, now: float) -> None:
+        """Have a child ask for itself if the parent has ended, or has not got it compiled for long."""
+        if self.since == 0.0:
+            self.since = now
+        if os.getppid() != self.process or now - self.since >= PATIENCE:
+            self.process = os.getpid()
+            _compiler.add(self)
 
     def end(self, reason: str | None = None) -> None:
         """Note how the request ended."""
@@ -79,7 +93,7 @@ class Compiler:
         self.requests: dict[int, ref[Request]] = {}  # by number
         self.unsent: list[int] = []  # the numbers of those that were not written yet
         self.out = self.into = b""  # parts of messages that were not written, and of answers that were not read, yet
-        self.deaths = 0
+        self.deaths, self.started = 0, 0.0
 
     def asked(self, entry: str) -> Request | None:
         """The request for an entry of the cache that was not answered yet, if there is one."""
@@ -110,7 +124,9 @@ class Compiler:
         if self.deaths >= MOST_DEATHS:
             self._give_up("the process that compiles has ended too often")
             return
-        command = [sys.executable, "-c", _START, json.dumps(sys.path)]
+        folders = [folder for folder in sys.path if isinstance(folder, str)]  # as Python does, which takes no others
+        command = [sys.executable, "-c", _START, json.dumps(folders)]
+        self.started = time.monotonic()
         try:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
@@ -178,7 +194,7 @@ class Compiler:
         process = self._forget()
         with suppress(subprocess.TimeoutExpired):
             process.wait(1.0)
-        if process.returncode == 0:  # it had been idle for long when the requests came
+        if process.returncode == 0 and time.monotonic() - self.started >= IDLE:  # it had had nothing to do for long
             self.unsent = list(self.requests)
         else:
             self.deaths += 1
@@ -238,11 +254,23 @@ def request(message: Mapping[str, Any], entry: str) -> Request:
     if (known := _compiler.asked(entry)) is not None:
         return known
     made = Request(dict(message), entry)
-    variables = {name: value for name, value in os.environ.items() if name.startswith("NEUROMORPH_")}
+    variables = {name: value for name, value in os.environ.items() if is_ours(name)}
     variables["NEUROMORPH_CACHE_DIR"] = str(cache.root())
-    made.message |= {"job": made.number, "variables": variables}
+    made.message |= {"job": made.number, "entry": entry, "variables": variables}
+    if hasattr(os, "sched_getaffinity"):
+        made.message["processors"] = sorted(os.sched_getaffinity(0))
     _compiler.add(made)
     return made
+
+
+def is_ours(variable: str) -> bool:
+    """Whether kernels may depend on a variable of the environment, among other things by the number of threads."""
+    return variable.startswith("NEUROMORPH_") or variable in OTHERS
+
+
+def drop_unneeded() -> None:
+    """Have nothing compiled any more that nobody needs."""
+    _compiler.look()
 
 
 def stop() -> None:
@@ -250,11 +278,12 @@ def stop() -> None:
     _compiler.stop()
 
 
-def warn_once(reason: str) -> None:
+def warn_once(reason: str, consequence: str = "Models keep the tier 'instant'") -> None:
     """Give one CompilerWarning in this process: kernels can't be compiled in the background."""
     if not _warned:
         _warned.add(reason)
-        message = f"kernels can't be compiled in the background: {reason}. Models keep the tier 'instant'"
+        reason = reason.replace(cache.IN_MEMORY, "").rstrip(".")
+        message = f"kernels can't be compiled in the background: {reason}. {consequence}"
         warn_user(message, CompilerWarning)
 
 

@@ -2,10 +2,13 @@
 
 It reads jobs from its standard input, one JSON object a line, and answers on its standard output in the same form:
 
-``{"job": 7, "text": …, "options": {…}, "variables": {…}}``  compile the kernels of a model
-``{"job": 8, "machine": ["float32", 8, 16], "variables": {…}}``  compile the machine
+``{"job": 7, "text": …, "options": {…}, "skips": false, …}``  compile the kernels of a model
+``{"job": 8, "machine": ["float32", 8, 16], …}``  compile the machine
 ``{"drop": 7}``  nobody needs a job any more
 ``{"done": 7}``, ``{"failed": 7, "reason": …}``  the answers
+
+A job has the key of what it makes in the cache (``entry``), the ``variables`` of the environment, and the numbers of
+the ``processors`` that the other process may use: kernels depend on them.
 
 It compiles one job at a time, the newest first, and at a low priority. A job waits a moment before it begins, since
 most models of a search are gone by then. What is compiled goes to the cache on disk. Each job has a process of its own,
@@ -28,8 +31,9 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
+from .background import IDLE, is_ours
+
 YOUTH = 0.1  # seconds that a job waits before it begins
-IDLE = 60.0  # seconds without a job after which the process ends
 _CHUNK = 1 << 16
 _DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 
@@ -192,7 +196,11 @@ def _end_with(parent: int) -> None:
 
 def failure_of(what: dict[str, Any]) -> str | None:
     """Compile what a message asks for; None if it is in the cache afterwards, else the reason why it is not."""
+    for name in filter(is_ours, list(os.environ)):
+        del os.environ[name]
     os.environ.update(what["variables"])
+    with contextlib.suppress(KeyError, OSError):
+        os.sched_setaffinity(0, what["processors"])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -220,7 +228,12 @@ def compiled(what: dict[str, Any]) -> bool:
     from .kernels import Kernels
 
     options = CompileOptions(**{**what["options"], "frozen": tuple(what["options"]["frozen"])})
-    kernels = Kernels(freeze(build_graph(parse(what["text"])), options.frozen), options)
+    kernels = Kernels(freeze(build_graph(parse(what["text"])), options.frozen), options, skips=what["skips"])
+    if what["entry"] not in kernels.entries:
+        raise RuntimeError("the process that asked has changed settings, such as Numba's, since it began to ask")
+    if kernels.skips:
+        kernels.train  # noqa: B018
+        return cache.has(what["entry"])
     kernels.build()
     return all(map(cache.has, kernels.entries))
 

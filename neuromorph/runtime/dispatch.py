@@ -27,19 +27,28 @@ if TYPE_CHECKING:
     from .kernels import Kernels
 
 
-_local = threading.local()  # alone: whether this thread runs all members itself
+_local = threading.local()  # alone: whether this thread runs all members itself; ending: whether it is to end
 SOON_THERE = 1e-3  # the longest wait for a pool between two parts of a call, in seconds
 
 
 @contextmanager
-def in_one_thread() -> Iterator[None]:
-    """A block in which calls of this thread wake no others: it runs all members itself, and the bits are the same."""
-    before = getattr(_local, "alone", False)
-    _local.alone = True
+def in_one_thread(ending: threading.Event) -> Iterator[None]:
+    """A block in which calls of this thread wake no others: it runs all members itself, and the bits are the same.
+
+    ending: once it is set, training in this thread ends after the present piece of work.
+    """
+    before = getattr(_local, "alone", False), getattr(_local, "ending", None)
+    _local.alone, _local.ending = True, ending
     try:
         yield
     finally:
-        _local.alone = before
+        _local.alone, _local.ending = before
+
+
+def ends_soon() -> bool:
+    """Whether training in this thread ends after the present piece of work, as after Ctrl-C in another thread."""
+    ending: threading.Event | None = getattr(_local, "ending", None)
+    return ending is not None and ending.is_set()
 
 
 def call_members(kernels: Kernels, memory: Memory, call: TrainCall, enough: int) -> int:

@@ -55,12 +55,13 @@ class Feeds:
         if now - self._published >= since:
             feed.weights, self._published = aligned_copy(weights), now
 
-    def move(self, kernels: Kernels) -> None:
-        """Have the streams go on with other kernels, which read the same weights. The caller holds the model's lock."""
+    def move(self, kernels: Kernels, weights: Floats) -> None:
+        """Have the streams go on with other kernels, and a copy of these weights. The caller holds the model's lock."""
         feed = None if self._feed is None else self._feed()
         if feed is not None:
             fresh = Feed()
-            fresh.weights, feed.next = feed.weights, (fresh, kernels)
+            fresh.weights, self._published = aligned_copy(weights), time.perf_counter()
+            feed.next = fresh, kernels
             self._feed = ref(fresh)
             feed.weights = None
 

@@ -10,7 +10,7 @@ from ..abi.summation import widest_panel
 from ..codegen import Kernel
 from ..host.cached import cached_property
 from ..jit import bundles, cache
-from ..machine import Program, Sizes, check, encode, functions, source_of, space_of
+from ..machine import Listing, Program, Sizes, check, encode, functions, listing, source_of, space_of
 from ..optimizers import UPDATES
 from ..schedule import KernelOptions, KernelPlan, plan_kernel, verify
 from .background import Request
@@ -94,6 +94,16 @@ class InstantKernels(Kernels):
             return int(run(program.words, program.numbers, lanes, *rest))
 
         return step
+
+    def listings(self) -> tuple[Listing, Listing]:
+        """The programs of training and of prediction for people to read, both for windows and lanes of training."""
+        capacity, lanes = self.options.bptt_steps, self.options.batch_size
+        programs = ((training, self._programs(training, capacity, lanes)) for training in (True, False))
+        training, prediction = (
+            listing(self.plan, program, training=training, capacity=capacity, lanes=lanes)
+            for training, program in programs
+        )
+        return training, prediction
 
     @cached_property
     def threads(self) -> int:

@@ -193,6 +193,10 @@ class Kernels:
         """Whether this process or the cache has what training needs."""
         return bundles.is_there(self._entry("train"))
 
+    def can_predict(self) -> bool:
+        """Whether this process or the cache has what prediction needs."""
+        return bundles.is_there(self._entry("predict"))
+
     def build(self) -> None:
         """Compile all that training and prediction need, or find it in the cache."""
         self.train  # noqa: B018

@@ -13,11 +13,12 @@ from ..errors import ModelStateError
 from ..functions.dropout import KEYS
 from ..graph import Graph, build_graph, freeze
 from ..history import History
+from ..host.exclusive import imported
 from ..host.interrupts import held
 from ..language import parse
 from ..optimizers import Optimizer
 from ..options import CompileOptions, finite_number
-from ..schedule import padded
+from ..schedule import describe, padded
 from . import background, seeding
 from .background import Request
 from .contents import Contents, Floats
@@ -28,7 +29,7 @@ from .memory import Memory, aligned_zeros
 from .seeding import draw_parameters
 from .settings import check_numbers
 from .sparse import with_copies
-from .tiers import first_kernels, kernels_of, telling
+from .tiers import first_kernels, kernels_of, meanwhile, request_for, telling
 
 _POLL = 0.01  # seconds between two looks for compiled kernels of somebody who waits for them
 
@@ -60,9 +61,9 @@ class Network(Contents):
         self._kernels: Kernels | None = None
         self._request: Request | None = None  # for kernels of the model's own, while the machine runs it
         self._decided = False  # what runs the model at first
+        self._skipping: Kernels | None = None  # the kernels whose ones that skip need not be waited for
         self._memory: Memory | None = None
         self._released = self._torn = False
-        self.ends_soon = False  # whether training ends after the present piece of work, as after Ctrl-C
         self.changing = Changing()
         self.feeds = Feeds()
         self.watched: tuple[tuple[str, tuple[str, ...]], Network] | None = None  # tier, nodes, and what computes them
@@ -105,6 +106,22 @@ class Network(Contents):
                 self._kernels = self._kernels or kernels_of(self._graph, self._options)
         return self._kernels
 
+    def kernel_source(self) -> str:
+        """The generated Python source of the model's kernels; with ``tier="instant"``, of those that it would have."""
+        return self.kernels.kernel.source
+
+    def kernel_plan(self) -> str:
+        """The plan of the model's own kernels as text: how threads divide a window, where weights and buffers stand,
+        and every operation in order. Nothing is compiled."""
+        return describe(self.kernels.own.plan)
+
+    def kernel_program(self) -> str:
+        """The programs of training and prediction by which the machine runs the model, as text: every instruction with
+        the nodes that it is for, its operands, sizes and places, for windows of ``bptt_steps``. Nothing is compiled.
+        """
+        instant = imported("neuromorph.runtime.instant")
+        return "\n".join(map(str, instant.InstantKernels(self.graph, self.options).listings()))
+
     def _check_alive(self) -> None:
         if self._released:
             raise ModelStateError("the model was released; compile its text again")
@@ -135,10 +152,11 @@ class Network(Contents):
         return self._memory
 
     def build(self, *, verbosity: int = 0, seed: int | None = None) -> Self:
-        """Compile the kernels that training needs, or load them from disk, and draw new parameters.
+        """Compile the kernels that training needs, load them from disk or have them compiled in the background, and
+        draw new parameters.
 
-        verbosity: above 0, progress is printed. seed: of a generator for this build alone. Returns the model. Raises
-        MemoryError, naming the bytes, if the model can't fit into this machine's memory.
+        verbosity: above 0, what is compiled is printed. seed: of a generator for this build alone. Returns the model.
+        Raises MemoryError, naming the bytes, if the model can't fit into this machine's memory.
         """
         own = None if seed is None else seeding.new_generator(seeding.checked_seed(seed))
         with self.lock, self.changing:
@@ -147,7 +165,7 @@ class Network(Contents):
                 rng = own or seeding.generator()
                 drawn = draw_parameters(self._graph, rng, self._options.dtype)
                 key = int(rng.integers(KEYS)) if self._drops else 0
-            self.prepare()
+            self._allocate()
             self.set_parameters(drawn)
             if self._drops:
                 self.dropout_state = (key, 0)
@@ -159,7 +177,7 @@ class Network(Contents):
         kernels = self.kernels
         kernels.check_size()
         if verbosity >= 1:
-            with telling(kernels):
+            with telling(kernels, self._request):
                 kernels.train  # noqa: B018 - compiles, or is found in the cache
         else:
             kernels.train  # noqa: B018
@@ -167,8 +185,12 @@ class Network(Contents):
     def prepare(self) -> None:
         """Make empty memory, which a model needs before it gets parameters. Kernels are compiled when first needed."""
         self._decide()
+        self.kernels.check_size()
+        self._allocate()
+
+    def _allocate(self) -> None:
+        """Make empty memory. Its size has been checked."""
         kernels = self.kernels
-        kernels.check_size()
         layout, dtype = kernels.plan.layout, self._options.dtype
         weights = aligned_zeros(kernels.weight_elements, dtype)
         remembered = aligned_zeros(max(1, kernels.memory_slots * layout.size), dtype)
@@ -182,43 +204,73 @@ class Network(Contents):
             self._kernels, self._request = first_kernels(self._text, self._graph, self._options)
             self._decided = True
 
-    def take_over(self) -> None:
+    def take_over(self, *, skips: bool = False) -> None:
         """Run the model by kernels of its own from now on, if it waits for them and they are in the cache by now.
 
-        Numbers and state stay as they are. The caller holds ``lock``, and no window is under way.
+        skips: whether a call needs kernels that skip what is not known. While these are not in the cache, the machine
+        runs the model. Numbers and state stay as they are. The caller holds ``lock``, and no window is under way.
         """
         request = self._request
-        if request is None or not request.poll():
+        if request is None:
+            if skips and self._skipping is not self._kernels:
+                self._wait_for_skipping()
+            return
+        if not request.poll():
             return
         self._request = None
         own = self.kernels.own
         if request.reason is not None or not own.are_there():
             background.warn_once(request.reason or "the cache has lost what was compiled")
-            return
-        own.build()
-        with self.changing, held():
-            self._hand_over(own)
+        elif skips and not own.skipping.are_there():
+            self._request = request_for(self._text, own.skipping)
+        else:
+            self._begin_with(own)
 
-    def look_for_kernels(self) -> None:
+    def look_for_kernels(self, *, skips: bool = False) -> None:
         """Like ``take_over``, unless a call of this model is under way, in this thread or another one."""
-        if self._request is not None and self.lock.acquire(blocking=False):
+        if (skips or self._request is not None) and self.lock.acquire(blocking=False):
             try:
                 if self.changing.depth == 0:
-                    self.take_over()
+                    self.take_over(skips=skips)
             finally:
                 self.lock.release()
 
+    def _wait_for_skipping(self) -> None:
+        """Have the machine run the model until kernels that skip are compiled too, if they would be waited for."""
+        found = meanwhile(self._text, self.kernels, self.kernels.skipping)
+        if found is not None:
+            instant, request = found
+            self._begin_with(instant)
+            self._request = request
+        self._skipping = self._kernels
+
+    def _begin_with(self, kernels: Kernels) -> None:
+        """Run the model by other kernels from now on. If memory is too short for them, everything stays as it is."""
+        try:
+            if self._memory is not None:
+                kernels.check_size(self._memory.capacity)
+            kernels.build()
+            with self.changing, held():
+                self._hand_over(kernels)
+        except MemoryError as error:
+            background.warn_once(str(error) or "memory is short")
+
     def _hand_over(self, own: Kernels) -> None:
         """Hand the memory over to other kernels. Weights have the same places there; workspaces differ."""
+        before = self._kernels, self._memory
         old = self._memory
         if old is None:
             self._kernels = own
             return
-        state, self._kernels = self.state, own
-        weights = with_copies(own.plan.layout, own.sparse, old.weights)
-        self._memory = self.scratch(old.capacity, weights, old.optimizer, old.constants)
-        self.state = state
-        self.feeds.move(own)
+        try:
+            state, self._kernels = self.state, own
+            weights = with_copies(own.plan.layout, own.sparse, old.weights)
+            self._memory = self.scratch(old.capacity, weights, old.optimizer, old.constants)
+            self.state = state
+            self.feeds.move(own, weights)
+        except BaseException:
+            self._kernels, self._memory = before
+            raise
 
     def wait_compiled(self, timeout: float | None = None) -> bool:
         """Wait until the model runs by kernels of its own; whether it does."""
@@ -265,9 +317,12 @@ class Network(Contents):
     def release(self) -> None:
         """Free the model's memory. Releasing twice is allowed; any other use afterwards raises ModelStateError."""
         with self.lock:
-            self._memory, self._kernels, self._request, self.watched = None, None, None, None
+            asked, self._memory, self._kernels, self._request, self.watched = self._request, None, None, None, None
             self._released = True
             self.feeds.release()
+        if asked is not None:
+            del asked
+            background.drop_unneeded()
 
     def __enter__(self) -> Self:
         self._check_alive()

@@ -20,7 +20,7 @@ class Settings:
     """A checked graph, the options that its kernels are made for, learning rate, clip norm and optimizer.
 
     reading: how the last training read its data, if it named a layout. table: what was learnt of the table that the
-    model was trained on.
+    model was trained on. file: the path that the model was read from, None for a text and for copies.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class Settings:
         self.reading: Reading | None = None
         self.table: Schema | None = None
         self._classes: tuple[Label, ...] | None = None
+        self.file: str | None = None
         self.learning_rate = learning_rate
         self.clip_norm = clip_norm
 

@@ -45,18 +45,49 @@ def first_kernels(text: str, graph: Graph, options: CompileOptions) -> tuple[Ker
     own, tier = kernels_of(graph, options), tier_of(options)
     if tier != "auto" or _must_wait() or own.are_there():
         return own, None
-    chosen = own.specialised_for
-    machine = imported("neuromorph.runtime.instant").machine(chosen)
-    if not machine.is_there():
-        if machine.asked is None:
-            message: dict[str, Any] = {"machine": [chosen.dtype, chosen.lanes, chosen.registers]}
-            machine.asked = background.request(message, machine.entry_in_cache)
-        elif machine.asked.poll() and machine.asked.reason is not None:
-            background.warn_once(machine.asked.reason)
+    if not _machine_is_there(own):
         return own, None
     instant = _instant(graph, options)
     instant.check_size()
-    return instant, background.request({"text": text, "options": asdict(options)}, own.entries[1])
+    return instant, request_for(text, own)
+
+
+def meanwhile(text: str, own: Kernels, needed: Kernels) -> tuple[Kernels, Request] | None:
+    """What runs a model that has its own kernels while others that it needs are compiled, and the request for these.
+
+    None if nobody has to wait for them, or if everybody has to.
+    """
+    if own.tier != "compiled" or tier_of(own.options) != "auto" or _must_wait() or needed.are_there():
+        return None
+    return (_instant(own.graph, own.options), request_for(text, needed)) if _machine_is_there(own) else None
+
+
+def tier_of_part(graph: Graph, options: CompileOptions) -> str:
+    """The tier by which a part of a model is predicted without waiting for the compiler, if there is one."""
+    own = Kernels(graph, options)
+    if tier_of(options) != "auto" or _must_wait() or own.can_predict() or not _machine_is_there(own):
+        return "instant" if tier_of(options) == "instant" else "compiled"
+    return "instant"
+
+
+def request_for(text: str, own: Kernels) -> Request:
+    """The request for kernels of a model's own; those that skip are needed for training alone."""
+    message = {"text": text, "options": asdict(own.options), "skips": own.skips}
+    return background.request(message, own.entries[0 if own.skips else 1])
+
+
+def _machine_is_there(own: Kernels) -> bool:
+    """Whether the machine can run a model now. If not, it is compiled in the background."""
+    chosen = own.specialised_for
+    machine = imported("neuromorph.runtime.instant").machine(chosen)
+    if machine.is_there():
+        return True
+    if machine.asked is None or (machine.asked.poll() and machine.asked.reason is None):  # the cache was cleared
+        message: dict[str, Any] = {"machine": [chosen.dtype, chosen.lanes, chosen.registers]}
+        machine.asked = background.request(message, machine.entry_in_cache)
+    elif machine.asked.ended and machine.asked.reason is not None:
+        background.warn_once(machine.asked.reason, "Each model waits in build until its own are compiled")
+    return False
 
 
 def _must_wait() -> bool:
@@ -65,9 +96,14 @@ def _must_wait() -> bool:
 
 
 @contextmanager
-def telling(kernels: Kernels) -> Iterator[None]:
-    """A block in which stderr shows that kernels are compiled, if they are, and how long it takes."""
+def telling(kernels: Kernels, request: Request | None) -> Iterator[None]:
+    """A block in which stderr shows that kernels are compiled, if they are, and how long it takes.
+
+    request: for kernels that are compiled in the background, of which it tells too.
+    """
     started: list[float] = []
+    if request is not None:
+        print("the machine runs the model while its kernels are compiled in the background", file=sys.stderr)
 
     def begin() -> None:
         started.append(time.perf_counter())

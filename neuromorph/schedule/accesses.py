@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from .plan import Access, Bias, Block, Columns, Loss, Map, Mask, Operation, Place, Product, Reduce, Rows, Sum
@@ -57,11 +57,13 @@ _READS: dict[type, Callable[[Any], list[Access]]] = {
 }
 
 
-def buffers_touched(operation: Operation) -> frozenset[str]:
-    """The buffers that an operation reads or writes."""
+def buffers_touched(operation: Operation) -> Collection[str]:
+    """The buffers that an operation reads or writes, some of them maybe twice."""
+    if type(operation) is Map or type(operation) is Reduce:  # most operations
+        return [operation.target.buffer, *[access.place.buffer for _, access in operation.operands]]
     if type(operation) is Block:
         return operation.buffers
-    return frozenset([place.buffer for place in writes_of(operation)] + [a.place.buffer for a in reads_of(operation)])
+    return [place.buffer for place in writes_of(operation)] + [a.place.buffer for a in reads_of(operation)]
 
 
 def loads_of(operation: Operation) -> list[Access]:
@@ -74,9 +76,24 @@ def writes_of(operation: Operation) -> list[Place]:
     """The places that an operation writes to memory."""
     if type(operation) is Map:  # most operations are maps
         return [operation.target]
-    if isinstance(operation, Block):
-        return [m.target for m in operation.maps if m.store]
-    if isinstance(operation, Product) and operation.partials is not None:
-        return [Place(operation.partials.buffer, 0, operation.partials.width)]
-    target = operation.product.target if isinstance(operation, Sum) else getattr(operation, "target", None)
-    return [target] if target is not None else []
+    return _WRITES[type(operation)](operation)
+
+
+def _product_writes(product: Product) -> list[Place]:
+    if product.partials is not None:
+        return [Place(product.partials.buffer, 0, product.partials.width)]
+    return [product.target] if product.target is not None else []
+
+
+_WRITES: dict[type, Callable[[Any], list[Place]]] = {
+    Map: lambda operation: [operation.target],
+    Reduce: lambda operation: [operation.target],
+    Block: lambda operation: [m.target for m in operation.maps if m.store],
+    Rows: lambda operation: [operation.target],
+    Loss: lambda operation: [operation.target] if operation.target is not None else [],
+    Product: _product_writes,
+    Sum: lambda operation: [operation.product.target] if operation.product.target is not None else [],
+    Mask: lambda operation: [operation.target],
+    Columns: lambda operation: [],
+    Bias: lambda operation: [],
+}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..graph import Node
-from ..graph.recurrence import WINDOW, computing, inputs_of
+from ..graph.recurrence import WINDOW
 from ..host.cached import cached_property
 from .forward import Forward, gives_from_zeros, names_in, note_of, used, with_parameter
 from .plan import Access, Bias, Columns, Group, Map, Note, Operation, Place, Product, Reduce, Rows, Segment, padded
@@ -27,8 +27,8 @@ class Backward(Forward):
         Nodes that a loop reads one step back are left out: the loop carries their gradients.
         """
         found: dict[int, int] = {}
-        for index in computing(self.graph) if self.training else ():
-            for read, steps in inputs_of(self.graph, self.graph.nodes[index]):
+        for index in self.graph.computing if self.training else ():
+            for read, steps in self.graph.inputs[index]:
                 if steps and read in self.learns and not self.is_carried(read, steps, index):
                     found[read] = max(steps, found.get(read, 0))
         return found
@@ -43,10 +43,10 @@ class Backward(Forward):
     def trainable(self) -> set[int]:
         """The nodes whose value depends on a parameter that learns, also through links in time."""
         readers: dict[int, list[int]] = {}
-        for index in computing(self.graph):
-            for other, _ in inputs_of(self.graph, self.graph.nodes[index]):
+        for index in self.graph.computing:
+            for other, _ in self.graph.inputs[index]:
                 readers.setdefault(other, []).append(index)
-        live = set(computing(self.graph))
+        live = set(self.graph.computing)
         found = list(dict.fromkeys(array.node for array in self.graph.arrays if array.learns and array.node in live))
         learns = set(found)
         while found:
@@ -70,9 +70,8 @@ class Backward(Forward):
     @cached_property
     def carried(self) -> set[int]:
         """The nodes whose gradient a loop carries from step to step."""
-        nodes = self.graph.nodes
         return {
-            read for index in computing(self.graph) for read, steps in inputs_of(self.graph, nodes[index])
+            read for index in self.graph.computing for read, steps in self.graph.inputs[index]
             if steps and self.is_carried(read, steps, index)
         }  # fmt: skip
 

@@ -14,32 +14,44 @@ Writes = dict[str, list[tuple[int, int]]]
 
 def without_copies(segments: list[Segment], lanes: int, kept: set[str]) -> list[Segment]:
     """The segments without copies that nobody needs. kept: buffers that are read outside of the operations."""
-    reads, writes = _uses(segments)
+    copies = {
+        (number, place): (operation.target, source)
+        for number, segment in enumerate(segments)
+        for place, operation in enumerate(segment.operations)
+        if isinstance(operation, Map) and operation.target.buffer not in kept and (source := _copied(operation))
+    }
+    if not copies:
+        return segments
+    reads, writes = _uses(segments, {target.buffer for target, _ in copies.values()})
     out = []
     for number, segment in enumerate(segments):
         instead: dict[Place, Place] = {}
         operations: list[Operation] = []
         for place, operation in enumerate(segment.operations):
-            if isinstance(operation, Map) and operation.target.buffer not in kept and (source := _copied(operation)):
+            if (number, place) in copies:
+                target, source = copies[number, place]
                 source = instead.get(source, source)
-                last = _last_read(operation.target, number, place, reads, writes, segment.operations)
+                last = _last_read(target, number, place, reads, writes, segment.operations)
                 if last is not None and not _written(segment.operations[place + 1 : last + 1], source, lanes):
-                    instead[operation.target] = source
+                    instead[target] = source
                     continue
-            operations.append(_redirected(operation, instead))
-        out.append(replace(segment, operations=tuple(operations)))
+            operations.append(_redirected(operation, instead) if instead else operation)
+        out.append(Segment(segment.domain, tuple(operations), segment.shares))
     return out
 
 
-def _uses(segments: list[Segment]) -> tuple[Uses, Writes]:
+def _uses(segments: list[Segment], of: set[str]) -> tuple[Uses, Writes]:
+    """The operations that read and write some buffers."""
     reads: Uses = {}
     writes: Writes = {}
     for number, segment in enumerate(segments):
         for place, operation in enumerate(segment.operations):
             for access in reads_of(operation):
-                reads.setdefault(access.place.buffer, []).append((number, place, access))
+                if access.place.buffer in of:
+                    reads.setdefault(access.place.buffer, []).append((number, place, access))
             for target in writes_of(operation):
-                writes.setdefault(target.buffer, []).append((number, place))
+                if target.buffer in of:
+                    writes.setdefault(target.buffer, []).append((number, place))
     return reads, writes
 
 
@@ -82,7 +94,7 @@ def _written(operations: Sequence[Operation], source: Place, lanes: int) -> bool
 
 def _redirected(operation: Operation, instead: dict[Place, Place]) -> Operation:
     """An operation that reads the originals. Only maps and numbers of rows can: others need the copy."""
-    if not instead or not isinstance(operation, Map | Reduce):
+    if not isinstance(operation, Map | Reduce):
         return operation
     operands = tuple(
         (name, access._replace(place=instead.get(access.place, access.place))) for name, access in operation.operands

@@ -13,7 +13,7 @@ import numpy as np
 from ..functions.elementwise import Statistic
 from ..functions.expressions import Expression
 from ..graph import Graph, Node
-from ..graph.recurrence import WINDOW, computing, inputs_of
+from ..graph.recurrence import WINDOW
 from .list_schedule import Task, in_order
 from .plan import (
     Access,
@@ -62,6 +62,7 @@ class Builder:
             self.groups_of_runs.setdefault(self.run_of[group.members[0].node], []).append(group)
         self.depth = self._depths()
         self._places: dict[int, Place] = {}
+        self._gradients: dict[int, Place] = {}
         nodes = self.graph.nodes
         self.vectors = [
             Vector(vector_name(array.node, array.role), array.node, array.role, array.shape[0], array.learns)
@@ -89,8 +90,8 @@ class Builder:
     def _depths(self) -> dict[int, int]:
         """The nodes that links in time read, with the most steps back."""
         found: dict[int, int] = {}
-        for index in computing(self.graph):
-            for read, steps in inputs_of(self.graph, self.graph.nodes[index]):
+        for index in self.graph.computing:
+            for read, steps in self.graph.inputs[index]:
                 if steps:
                     found[read] = max(steps, found.get(read, 0))
         return found
@@ -174,7 +175,7 @@ class Forward(Builder):
 
     def masks(self) -> Iterator[Mask]:
         """The operations that make the masks of all dropouts."""
-        for index in computing(self.graph):
+        for index in self.graph.computing:
             node = self.graph.nodes[index]
             if node.elementwise is not None and node.elementwise.drops:
                 assert node.parameter is not None
@@ -221,7 +222,9 @@ class Forward(Builder):
         return self.pre_gradient(output) if self.logits() or is_identity else self.gradient(output)
 
     def gradient(self, index: int) -> Place:
-        return Place(f"d{index}", 0, self.graph.nodes[index].width)
+        if index not in self._gradients:
+            self._gradients[index] = Place(f"d{index}", 0, self.graph.nodes[index].width)
+        return self._gradients[index]
 
     def pre_gradient(self, index: int) -> Place:
         group, member = self.group_of[index]
@@ -271,7 +274,7 @@ class Forward(Builder):
         inside, looped = {index for index in nodes if self.graph.nodes[index].kind != "input"}, domain != WINDOW
         waits: dict[Task, set[int]] = {("group", group.index): self.waits(group, inside) for group in groups}
         for index in inside - self.group_of.keys():
-            reads = inputs_of(self.graph, self.graph.nodes[index])
+            reads = self.graph.inputs[index]
             waits["node", index] = {o for o, steps in reads if not (steps and looped) and o in inside}
         members = {group.index: [member.node for member in group.members] for group in groups}
         out: list[Operation] = []

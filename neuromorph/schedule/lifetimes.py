@@ -9,21 +9,19 @@ at the same place, so threads that own different rows or columns never touch the
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import groupby
+from typing import NamedTuple
 
-from ..host.frozen import frozen
 from .accesses import buffers_touched, reads_of, writes_of
 from .passes import Places
-from .plan import Access, Block, Buffer, Map, Operation, Place, Product, Reduce, Segment
+from .plan import Access, Block, Buffer, Map, Operation, Place, Product, Reduce
 
 _TRIED = 64  # buffers at most whose place a new one may try to take, so that an operation with thousands costs little
 
 
-@frozen
-class Lifetime:
+class Lifetime(NamedTuple):
     """The numbers of the first and the last operation that touch a buffer."""
 
     first: int
@@ -41,15 +39,18 @@ def lifetimes(operations: Iterable[Operation]) -> dict[str, Lifetime]:
 
 
 def share_blocks(
-    segments: Iterable[Segment], buffers: Iterable[Buffer], alone: set[str], lanes: int
+    operations: Sequence[Operation],
+    lives: Mapping[str, Lifetime],
+    buffers: Iterable[Buffer],
+    alone: set[str],
+    lanes: int,
 ) -> tuple[Buffer, ...]:
     """The buffers, each with the name of the first buffer in its block.
 
-    alone: buffers that are needed beyond one window; each has a block of its own. So has each buffer with elements that
-    nothing writes, such as the padding after a concatenation: they are zero and must stay so.
+    lives: the lifetimes of the buffers that the operations touch. alone: buffers that are needed beyond one window;
+    each has a block of its own. So has each buffer with elements that nothing writes, such as the padding after a
+    concatenation: they are zero and must stay so.
     """
-    operations = [operation for segment in segments for operation in segment.operations]
-    lives = lifetimes(operations)
     given = tuple(buffers)
     kept = alone | _partly_written(operations)
     shared = [buffer for buffer in given if buffer.name not in kept and buffer.name in lives]
@@ -69,7 +70,7 @@ def share_blocks(
 
 def _moved(buffer: Buffer, block: str) -> Buffer:
     """A buffer in a block."""
-    return buffer if block == buffer.block else replace(buffer, block=block)
+    return buffer if block == buffer.block else Buffer(buffer.name, buffer.stride, buffer.rows, block, buffer.depth)
 
 
 def _partly_written(operations: Iterable[Operation]) -> set[str]:

@@ -9,7 +9,7 @@ from .backward import Backward
 from .copies import without_copies
 from .epilogues import fuse_epilogues
 from .forward import Builder
-from .lifetimes import share_blocks
+from .lifetimes import lifetimes, share_blocks
 from .passes import buffers_of, drop_dead_stores, fuse
 from .plan import EXTERNAL, Plan, Segment, padded
 from .siblings import sibling_groups, virtual_concatenations
@@ -70,7 +70,10 @@ def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4, fused: bool
     else:
         final = without_copies(segments, lanes, alone | EXTERNAL)
     strides = strides_of(builder, size)
-    buffers = share_blocks(final, buffers_of(final, strides, depths, set(builder.carries)), alone, lanes)
+    operations = [operation for segment in final for operation in segment.operations]
+    lives = lifetimes(operations)
+    stored = buffers_of(final, lives, strides, depths, set(builder.carries))
+    buffers = share_blocks(operations, lives, stored, alone, lanes)
     transposed = tuple(dict.fromkeys(builder.transposed))
     return Plan(
         graph,

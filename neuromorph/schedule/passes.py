@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import accumulate
 
 from ..graph.recurrence import WINDOW
-from .accesses import buffers_touched, reads_of, writes_of
+from .accesses import reads_of, writes_of
 from .plan import EXTERNAL, Block, Buffer, Map, Operation, Place, Reduce, Segment, padded
 
 
@@ -162,25 +163,34 @@ def _read_again(block: Block) -> set[int]:
     return found
 
 
+def _in_one_loop(life: tuple[int, int], segments: list[Segment], ends: list[int]) -> bool:
+    """Whether all operations from the first to the last one are in one loop. ends: of the segments."""
+    first, last = life
+    number = bisect_right(ends, first)
+    return last < ends[number] and segments[number].domain != WINDOW
+
+
 def buffers_of(
-    segments: list[Segment], strides: dict[str, int], slots: Mapping[str, int], carries: set[str]
+    segments: list[Segment],
+    lives: Mapping[str, tuple[int, int]],
+    strides: dict[str, int],
+    slots: Mapping[str, int],
+    carries: set[str],
 ) -> tuple[Buffer, ...]:
     """The buffers that operations store to, with as many rows as their use needs.
 
-    slots: for each buffer the number of steps before the window that it has room for.
+    lives: the numbers of the first and the last operation that touch a buffer. slots: for each buffer the number of
+    steps before the window that it has room for.
     """
-    used: dict[str, set[int]] = {}
-    for number, segment in enumerate(segments):
-        for operation in segment.operations:
-            for name in buffers_touched(operation):
-                used.setdefault(name, set()).add(number)
-    stored = {place.buffer for s in segments for op in s.operations for place in writes_of(op)} | slots.keys() | carries
+    operations = [operation for segment in segments for operation in segment.operations]
+    stored = {place.buffer for operation in operations for place in writes_of(operation)}.union(slots, carries)
+    ends = list(accumulate(len(segment.operations) for segment in segments))
+    loops = {name for name, life in lives.items() if _in_one_loop(life, segments, ends)}
     out = []
     for name in sorted(stored - EXTERNAL, key=lambda n: (n[0], int(n[1:]))):
-        where = used.get(name, set())
         if name in slots:
             rows = "slots"
-        elif name in carries or (len(where) == 1 and segments[min(where)].domain != WINDOW):
+        elif name in carries or name in loops:
             rows = "step"
         else:
             rows = "window"

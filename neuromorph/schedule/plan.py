@@ -48,8 +48,7 @@ class Access(NamedTuple):
     broadcast: bool = False
 
 
-@frozen
-class Note:
+class Note(NamedTuple):
     """The node that a statement works for, and what it does: ``text``, a comment of generated source, and ``brief``,
     the same without the node's kind and width."""
 
@@ -267,8 +266,7 @@ class Segment:
     shares: tuple[Share, ...] = ()
 
 
-@frozen
-class Part:
+class Part(NamedTuple):
     """The rows of a group's weight that are multiplied with one node's value of the step ``shift`` (0, -1, -2, …). For
     a convolution, they are multiplied with the values of ``taps`` steps: the first is ``shift``, each of the others is
     ``dilation`` steps later."""
@@ -291,8 +289,7 @@ class Part:
         return self.shift + (self.taps - 1) * self.dilation
 
 
-@frozen
-class Member:
+class Member(NamedTuple):
     """A layer of a group, and its first column there."""
 
     node: int
@@ -343,8 +340,7 @@ def is_vector(buffer: str) -> bool:
     return buffer.startswith("w")
 
 
-@frozen
-class Buffer:
+class Buffer(NamedTuple):
     """Rows of numbers in the workspace. rows: "window" (steps × lanes), "slots" (the same after ``depth`` steps of the
     state that the window starts from) or "step" (lanes). block: the name of the first buffer of the block in which it
     stands; its own name if it is the first or the only one."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..graph import Graph, Node
-from ..graph.recurrence import computing, inputs_of
 from .plan import Group, Member, Part, padded
 
 _MOST_PARTS = 4_096  # nodes of all concatenations that layers read; if there are more,
@@ -20,13 +17,13 @@ def virtual_concatenations(graph: Graph, domains: dict[int, int]) -> set[int]:
     other is long, in a model with very many parts: each of its nodes would be a product.
     """
     readers: dict[int, list[tuple[int, int]]] = {}
-    for index in computing(graph):
-        for other, steps in inputs_of(graph, graph.nodes[index]):
+    for index in graph.computing:
+        for other, steps in graph.inputs[index]:
             readers.setdefault(other, []).append((index, steps))
     virtual: set[int] = set()
     long = _long_concatenations(graph)
     inside: dict[int, set[int]] = {}  # the domains of the layers that read a virtual concatenation, directly or not
-    for index in reversed(computing(graph)):
+    for index in reversed(graph.computing):
         node = graph.nodes[index]
         if node.merge is None or not (node.merge.concatenates or node.source is None) or index in long:
             continue
@@ -46,9 +43,8 @@ def _long_concatenations(graph: Graph) -> set[int]:
     """The concatenations of so many nodes, also through other concatenations, that a product for each is too much."""
     counts: dict[int, int] = {}
     read: set[int] = set()
-    for index in computing(graph):
-        node = graph.nodes[index]
-        inputs = list(inputs_of(graph, node))
+    for index in graph.computing:
+        node, inputs = graph.nodes[index], graph.inputs[index]
         through = node.merge is not None and (node.merge.concatenates or node.source is None)
         counts[index] = sum(1 if late else counts[other] for other, late in inputs) if through else 1
         if node.kind == "layer":
@@ -97,14 +93,14 @@ def sibling_groups(graph: Graph, lanes: int, runs: list[tuple[int, list[int]]], 
                     by_source[read] = by_parts.setdefault((parts_of(graph, virtual, node), read[-1]), [])
                 by_source[read].append(index)
         for (parts, learns), layers in by_parts.items():
-            groups.append(replace(_group(graph, lanes, len(groups), domain, parts, layers), learns=learns))
+            groups.append(Group(len(groups), domain, parts, *_columns(graph, lanes, layers), learns))
     return tuple(groups)
 
 
-def _group(graph: Graph, lanes: int, number: int, domain: int, parts: tuple[Part, ...], layers: list[int]) -> Group:
-    """A group of some layers with their columns side by side."""
+def _columns(graph: Graph, lanes: int, layers: list[int]) -> tuple[tuple[Member, ...], int]:
+    """Some layers with their columns side by side, and the number of all columns."""
     members, column = [], 0
     for index in layers:
         members.append(Member(index, column, graph.nodes[index].width))
         column += padded(graph.nodes[index].width, lanes)
-    return Group(number, domain, parts, tuple(members), column)
+    return tuple(members), column

@@ -14,7 +14,7 @@ from typing import Any
 from llvmlite import ir
 from numba.core import types
 
-from ..abi.sparse import ACCUMULATORS, SparseForm
+from ..abi.sparse import SparseForm
 from ..host.frozen import frozen
 from .matmul import addresses, define_product, kinds_of_arguments, operands, product_of, symbol, types_of
 from .product_emitter import Panel, ProductEmitter, Steps
@@ -24,6 +24,7 @@ from .vectors import spread
 
 _I16, _I32 = ir.IntType(16), ir.IntType(32)
 _ROWS_READ = 4  # rows of segments that one load reads
+_WIDEST = 32  # bytes of a sum's vector at most: some processors load and mix two such halves quicker than one whole
 Sums = list[ir.Value]
 
 
@@ -87,6 +88,11 @@ class _SparseEmitter(ProductEmitter):
         """The address of a part of the copy. offset: in elements."""
         return self.builder.bitcast(self.builder.gep(self.copy, [integer(offset)]), kind.as_pointer())
 
+    @property
+    def width(self) -> int:
+        """The number of elements that a strip's loop adds at once: those of a vector, or of a part of one."""
+        return min(self.shape.simd_width, _WIDEST // self.form.size)
+
     def over_strips(self, some: Steps) -> None:
         """Emit the loop over the strips of a block of rows."""
         builder, form = self.builder, self.form
@@ -109,7 +115,7 @@ class _SparseEmitter(ProductEmitter):
 
     def gathered(self, segments: Sums) -> Sums:
         """The vectors that consist of these segments, in order."""
-        while len(segments) > ACCUMULATORS:
+        while segments[0].type.count < self.width:
             width = 2 * segments[0].type.count
             both = ir.Constant(ir.VectorType(_I32, width), list(range(width)))
             pairs = zip(segments[::2], segments[1::2], strict=True)
@@ -121,26 +127,27 @@ class _SparseEmitter(ProductEmitter):
         size, kind = self.form.segment, ir.VectorType(_I32, self.form.segment)
         return [
             self.builder.shuffle_vector(whole, whole, ir.Constant(kind, list(range(start, start + size))))
-            for whole in vectors for start in range(0, self.shape.simd_width, size)
+            for whole in vectors for start in range(0, self.width, size)
         ]  # fmt: skip
 
     def slot_of(self, row: ir.Value) -> Callable[[ir.Value, Sums], Sums]:
         """What adds a slot to the sums of a strip. row: the address of A's elements."""
-        builder, form, width = self.builder, self.form, self.shape.simd_width
-        values, numbers = self.part_of_copy(form.values, self.vector), self.part_of_copy(form.rows, I64)
-        masks = self.segment_masks()
+        builder, form, width = self.builder, self.form, self.width
+        vector = ir.VectorType(self.vector.element, width)
+        values, numbers = self.part_of_copy(form.values, vector), self.part_of_copy(form.rows, I64)
+        segments, masks = width // form.segment, self.segment_masks()
 
         def body(slot: ir.Value, sums: Sums) -> Sums:
-            here = builder.gep(values, [builder.mul(slot, integer(ACCUMULATORS))])
+            here = builder.gep(values, [builder.mul(slot, integer(form.lists // segments))])
             there = builder.gep(numbers, [builder.mul(slot, integer(form.lists // _ROWS_READ))])
             scalars: list[ir.Value] = []
             out = []
             for n, total in enumerate(sums):
-                while len(scalars) < form.segments:
-                    word = builder.gep(there, [integer((n * form.segments + len(scalars)) // _ROWS_READ)])
+                while len(scalars) < segments:
+                    word = builder.gep(there, [integer((n * segments + len(scalars)) // _ROWS_READ)])
                     scalars += [builder.load(builder.gep(row, [number])) for number in self.rows_in(word)]
-                mine, scalars = scalars[: form.segments], scalars[form.segments :]
-                out.append(self.fused(self.mixed(mine, masks), self.read(self.ahead(here, n * width)), total))
+                mine, scalars = scalars[:segments], scalars[segments:]
+                out.append(self.fused(self.mixed(mine, masks), self.read(builder.gep(here, [integer(n)])), total))
             return out
 
         return body
@@ -157,14 +164,14 @@ class _SparseEmitter(ProductEmitter):
 
         They are compared with numbers of the copy. LLVM would turn constant masks into shuffles, which are slower.
         """
-        width, size, scalar = self.shape.simd_width, self.form.segment, self.vector.element
-        lanes = ir.Constant(self.vector, [float(lane // size) for lane in range(width)])
-        numbers = [self.builder.load(self.part_of_copy(n, scalar)) for n in range(1, self.form.segments)]
+        width, size, scalar = self.width, self.form.segment, self.vector.element
+        lanes = ir.Constant(ir.VectorType(scalar, width), [float(lane // size) for lane in range(width)])
+        numbers = [self.builder.load(self.part_of_copy(n, scalar)) for n in range(1, width // size)]
         return [self.builder.fcmp_ordered("==", lanes, spread(self.builder, number, width)) for number in numbers]
 
     def mixed(self, scalars: list[ir.Value], masks: list[ir.Value]) -> ir.Value:
         """The vector with each scalar in a segment of its own."""
-        out, *others = [spread(self.builder, scalar, self.shape.simd_width) for scalar in scalars]
+        out, *others = [spread(self.builder, scalar, self.width) for scalar in scalars]
         for mask, other in zip(masks, others, strict=True):
             out = self.builder.select(mask, other, out)
         return out

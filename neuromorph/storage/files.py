@@ -143,6 +143,7 @@ def load(
         _read_tensors(file, header, kept, graph)
         model = kind.__new__(kind)
         model.__setstate__(kept)
+        model.file = name
     if restore_random and drawn is not None:
         restore_generator(drawn)
     return model

@@ -230,7 +230,7 @@ class _Text(Table):
         pl = polars("")
         try:
             frame = pl.read_csv(
-                BytesIO(given.data), has_header=False, separator=self.separator, columns=columns, infer_schema=False,
+                BytesIO(given.data), has_header=False, separator=self.separator, columns=columns, infer_schema_length=0,
                 raise_if_empty=False,
             )  # fmt: skip
         except pl.exceptions.PolarsError as error:

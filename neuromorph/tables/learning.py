@@ -96,7 +96,7 @@ class Seen:
         if self.listed:
             self.texts = _with(self.texts, cells.fill_null("").value_counts().iter_rows())
         if np.isnan(numbers).any():
-            self._add_words(cells.filter(np.isnan(numbers)), piece, numbers)
+            self._add_words(cells.filter(polars("").Series(np.isnan(numbers))), piece, numbers)
         self._add_numbers(numbers)
         if self.whole:
             self.codes += int(cells.str.contains(r"^[+-]?0[0-9]").sum() or 0)

@@ -15,7 +15,7 @@ from ..abi.mailbox import LEARN, MEASURE
 from ..data.arrays import TrainingData
 from ..data.mixing import groups, taken, weights_of
 from ..errors import TrainingDivergedError, brief
-from ..runtime.dispatch import call_members
+from ..runtime.dispatch import call_members, ends_soon
 from ..runtime.kernels import Kernels
 from ..runtime.memory import Memory
 from ..runtime.network import Network
@@ -55,7 +55,7 @@ class Pass:
 
     def take_over(self) -> None:
         """Go on with the model's own kernels, if it waits for them and they are there by now."""
-        self.model.take_over()
+        self.model.take_over(skips=self.skips)
         self.kernels, self.memory = self.model.kernels, self.model.memory()
 
     def mean(self, start: int, stop: int) -> float:
@@ -274,7 +274,7 @@ def follow(sequence: Pass, verbosity: int, progress: Watcher, rates: Rates | Non
         if rates is not None:
             rates.set(sequence.model)
         sequence.take_over()
-        if sequence.model.ends_soon:
+        if ends_soon():
             raise KeyboardInterrupt
         try:
             reached = sequence.run(start, stop)
@@ -324,7 +324,7 @@ def evaluate(
 
 def measure(model: Network, data: TrainingData, *, carry_state: bool = False) -> float:
     """The mean loss of checked data, from zero state or the model's state."""
-    model.look_for_kernels()
+    model.look_for_kernels(skips=data.unknown)
     with model.lock:
         memory = scratch(model, model.bptt_steps)
         passes = sequences(model, memory, data, MEASURE, model.bptt_steps)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +21,7 @@ from . import fit, loop
 from .callbacks import Callback
 
 Result = TypeVar("Result")
+Given = TypeVar("Given")
 _PATIENCE = 0.1  # seconds between two chances for Ctrl-C
 
 
@@ -84,37 +88,42 @@ def _spread(
     data: Sequence[tuple[Network, Any, Any]], action: Callable[[tuple[Network, Any, Any]], Result]
 ) -> list[Result]:
     """The results of an action on each model. An error of one model is raised when all others are done."""
+    outcomes: list[Result | Exception | None] = [None] * len(data)
+    left, ending = deque(range(len(data))), threading.Event()
 
-    def one(item: tuple[Network, Any, Any]) -> Result:
-        with in_one_thread():
-            return action(item)
+    def work() -> None:
+        """Take one model after the other. A future for each would cost as much as a short training call."""
+        with in_one_thread(ending), suppress(IndexError):
+            while True:
+                number = left.popleft()
+                outcomes[number] = _outcome(action, data[number])
 
     workers = max(1, min(len(data), processors()))
     with ThreadPoolExecutor(workers, thread_name_prefix="neuromorph-many") as pool:
-        futures = [pool.submit(one, item) for item in data]
+        futures = [pool.submit(work) for _ in range(workers)]
         try:
             while wait(futures, _PATIENCE).not_done:
                 pass
         except BaseException:  # Ctrl-C
-            _end(data, futures)
+            left.clear()
+            ending.set()
             raise
-    return [_result(number, future) for number, future in enumerate(futures)]
-
-
-def _end(data: Sequence[tuple[Network, Any, Any]], futures: Sequence[Future[Any]]) -> None:
-    """Begin no further model, and end the others after the windows that are under way."""
     for future in futures:
-        future.cancel()
-    for model, *_ in data:
-        model.ends_soon = True
-    wait(futures)
-    for model, *_ in data:
-        model.ends_soon = False
+        future.result()
+    return [_result(number, outcome) for number, outcome in enumerate(outcomes)]
 
 
-def _result(number: int, future: Future[Any]) -> Any:
-    """The result of one model; its error with a note that says which model it was."""
-    error = future.exception()
-    if error is not None:
-        error.add_note(f"It was models[{number}].")
-    return future.result()
+def _outcome(action: Callable[[Given], Result], item: Given) -> Result | Exception:
+    """The result of an action, or the error that it raised."""
+    try:
+        return action(item)
+    except Exception as error:
+        return error
+
+
+def _result(number: int, outcome: Any) -> Any:
+    """The result of one model; its error is raised with a note that says which model it was."""
+    if isinstance(outcome, Exception):
+        outcome.add_note(f"It was models[{number}].")
+        raise outcome
+    return outcome

@@ -236,6 +236,13 @@ def test_inspect_prints_a_plan_and_compiles_nothing(shell: Shell, monkeypatch: p
     assert shell.out.startswith("Batch of 3, float32, ")
 
 
+def test_inspect_prints_a_program_and_compiles_nothing(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(nm, "inspect")
+    assert shell("inspect", "recurrent.mdl", "--program", "--batch", "3") == 0
+    assert shell.out == nm.compile(Path("recurrent.mdl"), 3, 0.0).kernel_program()
+    assert shell.out.startswith("Program of training: 16 steps of 3 lanes, ")
+
+
 def test_what_is_written_replaces_a_file_whole_and_keeps_its_permissions() -> None:
     Path("old.svg").write_text("old")
     Path("old.svg").chmod(0o640)
@@ -315,6 +322,8 @@ def test_trouble_is_one_line_and_exit_code_1(shell: Shell, arguments: list[str],
         (["train", "net.mdl", "--inputs", "x.npy", *TRAIN[4:], "--epochs", "1"], "--inputs needs --expected.*"),
         (["predict", "m.safetensors", "--data", "x.npy", "-o", "y.txt"], "--output is y.txt, and the output ends.*"),
         (["inspect", "net.mdl", "--plan", "--json"], "--plan prints text, and goes with neither.*"),
+        (["inspect", "net.mdl", "--program", "--json"], "--program prints text, and goes with neither.*"),
+        (["inspect", "net.mdl", "--program", "--plan"], "--plan and --program print one text each; take one.*"),
         (["inspect", "m.safetensors", "--batch", "3"], "--batch and --window are for descriptions.*"),
     ],
 )

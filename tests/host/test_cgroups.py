@@ -104,6 +104,6 @@ def test_the_quota_is_read_once(tmp_path: Path) -> None:
     where = groups(tmp_path, "0::/\n", {"cpu.max": "100000 100000\n"})
     assert allowed_processors(*where) == 1
     groups(tmp_path, "0::/\n", {"cpu.max": "700000 100000\n"})  # from now on, which is not read
-    started = time.perf_counter()
+    started = time.process_time()
     assert {allowed_processors(*where) for _ in range(1000)} == {1}
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.1

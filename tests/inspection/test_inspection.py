@@ -36,6 +36,8 @@ from neuromorph.inspection.pieces import Piece, pieces_of
 from neuromorph.inspection.tables import count_text, percent, time_text
 from neuromorph.inspection.work import Counter, Work, flops_of
 from neuromorph.jit import bundles, cache, modules
+from neuromorph.machine.listing import Line as Told
+from neuromorph.machine.listing import Listing, Section
 from neuromorph.schedule import Block, InChunks
 from neuromorph.simd.clock import lap, read_anywhere, read_on_arm, read_on_x86
 from neuromorph.simd.counts import operations_of
@@ -156,6 +158,20 @@ def test_a_piece_names_the_nodes_of_its_comments() -> None:
     assert computing[0].startswith("for r in span")
     shares = {names[node]: share for node, share in block.shares}
     assert max(shares["kept"], shares["state"]) < min(shares["keep"], shares["fresh"]), "a product costs less than tanh"
+
+
+def test_pieces_that_do_the_like_are_told_apart() -> None:
+    notes = [piece.note for piece in pieces_of(kernel_of(RECURRENT), WINDOW)]
+    assert {
+        "weights of keep, fresh, write from input",
+        "weights of keep, fresh, write from state of the step before",
+    } <= {*notes}
+    text = """/xavier,zero/ (input, 4) (a, 4, <tanh>)
+        [s, (b, 5, <tanh>) {m, c, concatenate} (d, 4, <tanh>)] (c, 6, <tanh>) {n, d, additive}
+        (output, 2, <tanh>, <mse>)"""
+    for one in (RECURRENT, text, *TEXTS.values()):
+        found = [piece.note for piece in pieces_of(kernel_of(one), WINDOW)]
+        assert len(found) == len({*found})
 
 
 def test_names_that_look_like_words_of_the_notes_are_told_apart() -> None:
@@ -685,7 +701,8 @@ def test_instructions_have_the_lines_of_what_they_do(inspection: Inspection) -> 
 def test_lines_of_a_kernel_by_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where members make some gradients one after the other."""
     divide_everything(monkeypatch, 2)
-    model = nm.build(nm.compile(BOTTLENECK, 1, 0.1, threads=2))
+    wide = BOTTLENECK.replace("32", "96")  # enough columns for two members with vectors of any width
+    model = nm.build(nm.compile(wide, 1, 0.1, threads=2))
     kernel = model.kernels.kernel
     assert kernel.plan.training.inner
     assert compiled_parts(model.kernels).linked == set(kernel.bundles["train"])
@@ -798,7 +815,7 @@ def test_waiting_for_other_threads_is_told_beside_the_pieces(inspection: Inspect
     assert re.search(row, str(busy))
     page = busy.html()
     assert f"{time_text(waiting)} of it waiting for other threads" in page
-    assert re.search(r"waiting for other threads</td>.*?--part:50\.00%", page)
+    assert re.search(r"waiting for other threads</td>.*?<span>50%</span><i style=\"--part:100\.00%", page)
 
 
 @pytest.mark.parametrize(
@@ -822,13 +839,36 @@ def test_counts_and_shares_in_words() -> None:
     assert [percent(x) for x in (None, 0.0, 0.034, 0.0996, 0.5, 1.0)] == ["–", "0%", "3.4%", "10%", "50%", "100%"]
 
 
+def test_the_program_is_that_of_the_machine(model: nm.Model, inspection: Inspection) -> None:
+    assert inspection.program == model.kernel_program() == nm.kernel_program(model)
+    assert "(keep,fresh,write).s0[t] += state." in inspection.program
+    assert [text.title.partition(":")[0] for text in inspection.listings] == [
+        "Program of training", "Program of prediction",
+    ]  # fmt: skip
+
+
+def test_the_report_names_the_file_of_the_model(inspection: Inspection, description: str, tmp_path: Path) -> None:
+    model = nm.compile(Path(description), BATCH, 0.1)
+    nm.save(model, tmp_path / "trained.safetensors")
+    assert (model.file, nm.load(tmp_path / "trained.safetensors").file) == (
+        description, str(tmp_path / "trained.safetensors"),
+    )  # fmt: skip
+    assert nm.compile(RECURRENT, BATCH, 0.1).file is None
+    page = replace(inspection, file="a<b.mdl").html()
+    assert "<title>Kernels of a&lt;b.mdl</title>" in page
+    assert "<h1>Kernels of a&lt;b.mdl</h1>" in page
+    assert str(replace(inspection, file="b.mdl")).startswith("kernel of b.mdl: batch")
+    assert "<h1>Kernel report</h1>" in inspection.html()
+
+
 def test_the_report_as_json(inspection: Inspection) -> None:
     whole = json.loads(json.dumps(inspection.to_dict()))
     assert whole["source"] == inspection.source
     assert whole["pieces"][0]["note"] == inspection.pieces[0].note
     assert whole["gflops"] == inspection.gflops
     figures = inspection.to_dict(texts=False)
-    assert not {"source", "ir", "assembly", "svg", "routines"} & figures.keys()
+    assert not {"program", "source", "ir", "assembly", "svg", "routines", "listings"} & figures.keys()
+    assert whole["program"] == inspection.program
     assert len(json.dumps(figures)) < 60_000
 
 
@@ -893,8 +933,11 @@ def test_texts_of_the_users_cannot_become_markup(inspection: Inspection) -> None
     buffers = tuple(replace(buffer, holds=bad, name=bad) for buffer in inspection.buffers)
     loops = tuple(replace(loop, nodes=(bad,)) for loop in inspection.loops)
     routines = {"forward": (Routine(bad, (Line("\t" + bad, 1), Line(bad))),)}
+    line = Told(1, bad, bad, bad, (0,))
+    listings = (Listing(bad, (Section("forward", bad, (line,)),)),)
     hostile = replace(
-        inspection, text=bad, source=f"# {bad}", cpu=bad, optimizer=bad, pieces=pieces, nodes=nodes, groups=groups,
+        inspection, text=bad, file=bad, listings=listings, source=f"# {bad}", cpu=bad,
+        optimizer=bad, pieces=pieces, nodes=nodes, groups=groups,
         buffers=buffers, loops=loops, routines=routines,
     )  # fmt: skip
     page = _Page(hostile.html())
@@ -907,6 +950,7 @@ DRIVER = """
 <script>
 const said = {}, step = (name, act) => { act(); said[name] = { chosen: document.getElementById("chosen").textContent,
   source: document.querySelectorAll("#source .on").length, assembly: document.querySelectorAll("#assembly .on").length,
+  program: document.querySelectorAll("#program .on").length,
   exact: document.querySelectorAll("#assembly .exact").length, hash: location.hash,
   rows: [...document.querySelectorAll("tr.on")].map(row => row.dataset.node || row.dataset.piece).join(" "),
   seen: [...document.querySelectorAll("#assembly .on, #assembly .exact")].some(line => {
@@ -916,12 +960,14 @@ step("opened", () => {});
 step("node", () => document.querySelector('.graph .node[data-node="NODE"]').dispatchEvent(new MouseEvent("click")));
 step("piece", () => document.querySelector('button[data-piece="PIECE"]').click());
 step("line", () => document.querySelector('#source [data-l="LINE"]').click());
+step("told", () => document.querySelector('#program .told[data-stage="backward"]').click());
 step("key", () => document.querySelector('.graph .node[data-node="NODE"]').dispatchEvent(
   new KeyboardEvent("keydown", { key: "Enter", bubbles: true })));
 step("cleared", () => document.getElementById("none").click());
 const look = element => { const style = getComputedStyle(element); return [style.color, style.backgroundColor]; };
 document.title = JSON.stringify({ said, page: look(document.body), wide: document.documentElement.scrollWidth,
   tags: document.querySelectorAll("script").length, error: document.documentElement.dataset.error || "",
+  cut: [...document.querySelectorAll(".scroll")].filter(box => box.scrollWidth > box.clientWidth).length,
   ready: document.documentElement.dataset.ready || "" });
 </script>
 """
@@ -961,6 +1007,14 @@ def test_the_page_in_a_real_browser(inspection: Inspection, tmp_path: Path) -> N
     assert said["node"]["assembly"] > 20
     assert str(output.index) in said["node"]["rows"].split()
     assert said["piece"]["assembly"] > 5
+    assert found["cut"] == 0, "every column of every table is seen"
+    lines = [line for section in inspection.listings[0].sections for line in section.lines]
+    assert said["node"]["program"] == len([line for line in lines if output.index in line.nodes]) + len(
+        [line for section in inspection.listings[1].sections for line in section.lines if output.index in line.nodes]
+    )
+    assert said["piece"]["program"] > 0
+    assert said["told"]["source"] > 0
+    assert said["told"]["chosen"].endswith(" backward")
     assert said["line"]["exact"] > 5
     assert re.match(r"line [0-9]+ [0-9]+ instructions; time", said["line"]["chosen"])
     assert said["key"]["chosen"] == said["node"]["chosen"]
@@ -1010,7 +1064,9 @@ def test_the_tool_prints_tables_and_writes_the_page(
     out, err = capsys.readouterr()
     assert "pieces of the kernel, in its order" in out
     assert err.endswith(f"wrote {target}\n")
-    assert target.read_text(encoding="utf-8").startswith("<!doctype html>")
+    page = target.read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "<h1>Kernels of model.mdl</h1>" in page
 
 
 def test_the_tool_prints_the_texts_that_are_asked_for(
@@ -1019,11 +1075,23 @@ def test_the_tool_prints_the_texts_that_are_asked_for(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(nm, "inspect", lambda model: inspection)
     assert (
-        tool.main([description, *SAME, "--source", "--assembly", "gradient_norm", "--ir", "gradient_norm", "--json"])
+        tool.main(
+            [
+                description,
+                *SAME,
+                "--program",
+                "--source",
+                "--assembly",
+                "gradient_norm",
+                "--ir",
+                "gradient_norm",
+                "--json",
+            ]
+        )
         == 0
     )
     found = json.loads(capsys.readouterr().out)
-    assert found["source"] == inspection.source
+    assert (found["program"], found["source"]) == (inspection.program, inspection.source)
     assert found["ir"] == {"gradient_norm": inspection.ir["gradient_norm"]}
     assert list(found["assembly"]) == ["gradient_norm"]
     assert found["assembly"]["gradient_norm"].count("\n; ") > 3

@@ -887,7 +887,7 @@ def test_a_write_waits_for_no_lock(folder: Path, monkeypatch: pytest.MonkeyPatch
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert cache.write(KEY, FILES)
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 30.0  # a wait for the lock would never end
     assert cache.cache_info().entries == 4
     assert cache.write(cache.key_of("next"), FILES)
     assert cache.cache_info().bytes <= 3000

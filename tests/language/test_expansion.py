@@ -28,10 +28,10 @@ def plain(definitions, nodes, cells=()):
 
 def error_of(text, cells=""):
     model, known = parse(text, "net.mdl"), parse(f"/a,b/{cells}(c,4)").definitions
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(MDLSemanticError) as caught:
         expand(model, FUNCTIONS, known)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     return caught.value
 
 
@@ -250,12 +250,12 @@ def test_branches_of_a_cell_count_at_each_use():
 
 
 def test_up_to_its_limits_an_expansion_is_fine_and_quick():
-    start = time.perf_counter()
+    start = time.process_time()
     model = expanded(f"/a,b/{doubling(12)}(i,3)(h,<d11>)(z,<d11>)")
     assert sum(1 for _ in syntax.each(model.nodes)) == 2**13 + 1
     deep = "".join(f"<d{n}>[(x,<{f'd{n - 1}' if n else 'f'}>)]" for n in range(100))
     assert expanded(f"/a,b/{deep}(i,3)(h,<d99>)").nodes[-1].name == "h"
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_names_through_many_uses_are_found_quickly():

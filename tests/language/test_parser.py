@@ -346,17 +346,17 @@ def test_deep_models_are_compared_hashed_shown_and_printed():
 
 
 def test_many_calls_are_quick():
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(200):
         parse(EVERYTHING)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_a_text_of_a_mebibyte_is_read_in_linear_time():
     def seconds(pipes):
-        start = time.perf_counter()
+        start = time.process_time()
         parse(f"/a,b/[c,{'|' * pipes}]")
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     assert min(seconds(80_000) for _ in range(2)) < 25 * min(seconds(8_000) for _ in range(3))
 

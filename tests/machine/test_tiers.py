@@ -32,7 +32,7 @@ def trained(text: str, batch: int, dtype: str, tier: str, optimizer: Any) -> tup
     return model, nm.predict(model, inputs[:9])
 
 
-@pytest.mark.parametrize(("name", "optimizer"), zip(TEXTS, ("sgd", "adam", "rmsprop", "adamw"), strict=True))
+@pytest.mark.parametrize(("name", "optimizer"), [*zip(TEXTS, ("sgd", "adam", "rmsprop", "adamw"), strict=True)])
 def test_tiers_give_the_same_bits(name: str, optimizer: str) -> None:
     text, batch, dtype = TEXTS[name]
     compiled, predicted = trained(text, batch, dtype, "compiled", optimizer)

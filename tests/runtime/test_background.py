@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from helpers.paths import REPOSITORY
+from helpers.texts import text_of
 from neuromorph.errors import CompilerWarning
 from neuromorph.jit import cache
 from neuromorph.runtime import background, compiler_process
@@ -92,13 +93,27 @@ def test_a_request_that_nobody_has_any_more_is_taken_back(compiler: Compiler, mo
     assert until(first.poll)
 
 
+def test_what_nobody_needs_any_more_is_taken_back_at_once(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a model is released: there is no other request that would be looked at."""
+    use(monkeypatch, said("json.dumps({'done': m['drop']})") + " if 'drop' in m else None")
+    made = background.request({}, ENTRY)
+    number = made.number
+    assert compiler.process is not None
+    assert compiler.process.stdout is not None
+    os.set_blocking(compiler.process.stdout.fileno(), True)
+    del made
+    monkeypatch.setattr(compiler, "_read", lambda: True)
+    background.drop_unneeded()
+    assert json.loads(compiler.process.stdout.readline()) == {"done": number}
+
+
 def test_many_long_messages_do_not_wait_for_the_other_process(
     compiler: Compiler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(background, "_START", "import time; time.sleep(0.5)\n" + ANSWERS + DONE)
+    monkeypatch.setattr(background, "_START", "import time; time.sleep(2.0)\n" + ANSWERS + DONE)
     started = time.monotonic()
     made = [background.request({"text": "x" * 50_000}, entry(n)) for n in range(40)]
-    assert time.monotonic() - started < 0.5  # the pipe takes 64 KB, and nobody reads yet
+    assert time.monotonic() - started < 2.0  # the pipe takes 64 KB, and nobody reads yet
     assert until(lambda: all(request.poll() for request in made))
 
 
@@ -127,9 +142,29 @@ def test_a_process_that_dies_each_time_is_given_up(compiler: Compiler, monkeypat
 
 
 def test_a_process_that_had_been_idle_is_started_again(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "IDLE", 0.0)
     use(monkeypatch, "sys.exit(0)")
     made = background.request({}, ENTRY)
     use(monkeypatch, DONE)
+    assert until(made.poll)
+    assert made.reason is None
+
+
+def test_a_process_that_ends_at_once_is_not_started_for_ever(
+    compiler: Compiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its status of 0 does not say that it was idle: the program beside a Python that is embedded may be any one."""
+    monkeypatch.setattr(background, "_START", "")
+    lost = background.request({}, ENTRY)
+    assert until(lost.poll)
+    assert lost.reason == "the process that compiles has ended with status 0"
+    assert compiler.deaths == 1
+
+
+def test_folders_of_imports_that_are_no_text_are_left_out(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [REPOSITORY, *sys.path])  # a Path, which Python's imports leave out too
+    use(monkeypatch, DONE)
+    made = background.request({}, ENTRY)
     assert until(made.poll)
     assert made.reason is None
 
@@ -145,7 +180,7 @@ def test_one_warning_for_all_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "_warned", set())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        background.warn_once("the disk is full")
+        background.warn_once("the disk is full. Kernels are compiled in memory.")
         background.warn_once("something else")
     assert [(item.category, str(item.message)) for item in caught] == [
         (
@@ -157,11 +192,25 @@ def test_one_warning_for_all_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_forked_child_looks_at_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has no process of its own for the requests of its parent."""
-    made = Request({}, ENTRY, process=os.getpid() + 1)
+    made = Request({}, ENTRY, process=os.getppid())
     assert not made.poll()
     monkeypatch.setattr(cache, "has", lambda key: key == ENTRY)
     made.looked = 0.0
     assert made.poll()
+    assert made.reason is None
+
+
+@pytest.mark.parametrize("trouble", ["the parent has ended", "the parent does not get it compiled"])
+def test_a_forked_child_asks_for_itself(compiler: Compiler, monkeypatch: pytest.MonkeyPatch, trouble: str) -> None:
+    """Else who waits for the kernels would wait for ever."""
+    use(monkeypatch, DONE)
+    monkeypatch.setattr(cache, "has", lambda key: False)
+    made = Request({"job": 10**6}, ENTRY, 10**6, process=0 if trouble == "the parent has ended" else os.getppid())
+    if trouble != "the parent has ended":
+        assert not made.poll()
+        assert compiler.process is None
+        monkeypatch.setattr(background, "PATIENCE", 0.0)
+    assert until(made.poll)
     assert made.reason is None
 
 
@@ -201,6 +250,30 @@ def test_a_job_that_is_stored_is_done(pipes: Pipes, monkeypatch: pytest.MonkeyPa
     pipes.send(job(4))
     pipes.worker.step()
     assert pipes.answer() == {"done": 4}
+
+
+def test_a_job_has_the_variables_and_the_processors_of_who_asked(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of an earlier moment are gone: kernels depend on them."""
+    monkeypatch.setenv("NEUROMORPH_X", "early")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    one = sorted(os.sched_getaffinity(0))[0]
+    seen = "NEUROMORPH_X", "NEUROMORPH_Y", "OMP_NUM_THREADS"
+
+    def compiled(what: Any) -> bool:
+        raise ValueError(f"{[os.environ.get(name) for name in seen]} {os.sched_getaffinity(0)}")
+
+    monkeypatch.setattr(compiler_process, "compiled", compiled)
+    pipes.send(job(4, variables={"NEUROMORPH_Y": "7"}, processors=[one]))
+    pipes.worker.step()
+    assert pipes.answer()["reason"] == f"ValueError: [None, '7', None] {{{one}}}"
+
+
+def test_nothing_is_compiled_under_another_key() -> None:
+    """Numba's settings may have been changed by the program that asks."""
+    options = {"batch_size": 1, "bptt_steps": 1, "optimizer": "sgd", "dtype": "float32", "threads": 1, "frozen": []}
+    what = {"text": text_of(""), "options": options, "skips": False, "entry": ENTRY}
+    with pytest.raises(RuntimeError, match="has changed settings"):
+        compiler_process.compiled(what)
 
 
 def fail(what: Any) -> bool:

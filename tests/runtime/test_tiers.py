@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from neuromorph.errors import CompilerWarning
 from neuromorph.jit import cache
 from neuromorph.runtime import background, tiers
 from neuromorph.runtime.background import Request
+from neuromorph.runtime.feeds import Feeds
+from neuromorph.runtime.network import Network
 
 TEXT = "/xavier,zero/ (i, 2) {m, h, concatenate, 1} (h, 3, <tanh>) (d, <dropout, 0.3>) (out, 2, <linear>, <mse>)"
 ARE_THERE = tiers.Kernels.are_there
@@ -242,3 +245,120 @@ def test_measuring_and_predicting_take_over_too(asked: list[Request], monkeypatc
         asked[-1].end()
         call(model)
         assert model.tier == "compiled"
+
+
+def test_memory_that_is_too_short_leaves_the_machine_in_charge(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers and state are those of before: the kernels and their workspaces change together or not at all."""
+    monkeypatch.setattr(background, "_warned", set())
+    nm.build(compiled_from(TEXT, tier="compiled"))
+    model, other = built(compiled_from(TEXT)), built(compiled_from(TEXT, tier="instant"))
+    for one in (model, other):
+        nm.train(one, INPUTS[:20], EXPECTED[:20], 0)
+    asked[-1].end()
+
+    def no_room(count: int, dtype: str) -> Any:
+        raise MemoryError("there is no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tiers.Kernels, "are_there", lambda self: True)
+        patched.setattr("neuromorph.runtime.network.aligned_zeros", no_room)
+        with pytest.warns(CompilerWarning, match="there is no room"):
+            nm.train(model, INPUTS[20:], EXPECTED[20:], 0, carry_state=True)
+    nm.train(other, INPUTS[20:], EXPECTED[20:], 0, carry_state=True)
+    assert model.tier == "instant"
+    assert_same_bits(model, other)
+
+
+def test_nobody_waits_for_kernels_that_skip_what_is_not_known(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine runs a model until they are compiled too, also one that has its own kernels already."""
+    nm.build(compiled_from(TEXT, tier="compiled"))
+    unknown = EXPECTED.copy()
+    unknown[::3, 0, 1] = np.nan
+    model, other = built(compiled_from(TEXT)), built(compiled_from(TEXT, tier="instant"))
+    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: not self.skips)
+    found = []
+    for number, expected in enumerate([unknown, EXPECTED, unknown]):
+        asked[-1].end()
+        for one in (model, other):
+            nm.train(one, INPUTS, expected, 0, carry_state=True, missing="skip")
+        found.append((model.tier, [request.message["skips"] for request in asked]))
+        assert_same_bits(model, other)
+        if number == 0:
+            assert asked[-1].entry == model.kernels.own.skipping.entries[0]
+    assert found == [
+        ("instant", [False, True]), ("compiled", [False, True]), ("instant", [False, True, True])
+    ]  # fmt: skip
+    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: True)
+    asked[-1].end()
+    nm.train(model, INPUTS, EXPECTED, 0)
+    for call in (nm.evaluate, nm.gradients):
+        assert model.tier == "compiled"
+        monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: not self.skips)
+        model._skipping = None
+        call(model, INPUTS, unknown, missing="skip")
+        assert model.tier == "instant"
+        asked[-1].end()
+        monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: True)
+        nm.train(model, INPUTS, EXPECTED, 0)
+
+
+def test_inner_nodes_are_predicted_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    nm.build(compiled_from(TEXT, tier="compiled"))
+    model, other = built(compiled_from(TEXT)), built(compiled_from(TEXT, tier="instant"))
+    assert model.tier == "compiled"
+    monkeypatch.setattr(tiers.Kernels, "can_predict", lambda self: False)
+    np.testing.assert_array_equal(*(nm.predict(one, INPUTS, nodes=("h",))["h"] for one in (model, other)))
+    assert model.watched is not None
+    assert model.watched[1].kernels.tier == "instant"
+
+
+def test_a_released_model_has_nothing_compiled(monkeypatch: pytest.MonkeyPatch, asked: list[Request]) -> None:
+    model = built(compiled_from(TEXT))
+    request, left = ref(asked.pop()), []
+    monkeypatch.setattr(background, "drop_unneeded", lambda: left.append(request()))
+    model.release()
+    assert left == [None]
+
+
+def test_kernels_may_take_over_while_a_stream_is_opened(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the model trains in another thread."""
+    nm.build(compiled_from(TEXT, tier="compiled"))
+    model = built(compiled_from(TEXT))
+    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: True)
+    original = Feeds.open
+
+    def opened(feeds: Feeds) -> Any:
+        feed = original(feeds)
+        asked[-1].end()
+        model.take_over()
+        return feed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Feeds, "open", opened)
+        patched.setattr(Network, "look_for_kernels", lambda self: None)
+        stream = nm.stream(model, 2)
+    assert model.tier == "compiled"
+    np.testing.assert_array_equal(stream(INPUTS[0].astype("f")), nm.predict(model, INPUTS[:1])[0])
+
+
+def test_streams_go_on_with_the_weights_that_the_other_kernels_read() -> None:
+    """Sparse copies of frozen matrices may stand behind these."""
+    feeds = Feeds()
+    feed = feeds.open()
+    feeds.publish(np.ones(4, np.float32))
+    feeds.move(tiers.Kernels.__new__(tiers.Kernels), np.arange(8, dtype=np.float32))
+    assert feed.weights is None
+    assert feed.next is not None
+    np.testing.assert_array_equal(feed.next[0].weights, np.arange(8))
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_talkative_build_says_what_runs_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+    compiled_from(TEXT).build(verbosity=1)
+    assert capsys.readouterr().err == ("the machine runs the model while its kernels are compiled in the background\n")
+    compiled_from(TEXT, tier="instant").build(verbosity=1)
+    assert capsys.readouterr().err == ""

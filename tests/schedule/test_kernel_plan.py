@@ -66,7 +66,7 @@ def with_division(plan: KernelPlan, division: Division) -> KernelPlan:
 
 def with_buffer(plan: KernelPlan, number: int, **changes: Any) -> KernelPlan:
     buffers = list(plan.training.buffers)
-    buffers[number] = replace(buffers[number], **changes)
+    buffers[number] = buffers[number]._replace(**changes)
     return with_training(plan, buffers=tuple(buffers))
 
 
@@ -81,7 +81,7 @@ def with_shares(plan: KernelPlan, change: Callable[[tuple[Share, ...]], tuple[Sh
 
 
 def in_one_block(plan: Plan, one: str, other: str) -> KernelPlan:
-    buffers = tuple(replace(each, block=one) if each.name == other else each for each in plan.buffers)
+    buffers = tuple(each._replace(block=one) if each.name == other else each for each in plan.buffers)
     return with_training(plan_of(plan.graph.text), buffers=buffers)
 
 
@@ -186,7 +186,7 @@ def test_the_state_of_a_loop_stands_alone() -> None:
     ((_, state),) = training.state
     other = next(buffer for buffer in training.buffers if buffer.name != state)
     buffers = tuple(
-        replace(each, block=other.name, rows=other.rows, stride=other.stride) if each.name == state else each
+        each._replace(block=other.name, rows=other.rows, stride=other.stride) if each.name == state else each
         for each in training.buffers
     )
     plan = with_training(plan_of(LOOP), buffers=buffers, strides=training.strides | {state: other.stride})

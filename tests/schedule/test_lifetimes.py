@@ -55,7 +55,7 @@ def buffer(name: str, stride: int = 4, rows: str = "window") -> Buffer:
 
 def blocks(operations: list[Operation], *buffers: Buffer, alone: frozenset[str] = frozenset()) -> dict[str, str]:
     """By buffer its block."""
-    found = share_blocks([Segment(WINDOW, tuple(operations))], buffers, set(alone), LANES)
+    found = share_blocks(list(operations), lifetimes(operations), buffers, set(alone), LANES)
     return {each.name: each.block for each in found}
 
 

@@ -26,3 +26,22 @@ def test_texts_are_small_and_different() -> None:
 def test_a_text_is_trained_from_nothing() -> None:
     tool = room("start_times")
     assert tool.trained(next(tool.texts(0)), 2) > 0.0
+
+
+def test_a_peer_trains_models_that_are_new_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The part of a peer is played by our own engine, with JIT off: it is there on every machine."""
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    first_runs, processes, engine = room("peers.first_runs"), room("peers.processes"), room("peers.engine")
+    own = engine.Variant("train", "train")
+    way = first_runs.Way("ours", "neuromorph", own, own)
+    with processes.Pool() as pool:
+        found = first_runs.first_runs(way, list(islice(room("start_times").cases(0), 3)), 1, pool, 60.0)
+    assert len(found) == 2
+    assert all(0.0 < seconds < 60.0 for seconds in found)
+
+
+def test_a_peer_that_is_not_there_is_named() -> None:
+    tool, place = room("start_times"), room("peers.environments").Present(missing="nowhere")
+    lines = list(tool.peers_lines(1, 0, dict.fromkeys(("jax", "jax0431", "torch"), place)))
+    assert lines[0] == "JAX, jit: left out, nowhere"
+    assert len(lines) == 4

@@ -98,19 +98,40 @@ def test_what_can_not_be_trained_together() -> None:
 def test_ctrl_c_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait of the calling thread is interrupted while the first models are at work."""
     begun = threading.Event()
-    original = many.wait
 
     def interrupted(futures: Any, timeout: Any = None) -> Any:
-        if timeout is None:
-            return original(futures)
         begun.wait(10)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(many, "wait", interrupted)
     found = models(4)
-    with pytest.raises(KeyboardInterrupt):
-        nm.fit_many(found, INPUTS, EXPECTED, epochs=100_000, callbacks=Begun(begun))
-    assert not any(model.ends_soon for model in found)
+    with monkeypatch.context() as patched:
+        patched.setattr(many, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            nm.fit_many(found, INPUTS, EXPECTED, epochs=100_000, callbacks=Begun(begun))
+    nm.train_many(found, INPUTS, EXPECTED)  # they can be trained on
+
+
+def test_a_second_ctrl_c_ends_all_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes while the threads are at their last windows. They end all the same, and the models can be trained on."""
+    begun, shutdown = threading.Event(), many.ThreadPoolExecutor.shutdown
+    pools: list[Any] = []
+
+    def interrupted(*_: Any) -> None:
+        begun.wait(10)
+        raise KeyboardInterrupt
+
+    def interrupted_too(pool: Any, wait: bool = True) -> None:
+        pools.append(pool)
+        raise KeyboardInterrupt
+
+    found = models(4)
+    with monkeypatch.context() as patched:
+        patched.setattr(many, "wait", interrupted)
+        patched.setattr(many.ThreadPoolExecutor, "shutdown", interrupted_too)
+        with pytest.raises(KeyboardInterrupt):
+            nm.fit_many(found, INPUTS, EXPECTED, epochs=100_000, callbacks=Begun(begun))
+    shutdown(pools[0], wait=True)  # would take minutes if they did not end
+    nm.train_many(found, INPUTS, EXPECTED)
 
 
 class Begun(nm.Callback):

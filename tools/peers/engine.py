@@ -45,7 +45,7 @@ class Variant:
 class Task:
     """What a worker process is told: ``check`` windows are compared with ours, 0 where ours are not known yet;
     ``slow`` is the most seconds a run may take before it gets fewer windows (PyTorch only: its cost is per window).
-    ``program`` is the model as code, for peers."""
+    ``program`` is the model as code, for peers. ``models``: of this text, which JAX trains at once."""
 
     engine: str
     case: Case
@@ -55,6 +55,7 @@ class Task:
     check: int = 0
     slow: float = 2.0
     program: Program | None = None
+    models: int = 1
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers, texts and dictionaries."""
@@ -119,6 +120,10 @@ class Engine(Protocol):
 
     def run(self) -> Timing:
         """One whole training call."""
+        ...
+
+    def first_run(self) -> None:
+        """Compile where that is needed, and train all windows once: what somebody waits for who has a new model."""
         ...
 
 

@@ -90,10 +90,37 @@ class Jax:
         copies = jax.tree.map(lambda array: jnp.array(array, copy=True), (self.parameters, self.state))
         return jax.block_until_ready(copies)
 
+    def first_run(self) -> None:
+        """Compile, and train all windows once."""
+        self.prepare()
+
     def run(self) -> Timing:
         """All samples from the initial parameters."""
         p, s = self._fresh()
         return timed(lambda: self._call(p, s), self.case.samples)
+
+
+class JaxMany(Jax):
+    """Many models of one text and the same data, by ``jax.vmap``; each has parameters and state of its own."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+
+        def repeated(array: Any) -> Any:
+            return jnp.repeat(array[None], task.models, axis=0)
+
+        self.parameters, self.state = jax.tree.map(repeated, (self.parameters, self.state))
+
+    def _update(self, carried: Any, sample: Any) -> Any:
+        return jax.vmap(super()._update, in_axes=(0, None))(carried, sample)
+
+    def prepare(self) -> Prepared:
+        """Compile ahead of time, then run once. The losses are those of the first model."""
+        started = time.perf_counter()
+        self._compile_all()
+        compiling = time.perf_counter() - started
+        losses = np.asarray(self._call(*self._fresh()))
+        return Prepared(_version(), compiling, [float(loss) for loss in losses[: self.task.check, 0]])
 
 
 def _version() -> str:

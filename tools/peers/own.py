@@ -66,6 +66,11 @@ class Own:
         means: NDArray[np.float64] = self.model.losses.reshape(windows, self.case.window).mean(axis=1)
         return means
 
+    def first_run(self) -> None:
+        """Build the model, and train all windows once."""
+        nm.build(self.model)
+        nm.train(self.model, self.inputs, self.expected, 0)
+
     def run(self) -> Timing:
         """All samples from the initial parameters."""
         nm.set_parameters(self.model, self.initial)

@@ -81,6 +81,10 @@ class Torch:
             losses.append(loss)
         return losses
 
+    def first_run(self) -> None:
+        """Compile where that is needed, and train all windows once."""
+        self._train(self.windows)
+
     def run(self) -> Timing:
         """All samples, or as many as the time allows, from the initial parameters."""
         return timed(lambda: self._train(self.windows), self.windows * self.case.window)

@@ -9,6 +9,7 @@ import gc
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
@@ -46,6 +47,8 @@ class _Server:
             return [fma_peak(threads) for threads in order["threads"]]
         if order["do"] == "clear":
             return self.clear()
+        if order["do"] == "first run":
+            return first_run(Task.from_json(order["task"]))
         number = order["number"]
         if order["do"] == "prepare":
             engine = start(Task.from_json(order["task"]))
@@ -68,6 +71,13 @@ class _Server:
         return count
 
 
+def first_run(task: Task) -> float:
+    """Seconds from a model that is new to its library to the end of its first training call."""
+    started = time.perf_counter()
+    start(task).first_run()
+    return time.perf_counter() - started
+
+
 def start(task: Task) -> Engine:
     """The task's engine; its library is imported only now, when the threads that it may use are settled."""
     if task.engine == "neuromorph":
@@ -76,9 +86,9 @@ def start(task: Task) -> Engine:
         return Own(task)
     limit_threads(task.threads)
     if task.engine.startswith("jax"):
-        from .jax_peer import Jax
+        from .jax_peer import Jax, JaxMany
 
-        return Jax(task)
+        return Jax(task) if task.models == 1 else JaxMany(task)
     from .torch_peer import Torch
 
     return Torch(task)
