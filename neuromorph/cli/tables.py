@@ -79,9 +79,11 @@ def _counted(rows: arrays.Rows) -> list[str]:
     """What to say of missing values."""
     found = []
     if rows.dropped:
-        found.append(f"{rows.dropped:,} of {len(rows) + rows.dropped:,} rows have missing values and are left out")
+        have = "has missing values and is" if rows.dropped == 1 else "have missing values and are"
+        found.append(f"{rows.dropped:,} of {len(rows) + rows.dropped:,} rows {have} left out")
     if rows.filled:
-        found.append(f"{rows.filled:,} missing values got the mean of their column")
+        filled = "1 missing value" if rows.filled == 1 else f"{rows.filled:,} missing values"
+        found.append(f"{filled} got the mean of their column")
     return found
 
 

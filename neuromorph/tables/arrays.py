@@ -133,7 +133,6 @@ class _Maker:
         }
         self.group = None if schema.group is None else at[schema.group]
         self.known: dict[Any, int] = {}
-        self.dropped = 0
 
     @property
     def columns(self) -> list[int]:
@@ -192,6 +191,30 @@ class _Maker:
         called = self.table.called(_column_of(encoders, number).place)
         raise self.table.wrong(f"{piece.place(row)}, {called} is {value:g}, and must be {needs}")
 
+    def fill(self, rows: Rows, piece: Piece, start: int, dtype: Any) -> int:
+        """Write the rows of a piece that are kept to the arrays, from row ``start`` on; their number."""
+        block = self.block(piece, self.inputs)
+        answer = None if rows.targets is None else self.block(piece, self.targets)
+        kept = self.kept(piece, block, answer)
+        count = int(np.count_nonzero(kept))
+        part = slice(start, start + count)
+        self.check_range(piece, block, self.inputs, dtype)
+        rows.inputs[part] = block if count == piece.count else block[kept]
+        rows.numbers[part] = piece.first + np.flatnonzero(kept)
+        if rows.targets is not None and answer is not None:
+            self.check_range(piece, answer, self.targets, rows.targets.dtype)
+            rows.targets[part] = answer[kept]
+        for name, into in (("weights", rows.weights), ("times", rows.times)):
+            if into is not None:
+                encoder = self.others[name]
+                more = self.block(piece, [encoder])
+                if np.isnan(more[kept]).any():
+                    self.refuse(piece, np.isnan(more) & kept[:, None], [encoder])
+                into[part] = more[kept, 0]
+        if rows.groups is not None:
+            rows.groups[part] = self.groups_of(piece)[kept]
+        return count
+
     def groups_of(self, piece: Piece) -> NDArray[np.intp]:
         """The number of each row's group, in the order in which groups appear."""
         assert self.group is not None
@@ -236,46 +259,26 @@ def rows_of(
     trouble = shortage(total * schema.width * np.dtype(dtype).itemsize, "its rows need {}")
     if trouble is not None:
         raise table.wrong(trouble)
-    inputs, numbers = np.empty((total, schema.width), small or dtype), np.empty(total, np.intp)
-    targets = np.empty((total, len(maker.targets)), _target_type(maker, dtype)) if maker.targets else None
-    others = {name: np.empty(total) for name in maker.others}
-    groups = None if maker.group is None else np.empty(total, np.intp)
+    target_type = np.float64 if any(one.column.kind in (CLASS, LEFT_OUT) for one in maker.targets) else dtype
+    found = Rows(
+        np.empty((total, schema.width), small or dtype),
+        np.empty((total, len(maker.targets)), target_type) if maker.targets else None,
+        np.empty(total) if "weights" in maker.others else None,
+        None if maker.group is None else np.empty(total, np.intp),
+        (), np.empty(total) if "times" in maker.others else None, np.empty(total, np.intp),
+    )  # fmt: skip
     filled = 0
     for piece in table.pieces(maker.columns):
-        block = maker.block(piece, maker.inputs)
-        answer = maker.block(piece, maker.targets) if targets is not None else None
-        kept = maker.kept(piece, block, answer)
-        maker.check_range(piece, block, maker.inputs, dtype)
-        part = slice(filled, filled + int(np.count_nonzero(kept)))
-        maker.dropped += piece.count - (part.stop - part.start)
-        inputs[part] = block if kept.all() else block[kept]
-        numbers[part] = piece.first + np.flatnonzero(kept)
-        if targets is not None and answer is not None:
-            maker.check_range(piece, answer, maker.targets, targets.dtype)
-            targets[part] = answer[kept]
-        for name, encoder in maker.others.items():
-            more = maker.block(piece, [encoder])
-            if np.isnan(more[kept]).any():
-                maker.refuse(piece, np.isnan(more) & kept[:, None], [encoder])
-            others[name][part] = more[kept, 0]
-        if groups is not None:
-            groups[part] = maker.groups_of(piece)[kept]
-        filled = part.stop
+        filled += maker.fill(found, piece, filled, dtype)
     if not filled:
         raise table.wrong("a value is missing in every row" if total else "it has no rows")
     part = slice(filled)
+    targets, weights, times = (_part(array, part) for array in (found.targets, found.weights, found.times))
     return Rows(
-        inputs[part], None if targets is None else targets[part], _part(others.get("weights"), part),
-        None if groups is None else groups[part], list(maker.known), _part(others.get("times"), part), numbers[part],
-        maker.dropped, sum(encoder.filled for encoder in maker.inputs),
+        found.inputs[part], targets, weights, _part(found.groups, part), list(maker.known), times, found.numbers[part],
+        total - filled, sum(encoder.filled for encoder in maker.inputs),
     )  # fmt: skip
 
 
 def _part(array: Array | None, part: slice) -> Array | None:
     return None if array is None else array[part]
-
-
-def _target_type(maker: _Maker, dtype: Any) -> Any:
-    """The type of what is expected; the numbers of classes need all digits."""
-    kinds = {encoder.column.kind for encoder in maker.targets}
-    return np.float64 if kinds & {CLASS, LEFT_OUT} else dtype
