@@ -73,7 +73,7 @@ def described(model: nm.Model, arrays: Arrays, *, sequences: bool) -> str:
     """How the axes of the inputs are read, such as "1,000 sequences of 50 steps, 3 numbers each"."""
     *leading, width = arrays.inputs.shape
     recurrent, vector = model.graph.has_time_links, f"{_counted(width, 'number')} each"
-    if sequences and arrays.lengths is not None:
+    if sequences and arrays.lengths is not None and arrays.schema is not None:
         low, high = int(arrays.lengths.min()), int(arrays.lengths.max())
         return f"{_counted(leading[0], 'sequence')} of {low:,} to {_counted(high, 'step')}, {vector}"
     if sequences or len(leading) == 3:

@@ -21,7 +21,8 @@ import pytest
 import neuromorph as nm
 from helpers.paths import REPOSITORY
 from neuromorph import demo
-from neuromorph.cli import files, layout, main, running, training
+from neuromorph.cli import files, layout, main, training
+from neuromorph.cli.answers import labels_of
 from neuromorph.cli.data import Arrays, Source, read
 from neuromorph.data.arrays import TrainingData
 from neuromorph.data.holding_out import drawn
@@ -1039,9 +1040,9 @@ BINARY = "/xavier,zero/ (x, 2) (yes, 1, <sigmoid>, <binary_cross_entropy>)"
 def test_labels_of_a_single_output_are_yes_and_no() -> None:
     answers = np.array([[0.1, 0.9, 0.5], [0.51, -3.0, 0.2]])[..., None]
     model = nm.compile(BINARY, 1, 0.0)
-    assert running._labels(model, answers).tolist() == [[0, 1, 0], [1, 0, 0]]
+    assert labels_of(model, answers).tolist() == [[0, 1, 0], [1, 0, 0]]
     model = nm.compile("/xavier,zero/ (x, 2) (yes, 1, <linear>, <hinge>)", 1, 0.0)  # between -1 and 1
-    assert running._labels(model, answers).tolist() == [[1, 1, 1], [1, 0, 1]]
+    assert labels_of(model, answers).tolist() == [[1, 1, 1], [1, 0, 1]]
 
 
 @pytest.mark.parametrize(
