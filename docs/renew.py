@@ -33,7 +33,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -59,7 +59,6 @@ _BLOCK = re.compile(r"^```(?P<kind>[^`\n]*)\n(?P<text>.*?)^```$", re.MULTILINE |
 _PICTURE = re.compile(r"\n\n!\[[^\]\n]*\]\((?P<path>[^)\n]+\.svg)\)")
 _FILE = re.compile(r"\]\((?P<path>[^)\n]+\.mdl)\)[^()\n]*\n\n```mdl\n$")
 _DECIMAL, _SECONDS = re.compile(r"-?\d+\.\d+(?:e-?\d+)?"), re.compile(r"\d+\.\d+ s\b")
-_PROGRAMS = {"python": [sys.executable], "neuromorph": [sys.executable, "-m", "neuromorph"]}
 
 
 @dataclass(frozen=True)
@@ -138,14 +137,32 @@ def _commanded(command: str) -> str:
     """A command and its output on stdout and stderr, as a terminal shows it."""
     given, _, path = command.partition(" < ")
     program, *arguments = shlex.split(given)
-    if program not in _PROGRAMS:
-        raise ValueError(f"commands of pages begin with {' or '.join(_PROGRAMS)}, not {program!r}")
+    stdin = Path(path).read_bytes() if path else b""
+    if program == "neuromorph":
+        return f"$ {command}\n{_in_this_process(arguments, stdin)}"
+    if program != "python":
+        raise ValueError(f"commands of pages begin with python or neuromorph, not {program!r}")
     both = subprocess.run(
-        [*_PROGRAMS[program], *arguments], input=Path(path).read_text("utf-8") if path else None,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-        env={"NEUROMORPH_TIER": "instant", **os.environ},  # which compiles nothing, with the same bits
-    )  # fmt: skip
-    return f"$ {command}\n{both.stdout}"
+        [sys.executable, *arguments], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    return f"$ {command}\n{both.stdout.decode()}"
+
+
+def _in_this_process(arguments: list[str], stdin: bytes) -> str:
+    """The output of ``neuromorph``. It compiles nothing, and a process less takes less time."""
+    from neuromorph.cli import main
+
+    both, before = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True), (sys.stdin, dict(os.environ))
+    sys.stdin = io.TextIOWrapper(io.BytesIO(stdin), "utf-8")
+    os.environ.setdefault("NEUROMORPH_TIER", "instant")
+    try:
+        with redirect_stdout(both), redirect_stderr(both):
+            main(arguments)
+    finally:
+        sys.stdin = before[0]
+        os.environ.clear()
+        os.environ.update(before[1])
+    return both.buffer.getvalue().decode("utf-8")  # type: ignore[attr-defined]
 
 
 def alike(one: str, other: str) -> bool:
