@@ -27,6 +27,7 @@ import io
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -49,12 +50,14 @@ from neuromorph.drawing.rows import ranks
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
-    ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", ROOT / "examples/papers/README.md",
+    ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md",
+    ROOT / "examples/papers/README.md", ROOT / "examples/real/README.md",
     *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("docs/contributing/*.md")),
 )  # fmt: skip
 README = ROOT / "README.md"
 GRAMMAR = ROOT / "tools" / "editor" / "mdl.tmLanguage.json"
 ROOMS = ROOT / "docs" / "contributing" / "rooms.svg"
+AXES = ROOT / "docs" / "axes.svg"
 _BLOCK = re.compile(r"^```(?P<kind>[^`\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _PICTURE = re.compile(r"\n\n!\[[^\]\n]*\]\((?P<path>[^)\n]+\.svg)\)")
 _FILE = re.compile(r"\]\((?P<path>[^)\n]+\.mdl)\)[^()\n]*\n\n```mdl\n$")
@@ -229,6 +232,7 @@ def from_tables() -> dict[Path, str]:
         README: with_names(README.read_text(encoding="utf-8")),
         GRAMMAR: with_keywords(GRAMMAR.read_text(encoding="utf-8")),
         ROOMS: picture_of_rooms(table_of_rooms()),
+        AXES: runpy.run_path(str(AXES.with_suffix(".py")), run_name="axes")["picture"](),
     }
 
 

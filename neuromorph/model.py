@@ -13,6 +13,7 @@ from . import prediction, storage, streaming
 from .errors import MDLWarning
 from .graph import Graph, build_graph, freeze, frozen_names, summary
 from .graph.lint import advise
+from .graph.ranges import check_numbers
 from .history import History
 from .host.exclusive import imported
 from .language import parse
@@ -20,7 +21,6 @@ from .language.given import text_of
 from .optimizers import Optimizer, optimizer_of
 from .options import compile_options, finite_number
 from .runtime.network import Network
-from .runtime.settings import check_numbers
 from .streaming import Stream
 from .training import fit, loop
 from .training.callbacks import Callback
@@ -44,14 +44,12 @@ class Model(Network):
     history: History | None
 
     def build(self, *, verbosity: int = 0, seed: int | None = None) -> Self:
-        """Get the kernels for training ready, and draw parameters; returns the model.
+        """Get the kernels for training ready (see ``tier`` in ``compile``), and draw parameters; returns the model.
 
-        Kernels come from the cache, are compiled now, or are compiled in the background while the machine runs the
-        model: see ``tier`` in ``compile``. With verbosity 1, stderr shows which, and the time of compiling. A second
-        build draws new parameters. seed: of the numbers that this build draws, whatever other threads draw; they are
-        those of a first build after ``neuromorph.seed`` with that number. None takes the next numbers of the generator
-        that ``neuromorph.seed`` sets. Raises MemoryError, naming the bytes, for a model that does not fit into this
-        machine's memory.
+        A second build draws new parameters. With verbosity 1, what is compiled is printed. seed: of the numbers that
+        this build draws, whatever other threads draw; they are those of a first build after ``neuromorph.seed`` with
+        that number. None takes the next numbers of the generator that ``neuromorph.seed`` sets. Raises MemoryError,
+        naming the bytes, for a model that does not fit into this machine's memory.
         """
         return super().build(verbosity=verbosity, seed=seed)
 

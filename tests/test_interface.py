@@ -104,15 +104,17 @@ def test_compile_names_the_wrong_argument(argument: str, value: object, error: t
         ("(a, 4, <swish, 1e39>) (output, 2, <linear>, <mse>)", "swish in 'a'"),
         ("(a, 4, <tanh>) (b, <relu_leaky, -1e39>) (output, 2, <linear>, <mse>)", "relu_leaky in 'b'"),
         ("(output, 2, <linear>, <huber, 1e39>)", "huber in 'output'"),
+        ("(h, 4, <own, 1e39>) (output, 2, <linear>, <mse>)", "elu in 'h'"),
     ],
 )  # fmt: skip
 def test_numbers_of_a_text_must_fit_the_models_type(nodes: str, said: str) -> None:
-    text = f"/xavier,zero/ (input, 3)\n{nodes}"
+    text = f"/xavier,zero/\n<own, p>[(x, width, <elu, p>)] (input, 3) {nodes}"
     with pytest.raises(nm.MDLSemanticError) as caught:
         nm.compile(text, 1, 0.1)
     bounds = "must be from -3.402823e+38 to 3.402823e+38, the range of float32"
     assert caught.value.reason.startswith(f"the number of {said} {bounds}, not ")
     assert caught.value.line == 2
+    assert ("; 'h' is the last node of a use of the cell 'own'" in caught.value.reason) == ("own" in nodes)
     nm.compile(text, 1, 0.1, dtype="float64")
     dead = "[s, (dead, 4, <swish, 1e39>)] (output, 2, <linear>, <mse>)"
     with pytest.warns(nm.MDLWarning, match="left out"):

@@ -8,7 +8,6 @@ import pickle
 import re
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 
@@ -17,6 +16,7 @@ from helpers import witnesses
 from helpers.division import divide_everything
 from helpers.paths import RECORDED
 from neuromorph.functions import VOCABULARY
+from neuromorph.jit import bundles, cache
 from neuromorph.optimizers import UPDATES, Update, optimizer_of
 from recorded import optimizers as recorded
 
@@ -119,9 +119,8 @@ def test_updates_of_a_vector_agree_with_torch(name: str, compiles: bool, dtype: 
 
 def update_of(kernel: Any) -> Any:
     """The kernel's ``update`` compiled, alone, and callable from Python, as in a kernel it is not."""
-    namespace: dict[str, Any] = {}
-    exec(kernel.source, namespace)
-    return numba.njit(nogil=True, error_model="numpy")(namespace["update"].py_func)
+    key, functions = cache.key_of(kernel.source, "update"), {"update": kernel.functions["update"]}
+    return bundles.ready(kernel.source, key, functions, kernel.options.dtype).update
 
 
 def updated(kernel: Any, update: Any, optimizer: nm.Optimizer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "simd": {"abi"},
     "codegen": {"abi", "functions", "graph", "optimizers", "schedule"},
     "machine": {"abi", "functions", "optimizers", "schedule"},
-    "jit": {"errors", "version"},
+    "jit": {"errors", "simd", "version"},
     "data": {"errors"},
     "tables": {"data", "errors"},
     "runtime": {

@@ -152,10 +152,13 @@ class Frame:
         return self.threads > 1 and not self.shares_rows
 
     @contextmanager
-    def function(self, name: str, arguments: str, doc: str) -> Iterator[None]:
-        """Emits the head of a compiled function, and the lines written inside as its body."""
-        self.source.add_function(name, arguments)
-        self.writer.lines("", "", "@njit(**JIT)")
+    def function(self, name: str, arguments: str, doc: str, results: str = "") -> Iterator[None]:
+        """Emits the head of a compiled function, and the lines written inside as its body.
+
+        results: the kinds of what it returns, if it does.
+        """
+        kinds = " ".join(self.source.add_function(name, arguments))
+        self.writer.lines("", "", f'@native("{kinds} -> {results}")' if results else f'@native("{kinds}")')
         with self.writer.span(name), self.writer.block(f"def {name}({arguments}):"):
             self.writer.line(f'"""{doc}"""')
             yield

@@ -52,9 +52,10 @@ class Source:
         """The sparse copies of frozen matrices, by group, part, and whether prediction reads them."""
         return {(copy.group, copy.part, copy.predicts): copy for copy in sparse_copies(self.plan)}
 
-    def add_function(self, name: str, arguments: str) -> None:
-        """Record a function and the kinds of its arguments."""
+    def add_function(self, name: str, arguments: str) -> tuple[str, ...]:
+        """Record a function; the kinds of its arguments."""
         self.functions[name] = tuple(ARGUMENT_KINDS[argument] for argument in arguments.split(", "))
+        return self.functions[name]
 
     def routine(self, name: str, pattern: str, fields: Mapping[str, object]) -> str:
         """The name of a routine of a literal shape, such as ``product3``. The head will declare it.
@@ -78,16 +79,13 @@ def head_of(source: Source) -> Writer:
     _emit_title(writer, source.plan)
     _emit_legend(writer, source.plan)
     writer.line()
-    writer.lines("from numba import njit", "", "from neuromorph import simd")
+    writer.line("from neuromorph import simd")
     words = sorted({*_IMPORTED, *(_WHERE_USED & _words_of(source.plan.graph))})
     writer.line(f"from neuromorph.simd import {', '.join(words)}")
     if options.threads > 1:
         writer.line(f"from neuromorph.simd import {', '.join(_FOR_SEVERAL)}")
     writer.line()
-    with writer.block("JIT = {"):
-        writer.lines('"nogil": True, "fastmath": False, "boundscheck": False, "error_model": "numpy",')
-        writer.line('"pipeline_class": simd.KernelCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True,')
-    writer.line("}")
+    writer.line(f'native = simd.native("{options.dtype}", {options.lanes})')
     writer.line(f'VECTORS = simd.vectors("{options.dtype}", {options.lanes})')
     for name in _VECTOR_NAMES:
         writer.line(f"{name} = VECTORS.{name}")

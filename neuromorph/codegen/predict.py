@@ -13,7 +13,7 @@ def emit_step(frame: Frame) -> None:
     writer, lanes = frame.writer, frame.lanes
     width, wide = frame.plan.strides["x"], frame.plan.strides["y"]
     doc = "One step: 0 for done; nothing changes where it is 1 (sizes do not fit) or 2 (a number is not finite)."
-    with frame.function("step", "batch, work, weights, x, y", doc):
+    with frame.function("step", "batch, work, weights, x, y", doc, "count"):
         writer.line(f"count, x0 = batch * {width}, batch * {frame.space.size(1, 1)}")
         with writer.block(f"if len(x) != count or len(y) != batch * {wide}:"):
             writer.line("return 1")

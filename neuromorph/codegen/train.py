@@ -17,7 +17,7 @@ def emit_train(frame: Frame) -> None:
     arguments = f"begin, until, mailbox, numbers, {TRAINED}" if frame.threads > 1 else TRAINED
     doc = "Windows from ``sample`` to ``stop``: mode 0 measures, 1 makes gradients, 2 learns. Where it stopped."
     writer = frame.writer
-    with frame.function("train", arguments, doc):
+    with frame.function("train", arguments, doc, "count"):
         frame.emit_parties()
         if frame.private:
             writer.line(f"space = len(work) // {frame.threads}")

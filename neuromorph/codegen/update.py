@@ -88,7 +88,7 @@ def emit_gradient_norm(frame: Frame) -> None:
     doc = "(whether all gradients are finite, at this rate too; the sum of their squares)"
     if frame.threads > 1:
         doc = "Sums over our gradients: how many are not finite, at this rate too; their squares."
-    with frame.function("gradient_norm", arguments, doc):
+    with frame.function("gradient_norm", arguments, doc, "flag number" if frame.threads == 1 else ""):
         shape = {"copies": frame.threads if frame.private else 1, "size": frame.layout.size}
         squares = frame.source.routine("squares", "squares_of(simd.GradientShape({kind}, {fields}))", shape)
         non_finite = frame.source.routine("non_finite", "non_finite_of(simd.GradientShape({kind}, {fields}))", shape)
@@ -205,16 +205,18 @@ def emit_noise(frame: Frame) -> None:
     No product in them overflows a signed 64-bit integer, because compilers assume that none does.
     """
     writer, word = frame.writer, f"{WORD:#x}"
-    with frame.function("mixed", "word", "A number of 32 bits that depends on all bits of another."):
+    with frame.function("mixed", "word", "A number of 32 bits that depends on all bits of another.", "count"):
         for shift, factor in MIXING:
             writer.line(f"word = ((word ^ (word >> {shift})) * {factor:#x}) & {word}")
         writer.line(f"return word ^ (word >> {LAST_SHIFT})")
-    with frame.function("window_noise", "key, updates", "What the masks of one update depend on."):
+    with frame.function("window_noise", "key, updates", "What the masks of one update depend on.", "count"):
         for name, salt in (("low", FIRST), ("high", SECOND)):
             chain = f"mixed((int(key) & {word}) ^ {salt:#x}) ^ (int(key) >> 32)"
             writer.line(f"{name} = mixed(mixed({chain}) ^ (int(updates) & {word}))")
         writer.line("return low | (high >> 1) << 32")
-    with frame.function("row_noise", "noise, node, row", "What the mask of one row depends on: two numbers."):
+    with frame.function(
+        "row_noise", "noise, node, row", "What the mask of one row depends on: two numbers.", "count count"
+    ):
         writer.lines(
             f"first = mixed(mixed((noise & {word}) ^ node) ^ (row & {word}))",
             f"return first, mixed(mixed((noise >> 32) ^ node ^ {SECOND:#x}) ^ (row & {word}))",

@@ -36,7 +36,7 @@ def emit_lead(frame: Frame) -> None:
         f"samples, or because calls with {LASTING} times as much work have followed one another soon. With -1 for "
         "enough, the others have been called."
     )
-    with frame.function("lead", f"mailbox, numbers, user, enough, {TRAINED}", doc):
+    with frame.function("lead", f"mailbox, numbers, user, enough, {TRAINED}", doc, "count"):
         writer.line("until = 1")
         with writer.block("if enough < 0:"):
             writer.line("pass")
@@ -77,7 +77,7 @@ def emit_serve(frame: Frame) -> None:
         else in_mailbox.get(name) or in_numbers.get(name) or name
         for name in TrainCall._fields
     ]
-    with frame.function("serve", arguments, doc):
+    with frame.function("serve", arguments, doc, "count"):
         writer.line("arrive(mailbox)")
         with writer.block("while True:"):
             writer.lines("since = ticks()", "seen = linger(mailbox, calls, looks)")

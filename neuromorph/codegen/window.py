@@ -164,7 +164,7 @@ def emit_measure(frame: Frame) -> None:
 def emit_sample_losses(frame: Frame) -> None:
     """Emits ``sample_losses``, which computes the mean loss of each sample."""
     arguments = frame.by_member(frame.measured("row_weights, weight0, row_losses, losses, sample"))
-    with frame.function("sample_losses", arguments, "Losses of the samples; whether all are finite."):
+    with frame.function("sample_losses", arguments, "Losses of the samples; whether all are finite.", "flag"):
         emit_means(frame)
 
 

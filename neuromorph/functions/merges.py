@@ -99,18 +99,17 @@ def _take_gradient(x: Array, o: Array, g: Array) -> tuple[Array, Array]:
 
 
 RECORDS = (
-    Merge("additive", "x + o", "g", "g", False, _additive, _additive_gradient),
-    Merge("multiplicative", "x * o", "g * o", "g * x", False, _multiplicative, _multiplicative_gradient),
-    Merge("average", "0.5 * (x + o)", "0.5 * g", "0.5 * g", False, _average, _average_gradient),
-    Merge("subtractive", "x - o", "g", "-g", False, _subtractive, _subtractive_gradient),
-    Merge("concatenate", "", "", "", True, _concatenate, _concatenate_gradient, result="both"),
+    Merge("additive", "x + o", "g", "g", _additive, _additive_gradient),
+    Merge("multiplicative", "x * o", "g * o", "g * x", _multiplicative, _multiplicative_gradient),
+    Merge("average", "0.5 * (x + o)", "0.5 * g", "0.5 * g", _average, _average_gradient),
+    Merge("subtractive", "x - o", "g", "-g", _subtractive, _subtractive_gradient),
+    Merge("concatenate", "", "", "", _concatenate, _concatenate_gradient, result="both"),
     # The sum x + o is for NaN, for which both comparisons are false.
     Merge(
         "maximum",
         "where(x >= o, x, where(x < o, o, x + o))",
         "where(x >= o, g, 0.0)",
         "where(x >= o, 0.0, g)",
-        False,
         _maximum,
         _maximum_gradient,
     ),
@@ -119,12 +118,11 @@ RECORDS = (
         "where(x <= o, x, where(x > o, o, x + o))",
         "where(x <= o, g, 0.0)",
         "where(x <= o, 0.0, g)",
-        False,
         _minimum,
         _minimum_gradient,
     ),
-    Merge("divisive", "x / o", "g / o", "-g * (x / o) / o", False, _divisive, _divisive_gradient),
-    Merge("scale", "x * o", "g * o", "g * x", False, _scale, _scale_gradient, other_width="one"),
-    Merge("dot", "x * o", "g * o", "g * x", False, _dot, _dot_gradient, other_width="same", result="one"),
-    Merge("take", "o", "0.0", "g", False, _take, _take_gradient, reads_x=False, result="other"),
+    Merge("divisive", "x / o", "g / o", "-g * (x / o) / o", _divisive, _divisive_gradient),
+    Merge("scale", "x * o", "g * o", "g * x", _scale, _scale_gradient, other_width="one"),
+    Merge("dot", "x * o", "g * o", "g * x", _dot, _dot_gradient, other_width="same", result="one"),
+    Merge("take", "o", "0.0", "g", _take, _take_gradient, reads_x=False, result="other"),
 )

@@ -159,26 +159,30 @@ class Merge:
     """A merge ``op(x, o)`` of a branch's own vector ``x`` and another node's vector ``o``.
 
     forward: the text of op over ``x, o``. d_x, d_o: the texts of dL/dx and dL/do over ``g, x, o``, where ``g`` is
-    dL/d(result). concatenates: whether the result is ``x`` followed by ``o``; then the texts are empty. The twins
-    ``value(x, o)`` and ``gradient(x, o, g)`` -> (dL/dx, dL/do) take arrays of shape (…, width). x and o have one width
-    unless ``concatenates`` or ``other_width`` says otherwise.
+    dL/d(result). The twins ``value(x, o)`` and ``gradient(x, o, g)`` -> (dL/dx, dL/do) take arrays of shape (…, width).
+    x and o have one width unless ``result`` or ``other_width`` says otherwise.
 
     reads_x: whether the result depends on x. other_width: the allowed width of o. "any": components that only one of
     the two has are treated as by ``additive``. "same": the width of x. "one": o is one number for all components of x,
     and ``d_o`` is one component's share of its gradient. result: the width of the result. "x", "other": that of x or o.
-    "both": their sum. "one": 1, where ``forward`` is one component's share of a sum.
+    "both": their sum, where the result is x followed by o and the texts are empty. "one": 1, where ``forward`` is one
+    component's share of a sum.
     """
 
     name: str
     forward: str
     d_x: str
     d_o: str
-    concatenates: bool
     value: Callable[[Array, Array], Array]
     gradient: Callable[[Array, Array, Array], tuple[Array, Array]]
     reads_x: bool = True
     other_width: Literal["any", "same", "one"] = "any"
     result: Literal["x", "other", "one", "both"] = "x"
+
+    @property
+    def concatenates(self) -> bool:
+        """Whether the result is x followed by o."""
+        return self.result == "both"
 
 
 @frozen

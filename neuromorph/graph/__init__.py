@@ -2,10 +2,10 @@
 
 from .build import build_graph
 from .freezing import freeze, frozen_names
-from .nodes import MAX_WIDTH, Drawn, Graph, Kind, Node
+from .nodes import Drawn, Graph, Kind, Node
 from .structure import structure_of
 from .verify import verify
 
 __all__ = [
-    "MAX_WIDTH", "Drawn", "Graph", "Kind", "Node", "build_graph", "freeze", "frozen_names", "structure_of", "verify",
+    "Drawn", "Graph", "Kind", "Node", "build_graph", "freeze", "frozen_names", "structure_of", "verify",
 ]  # fmt: skip

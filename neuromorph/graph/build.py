@@ -5,11 +5,12 @@ Every pass is iterative and its work is bounded, because a text is untrusted inp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
-from ..errors import Diagnostic
+from ..errors import Diagnostic, Location
 from ..language import expand, syntax, to_text
-from .functions import FUNCTIONS, Choice, Header, Text, choose
+from .functions import FUNCTIONS, Choice, Header, Text, check_given, choose
 from .links import Links, check_this_step
 from .nodes import Graph, Kind, Node
 from .placement import Place, check_ends, flatten, index_names
@@ -28,6 +29,7 @@ def build_graph(model: syntax.Model) -> Graph:
     header = Header.read(text)
     placed = flatten(text.model.nodes)
     names = index_names(text, placed)
+    given = [line for one in text.model.given for line in check_given(text, one)]
     chosen = [choose(text, place.item) for place in placed]
     for body in text.model.spare:
         _check_spare(text, body)
@@ -42,10 +44,9 @@ def build_graph(model: syntax.Model) -> Graph:
     check_square(text, placed, nodes)
     loss = chosen[output].loss
     assert loss is not None  # a layer is the output because it has a loss
-    warnings = [*header.warnings, *(line for choice in chosen for line in choice.warnings)]
+    warnings = _once(header.warnings, given, *(choice.warnings for choice in chosen))
     warnings += _width_warnings(text, placed, nodes) + _dead_warnings(nodes, model.filename)
-    drawn = (header.weight, header.bias)
-    return Graph(nodes, 0, output, *loss, *drawn, tuple(warnings), to_text(model))
+    return Graph(nodes, 0, output, *loss, tuple(warnings), to_text(model))
 
 
 def _check_spare(text: Text, body: Sequence[syntax.Node]) -> None:
@@ -106,6 +107,14 @@ def _kind(item: syntax.Node, source: int | None, choice: Choice) -> Kind:
 
 
 # Warnings
+
+
+def _once(*warnings: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """The warnings about ignored numbers, of those about one place the first: many nodes may come from one place."""
+    found: dict[Location, Diagnostic] = {}
+    for line in chain.from_iterable(warnings):
+        found.setdefault(line.location, line)
+    return list(found.values())
 
 
 def _width_warnings(text: Text, placed: Sequence[Place], nodes: Sequence[Node]) -> list[Diagnostic]:

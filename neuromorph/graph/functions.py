@@ -25,15 +25,19 @@ from ..functions import (
 )
 from ..host.frozen import frozen
 from ..language import MAX_STEPS, syntax, told
-from .nodes import MAX_WIDTH, Drawn
+from .nodes import Drawn
 from .synonyms import ACTIVATION_SYNONYMS, BIAS_SYNONYMS, LOSS_SYNONYMS, MERGE_SYNONYMS, WEIGHT_SYNONYMS
 
 Named: TypeAlias = Activation | Loss | ElementwiseLayer
 
 CONVOLUTION = "conv"
+_FAR = 1_000_000  # steps: a message shows no larger number
 # The names of functions in the language. No cell may have one of these names.
 FUNCTIONS = frozenset({*ACTIVATIONS, *ELEMENTWISE, *LOSSES, CONVOLUTION, RESTORE.name})
-_TAPS = (Parameter("the number of steps", None, minimum=1.0), Parameter("the dilation", 1.0, minimum=1.0))
+_TAPS = (
+    Parameter("the number of steps", None, minimum=1.0, maximum=float(MAX_STEPS), whole=True),
+    Parameter("the dilation", 1.0, minimum=1.0, whole=True),
+)
 
 
 @frozen
@@ -41,9 +45,9 @@ class Text:
     """The text that an error or a warning points into, and the node or use that it is about, if there is one."""
 
     model: syntax.Model
-    item: syntax.Node | syntax.Use | None = None
+    item: syntax.Node | syntax.Use | syntax.Given | None = None
 
-    def about(self, item: syntax.Node | syntax.Use) -> Text:
+    def about(self, item: syntax.Node | syntax.Use | syntax.Given) -> Text:
         """The same text for messages about ``item``. They name the use of a cell that the item comes from, if any."""
         return Text(self.model, item)
 
@@ -91,7 +95,7 @@ def _initializer(
     if said.name in swapped:
         other = "bias" if role == "weight" else "weight"
         reason = f"'{said.name}' is a {other} initialiser, but a {role} initialiser belongs here"
-        raise text.error(f"{reason}: the header is /weight initialiser, bias initialiser/", said.location)
+        raise text.error(f"{reason}: first weights, then biases, such as /xavier,zero/", said.location)
     hint = _hint(said.name, known, synonyms=WEIGHT_SYNONYMS if role == "weight" else BIAS_SYNONYMS)
     raise text.error(f"unknown {role} initialiser '{said.name}'{hint}", said.location)
 
@@ -190,7 +194,8 @@ def choose(text: Text, item: syntax.Node) -> Choice:
     """Look up and check the functions and numbers that a node names."""
     text = text.about(item)
     choice = _choice(text, item)
-    ignored = _surplus_of_local(text, item)
+    local = item.local if isinstance(item, syntax.Layer) else None
+    ignored = [] if local is None else _surplus_of_local(text, local)
     return replace(choice, warnings=(*choice.warnings, *ignored)) if ignored else choice
 
 
@@ -199,7 +204,6 @@ def _choice(text: Text, item: syntax.Node) -> Choice:
         return _OF_SPLITS
     if isinstance(item, syntax.Merge):
         return _merging(text, item)
-    _check_width(text, item)
     if item.activation is not None and item.activation.name in ELEMENTWISE:
         return _elementwise(text, item, item.activation)
     if item.activation is not None and item.activation.name == CONVOLUTION:
@@ -221,9 +225,10 @@ def _elementwise(text: Text, item: syntax.Layer, said: syntax.Function) -> Choic
     """The choice for an elementwise layer."""
     record = ELEMENTWISE[said.name]
     if item.loss is not None:
-        raise text.error(f"'{item.name}' can't be the output: '{record.name}' is an elementwise layer", said.location)
+        reason = f"'{item.name}' can't be the output: '{record.name}' is an elementwise layer"
+        raise text.error(f"{reason}; let a layer with the loss follow it", said.location)
     if (item.width is None) == (not record.reads_x):
-        name, width = (item.name, "8") if item.origin is None else ("n", "width")
+        name, width = _example_of(item, "8")
         how = f"({name}, <{record.name}>)" if record.reads_x else f"({name}, {width}, <{record.name}>)"
         reason = "is as wide as what comes in, and takes no width" if record.reads_x else "needs a width"
         raise text.error(f"'{record.name}' {reason}: write {how}", said.location)
@@ -234,6 +239,11 @@ def _elementwise(text: Text, item: syntax.Layer, said: syntax.Function) -> Choic
         warnings=tuple(_unused(text, said, record)),
         local=_local_of_vectors(text, item, record),
     )
+
+
+def _example_of(item: syntax.Layer, width: str) -> tuple[str, str]:
+    """A name and a width that show how to write a layer: in a body, full names do not stand."""
+    return (item.name, width) if item.origin is None else ("n", "width")
 
 
 def _local_of_vectors(text: Text, item: syntax.Layer, record: ElementwiseLayer) -> tuple[Drawn | None, Drawn | None]:
@@ -254,10 +264,7 @@ def _local_of_vectors(text: Text, item: syntax.Layer, record: ElementwiseLayer) 
     if weight is not None and weight.name in WEIGHT_INITIALIZERS and weight.name not in vectors:
         reason = f"'{weight.name}' needs a matrix, and the weight of '{record.name}' is a vector"
         raise text.error(f"{reason}: use uniform or normal", weight.location)
-    return (
-        None if weight is None else _drawn(text, weight, "weight", WEIGHT_INITIALIZERS, BIAS_INITIALIZERS),
-        None if bias is None else _drawn(text, bias, "bias", BIAS_INITIALIZERS, WEIGHT_INITIALIZERS),
-    )
+    return _drawn_by(text, item.local)
 
 
 def _restoring(text: Text, item: syntax.Layer, said: syntax.Function) -> Choice:
@@ -286,8 +293,9 @@ def _either(names: Sequence[str]) -> str:
 def _convolution(text: Text, item: syntax.Layer, said: syntax.Function) -> Choice:
     """The choice for a convolution: a linear layer with the number of its taps and their distance in steps."""
     if item.width is None:
+        name, width = _example_of(item, "32")
         reason = f"'{item.name}' is a convolution and needs a width"
-        raise text.error(f"{reason}, such as ({item.name}, 32, <{CONVOLUTION}, 3>)", said.location)
+        raise text.error(f"{reason}, such as ({name}, {width}, <{CONVOLUTION}, 3>)", said.location)
     if not said.parameters:
         reason = f"'{CONVOLUTION}' needs a number, how many steps it reads"
         raise text.error(f"{reason}, such as <{CONVOLUTION}, 3>", said.location)
@@ -305,21 +313,22 @@ def _convolution(text: Text, item: syntax.Layer, said: syntax.Function) -> Choic
 
 
 def _taps(text: Text, item: syntax.Layer, said: syntax.Function) -> tuple[int, int]:
-    """How many vectors a convolution reads, and how many steps they are apart; 1 for an open number."""
+    """How many vectors a convolution reads, and how many steps they are apart; 1 for an open number.
+
+    One vector is at no distance from others, so its dilation can be any, and 1 is returned for it.
+    """
     numbers: list[int] = []
     given, places = (*said.parameters, 1.0)[:2], (*said.parameter_locations, said.location)[:2]
     for parameter, value, place in zip(_TAPS, given, places, strict=True):
         _check_number(text, CONVOLUTION, parameter, value, place)
-        number = 1.0 if isinstance(value, syntax.Reference) else value
-        if not number.is_integer() or number > MAX_STEPS:
-            must = f"must be a whole number from 1 to {MAX_STEPS:,}"
-            raise text.error(f"'{CONVOLUTION}': {parameter.name} {must}, not {number:g}", place)
-        numbers.append(int(number))
+        numbers.append(1 if isinstance(value, syntax.Reference) else int(value))
     taps, dilation = numbers
-    if (taps - 1) * dilation > MAX_STEPS:
-        reason = f"'{item.name}' would read {(taps - 1) * dilation:,} steps back: at most {MAX_STEPS:,} is possible"
+    reach = (taps - 1) * dilation
+    if reach > MAX_STEPS:
+        shown = f"{reach:,}" if reach < _FAR else f"more than {_FAR:,}"
+        reason = f"'{item.name}' would read {shown} steps back: at most {MAX_STEPS:,} is possible"
         raise text.error(reason, said.parameter_locations[-1])
-    return taps, dilation
+    return taps, dilation if taps > 1 else 1
 
 
 def _local(text: Text, item: syntax.Layer) -> tuple[Drawn | None, Drawn | None]:
@@ -329,7 +338,19 @@ def _local(text: Text, item: syntax.Layer) -> tuple[Drawn | None, Drawn | None]:
     if item.width is None or item.activation is None:
         reason = f"'{item.name}' has no parameters that initialisers could draw"
         raise text.error(reason, item.local.location)
-    weight, bias = item.local.weight, item.local.bias
+    return _drawn_by(text, item.local)
+
+
+def check_given(text: Text, given: syntax.Given) -> list[Diagnostic]:
+    """Check the initialisers that a use of a cell gives, even if no node of the cell needs them; the warnings."""
+    about = text.about(given)
+    _drawn_by(about, given.local)
+    return _surplus_of_local(about, given.local)
+
+
+def _drawn_by(text: Text, local: syntax.Local) -> tuple[Drawn | None, Drawn | None]:
+    """The initialisers for weights and for biases; None for an empty place."""
+    weight, bias = local.weight, local.bias
     return (
         None if weight is None else _drawn(text, weight, "weight", WEIGHT_INITIALIZERS, BIAS_INITIALIZERS),
         None if bias is None else _drawn(text, bias, "bias", BIAS_INITIALIZERS, WEIGHT_INITIALIZERS),
@@ -347,11 +368,9 @@ def _drawn(
     return record, _numbers(text, said, record)
 
 
-def _surplus_of_local(text: Text, item: syntax.Node) -> list[Diagnostic]:
-    """Warnings about the numbers that a layer's own initialisers do not take."""
-    if not isinstance(item, syntax.Layer) or item.local is None:
-        return []
-    pairs = ((item.local.weight, WEIGHT_INITIALIZERS), (item.local.bias, BIAS_INITIALIZERS))
+def _surplus_of_local(text: Text, local: syntax.Local) -> list[Diagnostic]:
+    """Warnings about the numbers that a layer's or a use's own initialisers do not take."""
+    pairs = ((local.weight, WEIGHT_INITIALIZERS), (local.bias, BIAS_INITIALIZERS))
     said = [(one, known[one.name]) for one, known in pairs if one is not None and not _is_open(one)]
     return [line for one, record in said for line in _surplus(text, one, record.name, len(record.parameters))]
 
@@ -361,13 +380,6 @@ def _merging(text: Text, item: syntax.Merge) -> Choice:
         return _OF_MERGES[item.operation]
     reason = f"unknown merge operation '{item.operation}'{_hint(item.operation, MERGES, synonyms=MERGE_SYNONYMS)}"
     raise text.error(reason, item.operation_location)
-
-
-def _check_width(text: Text, item: syntax.Layer) -> None:
-    if not isinstance(item.width, int) or 1 <= item.width <= MAX_WIDTH:
-        return
-    reason = f"the width of '{item.name}' must be from 1 to {MAX_WIDTH:,}"
-    raise text.error(reason, item.width_location or item.location)
 
 
 def _activation(text: Text, said: syntax.Function | None) -> Activation | None:

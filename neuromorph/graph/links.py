@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +17,7 @@ from .nodes import topological
 from .placement import Place
 
 _Bits: TypeAlias = NDArray[np.uint8]
+_NAMED = 20  # the most nodes of a cycle that a message names
 
 
 @frozen
@@ -68,10 +69,17 @@ def _other(text: Text, item: syntax.Node, names: Mapping[str, int]) -> int | Non
         return None
     if item.other in names:
         return names[item.other]
-    near = nearest(item.other, names)
-    fix = f": did you mean '{near}'?" if near is not None else ""
-    reason = f"'{item.name}' merges with '{item.other}', which is no node of this model{fix}"
-    raise text.about(item).error(reason, item.other_location)
+    reason = f"'{item.name}' merges with '{item.other}', which is no node of this model"
+    raise text.about(item).error(f"{reason}{_meant(text, item.other, names)}", item.other_location)
+
+
+def _meant(text: Text, other: str, names: Iterable[str]) -> str:
+    """The end of the message about an unknown name, which suggests another one."""
+    use = next((use for use in text.model.uses if other == f"{use.name}.{use.last}"), None)
+    if use is not None:
+        return f": the last node of a cell has the name of the use, '{use.name}'"
+    near = nearest(other, names)
+    return f": did you mean '{near}'?" if near is not None else ""
 
 
 def _steps(item: syntax.Node) -> int | None:
@@ -93,7 +101,7 @@ def _check_this_step(
     A cycle counts if it consists of such links and of links to nodes that are earlier in the text.
     """
     needs = {
-        index: tuple(read for read in (source, other) if read is not None)
+        index: [read for read in (source, other) if read is not None]
         for index, (source, other) in enumerate(zip(sources, _standing(others, said), strict=True))
     }
     done = topological(needs)
@@ -103,8 +111,7 @@ def _check_this_step(
     merge = min(index for index in cycle if said[index] == 0 and others[index] in cycle)
     item = placed[merge].item
     assert isinstance(item, syntax.Merge)
-    names = [placed[index].item.name for index in cycle]
-    loop = " reads ".join(f"'{name}'" for name in (*names, names[0]))
+    loop = " reads ".join(named_in_circle([placed[index].item.name for index in cycle]))
     reason = f"'{item.name}' can't read '{item.other}' of this step, which depends on it: {loop}"
     fix = "write 1 or more to read an earlier step"
     raise text.about(item).error(f"{reason}; {fix}", item.steps_location or item.location)
@@ -127,6 +134,15 @@ def _cycle(needs: Mapping[int, Sequence[int]], left: set[int]) -> list[int]:
         index = next(one for one in needs[index] if one in left)
     nodes = list(path)
     return nodes[nodes.index(index) :]
+
+
+def named_in_circle(names: Sequence[str]) -> list[str]:
+    """The names of a cycle in quotes, the first once more at the end; of a long cycle, the middle is left out."""
+    quoted = [f"'{name}'" for name in (*names, names[0])]
+    if len(quoted) <= _NAMED:
+        return quoted
+    half = _NAMED // 2
+    return [*quoted[:half], f"… {len(quoted) - 2 * half:,} more …", *quoted[-half:]]
 
 
 def _decide_later(sources: Sequence[int | None], others: Sequence[int | None], asked: Sequence[int]) -> list[int]:
@@ -169,7 +185,7 @@ def _dependences(sources: Sequence[int | None], others: Sequence[int | None], me
     for column, merge in enumerate(merges):
         rows[merge, column // 8] = 1 << column % 8
     needs = {
-        index: tuple(read for read in pair if read is not None and read != index)
+        index: [read for read in pair if read is not None and read != index]
         for index, pair in enumerate(zip(sources, others, strict=True))
     }
     for index in topological(needs):

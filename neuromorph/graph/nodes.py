@@ -18,8 +18,6 @@ from ..host.frozen import frozen
 from ..language import Origin, outermost
 from .components import loops_and_nodes
 
-MAX_WIDTH = 1_048_576
-
 Kind: TypeAlias = Literal["input", "layer", "activation", "elementwise", "split", "merge", "cell"]
 Drawn: TypeAlias = tuple[Initializer, tuple[float, ...]]
 
@@ -29,12 +27,13 @@ class Node:
     """One named node of a model.
 
     source: the node whose value comes in; right after a split and at the head of its branches, the split. It is None
-    where the value does not depend on what comes in: for the input, and for ``take``. other: the second node that a
-    merge reads, ``steps`` steps back in time (0: this step). function, parameter: those of layers and activation nodes,
-    with the default filled in. taps, dilation: a convolution is a layer that reads ``taps`` vectors, ``dilation`` steps
-    apart, the last one in this step. elementwise: the function of an elementwise layer. initializers: draw the
-    parameters, by role. live: whether the output depends on the node. origin: the use of a cell that the node comes
-    from, if any. A node of the kind "cell" stands for all nodes of a use, in pictures and tables only.
+    where the value does not depend on what comes in: for the input, ``take`` and ``learned``. other: the second node
+    that a merge reads, ``steps`` steps back in time (0: this step). function, parameter: those of layers and activation
+    nodes, with the default filled in. taps, dilation: a convolution is a layer that reads ``taps`` vectors,
+    ``dilation`` steps apart, the last one in this step. elementwise: the function of an elementwise layer.
+    initializers: draw the parameters, by role. live: whether the output depends on the node. origin: the use of a cell
+    that the node comes from, if any. A node of the kind "cell" stands for all nodes of a use, in pictures and tables
+    only.
     """
 
     index: int
@@ -102,8 +101,6 @@ class Graph:
     output: int
     loss: Loss
     loss_parameter: float | None
-    weight_initializer: Drawn
-    bias_initializer: Drawn
     diagnostics: tuple[Diagnostic, ...]
     text: str
     frozen: frozenset[int] = frozenset()
@@ -243,12 +240,21 @@ def same_step(node: Node) -> tuple[int, ...]:
     return tuple(index for index in read if index is not None)
 
 
+def _is_in_order(needs: Mapping[int, Sequence[int]]) -> bool:
+    """Whether every key needs smaller keys only, as in most texts."""
+    for key, needed in needs.items():
+        for one in needed:
+            if one >= key:
+                return False
+    return True
+
+
 def topological(needs: Mapping[int, Sequence[int]]) -> list[int]:
     """The keys, each after all that it needs. Of several possible orders, small keys come first.
 
     Keys that need themselves, directly or through others, are left out.
     """
-    if all(one < key for key, needed in needs.items() for one in needed):  # so it is in most texts
+    if _is_in_order(needs):
         return sorted(needs)
     waiting = {key: len(set(needed)) for key, needed in needs.items()}
     readers: dict[int, list[int]] = {key: [] for key in needs}

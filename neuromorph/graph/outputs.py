@@ -8,7 +8,8 @@ from typing import Any
 
 from ..errors import brief, nearest
 from ..functions import ACTIVATIONS, LOSSES, MERGES
-from .nodes import MAX_WIDTH, Graph, Node
+from ..language import MAX_WIDTH
+from .nodes import Graph, Node
 
 
 def checked_nodes(graph: Graph, nodes: Any) -> tuple[str, ...]:

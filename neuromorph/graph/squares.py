@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..language import syntax
+from ..language import MAX_WIDTH, syntax
 from .functions import Text
-from .nodes import MAX_WIDTH, Node
+from .nodes import Node
 from .placement import Place
 
 _OTHER_WEIGHTS = "draw other weights there, such as /xavier,/"

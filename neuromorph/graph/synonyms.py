@@ -23,7 +23,7 @@ WEIGHT_SYNONYMS = {
 }  # fmt: skip
 BIAS_SYNONYMS = {
     "zeros": "zero", "ones": "const_flat", "constant": "const_flat", "const": "const_flat",
-    "random_uniform": "const_uneven",
+    "random_normal": "const_uneven", "gaussian": "const_uneven",
 }  # fmt: skip
 LOSS_SYNONYMS = {
     "mean_squared_error": "mse", "squared_error": "mse", "l2": "mse", "l2_loss": "mse", "mseloss": "mse",

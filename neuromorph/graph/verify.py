@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from graphlib import CycleError, TopologicalSorter
 
-from .nodes import MAX_WIDTH, Graph, Node, same_step
+from ..language import MAX_WIDTH
+from .nodes import Graph, Node, same_step
 
 
 def verify(graph: Graph) -> None:

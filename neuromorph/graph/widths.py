@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import Location
-from ..language import syntax
+from ..language import MAX_WIDTH, syntax
 from .functions import Choice, Text
-from .nodes import MAX_WIDTH, topological
+from .links import named_in_circle
+from .nodes import topological
 from .placement import Place
 
 
@@ -23,8 +24,10 @@ def widths_of(
     needs = {index: _needs(place, chosen[index], others[index], incoming) for index, place in enumerate(placed)}
     order = topological(needs)
     if len(order) < len(placed):
-        item = placed[_self_dependent(needs, order)].item
-        raise text.about(item).error(f"the width of '{item.name}' depends on itself", _operation_place(item))
+        cycle = _self_dependent(needs, order)
+        item = placed[cycle[0]].item
+        reason = f"the width of '{item.name}' depends on itself: {_why(cycle, placed, needs)}"
+        raise text.about(item).error(reason, _operation_place(item))
     widths = [0] * len(placed)
     for index in order:
         item = placed[index].item
@@ -63,10 +66,10 @@ def _needs(place: Place, choice: Choice, other: int | None, incoming: _Incoming)
     return {"x": (place.source,), "other": (other,), "both": (place.source, other), "one": ()}[choice.merge.result]
 
 
-def _self_dependent(needs: Mapping[int, Sequence[int]], done: Iterable[int]) -> int:
-    """The node to name in the error about widths that depend on themselves.
+def _self_dependent(needs: Mapping[int, Sequence[int]], done: Iterable[int]) -> list[int]:
+    """Nodes whose widths depend on each other's in a circle.
 
-    It is the first concatenating node on a cycle or, if the cycle has none, its first node.
+    They begin with the first concatenating node on the cycle or, if the cycle has none, with its first node.
     """
     left = set(needs).difference(done)
     path: dict[int, None] = {}
@@ -75,7 +78,19 @@ def _self_dependent(needs: Mapping[int, Sequence[int]], done: Iterable[int]) -> 
         path[index] = None
         index = next(one for one in needs[index] if one in left)
     cycle = list(path)[list(path).index(index) :]
-    return min((one for one in cycle if len(needs[one]) > 1), default=min(cycle))
+    first = cycle.index(min((one for one in cycle if len(needs[one]) > 1), default=min(cycle)))
+    return cycle[first:] + cycle[:first]
+
+
+def _why(cycle: Sequence[int], placed: Sequence[Place], needs: Mapping[int, Sequence[int]]) -> str:
+    """How the widths of a cycle depend on each other, and what would mend it."""
+    joined = [placed[one].item.name for one in cycle if len(needs[one]) > 1]
+    if joined:
+        part = named_in_circle([placed[one].item.name for one in cycle])[1]
+        return f"it would be that of {part} and more; let a layer, which has a width of its own, stand in this loop"
+    first, *others = named_in_circle([placed[one].item.name for one in cycle])
+    fix = "a merge other than take is as wide as what comes in: let that be a vector of known width"
+    return f"{first} is as wide as {', that as '.join(others)}; {fix}"
 
 
 def _check_merges(

@@ -120,9 +120,8 @@ def with_lines_of(plain: Sequence[Routine], lined: Sequence[Routine]) -> tuple[R
 
 
 def _canonical(text: str) -> str:
-    """An instruction in a form that is the same in every process: without its comment, and with placeholders for labels
-    and for Numba's symbols, whose numbers differ from process to process."""
-    return re.sub(r"_Z[\w.$]+|\.L[\w.$]+", "@", _COMMENT.sub("", text)).strip()
+    """An instruction without its comment, and with placeholders for labels, whose numbers may differ."""
+    return re.sub(r"\.L[\w.$]+", "@", _COMMENT.sub("", text)).strip()
 
 
 def owners(lines: Sequence[Line], by_source: Mapping[int, int]) -> list[int | None]:
@@ -137,12 +136,6 @@ def owners(lines: Sequence[Line], by_source: Mapping[int, int]) -> list[int | No
         if found[before] == found[after]:
             found[before:after] = [found[before]] * (after - before)
     return found
-
-
-def is_kernel_code(symbol: str) -> bool:
-    """Whether a routine is a function of the kernel or part of one, and not a wrapper that Numba makes for Python
-    callers."""
-    return not symbol.startswith(("_ZN7cpython", "cfunc.", "NRT_", "_ZN5cfunc"))
 
 
 def tally(lines: Iterable[Line], calls: Iterable[str] = ()) -> Tally:

@@ -14,12 +14,13 @@ from .pieces import BY_OPERATION, Piece
 IDLE = "idle"  # the function that only reads the clock
 _TAKEN = "since_"  # the variable that holds the last reading; generated source has no such name
 _IDLE_SOURCE = f"""
-@njit(**JIT)
+@native("integers count")
 def {IDLE}(clock, count):
     since_ = ticks()
-    for i in range(count):
+    for i in span(0, count):
         since_ = lap(clock, 0, since_)
 """
+_CLOCK = "integers"  # the kind of the clock as an argument
 _IMPORT = "from neuromorph.simd.clock import lap, ticks"
 
 
@@ -65,6 +66,9 @@ class _Clocks:
         """Add the clock as the first argument of the function and of its calls, and a lap after every piece."""
         function = self.function
         function.args.args.insert(0, ast.arg("clock"))
+        (marked,) = function.decorator_list
+        kinds = marked.args[0]  # type: ignore[attr-defined]
+        kinds.value = f"{_CLOCK} {kinds.value}"
         if function.name == "train" or self.clocks_itself(function.name):
             body = self.clocked(function.body[1:])
             function.body = [function.body[0], _statement(f"{_TAKEN} = ticks()"), *body]

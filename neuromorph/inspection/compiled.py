@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..host.cached import cached_property
 from ..host.frozen import frozen
 from ..jit import bundles, cache, modules
-from .assembly import Line, Routine, Tally, calls_of, is_kernel_code, owners, routines_of, tally, with_lines_of
+from .assembly import Line, Routine, Tally, calls_of, owners, routines_of, tally, with_lines_of
 from .pieces import Piece
 
 if TYPE_CHECKING:
@@ -46,16 +46,12 @@ class Compiled:
         for piece in pieces:
             own, called = self._of_piece(piece)
             lines += own
-            outside |= {symbol for symbol in called if not (self.is_own(symbol) or _OF_MEMORY.match(symbol))}
+            outside |= {symbol for symbol in called - self.own_symbols if not _OF_MEMORY.match(symbol)}
         return tally(lines, outside)
-
-    def is_own(self, symbol: str) -> bool:
-        """Whether a symbol belongs to the kernel or to Numba's runtime, and not to another library."""
-        return symbol in self.own_symbols or symbol.startswith("NRT_")
 
     def _of_piece(self, piece: Piece) -> tuple[list[Line], set[str]]:
         """The instructions of a piece, and the symbols that it calls."""
-        first, *others = (routine for routine in self.routines[piece.function] if is_kernel_code(routine.symbol))
+        first, *others = self.routines[piece.function]
         inside = dict.fromkeys(range(piece.lines[0], piece.lines[1] + 1), 0)
         whole = piece.kind == "function" or piece.function not in self.linked
         owned = owners(first.lines, inside)
@@ -100,7 +96,7 @@ def _with_lines(kernels: Kernels, functions: Mapping[str, tuple[str, ...]]) -> b
     if stored is not None:
         return stored
     module = modules.load_module(source, key)
-    found = bundles.texts_with_lines(module, functions, dtype)
+    found = bundles.texts_with_lines(module, functions)
     files = {f"{name}.{end}": text for name, pair in found.items() for end, text in zip(("ll", "s"), pair, strict=True)}
     cache.write(bundles.bundle_key(key, functions, dtype), {name: text.encode() for name, text in files.items()})
     return found

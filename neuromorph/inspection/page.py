@@ -9,7 +9,7 @@ from typing import Any
 
 from ..drawing.svg import escape
 from ..machine import note
-from .assembly import Routine, calls_of, is_kernel_code, owners
+from .assembly import Routine, calls_of, owners
 from .records import Findings, NodeReport, PieceReport
 from .tables import COLUMNS, NOTES, between_pieces, count_text, loop_text, number_text, percent, threads_text, time_text
 
@@ -219,10 +219,9 @@ def _source_lines(inspection: Findings) -> Iterator[str]:
 def _function(inspection: Findings, function: str, routines: Sequence[Routine]) -> Iterator[str]:
     """The assembly of one function: its own routine, then the routines that it calls, such as matrix products."""
     names = {r.symbol: f for f, found in inspection.routines.items() for r in found[:1]}
-    shown = [routine for routine in routines if is_kernel_code(routine.symbol)]
-    callers = _callers(inspection, shown)
-    for routine in shown:
-        title = function if routine is shown[0] else f"{routine.symbol}, called by {function}"
+    callers = _callers(inspection, routines)
+    for routine in routines:
+        title = function if routine is routines[0] else f"{routine.symbol}, called by {function}"
         yield f'<div class="routine"><h3>{escape(title)}</h3>'
         yield from _instructions(inspection, function, routine, names, callers.get(routine.symbol, ""))
         yield "</div>"

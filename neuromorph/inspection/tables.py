@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from textwrap import wrap
 
-from .assembly import Line, Routine, is_kernel_code
+from .assembly import Line, Routine
 from .records import Findings, NodeReport, PieceReport
 
 NOTES = (
@@ -216,8 +216,7 @@ def listing(inspection: Findings, function: str) -> str:
     source = inspection.source.splitlines()
     out: list[str] = []
     for routine in inspection.routines[function]:
-        if is_kernel_code(routine.symbol):
-            out += [f"{routine.symbol}:", *_interleaved(routine, source), ""]
+        out += [f"{routine.symbol}:", *_interleaved(routine, source), ""]
     return "\n".join(out)
 
 

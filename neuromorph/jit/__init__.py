@@ -1,1 +1,1 @@
-"""Compiles generated source with Numba, or loads it from the cache on disk."""
+"""Compiles generated source by LLVM, or loads it from the cache on disk."""

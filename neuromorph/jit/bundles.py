@@ -1,14 +1,13 @@
-"""Compiles a bundle of functions with Numba, each function once, and stores or loads the bundle as one entry.
+"""Compiles a bundle of functions, each function once, and stores or loads the bundle as one entry.
 
-Numba links a compiled function into every caller and optimises it again there. Here each function of a bundle is
-compiled on its own and called by its symbol, so that every line is optimised once. In return the functions of a
-bundle belong together and go to the disk cache as one entry.
+Each function of a bundle is compiled on its own and called by its symbol, so that every line is optimised once. In
+return the functions of a bundle belong together and go to the disk cache as one entry.
 
-What Numba has compiled are object files. ``linking`` makes callable functions of them, whether they were compiled just
-now or come from the cache. So a process that finds its bundles in the cache never imports Numba.
+What ``compiling`` makes are object files. ``linking`` makes callable functions of them, whether they were compiled just
+now or come from the cache. So a process that finds its bundles in the cache imports nothing that compiles.
 
 LLVM ends the whole process when a symbol of a linked object can't be resolved. So a bundle is stored only if each of
-its symbols is its own or one that every process with Numba has. The latter are looked up before a bundle is linked.
+its symbols is its own or one that every process has. The latter are looked up before a bundle is linked.
 """
 
 from __future__ import annotations
@@ -38,23 +37,6 @@ _NEVER = 1_000_000  # collections of younger objects before a full one: so many 
 _lock = threading.RLock()  # held for one bundle; forks don't wait for it, as other libraries' locks are taken inside
 _linked: WeakValueDictionary[str, Linked] = WeakValueDictionary()  # the bundles that are in use, by their keys
 _thresholds: tuple[int, int, int] | None = None  # the garbage collector's own ones, while full collections are off
-
-
-def signature(dtype: str, kinds: tuple[str, ...]) -> tuple[Any, ...]:
-    """Numba's types of a function's arguments. kinds: the kind of each argument, such as "count" or "array"."""
-    from numba import types
-
-    element = getattr(types, dtype)
-    known = {
-        "count": types.int64,
-        "number": types.float64,
-        "flag": types.boolean,
-        "integers": types.Array(types.int64, 1, "C"),
-        "array": types.Array(element, 1, "C"),
-        "data": types.Array(element, 1, "C", readonly=True),
-        "doubles": types.Array(types.float64, 1, "C"),
-    }
-    return tuple(known[kind] for kind in kinds)
 
 
 def bundle_key(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -> str:
@@ -114,8 +96,11 @@ def ready_as(
 
 
 def warm_up() -> None:
-    """Import Numba, and compile something small, so that the next bundle is compiled sooner."""
-    imported("numba").njit("int64(int64)")(lambda x: x)
+    """Import what compiles, and have LLVM ready, so that the next bundle is compiled sooner."""
+    imported("neuromorph.simd")
+    imported("neuromorph.jit.calling")
+    with exclusive():
+        imported("neuromorph.jit.compiling").target()
 
 
 def is_there(own: str) -> bool:
@@ -140,7 +125,7 @@ def _built(
         before_compiling()
     module = load_module(source, key)
     with _full_collections_wait():
-        results = _compile(module, functions, dtype)
+        results = _compile(module, functions)
         with exclusive():
             if unknown := missing(_needed(results)):
                 raise RuntimeError(f"{module.__name__} needs {unknown[0]!r}, which is not its own")
@@ -154,8 +139,8 @@ def _built(
 def _full_collections_wait() -> Iterator[None]:
     """A block in which Python's garbage collector looks at young objects only.
 
-    Numba makes a million objects for a large kernel and keeps most of them until it is done. Full collections find next
-    to nothing among them, and would take a tenth of the time of building.
+    A large kernel makes a million objects, most of which are kept until it is done. Full collections find next to
+    nothing among them, and would take a tenth of the time of building.
     """
     global _thresholds
     if _thresholds is not None:  # a signal handler compiles a bundle while another one is compiled
@@ -189,39 +174,25 @@ after_in_child(_in_child)
 # Compiling ------------------------------------------------------------------------------------------------------------
 
 
-def _compile(module: ModuleType, functions: Mapping[str, tuple[str, ...]], dtype: str) -> list[Any]:
-    """Compile each function of a bundle; Numba's results.
+def _compile(module: ModuleType, functions: Iterable[str], *, lines: bool = False) -> list[Any]:
+    """Compile each function of a bundle: a list of ``compiling.Compiled``.
 
     Ctrl-C takes effect when the bundle is compiled and stored. A second Ctrl-C takes effect after the present function.
-    Functions that an interrupted call has compiled are not compiled again.
     """
-    results = []
+    compiling, results = imported("neuromorph.jit.compiling"), []
+    bundle = [getattr(module, name) for name in functions]
     with exclusive():
-        for name, kinds in functions.items():
+        for function in bundle:
             raise_if_pressed_twice()
-            dispatcher, types = getattr(module, name), signature(dtype, kinds)
-            if types not in dispatcher.overloads:
-                dispatcher.compile(types)
-            result = dispatcher.overloads[types]
-            _call_by_symbol(dispatcher, result)
-            results.append(result)
+            results.append(compiling.compiled(function, bundle, lines=lines))
     return results
 
 
-def _call_by_symbol(dispatcher: Any, result: Any) -> None:
-    """Make callers that are compiled later call the function by its symbol, and not link a copy of it."""
-    dispatcher.disable_compile()
-    context = dispatcher.targetctx
-    with suppress(KeyError):
-        context.remove_user_function(result.entry_point)
-    context.insert_user_function(result.entry_point, result.fndesc)
-
-
-def _objects(functions: Mapping[str, Any], results: list[Any], entries: Sequence[str]) -> list[bytes]:
+def _objects(functions: Iterable[str], results: list[Any], entries: Sequence[str]) -> list[bytes]:
     """The object files of a compiled bundle: one for each function, and the one by which Python calls the entries."""
     by_name = dict(zip(functions, results, strict=True))
-    called = imported("neuromorph.jit.calling").callers([by_name[name] for name in entries], entries)
-    return [*(result.library._get_compiled_object() for result in results), called]
+    called = imported("neuromorph.jit.calling").callers([by_name[name].native for name in entries], entries)
+    return [*(result.data for result in results), called]
 
 
 # Storing --------------------------------------------------------------------------------------------------------------
@@ -234,41 +205,22 @@ def _store(
     """Store a compiled bundle in the cache. Trouble gives a warning, and the bundle is not stored."""
     try:
         with exclusive():
-            reason = _why_not(results)
-            files = {} if reason else _files(module, functions, results, objects, entries)
-        if reason:
-            cache.warn_once(f"the kernel {module.__name__} can't be stored: {reason}.")
-        else:
-            cache.write(key, files)
+            files = _files(module, functions, results, objects, entries)
+        cache.write(key, files)
     except CacheWarning:  # made an error by the user's filters
         raise
     except Exception as error:
         cache.warn_once(f"the kernel {module.__name__} can't be stored: {error!r}.")
 
 
-def _why_not(results: list[Any]) -> str | None:
-    """The reason why another process could not run a bundle, or None."""
-    if any(result.library.has_dynamic_globals for result in results):
-        return "it has addresses or large arrays as globals"
-    return None
-
-
-def _symbols(result: Any) -> Iterable[Any]:
-    """The LLVM functions and variables of a compiled function that other modules can see."""
-    from llvmlite.binding import Linkage
-
-    module = result.library._final_module
-    for values in (module.functions, module.global_variables):
-        yield from (value for value in values if value.linkage not in (Linkage.internal, Linkage.private))
-
-
 def _needed(results: list[Any]) -> list[str]:
     """The symbols that a bundle needs from outside, sorted: those used before or without a definition in it."""
-    defined = {imported("neuromorph.jit.calling").DESTRUCTOR}
+    symbols_of = imported("neuromorph.jit.compiling").symbols_of
+    defined: set[str] = set()
     needed: set[str] = set()
     for result in results:
-        symbols = {value.name: value.is_declaration for value in _symbols(result)}
-        defined |= {name for name, is_declaration in symbols.items() if not is_declaration}
+        symbols = symbols_of(result.module)
+        defined |= {name for name, is_defined in symbols.items() if is_defined}
         needed |= {name for name in symbols if name not in defined and not name.startswith("llvm.")}
     return sorted(needed)
 
@@ -281,9 +233,8 @@ def _files(
     files = {"kernel.py": module.__loader__.get_source(module.__name__).encode()}  # type: ignore[union-attr]
     listed = []
     for (name, kinds), result in zip(functions.items(), results, strict=True):
-        symbol = result.fndesc.llvm_func_name
-        listed.append({"name": name, "symbol": symbol, "arguments": kinds, "ir": f"{name}.ll"})
-        files[f"{name}.ll"] = result.library.get_llvm_str().encode()
+        listed.append({"name": name, "symbol": result.native.symbol, "arguments": kinds, "ir": f"{name}.ll"})
+        files[f"{name}.ll"] = result.ir.encode()
     index = {
         "objects": list(map(len, objects)), "needed": _needed(results), "entries": entries, "functions": listed,
     }  # fmt: skip
@@ -316,6 +267,7 @@ def texts_as(own: str, functions: Mapping[str, tuple[str, ...]]) -> Texts | None
     assembly = _texts_of(own, functions, "s") or _texts_of(aside, functions, "s")
     if assembly is None:
         with exclusive():
+            assembly_of = imported("neuromorph.jit.compiling").assembly_of
             assembly = {name: assembly_of(text) for name, text in ir.items()}
         with suppress(CacheWarning):  # made an error by the user's filters
             cache.write(aside, {f"{name}.s": text.encode() for name, text in assembly.items()})
@@ -333,32 +285,15 @@ def _texts_of(entry: str, names: Iterable[str], ending: str) -> dict[str, str] |
     return found
 
 
-def assembly_of(ir: str) -> str:
-    """Assembly that LLVM makes of optimised IR, for the processor that Numba compiles for."""
-    from llvmlite.binding import parse_assembly
-    from numba.core.registry import cpu_target
-
-    return str(cpu_target.target_context.codegen()._tm.emit_assembly(parse_assembly(ir)))
-
-
-def texts_with_lines(module: ModuleType, functions: Mapping[str, tuple[str, ...]], dtype: str) -> Texts:
+def texts_with_lines(module: ModuleType, functions: Mapping[str, tuple[str, ...]]) -> Texts:
     """LLVM IR and assembly with ``.loc`` directives, which name the source line that an instruction comes from.
 
-    The functions are compiled for this only, so ``module`` must be one whose functions nobody else uses. Line numbers
-    hardly ever change an instruction; a caller that relies on it must compare.
+    Line numbers hardly ever change an instruction; a caller that relies on it must compare.
     """
-    for name in functions:
-        getattr(module, name)._compiler._customize_flags = _with_line_numbers
+    assembly_of = imported("neuromorph.jit.compiling").assembly_of
     with _lock, exclusive():
-        ir = [result.library.get_llvm_str() for result in _compile(module, functions, dtype)]
+        ir = [result.ir for result in _compile(module, functions, lines=True)]
         return {name: (text, assembly_of(text)) for name, text in zip(functions, ir, strict=True)}
-
-
-def _with_line_numbers(flags: Any) -> Any:
-    """Numba's flags with line numbers added, but without the other debug options, which change the code."""
-    flags.debuginfo = flags.dbg_directives_only = True
-    flags.dbg_extend_lifetimes = flags.boundscheck = False
-    return flags
 
 
 # Loading --------------------------------------------------------------------------------------------------------------
@@ -385,8 +320,6 @@ def _from_cache(index: Any, data: bytes, entries: Sequence[str]) -> Linked:
     """The entry functions of a stored bundle. Any error is passed on."""
     if not {*entries} <= {*index["entries"]}:
         raise ValueError("a bundle of other functions")
-    if missing(index["needed"]):
-        _register_numba()
     if unknown := missing(index["needed"]):
         raise ValueError(f"{unknown[0]!r} is not defined in this process")
     objects, begin = [], 0
@@ -396,10 +329,3 @@ def _from_cache(index: Any, data: bytes, entries: Sequence[str]) -> Linked:
     if begin != len(data):
         raise ValueError(f"{len(data)} bytes of objects, not {begin}")
     return linked(objects, entries)
-
-
-def _register_numba() -> None:
-    """Define the symbols of Numba's own functions. That is slow, and generated kernels need none of them."""
-    context = imported("numba.core.registry").cpu_target.target_context
-    imported("numba.core.runtime").rtsys.initialize(context)
-    context.refresh()

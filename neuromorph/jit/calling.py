@@ -1,6 +1,6 @@
-"""Emits the C functions by which Python calls the compiled functions of a bundle, without Numba's help.
+"""Emits the C functions by which Python calls the compiled functions of a bundle.
 
-Numba's own wrappers need Numba at run time. Here a wrapper checks its arguments, takes numbers and the addresses of
+A wrapper checks its arguments, takes numbers and the addresses of
 arrays from them, and calls the compiled function without the GIL. It reads an array's fields where NumPy's C macros
 read them; these places are compiled into every extension module that uses NumPy.
 """
@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import types
-from numba.np.arrayobj import make_array, populate_array
 
+from ..simd.native import Native, ir_type
+from ..simd.native_emitter import declared
+from .compiling import object_of, parsed
 from .linking import OBJECTS, PREFIX, PYTHON, TABLE
 
 _I8, _I32, _I64, _DOUBLE = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.DoubleType()
 _OBJECT = _I8.as_pointer()
-DESTRUCTOR = "NRT_MemInfo_call_dtor"
 _C_FUNCTION = ir.FunctionType(_OBJECT, [_OBJECT, _OBJECT.as_pointer(), _I64])  # self, arguments, their number
 _TYPES = {  # of Python's functions that wrappers call
     "PyLong_AsLongLong": ir.FunctionType(_I64, [_OBJECT]),
@@ -42,35 +43,21 @@ _BYTE_ORDER, _NUMBER = _HEAD + 10, _HEAD + 12  # of an array's data type
 _CONTIGUOUS, _ALIGNED, _WRITEABLE = 0x1, 0x100, 0x400  # flags
 
 
-def callers(results: Sequence[Any], names: Sequence[str]) -> bytes:
-    """An object file with a wrapper for each of some functions that Numba has compiled."""
-    context = results[0].target_context
-    codegen = context.codegen()
-    module = codegen._create_empty_module("neuromorph.calling")
+def callers(functions: Sequence[Native], names: Sequence[str]) -> bytes:
+    """An object file with a wrapper for each of some compiled functions."""
+    module = ir.Module("neuromorph.calling")
     table = ir.GlobalVariable(module, ir.ArrayType(_OBJECT, len(PYTHON) + len(OBJECTS)), TABLE)
     table.initializer = ir.Constant(table.value_type, None)
-    _emit_destructor(module)
-    for name, result in zip(names, results, strict=True):
-        _Caller(context, module, name, result).emit()
-    made = binding.parse_assembly(str(module))
-    made.verify()
-    return bytes(codegen._tm.emit_object(made))
-
-
-def _emit_destructor(module: ir.Module) -> None:
-    """Emit the function that Numba's code calls for arrays without a reference left.
-
-    It is never called: arrays that come from a wrapper are not counted, and generated functions make none.
-    """
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_OBJECT]), DESTRUCTOR)
-    ir.IRBuilder(function.append_basic_block()).ret_void()
+    for name, own in zip(names, functions, strict=True):
+        _Caller(module, name, own).emit()
+    return object_of(parsed(module))
 
 
 class _Caller:
     """The wrapper of one function."""
 
-    def __init__(self, context: Any, module: ir.Module, name: str, result: Any) -> None:
-        self.context, self.module, self.name, self.described = context, module, name, result.fndesc
+    def __init__(self, module: ir.Module, name: str, own: Native) -> None:
+        self.module, self.name, self.own = module, name, own
         function = ir.Function(module, _C_FUNCTION, PREFIX + name)
         _, self.arguments, self.count = function.args
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))
@@ -79,18 +66,15 @@ class _Caller:
 
     def emit(self) -> None:
         """Emit the wrapper: checks, the call, the result."""
-        kinds = self.described.argtypes
+        kinds = self.own.arguments
         right = self.builder.icmp_signed("==", self.count, _I64(len(kinds)))
         self.require(right, f"{self.name} takes {len(kinds)} arguments")
         values = [self.value(place, kind) for place, kind in enumerate(kinds)]
+        lengths = [self.length(self.given(place)) for place in self.own.lengths]
         thread = self.call("PyEval_SaveThread")
-        function = self.context.declare_function(self.module, self.described)
-        status, value = self.context.call_conv.call_function(
-            self.builder, function, self.described.restype, kinds, values
-        )
+        value = self.builder.call(declared(self.module, self.own), [*values, *lengths])
         self.call("PyEval_RestoreThread", thread)
-        self.require(self.builder.not_(status.is_error), f"{self.name} has failed", "SystemError")
-        self.builder.ret(self.boxed(value, self.described.restype))
+        self.builder.ret(self.boxed(value, *self.own.results))
 
     # Python ----------------------------------------------------------------------------------------------------------
 
@@ -104,10 +88,10 @@ class _Caller:
         function = self.builder.bitcast(self.taken(name), _TYPES[name].as_pointer())
         return self.builder.call(function, arguments)
 
-    def require(self, condition: ir.Value, message: str, error: str = "TypeError") -> None:
-        """Go on if a condition is true; else raise an error."""
+    def require(self, condition: ir.Value, message: str) -> None:
+        """Go on if a condition is true; else raise TypeError."""
         with self.builder.if_then(self.builder.not_(condition), likely=False):
-            self.call("PyErr_SetString", self.taken(error), self.text(message))
+            self.call("PyErr_SetString", self.taken("TypeError"), self.text(message))
             self.builder.branch(self.failed)
 
     def text(self, text: str) -> ir.Value:
@@ -117,9 +101,9 @@ class _Caller:
         made.linkage, made.global_constant, made.initializer = "internal", True, data
         return self.builder.bitcast(made, _OBJECT)
 
-    def boxed(self, value: ir.Value, kind: Any) -> ir.Value:
-        """Python's object for a result."""
-        if kind is types.none:
+    def boxed(self, value: ir.Value, kind: Any = None) -> ir.Value:
+        """Python's object for a result, if there is one."""
+        if kind is None:
             none = self.taken("None")
             self.call("Py_IncRef", none)
             return none
@@ -129,9 +113,13 @@ class _Caller:
 
     # Arguments -------------------------------------------------------------------------------------------------------
 
+    def given(self, place: int) -> ir.Value:
+        """An argument's object."""
+        return self.builder.load(self.builder.gep(self.arguments, [_I64(place)]))
+
     def value(self, place: int, kind: Any) -> ir.Value:
         """An argument as the compiled function takes it."""
-        given = self.builder.load(self.builder.gep(self.arguments, [_I64(place)]))
+        given = self.given(place)
         if isinstance(kind, types.Array):
             return self.array(given, kind, f"argument {place + 1} of {self.name}")
         if kind is types.boolean:
@@ -155,7 +143,7 @@ class _Caller:
         return self.builder.load(self.builder.bitcast(place, kind.as_pointer()))
 
     def array(self, given: ir.Value, kind: Any, where: str) -> ir.Value:
-        """A flat array as Numba passes it."""
+        """The address of a flat array's first element."""
         name, writes = str(kind.dtype), "writable " if kind.mutable else ""
         message = f"{where} must be a flat, contiguous, {writes}array of {name}"
         self.is_array(given, message)
@@ -175,7 +163,7 @@ class _Caller:
         for condition in conditions[1:]:
             right = builder.and_(right, condition)
         self.require(right, message)
-        return self.view(given, kind)
+        return builder.bitcast(self.field(given, _DATA, _OBJECT), ir_type(kind))
 
     def is_array(self, given: ir.Value, message: str) -> None:
         """Require an object to be an array."""
@@ -185,14 +173,9 @@ class _Caller:
             below = self.call("PyType_IsSubtype", kind, array)
             self.require(self.builder.icmp_signed("!=", below, _I32(0)), message)
 
-    def view(self, given: ir.Value, kind: Any) -> ir.Value:
-        """Numba's array over the elements of one of NumPy's."""
-        made, builder = make_array(kind)(self.context, self.builder), self.builder
-        size = np.dtype(str(kind.dtype)).itemsize
-        length = builder.load(self.field(given, _LENGTHS, _I64.as_pointer()))
-        data = builder.bitcast(self.field(given, _DATA, _OBJECT), made.data.type)
-        populate_array(made, data=data, shape=[length], strides=[_I64(size)], itemsize=_I64(size), meminfo=None)
-        return made._getvalue()
+    def length(self, given: ir.Value) -> ir.Value:
+        """The number of elements of a flat array."""
+        return self.builder.load(self.field(given, _LENGTHS, _I64.as_pointer()))
 
 
 def _numbers(name: str) -> list[int]:

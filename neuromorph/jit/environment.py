@@ -18,7 +18,9 @@ from ..version import __version__
 _PACKAGE = Path(__file__).parents[1]
 # Files and folders of this package that go into compiled code beside its source, or that define how compiled code is
 # stored, loaded and called.
-COMPILED_FROM = ("abi", "jit/bundles.py", "jit/calling.py", "jit/linking.py", "jit/modules.py", "simd")
+COMPILED_FROM = (
+    "abi", "jit/bundles.py", "jit/calling.py", "jit/compiling.py", "jit/linking.py", "jit/modules.py", "simd",
+)  # fmt: skip
 # Those that turn a model into a kernel's source. They stand for the source in the key of a model's kernels.
 GENERATED_BY = ("codegen", "functions", "graph", "host/cpu.py", "optimizers.py", "schedule")
 # Those that the file of the machine is written by, in the same way.
@@ -114,6 +116,26 @@ def _files_below(folder: Path, prefix: str) -> Iterator[tuple[str, bytes]]:
 def is_jit_off() -> bool:
     """Whether Numba leaves functions as they are (NUMBA_DISABLE_JIT)."""
     return bool(_numba_config().DISABLE_JIT)
+
+
+def processor() -> tuple[str, str]:
+    """The name and the features of the processor that is compiled for: this one, or that of Numba's settings."""
+    config, llvm = _numba_config(), imported("llvmlite.binding")
+    name, features = getattr(config, "CPU_NAME", None), getattr(config, "CPU_FEATURES", None)
+    if features is None:
+        features = _host_features(llvm, avx=bool(getattr(config, "ENABLE_AVX", True)))
+    return name or str(llvm.get_host_cpu_name()), features
+
+
+def _host_features(llvm: Any, *, avx: bool) -> str:
+    try:
+        found = llvm.get_host_cpu_features()
+    except RuntimeError:  # LLVM can't tell them
+        return ""
+    for name in found:
+        if name.startswith("avx") and not avx:
+            found[name] = False
+    return str(found.flatten())
 
 
 def _numba_settings() -> str:

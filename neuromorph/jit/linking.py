@@ -21,7 +21,7 @@ PYTHON = (
     "PyEval_SaveThread", "PyEval_RestoreThread", "PyLong_FromLongLong", "PyFloat_FromDouble", "PyType_IsSubtype",
     "Py_IncRef",
 )  # fmt: skip
-OBJECTS = ("TypeError", "SystemError", "None", "ndarray")
+OBJECTS = ("TypeError", "None", "ndarray")
 TABLE = "nm.python"  # the name of the table: the functions, then the objects
 PREFIX = "nm.call."  # what the name of a C function that Python calls begins with
 _FASTCALL = 0x80  # METH_FASTCALL: function(self, arguments, number of arguments)
@@ -111,4 +111,4 @@ def _addresses() -> list[int]:
     """What the table of addresses holds in this process."""
     functions = [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0 for name in PYTHON]
     ndarray = sys.modules["numpy"].ndarray
-    return [*functions, *map(id, (TypeError, SystemError, None, ndarray))]
+    return [*functions, *map(id, (TypeError, None, ndarray))]

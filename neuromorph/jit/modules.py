@@ -31,10 +31,9 @@ class _SourceLoader(ExecutionLoader):
 def load_module(source: str, key: str) -> ModuleType:
     """The module of a source, registered in ``sys.modules`` under a name made from its key.
 
-    One key gives one module: the source is executed only the first time, by one thread. The module is registered before
-    that, since Numba finds a stored kernel's globals by the module's name. Errors of the source are passed on, and the
-    module is then not registered. Raises ValueError for an impossible key, and if a module whose key has the same first
-    16 digits exists.
+    One key gives one module: the source is executed only the first time, by one thread. Errors of the source are passed
+    on, and the module is then not registered. Raises ValueError for an impossible key, and if a module whose key has
+    the same first 16 digits exists.
     """
     check_key(key)
     name = f"neuromorph_kernel_{key[:16]}"

@@ -8,11 +8,12 @@ from .expansion import expand, with_widths
 from .lexer import MAX_BYTES
 from .library import library
 from .origins import outermost, told
-from .parser import MAX_STEPS, parse
+from .parser import MAX_STEPS, MAX_WIDTH, parse
 from .printer import to_text
 from .syntax import (
     Definition,
     Function,
+    Given,
     Initializer,
     Layer,
     Local,
@@ -27,7 +28,7 @@ from .syntax import (
 )
 
 __all__ = [
-    "MAX_BYTES", "MAX_STEPS", "Definition", "Function", "Initializer", "Layer", "Local", "Merge", "Model", "Node",
-    "Origin", "Reference", "Split", "Use", "WidthOf", "expand", "library", "outermost", "parse", "to_text", "told",
-    "with_widths",
+    "MAX_BYTES", "MAX_STEPS", "MAX_WIDTH", "Definition", "Function", "Given", "Initializer", "Layer", "Local", "Merge",
+    "Model", "Node", "Origin", "Reference", "Split", "Use", "WidthOf", "expand", "library", "outermost", "parse",
+    "to_text", "told", "with_widths",
 ]  # fmt: skip

@@ -55,6 +55,10 @@ class Cell:
                     waiting.append((inner, start + count, use or node))
         return None
 
+    def use_with_last(self, name: str) -> Node | None:
+        """The use in the body whose last node has this name in its definition, such as ``gate`` for ``gate.state``."""
+        return next((node for node, cell in self._uses.values() if f"{node.name}.{cell.last}" == name), None)
+
     @cached_property
     def _uses(self) -> Mapping[str, tuple[Node, "Cell"]]:
         """The uses in the body by name, each with its cell."""

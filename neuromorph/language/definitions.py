@@ -137,9 +137,16 @@ class _Checks:
             return
         reason = f"{quoted(node.name)} merges with {quoted(node.other)}"
         reason += f", which is no node of the cell {quoted(cell.definition.name)}"
-        near = nearest(node.other, cell.nodes)
-        hint = _names_in(cell) if near is None else f": did you mean {quoted(near)}?"
-        raise self._error(f"{reason}{hint}", node.other_location)
+        raise self._error(f"{reason}{_hint(cell, node.other)}", node.other_location)
+
+
+def _hint(cell: Cell, name: str) -> str:
+    """The end of the message about a name that no node of a cell has."""
+    use = cell.use_with_last(name)
+    if use is not None:
+        return f": the last node of a cell has the name of the use, {quoted(use.name)}"
+    near = nearest(name, cell.nodes)
+    return _names_in(cell) if near is None else f": did you mean {quoted(near)}?"
 
 
 def _names_in(cell: Cell) -> str:

@@ -15,6 +15,7 @@ from .reading import MAX_BARS, MAX_NESTING, MAX_NODES
 from .syntax import (
     Definition,
     Function,
+    Given,
     Initializer,
     Layer,
     Local,
@@ -49,12 +50,14 @@ def expand(model: Model, functions: Collection[str], cells: Sequence[Definition]
     known = cells_of(model, Cells(functions, outer))
     expansion = _Expansion(model, known)
     nodes = expansion.nodes(model.nodes, _TEXT, 0)
+    spare, given = _spare(model, known)
     return replace(
         model,
         nodes=tuple(nodes),
         definitions=(),
         uses=tuple(expansion.uses),
-        spare=tuple(_spare(model, known)),
+        spare=tuple(spare),
+        given=(*expansion.given, *given),
         cells=known.names,
     )
 
@@ -112,10 +115,11 @@ _TEXT = _Frame(None, "", "", {}, None, None, None, 0)
 
 
 class _Expansion:
-    """One expansion: the uses found so far, and the counts that have a limit."""
+    """One expansion: the uses found so far, the initialisers that they give, and the counts that have a limit."""
 
     def __init__(self, model: Model, cells: Cells) -> None:
         self.uses: list[Use] = []
+        self.given: list[Given] = []
         self._source = Source(model.source, model.filename)
         self._cells = cells
         self._bars = 0
@@ -191,10 +195,18 @@ class _Expansion:
         width = WidthOf(first) if said is None else said
         origin = Origin(name, cell.definition.name, frame.place(node.location), cell.library, frame.origin)
         if not isinstance(width, Reference):  # it is one only in a definition that nobody uses
-            self.uses.append(Use(name, origin.cell, first, width, origin.location, frame.depth, frame.origin))
-        local = _filled(_given(node.local, frame), frame.local)
+            place, last = origin.location, cell.last
+            self.uses.append(Use(name, origin.cell, first, last, width, place, frame.depth, frame.origin))
+        local = _filled(self.give(node, name, frame), frame.local)
         numbers = _numbers_of(node.activation, cell, frame)
         return _Frame(cell, name, inside, numbers, width, local, origin, frame.depth + 1)
+
+    def give(self, node: Layer, name: str, frame: _Frame) -> Local | None:
+        """The initialisers that a use gives, which are kept to be checked. name: the full name of the use."""
+        local = _given(node.local, frame)
+        if local is not None:
+            self.given.append(Given(name, local, frame.origin))
+        return local
 
     def _name(self, node: Node, frame: _Frame) -> str:
         name = frame.name(node.name)
@@ -307,13 +319,14 @@ def _unused(model: Model, cells: Cells) -> list[Definition]:
     return [definition for definition in model.definitions if definition.name not in used]
 
 
-def _spare(model: Model, cells: Cells) -> list[tuple[Node, ...]]:
-    """The bodies of the definitions that nobody uses, with the parameters' defaults for numbers.
+def _spare(model: Model, cells: Cells) -> tuple[list[tuple[Node, ...]], list[Given]]:
+    """The bodies of the definitions that nobody uses, with the parameters' defaults for numbers, and what uses give.
 
     A parameter without a default stays a reference. Uses are expanded too, up to the limit of a text's nodes in all. In
     what exceeds it, each node is a body of its own.
     """
     found: list[tuple[Node, ...]] = []
+    given: list[Given] = []
     size = 0
     for definition in _unused(model, cells):
         cell = cells.find(definition.name)
@@ -325,15 +338,19 @@ def _spare(model: Model, cells: Cells) -> list[tuple[Node, ...]]:
             found.append(tuple(expansion.nodes(definition.nodes, frame, 0)))
         else:
             found += ((node,) for node in _without_uses(expansion, definition, frame))
-    return found
+        given += expansion.given
+    return found, given
 
 
 def _without_uses(expansion: _Expansion, definition: Definition, frame: _Frame) -> list[Node]:
     """The layers and merges of a body that are no uses of cells."""
+    assert frame.cell is not None  # it is the frame of a definition
     found: list[Node] = []
     for node in each(definition.nodes):
         if isinstance(node, Merge):
             found.append(expansion.merge(node, frame))
-        elif isinstance(node, Layer) and frame.cell is not None and frame.cell.home.used_by(node) is None:
+        elif isinstance(node, Layer) and frame.cell.home.used_by(node) is None:
             found.append(expansion.layer(node, frame))
+        elif isinstance(node, Layer):
+            expansion.give(node, frame.name(node.name), frame)
     return found

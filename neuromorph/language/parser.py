@@ -301,14 +301,16 @@ def _check_reference(reading: Reading, reference: Reference, *, is_width: bool) 
     known = [*scope.parameters, *([WIDTH] if is_width else [])]
     if reference.name in known:
         return
-    raise reading.source.semantic_error(_unknown(reference.name, scope, known), reference.location)
+    reason = _unknown(reference.name, scope, known, is_width=is_width)
+    raise reading.source.semantic_error(reason, reference.location)
 
 
-def _unknown(name: str, scope: Scope, known: list[str]) -> str:
+def _unknown(name: str, scope: Scope, known: list[str], *, is_width: bool) -> str:
     if name == WIDTH:
         return f"'{WIDTH}' stands where a number belongs: it can stand only where a width does"
     reason = f"the definition of {quoted(scope.name)} has no parameter {quoted(name)}"
     near = nearest(name, known)
     if near is not None:
         return f"{reason}: did you mean {quoted(near)}?"
-    return f"{reason}; a name that can stand here is {' or '.join(map(quoted, known))}" if known else reason
+    allowed = f"; a name that can stand here is {' or '.join(map(quoted, known))}" if known else ""
+    return f"{reason}{allowed}{'; a function stands in angle brackets, such as <tanh>' if is_width else ''}"

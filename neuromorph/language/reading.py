@@ -166,11 +166,17 @@ class Reading:
             return f"a model begins with its header, {_EXAMPLE}"
         if kind == "|":
             return "a '|' stands only between the branches of a split, [name, … | …]"
+        if expected == {"["}:
+            return "a definition has nodes in brackets, such as <own>[(a, width, <tanh>)]"
+        if kind == "]" and self.scope is not None and len(opened) == 1:
+            return "a definition has at least one node"
         return "definitions stand before the first node" if kind == "<" and not opened else ""
 
     def _unclosed(self, token: Token | None) -> str:
         """A text about a bracket that is open where the text ends or another bracket closes; empty if there is none."""
         if not self._open or (token is not None and token.type in {"NAME", "NUMBER", ",", "|"}):
+            return ""
+        if token is not None and _OPENED_BY.get(token.type) == self._open[-1].type:
             return ""
         return f"'{self._open[-1].type}' opened at {self._location(self._open[-1])} is not closed"
 

@@ -141,16 +141,27 @@ class Definition:
 class Use:
     """A use of a cell that was expanded.
 
-    name: of the node that has the cell's result. first: the name of the cell's first node. width: the width that the
-    node must have. depth: 0 for a use in the text itself, 1 for one in a cell, and so on.
+    name: of the node that has the cell's result. first: the name of the cell's first node. last: the name that the
+    definition gives to the cell's last node, which is called ``name`` in the model. width: the width that the node must
+    have. depth: 0 for a use in the text itself, 1 for one in a cell, and so on.
     """
 
     name: str
     cell: str
     first: str
+    last: str
     width: int | WidthOf
     location: Location
     depth: int
+    origin: Origin | None
+
+
+@frozen
+class Given:
+    """The initialisers that a use of a cell gives. name, origin: as those of `Use`."""
+
+    name: str
+    local: Local
     origin: Origin | None
 
 
@@ -160,7 +171,8 @@ class Model:
 
     An expanded model has no definitions. It has its ``uses``, outer ones first, and in ``spare`` the bodies of
     definitions that nobody uses, with their defaults for numbers and cells in the place of their uses: they belong to
-    no network and are there to be checked. ``cells`` are the names of the cells that the text could have used.
+    no network and are there to be checked. ``given`` are the initialisers that uses give, also those in ``spare``.
+    ``cells`` are the names of the cells that the text could have used.
     """
 
     weight_initializer: Initializer
@@ -171,6 +183,7 @@ class Model:
     definitions: tuple[Definition, ...] = ()
     uses: tuple[Use, ...] = field(default=(), compare=False, repr=False)
     spare: tuple[tuple[Node, ...], ...] = field(default=(), compare=False, repr=False)
+    given: tuple[Given, ...] = field(default=(), compare=False, repr=False)
     cells: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 

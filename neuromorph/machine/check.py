@@ -174,17 +174,18 @@ class _Checker:
         rows = lanes if loop else lanes * self.sizes.capacity
         if not (len(i.HEAD) <= begin <= end <= len(self.words)):
             self.fail("a segment is not in the program")
-        here = begin
+        here, words = begin, self.words
         while here < end:
             self.pc = here
-            if here + 2 > end or self.words[here + 1] < 2 or here + self.words[here + 1] > end:
+            behind = here + words[here + 1] if here + 2 <= end else here
+            if not here + 2 <= behind <= end:
                 self.fail("an instruction is not in its segment")
-            self.instruction(self.words[here], self.words[here + 2 : here + self.words[here + 1]], rows, steps)
-            here += self.words[here + 1]
+            self.instruction(words[here], words[here + 2 : behind], rows, steps)
+            here = behind
 
     def instruction(self, number: int, given: list[int], rows: int, steps: int) -> None:
         if i.MAP <= number < i.SUM:
-            self.map(given, len(MAPS[number].letters), len(MAPS[number].slots), rows, steps)
+            self.map(given, *_SIZES_OF_MAPS[number], rows, steps)
         elif i.SUM <= number < i.SPREAD:
             template = SUMS[number - i.SUM]
             slots = 1 + len(template.term.slots) + (len(template.finish.slots) if template.finish else 0)
@@ -199,9 +200,9 @@ class _Checker:
         else:
             self.fail(f"there is no instruction {number}")
 
-    def map(self, given: list[int], letters: int, slots: int, rows: int, steps: int) -> None:
+    def map(self, given: list[int], words: int, slots: int, rows: int, steps: int) -> None:
         """A map: its numbers, its target and its operands."""
-        if len(given) != 5 + 4 * (1 + letters):
+        if len(given) != words:
             self.fail("an instruction of the wrong length")
         vectors, base, flags = given[:3]
         if vectors < 1:
@@ -318,6 +319,7 @@ class _Checker:
         self.inside(number, 1, self.numbers, "the numbers")
 
 
+_SIZES_OF_MAPS = [(5 + 4 * (1 + len(one.letters)), len(one.slots)) for one in MAPS]  # words, and numbers beside them
 _OF_TRAINING = (i.BACKWARD, i.WEIGHT, i.COLUMNS)  # they use arrays that a prediction does not have
 _CHECKS: dict[int, tuple[int, Callable[[Any, list[int], int, int], None]]] = {
     i.SPREAD: (5, _Checker.spread),

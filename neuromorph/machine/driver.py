@@ -7,7 +7,7 @@ from __future__ import annotations
 
 OTHERS = """
 
-@native("integers count count vector vector -> vector")
+@native("program count count vector vector -> vector")
 def careful(words, flags, q, value, rest):
     column = 0 if flags >= ONE_ROW else q * LANES
     value = head(value, rest, word(words, 5) - column)
@@ -120,7 +120,7 @@ def mask(GIVEN):
 
 WINDOW = '''
 
-@native("integers count count count count array array array array doubles count")
+@native("program count count count count array array array array doubles count")
 def segment(program, pc, end, t, rows, work, weights, transposed, gradients, numbers, noise):
     """Instructions, one after the other."""
     while pc < end:
@@ -129,7 +129,7 @@ def segment(program, pc, end, t, rows, work, weights, transposed, gradients, num
         pc += word(words, 1)
 
 
-@native("integers count count flag array array array array doubles count")
+@native("program count count flag array array array array doubles count")
 def run(program, place, steps, backward, work, weights, transposed, gradients, numbers, noise):
     """A list of segments, each over the window at once or step by step."""
     lanes = [lanes]
@@ -146,7 +146,7 @@ def run(program, place, steps, backward, work, weights, transposed, gradients, n
                 segment(program, begin, end, t, lanes, work, weights, transposed, gradients, numbers, noise)
 
 
-@native("integers count array data count")
+@native("program count array data count")
 def take(program, rows, work, x, x0):
     """The inputs of a window, in rows of whole vectors."""
     width, here, row = [width], [x], [x_row]
@@ -155,7 +155,7 @@ def take(program, rows, work, x, x0):
             store(work, here + r * row + q, load_head(x, x0 + r * width + q, width - q))
 
 
-@native("integers count array array count")
+@native("program count array array count")
 def give(program, rows, work, y, y0):
     """The results of a window."""
     width, here, row = [wide], [y], [y_row]
@@ -164,7 +164,7 @@ def give(program, rows, work, y, y0):
             store_head(y, y0 + r * width + q, load(work, here + r * row + q), width - q)
 
 
-@native("integers array array")
+@native("program array array")
 def vectors_in(program, work, weights):
     """The parameter vectors, where operations read them."""
     place = [vectors]
@@ -199,7 +199,7 @@ MEASURE = '''    """The loss of every row, and the start of the gradients."""
 
 MEANS = '''
 
-@native("integers count data count array doubles count -> flag")
+@native("program count data count array doubles count -> flag")
 def sample_losses(program, steps, row_weights, weight0, row_losses, losses, sample):
     """Losses of the samples; whether all are finite."""
     check, lanes = 0.0, [lanes]
@@ -235,7 +235,7 @@ CAREFUL_MEAN = f"""        normal = {SMALL} < sum_weight < {LARGE} and -{LARGE} 
 
 STEPS = '''
 
-@native("integers count array")
+@native("program count array")
 def zero(program, steps, work):
     """Zeros before the backward pass."""
     place = [zeros]
@@ -244,7 +244,7 @@ def zero(program, steps, work):
         clear(work, word(program, here), word(program, here + 1) + steps * word(program, here + 2))
 
 
-@native("integers count array")
+@native("program count array")
 def time_shift(program, steps, work):
     """The last steps become those before the first."""
     place = [state]
@@ -254,7 +254,7 @@ def time_shift(program, steps, work):
         copy(work, start + (steps - depth) * step, start - depth * step, depth * step)
 
 
-@native("integers count array array")
+@native("program count array array")
 def transposes(program, place, weights, transposed):
     """The transposed weights for the next backward pass."""
     for n in span(0, word(program, place)):
@@ -354,7 +354,7 @@ UNIT
 
 PREDICT = '''
 
-@native("integers doubles count array array")
+@native("program doubles count array array")
 def forward_only(program, numbers, steps, work, weights):
     """A window's results, and the state behind it."""
     vectors_in(program, work, weights)
@@ -371,7 +371,7 @@ def all_finite(x, count):
     return total(check) == 0.0
 
 
-@native("integers doubles count count count array array data array")
+@native("program doubles count count count array array data array")
 def follow(program, numbers, batch, samples, capacity, work, weights, x, y):
     """The output of every sample, state flowing on from chunk to chunk."""
     sample = 0
@@ -386,9 +386,8 @@ def follow(program, numbers, batch, samples, capacity, work, weights, x, y):
 
 ENTRIES = f'''
 
-@simd.taught
 @native(TRAIN)
-def windows(program, numbers, {ARGUMENTS}):
+def train(program, numbers, {ARGUMENTS}):
     """What ``learn`` does in modes up to 2; else a prediction of ``row_step`` lanes, from x to ``row_losses``."""
     if mode <= 2:
         return learn(program, numbers, {ARGUMENTS})
@@ -398,13 +397,7 @@ def windows(program, numbers, {ARGUMENTS}):
     return 0
 
 
-@njit(**JIT)
-def train(program, numbers, {ARGUMENTS}):
-    """Windows from ``sample`` to ``stop``: mode 0 measures, 1 makes gradients, 2 learns. Where it stopped."""
-    return windows(program, numbers, {ARGUMENTS})
-
-
-@njit(**JIT)
+@native(PREDICTION)
 def predict(program, numbers, batch, samples, capacity, work, weights, x, y):
     """The output of every sample, state flowing on from chunk to chunk."""
     train(
@@ -413,7 +406,7 @@ def predict(program, numbers, batch, samples, capacity, work, weights, x, y):
     )
 
 
-@njit(**JIT)
+@native(ONE_STEP)
 def step(program, numbers, batch, work, weights, x, y):
     """One step: 0 for done; nothing changes where it is 1 (sizes do not fit) or 2 (a number is not finite)."""
     if len(x) != batch * [width] or len(y) != batch * [wide]:

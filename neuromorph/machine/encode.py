@@ -289,24 +289,24 @@ class _Encoder(Places):
         self, number: int, slots: Sequence[float], wide: int, flags: int, limits: list[int], streams: Words
     ) -> None:
         """The instruction of a map, whose first stream is its target."""
-        flags, *words = self.in_vectors(wide, flags, streams)
+        flags, words = self.in_vectors(wide, flags, streams)
         self.instruction(number, [wide // self.vector, self.keep_numbers(slots), flags, *limits, *words])
 
-    def in_vectors(self, wide: int, flags: int, streams: Words) -> Words:
+    def in_vectors(self, wide: int, flags: int, streams: Words) -> tuple[int, Words]:
         """The flags of a map, and its streams: elements from vector to vector, and those that the end of a row adds.
 
         Rows of one vector each, or without gaps, are one row.
         """
-        rows, moves = streams[2::4], streams[3::4]
         if wide == self.vector:
-            alone = [flags + i.ONE_ROW, *streams]
-            alone[4::4] = [0] * (len(streams) // 4)
-            return alone
+            words = streams.copy()
+            words[3::4] = [0] * (len(streams) // 4)
+            return flags + i.ONE_ROW, words
+        rows, moves = streams[2::4], streams[3::4]
         no_gaps = {*rows} == {wide} and all(moves) and flags != i.CAREFUL
-        words = [flags + i.ONE_ROW * no_gaps]
+        words = []
         for offset, step, row, moving in zip(streams[::4], streams[1::4], rows, moves, strict=True):
             words += [offset, step, moving * self.vector, 0 if no_gaps else row - moving * wide]
-        return words
+        return flags + i.ONE_ROW * no_gaps, words
 
     def widened(self, number: int, statement: Map, slots: tuple[float, ...], target: Words, streams: Words) -> bool:
         """Whether the instruction before, of the same template for the columns just before these, does this one too.
@@ -332,7 +332,7 @@ class _Encoder(Places):
                 return False
         last.wide = wide + padded(statement.width, self.vector)
         here = last.place
-        flags, *words = self.in_vectors(last.wide, i.ADDS * statement.accumulate, last.streams)
+        flags, words = self.in_vectors(last.wide, i.ADDS * statement.accumulate, last.streams)
         self.words[here + 2], self.words[here + 4] = last.wide // self.vector, flags
         self.words[here + 7 : last.end(self.words)] = words
         last.statement = statement

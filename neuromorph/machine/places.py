@@ -36,7 +36,7 @@ class Places:
     @cached_property
     def widest(self) -> int:
         """Elements of the longest row of a node."""
-        return max(padded(node.width, self.vector) for node in self.plan.graph.nodes)
+        return padded(max([node.width for node in self.plan.graph.nodes]), self.vector)
 
     @cached_property
     def extra(self) -> dict[str, int]:
@@ -88,8 +88,9 @@ class Places:
         if is_vector(buffer):
             found = self.extra[buffer], 0, 0, False
         else:
+            stride = self.stride(buffer)
             moves = buffer in self.extra or self.plan.buffers_by_name[buffer].rows != "step"
-            found = self.start(buffer), self.step(buffer), self.stride(buffer), moves
+            found = self.start(buffer), self.lanes * stride, stride, moves
         self._rows[buffer] = found
         return found
 

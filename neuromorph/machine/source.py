@@ -1,7 +1,7 @@
 """Writes the machine: one Python file for an element type and a vector width, which runs any program.
 
 It is compiled once and serves every model. Its functions are those of a generated kernel, but for what is a literal
-number there: the machine reads it from the program. Numba compiles its entries only, which call native functions.
+number there: the machine reads it from the program.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _T = TypeVar("_T")
 LARGE = {"float32": "1.0e38", "float64": "1.0e307"}
 LOWEST = {"float32": "-3.0e38", "float64": "-1.0e308"}
 GIVEN = "words, t, rows, work, weights, transposed, gradients, numbers, noise"  # of an instruction's function
-OPERATION = "integers count count array array array array doubles count"
+OPERATION = "program count count array array array array doubles count"
 _WORDS = 4  # of a stream that is read
 
-FUNCTIONS = {  # that Numba compiles, with the kinds of their arguments
-    "train": "integers doubles count count count count count array array array array array doubles data data data "
+FUNCTIONS = {  # that Python calls, with the kinds of their arguments
+    "train": "program doubles count count count count count array array array array array doubles data data data "
     "count array doubles number number",
-    "step": "integers doubles count array array data array",
-    "predict": "integers doubles count count count array array data array",
+    "step": "program doubles count array array data array",
+    "predict": "program doubles count count count array array data array",
 }
 
 
@@ -42,7 +42,7 @@ def source_of(dtype: str, lanes: int, registers: int) -> str:
 
 
 def functions() -> dict[str, tuple[str, ...]]:
-    """The kinds of arguments of each function that Numba compiles."""
+    """The kinds of arguments of each function that Python calls."""
     return {name: tuple(kinds.split()) for name, kinds in FUNCTIONS.items()}
 
 
@@ -50,21 +50,16 @@ def _head(dtype: str, lanes: int, registers: int) -> Iterator[str]:
     kind = f'"{dtype}", {lanes}'
     yield f"# The machine for {dtype}, vectors of {lanes} and {registers} vector registers."
     yield ""
-    yield "from numba import njit"
-    yield ""
     yield "from neuromorph import simd"
     yield "from neuromorph.simd import ("
     yield "    absolute, behind, cos, exp, fma, log, maximum, minimum, normal_cdf, number, sigmoid, sin, softplus,"
     yield "    span, sqrt, tanh, where, word,"
     yield ")"
     yield ""
-    yield "JIT = {"
-    yield '    "nogil": True, "fastmath": False, "boundscheck": False, "error_model": "numpy",'
-    yield '    "pipeline_class": simd.NativeCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True,'
-    yield "}"
-    yield f"native = simd.native({kind})"
+    yield f"native = simd.native({kind}, few_passes=True)"
     yield f'operation = native("{OPERATION}")'
     yield f'TRAIN = "{FUNCTIONS["train"]} -> count"'
+    yield f'ONE_STEP, PREDICTION = "{FUNCTIONS["step"]} -> count", "{FUNCTIONS["predict"]}"'
     yield "PREDICT, STEP = 3, 4  # modes beside those of training"
     yield f"ADDS, CAREFUL, ONE_ROW = {i.ADDS}, {i.CAREFUL}, {i.ONE_ROW}  # flags of a map"
     yield f"LANES, LOWEST = {lanes}, {LOWEST[dtype]}"
@@ -221,7 +216,7 @@ def _table() -> Iterator[str]:
 def _measure(dtype: str) -> Iterator[str]:
     """The loss of every row."""
     arguments = "program, numbers, steps, work, expected, expected0, row_weights, weight0, unit, scale_all, row_losses"
-    kinds = "integers doubles count array data count data count number number array"
+    kinds = "program doubles count array data count data count number number array"
     yield from _function("measure", kinds, arguments)
     yield from _filled(driver.MEASURE)
     for number, (name, activation) in enumerate(loss_forms()):
@@ -259,7 +254,7 @@ def _loss_lines(name: str, activation: str | None) -> Iterator[str]:
 
 def _update() -> Iterator[str]:
     """One step of any optimizer."""
-    kinds = "integers array array array doubles number number"
+    kinds = "program array array array doubles number number"
     yield from _function("update", kinds, "program, weights, gradients, memory, constants, rate, shrink")
     yield from _filled('    """One step of the optimizer."""\n    kind, end, size = [optimizer], [learning], [size]')
     for number, update in enumerate(UPDATES.values()):

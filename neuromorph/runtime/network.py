@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..errors import ModelStateError
 from ..functions.dropout import KEYS
 from ..graph import Graph, build_graph, freeze
+from ..graph.ranges import check_numbers
 from ..history import History
 from ..host.exclusive import imported
 from ..host.interrupts import held
@@ -27,7 +28,6 @@ from .forked import Changing, remember
 from .kernels import Kernels
 from .memory import Memory, aligned_zeros
 from .seeding import draw_parameters
-from .settings import check_numbers
 from .sparse import with_copies
 from .tiers import first_kernels, kernels_of, meanwhile, request_for, telling
 

@@ -37,7 +37,7 @@ class Layout:
 
     def panel(self, group: Group) -> int:
         """The number of vectors in a panel of a group's weights."""
-        return panel_of(group.columns // self.lanes, self.registers)
+        return panel_of(group.columns // self.plan.lanes, self.registers)
 
     @cached_property
     def _places(self) -> dict[int | str, int]:

@@ -9,9 +9,9 @@ at the same place, so threads that own different rows or columns never touch the
 from __future__ import annotations
 
 from bisect import insort
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappop, heappush
-from itertools import groupby
 from typing import NamedTuple
 
 from .accesses import buffers_touched, reads_of, writes_of
@@ -53,17 +53,16 @@ def share_blocks(
     """
     given = tuple(buffers)
     kept = alone | _partly_written(operations)
-    shared = [buffer for buffer in given if buffer.name not in kept and buffer.name in lives]
-
-    def begin(buffer: Buffer) -> int:
-        return lives[buffer.name].first
-
-    kinds: dict[tuple[str, int], _Blocks] = {}  # by kind; a block fits every buffer of its kind
+    begun: dict[int, list[Buffer]] = {}  # by the operation that touches them first
+    for buffer in given:
+        if buffer.name in lives and buffer.name not in kept:
+            begun.setdefault(lives[buffer.name].first, []).append(buffer)
+    kinds = defaultdict[tuple[str, int], _Blocks](_Blocks)  # by kind; a block fits every buffer of its kind
     block_of: dict[str, str] = {}
-    for first, begun in groupby(sorted(shared, key=begin), key=begin):
+    for first in sorted(begun):
         writer = _Writer(operations[first], lanes)
-        for buffer in begun:
-            blocks = kinds.setdefault((buffer.rows, buffer.stride), _Blocks())
+        for buffer in begun[first]:
+            blocks = kinds[buffer.rows, buffer.stride]
             block_of[buffer.name] = blocks.take(buffer.name, lives[buffer.name], writer)
     return tuple(_moved(buffer, block_of.get(buffer.name, buffer.name)) for buffer in given)
 

@@ -401,7 +401,7 @@ class Plan:
                 found[buffer.block].append(buffer.name)
         return found
 
-    @property
+    @cached_property
     def drops(self) -> bool:
         """Whether training makes dropout masks, which change with every update."""
         return any(isinstance(operation, Mask) for segment in self.forward for operation in segment.operations)

@@ -10,9 +10,7 @@ from .loops import span
 from .mailbox import arrive, claim, leave, linger, post
 from .matmul import product_of
 from .native import native
-from .native_emitter import taught
 from .numpy_math import cos, exp, log, normal_cdf, sigmoid, sin, softplus, tanh
-from .pipeline import KernelCompiler, NativeCompiler
 from .product_shape import Shape
 from .programs import behind, number, word
 from .softmax import RowShape, softmax_gradient_of, softmax_of
@@ -25,8 +23,6 @@ from .views import address_of, array_at, part
 __all__ = [
     "SYNC_SIZE",
     "GradientShape",
-    "KernelCompiler",
-    "NativeCompiler",
     "RowShape",
     "Shape",
     "SumShape",
@@ -70,7 +66,6 @@ __all__ = [
     "squares_of",
     "sums_of",
     "tanh",
-    "taught",
     "ticks",
     "transpose_of",
     "vectors",

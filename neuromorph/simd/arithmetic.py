@@ -9,6 +9,7 @@ from llvmlite import ir
 
 from ..host.cached import cached_property
 from ..host.frozen import frozen
+from .constants import filled
 from .float_formats import DOUBLE, SINGLE, FloatFormat
 
 
@@ -37,10 +38,10 @@ class Arithmetic:
         return ir.VectorType(self.format.integer, self.type.count)
 
     def constant(self, value: float) -> ir.Constant:
-        return ir.Constant(self.type, [value] * self.type.count)
+        return filled(self.type.element, self.type.count, value)
 
     def integer(self, value: int) -> ir.Constant:
-        return ir.Constant(self.integers, [value] * self.type.count)
+        return filled(self.format.integer, self.type.count, value)
 
     def strict(self, instruction: Any) -> ir.Value:
         """The instruction, marked to stay without flags."""

@@ -53,7 +53,7 @@ class _Emitter:
         chains = max(1, CHAINS // count)
         start = builder.mul(first, integer(simd_width))
         whole = builder.sub(self.rows, builder.srem(self.rows, integer(chains)))
-        zero = ir.Constant(self.vector, [0.0] * simd_width)
+        zero = ir.Constant(self.vector, None)
         sums = self.over_rows([zero] * (count * chains), start, count, integer(0), whole, chains)
         while len(sums) > count:
             half = len(sums) // 2

@@ -32,7 +32,7 @@ def moves(dtype: str, simd_width: int) -> Moves:
     """The functions for vectors of ``simd_width`` elements of ``dtype`` ("float32" or "float64")."""
     element = scalar_type(dtype)
     vector = ir.VectorType(element, simd_width)
-    zeros = ir.Constant(vector, [0.0] * simd_width)
+    zeros = ir.Constant(vector, None)
 
     def each_vector(name: str, emit: Callable[..., None], arguments: int) -> Callable[..., None]:
         """The function that emits the call of a loop over vectors.

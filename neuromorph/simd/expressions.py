@@ -15,6 +15,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from .constants import filled
 from .vectors import absolute, emit_absolute, emit_fma, fma, maximum, minimum, where
 
 _OPERATORS: dict[type[ast.AST], str] = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul"}
@@ -49,7 +50,7 @@ class _Emitter:
         if isinstance(node, ast.Name):
             return self.names[node.id]
         if isinstance(node, ast.Constant):
-            return ir.Constant(self.kind, [float(node.value)] * self.kind.count)  # type: ignore[arg-type]
+            return filled(self.kind.element, self.kind.count, float(node.value))  # type: ignore[arg-type]
         if isinstance(node, ast.UnaryOp):
             return self.builder.fneg(self.value(node.operand))
         if isinstance(node, ast.BinOp):

@@ -286,7 +286,7 @@ class _Product:
         return summed(b, sums, integer(0), tile.ranges, 1, one_range)
 
     def zero(self) -> ir.Constant:
-        return ir.Constant(self.vector, [0.0] * self.simd_width)
+        return ir.Constant(self.vector, None)
 
     def steps(self, cells: Cells, tile: _Tile, count: int) -> Callable[[ir.Value, Sums], Sums]:
         """What adds ``count`` inner steps to the sums of a tile, each to the next of as many chains as there are."""

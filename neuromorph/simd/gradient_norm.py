@@ -11,6 +11,7 @@ from llvmlite import ir
 from numba.core import types
 
 from ..host.frozen import frozen
+from .constants import filled
 from .lowering import ARRAY
 from .product_shape import scalar_type
 from .routines import I64, integer, routine, summed, teach
@@ -42,7 +43,7 @@ class _Emitter:
         return ir.VectorType(scalar_type(self.shape.dtype), self.shape.simd_width)
 
     def splat(self, value: float) -> ir.Constant:
-        return ir.Constant(self.vector, [value] * self.shape.simd_width)
+        return filled(self.vector.element, self.shape.simd_width, value)
 
     def place(self, index: ir.Value, offset: int = 0) -> ir.Value:
         pointer = self.builder.gep(self.builder.gep(self.gradients, [index]), [integer(offset)])

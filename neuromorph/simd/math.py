@@ -54,16 +54,26 @@ def _target_features() -> str:
     return _host_features() if getattr(config, "ENABLE_AVX", True) else ""
 
 
+@cache
+def _is_arm() -> bool:
+    return bool(binding.get_default_triple().startswith(("aarch64", "arm64")))
+
+
+@cache
+def _fma_in(features: str) -> bool:
+    listed = set(features.split(","))
+    return "+fma" in listed and "-avx" not in listed
+
+
 def has_fma() -> bool:
     """Whether the target processor has fused multiply-add instructions.
 
     Without them, `llvm.fma` would become a call of the C library for every element. So the emitters then write a
     product and a sum; the error bounds still hold.
     """
-    if binding.get_default_triple().startswith(("aarch64", "arm64")):
+    if _is_arm():
         return True
-    features = set(_target_features().split(","))
-    return "+fma" in features and "-avx" not in features
+    return _fma_in(_target_features())
 
 
 def _reduce(v: Arithmetic, x: ir.Value) -> tuple[ir.Value, ir.Value]:

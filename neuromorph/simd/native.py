@@ -1,9 +1,8 @@
-"""Functions that are compiled straight to LLVM, without Numba's front end, which takes most of the time of compiling.
+"""Functions that are compiled straight to LLVM, without Numba's front end, which would take most of the time.
 
 ``native("float32", 8)("array count -> number")`` marks a function of a file. It stays an ordinary Python function,
-which is its twin. In compiled code, other such functions call it, and Numba does if it was given to ``taught``. The
-language is small: whole numbers, floating-point numbers, vectors, flat arrays, and what this package teaches Numba. See
-``native_emitter.py``.
+which is its twin. In compiled code, other such functions call it. The language is small: whole numbers, floating-point
+numbers, vectors, flat arrays, and what this package teaches Numba. See ``native_emitter.py``.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import ast
 import linecache
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from llvmlite import ir
@@ -28,18 +27,62 @@ _RESULTS = "->"
 
 @dataclass(frozen=True)
 class Native:
-    """What is known of a native function: its arguments' types, and those of its results."""
+    """What is known of a native function: its arguments' types, and those of its results.
+
+    few_passes: whether LLVM makes only a few of its passes over the function's code.
+    """
 
     function: Callable[..., Any]
     arguments: tuple[types.Type, ...]
     results: tuple[types.Type, ...]
+    few_passes: bool
+
+    @property
+    def symbol(self) -> str:
+        """The name of the LLVM function."""
+        return f"nm.native.{self.function.__name__}"
+
+    @cached_property
+    def lengths(self) -> tuple[int, ...]:
+        """The places of the arguments that are arrays whose lengths the function needs.
+
+        Each length is an argument of the LLVM function, behind the others.
+        """
+        names = set(self.function.__code__.co_names)
+        called = {name: of for name in names if (of := _known(self.function, name)) is not None and of.lengths}
+        if not called and "len" not in names:
+            return ()
+        tree, needed = definition(self.function), set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                places = (
+                    (0,) if node.func.id == "len" else called[node.func.id].lengths if node.func.id in called else ()
+                )
+                needed |= {whose(node.args[place]) for place in places}
+        return tuple(place for place, each in enumerate(tree.args.args) if each.arg in needed)
 
 
-def native(dtype: str, simd_width: int) -> Callable[..., Callable[[Twin], Twin]]:
+def _known(function: Callable[..., Any], name: str) -> Native | None:
+    """What is known of a native function that another one calls; None for other names, and for itself."""
+    found = function.__globals__.get(name)
+    return None if found is function else getattr(found, MARK, None)
+
+
+def whose(node: ast.expr) -> str:
+    """The name of the array whose length an expression has: a view has that of the array that it was made from."""
+    while isinstance(node, ast.Call):
+        node = node.args[0]
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def native(dtype: str, simd_width: int, *, few_passes: bool = False) -> Callable[..., Callable[[Twin], Twin]]:
     """The decorator for functions over arrays of ``dtype`` and their vectors.
 
+    few_passes: whether they are written as they should run, so that LLVM needs only a tenth of its time for them.
+
     Its argument has the kinds of a function's arguments: count, number, flag, vector, array, data (an array that is
-    only read), integers (likewise) or doubles. Behind ``->`` it has those of the results, if there are any.
+    only read), integers, program (integers that nobody changes meanwhile) or doubles. Behind ``->`` it has those of the
+    results, if there are any.
     """
     element = getattr(types, dtype)
     known = {
@@ -47,7 +90,8 @@ def native(dtype: str, simd_width: int) -> Callable[..., Callable[[Twin], Twin]]
         "number": types.float64,
         "flag": types.boolean,
         "vector": VectorType(element, simd_width),
-        "integers": types.Array(types.int64, 1, "C", readonly=True),
+        "integers": types.Array(types.int64, 1, "C"),
+        "program": types.Array(types.int64, 1, "C", readonly=True),
         "array": types.Array(element, 1, "C"),
         "data": types.Array(element, 1, "C", readonly=True),
         "doubles": types.Array(types.float64, 1, "C"),
@@ -58,7 +102,7 @@ def native(dtype: str, simd_width: int) -> Callable[..., Callable[[Twin], Twin]]
         given, made = (tuple(known[kind] for kind in part.split()) for part in (arguments, results))
 
         def mark(function: Twin) -> Twin:
-            setattr(function, MARK, Native(function, given, made))
+            setattr(function, MARK, Native(function, given, made, few_passes))
             return function
 
         return mark

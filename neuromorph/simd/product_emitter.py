@@ -286,7 +286,7 @@ class ProductEmitter:
     def begin_sums(self, tile: _Tile, more: ir.Value | None) -> list[ir.Value]:
         """The initial values of a tile's sums: zero, the bias, or the numbers that are stored already."""
         builder, start = self.builder, self.shape.start
-        zero = ir.Constant(self.vector, [0.0] * self.shape.simd_width)
+        zero = ir.Constant(self.vector, None)
         if start == "add":
             return [self.read(place) for place in tile.places]
         if (bias := tile.panel.bias) is not None:
@@ -320,7 +320,7 @@ class ProductEmitter:
         unroll, chains = max(1, min(8, shape.unrolled // size)), 1
         if shape.rows is not None:
             unroll, chains = chains_of(size, shape.inner) or (unroll, 1)
-        zero = ir.Constant(self.vector, [0.0] * self.shape.simd_width)
+        zero = ir.Constant(self.vector, None)
         count = self.builder.sub(stop, start)
         whole = self.builder.sub(stop, self.builder.srem(count, integer(unroll)))
         literal = shape.inner if shape.ranges == 1 and shape.inner is not None and shape.inner <= shape.block else None
@@ -340,7 +340,7 @@ class ProductEmitter:
         """The sums over the inner dimension in several ranges. Each range is summed separately, then their sums are
         added from the first to the last. A small tile sums all ranges side by side, others one after the other."""
         builder, ranges = self.builder, self.shape.ranges
-        zeros = [ir.Constant(self.vector, [0.0] * self.shape.simd_width)] * len(tile.cells)
+        zeros = [ir.Constant(self.vector, None)] * len(tile.cells)
         length = builder.sdiv(count, integer(ranges))
 
         def one_range(number: ir.Value, whole: list[ir.Value]) -> list[ir.Value]:

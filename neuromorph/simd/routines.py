@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from llvmlite import ir
@@ -53,6 +54,7 @@ def routine(
     return function, True
 
 
+@cache
 def integer(value: int) -> ir.Constant:
     """A constant number of elements, rows or steps."""
     return ir.Constant(I64, value)
@@ -72,9 +74,9 @@ def _close(builder: ir.IRBuilder, head: ir.Block) -> None:
 
 @contextmanager
 def _looping(
-    builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: int, sums: list[ir.Value]
+    builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: int, sums: list[ir.Value], *, unrolls: bool = False
 ) -> Iterator[tuple[ir.Value, list[ir.Value], list[ir.Value]]]:
-    """Emit a loop over ``range(start, stop, step)`` that carries sums.
+    """Emit a loop over ``range(start, stop, step)`` that carries sums. unrolls: whether LLVM may unroll it.
 
     Yields the counter, the sums before a pass, and an empty list, to which the block adds the sums after the pass.
     After the loop, the sums before a pass are the final ones.
@@ -90,16 +92,22 @@ def _looping(
     builder.position_at_end(body)
     fresh: list[ir.Value] = []
     yield counter, carried, fresh
-    for phi, value in zip(phis, (builder.add(counter, integer(step)), *fresh), strict=True):
+    after_pass = builder.add(counter, integer(step), flags=["nsw"] if unrolls else [])
+    for phi, value in zip(phis, (after_pass, *fresh), strict=True):
         phi.add_incoming(value, builder.block)
-    _close(builder, head)
+    if unrolls:
+        builder.branch(head)
+    else:
+        _close(builder, head)
     builder.position_at_end(after)
 
 
 @contextmanager
-def counted(builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: int) -> Iterator[ir.Value]:
-    """Emit a loop over ``range(start, stop, step)``; yields the counter."""
-    with _looping(builder, start, stop, step, []) as (counter, _, _):
+def counted(
+    builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: int, *, unrolls: bool = False
+) -> Iterator[ir.Value]:
+    """Emit a loop over ``range(start, stop, step)``; yields the counter. unrolls: whether LLVM may unroll it."""
+    with _looping(builder, start, stop, step, [], unrolls=unrolls) as (counter, _, _):
         yield counter
 
 

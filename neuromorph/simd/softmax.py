@@ -16,6 +16,7 @@ from numba.core import types
 
 from ..host.frozen import frozen
 from . import math as vector_math
+from .constants import filled
 from .lowering import ARRAY
 from .product_shape import scalar_type
 from .routines import I64, counted, integer, routine, summed, teach
@@ -64,7 +65,7 @@ class RowEmitter:
         return ir.VectorType(scalar_type(self.shape.dtype), self.shape.simd_width)
 
     def splat(self, value: float) -> ir.Constant:
-        return ir.Constant(self.vector, [value] * self.shape.simd_width)
+        return filled(self.vector.element, self.shape.simd_width, value)
 
     def place(self, pointer: ir.Value, column: ir.Value) -> ir.Value:
         return self.builder.bitcast(self.builder.gep(pointer, [column]), self.vector.as_pointer())

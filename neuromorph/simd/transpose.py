@@ -110,7 +110,7 @@ def call_block(builder: ir.IRBuilder, shape: TransposeShape, count: int, *places
             return inside.bitcast(place, vector.as_pointer())
 
         rows = [inside.load(at(source, step, row), align=4) for row in range(count)]
-        zero = ir.Constant(vector, [0.0] * simd_width)
+        zero = ir.Constant(vector, None)
         for row, value in enumerate(transpose_block(inside, rows + [zero] * (simd_width - count))):
             inside.store(value, at(target, transposed_step, row), align=4)
         inside.ret_void()

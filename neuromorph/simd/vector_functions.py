@@ -12,6 +12,7 @@ from numba.core import types
 
 from ..host.frozen import frozen
 from . import math as vector_math
+from .constants import filled
 from .lowering import ARRAY, data_pointer, define
 from .vectors import (
     ELEMENTS,
@@ -53,7 +54,7 @@ class _Kind:
         self.dtype, self.simd_width = dtype, simd_width
         self.element, scalar, self.size = ELEMENTS[dtype]
         self.vector, self.packed = VectorType(self.element, simd_width), ir.VectorType(scalar, simd_width)
-        self.zeros = ir.Constant(self.packed, [0.0] * simd_width)
+        self.zeros = ir.Constant(self.packed, None)
         self.mask = ir.VectorType(_I1, simd_width)
 
     def address(self, context: Any, builder: ir.IRBuilder, kind: Any, array: ir.Value, index: ir.Value) -> ir.Value:
@@ -137,7 +138,7 @@ def _masks(kind: _Kind) -> dict[str, Any]:
         x = _emit_mixed(builder, builder.add(builder.mul(columns, _words(words, _SPREAD)), first))
         x = _emit_mixed(builder, builder.xor(x, second))
         dropped = builder.icmp_unsigned("<", builder.lshr(x, _words(words, 8)), threshold)
-        return builder.select(dropped, kind.zeros, ir.Constant(kind.packed, [1.0] * kind.simd_width))
+        return builder.select(dropped, kind.zeros, filled(kind.packed.element, kind.simd_width, 1.0))
 
     return {"kept": define(kept, kind.vector, (types.intp, types.intp, types.intp, types.intp), emit_kept)}
 
@@ -154,7 +155,7 @@ def _mixed(x: Any) -> Any:
 
 
 def _words(kind: ir.VectorType, value: int) -> ir.Constant:
-    return ir.Constant(kind, [value] * kind.count)
+    return filled(kind.element, kind.count, value)
 
 
 def _emit_mixed(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:

@@ -24,6 +24,7 @@ from numba.extending import lower_builtin, lower_cast
 
 from . import math as vector_math
 from . import numpy_math as twins
+from .constants import filled, undefined
 
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 ELEMENTS: dict[str, tuple[Any, ir.Type, int]] = {
@@ -67,11 +68,9 @@ class _MaskModel(PrimitiveModel):  # type: ignore[misc]
 
 def spread(builder: ir.IRBuilder, scalar: ir.Value, simd_width: int) -> ir.Value:
     """A vector with ``scalar`` in every element."""
-    vector = ir.VectorType(scalar.type, simd_width)
-    seed = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(_I32, 0))
-    return builder.shuffle_vector(
-        seed, ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(_I32, simd_width), [0] * simd_width)
-    )
+    nothing = undefined(scalar.type, simd_width)
+    seed = builder.insert_element(nothing, scalar, ir.Constant(_I32, 0))
+    return builder.shuffle_vector(seed, nothing, filled(_I32, simd_width, 0))
 
 
 def _halves(builder: ir.IRBuilder, value: ir.Value) -> tuple[ir.Value, ir.Value]:

@@ -32,7 +32,10 @@ def array_at(like: Any, address: int) -> Any:
 
 
 def _moved(context: Any, builder: ir.IRBuilder, kind: Any, array: ir.Value, data: ir.Value) -> ir.Value:
-    """A view of ``array``'s type that begins at ``data`` and has no reference count."""
+    """A view of ``array``'s type that begins at ``data`` and has no reference count. For native functions, an array is
+    its address."""
+    if isinstance(array.type, ir.PointerType):
+        return data
     made = cgutils.create_struct_proxy(kind)(context, builder, value=array)
     made.data = data
     made.meminfo = cgutils.get_null_value(made.meminfo.type)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 try:
-    import sklearn as _sklearn  # noqa: F401 - the library, not this package
+    import sklearn.base  # noqa: F401 - of the library, not of this package
 except ImportError:
     raise ImportError("neuromorph.sklearn needs scikit-learn: pip install 'neuromorph[sklearn]'") from None
 

@@ -42,7 +42,7 @@ class Classifying(ClassifierMixin, MDLEstimator):  # type: ignore[misc]
 
     def __init__(
         self, mdl: Any = None, *, widths: Any = None, batch_size: int = 64, learning_rate: float | None = None,
-        optimizer: str | Optimizer = "adam", alpha: float = 200.0, epochs: int = 100, clip_norm: float | None = None,
+        optimizer: str | Optimizer = "adam", alpha: float = 300.0, epochs: int = 50, clip_norm: float | None = None,
         dtype: str | None = None, adapt: bool = True, shuffle: bool = True, early_stopping: bool = False,
         validation_fraction: float = 0.1, n_iter_no_change: int = 10, tol: float = 1e-4, class_weight: Any = None,
         warm_start: bool = False, callbacks: Any = (), frozen: Any = (), threads: int | None = None,
@@ -68,7 +68,7 @@ class Classifying(ClassifierMixin, MDLEstimator):  # type: ignore[misc]
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        return self._learn(X, y, sample_weight, 1, goes_on=goes_on, classes=classes, holds_out=False)
+        return self._learn(X, y, sample_weight, 1, goes_on=goes_on, classes=classes, partial=True)
 
     def predict(self, X: Any) -> Any:
         """The labels of samples (n,). Where there was a label for every step in training: (n, S), or a list."""

@@ -33,11 +33,12 @@ class MDLEstimator(BaseEstimator):  # type: ignore[misc]
     _output: ClassVar[str]  # the last node of the default text
     _sequences: ClassVar[bool] = False
     _several: ClassVar[bool] = False  # whether there may be several numbers to predict
+    _each: bool = False  # whether there is something at every step of sequences
     model_: Model
 
     def __init__(
         self, mdl: Any = None, *, widths: Any = None, batch_size: int = 64, learning_rate: float | None = None,
-        optimizer: str | Optimizer = "adam", alpha: float = 200.0, epochs: int = 100, clip_norm: float | None = None,
+        optimizer: str | Optimizer = "adam", alpha: float = 300.0, epochs: int = 50, clip_norm: float | None = None,
         dtype: str | None = None, adapt: bool = True, shuffle: bool = True, early_stopping: bool = False,
         validation_fraction: float = 0.1, n_iter_no_change: int = 10, tol: float = 1e-4, warm_start: bool = False,
         callbacks: Any = (), frozen: Any = (), threads: int | None = None, tier: str = "auto", verbose: bool = False,
@@ -81,11 +82,11 @@ class MDLEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _learn(
         self, X: Any, y: Any, sample_weight: Any, epochs: int, *, goes_on: bool, classes: Any = None,
-        holds_out: bool | None = None,
+        partial: bool = False,
     ) -> Self:  # fmt: skip
         """Read the data, make a network unless one is there to go on with, and train it.
 
-        classes: of all calls. holds_out: whether a part of the data is held out for early stopping.
+        classes: of all calls. partial: whether the data are a part of all, from which nothing is held out.
         """
         before = dict(self.__dict__)
         try:
@@ -97,11 +98,11 @@ class MDLEstimator(BaseEstimator):  # type: ignore[misc]
             weights = checked_weights(sample_weight, samples, each=expected.each)
             task = Task(samples, expected, self._weighted(weights, expected))
             if goes_on:
-                self._check_same(task)
+                self._check_same(task, partial)
             else:
                 self._build(task)
             kept, held_out = task.counting, None
-            if self.early_stopping if holds_out is None else holds_out:
+            if self.early_stopping and not partial:
                 kept, held_out = task.divided(self.validation_fraction, self._split_seed)
             self._train(task, kept, held_out, epochs, goes_on=goes_on)
         except BaseException:
@@ -185,7 +186,7 @@ class MDLEstimator(BaseEstimator):  # type: ignore[misc]
         self.loss_curve_: list[float] = []
         self.validation_loss_curve_: list[float] = []
 
-    def _check_same(self, task: Task) -> None:
+    def _check_same(self, task: Task, partial: bool) -> None:
         """Raise ValueError if a parameter has changed that the network can't take over; set those that it can."""
         given = self._options(task)
         if self.dtype is None:
@@ -193,7 +194,7 @@ class MDLEstimator(BaseEstimator):  # type: ignore[misc]
         for name, value in given.items():
             if value != self._made_with[name]:
                 raise ValueError(f"{name} has changed, and warm_start goes on with the network that is there")
-        model, self._seen = self.model_, self._seen + task.weight
+        model, self._seen = self.model_, task.weight + self._seen * partial
         model.learning_rate, model.clip_norm = self._rate(), self.clip_norm
         if self.optimizer in _DECAYING:
             model.optimizer = self._optimizer(self._seen)
@@ -253,8 +254,6 @@ class MDLEstimator(BaseEstimator):  # type: ignore[misc]
         if not self._sequences or self._each:
             return found
         return np.stack([one[-1] for one in found]) if isinstance(found, list) else found[:, -1]
-
-    _each = False  # whether there is something at every step of sequences
 
 
 def each_of(results: Any, function: Any) -> Any:

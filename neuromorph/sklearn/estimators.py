@@ -17,10 +17,10 @@ class MDLClassifier(Classifying):
     batch_size: samples of an update; the last batch of an epoch is filled up with samples of weight 0. learning_rate:
     None means 0.1 for SGD and 0.01 for the others. optimizer, clip_norm, frozen, tier: as in ``neuromorph.compile``.
     alpha: regularisation. Where optimizer is "adam" or "adamw", it is ``AdamW`` with a weight decay of alpha divided by
-    the number of samples, or by the sum of their weights, at most 1. epochs: passes over the data. dtype: "float32",
-    "float64", or None for that of X. threads: the most threads; None means one in a worker of joblib, and elsewhere as
-    many as pay. adapt: whether means and scales of ``standardize`` and ``restore`` are set from the data when a network
-    is made. shuffle: whether each epoch has a new order.
+    the number of samples, or by the sum of their weights, at most 1; ``partial_fit`` counts those of all calls. epochs:
+    passes over the data. dtype: "float32", "float64", or None for that of X. threads: the most threads; None means one
+    in a worker of joblib, and elsewhere as many as pay. adapt: whether means and scales of ``standardize`` and
+    ``restore`` are set from the data when a network is made. shuffle: whether each epoch has a new order.
 
     early_stopping: whether ``validation_fraction`` of the samples is held out, with each class's share where that is
     possible; training ends after ``n_iter_no_change`` epochs in which their loss did not fall by more than ``tol``, and

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from numbers import Number
+from collections.abc import Sequence
+from numbers import Number, Real
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ def as_labels(y: Any) -> Array:
         raise ValueError("y should be a 1d array of labels, and not None: this estimator requires y to be passed")
     if _is_column_of_objects(y):
         found = _objects(list(y))
+        if all(isinstance(label, Real) for label in found):  # numbers in a column of objects, as in tables
+            return as_labels(found.tolist())
     else:
         found = np.asarray(column_or_1d(y, warn=True))
         if found.dtype.kind == "c":
@@ -68,15 +70,16 @@ def _objects(labels: list[Any]) -> Array:
 
 def _check_object(label: Any, name: str) -> None:
     """Raise TypeError for a label that has no hash, ValueError for one that is not known."""
-    if not isinstance(label, Hashable):
-        raise TypeError(f"{name} is {brief(label)}, but a label must be hashable; is a column of y left over?")
     try:
         hash(label)
-        missing = not bool(label == label)  # NaN, NaT
-    except TypeError as error:
-        raise TypeError(f"{name} is {brief(label)}, which can't be a label: {error}") from None
+    except TypeError:
+        raise TypeError(f"{name} is {brief(label)}, but a label must be hashable") from None
+    try:
+        missing = not bool(label == label)
+    except Exception:  # pandas.NA, or any error of the user's own class
+        missing = True
     if missing:
-        raise ValueError(f"Input y contains NaN: {name}")
+        raise ValueError(f"Input y contains NaN: {name} is {brief(label)}")
 
 
 def classes_of(labels: Array) -> Array:

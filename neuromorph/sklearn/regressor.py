@@ -34,7 +34,7 @@ class Regressing(RegressorMixin, MDLEstimator):  # type: ignore[misc]
         """
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        return self._learn(X, y, sample_weight, 1, goes_on=hasattr(self, "model_"), holds_out=False)
+        return self._learn(X, y, sample_weight, 1, goes_on=hasattr(self, "model_"), partial=True)
 
     def predict(self, X: Any) -> Any:
         """The results of samples (n,), or (n, k) if y had 2 axes; of every step (n, S, k), or a list, if so was y."""
@@ -80,9 +80,11 @@ class Regressing(RegressorMixin, MDLEstimator):  # type: ignore[misc]
 
     def _check_output(self, model: Model) -> None:
         if model.output_width != self.n_outputs_:
+            several = self._sequences and not self._each and self.n_outputs_ > 1
+            hint = "; or if y has a number for every step, give it as (n, S, 1)" if several else ""
             raise ValueError(
                 f"mdl has an output of width {model.output_width}, and y has {self.n_outputs_}: write $outputs for "
-                "its width"
+                f"its width{hint}"
             )
 
     def _vectors(self, values: Array) -> Array:

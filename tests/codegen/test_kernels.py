@@ -9,9 +9,11 @@ import dataclasses
 import itertools
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
+import neuromorph as nm
 from helpers import witnesses
 from helpers.compiled_models import COMPILED
 from helpers.function_forms import LOSS_FORMS, PARAMETERS
@@ -19,6 +21,8 @@ from helpers.paths import MODELS
 from helpers.texts import FORWARD, GRU, HEADER, LSTM, STRUCTURES, TAIL, text_of
 from helpers.witnesses import check_compiled, check_plain
 from neuromorph.functions import ACTIVATIONS, LOSSES, MERGES
+from neuromorph.jit import cache
+from neuromorph.jit.modules import load_module
 
 # Functions ------------------------------------------------------------------------------------------------------------
 
@@ -306,3 +310,25 @@ def test_compiled_threads_give_the_same_bits_every_time(text: str, threads: int,
         losses = witnesses.call_train(made, machine, trial, memory, 4, 2)
         results.append(losses.tobytes() + memory.weights.tobytes())
     assert len(set(results)) == 1
+
+
+def test_numba_compiles_the_same_source_to_the_same_bits() -> None:
+    """The source is ordinary Python for Numba: our own compiler is only quicker."""
+    own, other = (
+        nm.build(nm.compile(text_of(STRUCTURES["late, read outside"]), 3, 0.1, threads=1, tier="compiled"), seed=1)
+        for _ in range(2)
+    )
+    kernels = other.kernels
+    module = load_module(kernels.kernel.source, cache.key_of("by Numba", kernels.kernel.source))
+    for name in kernels.kernel.bundles["train"]:
+        setattr(module, name, numba.njit(error_model="numpy")(getattr(module, name)))
+    kernels.__dict__["train"] = module.train
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(40, 3, own.input_width))
+    expected = rng.uniform(size=(40, 3, own.output_width))
+    for model in (own, other):
+        nm.train(model, inputs, expected, 0)
+    assert module.train.signatures, "it was not called"
+    np.testing.assert_array_equal(other.losses, own.losses)
+    for name, value in own.get_parameters().items():
+        np.testing.assert_array_equal(other.get_parameters()[name], value, err_msg=name)

@@ -21,7 +21,6 @@ import tokenize
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -34,7 +33,7 @@ from helpers.witnesses import graph_of, kernel_of, plain
 from neuromorph.abi.mailbox import SUMS, new_mailbox
 from neuromorph.codegen import Kernel, KernelOptions, generate, source
 from neuromorph.codegen.writer import Writer
-from neuromorph.jit import cache, modules
+from neuromorph.jit import bundles, cache
 from neuromorph.schedule import plan
 from neuromorph.schedule.layout import Layout, Workspace, panel_of
 
@@ -203,7 +202,7 @@ def check_source(kernel: Kernel) -> None:
     imported = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     modules = {alias.name for n in imported if isinstance(n, ast.Import) for alias in n.names}
     modules |= {n.module or "" for n in imported if isinstance(n, ast.ImportFrom)}
-    assert modules == {"numba", "neuromorph", "neuromorph.simd"}
+    assert modules == {"neuromorph", "neuromorph.simd"}
     assert unknown_names(tree) == set()
     numbers = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     assert all(np.isfinite(n) for n in numbers if isinstance(n, float))
@@ -233,10 +232,10 @@ def test_sources_with_threads_and_chunks_import_and_name_nothing_else(text: str)
 
 
 def test_every_option_of_the_compiler_stands_in_the_file() -> None:
-    """Numba's cache knows nothing of what is set elsewhere; and no flag may hide a loss that diverges."""
+    """And no flag may hide a loss that diverges."""
     source = kernel_of(LSTM).source
-    assert '"fastmath": False' in source
-    for token in ("nnan", "ninf", "parallel", "cache="):
+    assert re.search(r'^native = simd.native\("float\d\d", \d+\)$', source, re.MULTILINE)
+    for token in ("fast", "nnan", "ninf"):
         assert token not in source
 
 
@@ -353,11 +352,27 @@ def test_buffers_do_not_overlap(name: str) -> None:
 # Gradients checked ----------------------------------------------------------------------------------------------------
 
 
+TOLD = """
+
+@native("array number doubles")
+def told(gradients, rate, found):
+    finite, square = gradient_norm(gradients, rate)
+    found[0], found[1] = 1.0 if finite else 0.0, square
+"""
+
+
 def norms(kernel: Kernel) -> Iterator[Callable[[Any, float], tuple[bool, float]]]:
     """The function ``gradient_norm``, as plain Python and compiled."""
     yield plain(kernel).gradient_norm
-    gradient_norm = modules.load_module(kernel.source, cache.key_of(kernel.source)).gradient_norm
-    yield numba.njit(lambda gradients, rate: gradient_norm(gradients, rate))
+    functions = {"gradient_norm": kernel.functions["gradient_norm"], "told": ("array", "number", "doubles")}
+    source, dtype = kernel.source + TOLD, kernel.options.dtype
+    told, found = bundles.ready(source, cache.key_of(source), functions, dtype).told, np.zeros(2)
+
+    def compiled(gradients: Any, rate: float) -> tuple[bool, float]:
+        told(gradients, rate, found)
+        return bool(found[0]), float(found[1])
+
+    yield compiled
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import neuromorph as nm
-from helpers.cell_loops import CELLS, Array, Weights, legendre
+from helpers.cell_loops import CELLS, Array, Weights, legendre, pair_matrices
 from helpers.paths import EXAMPLES
 from helpers.witnesses import Trial, kernel_of, kernel_outcome, plain, reference_outcome, relative_error, trial_of
 from neuromorph.language import parse, to_text
@@ -37,6 +37,8 @@ def trial(cell: str) -> Trial:
         a, b = legendre(6, 8.0)
         zeros = {"h.from_memory.bias": np.zeros(6), "h.from_signal.bias": np.zeros(6)}
         parameters |= zeros | {"h.from_memory.weight": a.T, "h.from_signal.weight": b.T}
+    if cell == "antisymmetric":
+        parameters |= pair_matrices(4)
     return replace(made, parameters=parameters, inputs=2 * made.inputs)
 
 
@@ -80,6 +82,21 @@ def test_a_cell_is_its_equations(cell: str) -> None:
         assert found.gradients.keys() == gradients.keys()
         errors = {name: relative_error(found.gradients[name], gradients[name], 1e-6) for name in gradients}
         assert max(errors.values()) <= TOLERANCE, errors
+
+
+def test_the_antisymmetric_cell_has_any_matrix_minus_its_transpose() -> None:
+    rng, built = (
+        np.random.default_rng(3),
+        nm.compile(text_of("antisymmetric"), LANES, 0.1, dtype="float64", tier="instant"),
+    )
+    nm.build(built)
+    w, inputs, h = rng.normal(size=(4, 4)), rng.normal(size=(SAMPLES, LANES, 3)), np.zeros((LANES, 4))
+    built.set_parameters(pair_matrices(4) | {"h.a.bias": (w - w.T)[np.triu_indices(4, 1)]})
+    fed, wanted = built.get_parameters()["h.fed.weight"], []
+    for x in inputs:
+        h = h + 0.1 * np.tanh(h @ (w - w.T - 0.01 * np.eye(4)).T + x @ fed)
+        wanted.append(h)
+    np.testing.assert_allclose(built.predict(inputs, nodes="h")["h"], wanted, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -73,8 +73,8 @@ def test_a_chain() -> None:
     assert [node.width for node in graph.nodes] == [3, 5, 5, 2]
     assert [node.source for node in graph.nodes] == [None, 0, 1, 2]
     assert (graph.input, graph.output, graph.loss.name, graph.loss_parameter) == (0, 3, "huber", 2.0)
-    assert (graph.weight_initializer[0].name, graph.weight_initializer[1]) == ("he", ())
-    assert (graph.bias_initializer[0].name, graph.bias_initializer[1]) == ("const_flat", (0.5,))
+    drawn = {"a.weight": ("he", ()), "a.bias": ("const_flat", (0.5,)), "y.weight": ("he", ())}
+    assert {one.name: (one.drawn[0].name, one.drawn[1]) for one in graph.arrays[:3]} == drawn
     assert names(graph, graph.parameters) == ["a", "y"]
     assert [graph.fan_in(index) for index in graph.parameters] == [3, 5]
     assert (graph.order, graph.delayed_links, graph.has_time_links) == ((0, 1, 2, 3), (), False)
@@ -117,12 +117,12 @@ def test_the_output_may_end_a_nested_branch() -> None:
 def test_defaults_are_filled_in() -> None:
     graph = graph_of("/normal,zero/(i,2)(a,2,<elu>)(b,2,<swish,5.9>)(o,2,<relu_parametric>,<huber_modified>)")
     assert [node.parameter for node in graph.nodes] == [None, 1.0, 5.9, 0.25]
-    assert (graph.loss_parameter, graph.weight_initializer[1]) == (1.0, (0.0, 1.0))
+    assert (graph.loss_parameter, graph.arrays[0].drawn[1]) == (1.0, (0.0, 1.0))
 
 
 def test_a_negative_zero_is_zero() -> None:
     graph = graph_of("/normal 1 -0.0,zero/(i,2)(o,2,<elu,-0>,<mse>)")
-    assert str(graph.weight_initializer[1]) == "(1.0, 0.0)"
+    assert str(graph.arrays[0].drawn[1]) == "(1.0, 0.0)"
     assert str(graph.nodes[1].parameter) == "0.0"
 
 
@@ -278,6 +278,35 @@ def test_a_width_that_depends_on_itself(text: str) -> None:
     with pytest.raises(MDLSemanticError, match="the width of 'm' depends on itself") as caught:
         body(text)
     assert caught.value.column == (HEAD + text).splitlines()[2].index("concatenate") + 1
+
+
+def test_what_would_mend_a_width_that_depends_on_itself_is_said_and_does() -> None:
+    with pytest.raises(MDLSemanticError, match="it would be that of 'a' and more; let a layer, which has a width"):
+        body("{m, a, concatenate} (a, <tanh>)")
+    assert named(body("{m, a, concatenate} (a, 5, <tanh>)"), "m").width == 9
+    circle = (
+        "'old' is as wide as 'sum', that as 'kept', that as 'old'; a merge other than take is as wide as what comes in"
+    )
+    with pytest.raises(MDLSemanticError, match=circle):
+        body("{old, sum, take, 1} (kept, <times, 0.5>) {sum, input, additive}")
+    assert named(body("[s, {old, sum, take, 1} (kept, <times, 0.5>)] {sum, kept, additive}"), "old").width == 4
+
+
+@pytest.mark.parametrize("link", ["{m, a9000, additive, 0}", "{m, a9000, take}"])
+def test_messages_about_long_cycles_are_short(link: str) -> None:
+    with pytest.raises(MDLSemanticError, match="8,98") as caught:
+        body(link + "".join(f"(a{k}, <tanh>)" for k in range(9_001)))
+    assert len(str(caught.value)) < 1_000
+
+
+def test_the_dilation_of_a_convolution_counts_only_where_it_reads_several_steps() -> None:
+    assert (named(body("(c, 2, <conv, 1, 5000>)"), "c").reach, named(body("(c, 2, <conv, 2, 4096>)"), "c").reach) == (
+        0,
+        4096,
+    )
+    for numbers, steps in (("2, 4097", "4,097"), ("4096, 1e300", "more than 1,000,000")):
+        with pytest.raises(MDLSemanticError, match=f"'c' would read {steps} steps back: at most 4,096"):
+            body(f"(c, 2, <conv, {numbers}>)")
 
 
 def test_a_sum_of_widths_has_a_limit() -> None:

@@ -152,8 +152,19 @@ WRONG = [
     ("<d>[(n, 4, <tanh>)]", "(h, 5, <d>)", 3, 2, "the cell 'd' makes 'h' 4 wide, but the use says 5; its last"),
     ("<d>[(n, 4, <tanh>)]", "(h, <d>)", 3, 2, "makes 'h' 4 wide, but what comes in, which counts where"),
     ("<d>[(n, 4, <tanh>)]<e>[(i, 5, <d>)(x, width, <tanh>)]", "(h, 2, <e>)", 2, 25, "makes 'h.i' 4 wide, but the"),
-    ("<d>[{w, w, concatenate}]", "(h, <d>)", 2, 12, "the width of 'h' depends on itself; 'h' is the last node"),
+    ("<d>[{w, w, concatenate}]", "(h, <d>)", 2, 12, "the width of 'h' depends on itself: it would be that"),
     ("<d>[(n, 600000, <tanh>){w, n, concatenate}]", "(h, <d>)", 2, 31, "the width of 'h' would be 1,200,000"),
+    ("<d>[(n, <tanh>)]", "(h, <d>, /foo,zero/)", 3, 11, "unknown weight initialiser 'foo'"),
+    ("<d>[(n, <tanh>)]", "(h, <d>, /he,chrono 1/)", 3, 21, "'chrono': longest time must be greater than 2"),
+    ("<d>[(n, 3, <tanh>, /he,zero/)]", "(h, <d>, /zero,he/)", 3, 11, "first weights, then biases, such as /xavier"),
+    ("<d>[(n, <tanh>)]<e>[(p, <d>, /,zer/)]", "", 2, 32, "unknown bias initialiser 'zer': did you mean 'zero'?"),
+    ("<d>[(n, <tanh>)]<e>[(p, <d>, /,zer/)]", "(h, <e>)", 2, 32, "'zero'?; 'h' is the last node of a use of the"),
+    ("", "(h, 4, <gru>) {m, h.state, take}", 3, 19, "the last node of a cell has the name of the use, 'h'"),
+    ("<d>[(g, <rnn>) {m, g.state, take}]", "", 2, 20, "the last node of a cell has the name of the use, 'g'"),
+    ("<d>[(g, <rnn>)]", "(h, <d>) {m, h.g.state, take}", 3, 14, "'h.g.state', which is no node of this model"),
+    ("<d>[(n, <conv, 2>)]", "(h, <d>)", 2, 10, "needs a width, such as (n, width, <conv, 3>); 'h' is the last"),
+    ("<d>[(n, wdith, <tanh>)]", "", 2, 9, "has no parameter 'wdith': did you mean 'width'?"),
+    ("<d>[(n, tanh)]", "", 2, 9, "'width'; a function stands in angle brackets, such as <tanh>"),
 ]  # fmt: skip
 
 
@@ -207,6 +218,15 @@ def test_surplus_numbers_of_initialisers_of_a_layers_own_are_ignored_with_a_warn
     ]
 
 
+def test_one_place_gets_one_warning_however_many_nodes_come_from_it():
+    nodes = "(input, 3)(h, 4, <lstm>, /he 3,/)(a, <d>)(b, <d>)(output, 1, <linear>, <mse>)"
+    found = build_graph(parse(f"/he,zero/<d>[(x, <tanh, 3>)]{nodes}")).diagnostics
+    assert [one.message for one in found] == [
+        "'he' takes no number: 3 is ignored",
+        "'tanh' takes no number: 3 is ignored; 'a' is the last node of a use of the cell 'd' in line 1, column 63",
+    ]
+
+
 def test_numbers_that_a_definition_nobody_uses_leaves_open_are_not_checked():
     nodes = (
         "(a, p, <elu, p>, /normal 0 p,const_flat p/) (c, 3, <conv, p, 2>) (n, <norm, p>) (g, <gain>, /uniform 0 p,/)"
@@ -224,7 +244,7 @@ SPARE = [
     # definitions that nobody uses, the column of the error in the second line, what the reason says
     ("<d, p>[(x, <clip, -1, p>)]", 19, "'clip': bound must be greater than 0, not -1.0"),
     ("<d, p>[(x, 3, <conv, 0, p>)]", 22, "'conv': the number of steps must be at least 1"),
-    ("<d, p>[(x, 3, <conv, p, 1.5>)]", 25, "'conv': the dilation must be a whole number from 1 to 4,096, not 1.5"),
+    ("<d, p>[(x, 3, <conv, p, 1.5>)]", 25, "'conv': the dilation must be a whole number, not 1.5"),
     ("<d, p>[(x, 3, <tanh>, /normal p -1,zero/)]", 33, "'normal': standard deviation must be at least 0"),
     ("<d, p>[(x, 3, <tanh>, /spectral p 2,/)]", 35, "'spectral': density must be at most 1, not 2.0"),
     ("<d, p>[(x, 3, <tanh>, /uniform p,/)]", 24, "'uniform' needs 2 numbers or none, its low and high"),
@@ -261,6 +281,13 @@ def test_a_body_that_nobody_uses_may_read_this_step_where_that_closes_no_loop():
     )
     graph = build_graph(parse(f"/xavier,zero/{bodies}(input, 3) (output, 1, <linear>, <mse>)"))
     assert len(graph.nodes) == 2
+
+
+def test_initialisers_that_a_use_gives_are_checked_where_uses_are_not_expanded_too():
+    wide = "".join(f"(n{one}, <tanh>)" for one in range(6_000))
+    definitions = f"<wide>[{wide}]<c>[(u, <wide>)]<d>[(v, <wide>, /,zer/)]"
+    with pytest.raises(nm.MDLSemanticError, match="unknown bias initialiser 'zer'"):
+        build_graph(parse(f"/xavier,zero/{definitions}(input, 3) (output, 1, <linear>, <mse>)"))
 
 
 def test_loops_within_the_step_are_looked_for_only_where_all_uses_are_expanded():

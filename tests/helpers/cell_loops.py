@@ -439,6 +439,21 @@ def synaptic_lif(w: Weights, inputs: Array) -> Iterator[Array]:
         yield s
 
 
+def antisymmetric(w: Weights, inputs: Array) -> Iterator[Array]:
+    h = zeros(inputs, 4)
+    for x in inputs:
+        turned = w("to_first", w.bias("a") * w("second", h)) - w("to_second", w.bias("a") * w("first", h))
+        h = h + 0.1 * np.tanh(turned - 0.01 * h + w("fed", x))
+        yield h
+
+
+def pair_matrices(units: int) -> dict[str, Array]:
+    """The given matrices of the antisymmetric RNN: two that pick the units of each pair, and two that add to them."""
+    first, second = (np.eye(units)[:, one] for one in np.triu_indices(units, 1))
+    names = ("h.first.weight", "h.second.weight", "h.to_first.weight", "h.to_second.weight")
+    return dict(zip(names, (first, second, first.T, second.T), strict=True))
+
+
 def narx(w: Weights, inputs: Array) -> Iterator[Array]:
     x1 = x2 = zeros(inputs, 3)
     y1 = y2 = zeros(inputs, 2)
@@ -473,9 +488,9 @@ def wavenet(w: Weights, inputs: Array) -> Iterator[Array]:
 CELLS: dict[str, Loop] = {
     loop.__name__: loop
     for loop in (
-        bistable, cfc, cfn, cifg_lstm, clockwork, cornn, echo_state, elman, fast_grnn, irnn, janet, jordan,
-        layer_norm_rnn, lem, lmu, lru, mamba, mgu, minimal_rnn, multiplicative_lstm, multiplicative_rnn, mut1, narx,
-        peephole_lstm, qrnn, ran, recurrent_highway, recurrent_lif, rg_lru, rtu, rwkv, scrn, slstm, sru, star,
+        antisymmetric, bistable, cfc, cfn, cifg_lstm, clockwork, cornn, echo_state, elman, fast_grnn, irnn, janet,
+        jordan, layer_norm_rnn, lem, lmu, lru, mamba, mgu, minimal_rnn, multiplicative_lstm, multiplicative_rnn, mut1,
+        narx, peephole_lstm, qrnn, ran, recurrent_highway, recurrent_lif, rg_lru, rtu, rwkv, scrn, slstm, sru, star,
         statistical_unit, synaptic_lif, tdnn, ugrnn, unicornn, wavenet,
     )
 }  # fmt: skip

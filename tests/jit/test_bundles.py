@@ -20,29 +20,29 @@ import pytest
 from helpers.caches import failing, forget, put_link, put_open_folder, temporaries, with_warnings
 from helpers.paths import REPOSITORY
 from helpers.processes import finished, python
-from helpers.witnesses import jit_disabled
 from neuromorph.errors import CacheWarning
-from neuromorph.jit import bundles, cache
+from neuromorph.jit import bundles, cache, compiling
 
 NOBODY = 65534
 MISS = "NEUROMORPH_CACHE_MISS_IS_ERROR"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
 
 SOURCE = '''"""A function that calls another one by its symbol."""
-from numba import njit
+from neuromorph import simd
+from neuromorph.simd import span
 
-INSIDE = WHOLE = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+native = simd.native("float64", 4)
 
 
-@njit(**INSIDE)
+@native("array count -> number")
 def part(x, i):
     return 1.0 * x[i]
 
 
-@njit(**WHOLE)
+@native("array count -> number")
 def whole(x, count):
     total = 0.0
-    for i in range(count):
+    for i in span(0, count):
         total += part(x, i)
     return total
 '''
@@ -114,7 +114,7 @@ def test_each_function_has_its_own_texts(key: str) -> None:
     texts = bundles.stored_texts(key, FUNCTIONS, "float64")
     assert texts is not None
     for item in described:
-        assert f"{len(item['name'])}{item['name']}" in item["symbol"]
+        assert item["symbol"] == f"nm.native.{item['name']}"
         ir, assembly = texts[item["name"]]
         assert ir.encode() == cache.read(entry_of(key), item["ir"])
         assert "define" in ir
@@ -124,13 +124,14 @@ def test_each_function_has_its_own_texts(key: str) -> None:
 
 def test_assembly_is_made_when_it_is_asked_for_and_stored_then(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     build(key)
-    (whole,) = sys.modules[f"neuromorph_kernel_{key[:16]}"].whole.overloads.values()
+    module = sys.modules[f"neuromorph_kernel_{key[:16]}"]
+    whole = compiling.compiled(module.whole, [module.part, module.whole])
     assert len(cache.list_entries()) == 1
     texts = bundles.stored_texts(key, FUNCTIONS, "float64")
     assert texts is not None
     assert sorted(found.files for found in cache.list_entries()) == [FILES, ("meta.json", "part.s", "whole.s")]
-    assert texts["whole"][1] == whole.library.get_asm_str()
-    monkeypatch.setattr(bundles, "assembly_of", lambda ir: pytest.fail("made a second time"))
+    assert texts["whole"][1] == compiling.target().emit_assembly(whole.module)
+    monkeypatch.setattr(compiling, "assembly_of", lambda ir: pytest.fail("made a second time"))
     assert bundles.stored_texts(key, FUNCTIONS, "float64") == texts
 
 
@@ -138,9 +139,7 @@ def test_functions_are_called_and_not_linked(key: str) -> None:
     build(key)
     part = listed(key)[0]["symbol"].encode()
     lines = (cache.read(entry_of(key), "whole.ll") or b"").splitlines()
-    assert [line.split()[0] for line in lines if part in line and b"NumbaEnv" not in line and b"call" not in line] == [
-        b"declare"
-    ]
+    assert [line.split()[0] for line in lines if part in line and b"call" not in line] == [b"declare"]
 
 
 def test_the_key_tells_functions_and_types_apart(folder: Path) -> None:
@@ -250,7 +249,7 @@ def two(folder: Path, *factors: str) -> tuple[list[float], list[list[str]]]:
 
 
 def test_symbols_of_two_processes_do_not_meet(folder: Path) -> None:
-    """Numba numbers functions from 1 in each process: a bundle from the disk and a new one may have equal numbers."""
+    """The functions of every bundle have the same names."""
     two(folder, "1.0")
     results, (stored, compiled) = two(folder, "1.0", "2.0")
     assert results == [10.0, 20.0]
@@ -390,75 +389,27 @@ def test_what_is_stored_wrong_is_compiled_anew(key: str, monkeypatch: pytest.Mon
     assert found(key, monkeypatch)(VALUES, 5) == 10.0
 
 
-# What can't be stored
+# What a bundle may hold
 
 
-def test_addresses_and_large_arrays_as_globals(key: str) -> None:
-    source = f"import numpy as np\nTABLE = np.zeros(1_000_000)\n{SOURCE}".replace("1.0 * x[i]", "x[i] + TABLE[i]")
-    function, messages = with_warnings(lambda: build(key, source))
-    assert function(VALUES, 5) == 10.0
-    assert len(messages) == 1
-    assert "can't be stored: it has addresses or large arrays as globals." in messages[0]
-    assert cache.list_entries() == ()
+def test_a_function_of_no_bundle_is_part_of_each_that_calls_it(key: str) -> None:
+    """Even if it is a function of another bundle."""
+    alone, other = {"whole": FUNCTIONS["whole"]}, cache.key_of(key)
+    assert build(other)(VALUES, 5) == 10.0
+    source = SOURCE.replace("def part", "def unused").replace("1.0 *", "2.0 *")
+    source += f"\nfrom neuromorph_kernel_{other[:16]} import part\n"
+    assert ready(key, source, alone)(VALUES, 5) == 10.0
+    assert ready(cache.key_of(other), SOURCE.replace("1.0 *", "2.0 *"), alone)(VALUES, 5) == 20.0
+    for made in (other, cache.key_of(other)):
+        forget(made)
 
 
-def test_symbols_of_another_bundle(key: str) -> None:
+def test_symbols_of_another_bundle(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are not there, and LLVM would end the process."""
-    other = cache.key_of(key)
-    build(other)
-    source = f"from neuromorph_kernel_{other[:16]} import part\nfrom numba import njit\nWHOLE = {{}}\n" + "".join(
-        SOURCE.partition("@njit(**WHOLE)")[1:]
-    )
-    with pytest.raises(RuntimeError) as caught:
-        ready(key, source, {"whole": FUNCTIONS["whole"]})
-    forget(other)
-    for part in (f"neuromorph_kernel_{key[:16]} needs", f"neuromorph_kernel_{other[:16]}", "4partB", "is not its own"):
-        assert part in str(caught.value)
-    assert [entry.key for entry in cache.list_entries()] == [entry_of(other)]
-
-
-CLOSURES = f"""
-
-def made(number):
-    @njit(**INSIDE)
-    def look(x, i):
-        total = number
-        {"; ".join(f"total = total / (x[i] + {k + 1}.0) if total > {k} else total * number - x[i]" for k in range(16))}
-        return total
-    return look
-
-
-first, second = made(1.0), made(2.0)
-
-
-@njit(**WHOLE)
-def whole(x, count):
-    total = 0.0
-    for i in range(count):
-        total += first(x, i) * second(x, i) + first(x, 0) - second(x, 1)
-    return total
-"""
-
-
-def test_functions_that_only_a_number_tells_apart(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another process may give their names to other functions: names of one bundle are not seen in another one."""
-    source = SOURCE.partition("@njit(**WHOLE)")[0] + CLOSURES
-    plain = plain_function(source)
-    assert build(key, source)(VALUES, 5) == pytest.approx(plain(VALUES, 5), rel=1e-12)
-    other, swapped = cache.key_of(key), source.replace("made(1.0), made(2.0)", "made(2.0), made(1.0)")
-    wanted = plain_function(swapped)(VALUES, 5)
-    assert wanted != pytest.approx(plain(VALUES, 5), rel=1e-6)
-    assert ready(other, swapped)(VALUES, 5) == pytest.approx(wanted, rel=1e-12)
-    assert found(key, monkeypatch, source)(VALUES, 5) == pytest.approx(plain(VALUES, 5), rel=1e-12)
-    forget(other)
-
-
-def plain_function(source: str) -> Any:
-    """The function ``whole`` of a source as plain Python."""
-    with jit_disabled():
-        names: dict[str, Any] = {}
-        exec(source, names)
-    return names["whole"]
+    monkeypatch.setattr(compiling, "symbols_of", lambda module: {"nm.native.part": False})
+    with pytest.raises(RuntimeError, match=rf"neuromorph_kernel_{key[:16]} needs 'nm.native.part', which is not its"):
+        ready(key)
+    assert cache.list_entries() == ()
 
 
 def test_a_function_that_calls_itself(key: str) -> None:
@@ -477,7 +428,6 @@ def test_a_bundle_larger_than_the_cache(key: str, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     "place",
     [
-        "jit.bundles._why_not",
         "jit.bundles._files",
         "jit.cache.write",
         "jit.cache.read",
@@ -559,7 +509,7 @@ def test_a_full_disk(folder: Path, key: str, monkeypatch: pytest.MonkeyPatch) ->
 # Interrupts, threads, forks
 
 
-@pytest.mark.parametrize("name", ["_call_by_symbol", "_objects", "linked", "_store"])
+@pytest.mark.parametrize("name", ["_compile", "_objects", "linked", "_store"])
 def test_an_interrupt_while_compiling_spoils_nothing(key: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     forget(key)
     with monkeypatch.context() as patch:
@@ -658,7 +608,7 @@ print(build("4.0")(np.arange(5.0), 5))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can't fork")
-@pytest.mark.parametrize("step", ["_call_by_symbol", "_why_not", "_store"])
+@pytest.mark.parametrize("step", ["_compile", "_files", "_store"])
 def test_forked_processes(folder: Path, step: str) -> None:
     """After a build, and while another thread builds and has come to this step."""
     output, errors = finished(python(f"import sys; sys.argv[1:] = [{step!r}]\n{FORKING}", folder))

@@ -82,7 +82,7 @@ def test_environment_names_all_that_code_depends_on() -> None:
     kinds = [line.split()[0] for line in lines]
     expected = (
         "neuromorph numba llvmlite numpy python platform cpu features settings abi jit/bundles.py jit/calling.py "
-        "jit/linking.py jit/modules.py simd"
+        "jit/compiling.py jit/linking.py jit/modules.py simd"
     )
     assert kinds == expected.split()
     assert all(len(line.split()) > 1 for line in lines)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from llvmlite import ir
-from numba import njit
 
+from helpers.native import compiled_function
 from neuromorph import simd
 from neuromorph.simd import span, sqrt, where
 from neuromorph.simd.native import MARK
@@ -46,7 +46,29 @@ def bent(values, count):
         store(values, q, where(x > HALF, 2.0, 1.0 - x) * sqrt(x + 3))
 
 
-@simd.taught
+@native("integers count array flag -> count")
+def looked_up(program, which, values, flag):
+    """Tables of whole numbers, lengths of arrays, and a loop that ends in its middle."""
+    first, last = ((0, 3), (1, 4), (-2, 1))[which]
+    total, rounds = (5, 7, 11)[which] * first + last, 0
+    for start, end in (((0, 2), (2, 5)), ((1, 1), (3, 4)), ((-1, 0), (0, 1)))[which]:
+        total = 10 * total + end - start
+    while True:
+        rounds += 1
+        if flag:
+            pass
+        elif rounds < 3:
+            total += measured(values)
+        program[rounds] = total
+        if rounds == 4:
+            return total + len(values)
+
+
+@native("array -> count")
+def measured(values):
+    return len(values)
+
+
 @native("integers array doubles flag -> number")
 def everything(program, values, numbers, flag):
     quotient, rest = divided(program[0], program[1])
@@ -64,9 +86,17 @@ def everything(program, values, numbers, flag):
     return total(load(values, 4))
 
 
-@njit(pipeline_class=simd.NativeCompiler)
-def compiled(program, values, numbers, flag):
-    return everything(program, values, numbers, flag)
+compiled = compiled_function(everything)
+
+
+@pytest.mark.parametrize("flag", [True, False])
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_tables_and_lengths(which: int, flag: bool) -> None:
+    found, wanted = np.zeros(8, np.int64), np.zeros(8, np.int64)
+    values = np.zeros(6, np.float32)
+    result = compiled_function(looked_up)(found, which, values, flag)
+    assert result == looked_up(wanted, which, values, flag)
+    np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize("flag", [True, False])
@@ -106,7 +136,13 @@ def over_a_range(n):
 
 @native("count -> count")
 def that_calls_another(n):
-    return len(n)
+    return abs(n)
+
+
+@native("array -> count")
+def of_no_arguments_length(values):
+    some = values
+    return len(some)
 
 
 REFUSED = {
@@ -114,7 +150,8 @@ REFUSED = {
     of_two_types: "x of of_two_types is int64 first and float64 later",
     with_a_number_as_condition: "has 'n': a condition is a comparison or a flag",
     over_a_range: r"has '\[n\]': a native function loops over spans only",
-    that_calls_another: r"has 'len\(n\)': there is no such function",
+    that_calls_another: r"has 'abs\(n\)': there is no such function",
+    of_no_arguments_length: r"has 'some': only arguments have a length",
 }
 
 
@@ -130,7 +167,7 @@ product = simd.general_product("float32", 4, 16, False)
 turned = simd.general_product("float32", 4, 16, True)
 
 
-@njit(pipeline_class=simd.NativeCompiler)
+@native("flag array array array count count count count count")
 def multiplied(is_turned, a, b, c, rows, inner, columns, stride, order):
     if is_turned:
         turned(a, 0, b, 0, c, 0, b, 0, rows, inner, columns, 3, stride, 0, 0, 0, order)
@@ -141,7 +178,7 @@ def multiplied(is_turned, a, b, c, rows, inner, columns, stride, order):
 @pytest.mark.parametrize(("is_turned", "order"), [(False, 0), (False, 1), (False, 2), (False, 4), (True, 1)])
 def test_tiles_of_every_height(is_turned: bool, order: int) -> None:
     """Some heights have a function of their own, others are put together."""
-    rng = np.random.default_rng(0)
+    rng, compiled_product = np.random.default_rng(0), compiled_function(multiplied)
     for rows in range(1, 15):
         for columns in (1, 2, 3):
             inner = 5 if rows % 2 else 16
@@ -149,5 +186,5 @@ def test_tiles_of_every_height(is_turned: bool, order: int) -> None:
             right = rng.normal(size=(inner, 4 * columns)).astype(np.float32)
             found, given = np.zeros(rows * 4 * columns, np.float32), (left.T if is_turned else left).ravel()
             stride = rows if is_turned else inner
-            multiplied(is_turned, given, right.ravel(), found, rows, inner, columns, stride, order)
+            compiled_product(is_turned, given, right.ravel(), found, rows, inner, columns, stride, order)
             np.testing.assert_allclose(found.reshape(rows, -1), left @ right, rtol=1e-4, atol=1e-5)

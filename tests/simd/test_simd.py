@@ -11,20 +11,16 @@ import inspect
 import itertools
 import mmap
 import operator
-import re
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from llvmlite import ir
 from numba import njit, types
-from numba.core import codegen
-from numba.core.compiler import Compiler, CompilerBase
 from numba.core.errors import TypingError
 from numba.core.registry import cpu_target
 from numba.core.typing.builtins import BinOpAdd, BinOpMul, BinOpSub
@@ -33,7 +29,6 @@ from helpers.products import OPTIONS, product_calls
 from neuromorph import simd
 from neuromorph.abi.summation import PANEL_BLOCK, ROW_BLOCK
 from neuromorph.simd import matmul
-from neuromorph.simd.pipeline import NEEDLESS, _library
 from neuromorph.simd.product_shape import FAR, LARGE, MANY_ROWS, SMALL, row_tiles, tile_rows
 from neuromorph.simd.transpose import matrix_to_panels, panels_to_matrix
 
@@ -673,11 +668,7 @@ def test_threads_meet_at_a_barrier(jit: bool) -> None:
     assert not wrong.any()
 
 
-# What Numba is told and spared ----------------------------------------------------------------------------------------
-
-
-def offset(i: Any, row: Any) -> Any:
-    return 3 + i * row - 7
+# What Numba is told ---------------------------------------------------------------------------------------------------
 
 
 def test_whole_numbers_are_added_and_multiplied_as_numba_does_it() -> None:
@@ -703,7 +694,7 @@ def numbers_of(start: Any, stop: Any) -> Any:
 
 
 def test_a_span_is_a_range() -> None:
-    compiled = njit(pipeline_class=simd.KernelCompiler)(numbers_of)
+    compiled = njit(numbers_of)
     for start, stop in itertools.product(range(-3, 9), repeat=2):
         assert compiled(start, stop) == numbers_of(start, stop)
     assert simd.span(2, 11, 4) == range(2, 11, 4)
@@ -715,55 +706,3 @@ def test_a_span_has_whole_ends_and_a_literal_step(text: str) -> None:
     exec(f"def count(n):\n    out = 0\n    for i in {text}:\n        out += 1\n    return out", scope)
     with pytest.raises(TypingError, match="span"):
         njit(scope["count"])(3)
-
-
-class OtherCode:
-    """Numba's generator of code as another version may have it."""
-
-    def create_library(self, name: str) -> Any:
-        return SimpleNamespace(name=name, enable_object_caching=lambda: None, _optimize_functions=self)
-
-
-def test_another_version_of_numba_optimises_in_its_own_way() -> None:
-    code = OtherCode()
-    assert _library(code, "some")._optimize_functions is code
-    assert not hasattr(_library(code, "some"), "_optimize_final_module")
-
-
-def test_numba_optimises_a_kernel_once() -> None:
-    """So that a version which no longer asks its library is noticed: all still works there, but compiles longer."""
-    if not hasattr(cpu_target.target_context.codegen(), "_pass_builder"):
-        pytest.skip("this version of Numba runs LLVM's older passes, which are left as they are")
-    arguments = (types.int64, types.int64)
-    function = njit(pipeline_class=simd.KernelCompiler)(offset)
-    function.compile(arguments)
-    changed = {"_optimize_functions", "_optimize_final_module"}
-    assert changed <= vars(function.overloads[arguments].library).keys()
-    assert all(f"self.{name}(" in inspect.getsource(codegen) for name in changed)
-
-
-def test_the_passes_left_out_are_numbas_and_find_nothing_to_do() -> None:
-    names: dict[type[CompilerBase], list[str]] = {}
-
-    def named(base: type[CompilerBase]) -> type[CompilerBase]:
-        class Named(base):  # type: ignore[misc]
-            def define_pipelines(self) -> list[Any]:
-                (passes,) = super().define_pipelines()
-                names[base] = [each.name() for each, _ in passes.passes]
-                return [passes]
-
-        return Named
-
-    arguments = (types.int64, types.int64)
-    texts = []
-    for base in (Compiler, simd.KernelCompiler):
-        function = njit(pipeline_class=named(base), no_cfunc_wrapper=True)(offset)
-        function.compile(arguments)
-        text = re.sub(r"offset[^ \"(]*", "offset", function.inspect_llvm(arguments))
-        texts.append(
-            re.sub(r"^(entry|B0):", "begin:", text[text.index("define") : text.index("\n}")], flags=re.MULTILINE)
-        )
-        assert function(5, 11) == offset(5, 11)
-    assert texts[0] == texts[1]
-    assert set(names[Compiler]) >= NEEDLESS
-    assert names[simd.KernelCompiler] == [name for name in names[Compiler] if name not in NEEDLESS]

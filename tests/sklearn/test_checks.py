@@ -17,10 +17,9 @@ import neuromorph.sklearn as doors
 @pytest.mark.parametrize("name", doors.__all__)
 def test_scikit_learn_has_nothing_to_say(name: str) -> None:
     """No check fails, and none is expected to. Those that need a package which is not there are skipped."""
-    options = {"widths": {"hidden": 16}, "epochs": 60} if "Sequence" in name else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SkipTestWarning)
-        check_estimator(getattr(doors, name)(tier="instant", **options))
+        check_estimator(getattr(doors, name)(tier="instant"))
 
 
 def run(code: str) -> Any:

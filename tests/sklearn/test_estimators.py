@@ -129,6 +129,12 @@ def test_labels_may_be_any_hashable_values(labels: list[Any]) -> None:
         found.partial_fit(X[:1], ["new label"] if isinstance(labels[0], str) else [77])
 
 
+def test_numbers_in_a_column_of_objects_are_numbers() -> None:
+    found = classifier(epochs=1).fit(X, Y.astype(object))
+    assert found.classes_.dtype == Y.dtype
+    assert found.predict(X).dtype == Y.dtype
+
+
 def test_classes_have_one_order_whatever_the_order_of_the_data() -> None:
     labels = LABELS[5]
     one = classifier(epochs=1).fit(X, [labels[number] for number in Y]).classes_.tolist()
@@ -264,7 +270,7 @@ def test_data_can_come_in_parts() -> None:
         for part in range(3):
             found.partial_fit(X[part::3], Y[part::3], classes=[0, 1, 2])
     assert len(found.loss_curve_) == 90
-    assert found.score(X, Y) > 0.9
+    assert found.score(X, Y) > 0.85
     with pytest.raises(ValueError, match="not the same"):
         found.partial_fit(X, Y, classes=[0, 1])
     with pytest.raises(ValueError, match="early_stopping"):
@@ -355,6 +361,10 @@ def test_regularisation_depends_on_the_number_of_samples() -> None:
     assert classifier(alpha=10.0, epochs=1).fit(X, Y).model_.optimizer == nm.AdamW(weight_decay=10.0 / len(X))
     weighted = classifier(alpha=10.0, epochs=1).fit(X, Y, np.full(len(X), 2.0))
     assert weighted.model_.optimizer == nm.AdamW(weight_decay=5.0 / len(X))
+    parts = classifier(alpha=10.0).partial_fit(X, Y, [0, 1, 2]).partial_fit(X[:10], Y[:10])
+    assert parts.model_.optimizer == nm.AdamW(weight_decay=10.0 / (len(X) + 10))
+    again = classifier(alpha=10.0, epochs=1, warm_start=True).fit(X, Y).set_params(alpha=20.0).fit(X, Y)
+    assert again.model_.optimizer == nm.AdamW(weight_decay=20.0 / len(X))
     assert classifier(optimizer=nm.Adam(), epochs=1).fit(X, Y).model_.optimizer == nm.Adam()
     assert classifier(optimizer="sgd", epochs=1).fit(X, Y).model_.learning_rate == 0.1
 

@@ -183,6 +183,8 @@ def test_targets_and_weights_that_do_not_fit_are_an_error() -> None:
         regressor().fit(RAGGED, [np.zeros((1, 1)), *y[1:]])
     with pytest.raises(ValueError, match=r"sample_weight\[0\] has shape \(1,\), but needs"):
         regressor().fit(RAGGED, y, [[1.0], *[np.ones(steps) for steps in LENGTHS[1:]]])
+    with pytest.raises(ValueError, match=r"width 1, and y has 5.*for every step, give it as \(n, S, 1\)"):
+        regressor(NUMBERS.replace("$outputs", "1")).fit(WHOLE, WHOLE[..., 0])
     with pytest.raises(ValueError, match="sample_weight has 2 items, and X has 48 sequences"):
         regressor().fit(RAGGED, y, np.ones(2))
     with pytest.raises(ValueError, match="3 features, but MDLSequenceRegressor is expecting 2"):

@@ -69,7 +69,7 @@ def test_no_product_makes_a_gradient_of_frozen_weights() -> None:
 
 def function_of(source: str, name: str) -> str:
     """The lines of a function of a generated source."""
-    return source.partition(f"\ndef {name}(")[2].partition("\n@njit")[0]
+    return source.partition(f"\ndef {name}(")[2].partition("\n@native")[0]
 
 
 def test_transposes_of_frozen_weights_are_made_once_a_call() -> None:
