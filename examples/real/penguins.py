@@ -121,9 +121,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _, test = split(chosen.to, chosen.seeds - 1)
     answers = neuromorph("predict", saved, "--data", test, "--labels", "-o", "-").split()
     with test.open(encoding="utf-8", newline="") as file:
-        for row, answer in zip(list(csv.DictReader(file))[:4], answers, strict=False):
-            known = "all known" if "NA" not in (row[name] for name in MEASURES) else "with gaps"
-            print(f"{row['Species'].split()[0]} of {row['Island']}, {known}: {answer}; it was {row['Sex']}")
+        pairs = list(zip(csv.DictReader(file), answers, strict=True))
+    with_gaps = [(row, answer) for row, answer in pairs if "NA" in (row[name] for name in MEASURES)]
+    for row, answer in (*with_gaps[:2], *pairs[:2]):
+        gaps = [name for name in MEASURES if row[name] == "NA"]
+        known = f"without {' and '.join(gaps)}" if gaps else "all known"
+        print(f"{row['Species'].split()[0]} of {row['Island']}, {known}: {answer}; it was {row['Sex']}")
     picture(saved.with_suffix(".png"), nm.load(saved).history.plot)
 
 
