@@ -7,17 +7,21 @@ from functools import cache
 from llvmlite import ir
 
 
-class _Undefined(ir.Constant):  # type: ignore[misc]
-    """A vector whose elements don't matter, in one word."""
+class _Word(ir.Constant):  # type: ignore[misc]
+    """A vector for which LLVM has a word."""
+
+    def __init__(self, kind: ir.VectorType, word: str) -> None:
+        super().__init__(kind, None)
+        self._word = word
 
     def _get_reference(self) -> str:
-        return "undef"
+        return self._word
 
 
 @cache
 def undefined(element: ir.Type, count: int) -> ir.Constant:
     """A vector of ``count`` elements that don't matter."""
-    return _Undefined(ir.VectorType(element, count), ir.Undefined)
+    return _Word(ir.VectorType(element, count), "undef")
 
 
 def filled(element: ir.Type, count: int, value: float) -> ir.Constant:
@@ -29,4 +33,4 @@ def filled(element: ir.Type, count: int, value: float) -> ir.Constant:
 def _filled(element: ir.Type, count: int, value: float, text: str) -> ir.Constant:
     """text: tells 0 and -0 apart, which are equal."""
     kind = ir.VectorType(element, count)
-    return ir.Constant(kind, None if text in ("0", "0.0") else [value] * count)
+    return _Word(kind, "zeroinitializer") if text in ("0", "0.0") else ir.Constant(kind, [value] * count)

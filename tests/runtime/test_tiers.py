@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from weakref import ref
+from weakref import WeakValueDictionary, ref
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ import pytest
 import neuromorph as nm
 from helpers.texts import LSTM
 from neuromorph.errors import CompilerWarning
-from neuromorph.jit import cache
+from neuromorph.jit import bundles, cache
 from neuromorph.runtime import background, tiers
 from neuromorph.runtime.background import Request
 from neuromorph.runtime.feeds import Feeds
@@ -137,6 +137,7 @@ def test_without_the_machine_a_model_waits_for_its_kernels(
 ) -> None:
     """And the machine is asked for, once."""
     monkeypatch.setenv("NEUROMORPH_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(bundles, "_linked", WeakValueDictionary())  # other tests may have loaded the machine
     monkeypatch.setattr(tiers.Kernels, "train", None)
     monkeypatch.setattr(Machine, "is_there", lambda self: False)  # other tests may have linked it in this process
     for _ in range(2):

@@ -9,6 +9,7 @@ from llvmlite import ir
 from helpers.native import compiled_function
 from neuromorph import simd
 from neuromorph.simd import span, sqrt, where
+from neuromorph.simd.constants import filled, undefined
 from neuromorph.simd.native import MARK
 from neuromorph.simd.native_emitter import function_in
 
@@ -159,6 +160,17 @@ REFUSED = {
 def test_what_is_no_part_of_the_language(function: object) -> None:
     with pytest.raises(TypeError, match=REFUSED[function]):
         function_in(ir.Module(), getattr(function, MARK))
+
+
+def test_constants_are_what_they_were_made_of() -> None:
+    """Also those that are equal and not the same."""
+    zero, below, one = (filled(ir.FloatType(), 2, value) for value in (0.0, -0.0, 1.0))
+    assert str(zero) == "<2 x float> zeroinitializer"
+    for found, value in ((below, -0.0), (one, 1.0)):
+        assert str(found) == str(ir.Constant(ir.VectorType(ir.FloatType(), 2), [value] * 2))
+    assert str(zero) != str(below)
+    assert filled(ir.FloatType(), 2, 0.0) is zero
+    assert str(undefined(ir.IntType(64), 3)) == "<3 x i64> undef"
 
 
 # Products whose shape is known at run time only ----------------------------------------------------------------------
