@@ -12,7 +12,8 @@ The Python of a page runs from top to bottom, as one program, in an empty folder
 
 - ```` ```python with torch, onnx ```` is Python that runs only where these packages are installed;
 - ```` ```text output ```` is the output of the Python block before it;
-- ```` ```console ```` has commands after ``$``, each followed by its output;
+- ```` ```console ```` has commands after ``$``, each followed by its output; ``< file`` is stdin. Output that differs
+  in times, or in other numbers with a decimal point by a twentieth, stays as it is;
 - ```` ```mdl ```` with an image after it is the model in the image;
 - ```` ```mdl warns ```` is the same for a model for which compiling gives a warning;
 - ```` ```mdl ```` after a paragraph that ends with a link to a file of MDL is that file.
@@ -33,9 +34,11 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +61,7 @@ AXES = ROOT / "docs" / "axes.svg"
 _BLOCK = re.compile(r"^```(?P<kind>[^`\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _PICTURE = re.compile(r"\n\n!\[[^\]\n]*\]\((?P<path>[^)\n]+\.svg)\)")
 _FILE = re.compile(r"\]\((?P<path>[^)\n]+\.mdl)\)[^()\n]*\n\n```mdl\n$")
-_PROGRAMS = {"python": [sys.executable], "neuromorph": [sys.executable, "-m", "neuromorph"]}
+_DECIMAL, _SECONDS = re.compile(r"-?\d+\.\d+(?:e-?\d+)?"), re.compile(r"\d+\.\d+ s\b")
 
 
 @dataclass(frozen=True)
@@ -135,13 +138,41 @@ def _printed(block: Block, name: str, namespace: dict[str, Any]) -> str:
 
 def _commanded(command: str) -> str:
     """A command and its output on stdout and stderr, as a terminal shows it."""
-    program, *arguments = shlex.split(command)
-    if program not in _PROGRAMS:
-        raise ValueError(f"commands of pages begin with {' or '.join(_PROGRAMS)}, not {program!r}")
+    given, _, path = command.partition(" < ")
+    program, *arguments = shlex.split(given)
+    stdin = Path(path).read_bytes() if path else b""
+    if program == "neuromorph":
+        return f"$ {command}\n{_in_this_process(arguments, stdin)}"
+    if program != "python":
+        raise ValueError(f"commands of pages begin with python or neuromorph, not {program!r}")
     both = subprocess.run(
-        [*_PROGRAMS[program], *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        [sys.executable, *arguments], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
-    return f"$ {command}\n{both.stdout}"
+    return f"$ {command}\n{both.stdout.decode()}"
+
+
+def _in_this_process(arguments: list[str], stdin: bytes) -> str:
+    """The output of ``neuromorph``. It compiles nothing, and a process less takes less time."""
+    from neuromorph.cli import main
+
+    both, before = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True), (sys.stdin, dict(os.environ))
+    sys.stdin = io.TextIOWrapper(io.BytesIO(stdin), "utf-8")
+    os.environ.setdefault("NEUROMORPH_TIER", "instant")
+    try:
+        with redirect_stdout(both), redirect_stderr(both):
+            main(arguments)
+    finally:
+        sys.stdin = before[0]
+        os.environ.clear()
+        os.environ.update(before[1])
+    return both.buffer.getvalue().decode("utf-8")  # type: ignore[attr-defined]
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two outputs differ in nothing but times and, by a twentieth, in numbers with a decimal point."""
+    texts = [_DECIMAL.sub("0.0", _SECONDS.sub("0 s", text)) for text in (one, other)]
+    numbers = [[float(found) for found in _DECIMAL.findall(_SECONDS.sub("0 s", text))] for text in (one, other)]
+    return texts[0] == texts[1] and all(map(partial(isclose, rel_tol=0.05, abs_tol=0.05), *numbers))
 
 
 @contextmanager
@@ -164,6 +195,8 @@ def renewed(page: str, name: str = "page", shown: dict[Block, str] | None = None
     for block in blocks(page):
         is_python = block.kind.startswith("python")
         text = block.text if is_python else last if block.kind == "text output" else shown.get(block, block.text)
+        if block.kind == "console" and alike(text, block.text):
+            text = block.text
         pieces += [page[at : block.start], text]
         at, last = block.stop, shown.get(block, "") if is_python else ""
     return "".join([*pieces, page[at:]])

@@ -36,6 +36,7 @@ ROOMS: dict[str, set[str]] = {
     "machine": {"abi", "functions", "optimizers", "schedule"},
     "jit": {"abi", "errors", "simd", "version"},
     "data": {"errors"},
+    "tables": {"data", "errors"},
     "runtime": {
         "abi", "codegen", "data", "errors", "functions", "graph", "history", "jit", "language", "machine", "optimizers",
         "options", "schedule",
@@ -68,7 +69,7 @@ ROOMS: dict[str, set[str]] = {
     "torch": {"conversion", "interface"},
     "keras": {"conversion", "interface"},
     "sklearn": {"errors", "graph", "interface", "language", "optimizers", "options"},
-    "cli": {"data", "demo", "export", "jit"},
+    "cli": {"data", "demo", "export", "jit", "tables"},
     "__main__": {"cli"},
 }  # fmt: skip
 # Which rooms may import a package that not everybody may. Beside these, rooms below import NumPy only.
@@ -81,6 +82,7 @@ OTHERS: dict[str, set[str]] = {
     "sklearn": {"demo", "sklearn"},
     "joblib": {"sklearn"},  # which scikit-learn needs
     "onnx": {"export"},
+    "polars": {"tables"},
     "torch": {"conversion", "torch"},
     "keras": {"conversion", "keras"},
 }

@@ -68,7 +68,7 @@ def runs(name: str, one_seed: Callable[[int], Result], seeds: int, package: str 
     results = []
     for seed in range(seeds):
         results.append(one_seed(seed))
-        print(f"{name}, seed {seed}: {results[-1].score:.4g} in {results[-1].seconds:.1f} s", flush=True)
+        print(f"{name}, seed {seed}: {results[-1].score:.4g} in {results[-1].seconds:.2f} s", flush=True)
     return results
 
 
@@ -78,7 +78,7 @@ def table(score: str, rows: dict[str, list[Result]], **others: float) -> None:
     for name, results in rows.items():
         if results:
             middle = median(one.score for one in results)
-            print(f"{name:24}{middle:28.4g}{median(r.seconds for r in results):10.1f}{results[0].parameters:12,}")
+            print(f"{name:24}{middle:28.4g}{median(r.seconds for r in results):10.2f}{results[0].parameters:12,}")
     for name, value in others.items():
         print(f"{name.replace('_', ' '):24}{value:28.4g}")
 

@@ -1,12 +1,14 @@
 """Reads NPY and NPZ files, the formats of NumPy.
 
 Headers are checked before any data are read. So nothing large is read in vain, and no memory is allocated for a size
-that a file only claims. Nothing in a file is executed.
+that a file only claims. Nothing in a file is executed. Arrays that are not compressed are mapped into memory, so that
+only the parts that are used are read; what is written to them does not reach the file.
 """
 
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from functools import partial
 from io import BytesIO
 from math import prod
 from typing import IO, Any
-from zipfile import ZipFile
+from zipfile import ZIP_STORED, ZipFile
 
 import click
 import numpy as np
@@ -27,6 +29,7 @@ Array = NDArray[Any]
 _PREFIXES = {"NPY": b"\x93NUMPY", "NPZ": b"PK"}
 _HEADERS = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
 _MOST_HEADER = 10_000  # bytes of an array's header; an array of numbers needs about a hundred
+_LOCAL_HEADER = 30  # bytes of the local header of a ZIP archive's member, before its name
 _NAMED = 8  # the largest number of arrays that a message names
 _SHOWN = 100  # the most characters of a name, a type or a shape in a message
 
@@ -47,7 +50,7 @@ def array_in(path: str, name: str) -> Stored:
     _check_kind(path, "NPY")
     with _reading(path, "NPY") as file:
         outline = _outline(path, name, file, os.fstat(file.fileno()).st_size)
-    return Stored(outline, partial(_load_file, path, outline))
+    return Stored(outline, partial(_load_file, path, name, outline))
 
 
 def arrays_in(path: str, wanted: Iterable[str]) -> dict[str, Stored]:
@@ -71,7 +74,7 @@ def _member(path: str, archive: ZipFile, name: str, member: str) -> Stored:
     """The array ``name`` of an NPZ file, not yet read. member: the name of its entry in the ZIP archive."""
     with archive.open(member) as stream:
         outline = _outline(path, name, stream, archive.getinfo(member).file_size)
-    return Stored(outline, partial(_load_member, path, member, outline))
+    return Stored(outline, partial(_load_member, path, name, member, outline))
 
 
 def _outline(path: str, name: str, file: IO[bytes], size: int) -> Array:
@@ -96,20 +99,45 @@ def _outline(path: str, name: str, file: IO[bytes], size: int) -> Array:
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
-def _load_file(path: str, outline: Array) -> Array:
+def _load_file(path: str, name: str, outline: Array) -> Array:
     with _reading(path, "NPY") as file:
-        return _as_outlined(npy_format.read_array(file, allow_pickle=False), outline)
+        _check_unchanged(_outline(path, name, file, os.fstat(file.fileno()).st_size), outline)
+        return _mapped(path, file, 0)
 
 
-def _load_member(path: str, member: str, outline: Array) -> Array:
-    with _reading(path, "NPZ") as file, ZipFile(file) as archive, archive.open(member) as stream:
-        return _as_outlined(npy_format.read_array(stream, allow_pickle=False), outline)
+def _load_member(path: str, name: str, member: str, outline: Array) -> Array:
+    with _reading(path, "NPZ") as file, ZipFile(file) as archive:
+        entry = archive.getinfo(member)
+        with archive.open(member) as stream:
+            _check_unchanged(_outline(path, name, stream, entry.file_size), outline)
+        if entry.compress_type == ZIP_STORED:
+            return _mapped(path, file, _start_of(file, entry.header_offset))
+        with archive.open(member) as stream:
+            return npy_format.read_array(stream, allow_pickle=False)
 
 
-def _as_outlined(found: Array, outline: Array) -> Array:
+def _start_of(file: IO[bytes], header: int) -> int:
+    """Where the data of a ZIP archive's member begin. header: where its local header begins."""
+    file.seek(header)
+    local = file.read(_LOCAL_HEADER)
+    name, extra = struct.unpack("<HH", local[26:30])
+    return header + _LOCAL_HEADER + int(name) + int(extra)
+
+
+def _mapped(path: str, file: IO[bytes], start: int) -> Array:
+    """The array whose header begins at ``start``, mapped into memory. An array of Python's byte order is aligned."""
+    file.seek(start)
+    shape, fortran, dtype = _HEADERS[npy_format.read_magic(file)](file)
+    if 0 in shape or not shape:  # which can't be mapped
+        file.seek(start)
+        return npy_format.read_array(file, allow_pickle=False)
+    order: Any = "F" if fortran else "C"
+    return np.memmap(path, dtype, "c", file.tell(), shape, order).view(np.ndarray)
+
+
+def _check_unchanged(found: Array, outline: Array) -> None:
     if (found.shape, found.dtype) != (outline.shape, outline.dtype):
         raise ValueError("it changed while it was read")
-    return found
 
 
 @contextmanager

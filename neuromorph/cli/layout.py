@@ -27,10 +27,12 @@ import numpy as np
 import neuromorph as nm
 
 from ..data.holding_out import drawn, held_number
-from .data import Array, Arrays, Source, has_classes, read
+from .arrays import Array, Arrays, Source, has_classes
+from .data import read
 
 NAMES = ("inputs", "expected", "labels", "sample_weight", "lengths")
 BATCH = 32  # lanes, if neither the data nor the user give a number
+_CHECKED = 1 << 20  # numbers that are checked at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +44,15 @@ class Prepared:
     sample_weight: Array | None
     lengths: Array | None = None
     layout: str | None = None
+    missing: str = "error"
 
     @property
     def options(self) -> dict[str, Any]:
         """The arguments beside the inputs and the expected values."""
-        return {"sample_weight": self.sample_weight, "lengths": self.lengths, "layout": self.layout}
+        return {
+            "sample_weight": self.sample_weight, "lengths": self.lengths, "layout": self.layout,
+            "missing": self.missing,
+        }  # fmt: skip
 
     @property
     def all(self) -> tuple[Array | None, ...]:
@@ -56,6 +62,8 @@ class Prepared:
 
 def as_sequences(model: nm.Model, source: Source, arrays: Arrays) -> bool:
     """Whether inputs are sequences (N, S, W): as the user says, or as in the model's training."""
+    if arrays.sequences is not None:
+        return arrays.sequences
     if source.sequences is not None:
         return source.sequences
     return model.layout == "NSW" and arrays.inputs.ndim == 3
@@ -65,6 +73,9 @@ def described(model: nm.Model, arrays: Arrays, *, sequences: bool) -> str:
     """How the axes of the inputs are read, such as "1,000 sequences of 50 steps, 3 numbers each"."""
     *leading, width = arrays.inputs.shape
     recurrent, vector = model.graph.has_time_links, f"{_counted(width, 'number')} each"
+    if sequences and arrays.lengths is not None and arrays.schema is not None:
+        low, high = int(arrays.lengths.min()), int(arrays.lengths.max())
+        return f"{_counted(leading[0], 'sequence')} of {low:,} to {_counted(high, 'step')}, {vector}"
     if sequences or len(leading) == 3:
         lanes = f" in {_counted(leading[2], 'lane')}" if len(leading) == 3 else ""
         return f"{_counted(leading[0], 'sequence')} of {_counted(leading[1], 'step')}{lanes}, {vector}"
@@ -98,7 +109,8 @@ def held_out(
     """The data to train on, and a part that is held out. fraction: its share of the first axis.
 
     The first axis counts vectors, sequences or steps in time. The part is drawn, with as large a share of each class as
-    all have. It is the last part with ``tail``, and where time goes on from one place of the axis to the next.
+    all have. It is the last part with ``tail``, of the windows of a series, and where time goes on from one place of
+    the axis to the next.
     ClickException if nothing is left to train on.
     """
     whole = len(arrays.inputs) if arrays.inputs.ndim else 0
@@ -107,7 +119,8 @@ def held_out(
         raise click.ClickException(f"{arrays.name}: of {whole} on the first axis, --validation {fraction} leaves none")
     if arrays.lengths is not None and len(arrays.lengths) != whole:
         raise click.ClickException(f"{arrays.name}: a part of data with lengths of lanes can't be held out")
-    if tail or (model.graph.has_time_links and not sequences and arrays.inputs.ndim < 4):
+    windows = arrays.schema is not None and arrays.schema.window is not None  # which share rows with their neighbours
+    if tail or windows or (model.graph.has_time_links and not sequences and arrays.inputs.ndim < 4):
         kept, out = np.arange(whole - held), np.arange(whole - held, whole)
     else:
         kept, out = drawn(whole, held, _classes(model, arrays, whole))
@@ -155,6 +168,11 @@ def prepared(model: nm.Model, arrays: Arrays, *, sequences: bool) -> Prepared:
     _check_weights(model, arrays, sequences)
     weight = _weights(arrays, sequences)
     _check_answers(model, arrays, weight)
+    found = _prepared(model, arrays, weight, sequences)
+    return replace(found, missing="skip") if arrays.skips else found
+
+
+def _prepared(model: nm.Model, arrays: Arrays, weight: Array | None, sequences: bool) -> Prepared:
     if sequences:
         return Prepared(arrays.inputs, _answers(arrays), arrays.sample_weight, arrays.lengths, "NSW")
     if arrays.inputs.ndim > 2:
@@ -314,19 +332,20 @@ def _check_answers(model: nm.Model, arrays: Arrays, weight: Array | None) -> Non
         counts = counts[np.arange(len(counts)), _last_steps(arrays)]
     if not counts.any():
         raise _wrong(arrays, "nothing in it counts: sample_weight and lengths leave out every vector")
+    unknown: Array | bool = np.isnan(answers) if arrays.skips and answers.dtype.kind == "f" else False
     if arrays.labels is not None:
         known = (answers >= 0) & (answers < model.output_width) & (answers == np.floor(answers))
-        _check_each(arrays, name, known | ~counts, f"a whole number from 0 to {model.output_width - 1}")
+        _check_each(arrays, name, known | ~counts | unknown, f"a whole number from 0 to {model.output_width - 1}")
         return
-    _check_finite(model, arrays, name, ~counts[..., None])
+    _check_finite(model, arrays, name, ~counts[..., None] | unknown)
     loss = model.graph.loss
     if loss.targets is not None:
-        known = loss.targets.fit(answers) | ~counts[..., None]
+        known = loss.targets.fit(answers) | ~counts[..., None] | unknown
         hint = loss.targets.hint(answers[counts])
         _check_each(arrays, name, known, f"{loss.targets.needs} for {loss.name}{hint}")
     if loss.name == "binary_cross_entropy":
         known = (answers >= 0) & (answers <= 1)
-        _check_each(arrays, name, known | ~counts[..., None], "a number from 0 to 1 for binary_cross_entropy")
+        _check_each(arrays, name, known | ~counts[..., None] | unknown, "a number from 0 to 1 for binary_cross_entropy")
 
 
 def _check_weight_shapes(arrays: Arrays, sequences: bool) -> None:
@@ -360,14 +379,25 @@ def _check_weights(model: nm.Model, arrays: Arrays, sequences: bool) -> None:
 def _check_finite(model: nm.Model, arrays: Arrays, name: str, exempt: Array | bool = False) -> None:
     """Check that every number is finite and in the range of the model's dtype, except where ``exempt`` is true."""
     array, most = getattr(arrays, name), float(np.finfo(model.dtype).max)
-    _check_each(arrays, name, np.isfinite(array) | exempt, "a finite number")
-    within = np.abs(array.astype(np.float64)) <= most
-    _check_each(arrays, name, within | exempt, f"in the range of {model.dtype}, {-most:.2g} to {most:.2g}")
+    if arrays.schema is not None and name == "inputs":
+        return  # they were checked while they were read
+    rows = max(1, _CHECKED * len(array) // max(1, array.size))
+    for start in range(0, len(array), rows):
+        part = slice(start, start + rows)
+        some, free = array[part], exempt if isinstance(exempt, bool) else exempt[part]
+        with np.errstate(invalid="ignore"):
+            within = np.abs(some.astype(np.float64)) <= most
+        if not (within | free).all():
+            break
+    else:
+        return
+    _check_each(arrays, name, np.isfinite(some) | free, "a finite number", start)
+    _check_each(arrays, name, within | free, f"in the range of {model.dtype}, {-most:.2g} to {most:.2g}", start)
 
 
-def _check_each(arrays: Arrays, name: str, right: Array, needs: str) -> None:
-    """Raise ClickException for the first number of an array where ``right`` is false."""
+def _check_each(arrays: Arrays, name: str, right: Array, needs: str, start: int = 0) -> None:
+    """Raise ClickException for the first number of an array where ``right`` is false. start: its first row there."""
     if not right.all():
-        place = tuple(map(int, np.argwhere(~right)[0]))
+        place = tuple(map(int, np.argwhere(~right)[0] + np.eye(1, right.ndim, dtype=int)[0] * start))
         value = getattr(arrays, name)[place]
         raise _wrong(arrays, f"{arrays.place(name, place)} is {value:g}, and must be {needs}", name)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from io import BytesIO, StringIO
+from collections.abc import Iterator
 
 import click
 import numpy as np
 
 import neuromorph as nm
 
-from .console import give, give_raw, say
-from .data import ENDINGS, Array, Arrays, Source
+from ..tables.lines import plain_schema, rows_of_lines
+from .answers import encoded, ending_of_output, labels_of, lines_of, named
+from .arrays import Array, Arrays, Source
+from .console import give, give_raw
 from .files import check_apart, check_target, saved, write
-from .layout import arrays_of, as_sequences, described, inputs_of, of_last_steps, prepared, without_padding
+from .layout import arrays_of, as_sequences, inputs_of, of_last_steps, prepared, without_padding
+from .reporting import say_how_read
 from .source import DATA_HELP, data_options, has_accuracy, naming, threads_option
+from .stdin import ending_of_stream, is_stream, opened, titled
+from .tables import as_click, policies
 
 
 @click.command(epilog="\b\nExamples:\n  neuromorph evaluate net.safetensors --data test.npz\n\n" + DATA_HELP)
@@ -32,7 +37,7 @@ def evaluate(model: str, source: Source, threads: int | None, as_json: bool) -> 
     with naming(arrays.name):
         sequences = as_sequences(trained, source, arrays)
         data = prepared(trained, arrays, sequences=sequences)
-        say(f"{arrays.name}: {described(trained, arrays, sequences=sequences)}")
+        say_how_read(trained, arrays, sequences=sequences)
         found = {"loss": trained.evaluate(data.inputs, data.expected, **data.options)}
         if has_accuracy(trained):
             found["accuracy"] = trained.accuracy(data.inputs, data.expected, **data.options)
@@ -42,12 +47,14 @@ def evaluate(model: str, source: Source, threads: int | None, as_json: bool) -> 
 _PREDICTIONS = """\b
 Examples:
   neuromorph predict net.safetensors --data x.npy -o y.npy
-  neuromorph predict net.safetensors --data iris.csv --targets species --labels
+  neuromorph predict net.safetensors --data iris.csv --labels
+  tail -f log.csv | neuromorph predict net.safetensors --data -
 
 The output has the shape of the input with the output's width. A .npz file gets
 the array predictions; without -o, CSV goes to stdout. With --labels there is one
 class for each sequence, that of its last step, if the model was trained with
-one answer for each.
+one answer for each. CSV on stdin is answered line by line, from one state, or
+from a state for each group where the model was trained with --group.
 
 """
 
@@ -56,40 +63,47 @@ one answer for each.
 @click.argument("model", type=click.Path())
 @data_options(answers=False)
 @threads_option
-@click.option("-o", "--output", type=click.Path(), help="Where the output goes, a .npy, .npz or .csv file.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(allow_dash=True),
+    help="Where the output goes, a .npy, .npz or .csv file; - is stdout.",
+)
 @click.option(
     "--labels",
     is_flag=True,
-    help="Write classes, not vectors: the number of the largest component; for a single one 1 above 0.5, else 0.",
+    help="Write classes, not vectors: the name or number of the largest component; for a single one the second class "
+    "above 0.5, else the first.",
 )
 @click.option(
     "--every-step",
     is_flag=True,
-    help="With --labels: a class for every step of a sequence (-1 beyond its length), also where the model was trained "
-    "with one answer for each.",
+    help="With --labels: a class for every step of a sequence (-1 or nothing beyond its length), also where the model "
+    "was trained with one answer for each.",
 )
 def predict(
     model: str, source: Source, threads: int | None, output: str | None, labels: bool, every_step: bool
 ) -> None:
     """Run a saved model on data, from zero state."""
-    ending = ".csv" if output is None else "." + output.lower().rpartition(".")[2]
-    if ending not in ENDINGS:
-        raise click.UsageError(f"--output is {output}, and the output ends in {', '.join(ENDINGS)}")
+    ending, output = ending_of_output(output), None if output == "-" else output
     if output is not None:
         check_apart({"--output": output}, {"MODEL": model, **source.files()})
         check_target(output)
     trained = saved(model, threads)
+    if _is_answered_by_line(trained, source, output):
+        _answer_by_line(trained, source, output, labels)
+        return
     arrays = arrays_of(source, trained, answers=False)
     with naming(arrays.name):
         sequences = as_sequences(trained, source, arrays)
         inputs, layout = inputs_of(trained, arrays, sequences=sequences)
-        say(f"{arrays.name}: {described(trained, arrays, sequences=sequences)}")
+        say_how_read(trained, arrays, sequences=sequences)
         found = trained.predict(inputs, layout=layout)
     if labels and sequences:
-        found = _labels_of_sequences(trained, arrays, found, every_step)
+        found = named(trained, _labels_of_sequences(trained, arrays, found, every_step))
     elif labels:
-        found = _labels(trained, found)
-    data = _encoded(found, ending)
+        found = named(trained, labels_of(trained, found))
+    data = encoded(_as_in_table(trained, arrays, found, every_step), ending)
     if output is None:
         give_raw(data)
     else:
@@ -100,31 +114,64 @@ def _labels_of_sequences(model: nm.Model, arrays: Arrays, found: Array, every_st
     """One class for each sequence (N,) where the model was trained so; else one for every step (N, S)."""
     once = model.reading is not None and model.reading.once
     if once and not every_step:
-        return of_last_steps(arrays, _labels(model, found))
-    return without_padding(arrays, _labels(model, found))
+        return of_last_steps(arrays, labels_of(model, found))
+    return without_padding(arrays, labels_of(model, found))
 
 
-def _labels(model: nm.Model, found: Array) -> Array:
-    """The class of every vector (…, W): the number of its largest component; for W = 1, 1 above the threshold else
-    0."""
-    if model.output_width > 1:
-        return np.asarray(found.argmax(axis=-1))
-    halfway = 0.0 if model.graph.loss.name == "hinge" else 0.5  # halfway between -1 and 1, or between 0 and 1
-    return (found[..., 0] > halfway).astype(np.int64)
+def _as_in_table(model: nm.Model, arrays: Arrays, found: Array, every_step: bool) -> Array:
+    """Results in the order of a table's rows; one for each sequence where it had one answer in training, or window."""
+    if arrays.places is None or found.ndim == 1 < arrays.places.ndim:
+        return found
+    if arrays.places.ndim == 1:
+        return found if arrays.order is None else _placed(found, arrays.places)
+    there = arrays.places >= 0
+    windows = arrays.schema is not None and arrays.schema.window is not None
+    if windows or (model.reading is not None and model.reading.once and not every_step):
+        return np.asarray(found[np.arange(len(found)), np.count_nonzero(there, axis=1) - 1])
+    return _placed(found[there], arrays.places[there])
 
 
-def _encoded(array: Array, ending: str) -> bytes:
-    """An array as the bytes of a file. ending: ``.csv``, ``.npz`` or ``.npy``."""
-    if ending == ".csv":
-        if array.ndim > 2:
-            raise click.ClickException(f"the output has shape {array.shape}, and CSV two axes: give -o a .npy file")
-        digits = "%d" if array.dtype.kind == "i" else "%.9g" if array.dtype == np.float32 else "%.17g"
-        text = StringIO()
-        np.savetxt(text, array, fmt=digits, delimiter=",")
-        return text.getvalue().encode("ascii")
-    file = BytesIO()
-    if ending == ".npz":
-        np.savez(file, predictions=array)
-    else:
-        np.save(file, array, allow_pickle=False)
-    return file.getvalue()
+def _placed(found: Array, rows: Array) -> Array:
+    """Results of rows, in the order of the rows."""
+    return np.asarray(found[np.argsort(rows, kind="stable")])
+
+
+# Line by line ---------------------------------------------------------------------------------------------------------
+
+
+def _is_answered_by_line(model: nm.Model, source: Source, output: str | None) -> bool:
+    """Whether each line of a stream is answered before the next one is read."""
+    if source.data is None or not is_stream(source.data) or not (output is None or is_stream(output)):
+        return False
+    as_whole = model.table is not None and model.table.width != model.input_width
+    return ending_of_stream(source, source.data) in (".csv", ".tsv") and not as_whole and source.sequences is not True
+
+
+def _answer_by_line(model: nm.Model, source: Source, output: str | None, labels: bool) -> None:
+    """Write the answer to each line of a stream before the next line is read."""
+    if output is None:
+        for line in _answered(model, source, labels):
+            give_raw(line)
+        return
+    with open(output, "wb", buffering=0) as file:
+        for line in _answered(model, source, labels):
+            file.write(line.encode("utf-8"))
+
+
+def _answered(model: nm.Model, source: Source, labels: bool) -> Iterator[str]:
+    """The answer to each line of a stream, as soon as the line is there."""
+    assert source.data is not None
+    fills = policies(source, model, answers=False)[0] == "mean"
+    schema = plain_schema(model.input_width) if model.table is None else model.table
+    streams: dict[str, nm.Stream] = {}
+    with as_click(), opened(source.data) as file:
+        rows = rows_of_lines(
+            iter(file.readline, b""), titled(source.data), schema, model.classes or (), header=source.header,
+            fills=fills, most=float(np.finfo(model.dtype).max),
+        )  # fmt: skip
+        for row in rows:
+            stream = streams.get(row.group)
+            if stream is None:
+                stream = streams[row.group] = nm.stream(model)
+            y = stream(row.values.astype(model.dtype))[None]
+            yield lines_of(named(model, labels_of(model, y)) if labels else y)

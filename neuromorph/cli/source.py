@@ -5,20 +5,23 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import click
 
 import neuromorph as nm
 
-from .data import Source
+from .arrays import Source
 
 DATA_HELP = """\b
 Data files:
   .npz  arrays: inputs; expected or labels; perhaps sample_weight, lengths
   .npy  one array each: --inputs x.npy --expected y.npy
-  .csv  a vector a line, what is expected of it in the last columns, or in
-        those of --targets; a first line of names is fine
+  .csv, .tsv, .parquet, .arrow, .ndjson
+        tables: a vector a line, what is expected of it in the last columns,
+        or in those of --targets; words, dates and gaps need Polars:
+        pip install 'neuromorph[tables]'
 \b
 Shapes (N vectors or sequences, S steps, B lanes, W width):
   (N, W)        vectors, batched; one sequence for a recurrent model
@@ -38,24 +41,76 @@ COUNT = click.IntRange(min=1)
 threads_option = click.option("--threads", type=COUNT, metavar="N", help="The most threads to use.")
 
 
-def data_options(answers: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator that adds the options which say where data are; the command gets them as ``source``."""
+_PATH = click.Path(allow_dash=True)
+_OF_SOURCE = (
+    "data", "inputs", "expected", "targets", "ignore", "sequences", "format", "header", "missing", "weights", "group",
+    "time", "categories", "dates", "horizon", "each",
+)  # fmt: skip
+
+
+def _table_options(training: bool) -> list[Callable[..., Any]]:
+    """The options about the columns of tables. training: with those that a model keeps."""
+    found = [
+        click.option("--targets", help="Columns of what is expected: names or numbers from 1, with commas."),
+        click.option("--ignore", help="Columns to leave out, such as line numbers."),
+        click.option(
+            "--header/--no-header", default=None, help="Whether the first line of a CSV file has names; found out else."
+        ),
+        click.option(
+            "--missing",
+            metavar="WHAT",
+            help="For missing inputs error (the default), drop, which leaves such rows out, or mean; for missing "
+            "expected values skip, which leaves them out of the loss; or one of each with a comma.",
+        ),
+        click.option("--group", metavar="COLUMN", help="Rows with the same value there are one sequence."),
+        click.option("--time", metavar="COLUMN", help="Sorts the rows, or those of each sequence: numbers or dates."),
+        click.option("--format", metavar="ENDING", help="The format of data on stdin, by default csv."),
+    ]
+    more = [
+        click.option("--weights", metavar="COLUMN", help="How much each row counts, 0 or more."),
+        click.option(
+            "--categories",
+            metavar="COLUMNS",
+            help="Columns of which each value is a category, also where it is a number.",
+        ),
+        click.option("--dates", is_flag=True, help="Take dates as inputs, in days; else they are left out."),
+        click.option(
+            "--horizon",
+            type=COUNT,
+            metavar="N",
+            help="Forecast: cut the series into windows of --window rows, and expect the N rows after each.",
+        ),
+        click.option(
+            "--every-step",
+            "each",
+            is_flag=True,
+            help="Each step of a sequence has an answer, also if all are the same.",
+        ),
+    ]
+    return found + more * training
+
+
+def data_options(answers: bool, *, training: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator that adds the options which say where data are; the command gets them as ``source``.
+
+    answers: whether the command needs what is expected. training: whether it learns from the data.
+    """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def gathered(**given: Any) -> Any:
-            names = ("data", "inputs", "expected", "targets", "ignore", "sequences")
-            source = Source(**{name: given.pop(name) for name in names if name in given})
+            source = Source(**{name: given.pop(name) for name in _OF_SOURCE if name in given})
+            if "window" in given:
+                source = replace(source, window=given["window"])
             return command(source=source, **given)
 
         options = [
-            click.option("--data", type=click.Path(), help="A .npz, .csv or, for prediction, .npy file."),
+            click.option(
+                "--data", type=_PATH, help="A .npz file, a table or, for prediction, a .npy file; - is stdin."
+            ),
             click.option("--inputs", type=click.Path(), help="A .npy or .csv file of inputs alone."),
             *([click.option("--expected", type=click.Path(), help="Expected values for --inputs.")] if answers else []),
-            click.option(
-                "--targets", help="Columns of a CSV with the expected values: names or numbers from 1, with commas."
-            ),
-            click.option("--ignore", help="Columns of a CSV to leave out, such as line numbers."),
+            *_table_options(training=answers and training),
             click.option(
                 "--sequences/--no-sequences",
                 default=None,

@@ -10,30 +10,53 @@ import click
 import neuromorph as nm
 
 from ..host.frozen import frozen
+from .arrays import Source
 from .console import TROUBLE, give, give_raw, say, sentence
+from .describing import described_table, lines_of_table
 from .files import FILE, check_apart, check_target, is_saved, model_of, no_warnings, text_of, write
+from .source import data_options
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for tools.")
 FOLD = click.option("--fold", is_flag=True, help="Show every cell as one node.")
 
 
-@click.command(epilog="\b\nExamples:\n  neuromorph check lstm.mdl\n  cat lstm.mdl | neuromorph check -")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=FILE)
+_CHECKED = """\b
+Examples:
+  neuromorph check lstm.mdl
+  cat lstm.mdl | neuromorph check -
+  neuromorph check --data people.csv
+  neuromorph check people.mdl --data people.csv --targets income
+"""
+
+
+@click.command(epilog=_CHECKED)
+@click.argument("files", nargs=-1, metavar="FILE...", type=FILE)
+@data_options(answers=False, training=True)
 @click.option("--window", type=click.IntRange(min=1), help="Steps in time of an update; by default 16, or 1.")
 @AS_JSON
-def check(files: tuple[str, ...], window: int | None, as_json: bool) -> int:
+def check(files: tuple[str, ...], source: Source, window: int | None, as_json: bool) -> int:
     """Look for errors and likely mistakes in model descriptions.
 
     Errors and warnings go to stderr, each with its place. The exit code is 1 where a file has an error. FILE may be -
-    for stdin.
+    for stdin. With --data, what the columns of the table hold goes to stdout, and whether a single FILE suits it.
     """
+    if not files and source.data is None:
+        raise click.UsageError("Missing argument 'FILE...'")
     findings = [_examined(path, window) for path in files]
+    broken = any(found.error for found in findings)
+    models = [found.model for found in findings if found.model is not None]
+    described = None if source.data is None or broken else described_table(source, models[0] if models else None)
     if as_json:
-        give(json.dumps([found.as_json() for found in findings], indent=2))
-    else:
-        for found in findings:
-            found.tell()
-    return 1 if any(found.error for found in findings) else 0
+        tables = [] if described is None else [described]
+        give(json.dumps([found.as_json() for found in findings] + tables, indent=2))
+        return 1 if broken else 0
+    for found in findings:
+        found.tell()
+    if described is not None:
+        for note in described["notes"]:
+            say(f"warning: {described['file']}: {note}")
+        give("\n".join(lines_of_table(described)))
+    return 1 if broken else 0
 
 
 @frozen

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -18,10 +18,11 @@ import numpy as np
 import neuromorph as nm
 
 from ..host.frozen import frozen
+from .arrays import Source
 from .console import give, say
-from .data import Source
 from .files import FILE, SAVED, check_apart, check_target, is_saved, keep, no_warnings, saved, text_of
-from .layout import Prepared, arrays_of, as_sequences, batch_for, described, held_out, prepared
+from .layout import Prepared, arrays_of, as_sequences, batch_for, held_out, prepared
+from .reporting import say_how_read, scaled_nodes
 from .source import COUNT, DATA_HELP, data_options, has_accuracy, naming, threads_option
 
 RATES = {name: kind.usual_rate for name, kind in nm.optimizers.CHOICES.items()}  # the default learning rates
@@ -53,6 +54,7 @@ class Training:
     quiet: bool
     metrics: str | None
     class_weight: str | None
+    adapt: bool | None
 
 
 _EXAMPLES = """\b
@@ -67,7 +69,7 @@ Examples:
 
 @click.command(epilog=_EXAMPLES + DATA_HELP)
 @click.argument("file", required=False, type=FILE)
-@data_options(answers=True)
+@data_options(answers=True, training=True)
 @click.option("--epochs", required=True, type=COUNT, metavar="N", help="Passes over the data.")
 @click.option("--save", "save_to", type=click.Path(), help=f"Where the model goes, a {SAVED} file.")
 @click.option("--resume", type=click.Path(), help="Go on with a saved model, as if it had never stopped.")
@@ -121,7 +123,12 @@ Examples:
     metavar="LIST",
     help="Numbers to record beside the losses, with commas: accuracy, rmse, or losses as mae.",
 )
-@click.option("--class-weight", metavar="LIST", help="How much vectors count by their label, such as 0=1,1=5.")
+@click.option("--class-weight", metavar="LIST", help="How much vectors count by their class, such as 0=1,1=5.")
+@click.option(
+    "--adapt/--no-adapt",
+    default=None,
+    help="Set <standardize> and <restore> nodes from the data before training; for tables by default.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def train(source: Source, **given: Any) -> int:
     """Train the model of a description and save it.
@@ -199,14 +206,17 @@ def _ready(options: Training, source: Source) -> tuple[nm.Model, Named, Prepared
     arrays, validation = arrays_of(source, model), None
     fraction, sequences = _fraction(options.validation), as_sequences(model, source, arrays)
     if not options.quiet:
-        say(f"{arrays.name}: {described(model, arrays, sequences=sequences)}")
+        say_how_read(model, arrays, sequences=sequences)
     if fraction is not None:
         arrays, validation = held_out(model, arrays, fraction, sequences=sequences, tail=options.validation_tail)
     elif options.validation is not None:
+        model.table, model.classes = arrays.schema or model.table, arrays.classes or model.classes
         validation = arrays_of(source.at(options.validation), model)
     if text is not None:
         batch = options.batch or batch_for(model, arrays, sequences)
-        model = _compiled(text, options, batch)
+        cut = arrays.schema is not None and arrays.schema.window is not None and not sequences
+        model = _compiled(text, replace(options, window=None) if cut else options, batch)
+        model.table, model.classes = arrays.schema, arrays.classes
     else:
         model.learning_rate = model.learning_rate if options.rate is None else options.rate
         model.clip_norm = options.clip or model.clip_norm
@@ -216,7 +226,24 @@ def _ready(options: Training, source: Source) -> tuple[nm.Model, Named, Prepared
         raise click.ClickException(f"{options.validation}: its inputs have other axes than those of {data.name}")
     if text is not None:
         nm.build(model, verbosity=0 if options.quiet else 1)
+    _adapt(model, options, data, table=text is not None and arrays.schema is not None)
     return model, data, measured
+
+
+def _adapt(model: nm.Model, options: Training, data: Named, *, table: bool) -> None:
+    """Set means and scales of the model's nodes from the data, if that is asked for. table: whether a new model learns
+    from a table."""
+    nodes = scaled_nodes(model)
+    if options.adapt and not nodes:
+        raise click.UsageError("--adapt needs a node with <standardize>, or an output with <restore>")
+    if not nodes or not (table if options.adapt is None else options.adapt):
+        return
+    with naming(data.name):
+        given = data.arrays
+        known = given.expected if given.missing == "error" or not np.isnan(given.expected).any() else None
+        model.adapt(given.inputs, known, sample_weight=given.sample_weight, lengths=given.lengths, layout=given.layout)
+    if not options.quiet:
+        say(f"means and scales are set from the data: {', '.join(nodes)}")
 
 
 def _fraction(text: str | None) -> float | None:
@@ -252,7 +279,7 @@ def _fit(model: nm.Model, options: Training, data: Prepared, measured: Prepared 
             callbacks=list(_callbacks(options, lines=not options.quiet and not shown)),
             initial_epoch=0 if model.history is None else model.history.next_epoch,
             metrics=options.metrics.split(",") if options.metrics else (),
-            class_weight=_class_weight(options.class_weight),
+            class_weight=_class_weight(options.class_weight, model),
         )  # fmt: skip
 
 
@@ -267,13 +294,14 @@ def _as_usage() -> Iterator[None]:
         raise click.UsageError(str(error)) from error
 
 
-def _class_weight(text: str | None) -> dict[int, float] | None:
-    """The weights by label that ``--class-weight`` gives, or None."""
+def _class_weight(text: str | None, model: nm.Model) -> dict[int, float] | None:
+    """The weights by label that ``--class-weight`` gives, or None. A label is the name of a class, or its number."""
     if text is None:
         return None
-    pairs = [part.partition("=") for part in text.split(",")]
+    names = {str(name): number for number, name in enumerate(model.classes or ())}
+    pairs = [part.rpartition("=") for part in text.split(",")]
     try:
-        found = {int(label): float(weight) for label, _, weight in pairs}
+        found = {names[label] if label in names else int(label): float(weight) for label, _, weight in pairs}
     except ValueError:
         found = {}
     if len(found) < len(pairs):

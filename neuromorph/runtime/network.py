@@ -363,6 +363,8 @@ class Network(Contents):
                 "optimizer": self._optimizer,
                 "history": self.history,
                 "reading": self.reading,
+                "table": self.table,
+                "classes": self.classes,
             }
             if self._memory is not None:
                 kept["parameters"] = self.get_parameters()
@@ -378,7 +380,8 @@ class Network(Contents):
         names = ("text", "options", "learning_rate", "clip_norm")
         self.__init__(*(kept[name] for name in names), graph, kept["optimizer"])  # type: ignore[misc]
         self.history = kept.get("history")  # which models pickled by early versions lack
-        self.reading = kept.get("reading")
+        self.reading, self.table = kept.get("reading"), kept.get("table")
+        self.classes = kept.get("classes")
         if "parameters" in kept:
             self.prepare()
             self.set_parameters(kept["parameters"])

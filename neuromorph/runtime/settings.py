@@ -9,6 +9,7 @@ import numpy as np
 from ..abi.learning import CLIP, RATE, SIGNALS, bits_of
 from ..data.labels import Needs
 from ..data.packing import Reading
+from ..data.schema import Label, Schema, checked_classes
 from ..graph import Graph
 from ..host.cached import cached_property
 from ..optimizers import Optimizer, optimizer_of
@@ -18,9 +19,9 @@ from ..options import LONGEST_WINDOW, CompileOptions, finite_number
 class Settings:
     """A checked graph, the options that its kernels are made for, learning rate, clip norm and optimizer.
 
-    reading: how the last training read its data, if it named a layout. file: the path that the model was read from,
-    None for a text and for copies. signals: what learners have to know of the model, for their compiled functions; see
-    ``abi/learning.py``.
+    reading: how the last training read its data, if it named a layout. table: what was learnt of the table that the
+    model was trained on. file: the path that the model was read from, None for a text and for copies. signals: what
+    learners have to know of the model, for their compiled functions; see ``abi/learning.py``.
     """
 
     def __init__(
@@ -36,6 +37,8 @@ class Settings:
         self._dtype = np.dtype(options.dtype)
         self.signals = np.zeros(SIGNALS, np.int64)
         self.reading: Reading | None = None
+        self.table: Schema | None = None
+        self._classes: tuple[Label, ...] | None = None
         self.file: str | None = None
         self.learning_rate = learning_rate
         self.clip_norm = clip_norm
@@ -143,6 +146,18 @@ class Settings:
     def layout(self) -> str | None:
         """The ``layout`` of the data that the model was last trained with. Saved files and copies keep it."""
         return None if self.reading is None else self.reading.layout
+
+    @property
+    def classes(self) -> tuple[Label, ...] | None:
+        """The names of the classes in the order of their numbers, or None. Saved files and copies keep them.
+
+        Each is a text, a number or a boolean; an output of width 1 has two classes. Anything else raises ValueError.
+        """
+        return self._classes
+
+    @classes.setter
+    def classes(self, value: Any) -> None:
+        self._classes = checked_classes(value, self.output_width)
 
     def _set_optimizer(self, chosen: Optimizer) -> None:
         self._optimizer = chosen

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.packing import Reading
+from ..data.schema import Schema, checked_classes
 from ..errors import MDLError, NeuromorphError, StorageError
 from ..functions.dropout import KEYS
 from ..graph import Graph, build_graph, freeze, frozen_names
@@ -104,6 +105,8 @@ def record_of(kept: Mapping[str, Any], *, training: bool = True) -> dict[str, An
         **({"whole_sequences": True} if options.whole_sequences else {}),
         **({"tier": options.tier} if options.tier != TIERS[0] else {}),
         **({"reading": asdict(kept["reading"])} if kept.get("reading") is not None else {}),
+        **({"table": kept["table"].record()} if kept.get("table") is not None else {}),
+        **({"classes": list(kept["classes"])} if kept.get("classes") is not None else {}),
         **({"dropout": list(kept["dropout_state"])} if "dropout_state" in kept else {}),
     }
 
@@ -134,6 +137,7 @@ def load(
         graph = build_graph(parse(kept["text"]))
         graph = freeze(graph, _frozen(graph, header.record))
         kept["options"] = _options(header.record, kept["optimizer"], graph)
+        _check_table(header.record, kept, graph)
         if most is not None:
             kept["options"] = replace(kept["options"], threads=most)
         _read_tensors(file, header, kept, graph)
@@ -174,7 +178,9 @@ def _opened(name: str) -> Iterator[tuple[BinaryIO, int]]:
 _FIELDS = {
     "text", "batch_size", "bptt_steps", "dtype", "threads", "optimizer", "learning_rate", "clip_norm", "built",
 }  # fmt: skip
-_MORE_FIELDS = {"frozen", "dropout", "tier", "history", "training", "whole_sequences", "reading"}  # where needed
+_MORE_FIELDS = {  # where needed
+    "frozen", "dropout", "tier", "history", "training", "whole_sequences", "reading", "table", "classes",
+}  # fmt: skip
 # What a file for use alone lacks.
 _OF_TRAINING = ("optimizer_state", "state", "dropout_state", "history")
 
@@ -211,6 +217,19 @@ def _reading(given: Any) -> Reading:
     if not isinstance(given["once"], bool) or (given["layout"], given["once"]) not in known:
         raise StorageError(f"corrupt: its reading is {shown(given)}")
     return Reading(given["layout"], given["once"])
+
+
+def _check_table(record: Mapping[str, Any], kept: dict[str, Any], graph: Graph) -> None:
+    """Add the table and the classes that the model was trained with, checked against its text."""
+    if "table" in record:
+        kept["table"] = Schema.from_record(record["table"])
+        kept["table"].check(graph.nodes[graph.input].width)
+    if "classes" in record:
+        if not isinstance(record["classes"], list):
+            raise StorageError(f"corrupt: its classes is {shown(record['classes'])}")
+        kept["classes"] = checked_classes(record["classes"], graph.nodes[graph.output].width)
+    elif "table" in record and kept["table"].has_classes:
+        raise StorageError("corrupt: its table has classes without names")
 
 
 def _dropout_state(given: Any) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from ..runtime.network import Network
 
 Floats = NDArray[np.float64]
 STANDARDIZE = "standardize"
+_NUMBERS = 1 << 20  # numbers of the inputs that are computed with at once
 
 
 def adapt(
@@ -42,9 +44,9 @@ def adapt(
         data = _data(model, inputs, expected, lengths, sample_weight, layout)
         parameters = model.get_parameters()
         for index in places:
-            parameters |= _units(model, index, _incoming(model, parameters, data, index), data)
+            parameters |= _units(model, index, partial(_incoming, model, parameters, data, index), data)
         if restores and expected is not None:
-            parameters |= _units(model, graph.output, data.expected, data)
+            parameters |= _units(model, graph.output, lambda part: data.expected[part], data)
         model.set_parameters(parameters)
 
 
@@ -72,25 +74,67 @@ def _data(model: Network, inputs: Any, expected: Any, lengths: Any, sample_weigh
     return data
 
 
-def _incoming(model: Network, parameters: Mapping[str, Any], data: TrainingData, index: int) -> Floats:
-    """The vectors that reach a node, with the axes of the inputs; each sequence starts from zero state."""
-    sequences = data.inputs if data.sequences else data.inputs[None]
-    found = [interpreter.incoming(model.graph, parameters, one, index) for one in sequences]
+def _incoming(model: Network, parameters: Mapping[str, Any], data: TrainingData, index: int, part: slice) -> Floats:
+    """The vectors that reach a node, with the axes of the inputs; each sequence starts from zero state.
+
+    part: of the first axis of the inputs.
+    """
+    inputs = data.inputs[part]
+    found = [
+        interpreter.incoming(model.graph, parameters, one, index) for one in (inputs if data.sequences else [inputs])
+    ]
     return np.stack(found) if data.sequences else found[0]
 
 
-def _units(model: Network, index: int, values: NDArray[Any], data: TrainingData) -> dict[str, NDArray[Any]]:
-    """The mean and scale of each component, as parameters of a node. The scale is the standard deviation; 1 for 0."""
-    name = model.graph.nodes[index].name
-    rows = np.asarray(values, np.float64).reshape(-1, values.shape[-1])
-    weights = np.ones(len(rows)) if data.weights is None else np.asarray(data.weights, np.float64).reshape(-1)
-    counts = weights > 0.0
-    rows, shares = rows[counts], weights[counts] / weights.max()
-    shares = (shares / shares.sum())[:, None]
+def _parts(model: Network, data: TrainingData) -> list[slice]:
+    """The parts of the first axis that are computed one after the other, so that they need little memory.
+
+    Of one sequence whose state goes on, there is one part.
+    """
+    count = len(data.inputs)
+    if model.graph.has_time_links and not data.sequences:
+        return [slice(count)]
+    step = max(1, _NUMBERS * count // data.inputs.size)
+    return [slice(start, start + step) for start in range(0, count, step)]
+
+
+def _units(model: Network, index: int, values: Callable[[slice], Any], data: TrainingData) -> dict[str, NDArray[Any]]:
+    """The mean and scale of each component, as parameters of a node. The scale is the standard deviation; 1 for 0.
+
+    values: the vectors of a part of the data.
+    """
+    name, parts = model.graph.nodes[index].name, _parts(model, data)
+    mean = scale = np.zeros(1)
     with np.errstate(all="ignore"):
-        mean = (shares * rows).sum(axis=0)
-        scale = np.sqrt((shares * np.square(rows - mean)).sum(axis=0)).astype(model.dtype)
+        total = sum(_weights(data, part).sum() for part in parts)
+        for part in parts:
+            rows, weights = _rows(values(part), _weights(data, part))
+            mean = mean + (weights / total * rows).sum(axis=0)
+        first, equal = None, np.ones(1, np.bool_)
+        for part in parts:
+            rows, weights = _rows(values(part), _weights(data, part))
+            if len(rows):
+                first = rows[0] if first is None else first
+                equal = equal & (rows == first).all(axis=0)
+                scale = scale + (weights / total * np.square(rows - mean)).sum(axis=0)
+        scale = np.sqrt(scale).astype(model.dtype)
     if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
         raise DataError(f"what reaches '{name}' is too large: its mean or deviation is not a finite number")
-    scale[(scale == 0.0) | (rows == rows[0]).all(axis=0)] = 1.0
+    scale[(scale == 0.0) | equal] = 1.0
     return {f"{name}.mean": mean, f"{name}.scale": scale}
+
+
+def _weights(data: TrainingData, part: slice) -> Floats:
+    """The weights of the vectors of a part, in proportion to the largest of all."""
+    if data.weights is None:
+        return np.ones(data.inputs[part].shape[:-1]).reshape(-1)
+    found: Floats = np.asarray(data.weights[part], np.float64).reshape(-1) / float(data.weights.max())
+    return found
+
+
+def _rows(values: NDArray[Any], weights: Floats) -> tuple[Floats, Floats]:
+    """The vectors that count (n, W), and their weights (n, 1)."""
+    rows, counts = np.asarray(values, np.float64).reshape(-1, values.shape[-1]), weights > 0.0
+    if not counts.all():
+        rows, weights = rows[counts], weights[counts]
+    return rows, weights[:, None]

@@ -21,7 +21,8 @@ import pytest
 import neuromorph as nm
 from helpers.paths import REPOSITORY
 from neuromorph import demo
-from neuromorph.cli import files, layout, main, running, training
+from neuromorph.cli import files, layout, main, training
+from neuromorph.cli.answers import labels_of
 from neuromorph.cli.data import Arrays, Source, read
 from neuromorph.data.arrays import TrainingData
 from neuromorph.data.holding_out import drawn
@@ -314,7 +315,7 @@ def test_trouble_is_one_line_and_exit_code_1(shell: Shell, arguments: list[str],
         ([*TRAIN, "--epochs", "0"], ".*0 is not in the range x>=1.*"),
         ([*TRAIN, "--epochs", "1", "--clip", "0"], ".*0.* is not in the range x>0.*"),
         ([*TRAIN, "--epochs", "1", "--validation", "1.5"], "--validation is 1.5, and a fraction lies between.*"),
-        ([*TRAIN, "--epochs", "1", "--targets", "a"], "--targets names columns of a CSV file.*"),
+        ([*TRAIN, "--epochs", "1", "--targets", "a"], "--targets is for tables, and d.npz has no columns.*"),
         ([*TRAIN, "--epochs", "1", "--inputs", "x.npy"], "data come from --data, or from --inputs and --expected.*"),
         ([*TRAIN[:-1], "net.pt", "--epochs", "1"], r"--save is net.pt, .* ends in .safetensors.*"),
         (["train", "a.safetensors", *TRAIN[2:], "--epochs", "1"], ".*is a saved model: go on with it by --resume.*"),
@@ -375,9 +376,9 @@ def test_npz_and_npy_and_csv_give_the_same_arrays(classifier: nm.Model) -> None:
     ]
     for source in sources:
         made = layout.prepared(classifier, read(source, classifier), sequences=False)
-        np.testing.assert_array_equal(made.inputs, POINTS)
+        np.testing.assert_array_equal(made.inputs.astype(np.float32), POINTS.astype(np.float32))
         np.testing.assert_array_equal(made.expected, LABELS)
-        assert made.options == {"sample_weight": None, "lengths": None, "layout": "NW"}
+        assert made.options == {"sample_weight": None, "lengths": None, "layout": "NW", "missing": "error"}
 
 
 def test_the_last_columns_of_a_table_are_what_is_expected(classifier: nm.Model) -> None:
@@ -392,24 +393,34 @@ def test_the_last_columns_of_a_table_are_what_is_expected(classifier: nm.Model) 
     assert (bare.inputs.tolist(), bare.expected) == ([[1, 2]], None)
 
 
+MIXED = "as others in it are: correct it; --categories takes all of them as categories, --ignore leaves the column out"
+MISSING = "--missing drop leaves such rows out, --missing mean puts the mean of the column there"
+LATIN = "iconv -f latin1 -t utf8 converts many of those that are not"
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "it has no rows of numbers"),
-        (b"\n\n", "it has no rows of numbers"),
-        (b"a,b,c\n", "it has no rows of numbers"),
-        (b"1,2,0\n3,x,1\n", "line 2, column 2 is 'x', not a number"),
-        (b"1,NA,0\n3,4,1\n", "line 1, column 2 is 'NA', not a number"),
-        (b"1,2,0\n3,1_0,1\n", "line 2, column 2 is '1_0', not a number"),
+        (b"", "it has no rows"),
+        (b"\n\n", "it has no rows"),
+        (b"a,b,c\n", "it has no rows"),
+        (b"1,2,0\n3,x,1\n", f"line 2, column 2 is 'x', not a number, {MIXED}"),
+        (b"1,NA,0\n3,4,1\n", f"line 1, column 2 is 'NA', which stands for a missing value: {MISSING}"),
+        (b"1,2,0\n3,1_0,1\n", f"line 2, column 2 is '1_0', not a number, {MIXED}"),
         (b"1,2,0\n3,1e300,1\n", "line 2, column 2 is 1e+300, and must be in the range of float32, -3.4e+38 to 3.4e+38"),
-        (b"a,b,c\n1,2,0\n\n3,,1\n", "line 4, column 2 ('b') is empty, not a number"),
+        (b"a,b,c\n1,2,0\n\n3,,1\n", f"line 4, column 2 ('b') is empty: {MISSING}"),
         (b"1,2,0\n3,4\n", "line 2 has 2 columns, and the lines before it 3"),
-        (b"1,2,3,4\n", "it has 4 columns, and the model needs 3 or 5: 2 inputs and 3 expected or a class"),
-        (b"1,2,nan\n", "line 1, column 3 is nan, and must be a whole number from 0 to 2"),
+        (
+            b"1,2,3,5\n",
+            "its columns but the last become 3 numbers, 1 1, 2 1, 3 1, and the model takes 2; --targets names the "
+            "columns of what is expected",
+        ),
+        (b"1,2,3,4\n", "its first line 1,2,3,4 may be names or values: give --header or --no-header"),
+        (b"1,2,nan\n", "column 3 has nothing but missing values, and numbers are expected"),
         (b"1,inf,2\n", "line 1, column 2 is inf, and must be a finite number"),
         (b"a,b,c\n\n1,2,3\n", "line 3, column 3 ('c') is 3, and must be a whole number from 0 to 2"),
-        (b"1,2,0\n\xff,4,1\n", "not a text in UTF-8"),
-        (b"1,2,0\n" + b"1" * 200_000, "not a CSV file: field larger than field limit (131072)"),
+        (b"1,2,0\n\xff,4,1\n", f"not a text in UTF-8: see line 2; {LATIN}"),
+        (b"1,2,0\n" + b"1" * 200_000, "line 2 has 1 columns, and the lines before it 3"),
     ],
 )
 def test_wrong_tables(shell: Shell, content: bytes, said: str) -> None:
@@ -422,7 +433,7 @@ def test_a_table_without_the_named_column(shell: Shell) -> None:
     Path("t.csv").write_text("a,b,c\n1,2,0\n")
     command = ("train", "net.mdl", "--data", "t.csv", *TRAIN[4:], "--epochs", "1", "--targets")
     assert shell.fails(*command, "d") == "t.csv: it has no column 'd'; its columns are a, b, c"
-    assert shell.fails(*command, "a,b") == "t.csv: 1 columns beside the targets, and the model takes 2"
+    assert shell.fails(*command, "a,b") == "t.csv: its columns become 1 numbers, c 1, and the model takes 2"
     assert "names a column twice" in shell.fails(*command, "a,a", code=2)
     Path("t.csv").write_text("1,2,0\n")
     assert shell.fails(*command, "4") == "t.csv: it has no column '4'; it has columns 1 to 3"
@@ -443,7 +454,7 @@ def npy(array: Any) -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("d.txt", b"1 2", "data files end in .npz, .npy, .csv"),
+        ("d.txt", b"1 2", "data files end in .npz, .npy, .csv, .*"),
         ("e.npz", b"", "not an NPZ file"),
         ("e.npz", b"junk", "not an NPZ file"),
         ("e.npz", npz(inputs=POINTS, labels=LABELS)[:-30], "not a sound NPZ file: .*"),
@@ -1029,9 +1040,9 @@ BINARY = "/xavier,zero/ (x, 2) (yes, 1, <sigmoid>, <binary_cross_entropy>)"
 def test_labels_of_a_single_output_are_yes_and_no() -> None:
     answers = np.array([[0.1, 0.9, 0.5], [0.51, -3.0, 0.2]])[..., None]
     model = nm.compile(BINARY, 1, 0.0)
-    assert running._labels(model, answers).tolist() == [[0, 1, 0], [1, 0, 0]]
+    assert labels_of(model, answers).tolist() == [[0, 1, 0], [1, 0, 0]]
     model = nm.compile("/xavier,zero/ (x, 2) (yes, 1, <linear>, <hinge>)", 1, 0.0)  # between -1 and 1
-    assert running._labels(model, answers).tolist() == [[1, 1, 1], [1, 0, 1]]
+    assert labels_of(model, answers).tolist() == [[1, 1, 1], [1, 0, 1]]
 
 
 @pytest.mark.parametrize(
@@ -1117,7 +1128,7 @@ def test_columns_that_are_left_out(classifier: nm.Model) -> None:
     assert read(Source(data="t.csv", targets="b", ignore="1,class"), nm.compile(LINE, 1, 0.0)).expected is not None
     with pytest.raises(Exception, match="name the same column"):
         read(Source(data="t.csv", targets="class", ignore="4"), classifier)
-    with pytest.raises(Exception, match="it has 2 columns that are not ignored, and the model needs 3 or 5"):
+    with pytest.raises(Exception, match=r"but the last become 1 numbers, b 1, and the model takes 2"):
         read(Source(data="t.csv", ignore="id,a"), classifier)
 
 

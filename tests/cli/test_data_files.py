@@ -19,6 +19,8 @@ import neuromorph as nm
 from neuromorph.cli import data, layout, main
 from neuromorph.cli.data import Source
 from neuromorph.host import cgroups
+from neuromorph.tables import records
+from neuromorph.tables.files import has_polars
 
 CLASSIFIER = "/xavier,zero/ (input, 2) (output, 3, <softmax>, <cross_entropy>)"
 RECURRENT = "/xavier,zero/ (bit, 2) {both, h, concatenate} (h, 3, <tanh>) (output, 3, <softmax>, <cross_entropy>)"
@@ -255,8 +257,42 @@ def test_arrays_are_read_as_numpy_reads_them(change: Callable[[np.ndarray], byte
 
 
 def test_a_table_without_lines_is_not_read_to_its_end(classifier: nm.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "_LONGEST_LINE", 1000)
+    monkeypatch.setattr(records, "LONGEST_RECORD", 1000)
+    has_polars()  # whose import takes memory
     Path("d.csv").write_text("1,2,0\n" + "1," * (LITTLE // 2))
     assert refused(Source(data="d.csv"), classifier) == "d.csv: not a CSV file: a line has more than 1,000 characters"
     Path("d.csv").write_text("1," * (LITTLE // 2))
     assert refused(Source(data="d.csv"), classifier) == "d.csv: not a CSV file: a line has more than 1,000 characters"
+
+
+def test_arrays_are_mapped_unless_they_are_compressed(classifier: nm.Model) -> None:
+    """Of a large array, only the parts that are used are read; what is written to it does not reach the file."""
+    large = np.zeros((ROWS // 8, 2))
+    large[-1] = 1.0
+    np.save("x.npy", large)
+    np.savez("d.npz", inputs=large, labels=np.zeros(len(large), np.int8))
+    for name, answers in (("x.npy", False), ("d.npz", True)):
+        tracemalloc.start()
+        found = layout.arrays_of(Source(data=name), classifier, answers=answers)
+        assert tracemalloc.get_traced_memory()[1] < LITTLE
+        tracemalloc.stop()
+        np.testing.assert_array_equal(found.inputs[-2:], [[0, 0], [1, 1]])
+        found.inputs[0] = 7.0
+        again = layout.arrays_of(Source(data=name), classifier, answers=answers)
+        assert again.inputs[0, 0] == 0.0
+    np.savez_compressed("c.npz", inputs=large, labels=np.zeros(len(large), np.int8))
+    np.testing.assert_array_equal(layout.arrays_of(Source(data="c.npz"), classifier).inputs, large)
+    np.save("f.npy", np.asfortranarray(POINTS))
+    np.testing.assert_array_equal(layout.arrays_of(Source(data="f.npy"), classifier, answers=False).inputs, POINTS)
+
+
+def test_what_is_expected_in_numpy_files_may_be_missing(classifier: nm.Model) -> None:
+    labels = LABELS.astype(float)
+    labels[3] = np.nan
+    np.savez("d.npz", inputs=POINTS, labels=labels)
+    found = layout.arrays_of(Source(data="d.npz", missing="skip"), classifier)
+    assert layout.prepared(classifier, found, sequences=False).options["missing"] == "skip"
+    with pytest.raises(click.ClickException, match=r"labels\[3\] is nan, and must be a whole number from 0 to 2"):
+        layout.prepared(classifier, layout.arrays_of(Source(data="d.npz"), classifier), sequences=False)
+    with pytest.raises(click.UsageError, match="--missing mean is for tables; NPY and NPZ files take error or skip"):
+        layout.arrays_of(Source(data="d.npz", missing="mean"), classifier)

@@ -6,6 +6,7 @@ They are skipped where the package that carries the data is not installed; the c
 from __future__ import annotations
 
 import argparse
+import csv
 import re
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from helpers.paths import EXAMPLES
 from helpers.scripts import script
 
 REAL = EXAMPLES / "real"
-PACKAGES = {"co2": "statsmodels", "chaos": None, "vowels": "aeon", "penguins": "palmerpenguins"}
+PACKAGES = {"co2": ("statsmodels",), "chaos": (), "vowels": ("aeon",), "penguins": ("palmerpenguins", "polars")}
 
 
 @pytest.fixture
@@ -36,8 +37,8 @@ def test_every_example_is_tested() -> None:
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")  # scikit-learn's perceptron, after so few epochs
 @pytest.mark.parametrize("name", PACKAGES)
 def test_an_example_runs(name: str, plain: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if PACKAGES[name] is not None:
-        pytest.importorskip(PACKAGES[name], reason=f"the data come with {PACKAGES[name]}, which is not installed")
+    for package in PACKAGES[name]:
+        pytest.importorskip(package, reason=f"{package} is not installed")
     script(REAL, name).main(["--quick", "--to", str(tmp_path / "new")])
     said = capsys.readouterr().out
     assert re.search(r"^neuromorph +[\d.]+ +[\d.]+ +[\d,]+$", said, re.MULTILINE)
@@ -125,25 +126,14 @@ def test_held_out_utterances_are_of_all_speakers() -> None:
     assert (labels[held] == held_labels).all()
 
 
-def test_an_encoding_is_learnt_from_the_rows_to_train_alone() -> None:
+def test_rows_to_train_and_to_test_are_all_rows_once(tmp_path: Path) -> None:
+    pytest.importorskip("palmerpenguins", reason="the data come with palmerpenguins, which is not installed")
     penguins = script(REAL, "penguins")
-    rows = [
-        {"Species": kind, "Island": "Dream", "Clutch Completion": "Yes", "Date Egg": day}
-        | dict.fromkeys(penguins.MEASURES, measure)
-        for kind, day, measure in (("b", "2007-11-01", "3"), ("a", "2008-10-11", "5"), ("a", "2008-10-01", "NA"))
-    ]
-    encoding = penguins.Encoding.of(rows)
-    numbers = encoding.numbers([*rows, rows[0] | {"Species": "new"}])
-    assert numbers[:, :2].tolist() == [[0, 1], [1, 0], [1, 0], [0, 0]]
-    assert (numbers[:, 2:4] == 1).all()
-    assert numbers[:, 4].tolist() == [31, 10, 0, 31]
-    assert numbers[:, 5:].tolist() == [[3.0] * 6, [5.0] * 6, [4.0] * 6, [3.0] * 6]
-
-
-def test_rows_to_train_and_to_test_are_all_rows_once() -> None:
-    train, test = script(REAL, "penguins").split(list(range(40)), 3)
-    assert sorted(train + test) == list(range(40))
-    assert len(test) == 10
+    names, rows = penguins.penguins()
+    train, test = (list(csv.reader(path.open(encoding="utf-8"))) for path in penguins.split(tmp_path, 3))
+    assert train[0] == test[0] == names
+    assert sorted(train[1:] + test[1:]) == sorted(rows)
+    assert (len(rows), len(test) - 1) == (333, 83)
 
 
 # The peer -------------------------------------------------------------------------------------------------------------

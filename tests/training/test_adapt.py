@@ -11,6 +11,7 @@ import pytest
 
 import neuromorph as nm
 from helpers.witnesses import jit_disabled
+from neuromorph.training import adapt
 
 RNG = np.random.default_rng(5)
 INPUTS = RNG.normal(size=(40, 2, 3)) * [1.0, 10.0, 0.1] + [5.0, -2.0, 0.0]
@@ -159,3 +160,23 @@ def test_what_can_not_be_adapted() -> None:
         nm.adapt(nm.compile(TEXT, 2, 0.1), INPUTS)
     with pytest.raises(nm.DataError, match=r"units.scale must not be 0"):
         nm.set_parameters(built(), {"units.scale": [1.0, 0.0, 2.0]})
+
+
+@pytest.mark.parametrize("text", [TEXT, LOOP])
+def test_parts_give_what_the_whole_gives(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data are gone through in parts, so that they need little memory."""
+    weights = RNG.uniform(size=(4, 10, 2)) * (RNG.uniform(size=(4, 10, 2)) > 0.3)
+    inputs, expected = INPUTS.reshape(4, 10, 2, 3), EXPECTED.reshape(4, 10, 2, 2)
+    found = []
+    for numbers in (1 << 20, 1):
+        monkeypatch.setattr(adapt, "_NUMBERS", numbers)
+        nm.seed(1)
+        model = built(text)
+        nm.adapt(model, inputs, expected, sample_weight=weights)
+        found.append(nm.get_parameters(model))
+    for name, value in found[0].items():
+        np.testing.assert_allclose(found[1][name], value, rtol=1e-6)
+    rows = inputs.reshape(-1, 3)[weights.reshape(-1) > 0]
+    if text == TEXT:
+        wanted = np.average(rows, axis=0, weights=weights[weights > 0])
+        np.testing.assert_allclose(found[1]["units.mean"], wanted, rtol=1e-5)

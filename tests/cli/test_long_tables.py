@@ -1,0 +1,217 @@
+"""Long tables of many sequences, series that are cut into windows, and what models forecast of them."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neuromorph as nm
+from neuromorph.cli import main
+from neuromorph.cli.arrays import Source
+from neuromorph.cli.data import read
+
+RNG = np.random.default_rng(4)
+LENGTHS = (3, 5, 1, 4)
+STEPS = [RNG.normal(size=(length, 2)).round(3).astype(np.float32) for length in LENGTHS]
+KINDS = ("slow", "fast", "slow", "fast")
+TEXT = "/xavier,zero/ (in, 2) (h, 4, <gru>) (kind, 2, <softmax>, <cross_entropy>)"
+SERIES = (10 * np.sin(np.arange(40) / 3)).round(3)
+FORECAST = "/xavier,zero/ (in, 1) (units, <standardize>) (h, 4, <gru>) (out, 1, <restore>, <mse>)"
+
+pytestmark = pytest.mark.usefixtures("interpreted")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a long table whose rows are mixed, and a series with its months."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f"g{n},{t},{x[0]},{x[1]},{KINDS[n]}" for n, steps in enumerate(STEPS) for t, x in enumerate(steps.tolist())]
+    first = [rows[0], rows[3], rows[8], rows[9]]  # so that groups appear in their order
+    rest = [row for row in rows if row not in first]
+    order = RNG.permutation(len(rest))
+    Path("long.csv").write_text("\n".join(["who,t,x,y,kind", *first, *(rest[n] for n in order)]))
+    Path("long.mdl").write_text(TEXT)
+    lines = [f"{2020 + n // 12}-{n % 12 + 1:02d},{value}" for n, value in enumerate(SERIES)]
+    Path("series.csv").write_text("\n".join(["month,level", *lines]))
+    Path("series.mdl").write_text(FORECAST)
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
+    capsys.readouterr()
+    assert main(list(arguments)) == code, capsys.readouterr().err
+    found = capsys.readouterr()
+    return found.out, found.err
+
+
+LONG = ("train", "long.mdl", "--data", "long.csv", "--group", "who", "--time", "t", "--save", "net.safetensors")
+
+
+def test_groups_are_sequences_sorted_by_time(capsys: pytest.CaptureFixture[str]) -> None:
+    _, err = run(capsys, *LONG, "--epochs", "2", "--seed", "1", "--batch", "2")
+    assert "long.csv: 4 sequences of 1 to 5 steps, 2 numbers each\n" in err
+    model = nm.load("net.safetensors")
+    assert (model.classes, model.layout) == (("fast", "slow"), "NSW")
+    other = nm.compile(TEXT, 2, 0.1)
+    other.build(seed=1)
+    nm.seed(1)
+    again = nm.build(nm.compile(TEXT, 2, 0.1))
+    again.fit(STEPS, [1, 0, 1, 0], layout="NSW", epochs=2, progress=False)
+    for name, value in model.get_parameters().items():
+        np.testing.assert_array_equal(again.get_parameters()[name], value)
+    loss, right = (f(STEPS, [1, 0, 1, 0], layout="NSW") for f in (model.evaluate, model.accuracy))
+    out, _ = run(capsys, "evaluate", "net.safetensors", "--data", "long.csv")
+    assert out == f"loss {loss:.6g}, accuracy {right:.6g}\n"
+    results = model.predict(STEPS, layout="NSW")
+    out, _ = run(capsys, "predict", "net.safetensors", "--data", "long.csv", "--labels")
+    assert out.split() == [("fast", "slow")[found[-1].argmax()] for found in results]
+    run(capsys, "predict", "net.safetensors", "--data", "long.csv", "--every-step", "-o", "y.npy")
+    rows = [line.split(",") for line in Path("long.csv").read_text().splitlines()[1:]]
+    wanted = [results[int(who[1:])][int(t)] for who, t, *_ in rows]
+    np.testing.assert_array_equal(np.load("y.npy"), wanted)
+
+
+def test_every_step_may_have_an_answer() -> None:
+    model = nm.compile(TEXT, 2, 0.1)
+    source = Source(data="long.csv", group="who", time="t", targets="kind")
+    once, each = read(source, model), read(Source(**{**vars(source), "each": True}), model)
+    assert once.labels is not None
+    assert each.labels is not None
+    assert once.labels.tolist() == [1, 0, 1, 0]
+    assert each.labels.tolist() == [[1, 1, 1, 0, 0], [0] * 5, [1, 0, 0, 0, 0], [0] * 5]
+    assert each.lengths is not None
+    assert each.lengths.tolist() == list(LENGTHS)
+    for found, steps in zip(once.inputs, STEPS, strict=True):
+        np.testing.assert_array_equal(found[: len(steps)], steps)
+        assert not found[len(steps) :].any()
+
+
+def test_what_is_wrong_in_a_sequence_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("long.csv").read_text()
+    Path("long.csv").write_text(text + f"\n{text.splitlines()[2]}")
+    _, err = run(capsys, *LONG, "--epochs", "1", "-q", code=1)
+    assert err == "error: long.csv: line 3 and line 15 of 'g1' have the same time\n"
+    Path("long.csv").write_text(text + "\n,1,2,3,slow")
+    _, err = run(capsys, *LONG, "--epochs", "1", "-q", code=1)
+    assert err == "error: long.csv: line 15, column 1 ('who') is empty, and tells groups apart\n"
+    Path("long.csv").write_text(text + "\ng9,,2,3,slow")
+    _, err = run(capsys, *LONG, "--epochs", "1", "-q", code=1)
+    assert err == "error: long.csv: line 15, column 2 ('t') is empty: write a number there\n"
+    Path("long.mdl").write_text(TEXT.replace("cross_entropy", "binary_cross_entropy").replace("softmax", "sigmoid"))
+    Path("long.csv").write_text(text.replace("kind", "a,b").replace("slow", "0,1").replace("fast", "0,2"))
+    _, err = run(capsys, *LONG, "--epochs", "1", "-q", code=1)
+    said = r"line \d+, column 6 \('b'\) is 2, and must be a number from 0 to 1 for binary_cross_entropy"
+    assert re.fullmatch(f"error: long.csv: {said}\n", err)
+
+
+def test_a_time_alone_sorts_the_rows() -> None:
+    Path("t.csv").write_text("t,x,y\n3,30,3\n1,10,1\n2,20,2\n")
+    model = nm.compile("/xavier,zero/ (x, 1) {both, y, concatenate} (y, 1, <linear>, <mse>)", 1, 0.1)
+    found = read(Source(data="t.csv", time="t"), model)
+    assert found.expected is not None
+    assert (found.inputs.ravel().tolist(), found.expected.ravel().tolist()) == ([10, 20, 30], [1, 2, 3])
+
+
+TRAIN = ("train", "series.mdl", "--data", "series.csv", "--time", "month", "--save", "net.safetensors", "--seed", "2")
+
+
+def test_windows_of_a_series(capsys: pytest.CaptureFixture[str]) -> None:
+    _, err = run(capsys, *TRAIN, "--window", "6", "--horizon", "1", "--epochs", "2")
+    assert "series.csv: 34 sequences of 6 steps, 1 number each\n" in err
+    assert "means and scales are set from the data: units, out\n" in err
+    model = nm.load("net.safetensors")
+    inputs, expected = nm.windows(SERIES.astype(np.float32), 6)
+    nm.seed(2)
+    again = nm.build(nm.compile(FORECAST, 32, 0.1, bptt_steps=6))
+    again.adapt(inputs, expected[:, 0], layout="NSW")
+    again.fit(inputs, expected[:, 0], layout="NSW", epochs=2, progress=False)
+    for name, value in model.get_parameters().items():
+        np.testing.assert_array_equal(again.get_parameters()[name], value)
+    out, _ = run(capsys, "evaluate", "net.safetensors", "--data", "series.csv")
+    assert out == f"loss {model.evaluate(inputs, expected[:, 0], layout='NSW'):.6g}\n"
+    out, err = run(capsys, "forecast", "net.safetensors", "--data", "series.csv", "--steps", "3")
+    wanted = model.forecast(SERIES[-6:, None].astype(np.float32), 3)
+    np.testing.assert_array_equal(np.array(out.split(), np.float32), wanted[:, 0])
+    assert err.startswith("series.csv: the last 6 rows of 1 series, as in training\n")
+    out, _ = run(capsys, "forecast", "net.safetensors", "--data", "series.csv", "--steps", "3", "--names")
+    assert [line.split(",")[0] for line in out.splitlines()] == ["month", "2023-05-01", "2023-06-01", "2023-07-01"]
+    out, _ = run(capsys, "predict", "net.safetensors", "--data", "series.csv")
+    wanted = model.predict(
+        np.lib.stride_tricks.sliding_window_view(SERIES.astype(np.float32), 6)[..., None], layout="NSW"
+    )
+    np.testing.assert_array_equal(np.array(out.split(), np.float32), wanted[:, -1, 0])
+
+
+def test_windows_for_a_perceptron_forecast_several_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("series.mdl").write_text("/xavier,zero/ (in, 6) (h, 4, <tanh>) (out, 2, <linear>, <mse>)")
+    run(capsys, *TRAIN, "--window", "6", "--horizon", "2", "--epochs", "1", "-q", "--rate", "0.001")
+    model = nm.load("net.safetensors")
+    out, _ = run(capsys, "forecast", "net.safetensors", "--data", "series.csv", "--steps", "3")
+    first = model.predict(SERIES[None, -6:].astype(np.float32), layout="NW")[0]
+    second = model.predict(np.concatenate([SERIES[-4:], first])[None].astype(np.float32), layout="NW")[0]
+    np.testing.assert_array_equal(np.array(out.split(), np.float32), [*first, second[0]])
+
+
+def test_windows_stay_within_their_series(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{who},{t},{t + 100 * (who == 'b')}" for t in range(6) for who in "ab"]
+    Path("two.csv").write_text("\n".join(["who,t,v", *rows, "c,0,5"]))
+    model = nm.compile(FORECAST, 2, 0.1)
+    found = read(Source(data="two.csv", group="who", time="t", window=3, horizon=1), model)
+    assert found.inputs[..., 0].tolist() == [[n + k, n + k + 1, n + k + 2] for k in (0, 100) for n in range(3)]
+    assert found.expected is not None
+    assert found.expected.ravel().tolist() == [3, 4, 5, 103, 104, 105]
+    Path("series.mdl").write_text(FORECAST)
+    options = ("--group", "who", "--time", "t", "--window", "3", "--horizon", "1", "--epochs", "1", "-q")
+    run(capsys, "train", "series.mdl", "--data", "two.csv", *options, "--save", "net.safetensors")
+    out, err = run(capsys, "forecast", "net.safetensors", "--data", "two.csv", "--steps", "2", "--names")
+    assert err.startswith("two.csv: the last 3 rows of 2 series, as in training\n")
+    assert [line.rpartition(",")[0] for line in out.splitlines()] == ["who,t", "a,6", "a,7", "b,6", "b,7"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--horizon", "1"), 2, "--horizon needs --window"),
+        (
+            ("--horizon", "1", "--window", "40"),
+            1,
+            "a window of 40 rows and 1 after it need 41, and the longest series has 40",
+        ),
+        (
+            ("--horizon", "2", "--window", "4"),
+            1,
+            "2 rows of 1 columns, level, are to be forecast, and the model's output has 1",
+        ),
+        (("--horizon", "1", "--window", "4", "--missing", "drop"), 2, "--missing drop would leave gaps in a series"),
+        (("--horizon", "1", "--window", "4", "--weights", "level"), 2, "--weights has a weight for each row"),
+    ],
+)
+def test_wrong_windows(options: tuple[str, ...], code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _, err = run(capsys, *TRAIN, *options, "--epochs", "1", "-q", code=code)
+    assert said in err
+
+
+def test_forecasts_of_numpy_files(capsys: pytest.CaptureFixture[str]) -> None:
+    model = nm.compile("/xavier,zero/ (in, 2) (h, 4, <gru>) (out, 2, <linear>, <mse>)", 1, 0.1).build(seed=1)
+    model.save("net.safetensors")
+    x = RNG.normal(size=(9, 2)).astype(np.float32)
+    np.save("x.npy", x)
+    run(capsys, "forecast", "net.safetensors", "--data", "x.npy", "--steps", "4", "-o", "y.npy")
+    np.testing.assert_array_equal(np.load("y.npy"), model.forecast(x, 4))
+    np.savez("x.npz", inputs=np.stack([x, x * 2]), lengths=[9, 5])
+    out, _ = run(capsys, "forecast", "net.safetensors", "--data", "x.npz", "--sequences", "--steps", "4", "-o", "y.npz")
+    wanted = model.forecast([x, x[:5] * 2], 4, layout="NSW")
+    np.testing.assert_array_equal(np.load("y.npz")["predictions"], wanted)
+    np.savetxt("x.csv", x, delimiter=",", fmt="%.9g")
+    out, _ = run(capsys, "forecast", "net.safetensors", "--data", "x.csv", "--steps", "4")
+    np.testing.assert_array_equal(np.loadtxt(io.StringIO(out), delimiter=",", dtype=np.float32), model.forecast(x, 4))
+    nm.compile(TEXT, 1, 0.1).build(seed=1).save("kind.safetensors")
+    nm.compile("/xavier,zero/ (in, 2) (h, 4, <gru>) (out, 1, <linear>, <mse>)", 1, 0.1).build(seed=1).save(
+        "one.safetensors"
+    )
+    _, err = run(capsys, "forecast", "one.safetensors", "--data", "x.npy", "--steps", "4", code=1)
+    assert "forecast feeds the output back, so it must be as wide as the input: they are 1 and 2 wide" in err
