@@ -56,15 +56,11 @@ class Layout:
     def __init__(self, graph: Graph, prefix: str) -> None:
         self.graph = graph
         names, rings, late = Names(prefix), _rings(graph), _late(graph)
-        self.fields = {
-            index: Field(
-                names.new(graph.nodes[index].name),
-                graph.nodes[index].width,
-                rings.get(index, 0),
-                index in late and index not in rings,
-            )
-            for index in graph.computing
-        }
+        self.fields: dict[int, Field] = {}
+        for index in graph.computing:
+            node, steps, before = graph.nodes[index], rings.get(index, 0), index in late and index not in rings
+            endings = ("_past", "_at") if steps else ("_before",) if before else ()
+            self.fields[index] = Field(names.new(node.name, *endings), node.width, steps, before)
         self.groups: dict[int, Group] = {}
         self.columns: dict[int, int] = {}
         for members in _siblings(graph):

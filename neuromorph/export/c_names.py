@@ -34,6 +34,18 @@ _HEADERS = _words(
 )
 
 
+# Other names that usual headers give to types, and to macros that are no functions.
+_OF_HEADERS = re.compile(
+    r"""
+    \w+_t | fd_mask | u_char | u_int | u_long | u_short | uint | ulong | ushort | va_list | math_errhandling | tm
+    | lconv | FILE | NULL | EOF | I | NAN | INFINITY | HUGE_VAL[FL]? | MAXFLOAT | DOMAIN | SING | OVERFLOW | UNDERFLOW
+    | PLOSS | TLOSS | (?:FP|M|MATH|FLT|DBL|LDBL)_\w+ | (?:BIG|BYTE|LITTLE|PDP)_(?:ENDIAN|ORDER) | EXIT_\w+
+    | SEEK_\w+ | BUFSIZ | (?:U?INT\w*|SIZE|PTRDIFF|WCHAR|WINT|RAND|TMP|SIG_ATOMIC|[SU]?CHAR|U?SHRT|U?L?LONG)_(?:MAX|MIN)
+    """,
+    re.VERBOSE,
+)
+
+
 def why_no_name(name: str) -> str | None:
     """Why a C file, and the functions in it, can't have this name; None if they can."""
     if not _IDENTIFIER.fullmatch(name):
@@ -42,6 +54,8 @@ def why_no_name(name: str) -> str | None:
         return "a C identifier has no __ and at most 63 characters here"
     if name in RESERVED:
         return "C or C++ has this word for itself"
+    if _OF_HEADERS.fullmatch(name):
+        return "headers of the C library may have this name"
     return "the C library has a header of this name" if name.casefold() in _HEADERS else None
 
 
@@ -73,8 +87,6 @@ class Names:
 
 def comment_of(text: str) -> str:
     """A text that can stand inside a comment of C: printable ASCII, without what would end or continue a comment."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\\", "/").split("\n")
     shown = ("".join(c if " " <= c <= "~" else "?" for c in line) for line in lines)
-    return "\n".join(
-        line.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?").replace("\\", "/") for line in shown
-    )
+    return "\n".join(re.sub(r"\*(?=/)|/(?=\*)|\?(?=\?)", r"\g<0> ", line) for line in shown)

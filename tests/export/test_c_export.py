@@ -101,6 +101,9 @@ def test_work_is_counted(node: str, products: int, calls: int) -> None:
         ("double.c", "'double': C or C++ has this word for itself"),
         ("class.c", "'class': C or C++ has this word for itself"),
         ("math.c", "the C library has a header of this name"),
+        ("NAN.c", "'NAN': headers of the C library may have this name"),
+        ("size_t.c", "'size_t': headers of the C library may have this name"),
+        ("M_PI.c", "'M_PI': headers of the C library may have this name"),
     ],
 )
 def test_a_name_that_is_no_identifier_is_refused(model: nm.Model, tmp_path: Path, name: str, reason: str) -> None:
@@ -192,7 +195,19 @@ def test_names_with_endings_never_meet_other_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["*/ int x; /*", "\\\n", "??/", "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "a\rb\x00\x1b[31m"]
+    "text",
+    [
+        "*/ int x; /*",
+        "\\\n",
+        "??/",
+        "???/",
+        "*\\",
+        "/\\*",
+        "\\*/*",
+        "\u0101\u0101\u0101/",
+        "caf\N{LATIN SMALL LETTER E WITH ACUTE}",
+        "a\rb\x00\x1b[31m",
+    ],
 )
 def test_comments_stay_comments(text: str) -> None:
     shown = c_names.comment_of(text)

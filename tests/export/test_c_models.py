@@ -54,6 +54,8 @@ MODELS = {
     "names": (
         f"{HEADER} (int, 3) (h.x, 4, <tanh>) (h-x, 4, <tanh>) (h_x, 9, <tanh>) (NAN, 2, <relu>) (_x, 2, <linear>)"
         " (s, 2, <linear>) (net, 2, <linear>) (j, 2, <linear>) (__, 3, <linear>) {class, class, additive}"
+        " (k, 3, <tanh>) {k_at, k, additive, 2} (k_past, 3, <tanh>) {q, k, additive, 1} (q_at, 3, <tanh>)"
+        " {q_past, q, additive, 1} (q_before, 3, <relu>)"
         " (names, 3, <tanh>, <mse>)",
         "float32",
         True,
