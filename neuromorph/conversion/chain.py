@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConversionError
+from ..errors import ConversionError, MDLError
 from ..interface import Model, build, compile, expand
 
 Array = NDArray[Any]
@@ -56,6 +56,7 @@ class Chain:
         self.inputs: int | None = None
         self.width: int | None = None
         self.nodes: list[str | _Layer] = []
+        self.origins: list[str] = []  # of each node, the layer that it comes from
         self.parameters: dict[str, Array] = {}
         self.frozen: list[str] = []
         self.names = {"input"}
@@ -89,13 +90,18 @@ class Chain:
         if self.width != width:
             raise ConversionError(f"{self.where} takes {width} components, and {self.width} come in")
 
+    def add(self, node: str | _Layer) -> None:
+        """Add a node, or several as one text."""
+        self.nodes.append(node)
+        self.origins.append(self.where)
+
     # Layers ----------------------------------------------------------------------------------------------------------
 
     def layer(self, weight: Array, bias: Array | None, taps: int = 1, dilation: int = 1) -> None:
         """A layer without an activation; with several taps, a causal convolution. weight: as ours, (fan_in, width)."""
         fan_in, width = weight.shape
         self.expect(fan_in // taps)
-        self.nodes.append(_Layer(self.name, width, "linear" if taps == 1 else f"conv, {taps}, {dilation}"))
+        self.add(_Layer(self.name, width, "linear" if taps == 1 else f"conv, {taps}, {dilation}"))
         self.hold({f"{self.name}.weight": weight, f"{self.name}.bias": np.zeros(width) if bias is None else bias})
         self.width = width
 
@@ -103,18 +109,18 @@ class Chain:
         """An activation. It joins a layer before it that has none."""
         last = self.nodes[-1] if self.nodes else None
         if isinstance(last, _Layer) and last.function == "linear":
-            last.function = function
+            last.function, self.origins[-1] = function, self.where
         elif function != "linear":
-            self.nodes.append(f"({self.name}, <{function}>)")
+            self.add(f"({self.name}, <{function}>)")
 
     def compose(self, function: str, **numbers: float) -> None:
         """A function that takes several nodes."""
-        self.nodes.append(_COMPOSED[function].format(n=self.name, **numbers))
+        self.add(_COMPOSED[function].format(n=self.name, **numbers))
 
     def vectors(self, function: str, parameters: Mapping[str, Array], part: str = "") -> None:
         """An elementwise layer. parameters: by role. part: what the node's name has behind that of the layer."""
         name = f"{self.name}{part}"
-        self.nodes.append(f"({name}, <{function}>)")
+        self.add(f"({name}, <{function}>)")
         self.hold({f"{name}.{role}": value for role, value in parameters.items()})
 
     def cell(
@@ -129,7 +135,7 @@ class Chain:
             whole = expand(f"/xavier,zero/ (input, 1) {text} ({self.name}.end, 1, <linear>, <mse>)")
             lines = whole.strip().split("\n")[2:-1]
             text = re.sub("<(sigmoid|tanh)>", lambda found: f"<{functions[found[1]]}>", "\n".join(lines))
-        self.nodes.append(text)
+        self.add(text)
         for gate, (weight, bias) in gates.items():
             self.hold({f"{self.name}{gate}.weight": weight, f"{self.name}{gate}.bias": bias})
         self.width = width
@@ -161,6 +167,20 @@ class Chain:
         self.end()
         given = options.pop("frozen", ())
         frozen = [*([given] if isinstance(given, str) else given), *self.frozen]
-        made = build(compile(self.text(loss), batch_size, learning_rate, frozen=frozen, **options))
+        try:
+            compiled = compile(self.text(loss), batch_size, learning_rate, frozen=frozen, **options)
+        except MDLError as error:
+            raise self._at_layer(error) from error
+        made = build(compiled)
         made.set_parameters(self.parameters)
         return made
+
+    def _at_layer(self, error: MDLError) -> Exception:
+        """An error of the text as one that names the layer, unless it is in the line of the output and its loss."""
+        line = 2
+        for node, origin in zip(self.nodes[:-1], self.origins, strict=False):
+            text = node if isinstance(node, str) else node.text()
+            line += text.count("\n") + 1
+            if 2 < error.line <= line:
+                return ConversionError(f"{origin}: {error.reason}; the nearest text is {text} with other numbers")
+        return error

@@ -22,7 +22,13 @@ _COMPOSED: Mapping[str, tuple[str, Mapping[str, float]]] = {
     "hard_silu": ("hard_swish", {}), "log_sigmoid": ("log_sigmoid", {}), "tanh_shrink": ("tanh_shrink", {}),
     "relu6": ("between", {"p": -3.0, "q": 3.0, "r": 3.0}),
 }  # fmt: skip
+# Functions of other libraries that have a name of Keras's and other default numbers, and ours; None if it has none.
+_OF_OTHERS: Mapping[tuple[str | None, str], str | None] = {
+    ("torch", "leaky_relu"): "relu_leaky, 0.01", ("jax", "leaky_relu"): "relu_leaky, 0.01", ("jax", "gelu"): "gelu",
+    ("torch", "softmax"): None,
+}  # fmt: skip
 _OF_LIBRARIES = {"keras", "jax", "torch", "tensorflow", "numpy", None}  # whose names of functions are known
+_NO_WIDTH = "nothing says how wide its input is"
 _INSTEAD = {
     "Bidirectional": (
         "it reads the sequence backward too, and a step sees earlier steps only",
@@ -40,6 +46,8 @@ def layers_of(model: Any) -> Iterator[Any]:
         for layer in model:
             yield from layers_of(layer)
     elif isinstance(model, keras.Sequential):
+        for tensor in getattr(model, "inputs", ()):  # its input is none of its layers
+            yield tensor._keras_history.operation
         for layer in model.layers:
             yield from layers_of(layer)
     elif isinstance(model, keras.Model) and hasattr(model, "operations"):
@@ -107,10 +115,11 @@ def _bias(layer: Any) -> Array | None:
 # Activations ----------------------------------------------------------------------------------------------------------
 
 
-def _name_of(function: Any) -> str | None:
-    """The name of a library's function; None if it is somebody's own."""
+def _known(function: Any) -> tuple[str, str | None]:
+    """The name of a library's function, "" if it is somebody's own, and the activation of ours that it is, if any."""
     root = (getattr(function, "__module__", None) or "").split(".")[0] or None
-    return getattr(function, "__name__", None) if root in _OF_LIBRARIES else None
+    name = getattr(function, "__name__", "") if root in _OF_LIBRARIES else ""
+    return name, _OF_OTHERS.get((root, name), _FUNCTIONS.get(name))
 
 
 def _own_activation(chain: Chain, function: Any) -> None:
@@ -120,23 +129,24 @@ def _own_activation(chain: Chain, function: Any) -> None:
 
 
 def _activate(chain: Chain, function: Any) -> None:
-    name = _name_of(function) or ""
-    if name in _FUNCTIONS:
-        chain.apply(_FUNCTIONS[name])
+    name, ours = _known(function)
+    if ours is not None:
+        chain.apply(ours)
     elif name in _COMPOSED:
         composed, numbers = _COMPOSED[name]
         chain.compose(composed, **numbers)
     else:
-        nearest = "<softmax> with the loss <cross_entropy>" if name == "log_softmax" else "<swish>, <tanh> or <relu>"
+        near = {"log_softmax": "<softmax> with the loss <cross_entropy>", "softmax": "<softmax>, over the vector"}
+        nearest = near.get(name, "<swish>, <tanh> or <relu>")
         raise chain.refuse(f"its activation {brief(name or function)} is not known here", nearest)
 
 
 def _single(chain: Chain, function: Any) -> str:
     """An activation inside a cell, as one function."""
-    name = _name_of(function) or ""
-    if name not in _FUNCTIONS:
+    name, ours = _known(function)
+    if ours is None:
         raise chain.refuse(f"its activation {brief(name or function)} can't stand in a cell", "the one with <sigmoid>")
-    return _FUNCTIONS[name]
+    return ours
 
 
 def _relu(chain: Chain, layer: Any) -> None:
@@ -201,9 +211,10 @@ def _recurrent(kind: str, gates: int) -> Callable[[Chain, Any], None]:
         functions = {"tanh": _single(chain, cell.activation)}
         functions["sigmoid"] = _single(chain, cell.recurrent_activation) if gates > 1 else "sigmoid"
         kernel, recurrent = (np.split(_array(one), gates, axis=1) for one in (cell.kernel, cell.recurrent_kernel))
-        bias = np.zeros(gates * layer.units) if cell.bias is None else _array(cell.bias)
-        chain.expect(len(kernel[0]))
         before = kind == "gru" and not layer.reset_after
+        rows = 2 if kind == "gru" and not before else 1
+        bias = np.zeros((rows, gates * layer.units)) if cell.bias is None else _array(cell.bias)
+        chain.expect(len(kernel[0]))
         biases = bias.reshape(-1, gates, layer.units)  # a GRU whose reset comes after the product has two rows
         chain.cell("gru_before" if before else kind, layer.units, _CELLS[kind](kernel, recurrent, biases), functions)
 
@@ -242,9 +253,8 @@ def _norm(chain: Chain, layer: Any, function: str, found: Mapping[str, Any], fir
     axes = list(layer.axis) if isinstance(layer.axis, list | tuple) else [layer.axis]
     if axes not in ([-1], [2]):
         raise chain.refuse(f"axis={layer.axis} is not that of components alone", f"<{function}>, over the vector")
-    assert chain.width is not None or any(value is not None for value in found.values())
-    width = next((int(value.shape[0]) for value in found.values() if value is not None), chain.width)
-    assert width is not None
+    width = next((int(value.shape[0]) for value in found.values() if value is not None), None)
+    width = _width(chain, f"<{function}>") if width is None else width
     chain.expect(width)
     arrays = {role: np.full(width, first[role]) if value is None else _array(value) for role, value in found.items()}
     chain.vectors(f"{function}, {layer.epsilon!r}", arrays)
@@ -262,6 +272,8 @@ def _rms_norm(chain: Chain, layer: Any) -> None:
 
 def _batch_norm(chain: Chain, layer: Any) -> None:
     """What it computes outside training: its moving means and variances as fixed numbers, then a gain and a shift."""
+    if layer.axis not in (-1, 2):
+        raise chain.refuse(f"axis={layer.axis} is not that of components", "<standardize>, for each component")
     mean, variance = _array(layer.moving_mean), _array(layer.moving_variance)
     chain.expect(len(mean))
     scale = np.sqrt(variance.astype(np.float64) + layer.epsilon)
@@ -275,10 +287,41 @@ def _normalization(chain: Chain, layer: Any) -> None:
     """Fixed means and variances of the data."""
     if layer.invert or layer.mean is None:
         raise chain.refuse("it has no means, or multiplies by the scale", "<standardize>")
+    if tuple(layer.axis) not in ((), (-1,), (2,)):
+        raise chain.refuse(f"axis={layer.axis} is not that of components", "<standardize>, for each component")
     mean, variance = (_array(one).reshape(-1) for one in (layer.mean, layer.variance))
+    if not layer.axis:  # one number for all components
+        width = _width(chain, "<standardize>")
+        mean, variance = np.full(width, mean[0]), np.full(width, variance[0])
     chain.expect(len(mean))
     scale = np.maximum(np.sqrt(variance), keras.config.epsilon())
     chain.vectors("standardize", {"mean": mean, "scale": scale})
+
+
+def _width(chain: Chain, nearest: str) -> int:
+    """The width of what comes in, for a layer that takes any."""
+    if chain.width is None:
+        raise chain.refuse(_NO_WIDTH, f"(input, width) (name, {nearest})")
+    return chain.width
+
+
+def _rescaling(chain: Chain, layer: Any) -> None:
+    """A fixed scale and offset, of all components or of each."""
+    scale, offset = (np.asarray(one, np.float64).reshape(-1) for one in (layer.scale, layer.offset))
+    if scale.size == offset.size == 1:
+        chain.compose("affine", p=float(scale[0]), q=float(offset[0]))
+        return
+    width = max(scale.size, offset.size)
+    chain.expect(width)
+    for function, role, value in (("gain", "weight", scale), ("shift", "bias", offset)):
+        chain.vectors(function, {role: np.broadcast_to(value, width)}, f".{function}")
+        chain.frozen.append(f"{chain.name}.{function}")
+
+
+def _input(chain: Chain, layer: Any) -> None:
+    """The input of a model, which may say how wide it is."""
+    if len(layer.batch_shape) > 1 and layer.batch_shape[-1] is not None:
+        chain.expect(layer.batch_shape[-1])
 
 
 def _dropout(chain: Chain, layer: Any) -> None:
@@ -292,7 +335,7 @@ def _nothing(chain: Chain, layer: Any) -> None:
 
 
 _READERS: Mapping[str, Callable[[Chain, Any], None]] = {
-    "InputLayer": _nothing,
+    "InputLayer": _input,
     "Identity": _nothing,
     "Dense": _dense,
     "Conv1D": _convolution,
@@ -303,7 +346,7 @@ _READERS: Mapping[str, Callable[[Chain, Any], None]] = {
     "RMSNormalization": _rms_norm,
     "BatchNormalization": _batch_norm,
     "Normalization": _normalization,
-    "Rescaling": lambda chain, layer: chain.compose("affine", p=float(layer.scale), q=float(layer.offset)),
+    "Rescaling": _rescaling,
     "Dropout": _dropout,
     "Activation": lambda chain, layer: _activate(chain, layer.activation),
     "ReLU": _relu,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from ..errors import brief
 from .chain import Array, Chain
@@ -55,6 +56,8 @@ def chain_of(module: Any) -> Chain:
     layers = list(layers_of(module))
     for number, (key, layer) in enumerate(layers):
         chain.begin(type(layer).__name__, key, layer.parameters())
+        if any(value.is_complex() for value in layer.parameters()):
+            raise chain.refuse("its numbers are complex", "two layers, of real and of imaginary parts")
         following = layers[number + 1][1] if number + 1 < len(layers) else None
         if not (_is_padding(layer) and isinstance(following, nn.Conv1d)):
             _take(chain, layer, layers[number - 1][1] if number else None)
@@ -73,7 +76,10 @@ def _take(chain: Chain, layer: nn.Module, before: nn.Module | None) -> None:
         _READERS[kind](chain, layer)
     else:
         reason, nearest = _INSTEAD.get(kind, ("it is not known here", "what its formula says, node by node"))
-        if next(layer.children(), None) is not None:
+        if parametrize.is_parametrized(layer):
+            reason = "its weights are computed from other parameters"
+            nearest = "that of the same layer, after torch.nn.utils.parametrize.remove_parametrizations"
+        elif next(layer.children(), None) is not None:
             nearest = "that of its layers, if they run one after the other: give them as a list, in that order"
         raise chain.refuse(reason, nearest)
 

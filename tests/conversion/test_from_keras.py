@@ -31,9 +31,9 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> None:
     keras.config.set_floatx("float64")
 
 
-def network(*body: Any) -> Any:
+def network(*body: Any, steps: int | None = None) -> Any:
     """A built network with random weights."""
-    made = keras.Sequential([keras.Input((None, 3)), *body])
+    made = keras.Sequential([keras.Input((steps, 3)), *body])
     rng = np.random.default_rng(1)
     for weight in made.weights:
         positive = "variance" in weight.path
@@ -73,17 +73,20 @@ NAMES = [
     "tanh", "sigmoid", "relu", "selu", "elu", "gelu", "silu", "mish", "softplus", "softsign", "softmax", "exponential",
     "hard_sigmoid", "hard_tanh", "leaky_relu", "hard_silu", "log_sigmoid", "tanh_shrink", "relu6", "linear",
 ]  # fmt: skip
+SCALES = [1.0, 2.0, 0.5, 3.0, 4.0]
 ACTIVATIONS = {
     "relu": lambda: layers.ReLU(), "relu to 0.4": lambda: layers.ReLU(max_value=0.4),
     "slope": lambda: layers.LeakyReLU(0.2), "relu with slope": lambda: layers.ReLU(negative_slope=0.1),
     "elu": lambda: layers.ELU(0.6),
     "prelu": lambda: layers.PReLU(shared_axes=[1]), "one slope": lambda: layers.PReLU(shared_axes=[1, 2]),
     "softmax": lambda: layers.Softmax(), "dropout": lambda: layers.Dropout(0.3), "identity": lambda: layers.Identity(),
-    "rescaling": lambda: layers.Rescaling(0.3, -1.0), "norm": lambda: layers.LayerNormalization(),
+    "rescaling": lambda: layers.Rescaling(0.3, -1.0), "rescaling of each": lambda: layers.Rescaling(SCALES, -1.0),
+    "norm": lambda: layers.LayerNormalization(),
     "bare norm": lambda: layers.LayerNormalization(center=False, scale=False),
     "batch norm": lambda: layers.BatchNormalization(), "rms": lambda: layers.RMSNormalization(),
     "bare batch norm": lambda: layers.BatchNormalization(center=False, scale=False),
-    "normalization": lambda: layers.Normalization(mean=[0.1, 0.2, 0.3, 0.4, 0.5], variance=[1.0, 2.0, 0.5, 3.0, 4.0]),
+    "normalization": lambda: layers.Normalization(mean=[0.1, 0.2, 0.3, 0.4, 0.5], variance=SCALES),
+    "normalization of all": lambda: layers.Normalization(axis=None, mean=0.3, variance=2.0),
 }  # fmt: skip
 NETWORKS = {
     "simple rnn": lambda: network(layers.SimpleRNN(W, **SEQUENCES), layers.Dense(2)),
@@ -94,6 +97,7 @@ NETWORKS = {
     ),
     "gru": lambda: network(layers.GRU(W, **SEQUENCES), layers.Dense(2)),
     "gru before": lambda: network(layers.GRU(W, reset_after=False, **SEQUENCES), layers.Dense(2)),
+    "gru without bias": lambda: network(layers.GRU(W, use_bias=False, **SEQUENCES), layers.Dense(2, use_bias=False)),
     "without bias": lambda: network(layers.LSTM(W, use_bias=False, **SEQUENCES), layers.Dense(2, use_bias=False)),
     "convolution": lambda: network(
         layers.Conv1D(W, 3, dilation_rate=2, padding="causal", activation="tanh"), layers.Conv1D(2, 1)
@@ -120,6 +124,27 @@ def test_layers_without_a_matrix(name: str) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks(name: str) -> None:
     check(NETWORKS[name](), bare="bias" in name)
+
+
+def test_functions_of_other_libraries_have_their_own_numbers() -> None:
+    check(network(layers.Dense(W, activation=torch.nn.functional.leaky_relu), layers.Dense(2)), 20)
+    check(network(layers.Dense(W, activation=torch.nn.functional.gelu), layers.Dense(2)), 20)
+
+    def gelu(x: Any) -> Any:  # as that of JAX: by default it is approximate
+        return torch.nn.functional.gelu(x, approximate="tanh")
+
+    gelu.__module__ = "jax._src.nn.functions"
+    check(network(layers.Dense(W, activation=gelu), layers.Dense(2)), 20)
+
+
+def test_the_input_says_how_wide_it_is() -> None:
+    check(network(layers.LayerNormalization(center=False, scale=False), layers.Dense(2)), 20)
+    check(network(layers.Normalization(axis=None, mean=0.3, variance=2.0), layers.Dense(2)), 20)
+    assert doors.from_keras(network(layers.Activation("tanh"))).input_width == 3
+    bare = layers.LayerNormalization(center=False, scale=False)
+    bare.build((None, 3))
+    with pytest.raises(nm.ConversionError, match=r"\(LayerNormalization\): nothing says how wide its input is"):
+        doors.from_keras([bare, network(layers.Dense(2)).layers[0]])
 
 
 def test_names_are_those_of_keras() -> None:
@@ -168,8 +193,16 @@ REFUSED = {
     "log": (lambda: layers.Dense(4, activation="log_softmax"), "the nearest text is <softmax> with the loss"),
     "gate": (lambda: layers.LSTM(4, activation="hard_silu"), "its activation 'hard_silu' can't stand in a cell"),
     "pooling": (lambda: layers.AveragePooling1D(2), "(AveragePooling1D): it is not known here"),
-    "twice": (lambda: layers.Dense(4), "(Dense): it shares weights with an earlier layer, and nodes share none"),
+    "twice": (lambda: layers.Dense(3), "(Dense): it shares weights with an earlier layer, and nodes share none"),
     "axis": (lambda: layers.Softmax(axis=1), "axis=1 is not that of components"),
+    "batch axis": (lambda: layers.BatchNormalization(axis=1), "(BatchNormalization): axis=1 is not that of components"),
+    "fixed axis": (
+        lambda: layers.Normalization(axis=1, mean=0.0, variance=1.0), "(Normalization): axis=(1,) is not that of comp"
+    ),
+    "other library": (
+        lambda: layers.Dense(4, activation=torch.nn.functional.softmax), "its activation 'softmax' is not known here"
+    ),
+    "bound": (lambda: layers.ReLU(max_value=0.0), "(ReLU): 'clip': bound must be greater than 0"),
     "threshold": (lambda: layers.ReLU(threshold=0.5), "a threshold, or a slope with a largest value"),
 }  # fmt: skip
 
@@ -177,7 +210,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_can_not_be_taken_over_is_named(name: str) -> None:
     layer, message = REFUSED[name]
-    made = network(layer())
+    made = network(layer(), steps=4)
     with pytest.raises(nm.ConversionError) as error:
         doors.from_keras([made, made] if name == "twice" else made)
     assert message in str(error.value)

@@ -200,6 +200,16 @@ REFUSED = {
     "widths": ([nn.Linear(3, 4), nn.Linear(5, 2)], "layer '1' (Linear) takes 5 components, and 4 come in"),
     "no width": ([nn.Tanh()], "the network has no layer that says how wide its input is"),
     "everything": ([nn.Linear(3, 4), nn.Dropout(1.0)], "layer '1' (Dropout): it drops everything"),
+    "complex": ([nn.Linear(3, 2, dtype=torch.complex64)], "layer '0' (Linear): its numbers are complex"),
+    "computed": (
+        [nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))],
+        "its weights are computed from other parameters; the nearest text is that of the same layer, after torch.nn",
+    ),
+    "number": (
+        [nn.Linear(3, 4), nn.RNN(4, 4, nonlinearity="relu"), nn.LayerNorm(4, eps=0.0), nn.Linear(4, 2)],
+        "layer '2' (LayerNorm): 'norm': epsilon must be greater than 0, not 0.0; the nearest text is (layernorm_2, "
+        "<norm, 0.0>) with other numbers",
+    ),
     "axes": ([nn.LayerNorm((3, 4))], "layer '0' (LayerNorm): it is over several axes, and a vector has one"),
 }  # fmt: skip
 
