@@ -161,7 +161,7 @@ class _Columns:
     def unfit(self, inputs: Sequence[int], wanted: Wanted, which: str = "", hint: str = "") -> DataError:
         """The error for columns that become another number of numbers than the model takes."""
         left = [
-            f"{column.name} ({column.style})"
+            f"{column.name} ({column.style}{': --dates takes them' if column.style == 'dates' else ''})"
             for column in self._made.values()
             if column.kind == LEFT_OUT and column.style in ("dates", "empty")
         ]
