@@ -14,6 +14,7 @@ from ..tables.choosing import Learnt
 from ..tables.dates import text_of
 from ..tables.files import FORMATS, Table, ending_of, shown
 from ..tables.learning import Seen, named_words
+from ..tables.records import counted
 from .arrays import Source
 from .reporting import scale_hint
 from .stdin import on_disk
@@ -45,10 +46,12 @@ def described_table(source: Source, model: nm.Model | None) -> dict[str, Any]:
 def lines_of_table(found: dict[str, Any]) -> list[str]:
     """The description of a table for people."""
     columns = found["columns"]
-    wide = max(len(column["name"]) for column in columns)
-    head = f"{found['file']}: {found['rows']:,} rows, {len(columns)} columns, {found['inputs']:,} numbers in"
+    wide, long = (max(len(column[key]) for column in columns) for key in ("name", "role"))
+    head = f"{found['file']}: {counted(found['rows'], 'row')}, {counted(len(columns), 'column')}"
+    head += f", {counted(found['inputs'], 'number')} in"
     rows = [
-        f"  {column['name']:{wide}}  {column['role']:8}  {column['numbers']:>5}  {column['has']}" for column in columns
+        f"  {column['name']:{wide}}  {column['role']:{max(8, long)}}  {column['numbers']:>5}  {column['has']}"
+        for column in columns
     ]
     return [head, *rows]
 
@@ -58,9 +61,10 @@ def _column(table: Table, learnt: Learnt, place: int, rows: int) -> dict[str, An
     schema, column, seen = learnt.schema, learnt.schema.columns[place], learnt.seen.get(place)
     roles = {"weights": schema.weights, "group": schema.group, "time": schema.time}
     role = next((name for name, other in roles.items() if other == place), None)
-    role = role or ("expected" if place in schema.targets else "input" if place in schema.inputs else "left out")
+    uses = [name for name, places in (("input", schema.inputs), ("expected", schema.targets)) if place in places]
+    role = role or ", ".join(uses) or "left out"  # the columns of a series may be both
     has = column.style if seen is None else _has(column, seen, learnt, rows)
-    width = column.width if role == "input" else 0
+    width = column.width if place in schema.inputs else 0
     return {"name": table.names[place], "role": role, "numbers": width, "has": has}
 
 

@@ -27,6 +27,7 @@ import numpy as np
 import neuromorph as nm
 
 from ..data.holding_out import drawn, held_number
+from ..tables.records import counted
 from .arrays import Array, Arrays, Source, has_classes
 from .data import read
 
@@ -70,28 +71,29 @@ def as_sequences(model: nm.Model, source: Source, arrays: Arrays) -> bool:
 
 
 def described(model: nm.Model, arrays: Arrays, *, sequences: bool) -> str:
-    """How the axes of the inputs are read, such as "1,000 sequences of 50 steps, 3 numbers each"."""
+    """How the axes of the inputs are read, such as "1,000 sequences of 50 steps, 3 numbers each".
+
+    ClickException for lengths of sequences that are wrong.
+    """
     *leading, width = arrays.inputs.shape
-    recurrent, vector = model.graph.has_time_links, f"{_counted(width, 'number')} each"
-    if sequences and arrays.lengths is not None and arrays.schema is not None:
+    recurrent, vector = model.graph.has_time_links, f"{counted(width, 'number')} each"
+    if sequences and arrays.lengths is not None:
+        _check_weights(model, arrays, sequences)
         low, high = int(arrays.lengths.min()), int(arrays.lengths.max())
-        return f"{_counted(leading[0], 'sequence')} of {low:,} to {_counted(high, 'step')}, {vector}"
+        if low == high:
+            return f"{counted(leading[0], 'sequence')} of {counted(high, 'step')}, {vector}"
+        return f"{counted(leading[0], 'sequence')} of {low:,} to {counted(high, 'step')}, {vector}"
     if sequences or len(leading) == 3:
-        lanes = f" in {_counted(leading[2], 'lane')}" if len(leading) == 3 else ""
-        return f"{_counted(leading[0], 'sequence')} of {_counted(leading[1], 'step')}{lanes}, {vector}"
+        lanes = f" in {counted(leading[2], 'lane')}" if len(leading) == 3 else ""
+        return f"{counted(leading[0], 'sequence')} of {counted(leading[1], 'step')}{lanes}, {vector}"
     if len(leading) == 2 and not recurrent:
-        return f"{_counted(leading[0], 'batch')} of {_counted(leading[1], 'vector')}, {vector}"
+        return f"{counted(leading[0], 'batch')} of {counted(leading[1], 'vector')}, {vector}"
     if not recurrent:
-        return f"{_counted(leading[0], 'vector')}, {vector}"
+        return f"{counted(leading[0], 'vector')}, {vector}"
     if len(leading) == 1:
-        return f"one sequence of {_counted(leading[0], 'step')}, {vector}"
-    hint = f"; --sequences reads {_counted(leading[0], 'sequence')} of {_counted(leading[1], 'step')}"
-    return f"one sequence of {_counted(leading[0], 'step')} in {_counted(leading[1], 'lane')}, {vector}{hint}"
-
-
-def _counted(number: int, noun: str) -> str:
-    plural = "" if number == 1 else "es" if noun.endswith("ch") else "s"
-    return f"{number:,} {noun}{plural}"
+        return f"one sequence of {counted(leading[0], 'step')}, {vector}"
+    hint = f"; --sequences reads {counted(leading[0], 'sequence')} of {counted(leading[1], 'step')}"
+    return f"one sequence of {counted(leading[0], 'step')} in {counted(leading[1], 'lane')}, {vector}{hint}"
 
 
 def batch_for(model: nm.Model, arrays: Arrays, sequences: bool) -> int:
@@ -110,8 +112,7 @@ def held_out(
 
     The first axis counts vectors, sequences or steps in time. The part is drawn, with as large a share of each class as
     all have. It is the last part with ``tail``, of the windows of a series, and where time goes on from one place of
-    the axis to the next.
-    ClickException if nothing is left to train on.
+    the axis to the next. ClickException if nothing is left to train on.
     """
     whole = len(arrays.inputs) if arrays.inputs.ndim else 0
     held = held_number(whole, fraction)

@@ -93,7 +93,7 @@ def _table_options(training: bool) -> list[Callable[..., Any]]:
 def data_options(answers: bool, *, training: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator that adds the options which say where data are; the command gets them as ``source``.
 
-    answers: whether the command needs what is expected. training: whether it learns from the data.
+    answers: whether the command needs what is expected. training: whether it learns what the columns of tables hold.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -110,7 +110,7 @@ def data_options(answers: bool, *, training: bool = False) -> Callable[[Callable
             ),
             click.option("--inputs", type=click.Path(), help="A .npy or .csv file of inputs alone."),
             *([click.option("--expected", type=click.Path(), help="Expected values for --inputs.")] if answers else []),
-            *_table_options(training=answers and training),
+            *_table_options(training),
             click.option(
                 "--sequences/--no-sequences",
                 default=None,

@@ -15,6 +15,7 @@ from ..data.schema import CLASS, MISSING, Schema
 from ..tables import arrays, choosing, sequences
 from ..tables.choosing import Learnt, Roles, Wanted
 from ..tables.files import Table, open_table
+from ..tables.records import counted
 from .arrays import Array, Arrays, Origin, Source, has_classes
 
 _BINARY_NO = {"hinge": -1.0}  # what the first of two classes is for a loss; 0 for the others
@@ -47,8 +48,7 @@ def as_click() -> Iterator[None]:
 
 def opened(source: Source, path: str, schema: Schema | None) -> Table:
     """The table of a source."""
-    known = None if schema is None else [schema.columns[place].name for place in schema.needed] if schema.header else []
-    return open_table(path, title=source.title(path), header=source.header, known=known)
+    return open_table(path, title=source.title(path), header=source.header, schema=schema)
 
 
 def wanted_of(model: nm.Model) -> Wanted:
@@ -70,20 +70,20 @@ def arrays_of_table(source: Source, path: str, model: nm.Model, *, answers: bool
             table, schema, learnt.classes or (), at, model.dtype, arrays.Policy(inputs, targets), answers=answers,
             count=learnt.rows, small=learnt.small if model.table is None else None,
         )  # fmt: skip
-        notes = (*learnt.notes, *_counted(rows))
+        notes = (*learnt.notes, *_gaps(rows))
         made = _shaped(source, table, schema, rows, model, at)
     return _with_answers(made, model, rows, learnt, notes, skips=targets == "skip")
 
 
-def _counted(rows: arrays.Rows) -> list[str]:
+def _gaps(rows: arrays.Rows) -> list[str]:
     """What to say of missing values."""
     found = []
     if rows.dropped:
         have = "has missing values and is" if rows.dropped == 1 else "have missing values and are"
         found.append(f"{rows.dropped:,} of {len(rows) + rows.dropped:,} rows {have} left out")
     if rows.filled:
-        filled = "1 missing value" if rows.filled == 1 else f"{rows.filled:,} missing values"
-        found.append(f"{filled} got the mean of their column")
+        whose = "its" if rows.filled == 1 else "their"
+        found.append(f"{counted(rows.filled, 'missing value')} got the mean of {whose} column")
     return found
 
 
@@ -93,12 +93,6 @@ def learnt_of(table: Table, source: Source, model: nm.Model, *, answers: bool) -
         _check_same(table, source, model.table)
         return Learnt(model.table, model.classes)
     roles = roles_of(table, source, window=source.window, plain=model.built)
-    if roles.horizon is not None and roles.window is None:
-        raise click.UsageError("--horizon needs --window: the rows of a window that a forecast is made from")
-    if roles.horizon is not None and roles.weights is not None:
-        raise click.UsageError("--weights has a weight for each row, and --horizon makes windows of rows")
-    if roles.horizon is not None and roles.missing == "drop":
-        raise click.UsageError("--missing drop would leave gaps in a series, and --horizon needs each row")
     return choosing.learn(table, roles, wanted_of(model), answers=answers)
 
 
@@ -115,11 +109,25 @@ def roles_of(table: Table, source: Source, *, window: int | None = None, plain: 
             if place in taken:
                 raise click.UsageError(f"{taken[place]} and {option} name the same column")
             taken[place] = option
-    return Roles(
+    found = Roles(
         ignored, targets, **others, categories=_listed(table, "--categories", source.categories),
         window=window if source.horizon else None, horizon=source.horizon, missing=_inputs_policy(source.missing),
         dates=source.dates, plain=plain,
     )  # fmt: skip
+    _check_series(found)
+    return found
+
+
+def _check_series(roles: Roles) -> None:
+    """Raise UsageError for options that do not go with --horizon."""
+    if roles.horizon is None:
+        return
+    if roles.window is None:
+        raise click.UsageError("--horizon needs --window: the rows of a window that a forecast is made from")
+    if roles.weights is not None:
+        raise click.UsageError("--weights has a weight for each row, and --horizon makes windows of rows")
+    if roles.missing == "drop":
+        raise click.UsageError("--missing drop would leave gaps in a series, and --horizon needs each row")
 
 
 def _check_same(table: Table, source: Source, schema: Schema) -> None:
@@ -234,7 +242,7 @@ def _shaped(
         inputs = made.inputs.reshape(len(made.inputs), -1) if flat else made.inputs
         return found(inputs, made.expected, made.rows[:, -1] if flat else made.rows, sequences=not flat)
     if schema.group is not None and model.graph.has_time_links:
-        once = False if source.each else None if model.reading is None else model.reading.once or None
+        once = False if source.each else None if model.reading is None else model.reading.once
         made = sequences.sequences_of(table, rows, once=once)
         return found(
             made.inputs, made.expected, made.rows, lengths=made.lengths, sample_weight=made.weights, sequences=True,

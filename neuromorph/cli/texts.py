@@ -10,6 +10,7 @@ import click
 import neuromorph as nm
 
 from ..host.frozen import frozen
+from ..tables.records import counted
 from .arrays import Source
 from .console import TROUBLE, give, give_raw, say, sentence
 from .describing import described_table, lines_of_table
@@ -82,8 +83,8 @@ class Findings:
             say(f"error: {sentence(self.error)}")
         if self.model is not None:
             m = self.model
-            sizes = f"{len(m.graph.nodes):,} nodes, {m.parameter_count:,} parameters"
-            give(f"{self.file}: {sizes}, {m.input_width:,} numbers in, {m.output_width:,} out")
+            sizes = f"{counted(len(m.graph.nodes), 'node')}, {counted(m.parameter_count, 'parameter')}"
+            give(f"{self.file}: {sizes}, {counted(m.input_width, 'number')} in, {m.output_width:,} out")
 
 
 def _examined(path: str, window: int | None) -> Findings:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from .packing import Packing, Reading
-from .reading import Given, read, shown
+from .reading import Given, read, read_inputs, shown
 
 Array = NDArray[Any]
 Axis = tuple[str, int | None]  # what the axis counts, and how many are needed (None: one or more)
@@ -124,7 +124,7 @@ def training_data(
     """
     if sample_weight is None and _as_they_are(inputs, expected, batch, width_in, width_out, dtype):
         return TrainingData(inputs, expected, None, sequences=False)  # type: ignore[arg-type]
-    given, wanted = read("inputs", inputs), read("expected", expected)
+    given, wanted = read_inputs(inputs), read("expected", expected)
     check_inputs(given, batch=batch, width=width_in, recurrent=recurrent)
     leading = given.numbers.shape[:-1]
     array = cast_finite(given, dtype)
@@ -170,7 +170,7 @@ def prediction_data(inputs: object, *, width: int, dtype: np.dtype[Any]) -> Pred
     """
     one_lane: Shape = (("samples", None), ("width", width))
     shapes = (*_choices(None, width), one_lane)
-    given = read("inputs", inputs)
+    given = read_inputs(inputs)
     check_shape(given, shapes)
     array = cast_finite(given, dtype)
     if array.ndim == 2:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..host.frozen import frozen
 from .arrays import Shape, as_tensor, batches, check_inputs
-from .reading import Given, Place, read
+from .reading import Given, Place, read, read_inputs
 
 Array = NDArray[Any]
 
@@ -46,7 +46,7 @@ def as_vectors_and_weights(
     Lengths become weights. Class labels of a cross-entropy become vectors. Raises DataError where inputs, lengths or
     labels do not fit; the other arguments are checked later.
     """
-    given, wanted = read("inputs", inputs), read("expected", expected)
+    given, wanted = read_inputs(inputs), read("expected", expected)
     weights = None if sample_weight is None else read("sample_weight", sample_weight)
     check_inputs(given, batch=needs.batch, width=needs.width_in, recurrent=needs.recurrent)
     leading = given.numbers.shape[:-1]

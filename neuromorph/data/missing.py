@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .reading import Given, read
+from .reading import Given, read, read_inputs
 
 Array = NDArray[Any]
 MISSING = ("error", "skip")
@@ -27,7 +27,7 @@ def without_unknown(
     Raises DataError for a vector that is known in part where the loss can't leave components out. What else does not
     fit is found later.
     """
-    given, wanted = read("inputs", inputs), read("expected", expected)
+    given, wanted = read_inputs(inputs), read("expected", expected)
     numbers = wanted.numbers
     unknown = np.isnan(numbers) if numbers.dtype.kind == "f" else np.zeros(0, bool)
     if not unknown.any():

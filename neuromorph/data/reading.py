@@ -70,6 +70,26 @@ def read(name: str, value: object) -> Given:
         raise DataError(f"{name} can't be read as numbers: {said(error)}") from error
 
 
+def read_inputs(value: object) -> Given:
+    """The inputs of a call without a layout, as ``read`` gives them.
+
+    For a list of sequences of different lengths, the error names the layout that takes them.
+    """
+    try:
+        return read("inputs", value)
+    except DataError as error:
+        if isinstance(value, list | tuple) and _are_sequences(value):
+            hint = "if these are sequences (steps, width) of different lengths, give layout='NSW'"
+            raise DataError(f"{error}; {hint}") from error
+        raise
+
+
+def _are_sequences(items: list[Any] | tuple[Any, ...]) -> bool:
+    """Whether items are arrays (S_n, W) of different lengths."""
+    arrays = [item for item in items if isinstance(item, np.ndarray) and item.ndim == 2]
+    return len(arrays) == len(items) and len({len(array) for array in arrays}) > 1
+
+
 def _read(name: str, value: Any) -> Given:
     plain = _opened(name, value, ())
     try:

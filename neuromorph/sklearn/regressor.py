@@ -57,6 +57,11 @@ class Regressing(RegressorMixin, MDLEstimator):  # type: ignore[misc]
         """Targets, checked: (n,) or (n, k), or of steps a list with (S_i, k) for each sequence."""
         if self._sequences and _has_rows(y):
             return [check_array(row, dtype=np.float64, input_name=f"y[{place}]") for place, row in enumerate(y)]
+        if self._sequences and _is_ragged(y):
+            raise ValueError(
+                "y has rows of different lengths: numbers of every step are a list of arrays (S_i, k), so for one "
+                "number a step give y[i] the shape (S_i, 1)"
+            )
         return check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
 
     def _expected(self, y: Any, samples: Samples, *, goes_on: bool, classes: Any) -> Expected:
@@ -89,6 +94,14 @@ class Regressing(RegressorMixin, MDLEstimator):  # type: ignore[misc]
 
     def _vectors(self, values: Array) -> Array:
         return values
+
+
+def _is_ragged(y: Any) -> bool:
+    """Whether y is a list of rows (S_i,) of different lengths."""
+    if not (isinstance(y, list | tuple) or (isinstance(y, np.ndarray) and y.dtype == object and y.ndim == 1)):
+        return False
+    lengths = {len(row) for row in y if isinstance(row, list | tuple | np.ndarray) and np.ndim(row) == 1}
+    return len(lengths) > 1
 
 
 def _has_rows(y: Any) -> bool:

@@ -14,7 +14,9 @@ from ..errors import DataError
 from ..host.cgroups import shortage
 from .encoding import Encoder
 from .files import Piece, Table, Titled, shown
+from .headers import places_in
 from .learning import number_text
+from .records import counted
 
 Array = NDArray[Any]
 
@@ -83,14 +85,13 @@ def match(
 def _match_by_place(table: Titled, schema: Schema, needed: list[int], ignored: Sequence[int]) -> dict[int, int]:
     """The same where one of both has no names."""
     there = [place for place in range(len(table.names)) if place not in ignored]
-    kept = [place for place, column in enumerate(schema.columns) if column.style != "ignored"]
-    for places in (list(range(len(schema.columns))), kept, sorted(needed)):
-        if len(there) == len(places):
-            return dict(zip(places, there, strict=True))
-    raise table.wrong(
-        f"it has {len(there)} columns, and the table that the model was trained on {len(schema.columns)}, of which it "
-        f"needs {len(needed)}"
-    )
+    places = places_in(schema, len(there), needed)
+    if places is None:
+        raise table.wrong(
+            f"it has {counted(len(there), 'column')}, and the table that the model was trained on "
+            f"{len(schema.columns):,}, of which it needs {len(needed):,}"
+        )
+    return dict(zip(places, there, strict=True))
 
 
 def _other_columns(table: Titled, missing: list[str], unknown: list[str]) -> DataError:

@@ -13,6 +13,7 @@ from ..errors import DataError
 from ..host.frozen import frozen
 from .files import Table, shown
 from .learning import Seen, as_date, boolean_pair, kind_of, look, named_words
+from .records import counted
 from .remarks import notes_of, said_widths, some, unlike
 
 _BINARY = ("binary_cross_entropy", "hinge")
@@ -160,13 +161,14 @@ class _Columns:
     def unfit(self, inputs: Sequence[int], wanted: Wanted, which: str = "", hint: str = "") -> DataError:
         """The error for columns that become another number of numbers than the model takes."""
         left = [
-            f"{column.name} ({column.style})"
+            f"{column.name} ({column.style}{': --dates takes them' if column.style == 'dates' else ''})"
             for column in self._made.values()
             if column.kind == LEFT_OUT and column.style in ("dates", "empty")
         ]
         without = f"; left out: {some(left)}" if left else ""
         rows = "" if self.roles.horizon is None else f", or {wanted.width_in} in {self.roles.window} rows"
-        numbers = f"{self.width(inputs)} numbers, {said_widths([self.at(place) for place in inputs])}"
+        parts = said_widths([self.at(place) for place in inputs], header=self.table.header)
+        numbers = f"{counted(self.width(inputs), 'number')}, {parts}"
         return self.table.wrong(
             f"its columns{which} become {numbers}, and the model takes {wanted.width_in}{rows}{without}{hint}"
         )

@@ -13,6 +13,7 @@ SAMPLE = 1 << 16  # bytes of a file that are looked at
 _ROWS = 200  # rows that are looked at
 _SEPARATORS = ",;\t|"
 WORDS = frozenset(["", "na", "n/a", "nan", "null", "none", "#n/a", "?", "-", "--", "."])  # missing, in lower case
+EMPTY_TEXTS = frozenset(["", "na", "n/a", "nan", "null", "#n/a"])  # missing among texts, in lower case
 BOOLEANS = (("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("off", "on"))
 _TRUTHS = frozenset(BOOLEANS[0])
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(?i:inf|infinity)", re.ASCII)

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from ..data.schema import BOOLEAN, CATEGORY, CLASS, DATE, Column, Label
 from .dates import days_of
-from .dialect import WORDS, is_missing, is_number
+from .dialect import EMPTY_TEXTS, WORDS, is_missing, is_number
 from .files import Piece, Titled, polars, shown
 from .learning import as_numbers, as_texts, number_text
 
 Array = NDArray[Any]
-_EMPTY_TEXTS = ("", "na", "n/a", "nan", "null", "#n/a")
 _LISTED = 12  # categories at most that a message names
 
 
@@ -71,7 +70,7 @@ class Encoder:
     def _places(self, piece: Piece, cells: Any) -> Array:
         """The place of each text among the known ones; NaN where it is missing."""
         found = _mapped(cells, {word: self._place(word) for word in cells.unique().to_list()})
-        empty = _EMPTY_TEXTS if self.column.kind == CLASS else WORDS
+        empty = EMPTY_TEXTS if self.column.kind == CLASS else WORDS
         self._refuse(piece, np.isnan(found) & ~_missing(cells, empty), cells)
         return found
 
@@ -113,7 +112,7 @@ class Encoder:
             into[~known] = self.column.means
             self.filled += int(np.count_nonzero(~known))
             return
-        self._refuse(piece, ~known & ~_missing(cells, _EMPTY_TEXTS), cells)
+        self._refuse(piece, ~known & ~_missing(cells, EMPTY_TEXTS), cells)
         into[~known] = np.nan
 
     def _refuse(self, piece: Piece, wrong: NDArray[np.bool_], cells: Any) -> None:
@@ -141,7 +140,7 @@ class Encoder:
         where: what messages call its line.
         """
         kind, value = self.column.kind, self._value(cell)
-        missing = cell.lower() in _EMPTY_TEXTS if kind in (CATEGORY, CLASS) else is_missing(cell)
+        missing = cell.lower() in EMPTY_TEXTS if kind in (CATEGORY, CLASS) else is_missing(cell)
         if value is None:
             if not missing and not (self.fills and kind == CATEGORY):
                 raise self.table.wrong(f"{where}, {self.table.called(self.place)} is {self.said(cell)}")
@@ -173,7 +172,7 @@ def parsed(cell: str, style: str = "") -> float | None:
     return float(text) if is_number(text) else None
 
 
-def _missing(cells: Any, words: Sequence[str] | frozenset[str]) -> NDArray[np.bool_]:
+def _missing(cells: Any, words: frozenset[str]) -> NDArray[np.bool_]:
     """Which texts stand for a missing value."""
     found: NDArray[np.bool_] = cells.fill_null("").str.to_lowercase().is_in(list(words)).to_numpy()
     return found

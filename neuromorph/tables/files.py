@@ -7,7 +7,7 @@ import os
 import re
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, BinaryIO
@@ -15,8 +15,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.schema import Schema
 from ..errors import DataError, said
-from . import records
+from . import headers, records
 from .dialect import SAMPLE, Dialect, dialect_of
 from .records import UTF_8, Cutter, Records
 
@@ -131,12 +132,12 @@ def open_table(
     title: str | None = None,
     ending: str | None = None,
     header: bool | None = None,
-    known: Collection[str] | None = None,
+    schema: Schema | None = None,
 ) -> Table:
     """A table in a file. title: what messages call it. ending: of its format, by default that of the path.
 
-    header: whether the first line of a CSV file has names; None finds out. known: names that it has if it has any;
-    empty for a table that should have none. Raises DataError.
+    header: whether the first line of a CSV file has names; None finds out. schema: of the table that a model was
+    trained on, which helps to find out. Raises DataError.
     """
     name, kind = title or path, ending or ending_of(path)
     if kind not in FORMATS:
@@ -145,13 +146,13 @@ def open_table(
         if header is not None:
             raise DataError(f"{name}: --header and --no-header are for CSV files, and {kind} files have names")
         return _Other(path, name, kind)
-    return _text_table(path, name, kind, header, known)
+    return _text_table(path, name, kind, header, schema)
 
 
 # CSV ------------------------------------------------------------------------------------------------------------------
 
 
-def _text_table(path: str, title: str, kind: str, header: bool | None, known: Collection[str] | None) -> Table:
+def _text_table(path: str, title: str, kind: str, header: bool | None, schema: Schema | None) -> Table:
     start = _start(path, title, kind)
     sample = start.removeprefix(UTF_8).decode("utf-8", errors="replace")
     if "\r" in sample and "\n" not in sample:
@@ -162,13 +163,20 @@ def _text_table(path: str, title: str, kind: str, header: bool | None, known: Co
     if found is None:
         found = _checked_in_vain(path, title, kind)
     has_names = found.header if header is None else header
-    if header is None and known is not None and (known or has_names is None):
-        has_names = has_names or (bool(known) and set(known) <= set(found.first))
+    if header is None and schema is not None and schema.header:
+        has_names = has_names or {schema.columns[place].name for place in schema.needed} <= set(found.first)
+    elif header is None and schema is not None:
+        has_names = headers.has_names(found.first, schema, found.header)
     if has_names is None:
-        line = ",".join(found.first)
-        line = line if len(line) <= _SHOWN else line[:_SHOWN] + "…"
-        raise DataError(f"{title}: its first line {line} may be names or values: give --header or --no-header")
+        raise DataError(f"{title}: {unclear(found.first)}")
     return _Text(path, title, kind, found, has_names)
+
+
+def unclear(first: Sequence[str]) -> str:
+    """What is said of a first line that may be names or values."""
+    line = ",".join(first)
+    line = line if len(line) <= _SHOWN else line[:_SHOWN] + "…"
+    return f"its first line {line} may be names or values: give --header or --no-header"
 
 
 def _start(path: str, title: str, kind: str) -> bytes:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..data.schema import BOOLEAN, CATEGORY, DATE, LEFT_OUT, NUMBER, Column
 from ..errors import DataError
 from .dates import FORMS, days_of, forms_of
-from .dialect import BOOLEANS, is_missing
+from .dialect import BOOLEANS, EMPTY_TEXTS, is_missing
 from .files import Piece, Table, polars, shown
 
 Array = NDArray[Any]
@@ -24,7 +24,6 @@ _COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+", re.ASCII)
 _WITH_UNIT = re.compile(r"[€$£]\s?[+-]?\d[\d.,]*|[+-]?\d[\d.,]*\s?[%€$£]", re.ASCII)
 _DATES = 1_000  # texts at most that are tried as dates of several forms
-_EMPTY_TEXTS = frozenset(["", "na", "n/a", "nan", "null", "#n/a"])  # missing among texts, in lower case
 
 
 @dataclass
@@ -221,7 +220,7 @@ def kind_of(table: Table, seen: Seen, *, dates: bool = False, categories: bool =
         return Column(name, BOOLEAN, pair, _means(yes / sum(words.values())))
     if seen.days:
         return as_date(table, seen) if dates else Column(name, LEFT_OUT, style="dates")
-    return _category(table, seen, seen.words, _EMPTY_TEXTS)
+    return _category(table, seen, seen.words, EMPTY_TEXTS)
 
 
 def boolean_pair(words: Iterable[str]) -> tuple[str, str] | None:
@@ -232,7 +231,7 @@ def boolean_pair(words: Iterable[str]) -> tuple[str, str] | None:
 
 def named_words(counts: Counter[str]) -> dict[str, int]:
     """How often each text occurs, in their order, without those that stand for a missing value."""
-    return {word: n for word, n in sorted(counts.items()) if word.lower() not in _EMPTY_TEXTS}
+    return {word: n for word, n in sorted(counts.items()) if word.lower() not in EMPTY_TEXTS}
 
 
 def _means(*values: float) -> tuple[float, ...]:

@@ -14,8 +14,9 @@ from ..host.frozen import frozen
 from .arrays import match
 from .dialect import dialect_of, is_number
 from .encoding import Encoder
-from .files import Titled, shown
-from .records import UTF_8
+from .files import Titled, shown, unclear
+from .headers import has_names
+from .records import UTF_8, counted
 
 _BLANK = b" \t\r\n"
 
@@ -63,7 +64,7 @@ def rows_of_lines(
             if not any(cells) and len(cells) < 2:
                 continue
             if reading is None:
-                names = _has_names(cells, schema, header)
+                names = _has_names(title, cells, schema, header)
                 known = cells if names else [str(number + 1) for number in range(len(cells))]
                 reading = _Reading(Titled(title, known, names), schema, classes, fills, most)
                 if names:
@@ -84,12 +85,16 @@ def _texts(lines: Iterable[bytes], title: str) -> Iterator[str]:
             yield text
 
 
-def _has_names(cells: Sequence[str], schema: Schema, header: bool | None) -> bool:
-    """Whether the first line has names: those that the schema needs, or words where it knows no names."""
+def _has_names(title: str, cells: Sequence[str], schema: Schema, header: bool | None) -> bool:
+    """Whether the first line has names: those that the schema needs, or words that can't be values where it knows no
+    names. DataError if they may be both."""
     if header is not None:
         return header
     if not schema.header:
-        return not any(map(is_number, cells))
+        found = has_names(cells, schema, not any(map(is_number, cells)))
+        if found is None:
+            raise Titled(title, (), False).wrong(unclear(cells))
+        return found
     names = {schema.columns[place].name for place in schema.needed}
     return names <= set(cells) or not any(map(is_number, cells))
 
@@ -109,7 +114,9 @@ class _Reading:
     def row(self, cells: Sequence[str], line: int) -> Row:
         """The numbers of a line. DataError if it does not fit."""
         if len(cells) != self.count:
-            raise self.table.wrong(f"line {line} has {len(cells)} columns, and the lines before it {self.count}")
+            raise self.table.wrong(
+                f"line {line} has {counted(len(cells), 'column')}, and the lines before it {self.count}"
+            )
         values, at = np.empty(self.width), 0
         for encoder in self.encoders:
             part, cell = values[at : at + encoder.column.width], cells[encoder.place]

@@ -86,7 +86,10 @@ class Cutter:
         odd = np.flatnonzero((cells != self._width) & ~blank)
         if len(odd):
             place = int(odd[0])
-            raise self._wrong(f"line {lines[place]} has {cells[place]} columns, and the lines before it {self._width}")
+            raise self._wrong(
+                f"line {lines[place]} has {counted(int(cells[place]), 'column')}, and the lines before it "
+                f"{self._width:,}"
+            )
         if blank.all():
             return None, data[stop:]
         piece = b"".join(_kept(data, starts, stops, blank)) if blank.any() else data[:stop]
@@ -130,6 +133,12 @@ class Cutter:
 
     def _too_long(self) -> Exception:
         return self._wrong(too_long())
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things for a message, such as "1 batch" and "2,000 rows"."""
+    plural = "" if number == 1 else "es" if noun.endswith("ch") else "s"
+    return f"{number:,} {noun}{plural}"
 
 
 def too_long() -> str:

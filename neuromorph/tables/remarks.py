@@ -14,9 +14,10 @@ _FEW = 10  # rows from which on a column that counts them is remarkable
 _UNLIKE = 100.0  # times that the sizes of two columns differ before a hint
 
 
-def said_widths(columns: Sequence[Column]) -> str:
-    """How many numbers each column becomes, for a message: "age 1, city 3"."""
-    return some([f"{column.name} {column.width}" for column in columns]) or "none"
+def said_widths(columns: Sequence[Column], *, header: bool) -> str:
+    """How many numbers each column becomes, for a message: "1 of 'age', 3 of 'city'". header: whether they have
+    names."""
+    return some([f"{one.width} of {shown(one.name) if header else f'column {one.name}'}" for one in columns]) or "none"
 
 
 def some(names: Sequence[str]) -> str:

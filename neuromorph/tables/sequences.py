@@ -57,7 +57,7 @@ def sequences_of(table: Table, rows: Rows, *, once: bool | None = None) -> Seque
     if expected is not None:
         same = _same(expected, order, bounds) and len(lengths) > 1 and steps > 1
         if once and not _same(expected, order, bounds):
-            raise table.wrong("a sequence has several answers: give an answer to every step")
+            raise table.wrong("a sequence has several answers, and the model was trained with one for each sequence")
         expected = expected[order[bounds[1:] - 1]] if (same if once is None else once) else _taken(expected, places)
     weights = None if rows.weights is None else _taken(rows.weights[:, None], places)[..., 0]
     ragged = bool((lengths != steps).any())

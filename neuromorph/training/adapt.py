@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..data.arrays import TrainingData, training_data
 from ..data.labels import as_vectors_and_weights
 from ..data.layouts import arranged, checked_layout
-from ..data.reading import read
+from ..data.reading import read_inputs
 from ..errors import DataError
 from ..functions import RESTORE
 from ..graph import Graph, interpreter
@@ -62,7 +62,8 @@ def _data(model: Network, inputs: Any, expected: Any, lengths: Any, sample_weigh
         found = arranged(layout, model.needs, inputs, expected, sample_weight, lengths)
         inputs, expected, sample_weight, lengths = found.inputs, found.expected, found.weights, None
     if expected is None:
-        leading = read("inputs", inputs).numbers.shape[:-1]
+        inputs = read_inputs(inputs)
+        leading = inputs.numbers.shape[:-1]
         expected = np.broadcast_to(np.zeros(1, model.dtype), (*leading, model.output_width))
     given = as_vectors_and_weights(model.needs, inputs, expected, sample_weight, lengths)
     data = training_data(

@@ -412,15 +412,15 @@ LATIN = "iconv -f latin1 -t utf8 converts many of those that are not"
         (b"1,2,0\n3,4\n", "line 2 has 2 columns, and the lines before it 3"),
         (
             b"1,2,3,5\n",
-            "its columns but the last become 3 numbers, 1 1, 2 1, 3 1, and the model takes 2; --targets names the "
-            "columns of what is expected",
+            "its columns but the last become 3 numbers, 1 of column 1, 1 of column 2, 1 of column 3, and the model "
+            "takes 2; --targets names the columns of what is expected",
         ),
         (b"1,2,3,4\n", "its first line 1,2,3,4 may be names or values: give --header or --no-header"),
         (b"1,2,nan\n", "column 3 has nothing but missing values, and numbers are expected"),
         (b"1,inf,2\n", "line 1, column 2 is inf, and must be a finite number"),
         (b"a,b,c\n\n1,2,3\n", "line 3, column 3 ('c') is 3, and must be a whole number from 0 to 2"),
         (b"1,2,0\n\xff,4,1\n", f"not a text in UTF-8: see line 2; {LATIN}"),
-        (b"1,2,0\n" + b"1" * 200_000, "line 2 has 1 columns, and the lines before it 3"),
+        (b"1,2,0\n" + b"1" * 200_000, "line 2 has 1 column, and the lines before it 3"),
     ],
 )
 def test_wrong_tables(shell: Shell, content: bytes, said: str) -> None:
@@ -433,7 +433,7 @@ def test_a_table_without_the_named_column(shell: Shell) -> None:
     Path("t.csv").write_text("a,b,c\n1,2,0\n")
     command = ("train", "net.mdl", "--data", "t.csv", *TRAIN[4:], "--epochs", "1", "--targets")
     assert shell.fails(*command, "d") == "t.csv: it has no column 'd'; its columns are a, b, c"
-    assert shell.fails(*command, "a,b") == "t.csv: its columns become 1 numbers, c 1, and the model takes 2"
+    assert shell.fails(*command, "a,b") == "t.csv: its columns become 1 number, 1 of 'c', and the model takes 2"
     assert "names a column twice" in shell.fails(*command, "a,a", code=2)
     Path("t.csv").write_text("1,2,0\n")
     assert shell.fails(*command, "4") == "t.csv: it has no column '4'; it has columns 1 to 3"
@@ -1128,7 +1128,7 @@ def test_columns_that_are_left_out(classifier: nm.Model) -> None:
     assert read(Source(data="t.csv", targets="b", ignore="1,class"), nm.compile(LINE, 1, 0.0)).expected is not None
     with pytest.raises(Exception, match="name the same column"):
         read(Source(data="t.csv", targets="class", ignore="4"), classifier)
-    with pytest.raises(Exception, match=r"but the last become 1 numbers, b 1, and the model takes 2"):
+    with pytest.raises(Exception, match=r"but the last become 1 number, 1 of 'b', and the model takes 2"):
         read(Source(data="t.csv", ignore="id,a"), classifier)
 
 

@@ -44,7 +44,7 @@ def last_labels(model: nm.Model) -> list[int]:
 
 
 def test_a_model_remembers_sequences(capsys: pytest.CaptureFixture[str]) -> None:
-    said = "d.npz: 10 sequences of 4 steps, 2 numbers each\n"
+    said = f"d.npz: 10 sequences of {LENGTHS.min()} to 4 steps, 2 numbers each\n"
     _, err = run(capsys, *TRAIN, "--sequences")
     assert err.startswith(said)
     model = nm.load("net.safetensors")
@@ -87,6 +87,9 @@ def test_a_sequence_of_length_0_has_no_label(capsys: pytest.CaptureFixture[str])
     np.savez("wrong.npz", inputs=INPUTS[:2], lengths=[5, 4])
     _, err = run(capsys, "predict", "net.safetensors", "--data", "wrong.npz", "--labels", code=1)
     assert err == "error: wrong.npz: lengths[0] is 5, and must be a whole number from 0 to 4\n"
+    np.savez("wrong.npz", inputs=INPUTS[:2], labels=LABELS[:2], lengths=[np.nan, 4])
+    _, err = run(capsys, *TRAIN[:3], "wrong.npz", *TRAIN[4:], "--sequences", code=1)
+    assert err == "error: wrong.npz: lengths[0] is nan, and must be a whole number from 0 to 4\n"
 
 
 def test_axes_can_be_read_otherwise(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -179,8 +180,8 @@ WRONG: dict[str, tuple[str | bytes, int, int, str, dict[str, Any], str]] = {
     ),
     "too many columns": (
         "a,c,k\n1,red,x\n2,blue,y\n", 1, 2, CROSS, {},
-        "its columns but the last become 3 numbers, a 1, c 2, and the model takes 1; --targets names the columns of "
-        "what is expected",
+        "its columns but the last become 3 numbers, 1 of 'a', 2 of 'c', and the model takes 1; --targets names the "
+        "columns of what is expected",
     ),
     "too many classes": (
         "a,k\n1,x\n2,y\n3,z\n", 1, 2, CROSS, {},
@@ -408,6 +409,48 @@ def test_check_describes_a_table_and_warns_of_sizes(capsys: pytest.CaptureFixtur
     Path("net.mdl").write_text(MODEL)
     _, err = run(capsys, "check", "net.mdl", "--data", "people.csv")
     assert "a layer with <standardize>" not in err
+
+
+def test_check_takes_the_options_that_its_advice_names(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("t.csv").write_text("day,code,level,w\n2024-01-01,01,3,1\n2024-01-02,02,4,2\n")
+    _, err = run(capsys, "check", "--data", "t.csv", code=1)
+    assert "column 2 ('code') has numbers that begin with 0, as codes do: --categories takes them" in err
+    out, err = run(capsys, "check", "--data", "t.csv", "--categories", "code", "--dates", "--weights", "w")
+    assert err == ""
+    assert [line.split()[:3] for line in out.splitlines()[1:]] == [
+        ["day", "input", "1"], ["code", "input", "2"], ["level", "input", "1"], ["w", "weights", "0"],
+    ]  # fmt: skip
+    series = ("check", "--data", "t.csv", "--ignore", "code,w", "--time", "day", "--horizon", "1")
+    _, err = run(capsys, *series, code=2)
+    assert "--horizon needs --window" in err
+    out, _ = run(capsys, *series, "--window", "1")
+    assert "  level  input, expected      1  numbers from 3 to 4" in out
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_the_first_row_of_a_table_without_names_is_not_lost(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("t.csv").write_text("red,big,a\nblue,small,b\nred,small,a\nblue,big,b\n")
+    Path("net.mdl").write_text("/xavier,zero/ (i, 4) (k, 2, <softmax>, <cross_entropy>)")
+    run(capsys, "train", "net.mdl", "--data", "t.csv", "--no-header", "--epochs", "1", "--save", "net.safetensors")
+
+    def answers(text: str, *options: str, code: int = 0) -> tuple[list[str], list[str]]:
+        Path("new.csv").write_text(text)
+        found = [run(capsys, "predict", "net.safetensors", "--data", "new.csv", *options, code=code)]
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        found.append(run(capsys, "predict", "net.safetensors", "--data", "-", *options, code=code))
+        return [out for out, _ in found], [err for _, err in found]
+
+    outs, _ = answers("red,big\nblue,small\n")
+    assert [len(out.splitlines()) for out in outs] == [2, 2]
+    assert outs[0] == outs[1]
+    _, errs = answers("colour,size\nred,big\n", code=1)
+    assert all("its first line colour,size may be names or values: give --header or --no-header" in err for err in errs)
+    outs, _ = answers("colour,size\nred,big\n", "--header")
+    assert [len(out.splitlines()) for out in outs] == [1, 1]
+    _, errs = answers("green,big\nblue,small\n", code=1)
+    assert all("line 1, column 1 is 'green', which training did not see: it knows blue, red" in err for err in errs)
 
 
 @pytest.mark.usefixtures("interpreted")

@@ -388,3 +388,15 @@ def test_what_is_not_known_is_left_out_of_packed_sequences() -> None:
     errors = (np.stack([model.predict(row) for row in INPUTS]) - padded) ** 2
     known = ~np.isnan(errors) & (counts[..., None] > 0)
     assert found == pytest.approx(errors[known].mean())
+
+
+@pytest.mark.parametrize("call", ["train", "evaluate", "predict", "adapt"])
+def test_ragged_sequences_without_a_layout_get_a_hint(call: str) -> None:
+    model = made(f"{RECURRENT.replace('{sum', '(scaled, <standardize>) {sum')} (output, 1, <linear>, <mse>)")
+    more = [] if call in ("predict", "adapt") else [[row[:, :1] for row in RAGGED]]
+    hint = r"inputs\[1\] has 1 item, but inputs\[0\] has 4; if these are .* of different lengths, give layout='NSW'"
+    with pytest.raises(nm.DataError, match=hint):
+        getattr(model, call)(RAGGED, *more)
+    with pytest.raises(nm.DataError) as caught:  # arrays that are no sequences of one width
+        getattr(model, call)([np.ones((2, 2)), np.ones((2, 3))], *more)
+    assert "layout" not in str(caught.value)

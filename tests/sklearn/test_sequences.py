@@ -204,3 +204,9 @@ def test_lists_are_searched_over() -> None:
     assert predicted.shape == (48, 3)
     copied = pickle.loads(pickle.dumps(found))
     np.testing.assert_array_equal(copied.predict(RAGGED), found.predict(RAGGED))
+
+
+@pytest.mark.parametrize("given", [[one[:, 0] for one in RAGGED], objects([one[:, 0].tolist() for one in RAGGED])])
+def test_numbers_of_steps_without_an_axis_are_refused_with_advice(given: Any) -> None:
+    with pytest.raises(ValueError, match=r"y has rows of different lengths: .* give y\[i\] the shape \(S_i, 1\)"):
+        regressor(epochs=1).fit(RAGGED, given)

@@ -45,7 +45,7 @@ def test_records_are_those_of_the_csv_module(rows: list[list[str]], end: str) ->
 @pytest.mark.parametrize(
     ("data", "width", "said"),
     [
-        (b"1,2\n3\n", 2, "line 2 has 1 columns, and the lines before it 2"),
+        (b"1,2\n3\n", 2, "line 2 has 1 column, and the lines before it 2"),
         (b"1,2\n\n3,4,5\n", 2, "line 3 has 3 columns, and the lines before it 2"),
         (b'1,"2\n3,4\n', 2, "line 1 has a quote that is not closed"),
         (b"1\n\n2\n", 1, "line 2 is empty: remove it, or write NA for a missing value"),
