@@ -24,7 +24,8 @@ class Source:
     format: of data on stdin, such as "csv". missing: what happens to missing values, with commas. The other fields are
     about tables. targets, ignore, weights, group, time, categories: columns, by names or numbers, with commas. header:
     whether the first line has names. dates: whether dates become numbers. window, horizon: of windows of a series.
-    each: whether each step of a sequence has an answer, whatever it looks like. titles: what messages call files that
+    each: whether each step of a sequence has an answer, whatever it looks like. once: whether each sequence has one
+    answer, as in the training data; None if that is not known. titles: what messages call files that
     have what came from stdin.
     """
 
@@ -45,6 +46,7 @@ class Source:
     window: int | None = None
     horizon: int | None = None
     each: bool = False
+    once: bool | None = None
     titles: Mapping[str, str] = field(default_factory=dict)
 
     def files(self) -> dict[str, str | None]:

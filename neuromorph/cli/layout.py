@@ -211,7 +211,7 @@ def _one_lane(model: nm.Model, arrays: Arrays) -> Prepared:
     return Prepared(arrays.inputs[:, None], _answers(arrays)[:, None], None if weight is None else weight[:, None])
 
 
-def _answers_once(arrays: Arrays) -> bool:
+def answers_once(arrays: Arrays) -> bool:
     """Whether a sequence has one answer in all, and not one for each step."""
     return arrays.labels.ndim == 1 if arrays.labels is not None else _answers(arrays).ndim == 2
 
@@ -329,7 +329,7 @@ def _check_answers(model: nm.Model, arrays: Arrays, weight: Array | None) -> Non
     """Check that the expected values suit the loss. Where the weight is 0 they may be anything."""
     name, answers = _named(arrays)
     counts = np.ones(arrays.inputs.shape[:-1], bool) if weight is None else weight > 0
-    if counts.ndim == 2 and arrays.inputs.ndim == 3 and _answers_once(arrays):
+    if counts.ndim == 2 and arrays.inputs.ndim == 3 and answers_once(arrays):
         counts = counts[np.arange(len(counts)), _last_steps(arrays)]
     if not counts.any():
         raise _wrong(arrays, "nothing in it counts: sample_weight and lengths leave out every vector")

@@ -242,7 +242,7 @@ def _shaped(
         inputs = made.inputs.reshape(len(made.inputs), -1) if flat else made.inputs
         return found(inputs, made.expected, made.rows[:, -1] if flat else made.rows, sequences=not flat)
     if schema.group is not None and model.graph.has_time_links:
-        once = False if source.each else None if model.reading is None else model.reading.once
+        once = False if source.each else source.once if model.reading is None else model.reading.once
         made = sequences.sequences_of(table, rows, once=once)
         return found(
             made.inputs, made.expected, made.rows, lengths=made.lengths, sample_weight=made.weights, sequences=True,

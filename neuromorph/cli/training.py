@@ -21,7 +21,7 @@ from ..host.frozen import frozen
 from .arrays import Source
 from .console import give, say
 from .files import FILE, SAVED, check_apart, check_target, is_saved, keep, no_warnings, saved, text_of
-from .layout import Prepared, arrays_of, as_sequences, batch_for, held_out, prepared
+from .layout import Prepared, answers_once, arrays_of, as_sequences, batch_for, held_out, prepared
 from .reporting import say_how_read, scaled_nodes
 from .source import COUNT, DATA_HELP, data_options, has_accuracy, naming, threads_option
 
@@ -211,7 +211,8 @@ def _ready(options: Training, source: Source) -> tuple[nm.Model, Named, Prepared
         arrays, validation = held_out(model, arrays, fraction, sequences=sequences, tail=options.validation_tail)
     elif options.validation is not None:
         model.table, model.classes = arrays.schema or model.table, arrays.classes or model.classes
-        validation = arrays_of(source.at(options.validation), model)
+        once = answers_once(arrays) if sequences else None
+        validation = arrays_of(replace(source.at(options.validation), once=once), model)
     if text is not None:
         batch = options.batch or batch_for(model, arrays, sequences)
         cut = arrays.schema is not None and arrays.schema.window is not None and not sequences

@@ -90,6 +90,31 @@ def test_every_step_may_have_an_answer() -> None:
         assert not found[len(steps) :].any()
 
 
+def test_a_model_remembers_whether_steps_or_sequences_have_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, *LONG, "--epochs", "1", "--every-step", "-q")
+    model = nm.load("net.safetensors")
+    labels = [np.full(length, kind == "slow") for length, kind in zip(LENGTHS, KINDS, strict=True)]
+    loss, right = (f(STEPS, labels, layout="NSW") for f in (model.evaluate, model.accuracy))
+    out, _ = run(capsys, "evaluate", "net.safetensors", "--data", "long.csv")
+    assert out == f"loss {loss:.6g}, accuracy {right:.6g}\n"
+    run(capsys, "train", "--resume", "net.safetensors", "--data", "long.csv", "--epochs", "1", "-q")
+    model = nm.load("net.safetensors")
+    assert model.reading is not None
+    assert not model.reading.once
+    text = Path("long.csv").read_text()
+    Path("mixed.csv").write_text(text.replace("slow", "fast", 1))
+    several = "error: mixed.csv: a sequence has several answers, and the model was trained with one for each sequence\n"
+    for each, other in (("mixed.csv", "long.csv"), ("long.csv", "mixed.csv")):
+        command = [each if word == "long.csv" else word for word in LONG]
+        _, err = run(capsys, *command, "--epochs", "1", "--validation", other, "-q", code=int(other == "mixed.csv"))
+        assert err == (several if other == "mixed.csv" else "")
+        if not err:
+            model = nm.load("net.safetensors")
+            wanted = model.evaluate(STEPS, labels, layout="NSW")  # of every step, as in training
+            assert model.history is not None
+            assert model.history.validation_loss[-1] == pytest.approx(wanted, rel=1e-6)
+
+
 def test_what_is_wrong_in_a_sequence_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     text = Path("long.csv").read_text()
     Path("long.csv").write_text(text + f"\n{text.splitlines()[2]}")
