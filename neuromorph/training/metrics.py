@@ -67,10 +67,10 @@ def checked_metrics(model: Network, given: Any) -> tuple[Metric, ...]:
 
 
 def _own(place: int, function: Callable[[Floats, Floats], Any]) -> Metric:
-    """The metric of a function, by the function's name."""
+    """The metric of a function, by the function's name. A lambda has none: it is ``metric0``, by its place."""
     name = getattr(function, "__name__", type(function).__name__)
     if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError(f"metrics[{place}] is a function without a name: define it by def, or set its __name__")
+        name = f"metric{place}"
     if name.startswith("validation_") or name in NAMES or hasattr(History(), name):
         raise ValueError(f"metrics[{place}] is a function called {name!r}, which means another number: rename it")
     return Metric(name, function)

@@ -174,14 +174,20 @@ def test_classes_have_metrics_of_their_own() -> None:
         ("maee", ValueError, "metrics must be one of accuracy, .*, not 'maee'; did you mean 'mae'"),
         ("accuracy", nm.DataError, "accuracy needs a model whose loss is cross_entropy or binary_cross_entropy"),
         (["mae", "mae"], ValueError, r"metrics\[1\] is 'mae' a second time"),
-        (lambda e, r: 0.0, ValueError, r"metrics\[0\] is a function without a name: define it by def"),
         ([5], TypeError, "metrics must be one of accuracy"),
-        (lambda e, r: "much", ValueError, "without a name"),
+        (lambda e, r: "much", TypeError, "the metric metric0 must return a number, not 'much'"),
     ],
 )  # fmt: skip
 def test_wrong_metrics(metrics: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         made().fit(*data(4), epochs=1, metrics=metrics)
+
+
+def test_a_metric_without_a_name_has_one_by_its_place() -> None:
+    given = ["mae", lambda expected, result: len(expected), lambda expected, result: 7.0]
+    history = made().fit(*data(4), epochs=1, metrics=given, progress=False)
+    assert history.metric1[0] > 0
+    assert history.metric2 == [7.0]
 
 
 def test_names_that_mean_something_else_are_no_metrics() -> None:
