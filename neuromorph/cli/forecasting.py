@@ -18,7 +18,7 @@ from .arrays import Array, Source
 from .console import give_raw, say
 from .files import check_apart, check_target, saved, write
 from .layout import arrays_of, as_sequences, described, inputs_of
-from .source import COUNT, DATA_HELP, data_options, naming, threads_option
+from .source import COUNT, DATA_HELP, data_options, naming, output_option, threads_option
 from .stdin import on_disk
 from .tables import as_click, opened, policies
 
@@ -45,12 +45,7 @@ the forecast of one follows that of the other; --names tells them apart.
     help="Begin with a line of names, and each row with the series and the time, if there are any.",
 )
 @threads_option
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(allow_dash=True),
-    help="Where the output goes, a .npy, .npz or .csv file; - is stdout.",
-)
+@output_option
 def forecast(model: str, source: Source, steps: int, names: bool, threads: int | None, output: str | None) -> None:
     """Forecast what follows a history, by a saved model."""
     ending, output = ending_of_output(output), None if output == "-" else output

@@ -17,7 +17,7 @@ from .console import give, give_raw
 from .files import check_apart, check_target, saved, write
 from .layout import arrays_of, as_sequences, inputs_of, of_last_steps, prepared, without_padding
 from .reporting import say_how_read
-from .source import DATA_HELP, data_options, has_accuracy, naming, threads_option
+from .source import DATA_HELP, data_options, has_accuracy, naming, output_option, threads_option
 from .stdin import ending_of_stream, is_stream, opened, titled
 from .tables import as_click, policies
 
@@ -63,12 +63,7 @@ from a state for each group where the model was trained with --group.
 @click.argument("model", type=click.Path())
 @data_options(answers=False)
 @threads_option
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(allow_dash=True),
-    help="Where the output goes, a .npy, .npz or .csv file; - is stdout.",
-)
+@output_option
 @click.option(
     "--labels",
     is_flag=True,

@@ -39,6 +39,12 @@ that of its last step.
 
 COUNT = click.IntRange(min=1)
 threads_option = click.option("--threads", type=COUNT, metavar="N", help="The most threads to use.")
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Path(allow_dash=True),
+    help="Where the output goes, a .npy, .npz or .csv file; - is stdout.",
+)
 
 
 _PATH = click.Path(allow_dash=True)

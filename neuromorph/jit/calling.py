@@ -1,8 +1,8 @@
 """Emits the C functions by which Python calls the compiled functions of a bundle.
 
-A wrapper checks its arguments, takes numbers and the addresses of
-arrays from them, and calls the compiled function without the GIL. It reads an array's fields where NumPy's C macros
-read them; these places are compiled into every extension module that uses NumPy.
+A wrapper checks its arguments, takes numbers and the addresses of arrays from them, and calls the compiled function
+without the GIL. It reads an array's fields where NumPy's C macros read them; these places are compiled into every
+extension module that uses NumPy.
 
 For each function there is another one by which compiled code calls it, with a record of its arguments.
 """

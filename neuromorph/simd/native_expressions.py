@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
@@ -50,7 +51,7 @@ def _table(numbers: Any) -> ir.Constant:
     return ir.Constant(ir.ArrayType(parts[0].type, len(parts)), parts)
 
 
-class Expressions(ast.NodeVisitor):
+class Expressions(ast.NodeVisitor, ABC):
     """The expressions of one function, whose values are ``known`` or, where they vary, in memory at ``places``.
 
     names: those of the file's functions and constants. lengths: of arrays that are arguments, by their names.
@@ -64,9 +65,9 @@ class Expressions(ast.NodeVisitor):
     known: dict[str, Value]
     places: dict[str, Value]
 
+    @abstractmethod
     def called(self, own: Native) -> ir.Function:
         """The LLVM function of another native function."""
-        raise NotImplementedError
 
     def fail(self, node: ast.AST, what: str) -> NoReturn:
         raise TypeError(f"{self.tree.name} has {ast.unparse(node)!r}: {what}")

@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from ..interface import Model, Optimizer
 from .estimator import MDLEstimator, each_of
 from .labels import as_labels, classes_of, is_of_objects, names_of, numbered, share_of_equal
-from .samples import Samples, shape_of
+from .samples import Samples, shape_of, steps_of
 from .targets import HINGE, check_outputs, chosen, class_factors, decisions, outputs_of, probabilities, vectors_of
 from .task import Expected, weighted
 from .texts import CLASSES, loss_of
@@ -91,10 +91,7 @@ class Classifying(ClassifierMixin, MDLEstimator):  # type: ignore[misc]
         """The share of right labels."""
         found, wanted = self.predict(X), self._labels(y)
         if self._each:
-            if sample_weight is not None:
-                steps = [np.broadcast_to(one, len(row)) for one, row in zip(sample_weight, wanted, strict=True)]
-                sample_weight = np.concatenate(steps)
-            found, wanted = np.concatenate(list(found)), np.concatenate(wanted)
+            found, wanted, sample_weight = steps_of(found, wanted, sample_weight)
         if is_of_objects(self.classes_):
             return share_of_equal(wanted, found, sample_weight)
         return float(accuracy_score(wanted, found, sample_weight=sample_weight))

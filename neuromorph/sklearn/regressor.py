@@ -12,7 +12,7 @@ from sklearn.utils import check_array
 
 from ..interface import Model
 from .estimator import MDLEstimator, each_of
-from .samples import Samples, axes_of
+from .samples import Samples, axes_of, steps_of
 from .task import Expected
 from .texts import NUMBERS
 
@@ -45,10 +45,7 @@ class Regressing(RegressorMixin, MDLEstimator):  # type: ignore[misc]
         """The coefficient of determination R²; of several numbers, the mean of theirs."""
         found, wanted = self.predict(X), self._targets(y)
         if self._each:
-            if sample_weight is not None:
-                steps = [np.broadcast_to(one, len(row)) for one, row in zip(sample_weight, wanted, strict=True)]
-                sample_weight = np.concatenate(steps)
-            found, wanted = np.concatenate(list(found)), np.concatenate(wanted)
+            found, wanted, sample_weight = steps_of(found, wanted, sample_weight)
         return float(r2_score(wanted, found, sample_weight=sample_weight))
 
     # Fitting ---------------------------------------------------------------------------------------------------------

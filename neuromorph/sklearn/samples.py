@@ -143,3 +143,14 @@ def shape_of(value: Any) -> tuple[int, ...]:
 def axes_of(value: Any) -> int:
     """The number of axes of an array, a table or what else NumPy reads."""
     return len(shape_of(value))
+
+
+def steps_of(found: Any, wanted: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """The steps of all sequences one after the other: results, targets, and weights or None.
+
+    found, wanted: a row for each step of each sequence. sample_weight: a number for each sequence or each of its steps.
+    """
+    if sample_weight is not None:
+        weights = [np.broadcast_to(one, len(row)) for one, row in zip(sample_weight, wanted, strict=True)]
+        sample_weight = np.concatenate(weights)
+    return np.concatenate(list(found)), np.concatenate(wanted), sample_weight

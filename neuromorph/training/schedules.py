@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +12,16 @@ from ..options import finite_number, one_of, whole_number
 from .callbacks import Callback, Run
 
 
-class UpdateSchedule(Callback):
+class UpdateSchedule(Callback, ABC):
     """The base class of callbacks that set the learning rate before each update. ``schedule(update)`` is the rate.
 
     update: the number of the update, from 0; a fit that is resumed with ``initial_epoch`` goes on counting. Each window
     is then a call of its own, which takes some microseconds more.
     """
 
+    @abstractmethod
     def __call__(self, update: int) -> float:
         """The learning rate of an update."""
-        raise NotImplementedError
 
     def check(self, run: Run) -> None:
         if run.rate_of is not None:

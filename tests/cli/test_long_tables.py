@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import neuromorph as nm
-from neuromorph.cli import main
+from helpers.commands import run
 from neuromorph.cli.arrays import Source
 from neuromorph.cli.data import read
 
@@ -39,13 +39,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("series.csv").write_text("\n".join(["month,level", *lines]))
     Path("series.mdl").write_text(FORECAST)
     return tmp_path
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
-    capsys.readouterr()
-    assert main(list(arguments)) == code, capsys.readouterr().err
-    found = capsys.readouterr()
-    return found.out, found.err
 
 
 LONG = ("train", "long.mdl", "--data", "long.csv", "--group", "who", "--time", "t", "--save", "net.safetensors")

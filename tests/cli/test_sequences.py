@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import neuromorph as nm
-from neuromorph.cli import main
+from helpers.commands import run
 
 TEXT = "/xavier,zero/ (signal, 2) {both, h, concatenate} (h, 3, <tanh>) (class, 3, <softmax>, <cross_entropy>)"
 RNG = np.random.default_rng(2)
@@ -29,13 +29,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.savez("d.npz", inputs=INPUTS, labels=LABELS, lengths=LENGTHS)
     np.savez("steps.npz", inputs=INPUTS, labels=np.tile(LABELS[:, None], 4))
     return tmp_path
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
-    capsys.readouterr()
-    assert main(list(arguments)) == code, capsys.readouterr().err
-    found = capsys.readouterr()
-    return found.out, found.err
 
 
 def last_labels(model: nm.Model) -> list[int]:

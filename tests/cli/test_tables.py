@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import neuromorph as nm
-from neuromorph.cli import main
+from helpers.commands import run
 from neuromorph.cli.arrays import Arrays, Source
 from neuromorph.cli.data import read
 
@@ -304,13 +304,6 @@ PEOPLE = "age,city,joined,member,pay\n" + "".join(
 )  # fmt: skip
 MODEL = "/xavier,zero/ (in, 5) (units, <standardize>) (h, 6, <tanh>) (pay, 2, <softmax>, <cross_entropy>)"
 TRAIN = ("train", "net.mdl", "--data", "people.csv", "--missing", "mean", "--save", "net.safetensors", "--seed", "3")
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
-    capsys.readouterr()
-    assert main(list(arguments)) == code, capsys.readouterr().err
-    found = capsys.readouterr()
-    return found.out, found.err
 
 
 @pytest.mark.usefixtures("interpreted")

@@ -17,7 +17,10 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 keras = pytest.importorskip("keras.layers") and pytest.importorskip("keras")
 doors = pytest.importorskip("neuromorph.keras")
 if keras.backend.backend() != "torch":
-    pytest.skip("these tests compute gradients with Keras on torch", allow_module_level=True)
+    pytest.skip(
+        "Keras runs on another library here: its gradients are compared where KERAS_BACKEND is torch",
+        allow_module_level=True,
+    )
 layers = keras.layers
 torch.set_num_threads(1)  # other tests run beside these
 W, STEPS, LANES = 5, 200, 2

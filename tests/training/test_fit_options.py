@@ -19,6 +19,7 @@ import pytest
 
 import neuromorph as nm
 from neuromorph.training import progress
+from neuromorph.training.schedules import UpdateSchedule
 
 LINEAR = "/uniform -0.5 0.5,zero/ (input, 2) (output, 2, <linear>, <mse>)"
 SUMS = """/uniform -0.5 0.5,zero/ (input, 2) {sum, back, concatenate} (a, 3, <tanh>) [l, [back,]]
@@ -464,3 +465,11 @@ def test_a_history_says_briefly_what_happened() -> None:
     assert len(repr(long)) < 100
     assert long._repr_html_().count("<tr>") == 12
     assert repr(nm.History()) == "<neuromorph.History: 0 epochs>"
+
+
+def test_a_schedule_of_updates_needs_a_rate() -> None:
+    class Nothing(UpdateSchedule):
+        pass
+
+    with pytest.raises(TypeError, match="abstract"):
+        Nothing()  # type: ignore[abstract]
