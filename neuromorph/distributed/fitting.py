@@ -172,34 +172,25 @@ def _sources(
 
     source = read_source(client, model, given, reading, check)
     if validation is None:
-        return _weighted(model, source), None
+        return source, None
     plain = replace(reading, class_weight=None)
     if isinstance(validation, Real):
         if not isinstance(source, Here):
             raise DataError("validation is a fraction, which needs arrays in this process: give (inputs, expected)")
         data, held_out = divided(model, source.data, validation, reading)
         assert held_out is not None
-        return _here(model, data, reading, source.weighted), Here(held_out, plain, weighted=source.weighted)
+        return Here(data, reading, weighted=source.weighted), Here(held_out, plain, weighted=source.weighted)
     if isinstance(validation, tuple | list) and 1 <= len(validation) <= 4:
         named = dict(zip(NAMES, [*validation, *[None] * 3], strict=False))
         try:
             other = read_source(client, model, named, plain, lambda: plain.read(model, *named.values()))
         except DataError as error:
             raise DataError(f"validation: {error}") from error
-        return _weighted(model, source), other
+        return source, other
     raise DataError(
         "validation must be (inputs, expected), (inputs, expected, sample_weight), (inputs, expected, sample_weight, "
         "lengths), (paths of NPZ files,) or a fraction such as 0.2"
     )
-
-
-def _weighted(model: Model, source: Source) -> Source:
-    """The source with the weights of classes, where its data are in this process."""
-    return _here(model, source.data, source.reading, source.weighted) if isinstance(source, Here) else source
-
-
-def _here(model: Model, data: TrainingData, reading: Reading, weighted: bool) -> Here:
-    return Here(reading.weighted(model, data), reading, weighted=weighted)
 
 
 def _check_order(model: Model, data: Source, *, carries: bool, mixes: bool) -> None:

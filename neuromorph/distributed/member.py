@@ -210,7 +210,7 @@ def measure_part(
     assert share is not None
     model, found = member.trainer.model, dict[str, tuple[float, float]]()
     before = (model.state if state is None else state) if carries else None
-    for data in _wholes(share):
+    for data in share.wholes():
         weight = total_weight(data.weights, data.inputs.size // data.inputs.shape[-1])
         numbers = {"loss": measure(model, data, carry_state=carries)} if which != "data" else {}
         if metrics:
@@ -300,13 +300,15 @@ def _share(opening: Opening, portion: Portion, model: Network, given: tuple[Any,
     """The share of a portion."""
     parts, lanes = dict(zip(portion.names, given, strict=True)), opening.lanes
     if "data" in parts:
-        return Held(_aligned(parts["data"]), portion.spans)
+        data = _aligned(parts["data"])
+        return Held(portion.reading.weighted(model, data), portion.spans, data)
     where = f"lanes {lanes.first} to {lanes.stop - 1}, on {address}: "
     if portion.files is not None:
         if portion.files.can_be_mapped and portion.reading.layout is not None:
             return Mapped(portion.files, lanes, portion.reading, model, portion.spans)
         parts = _read_files(portion.files, lanes, portion.reading.layout)
-    return Held(read_share(model, portion.reading, parts, where), portion.spans)
+    data = read_share(model, portion.reading, parts, where)
+    return Held(portion.reading.weighted(model, data), portion.spans, data)
 
 
 def _aligned(data: TrainingData) -> TrainingData:
@@ -351,14 +353,6 @@ def _listening(worker: Any) -> tuple[socket.socket, str, Contexts]:
         ends = worker.security.get_listen_args, worker.security.get_connection_args
         contexts = Contexts(*(arguments("worker")["ssl_context"] for arguments in ends))
     return listener, host, contexts
-
-
-def _wholes(share: Share) -> list[TrainingData] | Any:
-    """All data of a share, in pieces that each start from zero state."""
-    if isinstance(share, Held):
-        return [share.data]
-    groups = (share.group(number) for number in range(share.spans.groups))
-    return (data for data in groups if data is not None)
 
 
 def _summable(metric: Metric, value: float) -> float:

@@ -7,7 +7,7 @@ The data of a run are groups of samples, one after the other. A group of sequenc
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -80,13 +80,15 @@ class Share(Protocol):
     """The data of some lanes, group by group."""
 
     spans: Spans
-    unknown: bool
 
     def group(self, number: int, order: Order | None = None) -> TrainingData | None:
         """The data (S, lanes, …) of a group; None if none of it lies in these lanes.
 
         order: of the units of each lane; see ``order_of``.
         """
+
+    def wholes(self) -> Iterator[TrainingData]:
+        """All data, without weights of classes, in pieces that each start from zero state, unless there is only one."""
 
     def units(self) -> NDArray[np.intp]:
         """How many sequences, or vectors, each lane has: (lanes,)."""
@@ -99,11 +101,11 @@ class Share(Protocol):
 class Held:
     """A share that is in memory: checked data whose lanes are these alone, packed as training takes them.
 
-    spans: of the whole data, of which these may have fewer groups.
+    spans: of the whole data, of which these may have fewer groups. measured: the same data without weights of classes.
     """
 
-    def __init__(self, data: TrainingData, spans: Spans) -> None:
-        self.data, self.spans, self.unknown = data, spans, data.unknown
+    def __init__(self, data: TrainingData, spans: Spans, measured: TrainingData) -> None:
+        self.data, self.spans, self.measured = data, spans, measured
 
     def group(self, number: int, order: Order | None = None) -> TrainingData | None:
         data = self.data
@@ -132,7 +134,10 @@ class Held:
 
     def as_vectors(self) -> Held:
         """Several sequences as one, for models in which nothing is recurrent."""
-        return Held(as_vectors(self.data), self.spans.as_one()) if self.data.sequences else self
+        return Held(as_vectors(self.data), self.spans.as_one(), self.measured) if self.data.sequences else self
+
+    def wholes(self) -> Iterator[TrainingData]:
+        yield self.measured
 
 
 class Mapped:
@@ -147,7 +152,6 @@ class Mapped:
         self._parts = files.mapped()
         self._own = lanes.of_rows(files.rows)
         self._per = lanes.count * (1 if reading.layout == "NSW" else spans.samples)
-        self.unknown = reading.missing == "skip"
 
     def group(self, number: int, order: Order | None = None) -> TrainingData | None:
         rows = self._own[number * self._per : (number + 1) * self._per]
@@ -155,9 +159,16 @@ class Mapped:
             rows = self._in_order(number, order)
         if not len(rows):
             return None
-        parts = {name: rows_of(arrays, rows) for name, arrays in self._parts.items()}
-        data = read_share(self._model, self._reading, parts, f"{self._files.where(rows)}: ")
+        data = self._reading.weighted(self._model, self._read(rows))
         return _each(data, lambda array: array[0]) if data.sequences else data
+
+    def _read(self, rows: NDArray[np.intp]) -> TrainingData:
+        parts = {name: rows_of(arrays, rows) for name, arrays in self._parts.items()}
+        return read_share(self._model, self._reading, parts, f"{self._files.where(rows)}: ")
+
+    def wholes(self) -> Iterator[TrainingData]:
+        for first in range(0, len(self._own), self._per):
+            yield self._read(self._own[first : first + self._per])
 
     def _in_order(self, number: int, order: Order) -> NDArray[np.intp]:
         """The rows of a group whose units are in another order."""
@@ -233,10 +244,11 @@ def rows_of(arrays: Sequence[Array], rows: NDArray[np.intp]) -> Array:
 
 
 def read_share(model: Network, reading: Reading, parts: dict[str, Any], where: str) -> TrainingData:
-    """Arrays of some lanes, checked to fit the model of these lanes. where: the beginning of messages."""
+    """Arrays of some lanes, checked to fit the model of these lanes, without weights of classes. where: the beginning of
+    messages."""
     given = [parts.get(name) for name in ("inputs", "expected", "sample_weight", "lengths")]
     try:
-        return reading.weighted(model, reading.read(model, *given))
+        return reading.read(model, *given)
     except DataError as error:
         raise DataError(f"{where}{error}") from error
 

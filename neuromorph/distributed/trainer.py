@@ -109,8 +109,8 @@ class Trainer:
     def __post_init__(self) -> None:
         self.learned, self.updater = Learned(self.model), Updater(self.model)
         self.model.set_window(self.capacity)
-        lanes, spans = self.model.batch_size, self.share.spans
-        self.usual = float(lanes * self.capacity)
+        spans = self.share.spans
+        self.usual = float(self.lanes.batch * self.capacity)  # the weight of a whole window, the same for all workers
         self._per_group = spans.windows(self.capacity)
         self.windows = (spans.groups - 1) * self._per_group + -(-spans.last // self.capacity)
         self._clip = self.model.clip_norm
