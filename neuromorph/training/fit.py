@@ -60,7 +60,7 @@ def fit(
     else:
         data = reading.read(model, inputs, expected, sample_weight, lengths)
         check_carried(data, carries)
-        data, held_out = _divided(model, data, validation, reading)
+        data, held_out = divided(model, data, validation, reading)
         source = Arrays(reading.weighted(model, data))
     given = _Given(data, held_out, carries, carries and _is_a(validation, Real), asked)
     run = run_of(model, given, count, first)
@@ -69,7 +69,7 @@ def fit(
     if isinstance(source, Arrays):
         warn_of_hidden_steps(model, source.data)
         if mixes:
-            source = source.mixed(_generator(model, source.data, seed), recurrent=model.graph.has_time_links)
+            source = source.mixed(shuffling_generator(model, source.data, seed), recurrent=model.graph.has_time_links)
     return run_epochs(run, given, source, watchers, progress=progress)
 
 
@@ -120,7 +120,7 @@ def _is_a(value: Any, kinds: type | tuple[type, ...]) -> bool:
         return False
 
 
-def _divided(
+def divided(
     model: Network, data: TrainingData, validation: Any, reading: Reading
 ) -> tuple[TrainingData, TrainingData | None]:
     """The data for training, and the data for validation or None."""
@@ -178,7 +178,7 @@ def _split(model: Network, data: TrainingData, part: Any) -> tuple[TrainingData,
     return taken(data, numbers[kept]), taken(data, numbers[out])
 
 
-def _generator(model: Network, data: TrainingData, seed: int | None) -> np.random.Generator:
+def shuffling_generator(model: Network, data: TrainingData, seed: int | None) -> np.random.Generator:
     """The random generator for shuffling. Its seed is ``seed``, or drawn from the generator that ``build`` uses."""
     if model.graph.has_time_links and not data.sequences:
         raise DataError(

@@ -46,13 +46,20 @@ class Reading:
         return with_class_weight(data, self.class_weight, model.graph.loss.name)
 
 
+class Following(Watcher, Protocol):
+    """A watcher of an epoch, also of one that runs elsewhere."""
+
+    def add(self, samples: int, loss: float) -> None:
+        """Called when some samples are done. loss: their mean loss."""
+
+
 class Source(Protocol):
     """Data to learn from, epoch after epoch. samples: of an epoch, or None if that is not known before."""
 
     @property
     def samples(self) -> int | None: ...
 
-    def learn(self, model: Network, bar: Watcher, rates: Rates, *, carries: bool) -> float:
+    def learn(self, model: Network, bar: Following, rates: Rates, *, carries: bool) -> float:
         """Learn from all data once; the mean loss. carries: whether the state goes on from what it is."""
 
 
