@@ -74,7 +74,7 @@ ROOMS: dict[str, set[str]] = {
     "keras": {"conversion", "interface"},
     "sklearn": {"errors", "graph", "interface", "language", "optimizers", "options"},
     "search": {"errors", "functions", "graph", "language", "model", "options"},
-    "cli": {"data", "demo", "export", "jit", "tables"},
+    "cli": {"data", "demo", "export", "jit", "sweeps", "tables"},
     "__main__": {"cli"},
 }  # fmt: skip
 # Which rooms may import a package that not everybody may. Beside these, rooms below import NumPy only.
