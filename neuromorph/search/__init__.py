@@ -7,7 +7,7 @@ genomes and back.
 
 from .crossing import crossover
 from .evaluation import Steps
-from .evolution import evolve
+from .evolution import Options, evolve
 from .genome import Gene, Genome, SearchError
 from .individuals import Evolution, Individual
 from .inheritance import inherit
@@ -20,6 +20,7 @@ from .setting import Setting
 from .variation import mutate, random_text
 
 __all__ = [
-    "OPERATIONS", "Choices", "Evolution", "Gene", "Genome", "Individual", "Limits", "Operation", "SearchError",
-    "Setting", "Size", "Steps", "crossover", "evolve", "inherit", "mutate", "random_text", "read", "report", "size_of", "write",
+    "OPERATIONS", "Choices", "Evolution", "Gene", "Genome", "Individual", "Limits", "Operation", "Options",
+    "SearchError", "Setting", "Size", "Steps", "crossover", "evolve", "inherit", "mutate", "random_text", "read",
+    "report", "size_of", "write",
 ]  # fmt: skip

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, brief
+from ..errors import DataError, brief, nearest
 from ..graph import build_graph
 from ..options import flag, whole_number
 from ..sweeps import arguments as named
@@ -35,35 +35,46 @@ _USUAL: Mapping[str, Any] = {"learning_rate": 0.01, "optimizer": "adam", "tier":
 class Asked:
     """The arguments of ``evolve``, as they are given. Methods check them; errors name the argument."""
 
-    data: Any
-    fitness: Any
-    start: Any
-    inputs: Any
-    outputs: Any
-    loss: Any
-    activation: Any
-    initializers: Any
-    arguments: Any
-    budget: Any
-    rungs: Any
-    keep: Any
-    score: Any
-    maximize: Any
-    individuals: Any
-    seconds: Any
-    target: Any
-    population: Any
-    tournament: Any
-    crossover: Any
-    changes: Any
-    inherit: Any
-    steps: Any
-    limits: Any
-    choices: Any
-    operations: Any
-    seed: Any
-    chunk: Any
-    ahead: Any
+    data: Any = None
+    fitness: Any = None
+    start: Any = None
+    individuals: Any = 1_000
+    target: Any = None
+    seconds: Any = None
+    seed: Any = 0
+    inputs: Any = None
+    outputs: Any = None
+    loss: Any = "mse"
+    activation: Any = None
+    initializers: Any = "xavier,zero"
+    arguments: Any = None
+    budget: Any = 1
+    rungs: Any = None
+    keep: Any = 1 / 3
+    score: Any = None
+    maximize: Any = None
+    population: Any = 64
+    tournament: Any = 8
+    crossover: Any = 0.1
+    changes: Any = 1
+    inherit: Any = True
+    steps: Any = None
+    limits: Any = None
+    choices: Any = None
+    operations: Any = None
+    chunk: Any = 8
+    ahead: Any = 8
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Asked:
+        """The arguments by name. TypeError for a name that is none."""
+        known = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in known:
+                near = nearest(name, known)
+                hint = f"; did you mean {near!r}?" if near else f", but {', '.join(known)}"
+                raise TypeError(f"evolve has no argument {name!r}{hint}")
+        return cls(**given)
 
     def whole(self, name: str, least: int = 1) -> int:
         """An argument that is a whole number."""

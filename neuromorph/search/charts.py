@@ -156,7 +156,8 @@ def _family(
         for order, parent in enumerate(one.parents):
             from_x, from_y = place[parent]
             kind = "link second" if order else "link"
-            yield f'<path class="{kind}" d="M{from_x:g} {from_y:g}C{from_x:g} {y - 8:g} {x:g} {from_y + 8:g} {x:g} {y:g}"/>'
+            curve = f"C{from_x:g} {y - 8:g} {x:g} {from_y + 8:g} {x:g} {y:g}"
+            yield f'<path class="{kind}" d="M{from_x:g} {from_y:g}{curve}"/>'
     for one in members:
         x, y = place[one.number]
         kind = "best" if one.number == best.number else "member"

@@ -75,6 +75,8 @@ def fit(
         warn_of_hidden_steps(model, source.data)
         if mixes:
             source = source.mixed(_generator(model, source.data, seed), recurrent=model.graph.has_time_links)
+            if seed is not None:
+                source.skip(first)
     with _Bar(source.samples, run, shown=progress) as shown, _watched(run, watchers):
         model.history = run.history
         _epochs(run, given, source, shown, watchers)
