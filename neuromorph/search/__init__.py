@@ -11,6 +11,7 @@ from .evolution import Options, evolve
 from .genome import Gene, Genome, SearchError
 from .individuals import Evolution, Individual
 from .inheritance import inherit
+from .journal import load
 from .limits import Choices, Limits, Size, size_of
 from .operations import OPERATIONS, Operation
 from .printing import write
@@ -21,6 +22,6 @@ from .variation import mutate, random_text
 
 __all__ = [
     "OPERATIONS", "Choices", "Evolution", "Gene", "Genome", "Individual", "Limits", "Operation", "Options",
-    "SearchError", "Setting", "Size", "Steps", "crossover", "evolve", "inherit", "mutate", "random_text", "read",
-    "report", "size_of", "write",
+    "SearchError", "Setting", "Size", "Steps", "crossover", "evolve", "inherit", "load", "mutate", "random_text",
+    "read", "report", "size_of", "write",
 ]  # fmt: skip

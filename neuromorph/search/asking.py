@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -18,11 +18,12 @@ from ..options import flag, whole_number
 from ..sweeps import arguments as named
 from ..sweeps.data import checked_data
 from ..sweeps.scores import Score, checked_score
+from ..sweeps.store import checked_path
 from .breeding import Breeding
 from .evaluation import Plan, Steps
 from .genome import Genome, SearchError
 from .limits import size_of
-from .printing import to_model
+from .printing import to_model, write
 from .reading import read
 from .variation import checked_operations, minimal_text, setting_of
 
@@ -42,6 +43,7 @@ class Asked:
     target: Any = None
     seconds: Any = None
     seed: Any = 0
+    store: Any = None
     inputs: Any = None
     outputs: Any = None
     loss: Any = "mse"
@@ -75,6 +77,11 @@ class Asked:
                 hint = f"; did you mean {near!r}?" if near else f", but {', '.join(known)}"
                 raise TypeError(f"evolve has no argument {name!r}{hint}")
         return cls(**given)
+
+    @property
+    def path(self) -> str | None:
+        """The path of the store, or None."""
+        return checked_path(self.store)
 
     def whole(self, name: str, least: int = 1) -> int:
         """An argument that is a whole number."""
@@ -157,8 +164,8 @@ class Asked:
         if len(rungs) > 1 and self.of_runs.get("callbacks"):
             raise ValueError("arguments can't have callbacks in a search with rungs")
         deviation, part = (0.0, 0.0) if self.stepping is None else (self.stepping.deviation, self.stepping.part)
-        keep = self.share("keep", above_zero=True)
-        return Plan(self.of_runs, self.scored, self.fitness, rungs, keep, deviation, part)
+        keep, saves = self.share("keep", above_zero=True), self.path is not None
+        return Plan(self.of_runs, self.scored, self.fitness, rungs, keep, saves, deviation, part)
 
     def _rungs(self) -> tuple[int, ...]:
         if self.fitness is not None:
@@ -171,6 +178,29 @@ class Asked:
         if self.budget != 1:
             raise ValueError("give budget or rungs, not both: the last rung is the budget")
         return found
+
+    def decides(self, plan: Plan, breeding: Breeding) -> dict[str, Any]:
+        """All that the individuals of a search depend on beside its data, as JSON has it.
+
+        Functions count by their names. The number of individuals, seconds and target do not count: a search that goes
+        on may have others.
+        """
+        setting = breeding.setting
+        steps = None if breeding.steps is None else asdict(breeding.steps)
+        operations = {
+            name: [one.weight, one.grows, _full_name(one.change)] for name, one in breeding.operations.items()
+        }
+        fitness = None if plan.fitness is None else _full_name(plan.fitness)
+        numbers = {
+            name: getattr(breeding, name)
+            for name in ("seed", "is_grown", "population", "tournament", "crossover", "changes", "inherit")
+        }
+        return {
+            **numbers, "steps": steps, "operations": operations, "fitness": fitness, "limits": asdict(setting.limits),
+            "choices": asdict(setting.choices), "start": [write(genome) for genome in breeding.start],
+            "arguments": named.deciding(plan.arguments), "score": plan.score.name, "larger": plan.score.larger,
+            "rungs": plan.rungs, "keep": plan.keep, "chunk": self.whole("chunk"), "ahead": self.whole("ahead"),
+        }  # fmt: skip
 
     # How individuals are made -----------------------------------------------------------------------------------------
 
@@ -222,6 +252,12 @@ class Asked:
                 which = "these data do not say it" if arrays else "a search with fitness has no data that say it"
                 raise ValueError(f"{name}= is needed, the width of the {name[:-1]}: {which}; or give a text as start=")
         return inputs, outputs
+
+
+def _full_name(function: Any) -> str:
+    """The name by which a function, or an object that is called, is known."""
+    kind = function if hasattr(function, "__qualname__") else type(function)
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _array_of(value: Any) -> np.ndarray[Any, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from .individuals import Individual, Parameters, rank
 from .limits import size_of
 from .operations import Operation
 from .printing import to_model
+from .reading import read
 from .setting import Setting, drawn
 from .variation import grown, varied
 
@@ -32,21 +33,43 @@ class Made:
     task: Task
 
 
-@frozen
 class Member:
-    """An individual that lives, with its parameters."""
+    """An individual that lives. Its genome and its parameters are read when they are needed, if they are not given."""
 
-    individual: Individual
-    genome: Genome
-    parameters: Parameters
+    def __init__(
+        self,
+        individual: Individual,
+        genome: Genome | None,
+        parameters: Parameters | None,
+        load: Callable[[int], Parameters],
+    ) -> None:
+        self.individual = individual
+        self._genome, self._parameters, self._load = genome, parameters, load
+
+    @property
+    def genome(self) -> Genome:
+        if self._genome is None:
+            self._genome = read(self.individual.text)
+        return self._genome
+
+    @property
+    def held(self) -> Parameters | None:
+        """The parameters, if they are in memory."""
+        return self._parameters
+
+    @property
+    def parameters(self) -> Parameters:
+        if self._parameters is None:
+            self._parameters = self._load(self.individual.number)
+        return self._parameters
 
 
 @frozen
 class Breeding:
     """How individuals are made; see the arguments of `evolve`.
 
-    start: texts of the first individuals. first: the genome that random ones grow from. Every individual has a random
-    generator of its own, made of the search's seed and its number.
+    start: the first individuals, or, if ``is_grown``, the one genome that random ones grow from. Every individual has a
+    random generator of its own, made of the search's seed and its number.
     """
 
     seed: int

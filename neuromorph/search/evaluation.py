@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import storage
 from ..errors import DataWarning, MDLWarning, brief
 from ..graph import Graph, build_graph
 from ..history import History
@@ -19,6 +20,7 @@ from ..model import Model, compile_model
 from ..sweeps import arguments as named
 from ..sweeps.failures import raised
 from ..sweeps.scores import Score
+from ..sweeps.training import joined
 from .individuals import DONE, FAILED, STOPPED, Parameters
 from .inheritance import inherited
 
@@ -49,7 +51,7 @@ class Plan:
 
     arguments: of ``compile`` and ``fit``, in the form of JSON. rungs: the epochs at whose ends the worse ones of a
     chunk stop; the last one is the whole budget. keep: the share that goes on after each rung. deviation, part: of
-    steps of parameters, see `Steps`.
+    steps of parameters, see `Steps`. saves: whether models come back as bytes.
     """
 
     arguments: Mapping[str, Any]
@@ -57,6 +59,7 @@ class Plan:
     fitness: Any
     rungs: tuple[int, ...]
     keep: float
+    saves: bool
     deviation: float = 0.0
     part: float = 0.0
 
@@ -73,7 +76,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an individual. parameters: those at the end. history: the record of its training, or None."""
+    """What came of an individual.
+
+    parameters: those at the end. history: the record of its training, or None. model: the model as ``save`` writes it,
+    without what only further training needs, or None.
+    """
 
     number: int
     state: str
@@ -84,6 +91,7 @@ class Outcome:
     history: dict[str, Any] | None = None
     error: str = ""
     traceback: str = ""
+    model: bytes | None = None
 
 
 def evaluate(data: Mapping[str, Any] | None, plan: Plan, tasks: Sequence[Task]) -> list[Outcome]:
@@ -159,21 +167,23 @@ class _Trial:
             **options, metrics=metrics, epochs=until - first,
             initial_epoch=first, seed=self.task.seed, progress=False,
         )  # fmt: skip
-        self._history = _joined(self._history, after)
+        self._history = joined(self._history, after)
         return plan.score.of(model, after, self._data)
 
     def outcome(self) -> Outcome:
         """What came of it. The model's memory is freed."""
-        parameters = None
+        parameters = model = None
         if self._model is not None:
-            parameters = self._model.get_parameters() if self.score is not None else None
+            if self.score is not None:
+                parameters = self._model.get_parameters()
+                model = storage.to_bytes(self._model, training=False) if self._plan.saves else None
             self._model.release()
         history, failure = self._history, self._failure
+        epochs, record = (0, None) if history is None else (history.next_epoch, history.record())
+        error, traceback = ("", "") if failure is None else (failure.message, failure.traceback)
         return Outcome(
-            self.task.number, self.state, self.score, self._seconds, 0 if history is None else history.next_epoch,
-            parameters, None if history is None else history.record(),
-            *(("", "") if failure is None else (failure.message, failure.traceback)),
-        )  # fmt: skip
+            self.task.number, self.state, self.score, self._seconds, epochs, parameters, record, error, traceback, model
+        )
 
 
 def _born(plan: Plan, task: Task) -> Model:
@@ -211,15 +221,4 @@ def _number(value: Any) -> float:
         raise TypeError(f"fitness must return a number, not {brief(value)}") from None
     if not math.isfinite(found):
         raise ValueError(f"fitness returned {found}")
-    return found
-
-
-def _joined(before: History | None, after: History) -> History:
-    """The history of two parts of one training."""
-    if before is None:
-        return after
-    found = History(ended=after.ended, best_epoch=after.best_epoch, updates=after.updates)
-    for part in (before, after):
-        for epoch in range(len(part)):
-            found.add({name: getattr(part, name)[epoch] for name in part.names})
     return found

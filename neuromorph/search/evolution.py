@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
 from ..options import whole_number
+from ..sweeps.store import Store
 from .asking import Asked
 from .evaluation import Steps
 from .individuals import Evolution
+from .journal import Journal, key_of
 from .limits import Choices, Limits
 from .operations import Operation
 from .pools import pool_of
@@ -75,6 +77,7 @@ def evolve(
     seed: int = 0,
     workers: int | None = None,
     client: Any = None,
+    store: str | os.PathLike[str] | None = None,
     verbosity: int = 1,
     **options: Unpack[Options],
 ) -> Evolution:
@@ -91,15 +94,21 @@ def evolve(
     so that the number of individuals depends on the machine. Else the result depends on ``seed`` alone, and is the same
     with any number of workers: a child is made from those that lived when all chunks up to ``ahead`` before its own had
     ended. workers: processes; None means one for each processor, 0 means this process. client: a Dask client in their
-    place. verbosity: 1 shows a progress bar.
+    place. store: a file of SQLite, as of ``nm.sweep``, which gets each individual when it has ended. The same search
+    goes on from there, also with more individuals, and `load` reads it. verbosity: 1 shows a progress bar.
 
     Networks that diverge fail and have no children. A killed worker's chunk is evaluated again, once. Raises TypeError
     or ValueError that names the argument, and SearchError, with the last error, if none of the first ``population``
     individuals has a score.
     """
     own = {"data": data, "fitness": fitness, "start": start, "individuals": individuals, "target": target}
-    asked = Asked.of({**own, "seconds": seconds, "seed": seed, **options})
+    asked = Asked.of({**own, "seconds": seconds, "seed": seed, "store": store, **options})
     shown = whole_number("verbosity", verbosity, least=0) > 0
     search = Search(asked)
-    with pool_of(workers, client, asked.data_of_fit) as pool:
-        return search.run(pool, shown=shown)
+    data = asked.data_of_fit
+    with pool_of(workers, client, data) as pool:
+        if asked.path is None:
+            return search.run(pool, None, shown=shown)
+        key, marks = key_of(search.decides, data)
+        with Store(asked.path) as opened:
+            return search.run(pool, Journal(opened, key, search.plan, marks), shown=shown)

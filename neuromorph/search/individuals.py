@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from numpy.typing import NDArray
 
-from ..errors import brief
 from ..host.frozen import frozen
 from ..model import Model, compile_model
 from .genome import SearchError
@@ -47,6 +46,7 @@ class Evolution(Sequence[Individual]):
     """What a search has found: its individuals in the order in which they were made.
 
     score: the name of what is measured. larger: whether larger scores are better. ended: why the search has ended.
+    seconds: how long it took; 0 if that is not known.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class Evolution(Sequence[Individual]):
         larger: bool,
         ended: str,
         arguments: Mapping[str, Any],
-        kept: Mapping[int, Parameters],
         seconds: float,
+        parameters: Callable[[int], Parameters],
     ) -> None:
         self._individuals = tuple(individuals)
         self.score, self.larger, self.ended, self.seconds = score, larger, ended, seconds
-        self._arguments, self._kept = dict(arguments), dict(kept)
+        self._arguments, self._parameters = dict(arguments), parameters
 
     def __len__(self) -> int:
         return len(self._individuals)
@@ -123,10 +123,9 @@ class Evolution(Sequence[Individual]):
         """
         one = self.best if individual is None else individual
         number = one.number if isinstance(one, Individual) else one
-        if number not in self._kept:
-            raise SearchError(f"the parameters of individual {brief(number)} were not kept: give the search a store=")
+        parameters = self._parameters(number)
         made = compile_model(self._individuals[number].text, **{**self._arguments, **changes}).build(seed=0)
-        made.set_parameters(self._kept[number])
+        made.set_parameters(parameters)
         return made
 
     def __iter__(self) -> Iterator[Individual]:

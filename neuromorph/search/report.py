@@ -16,20 +16,23 @@ from ..host.atomic_write import check_name
 from ..language import parse
 from .charts import family_tree, front_chart
 from .individuals import Evolution, Individual
+from .journal import load
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _MOST_TEXTS = 50  # of the front, of which the page has the texts
 
 
-def report(found: Evolution, path: str | os.PathLike[str]) -> None:
+def report(found: Evolution | str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
     """Write a page about a search: the front of score against size, the best individual with its picture, its text and
     its family tree, and the texts of the front.
 
-    found: what `evolve` has returned. The page follows the browser's light or dark mode, and has no scripts. Raises
-    SearchError if no individual has a score, OSError if the file can't be written.
+    found: what `evolve` or `load` has returned, or the path of a store. The page follows the browser's light or dark
+    mode, and has no scripts. Raises SearchError if no individual has a score, OSError if the file can't be written.
     """
+    if isinstance(found, str | os.PathLike):
+        found = load(found)
     if not isinstance(found, Evolution):
-        raise TypeError(f"report needs what evolve has returned, not {brief(found)}")
+        raise TypeError(f"report needs what evolve has returned, or the path of a store, not {brief(found)}")
     check_name(os.fspath(path))
     Path(path).write_bytes("".join(_page(found)).encode("utf-8"))
 

@@ -17,7 +17,7 @@ from ..options import compile_options, whole_number
 from .genome import Genome, SearchError
 from .limits import Choices, Limits, size_of
 from .operations import OPERATIONS, Operation
-from .printing import to_model, write
+from .printing import ordered, to_model, write
 from .reading import read
 from .setting import Setting, drawn
 
@@ -147,7 +147,7 @@ def accepted(genome: Any, parent: Genome, limits: Limits, operation: str) -> Gen
     if not limits.allow(size_of(graph)) or not _means(graph, found):
         return None
     mistakes = _mistakes(graph)
-    return None if mistakes and not mistakes <= _mistakes(build_graph(to_model(parent))) else found
+    return None if mistakes and not mistakes <= _mistakes(build_graph(to_model(parent))) else ordered(found)
 
 
 def _idle(genome: Genome) -> set[str]:

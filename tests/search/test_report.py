@@ -23,9 +23,8 @@ def individual(number: int, parameters: int, score: float | None, parents: tuple
 
 
 def evolution(*individuals: Individual, larger: bool = False) -> search.Evolution:
-    return search.Evolution(
-        individuals, score="loss", larger=larger, ended="target", arguments={}, kept={}, seconds=2.0
-    )
+    given: Any = {"arguments": {}, "parameters": lambda number: {}}
+    return search.Evolution(individuals, score="loss", larger=larger, ended="target", seconds=2.0, **given)
 
 
 FOUND = evolution(
@@ -117,7 +116,7 @@ def test_a_search_is_reported(tmp_path: Path) -> None:
 
 
 def test_what_can_not_be_reported_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="report needs what evolve has returned, not 3"):
+    with pytest.raises(TypeError, match="report needs what evolve has returned, or the path of a store, not 3"):
         search.report(3, tmp_path / "report.html")  # type: ignore[arg-type]
     with pytest.raises(search.SearchError, match="no individual has a score"):
         search.report(evolution(individual(0, 5, None)), tmp_path / "report.html")
