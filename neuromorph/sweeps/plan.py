@@ -33,11 +33,12 @@ _SMALLEST = "/xavier,zero/ (input, 1) (output, 1, <linear>, <mse>)"
 class Plan:
     """A checked sweep.
 
-    order: the key of each run in the store, as the runs were given. runs: by key, with their budgets. rungs: the
+    given: the runs in their order, with their budgets. order: the key of each in the store. runs: by key. rungs: the
     numbers of epochs at which runs are compared; of a sweep without rungs, None alone, which stands for the budget of
     each. keep: the user's function that chooses who goes on, or None. save_models: False, True or "best".
     """
 
+    given: tuple[Run, ...]
     order: tuple[str, ...]
     runs: Mapping[str, Run]
     data: Mapping[str, Any]
@@ -104,8 +105,8 @@ class Plan:
         there = {row["key"]: {**row, **unwritten.get(row["key"], {})} for row in store.rows(keys)}
         wanted = set(keys)
         return [
-            result_of(there[key], self.saved(store, there[key]), self.runs[key].name)
-            for key in self.order
+            result_of(there[key], self.saved(store, there[key]), run)
+            for key, run in zip(self.order, self.given, strict=True)
             if key in wanted
         ]
 
@@ -117,12 +118,11 @@ class Plan:
         return store.blob(row["key"], "model") if store.path == ":memory:" else (store.path, row["key"])
 
 
-def result_of(row: Mapping[str, Any], saved: bytes | tuple[str, str] | None, name: str | None = None) -> RunResult:
-    """The result of a row of a store. name: of the run, in place of the one in the store."""
-    run = Run.from_record(row["run"])
+def result_of(row: Mapping[str, Any], saved: bytes | tuple[str, str] | None, run: Run | None = None) -> RunResult:
+    """The result of a row of a store. run: in place of the one in the store, which may have another name."""
     history = None if row["history"] is None else History.from_record(row["history"])
     return RunResult(
-        run if name is None else run.replace(name=name), row["state"], row["score"], history, row["error"],
+        run or Run.from_record(row["run"]), row["state"], row["score"], history, row["error"],
         row["traceback"] or "", row["failures"], row["seconds"], row["key"], saved, row["extra"],
     )  # fmt: skip
 
@@ -148,7 +148,17 @@ def checked_plan(
         _check_fit(f"runs[{number}]", run, arrays, measure)
     mark = fingerprint(arrays)
     keys = [_key(run, mark, measure) for run in given]
-    return Plan(tuple(keys), dict(zip(keys, given, strict=True)), arrays, mark, measure, heights, keep, save_models)
+    return Plan(
+        tuple(given),
+        tuple(keys),
+        dict(zip(keys, given, strict=True)),
+        arrays,
+        mark,
+        measure,
+        heights,
+        keep,
+        save_models,
+    )
 
 
 def _key(run: Run, mark: str, measure: Score) -> str:

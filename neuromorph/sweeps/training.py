@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import storage
-from ..errors import StorageError
+from ..errors import MDLWarning, StorageError
 from ..history import History
 from ..host.exclusive import imported
 from ..model import Model, compile_model
@@ -131,7 +132,9 @@ class _Training:
 
 
 def _built(run: Run, given: Mapping[str, Any], *, asks: bool) -> Model:
-    model = compile_model(run.mdl, **arguments.for_compile(given))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MDLWarning)  # the sweep has given them once
+        model = compile_model(run.mdl, **arguments.for_compile(given))
     if not asks:
         model.begin_without_compiling()
     return model.build(seed=run.seed)
