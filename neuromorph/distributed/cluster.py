@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from distributed.scheduler import KilledWorker
@@ -53,6 +53,17 @@ class Workers:
         if there is None:
             raise SchedulerLostError(f"the scheduler at {self._where} can't be reached any more{question.why}")
         return tuple(sorted(a for a in there if (self._chosen is None or a in self._chosen) and a not in self.shunned))
+
+    @contextmanager
+    def reaching(self, addresses: Iterable[str]) -> Iterator[None]:
+        """A block that sends something to workers. Whatever it raises is a WorkerLostError if one of them is gone."""
+        try:
+            yield
+        except Exception as error:
+            gone = sorted(set(addresses) - set(self.addresses()))
+            if not gone:
+                raise
+            raise WorkerLostError(f"the worker {gone[0]} was lost") from error
 
     def tell(self, function: Callable[..., Any], addresses: Sequence[str], *arguments: Any) -> dict[str, Any]:
         """Have workers call a short function between their tasks; what those answer that do so in time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -78,7 +79,7 @@ class ClusterRun:
         self._data, self._held_out = data, held_out
         self._learned, self._key = Learned(model), member.new_key()
         self._crew: _Crew | None = None
-        self._generation = self._epoch = self._breaks = 0
+        self._generation = self._epoch = self._breaks = self._position = 0
         self._sent: tuple[Floats, NDArray[np.float64]] | None = None  # what all members have
         self._known: set[str] = set()  # workers that took part
         self._state: Mapping[str, Floats] | None = None  # of all lanes; None stands for zeros
@@ -93,7 +94,8 @@ class ClusterRun:
     def learn(self, model: Network, bar: Following, rates: Rates, *, carries: bool) -> float:
         """Learn from all data once; the mean loss."""
         self._state = model.state if carries else None
-        reached, carried = _Reached(0, rates.updates), carries
+        self._position, carried = 0, carries
+        reached = _Reached(0, rates.updates)
         self._form_anew()
         while True:
             outcome = self._part(reached, rates, bar, carried)
@@ -129,14 +131,16 @@ class ClusterRun:
             self.workers, (self._key, crew.generation), crew.addresses, self._samples_at, bar, reached.position
         )
         try:
-            results = self.workers.together(self._jobs(crew, reached, rates, carries), watching.look)
+            with self.workers.reaching(crew.addresses):
+                jobs = self._jobs(crew, reached, rates, carries)
+            results = self.workers.together(jobs, watching.look)
+        except WorkerLostError:
+            results = dict.fromkeys(set(crew.addresses) - set(self.workers.addresses()), WorkerLostError())
         except BaseException as error:
             self._halt(crew, watching, reached, error)
             raise
         self._count(results.values())
         lost = [address for address, found in results.items() if isinstance(found, WorkerLostError)]
-        for address in lost:
-            self._tell(reached, "lost", f"the worker {address} was lost; {len(crew.addresses) - 1} are left")
         outcome = furthest([found for found in results.values() if isinstance(found, Outcome)])
         if outcome is None or (outcome.kind == "broken" and outcome.position < reached.position):
             outcome = watching.latest or Outcome("broken", reached.position, reached.updates)
@@ -192,8 +196,10 @@ class ClusterRun:
     def _break(self, reached: _Reached, outcome: Outcome, lost: list[str]) -> None:
         """Note that a part has broken off; the next one has other members."""
         self._breaks = self._breaks + 1 if outcome.position == reached.position else 0
+        for address in lost:
+            self._tell(outcome.position, "lost", f"{address} was lost; the others go on from the last average")
         if not lost:
-            self._tell(reached, "again", "workers lost one another; all go on from the last average")
+            self._tell(outcome.position, "again", "workers lost one another; all go on from the last average")
         if self._breaks > MOST_BREAKS:
             raise ClusterError(
                 f"workers lose one another: {self._breaks} parts of epoch {self._epoch + 1} in a row ended before an "
@@ -224,8 +230,8 @@ class ClusterRun:
             "parameters are those of the last average (a smaller learning_rate, or clip_norm, may help)"
         )
 
-    def _tell(self, reached: _Reached, kind: str, text: str) -> None:
-        self.report.events.append(Event(self._epoch, reached.position, kind, text))
+    def _tell(self, position: int, kind: str, text: str) -> None:
+        self.report.events.append(Event(self._epoch, position, kind, text))
 
     # Members ---------------------------------------------------------------------------------------------------------
 
@@ -252,7 +258,9 @@ class ClusterRun:
             if not addresses:
                 self._wait_for_workers(end)
                 continue
-            crew = self._opened(addresses[: self.model.batch_size])
+            crew = None
+            with suppress(WorkerLostError):
+                crew = self._opened(addresses[: self.model.batch_size])
             if crew is not None:
                 self._note_workers(addresses, crew)
                 return crew
@@ -270,10 +278,11 @@ class ClusterRun:
         lanes = _divided(self.model.batch_size, len(addresses))
         places = list(zip(addresses, lanes, strict=True))
         client = self.workers.client
-        given = self._data.portions(client, places)
-        held_out = None if self._held_out is None else self._held_out.portions(client, places)
         contents = {name: value for name, value in self.model.__getstate__().items() if name not in _NOT_SENT}
-        (kept,) = client.scatter([contents], workers=list(addresses), broadcast=True, hash=False)
+        with self.workers.reaching(addresses):
+            given = self._data.portions(client, places)
+            held_out = None if self._held_out is None else self._held_out.portions(client, places)
+            (kept,) = client.scatter([contents], workers=list(addresses), broadcast=True, hash=False)
         jobs = {}
         for number, (address, mine) in enumerate(places):
             opening = Opening(
@@ -302,15 +311,14 @@ class ClusterRun:
     def _note_workers(self, addresses: tuple[str, ...], crew: _Crew) -> None:
         """Report workers that have joined, and those that are idle."""
         new = set(crew.addresses) - self._known
-        reached = _Reached(0, 0)
         if self._known:
             for address in sorted(new):
-                self._tell(reached, "joined", f"the worker {address} has joined; there are {len(crew.addresses)} now")
+                self._tell(self._position, "joined", f"{address} has joined; {len(crew.addresses)} take part now")
         self._known |= new
         idle = len(addresses) - len(crew.addresses)
         if idle and new:
             self._tell(
-                reached, "idle", f"{idle} of {len(addresses)} workers have nothing to do: a worker needs a lane, and "
+                self._position, "idle", f"{idle} of {len(addresses)} workers have nothing to do: each needs a lane, and "
                 f"batch_size is {self.model.batch_size}",
             )  # fmt: skip
 
