@@ -57,6 +57,10 @@ ROOMS: dict[str, set[str]] = {
         "drawing", "errors", "graph", "history", "inspection", "language", "optimizers", "options", "prediction",
         "runtime", "schedule", "storage", "streaming", "training",
     },
+    "sweeps": {
+        "data", "errors", "graph", "history", "language", "model", "optimizers", "options", "runtime", "storage",
+        "training",
+    },
     "interface": {
         "data", "drawing", "errors", "graph", "history", "jit", "language", "model", "optimizers", "runtime", "storage",
         "streaming", "training",
@@ -69,6 +73,7 @@ ROOMS: dict[str, set[str]] = {
     "torch": {"conversion", "interface"},
     "keras": {"conversion", "interface"},
     "sklearn": {"errors", "graph", "interface", "language", "optimizers", "options"},
+    "search": {"errors", "functions", "graph", "language", "model", "options"},
     "cli": {"data", "demo", "export", "jit", "tables"},
     "__main__": {"cli"},
 }  # fmt: skip

@@ -15,11 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import distributed
 import numpy as np
 from distributed.comm.addressing import get_address_host, parse_address
 from numpy.typing import NDArray
-
-import distributed
 
 from ..data.arrays import PredictionData, TrainingData
 from ..errors import ClusterError, DataError
@@ -192,7 +191,17 @@ def train_part(key: bytes, generation: int, task: Task, numbers: Any, rank: int,
         mesh = member.joined(places, rank)
     except PeerLostError:
         return Outcome("broken", -1, task.updates)
-    return member.trainer.run(task, numbers, mesh)
+    try:
+        return member.trainer.run(task, numbers, mesh)
+    except BaseException:
+        mesh.abort()  # so that the others do not wait for this one
+        raise
+
+
+def numbers_of(key: bytes, generation: int) -> Any:
+    """The average that a member has after a task; None if this is no member now."""
+    member = _member(key, generation)
+    return None if member is None else member.trainer.learned.get()
 
 
 def measure_part(

@@ -142,7 +142,11 @@ class ClusterRun:
         self._count(results.values())
         lost = [address for address, found in results.items() if isinstance(found, WorkerLostError)]
         outcome = furthest([found for found in results.values() if isinstance(found, Outcome)])
-        if outcome is None or (outcome.kind == "broken" and outcome.position < reached.position):
+        if (
+            outcome is None
+            or (outcome.kind == "broken" and outcome.position < reached.position)
+            or (outcome.numbers is None and not self._fetch(crew, results, outcome))
+        ):
             outcome = watching.latest or Outcome("broken", reached.position, reached.updates)
         self._take(crew, results, outcome, reached)
         if lost or outcome.kind == "broken":
@@ -169,6 +173,16 @@ class ClusterRun:
             arguments = (self._key, crew.generation, task, given, rank, crew.places)
             jobs[address] = Job(member.train_part, arguments)
         return jobs
+
+    def _fetch(self, crew: _Crew, results: dict[str, Any], outcome: Outcome) -> bool:
+        """Get an average from a member that has it, where the first one was lost before it could tell."""
+        for address, found in results.items():
+            if isinstance(found, Outcome) and found.position == outcome.position:
+                jobs = {address: Job(member.numbers_of, (self._key, crew.generation))}
+                outcome.numbers = _unless_lost(self.workers.together(jobs)[address])
+                if outcome.numbers is not None:
+                    return True
+        return False
 
     def _take(self, crew: _Crew, results: dict[str, Any], outcome: Outcome, reached: _Reached) -> None:
         """Take over an average, and the state of all lanes where it was made."""
@@ -318,8 +332,8 @@ class ClusterRun:
         idle = len(addresses) - len(crew.addresses)
         if idle and new:
             self._tell(
-                self._position, "idle", f"{idle} of {len(addresses)} workers have nothing to do: each needs a lane, and "
-                f"batch_size is {self.model.batch_size}",
+                self._position, "idle", f"{idle} of {len(addresses)} workers have nothing to do: each needs a lane, "
+                f"and batch_size is {self.model.batch_size}",
             )  # fmt: skip
 
     def _disband(self) -> None:
@@ -356,6 +370,11 @@ class ClusterRun:
             if all(isinstance(found, dict) for found in results.values()):
                 return _means(results.values(), metrics)
             self._disband()
+
+
+def _unless_lost(found: Any) -> Any:
+    """A result; None if its worker was lost."""
+    return None if isinstance(found, WorkerLostError) else found
 
 
 def _divided(batch: int, count: int) -> tuple[Lanes, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data.arrays import TrainingData, as_tensor
 from ..data.holding_out import drawn, held_number
-from ..data.mixing import classes_of, counting_units, taken
+from ..data.mixing import classes_of, counting_units, in_order, taken
 from ..errors import DataError
 from ..history import History
 from ..host.frozen import frozen
@@ -21,7 +21,7 @@ from ..runtime.network import Network
 from .callbacks import Callback, Run
 from .checks import check_carried, check_data
 from .epochs import checked_callbacks, names_of, run_epochs, run_of
-from .loop import in_order, measure
+from .loop import measure
 from .metrics import ACCURACY, CLASSIFYING, Metric, check_accuracy, checked_metrics, measured
 from .sources import Arrays, Reading, Source, batches_of
 from .truncation import warn_of_hidden_steps
@@ -206,5 +206,5 @@ def accuracy(
 ) -> float:
     """The share of right answers; see ``neuromorph.accuracy``."""
     check_accuracy(model)
-    data = check_data(model, inputs, expected, sample_weight, lengths, layout=layout, missing=missing)
+    data = check_data(model, inputs, expected, sample_weight, lengths, layout=layout, missing=missing, small=True)
     return measured(model, (Metric(ACCURACY),), data)[ACCURACY]

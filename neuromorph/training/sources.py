@@ -35,7 +35,9 @@ class Reading:
 
     def read(self, model: Network, inputs: Any, expected: Any, weights: Any, lengths: Any) -> TrainingData:
         """The checked data of a call, without weights of classes."""
-        return check_data(model, inputs, expected, weights, lengths, layout=self.layout, missing=self.missing)
+        return check_data(
+            model, inputs, expected, weights, lengths, layout=self.layout, missing=self.missing, small=True
+        )
 
     def weighted(self, model: Network, data: TrainingData) -> TrainingData:
         """The data with the weights of classes."""
