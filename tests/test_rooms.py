@@ -74,6 +74,10 @@ ROOMS: dict[str, set[str]] = {
     "keras": {"conversion", "interface"},
     "sklearn": {"errors", "graph", "interface", "language", "optimizers", "options"},
     "search": {"errors", "functions", "graph", "language", "model", "options"},
+    "distributed": {
+        "abi", "data", "errors", "functions", "history", "interface", "options", "prediction", "runtime", "training",
+        "version",
+    },
     "cli": {"data", "demo", "export", "jit", "tables"},
     "__main__": {"cli"},
 }  # fmt: skip
@@ -87,6 +91,8 @@ OTHERS: dict[str, set[str]] = {
     "sklearn": {"demo", "sklearn"},
     "joblib": {"sklearn"},  # which scikit-learn needs
     "onnx": {"export"},
+    "dask": {"distributed", "sweeps"},
+    "distributed": {"distributed", "sweeps"},
     "polars": {"tables"},
     "torch": {"conversion", "torch"},
     "keras": {"conversion", "keras"},

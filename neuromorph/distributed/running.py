@@ -131,27 +131,36 @@ class ClusterRun:
             self.workers, (self._key, crew.generation), crew.addresses, self._samples_at, bar, reached.position
         )
         try:
-            with self.workers.reaching(crew.addresses):
-                jobs = self._jobs(crew, reached, rates, carries)
-            results = self.workers.together(jobs, watching.look)
-        except WorkerLostError:
-            results = dict.fromkeys(set(crew.addresses) - set(self.workers.addresses()), WorkerLostError())
+            results = self._results(crew, reached, rates, carries, watching)
         except BaseException as error:
             self._halt(crew, watching, reached, error)
             raise
         self._count(results.values())
         lost = [address for address, found in results.items() if isinstance(found, WorkerLostError)]
         outcome = furthest([found for found in results.values() if isinstance(found, Outcome)])
-        if (
-            outcome is None
-            or (outcome.kind == "broken" and outcome.position < reached.position)
-            or (outcome.numbers is None and not self._fetch(crew, results, outcome))
-        ):
+        if outcome is None or not self._is_usable(crew, results, outcome, reached):
             outcome = watching.latest or Outcome("broken", reached.position, reached.updates)
         self._take(crew, results, outcome, reached)
         if lost or outcome.kind == "broken":
             self._break(reached, outcome, lost)
         return outcome
+
+    def _results(
+        self, crew: _Crew, reached: _Reached, rates: Rates, carries: bool, watching: Watching
+    ) -> dict[str, Any]:
+        """What each member says after a part."""
+        try:
+            with self.workers.reaching(crew.addresses):
+                jobs = self._jobs(crew, reached, rates, carries)
+        except WorkerLostError:
+            return dict.fromkeys(set(crew.addresses) - set(self.workers.addresses()), WorkerLostError())
+        return self.workers.together(jobs, watching.look)
+
+    def _is_usable(self, crew: _Crew, results: dict[str, Any], outcome: Outcome, reached: _Reached) -> bool:
+        """Whether a part got on, and its average is there."""
+        if outcome.position < reached.position:
+            return False
+        return outcome.numbers is not None or self._fetch(crew, results, outcome)
 
     def _jobs(self, crew: _Crew, reached: _Reached, rates: Rates, carries: bool) -> dict[str, Job]:
         """What each member is to do."""
