@@ -130,17 +130,14 @@ class ClusterRun:
         watching = Watching(
             self.workers, (self._key, crew.generation), crew.addresses, self._samples_at, bar, reached.position
         )
-        try:
-            results = self._results(crew, reached, rates, carries, watching)
-        except BaseException as error:
-            self._halt(crew, watching, reached, error)
-            raise
+        results = self._results(crew, reached, rates, carries, watching)
         self._count(results.values())
         lost = [address for address, found in results.items() if isinstance(found, WorkerLostError)]
         outcome = furthest([found for found in results.values() if isinstance(found, Outcome)])
         if outcome is None or not self._is_usable(crew, results, outcome, reached):
             outcome = watching.latest or Outcome("broken", reached.position, reached.updates)
         self._take(crew, results, outcome, reached)
+        watching.show(outcome.position, outcome.loss / outcome.weight if outcome.weight > 0.0 else 0.0)
         if lost or outcome.kind == "broken":
             self._break(reached, outcome, lost)
         return outcome
@@ -154,7 +151,15 @@ class ClusterRun:
                 jobs = self._jobs(crew, reached, rates, carries)
         except WorkerLostError:
             return dict.fromkeys(set(crew.addresses) - set(self.workers.addresses()), WorkerLostError())
-        return self.workers.together(jobs, watching.look)
+        with Together(self.workers, jobs) as together:
+            try:
+                while together.waits():
+                    together.look()
+                    watching.look(together)
+                return together.results()
+            except BaseException as error:
+                self._halt(crew, watching, together, reached, error)
+                raise
 
     def _is_usable(self, crew: _Crew, results: dict[str, Any], outcome: Outcome, reached: _Reached) -> bool:
         """Whether a part got on, and its average is there."""
@@ -188,7 +193,7 @@ class ClusterRun:
         for address, found in results.items():
             if isinstance(found, Outcome) and found.position == outcome.position:
                 jobs = {address: Job(member.numbers_of, (self._key, crew.generation))}
-                outcome.numbers = _unless_lost(self.workers.together(jobs)[address])
+                outcome.numbers = _unless_lost(Together(self.workers, jobs).done()[address])
                 if outcome.numbers is not None:
                     return True
         return False
@@ -230,12 +235,14 @@ class ClusterRun:
             )
         self._disband()
 
-    def _halt(self, crew: _Crew, watching: Watching, reached: _Reached, error: BaseException) -> None:
+    def _halt(
+        self, crew: _Crew, watching: Watching, together: Together, reached: _Reached, error: BaseException
+    ) -> None:
         """After Ctrl-C or an error, have the members stop, and give the model the last average."""
         outcome = None
         if not isinstance(error, ClusterError):
             self.workers.tell(member.stop, crew.addresses, self._key, crew.generation)
-            outcome = watching.wait()
+            outcome = watching.wait(together)
         outcome = outcome or watching.latest
         if outcome is not None and outcome.numbers is not None and outcome.position >= reached.position:
             self._learned.set(*outcome.numbers)
@@ -315,10 +322,12 @@ class ClusterRun:
             )  # fmt: skip
             values = (*given[number].values, *(held_out[number].values if held_out else ()))
             jobs[address] = Job(member.open_member, (opening, kept, *values))
-        with Together(self.workers, jobs) as together:
-            while together.waits():
-                together.look()
-            found = together.results()
+        together = Together(self.workers, jobs)
+        try:
+            found = together.done()
+        except BaseException:
+            self.workers.tell(member.close, addresses, self._key, self._generation)
+            raise
         self._crew = _Crew(self._generation, addresses, lanes, (), list(together.futures.values()))
         lost = [address for address, result in found.items() if isinstance(result, WorkerLostError)]
         if lost:
@@ -375,7 +384,7 @@ class ClusterRun:
                     state = {name: value[..., lanes.first : lanes.stop, :] for name, value in before.items()}
                 arguments = (self._key, crew.generation, which, metrics, carries, state)
                 jobs[address] = Job(member.measure_part, arguments)
-            results = self.workers.together(jobs)
+            results = Together(self.workers, jobs).done()
             if all(isinstance(found, dict) for found in results.values()):
                 return _means(results.values(), metrics)
             self._disband()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..abi.mailbox import GRADIENTS, LEARN
 from ..data.arrays import TrainingData
+from ..data.mixing import in_order, of_type, parts_of
 from ..functions.dropout import KEYS
 from ..host.frozen import frozen
 from ..runtime.memory import Memory
@@ -148,16 +149,25 @@ class Trainer:
             self.clear()
 
     def windows_from(self, first: int, order: Order | None, mode: int) -> Iterator[_Window]:
-        """The windows from one on: of each its pass, None where these lanes have no data, and its first sample."""
+        """The windows from one on: of each its pass, None where these lanes have no data, and its samples there."""
         group, inside = divmod(first, self._per_group)
         while group < self.share.spans.groups:
+            steps, here = self.share.spans.of(group), inside * self.capacity
             data = self.share.group(group, order)
-            steps = self.share.spans.of(group)
-            found = None if data is None else self._pass(data, mode)
-            there = 0 if found is None else min(steps, found.samples)
-            for start in range(inside * self.capacity, steps, self.capacity):
-                yield _Window(found, start, min(start + self.capacity, there), start == 0)
+            for part in [slice(0, len(data.inputs))] if self._is_ready(data) else parts_of(data, self.capacity):
+                if part.stop > here:
+                    found = self._pass(of_type(in_order(data, part), self.model.dtype), mode)
+                    for start in range(here, part.stop, self.capacity):
+                        end = min(start + self.capacity, part.stop)
+                        yield _Window(found, start - part.start, end - part.start, start == 0)
+                    here = part.stop
+            for start in range(here, steps, self.capacity):  # others have more samples
+                yield _Window(None, start, start, start == 0)
             group, inside = group + 1, 0
+
+    def _is_ready(self, data: TrainingData) -> bool:
+        """Whether kernels can read the data as they are."""
+        return data.inputs.dtype == data.expected.dtype == self.model.dtype
 
     def _pass(self, data: TrainingData, mode: int) -> Pass:
         (found,) = sequences(self.model, self.model.memory(), data, mode, self.capacity)

@@ -102,7 +102,7 @@ def test_callers_of_other_runs_are_sent_away_and_waiting_can_be_cancelled() -> N
     stranger.sendall(b"x" * 32 + bytes(8))
     timer = threading.Timer(0.5, cancelled.set)
     timer.start()
-    with listener, pytest.raises(PeerLostError, match="no connection to 127.0.0.1:1:"):
+    with listener, pytest.raises(PeerLostError, match=r"no connection to 127\.0\.0\.1:1:"):
         Mesh(listener, [place, ("127.0.0.1", 1)], 0, KEY, 1, cancelled=cancelled.is_set)
     with stranger:
         assert stranger.recv(1) == b""
