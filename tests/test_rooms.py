@@ -77,6 +77,10 @@ ROOMS: dict[str, set[str]] = {
         "drawing", "errors", "functions", "graph", "history", "language", "model", "options", "storage", "sweeps",
         "training",
     },
+    "distributed": {
+        "abi", "data", "errors", "functions", "history", "interface", "options", "prediction", "runtime", "training",
+        "version",
+    },
     "cli": {"data", "demo", "export", "jit", "tables"},
     "__main__": {"cli"},
 }  # fmt: skip
@@ -90,6 +94,8 @@ OTHERS: dict[str, set[str]] = {
     "sklearn": {"demo", "sklearn"},
     "joblib": {"sklearn"},  # which scikit-learn needs
     "onnx": {"export"},
+    "dask": {"distributed", "sweeps"},
+    "distributed": {"distributed", "sweeps"},
     "polars": {"tables"},
     "torch": {"conversion", "torch"},
     "keras": {"conversion", "keras"},
