@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from distributed.scheduler import KilledWorker
-
 from distributed import Client, Future
+from distributed.scheduler import KilledWorker
 
 from ..errors import ClusterError
 from ..host.frozen import frozen

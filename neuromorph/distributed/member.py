@@ -15,11 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import distributed
 import numpy as np
 from distributed.comm.addressing import get_address_host, parse_address
 from numpy.typing import NDArray
-
-import distributed
 
 from ..data.arrays import PredictionData, TrainingData
 from ..errors import ClusterError, DataError

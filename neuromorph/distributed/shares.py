@@ -244,7 +244,7 @@ def rows_of(arrays: Sequence[Array], rows: NDArray[np.intp]) -> Array:
 
 
 def read_share(model: Network, reading: Reading, parts: dict[str, Any], where: str) -> TrainingData:
-    """Arrays of some lanes, checked to fit the model of these lanes, without weights of classes. where: the beginning of
+    """Arrays of some lanes, checked to fit the model of these lanes, without weights of classes. where: the start of
     messages."""
     given = [parts.get(name) for name in ("inputs", "expected", "sample_weight", "lengths")]
     try:

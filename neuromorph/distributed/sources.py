@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-
 from distributed import Client, Future
 
 from ..data.arrays import TrainingData
