@@ -343,6 +343,7 @@ class Network(Contents):
         """Free the model's memory. Releasing twice is allowed; any other use afterwards raises ModelStateError."""
         with self.lock:
             asked, self._memory, self._kernels, self._request, self.watched = self._request, None, None, None, None
+            self._skipping = self._predicting = None
             self._released = True
             self._moved()
             self.feeds.release()
