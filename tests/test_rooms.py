@@ -73,6 +73,7 @@ ROOMS: dict[str, set[str]] = {
     "torch": {"conversion", "interface"},
     "keras": {"conversion", "interface"},
     "sklearn": {"errors", "graph", "interface", "language", "optimizers", "options"},
+    "search": {"errors", "functions", "graph", "language", "model", "options"},
     "cli": {"data", "demo", "export", "jit", "tables"},
     "__main__": {"cli"},
 }  # fmt: skip

@@ -88,6 +88,14 @@ class Contents(Settings):
         layout = self.kernels.plan.layout
         return {array.name: layout.places(array.node, array.role) for array in self._graph.arrays if array.learns}
 
+    def learning_places(self) -> NDArray[np.intp]:
+        """The indices in the flat arrays of all numbers that training changes, parameter by parameter in text order.
+
+        That order is the same on every machine; the flat arrays depend on the width of its vectors.
+        """
+        places = [place.ravel() for place in self._learning().values()]
+        return np.concatenate(places) if places else np.zeros(0, np.intp)
+
     @property
     def _update(self) -> Update:
         """The optimizer's update: its formulas, slots and counts."""
