@@ -15,6 +15,8 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+import reference
+
 import neuromorph as nm
 
 _HEAD = re.compile(r"(?:^|(?<=[.)] ))(?P<names>[A-Za-z_]\w*)(?P<more>[^.:;`]{0,90}?): ")
@@ -22,7 +24,7 @@ _TROUBLE = re.compile(r"(?:^|(?<=[.)] ))(?P<verb>Raises|Warns)\b")
 _CODE = re.compile(r"``(.+?)``")
 _AXIS = r"(?:any |W_|lanes, )?(?:[A-Z]\w{0,4}|width|fan_in|lanes|steps|length|horizon)(?:_\w+)?(?: · [A-Z]\w*)?"
 _SHAPE = re.compile(rf"\({_AXIS}(?:, {_AXIS})*,?\)")
-_SPECIAL = re.compile(r"([*<\[\]])")
+_SPECIAL = {"*": r"\*", "[": r"\[", "]": r"\]", "<": "&lt;", ">": "&gt;"}
 ERRORS = {name: found for name in nm.__all__ if isinstance(found := getattr(nm, name), type)}
 
 
@@ -99,7 +101,9 @@ def _named_errors(text: str, anchors: Mapping[str, str]) -> str:
             return f"[`{word[0]}`][{anchors[word[0]]}]"
         return f"`{word[0]}`" if isinstance(getattr(builtins, word[0], None), type) else word[0]
 
-    return re.sub(r"\b[A-Z]\w+(?:Error|Warning|Interrupt)\b|\bModel\b", shown, _SPECIAL.sub(r"\\\1", text))
+    return re.sub(
+        r"\b[A-Z]\w+(?:Error|Warning|Interrupt)\b|\bModel\b", shown, "".join(_SPECIAL.get(sign, sign) for sign in text)
+    )
 
 
 def names_of(obj: Any) -> set[str]:
@@ -117,18 +121,35 @@ except ImportError:  # as_markdown does without
 else:
 
     class Docstrings(griffe.Extension):
-        """Makes Markdown of all docstrings that the site shows."""
+        """Makes Markdown of all docstrings, and completes signatures."""
 
         def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
             self.change(pkg)
 
-        def change(self, obj: griffe.Object) -> None:
+        def change(self, obj: Any) -> None:
+            if obj.is_class and any(str(decorator.value) == "frozen" for decorator in obj.decorators):
+                obj.set_member("__init__", constructor(obj))
+            if obj.is_function and obj.path in reference.ANCHORS.values() and "self" in obj.parameters:
+                obj.parameters = griffe.Parameters(
+                    of_model(), *list(obj.parameters)[1:]
+                )  # as a function of the package
             if obj.docstring:
-                import reference
-
-                own = obj.name
-                anchors = {name: place for name, place in reference.ANCHORS.items() if name != own}
+                anchors = {name: place for name, place in reference.ANCHORS.items() if name != obj.name}
                 obj.docstring.value = as_markdown(obj.docstring.value, names_of(obj), anchors)
-            for member in obj.members.values():
+            for member in list(obj.members.values()):
                 if not member.is_alias:
                     self.change(member)
+
+    def of_model() -> griffe.Parameter:
+        return griffe.Parameter("model", annotation="Model", kind=griffe.ParameterKind.positional_or_keyword)
+
+    def constructor(kind: Any) -> griffe.Function:
+        """The constructor of a frozen data class, which ``frozen`` makes when the class is defined."""
+        fields = [
+            griffe.Parameter(
+                name, annotation=field.annotation, default=field.value, kind=griffe.ParameterKind.positional_or_keyword
+            )
+            for name, field in kind.attributes.items()
+            if field.annotation is not None and "ClassVar" not in str(field.annotation) and not name.startswith("_")
+        ]
+        return griffe.Function("__init__", parameters=griffe.Parameters(*fields), returns="None")

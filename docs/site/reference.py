@@ -36,7 +36,7 @@ def with_objects(page: str) -> str:
     def directive(found: re.Match[str]) -> str:
         name = found["name"]
         place = ANCHORS.get(name, f"neuromorph.{name}")
-        heading = f"    options:\n      heading: nm.{name}\n      toc_label: {name}"
+        heading = f"    options:\n      heading: nm.{name}\n      toc_label: {name.rpartition('.')[2]}"
         more = found["options"].replace("\n    options:", "")
         return f"::: {place}\n{heading}{more}"
 

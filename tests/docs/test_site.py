@@ -4,6 +4,7 @@ broken links."""
 from __future__ import annotations
 
 import ast
+import html
 import re
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,7 @@ MARKDOWN = """Learn from samples `(S, B, W_in)`, see [`fit`][place.fit].
 `lengths` `(N,)` or `(B,)`, >= 0
 :   how many. expected: not again.
 
-**Raises** [`DataError`][place.DataError] for \\<this>; `ValueError` for that.
+**Raises** [`DataError`][place.DataError] for &lt;this&gt;; `ValueError` for that.
 
 ```python
 code()
@@ -168,7 +169,7 @@ def test_a_docstring_becomes_a_list_of_its_arguments() -> None:
 
 def words(text: str) -> list[str]:
     """The words of a text, without what marks them up."""
-    text = re.sub(r"\]\[[\w.]+\]|^:   |```\w*|\\(?=[*<\[\]])", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\]\[[\w.]+\]|^:   |```\w*|\\(?=[*\[\]])", "", html.unescape(text), flags=re.MULTILINE)
     return re.findall(r"\w+|[^\s\w]", re.sub(r"[`\[\]:*]", " ", text))
 
 
