@@ -97,7 +97,11 @@ def spaced(text: str) -> str:
 
 
 def plain_fences(page: str) -> str:
-    """A page whose fenced blocks are named by their language alone, such as ``python`` for ``python with torch``."""
+    """A page whose fenced blocks are named by their language alone, such as ``python`` for ``python with torch``.
+
+    Output has a class of its own.
+    """
+    page = page.replace("```text output\n", "``` { .text .output }\n")
     return re.sub(r"^```(\w+) [^`\n]*$", r"```\1", page, flags=re.MULTILINE)
 
 
@@ -125,7 +129,7 @@ def _of_output(output: dict[str, Any]) -> str:
         return f"![Output](data:image/svg+xml;base64,{b64encode(svg.encode()).decode()})"
     if "image/png" in data:
         return f"![Output](data:image/png;base64,{''.join(data['image/png']).strip()})"
-    return f"```text\n{''.join(data['text/plain']).rstrip()}\n```"
+    return f"```text output\n{''.join(data['text/plain']).rstrip()}\n```"
 
 
 def markdown_of(path: str) -> str:

@@ -75,7 +75,7 @@ def test_lists_and_tables_are_those_of_github() -> None:
     assert pages.spaced("Two:\n- a\n- b\n  c\n\n1. d") == "Two:\n\n- a\n- b\n  c\n\n1. d"
     assert pages.spaced(r"| `a \| b` | \|x\| |") == r"| `a | b` | \|x\| |"
     assert pages.plain_fences("```text output\n```\n```python\n```python with torch, onnx") == (
-        "```text\n```\n```python\n```python"
+        "``` { .text .output }\n```\n```python\n```python"
     )
 
 
@@ -89,7 +89,12 @@ def test_code_links_to_the_reference() -> None:
 def test_a_notebook_is_shown_with_its_outputs() -> None:
     shown = pages.of_notebook("examples/tour.ipynb")
     assert shown.startswith("# A tour")
-    for piece in ("```python\nimport numpy", "```text\nmean square", "(data:image/png;base64,", "(data:image/svg+xml"):
+    for piece in (
+        "```python\nimport numpy",
+        "```text output\nmean square",
+        "(data:image/png;base64,",
+        "(data:image/svg+xml",
+    ):
         assert piece in shown
 
 
