@@ -99,7 +99,6 @@ OTHERS: dict[str, set[str]] = {
     "polars": {"tables"},
     "torch": {"conversion", "torch"},
     "keras": {"conversion", "keras"},
-    "distributed": {"sweeps"},
     "cloudpickle": {"sweeps"},  # which Dask needs
 }
 # Packages that rooms above the ground import when somebody asks for what needs them.
