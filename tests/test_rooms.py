@@ -73,7 +73,14 @@ ROOMS: dict[str, set[str]] = {
     "torch": {"conversion", "interface"},
     "keras": {"conversion", "interface"},
     "sklearn": {"errors", "graph", "interface", "language", "optimizers", "options"},
-    "search": {"errors", "functions", "graph", "language", "model", "options"},
+    "search": {
+        "drawing", "errors", "functions", "graph", "history", "language", "model", "options", "storage", "sweeps",
+        "training",
+    },
+    "distributed": {
+        "abi", "data", "errors", "functions", "history", "interface", "options", "prediction", "runtime", "training",
+        "version",
+    },
     "cli": {"data", "demo", "export", "jit", "sweeps", "tables"},
     "__main__": {"cli"},
 }  # fmt: skip
@@ -87,10 +94,11 @@ OTHERS: dict[str, set[str]] = {
     "sklearn": {"demo", "sklearn"},
     "joblib": {"sklearn"},  # which scikit-learn needs
     "onnx": {"export"},
+    "dask": {"distributed", "sweeps"},
+    "distributed": {"distributed", "sweeps"},
     "polars": {"tables"},
     "torch": {"conversion", "torch"},
     "keras": {"conversion", "keras"},
-    "distributed": {"sweeps"},
     "cloudpickle": {"sweeps"},  # which Dask needs
 }
 # Packages that rooms above the ground import when somebody asks for what needs them.

@@ -124,6 +124,17 @@ class Store:
                     [*values, WAITING],
                 )
 
+    def put(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write rows that are complete, all of them or none; one that is there already is replaced.
+
+        Each is a dict with the names of some columns, such as key, run, data, measure, larger, state, score and model.
+        """
+        with _explained(self.path), self._writing() as connection:
+            for row in rows:
+                values = [json.dumps(value) if name in _JSON else value for name, value in row.items()]
+                marks = ", ".join("?" * len(values))
+                connection.execute(f"INSERT OR REPLACE INTO runs ({', '.join(row)}) VALUES ({marks})", values)
+
     def rows(self, keys: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """The rows of some keys, or all, in the order in which they were added; without models and checkpoints."""
         with _explained(self.path):
