@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from ..history import History
@@ -213,8 +214,8 @@ class _Sweep:
         """The runs that go on after a rung. The others stop."""
         rung = self.plan.rungs[number] or 0
         self._read()
-        found = {key: self.states[key].scores.get(rung, self.states[key].score) for key in keys}
-        chosen = self.plan.survivors(keys, found, number, self._results_of)
+        found = {one.key: self._as_of(one, rung) for one in self._results_of(keys)}
+        chosen = self.plan.survivors([found[key] for key in keys], number)
         losers = [key for key in keys if key not in chosen and self.states[key].state == PAUSED]
         try:
             self.store.change(losers, STOPPED, checkpoint=None)
@@ -222,6 +223,15 @@ class _Sweep:
             self._note(error)
             self._break_off()
         return [key for key in keys if key in chosen]
+
+    def _as_of(self, result: RunResult, rung: int) -> RunResult:
+        """A result as it was at a rung, also if the run has gone on since, in an earlier sweep or another one."""
+        score, history = self.states[result.key].scores.get(rung), result.history
+        if score is None and history is not None and len(history) >= rung and self.plan.score.function is None:
+            score = getattr(history, self.plan.score.name)[rung - 1] if self.plan.score.name in history.names else None
+        if history is not None and len(history) > rung:
+            history = history.first(rung)
+        return replace(result, score=result.score if score is None else score, history=history)
 
     # The store --------------------------------------------------------------------------------------------------------
 
