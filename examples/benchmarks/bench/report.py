@@ -39,9 +39,7 @@ def spread(outcome: Outcome) -> str:
 
 def seconds(outcome: Outcome) -> str:
     """The median seconds of training."""
-    return (
-        f"{outcome.median('seconds'):.2g} s" if outcome.median("seconds") < 10 else f"{outcome.median('seconds'):.0f} s"
-    )
+    return f"{outcome.median('seconds'):.2g} s" if outcome.median("seconds") < 10 else f"{outcome.median('seconds'):.0f} s"
 
 
 def verdict(report: Report) -> str:
@@ -64,10 +62,7 @@ def direction(report: Report) -> str:
 def one_task(report: Report) -> str:
     """A row for each network, the best first."""
     chosen, sign = report.best_ours(), -1 if report.more_is_better else 1
-    lines = [
-        f"| network | {report.measure} ({direction(report)}) | seconds | parameters | setting |",
-        "|---|---|---|---|---|",
-    ]
+    lines = [f"| network | {report.measure} ({direction(report)}) | seconds | parameters | setting |", "|---|---|---|---|---|"]
     for outcome in sorted(report.outcomes, key=lambda one: sign * one.median("score")):
         name = f"`{outcome.name}`, ours" if outcome.ours else outcome.name
         name = f"**{name}, chosen**" if outcome is chosen else name
@@ -141,9 +136,7 @@ def _points(axes: Any, report: Report) -> None:
         label = f"{outcome.name} (ours)" if outcome.ours else outcome.name
         axes.plot([run.seconds for run in outcome.runs], [run.score for run in outcome.runs], marker, label=label,
                   color=f"C{place % 10}", markerfacecolor=filled)  # fmt: skip
-    axes.set(
-        xscale="log", xlabel="seconds of training", ylabel=f"{report.measure}, {direction(report)}", title=report.title
-    )
+    axes.set(xscale="log", xlabel="seconds of training", ylabel=f"{report.measure}, {direction(report)}", title=report.title)
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 

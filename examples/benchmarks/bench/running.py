@@ -156,9 +156,7 @@ def options(description: str | None, arguments: Sequence[str] | None, more: Call
     parser.add_argument("--seeds", type=seeds_from, default=range(5), metavar="N or A-B",
                         help="how many from 0, or A to B (default 5)")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="a tiny setting and one seed, to see that everything runs")
-    parser.add_argument(
-        "--to", type=Path, default=None, help="the folder of the results (default results/; out/ if quick)"
-    )
+    parser.add_argument("--to", type=Path, default=None, help="the folder of the results (default results/; out/ if quick)")
     parser.add_argument("--keep", action="store_true", help="keep the results of tasks that the file already has")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="whose networks (default all)")
     more(parser)

@@ -120,3 +120,4 @@ def flat_readout(recurrent: Any, steps: int, width: int, outputs: int) -> Any:
             return self.head(self.recurrent(inputs)[0].flatten(1))
 
     return Flat()
+
