@@ -30,7 +30,7 @@ from .kernels import Kernels
 from .memory import Memory, aligned_zeros
 from .seeding import draw_parameters
 from .sparse import with_copies
-from .tiers import first_kernels, kernels_of, meanwhile, request_for, telling
+from .tiers import first_kernels, kernels_of, meanwhile, request_for, telling, tier_of
 
 _POLL = 0.01  # seconds between two looks for compiled kernels of somebody who waits for them
 
@@ -223,6 +223,20 @@ class Network(Contents):
             self._kernels, self._request = first_kernels(self._text, self._graph, self._options)
             self._decided = True
 
+    def begin_without_compiling(self) -> None:
+        """Decide what runs the model at first, and have no kernels compiled for it in the background until
+        ``compile_meanwhile`` asks for that."""
+        with self.lock:
+            if not self._decided:
+                self._kernels, _ = first_kernels(self._text, self._graph, self._options, asks=False)
+                self._decided = True
+
+    def compile_meanwhile(self) -> None:
+        """Have kernels of the model's own compiled in the background, if the machine runs it and the tier is "auto"."""
+        with self.lock:
+            if self._request is None and self.kernels.tier == "instant" and tier_of(self._options) == "auto":
+                self._request = request_for(self._text, self.kernels.own)
+
     def take_over(self, *, skips: bool = False, predicts: bool = False) -> None:
         """Run the model by kernels of its own from now on, if it waits for them and they are in the cache by now.
 
@@ -389,6 +403,8 @@ class Network(Contents):
         self.history = kept.get("history")  # which models pickled by early versions lack
         self.reading, self.table = kept.get("reading"), kept.get("table")
         self.classes = kept.get("classes")
+        if not kept.get("asks", True):
+            self.begin_without_compiling()
         if "parameters" in kept:
             self.prepare()
             self.set_parameters(kept["parameters"])
