@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from .interface import *  # noqa: F403 - that module lists the public names
     from .optimizers import *  # noqa: F403
 
-_MODULES = ("errors", "export", "model", "optimizers", "options")  # modules that users may take from the package
+# Modules that users may take from the package.
+_MODULES = ("errors", "export", "model", "optimizers", "options", "search")
 
 
 def __getattr__(name: str) -> Any:

@@ -263,19 +263,22 @@ class Model(Network):
         lengths: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         layout: str | None = None,
+        missing: str = "error",
     ) -> None:
         """Set the mean and scale of every ``standardize`` node, and of an output with ``restore``, from data.
 
         Each ``standardize`` node, in text order, gets the mean and the standard deviation of its incoming vectors;
         ``restore`` gets those of ``expected``, if it is given. A scale of 0 becomes 1. inputs, expected, lengths,
         sample_weight, layout: as in ``train``; vectors of weight 0 do not count. Each sequence starts from zero state.
-        No other parameter changes.
+        No other parameter changes. missing: "skip" leaves each number that is NaN out of the mean and scale of its
+        component, in ``inputs`` and ``expected``; of a node behind a layer, each vector that depends on such a number.
 
-        Raises ValueError if the model has no such node; DataError for data that do not fit, or if all weights are 0;
+        Raises ValueError if the model has no such node; DataError for data that do not fit, if all weights are 0, or if
+        all numbers of a component are NaN;
         ModelStateError before ``build``. Then nothing is changed.
         """
         imported("neuromorph.training.adapt").adapt(
-            self, inputs, expected, lengths=lengths, sample_weight=sample_weight, layout=layout
+            self, inputs, expected, lengths=lengths, sample_weight=sample_weight, layout=layout, missing=missing
         )
 
     def gradients(

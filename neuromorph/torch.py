@@ -31,8 +31,9 @@ def from_torch(
     a single layer. Of a recurrent layer the values of all steps go on; ``batch_first`` is the layout of data only, and
     data here are (steps, lanes, width). A ``Conv1d`` becomes causal, with zeros before the first step: its padding must
     be 0 or (kernel_size - 1) * dilation, and an ``nn.ZeroPad1d`` may stand before it. ``BatchNorm1d`` becomes what it
-    computes in eval mode. A layer without a bias gets one of zeros, which learns. A ``Network`` of ``to_torch`` gives
-    the model that it came from.
+    computes in eval mode. ``Softmax(dim=1)`` is over components behind a convolution, and where nothing
+    goes through time, so that data are (vectors, width). A layer without a bias gets one of zeros, which learns. A
+    ``Network`` of ``to_torch`` gives the model that it came from.
 
     loss: of the output, as in a text, such as "cross_entropy". Where the last layer can't be an output, a layer follows
     that hands on what comes in and never learns. dtype: None takes that of the parameters. batch_size, learning_rate,

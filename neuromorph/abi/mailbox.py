@@ -30,6 +30,7 @@ MAILBOX_SIZE = 56
 SUMS = 2
 WHOLE, LASTING = 1 << 20, 10  # after LASTING times the work, waking the threads costs little beside it
 MEASURE, GRADIENTS, LEARN = 0, 1, 2  # what a call does with a window
+UPDATE = 5  # the mode in which the machine makes the optimizer's step with gradients that it is given
 NOT_KNOWN = 1 << 56  # ticks
 
 

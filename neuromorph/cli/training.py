@@ -241,8 +241,7 @@ def _adapt(model: nm.Model, options: Training, data: Named, *, table: bool) -> N
         return
     with naming(data.name):
         given = data.arrays
-        known = given.expected if given.missing == "error" or not np.isnan(given.expected).any() else None
-        model.adapt(given.inputs, known, sample_weight=given.sample_weight, lengths=given.lengths, layout=given.layout)
+        model.adapt(given.inputs, given.expected, **given.options)
     if not options.quiet:
         say(f"means and scales are set from the data: {', '.join(nodes)}")
 

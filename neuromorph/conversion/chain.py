@@ -24,6 +24,10 @@ _COMPOSED = {
     "softmin": "({n}.minus, <times, -1>) ({n}, <softmax>)",
     "softplus": "({n}.steep, <times, {p}>) ({n}.soft, <softplus>) ({n}, <times, {q}>)",
     "celu": "({n}.steep, <times, {p}>) ({n}.elu, <elu>) ({n}, <times, {q}>)",
+    "steep_celu": (  # below 0 it is q (exp(p x) - 1) with p < 0
+        "[{n}.x, ({n}.steep, <times, {p}>) ({n}.below, <relu>) ({n}.exp, <exp>) ({n}.less, <plus, -1>) "
+        "({n}.part, <times, {q}>)] ({n}.above, <relu>) {{{n}, {n}.part, additive}}"
+    ),
     "between": "({n}.centred, <plus, {p}>) ({n}.clipped, <clip, {q}>) ({n}, <plus, {r}>)",
     "prelu": (
         "[{n}.x, ({n}.slope, 1, <learned, 0>) | ({n}.minus, <times, -1>) ({n}.below, <relu>) "

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from ..errors import brief
+from ..errors import ConversionError, brief
 from .chain import Array, Chain
 
 _SAME: Mapping[type[Any], str] = {
@@ -38,6 +38,7 @@ _INSTEAD: Mapping[type[Any], tuple[str, str]] = {
 def layers_of(module: Any, key: str = "") -> Iterator[tuple[str, nn.Module]]:
     """The layers of a module, or of a list of modules, one after the other, with their names."""
     if isinstance(module, nn.Sequential | nn.ModuleList):
+        _check_plain(key, module)
         children: Iterable[tuple[str, Any]] = module._modules.items()  # named_children() leaves out what comes again
     elif isinstance(module, list | tuple):
         children = ((str(number), one) for number, one in enumerate(module))
@@ -50,18 +51,61 @@ def layers_of(module: Any, key: str = "") -> Iterator[tuple[str, nn.Module]]:
         yield from layers_of(child, f"{key}.{name}" if key else name)
 
 
+def _check_plain(key: str, module: nn.Module) -> None:
+    """Raise ConversionError for layers in a row that run in another way, or have hooks."""
+    reason = _changes(module)
+    if isinstance(module, nn.Sequential) and type(module).forward is not nn.Sequential.forward:
+        reason = "it has a forward of its own"
+    if reason is not None:
+        where = f"layer {key!r} ({type(module).__name__})" if key else type(module).__name__
+        raise ConversionError(f"{where}: {reason}; the nearest text is that of its layers: give them as a list")
+
+
+def _changes(module: nn.Module) -> str | None:
+    """Why a module does not compute what its class does; None if it does."""
+    if any(getattr(module, f"_{of}_hooks") for of in ("forward", "forward_pre", "backward", "backward_pre")):
+        return "it has hooks, and what they do is not known"
+    return "it has a forward of its own" if "forward" in vars(module) else None
+
+
 def chain_of(module: Any) -> Chain:
     """The chain of a module's layers."""
     chain = Chain()
     layers = list(layers_of(module))
+    axes = Axes(layer for _, layer in layers)
     for number, (key, layer) in enumerate(layers):
         chain.begin(type(layer).__name__, key, layer.parameters())
         if any(value.is_complex() for value in layer.parameters()):
             raise chain.refuse("its numbers are complex", "two layers, of real and of imaginary parts")
+        if (reason := _changes(layer)) is not None:
+            raise chain.refuse(reason, "that of the layer without them: remove them, if they only look on")
+        axes.check(chain, layer)
         following = layers[number + 1][1] if number + 1 < len(layers) else None
         if not (_is_padding(layer) and isinstance(following, nn.Conv1d)):
             _take(chain, layer, layers[number - 1][1] if number else None)
     return chain
+
+
+class Axes:
+    """Which axis of PyTorch's data has the components, layer by layer: the last one, or the second for a convolution.
+
+    Data have three axes if a layer goes through time; else they may have two.
+    """
+
+    def __init__(self, layers: Iterable[nn.Module]) -> None:
+        self.through_time = any(isinstance(layer, nn.Conv1d | nn.RNNBase) for layer in layers)
+        self.second = False
+
+    def check(self, chain: Chain, layer: nn.Module) -> None:
+        """Raise ConversionError if a layer is over another axis."""
+        if isinstance(layer, nn.Conv1d | nn.RNNBase | nn.Linear):
+            self.second = isinstance(layer, nn.Conv1d)
+        if not isinstance(layer, nn.Softmax | nn.Softmin):
+            return
+        fitting = (1, -2) if self.second else (-1, 2) if self.through_time else (-1, 1, 2)
+        if layer.dim not in fitting:
+            reason = f"dim={layer.dim} is not the axis of components, which is dim={fitting[0]} here"
+            raise chain.refuse(reason, f"<{type(layer).__name__.lower()}>, over the vector")
 
 
 def _take(chain: Chain, layer: nn.Module, before: nn.Module | None) -> None:
@@ -226,8 +270,6 @@ def _prelu(chain: Chain, layer: Any) -> None:
 
 
 def _softmax(chain: Chain, layer: Any, function: str = "softmax") -> None:
-    if layer.dim not in (-1, 1, 2):
-        raise chain.refuse(f"dim={layer.dim} is not the axis of components", "<softmax>, over the vector")
     chain.apply(function) if function == "softmax" else chain.compose(function)
 
 
@@ -241,7 +283,7 @@ def _softplus(chain: Chain, layer: Any) -> None:
 
 
 def _celu(chain: Chain, layer: Any) -> None:
-    chain.compose("celu", p=1.0 / layer.alpha, q=float(layer.alpha))
+    chain.compose("celu" if layer.alpha > 0 else "steep_celu", p=1.0 / layer.alpha, q=float(layer.alpha))
 
 
 def _between(chain: Chain, layer: Any) -> None:

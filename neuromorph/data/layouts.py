@@ -30,12 +30,16 @@ LAYOUTS = ("NSW", "NW")
 
 @dataclass(frozen=True, eq=False)
 class Arranged:
-    """Arguments of training, packed: (G, S, B, …) or (G, B, …). ``expected`` and ``weights`` may be None."""
+    """Arguments of training, packed: (G, S, B, …) or (G, B, …). ``expected`` and ``weights`` may be None.
+
+    weights: those of the answers. of_steps: those of all steps, if they were asked for and differ from ``weights``.
+    """
 
     inputs: Given
     expected: Given | None
     weights: Given | None
     reading: Reading
+    of_steps: Given | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +69,18 @@ def checked_layout(layout: Any, recurrent: bool) -> str | None:
 
 
 def arranged(
-    layout: str, needs: Needs, inputs: Any, expected: Any, sample_weight: Any = None, lengths: Any = None
+    layout: str,
+    needs: Needs,
+    inputs: Any,
+    expected: Any,
+    sample_weight: Any = None,
+    lengths: Any = None,
+    *,
+    of_steps: bool = False,
 ) -> Arranged:
     """The arguments of training in a layout, packed into lanes. What is not there gets weight 0.
+
+    of_steps: whether the weights of all steps are asked for, also of those before a sequence's only answer.
 
     Raises DataError where shapes do not fit the model or one another, and where lengths are wrong. Values are checked
     later.
@@ -76,7 +89,10 @@ def arranged(
     last = _last_steps(rows.packing, lengths)
     answers, once = (None, False) if expected is None else _answers(needs, rows, last, expected)
     weights = _weights(rows.packing, last, once, sample_weight)
-    return Arranged(rows.packed, answers, weights, Reading(layout, once))
+    steps = None
+    if of_steps and once:
+        steps = _weights(rows.packing, last, False, sample_weight) or _ones(rows.packing)
+    return Arranged(rows.packed, answers, weights, Reading(layout, once), steps)
 
 
 def arranged_inputs(layout: str, inputs: Any, *, width: int, dtype: np.dtype[Any], lanes: int) -> PredictionData:
@@ -281,6 +297,12 @@ def _weights(packing: Packing, last: Lengths | None, once: bool, sample_weight: 
         weights = _packed("sample_weight", given, packing)
     array = np.where(packing.pack(counts), weights.numbers, 0)
     return Given("sample_weight", array, array, weights.place)
+
+
+def _ones(packing: Packing) -> Given:
+    """Weights of 1."""
+    array = np.broadcast_to(np.ones(1), packing.leading)
+    return Given("sample_weight", array, array)
 
 
 def _counting(packing: Packing, last: Lengths | None, once: bool) -> NDArray[np.bool_]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import operator
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import neuromorph as nm
 
 from ..errors import brief
-from ..host.atomic_write import check_place, replace_file
+from ..host.atomic_write import check_place, folder_of, replace_file
 from .c_layout import Layout
 from .c_names import why_no_name
 from .c_source import Writer
@@ -17,22 +20,27 @@ from .c_source import Writer
 MOST_BYTES = 16 << 20  # of parameters, and of the struct; more than any microcontroller has
 
 
-def to_c(model: nm.Model, path: str | os.PathLike[str], *, libm: bool = True, most_bytes: int = MOST_BYTES) -> None:
+def to_c(
+    model: nm.Model, path: str | os.PathLike[str], *, libm: bool = True, most_bytes: int | None = MOST_BYTES
+) -> None:
     """Write a built model as C99: a source at ``path``, which ends in ``.c``, and a header beside it.
 
     For ``net.c`` they have ``struct net``, ``net_init`` and ``net_step``, which runs one time step of one lane as
     ``predict`` does, and with ``-DNET_SELFTEST`` a main function that tests the file. The type is the model's. libm:
     whether <math.h> may be used; exp and tanh never need it. most_bytes: the most bytes of parameters, and of the
-    struct.
+    struct; None for any number.
 
     Raises ValueError if the file's name is no C identifier with the ending ``.c``, or if the model needs more bytes or
-    has parameters that are not finite; ModelStateError for a model that is not built or was released; OSError if a file
-    can't be written. Then neither file is changed.
+    has parameters that are not finite; ModelStateError for a model that is not built or was released; OSError if the
+    folder does not exist or a file can't be written. Then neither file is changed.
     """
     source, header, name = _places(path)
     if not isinstance(model, nm.Model):
         raise TypeError(f"model must be a neuromorph Model, not {type(model).__name__}")
-    _check_size(model, most_bytes)
+    if most_bytes is not None:
+        _check_size(model, _number_of_bytes(most_bytes))
+    if not os.path.isdir(folder_of(source)):
+        raise FileNotFoundError(errno.ENOENT, "exported C needs a folder that exists", source)
     for place in (source, header):
         check_place(place, "exported C")
     with model.lock:  # so that the self-test records the outputs of the parameters that are written
@@ -50,6 +58,16 @@ def _places(path: str | os.PathLike[str]) -> tuple[str, str, str]:
     if reason is not None:
         raise ValueError(f"path is {brief(given)}, and its functions can't be named {brief(name)}: {reason}")
     return given, given.removesuffix(".c") + ".h", name
+
+
+def _number_of_bytes(value: Any) -> int:
+    """``value``, checked to be a number of bytes."""
+    try:
+        if not isinstance(value, bool) and (number := operator.index(value)) >= 0:
+            return number
+    except TypeError:
+        pass
+    raise ValueError(f"most_bytes must be None or a whole number of bytes, not {brief(value)}")
 
 
 def _check_size(model: nm.Model, most_bytes: int) -> None:

@@ -305,10 +305,25 @@ ARGUMENTS = (
 
 TRAIN = f'''
 
+@native("program flag array array array doubles number number -> flag")
+def settle(program, changes, weights, gradients, memory, constants, rate, clip):
+    """Check the gradients and, if asked, make one step of the optimizer; whether they are finite."""
+    kind = [optimizer]
+    finite, square = gradient_norm([learning], gradients, rate)
+    if not finite:
+        return False
+    if changes:
+        if (clip > 0.0 or SQUARED) and not square - square == 0.0:
+            return False
+        shrink = clip / square**0.5 if clip > 0.0 and square > clip * clip else 1.0
+        update(program, weights, gradients, memory, constants, rate, shrink)
+    return True
+
+
 @native(TRAIN)
 def learn(program, numbers, {ARGUMENTS}):
     """Windows from ``sample`` to ``stop``: mode 0 measures, 1 makes gradients, 2 learns. Where it stopped."""
-    lanes, kind, key, updates = [lanes], [optimizer], 0.0, 0.0
+    lanes, key, updates = [lanes], 0.0, 0.0
     transposes(program, [transposed_once], weights, transposed)
     transposes(program, [transposes], weights, transposed)
     if [drops] == 1:
@@ -337,14 +352,10 @@ UNIT
             return sample
         if mode > 0:
             run(program, [gradients], steps, False, work, weights, transposed, gradients, numbers, noise)
-            finite, square = gradient_norm([learning], gradients, rate)
-            if not finite:
+            changes = mode == 2 and weight > 0.0
+            if not settle(program, changes, weights, gradients, memory, constants, rate, clip):
                 return sample
-            if mode == 2 and weight > 0.0:
-                if (clip > 0.0 or SQUARED) and not square - square == 0.0:
-                    return sample
-                shrink = clip / square**0.5 if clip > 0.0 and square > clip * clip else 1.0
-                update(program, weights, gradients, memory, constants, rate, shrink)
+            if changes:
                 if sample + steps < stop:
                     transposes(program, [transposes], weights, transposed)
                 updates += 1.0
@@ -389,9 +400,12 @@ ENTRIES = f'''
 
 @native(TRAIN)
 def train(program, numbers, {ARGUMENTS}):
-    """What ``learn`` does in modes up to 2; else a prediction of ``row_step`` lanes, from x to ``row_losses``."""
+    """What ``learn`` does in modes up to 2; in mode UPDATE the step that given gradients make, 1 if they are finite;
+    else a prediction of ``row_step`` lanes, from x to ``row_losses``."""
     if mode <= 2:
         return learn(program, numbers, {ARGUMENTS})
+    if mode == UPDATE:
+        return 1 if settle(program, True, weights, gradients, memory, constants, rate, clip) else 0
     if mode == STEP and not all_finite(x, row_step * [width]):
         return 2
     follow(program, numbers, row_step, samples, capacity, work, weights, x, row_losses)

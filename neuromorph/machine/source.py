@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from ..abi.mailbox import UPDATE
 from ..functions import LOSSES
 from ..functions.dropout import FIRST, LAST_SHIFT, MIXING, SECOND, WORD
 from ..functions.expressions import Expression
@@ -60,7 +61,7 @@ def _head(dtype: str, lanes: int, registers: int) -> Iterator[str]:
     yield f'operation = native("{OPERATION}")'
     yield f'TRAIN = "{FUNCTIONS["train"]} -> count"'
     yield f'ONE_STEP, PREDICTION = "{FUNCTIONS["step"]} -> count", "{FUNCTIONS["predict"]}"'
-    yield "PREDICT, STEP = 3, 4  # modes beside those of training"
+    yield f"PREDICT, STEP, UPDATE = 3, 4, {UPDATE}  # modes beside those of training"
     yield f"ADDS, CAREFUL, ONE_ROW = {i.ADDS}, {i.CAREFUL}, {i.ONE_ROW}  # flags of a map"
     yield f"LANES, LOWEST = {lanes}, {LOWEST[dtype]}"
     yield f"VECTORS = simd.vectors({kind})"

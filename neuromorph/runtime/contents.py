@@ -88,6 +88,14 @@ class Contents(Settings):
         layout = self.kernels.plan.layout
         return {array.name: layout.places(array.node, array.role) for array in self._graph.arrays if array.learns}
 
+    def learning_places(self) -> NDArray[np.intp]:
+        """The indices in the flat arrays of all numbers that training changes, parameter by parameter in text order.
+
+        That order is the same on every machine; the flat arrays depend on the width of its vectors.
+        """
+        places = [place.ravel() for place in self._learning().values()]
+        return np.concatenate(places) if places else np.zeros(0, np.intp)
+
     @property
     def _update(self) -> Update:
         """The optimizer's update: its formulas, slots and counts."""
@@ -193,10 +201,14 @@ class Contents(Settings):
 
     def clear_state(self, memory: Memory) -> None:
         """Fill the recurrent state in the model's memory with zeros. The caller holds ``lock`` and ``changing``."""
+        for view in self.state_pieces_of(memory):
+            view.fill(0.0)
+
+    def state_pieces_of(self, memory: Memory) -> list[Floats]:
+        """Views of all recurrent state in memory of this model, in one order for one memory."""
         if memory.remembered is None:
             memory.remembered = [view for where in self._workspaces(memory) for view in state_pieces(*where).values()]
-        for view in memory.remembered:
-            view.fill(0.0)
+        return memory.remembered
 
 
 def _hint(name: Any, known: Mapping[str, Any]) -> str:

@@ -117,9 +117,9 @@ class Expressions(ast.NodeVisitor, ABC):
         return Value(array.kind.dtype, self.b.gep(array.value, [index.value]))
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> Value:
-        kind, value = self.visit(node.operand)
         if isinstance(node.op, ast.Not):
             return Value(types.boolean, self.b.not_(self.truth(node.operand)))
+        kind, value = self.visit(node.operand)
         if isinstance(node.op, ast.USub) and isinstance(value, ir.Constant):
             return Value(kind, ir.Constant(value.type, -value.constant))
         if isinstance(node.op, ast.USub):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
@@ -12,8 +10,8 @@ import numpy as np
 
 from ..data.arrays import TrainingData, as_tensor
 from ..data.holding_out import drawn, held_number
-from ..data.mixing import classes_of, counting_units, taken
-from ..errors import DataError, TrainingDivergedError
+from ..data.mixing import classes_of, counting_units, in_order, taken
+from ..errors import DataError
 from ..history import History
 from ..host.frozen import frozen
 from ..options import flag, whole_number
@@ -22,14 +20,11 @@ from ..runtime import seeding
 from ..runtime.network import Network
 from .callbacks import Callback, Run
 from .checks import check_carried, check_data
-from .loop import Pass, Rates, in_order, measure
+from .epochs import checked_callbacks, names_of, run_epochs, run_of
+from .loop import measure
 from .metrics import ACCURACY, CLASSIFYING, Metric, check_accuracy, checked_metrics, measured
-from .progress import ProgressBar
 from .sources import Arrays, Reading, Source, batches_of
 from .truncation import warn_of_hidden_steps
-
-BAR_FORMAT = "{desc}{percentage:3.0f}%|{bar:7}|{remaining} left {rate_fmt}{postfix}"  # fits into 80 columns
-ENDLESS_FORMAT = "{desc}{n_fmt} steps, {rate_fmt}{postfix}"  # for batches, whose number is not known
 
 
 def fit(
@@ -55,7 +50,7 @@ def fit(
     """Train epoch by epoch; see ``neuromorph.fit``."""
     model.memory()
     count, first = whole_number("epochs", epochs), whole_number("initial_epoch", initial_epoch, least=0)
-    watchers, carries = _callbacks(callbacks), flag("carry_state", carry_state)
+    watchers, carries = checked_callbacks(callbacks), flag("carry_state", carry_state)
     asked, reading = checked_metrics(model, metrics), Reading.of(model, missing, class_weight, layout)
     mixes = flag("shuffle", shuffle)
     if expected is None:
@@ -65,44 +60,19 @@ def fit(
     else:
         data = reading.read(model, inputs, expected, sample_weight, lengths)
         check_carried(data, carries)
-        data, held_out = _divided(model, data, validation, reading)
+        data, held_out = divided(model, data, validation, reading)
         source = Arrays(reading.weighted(model, data))
     given = _Given(data, held_out, carries, carries and _is_a(validation, Real), asked)
-    run = _run_of(model, given, count, first)
+    run = run_of(model, given, count, first)
     for callback in watchers:
         callback.check(run)
     if isinstance(source, Arrays):
         warn_of_hidden_steps(model, source.data)
         if mixes:
-            source = source.mixed(_generator(model, source.data, seed), recurrent=model.graph.has_time_links)
-    with _Bar(source.samples, run, shown=progress) as shown, _watched(run, watchers):
-        model.history = run.history
-        _epochs(run, given, source, shown, watchers)
-    return run.history
-
-
-def _run_of(model: Network, given: _Given, epochs: int, first: int) -> Run:
-    """The run of a call. Updates are counted on from the model's history, if that ends where this run begins."""
-    before = model.history
-    updates: int | None = 0
-    if first:
-        updates = before.updates if before is not None and before.next_epoch == first else None
-    history = History(initial_epoch=first, updates=updates or 0)
-    own = frozenset(metric.name for metric in given.metrics if metric.own is not None)
-    return Run(model, history, epochs, _names(given), epoch=first, initial_epoch=first, own=own, updates=updates)
-
-
-def _epochs(run: Run, given: _Given, source: Source, progress: _Bar, watchers: tuple[Callback, ...]) -> None:
-    """Run all epochs, or fewer if a callback stops the run.
-
-    The loop is not inside the ``with`` block of its caller. In some versions of Python, an exception that a signal
-    handler raises at the end of a pass of the loop skips the block's end (https://github.com/python/cpython/issues/130279).
-    """
-    for epoch in range(run.initial_epoch, run.initial_epoch + run.epochs):
-        run.epoch = epoch
-        _epoch(run, given, source, progress, watchers)
-        if run.stopped:
-            break
+            source = source.mixed(shuffling_generator(model, source.data, seed), recurrent=model.graph.has_time_links)
+            if seed is not None:
+                source.skip(first)
+    return run_epochs(run, given, source, watchers, progress=progress)
 
 
 @frozen
@@ -120,105 +90,28 @@ class _Given:
     follows: bool
     metrics: tuple[Metric, ...]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The histories that the run records."""
+        return names_of(self.metrics, trained=self.data is not None, held_out=self.held_out is not None)
 
-def _epoch(run: Run, given: _Given, source: Source, bar: _Bar, callbacks: tuple[Callback, ...]) -> None:
-    """Train on all the data once, then measure."""
-    for callback in callbacks:
-        callback.before_epoch(run)
-    bar.begin(run)
-    started, rates = time.perf_counter(), Rates(run.updates or 0, run.rate_of)
-    rates.set(run.model)
-    rate, before = run.model.learning_rate, run.model.state if given.carries else None
-    loss = source.learn(run.model, bar, rates, carries=given.carries)
-    found = {"loss": loss, "learning_rate": rate, **_measured(run, given, before)}
-    found["seconds"] = time.perf_counter() - started
-    run.history.add({name: found[name] for name in run.names})
-    run.updates = run.history.updates = rates.updates
-    bar.end(run)
-    for callback in callbacks:
-        callback.after_epoch(run)
+    def measure(self, run: Run, before: State | None) -> dict[str, float]:
+        """The numbers that are measured with the parameters at the end of an epoch, by name.
 
-
-def _measured(run: Run, given: _Given, before: State | None) -> dict[str, float]:
-    """The numbers that are measured with the parameters at the end of an epoch, by name.
-
-    before: the state that the epoch started from.
-    """
-    model, metrics = run.model, given.metrics
-    found: dict[str, float] = {}
-    if given.data is not None:
-        found |= measured(model, metrics, given.data, before)
-    if given.held_out is not None:
-        found["validation_loss"] = measure(model, given.held_out, carry_state=given.follows)
-        held_out = measured(model, metrics, given.held_out, model.state if given.follows else None)
-        found |= {f"validation_{name}": value for name, value in held_out.items()}
-    return found
-
-
-@contextmanager
-def _watched(run: Run, callbacks: tuple[Callback, ...]) -> Iterator[None]:
-    """Call ``begin`` of each callback; after the block, call ``end`` of each that has begun, in the same order."""
-    begun: list[Callback] = []
-    try:
-        with _ending(run):
-            for callback in callbacks:
-                callback.begin(run)
-                begun.append(callback)
-            yield
-    finally:
-        _end(begun, run)
-
-
-def _end(callbacks: Sequence[Callback], run: Run) -> None:
-    """Call ``end`` of each callback, also if one of them raises an error."""
-    if callbacks:
-        try:
-            callbacks[0].end(run)
-        finally:
-            _end(callbacks[1:], run)
-
-
-@contextmanager
-def _ending(run: Run) -> Iterator[None]:
-    """A block for a run; it records in the history how the run ended."""
-    try:
-        yield
-        run.history.ended = run.stopped or "all epochs"
-    except KeyboardInterrupt:
-        run.history.ended = "interrupted"
-        raise
-    except TrainingDivergedError:
-        run.history.ended = "diverged"
-        raise
-    except BaseException:
-        run.history.ended = "error"
-        raise
+        before: the state that the epoch started from.
+        """
+        model, metrics = run.model, self.metrics
+        found: dict[str, float] = {}
+        if self.data is not None:
+            found |= measured(model, metrics, self.data, before)
+        if self.held_out is not None:
+            found["validation_loss"] = measure(model, self.held_out, carry_state=self.follows)
+            held_out = measured(model, metrics, self.held_out, model.state if self.follows else None)
+            found |= {f"validation_{name}": value for name, value in held_out.items()}
+        return found
 
 
 # Arguments ------------------------------------------------------------------------------------------------------------
-
-
-def _callbacks(given: Any) -> tuple[Callback, ...]:
-    """The callbacks as a tuple; TypeError if one of them is no ``Callback``."""
-    if isinstance(given, Callback):
-        return (given,)
-    if not isinstance(given, Iterable):
-        raise TypeError(f"callbacks must be neuromorph.Callback objects, not {given!r}")
-    found = tuple(given)
-    for number, callback in enumerate(found):
-        if not isinstance(callback, Callback):
-            raise TypeError(f"callbacks[{number}] must be a neuromorph.Callback object, not {callback!r}")
-    return found
-
-
-def _names(given: _Given) -> tuple[str, ...]:
-    """The histories that a run records."""
-    metrics = [metric.name for metric in given.metrics]
-    measured_too = ["loss", *metrics] if given.held_out is not None else []
-    return (
-        "loss", *(metrics if given.data is not None else []), *(f"validation_{name}" for name in measured_too),
-        "learning_rate", "seconds",
-    )  # fmt: skip
 
 
 def _is_a(value: Any, kinds: type | tuple[type, ...]) -> bool:
@@ -229,7 +122,7 @@ def _is_a(value: Any, kinds: type | tuple[type, ...]) -> bool:
         return False
 
 
-def _divided(
+def divided(
     model: Network, data: TrainingData, validation: Any, reading: Reading
 ) -> tuple[TrainingData, TrainingData | None]:
     """The data for training, and the data for validation or None."""
@@ -287,7 +180,7 @@ def _split(model: Network, data: TrainingData, part: Any) -> tuple[TrainingData,
     return taken(data, numbers[kept]), taken(data, numbers[out])
 
 
-def _generator(model: Network, data: TrainingData, seed: int | None) -> np.random.Generator:
+def shuffling_generator(model: Network, data: TrainingData, seed: int | None) -> np.random.Generator:
     """The random generator for shuffling. Its seed is ``seed``, or drawn from the generator that ``build`` uses."""
     if model.graph.has_time_links and not data.sequences:
         raise DataError(
@@ -315,43 +208,5 @@ def accuracy(
 ) -> float:
     """The share of right answers; see ``neuromorph.accuracy``."""
     check_accuracy(model)
-    data = check_data(model, inputs, expected, sample_weight, lengths, layout=layout, missing=missing)
+    data = check_data(model, inputs, expected, sample_weight, lengths, layout=layout, missing=missing, small=True)
     return measured(model, (Metric(ACCURACY),), data)[ACCURACY]
-
-
-# Progress -------------------------------------------------------------------------------------------------------------
-
-
-class _Bar:
-    """A progress bar, shown after half a second: epoch, losses, samples a second and the time left. samples: of an
-    epoch, or None."""
-
-    def __init__(self, samples: int | None, run: Run, *, shown: bool) -> None:
-        total = None if samples is None else samples * run.epochs
-        chosen = ENDLESS_FORMAT if total is None else BAR_FORMAT
-        self._bar = ProgressBar(total, unit="step", bar_format=chosen) if shown else None
-        self._epoch, self._numbers = "", {"loss": "-"}
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, kind: object, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.close(done=kind is None)
-
-    def begin(self, run: Run) -> None:
-        """Begin the bar's text for an epoch."""
-        self._epoch = f"epoch {run.epoch + 1}/{run.last_epoch + 1}"
-
-    def advance(self, sequence: Pass, start: int, stop: int) -> None:
-        """Advance the bar: samples ``start`` to ``stop`` of a pass are done."""
-        if self._bar is not None:
-            self._numbers["loss"] = f"{sequence.mean(start, stop):.4g}"
-            self._bar.advance(stop - start, self._epoch, self._numbers)
-
-    def end(self, run: Run) -> None:
-        """Show the numbers of an epoch, which the history has."""
-        if self._bar is not None:
-            names = [name for name in run.names if name not in ("learning_rate", "seconds")]
-            self._numbers |= {name.replace("validation", "val"): f"{run.last(name):.4g}" for name in names}
-            self._bar.show(self._numbers)

@@ -237,6 +237,19 @@ def test_missing_answers_may_be_skipped() -> None:
             table("a,y\n1,2\n", 1, 1, MSE, missing=wrong)
 
 
+@pytest.mark.usefixtures("interpreted")
+def test_scales_are_those_of_what_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("net.mdl").write_text("/xavier,zero/ (in, 1) (units, <standardize>) (y, 2, <restore>, <mse>)")
+    Path("t.csv").write_text("a,y,z\n1,10,7\n2,,9\n3,30,11\n4,,\n")
+    command = ("train", "net.mdl", "--data", "t.csv", "--targets", "y,z", "--missing", "skip", "--epochs", "1")
+    _, err = run(capsys, *command, "--save", "net.safetensors")
+    assert "means and scales are set from the data: units, y\n" in err
+    found = nm.load("net.safetensors").get_parameters()
+    np.testing.assert_allclose(found["units.mean"], [2.5])
+    np.testing.assert_allclose(found["y.mean"], [20.0, 9.0])
+    np.testing.assert_allclose(found["y.scale"], [10.0, np.std([7, 9, 11])], rtol=1e-6)
+
+
 def test_weights_and_names_with_commas() -> None:
     found = table('"a, b",w,y\n1,2,5\n3,0.5,6\n', 1, 1, MSE, weights="w", targets="y")
     assert found.sample_weight is not None

@@ -16,6 +16,7 @@ from neuromorph.graph import interpreter
 torch = pytest.importorskip("torch.nn") and pytest.importorskip("torch")
 doors = pytest.importorskip("neuromorph.torch")
 nn = torch.nn
+prune = pytest.importorskip("torch.nn.utils.prune")
 torch.set_num_threads(1)  # other tests run beside these
 W, STEPS, LANES = 5, 200, 2
 RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
@@ -96,7 +97,7 @@ ACTIVATIONS = [
     nn.Tanh(), nn.Sigmoid(), nn.ReLU(), nn.LeakyReLU(0.2), nn.ELU(0.7), nn.SELU(), nn.GELU(), nn.GELU("tanh"),
     nn.SiLU(), nn.Mish(), nn.Softplus(), nn.Softplus(2.0), nn.Softsign(), nn.Hardtanh(), nn.Hardtanh(-0.4, 0.4),
     nn.Hardtanh(-0.2, 0.7), nn.ReLU6(), nn.Hardsigmoid(), nn.Hardswish(), nn.LogSigmoid(), nn.Tanhshrink(),
-    nn.CELU(0.6), nn.Softmax(-1), nn.Softmin(-1), nn.PReLU(), nn.PReLU(W),
+    nn.CELU(0.6), nn.CELU(-0.8), nn.Softmax(-1), nn.Softmax(2), nn.Softmin(-1), nn.PReLU(), nn.PReLU(W),
 ]  # fmt: skip
 NETWORKS: dict[str, Callable[[], list[Any]]] = {
     "linear": lambda: [nn.Linear(3, 2)],
@@ -165,6 +166,33 @@ def test_numbers_survive_both_ways() -> None:
         np.testing.assert_array_equal(value.detach().numpy(), model.get_parameters()[name])
 
 
+def test_the_second_axis_may_have_the_components() -> None:
+    x = np.random.default_rng(0).normal(size=(7, 1, 3)).astype(np.float32)
+    for layers in ([nn.Linear(3, 4), nn.Softmax(1)], [nn.Conv1d(3, 4, 1), nn.Softmax(1), nn.Softmin(-2)]):
+        given = torch.from_numpy(x[:, 0] if isinstance(layers[0], nn.Linear) else x.transpose(1, 2, 0))
+        wanted = nn.Sequential(*layers)(given).detach().numpy()
+        model = doors.from_torch(layers)
+        found = interpreter.predict(model.graph, model.get_parameters(), x)[:, 0]
+        np.testing.assert_allclose(found, wanted if given.ndim == 2 else wanted[0].T, atol=1e-6)
+
+
+def hooked(layer: Any, register: str = "register_forward_hook", part: str = "") -> Any:
+    getattr(layer.get_submodule(part), register)(lambda *given: None)
+    return layer
+
+
+class Backward(nn.Sequential):
+    def forward(self, x: Any) -> Any:
+        for layer in reversed(self):
+            x = layer(x)
+        return x
+
+
+def with_forward(layer: Any) -> Any:
+    layer.forward = lambda x: x
+    return layer
+
+
 class Own(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -196,6 +224,31 @@ REFUSED = {
     ),
     "log": ([nn.Linear(3, 2), nn.LogSoftmax(-1)], "the nearest text is <softmax> with the loss <cross_entropy>"),
     "axis": ([nn.Linear(3, 2), nn.Softmax(0)], "layer '1' (Softmax): dim=0 is not the axis of components"),
+    "lanes": (
+        [nn.Linear(3, 2), nn.Softmax(1), nn.LSTM(2, 4)],
+        "layer '1' (Softmax): dim=1 is not the axis of components, which is dim=-1 here; the nearest text is <softmax>",
+    ),
+    "lanes after a loop": ([nn.GRU(3, 2), nn.Softmin(1)], "layer '1' (Softmin): dim=1 is not the axis of components"),
+    "steps": ([nn.Conv1d(3, 2, 1), nn.Softmax(-1)], "dim=-1 is not the axis of components, which is dim=1 here"),
+    "hook": ([nn.Linear(3, 4), hooked(nn.Tanh())], "layer '1' (Tanh): it has hooks, and what they do is not known"),
+    "hook before": (
+        nn.Sequential(nn.Sequential(nn.Linear(3, 4), hooked(nn.Linear(4, 2), "register_forward_pre_hook"))),
+        "layer '0.1' (Linear): it has hooks, and what they do is not known; the nearest text is that of the layer "
+        "without them: remove them, if they only look on",
+    ),
+    "hook backward": ([hooked(nn.LSTM(3, 4), "register_full_backward_hook")], "layer '0' (LSTM): it has hooks"),
+    "hook of padding": (
+        [hooked(nn.ZeroPad1d((2, 0))), nn.Conv1d(3, 2, 3)], "layer '0' (ZeroPad1d): it has hooks, and what they do",
+    ),
+    "hook of the whole": (
+        hooked(nn.Sequential(nn.Linear(3, 4))), "Sequential: it has hooks, and what they do is not known; the nearest",
+    ),
+    "hook of a part": (
+        nn.Sequential(hooked(nn.Sequential(nn.Linear(3, 4)))), "layer '0' (Sequential): it has hooks, and what they do",
+    ),
+    "pruned": ([prune.l1_unstructured(nn.Linear(3, 4), "weight", 2)], "layer '0' (Linear): it has hooks, and what"),
+    "own forward": ([with_forward(nn.Linear(3, 2))], "layer '0' (Linear): it has a forward of its own"),
+    "own order": (Backward(nn.Linear(2, 2)), "Backward: it has a forward of its own; the nearest text is that of its"),
     "no statistics": ([nn.BatchNorm1d(3, track_running_stats=False)], "it has no running mean and variance"),
     "widths": ([nn.Linear(3, 4), nn.Linear(5, 2)], "layer '1' (Linear) takes 5 components, and 4 come in"),
     "no width": ([nn.Tanh()], "the network has no layer that says how wide its input is"),

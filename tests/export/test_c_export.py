@@ -143,12 +143,27 @@ def test_a_model_that_needs_too_much_is_refused(model: nm.Model, tmp_path: Path)
     huge = nm.compile("/xavier,zero/ (input, 9999) (output, 9999, <linear>, <mse>)", 1, 0.1)
     with pytest.raises(ValueError, match=r"needs 399,960,000 bytes of flash .* allows 16,777,216"):
         to_c(huge, tmp_path / "net.c")
+    for wrong in ("many", -1, True, 1e6):
+        with pytest.raises(ValueError, match=f"most_bytes must be None or a whole number of bytes, not {wrong!r}"):
+            to_c(model, tmp_path / "net.c", most_bytes=wrong)  # type: ignore[arg-type]
     assert os.listdir(tmp_path) == []
 
 
-def test_paths_that_cant_be_written_are_refused(model: nm.Model, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="No such file or directory"):
-        to_c(model, tmp_path / "missing" / "net.c")
+@pytest.mark.usefixtures("interpreted")
+def test_a_model_may_need_any_number_of_bytes(tmp_path: Path) -> None:
+    large = nm.build(nm.compile("/xavier,zero/ (input, 1100) {m, input, take, 4096} (y, 1, <relu>, <mse>)", 1, 0.1))
+    with pytest.raises(ValueError, match=r"bytes of RAM for its struct, and most_bytes allows 16,777,216"):
+        to_c(large, tmp_path / "net.c")
+    to_c(large, tmp_path / "net.c", most_bytes=None)
+    assert sorted(os.listdir(tmp_path)) == ["net.c", "net.h"]
+
+
+def test_paths_that_cant_be_written_are_refused(
+    model: nm.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"exported C needs a folder that exists: 'missing/net\.c'"):
+        to_c(model, "missing/net.c")
     (tmp_path / "net.h").mkdir()
     with pytest.raises(IsADirectoryError, match="exported C needs a file, but this is a folder"):
         to_c(model, tmp_path / "net.c")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.mutations import VALID, check_outcome, mutated_text
 from neuromorph.errors import MDLError, MDLSemanticError, MDLSyntaxError
 from neuromorph.language import parse
 
@@ -259,72 +260,9 @@ def column_of_error(text):
     return None
 
 
-VALID = """\
-/uniform -0.5 0.5,const_uneven 0.1 2e-1/ # header
-<leak, rate 0.1, k>[
-\t{change, state, subtractive, 1} (part, width, <times, rate>, /normal 0 rate,/)
-\t[s, (x, k, <f, k, -2>)|] {state, state, additive, k}
-]
-(input, 4)
-{c2, g, additive}
-[b1,
-\t(d, 4, <softmax>) {standby, stalerecur, additive}
-|
-\t[stale,[stalerecur,]] (g, 12, <relu_parametric, -.5>)
-|]
-(e, <swish, 1.5>) (h, 8, <leak, .5, 2>, /,zero/)
-(output, 4, <sigmoid>, <huber_modified, 2.4>)
-"""
-
-PIECES = [
-    *"/()[]{}<>,|#\r\n\t +-.eE_0129",
-    "\r\n",
-    "\x00",
-    "é",
-    "\ud800",
-    "\u2028",
-    "\ufeff",
-    "1e999",
-    "9" * 5000,
-    "n" * 300,
-    "[s," * 101,
-    "(a,4)",
-    "/a,b/",
-    "<d, k 2>[",
-    ", k",
-    "/he,/",
-    "__import__('os')",
-    '"""',
-]
-
-
-def mutated(text, draw):
-    for _ in range(draw.randint(1, 4)):
-        start = draw.randrange(len(text) + 1)
-        end = min(len(text), start + draw.choice([0, 0, 1, 1, 2, 10]))
-        text = text[:start] + draw.choice(["", draw.choice(PIECES), text[end:], text[:20]]) + text[end:]
-    return text
-
-
-def check_outcome(text):
-    """Whatever the text, a model or an MDLError whose place is in the text; anything else fails the test."""
-    error = None
-    try:
-        parse(text)
-    except MDLError as caught:
-        error = caught
-    if error is not None:
-        lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        assert 1 <= error.line <= len(lines)
-        assert 1 <= error.column <= len(lines[error.line - 1]) + 1
-        assert str(error).endswith("^")
-        assert str(error).encode("utf-8")
-    return error
-
-
 def test_mutated_texts_get_a_model_or_an_error_with_a_place():
     draw = random.Random(20240229)
-    outcomes = [check_outcome(mutated(VALID, draw)) is not None for _ in range(1500)]
+    outcomes = [check_outcome(mutated_text(VALID, draw)) is not None for _ in range(1500)]
     assert 100 < sum(outcomes) < 1400
 
 

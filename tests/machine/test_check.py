@@ -8,30 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers import witnesses
-from helpers.machines import MachineKernel, plain_machine
+from helpers.guarded_programs import changed_program, encoded, plan_of, refuses, run, sizes_of
 from helpers.texts import GRU, HEADER, LSTM, TAIL, text_of
-from neuromorph.codegen import KernelOptions
-from neuromorph.machine import Program, ProgramError, Sizes, check, encode
+from neuromorph.machine import ProgramError, check
 from neuromorph.machine import instructions as i
 from neuromorph.machine.instructions import HEAD
 from neuromorph.machine.templates import map_of
-from neuromorph.runtime.instant import sizes_of as arrays_of
-from neuromorph.schedule import KernelPlan
 
 FINISHED = text_of("(a, 5, <tanh>) (b, 9, <tanh>) {m, a, multiplicative}")
 WIDE = f"{HEADER} (input, 3) (a, 9, <softmax>) (b, <softmax>) {{m, a, maximum}} {TAIL}"
-CAPACITY = 3
 TANH = map_of("tanh(x)", ())[0]
 LAST = -999  # stands for the last vector of the workspace
-
-
-def plan_of(text: str) -> KernelPlan:
-    return MachineKernel(witnesses.graph_of(text), KernelOptions(2, "float64", 4, 16, "sgd")).plan.plan
-
-
-def sizes_of(plan: KernelPlan, *, training: bool = True) -> Sizes:
-    return arrays_of(plan, training=training, capacity=CAPACITY, lanes=2)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -39,10 +26,6 @@ def sizes_of(plan: KernelPlan, *, training: bool = True) -> Sizes:
 def test_programs_of_plans_pass(text: str, training: bool) -> None:
     plan = plan_of(text)
     check(encoded(plan, training=training), sizes_of(plan, training=training), training=training)
-
-
-def encoded(plan: KernelPlan, *, training: bool = True) -> Program:
-    return encode(plan, training=training, capacity=CAPACITY, lanes=2)
 
 
 # Instructions with which a machine would leave its arrays: the number of each, and the words that are changed in it,
@@ -125,24 +108,6 @@ def test_predictions_have_no_gradients() -> None:
         check(replace(program, words=np.array(words)), sizes_of(plan, training=False), training=False)
 
 
-class Guarded(np.ndarray):
-    """An array that refuses to be read or written outside: slices in Python are cut short without a word."""
-
-    def __getitem__(self, place: object) -> object:
-        _inside(place, len(self))
-        return super().__getitem__(place)  # type: ignore[index]
-
-    def __setitem__(self, place: object, value: object) -> None:
-        _inside(place, len(self))
-        super().__setitem__(place, value)  # type: ignore[index]
-
-
-def _inside(place: object, size: int) -> None:
-    if isinstance(place, slice):
-        start, stop = place.start or 0, size if place.stop is None else place.stop
-        assert 0 <= min(start, stop) <= max(start, stop) <= size, f"{place} is outside of {size} elements"
-
-
 @pytest.mark.parametrize("text", [LSTM, WIDE, FINISHED])
 def test_what_a_changed_program_does_stays_inside_or_is_refused(text: str) -> None:
     """Words are changed at random. What passes is run: no array is left, whatever the results are."""
@@ -150,11 +115,7 @@ def test_what_a_changed_program_does_stays_inside_or_is_refused(text: str) -> No
     program, sizes = encoded(plan), sizes_of(plan)
     passed = refused = 0
     for _ in range(400):
-        words = program.words.copy()
-        place = int(rng.integers(len(words)))
-        word = int(words[place])
-        words[place] = int(rng.choice([-1, 0, 1, 4, 7, word + 4, word * 2, 10**6, word - 4]))
-        changed = replace(program, words=words)
+        changed = changed_program(program, rng)
         if refuses(changed, sizes):
             refused += 1
             continue
@@ -163,27 +124,3 @@ def test_what_a_changed_program_does_stays_inside_or_is_refused(text: str) -> No
             run(plan, changed)
     assert refused > 100
     assert passed > 20
-
-
-def refuses(program: Program, sizes: Sizes) -> bool:
-    try:
-        check(program, sizes, training=True)
-    except ProgramError:
-        return True
-    return False
-
-
-def run(plan: KernelPlan, program: Program) -> None:
-    machine, layout = plain_machine("float64", 4, 16), plan.layout
-
-    def array(size: int) -> np.ndarray:
-        return np.full(size, 0.5).view(Guarded)
-
-    width, wide = int(program.words[HEAD.index("width")]), int(program.words[HEAD.index("wide")])
-    rows = CAPACITY * int(program.words[HEAD.index("lanes")])
-    with np.errstate(all="ignore"):
-        machine.train(
-            program.words, program.numbers, 0, CAPACITY, CAPACITY, CAPACITY, 2, array(program.space),
-            array(layout.size), array(max(1, layout.transposed_size)), array(layout.size), array(1), np.zeros(4),
-            array(rows * width + 4), array(rows * wide + 4), array(rows), 0, array(rows), np.zeros(CAPACITY), 0.1, 0.0,
-        )  # fmt: skip

@@ -200,3 +200,21 @@ def test_tiles_of_every_height(is_turned: bool, order: int) -> None:
             stride = rows if is_turned else inner
             compiled_product(is_turned, given, right.ravel(), found, rows, inner, columns, stride, order)
             np.testing.assert_allclose(found.reshape(rows, -1), left @ right, rtol=1e-4, atol=1e-5)
+
+
+@native("integers -> flag")
+def added(program):
+    program[0] += 1
+    return program[0] == 2
+
+
+@native("integers -> count")
+def refused(program):
+    return 0 if not added(program) else 1
+
+
+def test_what_not_negates_is_computed_once() -> None:
+    for function in (refused, compiled_function(refused)):
+        program = np.zeros(1, np.int64)
+        assert [function(program), function(program), function(program)] == [0, 1, 0]
+        assert program[0] == 3

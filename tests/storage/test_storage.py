@@ -24,6 +24,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import neuromorph as nm
+from helpers.mutations import FAULTS, mutated_file
 from neuromorph.host import atomic_write, cgroups
 from neuromorph.runtime import seeding
 from neuromorph.storage import header
@@ -963,45 +964,11 @@ def test_nothing_is_unpickled(saved: bytes, path: Path, monkeypatch: pytest.Monk
 
 # Fuzz -----------------------------------------------------------------------------------------------------------------
 
-TOKENS = [
-    b"0", b"1", b"-1", b"9999999999", b"1e308", b"NaN", b"null", b"true", b'"x"', b"[]", b"{}", b"[", b"}", b"1.5",
-    b"F64", b"F16", b"9" * 5000, b"\\u0000", b"\xff", b"2147483648", b"1000000",
-]  # fmt: skip
-KINDS = ("truncated: ", "corrupt: ", "foreign: ", "a newer version: ", "too large for this machine: ")
-
-
-def mutated(raw: bytes, rng: random.Random) -> bytes:
-    """A file with a few changes, most of them in its header; the header's length is often put right again."""
-    out, header = bytearray(raw), 8 + int.from_bytes(raw[:8], "little")
-    behind = len(raw) - header
-    for _ in range(rng.choice([1, 1, 1, 2, 3])):
-        place = min(rng.randrange(header if rng.random() < 0.95 else len(raw)), max(len(out) - 1, 0))
-        kind = rng.randrange(7)
-        numbers = [m.span() for m in re.finditer(rb"\d+", bytes(out[8 : len(out) - behind]))] if kind == 5 else []
-        if kind == 0:
-            out[place : place + 1] = bytes([rng.randrange(256)])
-        elif kind == 1:
-            del out[place : place + rng.choice([1, 1, 2, 5, 50])]
-        elif kind == 2:
-            out[place:place] = rng.choice(TOKENS)
-        elif kind == 3 and rng.random() < 0.3:
-            del out[place:]
-        elif kind == 4:
-            out += bytes(rng.randrange(1, 20))
-        elif numbers:
-            first, last = rng.choice(numbers)
-            out[8 + first : 8 + last] = rng.choice(TOKENS)
-        else:
-            out[place:place] = out[rng.randrange(header) :][: rng.randrange(60)]
-        if rng.random() < 0.6 and len(out) > behind + 8:
-            out[:8] = struct.pack("<Q", len(out) - behind - 8)
-    return bytes(out)
-
 
 def test_mutated_files_load_or_say_what_is_wrong(saved: bytes, path: Path) -> None:
     rng, seen = random.Random(1), set()
     for _ in range(4000):
-        raw = mutated(saved, rng)
+        raw = mutated_file(saved, rng)
         path.write_bytes(raw)
         try:
             model = nm.load(path, restore_random=False)
@@ -1009,7 +976,7 @@ def test_mutated_files_load_or_say_what_is_wrong(saved: bytes, path: Path) -> No
             seen.add("loaded")
         except nm.StorageError as error:
             message = str(error).removeprefix(f"{path}: ")
-            assert message.startswith(KINDS), message
+            assert message.startswith(FAULTS), message
             seen.add(message.split(":")[0])
     assert seen >= {"loaded", "truncated", "corrupt", "foreign"}
 

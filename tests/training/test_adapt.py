@@ -134,6 +134,78 @@ def test_a_component_that_does_not_change_has_a_scale_of_1() -> None:
     assert np.isfinite(nm.predict(model, inputs)).all()
 
 
+def with_gaps() -> tuple[Any, Any]:
+    """Inputs and expected values, of which some are not known: one whole vector too."""
+    inputs, expected = INPUTS.copy(), EXPECTED.copy()
+    inputs[3, 0, 1] = inputs[0, 0, 0] = inputs[7, 1] = np.nan
+    expected[::3, 1, 0] = np.nan
+    return inputs, expected
+
+
+@pytest.mark.parametrize("numbers", [1 << 20, 1])
+def test_what_is_not_known_is_left_out(numbers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapt, "_NUMBERS", numbers)
+    model, (inputs, expected) = built(), with_gaps()
+    weight = RNG.uniform(0.5, 2.0, (40, 2)) * (RNG.uniform(size=(40, 2)) > 0.2)
+    nm.adapt(model, inputs, expected, sample_weight=weight, missing="skip")
+    found = nm.get_parameters(model)
+    for name, values in (("units", inputs), ("output", expected)):
+        for place in range(values.shape[-1]):
+            column = values[..., place]
+            known = ~np.isnan(column)
+            mean = np.average(column[known], weights=weight[known])
+            variance = np.average(np.square(column[known] - mean), weights=weight[known])
+            np.testing.assert_allclose(found[f"{name}.mean"][place], mean)
+            np.testing.assert_allclose(found[f"{name}.scale"][place], np.sqrt(variance))
+
+
+def test_behind_a_layer_whole_vectors_are_not_known() -> None:
+    model, (inputs, expected) = built(), with_gaps()
+    nm.adapt(model, inputs, expected, missing="skip")
+    found = nm.get_parameters(model)
+    rows = inputs[~np.isnan(inputs).any(axis=-1)]
+    assert len(rows) == 77
+    hidden = np.tanh((rows - found["units.mean"]) / found["units.scale"] @ found["a.weight"] + found["a.bias"])
+    np.testing.assert_allclose(found["b.mean"], hidden.mean(axis=0))
+    np.testing.assert_allclose(found["b.scale"], hidden.std(axis=0))
+
+
+def test_gaps_of_sequences_with_one_answer_each() -> None:
+    model = built()
+    inputs, expected = np.moveaxis(INPUTS, 1, 0).copy(), np.array([[np.nan, 4.0], [6.0, 8.0]])
+    inputs[1, 5, 2] = np.nan
+    nm.adapt(model, inputs, expected, layout="NSW", missing="skip")
+    found = nm.get_parameters(model)
+    np.testing.assert_allclose(found["output.mean"], [6.0, 6.0])
+    np.testing.assert_allclose(found["output.scale"], [1.0, 2.0])
+    np.testing.assert_allclose(found["units.mean"], np.nanmean(inputs, axis=(0, 1)))
+
+
+def test_all_steps_count_where_a_sequence_has_one_answer() -> None:
+    model, weight = built(), np.array([1.0, 3.0, 0.5])
+    steps = [INPUTS[:9, 0], INPUTS[9:20, 0], INPUTS[20:, 1]]
+    nm.adapt(model, steps, [[1.0, 2.0], [5.0, 2.0], [5.0, 8.0]], layout="NSW", sample_weight=weight)
+    found, shares = nm.get_parameters(model), np.repeat(weight, [9, 11, 20])
+    np.testing.assert_allclose(found["units.mean"], np.average(np.concatenate(steps), axis=0, weights=shares))
+    np.testing.assert_allclose(found["output.mean"], np.average([[1, 2], [5, 2], [5, 8]], axis=0, weights=weight))
+    nm.adapt(model, np.stack([steps[0], steps[0] + 1.0]), [[1.0, 2.0], [5.0, 2.0]], layout="NSW", lengths=[9, 4])
+    rows = np.concatenate([steps[0], steps[0][:4] + 1.0])
+    np.testing.assert_allclose(nm.get_parameters(model)["units.mean"], rows.mean(axis=0))
+
+
+def test_a_component_that_is_known_once_or_never() -> None:
+    model, (inputs, expected) = built(), with_gaps()
+    expected[1:, :, 1] = np.nan
+    expected[0, :, 1] = [np.nan, 7.0]
+    nm.adapt(model, inputs, expected, missing="skip")
+    before = nm.get_parameters(model)
+    assert (before["output.mean"][1], before["output.scale"][1]) == (7.0, 1.0)
+    expected[0, 1, 1] = np.nan
+    with pytest.raises(nm.DataError, match="what reaches 'output' is NaN in component 1 of all vectors"):
+        nm.adapt(model, inputs, expected, missing="skip")
+    assert all((value == before[name]).all() for name, value in nm.get_parameters(model).items())
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -141,6 +213,8 @@ def test_a_component_that_does_not_change_has_a_scale_of_1() -> None:
         ({"expected": EXPECTED[:3]}, nm.DataError, "expected"),
         ({"sample_weight": np.zeros((40, 2))}, nm.DataError, "all weights are 0"),
         ({"inputs": INPUTS * 1e300}, nm.DataError, "what reaches 'units' is too large"),
+        ({"inputs": INPUTS * 1e300, "missing": "skip"}, nm.DataError, "what reaches 'units' is too large"),
+        ({"missing": "drop"}, ValueError, "missing must be one of error, skip, not .drop."),
     ],
 )  # fmt: skip
 def test_wrong_data_change_nothing(change: dict[str, Any], error: type[Exception], message: str) -> None:

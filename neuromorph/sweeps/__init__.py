@@ -1,0 +1,1 @@
+"""Many runs of many models, spread over processes or a Dask cluster, with their results in one file."""

@@ -1,0 +1,172 @@
+"""Forks and interrupts at any moment, and ten thousand cycles of a model's life.
+
+Short in each run of the tests; ``NEUROMORPH_NIGHTLY=30 python -m pytest tests/fuzz`` takes half an hour for the first.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from helpers.fuzzing import MINUTES, SECONDS, SEED
+
+# Threads train, predict, save and load; forked children do the same; signals arrive at any moment. Whatever is
+# interrupted, a model that is trained anew from its seed has the bits of the first one.
+ATTACK = r"""
+import os, random, signal, sys, threading, time, warnings
+import numpy as np
+import neuromorph as nm
+
+seconds, seed = float(sys.argv[1]), int(sys.argv[2])
+TEXT = "/xavier,zero/ (input, 2) (h, 5, <gru>) (output, 1, <linear>, <mse>)"
+x = np.random.default_rng(0).random((40, 3, 2)).astype(np.float32)
+y = x[..., :1] * 2
+
+def bits():
+    with nm.build(nm.compile(TEXT, 3, 0.1, bptt_steps=8), seed=7) as model:
+        nm.train(model, x, y, 0)
+        return nm.predict(model, x).tobytes()
+
+right, end, rng = bits(), time.monotonic() + seconds, random.Random(seed)
+wrong, counts = [], {"interrupted": 0, "children": 0, "rounds": 0}
+
+def work():
+    while time.monotonic() < end and not wrong:
+        if bits() != right:
+            wrong.append("a thread has other bits")
+
+def child():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return 0 if bits() == right else 9
+
+threads = [threading.Thread(target=work) for _ in range(2)]
+[thread.start() for thread in threads]
+warnings.simplefilter("ignore")
+while time.monotonic() < end and not wrong:
+    try:
+        counts["rounds"] += 1
+        timer = threading.Timer(rng.random() * 0.02, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        if bits() != right:
+            wrong.append("the interrupted thread has other bits")
+        timer.join()
+    except KeyboardInterrupt:
+        counts["interrupted"] += 1
+        while True:
+            try:
+                timer.join()
+                break
+            except KeyboardInterrupt:
+                pass
+    try:
+        pid = os.fork()
+    except KeyboardInterrupt:
+        continue
+    if pid == 0:
+        try:
+            code = child()
+        except BaseException:
+            code = 8
+        os._exit(code)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            done, status = os.waitpid(pid, os.WNOHANG)
+        except KeyboardInterrupt:
+            continue
+        if done:
+            break
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            wrong.append("a child hangs")
+            break
+        time.sleep(0.002)
+    counts["children"] += 1
+    if done and os.waitstatus_to_exitcode(status) not in (0, -signal.SIGINT, 8):
+        wrong.append(f"a child ended with {os.waitstatus_to_exitcode(status)}")
+[thread.join() for thread in threads]
+if bits() != right:
+    wrong.append("the process has other bits at the end")
+print(counts, wrong)
+sys.exit(bool(wrong))
+"""
+
+CYCLES = r"""
+import gc, os, resource, sys, threading
+import numpy as np
+import neuromorph as nm
+
+cycles, folder = int(sys.argv[1]), sys.argv[2]
+TEXTS = [
+    "/xavier,zero/ (input, 2) (h, {w}, <lstm>) (output, 1, <linear>, <mse>)",
+    "/he,zero/ (input, 2) (h, {w}, <relu>) {{m, k, additive}} (k, {w}, <tanh>) (output, 1, <linear>, <huber, 1>)",
+]
+x, y = np.ones((8, 2, 2), np.float32), np.zeros((8, 2, 1), np.float32)
+path = os.path.join(folder, "net.safetensors")
+
+def cycle(number):
+    text = TEXTS[number % 2].format(w=1 + number % 7) + f" # {number}"
+    with nm.build(nm.compile(text, 2, 0.01, optimizer=["sgd", "adam"][number // 2 % 2])) as model:
+        nm.train(model, x, y, 0)
+        nm.predict(model, x)
+        step = nm.stream(model)
+        step(x[0, :1])
+        nm.fit(model, x, y, epochs=1, progress=False)
+        nm.save(model, path)
+    nm.load(path)
+    try:
+        nm.compile(text + "(", 2, 0.1)
+    except nm.MDLError:
+        pass
+
+def standing():
+    gc.collect()
+    pages = int(open("/proc/self/statm").read().split()[1])
+    return pages * resource.getpagesize(), len(os.listdir("/proc/self/fd")), threading.active_count()
+
+for number in range(cycles // 5):
+    cycle(number)
+before = standing()
+for number in range(cycles // 5, cycles):
+    cycle(number)
+after = standing()
+print(*(b - a for a, b in zip(before, after)))
+"""
+GROWTH = 4 << 20  # bytes that memory may grow by, whatever the number of cycles
+
+
+def ran(program: str, *arguments: str, seconds: float) -> str:
+    """What a program prints, which must end well and in time."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=dict(os.environ) | {"NEUROMORPH_TIER": "instant"}, start_new_session=True,
+    )  # fmt: skip
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    assert process.returncode == 0, out + err[-3000:]
+    return out
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_forks_and_interrupts_at_any_moment() -> None:
+    out = ran(ATTACK, str(SECONDS), str(SEED), seconds=120 + 3 * SECONDS)
+    assert "[]" in out
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads /proc")
+def test_nothing_is_left_of_models_that_are_gone(tmp_path: object) -> None:
+    cycles = 10_000 if MINUTES else 300
+    started = time.monotonic()
+    memory, files, threads = map(int, ran(CYCLES, str(cycles), str(tmp_path), seconds=1200).split())
+    print(f"{cycles} cycles, {memory:,} bytes, {time.monotonic() - started:.0f} s")
+    assert memory < GROWTH
+    assert files <= 0
+    assert threads <= 0

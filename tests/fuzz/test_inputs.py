@@ -1,0 +1,155 @@
+"""Changed texts, files, tables and programs, as many as the time allows: an error in the user's words, or a result.
+
+A few seconds in each run of the tests; ``NEUROMORPH_NIGHTLY=30 python -m pytest tests/fuzz`` takes half an hour for
+each and tries other inputs every time.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+import warnings
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neuromorph as nm
+from helpers.fuzzing import tries
+from helpers.guarded_programs import changed_program, encoded, plan_of, refuses, run, sizes_of
+from helpers.mutations import FAULTS, VALID, check_outcome, mutated_file, mutated_text
+from helpers.paths import EXAMPLES
+from helpers.texts import GRU, LSTM
+from neuromorph.cli import main
+from neuromorph.language import parse, to_text
+
+TEXTS = [VALID, *(path.read_text(encoding="utf-8") for path in sorted(EXAMPLES.rglob("*.mdl")))]
+SLOWEST = 1.0  # seconds of processor time that a text may take until it is refused or compiled
+LARGEST = 2_000  # parameters of a text that is trained
+
+
+def test_texts() -> None:
+    """A changed text is refused with a place inside it, or it is a model, whose canonical text is that model too."""
+    refused = 0
+    for name, rng in tries(50):
+        text = mutated_text(rng.choice(TEXTS), rng)
+        if rng.random() < 0.3:
+            text = mutated_text(text, rng)
+        started = time.process_time()
+        is_wrong = check_outcome(text) is not None
+        made, error = outcome(text)
+        assert time.process_time() - started < SLOWEST, f"{name}: {text!r}"
+        if made is None:
+            assert error is not None
+            assert 1 <= error.line <= text.count("\n") + text.count("\r") + 1, name
+            refused += 1
+            continue
+        assert not is_wrong, name
+        tree = parse(text)
+        assert parse(to_text(tree)) == tree, name
+        if made.parameter_count <= LARGEST:
+            train(made, name)
+    assert refused > 10
+
+
+def outcome(text: str) -> tuple[nm.Model | None, nm.MDLError | None]:
+    """The model of a text, or the error."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return nm.compile(text, 2, 0.01, tier="instant"), None
+    except nm.MDLError as error:
+        return None, error
+
+
+def train(model: nm.Model, name: str) -> None:
+    """Two windows of a model: its parameters stay finite, or the error says that it diverged."""
+    with nm.build(model, seed=1):
+        x = np.linspace(-1.0, 1.0, 6 * model.input_width).reshape(3, 2, -1)
+        y = np.full((3, 2, model.output_width), 1.0 / model.output_width)
+        with suppress(nm.TrainingDivergedError, nm.DataError):  # such as a loss that takes other targets only
+            nm.train(model, x, y, 0)
+        assert all(np.isfinite(array).all() for array in nm.get_parameters(model).values()), name
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The file of a trained model."""
+    path = tmp_path_factory.mktemp("saved") / "net.safetensors"
+    with nm.build(nm.compile(LSTM, 2, 0.1, optimizer="adam"), seed=1) as model:
+        nm.train(model, np.ones((4, 2, model.input_width)), np.zeros((4, 2, model.output_width)), 0)
+        nm.save(model, path)
+    return path.read_bytes()
+
+
+def test_files(saved: bytes, tmp_path: Path) -> None:
+    """A changed file loads with finite numbers, or the error says what is wrong with it, and names it."""
+    path, loaded = tmp_path / "net.safetensors", 0
+    for name, rng in tries(50):
+        path.write_bytes(mutated_file(saved, rng))
+        said = ""
+        try:
+            with nm.load(path, restore_random=False) as model:
+                assert all(np.isfinite(array).all() for array in nm.get_parameters(model).values()), name
+                loaded += 1
+        except nm.StorageError as error:
+            said = str(error)
+        assert not said or said.startswith(tuple(f"{path}: {fault}" for fault in FAULTS)), f"{name}: {said}"
+    assert loaded
+
+
+ROWS = '''name,width,"a, b",when,seen,kind
+x,1.5,2,2024-01-02,true,red
+y,-3e2,,2024-02-03,false,blue
+"z ""q""",0,7,2024-03-04,true,red
+x,2,1,2025-01-01,false,green
+'''
+CELLS = [
+    *'"\',;\t|\r\n\x00 .-', "", "nan", "inf", "1e999", "1,5", "True", "é", "\ufeff", "2024-13-01", "=1+1", "9" * 400,
+    "#", '""', "\r\n", "none",
+]  # fmt: skip
+
+
+def changed_table(rng: random.Random) -> bytes:
+    """A table with a few pieces put in, taken out or repeated; sometimes bytes that are no text."""
+    text = ROWS
+    for _ in range(rng.randint(1, 5)):
+        start = rng.randrange(len(text) + 1)
+        end = min(len(text), start + rng.choice([0, 0, 1, 2, 8]))
+        text = text[:start] + rng.choice([rng.choice(CELLS), "", text[start:end] * 2]) + text[end:]
+    raw = text.encode("utf-8")
+    return raw if rng.random() < 0.9 else raw[: rng.randrange(len(raw))] + b"\xff\xfe" + raw[rng.randrange(len(raw)) :]
+
+
+def test_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A changed table is read, or the command says in one line what it can't read; never a traceback."""
+    path, model = tmp_path / "t.csv", tmp_path / "net.mdl"
+    model.write_text("/xavier,zero/ (input, 4) (output, 1, <linear>, <mse>)", encoding="utf-8")
+    codes = set()
+    for name, rng in tries(20):
+        path.write_bytes(changed_table(rng))
+        options = rng.choice([(), ("--missing", "drop"), ("--missing", "mean"), ("--dates", "numbers"), ("--header",)])
+        capsys.readouterr()
+        code = main(["check", str(model), "--data", str(path), *options])
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err, f"{name}: {said.err}"
+        assert code in (0, 1, 2), name
+        assert code == 0 or re.search(r"\S", said.err), name
+        codes.add(code)
+    assert 1 in codes
+
+
+@pytest.mark.parametrize("text", [LSTM, GRU])
+def test_programs(text: str) -> None:
+    """A changed program of the machine is refused, or it stays inside the model's arrays."""
+    plan, passed = plan_of(text), 0
+    program, sizes = encoded(plan), sizes_of(plan)
+    for _, rng in tries(20):
+        changed = changed_program(program, np.random.default_rng(rng.getrandbits(64)))
+        if not refuses(changed, sizes):
+            with suppress(ValueError):  # of NumPy, that a softmax has no components
+                run(plan, changed)
+            passed += 1
+    assert passed
