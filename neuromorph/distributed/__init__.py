@@ -26,4 +26,4 @@ def sweep(client: _dask.Client, runs: Any, data: Any, **options: Any) -> Any:
     """
     from .. import interface
 
-    return interface.sweep(runs, data, client=client, **options)  # type: ignore[attr-defined]
+    return interface.sweep(runs, data, client=client, **options)

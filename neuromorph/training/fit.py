@@ -70,6 +70,8 @@ def fit(
         warn_of_hidden_steps(model, source.data)
         if mixes:
             source = source.mixed(shuffling_generator(model, source.data, seed), recurrent=model.graph.has_time_links)
+            if seed is not None:
+                source.skip(first)
     return run_epochs(run, given, source, watchers, progress=progress)
 
 

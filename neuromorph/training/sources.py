@@ -81,6 +81,12 @@ class Arrays:
         recurrent."""
         return Arrays(self.data if recurrent else as_vectors(self.data), rng)
 
+    def skip(self, epochs: int) -> None:
+        """Draw the orders of so many epochs, so that those after them come next."""
+        if self.rng is not None:
+            for _ in range(epochs):
+                mixed(self.data, self.rng)
+
     def learn(self, model: Network, bar: Watcher, rates: Rates, *, carries: bool) -> float:
         """Learn from all data once; the mean loss."""
         order = None if self.rng is None else mixed(self.data, self.rng)
