@@ -93,7 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     needs("cogscale")
     every = product(chosen.difficulty, chosen.parameters, chosen.tasks)
     if chosen.quick:
-        every = [("small", 1000, "simple_copy"), ("small", 1000, "cross_situation"), ("small", 1000, "sinus_forecasting")]
+        every = [
+            ("small", 1000, "simple_copy"),
+            ("small", 1000, "cross_situation"),
+            ("small", 1000, "sinus_forecasting"),
+        ]
     benchmark("cog_scale", [partial(task, name, size, number) for size, number, name in every], chosen)
 
 

@@ -47,7 +47,6 @@ $output
 (a, $width, <conv, 4>) (s, <relu>) (b, $width, <conv, 4, 4>) (t, <relu>) (c, $width, <conv, 4, 16>) (u, <relu>)
 $output
 """,
-    # A GRU that reads its own state of 1, 4 and 16 steps before.
     "lem": cell("lem") + " (input, $inputs) (h, $width, <lem, 1>) $output",
     "star": cell("star") + " (input, $inputs) (h, $width, <star>) (g, $width, <star>) $output",
 }
