@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -63,13 +65,16 @@ def train(task: Task, name: str, seed: int, rate: float) -> Run:
     def learn() -> Any:
         model.build(seed=seed)
         watching = nm.EarlyStopping(patience=task.patience), nm.LearningRateSchedule(falling(rate, task.epochs))
-        return model.fit(inputs, expected, sample_weight=weight, epochs=task.epochs, validation=arguments(task.choose),
-                         layout="NSW", shuffle=True, seed=seed, callbacks=watching, missing=unknown,
-                         progress=False)  # fmt: skip
+        with suppress(nm.TrainingDivergedError):  # then the best epoch before counts
+            model.fit(inputs, expected, sample_weight=weight, epochs=task.epochs, validation=arguments(task.choose),
+                      layout="NSW", shuffle=True, seed=seed, callbacks=watching, missing=unknown,
+                      progress=False)  # fmt: skip
+        return model.history
 
     history, seconds = timed(learn)
+    lowest = min(history.validation_loss, default=math.inf)
     scores = [task.score(part, model.predict(part.inputs, layout="NSW")) for part in (task.test, task.choose)]
-    return Run(*scores, min(history.validation_loss), seconds, model.parameter_count)
+    return Run(*scores, lowest, seconds, model.parameter_count)
 
 
 def echo_state(task: Task, name: str, seed: int, setting: Setting) -> Run:
