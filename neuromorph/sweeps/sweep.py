@@ -97,6 +97,7 @@ class _Sweep:
         self.tasks: dict[int, tuple[str, int]] = {}  # the key and the epochs of each task, by its ticket
         self.unwritten: list[tuple[str, dict[str, Any]]] = []  # what the store could not take so far
         self.looked = 0.0
+        self.lead: float | None = None  # the best score of a run that is done
         self.best: str | None = None  # the run whose model was written as the best one's
         self.trouble: NotWrittenError | None = None
 
@@ -206,9 +207,10 @@ class _Sweep:
         """The model of a run, unless only the best one is kept and it is not better than all others."""
         if self.plan.save_models != "best":
             return trained.model
-        others = [state.score for state in self.states.values() if state.state == DONE]
-        is_best = all(self.plan.score.is_better(trained.score, other) for other in others)
-        return trained.model if is_best else None
+        if not self.plan.score.is_better(trained.score, self.lead):
+            return None
+        self.lead = trained.score
+        return trained.model
 
     def _decide(self, keys: Sequence[str], number: int) -> list[str]:
         """The runs that go on after a rung. The others stop."""
@@ -239,6 +241,8 @@ class _Sweep:
         """Read how the runs of this sweep stand."""
         there = self.store.states()
         self.states = {key: there[key] for key in self.plan.keys}
+        done = [state.score for state in self.states.values() if state.state == DONE]
+        self.lead = min(done, key=self.plan.score.order, default=None)
         self.looked = time.monotonic()
 
     def _look(self, waiting: deque[str], until: dict[str, int]) -> deque[str]:

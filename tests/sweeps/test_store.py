@@ -147,7 +147,7 @@ def test_a_store_of_another_version_is_refused(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 9")
     connection.close()
-    with pytest.raises(nm.StorageError, match="is a store of version 9, and this program reads version 1"):
+    with pytest.raises(nm.StorageError, match="is a newer store, of version 9; this program reads version 1"):
         Store(path)
 
 
