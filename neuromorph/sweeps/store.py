@@ -19,6 +19,7 @@ from ..errors import StorageError, brief
 from ..host.frozen import frozen
 from . import coordinators
 from .coordinators import SILENCE, Coordinator
+from .file_systems import is_of_network
 
 VERSION = 1
 WAITING, RUNNING, PAUSED, DONE, STOPPED, FAILED = "waiting", "running", "paused", "done", "stopped", "failed"
@@ -274,7 +275,7 @@ def _set_up(connection: sqlite3.Connection, path: str) -> None:
         raise StorageError(f"{path} is a newer store, of version {version}; this program reads version {VERSION}")
     if application != _APPLICATION and (application or version or tables):
         raise StorageError(f"{path} is a database of another program, and no store of runs")
-    connection.execute("PRAGMA journal_mode = WAL").fetchone()  # where the file system can do that
+    connection.execute(f"PRAGMA journal_mode = {'DELETE' if is_of_network(path) else 'WAL'}").fetchone()
     connection.execute("PRAGMA synchronous = NORMAL")
     if application == _APPLICATION:
         return
