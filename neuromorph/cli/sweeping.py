@@ -120,6 +120,9 @@ def sweep(source: Source, **given: Any) -> int:
         say(f"interrupted; the results so far are in {options.store}, and the same command goes on from there")
         return 130
     give(found.table(MOST))
+    if len(found.failed) == len(found):
+        say(f"error: all runs failed; the first: {found[0].error}")
+        return 1
     if options.save_to is not None:
         _save(found, options.save_to)
     return 0

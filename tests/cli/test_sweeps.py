@@ -156,6 +156,15 @@ def test_errors_are_one_line(arguments: list[str], code: int, error: str, capsys
     assert err.splitlines()[-1].startswith("error: ")
 
 
+def test_a_sweep_of_which_nothing_works_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("net.mdl").write_text("/xavier,zero/ (input, 2) (h, $width, <linear>) (output, 2, <linear>, <mse>)")
+    np.savez("d.npz", inputs=np.ones((40, 2)), expected=np.zeros((40, 2)))
+    Path("grid.toml").write_text(GRID.replace("[0.1, 0.5]", "[1e30]"))
+    out, err = run(capsys, "sweep", "grid.toml", "--data", "d.npz", "--workers", "0", "-q", code=1)
+    assert "failed" in out
+    assert re.search("error: all runs failed; the first: .*TrainingDivergedError", err)
+
+
 def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object, **options: object) -> None:
         signal.raise_signal(signal.SIGINT)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import neuromorph as nm
+import neuromorph.distributed
 from helpers import sweeping
 from neuromorph.sweeps import dask_pool
 from neuromorph.sweeps.dask_pool import DaskPool
@@ -95,6 +96,9 @@ def test_a_sweep_on_a_cluster_gives_what_one_on_this_machine_gives(client: Any, 
     assert [one.score for one in found] == [one.score for one in wanted]
     assert [one.state for one in found] == [one.state for one in wanted]
     assert found.best.model().history.loss == found.best.history.loss
+    again = neuromorph.distributed.sweep(client, runs, data, rungs=(1, 3), store=store, verbosity=0)
+    assert [one.key for one in again] == [one.key for one in found]
+    assert [one.seconds for one in again] == [one.seconds for one in found], "nothing is trained again"
 
 
 def test_a_run_that_kills_its_worker_is_tried_once_more(client: Any) -> None:
