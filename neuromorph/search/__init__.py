@@ -2,9 +2,11 @@
 
 `random_text`, `mutate` and `crossover` make texts, which compile and are within `Limits`. `inherit` lets a model begin
 with the parameters that its parent had. Operations of your own take a `Genome`, and `read` and `write` turn texts into
-genomes and back.
+genomes and back. `evolve` searches, `load` reads a search from its store, and `report` writes a page about it. `Run`
+and `sweep` are those of the package.
 """
 
+from ..interface import Run, RunResult, SweepResult, sweep
 from .crossing import crossover
 from .evaluation import Steps
 from .evolution import Options, evolve
@@ -21,7 +23,7 @@ from .setting import Setting
 from .variation import mutate, random_text
 
 __all__ = [
-    "OPERATIONS", "Choices", "Evolution", "Gene", "Genome", "Individual", "Limits", "Operation", "Options",
-    "SearchError", "Setting", "Size", "Steps", "crossover", "evolve", "inherit", "load", "mutate", "random_text",
-    "read", "report", "size_of", "write",
+    "OPERATIONS", "Choices", "Evolution", "Gene", "Genome", "Individual", "Limits", "Operation", "Options", "Run",
+    "RunResult", "SearchError", "Setting", "Size", "Steps", "SweepResult", "crossover", "evolve", "inherit",
+    "load", "mutate", "random_text", "read", "report", "size_of", "sweep", "write",
 ]  # fmt: skip
