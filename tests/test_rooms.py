@@ -77,7 +77,11 @@ ROOMS: dict[str, set[str]] = {
         "drawing", "errors", "functions", "graph", "history", "interface", "language", "model", "options", "storage",
         "sweeps", "training",
     },
-    "cli": {"data", "demo", "export", "jit", "tables"},
+    "distributed": {
+        "abi", "data", "errors", "functions", "history", "interface", "options", "prediction", "runtime", "training",
+        "version",
+    },
+    "cli": {"data", "demo", "export", "jit", "sweeps", "tables"},
     "__main__": {"cli"},
 }  # fmt: skip
 # Which rooms may import a package that not everybody may. Beside these, rooms below import NumPy only.
@@ -90,10 +94,11 @@ OTHERS: dict[str, set[str]] = {
     "sklearn": {"demo", "sklearn"},
     "joblib": {"sklearn"},  # which scikit-learn needs
     "onnx": {"export"},
+    "dask": {"distributed", "sweeps"},
+    "distributed": {"distributed", "sweeps"},
     "polars": {"tables"},
     "torch": {"conversion", "torch"},
     "keras": {"conversion", "keras"},
-    "distributed": {"sweeps"},
     "cloudpickle": {"sweeps"},  # which Dask needs
 }
 # Packages that rooms above the ground import when somebody asks for what needs them.

@@ -80,10 +80,15 @@ def place_of(given: str, folder: Path) -> Place:
     path = Path(given).expanduser()
     if path.is_dir():
         return Place(given, path.resolve() / INSIDE, path.resolve())
-    found = shutil.which(path)
+    found = shutil.which(str(path))
     if found is None:
         raise SystemExit(f"{given}: neither a Python nor the folder of another system")
-    return Place(found, folder / re.sub(r"\W+", "-", found).strip("-"), None)
+    return Place(found, folder / name_of(found), None)
+
+
+def name_of(given: str) -> str:
+    """A name for files about a place."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", given).strip("-")
 
 
 def copied(target: Path) -> None:
@@ -155,7 +160,7 @@ def main(arguments: Sequence[str]) -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     failed = False
     for place in [place_of(given, options.folder.resolve()) for given in options.places]:
-        log = options.folder / f"{re.sub(r'[^A-Za-z0-9.]+', '-', place.given).strip('-')}.log"
+        log = options.folder / f"{name_of(place.given)}.log"
         with mounted(place.root) if place.root else ExitStack():
             outcome = run(place, arguments[end + 1 :], options.workers, log)
         failed |= outcome.status != 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from distributed import Client, Future
@@ -47,11 +47,24 @@ class Workers:
 
     def addresses(self) -> tuple[str, ...]:
         """The workers that are there now, in the order of their addresses. Raises SchedulerLostError."""
-        question = _Question(self.client.nthreads)
-        there = question.answer(10 * ANSWER)
+        question, end = _Question(self.client.nthreads), time.monotonic() + 10 * ANSWER
+        there = question.answer(POLL)
+        while there is None and self.client.status == "running" and time.monotonic() < end and not question.ended():
+            there = question.answer(POLL)
         if there is None:
             raise SchedulerLostError(f"the scheduler at {self._where} can't be reached any more{question.why}")
         return tuple(sorted(a for a in there if (self._chosen is None or a in self._chosen) and a not in self.shunned))
+
+    @contextmanager
+    def reaching(self, addresses: Iterable[str]) -> Iterator[None]:
+        """A block that sends something to workers. Whatever it raises is a WorkerLostError if one of them is gone."""
+        try:
+            yield
+        except Exception as error:
+            gone = sorted(set(addresses) - set(self.addresses()))
+            if not gone:
+                raise
+            raise WorkerLostError(f"the worker {gone[0]} was lost") from error
 
     def tell(self, function: Callable[..., Any], addresses: Sequence[str], *arguments: Any) -> dict[str, Any]:
         """Have workers call a short function between their tasks; what those answer that do so in time."""
@@ -74,23 +87,9 @@ class Workers:
 
         return call
 
-    def together(
-        self, jobs: dict[str, Job], watch: Callable[[Together], None] = lambda together: None
-    ) -> dict[str, Any]:
-        """Have each worker do its job, all at the same time; the results, with a WorkerLostError for a lost worker.
-
-        watch: called again and again meanwhile. Raises the error of a job, SchedulerLostError, and what ``watch``
-        raises.
-        """
-        with Together(self, jobs) as together:
-            while together.waits():
-                together.look()
-                watch(together)
-            return together.results()
-
 
 class Together:
-    """Jobs under way. futures: by worker."""
+    """Jobs that workers do at the same time. futures: by worker. An exception in its block cancels the jobs."""
 
     def __init__(self, workers: Workers, jobs: dict[str, Job]) -> None:
         self.workers, self._changed = workers, threading.Event()
@@ -112,6 +111,13 @@ class Together:
         if kind is not None:
             with suppress(Exception):
                 self.workers.client.cancel(list(self.futures.values()), force=True)
+
+    def done(self) -> dict[str, Any]:
+        """Wait for all, and return the results; see ``results``."""
+        with self:
+            while self.waits():
+                self.look()
+            return self.results()
 
     def waits(self) -> bool:
         """Wait a little; whether a job is still under way."""
@@ -141,7 +147,10 @@ class Together:
             self.workers.shunned.add(address)
 
     def results(self) -> dict[str, Any]:
-        """The results of all, once no job is under way any more."""
+        """The results of all, once no job is under way any more, with a WorkerLostError for a lost worker.
+
+        Raises the error of a job, and SchedulerLostError.
+        """
         found: dict[str, Any] = {}
         for address, future in self.futures.items():
             if future.status == "finished":

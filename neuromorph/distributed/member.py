@@ -20,19 +20,18 @@ import numpy as np
 from distributed.comm.addressing import get_address_host, parse_address
 from numpy.typing import NDArray
 
-from ..data.arrays import PredictionData, TrainingData
+from ..data.arrays import TrainingData
 from ..errors import ClusterError, DataError
 from ..host.forks import new_lock
 from ..host.frozen import frozen
-from ..prediction import outputs
 from ..runtime.network import Network
 from ..training.loop import measure
 from ..training.means import total_weight
-from ..training.metrics import ROOT, Metric
+from ..training.metrics import ROOT, Metric, measured
 from ..training.sources import Reading
 from ..version import __version__
 from .mesh import Contexts, Mesh, PeerLostError
-from .shares import Files, Held, Lanes, Mapped, Share, Spans, open_array, read_share, rows_of
+from .shares import Files, Held, Lanes, Mapped, Share, Spans, nothing, open_array, read_share, rows_of
 from .trainer import Outcome, Task, Trainer
 
 Array = NDArray[Any]
@@ -191,7 +190,17 @@ def train_part(key: bytes, generation: int, task: Task, numbers: Any, rank: int,
         mesh = member.joined(places, rank)
     except PeerLostError:
         return Outcome("broken", -1, task.updates)
-    return member.trainer.run(task, numbers, mesh)
+    try:
+        return member.trainer.run(task, numbers, mesh)
+    except BaseException:
+        mesh.abort()  # so that the others do not wait for this one
+        raise
+
+
+def numbers_of(key: bytes, generation: int) -> Any:
+    """The average that a member has after a task; None if this is no member now."""
+    member = _member(key, generation)
+    return None if member is None else member.trainer.learned.get()
 
 
 def measure_part(
@@ -212,12 +221,11 @@ def measure_part(
     for data in share.wholes():
         weight = total_weight(data.weights, data.inputs.size // data.inputs.shape[-1])
         numbers = {"loss": measure(model, data, carry_state=carries)} if which != "data" else {}
-        if metrics:
-            results = outputs(model, PredictionData(data.inputs, squeeze=False, sequences=data.sequences), before)
-            numbers |= {metric.name: _summable(metric, metric.of(model, data, results)) for metric in metrics}
+        whole = measured(model, metrics, data, before)
+        numbers |= {metric.name: _summable(metric, whole[metric.name]) for metric in metrics}
         for name, value in numbers.items():
-            total, whole = found.get(name, (0.0, 0.0))
-            found[name] = total + value * weight, whole + weight
+            total, sum_of_weights = found.get(name, (0.0, 0.0))
+            found[name] = total + value * weight, sum_of_weights + weight
     return found
 
 
@@ -306,7 +314,10 @@ def _share(opening: Opening, portion: Portion, model: Network, given: tuple[Any,
         if portion.files.can_be_mapped and portion.reading.layout is not None:
             return Mapped(portion.files, lanes, portion.reading, model, portion.spans)
         parts = _read_files(portion.files, lanes, portion.reading.layout)
-    data = read_share(model, portion.reading, parts, where)
+    if portion.reading.layout is not None and not len(parts["inputs"]):
+        data = nothing(model, portion.spans)
+    else:
+        data = read_share(model, portion.reading, parts, where)
     return Held(portion.reading.weighted(model, data), portion.spans, data)
 
 

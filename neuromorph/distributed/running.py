@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -78,7 +79,7 @@ class ClusterRun:
         self._data, self._held_out = data, held_out
         self._learned, self._key = Learned(model), member.new_key()
         self._crew: _Crew | None = None
-        self._generation = self._epoch = self._breaks = 0
+        self._generation = self._epoch = self._breaks = self._position = 0
         self._sent: tuple[Floats, NDArray[np.float64]] | None = None  # what all members have
         self._known: set[str] = set()  # workers that took part
         self._state: Mapping[str, Floats] | None = None  # of all lanes; None stands for zeros
@@ -93,7 +94,8 @@ class ClusterRun:
     def learn(self, model: Network, bar: Following, rates: Rates, *, carries: bool) -> float:
         """Learn from all data once; the mean loss."""
         self._state = model.state if carries else None
-        reached, carried = _Reached(0, rates.updates), carries
+        self._position, carried = 0, carries
+        reached = _Reached(0, rates.updates)
         self._form_anew()
         while True:
             outcome = self._part(reached, rates, bar, carried)
@@ -128,22 +130,42 @@ class ClusterRun:
         watching = Watching(
             self.workers, (self._key, crew.generation), crew.addresses, self._samples_at, bar, reached.position
         )
-        try:
-            results = self.workers.together(self._jobs(crew, reached, rates, carries), watching.look)
-        except BaseException as error:
-            self._halt(crew, watching, reached, error)
-            raise
+        results = self._results(crew, reached, rates, carries, watching)
         self._count(results.values())
         lost = [address for address, found in results.items() if isinstance(found, WorkerLostError)]
-        for address in lost:
-            self._tell(reached, "lost", f"the worker {address} was lost; {len(crew.addresses) - 1} are left")
         outcome = furthest([found for found in results.values() if isinstance(found, Outcome)])
-        if outcome is None or (outcome.kind == "broken" and outcome.position < reached.position):
+        if outcome is None or not self._is_usable(crew, results, outcome, reached):
             outcome = watching.latest or Outcome("broken", reached.position, reached.updates)
         self._take(crew, results, outcome, reached)
+        watching.show(outcome.position, outcome.loss / outcome.weight if outcome.weight > 0.0 else 0.0)
         if lost or outcome.kind == "broken":
             self._break(reached, outcome, lost)
         return outcome
+
+    def _results(
+        self, crew: _Crew, reached: _Reached, rates: Rates, carries: bool, watching: Watching
+    ) -> dict[str, Any]:
+        """What each member says after a part."""
+        try:
+            with self.workers.reaching(crew.addresses):
+                jobs = self._jobs(crew, reached, rates, carries)
+        except WorkerLostError:
+            return dict.fromkeys(set(crew.addresses) - set(self.workers.addresses()), WorkerLostError())
+        with Together(self.workers, jobs) as together:
+            try:
+                while together.waits():
+                    together.look()
+                    watching.look(together)
+                return together.results()
+            except BaseException as error:
+                self._halt(crew, watching, together, reached, error)
+                raise
+
+    def _is_usable(self, crew: _Crew, results: dict[str, Any], outcome: Outcome, reached: _Reached) -> bool:
+        """Whether a part got on, and its average is there."""
+        if outcome.position < reached.position:
+            return False
+        return outcome.numbers is not None or self._fetch(crew, results, outcome)
 
     def _jobs(self, crew: _Crew, reached: _Reached, rates: Rates, carries: bool) -> dict[str, Job]:
         """What each member is to do."""
@@ -165,6 +187,16 @@ class ClusterRun:
             arguments = (self._key, crew.generation, task, given, rank, crew.places)
             jobs[address] = Job(member.train_part, arguments)
         return jobs
+
+    def _fetch(self, crew: _Crew, results: dict[str, Any], outcome: Outcome) -> bool:
+        """Get an average from a member that has it, where the first one was lost before it could tell."""
+        for address, found in results.items():
+            if isinstance(found, Outcome) and found.position == outcome.position:
+                jobs = {address: Job(member.numbers_of, (self._key, crew.generation))}
+                outcome.numbers = _unless_lost(Together(self.workers, jobs).done()[address])
+                if outcome.numbers is not None:
+                    return True
+        return False
 
     def _take(self, crew: _Crew, results: dict[str, Any], outcome: Outcome, reached: _Reached) -> None:
         """Take over an average, and the state of all lanes where it was made."""
@@ -192,8 +224,10 @@ class ClusterRun:
     def _break(self, reached: _Reached, outcome: Outcome, lost: list[str]) -> None:
         """Note that a part has broken off; the next one has other members."""
         self._breaks = self._breaks + 1 if outcome.position == reached.position else 0
+        for address in lost:
+            self._tell(outcome.position, "lost", f"{address} was lost; the others go on from the last average")
         if not lost:
-            self._tell(reached, "again", "workers lost one another; all go on from the last average")
+            self._tell(outcome.position, "again", "workers lost one another; all go on from the last average")
         if self._breaks > MOST_BREAKS:
             raise ClusterError(
                 f"workers lose one another: {self._breaks} parts of epoch {self._epoch + 1} in a row ended before an "
@@ -201,12 +235,14 @@ class ClusterRun:
             )
         self._disband()
 
-    def _halt(self, crew: _Crew, watching: Watching, reached: _Reached, error: BaseException) -> None:
+    def _halt(
+        self, crew: _Crew, watching: Watching, together: Together, reached: _Reached, error: BaseException
+    ) -> None:
         """After Ctrl-C or an error, have the members stop, and give the model the last average."""
         outcome = None
         if not isinstance(error, ClusterError):
             self.workers.tell(member.stop, crew.addresses, self._key, crew.generation)
-            outcome = watching.wait()
+            outcome = watching.wait(together)
         outcome = outcome or watching.latest
         if outcome is not None and outcome.numbers is not None and outcome.position >= reached.position:
             self._learned.set(*outcome.numbers)
@@ -224,8 +260,8 @@ class ClusterRun:
             "parameters are those of the last average (a smaller learning_rate, or clip_norm, may help)"
         )
 
-    def _tell(self, reached: _Reached, kind: str, text: str) -> None:
-        self.report.events.append(Event(self._epoch, reached.position, kind, text))
+    def _tell(self, position: int, kind: str, text: str) -> None:
+        self.report.events.append(Event(self._epoch, position, kind, text))
 
     # Members ---------------------------------------------------------------------------------------------------------
 
@@ -252,7 +288,9 @@ class ClusterRun:
             if not addresses:
                 self._wait_for_workers(end)
                 continue
-            crew = self._opened(addresses[: self.model.batch_size])
+            crew = None
+            with suppress(WorkerLostError):
+                crew = self._opened(addresses[: self.model.batch_size])
             if crew is not None:
                 self._note_workers(addresses, crew)
                 return crew
@@ -270,10 +308,11 @@ class ClusterRun:
         lanes = _divided(self.model.batch_size, len(addresses))
         places = list(zip(addresses, lanes, strict=True))
         client = self.workers.client
-        given = self._data.portions(client, places)
-        held_out = None if self._held_out is None else self._held_out.portions(client, places)
         contents = {name: value for name, value in self.model.__getstate__().items() if name not in _NOT_SENT}
-        (kept,) = client.scatter([contents], workers=list(addresses), broadcast=True, hash=False)
+        with self.workers.reaching(addresses):
+            given = self._data.portions(client, places)
+            held_out = None if self._held_out is None else self._held_out.portions(client, places)
+            (kept,) = client.scatter([contents], workers=list(addresses), broadcast=True, hash=False)
         jobs = {}
         for number, (address, mine) in enumerate(places):
             opening = Opening(
@@ -283,10 +322,12 @@ class ClusterRun:
             )  # fmt: skip
             values = (*given[number].values, *(held_out[number].values if held_out else ()))
             jobs[address] = Job(member.open_member, (opening, kept, *values))
-        with Together(self.workers, jobs) as together:
-            while together.waits():
-                together.look()
-            found = together.results()
+        together = Together(self.workers, jobs)
+        try:
+            found = together.done()
+        except BaseException:
+            self.workers.tell(member.close, addresses, self._key, self._generation)
+            raise
         self._crew = _Crew(self._generation, addresses, lanes, (), list(together.futures.values()))
         lost = [address for address, result in found.items() if isinstance(result, WorkerLostError)]
         if lost:
@@ -302,16 +343,15 @@ class ClusterRun:
     def _note_workers(self, addresses: tuple[str, ...], crew: _Crew) -> None:
         """Report workers that have joined, and those that are idle."""
         new = set(crew.addresses) - self._known
-        reached = _Reached(0, 0)
         if self._known:
             for address in sorted(new):
-                self._tell(reached, "joined", f"the worker {address} has joined; there are {len(crew.addresses)} now")
+                self._tell(self._position, "joined", f"{address} has joined; {len(crew.addresses)} take part now")
         self._known |= new
         idle = len(addresses) - len(crew.addresses)
         if idle and new:
             self._tell(
-                reached, "idle", f"{idle} of {len(addresses)} workers have nothing to do: a worker needs a lane, and "
-                f"batch_size is {self.model.batch_size}",
+                self._position, "idle", f"{idle} of {len(addresses)} workers have nothing to do: each needs a lane, "
+                f"and batch_size is {self.model.batch_size}",
             )  # fmt: skip
 
     def _disband(self) -> None:
@@ -344,10 +384,15 @@ class ClusterRun:
                     state = {name: value[..., lanes.first : lanes.stop, :] for name, value in before.items()}
                 arguments = (self._key, crew.generation, which, metrics, carries, state)
                 jobs[address] = Job(member.measure_part, arguments)
-            results = self.workers.together(jobs)
+            results = Together(self.workers, jobs).done()
             if all(isinstance(found, dict) for found in results.values()):
                 return _means(results.values(), metrics)
             self._disband()
+
+
+def _unless_lost(found: Any) -> Any:
+    """A result; None if its worker was lost."""
+    return None if isinstance(found, WorkerLostError) else found
 
 
 def _divided(batch: int, count: int) -> tuple[Lanes, ...]:

@@ -81,8 +81,8 @@ class Share(Protocol):
 
     spans: Spans
 
-    def group(self, number: int, order: Order | None = None) -> TrainingData | None:
-        """The data (S, lanes, …) of a group; None if none of it lies in these lanes.
+    def group(self, number: int, order: Order | None = None) -> TrainingData:
+        """The data (S, lanes, …) of a group. Of single vectors, these lanes may have fewer samples than others.
 
         order: of the units of each lane; see ``order_of``.
         """
@@ -107,10 +107,10 @@ class Held:
     def __init__(self, data: TrainingData, spans: Spans, measured: TrainingData) -> None:
         self.data, self.spans, self.measured = data, spans, measured
 
-    def group(self, number: int, order: Order | None = None) -> TrainingData | None:
+    def group(self, number: int, order: Order | None = None) -> TrainingData:
         data = self.data
         if data.sequences and number >= len(data.inputs):
-            return None
+            return _blank(data, self.spans.samples)
         if not data.sequences:
             return data if order is None else _each(data, lambda array: _taken_steps(array, order))
         if order is None:
@@ -153,12 +153,14 @@ class Mapped:
         self._own = lanes.of_rows(files.rows)
         self._per = lanes.count * (1 if reading.layout == "NSW" else spans.samples)
 
-    def group(self, number: int, order: Order | None = None) -> TrainingData | None:
+    def group(self, number: int, order: Order | None = None) -> TrainingData:
         rows = self._own[number * self._per : (number + 1) * self._per]
         if order is not None:
             rows = self._in_order(number, order)
         if not len(rows):
-            return None
+            return replace(
+                nothing(self._model, Spans(1, self.spans.of(number), self.spans.of(number))), sequences=False
+            )
         data = self._reading.weighted(self._model, self._read(rows))
         return _each(data, lambda array: array[0]) if data.sequences else data
 
@@ -243,9 +245,25 @@ def rows_of(arrays: Sequence[Array], rows: NDArray[np.intp]) -> Array:
     return found
 
 
+def nothing(model: Network, spans: Spans) -> TrainingData:
+    """Data of weight 0 for lanes in which nothing lies: one sequence (1, S, lanes, …), or samples (S, lanes, …)."""
+    leading = (1, spans.samples, model.batch_size) if spans.sequences else (spans.samples, model.batch_size)
+    inputs, expected = (np.zeros((*leading, width), model.dtype) for width in (model.input_width, model.output_width))
+    return TrainingData(inputs, expected, np.zeros(leading, model.dtype), spans.sequences)
+
+
+def _blank(data: TrainingData, samples: int) -> TrainingData:
+    """A group of weight 0 in the form of other groups."""
+    inputs, expected = (np.zeros((samples, *each.shape[2:]), each.dtype) for each in (data.inputs, data.expected))
+    weights = np.zeros((samples, data.inputs.shape[2]), inputs.dtype)
+    return replace(data, inputs=inputs, expected=expected, weights=weights, sequences=False)
+
+
 def read_share(model: Network, reading: Reading, parts: dict[str, Any], where: str) -> TrainingData:
-    """Arrays of some lanes, checked to fit the model of these lanes, without weights of classes. where: the start of
-    messages."""
+    """Arrays of some lanes, checked to fit the model of these lanes, without weights of classes.
+
+    where: the beginning of messages.
+    """
     given = [parts.get(name) for name in ("inputs", "expected", "sample_weight", "lengths")]
     try:
         return reading.read(model, *given)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..abi.mailbox import GRADIENTS, LEARN
 from ..data.arrays import TrainingData
+from ..data.mixing import in_order, of_type, parts_of
 from ..functions.dropout import KEYS
 from ..host.frozen import frozen
 from ..runtime.memory import Memory
@@ -115,6 +116,8 @@ class Trainer:
         self.windows = (spans.groups - 1) * self._per_group + -(-spans.last // self.capacity)
         self._clip = self.model.clip_norm
         self._remembers = self.model.graph.has_time_links
+        self._views: tuple[Memory, list[Floats]] | None = None
+        self._copies: list[Floats] = []
 
     # Tasks -----------------------------------------------------------------------------------------------------------
 
@@ -134,6 +137,7 @@ class Trainer:
 
     def _begin(self, task: Task, numbers: tuple[Floats, NDArray[np.float64]] | None) -> None:
         self.stops, self.wants, self.snapshot, self.progress = False, False, None, (task.first, 0.0)
+        self.model.learning_rate = task.rate
         if numbers is not None:
             self.learned.set(*numbers)
         if task.dropout is not None:
@@ -145,15 +149,25 @@ class Trainer:
             self.clear()
 
     def windows_from(self, first: int, order: Order | None, mode: int) -> Iterator[_Window]:
-        """The windows from one on: of each its pass, None where these lanes have no data, and its first sample."""
+        """The windows from one on: of each its pass, None where these lanes have no data, and its samples there."""
         group, inside = divmod(first, self._per_group)
         while group < self.share.spans.groups:
+            steps, here = self.share.spans.of(group), inside * self.capacity
             data = self.share.group(group, order)
-            steps = self.share.spans.of(group)
-            passes = None if data is None else self._pass(data, mode)
-            for start in range(inside * self.capacity, steps, self.capacity):
-                yield _Window(passes, start, min(start + self.capacity, steps), start == 0)
+            for part in [slice(0, len(data.inputs))] if self._is_ready(data) else parts_of(data, self.capacity):
+                if part.stop > here:
+                    found = self._pass(of_type(in_order(data, part), self.model.dtype), mode)
+                    for start in range(here, part.stop, self.capacity):
+                        end = min(start + self.capacity, part.stop)
+                        yield _Window(found, start - part.start, end - part.start, start == 0)
+                    here = part.stop
+            for start in range(here, steps, self.capacity):  # others have more samples
+                yield _Window(None, start, start, start == 0)
             group, inside = group + 1, 0
+
+    def _is_ready(self, data: TrainingData) -> bool:
+        """Whether kernels can read the data as they are."""
+        return data.inputs.dtype == data.expected.dtype == self.model.dtype
 
     def _pass(self, data: TrainingData, mode: int) -> Pass:
         (found,) = sequences(self.model, self.model.memory(), data, mode, self.capacity)
@@ -163,6 +177,33 @@ class Trainer:
         """A copy of the state of these lanes."""
         return self.model.state if self._remembers else {}
 
+    def keep(self) -> None:
+        """Keep a copy of the present state, from which ``kept`` makes a dict when it is needed."""
+        if not self._remembers:
+            return
+        memory = self.model.memory()
+        if self._views is None or self._views[0] is not memory:
+            self._views = memory, self.model.state_pieces_of(memory)
+            self._copies = [piece.copy() for piece in self._views[1]]
+        for copy, piece in zip(self._copies, self._views[1], strict=True):
+            copy[:] = piece
+
+    def kept(self) -> dict[str, Floats]:
+        """The state that was kept."""
+        if self._views is None:
+            return self.state()
+        pieces = self._views[1]
+        now = [piece.copy() for piece in pieces]
+        self._put(self._copies)
+        found = self.state()
+        self._put(now)
+        return found
+
+    def _put(self, copies: list[Floats]) -> None:
+        assert self._views is not None
+        for piece, copy in zip(self._views[1], copies, strict=True):
+            piece[:] = copy
+
     def clear(self) -> None:
         """Begin a sequence from zero state."""
         self.model.clear_state(self.model.memory())
@@ -170,17 +211,15 @@ class Trainer:
 
 @frozen
 class _Window:
-    """Samples ``start`` to ``stop`` of a pass. begins: whether a sequence begins with it."""
+    """Samples ``start`` to ``end`` of a pass. These lanes may have fewer samples than others, or none.
+
+    begins: whether a sequence begins with it.
+    """
 
     run: Pass | None
     start: int
-    stop: int
+    end: int
     begins: bool
-
-    @property
-    def end(self) -> int:
-        """Where the samples that are there end: these lanes may have fewer than others."""
-        return min(self.stop, self.run.samples) if self.run is not None else self.start
 
     def sums(self) -> tuple[float, float]:
         """The weight of the rows of a window that was run, and the sum of their losses."""
@@ -204,7 +243,6 @@ class _Loop:
         self.model = trainer.model
         self.loss = self.weight = self.computing = self.waiting = 0.0
         self.position, self.updates, self.rounds = task.first, task.updates, 0
-        self.before = trainer.state()  # at the position
 
     def run(self) -> Outcome:
         raise NotImplementedError
@@ -220,16 +258,16 @@ class _Loop:
                 self.trainer.clear()
             yield window
 
-    def rate(self) -> float:
-        """The learning rate of the next update."""
-        return self.task.rate if self.task.rate_of is None else float(self.task.rate_of(self.updates))
+    def set_rate(self) -> None:
+        """Set the learning rate of the next update."""
+        rate_of = self.task.rate_of
+        if rate_of is not None:
+            self.model.learning_rate = float(rate_of(self.updates))
 
     def outcome(self, kind: str, ahead: int = 0, where: str = "") -> Outcome:
         """How the task went. ahead: how many windows beyond the last average the state is."""
-        states = {self.position: self.before}
-        if kind in ("done", "stopped"):
-            states = {self.position: self.trainer.state()}
-        elif ahead:
+        states = {self.position: self.trainer.kept() if ahead else self.trainer.state()}
+        if ahead:
             states[self.position + ahead] = self.trainer.state()
         return Outcome(
             kind, self.position, self.updates, None, states, windows=self.trainer.windows, rounds=self.rounds,
@@ -282,12 +320,10 @@ class _Gradients(_Loop):
             except PeerLostError:
                 return self.outcome("broken", ahead=1)
             if head[_DIVERGED] > 0.0:
-                return self.outcome("diverged", where="" if finite else self._where(window))
+                return self.outcome("diverged", 1, "" if finite else self._where(window))
             if head[_WEIGHT] > 0.0 and not self._update(head[_WEIGHT]):
-                return self.outcome("diverged", where="the mean gradient is not finite, or its square is not")
+                return self.outcome("diverged", 1, "the mean gradient is not finite, or its square is not")
             self.position += 1
-            if self.trainer._remembers:
-                self.before = self.trainer.state()
             self.note(head[_WEIGHT], head[_LOSS])
             if head[_STOP] > 0.0:
                 return self.outcome("stopped")
@@ -298,11 +334,13 @@ class _Gradients(_Loop):
         """Put the gradient of a window into the buffer, times the weight of its rows; whether it is finite."""
         exchange, trainer, model = self.exchange, self.trainer, self.model
         if window.end <= window.start or window.run is None:
+            trainer.keep()
             exchange.fill(0.0, 0.0, stop=trainer.stops, diverged=False)
             exchange.body[:] = 0.0
             return True
         one = window.run
         one.take_over()
+        trainer.keep()
         if self.drops:
             self._run_apart(one, window)
         else:
@@ -331,7 +369,7 @@ class _Gradients(_Loop):
         """Make the update of the mean gradient; whether it was finite."""
         self.exchange.body *= self.exchange.body.dtype.type(self.trainer.usual / weight)
         self.flat[self.places] = self.exchange.body
-        self.model.learning_rate = self.rate()
+        self.set_rate()
         self.updates += 1
         return self.trainer.updater.update(self.flat)
 
@@ -367,6 +405,10 @@ class _Averages(_Loop):
         made = 0
         for window in self.windows():
             started = time.perf_counter()
+            if made == 0:  # kernels of the model's own take over between two averages only
+                if window.run is not None:
+                    window.run.take_over()
+                self.trainer.keep()
             if self.finite:
                 self._learn(window)
             self.updates += 1
@@ -384,8 +426,7 @@ class _Averages(_Loop):
         one = window.run
         if one is None or window.end <= window.start:
             return
-        one.take_over()
-        self.model.learning_rate = self.rate()
+        self.set_rate()
         if one.run(window.start, window.end) < window.end:
             self.finite = False
             self.where = f"samples {window.start:,} to {window.end - 1:,} of these lanes"
@@ -412,7 +453,7 @@ class _Averages(_Loop):
         head = exchange.head
         if head[_DIVERGED] > 0.0:
             self.updates -= made
-            return self.outcome("diverged", where=self.where)
+            return self.outcome("diverged", made, self.where)
         if head[_WEIGHT] > 0.0:
             scale = trainer.usual * made / head[_WEIGHT]
             exchange.body *= exchange.body.dtype.type(scale)
@@ -420,6 +461,5 @@ class _Averages(_Loop):
             trainer.learned.set(*self.average)
         self.position += made
         self.sums = [0.0, 0.0]
-        self.before = trainer.state()
         self.note(head[_WEIGHT], head[_LOSS])
         return self.outcome("stopped") if head[_STOP] > 0.0 else None

@@ -37,12 +37,11 @@ class Watching:
         self._fetched = self._asked = time.monotonic()
         self._broken: float | None = None
         self._aborted = False
-        self._together: Together | None = None
         self.latest: Outcome | None = None
 
     def look(self, together: Together) -> None:
         """Called again and again while members train."""
-        self._together, now = together, time.monotonic()
+        now = time.monotonic()
         if now - self._asked >= POLL:
             self._asked = now
             self._follow(now)
@@ -79,11 +78,9 @@ class Watching:
         if self._aborted and since >= LATE + GRACE:
             together.shun()
 
-    def wait(self) -> Outcome | None:
+    def wait(self, together: Together) -> Outcome | None:
         """Wait for members that were told to stop; the furthest of what they say."""
-        end, together = time.monotonic() + LAST, self._together
-        if together is None:
-            return None
+        end = time.monotonic() + LAST
         while together.waits() and time.monotonic() < end:
             pass
         return furthest(found for found in together.ended().values() if isinstance(found, Outcome))

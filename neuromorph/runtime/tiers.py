@@ -56,12 +56,15 @@ def first_kernels(
     return instant, request_for(text, own) if asks else None
 
 
-def meanwhile(text: str, own: Kernels, needed: Kernels) -> tuple[Kernels, Request] | None:
+def meanwhile(text: str, own: Kernels, needed: Kernels, *, predicts: bool = False) -> tuple[Kernels, Request] | None:
     """What runs a model that has its own kernels while others that it needs are compiled, and the request for these.
 
-    None if nobody has to wait for them, or if everybody has to.
+    predicts: whether they are needed for prediction and not for training. None if nobody has to wait for them, or if
+    everybody has to.
     """
-    if own.tier != "compiled" or tier_of(own.options) != "auto" or _must_wait() or needed.are_there():
+    if own.tier != "compiled" or tier_of(own.options) != "auto" or _must_wait():
+        return None
+    if needed.can_predict() if predicts else needed.are_there():
         return None
     return (_instant(own.graph, own.options), request_for(text, needed)) if _machine_is_there(own) else None
 

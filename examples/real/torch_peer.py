@@ -49,15 +49,16 @@ def expected_tensor(expected: Any) -> torch.Tensor:
 
 
 def loss_of(found: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
-    """Cross entropy for labels; else the mean squared error of all numbers that are known."""
+    """Cross entropy for labels, without those of -100; else the mean squared error of all numbers that are known."""
     if not expected.is_floating_point():
-        return nn.functional.cross_entropy(found, expected)
+        return nn.functional.cross_entropy(found.flatten(0, -2), expected.flatten())
     known = ~expected.isnan()
     return ((found[known] - expected[known]) ** 2).mean()
 
 
 def learn(model: Recurrent, inputs: Any, expected: Any, validation: Any, *, epochs: int, batch: int,
-          rate: Callable[[int], float], patience: int, clip_norm: float = math.inf) -> Recurrent:  # fmt: skip
+          rate: Callable[[int], float], patience: int, clip_norm: float = math.inf,
+          loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = loss_of) -> Recurrent:  # fmt: skip
     """Train, and go back to the epoch with the lowest loss of the held-out sequences. rate: of each epoch, from 0."""
     (sequences, lengths), wanted = padded(inputs), expected_tensor(expected)
     held, held_wanted = padded(validation[0]), expected_tensor(validation[1])
@@ -67,13 +68,13 @@ def learn(model: Recurrent, inputs: Any, expected: Any, validation: Any, *, epoc
         optimizer.param_groups[0]["lr"] = rate(epoch)
         for chosen in torch.randperm(len(sequences)).split(batch):
             optimizer.zero_grad()
-            loss_of(model(sequences[chosen], lengths[chosen]), wanted[chosen]).backward()
+            loss(model(sequences[chosen], lengths[chosen]), wanted[chosen]).backward()
             nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
             optimizer.step()
         with torch.no_grad():
-            loss = loss_of(model(*held), held_wanted).item()
-        if loss < lowest:
-            lowest, best, waited = loss, copy.deepcopy(model.state_dict()), 0
+            reached = loss(model(*held), held_wanted).item()
+        if reached < lowest:
+            lowest, best, waited = reached, copy.deepcopy(model.state_dict()), 0
         else:
             waited += 1
             if waited == patience:

@@ -1,0 +1,211 @@
+"""Runs a task: every entry chooses its setting with the first seed, and is then trained with all seeds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench import RESULTS, jax_peers, ours, reservoirs, torch_peers
+from bench.entry import Entry, Run
+from bench.task import Task
+
+KINDS = ("ours", "torch", "jax", "reservoirpy")
+
+
+@dataclass
+class Outcome:
+    """What an entry reached. setting: the chosen one, in words. runs: one for each seed."""
+
+    name: str
+    ours: bool
+    setting: str
+    runs: list[Run] = field(default_factory=list)
+
+    def median(self, what: str) -> float:
+        """The median of a number of the runs, such as "score"."""
+        return float(median(getattr(run, what) for run in self.runs))
+
+
+@dataclass
+class Report:
+    """What all entries of a task reached, and what a reader must know of the task."""
+
+    name: str
+    title: str
+    source: str
+    measure: str
+    more_is_better: bool
+    parameters: int
+    published: list[str]
+    setting: str
+    seeds: list[int]
+    machine: str
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def best_peer(self) -> Outcome | None:
+        """The peer with the best median score on the test data."""
+        peers = [outcome for outcome in self.outcomes if not outcome.ours]
+        return self._best(peers, "score", "seconds") if peers else None
+
+    def best_ours(self) -> Outcome | None:
+        """The text of ours with the best median score on the data to choose by: the test data have no say."""
+        return self._best([outcome for outcome in self.outcomes if outcome.ours], "chosen_score", "chosen_loss")
+
+    def _best(self, outcomes: list[Outcome], what: str, then: str) -> Outcome | None:
+        sign = -1 if self.more_is_better else 1
+        return min(outcomes, key=lambda one: (sign * one.median(what), one.median(then)), default=None)
+
+    def reached(self) -> bool:
+        """Whether the chosen text of ours is at least as good as the best peer, by medians of the test data."""
+        mine, peer = self.best_ours(), self.best_peer()
+        if mine is None or peer is None:
+            return False
+        one, other = mine.median("score"), peer.median("score")
+        return one >= other if self.more_is_better else one <= other
+
+    def share_of_time(self) -> float:
+        """The seconds of the chosen text of ours over those of the best peer."""
+        mine, peer = self.best_ours(), self.best_peer()
+        return mine.median("seconds") / peer.median("seconds") if mine and peer else float("nan")
+
+
+def machine() -> str:
+    """The processor, its number, and the releases that were measured."""
+    names = [line.split(":")[1].strip() for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
+    packages = [f"{name} {version(name)}" for name in ("numba", "torch", "jax", "reservoirpy") if find_spec(name)]
+    processor = names[0] if names else platform.processor() or platform.machine()
+    return f"{os.cpu_count()} × {processor}; Python {platform.python_version()}, {', '.join(packages)}"
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def entries(task: Task, kinds: Sequence[str]) -> list[Entry]:
+    """All entries of a task whose package is installed."""
+    makers = {"ours": ours, "torch": torch_peers, "jax": jax_peers, "reservoirpy": reservoirs}
+    found = [entry for kind in kinds for entry in makers[kind].entries(task)]
+    missing = sorted({entry.peer for entry in found if entry.peer and find_spec(entry.peer) is None})
+    for package in missing:
+        print(f"{package} is not installed, so its networks are left out: pip install {package}")
+    return [entry for entry in found if entry.peer not in missing]
+
+
+def run(task: Task, seeds: Sequence[int], kinds: Sequence[str] = KINDS) -> Report:
+    """Run all entries of a task, with a line for each on stdout."""
+    print(f"{task.title}: {len(task.train.inputs)} sequences to train on, {len(task.choose.inputs)} to choose by, "
+          f"{len(task.test.inputs)} to test", flush=True)  # fmt: skip
+    report = Report(task.name, task.title, task.source, task.measure, task.more_is_better, task.parameters,
+                    list(task.published), setting_of(task), list(seeds), machine())  # fmt: skip
+    for entry in entries(task, kinds):
+        outcome = outcome_of(entry, seeds)
+        report.outcomes.append(outcome)
+        print(f"  {outcome.name:18} {outcome.median('score'):9.4f} {outcome.median('seconds'):8.2f} s  "
+              f"{outcome.runs[0].parameters:,} parameters, {outcome.setting}", flush=True)  # fmt: skip
+    return report
+
+
+def setting_of(task: Task) -> str:
+    """The budget of a task in words."""
+    rates = ", ".join(f"{rate:g}" for rate in task.rates)
+    return (f"batches of {task.batch}, at most {task.epochs} epochs, an end after {task.patience} without a lower loss,"
+            f" rates {rates}")  # fmt: skip
+
+
+def outcome_of(entry: Entry, seeds: Sequence[int]) -> Outcome:
+    """Choose the setting with the first seed, by the loss of the data to choose by; then train with the other seeds."""
+    tried = {setting: entry.train(seeds[0], setting) for setting in entry.settings}
+    setting = min(tried, key=lambda one: tried[one].chosen_loss)
+    words = f"rate {setting:g}" if isinstance(setting, float) else str(setting)
+    runs = [tried[setting], *(entry.train(seed, setting) for seed in seeds[1:])]
+    return Outcome(entry.name, entry.ours, words, runs)
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
+def saved(reports: Iterable[Report]) -> str:
+    """Reports as JSON."""
+    return json.dumps([asdict(report) for report in reports], indent=1, ensure_ascii=False) + "\n"
+
+
+def loaded(path: Path) -> list[Report]:
+    """The reports of a file; none if there is no such file."""
+    made = []
+    for one in json.loads(path.read_text(encoding="utf-8")) if path.exists() else []:
+        outcomes = [Outcome(**o | {"runs": [Run(**r) for r in o["runs"]]}) for o in one["outcomes"]]
+        made.append(Report(**one | {"outcomes": outcomes}))
+    return made
+
+
+# The command ----------------------------------------------------------------------------------------------------------
+
+
+def options(description: str | None, arguments: Sequence[str] | None, more: Callable[[Any], Any] = id) -> Any:
+    """The options of a program. more: adds those that it alone has."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=seeds_from, default=range(5), metavar="N or A-B",
+                        help="how many from 0, or A to B (default 5)")  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="a tiny setting and one seed, to see that everything runs")
+    parser.add_argument(
+        "--to", type=Path, default=None, help="the folder of the results (default results/; out/ if quick)"
+    )
+    parser.add_argument("--keep", action="store_true", help="keep the results of tasks that the file already has")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="whose networks (default all)")
+    more(parser)
+    chosen = parser.parse_args(arguments)
+    if chosen.quick:
+        chosen.seeds = chosen.seeds[:1]
+    chosen.to = chosen.to or (RESULTS.parents[2] / "out" if chosen.quick else RESULTS)
+    chosen.to.mkdir(parents=True, exist_ok=True)
+    return chosen
+
+
+def seeds_from(text: str) -> range:
+    """The seeds that a text gives: "5" for seeds 0 to 4, "10-14" for seeds 10 to 14."""
+    first, dash, final = text.partition("-")
+    numbers = (first, final) if dash else (first,)
+    if not all(number.isascii() and number.isdecimal() for number in numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of seeds such as 5 nor a range such as 10-14")
+    seeds = range(int(first), int(final) + 1) if dash else range(int(first))
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"{text!r} names no seed")
+    return seeds
+
+
+def needs(package: str, install: str | None = None) -> None:
+    """Stop with a clear message if the package that carries the data is not installed."""
+    if find_spec(package) is None:
+        raise SystemExit(f"the data come with {package}, which is not installed: pip install {install or package}")
+
+
+def benchmark(name: str, tasks: Iterable[Callable[[], Task]], chosen: Any) -> list[Report]:
+    """Run the tasks of a program one by one, and write its table, numbers and picture after each."""
+    from bench import report
+
+    path = chosen.to / f"{name}.json"
+    done = loaded(path) if chosen.keep else []
+    known = {(one.name, tuple(one.seeds)) for one in done}
+    for task in _made(tasks, chosen.quick):
+        if (task.name, tuple(chosen.seeds)) not in known:
+            done = [one for one in done if one.name != task.name]
+            done.append(run(task, chosen.seeds, chosen.kinds))
+            report.write(done, path)
+    print(f"\n{report.markdown(done)}\nwritten: {path}, {path.with_suffix('.md')}, {path.with_suffix('.png')}")
+    return done
+
+
+def _made(tasks: Iterable[Callable[[], Task]], quick: bool) -> Iterator[Task]:
+    """The tasks, each made only when it is its turn."""
+    for make in tasks:
+        task = make()
+        yield task.quick() if quick else task

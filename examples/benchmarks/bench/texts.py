@@ -1,0 +1,60 @@
+"""The texts that are tried. $inputs, $outputs, $steps, $width and $output stand for what a task fills in."""
+
+from __future__ import annotations
+
+from bench import CELLS
+
+
+def cell(name: str) -> str:
+    """The definitions of a published cell of examples/cells, without its example of a model."""
+    lines = (CELLS / f"{name}.mdl").read_text(encoding="utf-8").split("(input,")[0].splitlines()
+    return "\n".join(line for line in lines if not line.startswith("#")).strip()
+
+
+TEXTS = {
+    "lstm": "/orthogonal,zero/ (input, $inputs) (h, $width, <lstm>) $output",
+    "gru": "/orthogonal,zero/ (input, $inputs) (h, $width, <gru>) $output",
+    "two_gru": "/orthogonal,zero/ (input, $inputs) (h, $width, <gru>) (g, $width, <gru>) $output",
+    # Gates that see the input alone, over two steps and two layers.
+    "min_gru": """
+/xavier,zero/
+(input, $inputs)
+(a, $width, <conv, 4>) (one, $width, <min_gru>) (b, $width, <gelu>) (two, $width, <min_gru>)
+$output
+""",
+    # A convolution over five steps, and another one that reaches further, before the recurrent layer.
+    "conv_gru": """
+/he,zero/
+(input, $inputs)
+(a, $width, <conv, 5>) (s, <relu>) (b, $width, <conv, 3, 2>) (t, <relu>)
+(h, $width, <gru>, /orthogonal,zero/)
+$output
+""",
+    # For images of 8 by 8 pixels, one pixel a step: a convolution over three pixels of a row, and one over three rows.
+    "grid_gru": """
+/he,zero/
+(input, $inputs)
+(a, $width, <conv, 3>) (s, <relu>) (b, $width, <conv, 3, 8>) (t, <relu>)
+(h, $width, <gru>, /orthogonal,zero/)
+$output
+""",
+    # Convolutions with dilations 1, 4 and 16 see the last 64 steps; a recurrent layer reads them beside the input.
+    "far_gru": """
+/xavier,zero/
+(input, $inputs)
+[x,]
+(a, $width, <conv, 4>) (s, <relu>) (b, $width, <conv, 4, 4>) (t, <relu>) (c, $width, <conv, 4, 16>) (u, <relu>)
+{seen, x, concatenate}
+(h, $width, <gru>, /orthogonal,zero/)
+$output
+""",
+    # Convolutions with dilations 1, 4 and 16, and nothing else.
+    "dilated": """
+/he,zero/
+(input, $inputs)
+(a, $width, <conv, 4>) (s, <relu>) (b, $width, <conv, 4, 4>) (t, <relu>) (c, $width, <conv, 4, 16>) (u, <relu>)
+$output
+""",
+    "lem": cell("lem") + " (input, $inputs) (h, $width, <lem, 1>) $output",
+    "star": cell("star") + " (input, $inputs) (h, $width, <star>) (g, $width, <star>) $output",
+}
