@@ -6,7 +6,10 @@ genomes and back. `evolve` searches, `load` reads a search from its store, and `
 and `sweep` are those of the package.
 """
 
-from ..interface import Run, RunResult, SweepResult, sweep
+from ..interface import Run as Run
+from ..interface import RunResult as RunResult
+from ..interface import SweepResult as SweepResult
+from ..interface import sweep as sweep
 from .crossing import crossover
 from .evaluation import Steps
 from .evolution import Options, evolve
@@ -23,7 +26,7 @@ from .setting import Setting
 from .variation import mutate, random_text
 
 __all__ = [
-    "OPERATIONS", "Choices", "Evolution", "Gene", "Genome", "Individual", "Limits", "Operation", "Options", "Run",
-    "RunResult", "SearchError", "Setting", "Size", "Steps", "SweepResult", "crossover", "evolve", "inherit",
-    "load", "mutate", "random_text", "read", "report", "size_of", "sweep", "write",
+    "OPERATIONS", "Choices", "Evolution", "Gene", "Genome", "Individual", "Limits", "Operation", "Options",
+    "SearchError", "Setting", "Size", "Steps", "crossover", "evolve", "inherit", "load", "mutate", "random_text",
+    "read", "report", "size_of", "write",
 ]  # fmt: skip
