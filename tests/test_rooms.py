@@ -74,8 +74,8 @@ ROOMS: dict[str, set[str]] = {
     "keras": {"conversion", "interface"},
     "sklearn": {"errors", "graph", "interface", "language", "optimizers", "options"},
     "search": {
-        "drawing", "errors", "functions", "graph", "history", "language", "model", "options", "storage", "sweeps",
-        "training",
+        "drawing", "errors", "functions", "graph", "history", "interface", "language", "model", "options", "storage",
+        "sweeps", "training",
     },
     "distributed": {
         "abi", "data", "errors", "functions", "history", "interface", "options", "prediction", "runtime", "training",
