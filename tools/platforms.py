@@ -133,7 +133,7 @@ def run(place: Place, pytest: Sequence[str], workers: str, log: Path) -> Outcome
         what = subprocess.check_output(place.command([python, "-c", WHAT]), text=True)
         begin = time.monotonic()
         kernels = f"NEUROMORPH_TEST_CACHE={place.inside('kernels')}"
-        tested = done([python, "-m", "pytest", "-v", "-n", workers, *pytest], kernels, "LC_ALL=C.UTF-8")
+        tested = done([python, "-m", "pytest", "-vv", "-n", workers, *pytest], kernels, "LC_ALL=C.UTF-8")
         seconds = time.monotonic() - begin
     return Outcome(_versions(what), counts_in(log.read_text(encoding="utf-8")), seconds, compiled or tested)
 
