@@ -20,6 +20,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -158,6 +159,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--workers", default="auto", help="processes that run tests at the same time")
     options = parser.parse_args(arguments[:end])
     options.folder.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was mounted is unmounted then
     failed = False
     for place in [place_of(given, options.folder.resolve()) for given in options.places]:
         log = options.folder / f"{name_of(place.given)}.log"
