@@ -30,7 +30,6 @@ def data() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
 def paper_gru() -> Any:
     """The GRU of the paper: 6 units in each direction, and an output that reads the values of all steps."""
     import torch
-
     from bench.torch_peers import flat_readout
 
     return flat_readout(torch.nn.GRU(1, 6, batch_first=True, bidirectional=True), STEPS, 12, CLASSES)
