@@ -130,15 +130,14 @@ class Model(Network):
         sequence (3 axes) it is the last part. carry_state: the first epoch starts from ``model.state``, each other one,
         and each batch, from the state at the end of the one before, and so does the part of one sequence that is held
         out; other validation data start from zero. Not with 4 axes. shuffle: a new order of these single sequences or
-        vectors in every epoch, over all lanes, which ``model.losses`` has too. seed: of it; None draws one. With a
-        seed, ``initial_epoch`` goes on with the orders of a fit in one go.
+        vectors in every epoch, over all lanes, which ``model.losses`` has too. seed: of it; None draws one.
 
         callbacks: ``EarlyStopping``, ``LearningRateSchedule``, ``Checkpoint`` or any ``Callback``. metrics: what is
         measured beside the loss after each epoch, on all data, from the state that the epoch started from, and on those
         for validation; of batches on those for validation only: "accuracy", "rmse", names of losses, or functions
         ``f(expected, result) -> float`` of all vectors that count, (n, W_out) each. class_weight: weights by label, for
         the loss only; a class that is not named has 1. initial_epoch: the number of the first epoch, for callbacks and
-        history; ``model.history.next_epoch`` goes on counting, in a loaded model too.
+        history; ``model.history.next_epoch`` goes on counting, in a loaded model too; so do orders with a ``seed``.
 
         If training diverges (TrainingDivergedError) or is interrupted (Ctrl-C), the caller gets the exception.
         ``model.history`` then holds the completed epochs, and ``EarlyStopping`` has restored the best parameters.

@@ -106,6 +106,7 @@ class _Sweep:
         self.lead: float | None = None  # the best score of a run that is done
         self.best: str | None = None  # the run whose model was written as the best one's
         self.trouble: NotWrittenError | None = None
+        self.told = False  # whether there was a warning of it
 
     @property
     def pool(self) -> Pool:
@@ -293,12 +294,14 @@ class _Sweep:
                 return
         try:
             self.store.look()
+            self.told = False
         except NotWrittenError as error:
             self.trouble = error
 
     def _note(self, error: NotWrittenError) -> None:
-        """Warn of a store that can't be written to, once."""
-        if self.trouble is None and not self.unwritten[1:]:
+        """Warn of a store that can't be written to, once until it can."""
+        if not self.told:
+            self.told = True
             warn_user(f"{error}; results are kept, and no new run begins until it can", RuntimeWarning, again=True)
         self.trouble = error
 

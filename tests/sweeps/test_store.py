@@ -218,10 +218,11 @@ def test_results_that_find_no_room_come_with_the_error(
 
     given = {"workers": 0, "verbosity": 0, "store": path, "save_models": True}
     with (
-        pytest.warns(RuntimeWarning, match=r"can't be written to now: database or disk is full; results are kept"),
+        pytest.warns(RuntimeWarning, match=r"can't be written to now: database or disk is full; results are") as told,
         pytest.raises(OSError, match=r"the sweep has ended.*attribute `results`") as caught,
     ):
         nm.sweep(sweeping.runs(8), sweeping.data(), score=full, **given)  # type: ignore[arg-type]
+    assert len(told) == 1
     results = caught.value.results  # type: ignore[attr-defined]
     done = [one for one in results if one.state == "done"]
     trained = sweeping.noted(tmp_path / "log")
