@@ -4,8 +4,8 @@
     python docs/renew.py --check    # only list them, and fail if there are any
     python docs/renew.py --tables   # only the parts that are made from tables; this runs no page and takes a second
 
-Three things are made from tables: the names of all functions in the README and in the grammar for editors, from the
-records in ``neuromorph/functions``; the names of the library's cells in that grammar; and the picture of the rooms,
+Three things are made from tables: the names of all functions in docs/overview.md and in the grammar for editors, from
+the records in ``neuromorph/functions``; the names of the library's cells in that grammar; and the picture of the rooms,
 from the table of imports in the tests.
 
 The Python of a page runs from top to bottom, as one program, in an empty folder that has ``examples``. A block
@@ -53,9 +53,9 @@ PAGES = (
     ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md",
     ROOT / "examples/papers/README.md", ROOT / "examples/real/README.md",
     ROOT / "examples/benchmarks/README.md",
-    *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("docs/contributing/*.md")),
+    *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("docs/*/*.md")),
 )  # fmt: skip
-README = ROOT / "README.md"
+OVERVIEW = ROOT / "docs" / "overview.md"
 GRAMMAR = ROOT / "tools" / "editor" / "mdl.tmLanguage.json"
 ROOMS = ROOT / "docs" / "contributing" / "rooms.svg"
 AXES = ROOT / "docs" / "axes.svg"
@@ -217,7 +217,7 @@ def _unlike(wanted: dict[Path, str]) -> dict[Path, str]:
 
 # Made from tables -----------------------------------------------------------------------------------------------------
 
-_TABLES: dict[str, dict[str, Any]] = {  # by the first column of the README's table
+_TABLES: dict[str, dict[str, Any]] = {  # by the first column of the table in docs/overview.md
     "activations": functions.ACTIVATIONS,
     "elementwise layers": functions.ELEMENTWISE,
     "losses": functions.LOSSES,
@@ -230,7 +230,7 @@ _TABLES: dict[str, dict[str, Any]] = {  # by the first column of the README's ta
 def from_tables() -> dict[Path, str]:
     """The new texts of the files that are made from tables."""
     return {
-        README: with_names(README.read_text(encoding="utf-8")),
+        OVERVIEW: with_names(OVERVIEW.read_text(encoding="utf-8")),
         GRAMMAR: with_keywords(GRAMMAR.read_text(encoding="utf-8")),
         ROOMS: picture_of_rooms(table_of_rooms()),
         AXES: runpy.run_path(str(AXES.with_suffix(".py")), run_name="axes")["picture"](),

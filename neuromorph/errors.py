@@ -129,6 +129,10 @@ class TrainingDivergedError(NeuromorphError, ArithmeticError):
     """Training stopped because a loss or a gradient is no longer finite."""
 
 
+class ClusterError(NeuromorphError, RuntimeError):
+    """A cluster can't go on with a run: it has no workers left, or its scheduler can't be reached."""
+
+
 class GradientError(NeuromorphError, AssertionError):
     """A gradient does not agree with central differences."""
 

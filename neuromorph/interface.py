@@ -7,7 +7,7 @@ gradient checks) import it with ``host.exclusive.imported``, so that no fork com
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike, NDArray
@@ -44,6 +44,8 @@ from .model import Model, compile_model, graph_of
 from .optimizers import CHOICES, Optimizer
 from .runtime.seeding import seed
 from .streaming import Learner, Stream
+from .sweeps.results import RunResult, SweepResult
+from .sweeps.run import Run
 from .training.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, ReduceOnPlateau
 from .training.schedules import LearningRateSchedule, StepDecay, WarmupCosine
 
@@ -74,9 +76,12 @@ __all__ = [
     "NeuromorphError",
     "Optimizer",
     "ReduceOnPlateau",
+    "Run",
+    "RunResult",
     "StepDecay",
     "StorageError",
     "Stream",
+    "SweepResult",
     "TrainingDivergedError",
     "WarmupCosine",
     "accuracy",
@@ -110,6 +115,7 @@ __all__ = [
     "set_parameters",
     "stream",
     "summary",
+    "sweep",
     "train",
     "train_many",
     "windows",
@@ -210,6 +216,54 @@ def fit_many(models: Iterable[Model], inputs: Any, expected: Any, *, epochs: int
     """
     return imported("neuromorph.training.many").fit_many(  # type: ignore[no-any-return]
         models, inputs, expected, epochs=epochs, **options
+    )  # fmt: skip
+
+
+def sweep(
+    runs: Iterable[Run],
+    data: Any,
+    *,
+    score: str | Callable[[Model, Any], Any] = "val_loss",
+    maximize: bool | None = None,
+    workers: int | None = None,
+    client: Any = None,
+    store: str | os.PathLike[str] | None = None,
+    rungs: Sequence[int] | None = None,
+    keep: Callable[[list[RunResult]], Iterable[RunResult]] | None = None,
+    save_models: bool | str = False,
+    verbosity: int = 1,
+) -> SweepResult:
+    """Train many runs on processes of this machine, or on a Dask cluster; their results, in the order of the runs.
+
+    data: ``(inputs, expected)``, or a dict of the data arguments of ``fit``: inputs, expected, validation,
+    sample_weight, lengths, layout, carry_state, missing. Processes map arrays and do not copy them. score: a number of
+    the history, such as "val_loss", "loss" or "val_accuracy" ("val_" means "validation_"), or a function ``f(model,
+    data) -> float`` of a module or program, where ``data`` is that dict. maximize: whether a larger score is better;
+    None means yes for accuracies and no for all else. workers: processes, each with models of one thread; None means
+    one for each processor, 0 this process alone. client: a ``distributed.Client``, in place of workers.
+
+    store: a file that gets each result as it ends, for many sweeps; None keeps results in memory. A sweep that was
+    broken off goes on where it stopped, and two sweeps at once on one store share the runs. A run whose training fails
+    (it diverges, needs too much memory, or its process is killed) is tried once more; then it is a result with an
+    ``error``.
+
+    rungs: numbers of epochs such as (2, 6, 18), for successive halving: all runs train for 2 epochs; the best third
+    goes on to 6, and the best third of these to 18, so that each rung has about as many epochs in all as the first
+    one. A run that goes through all rungs gives the same bits as without rungs. The last rung is the budget of each
+    run. keep: a function that gets the results at a rung, and gives those that go on, in place of the best.
+
+    save_models: True keeps the trained model of each run that is done, "best" that of the best one;
+    ``result.model()`` gives it. verbosity: 0 shows nothing, 1 a bar with the best score so far and the time left, 2 a
+    line for each run too. A run without ``tier`` has kernels of its own compiled if it lasts for 5 seconds.
+
+    Raises TypeError, ValueError, DataError or MDLError for wrong arguments before anything is trained, StorageError for
+    a file that is no store. If the store's disk is full, no new run begins; if it stays so until all others end, the
+    sweep raises an OSError whose ``results`` has what is known. Ctrl-C ends all processes; the KeyboardInterrupt has
+    ``results`` too.
+    """
+    return imported("neuromorph.sweeps.sweep").sweep(  # type: ignore[no-any-return]
+        runs, data, score=score, maximize=maximize, workers=workers, client=client, store=store, rungs=rungs, keep=keep,
+        save_models=save_models, verbosity=verbosity,
     )  # fmt: skip
 
 

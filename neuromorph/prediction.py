@@ -102,7 +102,7 @@ def compute(model: Network, data: PredictionData, state: State | None = None) ->
     Each sequence starts from zero state, or from ``state``: in the form of ``Model.state``, and for several sequences
     with an axis of these before the others, or without it for the same state in all.
     """
-    model.look_for_kernels()
+    model.look_for_kernels(predicts=True)
     with model.lock:
         model.memory()
         results = np.empty((*data.inputs.shape[:-1], model.output_width), model.dtype)

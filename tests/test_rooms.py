@@ -63,7 +63,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "interface": {
         "data", "drawing", "errors", "graph", "history", "jit", "language", "model", "optimizers", "runtime", "storage",
-        "streaming", "training",
+        "streaming", "sweeps", "training",
     },
     "__init__": {"interface", "optimizers", "version"},
     # Users of the public interface. It lacks the list of the cache's entries, and the rule that holds data out.
@@ -73,7 +73,14 @@ ROOMS: dict[str, set[str]] = {
     "torch": {"conversion", "interface"},
     "keras": {"conversion", "interface"},
     "sklearn": {"errors", "graph", "interface", "language", "optimizers", "options"},
-    "search": {"errors", "functions", "graph", "language", "model", "options"},
+    "search": {
+        "drawing", "errors", "functions", "graph", "history", "language", "model", "options", "storage", "sweeps",
+        "training",
+    },
+    "distributed": {
+        "abi", "data", "errors", "functions", "history", "interface", "options", "prediction", "runtime", "training",
+        "version",
+    },
     "cli": {"data", "demo", "export", "jit", "tables"},
     "__main__": {"cli"},
 }  # fmt: skip
@@ -87,13 +94,16 @@ OTHERS: dict[str, set[str]] = {
     "sklearn": {"demo", "sklearn"},
     "joblib": {"sklearn"},  # which scikit-learn needs
     "onnx": {"export"},
+    "dask": {"distributed", "sweeps"},
+    "distributed": {"distributed", "sweeps"},
     "polars": {"tables"},
     "torch": {"conversion", "torch"},
     "keras": {"conversion", "keras"},
+    "cloudpickle": {"sweeps"},  # which Dask needs
 }
 # Packages that rooms above the ground import when somebody asks for what needs them.
 USERS: dict[str, set[str]] = {
-    "safetensors": {"storage"},
+    "safetensors": {"storage", "sweeps"},
     "matplotlib": {"history", "demo"},
     "tqdm": {"training"},
 }

@@ -22,17 +22,19 @@ _BINARY_NO = {"hinge": -1.0}  # what the first of two classes is for a loss; 0 f
 
 
 class TableOrigin(Origin):
-    """Where the rows of a table are, for messages. rows: that of each vector, (N,) or (N, S). columns: of an array."""
+    """Where the rows of a table are, for messages.
 
-    def __init__(self, table: Table, rows: Array, columns: Sequence[int]) -> None:
+    rows: that of each vector, (N,) or (N, S); None where vector n is row n. columns: of an array.
+    """
+
+    def __init__(self, table: Table, rows: Array | None, columns: Sequence[int]) -> None:
         super().__init__(table.title)
         self.table, self.rows, self.columns = table, rows, columns
 
     def place(self, name: str, index: tuple[int, ...]) -> str:
         """What a message calls the number at ``index`` of the array ``name``."""
-        axes = min(self.rows.ndim, len(index))
-        rows = self.rows[index[:axes]]
-        row = int(np.max(rows))
+        axes = 1 if self.rows is None else min(self.rows.ndim, len(index))
+        row = index[0] if self.rows is None else int(np.max(self.rows[index[:axes]]))
         column = self.columns[min(index[axes] if len(index) > axes else 0, len(self.columns) - 1)]
         return f"{self.table.place_of(row)}, {self.table.called(column)}"
 
@@ -227,12 +229,15 @@ def _shaped(
     columns = [at[place] for place in schema.inputs for _ in range(schema.columns[place].width)]
     answered = [at[place] for place in schema.targets] if rows.targets is not None else []
 
-    def found(inputs: Array, expected: Array | None, places: Array, **more: Any) -> Arrays:
-        numbers = np.where(places < 0, -1, rows.numbers[places])
+    def found(inputs: Array, expected: Array | None, places: Array | None, **more: Any) -> Arrays:
+        numbers = rows.numbers
+        if places is not None:
+            numbers = places if numbers is None else np.where(places < 0, -1, numbers[places])
         origins: dict[str, Origin] = {"inputs": TableOrigin(table, numbers, columns)}
         if answered and expected is not None:
-            once = expected.ndim == 2 == numbers.ndim
-            last = numbers[np.arange(len(numbers)), np.count_nonzero(places >= 0, axis=1) - 1] if once else numbers
+            last = numbers
+            if places is not None and numbers is not None and expected.ndim == 2 == numbers.ndim:
+                last = numbers[np.arange(len(numbers)), np.count_nonzero(places >= 0, axis=1) - 1]
             origins |= dict.fromkeys(("expected", "labels"), TableOrigin(table, last, answered))
         return Arrays(table.title, inputs, expected, origins=origins, places=numbers, **more)
 
@@ -248,16 +253,14 @@ def _shaped(
             made.inputs, made.expected, made.rows, lengths=made.lengths, sample_weight=made.weights, sequences=True,
             groups=made.names,
         )  # fmt: skip
-    order = np.arange(len(rows))
-    if rows.times is not None:
-        order = (
-            sequences.sequences_of(table, rows).rows[0]
-            if rows.groups is None
-            else np.argsort(rows.times, kind="stable")
-        )
-    moved = rows.times is not None and bool((order != np.arange(len(rows))).any())
-    if not moved:
-        return found(rows.inputs, rows.targets, order, sample_weight=rows.weights)
+    if rows.times is None:
+        return found(rows.inputs, rows.targets, None, sample_weight=rows.weights)
+    if rows.groups is None:
+        order = sequences.sequences_of(table, rows).rows[0]
+    else:
+        order = np.argsort(rows.times, kind="stable")
+    if (order == np.arange(len(rows))).all():
+        return found(rows.inputs, rows.targets, None, sample_weight=rows.weights)
     targets, weights = (None if array is None else array[order] for array in (rows.targets, rows.weights))
     return found(rows.inputs[order], targets, order, sample_weight=weights, order=order)
 

@@ -35,7 +35,8 @@ class TrainingData:
     inputs: (S, B, W_in) or (N, S, B, W_in). expected: the same axes with W_out. weights: (S, B) or (N, S, B), or None
     if all vectors have the same weight. sequences: whether the inputs have four axes. Where a weight is 0, ``expected``
     may hold anything, NaN too. reading: how the call read its data, if it named a layout. unknown: whether NaN
-    elsewhere in ``expected`` is a component that is not known.
+    elsewhere in ``expected`` is a component that is not known. Where small types were allowed, inputs and expected
+    values may be whole numbers of one or two bytes, which become the model's type part by part.
     """
 
     inputs: Array
@@ -112,13 +113,14 @@ def training_data(
     width_out: int,
     dtype: np.dtype[Any],
     recurrent: bool = False,
+    small: bool = False,
 ) -> TrainingData:
     """The inputs, the expected values and the weights of vectors, checked against each other.
 
     inputs: (S, B, W_in) or (N, S, B, W_in). expected: the same leading axes with W_out. sample_weight: None, or an
     array of those leading axes, finite and at least 0. batch: the needed B; None allows any. Where the weight is 0, the
     expected values are not used and need not be finite. recurrent: whether the model has links back in time, for
-    advice.
+    advice. small: whether arrays of small whole numbers stay as they are.
 
     Raises DataError where something does not fit the model or the other arguments.
     """
@@ -127,12 +129,17 @@ def training_data(
     given, wanted = read_inputs(inputs), read("expected", expected)
     check_inputs(given, batch=batch, width=width_in, recurrent=recurrent)
     leading = given.numbers.shape[:-1]
-    array = cast_finite(given, dtype)
+    array = given.numbers if small and is_small(given.numbers) else cast_finite(given, dtype)
     _check_expected(wanted, leading, _choices(batch, width_out))
-    target = _cast(wanted, dtype)
+    target = wanted.numbers if small and is_small(wanted.numbers) else _cast(wanted, dtype)
     weights = None if sample_weight is None else _weights(read("sample_weight", sample_weight), dtype, leading)
     _check_finite(wanted, target, weights)
     return TrainingData(array, target, weights, sequences=array.ndim == 4)
+
+
+def is_small(array: Array) -> bool:
+    """Whether an array has whole numbers of at most two bytes, which need less memory than those of a model."""
+    return array.dtype.kind in "biu" and array.dtype.itemsize <= 2 and bool(array.flags.c_contiguous)
 
 
 def check_inputs(given: Given, *, batch: int | None, width: int, recurrent: bool) -> None:

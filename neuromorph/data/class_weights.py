@@ -58,7 +58,8 @@ def with_class_weight(data: TrainingData, class_weight: Mapping[int, float], los
     for label, weight in class_weight.items():
         factors[labels == label] = weight
     weights = factors if data.weights is None else factors * data.weights
-    return replace(data, weights=np.ascontiguousarray(weights, dtype=data.inputs.dtype))
+    dtype = data.inputs.dtype if data.inputs.dtype.kind == "f" else np.float64
+    return replace(data, weights=np.ascontiguousarray(weights, dtype=dtype))
 
 
 def _labels(data: TrainingData, loss: str) -> Array:

@@ -16,6 +16,7 @@ from .arrays import Shape, as_tensor, batches, check_inputs
 from .reading import Given, Place, read, read_inputs
 
 Array = NDArray[Any]
+_AT_ONCE = 1 << 16  # labels that become vectors at once
 
 
 @frozen
@@ -39,12 +40,12 @@ class Needs:
 
 
 def as_vectors_and_weights(
-    needs: Needs, inputs: Any, expected: Any, sample_weight: Any, lengths: Any
+    needs: Needs, inputs: Any, expected: Any, sample_weight: Any, lengths: Any, *, small: bool = False
 ) -> tuple[Given, Given, Given | None]:
     """The inputs, the expected vectors and the weights, each argument read once.
 
-    Lengths become weights. Class labels of a cross-entropy become vectors. Raises DataError where inputs, lengths or
-    labels do not fit; the other arguments are checked later.
+    Lengths become weights. Class labels of a cross-entropy become vectors, of one byte a number if ``small``. Raises
+    DataError where inputs, lengths or labels do not fit; the other arguments are checked later.
     """
     given, wanted = read_inputs(inputs), read("expected", expected)
     weights = None if sample_weight is None else read("sample_weight", sample_weight)
@@ -53,7 +54,7 @@ def as_vectors_and_weights(
     if lengths is not None:
         weights = lengths_as_weights(leading, weights, read("lengths", lengths), needs.dtype)
     if needs.takes_labels and wanted.numbers.ndim == len(leading):
-        wanted = _labels_as_vectors(leading, wanted, weights, needs)
+        wanted = _labels_as_vectors(leading, wanted, weights, needs, np.dtype(np.int8) if small else needs.dtype)
     return given, wanted, weights
 
 
@@ -74,18 +75,21 @@ def lengths_as_weights(
     return sample_weight._replace(numbers=np.where(mask > 0.0, weights, mask))
 
 
-def _labels_as_vectors(leading: tuple[int, ...], labels: Given, sample_weight: Given | None, needs: Needs) -> Given:
+def _labels_as_vectors(
+    leading: tuple[int, ...], labels: Given, sample_weight: Given | None, needs: Needs, dtype: np.dtype[Any]
+) -> Given:
     """Class labels of shape (S, B) or (N, S, B) as vectors with a single 1.
 
     A label is a whole number from 0 to the output's width - 1; where its weight is 0, it may be anything. Raises
     DataError that names the place of a wrong label.
     """
     shape = _leading_shape(leading)
-    array = as_tensor("expected", labels, dtype=np.dtype(np.float64), shape=shape, check_finite=False)
+    exact = labels.numbers.dtype if labels.numbers.dtype.kind == "f" else np.dtype(np.float64)
+    array = as_tensor("expected", labels, dtype=exact, shape=shape, check_finite=False)
     counts = np.ones(array.shape, bool)
     if sample_weight is not None and sample_weight.numbers.ndim == array.ndim:
         counts = as_tensor("sample_weight", sample_weight, dtype=needs.dtype, shape=shape) != 0.0
-    vectors = _one_hot(labels, array, counts, needs)
+    vectors = _one_hot(labels, array, counts, needs.width_out, dtype)
     return Given("expected", vectors, vectors)
 
 
@@ -117,16 +121,22 @@ def checked_lengths(lengths: Given, shape: Shape, samples: int) -> Array:
     return array
 
 
-def _one_hot(given: Given, labels: Array, counts: Array, needs: Needs) -> Array:
+def _one_hot(given: Given, labels: Array, counts: Array, classes: int, dtype: np.dtype[Any]) -> Array:
     """Labels (…,) as vectors (…, classes); zeros where ``counts`` is false. given: the labels as they were read."""
-    classes = needs.width_out
-    right = (labels >= 0) & (labels < classes) & (labels == np.floor(labels))
-    if not right[counts].all():
-        place, label = _first(labels, counts & ~right)
-        raise DataError(f"{given.at(place)} is {label:g}, but a label must be a whole number from 0 to {classes - 1}")
-    vectors = np.zeros((*labels.shape, classes), needs.dtype)
-    places = np.nonzero(counts & right)
-    vectors[(*places, labels[places].astype(np.intp))] = 1.0
+    vectors = np.zeros((*labels.shape, classes), dtype)
+    flat, counting, rows = labels.reshape(-1), counts.reshape(-1), vectors.reshape(-1, classes)
+    for start in range(0, len(flat), _AT_ONCE):
+        some = flat[start : start + _AT_ONCE]
+        counted = counting[start : start + _AT_ONCE]
+        right = (some >= 0) & (some < classes) & (some == np.floor(some))
+        if not right[counted].all():
+            place = np.unravel_index(start + int((counted & ~right).argmax()), labels.shape)
+            where, label = tuple(map(int, place)), float(labels[place])
+            raise DataError(
+                f"{given.at(where)} is {label:g}, but a label must be a whole number from 0 to {classes - 1}"
+            )
+        numbers = np.flatnonzero(counted & right)
+        rows[start + numbers, some[numbers].astype(np.intp)] = 1
     return vectors
 
 

@@ -17,7 +17,31 @@ from .arrays import TrainingData
 from .packing import Packing
 
 Array = NDArray[Any]
+PART = 1 << 22  # numbers of a part of the data that is copied at once
 Numbers = NDArray[np.intp]
+
+
+def in_order(data: TrainingData, places: Numbers | slice) -> TrainingData:
+    """The data at these places on the first axis, in their order."""
+    weights = None if data.weights is None else data.weights[places]
+    return replace(data, inputs=data.inputs[places], expected=data.expected[places], weights=weights)
+
+
+def parts_of(data: TrainingData, window: int = 1) -> Iterator[slice]:
+    """Parts of the first axis, of about ``PART`` numbers each: single sequences, or whole windows of one sequence."""
+    count, step = len(data.inputs), 1
+    if not data.sequences:
+        numbers = max(data.inputs.size, data.expected.size) // count
+        step = max(1, PART // (numbers * window)) * window
+    for start in range(0, count, step):
+        yield slice(start, min(count, start + step))
+
+
+def of_type(data: TrainingData, dtype: np.dtype[Any]) -> TrainingData:
+    """The data with inputs, expected values and weights of a type."""
+    arrays = {name: getattr(data, name) for name in ("inputs", "expected", "weights")}
+    cast = {name: array.astype(dtype) for name, array in arrays.items() if array is not None and array.dtype != dtype}
+    return replace(data, **cast) if cast else data
 
 
 def as_vectors(data: TrainingData) -> TrainingData:

@@ -13,6 +13,8 @@ import stat
 import time
 from contextlib import suppress
 
+from .folders import has_descriptors, replace
+
 _STALE = 3600.0  # seconds; a temporary file that is older was left by a process that died
 
 
@@ -43,7 +45,7 @@ def check_place(target: str, what: str) -> None:
     if os.path.exists(target) and not os.path.isfile(target):
         raise OSError(errno.EINVAL, f"{what} needs a regular file, but this is a device, a pipe or a socket", target)
     folder = folder_of(target)
-    while folder != "." and not os.path.lexists(folder):
+    while folder != "." and not os.path.lexists(folder) and os.path.dirname(folder) != folder:  # as a drive has itself
         folder = os.path.dirname(folder) or "."
     if not os.path.isdir(folder):
         raise NotADirectoryError(errno.ENOTDIR, f"{what} needs a folder, but this is a file", folder)
@@ -64,12 +66,14 @@ def replace_file(target: str, data: bytes) -> None:
     file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with open(file, "wb") as stream:
-            if mode is not None:
+            if (
+                mode is not None and has_descriptors()
+            ):  # Windows knows one bit, and can't remove what may not be written
                 os.chmod(temporary, mode)
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, target)
+        replace(temporary, target)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)

@@ -32,8 +32,22 @@ def physical_memory() -> int:
     """The bytes of memory of this machine; ``NO_LIMIT`` if unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
+    except AttributeError:
+        return _memory_of_windows()
+    except (ValueError, OSError):
         return NO_LIMIT
+
+
+def _memory_of_windows() -> int:
+    """The same, as GlobalMemoryStatusEx of Windows says it (sysinfoapi.h)."""
+    import ctypes
+
+    numbers = (ctypes.c_uint32 * 16)(64)  # MEMORYSTATUSEX: its own size, the load, then seven numbers of 8 bytes
+    try:
+        known = ctypes.CDLL("kernel32").GlobalMemoryStatusEx(ctypes.byref(numbers))
+    except (OSError, AttributeError):
+        return NO_LIMIT
+    return numbers[2] + (numbers[3] << 32) if known else NO_LIMIT
 
 
 def shortage(needed: int, what: str) -> str | None:

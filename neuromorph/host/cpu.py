@@ -47,9 +47,16 @@ def simd_bits() -> int:
 
 
 def vector_registers() -> int:
-    """The number of vector registers of this machine: 32 with AVX-512 or on Arm, else 16."""
+    """The number of vector registers of this machine: 32 with AVX-512 or on 64-bit Arm, else 16."""
     features = set(cpu().features)
-    return 32 if {"avx512f", "avx512vl"} <= features or "neon" in features else 16
+    return 32 if {"avx512f", "avx512vl"} <= features or is_arm() else 16
+
+
+def is_arm() -> bool:
+    """Whether this machine is a 64-bit Arm, which always has NEON: LLVM can't tell the features of each."""
+    import platform
+
+    return platform.machine().lower() in ("aarch64", "arm64")
 
 
 def lanes_for(widths: list[int], bits: int, size: int) -> int:

@@ -220,13 +220,11 @@ def _store(
 
 def _needed(results: list[Any]) -> list[str]:
     """The symbols that a bundle needs from outside, sorted: those used before or without a definition in it."""
-    symbols_of = imported("neuromorph.jit.compiling").symbols_of
     defined: set[str] = set()
     needed: set[str] = set()
     for result in results:
-        symbols = symbols_of(result.module)
-        defined |= {name for name, is_defined in symbols.items() if is_defined}
-        needed |= {name for name in symbols if name not in defined and not name.startswith("llvm.")}
+        defined |= {name for name, is_defined in result.symbols.items() if is_defined}
+        needed |= {name for name in result.symbols if name not in defined and not name.startswith("llvm.")}
     return sorted(needed)
 
 

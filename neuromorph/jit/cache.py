@@ -17,7 +17,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from ..errors import CacheWarning
+from ..host import folders
 from ..host.callers import warn_user
+from ..host.folders import Folder
 from ..host.frozen import frozen
 from . import cache_store
 from .cache_store import DamagedError, Entry, UnusableError
@@ -124,14 +126,14 @@ def has(key: str) -> bool:
     cache_store.check_key(key)
     try:
         with cache_store.opened_root(root()) as folder:
-            os.stat(f"{key}/{cache_store.META}", dir_fd=folder, follow_symlinks=False)
+            folders.system.status(f"{key}/{cache_store.META}", folder)
     except (OSError, UnusableError):
         return False
     return True
 
 
-def _read(path: Path, folder: int, key: str, name: str) -> bytes | None:
-    before = os.stat(key, dir_fd=folder, follow_symlinks=False)
+def _read(path: Path, folder: Folder, key: str, name: str) -> bytes | None:
+    before = folders.system.status(key, folder)
     try:
         return cache_store.read_entry(folder, key, name)
     except DamagedError as damage:
@@ -237,7 +239,7 @@ def _limit(path: Path) -> int:
     return _DEFAULT_LIMIT
 
 
-def _keep_bound(path: Path, folder: int) -> None:
+def _keep_bound(path: Path, folder: Folder) -> None:
     """Trim the cache if its size limit is lower now than at the last trimming.
 
     If that is impossible, as in a read-only cache, the entries stay, without a warning.
@@ -250,7 +252,7 @@ def _keep_bound(path: Path, folder: int) -> None:
             _trim(folder, limit)
 
 
-def _trim(folder: int, limit: int) -> None:
+def _trim(folder: Folder, limit: int) -> None:
     """Remove leftovers of dead processes, then the entries unused for longest, down to the limit; and note the limit.
 
     Only one process does so at a time. Another one does not wait, since the first does the work for both.
@@ -309,7 +311,7 @@ def clear_cache() -> int:
         raise ValueError(f"can't clear the cache in {str(path)!r}: {error}; nothing was removed") from error
 
 
-def _refuse_foreign(path: Path, folder: int, name: str) -> None:
+def _refuse_foreign(path: Path, folder: Folder, name: str) -> None:
     if name in (cache_store.LOCK, cache_store.BOUND) or cache_store.TEMPORARY.fullmatch(name):
         return
     foreign = cache_store.foreign_in(folder, name) if cache_store.KEY.fullmatch(name) else name
@@ -320,7 +322,7 @@ def _refuse_foreign(path: Path, folder: int, name: str) -> None:
         )
 
 
-def _remove_all(folder: int, names: list[str]) -> int:
+def _remove_all(folder: Folder, names: list[str]) -> int:
     for name in names:
         if name == cache_store.BOUND or cache_store.TEMPORARY.fullmatch(name):
             cache_store.remove(folder, name)

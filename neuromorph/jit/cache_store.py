@@ -7,7 +7,8 @@ complete, and never changed again, so a reader sees all of it or nothing.
 A cache holds code, so only files that nobody but the user and root can write are ever read back: the cache, its entries
 and their files belong to one of the two, are no links, and nobody else may write them. The cache of root, such as that
 of a container's image, is only read by other users. Every folder is opened once, checked, and
-then used by its descriptor, so that it can't be swapped between the check and the use.
+then used by its descriptor, so that it can't be swapped between the check and the use. ``host/folders.py`` says what
+takes the place of these checks on Windows.
 
 Functions here raise errors; ``cache.py`` handles them.
 """
@@ -15,11 +16,9 @@ Functions here raise errors; ``cache.py`` handles them.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import re
-import shutil
 import stat
 import time
 import uuid
@@ -27,10 +26,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+from ..host import folders
+from ..host.folders import Folder
 from ..host.frozen import frozen
 
-ROOT = 0  # the user who may do anything in any case
 FORMAT = 1  # of an entry; it is part of every key, so an entry of another format is never found
 META = "meta.json"
 LOCK = ".lock"
@@ -44,11 +45,7 @@ _BOUND_LIMIT = 20
 _STALE = 3600.0  # seconds; a temporary folder that is older was left by a process that died
 _TRIES = 8  # renames that are tried while other processes put broken entries in the way
 
-_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _IN_THE_WAY = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
-_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL})
 _BARRED = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENXIO})  # errors for a link, a socket, no access
 
 
@@ -79,41 +76,41 @@ def check_key(key: str) -> None:
 # Reading --------------------------------------------------------------------------------------------------------------
 
 
-def read_entry(folder: int, key: str, name: str) -> bytes | None:
+def read_entry(folder: Folder, key: str, name: str) -> bytes | None:
     """The bytes of a file, as they were written, or None if the entry has no such file; raises ``DamagedError``.
 
-    Marks the entry as used. folder: the descriptor of the cache's folder, here and in the functions below.
+    Marks the entry as used. folder: the cache's folder, opened, here and in the functions below.
     """
     with opened_entry(folder, key) as entry:
         files = listing(entry, key)
         data = _checked(entry, name, *files[name]) if name in files else None
         with suppress(OSError):  # a cache that can't be written can still be read
-            _touch(entry)
+            folders.system.touch(entry)
         return data
 
 
-def is_sound(folder: int, key: str) -> bool:
+def is_sound(folder: Folder, key: str) -> bool:
     """Whether the entry exists and each of its files is as it was written; marks the entry as used."""
     try:
         with opened_entry(folder, key) as entry:
             for name, (size, digest) in listing(entry, key).items():
                 _checked(entry, name, size, digest)
             with suppress(OSError):
-                _touch(entry)
+                folders.system.touch(entry)
             return True
     except DamagedError:
         return False
 
 
-def is_still(folder: int, key: str, before: os.stat_result) -> bool:
+def is_still(folder: Folder, key: str, before: os.stat_result) -> bool:
     """Whether the entry is the one with the status ``before``, and not one that another process wrote since."""
     try:
-        return os.path.samestat(before, os.stat(key, dir_fd=folder, follow_symlinks=False))
+        return os.path.samestat(before, folders.system.status(key, folder))
     except FileNotFoundError:
         return False
 
 
-def listing(entry: int, key: str) -> dict[str, tuple[int, str]]:
+def listing(entry: Folder, key: str) -> dict[str, tuple[int, str]]:
     """The sizes in bytes and the digests of an entry's files, by name, as its ``meta.json`` lists them."""
     try:
         meta = json.loads(_contents(entry, META, _META_LIMIT))
@@ -131,7 +128,7 @@ def _is_listed(name: str, size: object, digest: object) -> bool:
     return bool(NAME.fullmatch(name)) and name != META and type(size) is int and isinstance(digest, str)
 
 
-def _checked(entry: int, name: str, size: int, digest: str) -> bytes:
+def _checked(entry: Folder, name: str, size: int, digest: str) -> bytes:
     data = _contents(entry, name, size)
     if len(data) != size:
         raise DamagedError(f"{name} has {len(data)} bytes, not {size}")
@@ -140,13 +137,13 @@ def _checked(entry: int, name: str, size: int, digest: str) -> bytes:
     return data
 
 
-def _contents(entry: int, name: str, most: int) -> bytes:
+def _contents(entry: Folder, name: str, most: int) -> bytes:
     """The bytes of a file that only the user can have written and that has at most ``most`` bytes."""
-    with _descriptor(_opened(entry, name, _OPEN_FILE)) as descriptor:
+    with _descriptor(_reached(name, lambda: folders.system.read(name, entry))) as descriptor:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise DamagedError(f"{name} is not a file")
-        if fault := _fault(status):
+        if fault := folders.system.fault(status):
             raise DamagedError(f"{name} {fault}")
         if status.st_size > most:
             raise DamagedError(f"{name} has {status.st_size} bytes, not {most}")
@@ -154,10 +151,10 @@ def _contents(entry: int, name: str, most: int) -> bytes:
             return file.read(status.st_size)
 
 
-def _opened(parent: int, name: str, flags: int) -> int:
-    """The descriptor of a file or folder that must be in ``parent``; raises ``DamagedError`` if it can't be opened."""
+def _reached(name: str, opened: Callable[[], Any]) -> Any:
+    """What a file or folder that must be there is opened as; raises ``DamagedError`` if it can't be opened."""
     try:
-        return os.open(name, flags, dir_fd=parent)
+        return opened()
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise DamagedError(f"{name} is missing") from error
@@ -166,20 +163,11 @@ def _opened(parent: int, name: str, flags: int) -> int:
         raise
 
 
-def _fault(status: os.stat_result) -> str | None:
-    """The reason why others than the user and root may have written a file or folder, or None."""
-    if status.st_uid not in (os.geteuid(), ROOT):
-        return f"belongs to another user (id {status.st_uid})"
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return "can be written by others (chmod go-w takes that away)"
-    return None
-
-
 @contextmanager
-def opened_entry(folder: int, key: str) -> Iterator[int]:
-    """The descriptor of an entry's folder, which is checked to be the user's own; else raises ``DamagedError``."""
-    with _descriptor(_opened(folder, key, _OPEN_FOLDER)) as entry:
-        if fault := _fault(os.fstat(entry)):
+def opened_entry(folder: Folder, key: str) -> Iterator[Folder]:
+    """An entry's folder, opened, which is checked to be the user's own; else raises ``DamagedError``."""
+    with _closing(_reached(key, lambda: folders.system.opened(key, folder))) as entry:
+        if fault := folders.system.fault(folders.system.own_status(entry)):
             raise DamagedError(f"it {fault}")
         yield entry
 
@@ -187,29 +175,29 @@ def opened_entry(folder: int, key: str) -> Iterator[int]:
 # Writing and removing -------------------------------------------------------------------------------------------------
 
 
-def store(folder: int, key: str, files: Mapping[str, bytes]) -> None:
+def store(folder: Folder, key: str, files: Mapping[str, bytes]) -> None:
     """Write an entry, whole or not at all. A sound entry of this key that exists already stays.
 
     Nothing waits for the disk: after a power failure, checksums show what is incomplete, and it is made anew.
     """
     temporary = _temporary_name()
     try:
-        os.mkdir(temporary, _mode(0o700), dir_fd=folder)
-        with _descriptor(os.open(temporary, _OPEN_FOLDER, dir_fd=folder)) as entry:
+        folders.system.make(temporary, folder, folders.system.mode(0o700))
+        with _closing(folders.system.opened(temporary, folder)) as entry:
             for name, data in files.items():
                 _write_file(entry, name, data)
             _write_file(entry, META, _meta(key, files))
-            _touch(entry)
+            folders.system.touch(entry)
         _install(folder, temporary, key)
     finally:
         remove(folder, temporary)
 
 
-def _install(folder: int, temporary: str, key: str) -> None:
+def _install(folder: Folder, temporary: str, key: str) -> None:
     """Rename a temporary folder to an entry. An entry that exists already stays if sound, else it is moved away."""
     for _ in range(_TRIES):
         try:
-            os.rename(temporary, key, src_dir_fd=folder, dst_dir_fd=folder)
+            folders.system.rename(temporary, key, folder)
             return
         except OSError as error:
             if error.errno not in _IN_THE_WAY:
@@ -226,35 +214,25 @@ def _meta(key: str, files: Mapping[str, bytes]) -> bytes:
     return json.dumps({"format": FORMAT, "key": key, "files": listing}, indent=1).encode()
 
 
-def _write_file(entry: int, name: str, data: bytes) -> None:
-    with _descriptor(os.open(name, _NEW_FILE, _mode(0o600), dir_fd=entry)) as file:
+def _write_file(entry: Folder, name: str, data: bytes) -> None:
+    with _descriptor(folders.system.write(name, entry, folders.system.mode(0o600))) as file:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(file, rest) :]
-
-
-def _touch(entry: int) -> None:
-    now = time.time_ns()  # more exact than the file system's own time stamps
-    os.utime(entry, ns=(now, now))
-
-
-def _mode(own: int) -> int:
-    """The permissions of a new file or folder: for the user alone, but all may read what root writes."""
-    return own | (own & 0o500) >> 3 | (own & 0o500) >> 6 if os.geteuid() == ROOT else own
 
 
 def _temporary_name() -> str:
     return f".tmp-{uuid.uuid4().hex}"
 
 
-def _set_aside(folder: int, key: str) -> str:
+def _set_aside(folder: Folder, key: str) -> str:
     """Rename an entry before it is removed, so that no process finds half of it; its new name."""
     temporary = _temporary_name()
-    os.rename(key, temporary, src_dir_fd=folder, dst_dir_fd=folder)
+    folders.system.rename(key, temporary, folder)
     return temporary
 
 
-def remove_entry(folder: int, key: str) -> bool:
+def remove_entry(folder: Folder, key: str) -> bool:
     """Remove an entry; whether it was there and could be removed."""
     try:
         remove(folder, _set_aside(folder, key))
@@ -263,30 +241,27 @@ def remove_entry(folder: int, key: str) -> bool:
     return True
 
 
-def remove(folder: int, name: str) -> None:
+def remove(folder: Folder, name: str) -> None:
     """Remove a folder or file as far as possible. Links are not followed."""
-    try:
-        os.unlink(name, dir_fd=folder)  # first, since rmtree would wait at a named pipe
-    except OSError:
-        shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
+    folders.system.remove(name, folder)
 
 
 # The bound ------------------------------------------------------------------------------------------------------------
 
 
-def read_bound(folder: int) -> int | None:
+def read_bound(folder: Folder) -> int | None:
     """The size limit of the last trimming, in bytes; None if it was not noted."""
     with suppress(OSError, DamagedError, ValueError):
         return int(_contents(folder, BOUND, _BOUND_LIMIT))
     return None
 
 
-def write_bound(folder: int, bound: int) -> None:
+def write_bound(folder: Folder, bound: int) -> None:
     """Note the size limit of a trimming, in bytes. A failure is ignored."""
     temporary = _temporary_name()
     try:
         _write_file(folder, temporary, str(bound).encode())
-        os.rename(temporary, BOUND, src_dir_fd=folder, dst_dir_fd=folder)
+        folders.system.replace(temporary, BOUND, folder)
     except OSError:
         remove(folder, temporary)
 
@@ -294,29 +269,19 @@ def write_bound(folder: int, bound: int) -> None:
 # The folder -----------------------------------------------------------------------------------------------------------
 
 
-def is_own(folder: int) -> bool:
+def is_own(folder: Folder) -> bool:
     """Whether the cache belongs to the user, who may write it, and not to root alone."""
-    return os.fstat(folder).st_uid == os.geteuid()
+    return folders.system.is_own(folder)
 
 
 @contextmanager
-def locked(folder: int) -> Iterator[bool]:
+def locked(folder: Folder) -> Iterator[bool]:
     """A block that only one process is in at a time; whether this one is. It does not wait.
 
-    Some file systems have no locks, such as Lustre and NFS as they are often mounted. There every process is in: two
-    that remove the same entries do no harm.
+    On a file system without locks, every process is in: two that remove the same entries do no harm.
     """
-    file = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
-    with _descriptor(file):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-        yield True
+    with _descriptor(folders.system.write(LOCK, folder, 0o600, new=False)) as file:
+        yield folders.system.lock(file)
 
 
 @contextmanager
@@ -328,8 +293,16 @@ def _descriptor(descriptor: int) -> Iterator[int]:
 
 
 @contextmanager
-def opened_root(path: Path, *, create: bool = False) -> Iterator[int]:
-    """The descriptor of the cache's folder, which is checked to be the user's own; FileNotFoundError without one."""
+def _closing(folder: Folder) -> Iterator[Folder]:
+    try:
+        yield folder
+    finally:
+        folders.system.close(folder)
+
+
+@contextmanager
+def opened_root(path: Path, *, create: bool = False) -> Iterator[Folder]:
+    """The cache's folder, opened, which is checked to be the user's own; FileNotFoundError without one."""
     if not path.is_absolute():
         raise UnusableError("there is no home directory, or the current one is gone")
     if create:
@@ -337,8 +310,8 @@ def opened_root(path: Path, *, create: bool = False) -> Iterator[int]:
     mode = os.lstat(path).st_mode
     if not stat.S_ISDIR(mode):
         raise UnusableError("it is a symbolic link" if stat.S_ISLNK(mode) else "it is not a folder")
-    with _descriptor(os.open(path, _OPEN_FOLDER)) as folder:
-        if fault := _fault(os.fstat(folder)):
+    with _closing(folders.system.opened(str(path))) as folder:
+        if fault := folders.system.fault(folders.system.own_status(folder), str(path)):
             raise UnusableError(f"it {fault}")
         yield folder
 
@@ -347,7 +320,7 @@ def _create(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
-            path.mkdir(_mode(0o700))
+            path.mkdir(folders.system.mode(0o700))
     except FileNotFoundError as error:  # as on /proc
         raise UnusableError("it can't be created") from error
 
@@ -355,17 +328,17 @@ def _create(path: Path) -> None:
 # What lies in it ------------------------------------------------------------------------------------------------------
 
 
-def sweep(folder: int) -> None:
+def sweep(folder: Folder) -> None:
     """Remove the temporary folders that dead processes left."""
     for name in os.listdir(folder):
         if TEMPORARY.fullmatch(name):
             with suppress(FileNotFoundError):
-                status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                status = folders.system.status(name, folder)
                 if time.time() - status.st_mtime > _STALE:
                     remove(folder, name)
 
 
-def scan(folder: int) -> list[Entry]:
+def scan(folder: Folder) -> list[Entry]:
     """The entries, the one unused for longest first."""
     found = []
     for key in os.listdir(folder):
@@ -375,14 +348,14 @@ def scan(folder: int) -> list[Entry]:
     return sorted(found, key=lambda entry: (entry.used, entry.key))
 
 
-def _measured(entry: int, key: str) -> Entry:
+def _measured(entry: Folder, key: str) -> Entry:
     with os.scandir(entry) as items:
         sizes = {item.name: item.stat(follow_symlinks=False).st_size for item in items}
-    used = os.fstat(entry).st_mtime_ns / 1e9
+    used = folders.system.own_status(entry).st_mtime_ns / 1e9
     return Entry(key, sum(sizes.values()), used, tuple(sorted(sizes)))
 
 
-def foreign_in(folder: int, key: str) -> str | None:
+def foreign_in(folder: Folder, key: str) -> str | None:
     """The path, below the cache's folder, of a file in an entry that the cache did not write, or None."""
     try:
         with opened_entry(folder, key) as entry, os.scandir(entry) as items:
@@ -393,7 +366,7 @@ def foreign_in(folder: int, key: str) -> str | None:
     return next((f"{key}/{name}" for name, is_file in kinds.items() if not is_file or not is_ours(name)), None)
 
 
-def _own_names(entry: int, key: str) -> Callable[[str], object]:
+def _own_names(entry: Folder, key: str) -> Callable[[str], object]:
     """A test of whether a name belongs to an entry: by its listing, or if that is broken by the usual names."""
     try:
         return {META, *listing(entry, key)}.__contains__

@@ -54,7 +54,8 @@ def callers(functions: Sequence[Native], names: Sequence[str]) -> bytes:
     for name, own in zip(names, functions, strict=True):
         _Caller(module, name, own).emit()
         _emit_by_record(module, name, own)
-    return object_of(parsed(module))
+    with parsed(module) as made:
+        return object_of(made)
 
 
 def _emit_by_record(module: ir.Module, name: str, own: Native) -> None:

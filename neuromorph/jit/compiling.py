@@ -6,7 +6,8 @@ does not depend on the model is no function of the bundle: such routines are emi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -26,16 +27,15 @@ _DWARF = (("Dwarf Version", 4), ("Debug Info Version", 3))
 
 
 class Compiled(NamedTuple):
-    """A compiled function: its LLVM module, which is optimised, and its object file."""
+    """A compiled function: the text of its LLVM module, which is optimised, and its object file.
+
+    symbols: the names in the module that other modules can see, and whether it defines them.
+    """
 
     native: Native
-    module: Any
+    ir: str
+    symbols: dict[str, bool]
     data: bytes
-
-    @property
-    def ir(self) -> str:
-        """The module's text."""
-        return str(self.module)
 
 
 @cache
@@ -60,18 +60,23 @@ def compiled(function: Callable[..., Any], bundle: Sequence[Callable[..., Any]],
     own: Native = getattr(function, MARK)
     module = ir.Module(own.symbol)
     exported(module, own, bundle, _debug_scope(module, own) if lines else None)
-    made = parsed(module)
-    _optimise(made, few_passes=own.few_passes)
-    return Compiled(own, made, object_of(made))
+    with parsed(module) as made:
+        _optimise(made, few_passes=own.few_passes)
+        return Compiled(own, str(made), symbols_of(made), object_of(made))
 
 
-def parsed(module: ir.Module) -> Any:
-    """LLVM's form of a module. RuntimeError if it is not sound."""
+@contextmanager
+def parsed(module: ir.Module) -> Iterator[Any]:
+    """A block with LLVM's form of a module, which is freed at its end. RuntimeError if the module is not sound.
+
+    It has an LLVM context of its own, so its constants are freed too. Python must not choose when to free the two: an
+    exception may hold both in a circle, from which the collector may take the context first, and then LLVM crashes.
+    """
     machine = target()
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
-    made = binding.parse_assembly(str(module), binding.create_context())  # in which constants are freed with the module
-    made.verify()
-    return made
+    with binding.create_context() as context, binding.parse_assembly(str(module), context) as made:
+        made.verify()
+        yield made
 
 
 def object_of(module: Any) -> bytes:

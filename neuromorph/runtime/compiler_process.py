@@ -13,6 +13,7 @@ the ``processors`` that the other process may use: kernels depend on them.
 It compiles one job at a time, the newest first, and at a low priority. A job waits a moment before it begins, since
 most models of a search are gone by then. What is compiled goes to the cache on disk. Each job has a process of its own,
 forked from this one, so that memory does not grow, a job can be dropped while it runs, and a crash ends one job only.
+A job that would never end is ended (``hanging``), which is a failure as others are.
 The process ends when its standard input does, that is with the process that started it, and when it has
 had nothing to do for a while.
 """
@@ -31,6 +32,7 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import hanging
 from .background import IDLE, is_ours
 
 YOUTH = 0.1  # seconds that a job waits before it begins
@@ -54,6 +56,7 @@ class Running:
     job: Job
     process: int
     pipe: int
+    waiting: hanging.Waiting
     said: bytearray = field(default_factory=bytearray)
 
 
@@ -85,6 +88,7 @@ class Worker:
                     return False
             else:
                 self.listen()
+        self.limit()
         self.begin()
         if self.running or self.waiting:
             self.idle_since = time.monotonic()
@@ -92,7 +96,9 @@ class Worker:
 
     def patience(self) -> float:
         """Seconds until something has to be done, whatever happens."""
-        if self.running is not None or not self.waiting:
+        if self.running is not None:
+            return hanging.TICK
+        if not self.waiting:
             return IDLE
         return max(0.0, self.waiting[-1].came + YOUTH - time.monotonic())
 
@@ -130,6 +136,7 @@ class Worker:
                 os.close(out)
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 _end_with(parent)
+                hanging.limit_computing()
                 reason = failure_of(job.what)
                 if reason is not None:
                     os.write(into, reason.encode("utf-8", "replace")[:4000])
@@ -137,7 +144,7 @@ class Worker:
             finally:
                 os._exit(status)
         os.close(into)
-        self.running = Running(job, process, out)
+        self.running = Running(job, process, out, hanging.Waiting(process))
         self.selector.register(out, selectors.EVENT_READ)
 
     def listen(self) -> None:
@@ -155,10 +162,19 @@ class Worker:
         elif running.said:
             reason = running.said.decode("utf-8", "replace")
         elif status < 0:
-            reason = f"the compiler was ended by signal {-status}"
+            reason = hanging.reason_of(status) or f"the compiler was ended by signal {-status}"
         else:
             reason = f"the compiler ended with status {status}"
         self.answer(running.job, reason)
+
+    def limit(self) -> None:
+        """End the running job if it waits for ever."""
+        running = self.running
+        if running is not None and time.monotonic() - running.waiting.looked >= hanging.TICK:
+            reason = running.waiting.look()
+            if reason is not None:
+                self.kill()
+                self.answer(running.job, reason)
 
     def forget(self) -> int:
         """Wait for the end of the running job's process; its exit status, or the negative number of a signal."""

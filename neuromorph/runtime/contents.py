@@ -201,10 +201,14 @@ class Contents(Settings):
 
     def clear_state(self, memory: Memory) -> None:
         """Fill the recurrent state in the model's memory with zeros. The caller holds ``lock`` and ``changing``."""
+        for view in self.state_pieces_of(memory):
+            view.fill(0.0)
+
+    def state_pieces_of(self, memory: Memory) -> list[Floats]:
+        """Views of all recurrent state in memory of this model, in one order for one memory."""
         if memory.remembered is None:
             memory.remembered = [view for where in self._workspaces(memory) for view in state_pieces(*where).values()]
-        for view in memory.remembered:
-            view.fill(0.0)
+        return memory.remembered
 
 
 def _hint(name: Any, known: Mapping[str, Any]) -> str:

@@ -30,7 +30,7 @@ from .kernels import Kernels
 from .memory import Memory, aligned_zeros
 from .seeding import draw_parameters
 from .sparse import with_copies
-from .tiers import first_kernels, kernels_of, meanwhile, request_for, telling
+from .tiers import first_kernels, kernels_of, meanwhile, request_for, telling, tier_of
 
 _POLL = 0.01  # seconds between two looks for compiled kernels of somebody who waits for them
 
@@ -63,6 +63,7 @@ class Network(Contents):
         self._request: Request | None = None  # for kernels of the model's own, while the machine runs it
         self._decided = False  # what runs the model at first
         self._skipping: Kernels | None = None  # the kernels whose ones that skip need not be waited for
+        self._predicting: Kernels | None = None  # those that need not be waited for in order to predict
         self._memory: Memory | None = None
         self._released = self._torn = False
         self.changing = Changing()
@@ -222,16 +223,33 @@ class Network(Contents):
             self._kernels, self._request = first_kernels(self._text, self._graph, self._options)
             self._decided = True
 
-    def take_over(self, *, skips: bool = False) -> None:
+    def begin_without_compiling(self) -> None:
+        """Decide what runs the model at first, and have no kernels compiled for it in the background until
+        ``compile_meanwhile`` asks for that."""
+        with self.lock:
+            if not self._decided:
+                self._kernels, _ = first_kernels(self._text, self._graph, self._options, asks=False)
+                self._decided = True
+
+    def compile_meanwhile(self) -> None:
+        """Have kernels of the model's own compiled in the background, if the machine runs it and the tier is "auto"."""
+        with self.lock:
+            if self._request is None and self.kernels.tier == "instant" and tier_of(self._options) == "auto":
+                self._request = request_for(self._text, self.kernels.own)
+
+    def take_over(self, *, skips: bool = False, predicts: bool = False) -> None:
         """Run the model by kernels of its own from now on, if it waits for them and they are in the cache by now.
 
-        skips: whether a call needs kernels that skip what is not known. While these are not in the cache, the machine
-        runs the model. Numbers and state stay as they are. The caller holds ``lock``, and no window is under way.
+        skips: whether a call needs kernels that skip what is not known. predicts: whether it needs those of prediction.
+        While these are not in the cache, the machine runs the model. Numbers and state stay as they are. The caller
+        holds ``lock``, and no window is under way.
         """
         request = self._request
         if request is None:
             if skips and self._skipping is not self._kernels:
-                self._wait_for_skipping()
+                self._skipping = self._waiting_for(self.kernels.skipping)
+            if predicts and self._predicting is not self._kernels:
+                self._predicting = self._waiting_for(self.kernels, predicts=True)
             return
         if not request.poll():
             return
@@ -244,23 +262,25 @@ class Network(Contents):
         else:
             self._begin_with(own)
 
-    def look_for_kernels(self, *, skips: bool = False) -> None:
+    def look_for_kernels(self, *, skips: bool = False, predicts: bool = False) -> None:
         """Like ``take_over``, unless a call of this model is under way, in this thread or another one."""
-        if (skips or self._request is not None) and self.lock.acquire(blocking=False):
+        asks = skips or self._request is not None or (predicts and self._predicting is not self._kernels)
+        if asks and self.lock.acquire(blocking=False):
             try:
                 if self.changing.depth == 0:
-                    self.take_over(skips=skips)
+                    self.take_over(skips=skips, predicts=predicts)
             finally:
                 self.lock.release()
 
-    def _wait_for_skipping(self) -> None:
-        """Have the machine run the model until kernels that skip are compiled too, if they would be waited for."""
-        found = meanwhile(self._text, self.kernels, self.kernels.skipping)
+    def _waiting_for(self, needed: Kernels, *, predicts: bool = False) -> Kernels | None:
+        """Have the machine run the model until other kernels are compiled too, if they would be waited for. Returns
+        the kernels that run the model now."""
+        found = meanwhile(self._text, self.kernels, needed, predicts=predicts)
         if found is not None:
             instant, request = found
             self._begin_with(instant)
             self._request = request
-        self._skipping = self._kernels
+        return self._kernels
 
     def _begin_with(self, kernels: Kernels) -> None:
         """Run the model by other kernels from now on. If memory is too short for them, everything stays as it is."""
@@ -337,6 +357,7 @@ class Network(Contents):
         """Free the model's memory. Releasing twice is allowed; any other use afterwards raises ModelStateError."""
         with self.lock:
             asked, self._memory, self._kernels, self._request, self.watched = self._request, None, None, None, None
+            self._skipping = self._predicting = None
             self._released = True
             self._moved()
             self.feeds.release()
@@ -382,6 +403,8 @@ class Network(Contents):
         self.history = kept.get("history")  # which models pickled by early versions lack
         self.reading, self.table = kept.get("reading"), kept.get("table")
         self.classes = kept.get("classes")
+        if not kept.get("asks", True):
+            self.begin_without_compiling()
         if "parameters" in kept:
             self.prepare()
             self.set_parameters(kept["parameters"])

@@ -36,8 +36,12 @@ def _instant(graph: Graph, options: CompileOptions) -> Kernels:
     return made
 
 
-def first_kernels(text: str, graph: Graph, options: CompileOptions) -> tuple[Kernels, Request | None]:
+def first_kernels(
+    text: str, graph: Graph, options: CompileOptions, *, asks: bool = True
+) -> tuple[Kernels, Request | None]:
     """The kernels that a model starts with, and the request for kernels of its own if they are compiled meanwhile.
+
+    asks: whether these kernels are requested now.
 
     Kernels that are in the cache are used at once. Else the machine runs the model, if it is in the cache. Without it,
     the model waits for its kernels, and the machine is compiled in the background for the models to come.
@@ -49,15 +53,18 @@ def first_kernels(text: str, graph: Graph, options: CompileOptions) -> tuple[Ker
         return own, None
     instant = _instant(graph, options)
     instant.check_size()
-    return instant, request_for(text, own)
+    return instant, request_for(text, own) if asks else None
 
 
-def meanwhile(text: str, own: Kernels, needed: Kernels) -> tuple[Kernels, Request] | None:
+def meanwhile(text: str, own: Kernels, needed: Kernels, *, predicts: bool = False) -> tuple[Kernels, Request] | None:
     """What runs a model that has its own kernels while others that it needs are compiled, and the request for these.
 
-    None if nobody has to wait for them, or if everybody has to.
+    predicts: whether they are needed for prediction and not for training. None if nobody has to wait for them, or if
+    everybody has to.
     """
-    if own.tier != "compiled" or tier_of(own.options) != "auto" or _must_wait() or needed.are_there():
+    if own.tier != "compiled" or tier_of(own.options) != "auto" or _must_wait():
+        return None
+    if needed.can_predict() if predicts else needed.are_there():
         return None
     return (_instant(own.graph, own.options), request_for(text, needed)) if _machine_is_there(own) else None
 

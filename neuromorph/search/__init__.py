@@ -6,16 +6,22 @@ genomes and back.
 """
 
 from .crossing import crossover
+from .evaluation import Steps
+from .evolution import Options, evolve
 from .genome import Gene, Genome, SearchError
+from .individuals import Evolution, Individual
 from .inheritance import inherit
+from .journal import load
 from .limits import Choices, Limits, Size, size_of
 from .operations import OPERATIONS, Operation
 from .printing import write
 from .reading import read
+from .report import report
 from .setting import Setting
 from .variation import mutate, random_text
 
 __all__ = [
-    "OPERATIONS", "Choices", "Gene", "Genome", "Limits", "Operation", "SearchError", "Setting", "Size", "crossover",
-    "inherit", "mutate", "random_text", "read", "size_of", "write",
+    "OPERATIONS", "Choices", "Evolution", "Gene", "Genome", "Individual", "Limits", "Operation", "Options",
+    "SearchError", "Setting", "Size", "Steps", "crossover", "evolve", "inherit", "load", "mutate", "random_text",
+    "read", "report", "size_of", "write",
 ]  # fmt: skip

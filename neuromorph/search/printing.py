@@ -31,6 +31,11 @@ def to_model(genome: Genome) -> syntax.Model:
     return syntax.Model(genome.weight, genome.bias, nodes, "", None, genome.definitions)
 
 
+def ordered(genome: Genome) -> Genome:
+    """A settled genome with its nodes in the order of its text, as reading the text gives it."""
+    return genome.with_genes(_Tree(genome).flat())
+
+
 class _Tree:
     """The nodes of a genome, each below its source."""
 

@@ -17,12 +17,13 @@ from ..options import compile_options, whole_number
 from .genome import Genome, SearchError
 from .limits import Choices, Limits, size_of
 from .operations import OPERATIONS, Operation
-from .printing import to_model, write
+from .printing import ordered, to_model, write
 from .reading import read
 from .setting import Setting, drawn
 
 _TRIES = 200  # operations that are tried before a call gives up
 _MOST_CHANGES = 12  # operations of a random text, if the caller does not say how many
+_PRODUCTS = ("multiplicative", "dot", "scale")
 _ACTIVATIONS = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}  # of outputs, by their losses
 
 
@@ -137,7 +138,7 @@ def accepted(genome: Any, parent: Genome, limits: Limits, operation: str) -> Gen
     if not isinstance(genome, Genome):
         raise TypeError(f"the operation {operation!r} returned {brief(genome)}: it must return a Genome or None")
     found = genome.settled()
-    if found is None or found == parent:
+    if found is None or found == parent or not _idle(found) <= _idle(parent):
         return None
     try:
         graph = build_graph(to_model(found))
@@ -146,7 +147,16 @@ def accepted(genome: Any, parent: Genome, limits: Limits, operation: str) -> Gen
     if not limits.allow(size_of(graph)) or not _means(graph, found):
         return None
     mistakes = _mistakes(graph)
-    return None if mistakes and not mistakes <= _mistakes(build_graph(to_model(parent))) else found
+    return None if mistakes and not mistakes <= _mistakes(build_graph(to_model(parent))) else ordered(found)
+
+
+def _idle(genome: Genome) -> set[str]:
+    """The merges that join a value with itself, which gives nothing new unless it is multiplied."""
+    return {
+        gene.name
+        for gene in genome.genes
+        if gene.other is not None and gene.other == gene.source and not gene.steps and gene.function not in _PRODUCTS
+    }
 
 
 def _means(graph: Graph, genome: Genome) -> bool:

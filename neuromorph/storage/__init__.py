@@ -1,5 +1,5 @@
 """Saves models to files, and loads them."""
 
-from .files import load, save
+from .files import from_bytes, load, save, to_bytes
 
-__all__ = ["load", "save"]
+__all__ = ["from_bytes", "load", "save", "to_bytes"]

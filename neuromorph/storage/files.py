@@ -15,6 +15,7 @@ before memory is allocated, and nothing is unpickled.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
@@ -54,13 +55,22 @@ _WIDEST = 1 << 128  # a bound: the numbers of a PCG64 generator are smaller
 
 def save(model: Network, path: str | os.PathLike[str], *, training: bool = True) -> None:
     """Write a model to a file; see ``neuromorph.save``."""
-    from safetensors.numpy import save as encoded
-
     flag("training", training)
     given = os.fsdecode(path)
     check_name(given)
     if os.path.exists(given) and not os.path.isfile(given):
         raise StorageError(f"can't save the model: {given} is not a regular file")
+    data = to_bytes(model, training=training)
+    try:
+        replace_file(os.path.realpath(given), data)
+    except OSError as error:  # it names the temporary file, or none
+        raise OSError(error.errno, error.strerror, given) from error
+
+
+def to_bytes(model: Network, *, training: bool = True) -> bytes:
+    """What ``save`` writes to a file."""
+    from safetensors.numpy import save as encoded
+
     kept = model.__getstate__()
     if not training:
         kept = {name: value for name, value in kept.items() if name not in _OF_TRAINING}
@@ -70,11 +80,7 @@ def save(model: Network, path: str | os.PathLike[str], *, training: bool = True)
             raise StorageError(f"can't save the model: {name} has numbers that are not finite")
     record = record_of(kept, training=training)
     metadata = {VERSION_KEY: str(VERSION), RECORD_KEY: json.dumps(record, allow_nan=False)}
-    data = encoded(tensors, metadata)
-    try:
-        replace_file(os.path.realpath(given), data)
-    except OSError as error:  # it names the temporary file, or none
-        raise OSError(error.errno, error.strerror, given) from error
+    return bytes(encoded(tensors, metadata))
 
 
 def tensors_of(kept: Mapping[str, Any]) -> dict[str, Floats]:
@@ -132,21 +138,39 @@ def load(
     most = None if threads is None else whole_number("threads", threads)
     name = os.fsdecode(path)
     with _explained(name), _opened(name) as (file, size):
-        header = read_header(file, size)
-        kept, drawn = _arguments(header)
-        graph = build_graph(parse(kept["text"]))
-        graph = freeze(graph, _frozen(graph, header.record))
-        kept["options"] = _options(header.record, kept["optimizer"], graph)
-        _check_table(header.record, kept, graph)
-        if most is not None:
-            kept["options"] = replace(kept["options"], threads=most)
-        _read_tensors(file, header, kept, graph)
-        model = kind.__new__(kind)
-        model.__setstate__(kept)
+        model, drawn = _read_model(file, size, kind, most)
         model.file = name
     if restore_random and drawn is not None:
         restore_generator(drawn)
     return model
+
+
+def from_bytes(data: bytes, kind: type[Kind], *, name: str, asks: bool = True) -> Kind:
+    """The model that ``to_bytes`` has made bytes of.
+
+    name: of the bytes, for the errors of ``load``. asks: whether kernels are compiled in the background at once.
+    """
+    with _explained(name):
+        return _read_model(io.BytesIO(data), len(data), kind, asks=asks)[0]
+
+
+def _read_model(
+    file: BinaryIO, size: int, kind: type[Kind], most: int | None = None, *, asks: bool = True
+) -> tuple[Kind, dict[str, Any] | None]:
+    """The model in a file of so many bytes, and the generator's state. most: the most threads, or None."""
+    header = read_header(file, size)
+    kept, drawn = _arguments(header)
+    graph = build_graph(parse(kept["text"]))
+    graph = freeze(graph, _frozen(graph, header.record))
+    kept["options"] = _options(header.record, kept["optimizer"], graph)
+    _check_table(header.record, kept, graph)
+    if most is not None:
+        kept["options"] = replace(kept["options"], threads=most)
+    _read_tensors(file, header, kept, graph)
+    kept["asks"] = asks
+    model = kind.__new__(kind)
+    model.__setstate__(kept)
+    return model, drawn
 
 
 @contextmanager

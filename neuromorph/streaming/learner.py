@@ -35,7 +35,7 @@ def learner(model: Network, steps: int | None = None, every: int = 1, missing: s
     count = model.bptt_steps if steps is None else whole_number("steps", steps)
     period, rule = whole_number("every", every), one_of("missing", missing, MISSING)
     model.memory()
-    model.look_for_kernels()
+    model.look_for_kernels(predicts=True)
     return Learner(Track(model, count, period), rule)
 
 

@@ -30,7 +30,7 @@ def stream(model: Network, lanes: int = 1) -> Stream:
     """A stream of a model, in zero state; see ``neuromorph.stream``."""
     count = whole_number("lanes", lanes)
     model.memory()
-    model.look_for_kernels()
+    model.look_for_kernels(predicts=True)
     kernels, feed = model.kernels, model.open_feed()
     kernels.step  # noqa: B018 - compiles, or is found in the cache
     while feed.weights is None and feed.next is None:  # the first stream: the model may train in another thread

@@ -50,3 +50,8 @@ def died(status: int | None) -> Failure:
     except ValueError:
         name = f"signal {-status}"
     return Failure(DIED, f"the worker process was killed by {name}", signal=-status)
+
+
+def lost(worker: str) -> Failure:
+    """The failure of a task whose Dask worker is gone."""
+    return Failure(DIED, f"the Dask worker {worker} was lost")

@@ -25,7 +25,7 @@ from ..host.interrupts import held
 from ..host.resources import OWN, processors
 from ..options import whole_number
 from . import worker
-from .failures import RAISED, Failure, died
+from .failures import RAISED, Failure, died, raised
 from .sharing import Shared
 
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from neuromorph.sweeps.worker import main; main()"
@@ -84,6 +84,40 @@ def pickled(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
             f"{name} or one of its arguments can't be sent to another process: {error}; use functions that stand in a "
             "module, not in another function, and no lambda"
         ) from error
+
+
+class SerialPool(Pool):
+    """A pool that runs each task in this process, in ``finished``."""
+
+    def __init__(self, data: Any = None) -> None:
+        self._data = data
+        self._waiting: deque[tuple[int, Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._numbers = itertools.count()
+
+    @property
+    def size(self) -> int:
+        return 1
+
+    @property
+    def pending(self) -> int:
+        return len(self._waiting)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> int:
+        ticket = next(self._numbers)
+        self._waiting.append((ticket, function, arguments))
+        return ticket
+
+    def finished(self, timeout: float | None = None) -> list[tuple[int, Any]]:
+        if not self._waiting:
+            return []
+        ticket, function, arguments = self._waiting.popleft()
+        try:
+            return [(ticket, function(self._data, *arguments))]
+        except Exception as error:
+            return [(ticket, raised(error))]
+
+    def close(self) -> None:
+        self._waiting.clear()
 
 
 class _Worker:

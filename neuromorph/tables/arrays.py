@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.schema import CLASS, LEFT_OUT, Label, Schema
+from ..data.schema import LEFT_OUT, Label, Schema
 from ..errors import DataError
 from ..host.cgroups import shortage
 from .encoding import Encoder
@@ -27,8 +27,8 @@ class Rows:
 
     inputs: (N, W). targets: (N, T), places of classes or numbers, with NaN where they are missing and may be; None
     without answers. weights, times: (N,) or None. groups: the number of each row's group (N,), or None; names: what the
-    groups are called. numbers: which rows of the table these are. dropped, filled: how many rows were left out, and how
-    many cells got means.
+    groups are called. numbers: which rows of the table these are; None for all of them. dropped, filled: how many rows
+    were left out, and how many cells got means.
     """
 
     inputs: Array
@@ -37,7 +37,7 @@ class Rows:
     groups: NDArray[np.intp] | None
     names: Sequence[str]
     times: Array | None
-    numbers: NDArray[np.intp]
+    numbers: Array | None
     dropped: int = 0
     filled: int = 0
 
@@ -201,7 +201,8 @@ class _Maker:
         part = slice(start, start + count)
         self.check_range(piece, block, self.inputs, dtype)
         rows.inputs[part] = block if count == piece.count else block[kept]
-        rows.numbers[part] = piece.first + np.flatnonzero(kept)
+        if rows.numbers is not None:
+            rows.numbers[part] = piece.first + np.flatnonzero(kept)
         if rows.targets is not None and answer is not None:
             self.check_range(piece, answer, self.targets, rows.targets.dtype)
             rows.targets[part] = answer[kept]
@@ -260,13 +261,16 @@ def rows_of(
     trouble = shortage(total * schema.width * np.dtype(dtype).itemsize, "its rows need {}")
     if trouble is not None:
         raise table.wrong(trouble)
-    target_type = np.float64 if any(one.column.kind in (CLASS, LEFT_OUT) for one in maker.targets) else dtype
+    target_type = np.float64 if any(one.column.kind == LEFT_OUT for one in maker.targets) else dtype
+    numbers: NDArray[Any] | None = None
+    if "drop" in (policy.inputs, policy.targets):
+        numbers = np.empty(total, np.int32 if total < 2**31 else np.int64)
     found = Rows(
         np.empty((total, schema.width), small or dtype),
         np.empty((total, len(maker.targets)), target_type) if maker.targets else None,
         np.empty(total) if "weights" in maker.others else None,
         None if maker.group is None else np.empty(total, np.intp),
-        (), np.empty(total) if "times" in maker.others else None, np.empty(total, np.intp),
+        (), np.empty(total) if "times" in maker.others else None, numbers,
     )  # fmt: skip
     filled = 0
     for piece in table.pieces(maker.columns):
@@ -276,8 +280,8 @@ def rows_of(
     part = slice(filled)
     targets, weights, times = (_part(array, part) for array in (found.targets, found.weights, found.times))
     return Rows(
-        found.inputs[part], targets, weights, _part(found.groups, part), list(maker.known), times, found.numbers[part],
-        total - filled, sum(encoder.filled for encoder in maker.inputs),
+        found.inputs[part], targets, weights, _part(found.groups, part), list(maker.known), times,
+        _part(numbers, part), total - filled, sum(encoder.filled for encoder in maker.inputs),
     )  # fmt: skip
 
 

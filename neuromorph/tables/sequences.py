@@ -74,7 +74,8 @@ def _sorted(table: Table, rows: Rows) -> tuple[NDArray[np.intp], NDArray[np.intp
         again = (np.diff(rows.times[order]) == 0.0) & (np.diff(groups[order]) == 0)
         if again.any():
             first = int(again.argmax())
-            one, other = sorted(rows.numbers[order[first : first + 2]].tolist())
+            both = order[first : first + 2]
+            one, other = sorted((both if rows.numbers is None else rows.numbers[both]).tolist())
             which = f" of {rows.names[groups[order[first]]]!r}" if rows.groups is not None else ""
             raise table.wrong(f"{table.place_of(one)} and {table.place_of(other)}{which} have the same time")
     present = np.unique(groups)

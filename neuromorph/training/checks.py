@@ -27,27 +27,31 @@ def check_data(
     *,
     layout: Any = None,
     missing: Any = "error",
+    small: bool = False,
 ) -> TrainingData:
     """The arrays of a call, checked to fit the model.
 
     Lengths become weights, class labels become vectors. With a layout, sequences and single vectors are packed into
     lanes. missing: "skip" leaves out what is NaN in ``expected``; "error" allows no NaN.
+    small: whether small whole numbers stay as they are; the loop over data makes the model's type of them.
     """
     reading, layout = None, checked_layout(layout, model.needs.recurrent)
     if layout is not None:
         found = arranged(layout, model.needs, inputs, expected, sample_weight, lengths)
         inputs, expected, sample_weight, lengths = found.inputs, found.expected, found.weights, None
         reading = found.reading
-    unknown = None
+    unknown, small = None, small and not model.needs.recurrent
     if one_of("missing", missing, MISSING) == "skip":
         inputs, expected, sample_weight, unknown = without_unknown(
             inputs, expected, sample_weight, apart=model.graph.loss.mean, loss=model.graph.loss.name
         )
     if lengths is not None or _may_be_labels(model, inputs, expected):
-        inputs, expected, sample_weight = as_vectors_and_weights(model.needs, inputs, expected, sample_weight, lengths)
+        inputs, expected, sample_weight = as_vectors_and_weights(
+            model.needs, inputs, expected, sample_weight, lengths, small=small
+        )
     data = training_data(
         inputs, expected, sample_weight, batch=model.batch_size, width_in=model.input_width,
-        width_out=model.output_width, dtype=model.dtype, recurrent=model.needs.recurrent,
+        width_out=model.output_width, dtype=model.dtype, recurrent=model.needs.recurrent, small=small,
     )  # fmt: skip
     if unknown is not None:
         data = replace(data, expected=np.where(unknown, np.nan, data.expected), unknown=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data.arrays import TrainingData, as_tensor
 from ..data.holding_out import drawn, held_number
-from ..data.mixing import classes_of, counting_units, taken
+from ..data.mixing import classes_of, counting_units, in_order, taken
 from ..errors import DataError
 from ..history import History
 from ..host.frozen import frozen
@@ -21,7 +21,7 @@ from ..runtime.network import Network
 from .callbacks import Callback, Run
 from .checks import check_carried, check_data
 from .epochs import checked_callbacks, names_of, run_epochs, run_of
-from .loop import in_order, measure
+from .loop import measure
 from .metrics import ACCURACY, CLASSIFYING, Metric, check_accuracy, checked_metrics, measured
 from .sources import Arrays, Reading, Source, batches_of
 from .truncation import warn_of_hidden_steps
@@ -60,7 +60,7 @@ def fit(
     else:
         data = reading.read(model, inputs, expected, sample_weight, lengths)
         check_carried(data, carries)
-        data, held_out = _divided(model, data, validation, reading)
+        data, held_out = divided(model, data, validation, reading)
         source = Arrays(reading.weighted(model, data))
     given = _Given(data, held_out, carries, carries and _is_a(validation, Real), asked)
     run = run_of(model, given, count, first)
@@ -69,7 +69,9 @@ def fit(
     if isinstance(source, Arrays):
         warn_of_hidden_steps(model, source.data)
         if mixes:
-            source = source.mixed(_generator(model, source.data, seed), recurrent=model.graph.has_time_links)
+            source = source.mixed(shuffling_generator(model, source.data, seed), recurrent=model.graph.has_time_links)
+            if seed is not None:
+                source.skip(first)
     return run_epochs(run, given, source, watchers, progress=progress)
 
 
@@ -120,7 +122,7 @@ def _is_a(value: Any, kinds: type | tuple[type, ...]) -> bool:
         return False
 
 
-def _divided(
+def divided(
     model: Network, data: TrainingData, validation: Any, reading: Reading
 ) -> tuple[TrainingData, TrainingData | None]:
     """The data for training, and the data for validation or None."""
@@ -178,7 +180,7 @@ def _split(model: Network, data: TrainingData, part: Any) -> tuple[TrainingData,
     return taken(data, numbers[kept]), taken(data, numbers[out])
 
 
-def _generator(model: Network, data: TrainingData, seed: int | None) -> np.random.Generator:
+def shuffling_generator(model: Network, data: TrainingData, seed: int | None) -> np.random.Generator:
     """The random generator for shuffling. Its seed is ``seed``, or drawn from the generator that ``build`` uses."""
     if model.graph.has_time_links and not data.sequences:
         raise DataError(
@@ -206,5 +208,5 @@ def accuracy(
 ) -> float:
     """The share of right answers; see ``neuromorph.accuracy``."""
     check_accuracy(model)
-    data = check_data(model, inputs, expected, sample_weight, lengths, layout=layout, missing=missing)
+    data = check_data(model, inputs, expected, sample_weight, lengths, layout=layout, missing=missing, small=True)
     return measured(model, (Metric(ACCURACY),), data)[ACCURACY]

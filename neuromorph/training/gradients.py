@@ -44,7 +44,7 @@ def gradients(
 
 def _gradients_of_groups(model: Network, memory: Memory, data: TrainingData, samples: int) -> tuple[float, Floats]:
     """The mean loss of all groups of sequences and its gradient: the means of those of the groups, by their weights."""
-    groups = sequences(model, memory, data, GRADIENTS, samples)
+    groups = list(sequences(model, memory, data, GRADIENTS, samples))
     shares = _shares(data, len(groups))
     losses, total = np.zeros(len(groups)), np.zeros(len(memory.gradients))
     for number, (group, share) in enumerate(zip(groups, shares, strict=True)):

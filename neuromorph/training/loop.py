@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..abi.arguments import TrainCall
 from ..abi.mailbox import LEARN, MEASURE
 from ..data.arrays import TrainingData
-from ..data.mixing import groups, taken, weights_of
+from ..data.mixing import groups, in_order, of_type, parts_of, taken, weights_of
 from ..errors import TrainingDivergedError, brief
 from ..runtime.dispatch import call_members, ends_soon
 from ..runtime.kernels import Kernels
@@ -97,13 +97,15 @@ def sequences(
     capacity: int,
     losses: NDArray[np.float64] | None = None,
     places: Places | None = None,
-) -> list[Pass]:
-    """A pass for each sequence of the data.
+) -> Iterable[Pass]:
+    """A pass for each sequence of the data. Of small whole numbers, one part at a time becomes the model's type.
 
     losses: an array (S,) or (N, S) that takes the losses; None makes one. places: of one sequence, if it is known.
     """
     if losses is None:
         losses = _not_reached(data.inputs.shape[: 2 if data.sequences else 1])
+    if data.inputs.dtype != model.dtype or data.expected.dtype != model.dtype:
+        return _in_parts(model, memory, data, mode, capacity, losses, places)
     if not data.sequences:
         arrays = data.inputs, data.expected, data.weights, losses
         return [_pass(model, memory, *arrays, capacity, mode, places or places_of(data), data.unknown)]
@@ -112,6 +114,24 @@ def sequences(
         _pass(model, memory, *arrays, capacity, mode, places or places_of(data, group), data.unknown)
         for group, arrays in enumerate(zip(data.inputs, data.expected, weights, losses, strict=True))
     ]
+
+
+def _in_parts(
+    model: Network,
+    memory: Memory,
+    data: TrainingData,
+    mode: int,
+    capacity: int,
+    losses: NDArray[np.float64],
+    places: Places | None,
+) -> Iterator[Pass]:
+    """The passes of data in which nothing is recurrent, part by part in the model's type."""
+    for part in parts_of(data, capacity):
+        known = places
+        if known is None:
+            known = places_of(data, part.start) if data.sequences else places_of(data, first=part.start)
+        some = of_type(in_order(data, part), model.dtype)
+        yield from sequences(model, memory, some, mode, capacity, losses[part], known)
 
 
 def _pass(
@@ -186,7 +206,7 @@ def learn(
         else:
             passes = _mixed(model, memory, data, order, window, losses)
         try:
-            _follow_all(passes, data.sequences, verbosity, progress, carry_state, rates)
+            _follow_all(passes, verbosity, progress, carry_state, rates)
         finally:
             model.publish()
         return weighted_mean(losses, data.weights if order is None else weights_of(data, order))
@@ -200,9 +220,13 @@ def _mixed(
     window: int,
     losses: NDArray[np.float64],
 ) -> Iterator[Pass]:
-    """The passes of data in another order. Of several sequences, only one group of lanes at a time is copied."""
+    """The passes of data in another order. Only one group of lanes, or part of the vectors, at a time is copied."""
     if not data.sequences:
-        yield from sequences(model, memory, taken(data, order), LEARN, window, losses, places_of(data, 0, order))
+        lanes = data.inputs.shape[-2]
+        for part in parts_of(data, window):
+            units = order[part.start * lanes : part.stop * lanes]
+            some = of_type(taken(data, units), model.dtype)
+            yield from sequences(model, memory, some, LEARN, window, losses[part], places_of(data, 0, units))
         return
     for number, group in enumerate(groups(data, order)):
         places = places_of(data, number, order)
@@ -211,7 +235,6 @@ def _mixed(
 
 def _follow_all(
     passes: Iterable[Pass],
-    several: bool,
     verbosity: int,
     progress: Watcher,
     carry_state: bool,
@@ -226,14 +249,8 @@ def _follow_all(
         if not carry_state:
             sequence.model.clear_state(sequence.memory)
         follow(sequence, verbosity, progress, rates)
-        if several:
+        if not isinstance(passes, list) or len(passes) > 1:
             sequence.model.feeds.publish(sequence.memory.weights, since=PIECE)
-
-
-def in_order(data: TrainingData, places: NDArray[np.intp] | slice) -> TrainingData:
-    """The data at these places on the first axis, in their order."""
-    weights = None if data.weights is None else data.weights[places]
-    return replace(data, inputs=data.inputs[places], expected=data.expected[places], weights=weights)
 
 
 class Watcher(Protocol):
@@ -317,7 +334,7 @@ def evaluate(
     missing: str = "error",
 ) -> float:
     """The mean loss over samples, from zero state or the model's state. The model does not change."""
-    data = check_data(model, inputs, expected, sample_weight, lengths, layout=layout, missing=missing)
+    data = check_data(model, inputs, expected, sample_weight, lengths, layout=layout, missing=missing, small=True)
     check_carried(data, carry_state)
     return measure(model, data, carry_state=carry_state)
 
@@ -327,15 +344,13 @@ def measure(model: Network, data: TrainingData, *, carry_state: bool = False) ->
     model.look_for_kernels(skips=data.unknown)
     with model.lock:
         memory = scratch(model, model.bptt_steps)
-        passes = sequences(model, memory, data, MEASURE, model.bptt_steps)
-        found, pace = np.zeros((len(passes), passes[0].samples)), Pace()
-        for number, sequence in enumerate(passes):
+        losses, pace = _not_reached(data.inputs.shape[: 2 if data.sequences else 1]), Pace()
+        for sequence in sequences(model, memory, data, MEASURE, model.bptt_steps, losses):
             memory.space[:] = 0.0
             if carry_state:
                 model.copy_state(memory)
             _measure(sequence, pace)
-            found[number] = sequence.losses
-    return weighted_mean(found if data.sequences else found[0], data.weights)
+    return weighted_mean(losses, data.weights)
 
 
 def _measure(sequence: Pass, pace: Pace) -> None:

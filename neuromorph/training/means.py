@@ -9,15 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 FEW = 1 << 12  # numbers: for so few, a BLAS starts no threads
+MANY = 1 << 22  # so many numbers are added part by part, which needs no copy of them all
 SMALL, LARGE = 1e-250, 1e300  # sums between these have neither underflowed nor overflowed
 
 
-def weighted_mean(values: NDArray[np.float64], weights: NDArray[Any] | None = None) -> float:
+def weighted_mean(values: NDArray[Any], weights: NDArray[Any] | None = None) -> float:
     """The weighted mean of numbers, 0.0 if all weights are 0. The mean of finite numbers is finite.
 
     weights: None for equal ones, else finite and >= 0, in the shape of the values. With one more axis, the weights of a
     value are summed over it.
     """
+    if values.size > MANY:
+        return _mean_in_parts(values, weights)
+    values = np.asarray(values, np.float64)
     if weights is None and values.size <= FEW and math.isfinite(np.vdot(values, values)):  # so no sum overflows
         return float(np.add.reduce(values, axis=None)) / values.size
     with np.errstate(over="ignore", invalid="ignore"):
@@ -31,6 +35,21 @@ def weighted_mean(values: NDArray[np.float64], weights: NDArray[Any] | None = No
         if SMALL < whole < LARGE and abs(total) < LARGE:
             return total / whole
         return _careful_mean(values, weights)
+
+
+def _mean_in_parts(values: NDArray[Any], weights: NDArray[Any] | None) -> float:
+    """The weighted mean of many numbers: that of the means of parts of the first axis."""
+    step = max(1, MANY * len(values) // (4 * values.size))
+    means, wholes = [], []
+    for start in range(0, len(values), step):
+        some = np.asarray(values[start : start + step], np.float64).reshape(-1)
+        parts = None if weights is None else weights[start : start + step]
+        if parts is not None and parts.size > some.size:
+            parts = np.add.reduce(parts, axis=-1, dtype=np.float64)
+        shares = None if parts is None else np.asarray(parts, np.float64).reshape(-1)
+        means.append(weighted_mean(some, shares))
+        wholes.append(total_weight(shares, len(some)))
+    return weighted_mean(np.array(means), np.array(wholes))
 
 
 def total_weight(weights: NDArray[Any] | None, vectors: int) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.arrays import PredictionData, TrainingData
+from ..data.mixing import in_order, of_type, parts_of
 from ..errors import DataError, brief
 from ..functions import LOSSES
 from ..history import History
@@ -32,14 +33,21 @@ class Metric:
     name: str
     own: Callable[[Floats, Floats], Any] | None = None
 
-    def of(self, model: Network, data: TrainingData, results: Floats) -> float:
-        """The metric of data and of the model's results for them."""
+    def terms(self, model: Network, data: TrainingData, results: Floats) -> Floats:
+        """What is kept of a part of the data and of the model's results for it: a number of each vector; for the user's
+        functions the results themselves."""
         if self.own is not None:
-            return self._of_own(self.own, data, results)
+            return results
         if self.name == ACCURACY:
-            return weighted_mean(_mean_of_known(data, _right(model, results, data.expected)), data.weights)
+            return _mean_of_known(data, _right(model, results, data.expected))
         name = "mse" if self.name == ROOT else self.name
-        found = weighted_mean(_mean_of_known(data, _terms(name, results, data.expected)), data.weights)
+        return _mean_of_known(data, _terms(name, results, data.expected))
+
+    def of(self, model: Network, data: TrainingData, terms: Floats) -> float:
+        """The metric of data, from the terms of all parts."""
+        if self.own is not None:
+            return self._of_own(self.own, of_type(data, model.dtype), terms)
+        found = weighted_mean(terms, data.weights)
         return math.sqrt(found) if self.name == ROOT else found
 
     def _of_own(self, function: Callable[[Floats, Floats], Any], data: TrainingData, results: Floats) -> float:
@@ -82,8 +90,17 @@ def measured(
     """All metrics of some data by name, with the results from ``state``."""
     if not metrics:
         return {}
-    results = outputs(model, PredictionData(data.inputs, squeeze=False, sequences=data.sequences), state)
-    return {metric.name: metric.of(model, data, results) for metric in metrics}
+    parts = [slice(None)] if model.graph.has_time_links else parts_of(data)
+    terms: dict[str, Floats] = {}
+    for part in parts:
+        some = of_type(in_order(data, part), model.dtype)
+        results = outputs(model, PredictionData(some.inputs, squeeze=False, sequences=data.sequences), state)
+        for metric in metrics:
+            found = metric.terms(model, some, results)
+            if metric.name not in terms:
+                terms[metric.name] = np.empty((len(data.inputs), *found.shape[1:]), found.dtype)
+            terms[metric.name][part] = found
+    return {metric.name: metric.of(model, data, terms[metric.name]) for metric in metrics}
 
 
 def check_accuracy(model: Network) -> None:
@@ -93,9 +110,11 @@ def check_accuracy(model: Network) -> None:
         raise DataError(f"accuracy needs a model whose loss is cross_entropy or binary_cross_entropy, not {loss}")
 
 
-def _mean_of_known(data: TrainingData, terms: Floats) -> NDArray[np.float64]:
+def _mean_of_known(data: TrainingData, terms: Floats) -> Floats:
     """The mean over the known components of each vector, from terms (…, W) or (…, 1)."""
-    if not data.unknown or terms.shape[-1] == 1:
+    if terms.shape[-1] == 1:
+        return terms[..., 0]
+    if not data.unknown:
         mean: NDArray[np.float64] = terms.mean(axis=-1)
         return mean
     known = ~np.isnan(data.expected)

@@ -16,6 +16,7 @@ class Places:
 
     layout: of the call. sequences: whether the data are several sequences, and group: the number of this one. lanes: of
     a sample. order: the units of the data in the order of training (see ``data/mixing.py``), if they were shuffled.
+    first: the number of the first sample, if the pass is a part of one sequence.
     """
 
     layout: str | None
@@ -23,11 +24,12 @@ class Places:
     lanes: int
     group: int = 0
     order: NDArray[np.intp] | None = None
+    first: int = 0
 
     def loss(self, sample: int, lane: int | None) -> str:
         """What messages call a loss. lane: the lane whose loss it is, if that is known."""
         if self.order is None and self.layout is None:
-            return f"sample {sample}{self.where}"
+            return f"sample {self.first + sample}{self.where}"
         if lane is None:
             return self.span(sample, sample + 1)
         return self._vector(sample, lane)
@@ -35,7 +37,7 @@ class Places:
     def span(self, begin: int, end: int) -> str:
         """What messages call the samples from ``begin`` to before ``end``."""
         if self.sequences or (self.order is None and self.layout is None):
-            word = "sample" if self.layout is None else "step"
+            word, begin, end = "sample" if self.layout is None else "step", self.first + begin, self.first + end
             steps = f"{word} {begin}" if end - begin == 1 else f"{word}s {begin} to {end - 1}"
             return f"{steps}{self.where}"
         return f"{self._vector(begin, 0)} and others"
@@ -61,11 +63,11 @@ class Places:
 
     def _unit(self, sample: int, lane: int) -> int:
         """The number of the unit that is in a lane (see ``data/mixing.py``)."""
-        unit = (self.group if self.sequences else sample) * self.lanes + lane
+        unit = (self.group if self.sequences else self.first + sample) * self.lanes + lane
         return unit if self.order is None else int(self.order[unit])
 
 
-def places_of(data: TrainingData, group: int = 0, order: NDArray[np.intp] | None = None) -> Places:
-    """The places of one sequence, or group of lanes, of the data."""
+def places_of(data: TrainingData, group: int = 0, order: NDArray[np.intp] | None = None, first: int = 0) -> Places:
+    """The places of one sequence, or group of lanes, or part of one sequence, of the data."""
     layout = None if data.reading is None else data.reading.layout
-    return Places(layout, data.sequences, data.inputs.shape[-2], group, order)
+    return Places(layout, data.sequences, data.inputs.shape[-2], group, order, first)

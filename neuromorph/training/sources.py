@@ -35,7 +35,9 @@ class Reading:
 
     def read(self, model: Network, inputs: Any, expected: Any, weights: Any, lengths: Any) -> TrainingData:
         """The checked data of a call, without weights of classes."""
-        return check_data(model, inputs, expected, weights, lengths, layout=self.layout, missing=self.missing)
+        return check_data(
+            model, inputs, expected, weights, lengths, layout=self.layout, missing=self.missing, small=True
+        )
 
     def weighted(self, model: Network, data: TrainingData) -> TrainingData:
         """The data with the weights of classes."""
@@ -44,13 +46,20 @@ class Reading:
         return with_class_weight(data, self.class_weight, model.graph.loss.name)
 
 
+class Following(Watcher, Protocol):
+    """A watcher of an epoch, also of one that runs elsewhere."""
+
+    def add(self, samples: int, loss: float) -> None:
+        """Called when some samples are done. loss: their mean loss."""
+
+
 class Source(Protocol):
     """Data to learn from, epoch after epoch. samples: of an epoch, or None if that is not known before."""
 
     @property
     def samples(self) -> int | None: ...
 
-    def learn(self, model: Network, bar: Watcher, rates: Rates, *, carries: bool) -> float:
+    def learn(self, model: Network, bar: Following, rates: Rates, *, carries: bool) -> float:
         """Learn from all data once; the mean loss. carries: whether the state goes on from what it is."""
 
 
@@ -71,6 +80,12 @@ class Arrays:
         """The same data in a new order in each epoch: single sequences, or single vectors where nothing is
         recurrent."""
         return Arrays(self.data if recurrent else as_vectors(self.data), rng)
+
+    def skip(self, epochs: int) -> None:
+        """Draw the orders of so many epochs, so that those after them come next."""
+        if self.rng is not None:
+            for _ in range(epochs):
+                mixed(self.data, self.rng)
 
     def learn(self, model: Network, bar: Watcher, rates: Rates, *, carries: bool) -> float:
         """Learn from all data once; the mean loss."""

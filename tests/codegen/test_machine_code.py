@@ -359,18 +359,24 @@ PRODUCTS = re.compile(r"_?nm\.(native\.(forward|backward|weight_gradients)|produ
 
 def compiled(kernel: Any, names: Iterable[str]) -> tuple[dict[str, Function], str]:
     """Some functions of a kernel and what they call, compiled or found in the cache; the symbol of the last."""
+    assert HOST is not None
+    functions: dict[str, Function] = {}
+    texts, symbol = compiled_texts(kernel, names)
+    for _, assembly in texts.values():
+        functions |= functions_of(assembly, HOST)
+    return functions, symbol
+
+
+def compiled_texts(kernel: Any, names: Iterable[str]) -> tuple[bundles.Texts, str]:
+    """LLVM IR and assembly of some functions of a kernel; the symbol of the last."""
     key = cache.key_of(kernel.source, *cache.environment())
     wanted = {name: kernel.functions[name] for name in names}
     bundles.ready(kernel.source, key, wanted, kernel.options.dtype)
     bundle = bundles.bundle_key(key, wanted, kernel.options.dtype)
     described = json.loads(cache.read(bundle, "functions.json") or b"")["functions"]
     texts = bundles.stored_texts(key, wanted, kernel.options.dtype)
-    assert HOST is not None
     assert texts is not None
-    functions: dict[str, Function] = {}
-    for _, assembly in texts.values():
-        functions |= functions_of(assembly, HOST)
-    return functions, described[-1]["symbol"]
+    return texts, described[-1]["symbol"]
 
 
 def kernel_of(name: str) -> Any:
@@ -533,15 +539,15 @@ def test_what_a_loop_calls_is_inside_it() -> None:
 TARGETS = ["x86_64-unknown-linux-gnu", "x86_64-apple-darwin", "aarch64-unknown-linux-gnu", "arm64-apple-darwin"]
 
 
-def assembly_for(code: str, triple: str, model: str) -> str:
-    """LLVM's IR as the assembly of another machine."""
+def assembly_for(code: str, triple: str, model: str, cpu: str = "") -> str:
+    """LLVM's IR as the assembly of another machine. cpu: its processor, for LLVM."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     try:
         target = llvm.Target.from_triple(triple)
     except RuntimeError:
         pytest.skip(f"this LLVM makes no code for {triple}")
-    machine = target.create_target_machine(opt=3, codemodel=model, jit=model == "jitdefault")
+    machine = target.create_target_machine(cpu=cpu, opt=3, codemodel=model, jit=model == "jitdefault")
     code = re.sub(r"^target .*$", "", code, flags=re.MULTILINE)
     module = llvm.parse_assembly(re.sub(r'"(target-cpu|target-features|tune-cpu)"="[^"]*"', "", code))
     module.triple, module.data_layout = triple, str(machine.target_data)
@@ -581,3 +587,27 @@ def test_whole_vectors_and_single_numbers_are_told_apart_on_other_machines(tripl
         counts = arithmetic(functions_of(text, machine))
         assert counts.keys() == {bits}
         assert counts[bits] >= 5
+
+
+PROCESSORS = {"aarch64-unknown-linux-gnu": "", "arm64-apple-darwin": "apple-m1", "x86_64-pc-windows-msvc": "x86-64-v3"}
+
+
+@pytest.mark.parametrize("name", ["lstm of float64 in 128 bits", "loops of float32 in 128 bits"])
+@pytest.mark.parametrize("triple", PROCESSORS)
+def test_whole_kernels_are_vector_code_on_other_machines(triple: str, name: str) -> None:
+    """The IR of this machine's kernels, compiled for other ones: for NEON, and for the calls of Windows."""
+    machine = machine_of(triple)
+    assert machine is not None
+    kernel = kernel_of(name)
+    functions: dict[str, Function] = {}
+    texts, symbol = compiled_texts(kernel, kernel.bundles["train"])
+    for code, _ in texts.values():
+        functions |= functions_of(assembly_for(code, triple, "jitdefault", PROCESSORS[triple]), machine)
+    mangled = f"_{symbol}" if triple == "arm64-apple-darwin" else symbol
+    assert any(functions[mangled].in_loops)
+    assert forbidden(functions, mangled) == []
+    within = {name: function for name, function in functions.items() if PRODUCTS.search(name)}
+    every, fused = arithmetic(within), arithmetic(within, fused=True)
+    assert sum(every.values()) > 100
+    assert every[128] / sum(every.values()) > 0.9
+    assert fused[0] == 0

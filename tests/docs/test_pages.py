@@ -47,11 +47,14 @@ def test_a_page_runs_and_prints_what_it_says(path: Path, monkeypatch: pytest.Mon
 def test_every_block_is_of_a_kind_that_is_checked(path: Path) -> None:
     """Blocks of ``text`` and ``sh`` have a test of their own in test_readme.py, changes and checks in
     test_contributing.py, programs in other languages in test_programs.py."""
-    of_its_own = {"text", "sh"} if path.name == "README.md" and path.parent == REPOSITORY else set()
-    of_its_own |= {"diff", "python check", "python check compiled"} if path.name == "adding.md" else set()
-    of_its_own |= {"README.md": {"c"}, "c-export.md": {"c", "sh"}, "reading-weights.md": {"c", "rust", "js"}}.get(
-        path.name, set()
-    )
+    of_its_own = {
+        "README.md": {"sh"},
+        "docs/overview.md": {"text", "c"},
+        "docs/tutorial.md": {"c", "sh"},
+        "docs/c-export.md": {"c", "sh"},
+        "docs/reading-weights.md": {"c", "rust", "js"},
+        "docs/contributing/adding.md": {"diff", "python check", "python check compiled"},
+    }.get(path.relative_to(REPOSITORY).as_posix(), set())
     known = {"python", "mdl", "mdl warns", "console", "text output"} | of_its_own
     page = path.read_text(encoding="utf-8")
     kinds = {block.kind for block in renew.blocks(page)}
@@ -123,9 +126,22 @@ def _places(path: Path) -> set[str]:
 
 def test_the_readme_leads_to_every_page_and_every_page_to_its_list() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    for page in sorted((REPOSITORY / "docs").glob("*.md")):
+    for page in (REPOSITORY / "docs").glob("*.md"):
         assert f"](docs/{page.name})" in readme
         assert "](../README.md#documentation)" in page.read_text(encoding="utf-8"), page.name
+    for page in (REPOSITORY / "docs" / "reference").glob("*.md"):
+        assert f"](docs/reference/{page.name})" in readme
+        assert "](../../README.md#documentation)" in page.read_text(encoding="utf-8"), page.name
+
+
+def test_the_readme_is_at_most_two_screens() -> None:
+    assert (REPOSITORY / "README.md").read_text(encoding="utf-8").count("\n") <= 110
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_begins_with_what_its_reader_can_do_then(path: Path) -> None:
+    first = path.read_text(encoding="utf-8").split("\n\n")[1]
+    assert path == REPOSITORY / "README.md" or re.match(r"(After|On) this page you", first), first
 
 
 def test_the_language_page_names_every_function() -> None:

@@ -13,7 +13,9 @@ from helpers.pages import blocks_of
 from helpers.paths import REPOSITORY
 from neuromorph.export import to_c
 
-README, EXPORT, WEIGHTS = (REPOSITORY / name for name in ("README.md", "docs/c-export.md", "docs/reading-weights.md"))
+OVERVIEW, TUTORIAL, EXPORT, WEIGHTS = (
+    REPOSITORY / "docs" / f"{name}.md" for name in ("overview", "tutorial", "c-export", "reading-weights")
+)
 
 
 def program(page: Path, kind: str) -> str:
@@ -23,21 +25,28 @@ def program(page: Path, kind: str) -> str:
 
 
 @needs("gcc")
-@pytest.mark.parametrize(("page", "width"), [(README, 1), (EXPORT, 2)], ids=["README", "c-export"])
-def test_a_program_around_an_exported_model(page: Path, width: int, interpreted: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("page", "name", "width", "commands"),
+    [(OVERVIEW, "net", 1, 0), (TUTORIAL, "cleaner", 1, 1), (EXPORT, "net", 2, 2)],
+    ids=["overview", "tutorial", "c-export"],
+)
+def test_a_program_around_an_exported_model(
+    page: Path, name: str, width: int, commands: int, interpreted: None, tmp_path: Path
+) -> None:
+    """commands: how many of the page's last blocks of commands are about the program."""
     nm.seed(1)
     text = f"/xavier,zero/ (input, {width}) (h, 4, <lstm>) (output, 1, <linear>, <mse>)"
     model = nm.build(nm.compile(text, 1, 0.1))
-    to_c(model, tmp_path / "net.c")
+    to_c(model, tmp_path / f"{name}.c")
     (tmp_path / "main.c").write_text(program(page, "c"), encoding="ascii")
-    run(["gcc", *C99, "net.c", "main.c", "-o", "net"], tmp_path)
+    run(["gcc", *C99, f"{name}.c", "main.c", "-o", name], tmp_path)
     inputs = np.random.default_rng(0).normal(size=(9, width)).astype(np.float32)
     log = "".join(" ".join(map(str, row)) + "\n" for row in inputs)
-    found = np.array(run(["./net"], tmp_path, input=log).split(), np.float32)
+    found = np.array(run([f"./{name}"], tmp_path, input=log).split(), np.float32)
     np.testing.assert_allclose(found, model.predict(inputs)[:, 0], rtol=0, atol=1e-6)
-    if page == EXPORT:
-        for block in blocks_of(page, "sh"):
-            run(["sh", "-c", block.text], tmp_path)
+    given = blocks_of(page, "sh")
+    for block in given[len(given) - commands :]:
+        assert run(["sh", "-c", block.text], tmp_path).count("\n") == (4 if page == TUTORIAL else 0)
 
 
 @pytest.fixture

@@ -1,13 +1,16 @@
 """Exported C of texts that Hypothesis writes, over a thousand steps against ``predict``.
 
-``NEUROMORPH_NIGHTLY=30`` makes fresh texts for half an hour; a failure shows the smallest text that was found.
+``NEUROMORPH_NIGHTLY=30`` makes fresh texts for half an hour, and ``NEUROMORPH_TEXTS=1000`` so many of them, a sixth of
+them under sanitizers and ten on emulated ARM processors. A failure shows the smallest text that was found.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +19,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import neuromorph as nm
-from helpers.c_programs import Library, needs
+from helpers.c_programs import C99, Library, needs, run
+from helpers.microcontroller import exit_code_of_self_test
 from helpers.random_models import bounded
 from helpers.random_texts import texts
 from neuromorph.export import to_c
 
 MINUTES = float(os.environ.get("NEUROMORPH_NIGHTLY") or 0.0)
+TEXTS = int(os.environ.get("NEUROMORPH_TEXTS") or 0)
 STEPS = 1000
 TOLERANCE = {"float32": 1e-6, "float64": 1e-13}
 NUDGE = {"float32": 1e-7, "float64": 2e-16}  # a relative change of the size of what is rounded
@@ -79,3 +84,75 @@ def test_fresh_texts(tmp_path: Path) -> None:
     end = time.monotonic() + 60.0 * MINUTES
     while time.monotonic() < end:
         fresh(given(st.tuples(*arguments))(lambda chosen: check(*chosen, tmp_path)))()
+
+
+@needs("gcc")
+@pytest.mark.skipif(not TEXTS, reason="NEUROMORPH_TEXTS says how many")
+@pytest.mark.parametrize("flags", [("-O0",), ("-O3", "-march=native")], ids=" ".join)
+def test_many_texts(flags: tuple[str, ...], tmp_path: Path) -> None:
+    passed = []
+
+    def one(chosen: tuple[str, str, bool, int]) -> None:
+        check(*chosen, flags, tmp_path)
+        passed.append(chosen)
+
+    on_fresh_texts(TEXTS // 2, one)
+    assert len(set(passed)) >= TEXTS // 2
+    print(f"{len(set(passed))} texts with {' '.join(flags)}")
+
+
+@needs("gcc")
+@pytest.mark.skipif(not TEXTS, reason="NEUROMORPH_TEXTS says how many")
+def test_sanitizers_find_nothing_in_many_texts(tmp_path: Path) -> None:
+    """The status of a self-test whose figures are amplified rounding does not matter here, only what it prints."""
+    sanitized = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DNET_SELFTEST")
+
+    def one(chosen: tuple[str, str, bool, int]) -> None:
+        name = exported(*chosen, tmp_path)
+        run(["gcc", *C99, *sanitized, f"{name}.c", "-lm", "-o", name], tmp_path)
+        done = subprocess.run([tmp_path / name], capture_output=True, text=True, timeout=120)
+        assert (done.returncode in (0, 1), done.stderr) == (True, ""), done.stderr[:2000]
+
+    on_fresh_texts(max(1, TEXTS // 6), one)
+
+
+@needs("arm-none-eabi-gcc")
+@needs("qemu-system-arm")
+@pytest.mark.skipif(not TEXTS, reason="NEUROMORPH_TEXTS says how many")
+def test_self_tests_of_some_texts_pass_on_a_microcontroller(tmp_path: Path) -> None:
+    def one(chosen: tuple[str, str, bool, int]) -> None:
+        assert exit_code_of_self_test(exported(*chosen, tmp_path), tmp_path) == 0
+
+    on_fresh_texts(10, one)
+
+
+@needs("arm-linux-gnueabihf-gcc")
+@needs("qemu-arm")
+@pytest.mark.skipif(not TEXTS, reason="NEUROMORPH_TEXTS says how many")
+def test_self_tests_of_some_texts_pass_on_arm_of_32_bits(tmp_path: Path) -> None:
+    flags = ("-O2", "-static", "-DNET_SELFTEST")
+
+    def one(chosen: tuple[str, str, bool, int]) -> None:
+        name = exported(*chosen, tmp_path)
+        run(["arm-linux-gnueabihf-gcc", *C99, *flags, f"{name}.c", "-lm", "-o", name], tmp_path)
+        assert subprocess.run(["qemu-arm", tmp_path / name], timeout=120).returncode == 0
+
+    on_fresh_texts(10, one)
+
+
+def on_fresh_texts(count: int, act: Callable[[tuple[str, str, bool, int]], None]) -> None:
+    """Call a function with so many texts, types, whether <math.h> may be used, and seeds."""
+    arguments = (texts(), st.sampled_from(["float32", "float64"]), st.booleans(), st.integers(0, 1000))
+    settings(bounded(count), derandomize=False, database=None)(given(st.tuples(*arguments))(act))()
+
+
+def exported(text: str, dtype: str, libm: bool, seed: int, folder: Path) -> str:
+    """The name of the files of a model whose outputs are finite and no amplified rounding."""
+    model, rng = built(text, dtype, seed), np.random.default_rng(seed)
+    inputs = rng.normal(size=(STEPS // 10, model.input_width)).astype(dtype)
+    wanted = model.predict(inputs)
+    assume(np.isfinite(wanted).all())
+    name = f"n{time.monotonic_ns()}"
+    to_c(model, folder / f"{name}.c", libm=libm)
+    assume(gap(nudged(model, inputs, dtype, rng), wanted) < TOLERANCE[dtype])
+    return name

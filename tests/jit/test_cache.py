@@ -22,6 +22,7 @@ import neuromorph
 from helpers.caches import failing, put_link, put_open_folder, temporaries, with_warnings
 from helpers.processes import finished, python
 from neuromorph.errors import CacheWarning
+from neuromorph.host import folders
 from neuromorph.host.cpu import cpu
 from neuromorph.jit import cache, cache_store, environment
 
@@ -189,7 +190,7 @@ def test_entries_are_the_users_own_and_all_may_read_those_of_root(
     assert set(modes.values()) == {0o644 if root else 0o600}
     for user, wanted in ((0, [0o755, 0o644]), (NOBODY, [0o700, 0o600])):
         monkeypatch.setattr(os, "geteuid", lambda user=user: user)
-        assert [cache_store._mode(own) for own in (0o700, 0o600)] == wanted
+        assert [folders.system.mode(own) for own in (0o700, 0o600)] == wanted
 
 
 def test_meta_lists_sizes_and_checksums(folder: Path) -> None:
@@ -845,7 +846,7 @@ def test_a_note_of_the_bound_that_says_nothing_is_made_anew(folder: Path, note: 
         path.write_bytes(note)
     assert cache.read(key, "kernel.bin") == b"x" * 1000
     assert path.read_bytes() == str(1 << 30).encode()
-    assert stat.S_IMODE(path.stat().st_mode) == cache_store._mode(0o600)
+    assert stat.S_IMODE(path.stat().st_mode) == folders.system.mode(0o600)
     assert temporaries(folder) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from helpers.paths import REPOSITORY
 from helpers.texts import text_of
 from neuromorph.errors import CompilerWarning
 from neuromorph.jit import cache
-from neuromorph.runtime import background, compiler_process
+from neuromorph.runtime import background, compiler_process, hanging
 from neuromorph.runtime.background import Compiler, Request
 from neuromorph.runtime.compiler_process import Worker
 
@@ -331,6 +332,58 @@ def test_a_dropped_job_is_killed(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) 
     assert pipes.worker.running is None
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+def computes(what: Any) -> bool:
+    while True:
+        pass
+
+
+def waits(what: Any) -> bool:
+    return bool(time.sleep(60))
+
+
+def test_a_job_that_computes_for_ever_is_ended(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hanging, "MOST_COMPUTING", 1)
+    monkeypatch.setattr(compiler_process, "compiled", computes)
+    pipes.send(job(4))
+    pipes.worker.step()
+    assert pipes.answer() == {"failed": 4, "reason": "the compiler took more than 1 s of processor time"}
+
+
+@pytest.mark.skipif(not os.path.exists("/proc"), reason="reads /proc")
+def test_a_job_that_waits_for_ever_is_ended(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hanging, "MOST_WAITING", 0.3)
+    monkeypatch.setattr(hanging, "TICK", 0.05)
+    monkeypatch.setattr(compiler_process, "compiled", waits)
+    pipes.send(job(4), job(5))
+    pipes.worker.step()
+    answer = pipes.answer()
+    assert (answer["failed"], answer["reason"][:27]) == (4, "the compiler has waited for")
+
+
+@pytest.mark.parametrize(
+    ("state", "used", "slept", "ended"),
+    [
+        ("S", 7, 0.0, True),  # it waits
+        ("D", 7, 0.0, True),
+        ("T", 7, 0.0, False),  # it is stopped
+        ("R", 7, 0.0, False),  # it would run, if the machine had a processor for it
+        ("S", None, 0.0, False),  # it has computed since the last look
+        ("S", 7, 3600.0, False),  # the process that looks was stopped as well
+    ],
+)
+def test_only_waiting_counts(
+    monkeypatch: pytest.MonkeyPatch, state: str, used: int | None, slept: float, ended: bool
+) -> None:
+    ticks, now = itertools.count(), [0.0]
+    monkeypatch.setattr(hanging.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(hanging, "_seen", lambda process: (state, next(ticks) if used is None else used))
+    waiting, reasons = hanging.Waiting(1, looked=0.0), []
+    for _ in range(3 + int(hanging.MOST_WAITING / hanging.TICK)):
+        now[0] += hanging.TICK + slept
+        reasons.append(waiting.look())
+    assert any(reasons) is ended
 
 
 def test_the_worker_ends_with_its_input_or_when_it_is_idle(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary, ref
@@ -309,6 +309,32 @@ def test_nobody_waits_for_kernels_that_skip_what_is_not_known(
         nm.train(model, INPUTS, EXPECTED, 0)
 
 
+@pytest.mark.parametrize(
+    "call", [lambda model: nm.predict(model, INPUTS), nm.stream, nm.learner], ids=["predict", "stream", "learner"]
+)
+def test_nobody_waits_for_kernels_that_predict(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch, call: Callable[[nm.Model], Any]
+) -> None:
+    """As where another process has trained the model and not used it: the machine runs it until they are compiled."""
+    nm.build(compiled_from(TEXT, tier="compiled"))
+    monkeypatch.setattr(tiers.Kernels, "are_there", ARE_THERE)
+    model, other = built(compiled_from(TEXT)), built(compiled_from(TEXT, tier="instant"))
+    for one in (model, other):
+        nm.train(one, INPUTS, EXPECTED, 0)
+    assert model.tier == "compiled"
+    monkeypatch.setattr(tiers.Kernels, "can_predict", lambda self: False)
+    call(model)
+    assert model.tier == "instant"
+    (request,) = asked
+    assert request.entry == model.kernels.own.entries[1]
+    np.testing.assert_array_equal(nm.predict(model, INPUTS), nm.predict(other, INPUTS))
+    monkeypatch.setattr(tiers.Kernels, "can_predict", lambda self: True)
+    request.end()
+    call(model)
+    assert (model.tier, len(asked)) == ("compiled", 1)
+    assert_same_bits(model, other)
+
+
 def test_inner_nodes_are_predicted_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     nm.build(compiled_from(TEXT, tier="compiled"))
     model, other = built(compiled_from(TEXT)), built(compiled_from(TEXT, tier="instant"))
@@ -342,7 +368,7 @@ def test_kernels_may_take_over_while_a_stream_is_opened(asked: list[Request], mo
 
     with monkeypatch.context() as patched:
         patched.setattr(Feeds, "open", opened)
-        patched.setattr(Network, "look_for_kernels", lambda self: None)
+        patched.setattr(Network, "look_for_kernels", lambda self, **needs: None)
         stream = nm.stream(model, 2)
     assert model.tier == "compiled"
     np.testing.assert_array_equal(stream(INPUTS[0].astype("f")), nm.predict(model, INPUTS[:1])[0])

@@ -13,6 +13,7 @@ from neuromorph.errors import MDLError
 from neuromorph.graph import build_graph
 from neuromorph.language import parse, to_text
 from neuromorph.search.setting import Setting, drawn
+from neuromorph.search.variation import varied
 
 LIMITS = search.Limits(nodes=24, parameters=300, multiplications=600, width=8, delay=3)
 OWN_CELL = """
@@ -92,6 +93,15 @@ def test_every_operation_applies_to_many_texts(name: str) -> None:
             continue
         made += 1
     assert made >= 4, name
+
+
+def test_reading_a_text_gives_the_genome_that_it_was_written_from() -> None:
+    """Also the order of the nodes, so that a search that goes on draws the same ones."""
+    rng = np.random.default_rng(9)
+    genome = search.read(search.random_text(rng, inputs=2, outputs=1, changes=6))
+    for _ in range(30):
+        genome, _ = varied(genome, rng, Setting(), search.OPERATIONS)
+        assert search.read(search.write(genome)) == genome
 
 
 def test_one_seed_gives_one_text() -> None:

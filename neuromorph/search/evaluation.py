@@ -1,0 +1,224 @@
+"""Evaluates individuals, on a worker: builds their models, trains them or calls the user's function."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import storage
+from ..errors import DataWarning, MDLWarning, brief
+from ..graph import Graph, build_graph
+from ..history import History
+from ..language import parse
+from ..model import Model, compile_model
+from ..sweeps import arguments as named
+from ..sweeps.failures import raised
+from ..sweeps.scores import Score
+from ..sweeps.training import joined
+from .individuals import DONE, FAILED, STOPPED, Parameters
+from .inheritance import inherited
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Gaussian steps of parameters, for searches whose ``fitness`` does not train.
+
+    alone: the share of children that keep their parent's text, so that only parameters change. deviation: of a step,
+    relative to 1. part: the share of the parameters that change.
+    """
+
+    alone: float = 0.8
+    deviation: float = 0.3
+    part: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, most in (("alone", 1.0), ("deviation", math.inf), ("part", 1.0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= most:
+                bound = "" if most == math.inf else f" and <= {most:g}"
+                raise ValueError(f"Steps: {name} must be a number >= 0{bound}, not {brief(value)}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How all individuals of a search are evaluated.
+
+    arguments: of ``compile`` and ``fit``, in the form of JSON. rungs: the epochs at whose ends the worse ones of a
+    chunk stop; the last one is the whole budget. keep: the share that goes on after each rung. deviation, part: of
+    steps of parameters, see `Steps`. saves: whether models come back as bytes.
+    """
+
+    arguments: Mapping[str, Any]
+    score: Score
+    fitness: Any
+    rungs: tuple[int, ...]
+    keep: float
+    saves: bool
+    deviation: float = 0.0
+    part: float = 0.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """An individual that is to be evaluated. seed: of its parameters, orders and steps. parents: to inherit from."""
+
+    number: int
+    text: str
+    seed: int
+    parents: tuple[tuple[str, Parameters], ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an individual.
+
+    parameters: those at the end. history: the record of its training, or None. model: the model as ``save`` writes it,
+    without what only further training needs, or None.
+    """
+
+    number: int
+    state: str
+    score: float | None
+    seconds: float
+    epochs: int = 0
+    parameters: Parameters | None = None
+    history: dict[str, Any] | None = None
+    error: str = ""
+    traceback: str = ""
+    model: bytes | None = None
+
+
+def evaluate(data: Mapping[str, Any] | None, plan: Plan, tasks: Sequence[Task]) -> list[Outcome]:
+    """Evaluate a chunk of individuals. Errors are part of the outcomes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MDLWarning)
+        warnings.simplefilter("ignore", DataWarning)
+        if len(plan.rungs) == 1:
+            return [_alone(data, plan, task) for task in tasks]
+        return _by_rungs(data, plan, tasks)
+
+
+def _alone(data: Mapping[str, Any] | None, plan: Plan, task: Task) -> Outcome:
+    trial = _Trial(data, plan, task)
+    trial.go_on(plan.rungs[0])
+    return trial.outcome()
+
+
+def _by_rungs(data: Mapping[str, Any] | None, plan: Plan, tasks: Sequence[Task]) -> list[Outcome]:
+    """Train all individuals of a chunk up to the first rung, the better ones up to the next, and so on."""
+    trials = [_Trial(data, plan, task) for task in tasks]
+    alive = trials
+    for number, rung in enumerate(plan.rungs):
+        for trial in alive:
+            trial.go_on(rung)
+        there = sorted((trial for trial in alive if trial.score is not None), key=_Trial.place)
+        count = max(1, int(len(tasks) * plan.keep ** (number + 1) + 1e-9))
+        alive = there if rung == plan.rungs[-1] else there[:count]
+        for trial in there[len(alive) :]:
+            trial.state = STOPPED
+    return [trial.outcome() for trial in trials]
+
+
+class _Trial:
+    """The evaluation of one individual."""
+
+    def __init__(self, data: Mapping[str, Any] | None, plan: Plan, task: Task) -> None:
+        self.task, self.state = task, DONE
+        self.score: float | None = None
+        self._data, self._plan = data, plan
+        self._model: Model | None = None
+        self._history: History | None = None
+        self._failure: Any = None
+        self._seconds = 0.0
+
+    def place(self) -> tuple[float, int]:
+        """What trials with scores are sorted by, the best first."""
+        assert self.score is not None
+        return (-self.score if self._plan.score.larger else self.score), self.task.number
+
+    def go_on(self, until: int) -> None:
+        """Train up to so many epochs in all, or call the user's function."""
+        started = time.perf_counter()
+        try:
+            if self._model is None:
+                self._model = _born(self._plan, self.task)
+            self.score = self._measured(self._model, until)
+        except Exception as error:
+            self.score, self.state, self._failure = None, FAILED, raised(error)
+        self._seconds += time.perf_counter() - started
+
+    def _measured(self, model: Model, until: int) -> float:
+        plan = self._plan
+        if plan.fitness is not None:
+            return _number(plan.fitness(model, np.random.default_rng([self.task.seed, 1])))
+        assert self._data is not None
+        first = 0 if self._history is None else self._history.next_epoch
+        options = named.for_fit(plan.arguments) | dict(self._data)
+        metrics, metric = list(options.pop("metrics", ())), plan.score.metric
+        if metric is not None and metric not in metrics:
+            metrics.append(metric)
+        after = model.fit(
+            **options, metrics=metrics, epochs=until - first,
+            initial_epoch=first, seed=self.task.seed, progress=False,
+        )  # fmt: skip
+        self._history = joined(self._history, after)
+        return plan.score.of(model, after, self._data)
+
+    def outcome(self) -> Outcome:
+        """What came of it. The model's memory is freed."""
+        parameters = model = None
+        if self._model is not None:
+            if self.score is not None:
+                parameters = self._model.get_parameters()
+                model = storage.to_bytes(self._model, training=False) if self._plan.saves else None
+            self._model.release()
+        history, failure = self._history, self._failure
+        epochs, record = (0, None) if history is None else (history.next_epoch, history.record())
+        error, traceback = ("", "") if failure is None else (failure.message, failure.traceback)
+        return Outcome(
+            self.task.number, self.state, self.score, self._seconds, epochs, parameters, record, error, traceback, model
+        )
+
+
+def _born(plan: Plan, task: Task) -> Model:
+    """The built model of a task, with the parameters of its parents and steps away from them."""
+    model = compile_model(task.text, **named.for_compile(plan.arguments)).build(seed=task.seed)
+    if task.parents:
+        model.set_parameters(_taken(task, model))
+    if plan.deviation and task.parents:
+        rng = np.random.default_rng([task.seed, 2])
+        learns = {array.name for array in model.graph.arrays if array.learns}
+        model.set_parameters(
+            {
+                name: numbers + rng.normal(0.0, plan.deviation, numbers.shape) * (rng.random(numbers.shape) < plan.part)
+                for name, numbers in model.get_parameters().items()
+                if name in learns
+            }
+        )
+    return model
+
+
+def _taken(task: Task, model: Model) -> Mapping[str, Any]:
+    """The parameters that a model takes from its parents."""
+    text, parameters = task.parents[0]
+    if text == task.text:
+        return parameters
+    known: list[tuple[Graph, Parameters]] = [(build_graph(parse(text)), given) for text, given in task.parents]
+    return inherited(known, model.graph, model.get_parameters())
+
+
+def _number(value: Any) -> float:
+    """The number that a fitness function returned. TypeError for anything else, ValueError if it is not finite."""
+    try:
+        found = float(value)
+    except Exception:  # of the user's own class
+        raise TypeError(f"fitness must return a number, not {brief(value)}") from None
+    if not math.isfinite(found):
+        raise ValueError(f"fitness returned {found}")
+    return found

@@ -1,0 +1,80 @@
+"""The score of a run: a number of its history, or what a function says about its model and the data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import brief, nearest
+from ..history import History
+from ..host.frozen import frozen
+from ..options import flag
+from ..training.metrics import NAMES
+
+Function = Callable[[Any, Any], Any]
+_VALIDATION = "validation_"
+
+
+@frozen
+class Score:
+    """How a run is scored. name: of the history's number, or of the function. larger: whether larger is better."""
+
+    name: str
+    function: Function | None
+    larger: bool
+
+    @property
+    def metric(self) -> str | None:
+        """The metric that a fit has to record for it, or None."""
+        plain = self.name.removeprefix(_VALIDATION)
+        return None if self.function is not None or plain == "loss" else plain
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether a fit needs data for validation."""
+        return self.function is None and self.name.startswith(_VALIDATION)
+
+    def of(self, model: Any, history: History, data: Mapping[str, Any]) -> float:
+        """The score of a trained model. Raises TypeError for a function that returns no number, ValueError for a score
+        that is not finite."""
+        value = history.figures()[self.name] if self.function is None else self.function(model, data)
+        try:
+            found = float(value)
+        except Exception:  # of the user's own class
+            raise TypeError(f"the score {self.name} must return a number, not {brief(value)}") from None
+        if not math.isfinite(found):
+            raise ValueError(f"the score {self.name} is {found}")
+        return found
+
+    def is_better(self, one: float | None, other: float | None) -> bool:
+        """Whether a score is better than another one; any is better than none."""
+        if one is None or other is None:
+            return one is not None
+        return one > other if self.larger else one < other
+
+    def order(self, value: float | None) -> tuple[bool, float]:
+        """What scores are sorted by, the best first and none last."""
+        return value is None, 0.0 if value is None else -value if self.larger else value
+
+
+def checked_score(score: Any, maximize: Any) -> Score:
+    """The score that ``sweep`` is given; TypeError or ValueError for anything else.
+
+    maximize: None means yes for accuracies, and no for all else.
+    """
+    larger = None if maximize is None else flag("maximize", maximize)
+    if callable(score):
+        name = getattr(score, "__name__", type(score).__name__)
+        where = getattr(score, "__module__", "") or ""
+        full = f"{where}.{getattr(score, '__qualname__', name)}"
+        return Score(full, score, bool(larger))
+    if not isinstance(score, str):
+        raise TypeError(f"score must be a name in the history or a function f(model, data), not {brief(score)}")
+    name = f"{_VALIDATION}{score.removeprefix('val_')}" if score.startswith("val_") else score
+    known = [prefix + one for one in ("loss", *NAMES) for prefix in ("", _VALIDATION)]
+    if name not in known:
+        near = nearest(score, known)
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise ValueError(f"score must be one of loss, {', '.join(NAMES)}, with or without val_, not {score!r}{hint}")
+    return Score(name, None, name.endswith("accuracy") if larger is None else larger)

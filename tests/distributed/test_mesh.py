@@ -1,0 +1,109 @@
+"""The sums of all workers are the same to the last bit for each, and lost connections are errors."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("distributed")
+
+from neuromorph.distributed.mesh import CHUNK, Mesh, PeerLostError, partners
+
+KEY = b"k" * 32
+
+
+@contextmanager
+def meshes(count: int) -> Iterator[list[Mesh]]:
+    """The connected ends of so many workers."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        places = [listener.getsockname()[:2] for listener in listeners]
+        found = at_once(lambda rank: Mesh(listeners[rank], places, rank, KEY, 1), range(count))
+        try:
+            yield found
+        finally:
+            for mesh in found:
+                mesh.close()
+
+
+def at_once(action: Callable[[Any], Any], items: Any) -> list[Any]:
+    """The results of an action on each item, in a thread for each."""
+    listed = list(items)
+    with ThreadPoolExecutor(len(listed)) as pool:
+        return list(pool.map(action, listed))
+
+
+def summed(mesh: Mesh, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of a worker, and the sum of all."""
+    buffer = np.zeros(16 + 4 * size, np.uint8)
+    head, body = buffer[:16].view(np.float64), buffer[16:].view(np.float32)
+    head[:] = mesh.rank, 1.0
+    body[:] = own = np.random.default_rng(mesh.rank).normal(size=size).astype(np.float32)
+    mesh.add(buffer, [head, body])
+    assert head.tolist() == [mesh.size * (mesh.size - 1) / 2, mesh.size]
+    return own, body.copy()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 11])
+def test_all_workers_get_the_same_sum(count: int) -> None:
+    with meshes(count) as found:
+        for size in (3, CHUNK):  # the latter takes several pieces, the last one not whole
+            results = at_once(lambda mesh, size=size: summed(mesh, size), found)
+            for _, total in results:
+                np.testing.assert_array_equal(total, results[0][1])
+            exact = np.sum([own.astype(np.float64) for own, _ in results], axis=0)
+            np.testing.assert_allclose(results[0][1], exact, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", range(1, 40))
+def test_both_partners_expect_each_other(size: int) -> None:
+    way = {"both": "both", "give": "take", "take": "give"}
+    steps = [partners(rank, size) if size > 1 else [] for rank in range(size)]
+    for rank, mine in enumerate(steps):
+        for other in {other for other, _ in mine}:
+            here = [kind for to, kind in mine if to == other]
+            assert [way[kind] for to, kind in steps[other] if to == rank] == here
+    assert max(map(len, steps)) <= size.bit_length() + 1
+
+
+def test_the_others_notice_a_lost_connection() -> None:
+    with meshes(4) as found:
+        found[3].close()
+
+        def add(mesh: Mesh) -> bool:
+            with pytest.raises(PeerLostError, match="has ended"):
+                mesh.add(np.zeros(8, np.uint8), [])
+            mesh.close()  # as a worker that gives up does
+            return True
+
+        assert at_once(add, found[:3]) == [True] * 3
+
+
+def test_one_that_waits_is_woken_by_another_thread() -> None:
+    with meshes(2) as found:
+        timer = threading.Timer(0.1, found[0].abort)
+        timer.start()
+        with pytest.raises(PeerLostError):
+            found[0].add(np.zeros(8, np.uint8), [])
+        timer.join()
+
+
+def test_callers_of_other_runs_are_sent_away_and_waiting_can_be_cancelled() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    place, cancelled = listener.getsockname()[:2], threading.Event()
+    stranger = socket.create_connection(place)
+    stranger.sendall(b"x" * 32 + bytes(8))
+    timer = threading.Timer(0.5, cancelled.set)
+    timer.start()
+    with listener, pytest.raises(PeerLostError, match=r"no connection to 127\.0\.0\.1:1:"):
+        Mesh(listener, [place, ("127.0.0.1", 1)], 0, KEY, 1, cancelled=cancelled.is_set)
+    with stranger:
+        assert stranger.recv(1) == b""
+    timer.join()

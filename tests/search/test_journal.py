@@ -1,0 +1,175 @@
+"""Searches in a store: they go on where they were broken off, with the same results, and nothing counts twice."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neuromorph as nm
+from helpers import searches
+from neuromorph import search
+from neuromorph.sweeps.store import NotWrittenError, Store
+
+PLAYS: dict[str, Any] = {
+    "limits": search.Limits(nodes=16, parameters=120, width=4, delay=2), "population": 6, "tournament": 3, "chunk": 3,
+    "ahead": 2, "verbosity": 0, "workers": 0, "inputs": 1, "outputs": 1,
+}  # fmt: skip
+
+
+def told(found: search.Evolution) -> list[tuple[Any, ...]]:
+    return [(one.number, one.text, one.score, one.state, one.parents, one.operation, one.size) for one in found]
+
+
+class Counted:
+    """A fitness that counts its calls, and breaks the search off at one of them."""
+
+    def __init__(self, most: int = 10**9) -> None:
+        self.calls, self.most = 0, most
+
+    def __call__(self, model: nm.Model, rng: np.random.Generator) -> float:
+        self.calls += 1
+        if self.calls > self.most:
+            raise KeyboardInterrupt
+        return searches.sometimes_fails(model, rng)
+
+
+def test_a_search_that_was_broken_off_goes_on_and_ends_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "runs.sqlite"
+    whole = search.evolve(fitness=Counted(), individuals=30, **PLAYS)
+    with pytest.raises(KeyboardInterrupt):
+        search.evolve(fitness=Counted(16), individuals=30, store=path, **PLAYS)
+    there = len(search.load(path))
+    assert 0 < there <= 16
+    rest = Counted()
+    found = search.evolve(fitness=rest, individuals=30, store=path, **PLAYS)
+    assert told(found) == told(whole) == told(search.load(path))
+    assert rest.calls == 30 - there
+    with Store(path) as store:
+        assert len(store.rows()) == 30
+
+
+def test_a_search_goes_on_with_more_individuals(tmp_path: Path) -> None:
+    path = tmp_path / "runs.sqlite"
+    search.evolve(fitness=Counted(), individuals=12, store=path, **PLAYS)
+    rest = Counted()
+    found = search.evolve(fitness=rest, individuals=24, store=path, **PLAYS)
+    assert rest.calls == 12
+    assert told(found) == told(search.evolve(fitness=Counted(), individuals=24, **PLAYS))
+
+
+def test_trained_individuals_are_runs_with_histories_and_models(tmp_path: Path) -> None:
+    path = tmp_path / "runs.sqlite"
+    options = {**PLAYS, "inputs": None, "outputs": None, "arguments": {"bptt_steps": 8}, "budget": 2}
+    data = searches.products()
+    found = search.evolve(data, individuals=8, store=path, **options)
+    loaded = search.load(path)
+    assert told(loaded) == told(found)
+    assert (loaded.score, loaded.larger) == ("loss", False)
+    for one in found:
+        if one.state == "done":
+            np.testing.assert_array_equal(loaded.model(one).predict(data[0]), found.model(one).predict(data[0]))
+    with Store(path) as store:
+        rows = store.rows()
+    assert all(len(row["history"]["loss"]) == 2 for row in rows if row["state"] == "done")
+    assert {row["run"]["name"] for row in rows} == {f"individual {number}" for number in range(8)}
+    assert rows[0]["extra"]["operation"] == "random"
+
+
+def test_several_searches_in_one_store_are_kept_apart(tmp_path: Path) -> None:
+    path = tmp_path / "runs.sqlite"
+    first, second = (
+        search.evolve(fitness=searches.small, individuals=6, seed=seed, store=path, **PLAYS) for seed in (1, 2)
+    )
+    assert told(search.load(path)) == told(second) != told(first)
+    with Store(path) as store:
+        keys = list(dict.fromkeys(row["extra"]["search"] for row in store.rows()))
+    assert told(search.load(path, keys[0])) == told(first)
+    with pytest.raises(search.SearchError, match="has no search 'x', but"):
+        search.load(path, "x")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1}, {"population": 7}, {"chunk": 2}, {"limits": search.Limits(nodes=15)}, {"fitness": searches.echo},
+        {"choices": search.Choices(cells=())}, {"steps": search.Steps(part=0.1)}, {"inherit": False},
+        {"operations": {**search.OPERATIONS, "add": search.Operation(search.OPERATIONS["add"].change, 9.0)}},
+    ],
+)  # fmt: skip
+def test_what_decides_the_results_is_another_search(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = tmp_path / "runs.sqlite"
+    search.evolve(**{**PLAYS, "fitness": searches.small, "individuals": 2, "store": path})
+    search.evolve(**{**PLAYS, "fitness": searches.small, "individuals": 2, "store": path, **change})
+    with Store(path) as store:
+        assert len({row["extra"]["search"] for row in store.rows()}) == 2
+
+
+def test_other_data_are_another_search(tmp_path: Path) -> None:
+    path, (x, y) = tmp_path / "runs.sqlite", searches.products()
+    options = {**PLAYS, "inputs": None, "outputs": None, "individuals": 1, "store": path}
+    for inputs in (x, 2 * x, x):
+        search.evolve((inputs, y), **options)
+    with Store(path) as store:
+        assert len({row["extra"]["search"] for row in store.rows()}) == len(store.rows()) == 2
+
+
+def test_a_store_that_is_full_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, put, calls = tmp_path / "runs.sqlite", Store.put, []
+
+    def full(self: Store, rows: Any) -> None:
+        calls.append(len(rows))
+        if 2 <= len(calls) <= 4:
+            raise NotWrittenError("the store can't be written to now: database or disk is full")
+        put(self, rows)
+
+    monkeypatch.setattr(Store, "put", full)
+    with pytest.warns(RuntimeWarning, match="disk is full; the search goes on") as warned:
+        found = search.evolve(fitness=searches.small, individuals=18, store=path, **PLAYS)
+    assert len(warned) == 1
+    assert calls == [3, 3, 6, 9, 12, 3]
+    assert told(search.load(path)) == told(found)
+
+
+def test_a_store_that_stays_full_loses_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Store, rows: Any) -> None:
+        raise NotWrittenError("the store can't be written to now: database or disk is full")
+
+    monkeypatch.setattr(Store, "put", full)
+    with pytest.warns(RuntimeWarning, match="6 individuals are in the result of evolve only, not in the store"):
+        found = search.evolve(fitness=searches.small, individuals=6, store=tmp_path / "runs.sqlite", **PLAYS)
+    assert told(found) == told(search.evolve(fitness=searches.small, individuals=6, **PLAYS))
+    assert found.model().parameter_count == found.best.size.parameters
+
+
+def test_a_page_is_made_from_a_store(tmp_path: Path) -> None:
+    path = tmp_path / "runs.sqlite"
+    search.evolve(fitness=searches.small, individuals=6, store=path, **PLAYS)
+    search.report(path, tmp_path / "report.html")
+    assert "A search over 6 networks" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_is_no_store_of_a_search_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="there is no such store"):
+        search.load(tmp_path / "none.sqlite")
+    (tmp_path / "text").write_text("not a database, but a text that is long enough to have a header" * 9)
+    with pytest.raises(nm.StorageError, match="corrupt, or no store of runs"):
+        search.load(tmp_path / "text")
+    Store(tmp_path / "empty.sqlite").close()
+    with pytest.raises(search.SearchError, match="has no search"):
+        search.load(tmp_path / "empty.sqlite")
+    with pytest.raises(TypeError, match="store must be the path of a file"):
+        search.evolve(fitness=searches.small, individuals=1, store=3, **PLAYS)  # type: ignore[arg-type]
+
+
+def test_a_row_that_was_changed_by_hand_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "runs.sqlite"
+    search.evolve(fitness=searches.small, individuals=3, store=path, **PLAYS)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE runs SET extra = json_remove(extra, '$.size') WHERE number = 2")
+    connection.close()
+    with pytest.raises(nm.StorageError, match="has a row of a search that can't be read: 'size'"):
+        search.load(path)

@@ -1,0 +1,255 @@
+"""The store: what it refuses, claims, signs of life, and what happens when it can't be written to."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import neuromorph as nm
+from helpers import sweeping
+from neuromorph.sweeps import coordinators
+from neuromorph.sweeps import store as module
+from neuromorph.sweeps.coordinators import Coordinator
+from neuromorph.sweeps.store import DONE, PAUSED, RUNNING, WAITING, NotWrittenError, State, Store
+
+FRESH = State(WAITING, 0, 0, None, {})
+
+
+def row(key: str) -> dict[str, Any]:
+    return {"key": key, "run": {"mdl": "text"}, "data": "d", "measure": "loss", "larger": False, "extra": {"parent": 1}}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "runs.sqlite"
+
+
+def made(path: Path, *keys: str) -> Store:
+    store = Store(path)
+    store.add(map(row, keys))
+    return store
+
+
+def test_rows_are_added_once_and_keep_what_is_known(path: Path) -> None:
+    with made(path, "a", "b") as store:
+        assert store.claim("a", FRESH)
+        assert store.record("a", state=DONE, score=0.5, epochs=3, scores={3: 0.5}, seconds=1.5, model=b"m")
+        store.add(map(row, "bac"))
+        assert [one["key"] for one in store.rows()] == ["a", "b", "c"]
+        assert [one["key"] for one in store.rows(["c", "a"])] == ["a", "c"]
+        assert store.states()["a"] == State(DONE, 0, 3, 0.5, {3: 0.5})
+        assert store.rows()[0]["extra"] == {"parent": 1}
+        assert (store.blob("a", "model"), store.blob("b", "model"), store.blob("z", "model")) == (b"m", None, None)
+        store.drop_model("a")
+        assert store.blob("a", "model") is None
+
+
+def test_one_of_two_sweeps_gets_a_run(path: Path) -> None:
+    with made(path, "a") as one, Store(path) as other:
+        assert one.claim("a", FRESH)
+        assert not other.claim("a", FRESH)
+        assert other.states()["a"].state == RUNNING
+        assert not other.record("a", state=DONE), "it has not claimed it"
+        assert one.record("a", state=PAUSED, epochs=2, checkpoint=b"c", seconds=1.0)
+        assert not other.claim("a", FRESH), "it stands otherwise by now"
+        assert other.claim("a", State(PAUSED, 0, 2, None, {}))
+        one.change(["a"], "stopped", checkpoint=None)
+        assert one.states()["a"].state == RUNNING, "somebody has claimed it"
+        assert other.record("a", state=DONE, seconds=2.0)
+        assert one.rows()[0]["seconds"] == 3.0
+
+
+def test_claims_are_free_again_at_the_end(path: Path) -> None:
+    one = made(path, "a", "b")
+    assert one.claim("a", FRESH)
+    assert one.claim("b", FRESH)
+    one.record("b", state=PAUSED, checkpoint=b"c", epochs=1)
+    assert one.claim("b", State(PAUSED, 0, 1, None, {}))
+    one.close()
+    one.close()
+    with Store(path) as other:
+        assert {key: state.state for key, state in other.states().items()} == {"a": WAITING, "b": PAUSED}
+        assert other.blob("b", "checkpoint") == b"c"
+
+
+def abandoned(path: Path, name: str, **changes: Any) -> Store:
+    """A store whose run "a" is claimed by somebody else. changes: of that coordinator."""
+    store = made(path, "a")
+    connection = sqlite3.connect(path)
+    this = Coordinator.this()
+    fields = {"host": this.host, "process": this.process, "started": this.started, "beat": 2e9, **changes}
+    connection.execute("INSERT INTO coordinators VALUES (?, ?, ?, ?, ?)", (name, *fields.values()))
+    connection.execute("UPDATE runs SET state = 'running', owner = ?", (name,))
+    connection.commit()
+    connection.close()
+    return store
+
+
+@pytest.mark.parametrize(
+    ("changes", "lives"),
+    [
+        ({}, False),  # a sweep of this process that has ended
+        ({"process": 2**22 + 1}, False),
+        ({"process": 1, "started": "1"}, False),  # the number of an old process, which a new one has
+        ({"process": 1, "started": ""}, True),
+        ({"host": "far away"}, True),
+        ({"host": "far away", "beat": 1e9}, False),
+    ],
+)
+def test_claims_of_the_dead_are_free(path: Path, changes: dict[str, Any], lives: bool) -> None:
+    with abandoned(path, "somebody", **changes) as store:
+        store.look()
+        assert store.states()["a"].state == (RUNNING if lives else WAITING)
+        assert store.claim("a", FRESH) != lives
+
+
+def test_a_sweep_of_this_process_lives_until_it_is_closed(path: Path) -> None:
+    one = made(path, "a")
+    one.claim("a", FRESH)
+    with Store(path) as other:
+        other.look()
+        assert other.states()["a"].state == RUNNING
+        coordinators.of_this_process.discard(one.coordinator.name)
+        other._looked = 0.0
+        other.look()
+        assert other.states()["a"].state == WAITING
+        assert not one.record("a", state=DONE, score=1.0), "others have it by now"
+
+
+# What is no store -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_store_is_refused_and_left_alone(path: Path, tmp_path: Path) -> None:
+    path.write_bytes(b"this is no database at all, but a text that is long enough" * 20)
+    with pytest.raises(nm.StorageError, match=r"runs\.sqlite is corrupt, or no store of runs"):
+        Store(path)
+    assert path.read_bytes().startswith(b"this is no")
+    other = tmp_path / "other.sqlite"
+    connection = sqlite3.connect(other)
+    connection.execute("CREATE TABLE t (x)")
+    connection.close()
+    with pytest.raises(nm.StorageError, match="is a database of another program, and no store of runs"):
+        Store(other)
+    with pytest.raises(OSError, match="can't be opened"):
+        Store(tmp_path)
+    with pytest.raises(FileNotFoundError, match="there is no such store"):
+        Store(tmp_path / "none", must_exist=True)
+
+
+def test_a_store_of_another_version_is_refused(path: Path) -> None:
+    made(path).close()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 9")
+    connection.close()
+    with pytest.raises(nm.StorageError, match="is a store of version 9, and this program reads version 1"):
+        Store(path)
+
+
+# A full disk ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def limited(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
+    """The connections that are opened, each of which has no room but for what is there."""
+    opened, found = module._opened, list[sqlite3.Connection]()
+
+    def limiting(path: str) -> sqlite3.Connection:
+        connection = opened(path)
+        found.append(connection)
+        return connection
+
+    monkeypatch.setattr(module, "_opened", limiting)
+    return found
+
+
+def fill(connection: sqlite3.Connection, *, more: int = 0) -> None:
+    """Leave no more room to a database than it has, and some pages."""
+    connection.execute(f"PRAGMA max_page_count = {connection.execute('PRAGMA page_count').fetchone()[0] + more}")
+
+
+def test_results_that_find_no_room_come_with_the_error(
+    path: Path, limited: list[sqlite3.Connection], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(sweeping.LOG, str(tmp_path / "log"))
+
+    def full(model: Any, data: Any) -> float:
+        if sweeping.note(model) == "0.2":
+            fill(limited[0])
+        return float(model.learning_rate)
+
+    given = {"workers": 0, "verbosity": 0, "store": path, "save_models": True}
+    with (
+        pytest.warns(RuntimeWarning, match=r"can't be written to now: database or disk is full; results are kept"),
+        pytest.raises(OSError, match=r"the sweep has ended.*attribute `results`") as caught,
+    ):
+        nm.sweep(sweeping.runs(8), sweeping.data(), score=full, **given)  # type: ignore[arg-type]
+    results = caught.value.results  # type: ignore[attr-defined]
+    done = [one for one in results if one.state == "done"]
+    trained = sweeping.noted(tmp_path / "log")
+    assert len(done) == len(trained) >= 2
+    assert all(one.model().history.loss == one.history.loss for one in done)
+    assert all(one.state == "waiting" for one in results if one not in done)
+    again = nm.sweep(sweeping.runs(8), sweeping.data(), score=full, **given)  # type: ignore[arg-type]
+    assert [one.state for one in again] == ["done"] * 8
+
+
+def test_a_sweep_goes_on_when_it_can_write_again(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(sweeping.LOG, str(tmp_path / "log"))
+    monkeypatch.setattr(module, "_BUSY", 0.01)
+    connection = sqlite3.connect(path)
+
+    def locking(model: Any, data: Any) -> float:
+        mark = sweeping.note(model)
+        if mark == "0.1":
+            connection.execute("BEGIN IMMEDIATE")
+        if mark == "0.2":  # which was claimed before
+            connection.rollback()
+        return float(mark)
+
+    runs, options = sweeping.runs(8), {"workers": 0, "verbosity": 0, "store": path, "save_models": True}
+    with pytest.warns(RuntimeWarning, match="database is locked; results are kept, and no new run begins"):
+        found = nm.sweep(runs, sweeping.data(), score=locking, **options)  # type: ignore[arg-type]
+    connection.close()
+    assert [one.state for one in found] == ["done"] * 8
+    assert len(sweeping.noted(tmp_path / "log")) == 8
+    with Store(path) as store:
+        assert all(store.blob(one.key, "model") for one in found)
+
+
+def test_a_real_limit_of_the_file_is_a_full_disk(path: Path) -> None:
+    """The system itself refuses to write."""
+    code = (
+        "import resource, sys\nfrom helpers import sweeping\nimport neuromorph as nm\n"
+        "def score(model, data):\n    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, -1))\n    return 1.0\n"
+        "runs, options = sweeping.runs(40), {'workers': 0, 'verbosity': 0, 'store': sys.argv[1]}\n"
+        "try:\n    nm.sweep(runs, sweeping.data(), score=score, **options)\n"
+        "except OSError as error:\n    done = [one for one in error.results if one.state == 'done']\n"
+        "    print(len(error.results), all(one.score == 1.0 for one in done), len(done) > 0)\n"
+    )
+    tests = Path(sweeping.__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)])}
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, path], env=environment, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "40 True True\n"
+    with Store(path) as store:
+        assert len(store.rows()) == 40
+
+
+def test_a_store_that_is_locked_for_long_is_not_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BUSY", 0.01)
+    store = made(path, "a")
+    connection = sqlite3.connect(path)
+    connection.execute("BEGIN IMMEDIATE")
+    with pytest.raises(NotWrittenError, match="database is locked"):
+        store.claim("a", FRESH)
+    connection.rollback()
+    connection.close()
+    assert store.claim("a", FRESH)
+    store.close()
