@@ -119,7 +119,7 @@ class History:
         """
         if not len(self):
             raise ValueError("the history is empty: no epoch was completed, so there is nothing to draw")
-        axes = _new_axes() if axes is None else axes
+        axes = new_axes("History.plot") if axes is None else axes
         colours = self._draw(axes, "loss", "-", (None, None))
         axes.set(xlabel="epoch", ylabel="loss")
         handles = axes.get_legend_handles_labels()[0]
@@ -199,10 +199,10 @@ def _is_number(value: Any) -> bool:
     return type(value) is float or (type(value) is int and abs(value) < 1 << 53)
 
 
-def _new_axes() -> Any:
-    """The axes of a new figure, which pyplot shows."""
+def new_axes(what: str) -> Any:
+    """The axes of a new figure, which pyplot shows. what: the function that needs them."""
     try:
         from matplotlib import pyplot
     except ImportError:
-        raise ImportError("History.plot needs matplotlib: pip install matplotlib") from None
+        raise ImportError(f"{what} needs matplotlib: pip install matplotlib") from None
     return pyplot.subplots(layout="constrained")[1]

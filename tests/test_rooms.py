@@ -81,7 +81,7 @@ ROOMS: dict[str, set[str]] = {
         "abi", "data", "errors", "functions", "history", "interface", "options", "prediction", "runtime", "training",
         "version",
     },
-    "cli": {"data", "demo", "export", "jit", "tables"},
+    "cli": {"data", "demo", "export", "jit", "sweeps", "tables"},
     "__main__": {"cli"},
 }  # fmt: skip
 # Which rooms may import a package that not everybody may. Beside these, rooms below import NumPy only.

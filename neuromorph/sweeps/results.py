@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from ..errors import shortened
-from ..history import History
+from ..history import History, new_axes
 from ..host.exclusive import imported
 from ..host.frozen import frozen
 from .run import Run
@@ -138,6 +138,31 @@ class SweepResult(Sequence[RunResult]):
         said = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
         left = len(rows) - len(shown)
         return "\n".join([*said, *([f"and {left} more"] if left else [])])
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw the score of each run by epoch with matplotlib, the best one's thick, into ``axes`` or a new figure of
+        pyplot; returns the axes.
+
+        Where the score is no number of the history, the validation losses are drawn, or the losses without validation.
+        Raises ValueError if there is no history, ImportError if matplotlib is missing.
+        """
+        there = [one for one in self._results if one.history is not None and len(one.history)]
+        if not there:
+            raise ValueError("no run has a history, so there is nothing to draw")
+        recorded = {name for one in there for name in one.history.names}  # type: ignore[union-attr]
+        name = next(name for name in (self.measure, "validation_loss", "loss") if name in recorded)
+        axes = new_axes("SweepResult.plot") if axes is None else axes
+        scored = any(one.score is not None for one in there)
+        for one in there:
+            values = getattr(one.history, name) if name in one.history.names else []  # type: ignore[union-attr]
+            is_best = scored and one is self.best
+            style = {"color": "tab:red", "linewidth": 2.5, "zorder": 3} if is_best else {"linewidth": 0.8, "alpha": 0.6}
+            label = {"label": f"the best, {one.score:.4g}"} if is_best else {}
+            axes.plot(range(1, len(values) + 1), values, **style, **label)
+        axes.set(xlabel="epoch", ylabel=name.replace("_", " "))
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+        return axes
 
     def __repr__(self) -> str:
         parts = [f"{len(self)} run{'s' * (len(self) != 1)}"]

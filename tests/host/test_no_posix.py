@@ -46,7 +46,7 @@ codes = [main(words.split()) for words in (
     "check net.mdl",
     "train net.mdl --data d.npz --batch 4 --epochs 2 --seed 3 --save cli.safetensors --checkpoint 1",
     "predict cli.safetensors --data d.npz -o y.npy",
-    "cache",
+    "cache info",
 )]
 removed = nm.clear_cache()
 print(json.dumps([losses, output.sum().item(), steps, np.load("y.npy").sum().item(), codes, tier, kept]))
@@ -74,3 +74,4 @@ def test_without_posix_everything_gives_the_same_numbers(tmp_path: Path) -> None
     assert (has_locks, had_locks) == (False, True)
     assert same == expected
     assert min(entries, removed) > 0
+    assert same[4] == [0, 0, 0, 0]
