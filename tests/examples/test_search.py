@@ -24,7 +24,13 @@ WEIGHTS = {
 
 
 def test_every_example_is_tested() -> None:
-    names = {"languages", "double_pole", "adding_cell", "optuna_search", "sklearn_dask"}  # the last two: test_search_libraries
+    names = {
+        "languages",
+        "double_pole",
+        "adding_cell",
+        "optuna_search",
+        "sklearn_dask",
+    }
     assert {path.stem for path in SEARCH.glob("*.py")} == names
 
 
