@@ -252,7 +252,10 @@ def runs(
     store: str, score: str | None, most: int | None, best: bool, save_to: str | None, csv_to: str | None,
     plot_to: str | None,
 ) -> None:  # fmt: skip
-    """Show the runs of a store, the best first, also while a sweep writes it."""
+    """Show the runs of a store, the best first.
+
+    It may be a store that a sweep is writing.
+    """
     for name, path in {"--save": save_to, "--csv": csv_to, "--plot": plot_to}.items():
         check_apart({name: path}, {"STORE": store})
         if path is not None:
