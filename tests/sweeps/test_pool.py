@@ -165,7 +165,7 @@ def double(data, number):
     return 2 * number
 
 def told(data):
-    print(os.getpid(), flush=True)
+    os.write(1, b"%d\\n" % os.getpid())  # in one piece
     time.sleep(60)
 
 if len(sys.argv) > 1:
