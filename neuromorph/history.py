@@ -66,6 +66,13 @@ class History:
             values = getattr(self, name) if name in _LISTS else self.metrics.setdefault(name, [])
             values.append(value)
 
+    def first(self, epochs: int) -> History:
+        """The history of the first ``epochs`` epochs here, as if training had ended there."""
+        found = History(initial_epoch=self.initial_epoch, updates=self.updates)
+        for number in range(min(epochs, len(self))):
+            found.add({name: getattr(self, name)[number] for name in self.names})
+        return found
+
     def figures(self) -> dict[str, float]:
         """The numbers of the epoch whose parameters the model has: the best one that was restored, or the last."""
         if not len(self):

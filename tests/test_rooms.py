@@ -299,7 +299,7 @@ def test_nothing_happens_at_import() -> None:
 # The tests ------------------------------------------------------------------------------------------------------------
 
 # Folders of the tests that test modules may import from, or whose name is that of a library.
-SHARED = {"helpers", "recorded", "sklearn"}
+SHARED = {"distributed", "helpers", "recorded", "sklearn"}
 OF_TESTS = re.compile(r"^\s*(?:from|import)\s.*\b(?:test_\w+|tests|conftest)\b", re.MULTILINE)
 
 

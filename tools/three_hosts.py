@@ -14,18 +14,22 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import fcntl
 import heapq
 import os
 import random
 import select
-import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
+from contextlib import suppress
 from pathlib import Path
 
 HOSTS = ("10.77.0.1", "10.77.0.2", "10.77.0.3")
+_TUNSETIFF, _TAP_WITHOUT_HEAD = 0x400454CA, 0x1002
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -52,59 +56,52 @@ def is_possible() -> bool:
 
 
 class Hosts:
-    """Three namespaces, each with one end of a cable; the other ends are here, joined by a bridge or by a relay."""
+    """Three namespaces with a network between them: cables to a bridge, or taps whose packets a process hands on."""
 
     def __init__(self, delay: float, loss: float, relays: bool) -> None:
         self.names, self.relay = [f"nm-host{number}" for number in range(len(HOSTS))], 0
         self.close()
-        for number, name in enumerate(self.names):
+        for name in self.names:
             ip("netns", "add", name)
-            ip("link", "add", f"nmv{number}", "type", "veth", "peer", "name", "eth0", "netns", name)
-            ip("-n", name, "addr", "add", f"{HOSTS[number]}/24", "dev", "eth0")
-            for device in ("lo", "eth0"):
-                ip("-n", name, "link", "set", device, "up")
-            ip("link", "set", f"nmv{number}", "up")
-            self._no_offloads(name)
-        self.how = "no delay" if delay == loss == 0.0 and not relays else self._netem(delay, loss, relays)
+            ip("-n", name, "link", "set", "lo", "up")
+        self.how = "relay" if relays or not self._cabled(delay, loss) else "netem" if delay or loss else "a bridge"
         if self.how == "relay":
-            self.relay = os.fork()
-            if self.relay == 0:
-                ctypes.CDLL(None).prctl(1, 9)  # die with the parent
-                hand_on([f"nmv{number}" for number in range(len(HOSTS))], delay, loss)
-        else:
-            ip("link", "add", "nmbridge", "type", "bridge")
-            ip("link", "set", "nmbridge", "up")
-            for number in range(len(HOSTS)):
-                ip("link", "set", f"nmv{number}", "master", "nmbridge")
+            self._relayed(delay, loss)
+        for number, name in enumerate(self.names):
+            ip("-n", name, "addr", "add", f"{HOSTS[number]}/24", "dev", f"nmd{number}")
+            ip("-n", name, "link", "set", f"nmd{number}", "up")
 
-    def _no_offloads(self, name: str) -> None:
-        """Have packets with whole checksums and no more than 1,500 bytes, as the relay hands them on."""
-        for command in (
-            ["ip", "netns", "exec", name, "ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off"],
-        ):
-            subprocess.run(command, capture_output=True)
+    def _cabled(self, delay: float, loss: float) -> bool:
+        """Connect the hosts by a bridge, and have the kernel delay and lose packets; whether it can."""
+        ip("link", "add", "nmbridge", "type", "bridge")
+        ip("link", "set", "nmbridge", "up")
+        for number, name in enumerate(self.names):
+            ip("link", "add", f"nmv{number}", "type", "veth", "peer", "name", f"nmd{number}", "netns", name)
+            ip("link", "set", f"nmv{number}", "master", "nmbridge", "up")
+            words = ["tc", "qdisc", "add", "dev", f"nmv{number}", "root", "netem", "delay", f"{delay}ms"]
+            if (delay or loss) and subprocess.run([*words, "loss", f"{loss}%"], capture_output=True).returncode:
+                self._cut()
+                return False
+        return True
 
-    def _netem(self, delay: float, loss: float, relays: bool) -> str:
-        """Have the kernel delay and lose packets, if it can: "netem" or "relay"."""
-        if relays:
-            return "relay"
-        for number in range(len(HOSTS)):
-            words = [
-                "tc",
-                "qdisc",
-                "add",
-                "dev",
-                f"nmv{number}",
-                "root",
-                "netem",
-                "delay",
-                f"{delay}ms",
-                "loss",
-                f"{loss}%",
-            ]
-            if subprocess.run(words, capture_output=True).returncode:
-                return "relay"
-        return "netem"
+    def _relayed(self, delay: float, loss: float) -> None:
+        """Have a process of ours hand packets on."""
+        taps = []
+        for number, name in enumerate(self.names):
+            taps.append(os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK))
+            fcntl.ioctl(taps[-1], _TUNSETIFF, struct.pack("16sH22x", f"nmd{number}".encode(), _TAP_WITHOUT_HEAD))
+            ip("link", "set", f"nmd{number}", "netns", name)
+        self.relay = os.fork()
+        if self.relay == 0:
+            try:
+                ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG: die with the parent
+                hand_on(taps, delay, loss)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        for tap in taps:
+            os.close(tap)
 
     def start(self, number: int, *words: str, **options: object) -> subprocess.Popen[str]:
         """A process on a host."""
@@ -118,41 +115,34 @@ class Hosts:
             os.waitpid(self.relay, 0)
         for name in self.names:
             ip("netns", "del", name, check=False)
+        self._cut()
+
+    def _cut(self) -> None:
+        """Take the cables away."""
         ip("link", "del", "nmbridge", check=False)
         for number in range(len(HOSTS)):
             ip("link", "del", f"nmv{number}", check=False)
 
 
-def hand_on(devices: list[str], delay: float, loss: float) -> None:
+def hand_on(taps: list[int], delay: float, loss: float) -> None:
     """Hand packets on between the hosts, later, and without those that are lost. It never returns."""
-    links = []
-    for device in devices:
-        link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-        link.bind((device, 0))
-        link.setblocking(False)
-        links.append(link)
     waiting: list[tuple[float, int, int, bytes]] = []
     count, owners = 0, dict[bytes, int]()
     while True:
-        now = time.monotonic()
-        while waiting and waiting[0][0] <= now:
+        while waiting and waiting[0][0] <= time.monotonic():
             _, _, to, packet = heapq.heappop(waiting)
-            try:
-                links[to].send(packet)
-            except OSError:  # it is too long, or the host is gone: lost
-                continue
+            with suppress(OSError):  # the host is gone
+                os.write(to, packet)
         left = max(0.0, waiting[0][0] - time.monotonic()) if waiting else None
-        for link in select.select(links, [], [], left)[0]:
-            here = links.index(link)
-            packet, address = link.recvfrom(65_536)
-            if address[2] == socket.PACKET_OUTGOING or random.random() < loss / 100.0:
+        for here in select.select(taps, [], [], left)[0]:
+            packet = os.read(here, 65_536)
+            owners[packet[6:12]] = here  # where its sender is
+            if random.random() < loss / 100.0:
                 continue
-            owners[packet[6:12]] = here
             known = owners.get(packet[:6])
-            for to in range(len(links)) if known is None else [known]:
-                if to != here:
-                    count += 1
-                    heapq.heappush(waiting, (time.monotonic() + delay / 1000.0, count, to, packet))
+            for to in [tap for tap in taps if tap != here] if known is None else [known]:
+                count += 1
+                heapq.heappush(waiting, (time.monotonic() + delay / 1000.0, count, to, packet))
 
 
 # What runs on the hosts -----------------------------------------------------------------------------------------------

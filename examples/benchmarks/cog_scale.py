@@ -31,7 +31,7 @@ NAMES = (
 LOSSES = {"classification": "cross_entropy", "multi_classification": "binary_cross_entropy", "regression": "mse"}
 BUDGETS = {  # epochs, batch, epochs without a lower loss; one long sequence makes one update an epoch
     "small": {"epochs": 150, "batch": 10, "patience": 40},
-    "medium": {"epochs": 40, "batch": 32, "patience": 10},
+    "medium": {"epochs": 30, "batch": 32, "patience": 10},
     "one sequence": {"epochs": 300, "batch": 1, "patience": 60},
 }
 

@@ -48,10 +48,10 @@ def task() -> Task:
         more_is_better=True,
         parameters=5000,
         texts=("gru", "lstm", "min_gru", "conv_gru"),
-        epochs=80,
+        epochs=40,
         batch=50,
         rates=(0.003, 0.01, 0.03),
-        patience=20,
+        patience=12,
         peers={"PyTorch GRU of the paper": paper_gru},
         published=("a perceptron 68 %", "a GRU 91 %", "a convolutional network 94 %", "people 96 % (arXiv 2011.14439)"),
     )

@@ -33,10 +33,10 @@ def task() -> Task:
         more_is_better=True,
         parameters=10_000,
         texts=("gru", "lstm", "conv_gru", "grid_gru"),
-        epochs=100,
+        epochs=60,
         batch=32,
         rates=(0.003, 0.01, 0.03),
-        patience=20,
+        patience=15,
     )
 
 

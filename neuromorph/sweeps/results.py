@@ -9,6 +9,7 @@ from ..errors import shortened
 from ..history import History, new_axes
 from ..host.exclusive import imported
 from ..host.frozen import frozen
+from .arguments import OPTIMIZERS, written
 from .run import Run
 
 if TYPE_CHECKING:
@@ -174,8 +175,8 @@ class SweepResult(Sequence[RunResult]):
 
 def _flat(run: Run) -> dict[str, Any]:
     """The fields and arguments of a run, in one dict."""
-    found: dict[str, Any] = {"name": run.name, "text": " ".join(run.mdl.split()), "seed": run.seed}
-    found["budget"] = run.budget
+    text = {"name": run.name} if run.name else {"text": " ".join(run.mdl.split())}
+    found: dict[str, Any] = {**text, "seed": run.seed, "budget": run.budget}
     for name, value in run.arguments.items():
         if isinstance(value, Mapping):
             found[name] = _object(value)
@@ -187,8 +188,10 @@ def _flat(run: Run) -> dict[str, Any]:
 
 
 def _object(table: Mapping[str, Any]) -> str:
-    numbers = ", ".join(f"{name}={value}" for name, value in table.items() if name != "name")
-    return f"{table.get('name', '')}({numbers})"
+    """An optimizer or a callback, with the numbers that are not the usual ones."""
+    usual = written(OPTIMIZERS[table["name"]]()) if table["name"] in OPTIMIZERS else {"name": table["name"]}
+    numbers = ", ".join(f"{name}={value}" for name, value in table.items() if usual.get(name, usual) != value)
+    return f"{table['name']}({numbers})" if numbers else str(table["name"])
 
 
 def _number(value: float | None) -> str:

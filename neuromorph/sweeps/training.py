@@ -157,12 +157,10 @@ def joined(before: History | None, after: History) -> History:
     """The history of two parts of one training."""
     if before is None:
         return after
-    found = History(
-        ended=after.ended, initial_epoch=before.initial_epoch, best_epoch=after.best_epoch, updates=after.updates
-    )
-    for history in (before, after):
-        for epoch in range(len(history)):
-            found.add({name: getattr(history, name)[epoch] for name in history.names})
+    found = before.first(len(before))
+    found.ended, found.best_epoch, found.updates = after.ended, after.best_epoch, after.updates
+    for epoch in range(len(after)):
+        found.add({name: getattr(after, name)[epoch] for name in after.names})
     return found
 
 

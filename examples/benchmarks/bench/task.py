@@ -100,7 +100,8 @@ class Task:
         """A tiny setting, to see that everything runs."""
         parts = {name: getattr(self, name).head(2 * min(self.batch, 4)) for name in ("train", "choose", "test")}
         smaller = {"epochs": 2, "rates": self.rates[:1], "batch": min(self.batch, 4)}
-        return replace(self, **parts, **smaller, parameters=min(self.parameters, 300), texts=self.texts[:1])
+        return replace(self, **parts, **smaller, parameters=min(self.parameters, 300), texts=self.texts[:1],
+                       series=None)  # fmt: skip
 
 
 # Scores ---------------------------------------------------------------------------------------------------------------
