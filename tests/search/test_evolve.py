@@ -133,8 +133,8 @@ def test_the_best_of_equal_ones_is_the_smallest() -> None:
 def test_the_worse_ones_of_a_chunk_stop_at_rungs() -> None:
     found = search.evolve(searches.products(), rungs=(1, 2, 4), keep=0.5, individuals=16, **{**TRAINS, "chunk": 4})
     for first in range(0, 16, 4):
-        chunk = found[first : first + 4]
-        assert sorted(one.epochs for one in chunk) == [1, 1, 2, 4]
+        chunk = [one for one in found[first : first + 4] if one.state != "failed"]
+        assert sorted(one.epochs for one in chunk) == [1, 1, 2, 4][-len(chunk) :]
         assert all((one.state == "done") == (one.epochs == 4) for one in chunk)
     assert any(one.parents for one in found)
     assert not any(found[parent].state == "stopped" for one in found for parent in one.parents)
