@@ -74,14 +74,14 @@ ROOMS: dict[str, set[str]] = {
     "keras": {"conversion", "interface"},
     "sklearn": {"errors", "graph", "interface", "language", "optimizers", "options"},
     "search": {
-        "drawing", "errors", "functions", "graph", "history", "language", "model", "options", "storage", "sweeps",
-        "training",
+        "drawing", "errors", "functions", "graph", "history", "interface", "language", "model", "options", "storage",
+        "sweeps", "training",
     },
     "distributed": {
         "abi", "data", "errors", "functions", "history", "interface", "options", "prediction", "runtime", "training",
         "version",
     },
-    "cli": {"data", "demo", "export", "jit", "tables"},
+    "cli": {"data", "demo", "export", "jit", "sweeps", "tables"},
     "__main__": {"cli"},
 }  # fmt: skip
 # Which rooms may import a package that not everybody may. Beside these, rooms below import NumPy only.
