@@ -130,7 +130,8 @@ class Model(Network):
         sequence (3 axes) it is the last part. carry_state: the first epoch starts from ``model.state``, each other one,
         and each batch, from the state at the end of the one before, and so does the part of one sequence that is held
         out; other validation data start from zero. Not with 4 axes. shuffle: a new order of these single sequences or
-        vectors in every epoch, over all lanes, which ``model.losses`` has too. seed: of it; None draws one.
+        vectors in every epoch, over all lanes, which ``model.losses`` has too. seed: of it; None draws one. With a
+        seed, ``initial_epoch`` goes on with the orders of a fit in one go.
 
         callbacks: ``EarlyStopping``, ``LearningRateSchedule``, ``Checkpoint`` or any ``Callback``. metrics: what is
         measured beside the loss after each epoch, on all data, from the state that the epoch started from, and on those

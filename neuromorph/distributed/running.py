@@ -27,7 +27,7 @@ from .member import Opening, Place
 from .report import Event, Report
 from .shares import Lanes
 from .sources import Source
-from .trainer import Outcome, Task
+from .tasks import Outcome, Task
 from .watching import Watching, furthest
 
 Floats = NDArray[Any]
@@ -40,7 +40,6 @@ class Settings:
     """The arguments of a run that workers need. patience: seconds without any worker after which the run ends."""
 
     every: int
-    capacity: int
     seed: int | None
     patience: float
 
@@ -69,12 +68,19 @@ class _Reached:
 class ClusterRun:
     """A run on a cluster: what ``fit`` learns from (a ``Source`` of training) and measures by.
 
-    After each epoch, and also when it ends early, the model has the last average.
+    capacity: samples of a window. After each epoch, and also when it ends early, the model has the last average.
     """
 
     def __init__(
-        self, workers: Workers, model: Network, data: Source, held_out: Source | None, settings: Settings
+        self,
+        workers: Workers,
+        model: Network,
+        data: Source,
+        held_out: Source | None,
+        settings: Settings,
+        capacity: int,
     ) -> None:
+        self._capacity = capacity
         self.workers, self.model, self.settings, self.report = workers, model, settings, Report()
         self._data, self._held_out = data, held_out
         self._learned, self._key = Learned(model), member.new_key()
@@ -114,7 +120,7 @@ class ClusterRun:
 
     def _samples_at(self, position: int) -> int:
         """The samples of an epoch before a window."""
-        spans, capacity = self._data.spans, self.settings.capacity
+        spans, capacity = self._data.spans, self._capacity
         group, inside = divmod(position, spans.windows(capacity))
         return min(group * spans.samples + inside * capacity, spans.total)
 
@@ -316,7 +322,7 @@ class ClusterRun:
         jobs = {}
         for number, (address, mine) in enumerate(places):
             opening = Opening(
-                self._key, self._generation, __version__, mine, self.settings.capacity,
+                self._key, self._generation, __version__, mine, self._capacity,
                 given[number].portion, held_out[number].portion if held_out else None, self._data.weighted,
                 self.settings.seed is not None and not self._data.spans.sequences,
             )  # fmt: skip

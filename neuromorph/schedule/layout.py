@@ -14,6 +14,8 @@ from ..host.cached import cached_property
 from ..host.frozen import frozen
 from .plan import Group, Member, Plan, Vector, padded, vectors_in
 
+_KEPT = 1 << 12  # elements of a parameter whose places are kept
+
 
 def panel_of(vectors: int, registers: int) -> int:
     """The number of vectors in a panel of a matrix ``vectors`` wide: few enough for the registers, panels of like
@@ -115,7 +117,22 @@ class Layout:
 
     def places(self, node: int, role: str) -> NDArray[np.intp]:
         """The offset of each element of a node's parameter: a layer's weight (fan_in, width) or bias (width,), or a
-        vector of an elementwise layer. role: which of them."""
+        vector of an elementwise layer. role: which of them.
+
+        Those of small parameters are kept, for searches that set them often, and can't be written to."""
+        found = self._kept.get((node, role))
+        if found is None:
+            found = self._indices(node, role)
+            if found.size <= _KEPT:
+                found.setflags(write=False)
+                self._kept[node, role] = found
+        return found
+
+    @cached_property
+    def _kept(self) -> dict[tuple[int, str], NDArray[np.intp]]:
+        return {}
+
+    def _indices(self, node: int, role: str) -> NDArray[np.intp]:
         if (vector := self._vectors.get((node, role))) is not None:
             return self.vector(vector.name) + np.arange(vector.width)
         group, member = self._members[node]

@@ -96,8 +96,8 @@ def test_many_texts(flags: tuple[str, ...], tmp_path: Path) -> None:
         check(*chosen, flags, tmp_path)
         passed.append(chosen)
 
-    on_fresh_texts(TEXTS // 2, one)
-    assert len(set(passed)) >= TEXTS // 2
+    while len(set(passed)) < TEXTS // 2:  # some come again, and some amplify what is rounded
+        on_fresh_texts(2 * (TEXTS // 2 - len(set(passed))), one)
     print(f"{len(set(passed))} texts with {' '.join(flags)}")
 
 

@@ -139,9 +139,8 @@ class DaskProcesses:
         path = os.pathsep.join([str(TESTS.parent), str(TESTS)])
         variables = {**os.environ, "PYTHONPATH": path, "NEUROMORPH_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self._parent = subprocess.Popen(
-            [sys.executable, "-c", _PARENT, str(folder or ""), str(scratch)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=variables, text=True,
-            start_new_session=True,
+            [sys.executable, "-c", _PARENT, str(folder or ""), str(scratch)], stderr=subprocess.DEVNULL,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=variables, text=True, start_new_session=True,
         )  # fmt: skip
         self.workers: dict[str, Child] = {}
         ((self.address, self._scheduler),) = self._forked("scheduler", "0", 1).items()

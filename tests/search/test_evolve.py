@@ -31,19 +31,13 @@ def told(found: search.Evolution) -> list[tuple[Any, ...]]:
 def test_a_search_that_trains_is_the_same_with_any_number_of_workers() -> None:
     data = searches.products()
     a, b, c = (
-        search.evolve(data, **{**TRAINS, "workers": workers, "individuals": 20}, crossover=0.5) for workers in (0, 1, 2)
+        search.evolve(data, **{**TRAINS, "workers": workers, "individuals": 18}, crossover=0.5) for workers in (0, 1, 2)
     )
     assert told(a) == told(b) == told(c)
     assert a.best.parents or a.best.operation == "random"
     for one, other in ((a, b), (a, c)):
         for name, numbers in one.model().get_parameters().items():
             np.testing.assert_array_equal(numbers, other.model().get_parameters()[name])
-
-
-def test_a_search_by_fitness_is_the_same_with_any_number_of_workers() -> None:
-    a, b = (search.evolve(fitness=searches.echo, individuals=24, **{**PLAYS, "workers": workers}) for workers in (0, 2))
-    assert told(a) == told(b)
-    assert {"weights"} < {one.operation for one in a}
 
 
 def test_another_seed_is_another_search() -> None:
@@ -193,10 +187,11 @@ def test_data_that_do_not_fit_end_the_search() -> None:
 
 
 def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
-    options = {**PLAYS, "workers": 1, "individuals": 9}
+    options = {**PLAYS, "workers": 1, "individuals": 18}
     found = search.evolve(fitness=searches.KillsOnce(tmp_path / "killed"), **options)
     assert (tmp_path / "killed").exists()
     assert told(found) == told(search.evolve(fitness=searches.echo, **{**options, "workers": 0}))
+    assert "weights" in {one.operation for one in found}
 
 
 def test_a_chunk_that_kills_its_worker_twice_fails() -> None:
