@@ -118,7 +118,7 @@ def measured(workers: int, width: int, windows: int, rounds: int, evers: Sequenc
     data = data[0], (np.tanh(data[0][..., :8]) * 0.5).astype(np.float32)
     one, best = made(width), float("inf")
     models, found = {every: made(width) for every in evers}, dict.fromkeys(evers, float("inf"))
-    options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**options) as cluster, Client(cluster) as client:
         for _ in range(rounds):
             for _ in range(3):

@@ -91,7 +91,7 @@ def fit(
     Raises what ``neuromorph.fit`` raises; ClusterError if no worker or no scheduler is left. Ctrl-C stops the workers
     after the next average.
     """
-    _check(client, model)
+    _check(client, model, workers)
     given = dict(zip(NAMES, (inputs, expected, sample_weight, lengths), strict=True))
     reading = Reading.of(model, missing, class_weight, layout)
     carries, drawn = flag("carry_state", carry_state), _seed(seed) if flag("shuffle", shuffle) else None
@@ -139,7 +139,7 @@ def _run(
 # Arguments ------------------------------------------------------------------------------------------------------------
 
 
-def _check(client: Any, model: Any) -> None:
+def _check(client: Any, model: Any, workers: Any) -> None:
     if not isinstance(client, Client):
         raise TypeError(f"client must be a distributed.Client, not {brief(client)}")
     if client.asynchronous:
@@ -149,6 +149,8 @@ def _check(client: Any, model: Any) -> None:
     if not isinstance(model, Model):
         raise TypeError(f"model must be a neuromorph model, not {brief(model)}")
     model.memory()
+    if isinstance(workers, str):
+        raise TypeError(f"workers must be a list of addresses, not the text {workers!r}")
 
 
 def _named_metrics(model: Model, metrics: Any) -> tuple[Metric, ...]:

@@ -112,9 +112,12 @@ class ClusterRun:
                 raise self._diverged(outcome)
             carried = True
         rates.updates = reached.updates
+        if rates.rate_of is not None and reached.updates:
+            model.learning_rate = rates.rate_of(reached.updates - 1)
         if model.graph.has_time_links and self._state is not None:
             model.state = self._state
-        self.report.workers.append(len(self._there().addresses))
+        self._position = reached.position
+        self.report.workers.append(len(crew.addresses) if (crew := self._crew) is not None else 0)
         self._epoch += 1
         return reached.loss / reached.weight if reached.weight > 0.0 else 0.0
 
@@ -271,10 +274,6 @@ class ClusterRun:
 
     # Members ---------------------------------------------------------------------------------------------------------
 
-    def _there(self) -> _Crew:
-        assert self._crew is not None
-        return self._crew
-
     def _form_anew(self) -> None:
         """Let workers that have joined take part from this epoch on."""
         if self._crew is None:
@@ -393,6 +392,8 @@ class ClusterRun:
             results = Together(self.workers, jobs).done()
             if all(isinstance(found, dict) for found in results.values()):
                 return _means(results.values(), metrics)
+            for address in [address for address, found in results.items() if isinstance(found, WorkerLostError)]:
+                self._tell(self._position, "lost", f"{address} was lost; the others measure its part")
             self._disband()
 
 

@@ -247,7 +247,7 @@ class _Gradients(_Loop):
         return self.trainer.learned.get()
 
     def run(self) -> Outcome:
-        model, head = self.model, self.exchange.head
+        head = self.exchange.head
         for window in self.windows():
             started = time.perf_counter()
             finite = self._gradient(window)
@@ -264,7 +264,6 @@ class _Gradients(_Loop):
             self.note(head[WEIGHT], head[LOSS])
             if head[STOP] > 0.0:
                 return self.outcome("stopped")
-        assert model is self.model
         return self.outcome("done")
 
     def _gradient(self, window: _Window) -> bool:
@@ -285,9 +284,10 @@ class _Gradients(_Loop):
         finite = self.reached >= window.end
         weight, loss = window.sums()
         exchange.fill(weight, loss if finite else 0.0, stop=trainer.stops, diverged=not finite)
-        np.take(model.memory().gradients, self.places, out=exchange.body if not trainer.wide else None, mode="clip")
         if trainer.wide:
             exchange.body[:] = model.memory().gradients[self.places]
+        else:
+            np.take(model.memory().gradients, self.places, out=exchange.body, mode="clip")  # which makes no copy
         exchange.body *= exchange.body.dtype.type(weight / trainer.usual)
         return finite
 

@@ -27,8 +27,8 @@ async def main(kind, address, folder):
         ends = {f"tls_{end}_cert": cert for end in ("scheduler", "worker")}
         ends |= {f"tls_{end}_key": key for end in ("scheduler", "worker")}
         security = Security(tls_ca_file=cert, require_encryption=True, **ends)
-    options = {"security": security, "dashboard_address": None, "host": "127.0.0.1", "dashboard": False}
-    options |= {"dashboard_address": ":0", "local_directory": sys.argv[2]} if kind == "worker" else {}
+    options = {"security": security, "dashboard_address": ":0", "host": "127.0.0.1", "dashboard": False}
+    options |= {"local_directory": sys.argv[2]} if kind == "worker" else {}
     if kind == "scheduler":
         server = Scheduler(port=int(address), **options)
     else:

@@ -21,7 +21,7 @@ def test_a_search_on_a_cluster_is_that_of_one_process() -> None:
     data = searches.products()
     quiet = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, **quiet) as cluster,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **quiet) as cluster,
         distributed.Client(cluster) as client,
     ):
         found = search.evolve(data, client=client, **options)
