@@ -232,6 +232,7 @@ def sweep(
     rungs: Sequence[int] | None = None,
     keep: Callable[[list[RunResult]], Iterable[RunResult]] | None = None,
     save_models: bool | str = False,
+    retry_failed: bool = False,
     verbosity: int = 1,
 ) -> SweepResult:
     """Train many runs on processes of this machine, or on a Dask cluster; their results, in the order of the runs.
@@ -244,9 +245,10 @@ def sweep(
     one for each processor, 0 this process alone. client: a ``distributed.Client``, in place of workers.
 
     store: a file that gets each result as it ends, for many sweeps; None keeps results in memory. A sweep that was
-    broken off goes on where it stopped, and two sweeps at once on one store share the runs. A run whose training fails
-    (it diverges, needs too much memory, or its process is killed) is tried once more; then it is a result with an
-    ``error``.
+    broken off goes on where it stopped, and two sweeps at once on one store share the runs. There a function is known
+    by its name, so it must be defined with ``def`` in a module or program. A run whose training fails (it diverges,
+    needs too much memory, or its process is killed) is tried once more; then it is a result with an ``error``.
+    retry_failed: True tries runs again that have failed in an earlier sweep of the store.
 
     rungs: numbers of epochs such as (2, 6, 18), for successive halving: all runs train for 2 epochs; the best third
     goes on to 6, and the best third of these to 18, so that each rung has about as many epochs in all as the first
@@ -254,8 +256,9 @@ def sweep(
     run. keep: a function that gets the results at a rung, and gives those that go on, in place of the best.
 
     save_models: True keeps the trained model of each run that is done, "best" that of the best one;
-    ``result.model()`` gives it. verbosity: 0 shows nothing, 1 a bar with the best score so far and the time left, 2 a
-    line for each run too. A run without ``tier`` has kernels of its own compiled if it lasts for 5 seconds.
+    ``result.model()`` gives it. Runs that the store has without it are trained again. verbosity: 0 shows nothing, 1 a
+    bar with the best score so far and the time left, 2 a line for each run too. A run without ``tier`` has kernels of
+    its own compiled if it lasts for 5 seconds.
 
     Raises TypeError, ValueError, DataError or MDLError for wrong arguments before anything is trained, StorageError for
     a file that is no store. If the store's disk is full, no new run begins; if it stays so until all others end, the
@@ -264,7 +267,7 @@ def sweep(
     """
     return imported("neuromorph.sweeps.sweep").sweep(  # type: ignore[no-any-return]
         runs, data, score=score, maximize=maximize, workers=workers, client=client, store=store, rungs=rungs, keep=keep,
-        save_models=save_models, verbosity=verbosity,
+        save_models=save_models, retry_failed=retry_failed, verbosity=verbosity,
     )  # fmt: skip
 
 

@@ -65,6 +65,7 @@ class Sweeping:
     quiet: bool
     adapt: bool | None
     window: int | None
+    retry_failed: bool
 
 
 @click.command(epilog=_GRID + DATA_HELP)
@@ -89,6 +90,7 @@ class Sweeping:
 @click.option("--window", type=COUNT, metavar="N", help="Rows of a window of a series, for --horizon.")
 @click.option("--adapt/--no-adapt", default=None, help="Set <standardize> and <restore> nodes; for tables by default.")
 @click.option("--save", "save_to", type=click.Path(), help=f"Where the best model goes, a {SAVED} file.")
+@click.option("--retry-failed", is_flag=True, help="Try runs of the store that have failed again.")
 @click.option("--dry-run", is_flag=True, help="List the runs, and train nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def sweep(source: Source, **given: Any) -> int:
@@ -99,6 +101,8 @@ def sweep(source: Source, **given: Any) -> int:
     """
     options = Sweeping(**given)
     rungs = _rungs(options.rungs)
+    if rungs is not None and options.epochs is not None:
+        raise click.UsageError("--rungs and --epochs both say how long runs are trained: the last rung is the budget")
     runs = _runs(options, rungs)
     if options.dry_run:
         give(_listed(runs))
@@ -114,7 +118,8 @@ def sweep(source: Source, **given: Any) -> int:
     try:
         found = nm.sweep(
             runs, data, score=options.score, workers=options.workers, store=options.store, rungs=rungs,
-            save_models="best", verbosity=0 if options.quiet else 1 if shows_bars() else 2,
+            save_models="best", retry_failed=options.retry_failed,
+            verbosity=0 if options.quiet else 1 if shows_bars() else 2,
         )  # fmt: skip
     except KeyboardInterrupt:
         say(f"interrupted; the results so far are in {options.store}, and the same command goes on from there")

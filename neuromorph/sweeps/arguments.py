@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import brief, nearest
 from ..optimizers import CHOICES, Optimizer
-from ..options import flag
+from ..options import DTYPES, flag, one_of
 from ..training.callbacks import Callback, EarlyStopping, ReduceOnPlateau
 from ..training.schedules import LearningRateSchedule, StepDecay, WarmupCosine
 
@@ -83,6 +83,8 @@ def _form(name: str, value: Any) -> Any:
             "validation of a run must be a fraction such as 0.2; arrays belong to the data of the sweep: "
             'sweep(runs, {"inputs": …, "expected": …, "validation": (inputs, expected)})'
         )
+    if name == "dtype":
+        return one_of(name, value, DTYPES)
     if name in OF_RUN:
         return flag(name, value)
     if name in _NUMBERS and isinstance(value, Real) and not isinstance(value, bool):

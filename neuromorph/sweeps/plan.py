@@ -22,7 +22,7 @@ from .arguments import as_json
 from .data import checked_data, fingerprint
 from .results import RunResult
 from .run import Run
-from .scores import Score, checked_score
+from .scores import Score, checked_score, name_of
 from .store import Store, checked_path
 
 Keeping = Callable[[list[RunResult]], Iterable[RunResult]]
@@ -53,10 +53,12 @@ class Plan:
         """The keys of the runs, each once."""
         return list(self.runs)
 
-    @staticmethod
-    def path_of(store: Any) -> str | None:
-        """The path of the store; TypeError for what is none."""
-        return checked_path(store)
+    def path_of(self, store: Any) -> str | None:
+        """The path of the store; TypeError for what is none, and for a score that a store can't know by its name."""
+        path = checked_path(store)
+        if path is not None and self.score.function is not None:
+            name_of("score", self.score.function)
+        return path
 
     def rows(self) -> Iterable[dict[str, Any]]:
         """The rows that a store gets before anything is trained."""

@@ -49,6 +49,11 @@ class Shown:
         numbers = {} if self._best is None else {"best": f"{self._best:.4g}"}
         return numbers | ({"failed": str(self._failed)} if self._failed else {})
 
+    def note(self, line: str) -> None:
+        """Write a line about the sweep."""
+        if self._bar is not None:
+            self._bar.write(line)
+
     def tell(self, run: Run, state: State, values: Mapping[str, Any]) -> None:
         """Write a line about a run that has reached a rung."""
         if self._bar is None or self._verbosity < 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -56,6 +57,25 @@ class Score:
     def order(self, value: float | None) -> tuple[bool, float]:
         """What scores are sorted by, the best first and none last."""
         return value is None, 0.0 if value is None else -value if self.larger else value
+
+
+def name_of(argument: str, function: Callable[..., Any]) -> str:
+    """The module and the name of a function, by which a store knows it.
+
+    TypeError, naming the argument, for what is not found under its name: a lambda, a function of another function, a
+    ``functools.partial``, an object with ``__call__``. Two of them could have one name.
+    """
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    found: Any = sys.modules.get(module) if isinstance(module, str) else None
+    for part in name.split(".") if isinstance(name, str) else ("",):
+        found = getattr(found, part, None)
+    if found is None or found != function:
+        raise TypeError(
+            f"{argument} is {brief(function)}, and a store knows a function by its name: with store=, give a function "
+            "that a module or a program defines with def, not a lambda, a partial, an object or a function of another "
+            "function"
+        )
+    return f"{module}.{name}"
 
 
 def checked_score(score: Any, maximize: Any) -> Score:

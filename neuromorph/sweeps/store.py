@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Self
 
 from ..errors import StorageError, brief
@@ -68,7 +69,8 @@ class NotWrittenError(OSError):
 
 
 class Store:
-    """A store that is open. path: of the file, which is made if it does not exist; None means in memory.
+    """A store that is open. path: of the file, which is made if it does not exist; None means in memory. must_exist:
+    for a store that is read: the file is not made, and nothing is written unless a method does.
 
     Raises StorageError for a file that is no store, or one of another version, OSError if it can't be read or made.
     Methods that write raise NotWrittenError if that is impossible now; then nothing is written.
@@ -80,19 +82,27 @@ class Store:
             raise FileNotFoundError(2, "there is no such store", self.path)
         self.coordinator = Coordinator.this()
         self._looked = 0.0
-        self._connection = _opened(self.path)
+        self._has_shown_life = False
+        self._connection = _opened(self.path, must_exist=must_exist)
         coordinators.of_this_process.add(self.coordinator.name)
 
     def close(self) -> None:
-        """Give the claims of this sweep back, and close the file. A second call does nothing."""
+        """Give the claims of this sweep back, and close the file. A second call does nothing.
+
+        A store that was only read is not written.
+        """
         try:
-            with _explained(self.path), self._writing():
-                self._free(self.coordinator.name)
-                self._connection.execute("DELETE FROM coordinators WHERE name = ?", (self.coordinator.name,))
+            if self._has_shown_life:
+                self._give_back()
         except (NotWrittenError, sqlite3.ProgrammingError):  # it is closed, or the claims are found to be stale later
             pass
         coordinators.of_this_process.discard(self.coordinator.name)
         self._connection.close()
+
+    def _give_back(self) -> None:
+        with _explained(self.path), self._writing() as connection:
+            self._free(self.coordinator.name)
+            connection.execute("DELETE FROM coordinators WHERE name = ?", (self.coordinator.name,))
 
     def __enter__(self) -> Self:
         return self
@@ -115,14 +125,23 @@ class Store:
     # Rows -------------------------------------------------------------------------------------------------------------
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Add rows, each with its key, run, data, measure, larger and extra, unless they are there already."""
+        """Add rows, each with its key, run, data, measure, larger and extra, unless they are there already.
+
+        All runs of a measure get ``larger`` of the new rows, but not those of a search.
+        """
+        names, directions = ("key", "run", "data", "measure", "larger", "extra"), dict[str, bool]()
         with _explained(self.path), self._writing() as connection:
             for row in rows:
-                names = ("key", "run", "data", "measure", "larger", "extra")
+                directions[row["measure"]] = row["larger"]
                 values = [json.dumps(row.get(name)) if name in _JSON else row[name] for name in names]
                 connection.execute(
                     f"INSERT OR IGNORE INTO runs ({', '.join(names)}, state) VALUES (?, ?, ?, ?, ?, ?, ?)",
                     [*values, WAITING],
+                )
+            for measure, larger in directions.items():
+                connection.execute(
+                    "UPDATE runs SET larger = ? WHERE measure = ? AND larger != ? AND extra = 'null'",
+                    (larger, measure, larger),
                 )
 
     def put(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -155,6 +174,16 @@ class Store:
         with _explained(self.path):
             found = self._connection.execute(f"SELECT {name} FROM runs WHERE key = ?", (key,)).fetchone()
         return None if found is None else found[0]
+
+    def with_models(self) -> set[str]:
+        """The keys of the runs whose models are here."""
+        with _explained(self.path):
+            return {key for (key,) in self._connection.execute("SELECT key FROM runs WHERE model IS NOT NULL")}
+
+    def add_model(self, key: str, model: bytes) -> None:
+        """Add the model of a run that is done."""
+        with _explained(self.path), self._writing() as connection:
+            connection.execute("UPDATE runs SET model = ? WHERE key = ? AND state = ?", (model, key, DONE))
 
     def drop_model(self, key: str) -> None:
         """Remove the model of a run."""
@@ -190,14 +219,44 @@ class Store:
             )
         return found.rowcount == 1
 
-    def change(self, keys: Sequence[str], state: str, **values: Any) -> None:
-        """Change runs that nobody has claimed, such as those that stop at the end of a rung."""
-        changes = ", ".join(f"{name} = ?" for name in ("state", *values))
+    def stop(self, known: Mapping[str, State]) -> None:
+        """Stop runs at the end of a rung, by their keys. known: how they must stand, or they are not changed."""
         with _explained(self.path), self._writing() as connection:
             connection.executemany(
-                f"UPDATE runs SET {changes} WHERE key = ? AND owner IS NULL",
-                [(state, *values.values(), key) for key in keys],
+                "UPDATE runs SET state = ?, checkpoint = NULL "
+                "WHERE key = ? AND state = ? AND epochs = ? AND owner IS NULL",
+                [(STOPPED, key, PAUSED, state.epochs) for key, state in known.items()],
             )
+
+    def retry(self, keys: Iterable[str]) -> None:
+        """Have those of these runs that have failed tried again, from their last rung, as if they had not failed."""
+        with _explained(self.path), self._writing() as connection:
+            connection.executemany(
+                "UPDATE runs SET state = CASE WHEN checkpoint IS NULL THEN ? ELSE ? END, failures = 0, error = NULL, "
+                "traceback = NULL WHERE key = ? AND state = ? AND owner IS NULL",
+                [(WAITING, PAUSED, key, FAILED) for key in keys],
+            )
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """A block in which a thread shows that this sweep lives, also while nothing else is written."""
+        if self.path == ":memory:":
+            yield
+            return
+        ended, path = threading.Event(), os.path.abspath(self.path)
+
+        def beat() -> None:
+            while not ended.wait(SILENCE / 6):
+                with suppress(sqlite3.Error), closing(_connected(path)) as connection:
+                    self._show_life(connection)
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def look(self) -> None:
         """Show that this sweep lives, and free the claims of sweeps whose processes have ended."""
@@ -215,6 +274,7 @@ class Store:
 
     def _show_life(self, connection: sqlite3.Connection) -> None:
         one = self.coordinator
+        self._has_shown_life = True
         connection.execute(
             "INSERT OR REPLACE INTO coordinators VALUES (?, ?, ?, ?, ?)",
             (one.name, one.host, one.process, one.started, time.time()),
@@ -252,36 +312,52 @@ def _explained(path: str) -> Iterator[None]:
         raise StorageError(f"{path} is corrupt, or no store of runs: {error}") from error
 
 
-def _opened(path: str) -> sqlite3.Connection:
-    """The connection to a store, which is made if it does not exist."""
+def _connected(path: str) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+
+
+def _opened(path: str, *, must_exist: bool) -> sqlite3.Connection:
+    """The connection to a store, which is made if it does not exist, unless it must."""
     try:
-        connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        connection = _connected(path)
     except sqlite3.OperationalError as error:
         raise OSError(f"the store {path} can't be opened: {error}") from error
     try:
         with _explained(path):
-            _set_up(connection, path)
+            _check(connection, path)
+            if not must_exist:
+                _set_up(connection, path)
+            elif not _is_store(connection):
+                raise StorageError(f"{path} is empty, and no store of runs")
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _set_up(connection: sqlite3.Connection, path: str) -> None:
-    """Check that a file is a store of this version, or make it one if it is empty."""
+def _is_store(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION)
+
+
+def _check(connection: sqlite3.Connection, path: str) -> None:
+    """Check that a file is a store of this version, or empty."""
     application, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _MARKS)
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if application == _APPLICATION and version != VERSION:
         raise StorageError(f"{path} is a newer store, of version {version}; this program reads version {VERSION}")
     if application != _APPLICATION and (application or version or tables):
         raise StorageError(f"{path} is a database of another program, and no store of runs")
+
+
+def _set_up(connection: sqlite3.Connection, path: str) -> None:
+    """Make an empty file a store, and say how it is written."""
     connection.execute(f"PRAGMA journal_mode = {'DELETE' if is_of_network(path) else 'WAL'}").fetchone()
     connection.execute("PRAGMA synchronous = NORMAL")
-    if application == _APPLICATION:
+    if _is_store(connection):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if not connection.execute("PRAGMA application_id").fetchone()[0]:  # nobody else has made it meanwhile
+        if not _is_store(connection):  # nobody else has made it meanwhile
             for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")

@@ -14,14 +14,14 @@ from ..history import History
 from ..host.callers import warn_user
 from ..host.exclusive import imported
 from ..host.resources import processors
-from ..options import whole_number
+from ..options import flag, whole_number
 from .failures import Failure
 from .plan import Plan, checked_plan
 from .pool import LocalPool, Pool, SerialPool, pickled
 from .progress import Shown
 from .results import RunResult, SweepResult
 from .run import Run
-from .store import DONE, FAILED, PAUSED, RUNNING, STOPPED, WAITING, NotWrittenError, State, Store
+from .store import DONE, FAILED, PAUSED, RUNNING, WAITING, NotWrittenError, State, Store
 from .training import Task, Trained, train
 from .worker import main_program
 
@@ -49,16 +49,21 @@ def sweep(
     rungs: Sequence[int] | None = None,
     keep: Callable[[list[RunResult]], Iterable[RunResult]] | None = None,
     save_models: bool | str = False,
+    retry_failed: bool = False,
     verbosity: int = 1,
 ) -> SweepResult:
     """Train many runs; see ``neuromorph.sweep``."""
     plan = checked_plan(runs, data, score=score, maximize=maximize, rungs=rungs, keep=keep, save_models=save_models)
+    path, again = plan.path_of(store), flag("retry_failed", retry_failed)
     count = None if workers is None else whole_number("workers", workers, least=0)
     if client is not None and count is not None:
         raise ValueError("give workers for processes of this machine, or client for a Dask cluster, not both")
     with ExitStack() as stack:
-        kept = stack.enter_context(Store(plan.path_of(store)))
+        kept = stack.enter_context(Store(path))
         kept.add(plan.rows())
+        if again:
+            kept.retry(plan.keys)
+        stack.enter_context(kept.beating())
         shown = stack.enter_context(Shown(plan, verbosity))
         work = _Sweep(plan, kept, shown, lambda: stack.enter_context(_pool(plan, count, client)))
         try:
@@ -125,6 +130,7 @@ class _Sweep:
             self._train_to(going_on, rung)
             if number + 1 < len(self.plan.rungs):
                 going_on = self._decide(going_on, number)
+        self._complete_models()
 
     # One rung ---------------------------------------------------------------------------------------------------------
 
@@ -133,17 +139,14 @@ class _Sweep:
         until = {key: rung or self.plan.runs[key].budget or 0 for key in keys}
         waiting = deque(key for key in keys if not self._has_reached(key, until[key]))
         self.shown.count(self.states[key] for key in keys if self._has_reached(key, until[key]))
-        while waiting or self.tasks:
-            self._write_again()
+        while waiting or self.tasks or self.unwritten:
+            self._write_again(waiting)
             if self.trouble is None:
                 self._submit(waiting, until)
-            elif not self.tasks:
+            elif not self.tasks and (waiting or self.unwritten):
                 self._break_off()
             self._collect(waiting)
             waiting = self._look(waiting, until)
-        self._write_again()
-        if self.unwritten:
-            self._break_off()
 
     def _has_reached(self, key: str, until: int) -> bool:
         state = self.states[key]
@@ -173,13 +176,17 @@ class _Sweep:
     def _collect(self, waiting: deque[str]) -> None:
         """Wait for tasks that end, and write down what came of them."""
         if not self.tasks:
-            time.sleep(_LOOK / 5)
+            if waiting:
+                time.sleep(_LOOK / 5)
             return
         for ticket, outcome in self.pool.finished(_LOOK):
             key, until = self.tasks.pop(ticket)
             state, values = self._judged(key, until, outcome)
-            self._write(key, values)
+            if not self._write(key, values):
+                waiting.append(key)  # until the other sweep has trained it
+                continue
             self.states[key] = state
+            self._follow(state)
             if self._has_reached(key, until):
                 self.shown.count([state])
                 self.shown.tell(self.plan.runs[key], state, values)
@@ -212,11 +219,8 @@ class _Sweep:
 
     def _worth_keeping(self, trained: Trained) -> bytes | None:
         """The model of a run, unless only the best one is kept and it is not better than all others."""
-        if self.plan.save_models != "best":
-            return trained.model
-        if not self.plan.score.is_better(trained.score, self.lead):
+        if self.plan.save_models == "best" and not self.plan.score.is_better(trained.score, self.lead):
             return None
-        self.lead = trained.score
         return trained.model
 
     def _decide(self, keys: Sequence[str], number: int) -> list[str]:
@@ -227,7 +231,7 @@ class _Sweep:
         chosen = self.plan.survivors([found[key] for key in keys], number)
         losers = [key for key in keys if key not in chosen and self.states[key].state == PAUSED]
         try:
-            self.store.change(losers, STOPPED, checkpoint=None)
+            self.store.stop({key: self.states[key] for key in losers})
         except NotWrittenError as error:
             self._note(error)
             self._break_off()
@@ -242,15 +246,56 @@ class _Sweep:
             history = history.first(rung)
         return replace(result, score=result.score if score is None else score, history=history)
 
+    def _complete_models(self) -> None:
+        """Train again what is done and lacks a model that is to be kept. An earlier sweep did not keep it."""
+        if not self.plan.save_models:
+            return
+        self._read()
+        done = [key for key in self.plan.keys if self.states[key].state == DONE]
+        if self.plan.save_models == "best":
+            done = sorted(done, key=lambda key: self.plan.score.order(self.states[key].score))[:1]
+        there = self.store.with_models()
+        lacking = [key for key in done if key not in there]
+        if not lacking:
+            return
+        self.shown.note(f"the store lacks models that are to be kept; runs that are trained again: {len(lacking)}")
+        tickets = {}
+        for key in lacking:
+            run = self.plan.runs[key]
+            tickets[self.pool.submit(train, Task(run, self.plan.score, run.budget or 0, keeps_model=True))] = key
+        while tickets:
+            for ticket, outcome in self.pool.finished(_LOOK):
+                self._add_model(tickets.pop(ticket), outcome)
+
+    def _add_model(self, key: str, outcome: Trained | Failure) -> None:
+        """Add the model of a run that is done to the store."""
+        if isinstance(outcome, Failure) or outcome.model is None:
+            why = outcome.message if isinstance(outcome, Failure) else outcome.error
+            warn_user(f"{self.plan.runs[key]!r} was trained again for its model, and failed: {why}", RuntimeWarning)
+            return
+        try:
+            self.store.add_model(key, outcome.model)
+            if self.plan.save_models == "best" and self.best is not None:
+                self.store.drop_model(self.best)
+        except NotWrittenError as error:
+            self._note(error)
+            self._break_off()
+
     # The store --------------------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
         """Read how the runs of this sweep stand."""
         there = self.store.states()
-        self.states = {key: there[key] for key in self.plan.keys}
-        done = [state.score for state in self.states.values() if state.state == DONE]
-        self.lead = min(done, key=self.plan.score.order, default=None)
+        own = {key: self.states[key] for key, _ in (*self.tasks.values(), *self.unwritten)}
+        self.states = {key: there[key] for key in self.plan.keys} | own
+        for state in self.states.values():
+            self._follow(state)
         self.looked = time.monotonic()
+
+    def _follow(self, state: State) -> None:
+        """Note the score of a run if it is done, and the best one so far."""
+        if state.state == DONE and self.plan.score.is_better(state.score, self.lead):
+            self.lead = state.score
 
     def _look(self, waiting: deque[str], until: dict[str, int]) -> deque[str]:
         """See what other sweeps have done, now and then; the runs that still wait."""
@@ -260,19 +305,21 @@ class _Sweep:
             self.store.look()
         except NotWrittenError as error:
             self._note(error)
-        own = {key: self.states[key] for key, _ in (*self.tasks.values(), *self.unwritten)}
         began = time.monotonic()
         self._read()
         self.looked += 10 * (time.monotonic() - began)  # a long store is not read all the time
-        self.states |= own
         reached = [key for key in waiting if self._has_reached(key, until[key])]
         self.shown.count(self.states[key] for key in reached)
         return deque(key for key in waiting if key not in set(reached))
 
-    def _write(self, key: str, values: dict[str, Any]) -> None:
-        """Write what came of a run, or keep it until the store can be written to again."""
+    def _write(self, key: str, values: dict[str, Any]) -> bool:
+        """Write what came of a run, or keep it until the store can be written to again.
+
+        False if another sweep has the run, because this one seemed dead: then the result is forgotten.
+        """
         try:
-            self.store.record(key, **values)
+            if not self.store.record(key, **values):
+                return False
             if values.get("model") is not None and self.plan.save_models == "best":
                 self.best, old = key, self.best
                 if old is not None:
@@ -280,17 +327,20 @@ class _Sweep:
         except NotWrittenError as error:
             self.unwritten.append((key, values))
             self._note(error)
+        return True
 
-    def _write_again(self) -> None:
-        """Try to write what could not be written."""
+    def _write_again(self, waiting: deque[str]) -> None:
+        """Try to write what could not be written. Runs that another sweep has by now wait for it."""
         if self.trouble is None:
             return
-        self.trouble, waiting = None, self.unwritten
+        self.trouble, unwritten = None, self.unwritten
         self.unwritten = []
-        for number, (key, values) in enumerate(waiting):
-            self._write(key, values)
+        for number, (key, values) in enumerate(unwritten):
+            if not self._write(key, values):
+                self.states[key] = replace(self.states[key], state=RUNNING)
+                waiting.append(key)
             if self.trouble is not None:
-                self.unwritten += waiting[number + 1 :]
+                self.unwritten += unwritten[number + 1 :]
                 return
         try:
             self.store.look()

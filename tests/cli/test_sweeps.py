@@ -134,6 +134,11 @@ def test_tables_keep_their_classes_and_scales(capsys: pytest.CaptureFixture[str]
             1,
             "rungs must be numbers of epochs from the start",
         ),
+        (
+            ["sweep", "grid.toml", "--data", "d.npz", "--rungs", "1,2", "--epochs", "9"],
+            2,
+            "--rungs and --epochs both say how long runs are trained",
+        ),
         (["sweep", "grid.toml", "--data", "d.npz", "--save", "m"], 2, "the name of a saved model ends in .safetensors"),
         (["sweep", "grid.toml", "--data", "d.npz", "--store", "d.npz"], 2, "--store are the same file: d.npz"),
         (
@@ -160,9 +165,17 @@ def test_a_sweep_of_which_nothing_works_fails(capsys: pytest.CaptureFixture[str]
     Path("net.mdl").write_text("/xavier,zero/ (input, 2) (h, $width, <linear>) (output, 2, <linear>, <mse>)")
     np.savez("d.npz", inputs=np.ones((40, 2)), expected=np.zeros((40, 2)))
     Path("grid.toml").write_text(GRID.replace("[0.1, 0.5]", "[1e30]"))
-    out, err = run(capsys, "sweep", "grid.toml", "--data", "d.npz", "--workers", "0", "-q", code=1)
+    command = ["sweep", "grid.toml", "--data", "d.npz", "--workers", "0", "-q"]
+    out, err = run(capsys, *command, code=1)
     assert "failed" in out
     assert re.search("error: all runs failed; the first: .*TrainingDivergedError", err)
+    seconds = [one.seconds for one in nm.stored_runs("runs.sqlite")]
+    run(capsys, *command, code=1)
+    assert [one.seconds for one in nm.stored_runs("runs.sqlite")] == seconds
+    run(capsys, *command, "--retry-failed", code=1)
+    again = nm.stored_runs("runs.sqlite")
+    assert all(one.seconds > before for one, before in zip(again, seconds, strict=True))
+    assert [one.failures for one in again] == [2, 2]
 
 
 def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

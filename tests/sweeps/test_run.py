@@ -102,6 +102,7 @@ class Own(nm.Callback):
             "optimizer 'adam' has no number 'beta', but betas, eps",
         ),
         ({"optimizer": {"name": "adam", "eps": 0}}, "eps must be at least 1e-30"),
+        ({"dtype": np.float32}, "dtype must be one of float32, float64, not <class 'numpy.float32'>"),
         ({"optimizer": 3}, "optimizer must be an object or a table"),
         ({"callbacks": Own()}, "callbacks of a run must be of EarlyStopping, .*, not .*; the sweep saves models"),
         ({"callbacks": nm.LearningRateSchedule(lambda epoch: 0.1)}, "needs a schedule that can be written to a file"),

@@ -6,6 +6,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +62,12 @@ def test_one_of_two_sweeps_gets_a_run(path: Path) -> None:
         assert one.record("a", state=PAUSED, epochs=2, checkpoint=b"c", seconds=1.0)
         assert not other.claim("a", FRESH), "it stands otherwise by now"
         assert other.claim("a", State(PAUSED, 0, 2, None, {}))
-        one.change(["a"], "stopped", checkpoint=None)
+        one.stop({"a": State(PAUSED, 0, 2, None, {})})
         assert one.states()["a"].state == RUNNING, "somebody has claimed it"
         assert other.record("a", state=DONE, seconds=2.0)
         assert one.rows()[0]["seconds"] == 3.0
+        one.stop({"a": State(PAUSED, 0, 2, None, {})})
+        assert one.states()["a"].state == DONE, "it stands otherwise by now"
 
 
 def test_claims_are_free_again_at_the_end(path: Path) -> None:
@@ -120,6 +125,47 @@ def test_a_sweep_of_this_process_lives_until_it_is_closed(path: Path) -> None:
         other.look()
         assert other.states()["a"].state == WAITING
         assert not one.record("a", state=DONE, score=1.0), "others have it by now"
+
+
+def test_a_sweep_shows_that_it_lives_while_it_writes_nothing_else(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SILENCE", 0.06)
+    with made(path, "a") as store, closing(sqlite3.connect(path)) as connection:
+
+        def beats() -> list[float]:
+            return [beat for (beat,) in connection.execute("SELECT beat FROM coordinators")]
+
+        store.claim("a", FRESH)
+        first = beats()
+        with store.beating():
+            for _ in range(1000):
+                if beats() > first:
+                    break
+                time.sleep(0.01)
+        last = beats()
+        assert last > first
+    with closing(sqlite3.connect(path)) as connection:
+        assert beats() == [], "the thread has ended before the store is closed"
+
+
+def test_a_store_that_is_read_is_not_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading would wait for sweeps that write."""
+    found = nm.sweep(sweeping.runs(1), sweeping.data(), workers=0, verbosity=0, store=path, save_models=True)
+    said, connected = list[str](), module._connected
+
+    def listening(place: str) -> sqlite3.Connection:
+        connection = connected(place)
+        connection.set_trace_callback(said.append)
+        return connection
+
+    monkeypatch.setattr(module, "_connected", listening)
+    assert nm.stored_runs(path).best.model().history.loss == found[0].history.loss  # type: ignore[union-attr]
+    assert {line.split()[0] for line in said} == {"SELECT", "PRAGMA"}
+    assert not [line for line in said if "=" in line and "PRAGMA" in line]
+    empty = path.parent / "empty"
+    empty.touch()
+    with pytest.raises(nm.StorageError, match="empty is empty, and no store of runs"):
+        nm.stored_runs(empty)
+    assert empty.stat().st_size == 0
 
 
 MOUNTS = """\
@@ -187,13 +233,28 @@ def test_a_store_of_another_version_is_refused(path: Path) -> None:
 # A full disk ----------------------------------------------------------------------------------------------------------
 
 
+during: list[Callable[[str], None]] = []  # what the score does with the mark of a run
+
+
+@pytest.fixture(autouse=True)
+def nothing_more() -> Iterator[None]:
+    yield
+    during.clear()
+
+
+def scored(model: Any, data: Any) -> float:
+    mark = sweeping.note(model)
+    during[0](mark)
+    return float(mark)
+
+
 @pytest.fixture
 def limited(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
     """The connections that are opened, each of which has no room but for what is there."""
     opened, found = module._opened, list[sqlite3.Connection]()
 
-    def limiting(path: str) -> sqlite3.Connection:
-        connection = opened(path)
+    def limiting(path: str, *, must_exist: bool) -> sqlite3.Connection:
+        connection = opened(path, must_exist=must_exist)
         found.append(connection)
         return connection
 
@@ -211,17 +272,13 @@ def test_results_that_find_no_room_come_with_the_error(
 ) -> None:
     monkeypatch.setenv(sweeping.LOG, str(tmp_path / "log"))
 
-    def full(model: Any, data: Any) -> float:
-        if sweeping.note(model) == "0.2":
-            fill(limited[0])
-        return float(model.learning_rate)
-
+    during.append(lambda mark: fill(limited[0]) if mark == "0.2" else None)
     given = {"workers": 0, "verbosity": 0, "store": path, "save_models": True}
     with (
         pytest.warns(RuntimeWarning, match=r"can't be written to now: database or disk is full; results are") as told,
         pytest.raises(OSError, match=r"the sweep has ended.*attribute `results`") as caught,
     ):
-        nm.sweep(sweeping.runs(8), sweeping.data(), score=full, **given)  # type: ignore[arg-type]
+        nm.sweep(sweeping.runs(8), sweeping.data(), score=scored, **given)  # type: ignore[arg-type]
     assert len(told) == 1
     results = caught.value.results  # type: ignore[attr-defined]
     done = [one for one in results if one.state == "done"]
@@ -229,7 +286,7 @@ def test_results_that_find_no_room_come_with_the_error(
     assert len(done) == len(trained) >= 2
     assert all(one.model().history.loss == one.history.loss for one in done)
     assert all(one.state == "waiting" for one in results if one not in done)
-    again = nm.sweep(sweeping.runs(8), sweeping.data(), score=full, **given)  # type: ignore[arg-type]
+    again = nm.sweep(sweeping.runs(8), sweeping.data(), score=scored, **given)  # type: ignore[arg-type]
     assert [one.state for one in again] == ["done"] * 8
 
 
@@ -238,17 +295,16 @@ def test_a_sweep_goes_on_when_it_can_write_again(path: Path, monkeypatch: pytest
     monkeypatch.setattr(module, "_BUSY", 0.01)
     connection = sqlite3.connect(path)
 
-    def locking(model: Any, data: Any) -> float:
-        mark = sweeping.note(model)
+    def lock(mark: str) -> None:
         if mark == "0.1":
             connection.execute("BEGIN IMMEDIATE")
         if mark == "0.2":  # which was claimed before
             connection.rollback()
-        return float(mark)
 
+    during.append(lock)
     runs, options = sweeping.runs(8), {"workers": 0, "verbosity": 0, "store": path, "save_models": True}
     with pytest.warns(RuntimeWarning, match="database is locked; results are kept, and no new run begins"):
-        found = nm.sweep(runs, sweeping.data(), score=locking, **options)  # type: ignore[arg-type]
+        found = nm.sweep(runs, sweeping.data(), score=scored, **options)  # type: ignore[arg-type]
     connection.close()
     assert [one.state for one in found] == ["done"] * 8
     assert len(sweeping.noted(tmp_path / "log")) == 8

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import sqlite3
 import sys
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,10 @@ import pytest
 import neuromorph as nm
 from helpers import sweeping
 from helpers.sweeping import TEXT, data, runs
+from neuromorph.sweeps import sweep as module
 from neuromorph.sweeps.data import fingerprint
+from neuromorph.sweeps.scores import name_of
+from neuromorph.sweeps.store import State, Store
 
 
 def swept(given: Any = None, **more: Any) -> Any:
@@ -125,8 +131,6 @@ def test_a_function_may_choose_who_goes_on() -> None:
 
 
 def test_a_failure_at_a_later_rung_goes_on_from_that_rung(monkeypatch: pytest.MonkeyPatch) -> None:
-    from neuromorph.sweeps import sweep as module
-
     train, began = module.train, []
 
     def failing(given: Any, task: Any) -> Any:
@@ -161,6 +165,48 @@ def test_models_are_kept_if_asked_for(kept: str, tmp_path: Path) -> None:
                 one.model()
 
 
+def test_a_run_that_is_only_at_a_rung_does_not_cost_the_best_one_its_model() -> None:
+    """The first run is the best one at the rung, and the worst at its end."""
+
+    def score(model: Any, given: Any) -> float:
+        return 0.3 if model.learning_rate > 0.15 else 0.2 if len(model.history) == 1 else 0.9
+
+    first, second = runs(2, budget=None)
+    stops = {**second.arguments, "callbacks": nm.EarlyStopping(1, min_delta=1e9)}
+    given = [first, second.replace(arguments=stops)]
+    found = swept(given, score=score, rungs=(1, 4), keep=lambda results: results, save_models="best")
+    assert [(one.state, one.score) for one in found] == [("done", 0.9), ("done", 0.3)]
+    assert len(found.best.model().history) == 2
+
+
+@pytest.mark.parametrize("kept", [True, "best"])
+def test_models_that_a_store_lacks_are_trained_again(
+    kept: bool | str, log: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = {"store": tmp_path / "runs.sqlite", "score": sweeping.plain}
+    first = swept(runs(3), **options)
+    for _ in range(2):
+        found = swept(runs(3), save_models=kept, verbosity=2, **options)
+        assert [one.seconds for one in found] == [one.seconds for one in first]
+        assert found.best.model().history.validation_loss == found.best.history.validation_loss
+        if kept is True:
+            assert [len(one.model().history) for one in found] == [2] * 3
+    assert [mark for mark, _ in sweeping.noted(log)][3:] == (["0.1", "0.2", "0.3"] if kept is True else ["0.1"])
+    assert f"runs that are trained again: {3 if kept is True else 1}" in capfd.readouterr().err
+
+
+def test_a_model_that_cant_be_trained_again_costs_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = swept(runs(1), store=tmp_path / "runs.sqlite")
+
+    def failing(given: Any, task: Any) -> Any:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(module, "train", failing)
+    with pytest.warns(RuntimeWarning, match="was trained again for its model, and failed: MemoryError: no room"):
+        found = swept(runs(1), store=tmp_path / "runs.sqlite", save_models=True)
+    assert (found[0].state, found[0].score) == ("done", first[0].score)
+
+
 # Stores ---------------------------------------------------------------------------------------------------------------
 
 
@@ -177,6 +223,97 @@ def test_a_sweep_goes_on_where_an_earlier_one_ended(log: Path, tmp_path: Path) -
     assert [mark for mark, _ in sweeping.noted(log)][4:] == ["0.1"], (
         "other data are other runs, and so is another score"
     )
+
+
+def test_a_result_is_forgotten_if_another_sweep_has_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It took this one for dead. The second of two runs has the better score here, but the worse one there."""
+    path, train, trained = tmp_path / "runs.sqlite", module.train, list[int]()
+
+    def losing(given: Any, task: Any) -> Any:
+        trained.append(task.run.seed)
+        found = train(given, task)
+        if task.run.seed == 1:
+            with closing(sqlite3.connect(path)) as connection, connection:
+                (key,) = connection.execute("SELECT key FROM runs WHERE number = 2").fetchone()
+                connection.execute("UPDATE runs SET state = 'waiting', owner = NULL WHERE key = ?", (key,))
+            with Store(path) as other:
+                assert other.claim(key, State("waiting", 0, 0, None, {}))
+                other.record(key, state="done", score=9.0, epochs=2, history=found.history, scores={2: 9.0})
+        return replace(found, score=1.0 - task.run.seed)
+
+    monkeypatch.setattr(module, "train", losing)
+    found = swept(runs(2), store=path, save_models="best")
+    assert [(one.state, one.score) for one in found] == [("done", 1.0), ("done", 9.0)]
+    assert trained == [0, 1], "the best model is still there"
+    assert found.best.model().history.loss == found[0].history.loss
+
+
+def test_failed_runs_are_tried_again_if_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, train = tmp_path / "runs.sqlite", module.train
+
+    def failing(given: Any, task: Any) -> Any:
+        if task.run.seed == 1 and task.until > 1:
+            raise ImportError("a module is missing")
+        return train(given, task)
+
+    given, options = runs(2, budget=None), {"store": path, "rungs": (1, 2), "keep": lambda results: results}
+    monkeypatch.setattr(module, "train", failing)
+    assert [one.state for one in swept(given, **options)] == ["done", "failed"]
+    monkeypatch.setattr(module, "train", train)
+    assert [one.state for one in swept(given, **options)] == ["done", "failed"]
+    found = swept(given, retry_failed=True, **options)
+    assert [(one.state, one.failures, one.error, one.epochs) for one in found] == [("done", 0, None, 2)] * 2
+    with pytest.raises(TypeError, match="retry_failed must be True or False"):
+        swept(retry_failed=3)
+
+
+def test_a_store_knows_which_scores_are_better_from_the_last_sweep(tmp_path: Path) -> None:
+    path = tmp_path / "runs.sqlite"
+    swept(runs(2), store=path)
+    found = swept(runs(3), store=path, maximize=True)
+    assert nm.stored_runs(path).best.score == found.best.score == max(one.score for one in found)
+    found = swept(runs(1), store=path)
+    assert nm.stored_runs(path).best.score == min(one.score for one in nm.stored_runs(path))
+
+
+class Scorer:
+    """A score with a number of its own."""
+
+    def __call__(self, model: Any, given: Any) -> float:
+        return 1.0
+
+    def method(self, model: Any, given: Any) -> float:
+        return 1.0
+
+    @staticmethod
+    def plain(model: Any, given: Any) -> float:
+        return 1.0
+
+
+@pytest.mark.parametrize("which", ["lambda", "local", "partial", "object", "method"])
+def test_a_store_refuses_scores_without_a_name_of_their_own(which: str, tmp_path: Path) -> None:
+    """Two of them would share their results."""
+
+    def local(model: Any, given: Any) -> float:
+        return 1.0
+
+    score: Any = {
+        "lambda": lambda model, given: 1.0,
+        "local": local,
+        "partial": functools.partial(local),
+        "object": Scorer(),
+        "method": Scorer().method,
+    }[which]
+    with pytest.raises(TypeError, match=r"score is .*, and a store knows a function by its name: with store=, give a"):
+        swept(score=score, store=tmp_path / "runs.sqlite")
+    assert not (tmp_path / "runs.sqlite").exists()
+    assert [one.score for one in swept(runs(1), score=score)] == [1.0]
+
+
+def test_functions_of_modules_have_names() -> None:
+    assert name_of("score", sweeping.plain) == "helpers.sweeping.plain"
+    assert name_of("score", Scorer.plain) == f"{__name__}.Scorer.plain"
+    assert name_of("score", max) == "builtins.max"
 
 
 def test_rungs_and_plain_sweeps_share_what_they_have_trained(log: Path, tmp_path: Path) -> None:
