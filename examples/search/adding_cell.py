@@ -49,8 +49,8 @@ def found_by_search(seed: int, individuals: int, parameters: int, workers: int |
     (inputs, expected), held_out = drawn(rng, 640), drawn(rng, 320)
     return search.evolve(
         {"inputs": inputs, "expected": expected, "layout": "NSW", "validation": held_out}, seed=seed,
-        individuals=individuals, workers=workers, outputs=1, loss="mse", activation="linear", rungs=(2, 6, 18), inherit=False,
-        arguments={"batch_size": LANES, "shuffle": True},
+        individuals=individuals, workers=workers, outputs=1, loss="mse", activation="linear", rungs=(2, 6, 18),
+        inherit=False, arguments={"batch_size": LANES, "shuffle": True},
         limits=search.Limits(nodes=20, parameters=parameters, multiplications=400, width=6, delay=1),
         choices=search.Choices(cells=()),
     )  # fmt: skip

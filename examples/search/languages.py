@@ -290,8 +290,8 @@ def solve(given: Task, *, seed: int, individuals: int, seconds: float | None, wo
     starts = [text.format(inputs=symbols, outputs=outputs, activation=activation, loss=given.loss) for text in STARTS]
     started = time.perf_counter()
     found = search.evolve(
-        fitness=Fitness(given.train), start=starts, individuals=individuals, seconds=seconds, seed=seed, workers=workers,
-        population=100, tournament=4, steps=search.Steps(alone=0.4, deviation=0.0), chunk=2,
+        fitness=Fitness(given.train), start=starts, individuals=individuals, seconds=seconds, seed=seed,
+        workers=workers, population=100, tournament=4, steps=search.Steps(alone=0.4, deviation=0.0), chunk=2,
         arguments={
             "batch_size": given.train.inputs.shape[1], "bptt_steps": len(given.train.inputs), "learning_rate": 0.03,
             "optimizer": "adam", "tier": "instant",
