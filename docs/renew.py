@@ -52,6 +52,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
     ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md",
     ROOT / "examples/papers/README.md", ROOT / "examples/real/README.md",
+    ROOT / "examples/benchmarks/README.md",
     *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("docs/*/*.md")),
 )  # fmt: skip
 OVERVIEW = ROOT / "docs" / "overview.md"

@@ -66,6 +66,13 @@ class History:
             values = getattr(self, name) if name in _LISTS else self.metrics.setdefault(name, [])
             values.append(value)
 
+    def first(self, epochs: int) -> History:
+        """The history of the first ``epochs`` epochs here, as if training had ended there."""
+        found = History(initial_epoch=self.initial_epoch, updates=self.updates)
+        for number in range(min(epochs, len(self))):
+            found.add({name: getattr(self, name)[number] for name in self.names})
+        return found
+
     def figures(self) -> dict[str, float]:
         """The numbers of the epoch whose parameters the model has: the best one that was restored, or the last."""
         if not len(self):
@@ -119,7 +126,7 @@ class History:
         """
         if not len(self):
             raise ValueError("the history is empty: no epoch was completed, so there is nothing to draw")
-        axes = _new_axes() if axes is None else axes
+        axes = new_axes("History.plot") if axes is None else axes
         colours = self._draw(axes, "loss", "-", (None, None))
         axes.set(xlabel="epoch", ylabel="loss")
         handles = axes.get_legend_handles_labels()[0]
@@ -199,10 +206,10 @@ def _is_number(value: Any) -> bool:
     return type(value) is float or (type(value) is int and abs(value) < 1 << 53)
 
 
-def _new_axes() -> Any:
-    """The axes of a new figure, which pyplot shows."""
+def new_axes(what: str) -> Any:
+    """The axes of a new figure, which pyplot shows. what: the function that needs them."""
     try:
         from matplotlib import pyplot
     except ImportError:
-        raise ImportError("History.plot needs matplotlib: pip install matplotlib") from None
+        raise ImportError(f"{what} needs matplotlib: pip install matplotlib") from None
     return pyplot.subplots(layout="constrained")[1]

@@ -113,6 +113,7 @@ __all__ = [
     "save",
     "seed",
     "set_parameters",
+    "stored_runs",
     "stream",
     "summary",
     "sweep",
@@ -265,6 +266,15 @@ def sweep(
         runs, data, score=score, maximize=maximize, workers=workers, client=client, store=store, rungs=rungs, keep=keep,
         save_models=save_models, verbosity=verbosity,
     )  # fmt: skip
+
+
+def stored_runs(store: str | os.PathLike[str], *, score: str | None = None) -> SweepResult:
+    """The results in a store that ``sweep`` has written, also while a sweep writes it, in the order of their addition.
+
+    score: the name of the score, where runs of the store have several. Raises ValueError if that is not clear,
+    StorageError for a file that is no store, FileNotFoundError if there is none.
+    """
+    return imported("neuromorph.sweeps.stored").stored_runs(store, score=score)  # type: ignore[no-any-return]
 
 
 def batches(

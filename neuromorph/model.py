@@ -137,7 +137,7 @@ class Model(Network):
         for validation; of batches on those for validation only: "accuracy", "rmse", names of losses, or functions
         ``f(expected, result) -> float`` of all vectors that count, (n, W_out) each. class_weight: weights by label, for
         the loss only; a class that is not named has 1. initial_epoch: the number of the first epoch, for callbacks and
-        history; ``model.history.next_epoch`` goes on counting, in a loaded model too.
+        history; ``model.history.next_epoch`` goes on counting, in a loaded model too; so do orders with a ``seed``.
 
         If training diverges (TrainingDivergedError) or is interrupted (Ctrl-C), the caller gets the exception.
         ``model.history`` then holds the completed epochs, and ``EarlyStopping`` has restored the best parameters.

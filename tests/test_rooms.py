@@ -74,14 +74,14 @@ ROOMS: dict[str, set[str]] = {
     "keras": {"conversion", "interface"},
     "sklearn": {"errors", "graph", "interface", "language", "optimizers", "options"},
     "search": {
-        "drawing", "errors", "functions", "graph", "history", "language", "model", "options", "storage", "sweeps",
-        "training",
+        "drawing", "errors", "functions", "graph", "history", "interface", "language", "model", "options", "storage",
+        "sweeps", "training",
     },
     "distributed": {
         "abi", "data", "errors", "functions", "history", "interface", "options", "prediction", "runtime", "training",
         "version",
     },
-    "cli": {"data", "demo", "export", "jit", "tables"},
+    "cli": {"data", "demo", "export", "jit", "sweeps", "tables"},
     "__main__": {"cli"},
 }  # fmt: skip
 # Which rooms may import a package that not everybody may. Beside these, rooms below import NumPy only.
@@ -99,7 +99,6 @@ OTHERS: dict[str, set[str]] = {
     "polars": {"tables"},
     "torch": {"conversion", "torch"},
     "keras": {"conversion", "keras"},
-    "distributed": {"sweeps"},
     "cloudpickle": {"sweeps"},  # which Dask needs
 }
 # Packages that rooms above the ground import when somebody asks for what needs them.
@@ -300,7 +299,7 @@ def test_nothing_happens_at_import() -> None:
 # The tests ------------------------------------------------------------------------------------------------------------
 
 # Folders of the tests that test modules may import from, or whose name is that of a library.
-SHARED = {"helpers", "recorded", "sklearn"}
+SHARED = {"distributed", "helpers", "recorded", "sklearn"}
 OF_TESTS = re.compile(r"^\s*(?:from|import)\s.*\b(?:test_\w+|tests|conftest)\b", re.MULTILINE)
 
 

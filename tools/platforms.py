@@ -20,6 +20,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -133,7 +134,7 @@ def run(place: Place, pytest: Sequence[str], workers: str, log: Path) -> Outcome
         what = subprocess.check_output(place.command([python, "-c", WHAT]), text=True)
         begin = time.monotonic()
         kernels = f"NEUROMORPH_TEST_CACHE={place.inside('kernels')}"
-        tested = done([python, "-m", "pytest", "-n", workers, *pytest], kernels, "LC_ALL=C.UTF-8")
+        tested = done([python, "-m", "pytest", "-vv", "-n", workers, *pytest], kernels, "LC_ALL=C.UTF-8")
         seconds = time.monotonic() - begin
     return Outcome(_versions(what), counts_in(log.read_text(encoding="utf-8")), seconds, compiled or tested)
 
@@ -158,6 +159,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--workers", default="auto", help="processes that run tests at the same time")
     options = parser.parse_args(arguments[:end])
     options.folder.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was mounted is unmounted then
     failed = False
     for place in [place_of(given, options.folder.resolve()) for given in options.places]:
         log = options.folder / f"{name_of(place.given)}.log"

@@ -26,9 +26,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages outside ``docs/``, and the site's own style and script."""
     own = [file.src_uri for file in files.documentation_pages()]
     nav = [page for page in named(config.nav) if page not in own]
-    for page, text in pages.outside([pages.HOME, *nav, *own]).items():
+    outside = pages.outside([pages.HOME, *nav, *own])
+    for page, text in outside.items():
         inclusion = InclusionLevel.NOT_IN_NAV if page.endswith(pages.OF_CODE) else InclusionLevel.INCLUDED
         files.append(File.generated(config, page, content=text, inclusion=inclusion))
+    inside = {page: (HERE.parent / page).read_text(encoding="utf-8") for page in own}
+    for path in pages.pictures(inside | outside):
+        files.append(File.generated(config, path, abs_src_path=str(pages.ROOT / path)))
     for name in ASSETS:
         files.append(File.generated(config, f"assets/{name}", content=(HERE / name).read_text(encoding="utf-8")))
     return files

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HOME = "index.md"
 OF_CODE = ".text.md"  # pages that show a file of code end so
 OF_NOTEBOOK = ".ipynb.md"
+PICTURES = (".png", ".svg")
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(\]\()(?P<target>[^)\s#]+)(?P<place>#[^)\s]*)?(\))")
 _CODE = re.compile(r"(?<!`)`[^`\n]+`(?!`)")
@@ -42,7 +43,7 @@ def page_of(path: str) -> str:
         return path.removeprefix("docs/")
     if path.endswith(".ipynb"):
         return f"{path}.md"
-    return path if path.endswith(".md") else f"{path}{OF_CODE}"
+    return path if path.endswith((".md", *PICTURES)) else f"{path}{OF_CODE}"
 
 
 def prose(page: str, change: Callable[[str], str]) -> str:
@@ -149,7 +150,13 @@ def outside(pages: Iterable[str]) -> dict[str, str]:
         markdown = markdown_of(path)
         if not path.startswith("docs/"):
             found[page] = markdown
-        reached = [path for path in targets(markdown, page) if (ROOT / path).is_file()]
+        reached = [path for path in targets(markdown, page) if (ROOT / path).is_file() and not path.endswith(PICTURES)]
         more = {page_of(path) for path in reached if not path.startswith("docs/")}
         waiting += sorted(more - found.keys() - set(waiting))
     return found
+
+
+def pictures(shown: Mapping[str, str]) -> set[str]:
+    """The pictures outside ``docs/`` to which pages lead. shown: the Markdown of the pages by name."""
+    reached = {path for page, text in shown.items() for path in targets(text, page) if path.endswith(PICTURES)}
+    return {path for path in reached if (ROOT / path).is_file() and not path.startswith("docs/")}

@@ -31,7 +31,7 @@ NAMES = (
 LOSSES = {"classification": "cross_entropy", "multi_classification": "binary_cross_entropy", "regression": "mse"}
 BUDGETS = {  # epochs, batch, epochs without a lower loss; one long sequence makes one update an epoch
     "small": {"epochs": 150, "batch": 10, "patience": 40},
-    "medium": {"epochs": 40, "batch": 32, "patience": 10},
+    "medium": {"epochs": 30, "batch": 32, "patience": 10},
     "one sequence": {"epochs": 300, "batch": 1, "patience": 60},
 }
 
@@ -75,7 +75,7 @@ def task(name: str, difficulty: str, parameters: int) -> Task:
         score=partial(score, category),
         measure="share of wrong answers, or mean squared error",
         parameters=parameters,
-        texts=("gru", "lstm", "far_gru", "dilated"),
+        texts=("gru", "lstm", "far_gru", "dilated", "lem"),
         rates=(0.003, 0.01),
         reservoirs=True,
         **BUDGETS[difficulty if len(data["X_train"]) > 1 else "one sequence"],
@@ -93,7 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     needs("cogscale")
     every = product(chosen.difficulty, chosen.parameters, chosen.tasks)
     if chosen.quick:
-        every = [("small", 1000, "simple_copy"), ("small", 1000, "cross_situation"), ("small", 1000, "sinus_forecasting")]
+        every = [
+            ("small", 1000, "simple_copy"),
+            ("small", 1000, "cross_situation"),
+            ("small", 1000, "sinus_forecasting"),
+        ]
     benchmark("cog_scale", [partial(task, name, size, number) for size, number, name in every], chosen)
 
 

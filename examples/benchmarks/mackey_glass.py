@@ -30,7 +30,7 @@ def task() -> Task:
         score=normalised_error,
         measure="error over the deviation",
         parameters=5000,
-        texts=("gru", "lstm", "min_gru", "conv_gru"),
+        texts=("gru", "lstm", "conv_gru", "lem"),
         epochs=100,
         batch=16,
         rates=(0.003, 0.01, 0.03),

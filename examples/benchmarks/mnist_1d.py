@@ -30,7 +30,6 @@ def data() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
 def paper_gru() -> Any:
     """The GRU of the paper: 6 units in each direction, and an output that reads the values of all steps."""
     import torch
-
     from bench.torch_peers import flat_readout
 
     return flat_readout(torch.nn.GRU(1, 6, batch_first=True, bidirectional=True), STEPS, 12, CLASSES)
@@ -49,10 +48,10 @@ def task() -> Task:
         more_is_better=True,
         parameters=5000,
         texts=("gru", "lstm", "min_gru", "conv_gru"),
-        epochs=80,
+        epochs=40,
         batch=50,
         rates=(0.003, 0.01, 0.03),
-        patience=20,
+        patience=12,
         peers={"PyTorch GRU of the paper": paper_gru},
         published=("a perceptron 68 %", "a GRU 91 %", "a convolutional network 94 %", "people 96 % (arXiv 2011.14439)"),
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from bench.running import Report, loaded
 SINGLE = ("mnist_1d", "japanese_vowels", "basic_motions", "arrow_head", "sequential_digits", "mackey_glass", "laser",
           "carbon_dioxide", "sunspots")  # fmt: skip
 NAMES = (*SINGLE, "cog_scale")
-PAGE = ROOT / "docs" / "results.md"
+PAGE, PICTURES = ROOT / "docs" / "results.md", ROOT / "docs" / "results"
 
 
 def overview(results: Path) -> str:
@@ -39,7 +40,7 @@ def section(results: Path, name: str) -> str:
     found = loaded(results / f"{name}.json")
     if not found:
         return "This was not run yet.\n"
-    return f"{report.markdown(found)}\n![{title(name, found)}](../examples/benchmarks/results/{name}.png)\n"
+    return f"{report.markdown(found)}\n![{title(name, found)}](results/{name}.png)\n"
 
 
 def title(name: str, found: Sequence[Report]) -> str:
@@ -57,7 +58,10 @@ def renewed(page: str, results: Path) -> str:
 
 
 def write_page() -> None:
-    """Put the tables into the page."""
+    """Put the tables into the page, and the pictures beside it."""
+    PICTURES.mkdir(exist_ok=True)
+    for picture in RESULTS.glob("*.png"):
+        shutil.copyfile(picture, PICTURES / picture.name)
     PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8"), RESULTS), encoding="utf-8")
 
 

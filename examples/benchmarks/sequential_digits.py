@@ -32,11 +32,11 @@ def task() -> Task:
         measure="accuracy",
         more_is_better=True,
         parameters=10_000,
-        texts=("gru", "lstm", "min_gru", "conv_gru"),
-        epochs=100,
+        texts=("gru", "lstm", "conv_gru", "grid_gru"),
+        epochs=60,
         batch=32,
         rates=(0.003, 0.01, 0.03),
-        patience=20,
+        patience=15,
     )
 
 

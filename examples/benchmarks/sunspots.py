@@ -41,7 +41,7 @@ def task() -> Task:
         score=relative_variance,
         measure="relative variance",
         parameters=500,
-        texts=("gru", "lstm", "min_gru", "conv_gru"),
+        texts=("gru", "lstm", "min_gru", "lem"),
         epochs=100,
         batch=8,
         rates=(0.003, 0.01, 0.03),

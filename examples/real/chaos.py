@@ -99,17 +99,17 @@ def ours(seed: int, epochs: int, data: dict[str, Any]) -> Result:
 
 def torchs(seed: int, epochs: int, data: dict[str, Any]) -> Result:
     """A GRU of PyTorch of the same size."""
-    import peers
     import torch
+    import torch_peer
 
     torch.manual_seed(seed)
     mean, scale = data["mean"], data["scale"]
     train, choose = ([(part - mean) / scale for part in data[name]] for name in ("train", "choose"))
-    net = peers.Recurrent("gru", 1, WIDTH, 1, answers="every")
+    net = torch_peer.Recurrent("gru", 1, WIDTH, 1, answers="every")
     how = {"epochs": epochs, "batch": BATCH, "rate": falling(epochs), "patience": PATIENCE, "clip_norm": 1.0}
-    _, seconds = timed(lambda: peers.learn(net, *train, choose, **how))
+    _, seconds = timed(lambda: torch_peer.learn(net, *train, choose, **how))
     history, future = data["test"]
-    found = peers.forecast(net, (history - mean) / scale, FREE) * scale + mean
+    found = torch_peer.forecast(net, (history - mean) / scale, FREE) * scale + mean
     return Result(steps_until_off(found, future, scale), seconds, net.parameter_count, net)
 
 

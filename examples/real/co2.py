@@ -78,18 +78,18 @@ def ours(seed: int, epochs: int, data: dict[str, Any]) -> Result:
 
 def torchs(seed: int, epochs: int, data: dict[str, Any]) -> Result:
     """An LSTM of PyTorch of the same size."""
-    import peers
     import torch
+    import torch_peer
 
     torch.manual_seed(seed)
     inputs, expected, _ = data["train"]
     shift, scale = np.nanmean(expected, axis=0), np.nanstd(expected, axis=0)
     mean, spread = inputs.mean(), inputs.std()
     scaled = {name: ((x - mean) / spread, (y - shift) / scale) for name, (x, y, _) in data.items()}
-    net = peers.Recurrent("lstm", 1, WIDTH, AHEAD)
+    net = torch_peer.Recurrent("lstm", 1, WIDTH, AHEAD)
     how = {"epochs": epochs, "batch": BATCH, "rate": lambda epoch: RATE, "patience": PATIENCE}
-    _, seconds = timed(lambda: peers.learn(net, *scaled["train"], scaled["choose"], **how))
-    found = peers.predict(net, scaled["test"][0]) * scale + shift
+    _, seconds = timed(lambda: torch_peer.learn(net, *scaled["train"], scaled["choose"], **how))
+    found = torch_peer.predict(net, scaled["test"][0]) * scale + shift
     return Result(error(found, data["test"][1]), seconds, net.parameter_count, net)
 
 

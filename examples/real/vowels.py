@@ -61,18 +61,18 @@ def ours(seed: int, epochs: int, train: Any, test: Any) -> Result:
 
 def torchs(seed: int, epochs: int, train: Any, test: Any) -> Result:
     """A GRU of PyTorch of the same size."""
-    import peers
     import torch
+    import torch_peer
 
     torch.manual_seed(seed)
     sequences, labels, (held, held_labels) = train
     every = np.concatenate(sequences)
     mean, scale = every.mean(axis=0), every.std(axis=0)
     scaled, held, tested = ([(s - mean) / scale for s in part] for part in (sequences, held, test[0]))
-    net = peers.Recurrent("gru", 12, WIDTH, SPEAKERS)
+    net = torch_peer.Recurrent("gru", 12, WIDTH, SPEAKERS)
     how = {"epochs": epochs, "batch": BATCH, "rate": lambda epoch: RATE, "patience": PATIENCE}
-    _, seconds = timed(lambda: peers.learn(net, scaled, labels, (held, held_labels), **how))
-    right = (peers.predict(net, tested).argmax(axis=1) == test[1]).mean()
+    _, seconds = timed(lambda: torch_peer.learn(net, scaled, labels, (held, held_labels), **how))
+    right = (torch_peer.predict(net, tested).argmax(axis=1) == test[1]).mean()
     return Result(float(right), seconds, net.parameter_count, net)
 
 

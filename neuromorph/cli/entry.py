@@ -11,7 +11,7 @@ import click
 
 import neuromorph as nm
 
-from . import export, extras, forecasting, running, texts, training
+from . import export, extras, forecasting, running, sweeping, texts, training
 from .console import TROUBLE, flush_or_forget, keep_descriptors, report_error, say, stderr_forgiven, warnings_as_lines
 
 _EXAMPLES = """\b
@@ -41,7 +41,8 @@ def neuromorph(context: click.Context) -> None:
 
 for command in (
     texts.check, texts.format_, texts.summary, texts.draw, texts.inspect, training.train, running.evaluate,
-    running.predict, forecasting.forecast, export.export, extras.cache, extras.demo, extras.completion,
+    running.predict, forecasting.forecast, sweeping.sweep, sweeping.runs, export.export, extras.cache, extras.demo,
+    extras.completion,
 ):  # fmt: skip
     neuromorph.add_command(command)
 

@@ -174,7 +174,7 @@ def _checked(given: dict[str, Any], source: Source) -> Training:
     fixed = [name for name in ("batch", "optimizer", "window", "dtype", "threads", "seed") if given[name] is not None]
     if resume is not None and fixed:
         raise click.UsageError(f"--{fixed[0]} can't change with --resume: the saved model has its own")
-    if given["validation_tail"] and _fraction(given["validation"]) is None:
+    if given["validation_tail"] and fraction_of(given["validation"]) is None:
         raise click.UsageError("--validation-tail needs a fraction, as in --validation 0.2")
     given["save_to"] = given["save_to"] or resume
     if given["save_to"] is None:
@@ -204,7 +204,7 @@ def _ready(options: Training, source: Source) -> tuple[nm.Model, Named, Prepared
     with no_warnings():
         model = saved(options.resume or "") if text is None else nm.compile(text, 1, 0.0)
     arrays, validation = arrays_of(source, model), None
-    fraction, sequences = _fraction(options.validation), as_sequences(model, source, arrays)
+    fraction, sequences = fraction_of(options.validation), as_sequences(model, source, arrays)
     if not options.quiet:
         say_how_read(model, arrays, sequences=sequences)
     if fraction is not None:
@@ -246,7 +246,7 @@ def _adapt(model: nm.Model, options: Training, data: Named, *, table: bool) -> N
         say(f"means and scales are set from the data: {', '.join(nodes)}")
 
 
-def _fraction(text: str | None) -> float | None:
+def fraction_of(text: str | None) -> float | None:
     """The fraction that ``--validation`` gives; None where it is not a number."""
     try:
         fraction = float(text or "")
@@ -271,7 +271,7 @@ def _compiled(text: Any, options: Training, batch: int) -> nm.Model:
 
 def _fit(model: nm.Model, options: Training, data: Prepared, measured: Prepared | None) -> None:
     """Train for all epochs. UsageError for metrics or labels that the model can't have."""
-    shown = not options.quiet and _shows_bars(sys.stderr)
+    shown = not options.quiet and shows_bars()
     with _as_usage():
         model.fit(
             data.inputs, data.expected, **data.options, epochs=options.epochs,
@@ -309,8 +309,9 @@ def _class_weight(text: str | None, model: nm.Model) -> dict[int, float] | None:
     return found
 
 
-def _shows_bars(stream: Any) -> bool:
-    """Whether a stream is a terminal that can show a progress bar."""
+def shows_bars() -> bool:
+    """Whether stderr is a terminal that can show a progress bar."""
+    stream = sys.stderr
     with suppress(OSError, ValueError, AttributeError):
         return bool(stream.isatty()) and os.get_terminal_size(stream.fileno()).columns > 0
     return False

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from distributed import Client, Future
+from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from ..errors import ClusterError
@@ -17,7 +18,7 @@ from ..host.frozen import frozen
 POLL = 0.25  # seconds between two looks at the workers
 GRACE = 5.0  # seconds in which the scheduler must have seen that a worker is gone, when another one has noticed it
 ANSWER = 3.0  # seconds in which workers answer a short question
-_LOST = (KilledWorker, OSError)  # how a task ends whose worker was lost
+_LOST = (KilledWorker, CommClosedError)  # how a task ends whose worker was lost
 
 
 class WorkerLostError(ClusterError):

@@ -57,29 +57,12 @@ class _Measured:
 
 
 def fit(
-    client: Client,
-    model: Model,
-    inputs: Any,
-    expected: Any = None,
-    *,
-    epochs: int,
-    sync_every: int = 1,
-    validation: Any = None,
-    shuffle: bool = False,
-    callbacks: Callback | Iterable[Callback] = (),
-    progress: bool = True,
-    sample_weight: Any = None,
-    lengths: Any = None,
-    metrics: str | Iterable[str] = (),
-    seed: int | None = None,
-    carry_state: bool = False,
-    layout: str | None = None,
-    class_weight: Mapping[int, float] | None = None,
-    missing: str = "error",
-    initial_epoch: int = 0,
-    workers: Iterable[str] | None = None,
-    patience: float = 60.0,
-) -> ClusterHistory:
+    client: Client, model: Model, inputs: Any, expected: Any = None, *, epochs: int, sync_every: int = 1,
+    validation: Any = None, shuffle: bool = False, callbacks: Callback | Iterable[Callback] = (), progress: bool = True,
+    sample_weight: Any = None, lengths: Any = None, metrics: str | Iterable[str] = (), seed: int | None = None,
+    carry_state: bool = False, layout: str | None = None, class_weight: Mapping[int, float] | None = None,
+    missing: str = "error", initial_epoch: int = 0, workers: Iterable[str] | None = None, patience: float = 60.0,
+) -> ClusterHistory:  # fmt: skip
     """Train epoch by epoch on the workers of a Dask cluster; the history, whose ``cluster`` reports on the workers.
 
     client: a ``distributed.Client``. model: built; ``batch_size`` is that of the whole, and each worker trains a part
@@ -108,34 +91,55 @@ def fit(
     Raises what ``neuromorph.fit`` raises; ClusterError if no worker or no scheduler is left. Ctrl-C stops the workers
     after the next average.
     """
-    _check(client, model)
-    count, first = whole_number("epochs", epochs), whole_number("initial_epoch", initial_epoch, least=0)
-    every, wait = whole_number("sync_every", sync_every), finite_number("patience", patience)
-    watchers, carries, mixes = checked_callbacks(callbacks), flag("carry_state", carry_state), flag("shuffle", shuffle)
-    asked, reading = _named_metrics(model, metrics), Reading.of(model, missing, class_weight, layout)
+    _check(client, model, workers)
     given = dict(zip(NAMES, (inputs, expected, sample_weight, lengths), strict=True))
-    data, held_out = _sources(client, model, given, reading, validation, carries)
-    _check_order(model, data, carries=carries, mixes=mixes)
+    reading = Reading.of(model, missing, class_weight, layout)
+    carries, drawn = flag("carry_state", carry_state), _seed(seed) if flag("shuffle", shuffle) else None
+    settings = Settings(whole_number("sync_every", sync_every), drawn, finite_number("patience", patience))
+    numbers = whole_number("epochs", epochs), whole_number("initial_epoch", initial_epoch, least=0)
+    measured = _measured(Workers(client, workers), model, given, reading, validation, carries, metrics, settings)
+    return _run(measured, model, *numbers, checked_callbacks(callbacks), progress)
+
+
+def _measured(
+    workers: Workers,
+    model: Model,
+    given: Mapping[str, Any],
+    reading: Reading,
+    validation: Any,
+    carries: bool,
+    metrics: Any,
+    settings: Settings,
+) -> _Measured:
+    """The run of checked arguments, and what it measures."""
+    asked = _named_metrics(model, metrics)
+    data, held_out = _sources(workers.client, model, given, reading, validation, carries)
+    _check_order(model, data, carries=carries, mixes=settings.seed is not None)
     window = model.window_of(data.spans.samples) if data.spans.sequences else model.bptt_steps
-    chosen = _seed(seed) if mixes else None
-    cluster = ClusterRun(Workers(client, workers), model, data, held_out, Settings(every, window, chosen, wait))
-    measured = _Measured(cluster, asked, held_out is not None, carries, carries and isinstance(validation, Real))
-    run = run_of(model, measured, count, first, ClusterHistory)
+    cluster = ClusterRun(workers, model, data, held_out, settings, window)
+    return _Measured(cluster, asked, held_out is not None, carries, carries and isinstance(validation, Real))
+
+
+def _run(
+    measured: _Measured, model: Model, epochs: int, first: int, watchers: tuple[Callback, ...], progress: bool
+) -> ClusterHistory:
+    """Run the epochs."""
+    run = run_of(model, measured, epochs, first, ClusterHistory)
     for callback in watchers:
         callback.check(run)
     assert isinstance(run.history, ClusterHistory)
-    cluster.begin(first, run.history.cluster)
+    measured.run.begin(first, run.history.cluster)
     try:
-        run_epochs(run, measured, cluster, watchers, progress=progress)
+        run_epochs(run, measured, measured.run, watchers, progress=progress)
     finally:
-        cluster.close()
+        measured.run.close()
     return run.history
 
 
 # Arguments ------------------------------------------------------------------------------------------------------------
 
 
-def _check(client: Any, model: Any) -> None:
+def _check(client: Any, model: Any, workers: Any) -> None:
     if not isinstance(client, Client):
         raise TypeError(f"client must be a distributed.Client, not {brief(client)}")
     if client.asynchronous:
@@ -145,6 +149,8 @@ def _check(client: Any, model: Any) -> None:
     if not isinstance(model, Model):
         raise TypeError(f"model must be a neuromorph model, not {brief(model)}")
     model.memory()
+    if isinstance(workers, str):
+        raise TypeError(f"workers must be a list of addresses, not the text {workers!r}")
 
 
 def _named_metrics(model: Model, metrics: Any) -> tuple[Metric, ...]:

@@ -32,7 +32,8 @@ from ..training.sources import Reading
 from ..version import __version__
 from .mesh import Contexts, Mesh, PeerLostError
 from .shares import Files, Held, Lanes, Mapped, Share, Spans, nothing, open_array, read_share, rows_of
-from .trainer import Outcome, Task, Trainer
+from .tasks import Outcome, Task
+from .trainer import Trainer
 
 Array = NDArray[Any]
 Place = tuple[str, int]  # the host and port where other members reach one

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from ..history import History
 
@@ -57,6 +58,10 @@ class ClusterHistory(History):
     """The record of ``neuromorph.distributed.fit``: a ``History`` with a report on the cluster."""
 
     cluster: Report = field(default_factory=Report)
+
+    def __reduce__(self) -> Any:
+        """Pickles and copies have a plain ``History``, which needs no Dask."""
+        return History, tuple(getattr(self, own.name) for own in fields(History))
 
     def _said(self) -> list[str]:
         lost, joined = self.cluster.lost, self.cluster.joined

@@ -27,7 +27,7 @@ from .member import Opening, Place
 from .report import Event, Report
 from .shares import Lanes
 from .sources import Source
-from .trainer import Outcome, Task
+from .tasks import Outcome, Task
 from .watching import Watching, furthest
 
 Floats = NDArray[Any]
@@ -40,7 +40,6 @@ class Settings:
     """The arguments of a run that workers need. patience: seconds without any worker after which the run ends."""
 
     every: int
-    capacity: int
     seed: int | None
     patience: float
 
@@ -69,12 +68,19 @@ class _Reached:
 class ClusterRun:
     """A run on a cluster: what ``fit`` learns from (a ``Source`` of training) and measures by.
 
-    After each epoch, and also when it ends early, the model has the last average.
+    capacity: samples of a window. After each epoch, and also when it ends early, the model has the last average.
     """
 
     def __init__(
-        self, workers: Workers, model: Network, data: Source, held_out: Source | None, settings: Settings
+        self,
+        workers: Workers,
+        model: Network,
+        data: Source,
+        held_out: Source | None,
+        settings: Settings,
+        capacity: int,
     ) -> None:
+        self._capacity = capacity
         self.workers, self.model, self.settings, self.report = workers, model, settings, Report()
         self._data, self._held_out = data, held_out
         self._learned, self._key = Learned(model), member.new_key()
@@ -106,15 +112,18 @@ class ClusterRun:
                 raise self._diverged(outcome)
             carried = True
         rates.updates = reached.updates
+        if rates.rate_of is not None and reached.updates:
+            model.learning_rate = rates.rate_of(reached.updates - 1)
         if model.graph.has_time_links and self._state is not None:
             model.state = self._state
-        self.report.workers.append(len(self._there().addresses))
+        self._position = reached.position
+        self.report.workers.append(len(crew.addresses) if (crew := self._crew) is not None else 0)
         self._epoch += 1
         return reached.loss / reached.weight if reached.weight > 0.0 else 0.0
 
     def _samples_at(self, position: int) -> int:
         """The samples of an epoch before a window."""
-        spans, capacity = self._data.spans, self.settings.capacity
+        spans, capacity = self._data.spans, self._capacity
         group, inside = divmod(position, spans.windows(capacity))
         return min(group * spans.samples + inside * capacity, spans.total)
 
@@ -265,10 +274,6 @@ class ClusterRun:
 
     # Members ---------------------------------------------------------------------------------------------------------
 
-    def _there(self) -> _Crew:
-        assert self._crew is not None
-        return self._crew
-
     def _form_anew(self) -> None:
         """Let workers that have joined take part from this epoch on."""
         if self._crew is None:
@@ -316,7 +321,7 @@ class ClusterRun:
         jobs = {}
         for number, (address, mine) in enumerate(places):
             opening = Opening(
-                self._key, self._generation, __version__, mine, self.settings.capacity,
+                self._key, self._generation, __version__, mine, self._capacity,
                 given[number].portion, held_out[number].portion if held_out else None, self._data.weighted,
                 self.settings.seed is not None and not self._data.spans.sequences,
             )  # fmt: skip
@@ -387,6 +392,8 @@ class ClusterRun:
             results = Together(self.workers, jobs).done()
             if all(isinstance(found, dict) for found in results.values()):
                 return _means(results.values(), metrics)
+            for address in [address for address, found in results.items() if isinstance(found, WorkerLostError)]:
+                self._tell(self._position, "lost", f"{address} was lost; the others measure its part")
             self._disband()
 
 

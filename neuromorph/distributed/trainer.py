@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,72 +21,9 @@ from ..runtime.updating import Learned, Updater
 from ..training.loop import Pass, sequences
 from .mesh import Mesh, PeerLostError
 from .shares import Lanes, Order, Share, order_of
+from .tasks import COUNTS, DIVERGED, LOSS, STOP, WEIGHT, Exchange, Outcome, Task
 
 Floats = NDArray[Any]
-# The numbers beside what is averaged: see ``_Exchange``.
-_WEIGHT, _LOSS, _STOP, _DIVERGED, _COUNTS = range(5)
-
-
-@frozen
-class Task:
-    """What a worker is to do: windows of an epoch, from ``first`` on.
-
-    epoch: its number. every: updates between two averages. rate: the learning rate; rate_of: that of an update by its
-    number, or None. updates: those before ``first``. state: of these lanes to begin with; None keeps the worker's, or
-    zeros where an epoch begins. seed: for shuffling, or None. dropout: the key of the masks and the updates so far.
-    """
-
-    epoch: int
-    first: int
-    every: int
-    rate: float
-    rate_of: Callable[[int], float] | None = None
-    updates: int = 0
-    state: dict[str, Floats] | None = None
-    carries: bool = False
-    seed: int | None = None
-    dropout: tuple[int, int] | None = None
-
-
-@dataclass
-class Outcome:
-    """How a task went: "done", "stopped", "broken" (a worker was lost) or "diverged".
-
-    position: windows whose average was made. numbers: the average, from rank 0, or if the task was broken. states: of
-    these lanes by position. loss, weight: sums over all workers since the task began. windows: of this worker.
-    computing, waiting: seconds in kernels and for other workers.
-    """
-
-    kind: str
-    position: int
-    updates: int
-    numbers: tuple[Floats, NDArray[np.float64]] | None = None
-    states: dict[int, dict[str, Floats]] = field(default_factory=dict)
-    loss: float = 0.0
-    weight: float = 0.0
-    windows: int = 0
-    rounds: int = 0
-    computing: float = 0.0
-    waiting: float = 0.0
-    where: str = ""
-    rank: int = 0
-
-
-class _Exchange:
-    """The buffer that workers add up: some numbers in float64, then what is averaged.
-
-    The numbers are the weight of the rows of these lanes, the sum of their losses, how many workers are to stop, how
-    many have diverged, and the optimizer's counts.
-    """
-
-    def __init__(self, size: int, counts: int, dtype: np.dtype[Any]) -> None:
-        head = 8 * (_COUNTS + counts)
-        self.buffer = np.zeros(head + size * dtype.itemsize, np.uint8)
-        self.head: NDArray[np.float64] = self.buffer[:head].view(np.float64)
-        self.body: Floats = self.buffer[head:].view(dtype)
-
-    def fill(self, weight: float, loss: float, *, stop: bool, diverged: bool) -> None:
-        self.head[:_COUNTS] = weight, loss, stop, diverged
 
 
 @dataclass(eq=False)
@@ -274,14 +211,14 @@ class _Loop:
             computing=self.computing, waiting=self.waiting, where=where,
         )  # fmt: skip
 
-    def add(self, exchange: _Exchange) -> None:
+    def add(self, exchange: Exchange) -> None:
         """Add up what all workers have."""
         started = time.perf_counter()
         self.mesh.add(exchange.buffer, [exchange.head, exchange.body])
         self.waiting += time.perf_counter() - started
         self.rounds += 1
-        self.weight += exchange.head[_WEIGHT]
-        self.loss += exchange.head[_LOSS]
+        self.weight += exchange.head[WEIGHT]
+        self.loss += exchange.head[LOSS]
 
     def note(self, weight: float, loss: float) -> None:
         """Note how far the task is, for the client, and the average if it wants that."""
@@ -303,14 +240,14 @@ class _Gradients(_Loop):
         self.mode = LEARN if self.drops else GRADIENTS  # only windows that learn have dropout masks
         dtype = np.dtype(np.float64) if trainer.wide else self.model.dtype
         self.places = trainer.learned.places
-        self.exchange = _Exchange(len(self.places), 0, dtype)
+        self.exchange = Exchange(len(self.places), 0, dtype)
         self.flat = np.zeros(self.model.kernels.plan.layout.size, self.model.dtype)
 
     def numbers(self) -> tuple[Floats, NDArray[np.float64]]:
         return self.trainer.learned.get()
 
     def run(self) -> Outcome:
-        model, head = self.model, self.exchange.head
+        head = self.exchange.head
         for window in self.windows():
             started = time.perf_counter()
             finite = self._gradient(window)
@@ -319,15 +256,14 @@ class _Gradients(_Loop):
                 self.add(self.exchange)
             except PeerLostError:
                 return self.outcome("broken", ahead=1)
-            if head[_DIVERGED] > 0.0:
+            if head[DIVERGED] > 0.0:
                 return self.outcome("diverged", 1, "" if finite else self._where(window))
-            if head[_WEIGHT] > 0.0 and not self._update(head[_WEIGHT]):
+            if head[WEIGHT] > 0.0 and not self._update(head[WEIGHT]):
                 return self.outcome("diverged", 1, "the mean gradient is not finite, or its square is not")
             self.position += 1
-            self.note(head[_WEIGHT], head[_LOSS])
-            if head[_STOP] > 0.0:
+            self.note(head[WEIGHT], head[LOSS])
+            if head[STOP] > 0.0:
                 return self.outcome("stopped")
-        assert model is self.model
         return self.outcome("done")
 
     def _gradient(self, window: _Window) -> bool:
@@ -348,9 +284,10 @@ class _Gradients(_Loop):
         finite = self.reached >= window.end
         weight, loss = window.sums()
         exchange.fill(weight, loss if finite else 0.0, stop=trainer.stops, diverged=not finite)
-        np.take(model.memory().gradients, self.places, out=exchange.body if not trainer.wide else None, mode="clip")
         if trainer.wide:
             exchange.body[:] = model.memory().gradients[self.places]
+        else:
+            np.take(model.memory().gradients, self.places, out=exchange.body, mode="clip")  # which makes no copy
         exchange.body *= exchange.body.dtype.type(weight / trainer.usual)
         return finite
 
@@ -394,7 +331,7 @@ class _Averages(_Loop):
         super().__init__(trainer, task, mesh, order)
         dtype = np.dtype(np.float64) if trainer.wide else self.model.dtype
         self.average = trainer.learned.get()
-        self.exchange = _Exchange(trainer.learned.size, len(self.average[1]), dtype)
+        self.exchange = Exchange(trainer.learned.size, len(self.average[1]), dtype)
         self.sums = [0.0, 0.0]
         self.finite, self.where = True, ""
 
@@ -444,22 +381,22 @@ class _Averages(_Loop):
         vector, counts = trainer.learned.get()
         exchange.body[:] = vector
         exchange.body *= exchange.body.dtype.type(share)
-        exchange.head[_COUNTS:] = share * counts
+        exchange.head[COUNTS:] = share * counts
         try:
             self.add(exchange)
         except PeerLostError:
             self.updates -= made
             return self.outcome("broken", ahead=made)
         head = exchange.head
-        if head[_DIVERGED] > 0.0:
+        if head[DIVERGED] > 0.0:
             self.updates -= made
             return self.outcome("diverged", made, self.where)
-        if head[_WEIGHT] > 0.0:
-            scale = trainer.usual * made / head[_WEIGHT]
+        if head[WEIGHT] > 0.0:
+            scale = trainer.usual * made / head[WEIGHT]
             exchange.body *= exchange.body.dtype.type(scale)
-            self.average = exchange.body.astype(self.model.dtype), scale * head[_COUNTS:]
+            self.average = exchange.body.astype(self.model.dtype), scale * head[COUNTS:]
             trainer.learned.set(*self.average)
         self.position += made
         self.sums = [0.0, 0.0]
-        self.note(head[_WEIGHT], head[_LOSS])
-        return self.outcome("stopped") if head[_STOP] > 0.0 else None
+        self.note(head[WEIGHT], head[LOSS])
+        return self.outcome("stopped") if head[STOP] > 0.0 else None

@@ -9,7 +9,7 @@ from typing import Any
 from ..training.sources import Following
 from . import member
 from .cluster import GRACE, POLL, Together, Workers
-from .trainer import Outcome
+from .tasks import Outcome
 
 SNAPSHOT = 5.0  # seconds from one average that the client fetches within an epoch to the next
 LATE = 2.0  # seconds in which all members must have come back after one has lost another

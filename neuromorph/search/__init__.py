@@ -2,9 +2,14 @@
 
 `random_text`, `mutate` and `crossover` make texts, which compile and are within `Limits`. `inherit` lets a model begin
 with the parameters that its parent had. Operations of your own take a `Genome`, and `read` and `write` turn texts into
-genomes and back.
+genomes and back. `evolve` searches, `load` reads a search from its store, and `report` writes a page about it. `Run`
+and `sweep` are those of the package.
 """
 
+from ..interface import Run as Run
+from ..interface import RunResult as RunResult
+from ..interface import SweepResult as SweepResult
+from ..interface import sweep as sweep
 from .crossing import crossover
 from .evaluation import Steps
 from .evolution import Options, evolve

@@ -22,6 +22,7 @@ from .reading import read
 from .setting import Setting, drawn
 
 _TRIES = 200  # operations that are tried before a call gives up
+_TRIES_TO_GROW = 20  # before a random text stays as it is
 _MOST_CHANGES = 12  # operations of a random text, if the caller does not say how many
 _PRODUCTS = ("multiplicative", "dot", "scale")
 _ACTIVATIONS = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}  # of outputs, by their losses
@@ -80,7 +81,7 @@ def grown(
     growing = {name: one for name, one in operations.items() if one.grows}
     for _ in range(count):
         try:
-            genome, _ = varied(genome, rng, setting, growing)
+            genome, _ = varied(genome, rng, setting, growing, tries=_TRIES_TO_GROW)
         except SearchError:
             break
     return genome
@@ -113,12 +114,17 @@ def mutate(
 
 
 def varied(
-    genome: Genome, rng: np.random.Generator, setting: Setting, operations: Mapping[str, Operation]
+    genome: Genome,
+    rng: np.random.Generator,
+    setting: Setting,
+    operations: Mapping[str, Operation],
+    *,
+    tries: int = _TRIES,
 ) -> tuple[Genome, str]:
     """The genome after one drawn operation, and the operation's name. Raises SearchError if none applies."""
     names = [name for name, one in operations.items() if one.weight > 0.0]
     bounds = list(accumulate(operations[name].weight for name in names))
-    for _ in range(_TRIES if names else 0):
+    for _ in range(tries if names else 0):
         place = int(np.searchsorted(bounds, rng.random() * bounds[-1], side="right"))
         name = names[min(place, len(names) - 1)]
         changed = operations[name].change(genome, rng, setting)
@@ -127,7 +133,7 @@ def varied(
             return found, name
     too_large = setting.limits.broken_by(size_of(build_graph(to_model(genome))))
     why = f"; the text itself is beyond them: {', '.join(too_large)}" if too_large else ""
-    raise SearchError(f"none of {_TRIES} drawn operations ({', '.join(names)}) fits within the limits{why}")
+    raise SearchError(f"none of {tries} drawn operations ({', '.join(names)}) fits within the limits{why}")
 
 
 def accepted(genome: Any, parent: Genome, limits: Limits, operation: str) -> Genome | None:
@@ -138,7 +144,7 @@ def accepted(genome: Any, parent: Genome, limits: Limits, operation: str) -> Gen
     if not isinstance(genome, Genome):
         raise TypeError(f"the operation {operation!r} returned {brief(genome)}: it must return a Genome or None")
     found = genome.settled()
-    if found is None or found == parent or not _idle(found) <= _idle(parent):
+    if found is None or found == parent or len(found) > limits.nodes or not _idle(found) <= _idle(parent):
         return None
     try:
         graph = build_graph(to_model(found))

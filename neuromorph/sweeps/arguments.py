@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import brief, nearest
 from ..optimizers import CHOICES, Optimizer
+from ..options import flag
 from ..training.callbacks import Callback, EarlyStopping, ReduceOnPlateau
 from ..training.schedules import LearningRateSchedule, StepDecay, WarmupCosine
 
@@ -24,6 +25,8 @@ OF_COMPILE = (
 OF_FIT = (
     "validation", "shuffle", "callbacks", "metrics", "carry_state", "layout", "class_weight", "missing",
 )  # fmt: skip
+OF_RUN = ("adapt",)  # of neither
+ALL = (*OF_COMPILE, *OF_FIT, *OF_RUN)
 # Arguments of ``fit`` that a run can't have, and what to do instead.
 _ELSEWHERE = {
     "epochs": "the number of epochs is the run's budget: Run(…, budget=20)",
@@ -51,18 +54,17 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
         raise TypeError(f"arguments must be a dict of arguments of compile and fit, not {brief(given)}")
     for name in given:
         _check_name(name)
-    return {name: _form(name, given[name]) for name in (*OF_COMPILE, *OF_FIT) if name in given}
+    return {name: _form(name, given[name]) for name in ALL if name in given}
 
 
 def _check_name(name: Any) -> None:
-    known = (*OF_COMPILE, *OF_FIT)
-    if name in known:
+    if name in ALL:
         return
     if name in _ELSEWHERE:
         raise ValueError(f"arguments can't have {name!r}: {_ELSEWHERE[name]}")
-    near = nearest(name, known) if isinstance(name, str) else None
+    near = nearest(name, ALL) if isinstance(name, str) else None
     hint = f"; did you mean {near!r}?" if near else ""
-    raise ValueError(f"arguments has {brief(name)}, but may have {', '.join(known)} only{hint}")
+    raise ValueError(f"arguments has {brief(name)}, but may have {', '.join(ALL)} only{hint}")
 
 
 def _form(name: str, value: Any) -> Any:
@@ -81,6 +83,8 @@ def _form(name: str, value: Any) -> Any:
             "validation of a run must be a fraction such as 0.2; arrays belong to the data of the sweep: "
             'sweep(runs, {"inputs": …, "expected": …, "validation": (inputs, expected)})'
         )
+    if name in OF_RUN:
+        return flag(name, value)
     if name in _NUMBERS and isinstance(value, Real) and not isinstance(value, bool):
         value = float(value)
     return _plain(name, value)
@@ -134,7 +138,7 @@ def _plain(name: str, value: Any) -> Any:
 _USUAL: dict[str, Any] = {
     **dict.fromkeys((*OF_COMPILE, *OF_FIT)), "optimizer": {"name": "SGD", "momentum": 0.0, "nesterov": False,
     "weight_decay": 0.0}, "dtype": "float32", "threads": 1, "frozen": [], "tier": "auto", "shuffle": False,
-    "callbacks": [], "metrics": [], "carry_state": False, "missing": "error",
+    "callbacks": [], "metrics": [], "carry_state": False, "missing": "error", "adapt": False,
 }  # fmt: skip
 
 

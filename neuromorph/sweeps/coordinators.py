@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from ..host import processes
 from ..host.frozen import frozen
 
 SILENCE = 60.0  # seconds without a sign of life after which the coordinator on another machine counts as dead
@@ -27,7 +28,7 @@ class Coordinator:
     @classmethod
     def this(cls) -> Self:
         """A new coordinator in this process."""
-        return cls(uuid.uuid4().hex, _host(), os.getpid(), _started(os.getpid()))
+        return cls(uuid.uuid4().hex, _host(), os.getpid(), processes.began(os.getpid()))
 
     def lives(self, beat: float, now: float) -> bool:
         """Whether the process is there; on another machine, whether its last sign of life is not old.
@@ -36,15 +37,11 @@ class Coordinator:
         """
         if self.host != _host():
             return now - beat < SILENCE
-        if self.process == os.getpid() and self.started == _started(self.process):
+        if self.process == os.getpid() and self.started == processes.began(self.process):
             return self.name in of_this_process
-        try:
-            os.kill(self.process, 0)
-        except ProcessLookupError:
+        if not processes.is_there(self.process):
             return False
-        except PermissionError:  # it is somebody else's
-            pass
-        started = _started(self.process)
+        started = processes.began(self.process)
         return not started or not self.started or started == self.started
 
 
@@ -62,13 +59,3 @@ def _boot() -> str:
 
 def _space() -> str:
     return os.readlink("/proc/self/ns/pid")
-
-
-def _started(process: int) -> str:
-    """When a process began, in ticks since the machine did; "" where that is not known. A zombie has ended."""
-    try:
-        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    state, *rest = text.rpartition(")")[2].split()
-    return "ended" if state == "Z" else rest[18]

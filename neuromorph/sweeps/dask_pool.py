@@ -7,6 +7,7 @@ that kills its worker kills no other one: Dask alone would run it again elsewher
 from __future__ import annotations
 
 import itertools
+import math
 import pickle
 import queue
 import time
@@ -16,10 +17,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ..host.callers import warn_user
 from ..host.exclusive import imported
 from .failures import Failure, lost, raised
 from .pool import Pool
 
+ALONE = 60.0  # seconds without any worker after which there is a warning
 _LOOK = 0.5  # seconds between two looks at which workers are there
 _FETCHING = 1.0  # seconds after which it is asked whether the worker that has a result is still there
 _MOST_LOSSES = 3  # of the data of a task, after which the task has failed
@@ -43,8 +46,9 @@ class DaskPool(Pool):
     and from them to workers that join. Tasks are not sent ahead, so give an adaptive cluster a ``minimum``.
 
     The outcome of a task whose worker is lost says so. If all workers that hold the data are lost, the data are sent
-    again. Raises ImportError if Dask is missing, TypeError if ``client`` is no client of Dask, ConnectionError in
-    ``submit`` and ``finished`` if the scheduler is gone.
+    again; while there are no workers, tasks wait, with a RuntimeWarning after a minute. Raises ImportError if Dask is
+    missing, TypeError if ``client`` is no client of Dask, ConnectionError in ``submit`` and ``finished`` if the
+    scheduler is gone.
     """
 
     def __init__(self, client: Any, data: Any = None) -> None:
@@ -58,6 +62,7 @@ class DaskPool(Pool):
         self._workers: dict[str, int] = {}  # the threads of each worker by its address
         self._looked, self._closed = -_LOOK, False
         self._call: Any = None  # makes a cluster without workers start one
+        self._alone: float | None = None  # since when there are no workers
 
     @property
     def size(self) -> int:
@@ -109,10 +114,13 @@ class DaskPool(Pool):
             return
         self._workers = self._there()
         self._looked = time.monotonic()
-        if not self._workers and self._call is None:
-            self._call = self._client.submit(_nothing, pure=False)
-        elif self._workers:
-            self._call = None
+        if self._workers:
+            self._call, self._alone = None, None
+        elif self._alone is None:
+            self._call, self._alone = self._client.submit(_nothing, pure=False), self._looked
+        elif self._looked - self._alone >= ALONE:
+            warn_user(f"the Dask cluster has no workers; {self.pending} tasks wait for one", RuntimeWarning)
+            self._alone = math.inf  # which is told once
 
     def _there(self) -> dict[str, int]:
         """The threads of each worker by its address; ConnectionError if there is no scheduler to ask."""

@@ -12,6 +12,8 @@ import numpy as np
 from ..errors import DataError, brief, nearest
 
 NAMES = ("inputs", "expected", "validation", "sample_weight", "lengths", "layout", "carry_state", "missing")
+OF_MODEL = ("classes", "table")  # what models get beside: the names of classes, and what was learnt of a table
+_KNOWN = (*NAMES, *OF_MODEL)
 WHOLE = 1 << 26  # bytes of an array up to which all of them count
 _BLOCK = 1 << 20  # bytes of each part of a larger array that count
 _BLOCKS = 32
@@ -27,11 +29,12 @@ def checked_data(given: Any) -> dict[str, Any]:
             f"{brief(given)}"
         )
     for name in given:
-        if name not in NAMES:
-            near = nearest(name, NAMES) if isinstance(name, str) else None
+        if name not in _KNOWN:
+            near = nearest(name, _KNOWN) if isinstance(name, str) else None
             hint = f"; did you mean {near!r}?" if near else ""
-            raise DataError(f"data has {brief(name)}, but may have {', '.join(NAMES)} only{hint}")
+            raise DataError(f"data has {brief(name)}, but may have {', '.join(_KNOWN)} only{hint}")
     found = {name: _as_arrays(name, given[name]) for name in NAMES if given.get(name) is not None}
+    found |= {name: given[name] for name in OF_MODEL if given.get(name) is not None}
     for name in ("inputs", "expected"):
         if name not in found:
             raise DataError(f"data has no {name}: a sweep learns from arrays")

@@ -78,19 +78,17 @@ class Plan:
         here, there = self.rungs[number] or 1, self.rungs[number + 1] or 1
         return max(1, math.ceil(count * here / there))
 
-    def survivors(
-        self, keys: Sequence[str], found: Mapping[str, float | None], number: int,
-        results_of: Callable[[Iterable[str]], list[RunResult]],
-    ) -> set[str]:  # fmt: skip
-        """The runs that go on after a rung. found: their scores there, None for those that failed."""
-        there = [key for key in keys if found[key] is not None]
+    def survivors(self, results: Sequence[RunResult], number: int) -> set[str]:
+        """The keys of the runs that go on after a rung. results: of each run at the rung."""
+        there = [one for one in results if one.score is not None]
         if self.keep is None:
-            ranked = sorted(there, key=lambda key: self.score.order(found[key]))
-            return set(ranked[: self._places(len(keys), number)])
-        chosen = {getattr(one, "key", None) for one in self.keep(results_of(there))}
-        if not chosen <= set(there):
+            ranked = sorted(there, key=lambda one: self.score.order(one.score))
+            return {one.key for one in ranked[: self._places(len(results), number)]}
+        chosen = {getattr(one, "key", None) for one in self.keep(there)}
+        known = {one.key for one in there}
+        if not chosen <= known:
             raise ValueError("keep must give some of the results that it got")
-        return {key for key in there if key in chosen}
+        return known & chosen
 
     def compile_machines(self) -> None:
         """Have the machines in the cache that run models of these runs at first, so that workers find them there."""

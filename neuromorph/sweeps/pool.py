@@ -22,6 +22,7 @@ from multiprocessing.connection import wait
 from typing import Any, Self
 
 from ..host.interrupts import held
+from ..host.processes import given, start
 from ..host.resources import OWN, processors
 from ..options import whole_number
 from . import worker
@@ -129,17 +130,18 @@ class _Worker:
         self.task = b""
         self.is_ready = False
         folders = [folder for folder in sys.path if isinstance(folder, str)]
-        descriptors = (end.fileno(), *([] if data is None else [data.file.fileno()]))
+        file = None if data is None else given(data.file.fileno())
         try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", _START, json.dumps(folders), str(end.fileno())], stdin=subprocess.DEVNULL,
-                pass_fds=descriptors, env=_environment(threads), start_new_session=True,
-            )  # fmt: skip
+            self.process = start(
+                [sys.executable, "-c", _START, json.dumps(folders), str(end.fileno())],
+                [end.fileno(), *([] if file is None else [file])],
+                stdin=subprocess.DEVNULL,
+                env=_environment(threads),
+            )
         finally:
             end.close()
         with suppress(OSError):  # it has ended; the pool will see that
-            file, layout = (None, None) if data is None else (data.file.fileno(), data.layout)
-            self.pipe.send(worker.Setting(file, layout, worker.main_program()))
+            self.pipe.send(worker.Setting(file, None if data is None else data.layout, worker.main_program()))
 
     def give(self, ticket: int, task: bytes) -> None:
         """Have a task run."""

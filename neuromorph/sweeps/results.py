@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from ..errors import shortened
-from ..history import History
+from ..history import History, new_axes
 from ..host.exclusive import imported
 from ..host.frozen import frozen
+from .arguments import OPTIMIZERS, written
 from .run import Run
 
 if TYPE_CHECKING:
@@ -139,6 +140,31 @@ class SweepResult(Sequence[RunResult]):
         left = len(rows) - len(shown)
         return "\n".join([*said, *([f"and {left} more"] if left else [])])
 
+    def plot(self, axes: Any = None) -> Any:
+        """Draw the score of each run by epoch with matplotlib, the best one's thick, into ``axes`` or a new figure of
+        pyplot; returns the axes.
+
+        Where the score is no number of the history, the validation losses are drawn, or the losses without validation.
+        Raises ValueError if there is no history, ImportError if matplotlib is missing.
+        """
+        there = [one for one in self._results if one.history is not None and len(one.history)]
+        if not there:
+            raise ValueError("no run has a history, so there is nothing to draw")
+        recorded = {name for one in there for name in one.history.names}  # type: ignore[union-attr]
+        name = next(name for name in (self.measure, "validation_loss", "loss") if name in recorded)
+        axes = new_axes("SweepResult.plot") if axes is None else axes
+        scored = any(one.score is not None for one in there)
+        for one in there:
+            values = getattr(one.history, name) if name in one.history.names else []  # type: ignore[union-attr]
+            is_best = scored and one is self.best
+            style = {"color": "tab:red", "linewidth": 2.5, "zorder": 3} if is_best else {"linewidth": 0.8, "alpha": 0.6}
+            label = {"label": f"the best, {one.score:.4g}"} if is_best else {}
+            axes.plot(range(1, len(values) + 1), values, **style, **label)
+        axes.set(xlabel="epoch", ylabel=name.replace("_", " "))
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+        return axes
+
     def __repr__(self) -> str:
         parts = [f"{len(self)} run{'s' * (len(self) != 1)}"]
         there = [one for one in self._results if one.score is not None]
@@ -149,8 +175,8 @@ class SweepResult(Sequence[RunResult]):
 
 def _flat(run: Run) -> dict[str, Any]:
     """The fields and arguments of a run, in one dict."""
-    found: dict[str, Any] = {"name": run.name, "text": " ".join(run.mdl.split()), "seed": run.seed}
-    found["budget"] = run.budget
+    text = {"name": run.name} if run.name else {"text": " ".join(run.mdl.split())}
+    found: dict[str, Any] = {**text, "seed": run.seed, "budget": run.budget}
     for name, value in run.arguments.items():
         if isinstance(value, Mapping):
             found[name] = _object(value)
@@ -162,8 +188,10 @@ def _flat(run: Run) -> dict[str, Any]:
 
 
 def _object(table: Mapping[str, Any]) -> str:
-    numbers = ", ".join(f"{name}={value}" for name, value in table.items() if name != "name")
-    return f"{table.get('name', '')}({numbers})"
+    """An optimizer or a callback, with the numbers that are not the usual ones."""
+    usual = written(OPTIMIZERS[table["name"]]()) if table["name"] in OPTIMIZERS else {"name": table["name"]}
+    numbers = ", ".join(f"{name}={value}" for name, value in table.items() if usual.get(name, usual) != value)
+    return f"{table['name']}({numbers})" if numbers else str(table["name"])
 
 
 def _number(value: float | None) -> str:

@@ -24,9 +24,10 @@ class Run:
     mdl: as in ``compile``. arguments: those of ``compile`` and of ``fit`` by name, together in one dict, such as
     ``{"batch_size": 32, "learning_rate": 0.01, "optimizer": "adam", "shuffle": True}``. Optimizers and callbacks
     (``EarlyStopping``, ``ReduceOnPlateau`` and schedules) are objects or tables with a name, such as ``{"name": "Adam",
-    "weight_decay": 0.01}``. Metrics are names, and ``validation`` is a fraction. A model has one thread unless
-    ``threads`` says another number. seed: of the parameters, and of the orders of a shuffling fit. budget: the number
-    of epochs, or None if the sweep gives it. name: for tables; it decides nothing.
+    "weight_decay": 0.01}``. Metrics are names, and ``validation`` is a fraction. ``"adapt": True`` sets ``standardize``
+    and ``restore`` nodes from the data before training, as ``adapt`` does. A model has one thread unless ``threads``
+    says another number. seed: of the parameters, and of the orders of a shuffling fit. budget: the number of epochs, or
+    None if the sweep gives it. name: for tables; it decides nothing.
 
     A run can't be changed. Runs are equal, and have the same ``key``, if they lead to the same results. Raises
     TypeError or ValueError that names the argument; errors in the text come later.

@@ -19,6 +19,7 @@ from ..errors import StorageError, brief
 from ..host.frozen import frozen
 from . import coordinators
 from .coordinators import SILENCE, Coordinator
+from .file_systems import is_of_network
 
 VERSION = 1
 WAITING, RUNNING, PAUSED, DONE, STOPPED, FAILED = "waiting", "running", "paused", "done", "stopped", "failed"
@@ -271,10 +272,10 @@ def _set_up(connection: sqlite3.Connection, path: str) -> None:
     application, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _MARKS)
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if application == _APPLICATION and version != VERSION:
-        raise StorageError(f"{path} is a store of version {version}, and this program reads version {VERSION}")
+        raise StorageError(f"{path} is a newer store, of version {version}; this program reads version {VERSION}")
     if application != _APPLICATION and (application or version or tables):
         raise StorageError(f"{path} is a database of another program, and no store of runs")
-    connection.execute("PRAGMA journal_mode = WAL").fetchone()  # where the file system can do that
+    connection.execute(f"PRAGMA journal_mode = {'DELETE' if is_of_network(path) else 'WAL'}").fetchone()
     connection.execute("PRAGMA synchronous = NORMAL")
     if application == _APPLICATION:
         return

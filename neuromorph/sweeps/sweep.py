@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from ..history import History
@@ -22,6 +23,7 @@ from .results import RunResult, SweepResult
 from .run import Run
 from .store import DONE, FAILED, PAUSED, RUNNING, STOPPED, WAITING, NotWrittenError, State, Store
 from .training import Task, Trained, train
+from .worker import main_program
 
 MOST_FAILURES = 2
 _LOOK = 0.5  # seconds between two looks at what other sweeps have done
@@ -82,6 +84,11 @@ def _pool(plan: Plan, workers: int | None, client: Any) -> Pool:
         return SerialPool(plan.data)
     if plan.score.function is not None:
         pickled(plan.score.function, ())  # raises TypeError
+        if getattr(plan.score.function, "__module__", "") == "__main__" and main_program() is None:
+            raise TypeError(
+                "score is a function of an interactive session, which other processes do not have: put it into a "
+                "module, or give workers=0"
+            )
     plan.compile_machines()
     return LocalPool(min(processors() if workers is None else workers, max(1, len(plan.runs))), plan.data)
 
@@ -96,8 +103,10 @@ class _Sweep:
         self.tasks: dict[int, tuple[str, int]] = {}  # the key and the epochs of each task, by its ticket
         self.unwritten: list[tuple[str, dict[str, Any]]] = []  # what the store could not take so far
         self.looked = 0.0
+        self.lead: float | None = None  # the best score of a run that is done
         self.best: str | None = None  # the run whose model was written as the best one's
         self.trouble: NotWrittenError | None = None
+        self.told = False  # whether there was a warning of it
 
     @property
     def pool(self) -> Pool:
@@ -205,16 +214,17 @@ class _Sweep:
         """The model of a run, unless only the best one is kept and it is not better than all others."""
         if self.plan.save_models != "best":
             return trained.model
-        others = [state.score for state in self.states.values() if state.state == DONE]
-        is_best = all(self.plan.score.is_better(trained.score, other) for other in others)
-        return trained.model if is_best else None
+        if not self.plan.score.is_better(trained.score, self.lead):
+            return None
+        self.lead = trained.score
+        return trained.model
 
     def _decide(self, keys: Sequence[str], number: int) -> list[str]:
         """The runs that go on after a rung. The others stop."""
         rung = self.plan.rungs[number] or 0
         self._read()
-        found = {key: self.states[key].scores.get(rung, self.states[key].score) for key in keys}
-        chosen = self.plan.survivors(keys, found, number, self._results_of)
+        found = {one.key: self._as_of(one, rung) for one in self._results_of(keys)}
+        chosen = self.plan.survivors([found[key] for key in keys], number)
         losers = [key for key in keys if key not in chosen and self.states[key].state == PAUSED]
         try:
             self.store.change(losers, STOPPED, checkpoint=None)
@@ -223,12 +233,23 @@ class _Sweep:
             self._break_off()
         return [key for key in keys if key in chosen]
 
+    def _as_of(self, result: RunResult, rung: int) -> RunResult:
+        """A result as it was at a rung, also if the run has gone on since, in an earlier sweep or another one."""
+        score, history = self.states[result.key].scores.get(rung), result.history
+        if score is None and history is not None and len(history) >= rung and self.plan.score.function is None:
+            score = getattr(history, self.plan.score.name)[rung - 1] if self.plan.score.name in history.names else None
+        if history is not None and len(history) > rung:
+            history = history.first(rung)
+        return replace(result, score=result.score if score is None else score, history=history)
+
     # The store --------------------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
         """Read how the runs of this sweep stand."""
         there = self.store.states()
         self.states = {key: there[key] for key in self.plan.keys}
+        done = [state.score for state in self.states.values() if state.state == DONE]
+        self.lead = min(done, key=self.plan.score.order, default=None)
         self.looked = time.monotonic()
 
     def _look(self, waiting: deque[str], until: dict[str, int]) -> deque[str]:
@@ -273,12 +294,14 @@ class _Sweep:
                 return
         try:
             self.store.look()
+            self.told = False
         except NotWrittenError as error:
             self.trouble = error
 
     def _note(self, error: NotWrittenError) -> None:
-        """Warn of a store that can't be written to, once."""
-        if self.trouble is None and not self.unwritten[1:]:
+        """Warn of a store that can't be written to, once until it can."""
+        if not self.told:
+            self.told = True
             warn_user(f"{error}; results are kept, and no new run begins until it can", RuntimeWarning, again=True)
         self.trouble = error
 

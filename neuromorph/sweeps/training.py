@@ -13,12 +13,14 @@ import numpy as np
 
 from .. import storage
 from ..errors import MDLWarning, StorageError
+from ..graph.nodes import Node
 from ..history import History
 from ..host.exclusive import imported
 from ..model import Model, compile_model
 from ..training.callbacks import Callback
 from ..training.callbacks import Run as Fit
 from . import arguments
+from .data import NAMES
 from .failures import raised
 from .run import Run
 from .scores import Score
@@ -96,11 +98,11 @@ class _Training:
         """Train, and give the score."""
         task = self.task
         given = task.run.arguments
-        options = arguments.for_fit(given) | dict(data)
+        options = arguments.for_fit(given) | {name: data[name] for name in NAMES if name in data}
         callbacks, states = options.pop("callbacks", []), None
         asks = "tier" in given  # else the machine runs short trainings, and nothing is compiled for them
         if task.checkpoint is None:
-            self.model = _built(task.run, given, asks=asks)
+            self.model = _built(task.run, given, data, asks=asks)
         else:
             self.model, states = restored(task.checkpoint, asks=asks)
             self.before = self.model.history
@@ -131,25 +133,34 @@ class _Training:
             self.model.history = history
 
 
-def _built(run: Run, given: Mapping[str, Any], *, asks: bool) -> Model:
+def _built(run: Run, given: Mapping[str, Any], data: Mapping[str, Any], *, asks: bool) -> Model:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MDLWarning)  # the sweep has given them once
         model = compile_model(run.mdl, **arguments.for_compile(given))
     if not asks:
         model.begin_without_compiling()
-    return model.build(seed=run.seed)
+    model.build(seed=run.seed)
+    model.classes, model.table = data.get("classes"), data.get("table")
+    if given.get("adapt") and any(node.live and _is_scaled(node) for node in model.graph.nodes):
+        known = {name: data[name] for name in ("lengths", "sample_weight", "layout", "missing") if name in data}
+        known |= {name: given[name] for name in ("layout", "missing") if name in given}
+        model.adapt(data["inputs"], data["expected"], **known)
+    return model
+
+
+def _is_scaled(node: Node) -> bool:
+    """Whether a node has a mean and a scale that ``adapt`` sets."""
+    return node.elementwise is not None and node.elementwise.name in ("standardize", "restore")
 
 
 def joined(before: History | None, after: History) -> History:
     """The history of two parts of one training."""
     if before is None:
         return after
-    found = History(
-        ended=after.ended, initial_epoch=before.initial_epoch, best_epoch=after.best_epoch, updates=after.updates
-    )
-    for history in (before, after):
-        for epoch in range(len(history)):
-            found.add({name: getattr(history, name)[epoch] for name in history.names})
+    found = before.first(len(before))
+    found.ended, found.best_epoch, found.updates = after.ended, after.best_epoch, after.updates
+    for epoch in range(len(after)):
+        found.add({name: getattr(after, name)[epoch] for name in after.names})
     return found
 
 

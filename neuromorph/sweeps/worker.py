@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Any
 
+from ..host.processes import pipe_of, taken
 from . import sharing
 from .failures import raised
 
@@ -33,7 +34,8 @@ _has_main = False
 class Setting:
     """What a worker needs before its first task.
 
-    file, layout: of the shared data; None for none. main: the module or the path of the user's program, or None.
+    file, layout: of the shared data, the file as ``host.processes.given`` names it; None for none. main: the module or
+    the path of the user's program, or None.
     """
 
     file: int | None
@@ -55,7 +57,7 @@ def serve(pipe: Connection) -> None:
     setting: Setting = pipe.recv()
     data = None
     if setting.file is not None and setting.layout is not None:
-        data = sharing.mapped(setting.file, setting.layout)
+        data = sharing.mapped(taken(setting.file), setting.layout)
     pipe.send((READY, None))
     tasks: queue.SimpleQueue[tuple[int, bytes]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(pipe, tasks), daemon=True).start()
@@ -123,4 +125,4 @@ def main() -> None:
     """Serve on the pipe whose descriptor is the last argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     with suppress(EOFError, OSError):  # that one has ended
-        serve(Connection(int(sys.argv[-1])))
+        serve(pipe_of(int(sys.argv[-1])))

@@ -242,8 +242,9 @@ class Checkpoint(Callback):
     replaces the good file: ``initial=model.evaluate(*held_out)``.
 
     ``nm.load(path)`` and ``fit`` for the remaining epochs give the same bits as a training without interruption, and
-    ``initial_epoch=model.history.next_epoch`` goes on counting. But a shuffling fit draws new orders, and callbacks
-    that wait for a best number start anew. Put this callback after those that set the learning rate.
+    ``initial_epoch=model.history.next_epoch`` goes on counting. A shuffling fit needs the same ``seed`` for that, or it
+    draws new orders; and callbacks that wait for a best number start anew. Put this callback after those that set the
+    learning rate.
 
     A path that can't work is an error before the first epoch. A save that fails later (a full disk, a removed folder)
     gives one RuntimeWarning; training goes on, and the next epochs try again. ``failures`` counts failed saves.

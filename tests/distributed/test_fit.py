@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ V, LABELS = RNG.normal(size=(59, 3)), RNG.integers(0, 2, 59)
 def client() -> Iterator[Client]:
     """A client of three workers in this process."""
     with (
-        LocalCluster(n_workers=3, threads_per_worker=1, processes=False, dashboard_address=None) as here,
+        LocalCluster(n_workers=3, threads_per_worker=1, processes=False, dashboard_address=":0") as here,
         Client(here, set_as_default=False) as found,
     ):
         yield found
@@ -188,6 +190,28 @@ def test_dropout(client: Client, every: int) -> None:
     assert np.isfinite(there.history.loss).all()
 
 
+def test_two_runs_at_once(client: Client) -> None:
+    """Neither waits for a worker that the other one holds."""
+    here = made()
+    here.fit(X, Y, epochs=3, layout="NSW", progress=False)
+    models = [made(), made()]
+    with ThreadPoolExecutor(2) as pool:
+        runs = [
+            pool.submit(cluster.fit, client, model, X, Y, epochs=3, layout="NSW", progress=False) for model in models
+        ]
+        assert [run.result(60).cluster.workers for run in runs] == [[3] * 3] * 2
+    for model in models:
+        assert_same(here, model)
+
+
+def test_pickles_have_a_plain_history(client: Client) -> None:
+    model = made()
+    history = cluster.fit(client, model, X, Y, epochs=1, layout="NSW", progress=False)
+    again = pickle.loads(pickle.dumps(model))
+    assert type(again.history) is nm.History
+    assert again.history.loss == history.loss
+
+
 def test_callbacks_run_here(client: Client, tmp_path: Path) -> None:
     model, path = made(), tmp_path / "model.nm"
     stopping = nm.EarlyStopping(patience=1, min_delta=1e9)
@@ -229,6 +253,7 @@ def test_wrong_arguments_change_nothing(client: Client, tmp_path: Path) -> None:
         (ValueError, "metrics has a function", (X, Y), {"metrics": lambda expected, result: 0.0}),
         (ValueError, "sync_every must be at least 1", (X, Y), {"sync_every": 0}),
         (TypeError, "callbacks must be", (X, Y), {"callbacks": 3}),
+        (TypeError, "workers must be a list of addresses", (X, Y), {"workers": "tcp://127.0.0.1:1"}),
     ]
     for kind, message, data, options in cases:
         with pytest.raises(kind, match=message):

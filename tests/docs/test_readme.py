@@ -8,6 +8,7 @@ import pytest
 import neuromorph as nm
 from helpers.pages import blocks_of
 from helpers.paths import REPOSITORY
+from neuromorph.cli.entry import neuromorph
 
 README, OVERVIEW, TUTORIAL = (REPOSITORY / name for name in ("README.md", "docs/overview.md", "docs/tutorial.md"))
 
@@ -28,6 +29,14 @@ def test_commands_are_one_line_each_and_ci_runs_the_tests_the_same_way() -> None
     assert digits.endswith(" && .venv/bin/python examples/digits.py\n")
     assert tests.endswith(" && .venv/bin/python -m pytest\n")
     assert '"$python" -m pytest "$@"' in (REPOSITORY / ".ci" / "run").read_text().splitlines()[-2]
+
+
+def test_the_overview_names_every_call_and_command() -> None:
+    page = OVERVIEW.read_text(encoding="utf-8")
+    errors = {name for name in nm.__all__ if name.endswith(("Error", "Warning"))}
+    types = {"Advice", "Learner", "Model", "Optimizer", "Stream"}  # which calls return or take
+    for name in {*nm.__all__, *neuromorph.commands} - errors - types:
+        assert f"`{name}`" in page, name
 
 
 def test_the_changelog_has_this_version() -> None:

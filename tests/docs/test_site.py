@@ -44,6 +44,16 @@ def test_what_stands_outside_the_pages_and_is_linked_to_becomes_a_page() -> None
     assert found["examples/cells/elman.mdl.text.md"].endswith(f"```mdl\n{elman}```\n")
 
 
+def test_pictures_outside_the_pages_are_taken_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    for name in ("docs/tiers.md", "docs/a.svg", "examples/b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    shown = {"tiers.md": "![a](a.svg) ![b](../examples/b.png) ![c](../examples/none.png)"}
+    assert pages.pictures(shown) == {"examples/b.png"}
+    assert pages.linked("![b](../examples/b.png)", "tiers.md") == "![b](examples/b.png)"
+
+
 # Markdown -------------------------------------------------------------------------------------------------------------
 
 

@@ -31,7 +31,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_example_is_tested() -> None:
-    assert {path.stem for path in REAL.glob("*.py")} - {"comparing", "peers"} == set(PACKAGES)
+    assert {path.stem for path in REAL.glob("*.py")} - {"comparing", "torch_peer"} == set(PACKAGES)
 
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")  # scikit-learn's perceptron, after so few epochs
@@ -142,7 +142,7 @@ def test_rows_to_train_and_to_test_are_all_rows_once(tmp_path: Path) -> None:
 @pytest.fixture
 def peers() -> Any:
     pytest.importorskip("torch", reason="torch is not installed")
-    return script(REAL, "peers")
+    return script(REAL, "torch_peer")
 
 
 def test_padding_changes_no_answer_of_the_peer(peers: Any) -> None:

@@ -27,8 +27,8 @@ async def main(kind, address, folder):
         ends = {f"tls_{end}_cert": cert for end in ("scheduler", "worker")}
         ends |= {f"tls_{end}_key": key for end in ("scheduler", "worker")}
         security = Security(tls_ca_file=cert, require_encryption=True, **ends)
-    options = {"security": security, "dashboard_address": None, "host": "127.0.0.1", "dashboard": False}
-    options |= {"dashboard_address": ":0", "local_directory": sys.argv[2]} if kind == "worker" else {}
+    options = {"security": security, "dashboard_address": ":0", "host": "127.0.0.1", "dashboard": False}
+    options |= {"local_directory": sys.argv[2]} if kind == "worker" else {}
     if kind == "scheduler":
         server = Scheduler(port=int(address), **options)
     else:
@@ -139,8 +139,8 @@ class DaskProcesses:
         path = os.pathsep.join([str(TESTS.parent), str(TESTS)])
         variables = {**os.environ, "PYTHONPATH": path, "NEUROMORPH_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self._parent = subprocess.Popen(
-            [sys.executable, "-c", _PARENT, str(folder or ""), str(scratch)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=variables, text=True, start_new_session=True,
+            [sys.executable, "-c", _PARENT, str(folder or ""), str(scratch)], stderr=subprocess.DEVNULL,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=variables, text=True, start_new_session=True,
         )  # fmt: skip
         self.workers: dict[str, Child] = {}
         ((self.address, self._scheduler),) = self._forked("scheduler", "0", 1).items()

@@ -9,7 +9,6 @@ is the compiler: machine code stays that of Linux.
 import errno
 import fcntl
 import os
-import shutil
 import signal
 import stat
 import subprocess  # noqa: F401 - it takes a system that has msvcrt for Windows
@@ -134,9 +133,9 @@ def take_away() -> None:
         unlink,
     )
     system.stat, system.lstat, system.fstat = seen("stat"), seen("lstat"), seen("fstat")
-    shutil._use_fd_functions = False  # type: ignore[attr-defined]
     for kept in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
         kept.clear()
+    sys.modules.pop("shutil", None)  # it finds out what the system can do when it is imported
 
 
 take_away()

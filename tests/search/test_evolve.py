@@ -31,7 +31,7 @@ def told(found: search.Evolution) -> list[tuple[Any, ...]]:
 def test_a_search_that_trains_is_the_same_with_any_number_of_workers() -> None:
     data = searches.products()
     a, b, c = (
-        search.evolve(data, **{**TRAINS, "workers": workers, "individuals": 20}, crossover=0.5) for workers in (0, 1, 2)
+        search.evolve(data, **{**TRAINS, "workers": workers, "individuals": 18}, crossover=0.5) for workers in (0, 1, 2)
     )
     assert told(a) == told(b) == told(c)
     assert a.best.parents or a.best.operation == "random"
@@ -40,14 +40,8 @@ def test_a_search_that_trains_is_the_same_with_any_number_of_workers() -> None:
             np.testing.assert_array_equal(numbers, other.model().get_parameters()[name])
 
 
-def test_a_search_by_fitness_is_the_same_with_any_number_of_workers() -> None:
-    a, b = (search.evolve(fitness=searches.echo, individuals=24, **{**PLAYS, "workers": workers}) for workers in (0, 2))
-    assert told(a) == told(b)
-    assert {"weights"} < {one.operation for one in a}
-
-
 def test_another_seed_is_another_search() -> None:
-    a, b, c = (search.evolve(fitness=searches.small, individuals=12, seed=seed, **PLAYS) for seed in (1, 1, 2))
+    a, b, c = (search.evolve(fitness=searches.small, individuals=9, seed=seed, **PLAYS) for seed in (1, 1, 2))
     assert told(a) == told(b) != told(c)
 
 
@@ -67,13 +61,13 @@ def test_better_networks_are_found_than_random_ones() -> None:
 
 
 def test_children_begin_where_their_parents_ended() -> None:
-    found = search.evolve(fitness=searches.grows, individuals=40, steps=search.Steps(deviation=0.0), **PLAYS)
+    found = search.evolve(fitness=searches.grows, individuals=30, steps=search.Steps(deviation=0.0), **PLAYS)
     for one in found:
         before = found[one.parents[0]].score if one.parents else 0.0
         assert one.score == pytest.approx(before + 1.0)  # type: ignore[operator]
     assert found.best.score is not None
-    assert found.best.score > 3.0
-    alone = search.evolve(fitness=searches.grows, individuals=40, inherit=False, **PLAYS)
+    assert found.best.score > 2.0
+    alone = search.evolve(fitness=searches.grows, individuals=12, inherit=False, **PLAYS)
     assert {one.score for one in alone} == {1.0}
 
 
@@ -127,9 +121,9 @@ def test_a_score_may_be_a_function_of_the_trained_model() -> None:
 
 
 def test_the_best_of_equal_ones_is_the_smallest() -> None:
-    found = search.evolve(fitness=searches.small, individuals=30, maximize=False, **PLAYS)
+    found = search.evolve(fitness=searches.small, individuals=12, maximize=False, **PLAYS)
     assert found.best.size.parameters == max(one.size.parameters for one in found)
-    front = search.evolve(fitness=searches.small, individuals=30, **PLAYS).front
+    front = search.evolve(fitness=searches.small, individuals=12, **PLAYS).front
     assert len(front) == 1, "no larger network is better"
 
 
@@ -137,12 +131,12 @@ def test_the_best_of_equal_ones_is_the_smallest() -> None:
 
 
 def test_the_worse_ones_of_a_chunk_stop_at_rungs() -> None:
-    found = search.evolve(searches.products(), rungs=(1, 2, 4), individuals=18, **{**TRAINS, "chunk": 9})
-    for first in (0, 9):
-        chunk = [one for one in found[first : first + 9] if one.state != "failed"]
-        assert sorted(one.epochs for one in chunk)[-3:] == [2, 2, 4]
-        assert [one.state for one in chunk].count("done") == 1
+    found = search.evolve(searches.products(), rungs=(1, 2, 4), keep=0.5, individuals=16, **{**TRAINS, "chunk": 4})
+    for first in range(0, 16, 4):
+        chunk = [one for one in found[first : first + 4] if one.state != "failed"]
+        assert sorted(one.epochs for one in chunk) == [1, 1, 2, 4][-len(chunk) :]
         assert all((one.state == "done") == (one.epochs == 4) for one in chunk)
+    assert any(one.parents for one in found)
     assert not any(found[parent].state == "stopped" for one in found for parent in one.parents)
 
 
@@ -193,10 +187,11 @@ def test_data_that_do_not_fit_end_the_search() -> None:
 
 
 def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
-    options = {**PLAYS, "workers": 1, "individuals": 9}
+    options = {**PLAYS, "workers": 1, "individuals": 18}
     found = search.evolve(fitness=searches.KillsOnce(tmp_path / "killed"), **options)
     assert (tmp_path / "killed").exists()
     assert told(found) == told(search.evolve(fitness=searches.echo, **{**options, "workers": 0}))
+    assert "weights" in {one.operation for one in found}
 
 
 def test_a_chunk_that_kills_its_worker_twice_fails() -> None:

@@ -39,26 +39,26 @@ class Counted:
 
 def test_a_search_that_was_broken_off_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     path = tmp_path / "runs.sqlite"
-    whole = search.evolve(fitness=Counted(), individuals=30, **PLAYS)
+    whole = search.evolve(fitness=Counted(), individuals=18, **PLAYS)
     with pytest.raises(KeyboardInterrupt):
-        search.evolve(fitness=Counted(16), individuals=30, store=path, **PLAYS)
+        search.evolve(fitness=Counted(11), individuals=18, store=path, **PLAYS)
     there = len(search.load(path))
-    assert 0 < there <= 16
+    assert 0 < there <= 11
     rest = Counted()
-    found = search.evolve(fitness=rest, individuals=30, store=path, **PLAYS)
+    found = search.evolve(fitness=rest, individuals=18, store=path, **PLAYS)
     assert told(found) == told(whole) == told(search.load(path))
-    assert rest.calls == 30 - there
+    assert rest.calls == 18 - there
     with Store(path) as store:
-        assert len(store.rows()) == 30
+        assert len(store.rows()) == 18
 
 
 def test_a_search_goes_on_with_more_individuals(tmp_path: Path) -> None:
     path = tmp_path / "runs.sqlite"
-    search.evolve(fitness=Counted(), individuals=12, store=path, **PLAYS)
+    search.evolve(fitness=Counted(), individuals=9, store=path, **PLAYS)
     rest = Counted()
-    found = search.evolve(fitness=rest, individuals=24, store=path, **PLAYS)
-    assert rest.calls == 12
-    assert told(found) == told(search.evolve(fitness=Counted(), individuals=24, **PLAYS))
+    found = search.evolve(fitness=rest, individuals=15, store=path, **PLAYS)
+    assert rest.calls == 6
+    assert told(found) == told(search.evolve(fitness=Counted(), individuals=15, **PLAYS))
 
 
 def test_trained_individuals_are_runs_with_histories_and_models(tmp_path: Path) -> None:

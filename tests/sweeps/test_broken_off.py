@@ -20,10 +20,11 @@ from neuromorph.sweeps.store import Store
 
 TESTS = Path(sweeping.__file__).parents[1]
 PROGRAM = """
-import sys
+import signal, sys
 from helpers import sweeping
 import neuromorph as nm
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background, it is ignored
 score, workers, store = sys.argv[1:]
 runs, score = sweeping.runs(6, budget=1), getattr(sweeping, score)
 try:

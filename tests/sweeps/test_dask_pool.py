@@ -22,6 +22,7 @@ from neuromorph.sweeps.dask_pool import DaskPool
 from neuromorph.sweeps.failures import DIED, RAISED, Failure
 
 distributed = pytest.importorskip("distributed")
+pytestmark = pytest.mark.filterwarnings("error:the Dask cluster has no workers")  # it would wait for ever
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,11 @@ def test_a_sweep_on_a_cluster_gives_what_one_on_this_machine_gives(client: Any, 
     assert [one.score for one in found] == [one.score for one in wanted]
     assert [one.state for one in found] == [one.state for one in wanted]
     assert found.best.model().history.loss == found.best.history.loss
+    from neuromorph.distributed import sweep
+
+    again = sweep(client, runs, data, rungs=(1, 3), store=store, verbosity=0)
+    assert [one.key for one in again] == [one.key for one in found]
+    assert [one.seconds for one in again] == [one.seconds for one in found], "nothing is trained again"
 
 
 def test_a_run_that_kills_its_worker_is_tried_once_more(client: Any) -> None:
@@ -129,6 +135,19 @@ def test_a_scheduler_that_is_gone_is_an_error_and_results_stay(tmp_path: Path, m
     assert [one.state for one in found] == ["done"] * 8
     assert 8 <= len(sweeping.noted(log)) <= 10, "at most the runs that were on their way are trained anew"
     assert before < 8
+
+
+def test_a_cluster_without_workers_is_waited_for_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_pool, "ALONE", 0.1)
+    options = {"processes": False, "dashboard_address": ":0", "silence_logs": logging.CRITICAL}
+    with distributed.LocalCluster(n_workers=0, **options) as cluster, distributed.Client(cluster) as client:
+        pool = DaskPool(client, [1, 2])
+        ticket = pool.submit(lambda data: sum(data))
+        with pytest.warns(RuntimeWarning, match="the Dask cluster has no workers; 1 tasks wait for one"):
+            assert pool.finished(2.0) == []
+        cluster.scale(1)
+        assert pool.finished(60.0) == [(ticket, 3)]
+        pool.close()
 
 
 def test_what_is_no_client_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,6 +132,14 @@ def slept(data: Any, seconds: float) -> None:
     time.sleep(seconds)
 
 
+def test_a_slow_task_holds_up_no_other() -> None:
+    with LocalPool(2) as pool:
+        slow, *quick = pool.submit(slept, 1.0), *(pool.submit(added, number) for number in range(4))
+        order = list(all_of(pool))
+    assert sorted(order[:4]) == quick
+    assert order[4] == slow
+
+
 def test_what_cant_be_sent_is_an_error_at_once() -> None:
     with LocalPool(1) as pool, pytest.raises(TypeError, match=r"can't be sent to another process: .*and no lambda"):
         pool.submit(lambda data: 1)
@@ -157,7 +165,7 @@ def double(data, number):
     return 2 * number
 
 def told(data):
-    print(os.getpid(), flush=True)
+    os.write(1, b"%d\\n" % os.getpid())  # in one piece
     time.sleep(60)
 
 if len(sys.argv) > 1:

@@ -13,7 +13,7 @@ import pytest
 
 import neuromorph as nm
 from helpers import sweeping
-from neuromorph.sweeps import coordinators
+from neuromorph.sweeps import coordinators, file_systems
 from neuromorph.sweeps import store as module
 from neuromorph.sweeps.coordinators import Coordinator
 from neuromorph.sweeps.store import DONE, PAUSED, RUNNING, WAITING, NotWrittenError, State, Store
@@ -122,6 +122,39 @@ def test_a_sweep_of_this_process_lives_until_it_is_closed(path: Path) -> None:
         assert not one.record("a", state=DONE, score=1.0), "others have it by now"
 
 
+MOUNTS = """\
+/dev/sda / ext4 rw 0 0
+server:/home /home nfs4 rw 0 0
+/dev/sdb /home/me/my\\040disk xfs rw 0 0
+me@host: /mnt/far fuse.sshfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "shared"),
+    [
+        ("/tmp/runs.sqlite", "ext4", False),
+        ("/home/me/runs.sqlite", "nfs4", True),
+        ("/home/me/my disk/runs.sqlite", "xfs", False),
+        ("/homes/runs.sqlite", "ext4", False),
+        ("/mnt/far/runs.sqlite", "fuse.sshfs", True),
+    ],
+)
+def test_file_systems_of_a_network_get_no_write_ahead_log(
+    path: str, kind: str, shared: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(MOUNTS)
+    monkeypatch.setattr(file_systems, "_MOUNTS", mounts)
+    assert file_systems.kind_of(path, MOUNTS) == kind
+    assert file_systems.is_of_network(path) == shared
+    monkeypatch.setattr(module, "is_of_network", lambda place: shared)
+    with Store(tmp_path / "runs.sqlite") as store:
+        assert store.claim("a", FRESH) is False
+    mode = sqlite3.connect(tmp_path / "runs.sqlite").execute("PRAGMA journal_mode").fetchone()[0]
+    assert mode == ("delete" if shared else "wal")
+
+
 # What is no store -----------------------------------------------------------------------------------------------------
 
 
@@ -147,7 +180,7 @@ def test_a_store_of_another_version_is_refused(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 9")
     connection.close()
-    with pytest.raises(nm.StorageError, match="is a store of version 9, and this program reads version 1"):
+    with pytest.raises(nm.StorageError, match="is a newer store, of version 9; this program reads version 1"):
         Store(path)
 
 
@@ -185,10 +218,11 @@ def test_results_that_find_no_room_come_with_the_error(
 
     given = {"workers": 0, "verbosity": 0, "store": path, "save_models": True}
     with (
-        pytest.warns(RuntimeWarning, match=r"can't be written to now: database or disk is full; results are kept"),
+        pytest.warns(RuntimeWarning, match=r"can't be written to now: database or disk is full; results are") as told,
         pytest.raises(OSError, match=r"the sweep has ended.*attribute `results`") as caught,
     ):
         nm.sweep(sweeping.runs(8), sweeping.data(), score=full, **given)  # type: ignore[arg-type]
+    assert len(told) == 1
     results = caught.value.results  # type: ignore[attr-defined]
     done = [one for one in results if one.state == "done"]
     trained = sweeping.noted(tmp_path / "log")

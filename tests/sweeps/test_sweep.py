@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ def test_results_come_in_the_order_of_the_runs_whoever_trains_them() -> None:
     assert repr(alone) == f"<neuromorph.SweepResult: 5 runs, the best validation loss {best.score:.4g}>"
     assert alone.ranked()[0].run == best.run
     lines = alone.table(2).splitlines()
-    assert lines[0].startswith("validation loss  seed  learning rate  ")
+    assert lines[0].startswith("validation loss  ")
+    assert lines[0].endswith("seed  learning rate  epochs  seconds  state")
     assert (len(lines), lines[-1]) == (4, "and 3 more")
 
 
@@ -255,6 +257,22 @@ def test_wrong_arguments_are_errors_before_anything_is_trained(given: Any, more:
         swept(given, **more)
     if isinstance(given, list) and given and isinstance(given[0], nm.Run) and "its arguments" in error:
         assert caught.value.__notes__ == [f"It was runs[0], {given[0]!r}."]
+
+
+def test_a_score_of_an_interactive_session_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers could not import it, and every run would fail."""
+
+    class Session:
+        """Stands for the program of a session, which comes from no file."""
+
+        __spec__ = None
+        score = staticmethod(sweeping.plain)
+
+    monkeypatch.setitem(sys.modules, "__main__", Session)  # type: ignore[arg-type]
+    monkeypatch.setattr(sweeping.plain, "__module__", "__main__")
+    monkeypatch.setattr(sweeping.plain, "__qualname__", "score")
+    with pytest.raises(TypeError, match=r"score is a function of an interactive session.*give workers=0"):
+        swept(workers=1, score=sweeping.plain)
 
 
 def test_a_text_gives_its_warnings_once() -> None:

@@ -80,6 +80,7 @@ def test_each_place_gets_what_follows_the_dashes(
         return ran if len(asked) == 2 else platforms.Outcome("here", {"passed": 1}, 1.0, 0)
 
     monkeypatch.setattr(platforms, "run", run)
+    monkeypatch.setattr(platforms.signal, "signal", lambda *_: None)
     arguments = ["--folder", str(tmp_path / "out"), "--workers", "1", sys.executable]
     assert platforms.main([*arguments, "--", "tests/jit", "-k", "not slow"]) == 0
     assert asked == [(sys.executable, ["tests/jit", "-k", "not slow"], "1")]

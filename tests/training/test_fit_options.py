@@ -473,3 +473,25 @@ def test_a_schedule_of_updates_needs_a_rate() -> None:
 
     with pytest.raises(TypeError, match="abstract"):
         Nothing()  # type: ignore[abstract]
+
+
+def test_a_shuffling_fit_with_a_seed_goes_on_with_its_orders() -> None:
+    """A second call gives the bits of one call, if it has the same seed; without a seed, it draws other orders."""
+    rng = np.random.default_rng(0)
+    inputs, expected = rng.normal(size=(40, 2)), rng.normal(size=(40, 1))
+    text = "/xavier,zero/ (input, 2) (h, 3, <tanh>) (output, 1, <linear>, <mse>)"
+
+    def fitted(*epochs: int, seed: int | None) -> bytes:
+        model = nm.compile(text, 4, 0.1).build(seed=1)
+        for count in epochs:
+            first = 0 if model.history is None else model.history.next_epoch
+            options = {"layout": "NW", "shuffle": True, "progress": False, "initial_epoch": first, "seed": seed}
+            model.fit(inputs, expected, epochs=count, **options)
+        return b"".join(array.tobytes() for array in model.get_parameters().values())
+
+    assert fitted(5, seed=7) == fitted(2, 3, seed=7) == fitted(1, 1, 3, seed=7)
+    assert fitted(5, seed=8) != fitted(5, seed=7)
+    nm.seed(1)
+    once = fitted(5, seed=None)
+    nm.seed(1)
+    assert fitted(2, 3, seed=None) != once

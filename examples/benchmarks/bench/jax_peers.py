@@ -1,6 +1,6 @@
 """The same recurrent networks in JAX: a scan over the steps and one compiled function for each update.
 
-The equations, first parameters, data, batches, epochs and the choice of the best epoch are those of the peers of PyTorch.
+Equations, first parameters, data, batches, epochs and the choice of the best epoch are those of the peers of PyTorch.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def step_of(kind: str, p: Any, state: Any, seen: Any) -> tuple[Any, Any]:
         hidden = jax.nn.sigmoid(o) * jnp.tanh(memory)
         return (hidden, memory), hidden
     (hidden,) = state
-    (r, z, n), (old_r, old_z, old_n) = (jnp.split(part, 3, axis=-1) for part in (seen, hidden @ p["old"] + p["old_bias"]))
+    (r, z, n), (old_r, old_z, old_n) = (
+        jnp.split(part, 3, axis=-1) for part in (seen, hidden @ p["old"] + p["old_bias"])
+    )
     gate = jax.nn.sigmoid(z + old_z)
     hidden = (1 - gate) * jnp.tanh(n + jax.nn.sigmoid(r + old_r) * old_n) + gate * hidden
     return (hidden,), hidden
@@ -148,4 +150,6 @@ def train(task: Task, kind: str, seed: int, rate: float) -> Run:
             found = 1 / (1 + np.exp(-found))
         return task.score(part, found if part.every_step else found[:, None])
 
-    return Run(score(task.test), score(task.choose), lowest, seconds, parameters_of(kind, width, task.inputs, task.outputs))
+    return Run(
+        score(task.test), score(task.choose), lowest, seconds, parameters_of(kind, width, task.inputs, task.outputs)
+    )

@@ -39,7 +39,9 @@ def spread(outcome: Outcome) -> str:
 
 def seconds(outcome: Outcome) -> str:
     """The median seconds of training."""
-    return f"{outcome.median('seconds'):.2g} s" if outcome.median("seconds") < 10 else f"{outcome.median('seconds'):.0f} s"
+    return (
+        f"{outcome.median('seconds'):.2g} s" if outcome.median("seconds") < 10 else f"{outcome.median('seconds'):.0f} s"
+    )
 
 
 def verdict(report: Report) -> str:
@@ -62,7 +64,10 @@ def direction(report: Report) -> str:
 def one_task(report: Report) -> str:
     """A row for each network, the best first."""
     chosen, sign = report.best_ours(), -1 if report.more_is_better else 1
-    lines = [f"| network | {report.measure} ({direction(report)}) | seconds | parameters | setting |", "|---|---|---|---|---|"]
+    lines = [
+        f"| network | {report.measure} ({direction(report)}) | seconds | parameters | setting |",
+        "|---|---|---|---|---|",
+    ]
     for outcome in sorted(report.outcomes, key=lambda one: sign * one.median("score")):
         name = f"`{outcome.name}`, ours" if outcome.ours else outcome.name
         name = f"**{name}, chosen**" if outcome is chosen else name
@@ -96,8 +101,8 @@ def many_tasks(reports: list[Report]) -> str:
         assert peer is not None
         share = report.share_of_time()
         lines.append(
-            f"| {report.title} | {report.parameters:,} | `{mine.name}` | {spread(mine)} | {peer.name} | {spread(peer)} | "
-            f"{share:.2g} | {yes(report.reached())} | {yes(share <= MOST_TIME)} |"
+            f"| {report.title} | {report.parameters:,} | `{mine.name}` | {spread(mine)} | {peer.name} | {spread(peer)} "
+            f"| {share:.2g} | {yes(report.reached())} | {yes(share <= MOST_TIME)} |"
         )
     good = sum(report.reached() for report in compared)
     both = sum(report.reached() and report.share_of_time() <= MOST_TIME for report in compared)
@@ -136,7 +141,9 @@ def _points(axes: Any, report: Report) -> None:
         label = f"{outcome.name} (ours)" if outcome.ours else outcome.name
         axes.plot([run.seconds for run in outcome.runs], [run.score for run in outcome.runs], marker, label=label,
                   color=f"C{place % 10}", markerfacecolor=filled)  # fmt: skip
-    axes.set(xscale="log", xlabel="seconds of training", ylabel=f"{report.measure}, {direction(report)}", title=report.title)
+    axes.set(
+        xscale="log", xlabel="seconds of training", ylabel=f"{report.measure}, {direction(report)}", title=report.title
+    )
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import product
 from typing import Any
 
@@ -26,20 +27,37 @@ class Setting:
         return f"radius {self.radius:g}, leak {self.leak:g}, ridge {self.ridge:g}"
 
 
-SETTINGS = tuple(Setting(*numbers) for numbers in product((0.9, 1.2), (0.3, 1.0), (1e-6, 1e-2)))
+SETTINGS = tuple(Setting(*numbers) for numbers in product((0.9, 1.2), (0.3, 1.0), (1e-8, 1e-3)))
 
 
-def reservoir_width(task: Task) -> int:
-    """The units of a reservoir whose numbers that are not zero are at most the task's number of parameters."""
-    fixed = task.inputs + task.outputs
+def reservoir_width(task: Task, copies: int = 1) -> int:
+    """The units of a reservoir whose numbers that are not zero are at most the task's number of parameters.
+
+    copies: how many states, of this step and of earlier ones, the output reads.
+    """
+    fixed = task.inputs + copies * task.outputs
     return max(2, int((np.sqrt(fixed**2 + 4 * CONNECTIVITY * task.parameters) - fixed) / (2 * CONNECTIVITY)))
 
 
 def random_reservoir(rng: np.random.Generator, width: int, radius: float) -> Any:
     """A sparse random matrix (width, width) with a spectral radius."""
     matrix = rng.normal(size=(width, width)) * (rng.random((width, width)) < CONNECTIVITY)
-    largest = np.abs(np.linalg.eigvals(matrix)).max()
+    largest = largest_eigenvalue(matrix)
     return matrix * (radius / largest) if largest > 0 else matrix
+
+
+def largest_eigenvalue(matrix: Any) -> float:
+    """The largest absolute value of an eigenvalue; by iteration, as reservoirpy finds it, if scipy is installed."""
+    if find_spec("scipy") is not None and len(matrix) > 20:
+        from scipy.sparse import csr_matrix
+        from scipy.sparse.linalg import ArpackNoConvergence, eigs
+
+        try:
+            start = np.ones(len(matrix))
+            return float(np.abs(eigs(csr_matrix(matrix), k=1, v0=start, return_eigenvectors=False)).max())
+        except ArpackNoConvergence:
+            pass
+    return float(np.abs(np.linalg.eigvals(matrix)).max())
 
 
 def wanted(task: Task, part: Part) -> tuple[Any, Any]:
@@ -51,9 +69,14 @@ def wanted(task: Task, part: Part) -> tuple[Any, Any]:
     return part.expected[counts].astype(float), counts
 
 
+def learnt_from(task: Task) -> Part:
+    """The data to learn from: one long series if the task has one, so that few steps are near the zero state."""
+    return task.series or task.train
+
+
 def fitted(task: Task, states: Any, ridge: float) -> tuple[Any, Any]:
     """The weight (width, W_out) and bias (W_out,) of an output, by ridge regression on states (N, S, width)."""
-    targets, counts = wanted(task, task.train)
+    targets, counts = wanted(task, learnt_from(task))
     chosen = states[counts]
     means, middle = chosen.mean(axis=0), targets.mean(axis=0)
     centred = chosen - means
@@ -87,8 +110,9 @@ def train(task: Task, seed: int, setting: Setting) -> Run:
         return np.stack(found)
 
     def learn() -> None:
-        targets, counts = wanted(task, task.train)
-        readout.fit(states(task.train)[counts], targets)
+        part = learnt_from(task)
+        targets, counts = wanted(task, part)
+        readout.fit(states(part)[counts], targets)
 
     def score(part: Part) -> float:
         reached = states(part)

@@ -117,8 +117,8 @@ def run(task: Task, seeds: Sequence[int], kinds: Sequence[str] = KINDS) -> Repor
 def setting_of(task: Task) -> str:
     """The budget of a task in words."""
     rates = ", ".join(f"{rate:g}" for rate in task.rates)
-    return (f"batches of {task.batch}, at most {task.epochs} epochs, an end after {task.patience} without a lower loss, "
-            f"rates {rates}")  # fmt: skip
+    return (f"batches of {task.batch}, at most {task.epochs} epochs, an end after {task.patience} without a lower loss,"
+            f" rates {rates}")  # fmt: skip
 
 
 def outcome_of(entry: Entry, seeds: Sequence[int]) -> Outcome:
@@ -156,7 +156,9 @@ def options(description: str | None, arguments: Sequence[str] | None, more: Call
     parser.add_argument("--seeds", type=seeds_from, default=range(5), metavar="N or A-B",
                         help="how many from 0, or A to B (default 5)")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="a tiny setting and one seed, to see that everything runs")
-    parser.add_argument("--to", type=Path, default=None, help="the folder of the results (default results/; out/ if quick)")
+    parser.add_argument(
+        "--to", type=Path, default=None, help="the folder of the results (default results/; out/ if quick)"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the results of tasks that the file already has")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="whose networks (default all)")
     more(parser)

@@ -24,7 +24,7 @@ class Part:
     """Sequences and what is expected of them.
 
     inputs: (N, S, W), or a list of (S_n, W). expected: labels (N,) or numbers (N, W_out) for one answer at the end of
-    each sequence; labels (N, S) or numbers (N, S, W_out) for one at every step, with NO_ANSWER or NaN where none counts.
+    each sequence; labels (N, S) or numbers (N, S, W_out) for one at every step, NO_ANSWER or NaN where none counts.
     """
 
     inputs: Any
@@ -44,11 +44,12 @@ class Part:
 class Task:
     """One task. All networks get the same data, batches, epochs, optimizer (Adam) and rates to choose from.
 
-    source: of the data, in a sentence. score(part, answers): of the answers (N, S, W_out), or of a list of (S_n, W_out).
+    source: of the data, in words. score(part, answers): of the answers (N, S, W_out), or of a list of (S_n, W_out).
     measure: its name and unit. parameters: how many a network should have. texts: names of the texts of ours that are
     tried. rates: learning rates; the best one on the data to choose by is taken, for every network. patience: epochs
     without a lower loss of those data, after which training stops. reservoirs: whether echo state networks are tried.
-    peers: more networks of PyTorch, by name. published: results of others, in sentences.
+    series: what these learn from in place of windows, one long sequence. peers: more networks of PyTorch, by name.
+    published: results of others, in words.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Task:
     rates: tuple[float, ...] = (0.003, 0.01, 0.03)
     patience: int = 20
     reservoirs: bool = False
+    series: Part | None = None
     peers: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     published: tuple[str, ...] = ()
 
@@ -98,7 +100,8 @@ class Task:
         """A tiny setting, to see that everything runs."""
         parts = {name: getattr(self, name).head(2 * min(self.batch, 4)) for name in ("train", "choose", "test")}
         smaller = {"epochs": 2, "rates": self.rates[:1], "batch": min(self.batch, 4)}
-        return replace(self, **parts, **smaller, parameters=min(self.parameters, 300), texts=self.texts[:1])
+        return replace(self, **parts, **smaller, parameters=min(self.parameters, 300), texts=self.texts[:1],
+                       series=None)  # fmt: skip
 
 
 # Scores ---------------------------------------------------------------------------------------------------------------
@@ -133,7 +136,7 @@ def held_out(labels: Any, share: int) -> Any:
 
 
 def classes(train: tuple[Any, Any], test: tuple[Any, Any], share: int) -> dict[str, Part]:
-    """The parts of a task with one label a sequence, each number scaled to mean 0 and deviation 1 of those to train on."""
+    """The parts of a task with one label a sequence, scaled to mean 0 and deviation 1 of the sequences to train on."""
     sequences, labels = train
     out = held_out(labels, share)
     every = np.concatenate([sequence for sequence, held in zip(sequences, out, strict=True) if not held])
@@ -171,6 +174,7 @@ def forecasts(series: Any, ends: tuple[int, int, int], *, ahead: int, window: in
 
     return {
         "train": Part(inputs, wanted),
+        "series": whole(window + ahead, train_end),
         "choose": whole(train_end, choose_end),
         "test": whole(choose_end, test_end),
     }

@@ -30,6 +30,14 @@ $output
 (h, $width, <gru>, /orthogonal,zero/)
 $output
 """,
+    # For images of 8 by 8 pixels, one pixel a step: a convolution over three pixels of a row, and one over three rows.
+    "grid_gru": """
+/he,zero/
+(input, $inputs)
+(a, $width, <conv, 3>) (s, <relu>) (b, $width, <conv, 3, 8>) (t, <relu>)
+(h, $width, <gru>, /orthogonal,zero/)
+$output
+""",
     # Convolutions with dilations 1, 4 and 16 see the last 64 steps; a recurrent layer reads them beside the input.
     "far_gru": """
 /xavier,zero/
@@ -47,7 +55,6 @@ $output
 (a, $width, <conv, 4>) (s, <relu>) (b, $width, <conv, 4, 4>) (t, <relu>) (c, $width, <conv, 4, 16>) (u, <relu>)
 $output
 """,
-    # A GRU that reads its own state of 1, 4 and 16 steps before.
     "lem": cell("lem") + " (input, $inputs) (h, $width, <lem, 1>) $output",
     "star": cell("star") + " (input, $inputs) (h, $width, <star>) (g, $width, <star>) $output",
 }

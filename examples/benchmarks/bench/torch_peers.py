@@ -24,13 +24,13 @@ def entries(task: Task) -> list[Entry]:
 
     def recurrent(kind: str) -> Callable[[], Any]:
         def make() -> Any:
-            import peers
+            import torch_peer
 
             answers = "every" if task.train.every_step else "last"
             width = nearest_width(
                 lambda width: parameters_of(kind, width, task.inputs, task.outputs), task.parameters
             )  # fmt: skip
-            return peers.Recurrent(kind, task.inputs, width, task.outputs, answers)
+            return torch_peer.Recurrent(kind, task.inputs, width, task.outputs, answers)
 
         return make
 
@@ -43,20 +43,20 @@ def entries(task: Task) -> list[Entry]:
 
 def train(task: Task, make: Callable[[], Any], seed: int, rate: float) -> Run:
     """Train a network with one seed, and go back to the epoch with the lowest loss of the data to choose by."""
-    import peers
     import torch
+    import torch_peer
 
     torch.manual_seed(seed)
     net = make()
-    loss = binary_loss if task.loss == "binary_cross_entropy" else peers.loss_of
+    loss = binary_loss if task.loss == "binary_cross_entropy" else torch_peer.loss_of
     how = {"epochs": task.epochs, "batch": task.batch, "rate": falling(rate, task.epochs), "patience": task.patience,
            "clip_norm": CLIP_NORM, "loss": loss}  # fmt: skip
     torch.set_num_threads(quickest_threads(task, make, loss))
     train, choose = (part.inputs for part in (task.train, task.choose))
-    learn = lambda: peers.learn(net, train, task.train.expected, (choose, task.choose.expected), **how)  # noqa: E731
+    learn = lambda: torch_peer.learn(net, train, task.train.expected, (choose, task.choose.expected), **how)  # noqa: E731
     _, seconds = timed(learn)
     with torch.no_grad():
-        lowest = loss(net(*peers.padded(choose)), peers.expected_tensor(task.choose.expected)).item()
+        lowest = loss(net(*torch_peer.padded(choose)), torch_peer.expected_tensor(task.choose.expected)).item()
     scores = [task.score(part, answers(task, net, part)) for part in (task.test, task.choose)]
     return Run(*scores, lowest, seconds, sum(parameter.numel() for parameter in net.parameters()))
 
@@ -71,10 +71,10 @@ def binary_loss(found: Any, expected: Any) -> Any:
 
 def answers(task: Task, net: Any, part: Part) -> Any:
     """The answers of a network in the form of ours: those at every step, or a single one for each sequence."""
-    import peers
     import torch
+    import torch_peer
 
-    found = peers.predict(net, part.inputs)
+    found = torch_peer.predict(net, part.inputs)
     if task.loss == "binary_cross_entropy":
         found = torch.sigmoid(torch.as_tensor(found)).numpy()
     return found if part.every_step else found[:, None]
@@ -85,8 +85,8 @@ _THREADS: dict[tuple[str, int, int], int] = {}  # what was found for a task, its
 
 def quickest_threads(task: Task, make: Callable[[], Any], loss: Any) -> int:
     """One thread, or as many as there are processors: whichever is quicker for a few updates. This is not timed."""
-    import peers
     import torch
+    import torch_peer
 
     several = os.cpu_count() or 1
     state = torch.get_rng_state()
@@ -96,10 +96,10 @@ def quickest_threads(task: Task, make: Callable[[], Any], loss: Any) -> int:
         few = 3 * task.batch
         data = task.train.inputs[:few], task.train.expected[:few]
         how = {"epochs": 1, "batch": task.batch, "rate": lambda epoch: 0.001, "patience": 1, "loss": loss}
-        taken = {threads: math.inf for threads in (1, several)}
+        taken = dict.fromkeys((1, several), math.inf)
         for threads in [1, several] * 3:
             torch.set_num_threads(threads)
-            _, seconds = timed(lambda: peers.learn(net, *data, data, **how))
+            _, seconds = timed(lambda: torch_peer.learn(net, *data, data, **how))
             taken[threads] = min(taken[threads], seconds)
         _THREADS[key] = min(taken, key=lambda threads: taken[threads])
     torch.set_rng_state(state)
@@ -120,4 +120,3 @@ def flat_readout(recurrent: Any, steps: int, width: int, outputs: int) -> Any:
             return self.head(self.recurrent(inputs)[0].flatten(1))
 
     return Flat()
-

@@ -1,0 +1,174 @@
+"""The commands ``sweep`` and ``runs``: from a grid to a table, a model, a file of numbers and a picture."""
+
+from __future__ import annotations
+
+import csv
+import re
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neuromorph as nm
+from helpers.commands import run
+from neuromorph.cli import sweeping
+
+GRID = """
+text = "net.mdl"
+seeds = [1, 2]
+budget = 2
+[arguments]
+tier = "instant"
+[grid]
+learning_rate = [0.1, 0.5]
+"$width" = [2]
+"""
+LAST = ("epochs", "seconds", "state")
+TEXT = "/xavier,zero/ (input, 2) (h, $width, <tanh>) (output, 2, <softmax>, <cross_entropy>)"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(40, 2))
+    Path("net.mdl").write_text(TEXT)
+    Path("grid.toml").write_text(GRID)
+    np.savez("d.npz", inputs=points, labels=(points[:, 0] > 0).astype(int))
+
+
+def test_a_grid_becomes_a_table_and_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    listed, _ = run(capsys, "sweep", "grid.toml", "--dry-run")
+    assert listed.splitlines()[-1] == "4 runs"
+    assert listed.startswith("net $width=2: seed 1, 2 epochs, learning_rate=0.1, tier=instant\n")
+    assert not Path("runs.sqlite").exists()
+    out, err = run(capsys, "sweep", "grid.toml", "--data", "d.npz", "--workers", "0", "--save", "best.safetensors")
+    assert re.split("  +", out.splitlines()[0]) == ["validation loss", "seed", "learning rate", *LAST]
+    assert len(out.splitlines()) == 5
+    assert "d.npz: 40 vectors, 2 numbers each" in err
+    assert err.count(", done, ") == 4
+    assert err.endswith("the best model is saved: best.safetensors\n")
+    found = nm.stored_runs("runs.sqlite")
+    assert [one.run.arguments["batch_size"] for one in found] == [32] * 4
+    assert nm.load("best.safetensors").history.validation_loss[-1] == found.best.score
+    again, said = run(capsys, "sweep", "grid.toml", "--data", "d.npz", "--workers", "0")
+    assert again.splitlines()[1] == out.splitlines()[1]
+    assert ", done, " not in said, "nothing is trained twice"
+
+
+def test_runs_are_shown_written_and_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    run(
+        capsys,
+        "sweep",
+        "grid.toml",
+        "--data",
+        "d.npz",
+        "--workers",
+        "0",
+        "-q",
+        "--rungs",
+        "1,2",
+        "--score",
+        "val_accuracy",
+    )
+    found = nm.stored_runs("runs.sqlite")
+    assert [one.state for one in found].count("done") == 2
+    out, _ = run(capsys, "runs", "runs.sqlite", "--most", "1", "--csv", "runs.csv", "--save", "m.safetensors")
+    assert out == f"{found.table(1)}\n"
+    with open("runs.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0][0] == "validation_accuracy"
+    assert [float(row[0]) for row in rows[1:]] == [one.score for one in found.ranked()]
+    assert nm.load("m.safetensors").history.record() == found.best.history.record()
+    out, _ = run(capsys, "runs", "runs.sqlite", "--best")
+    assert out.startswith(found.best.run.mdl)
+    assert f"seed = {found.best.run.seed}\nbudget = 2\n" in out
+    assert f"validation accuracy {found.best.score:.6g}" in out
+    pytest.importorskip("matplotlib")
+    run(capsys, "runs", "runs.sqlite", "--plot", "curves.svg")
+    assert "validation accuracy" in Path("curves.svg").read_text() or Path("curves.svg").stat().st_size > 1000
+
+
+def test_a_store_with_several_scores_shows_all(capsys: pytest.CaptureFixture[str]) -> None:
+    for score in ("val_loss", "loss"):
+        run(capsys, "sweep", "grid.toml", "--data", "d.npz", "--workers", "0", "-q", "--score", score, "--epochs", "1")
+    out, _ = run(capsys, "runs", "runs.sqlite")
+    assert (out.count("validation loss"), len(out.splitlines())) == (1, 10)
+    out, _ = run(capsys, "runs", "runs.sqlite", "--score", "val_loss")
+    assert len(out.splitlines()) == 5
+    _, err = run(capsys, "runs", "runs.sqlite", "--best", code=2)
+    assert "have several scores: say --score validation_loss or --score loss" in err
+
+
+def test_tables_keep_their_classes_and_scales(capsys: pytest.CaptureFixture[str]) -> None:
+    """The best model of a sweep predicts from tables, as one that train has made."""
+    rng = np.random.default_rng(1)
+    rows = [f"{a:.3f},{1000 * b:.0f},{'yes' if a > 0 else 'no'}" for a, b in rng.normal(size=(60, 2))]
+    Path("d.csv").write_text("\n".join(["length,weight,good", *rows]) + "\n")
+    Path("net.mdl").write_text(
+        "/xavier,zero/ (input, 2) (s, <standardize>) (h, $width, <tanh>) (output, 2, <softmax>, <cross_entropy>)"
+    )
+    pytest.importorskip("polars")
+    arguments = ["--targets", "good", "--workers", "0", "-q", "--epochs", "30", "--save", "best.safetensors"]
+    run(capsys, "sweep", "grid.toml", "--data", "d.csv", *arguments)
+    model = nm.load("best.safetensors")
+    assert set(model.classes or ()) == {"no", "yes"}
+    assert model.get_parameters()["s.scale"][1] > 100
+    out, _ = run(capsys, "evaluate", "best.safetensors", "--data", "d.csv")
+    assert float(out.split()[-1]) > 0.9
+    out, _ = run(capsys, "predict", "best.safetensors", "--data", "d.csv", "--labels")
+    assert set(out.split()) == {"no", "yes"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error"),
+    [
+        (["sweep", "none.toml", "--data", "d.npz"], 1, "none.toml: No such file"),
+        (["sweep", "net.mdl", "--data", "d.npz"], 1, "net.mdl: "),
+        (["sweep", "wrong.toml", "--data", "d.npz"], 1, "wrong.toml: there is 'txt', but there may be text"),
+        (["sweep", "grid.toml"], 2, "--data"),
+        (["sweep", "grid.toml", "--data", "d.npz", "--rungs", "1,b"], 2, "--rungs is 1,b, and needs numbers of epochs"),
+        (
+            ["sweep", "grid.toml", "--data", "d.npz", "--rungs", "2,1"],
+            1,
+            "rungs must be numbers of epochs from the start",
+        ),
+        (["sweep", "grid.toml", "--data", "d.npz", "--save", "m"], 2, "the name of a saved model ends in .safetensors"),
+        (["sweep", "grid.toml", "--data", "d.npz", "--store", "d.npz"], 2, "--store are the same file: d.npz"),
+        (
+            ["sweep", "grid.toml", "--data", "d.npz", "--store", "net.mdl"],
+            1,
+            "net.mdl is corrupt, or no store",
+        ),
+        (["sweep", "grid.toml", "--data", "d.npz", "--score", "val_mse2"], 1, "score must be one of loss"),
+        (["sweep", "two.toml", "--data", "d.npz"], 2, "the texts read these data in different ways"),
+        (["runs", "none.sqlite"], 1, "none.sqlite: there is no such store"),
+        (["runs", "d.npz"], 1, "d.npz is corrupt, or no store of runs"),
+    ],
+)
+def test_errors_are_one_line(arguments: list[str], code: int, error: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("wrong.toml").write_text('txt = "net.mdl"')
+    Path("loop.mdl").write_text(TEXT.replace("(h", "{b, h, concatenate} (h"))
+    Path("two.toml").write_text(GRID.replace('"net.mdl"', '["net.mdl", "loop.mdl"]'))
+    _, err = run(capsys, *arguments, code=code)
+    assert error in err
+    assert err.splitlines()[-1].startswith("error: ")
+
+
+def test_a_sweep_of_which_nothing_works_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("net.mdl").write_text("/xavier,zero/ (input, 2) (h, $width, <linear>) (output, 2, <linear>, <mse>)")
+    np.savez("d.npz", inputs=np.ones((40, 2)), expected=np.zeros((40, 2)))
+    Path("grid.toml").write_text(GRID.replace("[0.1, 0.5]", "[1e30]"))
+    out, err = run(capsys, "sweep", "grid.toml", "--data", "d.npz", "--workers", "0", "-q", code=1)
+    assert "failed" in out
+    assert re.search("error: all runs failed; the first: .*TrainingDivergedError", err)
+
+
+def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(sweeping.nm, "sweep", interrupted, raising=False)
+    _, err = run(capsys, "sweep", "grid.toml", "--data", "d.npz", "--workers", "0", code=130)
+    assert err.endswith("interrupted; the results so far are in runs.sqlite, and the same command goes on from there\n")
