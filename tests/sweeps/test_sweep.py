@@ -166,16 +166,19 @@ def test_models_are_kept_if_asked_for(kept: str, tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_only_at_a_rung_does_not_cost_the_best_one_its_model() -> None:
-    """The first run is the best one at the rung, and the worst at its end."""
+    """The first run is the best one at the rung, and the worst at its end. The second one stops early at the rung."""
+    scored: list[float] = []
 
     def score(model: Any, given: Any) -> float:
-        return 0.3 if model.learning_rate > 0.15 else 0.2 if len(model.history) == 1 else 0.9
+        scored.append(0.3 if model.learning_rate > 0.15 else 0.2 if len(model.history) == 2 else 0.9)
+        return scored[-1]
 
     first, second = runs(2, budget=None)
     stops = {**second.arguments, "callbacks": nm.EarlyStopping(1, min_delta=1e9)}
     given = [first, second.replace(arguments=stops)]
-    found = swept(given, score=score, rungs=(1, 4), keep=lambda results: results, save_models="best")
+    found = swept(given, score=score, rungs=(2, 4), keep=lambda results: results, save_models="best")
     assert [(one.state, one.score) for one in found] == [("done", 0.9), ("done", 0.3)]
+    assert scored == [0.2, 0.3, 0.9], "nothing is trained again for its model"
     assert len(found.best.model().history) == 2
 
 
