@@ -69,6 +69,40 @@ def test_a_counter_is_exactly_right_and_others_are_not() -> None:
     assert -languages.bits_of_data(model, task.train) < fitness
 
 
+# What searches have found, as they print it.
+FOUND = {
+    "Dyck-1": (
+        "/xavier,zero/ (input, 3) {both, memory, concatenate} (memory, 2, <relu>)"
+        "(output, 3, <softmax>, <cross_entropy>)",
+        {
+            "memory.weight": [[0, 0], [-0.5, 2], [1, -2], [0, 0], [-0.5, 1]], "memory.bias": [0.5, 0],
+            "output.weight": [[0, 0, -14.5], [-3, 1.5, 1.5]], "output.bias": [0, -1, 0],
+        },
+    ),
+    "anbncn": (
+        "/xavier,zero/ (input, 4) {both, memory, concatenate} (memory, 2, <relu>) {all, input, concatenate}"
+        "(output, 4, <softmax>, <cross_entropy>)",
+        {
+            "memory.weight": [[-2, 0], [2.5, -0.5], [-0.5, 1], [0, -1], [1, 0], [0, 1]], "memory.bias": [-1, 0],
+            "output.weight": [
+                [0, 3, 3, -15], [-24, -18.5, 0, 0], [0, 29, 0, 0], [-0.5, 1.5, -0.5, 0], [0, 0, 0, 15.5],
+                [10.5, -0.5, -11, 0],
+            ],
+            "output.bias": [0, -1, 0, 0],
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_networks_that_were_found_are_exactly_right(name: str) -> None:
+    languages = script(SEARCH, "languages")
+    text, weights = FOUND[name]
+    model = nm.build(nm.compile(text, 1, 0.1, tier="instant"))
+    model.set_parameters(weights)
+    assert languages.accuracy(model, languages.task(name, tests=500 if name == "Dyck-1" else 60).test) == 1.0
+
+
 def test_weights_get_better(capsys: pytest.CaptureFixture[str]) -> None:
     languages = script(SEARCH, "languages")
     task = languages.task("addition", tests=2)
