@@ -79,6 +79,15 @@ FOUND = {
             "output.weight": [[0, 0, -14.5], [-3, 1.5, 1.5]], "output.bias": [0, -1, 0],
         },
     ),
+    "addition": (
+        "/xavier,zero/ (input, 2) {both, m, concatenate} (memory, 2, <relu>) [split, (g, 2, <sigmoid>)]"
+        "{m, g, multiplicative} {all, input, concatenate} (output, 1, <sigmoid>, <binary_cross_entropy>)",
+        {
+            "memory.weight": [[1.5, 3.5], [2, -4.5], [1.5, -3.5], [0, 0]], "memory.bias": [-2, 4.5],
+            "g.weight": [[-0.5, 0], [0.5, -0.5]], "g.bias": [1.5, 3.5],
+            "output.weight": [[-11], [-5.5], [15.5], [0]], "output.bias": 8,
+        },
+    ),
     "anbncn": (
         "/xavier,zero/ (input, 4) {both, memory, concatenate} (memory, 2, <relu>) {all, input, concatenate}"
         "(output, 4, <softmax>, <cross_entropy>)",
