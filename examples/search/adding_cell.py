@@ -49,7 +49,7 @@ def found_by_search(seed: int, individuals: int, parameters: int, workers: int |
     (inputs, expected), held_out = drawn(rng, 640), drawn(rng, 320)
     return search.evolve(
         {"inputs": inputs, "expected": expected, "layout": "NSW", "validation": held_out}, seed=seed,
-        individuals=individuals, workers=workers, outputs=1, loss="mse", activation="linear", rungs=(6, 20, 60),
+        individuals=individuals, workers=workers, outputs=1, loss="mse", activation="linear", budget=60,
         inherit=False, arguments={"batch_size": LANES, "shuffle": True, "learning_rate": 0.03, "clip_norm": 1.0},
         limits=search.Limits(nodes=20, parameters=parameters, multiplications=400, width=6, delay=1),
         choices=search.Choices(cells=()),
@@ -84,7 +84,7 @@ def peer(cell: str, parameters: int) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--individuals", type=int, default=600)
+    parser.add_argument("--individuals", type=int, default=2_000)
     parser.add_argument("--parameters", type=int, default=80, help="the most that a network may have")
     parser.add_argument("--epochs", type=int, default=60, help="of the comparison")
     parser.add_argument("--seeds", type=int, default=len(HELD_OUT), help="of the comparison")

@@ -109,7 +109,7 @@ def task(name: str, size: int | None = None, tests: int | None = None, seed: int
     """A task by its name. size: of the training set, by default the one with which MDLRNN is exact. tests: how many."""
     rng = np.random.default_rng(seed)
     if name == "addition":
-        after = int(np.sqrt(size or 100))
+        after = int(np.sqrt(size or 400))
         return Task(name, sums(0, after), sums(after + 1, after + 1 + (tests or 250)), "binary_cross_entropy")
     if name == "Dyck-1":
         return Task(name, brackets(size or 500, rng), brackets(tests or 50_000, rng))

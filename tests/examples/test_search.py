@@ -43,7 +43,7 @@ def test_the_tasks_are_those_of_the_paper() -> None:
     assert powers.test.inputs[..., 3].sum(axis=0).tolist() == [longest + 1, longest + 2, longest + 3]
     pairs = languages.task("addition", tests=2).test
     numbers = (pairs.inputs * 2.0 ** np.arange(len(pairs.inputs))[:, None, None]).sum(axis=0)
-    assert sorted(map(tuple, numbers.tolist())) == [(11, 11), (11, 12), (12, 11), (12, 12)]
+    assert sorted(map(tuple, numbers.tolist())) == [(21, 21), (21, 22), (22, 21), (22, 22)]
     sums = (pairs.labels * 2 ** np.arange(len(pairs.labels))[:, None]).sum(axis=0)
     np.testing.assert_array_equal(sums, numbers.sum(axis=1))
     brackets = languages.task("Dyck-1", tests=40).test
@@ -69,11 +69,54 @@ def test_a_counter_is_exactly_right_and_others_are_not() -> None:
     assert -languages.bits_of_data(model, task.train) < fitness
 
 
+# What searches have found, as they print it.
+FOUND = {
+    "Dyck-1": (
+        "/xavier,zero/ (input, 3) {both, memory, concatenate} (memory, 2, <relu>)"
+        "(output, 3, <softmax>, <cross_entropy>)",
+        {
+            "memory.weight": [[0, 0], [-0.5, 2], [1, -2], [0, 0], [-0.5, 1]], "memory.bias": [0.5, 0],
+            "output.weight": [[0, 0, -14.5], [-3, 1.5, 1.5]], "output.bias": [0, -1, 0],
+        },
+    ),
+    "addition": (
+        "/xavier,zero/ (input, 2) {both, m, concatenate} (memory, 2, <relu>) [split, (g, 2, <sigmoid>)]"
+        "{m, g, multiplicative} {all, input, concatenate} (output, 1, <sigmoid>, <binary_cross_entropy>)",
+        {
+            "memory.weight": [[1.5, 3.5], [2, -4.5], [1.5, -3.5], [0, 0]], "memory.bias": [-2, 4.5],
+            "g.weight": [[-0.5, 0], [0.5, -0.5]], "g.bias": [1.5, 3.5],
+            "output.weight": [[-11], [-5.5], [15.5], [0]], "output.bias": 8,
+        },
+    ),
+    "anbncn": (
+        "/xavier,zero/ (input, 4) {both, memory, concatenate} (memory, 2, <relu>) {all, input, concatenate}"
+        "(output, 4, <softmax>, <cross_entropy>)",
+        {
+            "memory.weight": [[-2, 0], [2.5, -0.5], [-0.5, 1], [0, -1], [1, 0], [0, 1]], "memory.bias": [-1, 0],
+            "output.weight": [
+                [0, 3, 3, -15], [-24, -18.5, 0, 0], [0, 29, 0, 0], [-0.5, 1.5, -0.5, 0], [0, 0, 0, 15.5],
+                [10.5, -0.5, -11, 0],
+            ],
+            "output.bias": [0, -1, 0, 0],
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_networks_that_were_found_are_exactly_right(name: str) -> None:
+    languages = script(SEARCH, "languages")
+    text, weights = FOUND[name]
+    model = nm.build(nm.compile(text, 1, 0.1, tier="instant"))
+    model.set_parameters(weights)
+    assert languages.accuracy(model, languages.task(name, tests=500 if name == "Dyck-1" else 60).test) == 1.0
+
+
 def test_weights_get_better(capsys: pytest.CaptureFixture[str]) -> None:
     languages = script(SEARCH, "languages")
     task = languages.task("addition", tests=2)
     text = languages.STARTS[0].format(inputs=2, outputs=1, activation="sigmoid", loss="binary_cross_entropy")
-    model = nm.build(nm.compile(text, 100, 0.03, bptt_steps=6, optimizer="adam", tier="instant"), seed=1)
+    model = nm.build(nm.compile(text, 400, 0.03, bptt_steps=7, optimizer="adam", tier="instant"), seed=1)
     weights = languages.Weights(model, task.train)
     first = weights.fitness(weights.rounded())
     found = languages.Fitness(task.train, windows=5, tries=30)(model, np.random.default_rng(0))
