@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,12 @@ class Asked:
             raise ValueError(f"{name} must be a finite number or None, not {brief(value)}")
         return float(value)
 
+    @property
+    def chunks_ahead(self) -> int:
+        """The most chunks on their way at a time: ``ahead``, or fewer, so that at most ``population`` individuals are,
+        or one chunk. With more, individuals after the first ``population`` are made before there are parents."""
+        return min(self.whole("ahead"), max(1, self.whole("population") // self.whole("chunk")))
+
     # What networks are good for ---------------------------------------------------------------------------------------
 
     @cached_property
@@ -182,9 +189,13 @@ class Asked:
     def decides(self, plan: Plan, breeding: Breeding) -> dict[str, Any]:
         """All that the individuals of a search depend on beside its data, as JSON has it.
 
-        Functions count by their names. The number of individuals, seconds and target do not count: a search that goes
-        on may have others.
+        Functions count by their names; with a store, one without a name of its own is a TypeError. The number of
+        individuals, seconds and target do not count: a search that goes on may have others.
         """
+        if self.path is not None:
+            changes = {f"operations[{name!r}]": one.change for name, one in breeding.operations.items()}
+            for name, function in {"fitness": plan.fitness, "score": plan.score.function, **changes}.items():
+                _check_name(name, function)
         setting = breeding.setting
         steps = None if breeding.steps is None else asdict(breeding.steps)
         operations = {
@@ -199,7 +210,7 @@ class Asked:
             **numbers, "steps": steps, "operations": operations, "fitness": fitness, "limits": asdict(setting.limits),
             "choices": asdict(setting.choices), "start": [write(genome) for genome in breeding.start],
             "arguments": named.deciding(plan.arguments), "score": plan.score.name, "larger": plan.score.larger,
-            "rungs": plan.rungs, "keep": plan.keep, "chunk": self.whole("chunk"), "ahead": self.whole("ahead"),
+            "rungs": plan.rungs, "keep": plan.keep, "chunk": self.whole("chunk"), "ahead": self.chunks_ahead,
         }  # fmt: skip
 
     # How individuals are made -----------------------------------------------------------------------------------------
@@ -252,6 +263,18 @@ class Asked:
                 which = "these data do not say it" if arrays else "a search with fitness has no data that say it"
                 raise ValueError(f"{name}= is needed, the width of the {name[:-1]}: {which}; or give a text as start=")
         return inputs, outputs
+
+
+def _check_name(name: str, function: Any) -> None:
+    """Refuse a function, an argument ``name``, that a store can't tell from others by its name."""
+    owner = getattr(function, "__self__", None)
+    is_of_object = owner is not None and not isinstance(owner, type | ModuleType)
+    if function is not None and (is_of_object or "<" in getattr(function, "__qualname__", "<")):
+        raise TypeError(
+            f"{name} has no name of its own, by which a store knows functions: {brief(function)}; with store=, give a "
+            "function that a module or a program defines with def, no lambda, partial, method, object, or function in "
+            "a function"
+        )
 
 
 def _full_name(function: Any) -> str:

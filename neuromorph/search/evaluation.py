@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,18 +97,69 @@ class Outcome:
 
 def evaluate(data: Mapping[str, Any] | None, plan: Plan, tasks: Sequence[Task]) -> list[Outcome]:
     """Evaluate a chunk of individuals. Errors are part of the outcomes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MDLWarning)
-        warnings.simplefilter("ignore", DataWarning)
+    with _quiet():
         if len(plan.rungs) == 1:
-            return [_alone(data, plan, task) for task in tasks]
+            return [_at_rungs(data, plan, task)[-1] for task in tasks]
         return _by_rungs(data, plan, tasks)
 
 
-def _alone(data: Mapping[str, Any] | None, plan: Plan, task: Task) -> Outcome:
-    trial = _Trial(data, plan, task)
-    trial.go_on(plan.rungs[0])
-    return trial.outcome()
+def evaluate_alone(data: Mapping[str, Any] | None, plan: Plan, task: Task) -> list[Outcome]:
+    """Evaluate an individual without the others of its chunk: what comes of it up to each rung. An error is part of the
+    last outcome."""
+    with _quiet():
+        return _at_rungs(data, plan, task)
+
+
+def joined_at_rungs(plan: Plan, chunk: Sequence[Sequence[Outcome]]) -> list[Outcome]:
+    """What ``evaluate`` would have returned for a chunk whose individuals were evaluated alone.
+
+    chunk: the outcomes of each individual up to each rung; if it failed, up to that one.
+    """
+    ends = [outcomes[0] for outcomes in chunk]
+    alive = list(range(len(chunk)))
+    for number in range(len(plan.rungs)):
+        for place in alive:
+            ends[place] = chunk[place][min(number, len(chunk[place]) - 1)]
+        there = sorted(
+            (place for place in alive if ends[place].score is not None),
+            key=lambda place: _order(plan, ends[place].score, ends[place].number),
+        )
+        alive = there[: _going_on(plan, number, len(chunk))]
+        for place in there[len(alive) :]:
+            ends[place] = replace(ends[place], state=STOPPED)
+    return ends
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings about texts and data."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MDLWarning)
+        warnings.simplefilter("ignore", DataWarning)
+        yield
+
+
+def _at_rungs(data: Mapping[str, Any] | None, plan: Plan, task: Task) -> list[Outcome]:
+    """What comes of an individual up to each rung, or up to that at which it fails."""
+    trial, found = _Trial(data, plan, task), list[Outcome]()
+    for rung in plan.rungs:
+        trial.go_on(rung)
+        found.append(trial.outcome())
+        if trial.score is None:
+            break
+    trial.release()
+    return found
+
+
+def _going_on(plan: Plan, number: int, count: int) -> int:
+    """How many individuals of a chunk of ``count`` go on after a rung, at most. All do after the last one."""
+    return count if number + 1 == len(plan.rungs) else max(1, int(count * plan.keep ** (number + 1) + 1e-9))
+
+
+def _order(plan: Plan, score: float | None, number: int) -> tuple[float, int]:
+    """What individuals with scores are sorted by, the best first."""
+    assert score is not None
+    return (-score if plan.score.larger else score), number
 
 
 def _by_rungs(data: Mapping[str, Any] | None, plan: Plan, tasks: Sequence[Task]) -> list[Outcome]:
@@ -118,11 +170,14 @@ def _by_rungs(data: Mapping[str, Any] | None, plan: Plan, tasks: Sequence[Task])
         for trial in alive:
             trial.go_on(rung)
         there = sorted((trial for trial in alive if trial.score is not None), key=_Trial.place)
-        count = max(1, int(len(tasks) * plan.keep ** (number + 1) + 1e-9))
-        alive = there if rung == plan.rungs[-1] else there[:count]
+        alive = there[: _going_on(plan, number, len(tasks))]
         for trial in there[len(alive) :]:
             trial.state = STOPPED
-    return [trial.outcome() for trial in trials]
+    found = []
+    for trial in trials:
+        found.append(trial.outcome())
+        trial.release()
+    return found
 
 
 class _Trial:
@@ -139,8 +194,7 @@ class _Trial:
 
     def place(self) -> tuple[float, int]:
         """What trials with scores are sorted by, the best first."""
-        assert self.score is not None
-        return (-self.score if self._plan.score.larger else self.score), self.task.number
+        return _order(self._plan, self.score, self.task.number)
 
     def go_on(self, until: int) -> None:
         """Train up to so many epochs in all, or call the user's function."""
@@ -171,19 +225,22 @@ class _Trial:
         return plan.score.of(model, after, self._data)
 
     def outcome(self) -> Outcome:
-        """What came of it. The model's memory is freed."""
+        """What came of it so far."""
         parameters = model = None
-        if self._model is not None:
-            if self.score is not None:
-                parameters = self._model.get_parameters()
-                model = storage.to_bytes(self._model, training=False) if self._plan.saves else None
-            self._model.release()
+        if self._model is not None and self.score is not None:
+            parameters = self._model.get_parameters()
+            model = storage.to_bytes(self._model, training=False) if self._plan.saves else None
         history, failure = self._history, self._failure
         epochs, record = (0, None) if history is None else (history.next_epoch, history.record())
         error, traceback = ("", "") if failure is None else (failure.message, failure.traceback)
         return Outcome(
             self.task.number, self.state, self.score, self._seconds, epochs, parameters, record, error, traceback, model
         )
+
+    def release(self) -> None:
+        """Free the model's memory."""
+        if self._model is not None:
+            self._model.release()
 
 
 def _born(plan: Plan, task: Task) -> Model:

@@ -39,7 +39,8 @@ class Options(TypedDict, total=False):
     and none with data.
 
     How work is divided, which decides the result too: chunk (8), individuals that a worker gets at once. ahead (8): the
-    chunks that are on their way at a time; give at least as many as there are workers.
+    most chunks that are on their way at a time, and so the most workers that are busy. They are fewer where these would
+    be more than ``population`` individuals; at least one.
     """
 
     inputs: int | None
@@ -97,9 +98,10 @@ def evolve(
     place. store: a file of SQLite, as of ``nm.sweep``, which gets each individual when it has ended. The same search
     goes on from there, also with more individuals, and `load` reads it. verbosity: 1 shows a progress bar.
 
-    Networks that diverge fail and have no children. A killed worker's chunk is evaluated again, once. Raises TypeError
-    or ValueError that names the argument, and SearchError, with the last error, if none of the first ``population``
-    individuals has a score.
+    Networks that diverge fail and have no children. The individuals of a killed worker's chunk are evaluated again,
+    each alone; one whose worker is killed then fails. Raises TypeError or ValueError that names the argument, also for
+    functions without a name of their own with a store, and SearchError, with the last error, if none of the first
+    ``population`` individuals has a score. The KeyboardInterrupt of Ctrl-C has the individuals so far as ``results``.
     """
     own = {"data": data, "fitness": fitness, "start": start, "individuals": individuals, "target": target}
     asked = Asked.of({**own, "seconds": seconds, "seed": seed, "store": store, **options})

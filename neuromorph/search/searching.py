@@ -16,13 +16,12 @@ from ..sweeps.pool import Pool
 from ..training.progress import ProgressBar
 from .asking import Asked
 from .breeding import Made, Member
-from .evaluation import Outcome, Plan, evaluate
+from .evaluation import Outcome, Plan, evaluate, evaluate_alone, joined_at_rungs
 from .genome import Genome, SearchError
 from .individuals import DONE, FAILED, Evolution, Individual, Parameters, rank
 from .journal import Journal, stored_parameters
 
 BAR_FORMAT = "{desc}{percentage:3.0f}%|{bar:7}|{remaining} left {rate_fmt}{postfix}"  # fits into 80 columns
-_ATTEMPTS = 2  # of a chunk whose worker was lost
 
 
 class Search:
@@ -32,7 +31,7 @@ class Search:
     def __init__(self, asked: Asked) -> None:
         self.plan, self.breeding = asked.plan(), asked.breeding()
         self.decides = asked.decides(self.plan, self.breeding)
-        self._count, self._chunk, self._ahead = (asked.whole(name) for name in ("individuals", "chunk", "ahead"))
+        self._count, self._chunk, self._ahead = asked.whole("individuals"), asked.whole("chunk"), asked.chunks_ahead
         self._target, self._seconds = asked.number("target"), asked.number("seconds")
         self._individuals: list[Individual] = []
         self._living: deque[Member] = deque(maxlen=self.breeding.population)
@@ -52,17 +51,24 @@ class Search:
     # The loop ---------------------------------------------------------------------------------------------------------
 
     def run(self, pool: Pool, journal: Journal | None, *, shown: bool) -> Evolution:
-        """Search until an end is reached. journal: what the store has of the search, and where individuals go."""
+        """Search until an end is reached. journal: what the store has of the search, and where individuals go.
+
+        A KeyboardInterrupt has the individuals so far as ``results``.
+        """
         bar = ProgressBar(self._count, unit="", bar_format=BAR_FORMAT) if shown else None
         self._started, self._journal = time.monotonic(), journal
         try:
             self._run(_Chunks(pool, self.plan, journal), bar)
+        except KeyboardInterrupt as error:
+            error.results = self._result("interrupted")  # type: ignore[attr-defined]
+            error.add_note(_of_interrupt(journal))
+            raise
         finally:
             if journal is not None:
                 journal.end()
             if bar is not None:
                 bar.close(done=bool(self._ended))
-        return self._result()
+        return self._result(self._ended)
 
     def _run(self, chunks: _Chunks, bar: ProgressBar | None) -> None:
         while not self._ended:
@@ -104,7 +110,7 @@ class Search:
                 self._best = member
             if self._target is not None and self._reaches(individual.score):
                 self._ended = "target"
-        if len(self._individuals) == self.breeding.population and self._best is None:
+        if len(self._individuals) == self.breeding.population and all(one.score is None for one in self._individuals):
             failed = next((one for one in reversed(self._individuals) if one.error), None)
             why = "" if failed is None else f"; the last one: {failed.error}"
             raise SearchError(f"none of the first {len(self._individuals)} individuals has a score{why}")
@@ -125,8 +131,8 @@ class Search:
         best = self._best
         return {} if best is None else {"best": f"{best.individual.score:.4g}"}
 
-    def _result(self) -> Evolution:
-        """What has been found."""
+    def _result(self, ended: str) -> Evolution:
+        """What has been found so far."""
         members = [*self._living, *([self._best] if self._best is not None else [])]
         kept = {one.individual.number: one.held for one in members}
         path = None if self._journal is None else (self._journal.path, self._journal.key)
@@ -138,10 +144,15 @@ class Search:
             return stored_parameters(*path, number) if held is None and path is not None else held or {}
 
         return Evolution(
-            self._individuals, score=self.plan.score.name, larger=self.plan.score.larger, ended=self._ended,
+            self._individuals, score=self.plan.score.name, larger=self.plan.score.larger, ended=ended,
             arguments=named.for_compile(self.plan.arguments), seconds=time.monotonic() - self._started,
             parameters=parameters,
         )  # fmt: skip
+
+
+def _of_interrupt(journal: Journal | None) -> str:
+    there = "the individuals so far are in the exception's attribute `results`"
+    return there if journal is None else f"{there} and in {journal.path}: the same search goes on from there"
 
 
 @dataclass(frozen=True)
@@ -159,7 +170,9 @@ class _Chunks:
     def __init__(self, pool: Pool, plan: Plan, journal: Journal | None) -> None:
         self._pool, self._plan, self._journal = pool, plan, journal
         self._waiting: deque[int] = deque()  # the numbers of chunks
-        self._tickets: dict[int, tuple[int, list[Made], int]] = {}  # with the chunk and the number of the attempt
+        self._given: dict[int, list[Made]] = {}  # those that have not ended, by the number of the chunk
+        self._tickets: dict[int, tuple[int, int | None]] = {}  # the chunk; if one of it is alone, its place there
+        self._apart: dict[int, dict[int, list[Outcome]]] = {}  # of chunks whose individuals are evaluated alone
         self._ends: dict[int, list[End]] = {}  # by the number of the chunk
         self.made = 0
 
@@ -170,7 +183,8 @@ class _Chunks:
 
     def give(self, chunk: list[Made]) -> None:
         """Have the next chunk evaluated."""
-        self._submit(self.made, chunk, 1)
+        self._given[self.made] = chunk
+        self._tickets[self._pool.submit(evaluate, self._plan, [made.task for made in chunk])] = self.made, None
         self._waiting.append(self.made)
         self.made += 1
 
@@ -180,10 +194,6 @@ class _Chunks:
         self._waiting.append(self.made)
         self.made += 1
 
-    def _submit(self, number: int, chunk: list[Made], attempt: int) -> None:
-        ticket = self._pool.submit(evaluate, self._plan, [made.task for made in chunk])
-        self._tickets[ticket] = number, chunk, attempt
-
     def take(self) -> list[End]:
         """The individuals of the oldest chunk, when they have ended."""
         while self._waiting[0] not in self._ends:
@@ -191,20 +201,34 @@ class _Chunks:
                 self._hear(*self._tickets.pop(ticket), found)
         return self._ends.pop(self._waiting.popleft())
 
-    def _hear(self, number: int, chunk: list[Made], attempt: int, found: Any) -> None:
-        """Note the end of a chunk. One whose worker was lost is given again, once."""
-        if isinstance(found, Failure) and attempt < _ATTEMPTS:
-            self._submit(number, chunk, attempt + 1)
-            return
-        if isinstance(found, Failure):
-            found = [
-                Outcome(made.individual.number, FAILED, None, 0.0, error=found.message, traceback=found.traceback)
-                for made in chunk
-            ]
-        ends = [_ended(made, outcome) for made, outcome in zip(chunk, found, strict=True)]
+    def _hear(self, number: int, place: int | None, found: Any) -> None:
+        """Note the end of a chunk, or of an individual that is alone. The individuals of a chunk whose worker was lost
+        are evaluated again, each alone, so that only one that loses its worker then fails."""
+        chunk = self._given[number]
+        if place is not None:
+            apart = self._apart[number]
+            apart[place] = [_lost(chunk[place], found)] if isinstance(found, Failure) else found
+            if len(apart) == len(chunk):
+                self._apart.pop(number)
+                self._end(number, joined_at_rungs(self._plan, [outcomes for _, outcomes in sorted(apart.items())]))
+        elif isinstance(found, Failure):
+            self._apart[number] = {}
+            for one, made in enumerate(chunk):
+                self._tickets[self._pool.submit(evaluate_alone, self._plan, made.task)] = number, one
+        else:
+            self._end(number, found)
+
+    def _end(self, number: int, outcomes: list[Outcome]) -> None:
+        """Note what came of a chunk."""
+        ends = [_ended(made, outcome) for made, outcome in zip(self._given.pop(number), outcomes, strict=True)]
         if self._journal is not None:
-            self._journal.write([end.individual for end in ends], found)
+            self._journal.write([end.individual for end in ends], outcomes)
         self._ends[number] = ends
+
+
+def _lost(made: Made, failure: Failure) -> Outcome:
+    number = made.individual.number
+    return Outcome(number, FAILED, None, 0.0, error=failure.message, traceback=failure.traceback)
 
 
 def _ended(made: Made, outcome: Outcome) -> End:

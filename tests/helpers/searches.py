@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,26 +58,30 @@ def not_finite(model: nm.Model, rng: np.random.Generator) -> float:
 
 
 class KillsOnce:
-    """Kills its worker process at the first call of all; the file at ``path`` says that this has happened."""
+    """Kills its worker process at the first call of all; the file at ``path`` says that this has happened. Later calls
+    are those of ``function``."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, function: Callable[[Any, Any], float]) -> None:
+        self.path, self.function = path, function
 
-    def __call__(self, model: nm.Model, rng: np.random.Generator) -> float:
+    def __call__(self, model: nm.Model, other: Any) -> float:
         try:
             self.path.touch(exist_ok=False)
         except FileExistsError:
-            return echo(model, rng)
+            return self.function(model, other)
         os.kill(os.getpid(), signal.SIGKILL)
         return 0.0
 
 
-class Kills:
+def kills(model: nm.Model, rng: np.random.Generator) -> float:
     """Kills every worker process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0.0
 
-    def __call__(self, model: nm.Model, rng: np.random.Generator) -> float:
-        os.kill(os.getpid(), signal.SIGKILL)
-        return 0.0
+
+def sometimes_kills(model: nm.Model, rng: np.random.Generator) -> float:
+    """Kills the worker process where ``sometimes_fails`` fails."""
+    return kills(model, rng) if model.parameter_count % 2 else sometimes_fails(model, rng)
 
 
 def first_weight(model: nm.Model, data: Any) -> float:

@@ -45,6 +45,14 @@ def test_another_seed_is_another_search() -> None:
     assert told(a) == told(b) != told(c)
 
 
+def test_a_small_population_has_children() -> None:
+    options = {**PLAYS, "population": 10, "chunk": 4, "ahead": 8, "individuals": 24}
+    found = search.evolve(fitness=searches.small, **options)
+    assert [bool(one.parents) for one in found] == [False] * 10 + [True] * 14
+    again = search.evolve(fitness=searches.small, **{**options, "ahead": 2})
+    assert told(again) == told(found), "no more than two chunks are on their way"
+
+
 # What it finds --------------------------------------------------------------------------------------------------------
 
 
@@ -140,6 +148,13 @@ def test_the_worse_ones_of_a_chunk_stop_at_rungs() -> None:
     assert not any(found[parent].state == "stopped" for one in found for parent in one.parents)
 
 
+def test_those_that_stop_at_rungs_have_scores() -> None:
+    options = {**TRAINS, "chunk": 4, "population": 1, "individuals": 8}
+    for seed in range(2):
+        found = search.evolve(searches.products(), rungs=(1, 2), keep=0.25, seed=seed, **options)
+        assert len(found) == 8, "a stopped one is not the end"
+
+
 def test_what_goes_on_after_a_rung_is_trained_as_in_one_go() -> None:
     x, y = searches.products()
     data = {"inputs": x.reshape(12, 8, 1, 3), "expected": y.reshape(12, 8, 1, 2)}
@@ -188,16 +203,51 @@ def test_data_that_do_not_fit_end_the_search() -> None:
 
 def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
     options = {**PLAYS, "workers": 1, "individuals": 18}
-    found = search.evolve(fitness=searches.KillsOnce(tmp_path / "killed"), **options)
+    found = search.evolve(fitness=searches.KillsOnce(tmp_path / "killed", searches.echo), **options)
     assert (tmp_path / "killed").exists()
     assert told(found) == told(search.evolve(fitness=searches.echo, **{**options, "workers": 0}))
     assert "weights" in {one.operation for one in found}
 
 
-def test_a_chunk_that_kills_its_worker_twice_fails() -> None:
-    options = {**PLAYS, "workers": 1, "population": 3, "ahead": 1, "individuals": 100}
+def test_a_killed_worker_costs_nothing_in_a_search_with_rungs(tmp_path: Path) -> None:
+    options = {**TRAINS, "rungs": (1, 2, 4), "keep": 0.5, "chunk": 4, "individuals": 4, "population": 4}
+    score = searches.KillsOnce(tmp_path / "killed", searches.first_weight)
+    found = search.evolve(searches.products(), score=score, **{**options, "workers": 1})
+    assert (tmp_path / "killed").exists()
+    assert sorted(one.epochs for one in found) == [1, 1, 2, 4]
+    assert told(found) == told(search.evolve(searches.products(), score=score, **options))
+
+
+def test_only_individuals_that_kill_their_workers_fail() -> None:
+    options = {**PLAYS, "workers": 2, "individuals": 9}
+    found = search.evolve(fitness=searches.sometimes_kills, **options)
+    assert told(found) == told(search.evolve(fitness=searches.sometimes_fails, **{**options, "workers": 0}))
+    assert {one.state for one in found[:3]} == {"done", "failed"}, "one chunk has both"
+    assert {one.error for one in found} == {"", "the worker process was killed by SIGKILL"}
+
+
+def test_a_fitness_that_kills_all_workers_ends_the_search() -> None:
+    options = {**PLAYS, "workers": 1, "population": 3, "individuals": 100}
     with pytest.raises(search.SearchError, match="the worker process was killed by SIGKILL"):
-        search.evolve(fitness=searches.Kills(), **options)
+        search.evolve(fitness=searches.kills, **options)
+
+
+def test_an_interrupt_has_what_was_found() -> None:
+    calls: list[nm.Model] = []
+
+    def fitness(model: nm.Model, rng: np.random.Generator) -> float:
+        calls.append(model)
+        if len(calls) > 11:
+            raise KeyboardInterrupt
+        return searches.small(model, rng)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        search.evolve(fitness=fitness, individuals=100, **PLAYS)
+    found = caught.value.results  # type: ignore[attr-defined]
+    assert caught.value.__notes__ == ["the individuals so far are in the exception's attribute `results`"]
+    assert told(found) == told(search.evolve(fitness=searches.small, individuals=9, **PLAYS))
+    assert found.ended == "interrupted"
+    assert found.model().parameter_count == found.best.size.parameters
 
 
 @pytest.mark.parametrize(

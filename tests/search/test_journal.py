@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,41 +25,50 @@ def told(found: search.Evolution) -> list[tuple[Any, ...]]:
     return [(one.number, one.text, one.score, one.state, one.parents, one.operation, one.size) for one in found]
 
 
-class Counted:
-    """A fitness that counts its calls, and breaks the search off at one of them."""
+CALLS: list[int] = []
+MOST: list[int] = []
 
-    def __init__(self, most: int = 10**9) -> None:
-        self.calls, self.most = 0, most
 
-    def __call__(self, model: nm.Model, rng: np.random.Generator) -> float:
-        self.calls += 1
-        if self.calls > self.most:
-            raise KeyboardInterrupt
-        return searches.sometimes_fails(model, rng)
+def counted(model: nm.Model, rng: np.random.Generator) -> float:
+    """A fitness that counts its calls, and breaks the search off after as many as MOST says."""
+    CALLS.append(1)
+    if MOST and len(CALLS) > MOST[0]:
+        raise KeyboardInterrupt
+    return searches.sometimes_fails(model, rng)
+
+
+@pytest.fixture(autouse=True)
+def _no_calls() -> None:
+    CALLS.clear()
+    MOST.clear()
 
 
 def test_a_search_that_was_broken_off_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     path = tmp_path / "runs.sqlite"
-    whole = search.evolve(fitness=Counted(), individuals=18, **PLAYS)
-    with pytest.raises(KeyboardInterrupt):
-        search.evolve(fitness=Counted(11), individuals=18, store=path, **PLAYS)
-    there = len(search.load(path))
-    assert 0 < there <= 11
-    rest = Counted()
-    found = search.evolve(fitness=rest, individuals=18, store=path, **PLAYS)
+    whole = search.evolve(fitness=searches.sometimes_fails, individuals=18, **PLAYS)
+    MOST.append(11)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        search.evolve(fitness=counted, individuals=18, store=path, **PLAYS)
+    there = search.load(path)
+    assert 0 < len(there) <= 11
+    assert told(caught.value.results) == told(there)  # type: ignore[attr-defined]
+    assert f"and in {path}: the same search goes on from there" in caught.value.__notes__[0]
+    CALLS.clear()
+    MOST.clear()
+    found = search.evolve(fitness=counted, individuals=18, store=path, **PLAYS)
     assert told(found) == told(whole) == told(search.load(path))
-    assert rest.calls == 18 - there
+    assert len(CALLS) == 18 - len(there)
     with Store(path) as store:
         assert len(store.rows()) == 18
 
 
 def test_a_search_goes_on_with_more_individuals(tmp_path: Path) -> None:
     path = tmp_path / "runs.sqlite"
-    search.evolve(fitness=Counted(), individuals=9, store=path, **PLAYS)
-    rest = Counted()
-    found = search.evolve(fitness=rest, individuals=15, store=path, **PLAYS)
-    assert rest.calls == 6
-    assert told(found) == told(search.evolve(fitness=Counted(), individuals=15, **PLAYS))
+    search.evolve(fitness=counted, individuals=9, store=path, **PLAYS)
+    CALLS.clear()
+    found = search.evolve(fitness=counted, individuals=15, store=path, **PLAYS)
+    assert len(CALLS) == 6
+    assert told(found) == told(search.evolve(fitness=searches.sometimes_fails, individuals=15, **PLAYS))
 
 
 def test_trained_individuals_are_runs_with_histories_and_models(tmp_path: Path) -> None:
@@ -106,6 +116,38 @@ def test_what_decides_the_results_is_another_search(tmp_path: Path, change: dict
     search.evolve(**{**PLAYS, "fitness": searches.small, "individuals": 2, "store": path, **change})
     with Store(path) as store:
         assert len({row["extra"]["search"] for row in store.rows()}) == 2
+
+
+class Fitness:
+    """A fitness with numbers of its own."""
+
+    def __call__(self, model: nm.Model, rng: np.random.Generator) -> float:
+        return 0.0
+
+    def of(self, model: nm.Model, rng: np.random.Generator) -> float:
+        return 0.0
+
+
+def made() -> Any:
+    def inner(model: nm.Model, rng: np.random.Generator) -> float:
+        return 0.0
+
+    return inner
+
+
+@pytest.mark.parametrize("function", [lambda model, rng: 0.0, made(), partial(searches.small), Fitness(), Fitness().of])
+def test_functions_that_share_a_name_are_refused(tmp_path: Path, function: Any) -> None:
+    path, options = tmp_path / "runs.sqlite", {**PLAYS, "individuals": 1}
+    with pytest.raises(TypeError, match=r"fitness has no name of its own, by which a store knows functions: .* def"):
+        search.evolve(fitness=function, store=path, **options)
+    mine = {"mine": search.Operation(function)}
+    with pytest.raises(TypeError, match=r"operations\['mine'\] has no name of its own"):
+        search.evolve(fitness=searches.small, operations=mine, store=path, **options)
+    trains = {**options, "inputs": None, "outputs": None}
+    with pytest.raises(TypeError, match="score has no name of its own"):
+        search.evolve(searches.products(), score=function, store=path, **trains)
+    assert not path.exists()
+    assert search.evolve(fitness=function, **options).best.score is not None, "without a store, all is well"
 
 
 def test_other_data_are_another_search(tmp_path: Path) -> None:
