@@ -49,8 +49,8 @@ def found_by_search(seed: int, individuals: int, parameters: int, workers: int |
     (inputs, expected), held_out = drawn(rng, 640), drawn(rng, 320)
     return search.evolve(
         {"inputs": inputs, "expected": expected, "layout": "NSW", "validation": held_out}, seed=seed,
-        individuals=individuals, workers=workers, outputs=1, loss="mse", activation="linear", rungs=(2, 6, 18), inherit=False,
-        arguments={"batch_size": LANES, "shuffle": True},
+        individuals=individuals, workers=workers, outputs=1, loss="mse", activation="linear", rungs=(6, 20, 60),
+        inherit=False, arguments={"batch_size": LANES, "shuffle": True, "learning_rate": 0.03, "clip_norm": 1.0},
         limits=search.Limits(nodes=20, parameters=parameters, multiplications=400, width=6, delay=1),
         choices=search.Choices(cells=()),
     )  # fmt: skip
@@ -76,15 +76,15 @@ def compared(text: str, seeds: Sequence[int], choosing: Sequence[int], epochs: i
 
 
 def peer(cell: str, parameters: int) -> str:
-    """The text of the smallest network with a cell of the library that has at least so many parameters."""
-    texts = (RECURRENT.format(cell=cell, width=width) for width in range(1, 100))
-    return next(text for text in texts if nm.compile(text, 1, 0.1).parameter_count >= parameters)
+    """The text of the network with a cell of the library whose number of parameters is the nearest."""
+    texts = [RECURRENT.format(cell=cell, width=width) for width in range(1, 30)]
+    return min(texts, key=lambda text: abs(nm.compile(text, 1, 0.1).parameter_count - parameters))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--individuals", type=int, default=2_000)
+    parser.add_argument("--individuals", type=int, default=600)
     parser.add_argument("--parameters", type=int, default=80, help="the most that a network may have")
     parser.add_argument("--epochs", type=int, default=60, help="of the comparison")
     parser.add_argument("--seeds", type=int, default=len(HELD_OUT), help="of the comparison")

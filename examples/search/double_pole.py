@@ -71,43 +71,116 @@ def moved(state: Any, force: float) -> bool:
 Control = Callable[[Any], float]  # what a network says to the three numbers that it sees, from −1 to 1
 
 
-def balanced(control: Control) -> float:
-    """The fitness of a controller: for many steps, and little shaking in the last hundred of them.
+def balanced(control: Control, best: float = 0.0) -> float:
+    """The fitness of a controller: for many steps, and little shaking in the last hundred of them; at most 1.
 
-    From 1 on, it has balanced the poles for a whole trial; 2 is solved.
+    Where it balances the poles for a whole trial, and its fitness is above the best one so far, it is tried for
+    100,000 steps. If it balances them so long, the fitness is SOLVED.
     """
-    state = np.array([0.0, 0.0, 4 * np.pi / 180, 0.0, 0.0, 0.0])
-    shaking = np.zeros(STEPS)
+    state, shaking = standing(), np.zeros(STEPS)
     for step in range(STEPS):
         if not moved(state, 10.0 * control(state[::2])):
-            still = 0.0 if step < 100 else min(1.0, 0.75 / shaking[step - 100 : step].sum())
-            return 0.1 * step / STEPS + 0.9 * min(still, 0.99)
+            break
         shaking[step] = np.abs(state[:4]).sum()
-    for step in range(STEPS, LONG):
+    else:
+        step = STEPS
+    still = 0.0 if step < 100 else min(1.0, 0.75 / shaking[step - 100 : step].sum())
+    found = 0.1 * step / STEPS + 0.9 * still
+    if step < STEPS or found <= best:
+        return found
+    for _ in range(STEPS, LONG):
         if not moved(state, 10.0 * control(state[::2])):
-            return 1.0 + step / LONG
+            return found
     return SOLVED
 
 
+def standing() -> Any:
+    """The state in which each trial begins: the long pole leans by 4 degrees."""
+    return np.array([0.0, 0.0, 4 * np.pi / 180, 0.0, 0.0, 0.0])
+
+
+class Controller:
+    """A network of ours with weights that can be changed, as one array."""
+
+    def __init__(self, model: nm.Model) -> None:
+        self.model, self.run = model, nm.stream(model)
+        given = model.get_parameters()
+        self.shapes = {name: value.shape for name, value in given.items()}
+        self.weights = np.concatenate([value.ravel() for value in given.values()]).astype(float)
+        self.ends = np.cumsum([value.size for value in given.values()])[:-1]
+        self.seen, self.said = np.empty(3, np.float32), np.empty(1, np.float32)
+
+    def __call__(self, places: Any) -> float:
+        """The force that the network says."""
+        np.divide(places, SCALES, out=self.seen, casting="same_kind")
+        return float(self.run(self.seen, out=self.said)[0])
+
+    def fitness(self, weights: Any, best: float = 0.0) -> float:
+        """The fitness with these weights, which the network keeps. best: the best fitness so far."""
+        parts = zip(np.split(weights, self.ends), self.shapes.items(), strict=True)
+        self.model.set_parameters({name: part.reshape(shape) for part, (name, shape) in parts})
+        self.run.reset()
+        return balanced(self, best)
+
+
 def fitness(model: nm.Model, rng: np.random.Generator) -> float:
-    """The fitness of a network of ours."""
-    run = nm.stream(model)
-    seen, said = np.empty(3, np.float32), np.empty(1, np.float32)
-
-    def control(places: Any) -> float:
-        np.divide(places, SCALES, out=seen, casting="same_kind")
-        return float(run(seen, out=said)[0])
-
-    return balanced(control)
+    """The fitness of a network of ours, once a strategy has improved its weights. The best ones stay."""
+    controller = Controller(model)
+    best, weights = improved(controller.fitness, controller.weights, rng)
+    controller.fitness(weights, SOLVED)
+    return best
 
 
-def ours(seed: int, individuals: int) -> tuple[float, int, bool, str]:
-    """The seconds, the networks that were tried, whether it is solved, and the text, with the defaults of ``evolve``."""
+def improved(
+    fitness: Callable[[Any, float], float], start: Any, rng: np.random.Generator, most: int = 700, patience: int = 300
+) -> tuple[float, Any]:
+    """The best fitness of an evolution strategy that adapts the covariance of its steps, and its weights.
+
+    N. Hansen, "The CMA evolution strategy: a tutorial", 2016, without the evolution path of the covariance. It ends
+    after ``most`` trials, or ``patience`` without a better one.
+    """
+    size = len(start)
+    count = 4 + int(3 * np.log(size + 1))
+    parents = count // 2
+    shares = np.log(parents + 0.5) - np.log(np.arange(1, parents + 1))
+    shares /= shares.sum()
+    mass = 1.0 / np.square(shares).sum()
+    slow, learning = (mass + 2) / (size + mass + 5), min(1.0, 2 * mass / ((size + 2) ** 2 + mass))
+    usual = np.sqrt(size) * (1 - 1 / (4 * size) + 1 / (21 * size**2))
+    mean, covariance, path, width = start.copy(), np.eye(size), np.zeros(size), 3.0
+    best, weights, tried, last = fitness(mean, 0.0), mean, 1, 1
+    while best < SOLVED and tried < most and tried - last < patience:
+        values, axes = np.linalg.eigh(covariance)
+        values = np.sqrt(np.maximum(values, 1e-20))
+        steps = rng.normal(size=(count, size)) * values @ axes.T
+        found = np.array([fitness(mean + width * step, best) for step in steps])
+        order = np.argsort(-found)[:parents]
+        tried += count
+        if found[order[0]] > best:
+            best, weights, last = found[order[0]], mean + width * steps[order[0]], tried
+        step = shares @ steps[order]
+        mean = mean + width * step
+        path = (1 - slow) * path + np.sqrt(slow * (2 - slow) * mass) * (axes @ (axes.T @ step / values))
+        covariance = (1 - learning) * covariance + learning * (steps[order].T * shares) @ steps[order]
+        width = min(30.0, width * np.exp(slow / (1 + slow) * (np.linalg.norm(path) / usual - 1)))
+    return best, weights
+
+
+# What the search starts from: the smallest network that remembers, whose output reads its own last value.
+START = "/xavier,zero/ (places, 3) {both, force, concatenate} (force, 1, <tanh>, <mse>)"
+TIMES = 8  # it is there so often at first, with other weights each time
+
+
+def ours(seed: int, individuals: int, grown: bool = False) -> tuple[float, int, bool, str]:
+    """The seconds, the networks that were tried, whether it is solved, and the text, with the defaults of ``evolve``.
+
+    grown: whether the first networks are random, and not changed from START.
+    """
+    first = {"inputs": 3, "outputs": 1, "activation": "tanh"} if grown else {"start": (START,) * TIMES}
     started = time.perf_counter()
     found = search.evolve(
-        fitness=fitness, inputs=3, outputs=1, activation="tanh", target=SOLVED, individuals=individuals, seed=seed,
-        workers=0, verbosity=0,
-    )  # fmt: skip
+        fitness=fitness, target=SOLVED, individuals=individuals, seed=seed, workers=0, verbosity=0, **first
+    )
     return time.perf_counter() - started, len(found), found.best.score == SOLVED, found.best.text
 
 
@@ -196,7 +269,7 @@ def theirs(seed: int, individuals: int, folder: Path) -> tuple[float, int, bool]
     config = neat.Config(
         neat.DefaultGenome, neat.DefaultReproduction, neat.DefaultSpeciesSet, neat.DefaultStagnation, str(path)
     )
-    tried = [0]
+    tried, best_so_far = [0], [0.0]
 
     def evaluate(genomes: Any, config: Any) -> None:
         for _, genome in genomes:
@@ -205,8 +278,8 @@ def theirs(seed: int, individuals: int, folder: Path) -> tuple[float, int, bool]
             def control(places: Any, network: Any = network) -> float:
                 return 2.0 * network.activate((places / SCALES).tolist())[0] - 1.0
 
-            genome.fitness = balanced(control)
-            tried[0] += 1
+            genome.fitness = balanced(control, best_so_far[0])
+            tried[0], best_so_far[0] = tried[0] + 1, max(best_so_far[0], genome.fitness)
 
     started = time.perf_counter()
     population = neat.Population(config)
@@ -218,16 +291,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--individuals", type=int, default=100_000, help="the most networks of a search")
+    parser.add_argument("--random", action="store_true", help="start from random networks")
     parser.add_argument("--no-peer", action="store_true", help="leave neat-python out")
     given = parser.parse_args(arguments)
     balanced(lambda places: 0.0)  # compiles the physics
-    fitness(nm.build(nm.compile("/xavier,zero/ (i, 3) (o, 1, <tanh>, <mse>)", 1, 0.1, tier="instant")), np.random)
+    model = nm.build(nm.compile("/xavier,zero/ (i, 3) (o, 1, <tanh>, <mse>)", 1, 0.1, tier="instant"))
+    Controller(model).fitness(np.zeros(4))  # loads the machine
     seconds: list[list[float]] = [[], []]
     for seed in range(given.seeds):
-        taken, tried, solved, text = ours(seed, given.individuals)
+        taken, tried, solved, text = ours(seed, given.individuals, given.random)
         seconds[0].append(taken)
         print(f"seed {seed}: evolve {taken:.2f} s, {tried:,} networks, {'solved' if solved else 'not solved'}")
-        print(text)
+        print(text, flush=True)
         if not given.no_peer:
             with tempfile.TemporaryDirectory() as folder:
                 taken, tried, solved = theirs(seed, given.individuals, Path(folder))

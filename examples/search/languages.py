@@ -120,14 +120,24 @@ def task(name: str, size: int | None = None, tests: int | None = None, seed: int
 
 
 NAMES = ("anbn", "anbncn", "Dyck-1", "addition")
-# What the search starts from: a network with one unit that remembers its last value.
-START = """
+# What the search starts from: networks with one unit that remembers its last value, and with two.
+STARTS = (
+    """
 /xavier,zero/
 (input, {inputs})
 {{both, memory, concatenate}}
 (memory, 1, <linear>)
 (output, {outputs}, <{activation}>, <{loss}>)
-"""
+""",
+    """
+/xavier,zero/
+(input, {inputs})
+{{both, memory, concatenate}}
+(memory, 2, <relu>)
+{{all, input, concatenate}}
+(output, {outputs}, <{activation}>, <{loss}>)
+""",
+)
 
 
 # The description length -----------------------------------------------------------------------------------------------
@@ -160,8 +170,8 @@ class Fitness:
     """
 
     strings: Strings
-    windows: int = 200
-    tries: int = 400
+    windows: int = 300
+    tries: int = 600
 
     def __call__(self, model: nm.Model, rng: np.random.Generator) -> float:
         """Improve the weights; the fitness of the best ones, which the model has at the end."""
@@ -276,14 +286,12 @@ class Found:
 def solve(given: Task, *, seed: int, individuals: int, seconds: float | None, workers: int | None) -> Found:
     """Search for a network. Only the training strings are seen."""
     symbols, softmax = given.train.inputs.shape[-1], given.loss == "cross_entropy"
-    start = START.format(
-        inputs=symbols, outputs=symbols if softmax else 1, activation="softmax" if softmax else "sigmoid",
-        loss=given.loss,
-    )  # fmt: skip
+    outputs, activation = (symbols, "softmax") if softmax else (1, "sigmoid")
+    starts = [text.format(inputs=symbols, outputs=outputs, activation=activation, loss=given.loss) for text in STARTS]
     started = time.perf_counter()
     found = search.evolve(
-        fitness=Fitness(given.train), start=start, individuals=individuals, seconds=seconds, seed=seed, workers=workers,
-        population=100, tournament=4, steps=search.Steps(alone=0.4, deviation=0.0), chunk=2,
+        fitness=Fitness(given.train), start=starts, individuals=individuals, seconds=seconds, seed=seed,
+        workers=workers, population=100, tournament=4, steps=search.Steps(alone=0.4, deviation=0.0), chunk=2,
         arguments={
             "batch_size": given.train.inputs.shape[1], "bptt_steps": len(given.train.inputs), "learning_rate": 0.03,
             "optimizer": "adam", "tier": "instant",
