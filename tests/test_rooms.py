@@ -59,7 +59,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "sweeps": {
         "data", "errors", "graph", "history", "language", "model", "optimizers", "options", "runtime", "storage",
-        "training",
+        "training", "version",
     },
     "interface": {
         "data", "drawing", "errors", "graph", "history", "jit", "language", "model", "optimizers", "runtime", "storage",

@@ -44,11 +44,10 @@ class Workers:
         self.client, self._chosen = client, None if chosen is None else frozenset(chosen)
         self.shunned: set[str] = set()  # workers that did not answer
         self._where = _scheduler_of(client)
-        self._question: _Question | None = None
 
     def addresses(self) -> tuple[str, ...]:
         """The workers that are there now, in the order of their addresses. Raises SchedulerLostError."""
-        question, end = _Question(self.client.nthreads), time.monotonic() + 10 * ANSWER
+        question, end = Question(self.client.nthreads), time.monotonic() + 10 * ANSWER
         there = question.answer(POLL)
         while there is None and self.client.status == "running" and time.monotonic() < end and not question.ended():
             there = question.answer(POLL)
@@ -69,16 +68,11 @@ class Workers:
 
     def tell(self, function: Callable[..., Any], addresses: Sequence[str], *arguments: Any) -> dict[str, Any]:
         """Have workers call a short function between their tasks; what those answer that do so in time."""
-        question = _Question(self._called(function, addresses, arguments))
-        return question.answer(ANSWER) or {}
+        return self.ask(function, addresses, *arguments).answer(ANSWER) or {}
 
-    def ask(self, function: Callable[..., Any], addresses: Sequence[str], *arguments: Any) -> dict[str, Any]:
-        """The answers to the question before, if they are there, and ask anew; it does not wait."""
-        before = self._question
-        if before is not None and not before.ended():
-            return {}
-        self._question = _Question(self._called(function, addresses, arguments))
-        return (before.answer(0.0) or {}) if before is not None else {}
+    def ask(self, function: Callable[..., Any], addresses: Sequence[str], *arguments: Any) -> Question:
+        """Have workers call a short function between their tasks, as ``tell`` does, without waiting for answers."""
+        return Question(self._called(function, addresses, arguments))
 
     def _called(
         self, function: Callable[..., Any], addresses: Sequence[str], arguments: Sequence[Any]
@@ -166,7 +160,7 @@ class Together:
         return found
 
 
-class _Question:
+class Question:
     """A call whose answer is not waited for longer than one wants. why: what it raised, as the end of a message."""
 
     def __init__(self, call: Callable[[], Any]) -> None:

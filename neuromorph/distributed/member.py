@@ -230,10 +230,16 @@ def measure_part(
     return found
 
 
-def look(key: bytes, generation: int, wants: bool, dask_worker: Any) -> tuple[tuple[int, float], Any] | None:
-    """How far the task is, and the last average, if one was asked for since. wants: whether to ask for the next one."""
+def look(
+    key: bytes, generation: int, epoch: int, wants: bool, dask_worker: Any
+) -> tuple[tuple[int, float], Any] | None:
+    """How far the task is, and the last average, if one was asked for since; None if it is of another epoch, or has not
+    begun.
+
+    wants: whether to ask for the next average.
+    """
     member = _members.get((key, dask_worker.address))
-    if member is None or member.opening.generation != generation:
+    if member is None or member.opening.generation != generation or member.trainer.epoch != epoch:
         return None
     trainer = member.trainer
     found, trainer.snapshot = trainer.snapshot, None

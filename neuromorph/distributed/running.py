@@ -136,9 +136,8 @@ class ClusterRun:
     def _part(self, reached: _Reached, rates: Rates, bar: Following, carries: bool) -> Outcome:
         """Have the members go on from where the epoch stands; how that ended."""
         crew = self._crew or self._form()
-        watching = Watching(
-            self.workers, (self._key, crew.generation), crew.addresses, self._samples_at, bar, reached.position
-        )
+        name = self._key, crew.generation
+        watching = Watching(self.workers, name, crew.addresses, self._samples_at, bar, self._epoch, reached.position)
         results = self._results(crew, reached, rates, carries, watching)
         self._count(results.values())
         lost = [address for address, found in results.items() if isinstance(found, WorkerLostError)]

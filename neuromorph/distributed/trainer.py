@@ -31,7 +31,8 @@ class Trainer:
     """A worker's model, its share of the data, and where the training stands.
 
     capacity: samples of a window. wide: whether averages are added up in float64, since weights may have any size.
-    wants, snapshot: the last average is copied for the client whenever it wants it.
+    wants, snapshot: the last average is copied for the client whenever it wants it. epoch: of the task, which these and
+    ``progress`` belong to.
     """
 
     model: Network
@@ -43,6 +44,7 @@ class Trainer:
     wants: bool = False
     snapshot: tuple[Any, ...] | None = None
     progress: tuple[int, float] = (0, 0.0)
+    epoch: int = -1
 
     def __post_init__(self) -> None:
         self.learned, self.updater = Learned(self.model), Updater(self.model)
@@ -74,6 +76,7 @@ class Trainer:
 
     def _begin(self, task: Task, numbers: tuple[Floats, NDArray[np.float64]] | None) -> None:
         self.stops, self.wants, self.snapshot, self.progress = False, False, None, (task.first, 0.0)
+        self.epoch = task.epoch  # after these, which another thread may read at any time
         self.model.learning_rate = task.rate
         if numbers is not None:
             self.learned.set(*numbers)

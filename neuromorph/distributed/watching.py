@@ -8,7 +8,7 @@ from typing import Any
 
 from ..training.sources import Following
 from . import member
-from .cluster import GRACE, POLL, Together, Workers
+from .cluster import GRACE, POLL, Question, Together, Workers
 from .tasks import Outcome
 
 SNAPSHOT = 5.0  # seconds from one average that the client fetches within an epoch to the next
@@ -19,8 +19,8 @@ LAST = 5.0  # seconds in which members stop after Ctrl-C
 class Watching:
     """Shows the progress of a part, fetches averages now and then, and ends the part where a member is lost.
 
-    name: the run's key and its generation. samples_at: the samples of an epoch before a window. position: the window
-    that the part begins with. latest: the last average that was fetched.
+    name: the run's key and its generation. samples_at: the samples of an epoch before a window. epoch, position: the
+    epoch of the part, and the window that it begins with. latest: the last average of this part that was fetched.
     """
 
     def __init__(
@@ -30,10 +30,12 @@ class Watching:
         addresses: tuple[str, ...],
         samples_at: Callable[[int], int],
         bar: Following,
+        epoch: int,
         position: int,
     ) -> None:
         self._workers, self._name, self._addresses, self._samples_at = workers, name, addresses, samples_at
-        self._bar, self._shown = bar, samples_at(position)
+        self._bar, self._epoch, self._shown = bar, epoch, samples_at(position)
+        self._question: Question | None = None  # to the first member
         self._fetched = self._asked = time.monotonic()
         self._broken: float | None = None
         self._aborted = False
@@ -51,17 +53,23 @@ class Watching:
             self._end(together, now - self._broken)
 
     def _follow(self, now: float) -> None:
-        """Ask the first member how far it is."""
+        """Note how far the first member was when it was asked, and ask it anew once it has answered."""
+        if self._question is not None:
+            if not self._question.ended():
+                return
+            for answer in (self._question.answer(0.0) or {}).values():
+                if answer is not None:
+                    self._note(answer, now)
         wants = now - self._fetched >= SNAPSHOT
-        for answer in self._workers.ask(member.look, self._addresses[:1], *self._name, wants).values():
-            if answer is None:
-                continue
-            (position, loss), snapshot = answer
-            self.show(position, loss)
-            if snapshot is not None:
-                self._fetched = now
-                place, updates, vector, counts, total, weight = snapshot
-                self.latest = Outcome("broken", place, updates, (vector, counts), loss=total, weight=weight)
+        self._question = self._workers.ask(member.look, self._addresses[:1], *self._name, self._epoch, wants)
+
+    def _note(self, answer: tuple[tuple[int, float], Any], now: float) -> None:
+        progress, snapshot = answer
+        self.show(*progress)
+        if snapshot is not None:
+            self._fetched = now
+            place, updates, vector, counts, total, weight = snapshot
+            self.latest = Outcome("broken", place, updates, (vector, counts), loss=total, weight=weight)
 
     def show(self, position: int, loss: float) -> None:
         """Advance the bar to a window."""

@@ -17,8 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import ClusterError
 from ..host.callers import warn_user
 from ..host.exclusive import imported
+from ..version import __version__
 from .failures import Failure, lost, raised
 from .pool import Pool
 
@@ -47,8 +49,8 @@ class DaskPool(Pool):
 
     The outcome of a task whose worker is lost says so. If all workers that hold the data are lost, the data are sent
     again; while there are no workers, tasks wait, with a RuntimeWarning after a minute. Raises ImportError if Dask is
-    missing, TypeError if ``client`` is no client of Dask, ConnectionError in ``submit`` and ``finished`` if the
-    scheduler is gone.
+    missing, TypeError if ``client`` is no client of Dask; in ``submit`` and ``finished``, ConnectionError if the
+    scheduler is gone, ClusterError if a worker does not have this version of neuromorph.
     """
 
     def __init__(self, client: Any, data: Any = None) -> None:
@@ -58,8 +60,9 @@ class DaskPool(Pool):
         self._numbers = itertools.count()
         self._waiting: deque[_Task] = deque()
         self._sent: dict[int, _Task] = {}
-        self._ended: queue.SimpleQueue[tuple[_Task, Any]] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[_Task | None, Any]] = queue.SimpleQueue()  # None for a check
         self._workers: dict[str, int] = {}  # the threads of each worker by its address
+        self._checks: dict[str, Any] = {}  # of each worker's version: a future, or None once it is known to be this one
         self._looked, self._closed = -_LOOK, False
         self._call: Any = None  # makes a cluster without workers start one
         self._alone: float | None = None  # since when there are no workers
@@ -105,6 +108,7 @@ class DaskPool(Pool):
         if self._client.status == "running":
             self._client.cancel([task.future for task in tasks], force=True)
         self._held = self._call = None
+        self._checks.clear()
 
     # What is there ----------------------------------------------------------------------------------------------------
 
@@ -114,6 +118,7 @@ class DaskPool(Pool):
             return
         self._workers = self._there()
         self._looked = time.monotonic()
+        self._checks = {worker: check for worker, check in self._checks.items() if worker in self._workers}
         if self._workers:
             self._call, self._alone = None, None
         elif self._alone is None:
@@ -141,7 +146,9 @@ class DaskPool(Pool):
 
     def _send(self) -> None:
         """Send tasks that wait to workers with an idle thread."""
-        idle = dict(self._workers)
+        if not self._waiting:
+            return
+        idle = {worker: threads for worker, threads in self._workers.items() if self._is_checked(worker)}
         for task in self._sent.values():
             idle[task.worker] = idle.get(task.worker, 0) - 1
         while self._waiting:
@@ -150,6 +157,24 @@ class DaskPool(Pool):
                 return
             self._send_to(worker, self._waiting.popleft())
             idle[worker] -= 1
+
+    def _is_checked(self, worker: str) -> bool:
+        """Whether a worker is known to have this version of neuromorph. It is asked once. Raises ClusterError."""
+        if worker not in self._checks:
+            self._checks[worker] = future = self._client.submit(_check, __version__, pure=False, workers=[worker])
+            future.add_done_callback(lambda done: self._ended.put((None, done)))  # so that ``finished`` goes on
+        check = self._checks[worker]
+        if check is None or check.status == "pending":
+            return check is None
+        if check.status == "finished":
+            self._checks[worker] = None
+            return True
+        del self._checks[worker]  # which is asked anew if it is there at all
+        if check.status == "error" and type(error := check.exception()).__name__ != "KilledWorker":
+            raise ClusterError(
+                f"the Dask worker {worker} must have neuromorph {__version__}, as this process has: {error}"
+            ) from error
+        return False
 
     def _send_to(self, worker: str, task: _Task) -> None:
         task.worker = worker
@@ -167,9 +192,9 @@ class DaskPool(Pool):
             return False
         return True
 
-    def _outcome(self, task: _Task, future: Any) -> list[tuple[int, Any]]:
+    def _outcome(self, task: _Task | None, future: Any) -> list[tuple[int, Any]]:
         """How a task has ended; nothing if that is known already, or if it is sent again."""
-        if self._sent.get(task.ticket) is not task or task.future is not future:
+        if task is None or self._sent.get(task.ticket) is not task or task.future is not future:
             return []
         if future.status == "finished":
             return self._fetched(task)
@@ -231,6 +256,12 @@ def _call(box: _Box, task: bytes) -> bytes:
         return pickle.dumps(function(box.data, *arguments))
     except BaseException as error:
         return pickle.dumps(raised(error))
+
+
+def _check(version: str) -> None:
+    """Raise ClusterError on a worker that has another version."""
+    if version != __version__:
+        raise ClusterError(f"it has {__version__}")
 
 
 def _nothing() -> None:

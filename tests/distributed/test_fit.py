@@ -19,6 +19,7 @@ from distributed import Client, LocalCluster
 
 import neuromorph as nm
 from neuromorph import distributed as cluster
+from neuromorph.distributed import member
 from neuromorph.distributed.member import members_here
 
 SEQUENCE = "/xavier,zero/ (x, 3) {both, r, concatenate} (h, 5, <tanh>) [t, [r,]] (y, 2, <linear>, <mse>)"
@@ -224,6 +225,20 @@ def test_callbacks_run_here(client: Client, tmp_path: Path) -> None:
     assert loaded.history.loss == history.loss
     cluster.fit(client, model, X, Y, epochs=1, layout="NSW", initial_epoch=history.next_epoch, progress=False)
     assert model.history.updates == 3 * 3
+
+
+def test_members_do_not_answer_for_an_epoch_that_they_have_not_begun(client: Client) -> None:
+    """Their last average is that of the epoch before."""
+    answers = []
+
+    class Asking(nm.Callback):
+        def after_epoch(self, run: Any) -> None:
+            for (key, address), one in member._members.items():
+                asked = [(key, one.opening.generation, epoch, True) for epoch in (0, 1)]
+                answers.append([client.run(member.look, *each, workers=[address])[address] for each in asked])
+
+    cluster.fit(client, made(), X, Y, epochs=1, layout="NSW", progress=False, callbacks=Asking())
+    assert [(now[0][0], then) for now, then in answers] == [(3, None)] * 3
 
 
 def test_divergence_leaves_the_last_average(client: Client) -> None:

@@ -23,6 +23,7 @@ import neuromorph as nm
 from helpers.dask_processes import DaskProcesses, Paced, ask, certificates
 from helpers.paths import TESTS
 from neuromorph import distributed as cluster
+from neuromorph.distributed import watching
 from neuromorph.distributed.member import members_here
 
 TEXT = "/xavier,zero/ (x, 3) {both, r, concatenate} (h, 5, <tanh>) [t, [r,]] (y, 2, <linear>, <mse>)"
@@ -118,6 +119,29 @@ def test_nothing_is_lost_or_counted_twice_when_workers_are_killed(
     assert 30 <= history.cluster.events[0].update <= 31
     assert "2 workers lost" in repr(history)
     assert_nothing_is_left(client)
+
+
+def test_windows_are_not_skipped_when_all_workers_are_lost_early_in_an_epoch(
+    processes: DaskProcesses, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client has asked for an average at the end of the epoch before, and learns of it in this one."""
+    monkeypatch.setattr(watching, "SNAPSHOT", 0.0)
+    pids = [process.pid for process in processes.workers.values()]
+    for pid in pids:
+        ask(tmp_path, pid, GROUPS, "slow")
+        ask(tmp_path, pid, GROUPS + 4, str(int(signal.SIGKILL)))
+
+    def replace() -> None:
+        until(lambda: not any(process.lives() for process in processes.workers.values()))
+        processes.have(2)
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    model = made()
+    history = fit(client, model, Paced(str(tmp_path), seconds=0.01), epochs=2)
+    thread.join()
+    assert_same(fitted_alone(2), model)
+    assert history.cluster.lost >= 1
 
 
 def test_averages_of_parameters_go_on_from_the_last_one(

@@ -70,5 +70,13 @@ def deadly(model: Any, given: Any) -> float:
     return float(mark)
 
 
+def deadly_later(model: Any, given: Any) -> float:
+    """The second run kills its process when it is scored for the second time."""
+    mark = note(model)
+    if mark == "0.2" and sum(one == mark for one, _ in noted(Path(os.environ[LOG]))) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return float(mark)
+
+
 def hungry(model: Any, given: Any) -> float:
     raise MemoryError("no room for 3 TB")

@@ -17,6 +17,7 @@ import pytest
 
 import neuromorph as nm
 from helpers import sweeping
+from neuromorph.errors import ClusterError
 from neuromorph.sweeps import dask_pool
 from neuromorph.sweeps.dask_pool import DaskPool
 from neuromorph.sweeps.failures import DIED, RAISED, Failure
@@ -107,6 +108,32 @@ def test_a_run_that_kills_its_worker_is_tried_once_more(client: Any) -> None:
     found = nm.sweep(sweeping.runs(3), sweeping.data(), client=client, score=sweeping.deadly, verbosity=0)
     assert [(one.state, one.failures) for one in found] == [("failed", 2), ("done", 1), ("done", 0)]
     assert found[0].error.startswith("the Dask worker tcp://")
+
+
+def test_a_worker_with_another_version_or_none_ends_the_sweep(
+    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No run counts as failed, and each worker is asked once."""
+    runs, given = sweeping.runs(3), {"client": client, "store": tmp_path / "runs.sqlite", "verbosity": 0}
+    wanted = r"the Dask worker tcp://\S+ must have neuromorph {}, as this process has: {}"
+    with monkeypatch.context() as patch:
+        patch.setattr(dask_pool, "__version__", "0.0.7")
+        with pytest.raises(ClusterError, match=wanted.format("0.0.7", f"it has {nm.__version__}")):
+            nm.sweep(runs, sweeping.data(), **given)
+
+    def missing(version: str) -> None:
+        raise ModuleNotFoundError("No module named 'neuromorph'")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dask_pool, "_check", missing)
+        with pytest.raises(ClusterError, match=wanted.format(nm.__version__, "No module named 'neuromorph'")):
+            nm.sweep(runs, sweeping.data(), **given)
+    asked: list[Any] = []
+    submit = client.submit
+    monkeypatch.setattr(client, "submit", lambda *these, **more: asked.append(these[0]) or submit(*these, **more))
+    found = nm.sweep(runs, sweeping.data(), **given)
+    assert [(one.state, one.failures) for one in found] == [("done", 0)] * 3
+    assert 1 <= asked.count(dask_pool._check) <= 2, "one that was killed before may not be back yet"
 
 
 def test_a_scheduler_that_is_gone_is_an_error_and_results_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
