@@ -44,6 +44,7 @@ COMPOSED: dict[str, tuple[dict[str, float], Callable[[np.ndarray], Any]]] = {
     "softmin": ({}, lambda x: softmax(-x)),
     "softplus": ({"p": 2.0, "q": 0.5}, lambda x: np.log1p(np.exp(2.0 * x)) / 2.0),
     "celu": ({"p": 2.0, "q": 0.5}, lambda x: np.where(x > 0.0, x, 0.5 * (np.exp(2.0 * x) - 1.0))),
+    "steep_celu": ({"p": -0.5, "q": -2.0}, lambda x: np.where(x > 0.0, x, -2.0 * (np.exp(-0.5 * x) - 1.0))),
     "between": ({"p": -3.0, "q": 3.0, "r": 3.0}, lambda x: np.clip(x, 0.0, 6.0)),
     "prelu": ({}, lambda x: np.where(x > 0.0, x, 0.3 * x)),
     "affine": ({"p": 2.0, "q": -1.0}, lambda x: 2.0 * x - 1.0),
