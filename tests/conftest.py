@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_given = {name: os.environ[name] for name in _THREADS if name in os.environ}
 _temporary = pytest.StashKey[str]()
 _tier = pytest.StashKey[str | None]()
 
@@ -42,6 +44,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     folder = item.path.relative_to(Path(__file__).parent).parts[0]
     tier = item.config.stash[_tier] or ("compiled" if folder in COMPILED else "instant")
     os.environ["NEUROMORPH_TIER"] = tier
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Forget what a cluster of Dask in this process has set for its workers: it would count for all later tests."""
+    for name in _THREADS:
+        if name in _given:
+            os.environ[name] = _given[name]
+        else:
+            os.environ.pop(name, None)
 
 
 @pytest.fixture

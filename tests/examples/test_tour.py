@@ -26,6 +26,7 @@ def printed(cell: dict[str, Any]) -> str:
 def test_its_cells_print_what_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     pyplot = pytest.importorskip("matplotlib.pyplot", reason="matplotlib is not installed")
     pyplot.switch_backend("agg")
+    pyplot.close("all")  # what other tests left open
     monkeypatch.setattr(pyplot, "show", lambda: None)
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for number, cell in enumerate(CELLS):

@@ -89,6 +89,8 @@ def test_a_system_without_groups_limits_nothing(tmp_path: Path) -> None:
 
 def test_a_process_uses_no_more_processors_than_its_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    for name in ("NEUROMORPH_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
     for quota, wanted in ((3, 3), (8, 8), (NO_LIMIT, 8)):
         monkeypatch.setattr(resources, "allowed_processors", lambda quota=quota: quota)
         assert resources.processors() == wanted

@@ -33,9 +33,9 @@ def test_every_python_that_the_package_names_is_tested() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     named = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
     matrix = jobs()["posix"]["strategy"]["matrix"]
-    assert matrix["python"] == named
+    assert matrix["python"][: len(named)] == named  # newer ones may be tried before the package names them
     assert project["requires-python"] == f">={named[0]}"
-    assert {one["python"] for one in matrix["include"]} <= {*named}
+    assert {one["python"] for one in matrix["include"]} <= {*matrix["python"]}
     systems = {*matrix["system"], *(one["system"] for one in matrix["include"])}
     assert {re.sub(r"-[\d.]+", "", system) for system in systems} == {"ubuntu", "ubuntu-arm", "macos"}
 
