@@ -103,19 +103,13 @@ def check_files_of_the_wheel(wheel: Path) -> None:
 
 
 def check_files_of_the_source(distributions: Path) -> None:
-    """Also what the tests need."""
+    """The whole package, from which the wheel is built, and what says how to build it."""
     (found,) = distributions.glob("*.tar.gz")
     with tarfile.open(found) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    for folder in ("neuromorph", "tests", "examples", "tools", "docs"):
-        whole = {
-            path.relative_to(REPOSITORY).as_posix()
-            for path in (REPOSITORY / folder).rglob("*")
-            if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in path.parts[1:])
-        }
-        tracked = {name for name in whole if not name.endswith(".pyc")}
-        assert tracked - names == set(), folder
-    assert {"README.md", "CHANGELOG.md", "LICENSE", "SECURITY.md", "CITATION.cff", "pyproject.toml"} <= names
+    own = {p.relative_to(REPOSITORY).as_posix() for p in PACKAGE.rglob("*") if p.is_file() and p.suffix != ".pyc"}
+    assert own - names == set()
+    assert {"README.md", "LICENSE", "pyproject.toml"} <= names
 
 
 def check_metadata(distributions: Path, wheel: Path) -> None:
