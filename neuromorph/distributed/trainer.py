@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -173,7 +174,7 @@ class _Window:
         return float(np.add.reduce(weights)), float(weights @ losses)
 
 
-class _Loop:
+class _Loop(ABC):
     """Windows one after the other; what both ways of averaging share."""
 
     mode = GRADIENTS
@@ -184,12 +185,13 @@ class _Loop:
         self.loss = self.weight = self.computing = self.waiting = 0.0
         self.position, self.updates, self.rounds = task.first, task.updates, 0
 
+    @abstractmethod
     def run(self) -> Outcome:
-        raise NotImplementedError
+        """Run the windows that are left."""
 
+    @abstractmethod
     def numbers(self) -> tuple[Floats, NDArray[np.float64]]:
         """The last average."""
-        raise NotImplementedError
 
     def windows(self) -> Iterator[_Window]:
         """The windows that are left, with the state that each begins from."""
