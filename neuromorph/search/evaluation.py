@@ -20,7 +20,7 @@ from ..language import parse
 from ..model import Model, compile_model
 from ..sweeps import arguments as named
 from ..sweeps.failures import raised
-from ..sweeps.scores import Score
+from ..sweeps.scores import Score, finite
 from ..sweeps.training import joined
 from .individuals import DONE, FAILED, STOPPED, Parameters
 from .inheritance import inherited
@@ -210,7 +210,7 @@ class _Trial:
     def _measured(self, model: Model, until: int) -> float:
         plan = self._plan
         if plan.fitness is not None:
-            return _number(plan.fitness(model, np.random.default_rng([self.task.seed, 1])))
+            return finite(plan.fitness(model, np.random.default_rng([self.task.seed, 1])), "fitness", verb="returned")
         assert self._data is not None
         first = 0 if self._history is None else self._history.next_epoch
         options = named.for_fit(plan.arguments) | dict(self._data)
@@ -268,14 +268,3 @@ def _taken(task: Task, model: Model) -> Mapping[str, Any]:
         return parameters
     known: list[tuple[Graph, Parameters]] = [(build_graph(parse(text)), given) for text, given in task.parents]
     return inherited(known, model.graph, model.get_parameters())
-
-
-def _number(value: Any) -> float:
-    """The number that a fitness function returned. TypeError for anything else, ValueError if it is not finite."""
-    try:
-        found = float(value)
-    except Exception:  # of the user's own class
-        raise TypeError(f"fitness must return a number, not {brief(value)}") from None
-    if not math.isfinite(found):
-        raise ValueError(f"fitness returned {found}")
-    return found

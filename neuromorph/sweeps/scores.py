@@ -40,13 +40,7 @@ class Score:
         """The score of a trained model. Raises TypeError for a function that returns no number, ValueError for a score
         that is not finite."""
         value = history.figures()[self.name] if self.function is None else self.function(model, data)
-        try:
-            found = float(value)
-        except Exception:  # of the user's own class
-            raise TypeError(f"the score {self.name} must return a number, not {brief(value)}") from None
-        if not math.isfinite(found):
-            raise ValueError(f"the score {self.name} is {found}")
-        return found
+        return finite(value, f"the score {self.name}", verb="is")
 
     def is_better(self, one: float | None, other: float | None) -> bool:
         """Whether a score is better than another one; any is better than none."""
@@ -98,3 +92,15 @@ def checked_score(score: Any, maximize: Any) -> Score:
         hint = f"; did you mean {near!r}?" if near else ""
         raise ValueError(f"score must be one of loss, {', '.join(NAMES)}, with or without val_, not {score!r}{hint}")
     return Score(name, None, name.endswith("accuracy") if larger is None else larger)
+
+
+def finite(value: Any, what: str, *, verb: str) -> float:
+    """The number that a function of the user returned. Raises TypeError for anything else, ValueError if it is not
+    finite. what, verb: of the messages."""
+    try:
+        found = float(value)
+    except Exception:  # of the user's own class
+        raise TypeError(f"{what} must return a number, not {brief(value)}") from None
+    if not math.isfinite(found):
+        raise ValueError(f"{what} {verb} {found}")
+    return found
