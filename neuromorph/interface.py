@@ -43,7 +43,7 @@ from .language.given import text_of
 from .model import Model, compile_model, graph_of
 from .optimizers import CHOICES, Optimizer
 from .runtime.seeding import seed
-from .streaming import Learner, Stream
+from .streaming import CompiledStep, Learner, Stream
 from .sweeps.results import RunResult, SweepResult
 from .sweeps.run import Run
 from .training.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, ReduceOnPlateau
@@ -58,6 +58,7 @@ __all__ = [
     "CacheWarning",
     "Callback",
     "Checkpoint",
+    "CompiledStep",
     "CompilerWarning",
     "ConversionError",
     "DataError",

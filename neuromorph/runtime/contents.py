@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from ..data.arrays import as_broadcast
 from ..errors import DataError, brief, nearest
+from ..graph import Graph
 from ..optimizers import UPDATES, Update
-from ..schedule import Workspace
+from ..schedule import Layout, Workspace
 from .feeds import Feeds
 from .forked import Changing
 from .kernels import Kernels
@@ -89,12 +90,8 @@ class Contents(Settings):
         return {array.name: layout.places(array.node, array.role) for array in self._graph.arrays if array.learns}
 
     def learning_places(self) -> NDArray[np.intp]:
-        """The indices in the flat arrays of all numbers that training changes, parameter by parameter in text order.
-
-        That order is the same on every machine; the flat arrays depend on the width of its vectors.
-        """
-        places = [place.ravel() for place in self._learning().values()]
-        return np.concatenate(places) if places else np.zeros(0, np.intp)
+        """The indices in the flat arrays of all numbers that training changes, parameter by parameter in text order."""
+        return learning_places(self._graph, self.kernels.plan.layout)
 
     @property
     def _update(self) -> Update:
@@ -215,3 +212,12 @@ def _hint(name: Any, known: Mapping[str, Any]) -> str:
     """A part of a message that suggests the known name nearest to an unknown one; empty if none is near."""
     near = nearest(name, known) if isinstance(name, str) else None
     return f"; did you mean {near!r}?" if near else ""
+
+
+def learning_places(graph: Graph, layout: Layout) -> NDArray[np.intp]:
+    """The indices in the flat arrays of all numbers that training changes, parameter by parameter in text order.
+
+    That order is the same on every machine; the flat arrays depend on the width of its vectors.
+    """
+    places = [layout.places(array.node, array.role).ravel() for array in graph.arrays if array.learns]
+    return np.concatenate(places) if places else np.zeros(0, np.intp)

@@ -17,8 +17,10 @@ from ..errors import ModelStateError
 from ..options import whole_number
 from ..runtime.feeds import Feed
 from ..runtime.kernels import Kernels
+from ..runtime.memory import aligned_copy
 from ..runtime.network import Network
 from ..runtime.state import state_views
+from .compiled_step import CompiledStep
 from .inputs import checked_out, converted
 from .states import Stateful
 
@@ -140,6 +142,15 @@ class Stream(Stateful):
         other = Stream(self._kernels, self._feed, self._lanes)
         other._space[:] = self._space
         return other
+
+    def compiled_step(self) -> CompiledStep:
+        """The stream's step as a function for users' compiled code, such as a simulation that Numba compiles.
+
+        It begins with copies of the stream's state and of the model's parameters; after an update, ask for another one.
+        Raises ModelStateError if the model is released.
+        """
+        weights = self._weights()
+        return CompiledStep(self._kernels, aligned_copy(weights), aligned_copy(self._space), self._lanes)
 
     __copy__ = copy
 
