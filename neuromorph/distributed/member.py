@@ -73,10 +73,12 @@ class Opening:
 
 @frozen
 class Opened:
-    """What a new member tells the client: where others reach it, and its process."""
+    """What a new member tells the client: where others reach it, its process, and a digest of the layout of its flat
+    arrays."""
 
     place: Place
     process: int
+    layout: bytes
 
 
 @dataclass(eq=False)
@@ -175,7 +177,7 @@ def open_member(opening: Opening, contents: dict[str, Any], *given: Any) -> Open
     trainer = Trainer(model, share, opening.capacity, opening.lanes, opening.wide)
     task = worker.get_current_task()
     _add(name, Member(opening, worker, task, trainer, held_out, listener, contexts))
-    return Opened((host, listener.getsockname()[1]), os.getpid())
+    return Opened((host, listener.getsockname()[1]), os.getpid(), trainer.layout_digest())
 
 
 def train_part(key: bytes, generation: int, task: Task, numbers: Any, rank: int, places: tuple[Place, ...]) -> Outcome:

@@ -11,6 +11,7 @@ never pickles.
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import struct
@@ -27,6 +28,9 @@ from ..host.frozen import frozen
 Bytes = NDArray[np.uint8]
 CHUNK = 1 << 16  # bytes that are sent before as many are received: the buffers of a connection hold them
 PATIENCE = 30.0  # seconds in which all workers of a run must have found one another
+AWAKE = 1e-4  # seconds in which a worker waits for another one without sleep
+_AT_ONCE = getattr(socket, "MSG_DONTWAIT", None) if hasattr(select, "poll") else None  # None on Windows
+_CLOSED = "it was closed at the other end"
 _LOOK = 0.2  # seconds between two looks whether to give up
 KEY_BYTES = 32  # of the key by which workers of one run know one another
 _HELLO = struct.Struct(f"!{KEY_BYTES}sII")  # key, generation, rank
@@ -193,9 +197,50 @@ def _as(received: Bytes, buffer: Bytes, part: NDArray[Any]) -> NDArray[Any]:
 
 
 def _exchange(link: socket.socket, mine: Bytes, others: Bytes, way: str) -> None:
-    """Send a buffer, receive one, or do both piece by piece, so that two that send at once do not wait for ever."""
+    """Send a buffer, receive one, or do both at once."""
     link.settimeout(None)  # a slow worker is waited for; keepalive notices one whose host is gone
     out, into = memoryview(mine.data), memoryview(others.data)
+    if _AT_ONCE is not None and not isinstance(link, ssl.SSLSocket):
+        _both_ways(link, out[:0] if way == "take" else out, into[:0] if way == "give" else into, _AT_ONCE)
+    else:
+        _piece_by_piece(link, out, into, way)
+
+
+def _both_ways(link: socket.socket, out: memoryview, into: memoryview, at_once: int) -> None:
+    """Send and receive as the connection takes and gives bytes.
+
+    The other worker is mostly about as far as this one. So for a moment it is waited for without sleep, from which the
+    system takes longer to wake a thread than small messages take.
+    """
+    until = time.perf_counter() + AWAKE
+    while out or into:
+        moved = 0
+        if out:
+            with suppress(BlockingIOError):
+                moved = link.send(out, at_once)
+                out = out[moved:]
+        if into:
+            with suppress(BlockingIOError):
+                count = link.recv_into(into, 0, at_once)
+                if count == 0:
+                    raise ConnectionResetError(_CLOSED)
+                moved += count
+                into = into[count:]
+        if moved:
+            until = time.perf_counter() + AWAKE
+        elif time.perf_counter() > until:
+            _wait(link, wants_to_send=bool(out), wants_to_receive=bool(into))
+
+
+def _wait(link: socket.socket, *, wants_to_send: bool, wants_to_receive: bool) -> None:
+    """Sleep until a connection takes or gives bytes, or has ended."""
+    waiting = select.poll()
+    waiting.register(link, select.POLLOUT * wants_to_send | select.POLLIN * wants_to_receive)
+    waiting.poll()
+
+
+def _piece_by_piece(link: socket.socket, out: memoryview, into: memoryview, way: str) -> None:
+    """Send a piece before one is received, so that two that send at once do not wait for ever."""
     for start in range(0, len(out), CHUNK):
         if way != "take":
             link.sendall(out[start : start + CHUNK])
@@ -208,7 +253,7 @@ def _fill(link: socket.socket, view: memoryview) -> None:
     while view:
         count = link.recv_into(view)
         if count == 0:
-            raise ConnectionResetError("it was closed at the other end")
+            raise ConnectionResetError(_CLOSED)
         view = view[count:]
 
 

@@ -46,13 +46,17 @@ class Settings:
 
 @dataclass
 class _Crew:
-    """The members of a generation: their addresses in the order of ranks, their lanes and places."""
+    """The members of a generation: their addresses in the order of ranks, their lanes and places.
+
+    alike: whether the flat arrays of all have the same layout.
+    """
 
     generation: int
     addresses: tuple[str, ...]
     lanes: tuple[Lanes, ...]
     places: tuple[Place, ...]
     kept: list[Any]  # futures: members live as long as these
+    alike: bool = False
 
 
 @dataclass
@@ -190,7 +194,7 @@ class ClusterRun:
                 state = {name: value[..., lanes.first : lanes.stop, :] for name, value in self._state.items()}
             task = Task(
                 self._epoch, reached.position, settings.every, self.model.learning_rate, rates.rate_of, reached.updates,
-                state if carries else None, carries, settings.seed, self.model.dropout_state,
+                state if carries else None, carries, settings.seed, self.model.dropout_state, crew.alike,
             )  # fmt: skip
             arguments = (self._key, crew.generation, task, given, rank, crew.places)
             jobs[address] = Job(member.train_part, arguments)
@@ -341,6 +345,7 @@ class ClusterRun:
             self._disband()
             return None
         self._crew.places = tuple(found[address].place for address in addresses)
+        self._crew.alike = len({found[address].layout for address in addresses}) == 1
         self._sent = None
         return self._crew
 

@@ -23,6 +23,7 @@ class Task:
     epoch: its number. every: updates between two averages. rate: the learning rate; rate_of: that of an update by its
     number, or None. updates: those before ``first``. state: of these lanes to begin with; None keeps the worker's, or
     zeros where an epoch begins. seed: for shuffling, or None. dropout: the key of the masks and the updates so far.
+    alike: whether the flat arrays of all workers have the same layout.
     """
 
     epoch: int
@@ -35,6 +36,7 @@ class Task:
     carries: bool = False
     seed: int | None = None
     dropout: tuple[int, int] | None = None
+    alike: bool = False
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -58,6 +59,13 @@ class Trainer:
         self._remembers = self.model.graph.has_time_links
         self._views: tuple[Memory, list[Floats]] | None = None
         self._copies: list[Floats] = []
+
+    def layout_digest(self) -> bytes:
+        """A digest of where the numbers that learn stand in the flat arrays, and of their type and size."""
+        layout = self.model.kernels.plan.layout
+        found = hashlib.blake2b(f"{self.model.dtype} {layout.size} ".encode(), digest_size=16)
+        found.update(self.learned.places.astype(np.int64).tobytes())
+        return found.digest()
 
     # Tasks -----------------------------------------------------------------------------------------------------------
 
@@ -237,16 +245,20 @@ class _Loop(ABC):
 
 
 class _Gradients(_Loop):
-    """Gradients are averaged, and all workers make the same update: what one process does with all lanes."""
+    """Gradients are averaged, and all workers make the same update: what one process does with all lanes.
+
+    Where the flat arrays of all workers are alike, these are averaged as they are; else the numbers in text order.
+    """
 
     def __init__(self, trainer: Trainer, task: Task, mesh: Mesh, order: Order | None) -> None:
         super().__init__(trainer, task, mesh, order)
         self.drops = self.model.dropout_state is not None
         self.mode = LEARN if self.drops else GRADIENTS  # only windows that learn have dropout masks
         dtype = np.dtype(np.float64) if trainer.wide else self.model.dtype
-        self.places = trainer.learned.places
-        self.exchange = Exchange(len(self.places), 0, dtype)
-        self.flat = np.zeros(self.model.kernels.plan.layout.size, self.model.dtype)
+        size = self.model.kernels.plan.layout.size
+        self.places = None if task.alike else trainer.learned.places
+        self.exchange = Exchange(size if self.places is None else len(self.places), 0, dtype)
+        self.flat = np.zeros(size, self.model.dtype)
 
     def numbers(self) -> tuple[Floats, NDArray[np.float64]]:
         return self.trainer.learned.get()
@@ -289,10 +301,13 @@ class _Gradients(_Loop):
         finite = self.reached >= window.end
         weight, loss = window.sums()
         exchange.fill(weight, loss if finite else 0.0, stop=trainer.stops, diverged=not finite)
-        if trainer.wide:
-            exchange.body[:] = model.memory().gradients[self.places]
+        gradients = model.memory().gradients
+        if self.places is None:
+            exchange.body[:] = gradients
+        elif trainer.wide:
+            exchange.body[:] = gradients[self.places]
         else:
-            np.take(model.memory().gradients, self.places, out=exchange.body, mode="clip")  # which makes no copy
+            np.take(gradients, self.places, out=exchange.body, mode="clip")  # which makes no copy
         exchange.body *= exchange.body.dtype.type(weight / trainer.usual)
         return finite
 
@@ -310,7 +325,7 @@ class _Gradients(_Loop):
     def _update(self, weight: float) -> bool:
         """Make the update of the mean gradient; whether it was finite."""
         self.exchange.body *= self.exchange.body.dtype.type(self.trainer.usual / weight)
-        self.flat[self.places] = self.exchange.body
+        self.flat[slice(None) if self.places is None else self.places] = self.exchange.body
         self.set_rate()
         self.updates += 1
         return self.trainer.updater.update(self.flat)
@@ -328,20 +343,30 @@ def _with_scratch(memory: Memory) -> Memory:
 
 
 class _Averages(_Loop):
-    """Each worker makes some updates of its own, and then parameters and optimizer slots are averaged."""
+    """Each worker makes some updates of its own, and then parameters and optimizer slots are averaged.
+
+    Where the flat arrays of all workers are alike, these are averaged as they are; else the vector in text order.
+    """
 
     mode = LEARN
 
     def __init__(self, trainer: Trainer, task: Task, mesh: Mesh, order: Order | None) -> None:
         super().__init__(trainer, task, mesh, order)
         dtype = np.dtype(np.float64) if trainer.wide else self.model.dtype
-        self.average = trainer.learned.get()
-        self.exchange = Exchange(trainer.learned.size, len(self.average[1]), dtype)
+        self.flat = task.alike and trainer.learned.all_learns
+        self.average = self._learned()
+        self.exchange = Exchange(len(self.average[0]), len(self.average[1]), dtype)
         self.sums = [0.0, 0.0]
         self.finite, self.where = True, ""
 
+    def _learned(self) -> tuple[Floats, NDArray[np.float64]]:
+        """A copy of all that learns, in the order in which it is averaged."""
+        learned = self.trainer.learned
+        return learned.get_flat() if self.flat else learned.get()
+
     def numbers(self) -> tuple[Floats, NDArray[np.float64]]:
-        return self.average
+        found, counts = self.average
+        return (self.trainer.learned.ordered(found) if self.flat else found), counts
 
     def run(self) -> Outcome:
         made = 0
@@ -383,9 +408,8 @@ class _Averages(_Loop):
         weight, loss = self.sums
         share = weight / (trainer.usual * made)
         exchange.fill(weight, loss, stop=trainer.stops, diverged=not self.finite)
-        vector, counts = trainer.learned.get()
-        exchange.body[:] = vector
-        exchange.body *= exchange.body.dtype.type(share)
+        vector, counts = self._learned()
+        np.multiply(vector, exchange.body.dtype.type(share), out=exchange.body)
         exchange.head[COUNTS:] = share * counts
         try:
             self.add(exchange)
@@ -400,7 +424,7 @@ class _Averages(_Loop):
             scale = trainer.usual * made / head[WEIGHT]
             exchange.body *= exchange.body.dtype.type(scale)
             self.average = exchange.body.astype(self.model.dtype), scale * head[COUNTS:]
-            trainer.learned.set(*self.average)
+            (trainer.learned.set_flat if self.flat else trainer.learned.set)(*self.average)
         self.position += made
         self.sums = [0.0, 0.0]
         self.note(head[WEIGHT], head[LOSS])

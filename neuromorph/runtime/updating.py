@@ -51,14 +51,40 @@ class Learned:
     def __init__(self, network: Network) -> None:
         self._network, update = network, UPDATES[network.options.optimizer]
         size, self.places = network.kernels.plan.layout.size, network.learning_places()
+        self._slots_size = len(update.slots) * size
         slots = [self.places + number * size for number in range(len(update.slots))]
         self._slots = np.concatenate(slots) if slots else np.zeros(0, np.intp)
         self._counts = slice(len(update.constants), len(update.constants) + len(update.counts))
+        self._whole = size if all(array.learns for array in network.graph.arrays) else 0
 
     @property
     def size(self) -> int:
         """Elements of the vector."""
         return len(self.places) + len(self._slots)
+
+    @property
+    def all_learns(self) -> bool:
+        """Whether no parameter is frozen, so that flat arrays can be averaged as they are."""
+        return self._whole > 0
+
+    def get_flat(self) -> tuple[Floats, NDArray[np.float64]]:
+        """Copies of the flat arrays, one after the other, in this machine's layout; and of the counts."""
+        with self._network.lock:
+            memory = self._network.memory()
+            flat = np.concatenate([memory.weights[: self._whole], memory.optimizer[: self._slots_size]])
+            return flat, memory.constants[self._counts].copy()
+
+    def set_flat(self, flat: Floats, counts: NDArray[np.float64]) -> None:
+        """Set the numbers that ``get_flat`` gave."""
+        with self._network.lock, self._network.changing:
+            memory = self._network.memory()
+            memory.weights[: self._whole], memory.optimizer[: self._slots_size] = np.split(flat, [self._whole])
+            memory.constants[self._counts] = counts
+            self._network.publish()
+
+    def ordered(self, flat: Floats) -> Floats:
+        """The vector of flat arrays."""
+        return np.concatenate([flat[self.places], flat[self._whole + self._slots]])
 
     def get(self) -> tuple[Floats, NDArray[np.float64]]:
         """Copies of the vector and of the counts."""

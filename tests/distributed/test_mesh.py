@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -14,7 +15,8 @@ import pytest
 
 pytest.importorskip("distributed")
 
-from neuromorph.distributed.mesh import CHUNK, Mesh, PeerLostError, partners
+from neuromorph.distributed import mesh as mesh_module
+from neuromorph.distributed.mesh import AWAKE, CHUNK, Mesh, PeerLostError, partners
 
 KEY = b"k" * 32
 
@@ -51,15 +53,36 @@ def summed(mesh: Mesh, size: int) -> tuple[np.ndarray, np.ndarray]:
     return own, body.copy()
 
 
+@pytest.fixture(params=["both ways at once", "piece by piece"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How buffers are exchanged: as on POSIX without TLS, and as elsewhere."""
+    if request.param == "piece by piece":
+        monkeypatch.setattr(mesh_module, "_AT_ONCE", None)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 11])
 def test_all_workers_get_the_same_sum(count: int) -> None:
     with meshes(count) as found:
-        for size in (3, CHUNK):  # the latter takes several pieces, the last one not whole
+        for size in (3, CHUNK, 4 * CHUNK if count < 4 else 5):  # more than a connection's buffers, and not whole pieces
             results = at_once(lambda mesh, size=size: summed(mesh, size), found)
             for _, total in results:
                 np.testing.assert_array_equal(total, results[0][1])
             exact = np.sum([own.astype(np.float64) for own, _ in results], axis=0)
             np.testing.assert_allclose(results[0][1], exact, rtol=0, atol=1e-5)
+
+
+@pytest.mark.usefixtures("way")
+def test_a_slow_worker_is_waited_for() -> None:
+    def late(mesh: Mesh) -> Any:
+        time.sleep(mesh.rank * 20 * AWAKE)
+        return summed(mesh, 1_000)[1]
+
+    with meshes(4) as found:
+        for _ in range(3):
+            results = at_once(late, found)
+            for total in results:
+                np.testing.assert_array_equal(total, results[0])
 
 
 @pytest.mark.parametrize("size", range(1, 40))
