@@ -18,6 +18,7 @@ from ..graph import build_graph
 from ..options import flag, whole_number
 from ..sweeps import arguments as named
 from ..sweeps.data import checked_data
+from ..sweeps.program import full_name
 from ..sweeps.scores import Score, checked_score
 from ..sweeps.store import checked_path
 from .breeding import Breeding
@@ -172,7 +173,8 @@ class Asked:
             raise ValueError("arguments can't have callbacks in a search with rungs")
         deviation, part = (0.0, 0.0) if self.stepping is None else (self.stepping.deviation, self.stepping.part)
         keep, saves = self.share("keep", above_zero=True), self.path is not None
-        return Plan(self.of_runs, self.scored, self.fitness, rungs, keep, saves, deviation, part)
+        target = None if saves else self.number("target")  # a store has whole chunks
+        return Plan(self.of_runs, self.scored, self.fitness, rungs, keep, saves, deviation, part, target)
 
     def _rungs(self) -> tuple[int, ...]:
         if self.fitness is not None:
@@ -198,10 +200,8 @@ class Asked:
                 _check_name(name, function)
         setting = breeding.setting
         steps = None if breeding.steps is None else asdict(breeding.steps)
-        operations = {
-            name: [one.weight, one.grows, _full_name(one.change)] for name, one in breeding.operations.items()
-        }
-        fitness = None if plan.fitness is None else _full_name(plan.fitness)
+        operations = {name: [one.weight, one.grows, full_name(one.change)] for name, one in breeding.operations.items()}
+        fitness = None if plan.fitness is None else full_name(plan.fitness)
         numbers = {
             name: getattr(breeding, name)
             for name in ("seed", "is_grown", "population", "tournament", "crossover", "changes", "inherit")
@@ -275,12 +275,6 @@ def _check_name(name: str, function: Any) -> None:
             "function that a module or a program defines with def, no lambda, partial, method, object, or function in "
             "a function"
         )
-
-
-def _full_name(function: Any) -> str:
-    """The name by which a function, or an object that is called, is known."""
-    kind = function if hasattr(function, "__qualname__") else type(function)
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _array_of(value: Any) -> np.ndarray[Any, Any]:

@@ -52,7 +52,8 @@ class Plan:
 
     arguments: of ``compile`` and ``fit``, in the form of JSON. rungs: the epochs at whose ends the worse ones of a
     chunk stop; the last one is the whole budget. keep: the share that goes on after each rung. deviation, part: of
-    steps of parameters, see `Steps`. saves: whether models come back as bytes.
+    steps of parameters, see `Steps`. saves: whether models come back as bytes. target: the score after which nobody
+    wants the rest of a chunk, or None.
     """
 
     arguments: Mapping[str, Any]
@@ -63,6 +64,7 @@ class Plan:
     saves: bool
     deviation: float = 0.0
     part: float = 0.0
+    target: float | None = None
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,17 @@ class Outcome:
 
 
 def evaluate(data: Mapping[str, Any] | None, plan: Plan, tasks: Sequence[Task]) -> list[Outcome]:
-    """Evaluate a chunk of individuals. Errors are part of the outcomes."""
+    """Evaluate a chunk of individuals, without rungs up to the first one that reaches the target. Errors are part of
+    the outcomes."""
     with _quiet():
-        if len(plan.rungs) == 1:
-            return [_at_rungs(data, plan, task)[-1] for task in tasks]
-        return _by_rungs(data, plan, tasks)
+        if len(plan.rungs) > 1:
+            return _by_rungs(data, plan, tasks)
+        found = list[Outcome]()
+        for task in tasks:
+            found.append(_at_rungs(data, plan, task)[-1])
+            if plan.score.reaches(found[-1].score, plan.target):
+                break
+        return found
 
 
 def evaluate_alone(data: Mapping[str, Any] | None, plan: Plan, task: Task) -> list[Outcome]:

@@ -108,7 +108,7 @@ class Search:
             self._living.append(member)
             if self._best is None or self._place(member) < self._place(self._best):
                 self._best = member
-            if self._target is not None and self._reaches(individual.score):
+            if self.plan.score.reaches(individual.score, self._target):
                 self._ended = "target"
         if len(self._individuals) == self.breeding.population and all(one.score is None for one in self._individuals):
             failed = next((one for one in reversed(self._individuals) if one.error), None)
@@ -121,11 +121,6 @@ class Search:
 
     def _place(self, member: Member) -> tuple[float, int, int]:
         return rank(member.individual, larger=self.plan.score.larger)
-
-    def _reaches(self, score: float | None) -> bool:
-        assert score is not None
-        assert self._target is not None
-        return score >= self._target if self.plan.score.larger else score <= self._target
 
     def _shown(self) -> dict[str, str]:
         best = self._best
@@ -219,8 +214,8 @@ class _Chunks:
             self._end(number, found)
 
     def _end(self, number: int, outcomes: list[Outcome]) -> None:
-        """Note what came of a chunk."""
-        ends = [_ended(made, outcome) for made, outcome in zip(self._given.pop(number), outcomes, strict=True)]
+        """Note what came of a chunk. Nothing came of those behind one that reaches the target."""
+        ends = [_ended(made, outcome) for made, outcome in zip(self._given.pop(number), outcomes, strict=False)]
         if self._journal is not None:
             self._journal.write([end.individual for end in ends], outcomes)
         self._ends[number] = ends

@@ -27,6 +27,7 @@ from ..host.resources import OWN, processors
 from ..options import whole_number
 from . import worker
 from .failures import RAISED, Failure, died, raised
+from .program import main_program
 from .sharing import Shared
 
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from neuromorph.sweeps.worker import main; main()"
@@ -141,7 +142,7 @@ class _Worker:
         finally:
             end.close()
         with suppress(OSError):  # it has ended; the pool will see that
-            self.pipe.send(worker.Setting(file, None if data is None else data.layout, worker.main_program()))
+            self.pipe.send(worker.Setting(file, None if data is None else data.layout, main_program()))
 
     def give(self, ticket: int, task: bytes) -> None:
         """Have a task run."""

@@ -12,6 +12,7 @@ from ..history import History
 from ..host.frozen import frozen
 from ..options import flag
 from ..training.metrics import NAMES
+from .program import full_name
 
 Function = Callable[[Any, Any], Any]
 _VALIDATION = "validation_"
@@ -48,6 +49,12 @@ class Score:
             return one is not None
         return one > other if self.larger else one < other
 
+    def reaches(self, value: float | None, target: float | None) -> bool:
+        """Whether a score is at least as good as a target; never if either is None."""
+        if value is None or target is None:
+            return False
+        return value >= target if self.larger else value <= target
+
     def order(self, value: float | None) -> tuple[bool, float]:
         """What scores are sorted by, the best first and none last."""
         return value is None, 0.0 if value is None else -value if self.larger else value
@@ -69,7 +76,7 @@ def name_of(argument: str, function: Callable[..., Any]) -> str:
             "that a module or a program defines with def, not a lambda, a partial, an object or a function of another "
             "function"
         )
-    return f"{module}.{name}"
+    return full_name(function)
 
 
 def checked_score(score: Any, maximize: Any) -> Score:
@@ -79,10 +86,7 @@ def checked_score(score: Any, maximize: Any) -> Score:
     """
     larger = None if maximize is None else flag("maximize", maximize)
     if callable(score):
-        name = getattr(score, "__name__", type(score).__name__)
-        where = getattr(score, "__module__", "") or ""
-        full = f"{where}.{getattr(score, '__qualname__', name)}"
-        return Score(full, score, bool(larger))
+        return Score(full_name(score), score, bool(larger))
     if not isinstance(score, str):
         raise TypeError(f"score must be a name in the history or a function f(model, data), not {brief(score)}")
     name = f"{_VALIDATION}{score.removeprefix('val_')}" if score.startswith("val_") else score

@@ -18,12 +18,12 @@ from ..options import flag, whole_number
 from .failures import Failure
 from .plan import Plan, checked_plan
 from .pool import LocalPool, Pool, SerialPool, pickled
+from .program import MAIN, main_program
 from .progress import Shown
 from .results import RunResult, SweepResult
 from .run import Run
 from .store import DONE, FAILED, PAUSED, RUNNING, WAITING, NotWrittenError, State, Store
 from .training import Task, Trained, train
-from .worker import main_program
 
 MOST_FAILURES = 2
 _LOOK = 0.5  # seconds between two looks at what other sweeps have done
@@ -89,7 +89,7 @@ def _pool(plan: Plan, workers: int | None, client: Any) -> Pool:
         return SerialPool(plan.data)
     if plan.score.function is not None:
         pickled(plan.score.function, ())  # raises TypeError
-        if getattr(plan.score.function, "__module__", "") == "__main__" and main_program() is None:
+        if getattr(plan.score.function, "__module__", "") == MAIN and main_program() is None:
             raise TypeError(
                 "score is a function of an interactive session, which other processes do not have: put it into a "
                 "module, or give workers=0"

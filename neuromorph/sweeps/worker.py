@@ -43,15 +43,6 @@ class Setting:
     main: tuple[str, str] | None
 
 
-def main_program() -> tuple[str, str] | None:
-    """This process's program as ``("module", name)`` or ``("path", path)``; None if it comes from no file."""
-    program = sys.modules["__main__"]
-    spec, path = getattr(program, "__spec__", None), getattr(program, "__file__", None)
-    if spec is not None:
-        return "module", spec.name
-    return None if path is None or not os.path.isfile(path) else ("path", os.path.abspath(path))
-
-
 def serve(pipe: Connection) -> None:
     """Run tasks until the other end of the pipe is closed."""
     setting: Setting = pipe.recv()

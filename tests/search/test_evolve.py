@@ -99,6 +99,36 @@ def test_a_target_ends_the_search() -> None:
     assert len(found) < 500
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_behind_the_target_nothing_is_evaluated(workers: int) -> None:
+    calls = CountingFitness(reached_by=2)
+    options = {**PLAYS, "workers": workers, "chunk": 6, "ahead": 1}
+    found = search.evolve(fitness=calls, individuals=30, target=1.0, **options)
+    assert (len(found), found.ended, found.best.number) == (3, "target", 2)
+    if workers == 0:
+        assert calls.count == 3
+
+
+class CountingFitness:
+    """A fitness that counts its calls; the individual of a number, and no other, reaches 1."""
+
+    def __init__(self, reached_by: int) -> None:
+        self.reached_by, self.count = reached_by, 0
+
+    def __call__(self, model: Any, rng: np.random.Generator) -> float:
+        self.count += 1
+        return float(self.count > self.reached_by)
+
+
+def test_a_target_in_a_store_leaves_whole_chunks(tmp_path: Path) -> None:
+    options = {**PLAYS, "chunk": 6, "store": tmp_path / "s.sqlite"}
+    first = search.evolve(fitness=searches.small, individuals=60, target=-6.0, **options)
+    assert first.ended == "target"
+    again = search.evolve(fitness=searches.small, individuals=60, **options)
+    assert told(again)[: len(first)] == told(first)
+    assert len(again) == 60
+
+
 def test_seconds_end_the_search() -> None:
     found = search.evolve(fitness=searches.small, individuals=1_000_000, seconds=0.3, **PLAYS)
     assert found.ended == "all seconds"

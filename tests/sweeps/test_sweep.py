@@ -7,9 +7,11 @@ import json
 import signal
 import sqlite3
 import sys
+import types
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from helpers import sweeping
 from helpers.sweeping import TEXT, data, runs
 from neuromorph.sweeps import sweep as module
 from neuromorph.sweeps.data import fingerprint
-from neuromorph.sweeps.scores import name_of
+from neuromorph.sweeps.scores import checked_score, name_of
 from neuromorph.sweeps.store import State, Store
 
 
@@ -443,3 +445,25 @@ def test_a_sweep_in_a_file_has_readable_rows(tmp_path: Path) -> None:
     assert json.loads(row[0])["mdl"] == TEXT
     assert (row[1], row[4]) == ("done", "validation_loss")
     assert json.loads(row[3])["validation_loss"][-1] == row[2]
+
+
+def test_stores_know_a_program_s_functions_by_the_program_s_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two programs may each have a ``score`` of their own."""
+
+    def score(model: Any, data: Any) -> float:
+        return 0.0
+
+    score.__module__, score.__qualname__ = "__main__", "score"
+    names = []
+    for program in ("first", "second"):
+        path = tmp_path / f"{program}.py"
+        path.touch()
+        made = types.ModuleType("__main__")
+        made.__file__, made.score = str(path), score  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "__main__", made)
+        names.append((checked_score(score, None).name, name_of("score", score)))
+    assert names == [("first.score",) * 2, ("second.score",) * 2]
+    made.__spec__ = SimpleNamespace(name="package.module")  # type: ignore[assignment]
+    assert checked_score(score, None).name == "package.module.score", "a program that python -m has begun"
