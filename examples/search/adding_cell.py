@@ -14,6 +14,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from itertools import count
 from statistics import median
 from typing import Any
 
@@ -26,6 +27,11 @@ STEPS, LANES = 20, 32
 RATES = (0.003, 0.01, 0.03)
 HELD_OUT = range(1_000, 1_010)  # seeds of data and first parameters for the comparison
 CHOOSING = range(2_000, 2_003)  # seeds by which each network's rate is chosen
+# What the search starts from: a simple recurrent network, and one that adds up what it sees.
+STARTS = (
+    "/xavier,zero/ (input, 2) {both, h, concatenate} (h, 4, <tanh>) (output, 1, <linear>, <mse>)",
+    "/xavier,zero/ (input, 2) (seen, 2, <linear>) {sum, sum, additive} (output, 1, <linear>, <mse>)",
+)
 RECURRENT = "/xavier,zero/ (input, 2) (cell, {width}, <{cell}>) (output, 1, <linear>, <mse>)"
 
 
@@ -43,13 +49,16 @@ def drawn(rng: np.random.Generator, count: int) -> tuple[Any, Any]:
     return pairs, (0.5 + 0.25 * total)[:, None].astype(np.float32)
 
 
-def found_by_search(seed: int, individuals: int, parameters: int, workers: int | None) -> search.Evolution:
-    """Search among networks of at most so many parameters."""
+def found_by_search(
+    seed: int, individuals: int, parameters: int, workers: int | None, start: Sequence[str] = STARTS
+) -> search.Evolution:
+    """Search among networks of at most so many parameters. start: the first texts; without any, random ones."""
     rng = np.random.default_rng(seed)
     (inputs, expected), held_out = drawn(rng, 640), drawn(rng, 320)
     return search.evolve(
         {"inputs": inputs, "expected": expected, "layout": "NSW", "validation": held_out}, seed=seed,
         individuals=individuals, workers=workers, outputs=1, loss="mse", activation="linear", budget=60,
+        start=start or None,
         inherit=False, arguments={"batch_size": LANES, "shuffle": True, "learning_rate": 0.03, "clip_norm": 1.0},
         limits=search.Limits(nodes=20, parameters=parameters, multiplications=400, width=6, delay=1),
         choices=search.Choices(cells=()),
@@ -76,22 +85,24 @@ def compared(text: str, seeds: Sequence[int], choosing: Sequence[int], epochs: i
 
 
 def peer(cell: str, parameters: int) -> str:
-    """The text of the network with a cell of the library whose number of parameters is the nearest."""
-    texts = [RECURRENT.format(cell=cell, width=width) for width in range(1, 30)]
-    return min(texts, key=lambda text: abs(nm.compile(text, 1, 0.1).parameter_count - parameters))
+    """The text of the smallest network with a cell of the library that has at least so many parameters."""
+    texts = (RECURRENT.format(cell=cell, width=width) for width in count(1))
+    return next(text for text in texts if nm.compile(text, 1, 0.1).parameter_count >= parameters)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--individuals", type=int, default=2_000)
+    parser.add_argument("--individuals", type=int, default=500)
     parser.add_argument("--parameters", type=int, default=80, help="the most that a network may have")
     parser.add_argument("--epochs", type=int, default=60, help="of the comparison")
     parser.add_argument("--seeds", type=int, default=len(HELD_OUT), help="of the comparison")
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--random", action="store_true", help="start from random networks")
     given = parser.parse_args(arguments)
     started = time.perf_counter()
-    evolution = found_by_search(given.seed, given.individuals, given.parameters, given.workers)
+    starts = () if given.random else STARTS
+    evolution = found_by_search(given.seed, given.individuals, given.parameters, given.workers, starts)
     best = evolution.best
     print(f"{len(evolution):,} networks in {time.perf_counter() - started:.0f} s; the best, number {best.number}:")
     print(best.text)

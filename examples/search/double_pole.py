@@ -29,7 +29,6 @@ from neuromorph import search
 
 STEPS, LONG = 1_000, 100_000  # of a trial, and of the one that counts as solved
 SOLVED = 2.0  # the fitness of a network that is solved
-SCALES = np.array([2.4, 0.63, 0.63], np.float32)  # of what networks see
 
 GRAVITY, CART, TRACK, ANGLE = -9.8, 1.0, 2.4, 36 * np.pi / 180
 FRICTION = 2e-6  # of the poles' hinges
@@ -37,97 +36,126 @@ MASSES, LENGTHS = (0.1, 0.01), (0.5, 0.05)  # of the poles; half their lengths
 
 
 @numba.njit
-def slopes(state: Any, force: float, found: Any) -> None:
+def slopes(state: Any, force: float) -> tuple[float, float, float, float, float, float]:
     """The derivatives of place, speed, and angle and its speed of both poles."""
-    forces, masses = 0.0, CART
-    for pole in range(2):
-        mass, length, angle, turning = MASSES[pole], LENGTHS[pole], state[2 + 2 * pole], state[3 + 2 * pole]
-        sine, cosine = np.sin(angle), np.cos(angle)
-        friction = FRICTION * turning / (mass * length)
-        forces += mass * length * turning * turning * sine + 0.75 * mass * cosine * (friction + GRAVITY * sine)
-        masses += mass * (1.0 - 0.75 * cosine * cosine)
-    found[0], found[1] = state[1], (force + forces) / masses
-    for pole in range(2):
-        mass, length, angle, turning = MASSES[pole], LENGTHS[pole], state[2 + 2 * pole], state[3 + 2 * pole]
-        friction = FRICTION * turning / (mass * length)
-        found[2 + 2 * pole] = turning
-        found[3 + 2 * pole] = -0.75 * (found[1] * np.cos(angle) + GRAVITY * np.sin(angle) + friction) / length
+    _, speed, one, one_turning, other, other_turning = state
+    one_sine, one_cosine, other_sine, other_cosine = np.sin(one), np.cos(one), np.sin(other), np.cos(other)
+    one_pull = FRICTION * one_turning / (MASSES[0] * LENGTHS[0]) + GRAVITY * one_sine
+    other_pull = FRICTION * other_turning / (MASSES[1] * LENGTHS[1]) + GRAVITY * other_sine
+    forces = (
+        force
+        + MASSES[0] * (LENGTHS[0] * one_turning * one_turning * one_sine + 0.75 * one_cosine * one_pull)
+        + MASSES[1] * (LENGTHS[1] * other_turning * other_turning * other_sine + 0.75 * other_cosine * other_pull)
+    )
+    masses = (
+        CART
+        + MASSES[0] * (1.0 - 0.75 * one_cosine * one_cosine)
+        + MASSES[1] * (1.0 - 0.75 * other_cosine * other_cosine)
+    )
+    faster = forces / masses
+    return (
+        speed,
+        faster,
+        one_turning,
+        -0.75 * (faster * one_cosine + one_pull) / LENGTHS[0],
+        other_turning,
+        -0.75 * (faster * other_cosine + other_pull) / LENGTHS[1],
+    )
 
 
 @numba.njit
-def moved(state: Any, force: float) -> bool:
-    """Move the cart for 0.02 s, by two steps of Runge and Kutta; whether it is on the track and the poles are up."""
-    first, second, third, fourth = np.empty(6), np.empty(6), np.empty(6), np.empty(6)
+def along(state: Any, slope: Any, time: float) -> tuple[float, float, float, float, float, float]:
+    """The state after some time with this slope."""
+    return (
+        state[0] + time * slope[0],
+        state[1] + time * slope[1],
+        state[2] + time * slope[2],
+        state[3] + time * slope[3],
+        state[4] + time * slope[4],
+        state[5] + time * slope[5],
+    )
+
+
+@numba.njit
+def moved(state: Any, force: float) -> tuple[float, float, float, float, float, float]:
+    """The state after 0.02 s, by two steps of Runge and Kutta."""
     for _ in range(2):
-        slopes(state, force, first)
-        slopes(state + 0.005 * first, force, second)
-        slopes(state + 0.005 * second, force, third)
-        slopes(state + 0.01 * third, force, fourth)
-        for place in range(6):
-            state[place] += 0.01 / 6.0 * (first[place] + 2.0 * second[place] + 2.0 * third[place] + fourth[place])
+        first = slopes(state, force)
+        second = slopes(along(state, first, 0.005), force)
+        third = slopes(along(state, second, 0.005), force)
+        fourth = slopes(along(state, third, 0.01), force)
+        for slope, weight in ((first, 1.0), (second, 2.0), (third, 2.0), (fourth, 1.0)):
+            state = along(state, slope, weight * 0.01 / 6.0)
+    return state
+
+
+@numba.njit
+def is_up(state: Any) -> bool:
+    """Whether the cart is on the track and the poles are up."""
     return abs(state[0]) < TRACK and abs(state[2]) < ANGLE and abs(state[4]) < ANGLE
 
 
-Control = Callable[[Any], float]  # what a network says to the three numbers that it sees, from −1 to 1
-
-
-def balanced(control: Control, best: float = 0.0) -> float:
+def balanced(control: Callable[[int], int], argument: int, seen: Any, said: Any, best: float) -> float:
     """The fitness of a controller: for many steps, and little shaking in the last hundred of them; at most 1.
 
-    Where it balances the poles for a whole trial, and its fitness is above the best one so far, it is tried for
-    100,000 steps. If it balances them so long, the fitness is SOLVED.
+    ``control(argument)`` reads ``seen``, and writes a number from −1 to 1 to ``said``. Where it balances the poles for
+    a whole trial, and its fitness is above the best one so far, it is tried for 100,000 steps. If it balances them so
+    long, the fitness is SOLVED.
     """
-    state, shaking = standing(), np.zeros(STEPS)
+    state, shaking, done = (0.0, 0.0, 4 * np.pi / 180, 0.0, 0.0, 0.0), np.zeros(STEPS), STEPS  # the long pole leans
     for step in range(STEPS):
-        if not moved(state, 10.0 * control(state[::2])):
+        seen[0], seen[1], seen[2] = state[0] / TRACK, state[2] / ANGLE, state[4] / ANGLE
+        control(argument)
+        state = moved(state, 10.0 * said[0])
+        if not is_up(state):
+            done = step
             break
-        shaking[step] = np.abs(state[:4]).sum()
-    else:
-        step = STEPS
-    still = 0.0 if step < 100 else min(1.0, 0.75 / shaking[step - 100 : step].sum())
-    found = 0.1 * step / STEPS + 0.9 * still
-    if step < STEPS or found <= best:
+        shaking[step] = abs(state[0]) + abs(state[1]) + abs(state[2]) + abs(state[3])
+    still = 0.0
+    if done >= 100:
+        still = min(1.0, 0.75 / shaking[done - 100 : done].sum())
+    found = 0.1 * done / STEPS + 0.9 * still
+    if done < STEPS or found <= best:
         return found
     for _ in range(STEPS, LONG):
-        if not moved(state, 10.0 * control(state[::2])):
+        seen[0], seen[1], seen[2] = state[0] / TRACK, state[2] / ANGLE, state[4] / ANGLE
+        control(argument)
+        state = moved(state, 10.0 * said[0])
+        if not is_up(state):
             return found
     return SOLVED
 
 
-def standing() -> Any:
-    """The state in which each trial begins: the long pole leans by 4 degrees."""
-    return np.array([0.0, 0.0, 4 * np.pi / 180, 0.0, 0.0, 0.0])
+compiled_balanced = numba.njit(balanced)  # for all our networks; neat-python's are Python, and so is their loop
 
 
 class Controller:
-    """A network of ours with weights that can be changed, as one array."""
+    """A network of ours in the compiled simulation, with parameters that can be changed, as one array."""
 
     def __init__(self, model: nm.Model) -> None:
-        self.model, self.run = model, nm.stream(model)
-        given = model.get_parameters()
-        self.shapes = {name: value.shape for name, value in given.items()}
-        self.weights = np.concatenate([value.ravel() for value in given.values()]).astype(float)
-        self.ends = np.cumsum([value.size for value in given.values()])[:-1]
-        self.seen, self.said = np.empty(3, np.float32), np.empty(1, np.float32)
+        self.model, self.step = model, nm.stream(model).compiled_step()
+        self.call = self.step.function, self.step.argument, self.step.x, self.step.y
+        self.parameters = self.step.get_vector().astype(float)
 
-    def __call__(self, places: Any) -> float:
-        """The force that the network says."""
-        np.divide(places, SCALES, out=self.seen, casting="same_kind")
-        return float(self.run(self.seen, out=self.said)[0])
+    def fitness(self, parameters: Any, best: float = 0.0) -> float:
+        """The fitness with these parameters. best: the best fitness so far."""
+        self.step.set_vector(parameters)
+        self.step.reset()
+        return float(compiled_balanced(*self.call, best))
 
-    def fitness(self, weights: Any, best: float = 0.0) -> float:
-        """The fitness with these weights, which the network keeps. best: the best fitness so far."""
-        parts = zip(np.split(weights, self.ends), self.shapes.items(), strict=True)
-        self.model.set_parameters({name: part.reshape(shape) for part, (name, shape) in parts})
-        self.run.reset()
-        return balanced(self, best)
+    def keep(self, parameters: Any) -> None:
+        """Give the model these parameters."""
+        given = self.model.get_parameters()
+        parts = np.split(parameters, np.cumsum([value.size for value in given.values()])[:-1])
+        pairs = zip(given.items(), parts, strict=True)
+        self.model.set_parameters({name: part.reshape(value.shape) for (name, value), part in pairs})
 
 
 def fitness(model: nm.Model, rng: np.random.Generator) -> float:
     """The fitness of a network of ours, once a strategy has improved its weights. The best ones stay."""
     controller = Controller(model)
-    best, weights = improved(controller.fitness, controller.weights, rng)
-    controller.fitness(weights, SOLVED)
+    best, parameters = improved(controller.fitness, controller.parameters, rng)
+    controller.keep(parameters)
     return best
 
 
@@ -274,11 +302,13 @@ def theirs(seed: int, individuals: int, folder: Path) -> tuple[float, int, bool]
     def evaluate(genomes: Any, config: Any) -> None:
         for _, genome in genomes:
             network = neat.nn.RecurrentNetwork.create(genome, config)
+            seen, said = [0.0] * 3, [0.0]
 
-            def control(places: Any, network: Any = network) -> float:
-                return 2.0 * network.activate((places / SCALES).tolist())[0] - 1.0
+            def control(_: int, network: Any = network, seen: Any = seen, said: Any = said) -> int:
+                said[0] = 2.0 * network.activate(seen)[0] - 1.0
+                return 0
 
-            genome.fitness = balanced(control, best_so_far[0])
+            genome.fitness = balanced(control, 0, seen, said, best_so_far[0])
             tried[0], best_so_far[0] = tried[0] + 1, max(best_so_far[0], genome.fitness)
 
     started = time.perf_counter()
@@ -294,9 +324,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--random", action="store_true", help="start from random networks")
     parser.add_argument("--no-peer", action="store_true", help="leave neat-python out")
     given = parser.parse_args(arguments)
-    balanced(lambda places: 0.0)  # compiles the physics
+    balanced(lambda argument: 0, 0, [0.0] * 3, [0.0], 0.0)  # compiles the physics
     model = nm.build(nm.compile("/xavier,zero/ (i, 3) (o, 1, <tanh>, <mse>)", 1, 0.1, tier="instant"))
-    Controller(model).fitness(np.zeros(4))  # loads the machine
+    Controller(model).fitness(np.zeros(4))  # loads the machine, and compiles the trial
     seconds: list[list[float]] = [[], []]
     for seed in range(given.seeds):
         taken, tried, solved, text = ours(seed, given.individuals, given.random)

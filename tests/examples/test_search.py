@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,14 +126,52 @@ def test_weights_get_better(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"addition: [\d.]+% of the test, [\d.]+% of the training set, \d+ bits", capsys.readouterr().out)
 
 
+def moved_as_in_the_paper(state: Any, force: float) -> Any:
+    """The state of cart and poles after 0.02 s, by the equations in Gruau, Whitley and Pyeatt (1996), one by one."""
+    masses, lengths = np.array([0.1, 0.01]), np.array([0.5, 0.05])
+
+    def slopes(state: Any) -> Any:
+        angles, turning = state[2::2], state[3::2]
+        rub = 2e-6 * turning / (masses * lengths) - 9.8 * np.sin(angles)
+        forces = masses * lengths * turning**2 * np.sin(angles) + 0.75 * masses * np.cos(angles) * rub
+        heavy = masses * (1 - 0.75 * np.cos(angles) ** 2)
+        faster = (force + forces.sum()) / (1.0 + heavy.sum())
+        turned = -0.75 / lengths * (faster * np.cos(angles) + rub)
+        return np.array([state[1], faster, turning[0], turned[0], turning[1], turned[1]])
+
+    now = np.array(state)
+    for _ in range(2):
+        first = slopes(now)
+        second = slopes(now + 0.005 * first)
+        third = slopes(now + 0.005 * second)
+        now = now + 0.01 / 6 * (first + 2 * second + 2 * third + slopes(now + 0.01 * third))
+    return now
+
+
 def test_poles_fall_and_searches_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     poles = script(SEARCH, "double_pole")
     monkeypatch.setattr(poles, "improved", partial(poles.improved, most=12))
-    state = np.zeros(6)
-    assert poles.moved(state, 0.0)
-    assert (state == 0.0).all(), "upright poles stay"
-    assert 0.0 < poles.balanced(lambda seen: 0.0) < 0.1
-    assert poles.balanced(lambda seen: 1.0) < poles.balanced(lambda seen: 0.0)
+    upright = (0.0,) * 6
+    assert poles.moved(upright, 0.0) == upright
+    lying = (0.0, 0.1, 0.07, -0.2, 0.01, 0.3)
+    np.testing.assert_allclose(poles.moved(lying, 3.0), moved_as_in_the_paper(lying, 3.0), rtol=1e-12)
+    still = poles.balanced(lambda _: 0, 0, [0.0] * 3, [0.0], 0.0)
+    assert 0.0 < still < 0.1
+    assert poles.balanced(lambda _: 0, 0, [0.0] * 3, [1.0], 0.0) < still, "a steady push makes them fall sooner"
+    model = nm.build(nm.compile(poles.START, 1, 0.1, tier="instant"), seed=3)
+    stream, seen, said = nm.stream(model), np.zeros(3, np.float32), np.zeros(1, np.float32)
+
+    def python(_: int) -> int:
+        stream(seen, out=said)
+        return 0
+
+    slow = poles.balanced(python, 0, seen, said, 0.0)
+    controller = poles.Controller(model)
+    assert controller.fitness(controller.parameters) == slow, "compiled and in Python, the trial is the same"
+    controller.keep(2.0 * controller.parameters)
+    np.testing.assert_array_equal(
+        np.concatenate([value.ravel() for value in model.get_parameters().values()]), 2.0 * controller.parameters
+    )
     poles.main(["--seeds", "1", "--individuals", "3", "--no-peer"])
     assert re.search(r"seed 0: evolve [\d.]+ s, 3 networks, not solved", capsys.readouterr().out)
 
