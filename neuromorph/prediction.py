@@ -158,6 +158,8 @@ def watcher(model: Network, names: tuple[str, ...]) -> Network:
 
 def _apart(model: Network, names: tuple[str, ...], values: Floats) -> dict[str, Floats]:
     """The values of each node, from those of all side by side."""
+    if len(names) == 1:
+        return {names[0]: values}
     widths = {node.name: node.width for node in model.graph.nodes}
     ends = np.cumsum([widths[name] for name in names])
     return {name: part.copy() for name, part in zip(names, np.split(values, ends[:-1], axis=-1), strict=True)}

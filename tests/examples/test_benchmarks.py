@@ -253,6 +253,8 @@ def test_held_out_data_choose_ours_and_the_test_data_choose_the_peer() -> None:
     )
     assert (report.best_ours().name, report.best_peer().name) == ("b", "Q")
     assert not report.reached()
+    assert report.winners(1 / 3) == []
+    assert [one.name for one in report.winners(1 / 2)] == ["a"]
     said = room("bench.report").one_task(report)
     assert "**`b`, ours, chosen** | 0.600 (0.590 to 0.610) | 1 s | 100 |" in said
     assert "`b`, chosen on held-out data, is NOT as good as the best peer, Q: 0.600 and 0.800, in 0.50 of its" in said
@@ -263,9 +265,9 @@ def test_of_an_error_less_is_better_and_the_counts_are_of_both_goals() -> None:
     slow = report_of(("a", True, 0.2, 0.2, 3.0), ("P", False, 0.3, 0.1, 4.0), more_is_better=False)
     bad = report_of(("a", True, 0.4, 0.2, 1.0), ("P", False, 0.3, 0.1, 4.0), more_is_better=False)
     assert [one.reached() for one in (good, slow, bad)] == [True, True, False]
-    assert "At least as good as the best peer: 2 of 3; and in at most a third of its time: 1." in room(
-        "bench.report"
-    ).many_tasks([good, slow, bad])
+    said = room("bench.report").many_tasks([good, slow, bad])
+    assert "at least as good as the best peer in 2 of 3, and in at most a third of its time in 1. Some text" in said
+    assert said.count("| yes | yes | `a` |") == 1
 
 
 def test_the_page_has_the_tables_of_the_results() -> None:

@@ -66,11 +66,27 @@ class Report:
 
     def reached(self) -> bool:
         """Whether the chosen text of ours is at least as good as the best peer, by medians of the test data."""
-        mine, peer = self.best_ours(), self.best_peer()
-        if mine is None or peer is None:
+        mine = self.best_ours()
+        return mine is not None and self._is_as_good(mine)
+
+    def _is_as_good(self, mine: Outcome) -> bool:
+        peer = self.best_peer()
+        if peer is None:
             return False
         one, other = mine.median("score"), peer.median("score")
         return one >= other if self.more_is_better else one <= other
+
+    def winners(self, most_time: float) -> list[Outcome]:
+        """The texts of ours that are as good as the best peer in at most such a share of its time, the best first.
+
+        Both are judged by the test data, which chose the best peer too.
+        """
+        peer, sign = self.best_peer(), -1 if self.more_is_better else 1
+        ours = sorted((one for one in self.outcomes if one.ours), key=lambda one: sign * one.median("score"))
+        if peer is None:
+            return []
+        most = most_time * peer.median("seconds")
+        return [one for one in ours if self._is_as_good(one) and one.median("seconds") <= most]
 
     def share_of_time(self) -> float:
         """The seconds of the chosen text of ours over those of the best peer."""
