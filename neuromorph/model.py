@@ -115,7 +115,7 @@ class Model(Network):
         seed: int | None = None,
         carry_state: bool = False,
         layout: str | None = None,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: Mapping[int, float] | str | None = None,
         missing: str = "error",
         initial_epoch: int = 0,
     ) -> History:
@@ -136,8 +136,8 @@ class Model(Network):
         measured beside the loss after each epoch, on all data, from the state that the epoch started from, and on those
         for validation; of batches on those for validation only: "accuracy", "rmse", names of losses, or functions
         ``f(expected, result) -> float`` of all vectors that count, (n, W_out) each. class_weight: weights by label, for
-        the loss only; a class that is not named has 1. initial_epoch: the number of the first epoch, for callbacks and
-        history; ``model.history.next_epoch`` goes on counting, in a loaded model too; so do orders with a ``seed``.
+        the loss only, else 1; of arrays also "balanced". initial_epoch: the number of the first epoch, for callbacks
+        and history; ``model.history.next_epoch`` goes on, in a loaded model too; so do orders with a ``seed``.
 
         If training diverges (TrainingDivergedError) or is interrupted (Ctrl-C), the caller gets the exception.
         ``model.history`` then holds the completed epochs, and ``EarlyStopping`` has restored the best parameters.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from io import BytesIO, StringIO
+from math import prod
 from typing import Any
 
 import click
@@ -68,7 +69,7 @@ def lines_of(array: Array, before: Sequence[Sequence[Any]] = (), names: Sequence
         return text.getvalue()
     writer, digits = csv.writer(text, lineterminator="\n"), ".9g" if array.dtype == np.float32 else ".17g"
     writer.writerows([names] if names else [])
-    for number, row in enumerate(array.reshape(len(array), -1).tolist()):
+    for number, row in enumerate(array.reshape(len(array), prod(array.shape[1:])).tolist()):
         cells = [format(cell, digits) if isinstance(cell, float) else cell for cell in row]
         writer.writerow([*(before[number] if before else ()), *cells])
     return text.getvalue()

@@ -88,7 +88,8 @@ class Arrays:
     of the file that all arrays have, or None if they have all. schema, classes: what was learnt of a table. notes: what
     to say about it. unlike: columns of very different size. sequences: whether inputs are (N, S, W); None if the file
     does not say. places: for each sequence and step the row of the table, -1 for padding. order: the rows of the table
-    in the order of the inputs. groups: what the sequences are called. skips: whether expected values may be missing.
+    in the order of the inputs. groups: what the sequences are called. row_groups: the number of the
+    group of each row of the table, and what the groups are called. skips: whether expected values may be missing.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Arrays:
     places: Array | None = None
     order: Array | None = None
     groups: Sequence[str] = ()
+    row_groups: tuple[Array, Sequence[str]] | None = None
     skips: bool = False
 
     def origin(self, name: str) -> Origin:

@@ -133,7 +133,7 @@ def _moments(schema: Schema, times: Array | None, window: Array, steps: int) -> 
         return numbers
     whole = all(float(moment).is_integer() for moment in (*there, *moments))
     if column.kind == DATE:
-        return [text_of(moment, times=not whole) for moment in moments]
+        return [text_of(moment, times=not whole, form=column.style) for moment in moments]
     return [int(moment) for moment in moments] if whole else moments
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 import numpy as np
@@ -12,7 +12,7 @@ import neuromorph as nm
 
 from ..tables.lines import plain_schema, rows_of_lines
 from .answers import encoded, ending_of_output, labels_of, lines_of, named
-from .arrays import Array, Arrays, Source
+from .arrays import Array, Arrays, Source, has_classes
 from .console import give, give_raw
 from .files import check_apart, check_target, saved, write
 from .layout import arrays_of, as_sequences, inputs_of, of_last_steps, prepared, without_padding
@@ -71,22 +71,30 @@ from a state for each group where the model was trained with --group.
     "above 0.5, else the first.",
 )
 @click.option(
+    "--names",
+    is_flag=True,
+    help="Begin with a line of names, and each row with its group, where the model was trained with --group.",
+)
+@click.option(
     "--every-step",
     is_flag=True,
     help="With --labels: a class for every step of a sequence (-1 or nothing beyond its length), also where the model "
     "was trained with one answer for each.",
 )
 def predict(
-    model: str, source: Source, threads: int | None, output: str | None, labels: bool, every_step: bool
+    model: str, source: Source, threads: int | None, output: str | None, labels: bool, names: bool, every_step: bool
 ) -> None:
     """Run a saved model on data, from zero state."""
     ending, output = ending_of_output(output), None if output == "-" else output
     if output is not None:
         check_apart({"--output": output}, {"MODEL": model, **source.files()})
         check_target(output)
+    if names and ending != ".csv":
+        raise click.UsageError("--names is for CSV")
     trained = saved(model, threads)
+    titles = _titles(trained, labels=labels) if names else []
     if _is_answered_by_line(trained, source, output):
-        _answer_by_line(trained, source, output, labels)
+        _answer_by_line(trained, source, output, labels, titles)
         return
     arrays = arrays_of(source, trained, answers=False)
     with naming(arrays.name):
@@ -98,7 +106,9 @@ def predict(
         found = named(trained, _labels_of_sequences(trained, arrays, found, every_step))
     elif labels:
         found = named(trained, labels_of(trained, found))
-    data = encoded(_as_in_table(trained, arrays, found, every_step), ending)
+    rows = _as_in_table(trained, arrays, found, every_step)
+    heads = _heads(trained, arrays, found, every_step) if names else []
+    data = lines_of(rows, heads, titles).encode("utf-8") if names else encoded(rows, ending)
     if output is None:
         give_raw(data)
     else:
@@ -126,6 +136,36 @@ def _as_in_table(model: nm.Model, arrays: Arrays, found: Array, every_step: bool
     return _placed(found[there], arrays.places[there])
 
 
+def _titles(model: nm.Model, *, labels: bool) -> list[str]:
+    """The names of what ``--names`` writes: of the groups, if there are any, and of the classes or the columns."""
+    schema = model.table
+    if schema is None:
+        raise click.UsageError("--names takes names from the table that a model was trained on, and this one has none")
+    group = [] if schema.group is None else [schema.columns[schema.group].name]
+    targets, horizon = [schema.columns[place].name for place in schema.targets], schema.horizon or 1
+    if labels:
+        return [*group, *targets[:1]]
+    if has_classes(model):
+        return [*group, *map(str, model.classes or range(model.output_width))]
+    if horizon == 1:
+        return [*group, *targets]
+    return [*group, *(f"{name}+{step + 1}" for step in range(horizon) for name in targets)]
+
+
+def _heads(model: nm.Model, arrays: Arrays, found: Array, every_step: bool) -> list[tuple[str, ...]]:
+    """What stands before each answer: its group; nothing where the model knows none. found: as in ``_as_in_table``."""
+    if arrays.row_groups is None:
+        return []
+    numbers, names = arrays.row_groups
+    if arrays.places is None:
+        rows = np.arange(len(found))
+    elif found.ndim == 1 < arrays.places.ndim:
+        rows = arrays.places[:, 0]
+    else:
+        rows = _as_in_table(model, arrays, arrays.places, every_step)
+    return [(names[number],) for number in numbers[rows].tolist()]
+
+
 def _placed(found: Array, rows: Array) -> Array:
     """Results of rows, in the order of the rows."""
     return np.asarray(found[np.argsort(rows, kind="stable")])
@@ -142,23 +182,26 @@ def _is_answered_by_line(model: nm.Model, source: Source, output: str | None) ->
     return ending_of_stream(source, source.data) in (".csv", ".tsv") and not as_whole and source.sequences is not True
 
 
-def _answer_by_line(model: nm.Model, source: Source, output: str | None, labels: bool) -> None:
+def _answer_by_line(model: nm.Model, source: Source, output: str | None, labels: bool, titles: Sequence[str]) -> None:
     """Write the answer to each line of a stream before the next line is read."""
     if output is None:
-        for line in _answered(model, source, labels):
+        for line in _answered(model, source, labels, titles):
             give_raw(line)
         return
     with open(output, "wb", buffering=0) as file:
-        for line in _answered(model, source, labels):
+        for line in _answered(model, source, labels, titles):
             file.write(line.encode("utf-8"))
 
 
-def _answered(model: nm.Model, source: Source, labels: bool) -> Iterator[str]:
-    """The answer to each line of a stream, as soon as the line is there."""
+def _answered(model: nm.Model, source: Source, labels: bool, titles: Sequence[str]) -> Iterator[str]:
+    """The answer to each line of a stream, as soon as the line is there. titles: a line before all, if any."""
     assert source.data is not None
     fills = policies(source, model, answers=False)[0] == "mean"
     schema = plain_schema(model.input_width) if model.table is None else model.table
     streams: dict[str, nm.Stream] = {}
+    grouped = bool(titles) and schema.group is not None
+    if titles:
+        yield lines_of(np.empty((0, 1)), (), titles)
     with as_click(), opened(source.data) as file:
         rows = rows_of_lines(
             iter(file.readline, b""), titled(source.data), schema, model.classes or (), header=source.header,
@@ -169,4 +212,4 @@ def _answered(model: nm.Model, source: Source, labels: bool) -> Iterator[str]:
             if stream is None:
                 stream = streams[row.group] = nm.stream(model)
             y = stream(row.values.astype(model.dtype))[None]
-            yield lines_of(named(model, labels_of(model, y)) if labels else y)
+            yield lines_of(named(model, labels_of(model, y)) if labels else y, [(row.group,)] if grouped else ())

@@ -239,7 +239,8 @@ def _shaped(
             if places is not None and numbers is not None and expected.ndim == 2 == numbers.ndim:
                 last = numbers[np.arange(len(numbers)), np.count_nonzero(places >= 0, axis=1) - 1]
             origins |= dict.fromkeys(("expected", "labels"), TableOrigin(table, last, answered))
-        return Arrays(table.title, inputs, expected, origins=origins, places=numbers, **more)
+        row_groups = None if rows.groups is None else (rows.groups, rows.names)
+        return Arrays(table.title, inputs, expected, origins=origins, places=numbers, row_groups=row_groups, **more)
 
     if schema.window is not None:
         made = sequences.windows_of(table, rows, schema.window, None if rows.targets is None else schema.horizon)

@@ -123,7 +123,11 @@ Examples:
     metavar="LIST",
     help="Numbers to record beside the losses, with commas: accuracy, rmse, or losses as mae.",
 )
-@click.option("--class-weight", metavar="LIST", help="How much vectors count by their class, such as 0=1,1=5.")
+@click.option(
+    "--class-weight",
+    metavar="LIST",
+    help="How much vectors count by their class, such as 0=1,1=5 or no=1,yes=5; balanced: all classes count the same.",
+)
 @click.option(
     "--adapt/--no-adapt",
     default=None,
@@ -202,7 +206,7 @@ def _ready(options: Training, source: Source) -> tuple[nm.Model, Named, Prepared
     """The built model, its training data, and the validation data if there are any."""
     text = None if options.file is None else text_of(options.file)
     with no_warnings():
-        model = saved(options.resume or "") if text is None else nm.compile(text, 1, 0.0)
+        model = saved(options.resume or "") if text is None else nm.compile(text, 1, 0.0, dtype=_type_of(options))
     arrays, validation = arrays_of(source, model), None
     fraction, sequences = fraction_of(options.validation), as_sequences(model, source, arrays)
     if not options.quiet:
@@ -265,8 +269,13 @@ def _compiled(text: Any, options: Training, batch: int) -> nm.Model:
     rate = RATES[optimizer] if options.rate is None else options.rate
     return nm.compile(
         text, batch, rate, optimizer=optimizer, bptt_steps=options.window, clip_norm=options.clip,
-        dtype=options.dtype or "float32", threads=options.threads,
+        dtype=_type_of(options), threads=options.threads,
     )  # fmt: skip
+
+
+def _type_of(options: Training) -> str:
+    """The type of a new model's numbers, and of those that are read for it."""
+    return options.dtype or "float32"
 
 
 def _fit(model: nm.Model, options: Training, data: Prepared, measured: Prepared | None) -> None:
@@ -294,18 +303,25 @@ def _as_usage() -> Iterator[None]:
         raise click.UsageError(str(error)) from error
 
 
-def _class_weight(text: str | None, model: nm.Model) -> dict[int, float] | None:
-    """The weights by label that ``--class-weight`` gives, or None. A label is the name of a class, or its number."""
-    if text is None:
-        return None
+def _class_weight(text: str | None, model: nm.Model) -> dict[int, float] | str | None:
+    """The weights by label that ``--class-weight`` gives, "balanced", or None. A label is the name of a class, or its
+    number."""
+    if text is None or text == "balanced":
+        return text
     names = {str(name): number for number, name in enumerate(model.classes or ())}
     pairs = [part.rpartition("=") for part in text.split(",")]
+    for label, sign, _ in pairs:
+        if sign and names and label not in names and not label.removeprefix("-").isdecimal():
+            raise click.UsageError(f"--class-weight has the class {label}, and the classes are {', '.join(names)}")
     try:
         found = {names[label] if label in names else int(label): float(weight) for label, _, weight in pairs}
     except ValueError:
         found = {}
     if len(found) < len(pairs):
-        raise click.UsageError(f"--class-weight is {text}, and needs a weight for each label, such as 0=1,1=5")
+        example = ",".join(f"{name}={1 + 4 * number}" for number, name in enumerate([*names, "0", "1"][:2]))
+        raise click.UsageError(
+            f"--class-weight is {text}, and needs a weight for each label, such as {example}, or 'balanced'"
+        )
     return found
 
 

@@ -15,14 +15,18 @@ from ..errors import DataError, brief
 from .arrays import TrainingData
 
 Array = NDArray[Any]
+BALANCED = "balanced"
 _SINGLE = {"binary_cross_entropy": (0, 1), "hinge": (-1, 1)}  # the labels of an output of one component, by the loss
 
 
-def checked_class_weight(given: Any, loss: str, width: int) -> dict[int, float]:
-    """The weights by label. TypeError, ValueError or DataError that names what is wrong."""
+def checked_class_weight(given: Any, loss: str, width: int, *, balances: bool = False) -> dict[int, float] | str:
+    """The weights by label; BALANCED if ``balances``. TypeError, ValueError or DataError that names what is wrong."""
     labels = labels_of(loss, width)
+    if isinstance(given, str) and given == BALANCED and balances:
+        return BALANCED
     if not isinstance(given, Mapping):
-        raise TypeError(f"class_weight must be a dict of labels and weights, not {brief(given)}")
+        known = f" or {BALANCED!r}" if balances else ""
+        raise TypeError(f"class_weight must be a dict of labels and weights{known}, not {brief(given)}")
     found = {}
     for label, weight in given.items():
         if isinstance(label, bool) or label not in labels:
@@ -48,18 +52,32 @@ def labels_of(loss: str, width: int) -> tuple[int, ...]:
     )
 
 
-def with_class_weight(data: TrainingData, class_weight: Mapping[int, float], loss: str) -> TrainingData:
+def with_class_weight(data: TrainingData, class_weight: Mapping[int, float] | str, loss: str) -> TrainingData:
     """The data, with the weight of each vector multiplied by that of its class. A class that is not named has 1.
 
-    Raises DataError for a vector that counts and is no label.
+    class_weight: by label; BALANCED gives each class that is there the same sum of weights, and leaves the sum of all
+    as it is. Raises DataError for a vector that counts and is no label.
     """
     labels = _labels(data, loss)
+    if isinstance(class_weight, str):
+        class_weight = _balanced(labels, data.weights)
     factors = np.ones(labels.shape)
     for label, weight in class_weight.items():
         factors[labels == label] = weight
     weights = factors if data.weights is None else factors * data.weights
     dtype = data.inputs.dtype if data.inputs.dtype.kind == "f" else np.float64
     return replace(data, weights=np.ascontiguousarray(weights, dtype=dtype))
+
+
+def _balanced(labels: Array, weights: Array | None) -> dict[int, float]:
+    """The weights that make all classes count the same."""
+    there, numbers = np.unique(labels.reshape(-1), return_inverse=True)
+    sums = np.bincount(numbers, None if weights is None else weights.reshape(-1), minlength=len(there))
+    counts = sums > 0.0
+    return {
+        int(label): float(sums.sum() / (counts.sum() * own))
+        for label, own in zip(there[counts], sums[counts], strict=True)
+    }
 
 
 def _labels(data: TrainingData, loss: str) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.intp]
+_PIECE = 1 << 20  # entries that are looked up at once
 
 
 def held_number(count: int, fraction: float) -> int:
@@ -22,13 +23,32 @@ def drawn(count: int, held: int, classes: NDArray[Any] | None = None) -> tuple[N
     classes: the class of each; then the part has about as large a share of each class as all have.
     """
     rng = np.random.Generator(np.random.PCG64(0))
-    if classes is None:
-        classes = np.zeros(count, np.intp)
-    _, kinds, sizes = np.unique(classes, return_inverse=True, return_counts=True)
-    chosen = [rng.permutation(np.flatnonzero(kinds == kind))[:quota] for kind, quota in enumerate(_quotas(sizes, held))]
     out = np.zeros(count, bool)
-    out[np.concatenate(chosen)] = True
+    if classes is None:
+        out[_mixed(np.arange(count), rng)[:held]] = True
+    else:
+        kinds, sizes = _kinds(classes)
+        for kind, quota in enumerate(_quotas(sizes, held)):
+            out[_mixed(np.flatnonzero(kinds == kind), rng)[:quota]] = True
     return np.flatnonzero(~out), np.flatnonzero(out)
+
+
+def _mixed(numbers: Numbers, rng: np.random.Generator) -> Numbers:
+    """The array itself, mixed: a table may have so many rows that a copy counts."""
+    rng.shuffle(numbers)
+    return numbers
+
+
+def _kinds(classes: NDArray[Any]) -> tuple[NDArray[Any], Numbers]:
+    """The number of the class of each, and the size of each class. NaN is a class too.
+
+    ``np.unique`` gives the same numbers, but needs several arrays of 8 bytes an entry for it.
+    """
+    values, sizes = np.unique(classes, return_counts=True)
+    kinds = np.empty(len(classes), np.min_scalar_type(len(values)))
+    for start in range(0, len(classes), _PIECE):
+        kinds[start : start + _PIECE] = np.searchsorted(values, classes[start : start + _PIECE])
+    return kinds, sizes
 
 
 def _quotas(sizes: NDArray[np.intp], held: int) -> NDArray[np.intp]:

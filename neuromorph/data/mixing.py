@@ -70,7 +70,8 @@ def counting_units(data: TrainingData) -> tuple[Numbers, Numbers]:
 def mixed(data: TrainingData, rng: np.random.Generator) -> Numbers:
     """All units in a random order, those without weight last."""
     counting, others = counting_units(data)
-    return np.concatenate([rng.permutation(counting), others])
+    rng.shuffle(counting)
+    return np.concatenate([counting, others]) if len(others) else counting
 
 
 def taken(data: TrainingData, numbers: Numbers) -> TrainingData:

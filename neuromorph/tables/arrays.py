@@ -119,7 +119,7 @@ class _Maker:
         policy: Policy,
         answers: bool,
     ) -> None:
-        self.table, self.schema, self.policy = table, schema, policy
+        self.table, self.schema, self.policy, self.answers = table, schema, policy, answers
         fills = policy.inputs == "mean"
 
         def encoder(place: int, *, fills: bool = False) -> Encoder:
@@ -169,10 +169,12 @@ class _Maker:
         """Raise the error for the first missing value."""
         row, number = map(int, np.argwhere(gaps)[0])
         encoder = _column_of(encoders, number)
+        drop = "" if self.schema.window or not self.answers else "--missing drop leaves such rows out, "
         if encoders is self.targets:
-            hint = "--missing drop leaves such rows out, --missing skip leaves what is not known out of the loss"
+            skip = "mean,skip" if self.policy.inputs == "mean" else "skip"
+            hint = f"{drop}--missing {skip} leaves what is not known out of the loss"
         elif encoders is self.inputs:
-            hint = "--missing drop leaves such rows out, --missing mean puts the mean of the column there"
+            hint = f"{drop}--missing mean puts the mean of the column there"
         else:
             hint = "write a number there"
         cell = piece.cells(encoder.place)[row]

@@ -253,8 +253,8 @@ def _of_series(
     if wanted is not None and not answered_width(wanted, roles.horizon, len(targets)):
         names = some([columns.table.names[place] for place in targets])
         raise columns.table.wrong(
-            f"{roles.horizon} rows of {len(targets)} columns, {names}, are to be forecast, and the model's output has "
-            f"{wanted.width_out} numbers; --targets names the columns"
+            f"{counted(roles.horizon, 'row')} of {counted(len(targets), 'column')}, {names}, are to be forecast, and "
+            f"the model's output has {counted(wanted.width_out, 'number')}; --targets names the columns"
         )
     width = columns.width(inputs)
     if wanted is not None and wanted.width_in not in ([width] if wanted.recurrent else [width * (roles.window or 1)]):

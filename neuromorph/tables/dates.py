@@ -59,10 +59,17 @@ def forms_of(text: str) -> set[str]:
     return {form for form in FORMS if days_of(text, form) is not None}
 
 
-def text_of(days: float, *, times: bool) -> str:
-    """A date in the form of ISO 8601. times: whether with the time of the day, to the second."""
+def text_of(days: float, *, times: bool, form: str = "year-month-day") -> str:
+    """A date in a form; in that of ISO 8601 where the form has the names of months, or no place for the day.
+
+    times: whether with the time of the day, to the second.
+    """
     moment = datetime.fromtimestamp(round(days * 86_400.0), UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S" if times else "%Y-%m-%d")
+    numbers = {"year": f"{moment.year:04}", "month": f"{moment.month:02}", "day": f"{moment.day:02}"}
+    if " " in form or (form == "year-month" and (times or moment.day > 1)):
+        form = "year-month-day"
+    date = re.sub("[a-z]+", lambda part: numbers[part[0]], form)
+    return date + moment.strftime("T%H:%M:%S") * times
 
 
 def following(days: Sequence[float], count: int) -> list[float] | None:

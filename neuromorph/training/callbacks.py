@@ -23,6 +23,7 @@ from ..host.callers import warn_user
 from ..options import finite_number, flag, whole_number
 from ..runtime.network import Network
 from ..storage import save
+from .logs import cut_log
 from .metrics import NAMES
 
 
@@ -381,7 +382,9 @@ class CSVLog(Callback):
     """Write a line of comma-separated numbers for every epoch to a file, at once after the epoch.
 
     path: of the file, which may be a pipe or a device; missing folders are made. An older file is replaced, unless
-    ``append`` is set; then the line of names is left out in a file that is not empty.
+    ``append`` is set; then the line of names is left out in a file that is not empty. A run with ``initial_epoch``
+    takes the place of the lines at the end of the file that are of the same epochs or later ones: a process that was
+    killed wrote them after its last checkpoint.
 
     A path that can't be written to is an OSError in fit before anything is trained. A write that fails later (a full
     disk) gives one RuntimeWarning; training goes on, and later epochs try again. ``failures`` counts failed writes.
@@ -408,6 +411,8 @@ class CSVLog(Callback):
     def begin(self, run: Run) -> None:
         self.failures = 0
         os.makedirs(folder_of(os.fspath(self.path)), exist_ok=True)
+        if self.append and run.initial_epoch and os.path.isfile(self.path):
+            cut_log(os.fspath(self.path), run.initial_epoch)
         self._file = open(self.path, "a" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115
         if not self._file.seekable() or self._file.tell() == 0:
             self._write(run, "epoch", *run.names)

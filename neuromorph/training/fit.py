@@ -51,7 +51,8 @@ def fit(
     model.memory()
     count, first = whole_number("epochs", epochs), whole_number("initial_epoch", initial_epoch, least=0)
     watchers, carries = checked_callbacks(callbacks), flag("carry_state", carry_state)
-    asked, reading = checked_metrics(model, metrics), Reading.of(model, missing, class_weight, layout)
+    asked = checked_metrics(model, metrics)
+    reading = Reading.of(model, missing, class_weight, layout, balances=expected is not None)
     mixes = flag("shuffle", shuffle)
     if expected is None:
         others = {"sample_weight": sample_weight, "lengths": lengths, "shuffle": mixes, "seed": seed}

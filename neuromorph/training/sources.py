@@ -23,14 +23,14 @@ class Reading:
     """How the data of a call are read: what NaN means, the weights of classes or None, and the layout."""
 
     missing: str
-    class_weight: Mapping[int, float] | None = None
+    class_weight: Mapping[int, float] | str | None = None
     layout: str | None = None
 
     @classmethod
-    def of(cls, model: Network, missing: Any, class_weight: Any, layout: Any) -> Reading:
-        """The arguments of ``fit``, checked."""
+    def of(cls, model: Network, missing: Any, class_weight: Any, layout: Any, *, balances: bool = False) -> Reading:
+        """The arguments of ``fit``, checked. balances: whether weights of classes may be "balanced"."""
         loss, width = model.graph.loss.name, model.output_width
-        weights = None if class_weight is None else checked_class_weight(class_weight, loss, width)
+        weights = None if class_weight is None else checked_class_weight(class_weight, loss, width, balances=balances)
         return cls(missing, weights, layout)
 
     def read(self, model: Network, inputs: Any, expected: Any, weights: Any, lengths: Any) -> TrainingData:

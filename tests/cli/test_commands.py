@@ -694,6 +694,7 @@ def test_metrics_and_weights_of_classes(shell: Shell) -> None:
     [
         ("--metrics", "maee", "metrics must be one of .*, not 'maee'; did you mean 'mae'.*"),
         ("--class-weight", "0:1", "--class-weight is 0:1, and needs a weight for each label, such as 0=1,1=5.*"),
+        ("--class-weight", "balance", ".* needs a weight for each label, such as 0=1,1=5, or 'balanced'.*"),
         ("--class-weight", "0=1,0=2", "--class-weight is 0=1,0=2, and needs a weight for each label.*"),
         ("--class-weight", "7=1", "class_weight has the label 7, and the model's labels are 0 to 2.*"),
         ("--class-weight", "1=-1", r"class_weight\[1\] must be a finite number of at least 0, not -1.0.*"),

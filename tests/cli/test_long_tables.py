@@ -156,7 +156,7 @@ def test_windows_of_a_series(capsys: pytest.CaptureFixture[str]) -> None:
     np.testing.assert_array_equal(np.array(out.split(), np.float32), wanted[:, 0])
     assert err.startswith("series.csv: the last 6 rows of 1 series, as in training\n")
     out, _ = run(capsys, "forecast", "net.safetensors", "--data", "series.csv", "--steps", "3", "--names")
-    assert [line.split(",")[0] for line in out.splitlines()] == ["month", "2023-05-01", "2023-06-01", "2023-07-01"]
+    assert [line.split(",")[0] for line in out.splitlines()] == ["month", "2023-05", "2023-06", "2023-07"]
     out, _ = run(capsys, "predict", "net.safetensors", "--data", "series.csv")
     wanted = model.predict(
         np.lib.stride_tricks.sliding_window_view(SERIES.astype(np.float32), 6)[..., None], layout="NSW"
@@ -188,6 +188,74 @@ def test_windows_stay_within_their_series(capsys: pytest.CaptureFixture[str]) ->
     out, err = run(capsys, "forecast", "net.safetensors", "--data", "two.csv", "--steps", "2", "--names")
     assert err.startswith("two.csv: the last 3 rows of 2 series, as in training\n")
     assert [line.rpartition(",")[0] for line in out.splitlines()] == ["who,t", "a,6", "a,7", "b,6", "b,7"]
+    out, _ = run(capsys, "predict", "net.safetensors", "--data", "two.csv", "--names")
+    assert [line.partition(",")[0] for line in out.splitlines()] == ["who", *"aaaabbbb"]
+    assert out.startswith("who,v\n")
+
+
+def test_answers_have_the_names_of_their_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, *LONG, "--epochs", "1", "-q")
+    command = ("predict", "net.safetensors", "--data", "long.csv")
+    plain, _ = run(capsys, *command, "--labels")
+    out, _ = run(capsys, *command, "--labels", "--names")
+    assert out.splitlines() == ["who,kind", *(f"g{n},{kind}" for n, kind in enumerate(plain.split()))]
+    plain, _ = run(capsys, *command)
+    out, _ = run(capsys, *command, "--names")
+    assert out.splitlines() == ["who,fast,slow", *(f"g{n},{row}" for n, row in enumerate(plain.split()))]
+    run(capsys, *LONG, "--epochs", "1", "-q", "--every-step")
+    groups = [line.partition(",")[0] for line in Path("long.csv").read_text().splitlines()]
+    for labels in ((), ("--labels",)):
+        plain, _ = run(capsys, *command, *labels)
+        out, _ = run(capsys, *command, "--names", *labels)
+        assert [line.partition(",")[0] for line in out.splitlines()] == groups
+        assert [line.partition(",")[2] for line in out.splitlines()[1:]] == plain.split()
+
+
+def test_answers_line_by_line_have_the_names_of_their_groups(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(capsys, *LONG, "--epochs", "1", "-q")
+    text = Path("long.csv").read_bytes()
+    outs = []
+    for options in ((), ("--names",)):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+        outs.append(run(capsys, "predict", "net.safetensors", "--data", "-", *options)[0].splitlines())
+    groups = [line.partition(",")[0] for line in text.decode().splitlines()[1:]]
+    assert outs[1] == ["who,fast,slow", *map(",".join, zip(groups, outs[0], strict=True))]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--names", "-o", "y.npy"), "--names is for CSV"),
+        (("--names",), "--names takes names from the table that a model was trained on, and this one has none"),
+    ],
+)
+def test_names_that_can_not_be_written(options: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    nm.save(nm.build(nm.compile(TEXT, 2, 0.1)), "plain.safetensors")
+    np.save("x.npy", STEPS[0])
+    _, err = run(capsys, "predict", "plain.safetensors", "--data", "x.npy", *options, code=2)
+    assert said in err
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        (None, "line 4, column 2 ('level') is empty: --missing mean puts the mean of the column there"),
+        ("mean", "line 4, column 2 ('level') is empty: --missing mean,skip leaves what is not known out of the loss"),
+        ("mean,skip", None),
+    ],
+)
+def test_what_helps_with_gaps_in_a_series(
+    missing: str | None, said: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows of a series can't be left out."""
+    lines = Path("series.csv").read_text().splitlines()
+    Path("series.csv").write_text("\n".join([*lines[:3], lines[3].partition(",")[0] + ",", *lines[4:]]))
+    given = () if missing is None else ("--missing", missing)
+    options = ("--window", "6", "--horizon", "1", "--epochs", "1", "-q", "--rate", "0.001", *given)
+    _, err = run(capsys, *TRAIN, *options, code=0 if said is None else 1)
+    assert said is None or err == f"error: series.csv: {said}\n"
 
 
 @pytest.mark.parametrize(
@@ -202,7 +270,7 @@ def test_windows_stay_within_their_series(capsys: pytest.CaptureFixture[str]) ->
         (
             ("--horizon", "2", "--window", "4"),
             1,
-            "2 rows of 1 columns, level, are to be forecast, and the model's output has 1",
+            "2 rows of 1 column, level, are to be forecast, and the model's output has 1 number;",
         ),
         (("--horizon", "1", "--window", "4", "--missing", "drop"), 2, "--missing drop would leave gaps in a series"),
         (("--horizon", "1", "--window", "4", "--weights", "level"), 2, "--weights has a weight for each row"),

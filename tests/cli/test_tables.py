@@ -351,6 +351,34 @@ def test_from_a_table_to_a_model_in_use(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.usefixtures("interpreted")
+def test_classes_have_weights_by_their_names(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("people.csv").write_text(PEOPLE)
+    Path("net.mdl").write_text(MODEL)
+    found = []
+    for weights in ("high=3,low=1.5", "0=3,1=1.5", "balanced", "high=1.5,low=0.75"):  # 20 are high, 40 low
+        run(capsys, *TRAIN, "--epochs", "1", "-q", "--class-weight", weights)
+        found.append(nm.load("net.safetensors").get_parameters())
+    for one, other in (found[:2], found[2:]):
+        for name, value in one.items():
+            np.testing.assert_array_equal(value, other[name])
+    _, err = run(capsys, *TRAIN, "--epochs", "1", "-q", "--class-weight", "middle=3", code=2)
+    assert "--class-weight has the class middle, and the classes are high, low" in err
+    _, err = run(capsys, *TRAIN, "--epochs", "1", "-q", "--class-weight", "balance", code=2)
+    assert "--class-weight is balance, and needs a weight for each label, such as high=1,low=5, or 'balanced'" in err
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_tables_are_read_in_the_type_of_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+    values = np.random.default_rng(1).normal(size=20) + 1e3
+    Path("t.csv").write_text("a,b\n" + "".join(f"{value!r},{n}\n" for n, value in enumerate(values.tolist())))
+    Path("net.mdl").write_text("/xavier,zero/ (in, 1) (units, <standardize>) (out, 1, <linear>, <mse>)")
+    command = ("train", "net.mdl", "--data", "t.csv", "--save", "net.safetensors", "--epochs", "1", "-q")
+    run(capsys, *command, "--dtype", "float64", "--rate", "0.001")
+    mean = nm.load("net.safetensors").get_parameters()["units.mean"]
+    np.testing.assert_allclose(mean, [values.mean()], rtol=1e-14)
+
+
+@pytest.mark.usefixtures("interpreted")
 def test_other_tables_for_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     Path("people.csv").write_text(PEOPLE)
     Path("net.mdl").write_text(MODEL)

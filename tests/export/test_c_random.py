@@ -98,9 +98,9 @@ def test_many_texts(tmp_path: Path) -> None:
 
     def one(chosen: tuple[str, str, bool, int]) -> None:
         text, dtype, *_ = chosen
-        assume(text not in passed)
-        check(*chosen, tmp_path, *FLAGS)
-        passed[text] = dtype
+        if text not in passed:
+            check(*chosen, tmp_path, *FLAGS)
+            passed[text] = dtype
 
     while len(passed) < TEXTS:  # some come again, and some amplify what is rounded
         on_fresh_texts(TEXTS - len(passed), one)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from neuromorph.tables.dates import days_of, following, forms_of, text_of
+from neuromorph.tables.dates import FORMS, days_of, following, forms_of, text_of
 
 
 def days(*when: int) -> float:
@@ -60,3 +60,14 @@ def test_what_follows() -> None:
     assert following([days(2024, 1, 31), days(2024, 3, 31), days(2024, 5, 31)], 1) is None
     assert text_of(days(2024, 2, 29, 12, 30), times=True) == "2024-02-29T12:30:00"
     assert text_of(-1.0, times=False) == "1969-12-31"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_date_is_written_in_its_form(form: str) -> None:
+    first, moment = days(2024, 3, 1), days(2024, 3, 9, 12, 30)
+    assert text_of(first, times=False, form=form) in (
+        "2024-03", "2024-03-01", "2024/03/01", "01.03.2024", "01/03/2024", "03/01/2024", "01-03-2024"
+    )  # fmt: skip
+    for day, times in ((first, False), (first, True), (moment, True)):
+        text = text_of(day, times=times, form=form)
+        assert days_of(text, form if form in forms_of(text) else "year-month-day") == day

@@ -621,6 +621,11 @@ def test_a_log_has_a_line_for_every_epoch(tmp_path: Path) -> None:
     assert [[float(cell) for cell in row] for row in rows[1:]] == [list(row) for row in columns]
     model.fit(*data(4), epochs=2, validation=0.5, callbacks=nm.CSVLog(path, append=True), progress=False)
     assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["epoch", *"01201"]
+    with open(path, "a") as file:
+        file.write("2,0.25,0.5,0.1")  # and the process was killed
+    goes_on = nm.CSVLog(path, append=True)
+    model.fit(*data(4), epochs=2, validation=0.5, callbacks=goes_on, progress=False, initial_epoch=1)
+    assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["epoch", *"012012"]
     model.fit(*data(4), epochs=1, callbacks=log, progress=False)
     assert len(path.read_text().splitlines()) == 2
     model.fit(*data(4), epochs=1, callbacks=nm.CSVLog(tmp_path / "a" / "b" / "log.csv"), progress=False)

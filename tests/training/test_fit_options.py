@@ -86,11 +86,34 @@ def test_an_output_of_one_component_has_two_classes(text: str, values: tuple[flo
     np.testing.assert_array_equal(flat(one), flat(other))
 
 
+@pytest.mark.parametrize("text", [CLASSES, SIDE, MARGIN])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_balanced_classes_have_the_same_sum_of_weights(text: str, *, weighted: bool) -> None:
+    inputs, rng = data(10)[0], np.random.default_rng(1)
+    values = {CLASSES: [0, 2], SIDE: [0, 1], MARGIN: [-1, 1]}[text]  # the class 1 of CLASSES is not there
+    given = rng.choice(values, (10, LANES), p=[0.8, 0.2])
+    weights = rng.choice([0.5, 1.0], given.shape) if weighted else np.ones(given.shape)
+    sums = [weights[given == value].sum() for value in values]
+    factors = {value: weights.sum() / (2 * own) for value, own in zip(values, sums, strict=True)}
+    one, other = made(text), made(text)
+    expected = given if text == CLASSES else given[..., np.newaxis]
+    given_weights = weights if weighted else None
+    one.fit(inputs, expected, epochs=1, class_weight="balanced", sample_weight=given_weights, progress=False)
+    other.fit(inputs, expected, epochs=1, class_weight=factors, sample_weight=given_weights, progress=False)
+    np.testing.assert_array_equal(flat(one), flat(other))
+
+
+def test_batches_can_not_be_balanced() -> None:
+    batches = [(data(4)[0], labels(4))]
+    with pytest.raises(TypeError, match="class_weight must be a dict of labels and weights, not 'balanced'"):
+        made(CLASSES).fit(batches, epochs=1, class_weight="balanced")
+
+
 @pytest.mark.parametrize(
     ("text", "class_weight", "error", "message"),
     [
         (LINEAR, {0: 1.0}, nm.DataError, "class_weight needs a model with labels: .* not mse with width 2"),
-        (CLASSES, [1.0, 2.0], TypeError, r"class_weight must be a dict of labels and weights, not \[1.0, 2.0\]"),
+        (CLASSES, [1.0, 2.0], TypeError, r"class_weight must be a dict .* weights or 'balanced', not \[1.0, 2.0\]"),
         (CLASSES, {3: 1.0}, ValueError, "class_weight has the label 3, and the model's labels are 0 to 2"),
         (CLASSES, {"a": 1.0}, ValueError, "class_weight has the label 'a', and the model's labels are 0 to 2"),
         (CLASSES, {True: 1.0}, ValueError, "class_weight has the label True"),
