@@ -18,7 +18,7 @@ from ..tables.records import counted
 from .arrays import Source
 from .reporting import scale_hint
 from .stdin import on_disk
-from .tables import as_click, opened, roles_of, wanted_of
+from .tables import as_click, is_wide, opened, roles_of, wanted_of
 
 _LISTED = 8  # categories at most that are listed
 
@@ -30,7 +30,7 @@ def described_table(source: Source, model: nm.Model | None) -> dict[str, Any]:
         raise click.UsageError(f"--data is for tables here: {', '.join(FORMATS)}")
     with as_click():
         table = opened(source, source.data, None)
-        roles = roles_of(table, source, window=source.window)
+        roles = roles_of(table, source, window=source.window, wide=model is not None and is_wide(source, model))
         learnt = choosing.learn(table, roles, None if model is None else wanted_of(model))
         rows = table.count()
     hint = None if model is None else scale_hint(model, learnt.unlike)

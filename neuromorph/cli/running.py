@@ -125,13 +125,16 @@ def _labels_of_sequences(model: nm.Model, arrays: Arrays, found: Array, every_st
 
 def _as_in_table(model: nm.Model, arrays: Arrays, found: Array, every_step: bool) -> Array:
     """Results in the order of a table's rows; one for each sequence where it had one answer in training, or window."""
-    if arrays.places is None or found.ndim == 1 < arrays.places.ndim:
+    once = model.reading is not None and model.reading.once and not every_step
+    if arrays.places is None:  # of a table, these are sequences if each row is one
+        return np.asarray(found[:, -1]) if once and arrays.schema is not None and found.ndim == 3 else found
+    if found.ndim == 1 < arrays.places.ndim:
         return found
     if arrays.places.ndim == 1:
         return found if arrays.order is None else _placed(found, arrays.places)
     there = arrays.places >= 0
     windows = arrays.schema is not None and arrays.schema.window is not None
-    if windows or (model.reading is not None and model.reading.once and not every_step):
+    if windows or once:
         return np.asarray(found[np.arange(len(found)), np.count_nonzero(there, axis=1) - 1])
     return _placed(found[there], arrays.places[there])
 

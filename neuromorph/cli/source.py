@@ -120,7 +120,8 @@ def data_options(answers: bool, *, training: bool = False) -> Callable[[Callable
             click.option(
                 "--sequences/--no-sequences",
                 default=None,
-                help="Inputs of three axes are (sequences, steps, width); a saved model knows how it was trained.",
+                help="Inputs of three axes are (sequences, steps, width), and a row of a table is a sequence; a saved "
+                "model knows how it was trained.",
             ),
         ]
         for option in reversed(options):

@@ -24,15 +24,18 @@ _BINARY_NO = {"hinge": -1.0}  # what the first of two classes is for a loss; 0 f
 class TableOrigin(Origin):
     """Where the rows of a table are, for messages.
 
-    rows: that of each vector, (N,) or (N, S); None where vector n is row n. columns: of an array.
+    rows: that of each vector, (N,) or (N, S); None where vector n is row n. columns: of an array. steps: whether a row
+    has them, one after the other, as the second axis.
     """
 
-    def __init__(self, table: Table, rows: Array | None, columns: Sequence[int]) -> None:
+    def __init__(self, table: Table, rows: Array | None, columns: Sequence[int], *, steps: int = 1) -> None:
         super().__init__(table.title)
-        self.table, self.rows, self.columns = table, rows, columns
+        self.table, self.rows, self.columns, self.steps = table, rows, columns, steps
 
     def place(self, name: str, index: tuple[int, ...]) -> str:
         """What a message calls the number at ``index`` of the array ``name``."""
+        if self.steps > 1 and len(index) == 3:
+            index = (index[0], index[1] * (len(self.columns) // self.steps) + index[2])
         axes = 1 if self.rows is None else min(self.rows.ndim, len(index))
         row = index[0] if self.rows is None else int(np.max(self.rows[index[:axes]]))
         column = self.columns[min(index[axes] if len(index) > axes else 0, len(self.columns) - 1)]
@@ -94,12 +97,20 @@ def learnt_of(table: Table, source: Source, model: nm.Model, *, answers: bool) -
     if model.table is not None:
         _check_same(table, source, model.table)
         return Learnt(model.table, model.classes)
-    roles = roles_of(table, source, window=source.window, plain=model.built)
+    roles = roles_of(table, source, window=source.window, plain=model.built, wide=is_wide(source, model))
     return choosing.learn(table, roles, wanted_of(model), answers=answers)
 
 
-def roles_of(table: Table, source: Source, *, window: int | None = None, plain: bool = False) -> Roles:
-    """What the options say of the columns of a table. plain: whether a built model has no table."""
+def is_wide(source: Source, model: nm.Model) -> bool:
+    """Whether each row of a table is a whole sequence."""
+    return bool(source.sequences) and model.graph.has_time_links and source.group is None and source.horizon is None
+
+
+def roles_of(
+    table: Table, source: Source, *, window: int | None = None, plain: bool = False, wide: bool = False
+) -> Roles:
+    """What the options say of the columns of a table. plain: whether a built model has no table. wide: whether a row
+    is a whole sequence."""
     ignored = _listed(table, "--ignore", source.ignore)
     targets = None if source.targets is None else _listed(table, "--targets", source.targets)
     others = {name: _one_column(table, name, getattr(source, name)) for name in ("weights", "group", "time")}
@@ -114,7 +125,7 @@ def roles_of(table: Table, source: Source, *, window: int | None = None, plain: 
     found = Roles(
         ignored, targets, **others, categories=_listed(table, "--categories", source.categories),
         window=window if source.horizon else None, horizon=source.horizon, missing=_inputs_policy(source.missing),
-        dates=source.dates, plain=plain,
+        dates=source.dates, plain=plain, wide=wide,
     )  # fmt: skip
     _check_series(found)
     return found
@@ -233,7 +244,8 @@ def _shaped(
         numbers = rows.numbers
         if places is not None:
             numbers = places if numbers is None else np.where(places < 0, -1, numbers[places])
-        origins: dict[str, Origin] = {"inputs": TableOrigin(table, numbers, columns)}
+        steps = inputs.shape[1] if places is None and inputs.ndim == 3 else 1
+        origins: dict[str, Origin] = {"inputs": TableOrigin(table, numbers, columns, steps=steps)}
         if answered and expected is not None:
             last = numbers
             if places is not None and numbers is not None and expected.ndim == 2 == numbers.ndim:
@@ -254,6 +266,9 @@ def _shaped(
             made.inputs, made.expected, made.rows, lengths=made.lengths, sample_weight=made.weights, sequences=True,
             groups=made.names,
         )  # fmt: skip
+    if schema.width != model.input_width and model.graph.has_time_links:
+        steps = rows.inputs.reshape(len(rows), -1, model.input_width)
+        return found(steps, rows.targets, None, sample_weight=rows.weights, sequences=True)
     if rows.times is None:
         return found(rows.inputs, rows.targets, None, sample_weight=rows.weights)
     if rows.groups is None:

@@ -38,7 +38,8 @@ class Wanted:
 class Roles:
     """What the user says of the columns, by their places. targets: None for the last ones.
 
-    dates: whether dates become numbers. plain: whether only numbers and booleans are allowed.
+    dates: whether dates become numbers. plain: whether only numbers and booleans are allowed. wide: whether a row is a
+    whole sequence, one step after the other.
     """
 
     ignored: tuple[int, ...] = ()
@@ -52,6 +53,7 @@ class Roles:
     missing: str = "error"
     dates: bool = False
     plain: bool = False
+    wide: bool = False
 
     @property
     def others(self) -> tuple[int, ...]:
@@ -158,6 +160,11 @@ class _Columns:
             )
         return found
 
+    def fit(self, inputs: Sequence[int], wanted: Wanted) -> bool:
+        """Whether the numbers of a row are what a model takes: a vector or, in wide tables, a sequence of them."""
+        width = self.width(inputs)
+        return width == wanted.width_in or (self.roles.wide and width > 0 and width % wanted.width_in == 0)
+
     def unfit(self, inputs: Sequence[int], wanted: Wanted, which: str = "", hint: str = "") -> DataError:
         """The error for columns that become another number of numbers than the model takes."""
         left = [
@@ -169,6 +176,8 @@ class _Columns:
         rows = "" if self.roles.horizon is None else f", or {wanted.width_in} in {self.roles.window} rows"
         parts = said_widths([self.at(place) for place in inputs], header=self.table.header)
         numbers = f"{counted(self.width(inputs), 'number')}, {parts}"
+        if wanted.recurrent and not self.roles.wide and self.width(inputs) % wanted.width_in == 0 and not rows:
+            hint += "; --sequences takes each row as a sequence, one step after the other"
         return self.table.wrong(
             f"its columns{which} become {numbers}, and the model takes {wanted.width_in}{rows}{without}{hint}"
         )
@@ -219,7 +228,7 @@ def _divided(
     if roles.targets is not None or wanted is None:
         targets = roles.targets or ()
         inputs = columns.inputs([place for place in left if place not in targets])
-        if wanted is not None and columns.width(inputs) != wanted.width_in:
+        if wanted is not None and not columns.fit(inputs, wanted):
             raise columns.unfit(inputs, wanted)
         return inputs, targets
     while left and columns.table.unnamed and columns.unnamed(left[-1]):
@@ -231,7 +240,7 @@ def _divided(
         try:
             inputs = columns.inputs(rest)
             numbers = count < 2 or all(columns.at(place).kind in (NUMBER, BOOLEAN) for place in targets)
-            if inputs and numbers and columns.width(inputs) == wanted.width_in:
+            if inputs and numbers and columns.fit(inputs, wanted):
                 return inputs, targets
         except DataError as error:
             trouble = trouble or error

@@ -193,6 +193,46 @@ def test_windows_stay_within_their_series(capsys: pytest.CaptureFixture[str]) ->
     assert out.startswith("who,v\n")
 
 
+WIDE = ("train", "long.mdl", "--data", "wide.csv", "--sequences", "--save", "net.safetensors", "--epochs", "2", "-q")
+
+
+def test_a_row_may_be_a_sequence(capsys: pytest.CaptureFixture[str]) -> None:
+    """As in the archives of time series: a row has all steps, one after the other, and a class."""
+    inputs = RNG.normal(size=(9, 4, 2)).round(3).astype(np.float32)
+    lines = [",".join(map(str, row.ravel().tolist())) + f",{KINDS[n % 2]}" for n, row in enumerate(inputs)]
+    Path("wide.csv").write_text(
+        "\n".join([",".join(f"{name}{t}" for t in range(4) for name in "xy") + ",kind", *lines])
+    )
+    _, err = run(capsys, *(word for word in WIDE if word != "--sequences"), code=1)
+    assert "--sequences takes each row as a sequence, one step after the other" in err
+    out, _ = run(capsys, "check", "long.mdl", "--data", "wide.csv", "--sequences")
+    assert "wide.csv: 9 rows, 9 columns, 8 numbers in\n" in out
+    run(capsys, *WIDE, "--seed", "1", "--batch", "2")
+    model, other, labels = nm.load("net.safetensors"), nm.compile(TEXT, 2, 0.1), [1 - n % 2 for n in range(9)]
+    nm.seed(1)
+    nm.build(other).fit(inputs, labels, layout="NSW", epochs=2, progress=False)
+    for name, value in model.get_parameters().items():
+        np.testing.assert_array_equal(value, other.get_parameters()[name])
+    out, err = run(capsys, "evaluate", "net.safetensors", "--data", "wide.csv")
+    assert out.startswith(f"loss {model.evaluate(inputs, labels, layout='NSW'):.6g}, ")
+    assert err == "wide.csv: 9 sequences of 4 steps, 2 numbers each\n"
+    wanted = model.predict(inputs, layout="NSW")[:, -1]
+    out, _ = run(capsys, "predict", "net.safetensors", "--data", "wide.csv")
+    np.testing.assert_array_equal(np.loadtxt(io.StringIO(out), delimiter=",", dtype=np.float32), wanted)
+    out, _ = run(capsys, "predict", "net.safetensors", "--data", "wide.csv", "--labels", "--names")
+    assert out.split() == ["kind", *(("fast", "slow")[row.argmax()] for row in wanted)]
+    run(capsys, "train", "--resume", "net.safetensors", "--data", "wide.csv", "--epochs", "1", "-q")
+
+
+def test_errors_of_sequences_in_rows_name_the_column(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("wide.csv").write_text("a,b,c,d,k\n1,2,3,4,x\n1,2,1e39,4,y\n")
+    _, err = run(capsys, *WIDE, code=1)
+    assert "line 3, column 3 ('c') is 1e+39, and must be in the range of float32" in err
+    Path("wide.csv").write_text("a,b,c,k\n1,2,3,x\n1,2,3,y\n")
+    _, err = run(capsys, *WIDE, code=1)
+    assert "its columns but the last become 3 numbers" in err
+
+
 def test_answers_have_the_names_of_their_groups(capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys, *LONG, "--epochs", "1", "-q")
     command = ("predict", "net.safetensors", "--data", "long.csv")
