@@ -113,6 +113,8 @@ class Frame:
     @cached_property
     def rows_of_step(self) -> int | None:
         """The rows of one training step that a thread computes. None if threads differ in this, and in prediction."""
+        if self.by_columns:
+            return self.all_lanes
         whole = not self.predicts and self.all_lanes % self.threads == 0
         return self.all_lanes // self.threads if whole else None
 

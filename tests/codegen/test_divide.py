@@ -12,6 +12,7 @@ import neuromorph as nm
 from helpers import witnesses
 from helpers.division import change_costs, divide_everything
 from helpers.texts import HEADER
+from neuromorph.graph import freeze
 from neuromorph.options import compile_options
 from neuromorph.runtime.kernels import Kernels
 from neuromorph.runtime.threadpool import run_together
@@ -32,6 +33,8 @@ WIDE = f"{HEAD} (input, 4096) (a, 4096, <relu>) (output, 10, <softmax>, <cross_e
 MIDDLE = f"{HEAD} (input, 256) (a, 256, <relu>) (output, 256, <linear>, <mse>)"
 NARROW = f"{HEAD} (input, 60000) (output, 8, <linear>, <mse>)"
 LOOP = f"{HEAD} (input, 512) {{both, recur, additive}} (a, 512, <tanh>) [link, [recur,]] (output, 512, <linear>, <mse>)"
+NARROW_LOOP = LOOP.replace("512", "64")
+CONVOLVED = f"{HEAD} (input, 512) (a, 512, <conv, 2>) (output, 512, <linear>, <mse>)"
 SMALL = f"{HEAD} (input, 3) (a, 6, <tanh>) (output, 2, <sigmoid>, <mse>)"
 DIGITS = f"{HEAD} (input, 64) (hidden, 128, <relu>) (output, 10, <softmax>, <cross_entropy>)"
 DEEP = f"{HEAD} (input, 64) {''.join(f'(h{n}, 64, <relu>)' for n in range(4))} (output, 10, <linear>, <mse>)"
@@ -67,9 +70,11 @@ def divided(text: str, batch: int, window: int, threads: int | None = None) -> t
         (LOOP, 24, 1_000, (8, "lanes")),  # step by step, threads have nothing but lanes
         (LOOP, 15, 1_000, (5, "lanes")),  # seven would take as long: some of them have three
         (LOOP, 4, 16, (2, "lanes")),
-        (LOOP, 3, 1_000, (1, "rows")),  # one lane alone takes nearly as long as two
+        (LOOP, 3, 1_000, (8, "columns")),  # of each step: one lane alone takes nearly as long as two
+        (NARROW_LOOP, 3, 1_000, (1, "rows")),  # they would meet too often
+        (CONVOLVED, 1, 1_000, (1, "rows")),
         (LOOP, 64, 1, (5, "lanes")),  # the more threads, the more gradients to sum
-        (LOOP, 16, 1, (1, "rows")),
+        (LOOP, 16, 1, (8, "columns")),
         (NARROW, 1, 1, (3, "columns")),  # by what they sum over; more threads would have too little work
         (NARROW, 100, 1, (8, "columns")),
         (CHAIN, 1, 1, (1, "rows")),
@@ -80,6 +85,15 @@ def divided(text: str, batch: int, window: int, threads: int | None = None) -> t
 )
 def test_what_limits_threads(text: str, batch: int, window: int, wanted: tuple[int, str]) -> None:
     assert divided(text, batch, window) == wanted
+
+
+def test_a_frozen_loop_is_one_thread_s_own() -> None:
+    """One thread reads a sparse copy of a matrix with many zeros."""
+    graph = freeze(witnesses.graph_of(LOOP), ["a"])
+    options = compile_options(
+        1, optimizer="sgd", bptt_steps=1_000, dtype="float32", threads=None, has_time_links=graph.has_time_links
+    )
+    assert divide(graph, KernelOptions(1, "float32", 8, 16, "sgd"), options, Kernels.costs) == Alone()
 
 
 @pytest.mark.parametrize(
