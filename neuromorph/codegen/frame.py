@@ -402,7 +402,9 @@ class Frame:
         """The name of the routine for a matrix product of a literal shape."""
         return self.source.routine("product", "product_of(simd.Shape({kind}, {fields}, registers={registers}))", fields)
 
-    def sparse_product(self, **fields: object) -> str:
-        """The name of the routine for a product of a literal shape that reads a sparse copy."""
-        pattern = "sparse_product_of(simd.Shape({kind}, {fields}, registers={registers}))"
+    def sparse_product(self, panels: tuple[int, int] | None, **fields: object) -> str:
+        """The name of the routine for a product of a literal shape that reads a sparse copy of these panels, or of
+        all."""
+        some = "" if panels is None else f", {panels}"
+        pattern = f"sparse_product_of(simd.Shape({{kind}}, {{fields}}, registers={{registers}}){some})"
         return self.source.routine("sparse", pattern, fields)

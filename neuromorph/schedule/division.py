@@ -25,7 +25,7 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions, costs: 
     most = max(1, min(there, worth))
     if graph.has_time_links:
         threads = _threads_by_batch(window, most)
-        if threads > 1 or not can_divide_columns(graph) or _loops_are_frozen(graph):
+        if threads > 1 or not can_divide_columns(graph):
             return _among(ByBatch, threads)
         return _among(ByColumns, _threads_by_columns_of_steps(window, most))
     useful = range(1, min(most, rows) + 1)
@@ -45,12 +45,6 @@ def can_divide_columns(graph: Graph) -> bool:
     """Whether threads may divide the columns of a model's layers: no node reads whole rows, and no layer is a
     convolution."""
     return not graph.has_vectors and all(graph.nodes[index].taps == 1 for index in graph.parameters)
-
-
-def _loops_are_frozen(graph: Graph) -> bool:
-    """Whether a layer in a loop is frozen. Of one with many zeros, one thread reads a sparse copy."""
-    domains = domains_of(graph)
-    return any(index in graph.frozen and domains[index] != WINDOW for index in graph.parameters)
 
 
 def _among(kind: type[ByBatch | ByColumns | ByRows], threads: int) -> Division:

@@ -12,7 +12,6 @@ import neuromorph as nm
 from helpers import witnesses
 from helpers.division import change_costs, divide_everything
 from helpers.texts import HEADER
-from neuromorph.graph import freeze
 from neuromorph.options import compile_options
 from neuromorph.runtime.kernels import Kernels
 from neuromorph.runtime.threadpool import run_together
@@ -85,15 +84,6 @@ def divided(text: str, batch: int, window: int, threads: int | None = None) -> t
 )
 def test_what_limits_threads(text: str, batch: int, window: int, wanted: tuple[int, str]) -> None:
     assert divided(text, batch, window) == wanted
-
-
-def test_a_frozen_loop_is_one_thread_s_own() -> None:
-    """One thread reads a sparse copy of a matrix with many zeros."""
-    graph = freeze(witnesses.graph_of(LOOP), ["a"])
-    options = compile_options(
-        1, optimizer="sgd", bptt_steps=1_000, dtype="float32", threads=None, has_time_links=graph.has_time_links
-    )
-    assert divide(graph, KernelOptions(1, "float32", 8, 16, "sgd"), options, Kernels.costs) == Alone()
 
 
 @pytest.mark.parametrize(
