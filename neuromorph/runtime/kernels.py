@@ -253,9 +253,13 @@ class Kernels:
         threads meet in each step."""
         options = self.options
         rows, size = options.bptt_steps * options.batch_size, self.plan.options.size
-        meets_often = isinstance(self.divided.division, ByColumns) and self.graph.has_time_links
-        doubtful = meets_often or self.costs.is_short(self.graph, rows, size)
+        doubtful = self.meets_in_steps or self.costs.is_short(self.graph, rows, size)
         return self.threads > 1 and self.compiled and doubtful
+
+    @cached_property
+    def meets_in_steps(self) -> bool:
+        """Whether threads meet in each step of a loop. Where a processor is busy, that takes many times as long."""
+        return isinstance(self.divided.division, ByColumns) and self.graph.has_time_links
 
     @cached_property
     def autotuned_from(self) -> dict[int, int]:
