@@ -3,7 +3,8 @@
 A thread's columns and their weights stay in the caches of its processor; only the vectors between layers move from one
 thread to another. Layers too narrow to be cut are divided by the dimension that they sum over (``partial_sums.py``), or
 else by rows, as softmax and the loss are. Threads wait at a barrier only if one of them needs values that another has
-written, or would overwrite values that another may still be reading.
+written, or would overwrite values that another may still be reading. In a loop over time that is at least once a step,
+and what can't be cut there is done by the first thread alone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise
 
+from ..graph.recurrence import WINDOW
 from ..host.frozen import frozen
 from .layout import panel_of
 from .passes import Places
@@ -122,14 +124,14 @@ class _Hands:
 
 
 def split_columns(plan: Plan, registers: int, threads: int) -> Plan:
-    """A plan without loops, to which the shares of ``threads`` threads by columns are added for each operation.
+    """A plan to which the shares of ``threads`` threads by columns are added for each operation.
 
     The last segment makes weight gradients, which are divided as the weights are (see ``ownership``).
     """
     splitter, hands = _Splitter(plan, registers, threads), _Hands()
 
     def divided(segments: tuple[Segment, ...]) -> list[Segment]:
-        return [replace(s, shares=tuple(splitter.share(each, hands) for each in s.operations)) for s in segments]
+        return [replace(segment, shares=splitter.shares(segment, hands)) for segment in segments]
 
     forward, backward, last = divided(plan.forward), divided(plan.backward[:-1]), plan.backward[-1]
     by_weights = replace(last, shares=(Share(None, False),) * len(last.operations))
@@ -138,21 +140,40 @@ def split_columns(plan: Plan, registers: int, threads: int) -> Plan:
 
 @frozen
 class _Splitter:
-    """Divides the operations of a plan without loops."""
+    """Divides the operations of a plan."""
 
     plan: Plan
     registers: int
     threads: int
 
-    def share(self, operation: Operation, hands: _Hands) -> Share:
-        """The share of an operation. hands: the accesses of the operations before it."""
+    def shares(self, segment: Segment, hands: _Hands) -> tuple[Share, ...]:
+        """The shares of a segment's operations. hands: the accesses of the operations before them.
+
+        A loop is gone through until no operation needs a barrier that it did not need the time before. Rows are not
+        told apart, so a value of this step and one of the step before are the same here.
+        """
+        is_loop, found = segment.domain != WINDOW, (Share(None, False),) * len(segment.operations)
+        while True:
+            before = found
+            pairs = zip(segment.operations, before, strict=True)
+            found = tuple(self.share(operation, hands, is_loop, known.meet) for operation, known in pairs)
+            if not is_loop or found == before:
+                return found
+
+    def share(self, operation: Operation, hands: _Hands, is_loop: bool, meets: bool) -> Share:
+        """The share of an operation. meets: whether there is a barrier before it in any case."""
         cuts = self.cuts(operation)
+        alone = is_loop and cuts is None
         reads, writes = self.accesses(operation, cuts)
-        meet = hands.clash(reads, writes)
+        if alone:
+            reads, writes = ([(run, 0) for run, _ in accesses] for accesses in (reads, writes))
+        elif cuts is None and self.plan.state:  # the row before may be another thread's
+            reads = [(run, ALL if who == EACH else who) for run, who in reads]
+        meet = meets or hands.clash(reads, writes)
         if meet:
             hands.forget()
         hands.note(reads, writes)
-        return Share(cuts, meet)
+        return Share(cuts, meet, alone)
 
     def cuts(self, operation: Operation) -> tuple[int, ...] | None:
         """The bounds at which an operation is divided by columns; None if it is divided by rows."""

@@ -270,13 +270,17 @@ def test_of_an_error_less_is_better_and_the_counts_are_of_both_goals() -> None:
     assert said.count("| yes | yes | `a` |") == 1
 
 
-def test_a_longer_time_and_several_budgets_are_said_in_words() -> None:
-    report = room("bench.report")
-    one, other = report_of(("a", True, 0.9, 0.7, 3.0), ("P", False, 0.7, 0.9, 0.4)), report_of()
-    assert "0.900 and 0.700, in 7.5 times its time, more than a third." in report.one_task(one)
+def test_a_longer_time_is_said_in_words() -> None:
+    said = room("bench.report").one_task(report_of(("a", True, 0.9, 0.7, 3.0), ("P", False, 0.7, 0.9, 0.4)))
+    assert "0.900 and 0.700, in 7.5 times its time, more than a third." in said
+
+
+def test_budgets_that_differ_are_named_where_no_other_table_names_them() -> None:
+    report, one, other = room("bench.report"), report_of(), report_of()
+    assert "Seeds 0 to 1; a budget. a machine" in report.many_tasks([one, other], tables_follow=True)
     other.setting = "another budget"
     assert "Seeds 0 to 1; a budget; or another budget. a machine" in report.many_tasks([one, other])
-    assert "; the budgets stand below the tables of the tasks. a" in report.many_tasks([one, other], tables_follow=True)
+    assert "Seeds 0 to 1; the budget is below each table. a" in report.many_tasks([one, other], tables_follow=True)
 
 
 def test_the_page_has_the_tables_of_the_results() -> None:

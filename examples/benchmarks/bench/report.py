@@ -89,10 +89,11 @@ def published(report: Report) -> list[str]:
     return [f"For comparison: {'; '.join(report.published)}.", ""] if report.published else []
 
 
-def footer(reports: list[Report], budgets_are_below: bool = False) -> str:
-    """The seeds, the budgets and the machine. budgets_are_below: whether tables of the single tasks follow."""
+def footer(reports: list[Report], tables_follow: bool = False) -> str:
+    """The seeds, the budgets unless they stand below tables that follow, and the machine."""
     settings = sorted({report.setting for report in reports})
-    budget = "the budgets stand below the tables of the tasks" if budgets_are_below else "; or ".join(settings)
+    apart = tables_follow and len(settings) > 1
+    budget = "the budget is below each table" if apart else "; or ".join(settings)
     seeds = sorted({f"{report.seeds[0]} to {report.seeds[-1]}" for report in reports})
     machines = sorted({report.machine for report in reports})
     return f"Seeds {', '.join(seeds)}; {budget}. {'; '.join(machines)}."
