@@ -183,6 +183,11 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:most]}{_ELLIPSIS}"
 
 
+def one_line(text: str) -> str:
+    """The text with a mark in the place of each character that can't be shown, such as those that steer a terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def brief(value: object) -> str:
     """A short text that shows a value in an error message."""
     try:

@@ -127,7 +127,7 @@ else:
             self.change(pkg)
 
         def change(self, obj: Any) -> None:
-            if obj.is_class and any(str(decorator.value) == "frozen" for decorator in obj.decorators):
+            if obj.is_class and is_frozen(obj):
                 obj.set_member("__init__", constructor(obj))
             if obj.is_function and obj.path in reference.ANCHORS.values() and "self" in obj.parameters:
                 obj.parameters = griffe.Parameters(
@@ -143,13 +143,19 @@ else:
     def of_model() -> griffe.Parameter:
         return griffe.Parameter("model", annotation="Model", kind=griffe.ParameterKind.positional_or_keyword)
 
+    def is_frozen(kind: Any) -> bool:
+        return any(str(decorator.value) == "frozen" for decorator in kind.decorators)
+
     def constructor(kind: Any) -> griffe.Function:
-        """The constructor of a frozen data class, which ``frozen`` makes when the class is defined."""
+        """The constructor of a frozen data class, which ``frozen`` makes when the class is defined.
+
+        Properties and variables of the class, which Griffe counts as attributes, are no arguments.
+        """
         fields = [
             griffe.Parameter(
                 name, annotation=field.annotation, default=field.value, kind=griffe.ParameterKind.positional_or_keyword
             )
             for name, field in kind.attributes.items()
-            if field.annotation is not None and "ClassVar" not in str(field.annotation) and not name.startswith("_")
+            if field.annotation is not None and "instance-attribute" in field.labels and not name.startswith("_")
         ]
         return griffe.Function("__init__", parameters=griffe.Parameters(*fields), returns="None")

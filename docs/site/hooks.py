@@ -58,7 +58,7 @@ def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) 
         text = reference.with_objects(text)
         text = reference.with_commands(text)
     if name == pages.HOME:
-        page.meta["title"] = "neuromorph"
+        page.meta["title"] = "Neural networks as short texts"  # the site's name follows it
     if name.endswith(pages.OF_CODE):
         page.meta["search"] = {"exclude": True}  # what they show stands on other pages, too
     return pages.plain_fences(text)

@@ -30,7 +30,7 @@ PAGE, PICTURES = ROOT / "docs" / "results.md", ROOT / "docs" / "results"
 def overview(results: Path) -> str:
     """One row for each benchmark with one task."""
     found = [one for name in SINGLE for one in loaded(results / f"{name}.json")]
-    return report.many_tasks(found) if found else "Nothing was run yet.\n"
+    return report.many_tasks(found, tables_follow=True) if found else "Nothing was run yet.\n"
 
 
 def section(results: Path, name: str) -> str:
@@ -58,10 +58,12 @@ def renewed(page: str, results: Path) -> str:
 
 
 def write_page() -> None:
-    """Put the tables into the page, and the pictures beside it."""
+    """Renew the tables beside the numbers and those of the page, and the pictures beside that."""
     PICTURES.mkdir(exist_ok=True)
     for picture in RESULTS.glob("*.png"):
         shutil.copyfile(picture, PICTURES / picture.name)
+    for numbers in RESULTS.glob("*.json"):
+        numbers.with_suffix(".md").write_text(report.markdown(loaded(numbers)), encoding="utf-8")
     PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8"), RESULTS), encoding="utf-8")
 
 

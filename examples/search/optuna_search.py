@@ -4,7 +4,7 @@ Its sampler (TPE) suggests the width, the learning rate and the optimizer of a b
 rungs of epochs, and Optuna's pruner says at each rung which of its runs go on. With --store, a search that was broken
 off finds the runs that it suggests again.
 
-    pip install neuromorph optuna
+    pip install -e . optuna
     python examples/search/optuna_search.py --batches 5 --size 8
 """
 

@@ -2,7 +2,7 @@
 
 The cluster is one of this machine. For another one, give its scheduler's address to ``Client``; see docs/sweeps.md.
 
-    pip install 'neuromorph[sklearn,distributed]'
+    pip install -e ".[sklearn,distributed]"
     python examples/search/sklearn_dask.py
 """
 

@@ -40,14 +40,20 @@ def text_of(path: str) -> str | Path:
         return sys.stdin.buffer.read(_MOST).decode("utf-8", errors="surrogateescape")
     if is_saved(path):
         raise click.ClickException(f"{path}: a saved model, and a model description is needed")
+    check_small(path, "a model", "the language allows 1 MiB")
+    return Path(path)
+
+
+def check_small(path: str, what: str, allowed: str = "at most 16 MiB are read") -> None:
+    """Refuse a device, and a file that is too large to be read as a text. what: what it should hold.
+
+    ClickException that says so; OSError if there is no such file.
+    """
     found = os.stat(path)
     if stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
-        raise click.ClickException(f"{path}: a device, not a file with a model")
+        raise click.ClickException(f"{path}: a device, not a file with {what}")
     if found.st_size > _MOST:
-        raise click.ClickException(
-            f"{path}: {found.st_size:,} bytes are too many for a model; the language allows 1 MiB"
-        )
-    return Path(path)
+        raise click.ClickException(f"{path}: {found.st_size:,} bytes are too many for {what}; {allowed}")
 
 
 @contextmanager

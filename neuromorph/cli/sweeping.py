@@ -18,7 +18,7 @@ from ..sweeps.grid import runs_of
 from ..sweeps.stored import measures
 from .arrays import Arrays, Source
 from .console import give, say
-from .files import SAVED, check_apart, check_target, keep, no_warnings, write
+from .files import SAVED, check_apart, check_small, check_target, keep, no_warnings, write
 from .layout import Prepared, answers_once, arrays_of, as_sequences, batch_for, held_out, prepared
 from .reporting import say_how_read
 from .source import COUNT, DATA_HELP, data_options, naming
@@ -145,6 +145,7 @@ def _rungs(text: str | None) -> tuple[int, ...] | None:
 def _runs(options: Sweeping, rungs: tuple[int, ...] | None) -> list[nm.Run]:
     """The runs of the TOML file. ClickException, naming the file, for what is wrong there."""
     path = Path(options.grid)
+    check_small(options.grid, "a sweep")
     try:
         with open(path, "rb") as file:
             table = tomllib.load(file)

@@ -1,11 +1,13 @@
 """Turns tokens into a syntax tree: the grammar, in PLY's form, and the errors for texts that do not follow it.
 
-The rules are the functions `p_…`. When the first text is parsed, PLY reads their docstrings and makes LALR(1) tables
-from them. Nothing is written to disk. The loop over the tables is in `reading`, since PLY's own takes twice the time. A
-call of `parse` shares only the tables with others, so any number of threads may parse at once.
+The rules are the functions `p_…`. When the first text is parsed, PLY reads their docstrings, which `rule` gives them,
+and makes LALR(1) tables from them. Nothing is written to disk. The loop over the tables is in `reading`, since PLY's
+own takes twice the time. A call of `parse` shares only the tables with others, so any number of threads may parse at
+once.
 """
 
 import sys
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -32,6 +34,7 @@ __all__ = ["parse", "tokens"]
 MAX_WIDTH = 2**20
 MAX_STEPS = 4_096  # back in time that a merge may read
 WIDTH = "width"  # in a definition, this name in place of a width means the width of the use
+Action = Callable[[Any], None]  # takes what PLY read for a rule, and puts its value in place 0
 
 
 def parse(text: str, filename: str | None = None) -> Model:
@@ -39,7 +42,6 @@ def parse(text: str, filename: str | None = None) -> Model:
 
     Raises MDLSyntaxError if the text does not follow the grammar, MDLSemanticError if it exceeds a limit of the
     language (size, nodes, nesting, widths) or names a parameter that no definition has, and TypeError if it is no str.
-    It needs Python's docstrings, so under ``python -OO`` it raises RuntimeError.
 
     >>> model = parse("/xavier,zero/ (input, 4) (output, 2, <tanh>, <mse>)")
     >>> model.nodes[1].name, model.nodes[1].width
@@ -59,8 +61,6 @@ def parse(text: str, filename: str | None = None) -> Model:
 @cache
 def _tables() -> tuple[Any, frozenset[int]]:
     """PLY's parser, and the numbers of its states after a name that stands for a number or a width."""
-    if p_model.__doc__ is None:
-        raise RuntimeError("neuromorph reads its grammar from docstrings, which python -OO removes: use -O or neither")
     tables = yacc.yacc(module=sys.modules[__name__], write_tables=False, debug=False, errorlog=yacc.NullLogger())
     reduced = {
         state: {tables.productions[-action].name if action < 0 else "" for action in actions.values()}
@@ -69,25 +69,39 @@ def _tables() -> tuple[Any, frozenset[int]]:
     return tables, frozenset(state for state, names in reduced.items() if names == {"reference"})
 
 
+def rule(grammar: str) -> Callable[[Action], Action]:
+    """A decorator that makes the grammar of a rule its docstring: one in the usual place is gone in ``python -OO``."""
+
+    def documented(action: Action) -> Action:
+        action.__doc__ = grammar
+        return action
+
+    return documented
+
+
 # The grammar. Lists grow by appending, so that long texts take linear time, and become tuples when done.
 
 
+@rule("model : '/' initializer ',' initializer '/' definitions nodes")
 def p_model(p: Any) -> None:
-    "model : '/' initializer ',' initializer '/' definitions nodes"
     p[0] = (p[2], p[4], tuple(p[6]), tuple(p[7]))
 
 
-def p_initializer(p: Any) -> None:
+@rule(
     """initializer : NAME
     | NAME number
     | NAME number number"""
+)
+def p_initializer(p: Any) -> None:
     numbers, places = _apart(p[2:])
     p[0] = Initializer(p[1].text, numbers, p[1].location, places)
 
 
-def p_number(p: Any) -> None:
+@rule(
     """number : NUMBER
     | reference"""
+)
+def p_number(p: Any) -> None:
     if isinstance(p[1], Reference):
         _check_reference(p.lexer, p[1], is_width=False)
         p[0] = (p[1], p[1].location)
@@ -95,22 +109,24 @@ def p_number(p: Any) -> None:
         p[0] = (float(p[1].text), p[1].location)
 
 
+@rule("reference : NAME")
 def p_reference(p: Any) -> None:
-    "reference : NAME"
     p[0] = Reference(p[1].text, p[1].location)
 
 
 # Definitions
 
 
-def p_definitions(p: Any) -> None:
+@rule(
     """definitions :
     | definitions definition"""
+)
+def p_definitions(p: Any) -> None:
     p[0] = _grown(p[1:]) if len(p) > 1 else []
 
 
+@rule("definition : definition_head '[' nodes ']'")
 def p_definition(p: Any) -> None:
-    "definition : definition_head '[' nodes ']'"
     name, parameters = p[1]
     p[0] = Definition(
         name.text,
@@ -122,10 +138,12 @@ def p_definition(p: Any) -> None:
     p.lexer.scope = None
 
 
-def p_definition_head(p: Any) -> None:
+@rule(
     """definition_head : '<' NAME '>'
     | '<' NAME ',' parameter '>'
     | '<' NAME ',' parameter ',' parameter '>'"""
+)
+def p_definition_head(p: Any) -> None:
     parameters = p[4:-1:2]
     words = [word for word, _ in parameters]
     for index, word in enumerate(words):
@@ -134,29 +152,35 @@ def p_definition_head(p: Any) -> None:
     p[0] = (p[2], parameters)
 
 
-def p_parameter(p: Any) -> None:
+@rule(
     """parameter : NAME
     | NAME NUMBER"""
+)
+def p_parameter(p: Any) -> None:
     p[0] = (p[1], float(p[2].text) if len(p) > 2 else None)
 
 
 # Nodes
 
 
-def p_nodes(p: Any) -> None:
+@rule(
     """nodes : node
     | nodes node"""
+)
+def p_nodes(p: Any) -> None:
     p[0] = _grown(p[1:])
 
 
-def p_node(p: Any) -> None:
+@rule(
     """node : layer
     | split
     | merge"""
+)
+def p_node(p: Any) -> None:
     p[0] = p[1]
 
 
-def p_layer(p: Any) -> None:
+@rule(
     """layer : '(' NAME ',' width ')'
     | '(' NAME ',' width ',' local ')'
     | '(' NAME ',' width ',' function ')'
@@ -165,6 +189,8 @@ def p_layer(p: Any) -> None:
     | '(' NAME ',' width ',' function ',' function ',' local ')'
     | '(' NAME ',' function ')'
     | '(' NAME ',' function ',' local ')'"""
+)
+def p_layer(p: Any) -> None:
     said = p[4:-1:2]
     width, width_location = next((part for part in said if isinstance(part, tuple)), (None, None))
     local = next((part for part in said if isinstance(part, Local)), None)
@@ -176,9 +202,11 @@ def p_layer(p: Any) -> None:
     p[0] = Layer(p[2].text, width, activation, loss, p[2].location, width_location, local)
 
 
-def p_width(p: Any) -> None:
+@rule(
     """width : NUMBER
     | reference"""
+)
+def p_width(p: Any) -> None:
     if isinstance(p[1], Reference):
         _check_reference(p.lexer, p[1], is_width=True)
         p[0] = (p[1], p[1].location)
@@ -186,54 +214,66 @@ def p_width(p: Any) -> None:
         p[0] = (_width(p.lexer.source, p[1]), p[1].location)
 
 
-def p_function(p: Any) -> None:
+@rule(
     """function : '<' NAME '>'
     | '<' NAME ',' number '>'
     | '<' NAME ',' number ',' number '>'"""
+)
+def p_function(p: Any) -> None:
     numbers, places = _apart(p[4:-1:2])
     p[0] = Function(p[2].text, numbers, p[2].location, places)
 
 
+@rule("local : '/' place ',' place '/'")
 def p_local(p: Any) -> None:
-    "local : '/' place ',' place '/'"
     p[0] = Local(p[2], p[4], p.lexer.source.location(p[1]))
 
 
-def p_place(p: Any) -> None:
+@rule(
     """place :
     | initializer"""
+)
+def p_place(p: Any) -> None:
     p[0] = p[1] if len(p) > 1 else None
 
 
+@rule("split : '[' NAME ',' branches ']'")
 def p_split(p: Any) -> None:
-    "split : '[' NAME ',' branches ']'"
     p[0] = Split(p[2].text, tuple(p[4]), p[2].location)
 
 
-def p_branches(p: Any) -> None:
+@rule(
     """branches : branch
     | branches '|' branch"""
+)
+def p_branches(p: Any) -> None:
     p[0] = _grown([p[1], p[3]] if len(p) > 2 else [p[1]])
 
 
-def p_branch(p: Any) -> None:
+@rule(
     """branch :
     | nodes"""
+)
+def p_branch(p: Any) -> None:
     p[0] = tuple(p[1]) if len(p) > 1 else ()
 
 
-def p_merge(p: Any) -> None:
+@rule(
     """merge : '{' NAME ',' NAME ',' NAME '}'
     | '{' NAME ',' NAME ',' NAME ',' steps '}'"""
+)
+def p_merge(p: Any) -> None:
     name, other, operation = p[2], p[4], p[6]
     places = (name.location, other.location, operation.location)
     steps = p[8] if len(p) > 8 else (None, None)
     p[0] = Merge(name.text, other.text, operation.text, *places, *steps)
 
 
-def p_steps(p: Any) -> None:
+@rule(
     """steps : NUMBER
     | reference"""
+)
+def p_steps(p: Any) -> None:
     if isinstance(p[1], Reference):
         _check_reference(p.lexer, p[1], is_width=False)
         p[0] = (p[1], p[1].location)

@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Any
 
 from ..errors import DataError, MDLWarning, brief
-from ..history import History
 from ..host.callers import warn_user
 from ..host.frozen import frozen
 from ..model import compile_model
@@ -20,6 +19,7 @@ from ..runtime.tiers import VARIABLE
 from . import arguments
 from .arguments import as_json
 from .data import checked_data, fingerprint
+from .records import history_of, run_of
 from .results import RunResult
 from .run import Run
 from .scores import Score, checked_score, name_of
@@ -120,9 +120,8 @@ class Plan:
 
 def result_of(row: Mapping[str, Any], saved: bytes | tuple[str, str] | None, run: Run | None = None) -> RunResult:
     """The result of a row of a store. run: in place of the one in the store, which may have another name."""
-    history = None if row["history"] is None else History.from_record(row["history"])
     return RunResult(
-        run or Run.from_record(row["run"]), row["state"], row["score"], history, row["error"],
+        run or run_of(row), row["state"], row["score"], history_of(row), row["error"],
         row["traceback"] or "", row["failures"], row["seconds"], row["key"], saved, row["extra"],
     )  # fmt: skip
 

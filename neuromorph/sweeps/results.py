@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from ..errors import shortened
+from ..errors import one_line, shortened
 from ..history import History, new_axes
 from ..host.exclusive import imported
 from ..host.frozen import frozen
@@ -68,7 +68,7 @@ class RunResult:
 
     def __repr__(self) -> str:
         said = self.error if self.error is not None and self.score is None else _number(self.score)
-        return f"<neuromorph.RunResult: {self.run!r}, {self.state}, {shortened(said, _ERROR)}>"
+        return f"<neuromorph.RunResult: {self.run!r}, {one_line(self.state)}, {shortened(one_line(said), _ERROR)}>"
 
 
 class SweepResult(Sequence[RunResult]):
@@ -130,11 +130,17 @@ class SweepResult(Sequence[RunResult]):
         ]  # fmt: skip
 
     def table(self, most: int | None = None) -> str:
-        """The results as text, the best first, ``most`` of them at most."""
+        """The results as text, the best first, ``most`` of them at most.
+
+        Characters that can't be shown, in errors and names that a store may have from anybody, become marks.
+        """
         head, rows = self.rows()
         shown = [[_cell(name, value) for name, value in zip(head, row, strict=True)] for row in rows[:most]]
         used = [place for place in range(len(head)) if any(row[place] for row in shown)]
-        lines = [[head[place].replace("_", " ") for place in used], *([row[place] for place in used] for row in shown)]
+        lines = [
+            [one_line(head[place]).replace("_", " ") for place in used],
+            *([row[place] for place in used] for row in shown),
+        ]
         widths = [max(len(line[place]) for line in lines) for place in range(len(used))]
         said = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
         left = len(rows) - len(shown)
@@ -168,7 +174,7 @@ class SweepResult(Sequence[RunResult]):
     def __repr__(self) -> str:
         parts = [f"{len(self)} run{'s' * (len(self) != 1)}"]
         there = [one for one in self._results if one.score is not None]
-        parts += [f"the best {self.measure.replace('_', ' ')} {_number(self.best.score)}"] if there else []
+        parts += [f"the best {one_line(self.measure).replace('_', ' ')} {_number(self.best.score)}"] if there else []
         parts += [f"{len(self.failed)} failed"] if self.failed else []
         return f"<neuromorph.SweepResult: {', '.join(parts)}>"
 
@@ -204,4 +210,4 @@ def _cell(name: str, value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.1f}" if name == "seconds" else f"{value:.4g}"
-    return shortened(str(value), _ERROR if name == "error" else _CELL)
+    return shortened(one_line(str(value)), _ERROR if name == "error" else _CELL)

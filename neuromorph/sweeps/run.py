@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Never
 
-from ..errors import brief, shortened
+from ..errors import brief, one_line, shortened
 from ..host.cached import cached_property
 from ..language.given import text_of
 from ..options import whole_number
@@ -103,6 +103,6 @@ class Run:
         return Run.from_record, (self.record(),)
 
     def __repr__(self) -> str:
-        text = self.name or shortened(" ".join(self.mdl.split()), _SHOWN)
+        text = one_line(self.name or shortened(" ".join(self.mdl.split()), _SHOWN))
         budget = "" if self.budget is None else f", budget {self.budget}"
         return f"<neuromorph.Run: {text}, seed {self.seed}{budget}>"

@@ -21,6 +21,7 @@ from ..host.frozen import frozen
 from . import coordinators
 from .coordinators import SILENCE, Coordinator
 from .file_systems import is_of_network
+from .records import checked_row
 
 VERSION = 1
 WAITING, RUNNING, PAUSED, DONE, STOPPED, FAILED = "waiting", "running", "paused", "done", "stopped", "failed"
@@ -48,6 +49,7 @@ _COLUMNS = (
     "number", "key", "run", "data", "measure", "larger", "state", "failures", "epochs", "score", "scores", "history",
     "error", "traceback", "seconds", "ended", "extra", "owner",
 )  # fmt: skip
+_STATE = ("key", "state", "failures", "epochs", "score", "scores")
 _JSON = ("run", "scores", "history", "extra")
 _BLOBS = ("model", "checkpoint")
 
@@ -160,20 +162,25 @@ class Store:
         with _explained(self.path):
             found = self._connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM runs ORDER BY number").fetchall()
         wanted = None if keys is None else set(keys)
-        return [_row(values) for values in found if wanted is None or values[1] in wanted]
+        return [checked_row(_COLUMNS, values, self.path) for values in found if wanted is None or values[1] in wanted]
 
     def states(self) -> dict[str, State]:
         """How each run stands, by its key."""
         with _explained(self.path):
-            found = self._connection.execute("SELECT key, state, failures, epochs, score, scores FROM runs").fetchall()
-        return {key: _state(*rest) for key, *rest in found}
+            found = self._connection.execute(f"SELECT {', '.join(_STATE)} FROM runs").fetchall()
+        rows = [checked_row(_STATE, values, self.path) for values in found]
+        return {row.pop("key"): State(**row) for row in rows}
 
     def blob(self, key: str, name: str) -> bytes | None:
         """The model or the checkpoint of a run, or None."""
         assert name in _BLOBS
         with _explained(self.path):
             found = self._connection.execute(f"SELECT {name} FROM runs WHERE key = ?", (key,)).fetchone()
-        return None if found is None else found[0]
+        if found is None or found[0] is None:
+            return None
+        if not isinstance(found[0], bytes):
+            raise StorageError(f"{self.path} is corrupt: the {name} of a run is {brief(found[0])}")
+        return found[0]
 
     def with_models(self) -> set[str]:
         """The keys of the runs whose models are here."""
@@ -287,16 +294,6 @@ class Store:
             "state = CASE WHEN checkpoint IS NULL THEN ? ELSE ? END WHERE owner = ? AND state = ?",
             (WAITING, PAUSED, owner, RUNNING),
         )
-
-
-def _state(state: str, failures: int, epochs: int, score: float | None, scores: str) -> State:
-    by_epochs = {int(number): value for number, value in json.loads(scores).items()}
-    return State(state, failures, epochs, score, by_epochs)
-
-
-def _row(values: Sequence[Any]) -> dict[str, Any]:
-    found = dict(zip(_COLUMNS, values, strict=True))
-    return found | {name: None if found[name] is None else json.loads(found[name]) for name in _JSON}
 
 
 @contextmanager

@@ -126,6 +126,12 @@ def test_tables_keep_their_classes_and_scales(capsys: pytest.CaptureFixture[str]
     [
         (["sweep", "none.toml", "--data", "d.npz"], 1, "none.toml: No such file"),
         (["sweep", "net.mdl", "--data", "d.npz"], 1, "net.mdl: "),
+        (["sweep", "/dev/null", "--data", "d.npz"], 1, "/dev/null: a device, not a file with a sweep"),
+        (
+            ["sweep", "large.toml", "--data", "d.npz"],
+            1,
+            "large.toml: 16,777,217 bytes are too many for a sweep; at most",
+        ),
         (["sweep", "wrong.toml", "--data", "d.npz"], 1, "wrong.toml: there is 'txt', but there may be text"),
         (["sweep", "grid.toml"], 2, "--data"),
         (["sweep", "grid.toml", "--data", "d.npz", "--rungs", "1,b"], 2, "--rungs is 1,b, and needs numbers of epochs"),
@@ -154,6 +160,8 @@ def test_tables_keep_their_classes_and_scales(capsys: pytest.CaptureFixture[str]
 )
 def test_errors_are_one_line(arguments: list[str], code: int, error: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("wrong.toml").write_text('txt = "net.mdl"')
+    with open("large.toml", "wb") as large:
+        large.truncate((1 << 24) + 1)
     Path("loop.mdl").write_text(TEXT.replace("(h", "{b, h, concatenate} (h"))
     Path("two.toml").write_text(GRID.replace('"net.mdl"', '["net.mdl", "loop.mdl"]'))
     _, err = run(capsys, *arguments, code=code)

@@ -4,7 +4,9 @@ broken links."""
 from __future__ import annotations
 
 import ast
+import dataclasses
 import html
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 import neuromorph as nm
 from helpers.paths import EXAMPLES, REPOSITORY
 from helpers.scripts import script
+from neuromorph import search
 
 DOCS = REPOSITORY / "docs"
 pages, docstrings, reference = (script(DOCS / "site", name) for name in ("pages", "docstrings", "reference"))
@@ -34,6 +37,12 @@ def test_the_navigation_has_every_page_once() -> None:
     assert {str(path.relative_to(DOCS).as_posix()) for path in DOCS.rglob("*.md")} <= set(found)
     for page in found:
         assert (REPOSITORY / pages.repository_path(page)).is_file(), page
+
+
+def test_no_two_pages_have_one_title() -> None:
+    titles = [pages.markdown_of(pages.repository_path(page)).partition("\n")[0] for page in named_pages()]
+    assert all(title.startswith("# ") for title in titles)
+    assert sorted(titles) == sorted(set(titles))
 
 
 def test_what_stands_outside_the_pages_and_is_linked_to_becomes_a_page() -> None:
@@ -139,6 +148,25 @@ def test_directives_become_those_of_mkdocstrings() -> None:
     page = reference.with_objects("::: nm.train\n\n::: nm.Stream\n    options:\n      members: true\n")
     assert page.startswith("::: neuromorph.model.Model.train\n    options:\n      heading: nm.train\n")
     assert page.endswith("      toc_label: Stream\n      members: true\n")
+
+
+def test_a_data_class_is_shown_with_the_arguments_that_it_takes() -> None:
+    """Not with its properties, which Griffe counts as attributes, and not with variables of the class."""
+    griffe = pytest.importorskip("griffe", reason="needs the extra docs")
+    public = [getattr(place, name) for place in (nm, search) for name in place.__all__]
+    checked = []
+    for kind in filter(dataclasses.is_dataclass, public):
+        file = Path(inspect.getfile(kind))
+        shown = griffe.visit(file.stem, file, file.read_text(encoding="utf-8"))[kind.__name__]
+        if "__init__" in shown.members or not docstrings.is_frozen(shown):
+            continue
+        given = docstrings.constructor(shown).parameters
+        taken = inspect.signature(kind).parameters.values()
+        assert [(one.name, one.default is None) for one in given] == [
+            (one.name, one.default is inspect.Parameter.empty) for one in taken
+        ], kind
+        checked.append(kind.__name__)
+    assert {"Gene", "Genome", "RunResult"} <= {*checked}
 
 
 def test_the_reference_has_the_help_text_of_every_command() -> None:

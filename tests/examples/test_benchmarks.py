@@ -270,9 +270,28 @@ def test_of_an_error_less_is_better_and_the_counts_are_of_both_goals() -> None:
     assert said.count("| yes | yes | `a` |") == 1
 
 
+def test_a_longer_time_is_said_in_words() -> None:
+    said = room("bench.report").one_task(report_of(("a", True, 0.9, 0.7, 3.0), ("P", False, 0.7, 0.9, 0.4)))
+    assert "0.900 and 0.700, in 7.5 times its time, more than a third." in said
+
+
+def test_budgets_that_differ_are_named_where_no_other_table_names_them() -> None:
+    report, one, other = room("bench.report"), report_of(), report_of()
+    assert "Seeds 0 to 1; a budget. a machine" in report.many_tasks([one, other], tables_follow=True)
+    other.setting = "another budget"
+    assert "Seeds 0 to 1; a budget; or another budget. a machine" in report.many_tasks([one, other])
+    assert "Seeds 0 to 1; the budget is below each table. a" in report.many_tasks([one, other], tables_follow=True)
+
+
 def test_the_page_has_the_tables_of_the_results() -> None:
     run_all = room("run_all")
     page = run_all.PAGE.read_text(encoding="utf-8")
     assert run_all.renewed(page, run_all.RESULTS) == page, "python examples/benchmarks/run_all.py --page"
     for name in ("overview", *run_all.NAMES):
         assert f"<!-- results: {name} -->" in page
+
+
+@pytest.mark.parametrize("numbers", sorted((BENCHMARKS / "results").glob("*.json")), ids=lambda path: path.stem)
+def test_a_table_beside_numbers_is_made_of_them(numbers: Path) -> None:
+    table = room("bench.report").markdown(room("bench.running").loaded(numbers))
+    assert numbers.with_suffix(".md").read_text(encoding="utf-8") == table, "run_all.py --page renews it"

@@ -1,4 +1,5 @@
-"""Changed texts, files, tables and programs, as many as the time allows: an error in the user's words, or a result.
+"""Changed texts, files, tables, stores and programs, as many as the time allows: an error in the user's words or a
+result.
 
 A few seconds in each run of the tests; ``NEUROMORPH_NIGHTLY=30 python -m pytest tests/fuzz`` takes half an hour for
 each and tries other inputs every time.
@@ -8,9 +9,10 @@ from __future__ import annotations
 
 import random
 import re
+import sqlite3
 import time
 import warnings
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +141,66 @@ def test_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert code == 0 or re.search(r"\S", said.err), name
         codes.add(code)
     assert 1 in codes
+
+
+COLUMNS = (
+    "run", "measure", "larger", "state", "failures", "epochs", "score", "scores", "history", "error", "traceback",
+    "seconds", "ended", "model", "extra",
+)  # fmt: skip
+VALUES = [
+    None, -1, 2**63 - 1, 1e308, float("inf"), "", "x", "\x1b[2J", "null", "[]", "{}", "NaN", "[" * 100_000, b"",
+    b"\x80\x04\x95", "1e999", '{"loss": "x"}', '{"loss": [1, "a"]}', '{"1": "a"}', '{"x": 1}', '{"mdl": []}',
+    '{"mdl": "x", "seed": -1}', "failed", "1" * 5_000,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A store with two runs."""
+    path = tmp_path_factory.mktemp("store") / "runs.sqlite"
+    runs = [
+        nm.Run(LSTM, {"batch_size": 2, "learning_rate": 0.1, "tier": "instant"}, seed=seed, budget=1) for seed in (1, 2)
+    ]
+    model = nm.compile(LSTM, 2, 0.1)
+    data = (np.ones((4, 2, model.input_width)), np.zeros((4, 2, model.output_width)))
+    nm.sweep(runs, data, score="loss", workers=0, store=path, save_models=True, verbosity=0)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+    return path.read_bytes()
+
+
+def changed_store(path: Path, rng: random.Random) -> None:
+    """Other values in a few places, or a few other characters in a text."""
+    with closing(sqlite3.connect(path)) as connection:
+        for _ in range(rng.randint(1, 3)):
+            column, row, value = rng.choice(COLUMNS), rng.randint(1, 2), rng.choice(VALUES)
+            (old,) = connection.execute(f"SELECT {column} FROM runs WHERE number = ?", (row,)).fetchone()
+            if isinstance(old, str) and rng.random() < 0.5:
+                place = rng.randrange(len(old) + 1)
+                value = (
+                    old[:place] + rng.choice(["", "0", '"', "{", ",", "1e999"]) + old[place + rng.choice([0, 1, 3]) :]
+                )
+            with suppress(sqlite3.IntegrityError):  # where a column can't be empty
+                connection.execute(f"UPDATE runs SET {column} = ? WHERE number = ?", (value, row))
+        connection.commit()
+
+
+def test_stores(store: bytes, tmp_path: Path) -> None:
+    """A changed store of runs is shown, and its models load, or the error says what is wrong with it."""
+    path, refused = tmp_path / "runs.sqlite", 0
+    for name, rng in tries(30):
+        path.write_bytes(store)
+        changed_store(path, rng)
+        said = ""
+        try:
+            found = nm.stored_runs(path, score="loss")
+            assert "\x1b" not in found.table() + repr(list(found)), name
+            found.best.model().release()
+        except (nm.StorageError, ValueError) as error:
+            said = str(error)
+            refused += 1
+        assert not said or re.search(rf"{'|'.join(FAULTS)}|no score|no run |was saved", said), f"{name}: {said}"
+    assert refused
 
 
 @pytest.mark.parametrize("text", [LSTM, GRU])

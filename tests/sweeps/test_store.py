@@ -221,6 +221,40 @@ def test_what_is_no_store_is_refused_and_left_alone(path: Path, tmp_path: Path) 
         Store(tmp_path / "none", must_exist=True)
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("score", "x", "is corrupt: the score of a run is 'x'"),
+        ("epochs", -1, "is corrupt: the epochs of a run is -1"),
+        ("scores", "[" * 100_000, "is corrupt: the scores of a run is '[[["),
+        ("run", "[1]", r"is corrupt: the run of a run is '\[1]'"),
+        ("run", '{"mdl": []}', "corrupt: a row of the store has no run: mdl must be a text"),
+        ("history", '{"loss": 1}', "corrupt: its history is"),
+        ("measure", b"loss", "is corrupt: the measure of a run is b'loss'"),
+        ("model", "x", "is corrupt: the model of a run is 'x'"),
+        ("model", b"x", "the model of a run: truncated"),
+    ],
+)
+def test_a_row_that_no_sweep_writes_is_refused(path: Path, column: str, value: Any, said: str) -> None:
+    with made(path, "a") as store:
+        store.claim("a", FRESH)
+        store.record("a", state=DONE, score=0.5, epochs=1, scores={1: 0.5}, seconds=1.5, model=b"m")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"UPDATE runs SET {column} = ?", (value,))
+        connection.commit()
+    with pytest.raises(nm.StorageError, match=said.replace("[[[", r"\[\[\[")):
+        nm.stored_runs(path).best.model()
+
+
+def test_what_is_shown_of_a_store_steers_no_terminal(path: Path) -> None:
+    with made(path, "a") as store:
+        store.claim("a", FRESH)
+        store.record("a", state="failed", error="\x1b[2J", scores={}, seconds=1.5)
+    found = nm.stored_runs(path)
+    assert "�[2J" in found.table()
+    assert "\x1b" not in found.table() + repr(found[0])
+
+
 def test_a_store_of_another_version_is_refused(path: Path) -> None:
     made(path).close()
     connection = sqlite3.connect(path)

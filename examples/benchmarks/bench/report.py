@@ -50,8 +50,9 @@ def verdict(report: Report) -> str:
     if mine is None or peer is None:
         return "There is nothing to compare: only one side was run."
     said = "at least as good as" if report.reached() else "NOT as good as"
-    time = f"{report.share_of_time():.2f} of its time"
-    fast = "" if report.share_of_time() <= MOST_TIME else ", more than a third"
+    share = report.share_of_time()
+    time = f"{share:.2g} times its time" if share > 1.0 else f"{share:.2f} of its time"
+    fast = "" if share <= MOST_TIME else ", more than a third"
     return (f"`{mine.name}`, chosen on held-out data, is {said} the best peer, {peer.name}: "
             f"{number(mine.median('score'))} and {number(peer.median('score'))}, in {time}{fast}. "
             f"As good in a third of its time, by the test data: {names(report)}.")  # fmt: skip
@@ -84,21 +85,25 @@ def one_task(report: Report) -> str:
 
 
 def published(report: Report) -> list[str]:
-    """What others have reported, as a paragraph."""
-    return [f"Published: {'; '.join(report.published)}.", ""] if report.published else []
+    """What others have reported, or what a simple rule gives, as a paragraph."""
+    return [f"For comparison: {'; '.join(report.published)}.", ""] if report.published else []
 
 
-def footer(reports: list[Report]) -> str:
-    """The seeds, the budget if all have the same, and the machine."""
-    settings = {report.setting for report in reports}
-    budget = settings.pop() if len(settings) == 1 else "the budget is below each table"
+def footer(reports: list[Report], tables_follow: bool = False) -> str:
+    """The seeds, the budgets unless they stand below tables that follow, and the machine."""
+    settings = sorted({report.setting for report in reports})
+    apart = tables_follow and len(settings) > 1
+    budget = "the budget is below each table" if apart else "; or ".join(settings)
     seeds = sorted({f"{report.seeds[0]} to {report.seeds[-1]}" for report in reports})
     machines = sorted({report.machine for report in reports})
     return f"Seeds {', '.join(seeds)}; {budget}. {'; '.join(machines)}."
 
 
-def many_tasks(reports: list[Report]) -> str:
-    """A row for each task: the text of ours that was chosen, the best peer, and both times."""
+def many_tasks(reports: list[Report], tables_follow: bool = False) -> str:
+    """A row for each task: the text of ours that was chosen, the best peer, and both times.
+
+    tables_follow: whether each task has a table of its own further down.
+    """
     lines = ["| task | parameters | ours, chosen | score | best peer | score | share of time | as good | in a third "
              "| ours that are both |", "|---|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
     compared = [report for report in reports if report.best_ours() and report.best_peer()]
@@ -115,7 +120,8 @@ def many_tasks(reports: list[Report]) -> str:
     both = sum(report.reached() and report.share_of_time() <= MOST_TIME for report in compared)
     some = sum(bool(report.winners(MOST_TIME)) for report in compared)
     lines += ["", f"The chosen text is at least as good as the best peer in {good} of {len(compared)}, and in at most "
-              f"a third of its time in {both}. Some text of ours is both in {some}.", "", footer(reports)]  # fmt: skip
+              f"a third of its time in {both}. Some text of ours is both in {some}.", "",
+              footer(reports, tables_follow)]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 

@@ -49,7 +49,7 @@ class Task:
     tried. rates: learning rates; the best one on the data to choose by is taken, for every network. patience: epochs
     without a lower loss of those data, after which training stops. reservoirs: whether echo state networks are tried.
     series: what these learn from in place of windows, one long sequence. peers: more networks of PyTorch, by name.
-    published: results of others, in words.
+    published: results of others, or of a simple rule, in words.
     """
 
     name: str
