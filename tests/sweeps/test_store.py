@@ -53,6 +53,54 @@ def test_rows_are_added_once_and_keep_what_is_known(path: Path) -> None:
         assert store.blob("a", "model") is None
 
 
+def test_rows_that_are_written_again_keep_their_places(path: Path) -> None:
+    with Store(path) as store:
+        whole = row("a") | {"state": DONE}
+        store.put({**whole, "key": key} for key in "abc")
+        store.put([{**whole, "key": "a", "score": 1.0}])
+        assert [(one["key"], one["score"]) for one in store.rows()] == [("a", 1.0), ("b", None), ("c", None)]
+
+
+def test_pieces_of_work_have_one_owner_as_long_as_it_lives(path: Path) -> None:
+    one, other = Store(path), Store(path)
+    assert one.take("chunk 1")
+    assert one.take("chunk 1"), "it has it"
+    assert not other.take("chunk 1")
+    other.leave(["chunk 1"])
+    assert not other.take("chunk 1"), "who has no piece can't give it back"
+    one.leave(["chunk 1"])
+    assert other.take("chunk 1")
+    assert one.take("chunk 2")
+    one.close()
+    assert other.take("chunk 2")
+    with abandoned(path, "somebody", process=2**22 + 1) as third:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("INSERT INTO work VALUES ('chunk 3', 'somebody')")
+        assert not third.take("chunk 3")
+        third.look()
+        assert third.take("chunk 3"), "the process of its owner has ended"
+    other.close()
+
+
+def test_a_store_that_knows_no_pieces_of_work_learns_them(path: Path) -> None:
+    made(path, "a").close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE work")
+    with Store(path) as store:
+        assert store.take("chunk 1")
+        assert [one["key"] for one in store.rows()] == ["a"]
+
+
+def test_signs_of_life_make_no_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody has removed the store while a sweep runs."""
+    monkeypatch.setattr(module, "SILENCE", 0.06)
+    with made(path, "a") as store, store.beating():
+        for file in path.parent.iterdir():
+            file.unlink()
+        time.sleep(0.1)
+        assert not path.exists()
+
+
 def test_one_of_two_sweeps_gets_a_run(path: Path) -> None:
     with made(path, "a") as one, Store(path) as other:
         assert one.claim("a", FRESH)
