@@ -23,7 +23,8 @@ class Individual:
     number: from 0, in the order in which texts were made. score: None if it failed. state: "done"; "stopped" if it was
     among the worse ones at the end of a rung; "failed" if it diverged or was ended. parents: the numbers of those that
     it comes from. operation: what made it of them: "random", "start", "weights" (the same text with other parameters,
-    also where no operation fits), "crossover", or the names of operations. epochs: that it was trained for. seconds: of its evaluation.
+    also where no operation fits), "crossover", or the names of operations. epochs: that it was trained for. seconds: of
+    its evaluation.
     """
 
     number: int
