@@ -367,8 +367,10 @@ def _is_store(connection: sqlite3.Connection) -> bool:
 
 def _check(connection: sqlite3.Connection, path: str) -> None:
     """Check that a file is a store of this version, or empty."""
+    connection.execute("BEGIN")  # so that all is read at one moment: another process may make the store now
     application, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _MARKS)
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    connection.execute("COMMIT")
     if application == _APPLICATION and version != VERSION:
         raise StorageError(f"{path} is a newer store, of version {version}; this program reads version {VERSION}")
     if application != _APPLICATION and (application or version or tables):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +207,8 @@ def test_a_store_that_is_read_is_not_written(path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(module, "_connected", listening)
     assert nm.stored_runs(path).best.model().history.loss == found[0].history.loss  # type: ignore[union-attr]
-    assert {line.split()[0] for line in said} == {"SELECT", "PRAGMA"}
+    assert {line.split()[0] for line in said} == {"SELECT", "PRAGMA", "BEGIN", "COMMIT"}, "a BEGIN alone locks nothing"
+    assert "BEGIN" in said
     assert not [line for line in said if "=" in line and "PRAGMA" in line]
     empty = path.parent / "empty"
     empty.touch()
@@ -267,6 +268,26 @@ def test_what_is_no_store_is_refused_and_left_alone(path: Path, tmp_path: Path) 
         Store(tmp_path)
     with pytest.raises(FileNotFoundError, match="there is no such store"):
         Store(tmp_path / "none", must_exist=True)
+
+
+def test_a_store_is_not_taken_for_another_database_while_it_is_made(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process would make it between two looks at the file."""
+    monkeypatch.setattr(module, "_BUSY", 0.0)
+
+    class Late(sqlite3.Connection):
+        def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:  # type: ignore[override]
+            if statement == "PRAGMA user_version":
+                with suppress(NotWrittenError):
+                    Store(path).close()
+            return super().execute(statement, *values)
+
+    with closing(sqlite3.connect(path, isolation_level=None, factory=Late)) as connection:
+        module._check(connection, str(path))
+    Store(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None, factory=Late)) as connection:
+        module._check(connection, str(path))
 
 
 def test_a_store_of_another_version_is_refused(path: Path) -> None:
