@@ -38,7 +38,7 @@ def task() -> Task:
         measure="accuracy",
         more_is_better=True,
         parameters=5000,
-        texts=("gru", "lstm", "conv_gru", "far_gru", "dilated"),
+        texts=("gru", "lstm", "conv_gru", "far_gru", "dilated", "pooled_dilated"),
         epochs=150,
         batch=9,
         rates=(0.003, 0.01, 0.03),

@@ -41,11 +41,11 @@ def _whole(elements: int) -> int:
 
 @frozen
 class SparseForm:
-    """The form of a sparse copy of a matrix in panels.
+    """The form of a sparse copy of a matrix in panels, or of some of its panels.
 
     size: bytes of an element. simd_width: elements of a vector. inner: the rows of the matrix. columns: vectors in a
-    row. panel: vectors in a panel. chained: whether each sum has the chains of a product of one literal row, else it
-    has one chain.
+    row of what is copied. panel: vectors in a panel. chained: whether each sum has the chains of a product of one
+    literal row, else it has one chain. first: the first panel that is copied.
     """
 
     size: int
@@ -54,6 +54,12 @@ class SparseForm:
     columns: int
     panel: int
     chained: bool
+    first: int = 0
+
+    @property
+    def begin(self) -> int:
+        """The first column of the matrix that is copied, in vectors."""
+        return self.first * self.panel
 
     @property
     def segment(self) -> int:
@@ -128,8 +134,9 @@ class SparseForm:
 
 
 def write_sparse(form: SparseForm, matrix: Floats, copy: Floats) -> None:
-    """Write the sparse copy of a matrix (inner, columns × simd_width). Where too few segments are zero, say so in its
+    """Write the sparse copy of a matrix (inner, all elements of a row). Where too few segments are zero, say so in its
     head."""
+    matrix = np.ascontiguousarray(matrix[:, form.begin * form.simd_width :][:, : form.columns * form.simd_width])
     copy[:HEAD] = 0.0, *range(1, HEAD)
     copy[HEAD:] = 0.0
     used = 0

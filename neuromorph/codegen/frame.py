@@ -113,6 +113,8 @@ class Frame:
     @cached_property
     def rows_of_step(self) -> int | None:
         """The rows of one training step that a thread computes. None if threads differ in this, and in prediction."""
+        if self.by_columns:
+            return self.all_lanes
         whole = not self.predicts and self.all_lanes % self.threads == 0
         return self.all_lanes // self.threads if whole else None
 
@@ -400,7 +402,9 @@ class Frame:
         """The name of the routine for a matrix product of a literal shape."""
         return self.source.routine("product", "product_of(simd.Shape({kind}, {fields}, registers={registers}))", fields)
 
-    def sparse_product(self, **fields: object) -> str:
-        """The name of the routine for a product of a literal shape that reads a sparse copy."""
-        pattern = "sparse_product_of(simd.Shape({kind}, {fields}, registers={registers}))"
+    def sparse_product(self, panels: tuple[int, int] | None, **fields: object) -> str:
+        """The name of the routine for a product of a literal shape that reads a sparse copy of these panels, or of
+        all."""
+        some = "" if panels is None else f", {panels}"
+        pattern = f"sparse_product_of(simd.Shape({{kind}}, {{fields}}, registers={{registers}}){some})"
         return self.source.routine("sparse", pattern, fields)

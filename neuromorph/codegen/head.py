@@ -48,9 +48,13 @@ class Source:
     _numbers: Counter[str] = field(default_factory=Counter)  # the number of routines so far, by the start of their name
 
     @cached_property
-    def sparse(self) -> dict[tuple[int, int, bool], SparseCopy]:
-        """The sparse copies of frozen matrices, by group, part, and whether prediction reads them."""
-        return {(copy.group, copy.part, copy.predicts): copy for copy in sparse_copies(self.plan)}
+    def sparse(self) -> dict[tuple[int, int, bool], list[SparseCopy]]:
+        """The sparse copies of frozen matrices, by group, part, and whether prediction reads them. Where threads divide
+        the columns, each has one."""
+        found: dict[tuple[int, int, bool], list[SparseCopy]] = {}
+        for copy in sparse_copies(self.plan):
+            found.setdefault((copy.group, copy.part, copy.predicts), []).append(copy)
+        return found
 
     def add_function(self, name: str, arguments: str) -> tuple[str, ...]:
         """Record a function; the kinds of its arguments."""

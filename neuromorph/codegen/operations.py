@@ -25,6 +25,7 @@ from ..schedule import (
 )
 from .elements import emit_block, emit_mask, emit_reduce, substitute
 from .frame import Frame
+from .sparse import SparseCopy
 
 # Rows ----------------------------------------------------------------------------------------------------------------
 
@@ -104,21 +105,36 @@ def _emit_forward_tap(frame: Frame, product: Product, tap: str = "") -> None:
     assert product.target is not None
     columns = group.columns // frame.lanes
     ending, beside = _epilogue(frame, product)
-    copy = frame.source.sparse.get((product.group, product.part, frame.predicts))
-    name = (frame.product if copy is None else frame.sparse_product)(
-        rows=_literal_rows(frame), inner=part.width, columns=columns, panel=layout.panel(group),
-        a_row=frame.stride(product.source.place.buffer), a_inner=1, b_row=None,
-        c_row=frame.stride(product.target.buffer), start=product.start, **ending,
-    )  # fmt: skip
+    fields: dict[str, object] = {
+        "rows": _literal_rows(frame), "inner": part.width, "columns": columns, "panel": layout.panel(group),
+        "a_row": frame.stride(product.source.place.buffer), "a_inner": 1, "b_row": None,
+        "c_row": frame.stride(product.target.buffer), "start": product.start, **ending,
+    }  # fmt: skip
     bias = f"weights, {layout.bias(group)}, " if product.start == "bias" else ""
-    sparse = "" if copy is None else f"len(weights), {copy.place}, "
-    panels = -(-columns // layout.panel(group))
-    frame.writer.line(
-        f"{name}({_from(frame, product.source)}{_later(frame, product, product.source.place.buffer, tap)}, "
+    given = (
+        f"{_from(frame, product.source)}{_later(frame, product, product.source.place.buffer, tap)}, "
         f"weights, {layout.part(group, product.part)}{_further(part.width * group.columns, tap)}, "
-        f"{_from(frame, Access(product.target))}, {frame.count()}, {part.width}, {bias}{beside}{sparse}"
-        f"{frame.panels_of(panels)})"
+        f"{_from(frame, Access(product.target))}, {frame.count()}, {part.width}, {bias}{beside}"
     )
+    copies = frame.source.sparse.get((product.group, product.part, frame.predicts), [])
+    panels = frame.panels_of(-(-columns // layout.panel(group)))
+    if not copies:
+        frame.writer.line(f"{frame.product(**fields)}({given}{panels})")
+    elif frame.cuts is None:
+        frame.writer.line(f"{frame.sparse_product(None, **fields)}({given}len(weights), {copies[0].place}, {panels})")
+    else:
+        _emit_sparse_of_members(frame, copies, fields, given)
+
+
+def _emit_sparse_of_members(frame: Frame, copies: list[SparseCopy], fields: dict[str, object], given: str) -> None:
+    """Emits a product whose columns threads divide: each member reads the sparse copy of its own columns."""
+    assert frame.cuts is not None
+    with frame.each_member():
+        for member, (copy, panels) in enumerate(zip(copies, pairwise(frame.cuts), strict=True)):
+            with frame.writer.block(f"{'elif' if member else 'if'} member == {member}:"):
+                first, last = panels
+                name = frame.sparse_product(panels, **fields) if first < last else ""
+                frame.writer.line(f"{name}({given}len(weights), {copy.place}, {first}, {last})" if name else "pass")
 
 
 def _emit_backward(frame: Frame, product: Product) -> None:

@@ -6,20 +6,23 @@ A copy pays in the loop of a model of one lane: there each step reads all weight
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 
 from ..abi.sparse import HEAD, SparseForm
 from ..abi.summation import CHAINS, DEEPEST
 from ..host.frozen import frozen
-from ..schedule import WINDOW, Alone, KernelPlan, Product, padded
+from ..schedule import WINDOW, Alone, ByColumns, KernelPlan, Product, padded
 
 LARGE = 1 << 17  # bytes of a matrix at least: a smaller one stays in the processor's cache, where zeros cost little
+Cuts = tuple[int, ...] | None
 MOST_SUMS = 1 << 17  # bytes of all sums at most: they are on the stack
 
 
 @frozen
 class SparseCopy:
-    """A sparse copy of the matrix of a group's part, for training or for prediction. place: its offset in the array of
-    parameters."""
+    """A sparse copy of the matrix of a group's part, or of one thread's columns of it, for training or for prediction.
+    place: its offset in the array of parameters."""
 
     group: int
     part: int
@@ -36,26 +39,35 @@ class SparseCopy:
 def sparse_copies(plan: KernelPlan) -> tuple[SparseCopy, ...]:
     """The sparse copies that the kernels of a plan read. A plan for the machine has none."""
     place, found = padded(plan.layout.size, HEAD), []
-    for product in _candidates(plan) if plan.fused else ():
-        for predicts in (False, True) if _trains_one_lane(plan) else (True,):
-            form = _form(plan, product, chained=not predicts)
-            found.append(SparseCopy(product.group, product.part, predicts, form, place))
+    for product, cuts in _candidates(plan) if plan.fused else ():
+        forms = list(_forms_of_threads(plan, product, cuts)) if _trains_one_lane(plan) else []
+        for form in (*forms, _form(plan, product, chained=False)):
+            found.append(SparseCopy(product.group, product.part, not form.chained, form, place))
             place = found[-1].end
     return tuple(found)
 
 
 def _trains_one_lane(plan: KernelPlan) -> bool:
-    return plan.options.batch == 1 and plan.options.division == Alone()
+    return plan.options.batch == 1 and isinstance(plan.options.division, Alone | ByColumns)
 
 
-def _candidates(plan: KernelPlan) -> Iterator[Product]:
-    """The products with large frozen matrices in loops over time."""
+def _candidates(plan: KernelPlan) -> Iterator[tuple[Product, Cuts]]:
+    """The products with large frozen matrices in loops over time, and the bounds of their panels by thread."""
     for segment in plan.training.forward:
-        for product in segment.operations if segment.domain != WINDOW else ():
+        shares = segment.shares or (None,) * len(segment.operations)
+        for product, share in zip(segment.operations, shares, strict=True) if segment.domain != WINDOW else ():
             if not isinstance(product, Product) or plan.training.groups[product.group].learns or product.taps > 1:
                 continue
             if _pays(_form(plan, product, chained=True)):
-                yield product
+                yield product, None if share is None else share.cuts
+
+
+def _forms_of_threads(plan: KernelPlan, product: Product, cuts: Cuts) -> Iterator[SparseForm]:
+    """The form of each thread's copy for training; that of the whole matrix if it is not divided."""
+    whole = _form(plan, product, chained=True)
+    for first, last in pairwise(cuts or (0, -(-whole.columns // whole.panel))):
+        columns = min(last * whole.panel, whole.columns) - first * whole.panel
+        yield replace(whole, columns=columns, first=first)
 
 
 def _pays(form: SparseForm) -> bool:

@@ -49,9 +49,13 @@ def _emit_window(frame: Frame) -> None:
         if not isinstance(division, InChunks | ByBatch):
             writer.line(f"weight_gradients({frame.divided('steps, capacity, work, gradients, x, x0, False')})")
         _emit_step(frame)
-    with frame.each_member():
-        work = _emit_own(frame)
-        writer.line(f"time_shift({frame.by_member(f'steps, capacity, {work}')})")
+    if frame.by_columns and frame.plan.state:
+        with writer.block("if begin == 0:"):
+            writer.line("time_shift(0, steps, capacity, work)")
+    else:
+        with frame.each_member():
+            work = _emit_own(frame)
+            writer.line(f"time_shift({frame.by_member(f'steps, capacity, {work}')})")
     frame.emit_barrier()
     if frame.threads > 1 and counts_updates(frame):
         with writer.block("if begin == 0 and mode == 2 and weight > 0.0:"):

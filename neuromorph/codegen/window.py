@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import groupby
 from typing import NamedTuple
 
 from ..schedule import WINDOW, Loss, Operation, Product, Segment, Share, Sum, notes_of
@@ -53,8 +54,11 @@ def emit_segment(frame: Frame, segment: Segment, *, backward: bool) -> None:
 def _emit_loop(frame: Frame, segment: Segment, steps: str) -> None:
     """Emits the operations of a segment inside a loop over steps."""
     inside = frame.in_loop(segment.domain)
-    for operation in segment.operations:
-        _emit_any(inside, operation)
+    if frame.by_columns:
+        _emit_columns(inside, segment)
+    else:
+        for operation in segment.operations:
+            _emit_any(inside, operation)
     with frame.writer.block(f"for t in {steps}:"):
         for name in sorted(inside.uses.of_step):
             frame.writer.line(f"{name}t = {frame.start(name)} + t * {frame.step(name)}")
@@ -75,11 +79,14 @@ def _emit_columns(frame: Frame, segment: Segment) -> None:
 
 
 def _emit_run(frame: Frame, run: list[tuple[Operation, Share]]) -> None:
-    """Emits the operations between two barriers, each over the columns or rows of the calling thread's members."""
+    """Emits the operations between two barriers, each over the columns or rows of the calling thread's members; some
+    are for the first thread alone."""
     if any(share.cuts is None for _, share in run):
         frame.emit_bounds()
-    for operation, share in run:
-        _emit_any(replace(frame, cuts=share.cuts), operation)
+    for alone, some in groupby(run, key=lambda pair: pair[1].alone):
+        with frame.writer.block("if begin == 0:") if alone else nullcontext():
+            for operation, share in some:
+                _emit_any(replace(frame, cuts=share.cuts), operation)
 
 
 def _emit_any(frame: Frame, operation: Operation) -> None:
@@ -107,8 +114,10 @@ def emit_segments(frame: Frame, segments: tuple[Segment, ...], *, backward: bool
         frame.emit_parties()
     inside = frame.body()
     if backward and (frame.plan.carries or frame.plan.cleared):
-        with inside.writer.span(ZEROS):
+        with inside.writer.span(ZEROS), inside.writer.block("if begin == 0:") if frame.by_columns else nullcontext():
             _emit_zeros(inside)
+        if frame.by_columns and not segments[0].shares[0].meet:
+            inside.emit_barrier()
     for segment in segments:
         emit_segment(inside, segment, backward=backward)
     emit_offsets(frame, inside.uses.variables)

@@ -61,9 +61,10 @@ def call_members(kernels: Kernels, memory: Memory, call: TrainCall, enough: int)
     """
     if getattr(_local, "alone", False):
         return int(kernels.train(0, kernels.threads, *memory.alone(kernels.threads), *call))
-    if not kernels.autotuned or call.mode == GRADIENTS:  # windows of gradients may have any length
+    makes_gradients = call.mode == GRADIENTS  # in windows of any length, which are not timed
+    if not kernels.autotuned or (makes_gradients and not kernels.meets_in_steps):
         return _call(kernels, memory, call, enough)
-    if call.stop - call.sample < kernels.autotuned_from[call.mode]:
+    if makes_gradients or call.stop - call.sample < kernels.autotuned_from[call.mode]:
         return int(kernels.train(0, kernels.threads, *memory.alone(kernels.threads), *call))
     return _autotuned(kernels, memory, call, enough)
 

@@ -22,6 +22,7 @@ from ..optimizers import UPDATES
 from ..options import CompileOptions
 from ..schedule import (
     DEFAULT_COSTS,
+    ByColumns,
     CostModel,
     KernelOptions,
     KernelPlan,
@@ -248,10 +249,17 @@ class Kernels:
 
     @cached_property
     def autotuned(self) -> bool:
-        """Whether training times several threads and one, and uses the quicker way."""
+        """Whether training times several threads and one, and uses the quicker way: for short windows, and where
+        threads meet in each step."""
         options = self.options
         rows, size = options.bptt_steps * options.batch_size, self.plan.options.size
-        return self.threads > 1 and self.compiled and self.costs.is_short(self.graph, rows, size)
+        doubtful = self.meets_in_steps or self.costs.is_short(self.graph, rows, size)
+        return self.threads > 1 and self.compiled and doubtful
+
+    @cached_property
+    def meets_in_steps(self) -> bool:
+        """Whether threads meet in each step of a loop. Where a processor is busy, that takes many times as long."""
+        return isinstance(self.divided.division, ByColumns) and self.graph.has_time_links
 
     @cached_property
     def autotuned_from(self) -> dict[int, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from ..graph import Graph, Node
+from ..graph.recurrence import WINDOW, domains_of
 from ..host.cached import cached_property
 from ..host.cpu import CACHE_LINE
 from ..host.frozen import frozen
@@ -58,6 +59,9 @@ class CostModel:
     short_meeting: float = 0.15e-6  # for two threads that wait for one another at a barrier
     moved_line: float = 45e-9  # for a line of values that one thread writes and another reads
     gain: float = 0.8  # several threads are taken only if they need at most this times the time of one
+    # Columns of each step of a loop
+    meetings_of_layer: int = 4  # barriers in a step for each layer in a loop, forward and backward
+    gain_of_steps: float = 0.85  # as ``gain``
 
     processors: int | None = None
 
@@ -162,6 +166,27 @@ class WindowCost:
                 seconds += alone * _largest(cuts) / vectors
             rest -= alone
         return seconds + rest / threads
+
+    def by_columns_of_steps(self, threads: int) -> float:
+        """Seconds of a window with loops whose layers are divided by columns. A layer in a loop that can't be cut is
+        one thread's. In each step threads meet, and the vectors between layers move from one to another."""
+        costs, steps = self.costs, self.rows // self.options.batch
+        loops = self.alone + steps * costs.loop_step
+        if threads == 1:
+            return loops
+        seconds, rest, met, moved, domains = 0.0, loops, 0, 0.0, domains_of(self.graph)
+        row = self.rows * (self.options.size * self.options.lanes / CACHE_LINE)
+        for index in self.graph.parameters:
+            alone, vectors, in_loop = self._of_layer(index), self.vectors(index), domains[index] != WINDOW
+            cuts = vector_cuts(vectors, self.options.registers, threads)
+            shared = alone if in_loop else alone / min(threads, self.rows)
+            seconds += shared if cuts is None else alone * _largest(cuts) / vectors
+            rest -= alone
+            if in_loop:
+                met += costs.meetings_of_layer
+                moved += row * (vectors + self.graph.fan_in(index) / self.options.lanes)
+        meeting = steps * met * costs.short_meeting * threads / 2
+        return seconds + rest / threads + meeting + moved * costs.moved_line * (threads - 1) / threads
 
     def of_short(self, threads: int) -> float:
         """Seconds of a short window whose layers are divided by columns, with the values that move between threads.

@@ -15,8 +15,8 @@ from .layout import panel_of
 def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions, costs: CostModel = DEFAULT_COSTS) -> Division:
     """The division of a window among threads: at most as many as the user allows and as are useful.
 
-    If links in time need a loop, threads divide the lanes. Else they divide the rows of a whole window, one by one or
-    in chunks, or the columns of the layers.
+    If links in time need a loop, threads divide the lanes, or the columns of the layers where there are too few lanes.
+    Else they divide the rows of a whole window, one by one or in chunks, or the columns of the layers.
     """
     rows = options.bptt_steps * options.batch_size
     window = WindowCost(graph, chosen, rows, costs)
@@ -24,7 +24,10 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions, costs: 
     worth = int(window.alone / costs.worth_a_thread)
     most = max(1, min(there, worth))
     if graph.has_time_links:
-        return _among(ByBatch, _threads_by_batch(window, most))
+        threads = _threads_by_batch(window, most)
+        if threads > 1 or not can_divide_columns(graph):
+            return _among(ByBatch, threads)
+        return _among(ByColumns, _threads_by_columns_of_steps(window, most))
     useful = range(1, min(most, rows) + 1)
     chunk = _chunk(window)
     if chunk:
@@ -36,6 +39,12 @@ def divide(graph: Graph, chosen: KernelOptions, options: CompileOptions, costs: 
     if _is_heavy(window):
         return _among(ByColumns, _threads_by_columns(window, most))
     return _among(ByRows, useful[-1])
+
+
+def can_divide_columns(graph: Graph) -> bool:
+    """Whether threads may divide the columns of a model's layers: no node reads whole rows, and no layer is a
+    convolution."""
+    return not graph.has_vectors and all(graph.nodes[index].taps == 1 for index in graph.parameters)
 
 
 def _among(kind: type[ByBatch | ByColumns | ByRows], threads: int) -> Division:
@@ -81,6 +90,14 @@ def _threads_of_short_window(window: WindowCost, there: int) -> int:
     seconds = [window.of_short(threads) for threads in range(1, most + 1)]
     threads = _fewest(seconds, costs)
     return threads if seconds[threads - 1] <= costs.gain * seconds[0] else 1
+
+
+def _threads_by_columns_of_steps(window: WindowCost, most: int) -> int:
+    """The number of threads that divide the columns of each step of a loop. Several are taken only if they gain much:
+    they meet several times a step."""
+    seconds = [window.by_columns_of_steps(threads) for threads in range(1, most + 1)]
+    threads = _fewest(seconds, window.costs)
+    return threads if seconds[threads - 1] <= window.costs.gain_of_steps * seconds[0] else 1
 
 
 def _threads_by_columns(window: WindowCost, most: int) -> int:

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..graph.recurrence import WINDOW
 from ..host.cpu import CACHE_LINE
 from .column_split import inner_cuts, width_of
 from .plan import Buffer, Operation, Partials, Plan, Product, Segment, Sum, padded, vectors_in
 
 
 def divide_inner(plan: Plan, registers: int, threads: int, size: int) -> Plan:
-    """A plan without loops, whose narrow products are replaced by partial sums of ``threads`` threads.
+    """A plan whose narrow products are replaced by partial sums of ``threads`` threads; one with loops stays as it is.
 
     size: the bytes of a number.
     """
+    if any(segment.domain != WINDOW for segment in plan.forward):
+        return plan
     divided = _Divided(plan, registers, threads, size)
     forward, backward = (tuple(map(divided.segment, segments)) for segments in (plan.forward, plan.backward))
     buffers = [Buffer(p.buffer, p.width * threads, "window", p.buffer) for p in divided.partials]

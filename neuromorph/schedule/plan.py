@@ -248,10 +248,11 @@ def notes_of(operation: Operation) -> tuple[str, ...]:
 class Share:
     """How threads divide one operation. cuts: the bounds by thread of its columns (panels of a product, vectors of a
     block, vectors of the inner dimension of a product), or None for a division by rows. meet: whether there must be a
-    barrier before it."""
+    barrier before it. alone: whether the first thread does all of it, as in a loop where it can't be cut."""
 
     cuts: tuple[int, ...] | None
     meet: bool
+    alone: bool = False
 
 
 @frozen

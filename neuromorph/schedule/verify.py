@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from ..errors import NeuromorphError
 from .accesses import WHOLE_ROW, loads_of, reads_of, writes_of
+from .division import can_divide_columns
 from .kernel_options import Alone, ByBatch, ByColumns, InChunks
 from .kernel_plan import KernelPlan
 from .layout import Layout, Workspace
@@ -49,10 +50,13 @@ def _check_division(plan: KernelPlan) -> None:
     if isinstance(division, InChunks):
         _need(division.rows >= 1, f"{division} needs at least 1 row")
     timed = plan.graph.has_time_links
-    fits = isinstance(division, Alone) or isinstance(division, ByBatch) == timed
+    fits = isinstance(division, Alone | ByColumns) or isinstance(division, ByBatch) == timed
     _need(fits, f"{division} for a model with{'' if timed else 'out'} links in time")
     by_columns = isinstance(division, ByColumns)
-    _need(not (by_columns and plan.graph.has_vectors), f"{division} for a model that reads whole rows")
+    _need(
+        not by_columns or can_divide_columns(plan.graph),
+        f"{division} for a model that reads whole rows, or a convolution",
+    )
     _need(by_columns or not plan.training.inner, f"{division}, and weights that are divided by rows")
 
 

@@ -26,28 +26,29 @@ _I16, _I32 = ir.IntType(16), ir.IntType(32)
 _ROWS_READ = 4  # rows of segments that one load reads
 _WIDEST = 32  # bytes of a sum's vector at most: some processors load and mix two such halves quicker than one whole
 Sums = list[ir.Value]
+Panels = tuple[int, int] | None
 
 
-def form_of(shape: Shape) -> SparseForm:
-    """The form of the sparse copy that a product of this shape reads."""
+def form_of(shape: Shape, panels: Panels = None) -> SparseForm:
+    """The form of the sparse copy that a product of this shape reads. panels: the first one and one past the last."""
     assert shape.inner is not None
     size = 4 if shape.dtype == "float32" else 8
-    return SparseForm(size, shape.simd_width, shape.inner, shape.columns, shape.panel, shape.rows is not None)
+    first, last = panels or (0, -(-shape.columns // shape.panel))
+    columns = min(last * shape.panel, shape.columns) - first * shape.panel
+    return SparseForm(size, shape.simd_width, shape.inner, columns, shape.panel, shape.rows is not None, first)
 
 
 @frozen
 class _SparseEmitter(ProductEmitter):
-    """Emits the product of one row and a matrix of which ``copy`` is the address of the sparse copy.
+    """Emits the product of one row and a matrix, or some of its panels, of which ``copy`` is the address of the sparse
+    copy.
 
     The sums of all chains are in memory, ``scratch``, panel by panel, and are added to strip by strip.
     """
 
     copy: ir.Value
     scratch: ir.Value
-
-    @property
-    def form(self) -> SparseForm:
-        return form_of(self.shape)
+    form: SparseForm
 
     def over_panels(self, some: Steps) -> None:
         """Emit the sums of some rows of the matrix: their start, the strips, and their end."""
@@ -58,12 +59,14 @@ class _SparseEmitter(ProductEmitter):
     def each_panel(self, some: Steps, emit: Callable[[Panel, ir.Value, Steps], None]) -> None:
         """Emit something for each panel; it gets the panel and the address of its sums."""
         shape, form = self.shape, self.form
-        full, rest = divmod(shape.columns, shape.panel)
+        full, rest = divmod(form.columns, shape.panel)
         stride = form.sums(shape.panel) * shape.simd_width
         with counted(self.builder, integer(0), integer(full), 1) as number:
-            emit(self.panel_at(number, shape.panel, some), self.at(self.scratch, (number, stride)), some)
+            panel = self.builder.add(number, integer(form.first)) if form.first else number
+            emit(self.panel_at(panel, shape.panel, some), self.at(self.scratch, (number, stride)), some)
         if rest:
-            emit(self.panel_at(integer(full), rest, some), self.ahead(self.scratch, full * stride), some)
+            panel = integer(form.first + full)
+            emit(self.panel_at(panel, rest, some), self.ahead(self.scratch, full * stride), some)
 
     def begin_panel(self, panel: Panel, sums: ir.Value, some: Steps) -> None:
         """Emit the start of a panel's sums: in the first chain what the product starts from, in the others zero."""
@@ -212,21 +215,22 @@ def _emit_tests(builder: ir.IRBuilder, shape: Shape, function: ir.Function, dens
     go_on_if(_emit_finite(builder, shape, row))
 
 
-def _define(module: ir.Module, shape: Shape) -> ir.Function:
+def _define(module: ir.Module, shape: Shape, panels: Panels) -> ir.Function:
     """The LLVM function of a product with a sparse copy. Its last arguments: how many elements the copy has, and its
     address."""
-    kinds = kinds_of_arguments(shape)
-    function, is_new = routine(module, symbol("sparse", shape), [*kinds, I64, kinds[0]], inline=False)
+    kinds, form = kinds_of_arguments(shape), form_of(shape, panels)
+    name = symbol("sparse" if panels is None else f"sparse{panels[0]}to{panels[1]}", shape)
+    function, is_new = routine(module, name, [*kinds, I64, kinds[0]], inline=False)
     if is_new:
         function.args[2].add_attribute("noalias")
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         vector = ir.VectorType(scalar_type(shape.dtype), shape.simd_width)
-        scratch = builder.alloca(vector, form_of(shape).sums_of_block)
+        scratch = builder.alloca(vector, form.sums_of_block)
         scratch.align = 64
         dense, given = function.append_basic_block("dense"), function.args[:-2]
         _emit_tests(builder, shape, function, dense)
         _SparseEmitter(
-            shape, builder, **addresses(shape, builder, given), copy=function.args[-1], scratch=scratch
+            shape, builder, **addresses(shape, builder, given), copy=function.args[-1], scratch=scratch, form=form
         ).emit()
         builder.position_at_end(dense)
         builder.call(define_product(module, shape), given)
@@ -235,11 +239,12 @@ def _define(module: ir.Module, shape: Shape) -> ir.Function:
 
 
 @cache
-def sparse_product_of(shape: Shape) -> Callable[..., None]:
+def sparse_product_of(shape: Shape, panels: Panels = None) -> Callable[..., None]:
     """The function of a product of this shape, which takes all panels, with a sparse copy of B behind B's array.
 
-    Its arguments are those of ``product_of``, and before the first and last panel the length of B's array and the place
-    of the copy in it. An array that ends before has no copy.
+    panels: those of which there is a copy, and which the function is called for: the first, and one past the last; None
+    for all. Its arguments are those of ``product_of``, and before the first and last panel the length of B's array and
+    the place of the copy in it. An array that ends before has no copy.
     """
     whole = product_of(shape)
 
@@ -251,6 +256,6 @@ def sparse_product_of(shape: Shape) -> Callable[..., None]:
         length, place = values[-4:-2]
         given = operands(shape, builder, [*values[:-4], *values[-2:]])
         rest, copy = builder.sub(length, place), builder.gep(values[2], [place])
-        builder.call(_define(builder.module, shape), [*given, rest, copy])
+        builder.call(_define(builder.module, shape, panels), [*given, rest, copy])
 
     return teach(product, types_of(shape, types.intp, types.intp), emit)

@@ -32,6 +32,8 @@ WIDE = f"{HEAD} (input, 4096) (a, 4096, <relu>) (output, 10, <softmax>, <cross_e
 MIDDLE = f"{HEAD} (input, 256) (a, 256, <relu>) (output, 256, <linear>, <mse>)"
 NARROW = f"{HEAD} (input, 60000) (output, 8, <linear>, <mse>)"
 LOOP = f"{HEAD} (input, 512) {{both, recur, additive}} (a, 512, <tanh>) [link, [recur,]] (output, 512, <linear>, <mse>)"
+NARROW_LOOP = LOOP.replace("512", "64")
+CONVOLVED = f"{HEAD} (input, 512) (a, 512, <conv, 2>) (output, 512, <linear>, <mse>)"
 SMALL = f"{HEAD} (input, 3) (a, 6, <tanh>) (output, 2, <sigmoid>, <mse>)"
 DIGITS = f"{HEAD} (input, 64) (hidden, 128, <relu>) (output, 10, <softmax>, <cross_entropy>)"
 DEEP = f"{HEAD} (input, 64) {''.join(f'(h{n}, 64, <relu>)' for n in range(4))} (output, 10, <linear>, <mse>)"
@@ -67,9 +69,11 @@ def divided(text: str, batch: int, window: int, threads: int | None = None) -> t
         (LOOP, 24, 1_000, (8, "lanes")),  # step by step, threads have nothing but lanes
         (LOOP, 15, 1_000, (5, "lanes")),  # seven would take as long: some of them have three
         (LOOP, 4, 16, (2, "lanes")),
-        (LOOP, 3, 1_000, (1, "rows")),  # one lane alone takes nearly as long as two
+        (LOOP, 3, 1_000, (8, "columns")),  # of each step: one lane alone takes nearly as long as two
+        (NARROW_LOOP, 3, 1_000, (1, "rows")),  # they would meet too often
+        (CONVOLVED, 1, 1_000, (1, "rows")),
         (LOOP, 64, 1, (5, "lanes")),  # the more threads, the more gradients to sum
-        (LOOP, 16, 1, (1, "rows")),
+        (LOOP, 16, 1, (8, "columns")),
         (NARROW, 1, 1, (3, "columns")),  # by what they sum over; more threads would have too little work
         (NARROW, 100, 1, (8, "columns")),
         (CHAIN, 1, 1, (1, "rows")),

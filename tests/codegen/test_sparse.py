@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 
 import neuromorph as nm
+from helpers.division import change_costs
 from helpers.witnesses import jit_disabled
 from neuromorph.codegen import KernelOptions, SparseCopy, generate, sparse_copies
 from neuromorph.codegen.sparse import LARGE, MOST_SUMS
 from neuromorph.graph import build_graph, freeze
 from neuromorph.inspection.facts import buffers_of
 from neuromorph.language import parse
+from neuromorph.runtime.autotune import Autotuner, Way
 from neuromorph.runtime.instant import InstantKernels
-from neuromorph.schedule import Alone, ByBatch, Division
+from neuromorph.schedule import Alone, ByBatch, ByColumns, Division
 
 RESERVOIR = """/xavier,zero/
 <reservoir>[
@@ -51,6 +53,18 @@ def test_training_of_one_lane_and_prediction_read_a_copy_each() -> None:
     assert only.predicts
 
 
+def test_threads_that_divide_the_columns_have_a_copy_each() -> None:
+    mine, others, prediction = copies(division=ByColumns(2))
+    panel, panels = mine.form.panel, -(-WIDTH // 8 // mine.form.panel)
+    assert (mine.form.first, others.form.first) == (0, panels // 2)
+    assert mine.form.columns == panels // 2 * panel
+    assert mine.form.columns + others.form.columns == WIDTH // 8 == prediction.form.columns
+    assert [copy.predicts for copy in (mine, others, prediction)] == [False, False, True]
+    assert mine.end <= others.place < others.end <= prediction.place
+    (only,) = copies(batch=2, division=ByColumns(2))
+    assert only.predicts
+
+
 def test_matrices_that_change_or_are_small_or_need_much_of_a_stack_have_no_copy() -> None:
     assert not copies(frozen=False)
     assert not copies(176)
@@ -74,10 +88,10 @@ def test_an_inspection_counts_the_copies() -> None:
     assert found == 4 * sum(copy.form.elements for copy in sparse_copies(kernel.plan))
 
 
-def compiled(activation: str = "tanh", *, tier: str = "compiled") -> nm.Model:
+def compiled(activation: str = "tanh", *, tier: str = "compiled", threads: int = 1) -> nm.Model:
     nm.seed(5)
     text = RESERVOIR.format(activation, WIDTH)
-    return nm.compile(text, 1, 0.01, bptt_steps=SAMPLES // 2, frozen="h.*", tier=tier).build()
+    return nm.compile(text, 1, 0.01, bptt_steps=SAMPLES // 2, frozen="h.*", tier=tier, threads=threads).build()
 
 
 def data() -> tuple[np.ndarray, np.ndarray]:
@@ -115,6 +129,17 @@ def test_a_model_computes_the_same_with_copies_and_without() -> None:
         plain = results(compiled())
     for found, wanted in zip(results(compiled()), plain, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-5)
+
+
+def test_two_threads_give_the_bits_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    change_costs(monkeypatch, processors=2, gain_of_steps=9.0, worth_a_thread=1e-9)
+    model = compiled(threads=2)
+    assert model.kernels.divided.division == ByColumns(2)
+    assert heads(model) == [1.0, 1.0, 1.0]
+    for way in (Way.ALL, Way.ONE):
+        monkeypatch.setattr(Autotuner, "parts", lambda tuner, windows, way=way: [(way, windows)])
+        for found, wanted in zip(results(compiled(threads=2)), results(compiled()), strict=True):
+            np.testing.assert_array_equal(found, wanted)
 
 
 def test_copies_follow_the_parameters() -> None:

@@ -51,14 +51,16 @@ def kernel_of(
 def division_of(graph: Graph, threads: int = 1, chunk: int = 0, columns: bool = False) -> Division:
     """How so many threads divide a window.
 
-    In chunks of ``chunk`` rows, if that is given. Otherwise by lanes if there are links in time, else by columns or
+    In chunks of ``chunk`` rows, if that is given, or by columns. Otherwise by lanes if there are links in time, else by
     rows.
     """
     if chunk:
         return InChunks(threads, chunk)
     if threads == 1:
         return Alone()
-    return ByBatch(threads) if graph.has_time_links else ByColumns(threads) if columns else ByRows(threads)
+    if columns:
+        return ByColumns(threads)
+    return ByBatch(threads) if graph.has_time_links else ByRows(threads)
 
 
 # Trials ---------------------------------------------------------------------------------------------------------------

@@ -222,6 +222,37 @@ def test_they_are_what_one_thread_alone_would_learn() -> None:
     np.testing.assert_allclose(model.losses, alone.losses, rtol=2e-4)
 
 
+RECURRENT = """/xavier,zero/ (input, 5) (h, 96, <gru>) {late, h, additive, 3} (small, 3, <tanh>)
+{back, both, concatenate} (both, 64, <relu>) (output, 4, <linear>, <mse>)"""
+
+
+def recurrent(threads: int) -> tuple[nm.Model, Any, Any]:
+    """A wide recurrent model with one lane, and data."""
+    rng = np.random.default_rng(1)
+    model = nm.compile(RECURRENT, 1, 0.05, bptt_steps=7, threads=threads, tier="compiled", optimizer="adam")
+    return model.build(seed=2), rng.normal(size=(60, 1, 5)), rng.uniform(size=(60, 1, 4))
+
+
+@pytest.mark.usefixtures("two_processors", "every_call")
+def test_threads_that_meet_in_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever does what, the bits are the same; only sums of biases' gradients depend on the number of threads."""
+    change_costs(monkeypatch, gain_of_steps=9.0, worth_a_thread=1e-9, short_meeting=0.0, moved_line=0.0)
+    found = []
+    for threads, ways in ((1, (Way.ONE,)), (2, (Way.ALL,)), (2, (Way.ALL, Way.ONE)), (2, (Way.ONE,))):
+        monkeypatch.setattr(Autotuner, "parts", only(*ways))
+        model, inputs, expected = recurrent(threads)
+        assert model.kernels.meets_in_steps == model.kernels.autotuned == (threads == 2)
+        loss, gradients = nm.gradients(model, inputs, expected)
+        found.append([loss, *gradients.values(), nm.train(model, inputs[:33], expected[:33], 0), *model.state.values()])
+        found[-1] += [nm.train(model, inputs[33:], expected[33:], 0, carry_state=True), *model.state.values()]
+        found[-1] += [nm.evaluate(model, inputs, expected), *model.get_parameters().values(), model.losses]
+    for others in found[2:]:
+        for one, other in zip(found[1], others, strict=True):
+            np.testing.assert_array_equal(one, other)
+    for one, other in zip(found[0], found[1], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.usefixtures("two_processors", "every_call")
 def test_a_call_that_diverges_in_one_part_ends_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Autotuner, "parts", only(Way.ALL, Way.ONE))

@@ -32,13 +32,14 @@ SHAPES = {
 }  # fmt: skip
 
 
-def call_of(shape: simd.Shape, jit: bool) -> Callable[..., None]:
+def call_of(shape: simd.Shape, jit: bool, panels: tuple[int, int] | None = None) -> Callable[..., None]:
     """The function of a product with a sparse copy: (a, weights, place, c, rows, bias, beside)."""
+    first, last = panels or (0, shape.panels)
     given = "bias, 0, " if shape.start == "bias" else ""
     given += "beside, 0, " if shape.beside_row is not None else ""
     lines = f"""def call(a, weights, place, c, rows, bias, beside):
-    product(a, 0, weights, 0, c, 0, rows, {shape.inner}, {given}len(weights), place, 0, {shape.panels})"""
-    space = {"product": simd.sparse_product_of(shape)}
+    product(a, 0, weights, 0, c, 0, rows, {shape.inner}, {given}len(weights), place, {first}, {last})"""
+    space = {"product": simd.sparse_product_of(shape, panels)}
     exec(lines, space)
     return njit(**OPTIONS)(space["call"]) if jit else space["call"]  # type: ignore[arg-type,return-value]
 
@@ -46,8 +47,8 @@ def call_of(shape: simd.Shape, jit: bool) -> Callable[..., None]:
 class Case:
     """A product of this shape with a matrix that has few numbers but zero, called with and without its copy."""
 
-    def __init__(self, shape: simd.Shape, *, jit: bool = True) -> None:
-        self.shape, self.form, self.call = shape, form_of(shape), call_of(shape, jit)
+    def __init__(self, shape: simd.Shape, *, jit: bool = True, panels: tuple[int, int] | None = None) -> None:
+        self.shape, self.form, self.call = shape, form_of(shape, panels), call_of(shape, jit, panels)
         self.rng = np.random.default_rng(4)
         assert shape.inner is not None
         matrix = self.random(shape.inner, shape.columns * shape.simd_width)
@@ -91,6 +92,21 @@ def test_a_sparse_copy_gives_the_bits_of_the_whole_matrix(case: Case) -> None:
     plain = Case(case.shape, jit=False)
     a = case.random(1, case.shape.inner)
     np.testing.assert_allclose(case.result(case.weights, a), plain.result(case.weights, a), rtol=1e-4, atol=1e-4)
+
+
+def test_the_columns_of_several_threads_are_those_of_the_whole_matrix(case: Case) -> None:
+    """Each thread writes its own columns, from the copy of these or from the whole matrix, and no others."""
+    shape = case.shape
+    cut, a = shape.panels // 2, case.random(1, shape.inner)
+    wanted = case.result(case.weights, a)
+    column = cut * shape.panel * shape.simd_width
+    for panels, mine in (((0, cut), slice(0, column)), ((cut, shape.panels), slice(column, None))):
+        part = Case(shape, panels=panels)
+        for found in part.both(a):
+            np.testing.assert_array_equal(found[:, mine], wanted[:, mine])
+            others = np.delete(found, np.arange(found.shape[1])[mine], axis=1)
+            untouched = np.random.default_rng(0).normal(size=(2, *found.shape)).astype(shape.dtype)[0]
+            np.testing.assert_array_equal(others, np.delete(untouched, np.arange(found.shape[1])[mine], axis=1))
 
 
 def test_the_copy_is_what_is_read(case: Case) -> None:

@@ -89,11 +89,12 @@ def published(report: Report) -> list[str]:
 
 
 def footer(reports: list[Report]) -> str:
-    """The seeds, the budget and the machine."""
-    settings = sorted({report.setting for report in reports})
+    """The seeds, the budget if all have the same, and the machine."""
+    settings = {report.setting for report in reports}
+    budget = settings.pop() if len(settings) == 1 else "the budget is below each table"
     seeds = sorted({f"{report.seeds[0]} to {report.seeds[-1]}" for report in reports})
     machines = sorted({report.machine for report in reports})
-    return f"Seeds {', '.join(seeds)}; {'; or '.join(settings)}. {'; '.join(machines)}."
+    return f"Seeds {', '.join(seeds)}; {budget}. {'; '.join(machines)}."
 
 
 def many_tasks(reports: list[Report]) -> str:

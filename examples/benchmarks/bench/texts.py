@@ -55,6 +55,22 @@ $output
 (a, $width, <conv, 4>) (s, <relu>) (b, $width, <conv, 4, 4>) (t, <relu>) (c, $width, <conv, 4, 16>) (u, <relu>)
 $output
 """,
+    # Two convolutions, whose values are added up over time.
+    "pooled": """
+/he,zero/
+(input, $inputs)
+(a, $width, <conv, 5>) (s, <relu>) (b, $width, <conv, 5, 2>) (t, <relu>)
+(scaled, <times, 0.02>) {total, total, additive}
+$output
+""",
+    # The same of convolutions that see the last 64 steps.
+    "pooled_dilated": """
+/he,zero/
+(input, $inputs)
+(a, $width, <conv, 4>) (s, <relu>) (b, $width, <conv, 4, 4>) (t, <relu>) (c, $width, <conv, 4, 16>) (u, <relu>)
+(scaled, <times, 0.02>) {total, total, additive}
+$output
+""",
     "lem": cell("lem") + " (input, $inputs) (h, $width, <lem, 1>) $output",
     "star": cell("star") + " (input, $inputs) (h, $width, <star>) (g, $width, <star>) $output",
 }
