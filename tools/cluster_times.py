@@ -145,8 +145,8 @@ def main() -> None:
     for size, seconds in times.items():
         print(f"two processes add up {size:>9,} bytes in {1e6 * seconds:,.0f} µs")
     print("forecast: efficiency of machines that share a window of 1 ms or 20 ms, 10,000 parameters in 40 kB, by")
-    print("exchanges of 36 µs (one machine), 100 µs (a local network of 10 Gbit/s), 1 ms")
-    for latency, bandwidth in ((36e-6, 2e9), (100e-6, 1e9), (1e-3, 1e8)):
+    print("exchanges of 16 µs (one machine), 100 µs (a local network of 10 Gbit/s), 1 ms")
+    for latency, bandwidth in ((16e-6, 3e9), (100e-6, 1e9), (1e-3, 1e8)):
         for window in (1e-3, 20e-3):
             for every in (1, 16):
                 costs = Costs(3e-5, latency, bandwidth)
