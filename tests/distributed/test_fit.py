@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -123,7 +124,13 @@ def test_lanes_that_end_within_the_last_window_have_as_many_windows_as_others(cl
     """Some lanes have 9 vectors and some 8, in windows of 3. Workers with one more window would wait for ever."""
     there = made(VECTORS, bptt_steps=3)
     data = dask.array.from_array(V, chunks=(20, 3)), LABELS
-    history = cluster.fit(client, there, *data, epochs=2, sync_every=every, layout="NW", progress=False)
+    options: dict[str, Any] = {"epochs": 2, "sync_every": every, "layout": "NW", "progress": False}
+    fit = threading.Thread(target=cluster.fit, args=(client, there, *data), kwargs=options, daemon=True)
+    fit.start()
+    fit.join(60.0)
+    assert not fit.is_alive()
+    history = there.history
+    assert isinstance(history, cluster.ClusterHistory)
     assert (history.updates, history.cluster.rounds) == (6, 6 if every == 1 else 4)
     if every == 1:
         here = made(VECTORS, bptt_steps=3)

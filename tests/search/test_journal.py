@@ -16,6 +16,7 @@ import pytest
 import neuromorph as nm
 from helpers import searches
 from neuromorph import search
+from neuromorph.search import searching
 from neuromorph.sweeps.store import NotWrittenError, Store
 
 PLAYS: dict[str, Any] = {
@@ -69,7 +70,8 @@ def evolved(path: Path, fitness: Any = counted, **more: Any) -> list[tuple[Any, 
     return told(search.evolve(fitness=fitness, individuals=18, store=path, **{**PLAYS, **more}))
 
 
-def test_two_searches_at_once_share_the_work(tmp_path: Path) -> None:
+def test_two_searches_at_once_share_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "_LOOK", 0.02)
     path, together = tmp_path / "runs.sqlite", Barrier(2)
     Store(path).close()
 
@@ -85,8 +87,9 @@ def test_two_searches_at_once_share_the_work(tmp_path: Path) -> None:
         assert len(store.rows()) == 18
 
 
-def test_the_work_of_a_search_that_has_ended_is_taken_over(tmp_path: Path) -> None:
+def test_the_work_of_a_search_that_has_ended_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second chunk is claimed by somebody who never evaluates it. The first one is there."""
+    monkeypatch.setattr(searching, "_LOOK", 0.02)
     path = tmp_path / "runs.sqlite"
     search.evolve(fitness=counted, individuals=3, store=path, **PLAYS)
     with Store(path) as store:
