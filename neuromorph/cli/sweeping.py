@@ -124,6 +124,10 @@ def sweep(source: Source, **given: Any) -> int:
     except KeyboardInterrupt:
         say(f"interrupted; the results so far are in {options.store}, and the same command goes on from there")
         return 130
+    except OSError as error:
+        if isinstance(there := getattr(error, "results", None), nm.SweepResult):
+            give(there.table())  # the store can't be written to, and lacks some of them
+        raise
     give(found.table(MOST))
     if len(found.failed) == len(found):
         say(f"error: all runs failed; the first: {found[0].error}")

@@ -110,7 +110,8 @@ class Trainer:
                         end = min(start + self.capacity, part.stop)
                         yield _Window(found, start - part.start, end - part.start, start == 0)
                     here = part.stop
-            for start in range(here, steps, self.capacity):  # others have more samples
+            begun = -(-here // self.capacity) * self.capacity  # the last window of these lanes may be a part of one
+            for start in range(begun, steps, self.capacity):  # others have more samples
                 yield _Window(None, start, start, start == 0)
             group, inside = group + 1, 0
 

@@ -247,20 +247,32 @@ class Asked:
             raise ValueError("start has no text")
         if len({(genome.input.width, genome.output.width) for genome in found}) > 1:
             raise ValueError("the texts of start must have inputs of one width, and outputs of one width")
+        width, own = self._widths_of_data()[0], found[0].input.width
+        if width not in (None, own):
+            raise ValueError(f"the texts of start have inputs of the width {own}, and those of the data have {width}")
         return found
 
-    def _widths(self) -> tuple[int, int]:
+    def _widths_of_data(self) -> tuple[int | None, int | None]:
+        """The widths of the input and the output as data say them; None where they do not."""
+        data = self.data_of_fit
+        if data is None:
+            return None, None
+        inputs, expected = _array_of(data["inputs"]), _array_of(data["expected"])
+        return (
+            int(inputs.shape[-1]) if inputs.ndim > 1 else None,
+            int(expected.shape[-1]) if expected.ndim == inputs.ndim else None,
+        )
+
+    def _widths(self) -> tuple[Any, Any]:
         """The widths of the input and the output: given, or those of the data."""
-        data = self.data_of_fit or {}
-        arrays = {name: _array_of(data[name]) for name in ("inputs", "expected") if name in data}
-        inputs, outputs = self.inputs, self.outputs
-        if inputs is None and arrays and arrays["inputs"].ndim > 1:
-            inputs = int(arrays["inputs"].shape[-1])
-        if outputs is None and arrays and arrays["expected"].ndim == arrays["inputs"].ndim:
-            outputs = int(arrays["expected"].shape[-1])
+        known = self._widths_of_data()
+        inputs, outputs = (
+            width if own is None else own for own, width in zip((self.inputs, self.outputs), known, strict=True)
+        )
         for name, width in (("inputs", inputs), ("outputs", outputs)):
             if width is None:
-                which = "these data do not say it" if arrays else "a search with fitness has no data that say it"
+                has_data = self.data_of_fit is not None
+                which = "these data do not say it" if has_data else "a search with fitness has no data that say it"
                 raise ValueError(f"{name}= is needed, the width of the {name[:-1]}: {which}; or give a text as start=")
         return inputs, outputs
 

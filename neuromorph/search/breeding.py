@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -85,6 +86,17 @@ class Breeding:
     operations: Mapping[str, Operation]
     larger: bool
 
+    def check(self) -> None:
+        """Raise SearchError if no operation applies to any of the texts to start with."""
+        rng, trouble = np.random.default_rng(self.seed), None
+        for genome in self.start:
+            try:
+                self._mutated(genome, rng)
+                return
+            except SearchError as error:
+                trouble = error
+        raise SearchError(f"no text to start with can be changed: {trouble}")
+
     def make(self, number: int, living: deque[Member]) -> Made:
         """The individual of a number, from those that live."""
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number,)))
@@ -101,7 +113,10 @@ class Breeding:
                 return self._made(number, seed, found, "crossover", (parent, other))
             except SearchError:  # nothing of the other one fits
                 pass
-        found, operation = self._mutated(parent.genome, rng)
+        try:
+            found, operation = self._mutated(parent.genome, rng)
+        except SearchError:  # no operation fits: the text stays, and trains on
+            found, operation = parent.genome, "weights"
         return self._made(number, seed, found, operation, (parent,))
 
     def _first(self, number: int, seed: int, rng: np.random.Generator) -> Made:
@@ -110,7 +125,9 @@ class Breeding:
             return self._made(number, seed, self.start[number], "start", ())
         genome = drawn(rng, self.start)
         if not self.is_grown:
-            return self._made(number, seed, self._mutated(genome, rng)[0], "random", ())
+            with suppress(SearchError):  # this one can't be changed, but others can
+                genome = self._mutated(genome, rng)[0]
+            return self._made(number, seed, genome, "random", ())
         count = drawn(rng, range(1, 1 + _MOST_CHANGES))
         return self._made(number, seed, grown(genome, rng, count, self.setting, self.operations), "random", ())
 

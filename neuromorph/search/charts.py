@@ -13,6 +13,7 @@ _WIDTH, _HEIGHT = 760.0, 420.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 76.0, 16.0, 14.0, 48.0
 _ROW, _COLUMN = 22.0, 18.0  # of a family tree, in pixels
 _TEXT = 560.0  # the room beside a tree, in pixels
+_LARGEST = 1e100  # of scores that have places of their own
 _WIDE_RANGE = 100.0  # of scores; a larger one has a logarithmic axis
 
 
@@ -35,7 +36,7 @@ def _without_outliers(scores: Sequence[float], *, larger: bool) -> list[float]:
 
 
 def _is_wide(scores: Sequence[float]) -> bool:
-    return min(scores) > 0.0 and max(scores) / min(scores) > _WIDE_RANGE
+    return min(scores) > 0.0 and max(scores) / _WIDE_RANGE > min(scores)
 
 
 class _Axis:
@@ -44,12 +45,14 @@ class _Axis:
     def __init__(self, values: Sequence[float], start: float, end: float, *, logarithmic: bool) -> None:
         self._log = logarithmic
         low, high = (self._position(one) for one in (min(values), max(values)))
-        room = 0.04 * (high - low) or 0.5
+        room = 0.04 * (high - low) or max(0.5, 1e-3 * abs(high))
         self._low, self._high = low - room, high + room
         self._start, self._end = start, end
 
     def _position(self, value: float) -> float:
-        return math.log10(value) if self._log and value > 0.0 else value
+        if self._log and value > 0.0:
+            return math.log10(min(_LARGEST, max(1.0 / _LARGEST, value)))
+        return min(_LARGEST, max(-_LARGEST, value))
 
     def place(self, value: float) -> float:
         """Where a value is, in pixels."""

@@ -96,7 +96,8 @@ def evolve(
     with any number of workers: a child is made from those that lived when all chunks up to ``ahead`` before its own had
     ended. workers: processes; None means one for each processor, 0 means this process. client: a Dask client in their
     place. store: a file of SQLite, as of ``nm.sweep``, which gets each individual when it has ended. The same search
-    goes on from there, also with more individuals, and `load` reads it. verbosity: 1 shows a progress bar.
+    goes on from there, also with more individuals, and `load` reads it; two at once share the work. verbosity: 1 shows
+    a progress bar.
 
     Networks that diverge fail and have no children. The individuals of a killed worker's chunk are evaluated again,
     each alone; one whose worker is killed then fails. Raises TypeError or ValueError that names the argument, also for
@@ -108,9 +109,10 @@ def evolve(
     shown = whole_number("verbosity", verbosity, least=0) > 0
     search = Search(asked)
     data = asked.data_of_fit
-    with pool_of(workers, client, data) as pool:
+    functions = {"fitness": search.plan.fitness, "score": search.plan.score.function if data is not None else None}
+    with pool_of(workers, client, data, functions) as pool:
         if asked.path is None:
             return search.run(pool, None, shown=shown)
         key, marks = key_of(search.decides, data)
-        with Store(asked.path) as opened:
+        with Store(asked.path) as opened, opened.beating():
             return search.run(pool, Journal(opened, key, search.plan, marks), shown=shown)

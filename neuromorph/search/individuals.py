@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..host.frozen import frozen
 from ..model import Model, compile_model
+from ..options import whole_number
 from .genome import SearchError
 from .limits import Size
 
@@ -22,8 +23,9 @@ class Individual:
 
     number: from 0, in the order in which texts were made. score: None if it failed. state: "done"; "stopped" if it was
     among the worse ones at the end of a rung; "failed" if it diverged or was ended. parents: the numbers of those that
-    it comes from. operation: what made it of them: "random", "start", "weights" (the same text with other parameters),
-    "crossover", or the names of operations. epochs: that it was trained for. seconds: of its evaluation.
+    it comes from. operation: what made it of them: "random", "start", "weights" (the same text with other parameters,
+    also where no operation fits), "crossover", or the names of operations. epochs: that it was trained for. seconds: of
+    its evaluation.
     """
 
     number: int
@@ -104,9 +106,9 @@ class Evolution(Sequence[Individual]):
         return tuple(found)
 
     def ancestors(self, individual: Individual | int) -> tuple[Individual, ...]:
-        """An individual and all that it comes from, in the order in which they were made."""
-        first = individual.number if isinstance(individual, Individual) else individual
-        found, waiting = set[int](), [first]
+        """An individual and all that it comes from, in the order in which they were made. IndexError for a number that
+        no individual has."""
+        found, waiting = set[int](), [self._number(individual)]
         while waiting:
             number = waiting.pop()
             if number not in found:
@@ -118,15 +120,24 @@ class Evolution(Sequence[Individual]):
         """A built model with the text and the parameters of an individual: the best one by default.
 
         changes: arguments of ``compile`` that shall differ from those of the search, such as ``batch_size=1`` or
-        ``tier="auto"``. Raises SearchError if its parameters were not kept: those of the best one are, and of the
-        individuals that lived when the search ended; with a store, those of all.
+        ``tier="auto"``. Raises IndexError for a number that no individual has, SearchError if its parameters were not
+        kept: those of the best one are, and of the individuals that lived when the search ended; with a store, those of
+        all.
         """
-        one = self.best if individual is None else individual
-        number = one.number if isinstance(one, Individual) else one
+        number = self._number(self.best if individual is None else individual)
         parameters = self._parameters(number)
         made = compile_model(self._individuals[number].text, **{**self._arguments, **changes}).build(seed=0)
         made.set_parameters(parameters)
         return made
+
+    def _number(self, individual: Individual | int) -> int:
+        """The number of an individual of this search."""
+        number = (
+            individual.number if isinstance(individual, Individual) else whole_number("individual", individual, least=0)
+        )
+        if number >= len(self):
+            raise IndexError(f"there is no individual {number}: the search has {len(self):,}, from 0 on")
+        return number
 
     def __iter__(self) -> Iterator[Individual]:
         return iter(self._individuals)

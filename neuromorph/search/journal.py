@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -30,6 +31,8 @@ class Journal:
     def __init__(self, store: Store, key: str, plan: Plan, data: str) -> None:
         self._store, self.key, self._plan, self._data = store, key, plan, data
         self._unwritten: list[dict[str, Any]] = []
+        self._claimed: set[int] = set()  # chunks
+        self._ended: list[int] = []  # those that are written next
         self._known = {one.number: one for one in individuals_of(store, key)}
 
     @property
@@ -43,17 +46,47 @@ class Journal:
         there = [one for one in found if one is not None]
         return there if len(there) == len(found) else None
 
+    def read(self, numbers: Sequence[int]) -> list[Individual] | None:
+        """The individuals of these numbers, if the store has all of them now."""
+        there = individuals_in(self._store, self._store.rows([_row_key(self.key, number) for number in numbers]))
+        self._known |= {one.number: one for one in there}
+        return self.known(numbers)
+
+    def claim(self, chunk: int) -> bool:
+        """Claim a chunk for this search; False if another one that lives has it. What can't be claimed, because the
+        store can't be written to now, is this one's: it is evaluated twice at worst."""
+        try:
+            self._store.look()
+            ours = self._store.take(_row_key(self.key, chunk))
+        except NotWrittenError:
+            return True
+        if ours:
+            self._claimed.add(chunk)
+        return ours
+
+    def leave(self, *chunks: int) -> None:
+        """Give chunks back, those of them that are claimed."""
+        mine = self._claimed.intersection(chunks)
+        if mine:
+            with suppress(NotWrittenError):  # then the store gives them back when it is closed
+                self._store.leave([_row_key(self.key, chunk) for chunk in mine])
+                self._claimed -= mine
+
     def parameters(self, number: int) -> Parameters:
         """The parameters of an individual. Raises StorageError if the store has none."""
         return parameters_of(self._store, self.key, number)
 
-    def write(self, individuals: Sequence[Individual], outcomes: Sequence[Outcome]) -> None:
-        """Write individuals that have ended. If that is impossible now, they are written with later ones."""
+    def write(self, chunk: int, individuals: Sequence[Individual], outcomes: Sequence[Outcome]) -> None:
+        """Write the individuals of a chunk, which have ended. If that is impossible now, they are written with later
+        ones."""
         self._unwritten += map(self._row, individuals, outcomes)
+        self._ended.append(chunk)
         had_trouble = len(self._unwritten) > len(individuals)
         try:
             self._store.put(self._unwritten)
             self._unwritten = []
+            self.leave(*self._ended)
+            self._ended = []
         except NotWrittenError as error:
             if not had_trouble:
                 said = "the search goes on, and individuals are written when that is possible again"
@@ -125,6 +158,11 @@ def load(path: str | os.PathLike[str], key: str | None = None) -> Evolution:
 def individuals_of(store: Store, key: str) -> list[Individual]:
     """The individuals of a search in a store, by their numbers. Raises StorageError for rows that are none."""
     rows = [row for row in store.rows() if isinstance(row["extra"], dict) and row["extra"].get("search") == key]
+    return individuals_in(store, rows)
+
+
+def individuals_in(store: Store, rows: Iterable[Mapping[str, Any]]) -> list[Individual]:
+    """The individuals in rows of a store, by their numbers. Raises StorageError for rows that are none."""
     try:
         found = [_individual(row) for row in rows]
     except (KeyError, TypeError) as error:

@@ -83,7 +83,8 @@ class _Tree:
 def _item(gene: Gene, steps: int | None) -> syntax.Layer | syntax.Merge:
     if gene.other is not None:
         return syntax.Merge(gene.name, gene.other, gene.function, _NOWHERE, _NOWHERE, _NOWHERE, steps)
-    said = None if gene.is_input else syntax.Function(gene.function, gene.numbers, _NOWHERE, ())
+    nowhere = (_NOWHERE,) * len(gene.numbers)
+    said = None if gene.is_input else syntax.Function(gene.function, gene.numbers, _NOWHERE, nowhere)
     return syntax.Layer(gene.name, gene.width, said, gene.loss, _NOWHERE, None, gene.local)
 
 

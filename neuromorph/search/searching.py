@@ -21,6 +21,7 @@ from .genome import Genome, SearchError
 from .individuals import DONE, FAILED, Evolution, Individual, Parameters, rank
 from .journal import Journal, stored_parameters
 
+_LOOK = 0.5  # seconds between two looks at what another search has done
 BAR_FORMAT = "{desc}{percentage:3.0f}%|{bar:7}|{remaining} left {rate_fmt}{postfix}"  # fits into 80 columns
 
 
@@ -39,6 +40,8 @@ class Search:
         self._journal: Journal | None = None
         self._ended, self._last = "", "all individuals"
         self._started = time.monotonic()
+        if self._count > len(self.breeding.start):
+            self.breeding.check()
         self._try_arguments()
 
     def _try_arguments(self) -> None:
@@ -160,12 +163,17 @@ class End:
 
 
 class _Chunks:
-    """The chunks on their way, in the order in which they were given."""
+    """The chunks on their way, in the order in which they were given.
+
+    With a store, a chunk is claimed before it is evaluated, and the pool has few more tasks than workers: so the same
+    search in another process, at the same time, evaluates others, and each takes what the other one has written.
+    """
 
     def __init__(self, pool: Pool, plan: Plan, journal: Journal | None) -> None:
         self._pool, self._plan, self._journal = pool, plan, journal
         self._waiting: deque[int] = deque()  # the numbers of chunks
         self._given: dict[int, list[Made]] = {}  # those that have not ended, by the number of the chunk
+        self._idle: dict[int, float] = {}  # those that are not evaluated here, and when they may be looked at again
         self._tickets: dict[int, tuple[int, int | None]] = {}  # the chunk; if one of it is alone, its place there
         self._apart: dict[int, dict[int, list[Outcome]]] = {}  # of chunks whose individuals are evaluated alone
         self._ends: dict[int, list[End]] = {}  # by the number of the chunk
@@ -179,7 +187,7 @@ class _Chunks:
     def give(self, chunk: list[Made]) -> None:
         """Have the next chunk evaluated."""
         self._given[self.made] = chunk
-        self._tickets[self._pool.submit(evaluate, self._plan, [made.task for made in chunk])] = self.made, None
+        self._idle[self.made] = 0.0
         self._waiting.append(self.made)
         self.made += 1
 
@@ -191,10 +199,41 @@ class _Chunks:
 
     def take(self) -> list[End]:
         """The individuals of the oldest chunk, when they have ended."""
-        while self._waiting[0] not in self._ends:
-            for ticket, found in self._pool.finished():
+        while True:
+            self._begin()
+            if self._waiting[0] in self._ends:
+                return self._ends.pop(self._waiting.popleft())
+            if not self._pool.pending:  # another search has what is left
+                time.sleep(_LOOK)
+            for ticket, found in self._pool.finished(_LOOK if self._idle else None):
                 self._hear(*self._tickets.pop(ticket), found)
-        return self._ends.pop(self._waiting.popleft())
+
+    def _begin(self) -> None:
+        """Have chunks evaluated that nobody evaluates, as far as there is room for them."""
+        for number, when in list(self._idle.items()):
+            if self._journal is not None and self._pool.pending > self._pool.size:
+                return
+            if time.monotonic() < when:
+                continue
+            if self._journal is None or self._is_ours(number, self._journal):
+                tasks = [made.task for made in self._given[number]]
+                self._tickets[self._pool.submit(evaluate, self._plan, tasks)] = number, None
+            elif number in self._given:
+                self._idle[number] = time.monotonic() + _LOOK
+                continue
+            del self._idle[number]
+
+    def _is_ours(self, number: int, journal: Journal) -> bool:
+        """Whether a chunk is claimed for this search. It is not if another one evaluates it, or has done so."""
+        chunk = self._given[number]
+        ours = journal.claim(number)
+        known = journal.read([made.individual.number for made in chunk])
+        if known is None:
+            return ours
+        journal.leave(number)
+        del self._given[number]
+        self._ends[number] = [End(one, made.genome) for one, made in zip(known, chunk, strict=True)]
+        return False
 
     def _hear(self, number: int, place: int | None, found: Any) -> None:
         """Note the end of a chunk, or of an individual that is alone. The individuals of a chunk whose worker was lost
@@ -217,7 +256,7 @@ class _Chunks:
         """Note what came of a chunk. Nothing came of those behind one that reaches the target."""
         ends = [_ended(made, outcome) for made, outcome in zip(self._given.pop(number), outcomes, strict=False)]
         if self._journal is not None:
-            self._journal.write([end.individual for end in ends], outcomes)
+            self._journal.write(number, [end.individual for end in ends], outcomes)
         self._ends[number] = ends
 
 

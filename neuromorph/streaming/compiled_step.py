@@ -30,20 +30,15 @@ class CompiledStep(Stateful):
     code may call it, which can't know whether it is there. One thread at a time may use it.
     """
 
-    __slots__ = ("_call", "_lanes", "_places", "_state", "_weights", "x", "y")
-
-    x: Floats
-    """The input of the next step, to be written to: (lanes, W_in), or (W_in,) for one lane."""
-    y: Floats
-    """The result of the last step: (lanes, W_out), or (W_out,) for one lane."""
+    __slots__ = ("_call", "_lanes", "_places", "_state", "_weights", "_x", "_y")
 
     def __init__(self, kernels: Kernels, weights: Floats, space: Floats, lanes: int) -> None:
         """weights: in the kernels' layout. space: a workspace of the step. Both are its own from now on."""
         graph, dtype = kernels.graph, kernels.options.dtype
         widths = graph.nodes[graph.input].width, graph.nodes[graph.output].width
-        self.x, self.y = (np.zeros(width if lanes == 1 else (lanes, width), dtype) for width in widths)
+        self._x, self._y = (np.zeros(width if lanes == 1 else (lanes, width), dtype) for width in widths)
         function, leading = kernels.entry("step", 1, lanes)
-        given = (*leading, lanes, space, weights, self.x.reshape(-1), self.y.reshape(-1))
+        given = (*leading, lanes, space, weights, self._x.reshape(-1), self._y.reshape(-1))
         self._call = FixedCall(function, given)
         self._weights, self._places = weights, learning_places(graph, kernels.plan.layout)
         self._lanes, self._state = lanes, state_views(kernels.plan.prediction_space, space, 1, lanes)
@@ -51,6 +46,16 @@ class CompiledStep(Stateful):
     def __repr__(self) -> str:
         wide, lanes = f"{self.x.shape[-1]} -> {self.y.shape[-1]}", self._lanes
         return f"<neuromorph.CompiledStep {wide}, {lanes} lane{'s' * (lanes != 1)}, {self.x.dtype}>"
+
+    @property
+    def x(self) -> Floats:
+        """The input of the next step, to be written to, ``step.x[:] = …``: (lanes, W_in), or (W_in,) for one lane."""
+        return self._x
+
+    @property
+    def y(self) -> Floats:
+        """The result of the last step, which the next one overwrites: (lanes, W_out), or (W_out,) for one lane."""
+        return self._y
 
     @property
     def function(self) -> Any:

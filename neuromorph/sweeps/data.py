@@ -42,20 +42,34 @@ def checked_data(given: Any) -> dict[str, Any]:
 
 
 def _as_arrays(name: str, value: Any) -> Any:
-    """A value whose lists of numbers are arrays, so that processes can share them."""
-    if isinstance(value, np.ndarray | str | bool | int | float) or value is None:
+    """A value whose lists of numbers are arrays, so that processes can share them.
+
+    Arrays can't be written to, in whatever process a run is trained, so that the score of one can't change the others.
+    """
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        value = value.tolist()
+    if isinstance(value, np.ndarray):
+        return _sealed(value)
+    if isinstance(value, str | bool | int | float) or value is None:
         return value
     if name == "validation" and isinstance(value, tuple | list):
         return tuple(_as_arrays("", one) for one in value)
     if isinstance(value, tuple | list) and any(isinstance(one, np.ndarray | tuple | list) for one in value):
-        return [_as_arrays("", one) for one in value] if _is_ragged(value) else np.asarray(value)
+        return [_as_arrays("", one) for one in value] if _is_ragged(value) else _sealed(np.asarray(value))
     try:
         found = np.asarray(value)
     except Exception as error:  # of the user's own class
         raise DataError(f"{name or 'validation'} must be an array or a list: {error}") from error
     if found.dtype == object:
         raise DataError(f"{name or 'validation'} must be an array of numbers, not {brief(value)}")
-    return found
+    return _sealed(found)
+
+
+def _sealed(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The same numbers, as an array that can't be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _is_ragged(value: Any) -> bool:

@@ -33,11 +33,17 @@ class Failure:
 def raised(error: BaseException) -> Failure:
     """The failure of a task whose function raised an error."""
     try:
-        said = "".join(traceback.format_exception_only(error)).strip()
+        said = "".join(traceback.format_exception_only(error))
         text = "".join(traceback.format_exception(error))
     except Exception:  # the user's own class raises an error
         said = text = type(error).__name__
-    return Failure(RAISED, said, type(error).__name__, text)
+    line = " ".join(part for line in said.splitlines() if (part := line.strip()))
+    return Failure(RAISED, _written(line), type(error).__name__, _written(text))
+
+
+def _written(text: str) -> str:
+    """A text that can be written to a store: what is no Unicode, such as half a surrogate pair, as an escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def died(status: int | None) -> Failure:

@@ -87,6 +87,8 @@ def _seeds(given: Any) -> list[int]:
 def _combinations(grid: Mapping[str, Any], random: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The arguments of each combination, and of each draw for it."""
     for name, values in grid.items():
+        if name in random:
+            raise ValueError(f"{name} is in grid and in random: leave one of them out")
         if not isinstance(values, list) or not values:
             raise TypeError(f"grid.{name} must be a list of values, not {brief(values)}")
     draws = whole_number("random.draws", random.pop("draws", 1)) if random else 1
@@ -110,7 +112,7 @@ def _drawn(name: str, of: Any, rng: np.random.Generator) -> Any:
     ends = (low, high + 1) if whole else (low, high)
     first, last = map(math.log, ends) if log else ends
     value = math.exp(rng.uniform(first, last)) if log else rng.uniform(first, last)
-    return min(high, int(value)) if whole else float(value)
+    return min(high, math.floor(value)) if whole else float(value)
 
 
 def _check_places(texts: Sequence[str], names: Sequence[str]) -> None:

@@ -21,13 +21,14 @@ from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from typing import Any, Self
 
+from ..errors import brief
 from ..host.interrupts import held
 from ..host.processes import given, start
 from ..host.resources import OWN, processors
 from ..options import whole_number
 from . import worker
 from .failures import RAISED, Failure, died, raised
-from .program import main_program
+from .program import MAIN, main_program
 from .sharing import Shared
 
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from neuromorph.sweeps.worker import main; main()"
@@ -86,6 +87,22 @@ def pickled(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
             f"{name} or one of its arguments can't be sent to another process: {error}; use functions that stand in a "
             "module, not in another function, and no lambda"
         ) from error
+
+
+def check_sent(argument: str, function: Any) -> None:
+    """Raise TypeError, naming the argument, for a function that processes of this machine can't get."""
+    try:
+        pickle.dumps(function)
+    except Exception as error:
+        raise TypeError(
+            f"{argument} is {brief(function)}, which can't be sent to another process: {error}; give a function that "
+            "stands in a module or a program, not in another function, and no lambda; or give workers=0"
+        ) from error
+    if getattr(function, "__module__", "") == MAIN and main_program() is None:
+        raise TypeError(
+            f"{argument} is a function of an interactive session, which other processes do not have: put it into a "
+            "module, or give workers=0"
+        )
 
 
 class SerialPool(Pool):

@@ -35,6 +35,7 @@ STATES = {
 }
 _APPLICATION = 0x6E6D7277  # "nmrw", by which a file is known as a store
 _BUSY = 30.0  # seconds that a transaction waits for others
+_FEW = 100  # rows that are asked for by their keys
 _SCHEMA = """
 CREATE TABLE runs (
     number INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, run TEXT NOT NULL, data TEXT NOT NULL, measure TEXT NOT NULL,
@@ -45,6 +46,7 @@ CREATE TABLE runs (
 CREATE TABLE coordinators (name TEXT PRIMARY KEY, host TEXT NOT NULL, process INTEGER NOT NULL, started TEXT NOT NULL,
     beat REAL NOT NULL);
 """
+_LATER = "CREATE TABLE IF NOT EXISTS work (name TEXT PRIMARY KEY, owner TEXT NOT NULL)"  # which old stores lack
 _COLUMNS = (
     "number", "key", "run", "data", "measure", "larger", "state", "failures", "epochs", "score", "scores", "history",
     "error", "traceback", "seconds", "ended", "extra", "owner",
@@ -155,13 +157,20 @@ class Store:
             for row in rows:
                 values = [json.dumps(value) if name in _JSON else value for name, value in row.items()]
                 marks = ", ".join("?" * len(values))
-                connection.execute(f"INSERT OR REPLACE INTO runs ({', '.join(row)}) VALUES ({marks})", values)
+                changes = ", ".join(f"{name} = excluded.{name}" for name in row)
+                connection.execute(
+                    f"INSERT INTO runs ({', '.join(row)}) VALUES ({marks}) ON CONFLICT (key) DO UPDATE SET {changes}",
+                    values,
+                )
 
     def rows(self, keys: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """The rows of some keys, or all, in the order in which they were added; without models and checkpoints."""
-        with _explained(self.path):
-            found = self._connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM runs ORDER BY number").fetchall()
         wanted = None if keys is None else set(keys)
+        few = wanted is not None and len(wanted) <= _FEW
+        which = f"WHERE key IN ({', '.join('?' * len(wanted or ()))})" if few else ""
+        select = f"SELECT {', '.join(_COLUMNS)} FROM runs {which} ORDER BY number"
+        with _explained(self.path):
+            found = self._connection.execute(select, list(wanted or ()) if few else []).fetchall()
         return [checked_row(_COLUMNS, values, self.path) for values in found if wanted is None or values[1] in wanted]
 
     def states(self) -> dict[str, State]:
@@ -244,6 +253,20 @@ class Store:
                 [(WAITING, PAUSED, key, FAILED) for key in keys],
             )
 
+    def take(self, name: str) -> bool:
+        """Claim a piece of work that is no single run; whether that worked, or it was claimed here before."""
+        with _explained(self.path), self._writing() as connection:
+            self._show_life(connection)
+            connection.execute("INSERT OR IGNORE INTO work VALUES (?, ?)", (name, self.coordinator.name))
+            (owner,) = connection.execute("SELECT owner FROM work WHERE name = ?", (name,)).fetchone()
+        return bool(owner == self.coordinator.name)
+
+    def leave(self, names: Iterable[str]) -> None:
+        """Give pieces of work back that this one has claimed."""
+        with _explained(self.path), self._writing() as connection:
+            mine = [(name, self.coordinator.name) for name in names]
+            connection.executemany("DELETE FROM work WHERE name = ? AND owner = ?", mine)
+
     @contextmanager
     def beating(self) -> Iterator[None]:
         """A block in which a thread shows that this sweep lives, also while nothing else is written."""
@@ -254,6 +277,8 @@ class Store:
 
         def beat() -> None:
             while not ended.wait(SILENCE / 6):
+                if not os.path.exists(path):  # somebody has removed the file; SQLite would make an empty one
+                    continue
                 with suppress(sqlite3.Error), closing(_connected(path)) as connection:
                     self._show_life(connection)
 
@@ -294,6 +319,7 @@ class Store:
             "state = CASE WHEN checkpoint IS NULL THEN ? ELSE ? END WHERE owner = ? AND state = ?",
             (WAITING, PAUSED, owner, RUNNING),
         )
+        self._connection.execute("DELETE FROM work WHERE owner = ?", (owner,))
 
 
 @contextmanager
@@ -338,8 +364,10 @@ def _is_store(connection: sqlite3.Connection) -> bool:
 
 def _check(connection: sqlite3.Connection, path: str) -> None:
     """Check that a file is a store of this version, or empty."""
+    connection.execute("BEGIN")  # so that all is read at one moment: another process may make the store now
     application, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _MARKS)
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    connection.execute("COMMIT")
     if application == _APPLICATION and version != VERSION:
         raise StorageError(f"{path} is a newer store, of version {version}; this program reads version {VERSION}")
     if application != _APPLICATION and (application or version or tables):
@@ -351,11 +379,12 @@ def _set_up(connection: sqlite3.Connection, path: str) -> None:
     connection.execute(f"PRAGMA journal_mode = {'DELETE' if is_of_network(path) else 'WAL'}").fetchone()
     connection.execute("PRAGMA synchronous = NORMAL")
     if _is_store(connection):
+        connection.execute(_LATER)
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         if not _is_store(connection):  # nobody else has made it meanwhile
-            for statement in _SCHEMA.split(";"):
+            for statement in (*_SCHEMA.split(";"), _LATER):
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -375,4 +404,7 @@ def checked_path(store: Any) -> str | None:
         return None
     if not isinstance(store, str | os.PathLike):
         raise TypeError(f"store must be the path of a file, or None, not {brief(store)}")
-    return os.fsdecode(store)
+    path = os.fsdecode(store)
+    if not path:
+        raise ValueError("store is an empty text, and must be the path of a file, or None")
+    return path

@@ -6,7 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,8 +17,7 @@ from ..host.resources import processors
 from ..options import flag, whole_number
 from .failures import Failure
 from .plan import Plan, checked_plan
-from .pool import LocalPool, Pool, SerialPool, pickled
-from .program import MAIN, main_program
+from .pool import LocalPool, Pool, SerialPool, check_sent
 from .progress import Shown
 from .results import RunResult, SweepResult
 from .run import Run
@@ -88,12 +87,7 @@ def _pool(plan: Plan, workers: int | None, client: Any) -> Pool:
     if workers == 0:
         return SerialPool(plan.data)
     if plan.score.function is not None:
-        pickled(plan.score.function, ())  # raises TypeError
-        if getattr(plan.score.function, "__module__", "") == MAIN and main_program() is None:
-            raise TypeError(
-                "score is a function of an interactive session, which other processes do not have: put it into a "
-                "module, or give workers=0"
-            )
+        check_sent("score", plan.score.function)
     plan.compile_machines()
     return LocalPool(min(processors() if workers is None else workers, max(1, len(plan.runs))), plan.data)
 
@@ -320,13 +314,15 @@ class _Sweep:
         try:
             if not self.store.record(key, **values):
                 return False
-            if values.get("model") is not None and self.plan.save_models == "best":
-                self.best, old = key, self.best
-                if old is not None:
-                    self.store.drop_model(old)
         except NotWrittenError as error:
             self.unwritten.append((key, values))
             self._note(error)
+            return True
+        if values.get("model") is not None and self.plan.save_models == "best":
+            self.best, old = key, self.best
+            with suppress(NotWrittenError):  # the old one takes room, and does no other harm
+                if old is not None:
+                    self.store.drop_model(old)
         return True
 
     def _write_again(self, waiting: deque[str]) -> None:

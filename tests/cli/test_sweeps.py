@@ -13,6 +13,7 @@ import pytest
 import neuromorph as nm
 from helpers.commands import run
 from neuromorph.cli import sweeping
+from neuromorph.sweeps.store import NotWrittenError, Store
 
 GRID = """
 text = "net.mdl"
@@ -99,6 +100,31 @@ def test_a_store_with_several_scores_shows_all(capsys: pytest.CaptureFixture[str
     assert len(out.splitlines()) == 5
     _, err = run(capsys, "runs", "runs.sqlite", "--best", code=2)
     assert "have several scores: say --score validation_loss or --score loss" in err
+
+
+def test_a_store_is_shown_whatever_its_score_is_called(capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [nm.Run(TEXT.replace("$width", "2"), {"batch_size": 2, "learning_rate": 0.1, "tier": "instant"}, budget=1)]
+    points = np.ones((4, 2), np.float32)
+    given = {"inputs": points, "expected": points / 2, "layout": "NW"}
+    nm.sweep(runs, given, score=evaluated, workers=0, store="runs.sqlite", verbosity=0)
+    out, _ = run(capsys, "runs", "runs.sqlite")
+    assert re.split("  +", out.splitlines()[0])[0] == f"{__name__}.evaluated".replace("_", " ")
+
+
+def evaluated(model: nm.Model, given: object) -> float:
+    return 1.0
+
+
+def test_a_full_disk_costs_no_result(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the store can't take is shown."""
+
+    def full(self: Store, key: str, **values: object) -> bool:
+        raise NotWrittenError("the store can't be written to now: database or disk is full")
+
+    monkeypatch.setattr(Store, "record", full)
+    out, err = run(capsys, "sweep", "grid.toml", "--data", "d.npz", "--workers", "0", "--quiet", code=1)
+    assert out.splitlines()[1].endswith("done")
+    assert "disk is full; the sweep has ended" in err
 
 
 def test_tables_keep_their_classes_and_scales(capsys: pytest.CaptureFixture[str]) -> None:

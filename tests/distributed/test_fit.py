@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -118,6 +119,25 @@ def test_vectors_with_labels_and_weights_of_classes(client: Client) -> None:
     check(client, (dask.array.from_array(V, chunks=(20, 3)), LABELS), (V, LABELS), **options)
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_lanes_that_end_within_the_last_window_have_as_many_windows_as_others(client: Client, every: int) -> None:
+    """Some lanes have 9 vectors and some 8, in windows of 3. Workers with one more window would wait for ever."""
+    there = made(VECTORS, bptt_steps=3)
+    data = dask.array.from_array(V, chunks=(20, 3)), LABELS
+    options: dict[str, Any] = {"epochs": 2, "sync_every": every, "layout": "NW", "progress": False}
+    fit = threading.Thread(target=cluster.fit, args=(client, there, *data), kwargs=options, daemon=True)
+    fit.start()
+    fit.join(60.0)
+    assert not fit.is_alive()
+    history = there.history
+    assert isinstance(history, cluster.ClusterHistory)
+    assert (history.updates, history.cluster.rounds) == (6, 6 if every == 1 else 4)
+    if every == 1:
+        here = made(VECTORS, bptt_steps=3)
+        here.fit(V, LABELS, epochs=2, layout="NW", progress=False)
+        assert_same(here, there)
+
+
 def test_dask_arrays_and_futures(client: Client) -> None:
     lazy = dask.array.from_array(X, chunks=(5, 9, 3)), dask.array.from_array(Y, chunks=(6, 9, 2))
     check(client, lazy, (X, Y), layout="NSW", lengths=np.arange(16) % 9 + 1)
@@ -143,7 +163,8 @@ def test_files(client: Client, tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", V)
     np.save(tmp_path / "labels.npy", LABELS)
     files = str(tmp_path / "v.npy"), tmp_path / "labels.npy"
-    check(client, files, (V, LABELS), layout="NW", text=VECTORS, bptt_steps=2, metrics="accuracy")
+    for steps in (2, 3):
+        check(client, files, (V, LABELS), layout="NW", text=VECTORS, bptt_steps=steps, metrics="accuracy")
     for name, array in (("long_x", LONG_X), ("long_y", LONG_Y)):
         np.save(tmp_path / f"{name}.npy", array)
     check(client, (tmp_path / "long_x.npy", tmp_path / "long_y.npy"), (LONG_X, LONG_Y), bptt_steps=8)

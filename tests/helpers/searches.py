@@ -32,6 +32,11 @@ def small(model: nm.Model, rng: np.random.Generator) -> float:
     return -float(model.parameter_count)
 
 
+def parameters(model: nm.Model, rng: np.random.Generator) -> float:
+    """Many parameters are good."""
+    return float(model.parameter_count)
+
+
 def grows(model: nm.Model, rng: np.random.Generator) -> float:
     """Adds 1 to the output's bias, and returns it: the score counts the generations that inherit."""
     found = model.get_parameters()["output.bias"] + 1.0

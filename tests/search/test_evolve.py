@@ -316,6 +316,42 @@ def test_wrong_arguments_are_named(options: dict[str, Any], error: type[Exceptio
         search.evolve(**{"verbosity": 0, "individuals": 1, **options})
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fitness": lambda model, rng: 0.0}, "fitness is <function .*can't be sent to another process.*workers=0"),
+        ({"data": "products", "score": lambda model, data: 0.0}, "score is <function .*can't be sent to another"),
+    ],
+)
+def test_functions_that_workers_can_t_get_are_named(options: dict[str, Any], message: str) -> None:
+    if options.get("data") == "products":
+        options = {**options, "data": searches.products()}
+    with pytest.raises(TypeError, match=message):
+        search.evolve(**{**PLAYS, "individuals": 1, "workers": 1, **options})
+
+
+def test_a_child_that_no_operation_fits_keeps_its_parent_s_text() -> None:
+    """Layers can be wider until the limit; then nothing is left but to train on. The search does not end there."""
+    start = "/xavier,zero/ (input, 1) (h, 3, <tanh>) (output, 1, <linear>, <mse>)"
+    widen = {"widen": search.OPERATIONS["widen"]}
+    options = {**SMALL, "operations": widen, "start": start, "steps": search.Steps(alone=0.0), "crossover": 0.0}
+    found = search.evolve(fitness=searches.parameters, individuals=30, **options)
+    assert len(found) == 30
+    last = found[-1]
+    assert (last.operation, last.text) == ("weights", found[last.parents[0]].text)
+    assert last.size.width == 4, "which is the limit"
+    with pytest.raises(search.SearchError, match=r"no text to start with can be changed: none of 200 .*\(remove\)"):
+        search.evolve(
+            fitness=searches.small, individuals=30, **PLAYS, operations={"remove": search.OPERATIONS["remove"]}
+        )
+
+
+def test_data_that_do_not_fit_the_texts_to_start_with_are_an_error_at_once() -> None:
+    start = "/xavier,zero/ (input, 1) (h, 3, <tanh>) (output, 2, <linear>, <mse>)"
+    with pytest.raises(ValueError, match="the texts of start have inputs of the width 1, and those of the data have 3"):
+        search.evolve(searches.products(), individuals=1, start=start, verbosity=0)
+
+
 def test_texts_beyond_the_limits_are_no_start() -> None:
     text = "/xavier,zero/ (input, 1) (h, 50, <tanh>) (output, 1, <linear>, <mse>)"
     with pytest.raises(search.SearchError, match="a text to start with is beyond the limits: parameters 151 > 120"):

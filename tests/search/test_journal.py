@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 import neuromorph as nm
 from helpers import searches
 from neuromorph import search
+from neuromorph.search import searching
 from neuromorph.sweeps.store import NotWrittenError, Store
 
 PLAYS: dict[str, Any] = {
@@ -60,6 +64,60 @@ def test_a_search_that_was_broken_off_goes_on_and_ends_the_same(tmp_path: Path) 
     assert len(CALLS) == 18 - len(there)
     with Store(path) as store:
         assert len(store.rows()) == 18
+
+
+def evolved(path: Path, fitness: Any = counted, **more: Any) -> list[tuple[Any, ...]]:
+    return told(search.evolve(fitness=fitness, individuals=18, store=path, **{**PLAYS, **more}))
+
+
+def test_two_searches_at_once_share_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "_LOOK", 0.02)
+    path, together = tmp_path / "runs.sqlite", Barrier(2)
+    Store(path).close()
+
+    def begun(_: int) -> list[tuple[Any, ...]]:
+        together.wait()
+        return evolved(path)
+
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.map(begun, range(2))
+    assert one == other == told(search.evolve(fitness=searches.sometimes_fails, individuals=18, **PLAYS))
+    assert len(CALLS) == 18
+    with Store(path) as store:
+        assert len(store.rows()) == 18
+
+
+def test_the_work_of_a_search_that_has_ended_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second chunk is claimed by somebody who never evaluates it. The first one is there."""
+    monkeypatch.setattr(searching, "_LOOK", 0.02)
+    path = tmp_path / "runs.sqlite"
+    search.evolve(fitness=counted, individuals=3, store=path, **PLAYS)
+    with Store(path) as store:
+        key = store.rows()[0]["extra"]["search"]
+    other = Store(path)
+    assert other.take(f"{key}-1")
+    with ThreadPoolExecutor(1) as thread:
+        found = thread.submit(evolved, path)
+        for _ in range(2000):
+            if len(CALLS) >= 6:  # the third chunk, which needs the first one alone
+                break
+            time.sleep(0.005)
+        time.sleep(0.05)
+        assert len(CALLS) == 6
+        assert not found.done()
+        other.close()
+        assert found.result() == told(search.evolve(fitness=searches.sometimes_fails, individuals=18, **PLAYS))
+    assert len(CALLS) == 18
+
+
+def test_an_error_that_is_no_unicode_is_stored(tmp_path: Path) -> None:
+    with pytest.raises(search.SearchError, match=r"ValueError: no such pole: \\udcff"):
+        search.evolve(fitness=says_no_unicode, individuals=6, store=tmp_path / "runs.sqlite", **PLAYS)
+    assert [one.state for one in search.load(tmp_path / "runs.sqlite")] == ["failed"] * 6
+
+
+def says_no_unicode(model: nm.Model, rng: np.random.Generator) -> float:
+    raise ValueError("no such pole: \udcff")
 
 
 def test_a_search_goes_on_with_more_individuals(tmp_path: Path) -> None:

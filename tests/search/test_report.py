@@ -70,6 +70,14 @@ def test_the_tree_has_all_ancestors() -> None:
     assert "0.2, 2 nodes, 12 parameters" in tree
 
 
+def test_numbers_that_no_individual_has_are_named() -> None:
+    for ask in (FOUND.ancestors, FOUND.model):
+        with pytest.raises(IndexError, match=f"there is no individual {len(FOUND)}: the search has {len(FOUND)}, from"):
+            ask(len(FOUND))
+        with pytest.raises(ValueError, match="individual must be at least 0, not -1"):
+            ask(-1)
+
+
 def test_lines_of_a_tree_do_not_cross_their_columns() -> None:
     """Two members of one column stand in different rows, and the lines between them belong to one line of parents."""
     tree = family_tree(FOUND, FOUND[6])
@@ -85,11 +93,14 @@ def test_the_chart_has_a_dot_for_each_score() -> None:
     assert "1: 0.5, 9 parameters" in chart
 
 
-@pytest.mark.parametrize("scores", [(1.0, 1.0), (1e-9, 1e9), (-5.0, 3.0), (0.5,)])
+@pytest.mark.parametrize("scores", [
+    (1.0, 1.0), (1e-9, 1e9), (-5.0, 3.0), (0.5,), (-1e308, 1e308), (1e308, 1e308), (1e-300, 1e300), (5e-324, 1.0),
+])  # fmt: skip
 def test_a_chart_has_ticks_whatever_the_scores(scores: tuple[float, ...]) -> None:
     chart = front_chart(evolution(*(individual(number, 5 + number, score) for number, score in enumerate(scores))))
     assert chart.count('class="tick"') >= 3
     assert "nan" not in chart
+    assert "inf" not in chart
 
 
 def test_the_page_loads_nothing_and_has_all_that_it_promises(tmp_path: Path) -> None:

@@ -65,6 +65,17 @@ def test_mutated_texts_are_legal_within_limits_and_differ_from_their_parents() -
             assert texts[place] != text
 
 
+@pytest.mark.parametrize("body", ["(a, 4, <relu, 5.9>) (b, 4, <swish, 5.9>)", "(c, 2, <conv, 2, 4>) (d, <gain, 2>)"])
+def test_texts_with_numbers_that_may_be_wrong_can_be_changed(body: str) -> None:
+    """Errors and warnings name the places of numbers, which a genome does not have."""
+    text = f"/xavier,zero/ (input, 4) {body} (output, 4, <sigmoid>, <mse, 4>)"
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        changed = search.mutate(text, rng)
+        nm.check(changed)
+        assert search.write(search.read(changed)) == changed != text
+
+
 def test_crossed_texts_are_legal_within_limits() -> None:
     rng = np.random.default_rng(2)
     texts = list(population(2, 30))

@@ -71,6 +71,14 @@ def test_lanes_have_an_axis_of_their_own() -> None:
     assert repr(step) == "<neuromorph.CompiledStep 2 -> 3, 4 lanes, float32>"
 
 
+def test_other_arrays_can_t_take_the_places_of_x_and_y() -> None:
+    """The function would go on with its own."""
+    step: Any = nm.stream(built()).compiled_step()
+    for name in ("x", "y"):
+        with pytest.raises(AttributeError):
+            setattr(step, name, np.zeros(2, np.float32))
+
+
 def test_it_begins_in_the_state_of_its_stream_and_goes_its_own_way() -> None:
     stream = nm.stream(built())
     stream([1.0, 2.0])

@@ -44,6 +44,13 @@ def test_a_table_may_have_a_text_alone() -> None:
     assert (run.mdl, run.seed, run.budget, run.name, run.arguments) == (TEXT.replace("$width", "3"), 0, None, None, {})
 
 
+def test_whole_numbers_below_zero_are_as_likely_as_others() -> None:
+    random = {"draws": 300, "$bias": {"from": -1, "to": 1}}
+    runs = runs_of({"text": "(h, 2, /$bias/)", "random": random}, Path())
+    drawn = [run.mdl for run in runs]
+    assert all(70 < drawn.count(f"(h, 2, /{bias}/)") < 130 for bias in (-1, 0, 1))
+
+
 @pytest.mark.parametrize("ends", [{"from": 1, "to": 3}, {"from": 1, "to": 3, "log": True}])
 def test_whole_numbers_are_drawn_with_both_ends(ends: dict[str, int]) -> None:
     random = {"draws": 60, "bptt_steps": ends}
@@ -64,6 +71,10 @@ def test_whole_numbers_are_drawn_with_both_ends(ends: dict[str, int]) -> None:
         ({"text": "(a)", "random": {"batch_size": 3}}, "random.batch_size must be a list, or a table such as"),
         ({"text": "(a)", "random": {"batch_size": {"from": 3, "to": 1}}}, "must go from a number to a larger one"),
         ({"text": "(a)", "random": {"batch_size": {"from": 0, "to": 1, "log": True}}}, "with log from above 0"),
+        (
+            {"text": "(a)", "grid": {"batch_size": [3]}, "random": {"batch_size": [3]}},
+            "batch_size is in grid and in random: leave one of them out",
+        ),
         ({"text": "(a)", "random": {"draws": 0}}, "random.draws must be at least 1, not 0"),
         ({"text": "(a)", "seeds": [1.5]}, "seeds must be a whole number, not 1.5"),
         ({"text": "(a)", "arguments": {"epochs": 3}}, "arguments can't have 'epochs'"),

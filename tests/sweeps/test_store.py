@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,54 @@ def test_rows_are_added_once_and_keep_what_is_known(path: Path) -> None:
         assert (store.blob("a", "model"), store.blob("b", "model"), store.blob("z", "model")) == (b"m", None, None)
         store.drop_model("a")
         assert store.blob("a", "model") is None
+
+
+def test_rows_that_are_written_again_keep_their_places(path: Path) -> None:
+    with Store(path) as store:
+        whole = row("a") | {"state": DONE}
+        store.put({**whole, "key": key} for key in "abc")
+        store.put([{**whole, "key": "a", "score": 1.0}])
+        assert [(one["key"], one["score"]) for one in store.rows()] == [("a", 1.0), ("b", None), ("c", None)]
+
+
+def test_pieces_of_work_have_one_owner_as_long_as_it_lives(path: Path) -> None:
+    one, other = Store(path), Store(path)
+    assert one.take("chunk 1")
+    assert one.take("chunk 1"), "it has it"
+    assert not other.take("chunk 1")
+    other.leave(["chunk 1"])
+    assert not other.take("chunk 1"), "who has no piece can't give it back"
+    one.leave(["chunk 1"])
+    assert other.take("chunk 1")
+    assert one.take("chunk 2")
+    one.close()
+    assert other.take("chunk 2")
+    with abandoned(path, "somebody", process=2**22 + 1) as third:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("INSERT INTO work VALUES ('chunk 3', 'somebody')")
+        assert not third.take("chunk 3")
+        third.look()
+        assert third.take("chunk 3"), "the process of its owner has ended"
+    other.close()
+
+
+def test_a_store_that_knows_no_pieces_of_work_learns_them(path: Path) -> None:
+    made(path, "a").close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE work")
+    with Store(path) as store:
+        assert store.take("chunk 1")
+        assert [one["key"] for one in store.rows()] == ["a"]
+
+
+def test_signs_of_life_make_no_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody has removed the store while a sweep runs."""
+    monkeypatch.setattr(module, "SILENCE", 0.06)
+    with made(path, "a") as store, store.beating():
+        for file in path.parent.iterdir():
+            file.unlink()
+        time.sleep(0.1)
+        assert not path.exists()
 
 
 def test_one_of_two_sweeps_gets_a_run(path: Path) -> None:
@@ -159,7 +207,8 @@ def test_a_store_that_is_read_is_not_written(path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(module, "_connected", listening)
     assert nm.stored_runs(path).best.model().history.loss == found[0].history.loss  # type: ignore[union-attr]
-    assert {line.split()[0] for line in said} == {"SELECT", "PRAGMA"}
+    assert {line.split()[0] for line in said} == {"SELECT", "PRAGMA", "BEGIN", "COMMIT"}, "a BEGIN alone locks nothing"
+    assert "BEGIN" in said
     assert not [line for line in said if "=" in line and "PRAGMA" in line]
     empty = path.parent / "empty"
     empty.touch()
@@ -253,6 +302,26 @@ def test_what_is_shown_of_a_store_steers_no_terminal(path: Path) -> None:
     found = nm.stored_runs(path)
     assert "�[2J" in found.table()
     assert "\x1b" not in found.table() + repr(found[0])
+
+
+def test_a_store_is_not_taken_for_another_database_while_it_is_made(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process would make it between two looks at the file."""
+    monkeypatch.setattr(module, "_BUSY", 0.0)
+
+    class Late(sqlite3.Connection):
+        def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:  # type: ignore[override]
+            if statement == "PRAGMA user_version":
+                with suppress(NotWrittenError):
+                    Store(path).close()
+            return super().execute(statement, *values)
+
+    with closing(sqlite3.connect(path, isolation_level=None, factory=Late)) as connection:
+        module._check(connection, str(path))
+    Store(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None, factory=Late)) as connection:
+        module._check(connection, str(path))
 
 
 def test_a_store_of_another_version_is_refused(path: Path) -> None:

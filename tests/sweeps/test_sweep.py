@@ -23,7 +23,7 @@ from helpers.sweeping import TEXT, data, runs
 from neuromorph.sweeps import sweep as module
 from neuromorph.sweeps.data import fingerprint
 from neuromorph.sweeps.scores import checked_score, name_of
-from neuromorph.sweeps.store import State, Store
+from neuromorph.sweeps.store import NotWrittenError, State, Store
 
 
 def swept(given: Any = None, **more: Any) -> Any:
@@ -87,6 +87,40 @@ def test_a_failed_run_is_tried_once_more_and_does_not_end_the_sweep(log: Path) -
     assert [one.error for one in hungry] == ["MemoryError: no room for 3 TB"] * 2
     with pytest.raises(ValueError, match="no run has a score; the first error: MemoryError: no room"):
         hungry.best  # noqa: B018
+
+
+def test_an_error_is_one_line_that_a_store_can_keep(tmp_path: Path) -> None:
+    """Its message has half a surrogate pair, as the names of files may have, and a note of its own."""
+
+    def score(model: Any, given: Any) -> float:
+        error = ValueError("no such file: \udcff.npy")
+        error.add_note("It was looked for.")
+        raise error
+
+    found = swept(runs(2, budget=1), score=score)
+    with Store(tmp_path / "runs.sqlite") as store:
+        store.put({**ROW, "key": one.key, "error": one.error, "traceback": one.traceback} for one in found)
+        there = [row["error"] for row in store.rows()]
+    assert there == [r"ValueError: no such file: \udcff.npy It was looked for."] * 2
+    assert "\n  " in found[0].traceback
+
+
+ROW = {"run": None, "data": "d", "measure": "loss", "larger": False, "state": "failed"}
+
+
+def test_a_score_can_t_change_the_data_of_other_runs() -> None:
+    """Where workers map the data, it could not either."""
+
+    def score(model: Any, given: Any) -> float:
+        for name in ("inputs", "expected"):
+            given[name][:] = 0.0
+        return 1.0
+
+    given = data()
+    inputs = given["inputs"].copy()
+    found = swept(runs(1), score=score, data=given)
+    assert "read-only" in str(found[0].error)
+    np.testing.assert_array_equal(given["inputs"], inputs)
 
 
 def test_a_killed_worker_is_a_failure_of_its_run_alone(log: Path) -> None:
@@ -253,6 +287,38 @@ def test_a_result_is_forgotten_if_another_sweep_has_the_run(tmp_path: Path, monk
     assert found.best.model().history.loss == found[0].history.loss
 
 
+def evaluated(model: Any, given: Any) -> float:
+    """A score whose name has "val" in it, which is short for validation elsewhere."""
+    return float(model.learning_rate)
+
+
+def test_a_store_finds_scores_by_their_own_names_and_by_short_ones(tmp_path: Path) -> None:
+    path = tmp_path / "runs.sqlite"
+    module_name = swept(runs(1), score=evaluated, store=path).measure.removesuffix("evaluated")
+    swept(runs(1), store=path)
+    for asked, name in ((f"{module_name}evaluated", f"{module_name}evaluated"), ("val_loss", "validation_loss")):
+        assert nm.stored_runs(path, score=asked).measure == name
+    with pytest.raises(ValueError, match="has the score 'val_los'; did you mean 'validation_loss'"):
+        nm.stored_runs(path, score="val_los")
+    with Store(tmp_path / "empty.sqlite"), pytest.raises(ValueError, match=r"empty\.sqlite has no runs yet"):
+        nm.stored_runs(tmp_path / "empty.sqlite")
+
+
+def test_the_model_of_an_earlier_best_run_may_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full when it shall be removed. The better run is written by then, and counts once."""
+
+    def full(self: Store, key: str) -> None:
+        raise NotWrittenError("database or disk is full")
+
+    monkeypatch.setattr(Store, "drop_model", full)
+    path = tmp_path / "runs.sqlite"
+    found = swept(runs(3), score=evaluated, maximize=True, store=path, save_models="best")
+    assert [one.state for one in found] == ["done"] * 3
+    assert found.best.model().learning_rate == found.best.score
+    with Store(path) as store:
+        assert len(store.with_models()) == 3
+
+
 def test_failed_runs_are_tried_again_if_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, train = tmp_path / "runs.sqlite", module.train
 
@@ -350,6 +416,20 @@ def test_the_fingerprint_of_data_counts_shapes_types_and_bytes(monkeypatch: pyte
         assert (fingerprint(other) != fingerprint(large)) == counts
 
 
+def test_arrays_of_objects_are_data_as_lists_are() -> None:
+    """Sequences of different lengths, as ``np.array(…, dtype=object)``."""
+    inputs, expected = ([np.ones((steps, width), np.float32) for steps in (3, 5, 4)] for width in (2, 1))
+    as_objects = {"inputs": np.empty(3, object), "expected": np.empty(3, object)}
+    as_objects["inputs"][:], as_objects["expected"][:] = inputs, expected
+    given = [nm.Run(TEXT, {"batch_size": 3, "learning_rate": 0.1, "tier": "instant"}, budget=1)]
+    found = [
+        swept(given, score="loss", data={**one, "layout": "NSW"})[0]
+        for one in (as_objects, {"inputs": inputs, "expected": expected})
+    ]
+    assert found[0].state == "done"
+    assert (found[0].key, found[0].score) == (found[1].key, found[1].score)
+
+
 # Arguments ------------------------------------------------------------------------------------------------------------
 
 
@@ -379,6 +459,7 @@ def test_the_fingerprint_of_data_counts_shapes_types_and_bytes(monkeypatch: pyte
         (runs(), {"workers": -1}, "workers must be at least 0, not -1"),
         (runs(), {"client": 3}, "give workers for processes of this machine, or client"),
         (runs(), {"store": 3}, "store must be the path of a file, or None, not 3"),
+        (runs(), {"store": ""}, "store is an empty text, and must be the path of a file, or None"),
         (runs(), {"data": 3}, "data must be .inputs, expected. or a dict such as"),
         (
             runs(),
@@ -391,7 +472,11 @@ def test_the_fingerprint_of_data_counts_shapes_types_and_bytes(monkeypatch: pyte
         ([nm.Run(TEXT, {"batch_size": 3}, budget=1)], {}, "its arguments have no learning_rate"),
         ([nm.Run(TEXT, {"batch_size": 0, "learning_rate": 1}, budget=1)], {}, "batch_size must be at least 1, not 0"),
         ([nm.Run("/xavier", {"batch_size": 3, "learning_rate": 1}, budget=1)], {}, "line 1, column"),
-        (runs(), {"workers": 1, "score": lambda model, data: 1.0}, "can't be sent to another process"),
+        (
+            runs(),
+            {"workers": 1, "score": lambda model, data: 1.0},
+            "score is <function .*can't be sent to another process: .*, and no lambda; or give workers=0",
+        ),
     ],
 )
 def test_wrong_arguments_are_errors_before_anything_is_trained(given: Any, more: dict[str, Any], error: str) -> None:
