@@ -11,6 +11,9 @@ from ..history import History
 from .run import Run
 
 
+_NULL = "null"  # of JSON
+
+
 def checked_row(columns: Sequence[str], values: Sequence[Any], path: str) -> dict[str, Any]:
     """A row of a store, by column, with what its JSON says. columns: the names of the values.
 
@@ -34,7 +37,7 @@ def history_of(row: Mapping[str, Any]) -> History | None:
 
 def _checked(name: str, value: Any, path: str) -> Any:
     read, may_be_empty = _KINDS[name]
-    if value is None and may_be_empty:
+    if may_be_empty and (value is None or (value == _NULL and read in (_table, _json))):
         return None
     try:
         return read(value)

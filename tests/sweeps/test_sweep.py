@@ -105,7 +105,7 @@ def test_an_error_is_one_line_that_a_store_can_keep(tmp_path: Path) -> None:
     assert "\n  " in found[0].traceback
 
 
-ROW = {"run": None, "data": "d", "measure": "loss", "larger": False, "state": "failed"}
+ROW = {"run": {}, "data": "d", "measure": "loss", "larger": False, "state": "failed"}
 
 
 def test_a_score_can_t_change_the_data_of_other_runs() -> None:
