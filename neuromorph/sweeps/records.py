@@ -10,7 +10,6 @@ from ..errors import StorageError, brief
 from ..history import History
 from .run import Run
 
-
 _NULL = "null"  # of JSON
 
 
