@@ -50,6 +50,8 @@ class Autotuner:
     _rarely: int = SOON
     _warming: bool = False
     _trying: bool = False
+    _compared: int = 0  # comparisons so far; the first one may be of threads that share a processor yet
+    _half: Way | None = None  # the way of a trial of which the untimed half was in the call before
 
     @property
     def quicker(self) -> Way:
@@ -59,6 +61,9 @@ class Autotuner:
     def parts(self, windows: int) -> Iterator[tuple[Way, int]]:
         """The windows of a call in parts, each with its way. Call ``took`` after each part, before the next one."""
         self._warming = self._trying = False
+        if self._half is not None and windows <= self.trial:  # the second call of a trial
+            yield from self._tried(self._half, windows)
+            return
         new = [way for way in Way if way not in self._seconds]
         for way in new:
             if self.trial <= windows:
@@ -78,15 +83,23 @@ class Autotuner:
             yield from self._tried(Way.ONE if best is Way.ALL else Way.ALL, tried)
 
     def _tried(self, way: Way, windows: int) -> Iterator[tuple[Way, int]]:
-        """The two parts of a trial of ``windows`` windows: some that are not timed, then those that are."""
+        """The two parts of a trial of ``windows`` windows: some that are not timed, then those that are.
+
+        In calls of so few windows that none can go untimed, a trial takes two calls.
+        """
         warming = max(windows - self.trial, windows // WARMING)
+        if not warming and self._half is not way:
+            warming, self._half = windows, way
+        else:
+            self._half = None
         if warming:
             self._warming = True
             yield way, warming
             self._warming = False
-        self._trying = True
-        yield way, windows - warming
-        self._trying = False
+        if windows > warming:
+            self._trying = True
+            yield way, windows - warming
+            self._trying = False
 
     def took(self, way: Way, windows: int, seconds: float) -> None:
         """Record the time of a part, in seconds. Parts of few windows are ignored."""
@@ -105,9 +118,10 @@ class Autotuner:
         soon."""
         believed, gain = self.quicker, math.log(self._seconds[Way.ALL] / self._seconds[Way.ONE])
         gain = max(-MOST, min(MOST, gain))
+        self._compared += 1
         if self._gain is None:
             self._gain = gain
             return
-        self._gain += TRUST * (gain - self._gain)
+        self._gain += max(TRUST, 1 / self._compared) * (gain - self._gain)
         if (gain < math.log(BETTER)) != (believed is Way.ALL) or self.quicker is not believed:
             self._rarely = SOON
