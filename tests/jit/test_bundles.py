@@ -189,7 +189,8 @@ def test_a_second_load_in_one_process(key: str, monkeypatch: pytest.MonkeyPatch)
 def test_what_is_in_use_is_not_linked_again_and_what_is_not_goes(key: str) -> None:
     """A process that builds ten thousand models keeps the code of those that it has."""
     first, second = build(key), ready(key)
-    assert first.__self__ is second.__self__
+    is_same = first.__self__ is second.__self__  # in an assert, pytest would keep both
+    assert is_same
     code = ref(first.__self__)
     del first, second
     assert code() is None
