@@ -20,6 +20,7 @@ A copy is one range of an array of floating-point numbers:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -56,10 +57,10 @@ class SparseForm:
     chained: bool
     first: int = 0
 
-    @property
-    def begin(self) -> int:
-        """The first column of the matrix that is copied, in vectors."""
-        return self.first * self.panel
+    def of_panels(self, first: int, last: int) -> SparseForm:
+        """The form of a copy of the panels from ``first`` to one before ``last``; this one is of the whole matrix."""
+        columns = min(last * self.panel, self.columns) - first * self.panel
+        return replace(self, columns=columns, first=first)
 
     @property
     def segment(self) -> int:
@@ -136,7 +137,8 @@ class SparseForm:
 def write_sparse(form: SparseForm, matrix: Floats, copy: Floats) -> None:
     """Write the sparse copy of a matrix (inner, all elements of a row). Where too few segments are zero, say so in its
     head."""
-    matrix = np.ascontiguousarray(matrix[:, form.begin * form.simd_width :][:, : form.columns * form.simd_width])
+    begin = form.first * form.panel
+    matrix = np.ascontiguousarray(matrix[:, begin * form.simd_width : (begin + form.columns) * form.simd_width])
     copy[:HEAD] = 0.0, *range(1, HEAD)
     copy[HEAD:] = 0.0
     used = 0

@@ -6,7 +6,6 @@ A copy pays in the loop of a model of one lane: there each step reads all weight
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 
 from ..abi.sparse import HEAD, SparseForm
@@ -15,8 +14,10 @@ from ..host.frozen import frozen
 from ..schedule import WINDOW, Alone, ByColumns, KernelPlan, Product, padded
 
 LARGE = 1 << 17  # bytes of a matrix at least: a smaller one stays in the processor's cache, where zeros cost little
-Cuts = tuple[int, ...] | None
 MOST_SUMS = 1 << 17  # bytes of all sums at most: they are on the stack
+
+
+Cuts = tuple[int, ...] | None  # the bounds of panels by thread
 
 
 @frozen
@@ -65,9 +66,7 @@ def _candidates(plan: KernelPlan) -> Iterator[tuple[Product, Cuts]]:
 def _forms_of_threads(plan: KernelPlan, product: Product, cuts: Cuts) -> Iterator[SparseForm]:
     """The form of each thread's copy for training; that of the whole matrix if it is not divided."""
     whole = _form(plan, product, chained=True)
-    for first, last in pairwise(cuts or (0, -(-whole.columns // whole.panel))):
-        columns = min(last * whole.panel, whole.columns) - first * whole.panel
-        yield replace(whole, columns=columns, first=first)
+    yield from [whole] if cuts is None else (whole.of_panels(*panels) for panels in pairwise(cuts))
 
 
 def _pays(form: SparseForm) -> bool:

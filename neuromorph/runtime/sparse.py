@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,12 @@ Floats = NDArray[Any]
 
 def write_copies(layout: Layout, copies: Iterable[SparseCopy], weights: Floats) -> None:
     """Write the copies of the matrices in ``weights``. They are out of date after each change of a frozen parameter."""
-    for copy in copies:
-        group = layout.plan.groups[copy.group]
-        flat = weights[layout.part(group, copy.part) :][: copy.form.inner * group.columns]
+    for (number, part), some in groupby(copies, key=lambda copy: (copy.group, copy.part)):
+        group, mine = layout.plan.groups[number], list(some)
+        flat = weights[layout.part(group, part) :][: mine[0].form.inner * group.columns]
         matrix = _matrix(flat, group.columns, layout.panel(group) * layout.lanes)
-        write_sparse(copy.form, matrix, weights[copy.place : copy.end])
+        for copy in mine:
+            write_sparse(copy.form, matrix, weights[copy.place : copy.end])
 
 
 def with_copies(layout: Layout, copies: Sequence[SparseCopy], weights: Floats) -> Floats:

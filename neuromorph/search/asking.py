@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from itertools import pairwise
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from ..options import flag, whole_number
 from ..sweeps import arguments as named
 from ..sweeps.data import checked_data
 from ..sweeps.program import full_name
-from ..sweeps.scores import Score, checked_score
+from ..sweeps.scores import Score, checked_score, name_of
 from ..sweeps.store import checked_path
 from .breeding import Breeding
 from .evaluation import Plan, Steps
@@ -197,7 +196,8 @@ class Asked:
         if self.path is not None:
             changes = {f"operations[{name!r}]": one.change for name, one in breeding.operations.items()}
             for name, function in {"fitness": plan.fitness, "score": plan.score.function, **changes}.items():
-                _check_name(name, function)
+                if function is not None:
+                    name_of(name, function)  # raises TypeError
         setting = breeding.setting
         steps = None if breeding.steps is None else asdict(breeding.steps)
         operations = {name: [one.weight, one.grows, full_name(one.change)] for name, one in breeding.operations.items()}
@@ -275,18 +275,6 @@ class Asked:
                 which = "these data do not say it" if has_data else "a search with fitness has no data that say it"
                 raise ValueError(f"{name}= is needed, the width of the {name[:-1]}: {which}; or give a text as start=")
         return inputs, outputs
-
-
-def _check_name(name: str, function: Any) -> None:
-    """Refuse a function, an argument ``name``, that a store can't tell from others by its name."""
-    owner = getattr(function, "__self__", None)
-    is_of_object = owner is not None and not isinstance(owner, type | ModuleType)
-    if function is not None and (is_of_object or "<" in getattr(function, "__qualname__", "<")):
-        raise TypeError(
-            f"{name} has no name of its own, by which a store knows functions: {brief(function)}; with store=, give a "
-            "function that a module or a program defines with def, no lambda, partial, method, object, or function in "
-            "a function"
-        )
 
 
 def _array_of(value: Any) -> np.ndarray[Any, Any]:

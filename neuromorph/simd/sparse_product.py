@@ -33,9 +33,8 @@ def form_of(shape: Shape, panels: Panels = None) -> SparseForm:
     """The form of the sparse copy that a product of this shape reads. panels: the first one and one past the last."""
     assert shape.inner is not None
     size = 4 if shape.dtype == "float32" else 8
-    first, last = panels or (0, -(-shape.columns // shape.panel))
-    columns = min(last * shape.panel, shape.columns) - first * shape.panel
-    return SparseForm(size, shape.simd_width, shape.inner, columns, shape.panel, shape.rows is not None, first)
+    whole = SparseForm(size, shape.simd_width, shape.inner, shape.columns, shape.panel, shape.rows is not None)
+    return whole if panels is None else whole.of_panels(*panels)
 
 
 @frozen

@@ -143,6 +143,11 @@ class Stream(Stateful):
         other._space[:] = self._space
         return other
 
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Stream:
+        return self.copy()
+
     def compiled_step(self) -> CompiledStep:
         """The stream's step as a function for users' compiled code, such as a simulation that Numba compiles.
 
@@ -151,11 +156,6 @@ class Stream(Stateful):
         """
         weights = self._weights()
         return CompiledStep(self._kernels, aligned_copy(weights), aligned_copy(self._space), self._lanes)
-
-    __copy__ = copy
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Stream:
-        return self.copy()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Stream can't be pickled: pickle or save its model, and its state")

@@ -196,13 +196,13 @@ def made() -> Any:
 @pytest.mark.parametrize("function", [lambda model, rng: 0.0, made(), partial(searches.small), Fitness(), Fitness().of])
 def test_functions_that_share_a_name_are_refused(tmp_path: Path, function: Any) -> None:
     path, options = tmp_path / "runs.sqlite", {**PLAYS, "individuals": 1}
-    with pytest.raises(TypeError, match=r"fitness has no name of its own, by which a store knows functions: .* def"):
+    with pytest.raises(TypeError, match=r"fitness is .*, and a store knows a function by its name: .* def"):
         search.evolve(fitness=function, store=path, **options)
     mine = {"mine": search.Operation(function)}
-    with pytest.raises(TypeError, match=r"operations\['mine'\] has no name of its own"):
+    with pytest.raises(TypeError, match=r"operations\['mine'\] is .*, and a store knows a function by its name"):
         search.evolve(fitness=searches.small, operations=mine, store=path, **options)
     trains = {**options, "inputs": None, "outputs": None}
-    with pytest.raises(TypeError, match="score has no name of its own"):
+    with pytest.raises(TypeError, match=r"score is .*, and a store knows a function by its name"):
         search.evolve(searches.products(), score=function, store=path, **trains)
     assert not path.exists()
     assert search.evolve(fitness=function, **options).best.score is not None, "without a store, all is well"
