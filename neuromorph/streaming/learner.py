@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from sys import getrefcount
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -55,7 +56,10 @@ class Learner(Stateful):
     a ``train`` in another thread.
     """
 
-    __slots__ = ("_advance", "_control", "_dtype", "_lanes", "_missing", "_model", "_shape", "_track", "_waits")
+    __slots__ = (
+        "_acquire", "_advance", "_control", "_dtype", "_lanes", "_last", "_missing", "_model", "_older", "_release",
+        "_shape", "_track", "_unused", "_waits",
+    )  # fmt: skip
 
     def __init__(self, track: Track, missing: str) -> None:
         self._track, self._model, self._missing = track, track.network, missing
@@ -65,10 +69,23 @@ class Learner(Stateful):
 
     def _take_functions(self) -> None:
         self._advance, self._control, self._waits = self._track.advance, self._track.control, self._model.waits
+        self._take_lock()
+
+    def _take_lock(self) -> None:
+        self._acquire, self._release = self._model.lock.acquire, self._model.lock.release
 
     def _take_form(self) -> None:
         lanes, wide = self._track["form"], self._model.output_width
         self._shape = (lanes, wide) if lanes else (wide,)
+        self._last, self._older = empty(self._shape, self._dtype), empty(self._shape, self._dtype)
+        self._unused = self._references()
+
+    def _references(self) -> int:
+        """The references to the older result that ``__call__`` counts where nobody else has one."""
+        y = self._older
+        self._older = self._last
+        self._last = y
+        return getrefcount(y)
 
     def __repr__(self) -> str:
         model, lanes, steps, every = self._model, self._lanes, self.steps, self.every
@@ -132,21 +149,24 @@ class Learner(Stateful):
         remembered.
         """
         if sample_weight is None and not self._waits:
-            y = empty(self._shape, self._dtype) if out is None else out
-            lock: Any = self._model.lock  # a with statement would take twice as long
-            try:
-                if lock.acquire(False):
+            if out is None:  # results that nobody has any more are used again, which takes less than to make new ones
+                y = self._older
+                self._older = self._last
+                self._last = y
+                if getrefcount(y) != self._unused:
+                    self._last = y = empty(self._shape, self._dtype)
+            else:
+                y = out
+            if self._acquire(False):  # a with statement would take twice as long
+                try:
                     code = self._advance(self._control, x, target, None, y)
                     if code == DONE:
                         return y
                     if code < ODD:
                         self._end(code)
                         return y
-                else:
-                    lock = None
-            finally:
-                if lock is not None:
-                    lock.release()
+                finally:
+                    self._release()
         return self._otherwise(x, target, out, sample_weight)
 
     def update(self) -> bool:
@@ -206,6 +226,7 @@ class Learner(Stateful):
         """Call ``advance``, and end the call; False if the arrays do not fit. flags: words about the arrays."""
         track = self._track
         with self._model.lock:
+            self._take_lock()  # another one since a fork in which a thread of the parent held it
             while True:
                 for name, word in flags.items():
                     track[name] = word

@@ -242,6 +242,40 @@ def test_results_go_where_they_are_wanted() -> None:
     assert learner.updates == 0
 
 
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_results_that_anybody_has_are_never_written_again(lanes: int) -> None:
+    model = built(lanes=lanes)
+    x, target = data(model, 60)
+    wanted = built(lanes=lanes).learner(2, 1)
+    outs = [wanted(x[step], target[step], out=np.empty((lanes, 2), np.float32)) for step in range(len(x))]
+    learner = model.learner(2, 1)
+    kept: list[Any] = []
+    for step, out in enumerate(outs):
+        y = learner(x[step], target[step])
+        np.testing.assert_array_equal(y, out)
+        if step % 3 == 0:
+            kept.append((step, y))
+        elif step % 3 == 1:
+            kept.append((step, y[..., :1] if step % 2 else memoryview(y)))
+        elif step % 4 == 0:
+            y.flags.writeable = False  # nobody has it any more, but it is of no use for a later result
+        elif step % 4 == 1:
+            y.shape = (2 * lanes,)
+        elif step % 4 == 2:
+            y.dtype = np.int32
+    for step, y in kept:
+        np.testing.assert_array_equal(y, outs[step][..., : np.shape(y)[-1]])
+
+
+def test_a_result_that_nobody_has_is_used_again() -> None:
+    model = built()
+    x = data(model, 1)[0][0]
+    learner = model.learner(2, 1)
+    learner(x)
+    addresses = {learner(x).ctypes.data for _ in range(20)}
+    assert len(addresses) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
