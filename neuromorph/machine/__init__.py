@@ -8,7 +8,7 @@ from .check import ProgramError, Sizes, check
 from .encode import Program, encode, space_of
 from .listing import Listing, listing, note
 from .source import functions, source_of
-from .templates import NotInMachineError
+from .templates import NotInMachineError, can_map
 
 __all__ = [
     "Listing",
@@ -16,6 +16,7 @@ __all__ = [
     "Program",
     "ProgramError",
     "Sizes",
+    "can_map",
     "check",
     "encode",
     "functions",

@@ -152,10 +152,11 @@ def _value(template: Template, first: int = 0) -> list[str]:
 
 
 def _added(template: Template) -> str:
-    """The value added to z: in one, if it is a product."""
-    numbers = [f"n{place}" for place in range(len(template.slots))]
-    added, value = Expression(filled(template, numbers)).added_to("z"), "z + value"
-    return str(added) if added.startswith("fma(") else value
+    """The value added to z: in one, if it is a product. Nothing else of it is joined with the addition."""
+    value = ast.parse(filled(template, [f"n{place}" for place in range(len(template.slots))]), mode="eval").body
+    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Mult):
+        return f"fma({ast.unparse(value.left)}, {ast.unparse(value.right)}, z)"
+    return "z + value"
 
 
 def _map_lines(template: Template) -> Iterator[str]:

@@ -132,6 +132,18 @@ def _maps() -> Iterator[tuple[str, Let]]:
     for layer in (*ELEMENTWISE.values(), RESTORE):
         texts = (layer.forward, layer.derivative, *(role.gradient for role in layer.roles))
         yield from ((text, ()) for text in texts if text)
+    yield from _pairs()
+
+
+def _pairs() -> Iterator[tuple[str, Let]]:
+    """Expressions of two or three maps, joined, that recurrent cells often have one behind the other."""
+    product, other, total = ("x", "a * b"), ("o", "c * d"), ("x", "a + b")
+    for merge in ("additive", "subtractive"):
+        yield from ((MERGES[merge].forward, let) for let in ((product,), (other,), (product, other)))
+    for name in ("sigmoid", "tanh"):
+        activation = ACTIVATIONS[name]
+        yield activation.forward, (total,)
+        yield f"g * ({activation.derivative})", (("g", "a * b"), *activation.let)
 
 
 def _sums() -> Iterator[tuple[str, str]]:
@@ -171,6 +183,12 @@ def map_of(expression: str, let: Let) -> tuple[int, tuple[str, ...], tuple[float
         if MAPS[number].fits(form):
             return number, form.variables, tuple(form.numbers[slot] for slot in MAPS[number].slots)
     raise NotInMachineError(expression)
+
+
+def can_map(expression: str, let: Let) -> bool:
+    """Whether a record, or some records together, have such an expression."""
+    form = form_of(with_names(expression, let))
+    return any(MAPS[number].fits(form) for number in _KNOWN_MAPS.get(form.text, ()))
 
 
 @frozen

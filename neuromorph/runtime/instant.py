@@ -10,7 +10,7 @@ from ..abi.summation import widest_panel
 from ..codegen import Kernel
 from ..host.cached import cached_property
 from ..jit import bundles, cache
-from ..machine import Listing, Program, Sizes, check, encode, functions, listing, source_of, space_of
+from ..machine import Listing, Program, Sizes, can_map, check, encode, functions, listing, source_of, space_of
 from ..optimizers import UPDATES
 from ..schedule import KernelOptions, KernelPlan, plan_kernel, verify
 from .background import Request
@@ -27,7 +27,7 @@ class InstantKernels(Kernels):
     @cached_property
     def plan(self) -> KernelPlan:
         """The plan for one thread, each operation on its own."""
-        found = plan_kernel(self.graph, self.specialised_for, self.costs, fused=False)
+        found = plan_kernel(self.graph, self.specialised_for, self.costs, fused=False, can_do=can_map)
         if checks_plans():
             verify(found)
         return found

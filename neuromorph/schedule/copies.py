@@ -18,11 +18,11 @@ def without_copies(segments: list[Segment], lanes: int, kept: set[str]) -> list[
         (number, place): (operation.target, source)
         for number, segment in enumerate(segments)
         for place, operation in enumerate(segment.operations)
-        if isinstance(operation, Map) and operation.target.buffer not in kept and (source := _copied(operation))
+        if isinstance(operation, Map) and operation.target.buffer not in kept and (source := copied(operation))
     }
     if not copies:
         return segments
-    reads, writes = _uses(segments, {target.buffer for target, _ in copies.values()})
+    reads, writes = uses(segments, {target.buffer for target, _ in copies.values()})
     out = []
     for number, segment in enumerate(segments):
         instead: dict[Place, Place] = {}
@@ -32,7 +32,7 @@ def without_copies(segments: list[Segment], lanes: int, kept: set[str]) -> list[
                 target, source = copies[number, place]
                 source = instead.get(source, source)
                 last = _last_read(target, number, place, reads, writes, segment.operations)
-                if last is not None and not _written(segment.operations[place + 1 : last + 1], source, lanes):
+                if last is not None and not is_written(segment.operations[place + 1 : last + 1], source, lanes):
                     instead[target] = source
                     continue
             operations.append(_redirected(operation, instead) if instead else operation)
@@ -40,7 +40,7 @@ def without_copies(segments: list[Segment], lanes: int, kept: set[str]) -> list[
     return out
 
 
-def _uses(segments: list[Segment], of: set[str]) -> tuple[Uses, Writes]:
+def uses(segments: list[Segment], of: set[str]) -> tuple[Uses, Writes]:
     """The operations that read and write some buffers."""
     reads: Uses = {}
     writes: Writes = {}
@@ -55,7 +55,7 @@ def _uses(segments: list[Segment], of: set[str]) -> tuple[Uses, Writes]:
     return reads, writes
 
 
-def _copied(operation: Map) -> Place | None:
+def copied(operation: Map) -> Place | None:
     """What a map copies as it is, or None if it does something else."""
     if len(operation.operands) != 1:
         return None
@@ -85,7 +85,7 @@ def _last_read(
     return last
 
 
-def _written(operations: Sequence[Operation], source: Place, lanes: int) -> bool:
+def is_written(operations: Sequence[Operation], source: Place, lanes: int) -> bool:
     """Whether one of the operations writes to a place, but for the last one, which may write all of it: element by
     element, after it has read the same element."""
     written = [target for operation in operations for target in writes_of(operation) if target.overlaps(source, lanes)]

@@ -10,6 +10,7 @@ from ..host.cached import cached_property
 from ..host.frozen import frozen
 from .column_split import split_columns
 from .cost_model import DEFAULT_COSTS, CostModel
+from .joins import CanDo, no_map
 from .kernel_options import ByBatch, ByColumns, InChunks, KernelOptions
 from .layout import Layout, Workspace
 from .operations import plan
@@ -25,7 +26,7 @@ class KernelPlan:
     training, prediction: the operations in order, and for a division by columns the share of each. layout: the places
     of weights in flat arrays. training_space, prediction_space: the places of buffers in a workspace. ownership: the
     parameters that belong to each thread. seconds_of_step: about the time that one thread needs to train a step of all
-    lanes. fused: whether operations are joined.
+    lanes. fused, can_do: whether operations are joined, and which maps; see ``plan``.
     """
 
     graph: Graph
@@ -36,11 +37,13 @@ class KernelPlan:
     ownership: Ownership
     seconds_of_step: float
     fused: bool = True
+    can_do: CanDo = no_map
 
     @cached_property
     def prediction(self) -> Plan:
         """The operations of prediction, made when they are first asked for."""
-        return plan(self.graph, self.options.lanes, training=False, size=self.options.size, fused=self.fused)
+        options = self.options
+        return plan(self.graph, options.lanes, training=False, size=options.size, fused=self.fused, can_do=self.can_do)
 
     @cached_property
     def prediction_space(self) -> Workspace:
@@ -84,10 +87,12 @@ class KernelPlan:
 
 
 def plan_kernel(
-    graph: Graph, options: KernelOptions, costs: CostModel = DEFAULT_COSTS, *, fused: bool = True
-) -> KernelPlan:
-    """The complete plan of a checked graph. fused: whether operations are joined, as generated source wants them."""
-    training = plan(graph, options.lanes, training=True, size=options.size, fused=fused)
+    graph: Graph, options: KernelOptions, costs: CostModel = DEFAULT_COSTS, *, fused: bool = True,
+    can_do: CanDo = no_map,
+) -> KernelPlan:  # fmt: skip
+    """The complete plan of a checked graph. fused: whether operations are joined, as generated source wants them.
+    can_do: which maps are joined where they are not."""
+    training = plan(graph, options.lanes, training=True, size=options.size, fused=fused, can_do=can_do)
     if isinstance(options.division, ByColumns):
         training = divide_inner(training, options.registers, options.threads, options.size)
         training = split_columns(training, options.registers, options.threads)
@@ -101,4 +106,5 @@ def plan_kernel(
         Ownership(training, layout, options.division),
         costs.of_step(graph, options.batch, options.size),
         fused,
+        can_do,
     )

@@ -9,6 +9,7 @@ from .backward import Backward
 from .copies import without_copies
 from .epilogues import fuse_epilogues
 from .forward import Builder
+from .joins import CanDo, no_map, with_joins
 from .lifetimes import lifetimes, share_blocks
 from .passes import buffers_of, drop_dead_stores, fuse
 from .plan import EXTERNAL, Plan, Segment, padded
@@ -45,10 +46,13 @@ def _without_empty(backward: list[Segment]) -> list[Segment]:
     return [segment for segment in backward[:-1] if segment.operations] + backward[-1:]
 
 
-def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4, fused: bool = True) -> Plan:
+def plan(
+    graph: Graph, lanes: int, *, training: bool, size: int = 4, fused: bool = True, can_do: CanDo = no_map
+) -> Plan:
     """The plan of a graph for vectors of ``lanes`` elements of ``size`` bytes; with or without the backward pass.
 
-    fused: whether operations are joined, so that values pass in registers. Else each is on its own.
+    fused: whether operations are joined, so that values pass in registers. Else each is on its own, but for pairs of
+    maps that a back end ``can_do`` at once.
     """
     runs = segments_of(graph)
     virtual = virtual_concatenations(graph, {index: domain for domain, nodes in runs for index in nodes})
@@ -68,7 +72,8 @@ def plan(graph: Graph, lanes: int, *, training: bool, size: int = 4, fused: bool
         segments = [Segment(s.domain, fuse(s.operations, lanes)) for s in segments]
         final = drop_dead_stores(segments, lanes, alone | EXTERNAL)
     else:
-        final = without_copies(segments, lanes, alone | EXTERNAL)
+        kept = alone | EXTERNAL | {builder.place(graph.output).buffer}
+        final = with_joins(without_copies(segments, lanes, kept), lanes, kept, can_do)
     strides = strides_of(builder, size)
     operations = [operation for segment in final for operation in segment.operations]
     lives = lifetimes(operations)
