@@ -22,7 +22,7 @@ import numpy as np
 
 import neuromorph as nm
 
-LANES, STEPS = 32, 16
+LANES = 32
 SIZES = (1_000, 10_000, 100_000, 1_000_000)  # bytes of an average
 MACHINES = (2, 4, 16, 64)
 
@@ -32,9 +32,9 @@ def text(width: int) -> str:
     return f"/xavier,zero/ (x, 16) (h, {width}, <lstm>) (y, 8, <linear>, <mse>)"
 
 
-def made(width: int) -> nm.Model:
-    """A built model; all lanes, one thread."""
-    model = nm.compile(text(width), LANES, 0.01, bptt_steps=STEPS, threads=1, tier="compiled")
+def made(width: int, steps: int) -> nm.Model:
+    """A built model for windows of so many steps; all lanes, one thread."""
+    model = nm.compile(text(width), LANES, 0.01, bptt_steps=steps, threads=1, tier="compiled")
     return nm.build(model, seed=1)
 
 
@@ -43,10 +43,11 @@ def made(width: int) -> nm.Model:
 
 def exchange_seconds(size: int, rounds: int = 400) -> float:
     """The median time in which two processes on this machine add up buffers of so many bytes."""
+    from neuromorph.distributed.listener import Listener
     from neuromorph.distributed.mesh import Mesh
 
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    places = [listener.getsockname()[:2] for listener in listeners]
+    listeners = [Listener(socket.create_server(("127.0.0.1", 0)), bytes(32)) for _ in range(2)]
+    places = [("127.0.0.1", listener.port) for listener in listeners]
     child = os.fork()
     rank = 1 if child == 0 else 0
     mesh = Mesh(listeners[rank], places, rank, bytes(32), 0)
@@ -109,15 +110,15 @@ def together(run: Sequence[object], every: int) -> float:
     return min(history.seconds[1:])
 
 
-def measured(workers: int, width: int, windows: int, rounds: int, evers: Sequence[int]) -> None:
+def measured(workers: int, width: int, steps: int, windows: int, rounds: int, evers: Sequence[int]) -> None:
     """Print the efficiency of workers on this machine."""
     from distributed import Client, LocalCluster
 
     rng = np.random.default_rng(0)
-    data = rng.normal(size=(windows * STEPS, LANES, 16)).astype(np.float32), np.zeros((windows * STEPS, LANES, 8))
+    data = rng.normal(size=(windows * steps, LANES, 16)).astype(np.float32), np.zeros((windows * steps, LANES, 8))
     data = data[0], (np.tanh(data[0][..., :8]) * 0.5).astype(np.float32)
-    one, best = made(width), float("inf")
-    models, found = {every: made(width) for every in evers}, dict.fromkeys(evers, float("inf"))
+    one, best = made(width, steps), float("inf")
+    models, found = {every: made(width, steps) for every in evers}, dict.fromkeys(evers, float("inf"))
     options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**options) as cluster, Client(cluster) as client:
         for _ in range(rounds):
@@ -136,11 +137,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=16, help="of a window (default: 16)")
     parser.add_argument("--windows", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--every", type=int, nargs="+", default=[1, 4, 16])
     given = parser.parse_args()
-    measured(given.workers, given.width, given.windows, given.rounds, given.every)
+    measured(given.workers, given.width, given.steps, given.windows, given.rounds, given.every)
     times = {size: exchange_seconds(size) for size in SIZES}
     for size, seconds in times.items():
         print(f"two processes add up {size:>9,} bytes in {1e6 * seconds:,.0f} µs")

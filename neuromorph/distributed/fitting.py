@@ -24,6 +24,7 @@ from ..training.metrics import Metric, checked_metrics
 from ..training.sources import Reading
 from ..training.truncation import warn_of_hidden_steps
 from .cluster import Workers
+from .quiet import seldom_looked_at, servers_of
 from .report import ClusterHistory
 from .running import ClusterRun, Settings
 from .sources import NAMES, Here, Source, read_source
@@ -130,7 +131,8 @@ def _run(
     assert isinstance(run.history, ClusterHistory)
     measured.run.begin(first, run.history.cluster)
     try:
-        run_epochs(run, measured, measured.run, watchers, progress=progress)
+        with seldom_looked_at(servers_of(measured.run.workers.client)):
+            run_epochs(run, measured, measured.run, watchers, progress=progress)
     finally:
         measured.run.close()
     return run.history

@@ -30,7 +30,9 @@ from ..training.means import total_weight
 from ..training.metrics import ROOT, Metric, measured
 from ..training.sources import Reading
 from ..version import __version__
+from .listener import Listener
 from .mesh import Contexts, Mesh, PeerLostError
+from .quiet import seldom_looked_at
 from .shares import Files, Held, Lanes, Mapped, Share, Spans, nothing, open_array, read_share, rows_of
 from .tasks import Outcome, Task
 from .trainer import Trainer
@@ -90,7 +92,7 @@ class Member:
     task: Any
     trainer: Trainer
     held_out: Share | None
-    listener: socket.socket
+    listener: Listener
     contexts: Contexts
     mesh: Mesh | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -172,12 +174,13 @@ def open_member(opening: Opening, contents: dict[str, Any], *given: Any) -> Open
     held_out = None
     if opening.held_out is not None:
         held_out = _share(opening, opening.held_out, model, given[count:], worker.address)
-    listener, host, contexts = _listening(worker)
+    network, host, contexts = _listening(worker)
+    listener = Listener(network, opening.key if contexts.client is None else None)
 
     trainer = Trainer(model, share, opening.capacity, opening.lanes, opening.wide)
     task = worker.get_current_task()
     _add(name, Member(opening, worker, task, trainer, held_out, listener, contexts))
-    return Opened((host, listener.getsockname()[1]), os.getpid(), trainer.layout_digest())
+    return Opened((host, listener.port), os.getpid(), trainer.layout_digest())
 
 
 def train_part(key: bytes, generation: int, task: Task, numbers: Any, rank: int, places: tuple[Place, ...]) -> Outcome:
@@ -194,7 +197,8 @@ def train_part(key: bytes, generation: int, task: Task, numbers: Any, rank: int,
     except PeerLostError:
         return Outcome("broken", -1, task.updates)
     try:
-        return member.trainer.run(task, numbers, mesh)
+        with seldom_looked_at([member.worker]):
+            return member.trainer.run(task, numbers, mesh)
     except BaseException:
         mesh.abort()  # so that the others do not wait for this one
         raise

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..host.frozen import frozen
+from .listener import Listener, local_connection
 
 Bytes = NDArray[np.uint8]
 CHUNK = 1 << 16  # bytes that are sent before as many are received: the buffers of a connection hold them
@@ -66,14 +67,14 @@ def partners(rank: int, size: int) -> list[tuple[int, str]]:
 class Mesh:
     """The connections of one worker to others of its run, for one generation of them.
 
-    listener: a socket on which those of higher ranks are accepted; the mesh does not close it. places: host and port of
+    listener: it accepts those of higher ranks; the mesh does not close it. places: host and port of
     each rank. cancelled: says whether to give up waiting for them. Raises PeerLostError if the others can't be reached
     in time.
     """
 
     def __init__(
         self,
-        listener: socket.socket,
+        listener: Listener,
         places: Sequence[tuple[str, int]],
         rank: int,
         key: bytes,
@@ -84,22 +85,24 @@ class Mesh:
         self.rank, self.size = rank, len(places)
         self._steps = partners(rank, self.size) if self.size > 1 else []
         self._hello = _HELLO.pack(key, generation, rank)
-        self._contexts = contexts
+        self._key, self._contexts = key, contexts
         self._links: dict[int, socket.socket] = {}
         self._received: Bytes = np.zeros(0, np.uint8)
         others = {other for other, _ in self._steps}
         try:
             for other in sorted(other for other in others if other < rank):
-                self._links[other] = self._called(*places[other])
+                near = contexts.client is None and places[other][0] == places[rank][0]
+                self._links[other] = self._called(*places[other], near=near)
             self._accept(listener, {other for other in others if other > rank}, cancelled)
         except (OSError, struct.error) as error:
             self.close()
             where = ", ".join(f"{places[other][0]}:{places[other][1]}" for other in sorted(others - {*self._links}))
             raise PeerLostError(f"no connection to {where}: {error}") from error
 
-    def _called(self, host: str, port: int) -> socket.socket:
-        """A connection to a worker of a lower rank."""
-        link = socket.create_connection((host, port), PATIENCE)
+    def _called(self, host: str, port: int, *, near: bool) -> socket.socket:
+        """A connection to a worker of a lower rank. near: whether it is on this host."""
+        link = local_connection(self._key, port) if near else None
+        link = link or socket.create_connection((host, port), PATIENCE)
         return self._ready(link, self._contexts.client, server=False)
 
     def _ready(self, link: socket.socket, context: ssl.SSLContext | None, *, server: bool) -> socket.socket:
@@ -115,15 +118,14 @@ class Mesh:
             raise
         return link
 
-    def _accept(self, listener: socket.socket, awaited: set[int], cancelled: Callable[[], bool]) -> None:
+    def _accept(self, listener: Listener, awaited: set[int], cancelled: Callable[[], bool]) -> None:
         """Accept the connections of these ranks. Others, such as those of an earlier generation, are closed."""
         end = time.monotonic() + PATIENCE
         while awaited:
             if cancelled() or time.monotonic() > end:
                 raise TimeoutError("they did not call")
-            listener.settimeout(_LOOK)
             try:
-                link, _ = listener.accept()
+                link = listener.accept(_LOOK)
             except TimeoutError:
                 continue
             rank = None
@@ -181,13 +183,15 @@ class Mesh:
 def _tune(link: socket.socket) -> None:
     """Send small messages at once, and notice hosts that are gone."""
     link.settimeout(PATIENCE)
+    for name in ("SO_SNDBUF", "SO_RCVBUF"):
+        link.setsockopt(socket.SOL_SOCKET, getattr(socket, name), 4 * CHUNK)
+    if link.family not in (socket.AF_INET, socket.AF_INET6):
+        return
     options: Mapping[str, int] = {**_KEEPALIVE, "TCP_USER_TIMEOUT": _UNSENT, "TCP_NODELAY": 1}
     for name, value in options.items():
         if hasattr(socket, name):
             link.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name in ("SO_SNDBUF", "SO_RCVBUF"):
-        link.setsockopt(socket.SOL_SOCKET, getattr(socket, name), 4 * CHUNK)
 
 
 def _as(received: Bytes, buffer: Bytes, part: NDArray[Any]) -> NDArray[Any]:

@@ -302,14 +302,15 @@ class _Gradients(_Loop):
         finite = self.reached >= window.end
         weight, loss = window.sums()
         exchange.fill(weight, loss if finite else 0.0, stop=trainer.stops, diverged=not finite)
-        gradients = model.memory().gradients
+        gradients, share = model.memory().gradients, exchange.body.dtype.type(weight / trainer.usual)
         if self.places is None:
-            exchange.body[:] = gradients
-        elif trainer.wide:
+            np.multiply(gradients, share, out=exchange.body, dtype=share.dtype)
+            return finite
+        if trainer.wide:
             exchange.body[:] = gradients[self.places]
         else:
             np.take(gradients, self.places, out=exchange.body, mode="clip")  # which makes no copy
-        exchange.body *= exchange.body.dtype.type(weight / trainer.usual)
+        exchange.body *= share
         return finite
 
     def _run_apart(self, one: Pass, window: _Window) -> None:
@@ -325,8 +326,13 @@ class _Gradients(_Loop):
 
     def _update(self, weight: float) -> bool:
         """Make the update of the mean gradient; whether it was finite."""
-        self.exchange.body *= self.exchange.body.dtype.type(self.trainer.usual / weight)
-        self.flat[slice(None) if self.places is None else self.places] = self.exchange.body
+        total = self.exchange.body
+        share = total.dtype.type(self.trainer.usual / weight)
+        if self.places is None:
+            np.multiply(total, share, out=self.flat, dtype=share.dtype, casting="same_kind")
+        else:
+            total *= share
+            self.flat[self.places] = total
         self.set_rate()
         self.updates += 1
         return self.trainer.updater.update(self.flat)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,22 @@ import pytest
 pytest.importorskip("distributed")
 
 from neuromorph.distributed import mesh as mesh_module
+from neuromorph.distributed.listener import Listener
 from neuromorph.distributed.mesh import AWAKE, CHUNK, Mesh, PeerLostError, partners
 
 KEY = b"k" * 32
 
 
+def listening(key: bytes | None = KEY) -> Listener:
+    return Listener(socket.create_server(("127.0.0.1", 0)), key)
+
+
 @contextmanager
-def meshes(count: int) -> Iterator[list[Mesh]]:
-    """The connected ends of so many workers."""
+def meshes(count: int, key: bytes | None = KEY) -> Iterator[list[Mesh]]:
+    """The connected ends of so many workers. key: None for connections over the network only."""
     with ExitStack() as stack:
-        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        places = [listener.getsockname()[:2] for listener in listeners]
+        listeners = [stack.enter_context(closing(listening(key))) for _ in range(count)]
+        places = [("127.0.0.1", listener.port) for listener in listeners]
         found = at_once(lambda rank: Mesh(listeners[rank], places, rank, KEY, 1), range(count))
         try:
             yield found
@@ -58,6 +64,27 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
     """How buffers are exchanged: as on POSIX without TLS, and as elsewhere."""
     if request.param == "piece by piece":
         monkeypatch.setattr(mesh_module, "_AT_ONCE", None)
+
+
+@pytest.mark.parametrize("key", [KEY, None], ids=["on this host", "over the network"])
+def test_members_of_one_host_need_no_network(key: bytes | None) -> None:
+    with meshes(3, key) as found:
+        families = {link.family for mesh in found for link in mesh._links.values()}
+        is_local = key is not None and sys.platform == "linux"
+        assert families == {socket.AF_UNIX if is_local else socket.AF_INET}
+        for _, total in at_once(lambda mesh: summed(mesh, 2 * CHUNK), found):
+            assert np.isfinite(total).all()
+
+
+def test_a_local_name_that_is_taken_leaves_the_network() -> None:
+    with closing(listening()) as one:
+        same_port = socket.create_server(("127.0.0.2", one.port)) if sys.platform == "linux" else one.network.dup()
+        with closing(Listener(same_port, KEY)) as other:
+            assert other.local is None
+            with socket.create_connection(other.network.getsockname()), other.accept(5.0) as link:
+                assert link.family == socket.AF_INET
+            with pytest.raises(TimeoutError):
+                other.accept(0.01)
 
 
 @pytest.mark.usefixtures("way")
@@ -119,13 +146,13 @@ def test_one_that_waits_is_woken_by_another_thread() -> None:
 
 
 def test_callers_of_other_runs_are_sent_away_and_waiting_can_be_cancelled() -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
-    place, cancelled = listener.getsockname()[:2], threading.Event()
+    listener, cancelled = listening(), threading.Event()
+    place = ("127.0.0.1", listener.port)
     stranger = socket.create_connection(place)
     stranger.sendall(b"x" * 32 + bytes(8))
     timer = threading.Timer(0.5, cancelled.set)
     timer.start()
-    with listener, pytest.raises(PeerLostError, match=r"no connection to 127\.0\.0\.1:1:"):
+    with closing(listener), pytest.raises(PeerLostError, match=r"no connection to 127\.0\.0\.1:1:"):
         Mesh(listener, [place, ("127.0.0.1", 1)], 0, KEY, 1, cancelled=cancelled.is_set)
     with stranger:
         assert stranger.recv(1) == b""
