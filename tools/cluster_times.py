@@ -46,7 +46,7 @@ def exchange_seconds(size: int, rounds: int = 400) -> float:
     from neuromorph.distributed.listener import Listener
     from neuromorph.distributed.mesh import Mesh
 
-    listeners = [Listener(socket.create_server(("127.0.0.1", 0)), bytes(32)) for _ in range(2)]
+    listeners = [Listener(socket.create_server(("127.0.0.1", 0)), "127.0.0.1", bytes(32)) for _ in range(2)]
     places = [("127.0.0.1", listener.port) for listener in listeners]
     child = os.fork()
     rank = 1 if child == 0 else 0

@@ -3,8 +3,8 @@
     python tools/search_times.py                      # width at most 8, each trained for 300 windows of 16 steps
     python tools/search_times.py --individuals 2000 --workers 1
 
-Each network is a text that was never seen before, trained for one epoch of a series, and measured on another part of
-it. The machine is compiled and loaded before the clock starts. Prints the best of several searches.
+Each individual is trained for one epoch of a series, and measured on another part of it; the tool says how many of the
+texts differ. The machine is compiled and loaded before the clock starts. Prints the best of several searches.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = chosen.windows, chosen.width, chosen.workers
     run(20, *given, seed=0)
     rates = [run(chosen.individuals, *given, seed=1 + number) for number in range(chosen.runs)]
-    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10  # bytes there, KiB elsewhere
+    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / unit
     rate, different = max(rates)
     print(
         f"{rate:,.0f} networks a minute, {chosen.windows} windows of {STEPS} steps each; {different:,} of "

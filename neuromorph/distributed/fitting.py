@@ -24,7 +24,7 @@ from ..training.metrics import Metric, checked_metrics
 from ..training.sources import Reading
 from ..training.truncation import warn_of_hidden_steps
 from .cluster import Workers
-from .quiet import seldom_looked_at, servers_of
+from .monitoring import servers_of, slower_monitoring
 from .report import ClusterHistory
 from .running import ClusterRun, Settings
 from .sources import NAMES, Here, Source, read_source
@@ -131,7 +131,7 @@ def _run(
     assert isinstance(run.history, ClusterHistory)
     measured.run.begin(first, run.history.cluster)
     try:
-        with seldom_looked_at(servers_of(measured.run.workers.client)):
+        with slower_monitoring(servers_of(measured.run.workers.client)):
             run_epochs(run, measured, measured.run, watchers, progress=progress)
     finally:
         measured.run.close()

@@ -1,42 +1,46 @@
 """Where a member of a run is reached by others: over the network, and from the same host by a shorter way.
 
-On Linux there is a local socket beside the one of the network, whose packets need no network stack. It has no file, and
-its name follows from the key of the run, which others do not know.
+On Linux there is a local socket beside the one of the network, whose packets need no network stack. It has no file.
 """
 
 from __future__ import annotations
 
 import hashlib
-import select
+import selectors
 import socket
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 
 class Listener:
-    """The sockets on which a member accepts others. network: one that listens. key: of the run; None for no local one,
-    such as for connections that are to be encrypted."""
+    """The sockets on which a member accepts others.
 
-    def __init__(self, network: socket.socket, key: bytes | None) -> None:
+    network: one that listens. host: by which others reach it. key: of the run; None for no local socket, such as for
+    connections that are to be encrypted.
+    """
+
+    def __init__(self, network: socket.socket, host: str, key: bytes | None) -> None:
         self.network, self.local = network, None
         self.port: int = network.getsockname()[1]
         if key is not None and sys.platform == "linux":
-            local = socket.socket(socket.AF_UNIX)
-            try:
-                local.bind(_name(key, self.port))
-                local.listen()
-                self.local = local
-            except OSError:  # it is forbidden here, or the name is taken by the same port of another address
-                local.close()
+            with suppress(OSError):  # such sockets are forbidden here
+                self.local = _listening(_name(key, host, self.port))
 
     def accept(self, seconds: float) -> socket.socket:
         """The next caller. Raises TimeoutError if none comes in time, and OSError after ``close``."""
-        sockets = [each for each in (self.network, self.local) if each is not None]
-        ready, _, _ = select.select(sockets, [], [], seconds)
+        with selectors.DefaultSelector() as selector:
+            try:
+                for each in (self.network, self.local):
+                    if each is not None:
+                        selector.register(each, selectors.EVENT_READ)
+            except ValueError as error:
+                raise OSError("the listener is closed") from error
+            ready = selector.select(seconds)
         if not ready:
             raise TimeoutError("nobody called")
-        ready[0].settimeout(seconds)  # the caller may have gone again
-        link, _ = ready[0].accept()
+        found = self.local if self.local is not None and ready[0][0].fileobj is self.local else self.network
+        found.settimeout(seconds)  # the caller may have gone again
+        link, _ = found.accept()
         return link
 
     def close(self) -> None:
@@ -46,17 +50,27 @@ class Listener:
                 each.close()
 
 
-def local_connection(key: bytes, port: int) -> socket.socket | None:
-    """A connection to the member of this host that listens on a port; None if there is no local way to it."""
+def local_connection(key: bytes, host: str, port: int, seconds: float) -> socket.socket | None:
+    """A connection to the member of this host that others reach by a host and a port; None if there is no local way."""
     if sys.platform == "linux":
-        link = socket.socket(socket.AF_UNIX)
-        with suppress(OSError):
-            link.connect(_name(key, port))
+        with suppress(OSError), ExitStack() as stack:
+            link = stack.enter_context(socket.socket(socket.AF_UNIX))
+            link.settimeout(seconds)
+            link.connect(_name(key, host, port))
+            stack.pop_all()
             return link
-        link.close()
     return None
 
 
-def _name(key: bytes, port: int) -> bytes:
-    """A name without a file, which only those know that have the key."""
-    return b"\0neuromorph-" + hashlib.sha256(b"%s %d" % (key, port)).hexdigest()[:32].encode()
+def _listening(name: bytes) -> socket.socket:
+    with ExitStack() as stack:
+        local = stack.enter_context(socket.socket(socket.AF_UNIX))
+        local.bind(name)
+        local.listen()
+        stack.pop_all()
+        return local
+
+
+def _name(key: bytes, host: str, port: int) -> bytes:
+    """A name without a file, one for each run and place. What a caller sends first says whether it has the key."""
+    return b"\0neuromorph-" + hashlib.sha256(b"%s %s %d" % (key, host.encode(), port)).hexdigest()[:32].encode()

@@ -32,7 +32,7 @@ from ..training.sources import Reading
 from ..version import __version__
 from .listener import Listener
 from .mesh import Contexts, Mesh, PeerLostError
-from .quiet import seldom_looked_at
+from .monitoring import slower_monitoring
 from .shares import Files, Held, Lanes, Mapped, Share, Spans, nothing, open_array, read_share, rows_of
 from .tasks import Outcome, Task
 from .trainer import Trainer
@@ -175,7 +175,7 @@ def open_member(opening: Opening, contents: dict[str, Any], *given: Any) -> Open
     if opening.held_out is not None:
         held_out = _share(opening, opening.held_out, model, given[count:], worker.address)
     network, host, contexts = _listening(worker)
-    listener = Listener(network, opening.key if contexts.client is None else None)
+    listener = Listener(network, host, opening.key if contexts.client is None else None)
 
     trainer = Trainer(model, share, opening.capacity, opening.lanes, opening.wide)
     task = worker.get_current_task()
@@ -197,7 +197,7 @@ def train_part(key: bytes, generation: int, task: Task, numbers: Any, rank: int,
     except PeerLostError:
         return Outcome("broken", -1, task.updates)
     try:
-        with seldom_looked_at([member.worker]):
+        with slower_monitoring([member.worker]):
             return member.trainer.run(task, numbers, mesh)
     except BaseException:
         mesh.abort()  # so that the others do not wait for this one

@@ -101,7 +101,7 @@ class Mesh:
 
     def _called(self, host: str, port: int, *, near: bool) -> socket.socket:
         """A connection to a worker of a lower rank. near: whether it is on this host."""
-        link = local_connection(self._key, port) if near else None
+        link = local_connection(self._key, host, port, PATIENCE) if near else None
         link = link or socket.create_connection((host, port), PATIENCE)
         return self._ready(link, self._contexts.client, server=False)
 

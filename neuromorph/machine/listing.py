@@ -33,7 +33,7 @@ class Line:
     """A line of a listing. place: of the instruction's first word in the program, None for what is no instruction.
 
     operation: the machine's function. text: what it does. detail: sizes and places. nodes: those whose values,
-    gradients or parameters it writes.
+    gradients or parameters it writes, or computes on the way.
     """
 
     place: int | None
@@ -233,7 +233,8 @@ class _Lister:
             text, sizes, nodes = getattr(self, instruction.name)(instruction)
         places = ", ".join(map(_at, _target_first(instruction.streams)))
         detail = "; ".join(filter(None, (f"{_count(self.count(instruction.loop), 'row')}{sizes}", places)))
-        return Line(instruction.place, instruction.name, text, detail, nodes)
+        inner = self.meant.inner if self.meant is not None else ()
+        return Line(instruction.place, instruction.name, text, detail, tuple(dict.fromkeys((*nodes, *inner))))
 
     def elements(self, instruction: Instruction) -> _Told:
         fields, vectors = instruction.fields, instruction.fields["vectors"]

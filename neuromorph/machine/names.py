@@ -82,6 +82,12 @@ class Meant:
                 return
         self._here = self._next
 
+    @property
+    def inner(self) -> tuple[int, ...]:
+        """Nodes whose values the present operation computes on the way, and does not store."""
+        operation = self._operations[self._here] if self._operations else None
+        return operation.inner if isinstance(operation, Map | Product) else ()
+
     def buffer(self, offset: int, *, written: bool) -> str | None:
         """The buffer whose row begins at a place: of the next operation that touches it, this one first."""
         for touched in self._touched[self._here :]:

@@ -20,13 +20,13 @@ _PROGRAMS = 8  # of one model that are kept, each for a number of lanes and step
 
 
 class InstantKernels(Kernels):
-    """The functions of ``Kernels``, run by the machine on a plan whose operations are not joined."""
+    """The functions of ``Kernels``, run by the machine on a plan whose operations are not fused."""
 
     tier = "instant"
 
     @cached_property
     def plan(self) -> KernelPlan:
-        """The plan for one thread, each operation on its own."""
+        """The plan for one thread. Operations are on their own, but for pairs that the machine does at once."""
         found = plan_kernel(self.graph, self.specialised_for, self.costs, fused=False, can_do=can_map)
         if checks_plans():
             verify(found)

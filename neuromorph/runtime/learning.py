@@ -309,17 +309,19 @@ def _callable(entries: Any, dtype: np.dtype[Any]) -> tuple[Any, Any]:
     if bundles.is_compiled(entries.settle):
         return entries.advance, entries.settle
 
-    def advance(control: NDArray[np.int64], *arrays: Any) -> int:
-        return int(entries.advance(control, *(_formed(array, dtype) for array in arrays)))
+    def advance(control: NDArray[np.int64], x: Any, target: Any, weight: Any, y: Any) -> int:
+        given = (_formed(array, dtype) for array in (x, target, weight))
+        return int(entries.advance(control, *given, _formed(y, dtype, writes=True)))
 
     return advance, entries.settle
 
 
-def _formed(array: Any, dtype: np.dtype[Any]) -> tuple[int, int, int]:
-    """What compiled functions see of an object; see ``Given`` in ``simd/native.py``."""
+def _formed(array: Any, dtype: np.dtype[Any], *, writes: bool = False) -> tuple[int, int, int]:
+    """What compiled functions see of an object; see ``Given`` in ``simd/native.py``. writes: whether they write it."""
     if array is None:
         return 0, ABSENT, 0
     flags = array.flags if type(array) is np.ndarray and array.dtype == dtype else None
-    if flags is None or not (flags.c_contiguous and flags.aligned and array.ndim in (1, 2)):
+    usable = flags is not None and flags.c_contiguous and flags.aligned and (flags.writeable or not writes)
+    if not usable or array.ndim not in (1, 2):
         return 0, UNUSABLE, 0
     return address_of(array), 0 if array.ndim == 1 else len(array), array.size

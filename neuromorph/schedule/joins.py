@@ -64,11 +64,14 @@ class _Joining:
             return
         between = [one for one in self.operations[at + 1 : place] if one is not None]
         if isinstance(first, Product):
-            if copied(second) == first.target and not any(_touches(one, second.target, self.lanes) for one in between):
-                self.operations[at], self.operations[place] = replace(first, target=second.target), None
+            before = [first, *between]
+            if copied(second) == first.target and not any(_touches(one, second.target, self.lanes) for one in before):
+                self.operations[at], self.operations[place] = _redirected(first, second.target), None
             return
+        if second.accumulate and second.expression == name:
+            return  # a product would be added in one rounding
         joint = _joint(first, second, name)
-        if self.can_do(joint.expression, joint.let) and _stays(first, [*between, second], self.lanes):
+        if self.can_do(joint.expression, joint.let) and _operands_unchanged(first, [*between, second], self.lanes):
             self.operations[at], self.operations[place] = None, joint
 
     def only_writer(self, place: int, access: Access) -> int | None:
@@ -92,7 +95,7 @@ def _can_be_first(operation: Operation) -> TypeGuard[Map | Product]:
         )
     if not isinstance(operation, Map) or operation.accumulate or operation.exact or operation.shift:
         return False
-    plain = operation.keep is None and operation.zero is None
+    plain = operation.expression != "zero" and operation.keep is None and operation.zero is None
     return plain and all(access.limit is None and not access.broadcast for _, access in operation.operands)
 
 
@@ -105,13 +108,19 @@ def _is_whole(access: Access, first: Map | Product, second: Map, name: str) -> b
     return whole and (second.keep is None or name != second.rest)
 
 
+def _redirected(product: Product, target: Place) -> Product:
+    """The product, with another target."""
+    assert product.target is not None
+    return replace(product, target=target, inner=(int(product.target.buffer[1:]),))
+
+
 def _touches(operation: Operation, place: Place, lanes: int) -> bool:
     """Whether an operation reads or writes a place."""
     touched = [*writes_of(operation), *(access.place for access in reads_of(operation))]
     return any(one.overlaps(place, lanes) for one in touched)
 
 
-def _stays(first: Map, behind: Sequence[Operation], lanes: int) -> bool:
+def _operands_unchanged(first: Map, behind: Sequence[Operation], lanes: int) -> bool:
     """Whether a map's operands still hold the same where the last one of the operations behind it reads them."""
     return not any(is_written(behind, access.place, lanes) for _, access in first.operands)
 
@@ -131,5 +140,6 @@ def _joint(first: Map, second: Map, name: str) -> Map:
     return replace(
         second,
         operands=(*operands, *((new[key], access) for key, access in first.operands)),
+        inner=tuple(dict.fromkeys((first.note.node, *first.inner, *second.inner))),
         let=(*let, (name, Expression(first.expression).renamed(new)), *second.let),
     )

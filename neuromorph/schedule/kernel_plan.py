@@ -26,7 +26,7 @@ class KernelPlan:
     training, prediction: the operations in order, and for a division by columns the share of each. layout: the places
     of weights in flat arrays. training_space, prediction_space: the places of buffers in a workspace. ownership: the
     parameters that belong to each thread. seconds_of_step: about the time that one thread needs to train a step of all
-    lanes. fused, can_do: whether operations are joined, and which maps; see ``plan``.
+    lanes. fused, can_do: see ``plan_kernel``.
     """
 
     graph: Graph
@@ -90,8 +90,11 @@ def plan_kernel(
     graph: Graph, options: KernelOptions, costs: CostModel = DEFAULT_COSTS, *, fused: bool = True,
     can_do: CanDo = no_map,
 ) -> KernelPlan:  # fmt: skip
-    """The complete plan of a checked graph. fused: whether operations are joined, as generated source wants them.
-    can_do: which maps are joined where they are not."""
+    """The complete plan of a checked graph.
+
+    fused: whether operations are fused into blocks, as generated source wants them. Else they are on their own, but for
+    pairs that a back end ``can_do`` at once.
+    """
     training = plan(graph, options.lanes, training=True, size=options.size, fused=fused, can_do=can_do)
     if isinstance(options.division, ByColumns):
         training = divide_inner(training, options.registers, options.threads, options.size)

@@ -75,6 +75,7 @@ class Map:
     store: bool = True
     shift: int = 0
     zero: int | None = None  # components from here on are zero
+    inner: tuple[int, ...] = ()  # other nodes whose values or gradients it computes on the way
 
 
 @frozen
@@ -213,6 +214,7 @@ class Product:
     shift: int = 0
     taps: int = 1
     dilation: int = 1
+    inner: tuple[int, ...] = ()  # the node whose gradient it is, where it writes to that of another one
 
 
 @frozen

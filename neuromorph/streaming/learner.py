@@ -7,6 +7,7 @@ is due (``runtime/learning.py``). All that it does not take, such as lists and l
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from sys import getrefcount
 from types import MappingProxyType
@@ -29,6 +30,9 @@ from .targets import checked_input, checked_target
 
 Floats = NDArray[Any]
 NOTHING: Mapping[str, int] = MappingProxyType({})
+# References that Python counts to a result that nobody but the learner has: an attribute, a variable and, before 3.14,
+# the argument of the function that counts. Where a debugger adds one, results are not used again.
+UNUSED = 2 if sys.version_info >= (3, 14) else 3
 
 
 def learner(model: Network, steps: int | None = None, every: int = 1, missing: str = "error") -> Learner:
@@ -78,7 +82,7 @@ class Learner(Stateful):
         lanes, wide = self._track["form"], self._model.output_width
         self._shape = (lanes, wide) if lanes else (wide,)
         self._last, self._older = empty(self._shape, self._dtype), empty(self._shape, self._dtype)
-        self._unused = self._references()
+        self._unused = min(self._references(), UNUSED)
 
     def _references(self) -> int:
         """The references to the older result that ``__call__`` counts where nobody else has one."""
@@ -139,6 +143,9 @@ class Learner(Stateful):
         for each lane, finite and >= 0. out: an array for the result, as in ``Stream``; with ``missing="skip"``, NaN in
         the target is not known.
 
+        Without ``out``, the result is a new array, or one of an earlier call that nobody has any more; weak references
+        to results do not keep them.
+
         Every ``every`` steps, one update follows from the mean loss of the last ``steps`` steps, as ``train`` makes it
         for one window; if all weights in it are 0, none is made. The window begins from the state that the network had
         before its first step.
@@ -157,16 +164,20 @@ class Learner(Stateful):
                     self._last = y = empty(self._shape, self._dtype)
             else:
                 y = out
-            if self._acquire(False):  # a with statement would take twice as long
-                try:
+            release: Any = self._release
+            try:  # a with statement would take twice as long
+                if self._acquire(False):
                     code = self._advance(self._control, x, target, None, y)
                     if code == DONE:
                         return y
                     if code < ODD:
                         self._end(code)
                         return y
-                finally:
-                    self._release()
+                else:
+                    release = None
+            finally:
+                if release is not None:
+                    release()
         return self._otherwise(x, target, out, sample_weight)
 
     def update(self) -> bool:
@@ -220,7 +231,9 @@ class Learner(Stateful):
         if form != self._track["form"]:
             self._track["form"] = form
             self._take_form()
-        return empty(self._shape, self._dtype) if out is None else out
+        if out is None:
+            self._last = out = empty(self._shape, self._dtype)  # the one that was there may be of no use
+        return out
 
     def _run(self, x: Any, target: Any, weights: Any, y: Any, flags: Mapping[str, int] = NOTHING) -> bool:
         """Call ``advance``, and end the call; False if the arrays do not fit. flags: words about the arrays."""

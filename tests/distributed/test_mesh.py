@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import threading
@@ -16,15 +17,16 @@ import pytest
 
 pytest.importorskip("distributed")
 
+from neuromorph.distributed import listener as listener_module
 from neuromorph.distributed import mesh as mesh_module
-from neuromorph.distributed.listener import Listener
+from neuromorph.distributed.listener import Listener, local_connection
 from neuromorph.distributed.mesh import AWAKE, CHUNK, Mesh, PeerLostError, partners
 
 KEY = b"k" * 32
 
 
 def listening(key: bytes | None = KEY) -> Listener:
-    return Listener(socket.create_server(("127.0.0.1", 0)), key)
+    return Listener(socket.create_server(("127.0.0.1", 0)), "127.0.0.1", key)
 
 
 @contextmanager
@@ -72,19 +74,72 @@ def test_members_of_one_host_need_no_network(key: bytes | None) -> None:
         families = {link.family for mesh in found for link in mesh._links.values()}
         is_local = key is not None and sys.platform == "linux"
         assert families == {socket.AF_UNIX if is_local else socket.AF_INET}
-        for _, total in at_once(lambda mesh: summed(mesh, 2 * CHUNK), found):
-            assert np.isfinite(total).all()
+        results = at_once(lambda mesh: summed(mesh, 2 * CHUNK), found)
+        for _, total in results:
+            np.testing.assert_allclose(total, np.sum([own for own, _ in results], axis=0), rtol=0, atol=1e-5)
 
 
 def test_a_local_name_that_is_taken_leaves_the_network() -> None:
+    with closing(listening()) as one, closing(Listener(one.network.dup(), "127.0.0.1", KEY)) as other:
+        assert other.local is None
+        with socket.create_connection(("127.0.0.1", one.port)), other.accept(5.0) as link:
+            assert link.family == socket.AF_INET
+        with pytest.raises(TimeoutError):
+            other.accept(0.01)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has local sockets without files")
+def test_one_port_at_two_addresses_is_two_places() -> None:
     with closing(listening()) as one:
-        same_port = socket.create_server(("127.0.0.2", one.port)) if sys.platform == "linux" else one.network.dup()
-        with closing(Listener(same_port, KEY)) as other:
-            assert other.local is None
-            with socket.create_connection(other.network.getsockname()), other.accept(5.0) as link:
-                assert link.family == socket.AF_INET
+        network = socket.create_server(("127.0.0.2", one.port))
+        with closing(Listener(network, "127.0.0.2", KEY)) as other:
+            assert other.local is not None
+            link = local_connection(KEY, "127.0.0.2", one.port, 1.0)
+            assert link is not None
+            with link, other.accept(5.0) as accepted:
+                link.sendall(b"x")
+                assert accepted.recv(1) == b"x"
             with pytest.raises(TimeoutError):
-                other.accept(0.01)
+                one.accept(0.01)
+
+
+def test_where_local_sockets_are_forbidden_there_is_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = socket.socket
+
+    def forbidden(*family: Any, **more: Any) -> Any:
+        if family[:1] == (getattr(socket, "AF_UNIX", -1),):
+            raise OSError("Address family not supported by protocol")
+        return whole(*family, **more)
+
+    monkeypatch.setattr(listener_module.socket, "socket", forbidden)
+    with closing(listening()) as one:
+        assert one.local is None
+        assert local_connection(KEY, "127.0.0.1", one.port, 1.0) is None
+
+
+def test_a_listener_that_is_closed_raises_an_error_of_the_system() -> None:
+    one = listening()
+    one.close()
+    with pytest.raises(OSError, match="closed"):
+        one.accept(0.01)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows numbers sockets in another way")
+def test_there_may_be_many_open_files() -> None:
+    import resource  # not on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 1_100:
+        pytest.skip("no more open files are allowed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1_100), hard))
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1_030):
+            stack.callback(os.close, os.dup(0))
+        one = stack.enter_context(closing(listening()))
+        assert one.network.fileno() >= 1_024
+        with pytest.raises(TimeoutError):
+            one.accept(0.01)
 
 
 @pytest.mark.usefixtures("way")

@@ -17,6 +17,12 @@ TEXTS = {
     "one lane": (WIDE_LSTM, 1, "float32"),
     "gru in float64": (GRU, 3, "float64"),
     "no links": (text_of("(c, 7, <tanh>) (n, <norm>) {m, c, maximum} (h, 4, <gelu>)"), 3, "float64"),
+    "a sum of gradients": (
+        """/xavier,zero/ (x, 8) (a, 8, <tanh>) [t, [skip,]] {m, x, subtractive} (f, <tanh>) {r, skip, additive}
+        (out, 2, <linear>, <mse>)""",
+        2,
+        "float32",
+    ),
 }
 
 
@@ -32,7 +38,7 @@ def trained(text: str, batch: int, dtype: str, tier: str, optimizer: Any) -> tup
     return model, nm.predict(model, inputs[:9])
 
 
-@pytest.mark.parametrize(("name", "optimizer"), [*zip(TEXTS, ("sgd", "adam", "rmsprop", "adamw"), strict=True)])
+@pytest.mark.parametrize(("name", "optimizer"), [*zip(TEXTS, ("sgd", "adam", "rmsprop", "adamw", "sgd"), strict=True)])
 def test_tiers_give_the_same_bits(name: str, optimizer: str) -> None:
     text, batch, dtype = TEXTS[name]
     compiled, predicted = trained(text, batch, dtype, "compiled", optimizer)

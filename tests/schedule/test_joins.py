@@ -27,6 +27,7 @@ JOINT = Map(
     4,
     NOTE,
     let=(("g", "g1 * o1"),),
+    inner=(0,),
 )
 PRODUCT = Product("backward", 0, 0, Access(Place("g0", 0, 4)), D2, "zero", "a product")
 COPY = statement(D3, "g", g=D2)
@@ -69,6 +70,8 @@ def test_no_map_is_joined_that_a_back_end_has_not() -> None:
         (PRODUCT, statement(V1, "g", g=D3), COPY),  # what stands there is still read
         (PRODUCT, replace(COPY, accumulate=True)),
         (PRODUCT, SECOND),
+        (FIRST, replace(COPY, accumulate=True)),  # it would be added in one rounding
+        (statement(D2, "zero"), SECOND),
     ],
 )
 def test_values_that_are_needed_where_they_are(operations: tuple[Operation, ...]) -> None:
@@ -89,4 +92,4 @@ def test_the_last_one_may_write_in_place_only() -> None:
 
 
 def test_a_product_writes_to_where_its_copy_would_go() -> None:
-    assert left(PRODUCT, COPY) == (replace(PRODUCT, target=D3),)
+    assert left(PRODUCT, COPY) == (replace(PRODUCT, target=D3, inner=(2,)),)

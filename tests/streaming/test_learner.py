@@ -7,8 +7,12 @@ import gc
 import math
 import pickle
 import re
+import signal
+import sys
 import threading
 import warnings
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -19,6 +23,7 @@ import neuromorph as nm
 from helpers.division import divide_everything
 from helpers.random_models import bounded
 from helpers.random_texts import texts
+from neuromorph.streaming import Learner
 
 RNN = "/xavier,spaced -0.2 0.3/ (i, 3) {m, h, concatenate} (h, 5, <tanh>) (out, 2, <linear>, <mse>)"
 TEXTS = {
@@ -265,6 +270,65 @@ def test_results_that_anybody_has_are_never_written_again(lanes: int) -> None:
             y.dtype = np.int32
     for step, y in kept:
         np.testing.assert_array_equal(y, outs[step][..., : np.shape(y)[-1]])
+
+
+def test_a_result_that_is_of_no_use_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = built().learner(2, 1)
+    x = np.zeros((1, 3), np.float32)
+    for change in ({"shape": (2,)}, {"dtype": np.dtype(np.int32)}):
+        y = learner(x)
+        for name, value in change.items():
+            setattr(y, name, value)
+    learner(x).flags.writeable = False
+    del y
+    for _ in range(4):
+        learner(x)
+    slow = []
+    monkeypatch.setattr(Learner, "_otherwise", lambda *arguments: slow.append(arguments))
+    for _ in range(4):
+        assert learner(x).flags.writeable
+    assert not slow
+
+
+def test_a_debugger_that_keeps_variables_does_not_mix_results() -> None:
+    model = built()
+    x = data(model, 6)[0]
+
+    def look(frame: Any, *_: Any) -> None:
+        assert isinstance(frame.f_locals, Mapping)  # this has Python keep a dict of all variables
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        learner = model.learner(2, 1)
+    finally:
+        sys.setprofile(before)
+    results = [learner(each) for each in x]
+    assert len({y.ctypes.data for y in results}) == len(x)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
+def test_an_interrupt_leaves_the_lock_free() -> None:
+    model = built(tier="compiled")
+    x, target = (each[0] for each in data(model, 1))
+    learner = model.learner(2, 1)
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    interrupted = 0
+    try:
+        for number in range(300):
+            with suppress(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, 2e-4 + 1e-6 * (number % 50))
+                for _ in range(100_000):
+                    learner(x, target)
+            interrupted += not model.lock._is_owned()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted == 300
 
 
 def test_a_result_that_nobody_has_is_used_again() -> None:

@@ -1,4 +1,4 @@
-"""Dask looks less often at itself while workers train, and then as often as before."""
+"""Servers of Dask sample themselves less often while workers train, and then as often as before."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+pytest.importorskip("distributed")
+
 from distributed import Client, LocalCluster
 from tornado.ioloop import PeriodicCallback
 
-from neuromorph.distributed.quiet import SLOWED, seldom_looked_at, servers_of
+from neuromorph.distributed.monitoring import SLOWED, servers_of, slower_monitoring
 
 
 def server(**milliseconds: float) -> Any:
@@ -19,15 +22,15 @@ def server(**milliseconds: float) -> Any:
 
 
 def times(one: Any) -> dict[str, float]:
-    return {name: look.callback_time for name, look in one.periodic_callbacks.items()}
+    return {name: callback.callback_time for name, callback in one.periodic_callbacks.items()}
 
 
-def test_looks_are_slowed_until_the_last_run_has_ended() -> None:
+def test_samples_are_slowed_until_the_last_run_has_ended() -> None:
     one, usual = server(profile=10, tick=20, heartbeat=500), {"profile": 10, "tick": 20, "heartbeat": 500}
     slow = usual | {"profile": SLOWED["profile"], "tick": SLOWED["tick"]}
-    with seldom_looked_at([one]):
+    with slower_monitoring([one]):
         assert times(one) == slow
-        with seldom_looked_at([one, server(tick=20)]):
+        with slower_monitoring([one, server(tick=20)]):
             assert times(one) == slow
         assert times(one) == slow
     assert times(one) == usual
@@ -35,14 +38,14 @@ def test_looks_are_slowed_until_the_last_run_has_ended() -> None:
 
 def test_an_error_ends_a_run_too() -> None:
     one = server(tick=20)
-    with pytest.raises(ZeroDivisionError), seldom_looked_at([one]):
+    with pytest.raises(ZeroDivisionError), slower_monitoring([one]):
         1 / 0  # noqa: B018
     assert times(one) == {"tick": 20}
 
 
 def test_what_is_slower_already_stays_so() -> None:
     one = server(profile=5_000)
-    with seldom_looked_at([one]):
+    with slower_monitoring([one]):
         assert times(one) == {"profile": 5_000}
     assert times(one) == {"profile": 5_000}
 
