@@ -155,8 +155,33 @@ def ran(program: str, *arguments: str, seconds: float) -> str:
     return out
 
 
+# Whether an interrupt just after ``with`` has taken a lock leaves it taken (CPython issue 148874).
+WITH = """
+import signal, threading
+
+lock = threading.RLock()
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGALRM, stop)
+for number in range(100):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 5e-4 + 1e-6 * (number % 40))
+        while True:
+            with lock:
+                pass
+    except KeyboardInterrupt:
+        if lock._is_owned():
+            print("taken")
+            break
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_forks_and_interrupts_at_any_moment() -> None:
+    if "taken" in ran(WITH, seconds=60):
+        pytest.skip("this Python's with statement may leave a lock taken at an interrupt (CPython issue 148874)")
     out = ran(ATTACK, str(SECONDS), str(SEED), seconds=120 + 3 * SECONDS)
     assert "[]" in out
 

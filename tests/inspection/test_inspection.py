@@ -1110,7 +1110,7 @@ def test_the_tool_takes_a_saved_model(
         ([], "one of the arguments --mdl FILE is required"),
         (["x.safetensors", "--batch", "3"], "--batch is for model descriptions; a saved model has its own"),
         (["x.mdl", "--batch", "0"], "must be at least 1, not 0"),
-        (["x.mdl", "--simd", "100"], "invalid choice: 100"),
+        (["x.mdl", "--simd", "100"], "--simd: invalid choice: "),
         (["x.mdl", "--html", "no/such/folder/x.html"], "--html: there is no folder 'no/such/folder'"),
     ],
 )

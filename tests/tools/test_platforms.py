@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,7 @@ def test_places(platforms: Any, tmp_path: Path) -> None:
         platforms.place_of("python9.9", tmp_path)
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_the_copy_has_what_git_does_not_ignore(platforms: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = tmp_path / "original"
     for name in ("a.py", "folder/b.txt", "ignored.pyc", ".gitignore"):
