@@ -122,8 +122,10 @@ def test_weights_get_better(capsys: pytest.CaptureFixture[str]) -> None:
     first = weights.fitness(weights.rounded())
     found = languages.Fitness(task.train, windows=5, tries=30)(model, np.random.default_rng(0))
     assert first < found == weights.fitness(weights.rounded())
-    languages.main(["--tasks", "addition", "--individuals", "6", "--workers", "0", "--tests", "2"])
-    assert re.search(r"addition: [\d.]+% of the test, [\d.]+% of the training set, \d+ bits", capsys.readouterr().out)
+    languages.main(["--tasks", "addition", "--individuals", "6", "--workers", "0", "--tests", "2", "--searches", "1"])
+    assert re.search(
+        r"addition, seed 1: [\d.]+% of the test, [\d.]+% of the training set, \d+ bits", capsys.readouterr().out
+    )
 
 
 def moved_as_in_the_paper(state: Any, force: float) -> Any:
