@@ -145,7 +145,7 @@ class History:
         drawn: list[Any] = []
         for name, colour in zip((kind, f"validation_{kind}"), colours, strict=False):
             values = getattr(self, name)
-            label, epochs = name.replace("_", " "), range(1, len(values) + 1)
+            label, epochs = name.replace("_", " "), range(self.initial_epoch + 1, self.initial_epoch + len(values) + 1)
             drawn += axes.plot(epochs, values, style, color=colour, label=label) if values else []
         return [line.get_color() for line in drawn]
 

@@ -81,7 +81,7 @@ def inputs_of(model: Network, inputs: Any, layout: Any) -> PredictionData:
 
 def _warn_of_lanes(model: Network, inputs: Any) -> None:
     """Warn of inputs of three axes that a model which was trained on sequences probably reads the wrong way."""
-    shape = np.shape(inputs) if model.layout == "NSW" and isinstance(inputs, np.ndarray) else ()
+    shape = tuple(getattr(inputs, "shape", ())) if model.layout == "NSW" else ()
     if len(shape) == 3 and shape[1] != model.batch_size:
         warn_user(
             f"inputs of shape {shape} are read as {shape[0]} steps of {shape[1]} lanes, and the model was trained with "
@@ -179,7 +179,13 @@ def forecast(model: Network, history: Any, steps: Any, *, layout: Any = None) ->
         raise DataError(reason)
     if layout == "NSW":
         return _forecast_apart(model, history, count)
-    data = prediction_data(history, width=given, dtype=model.dtype)
+    _warn_of_lanes(model, history)
+    return _forecast_lanes(model, history, count)
+
+
+def _forecast_lanes(model: Network, history: Any, count: int) -> Floats:
+    """The forecasts of lanes, as ``prediction_data`` reads them."""
+    data = prediction_data(history, width=model.input_width, dtype=model.dtype)
     with model.lock:
         found = compute(model, data)
         ends = zip(_each(found.results)[:, -1], found.states, strict=True)
@@ -203,7 +209,7 @@ def _forecast_apart(model: Network, history: Any, steps: int) -> Floats:
     results = np.empty((len(rows), steps, model.output_width), model.dtype)
     for numbers in lengths.values():
         together = np.stack([rows[number] for number in numbers], axis=1)
-        results[numbers] = forecast(model, together, steps).swapaxes(0, 1)
+        results[numbers] = _forecast_lanes(model, together, steps).swapaxes(0, 1)
     return results
 
 

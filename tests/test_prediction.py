@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,17 @@ def test_forecasts_of_sequences_are_those_of_each_alone() -> None:
     found = model.forecast(ragged, 5, layout="NSW")
     for one, wanted in zip(ragged, found, strict=True):
         np.testing.assert_allclose(model.forecast(one, 5), wanted, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_a_forecast_of_a_model_of_sequences_without_their_layout_is_warned_of() -> None:
+    model, history = made(), rows(3, 6)
+    model.fit(history, history, layout="NSW", epochs=1, progress=False)
+    with pytest.warns(nm.DataWarning, match="3 steps of 6 lanes, and the model was trained with layout='NSW'"):
+        model.forecast(history, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.forecast(history, 2, layout="NSW")
 
 
 @pytest.mark.usefixtures("interpreted")

@@ -66,7 +66,7 @@ def _one(source: Source, path: str, model: nm.Model, answers: bool) -> Unread:
     else:
         stored = {"inputs": array_in(path, "inputs")}
     outlines: dict[str, Any] = {name: one.outline for name, one in stored.items()}
-    return Arrays(path, **outlines, skips=skips), stored
+    return Arrays(source.title(path), **outlines, skips=skips), stored
 
 
 def _skips(source: Source, path: str) -> bool:
@@ -98,19 +98,19 @@ def _pair(source: Source, answers: bool) -> Unread:
     origins = {}
     for name, path in files.items():
         if path is not None:
-            arrays[name], origins[name], unread = _single(path, name)
+            arrays[name], origins[name], unread = _single(source, path, name)
             stored |= unread
     skips = _skips(source, origins["inputs"].file)
     return Arrays(origins["inputs"].file, **arrays, origins=origins, skips=skips), stored
 
 
-def _single(path: str, name: str) -> tuple[Array, Origin, dict[str, Stored]]:
+def _single(source: Source, path: str, name: str) -> tuple[Array, Origin, dict[str, Stored]]:
     """The one array of a file, its origin, and the stored array if it is an outline that has not been read yet."""
     ending = _ending(path)
     if ending == ".npz":
         raise click.ClickException(f"{path}: an NPZ file holds several arrays: give it to --data")
     if ending == ".npy":
         stored = array_in(path, name)
-        return stored.outline, Origin(path), {name: stored}
+        return stored.outline, Origin(source.title(path)), {name: stored}
     array, origin = numbers_of_table(path)
     return array, origin, {}

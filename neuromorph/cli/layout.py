@@ -121,7 +121,7 @@ def held_out(
     if arrays.lengths is not None and len(arrays.lengths) != whole:
         raise click.ClickException(f"{arrays.name}: a part of data with lengths of lanes can't be held out")
     windows = arrays.schema is not None and arrays.schema.window is not None  # which share rows with their neighbours
-    if tail or windows or (model.graph.has_time_links and not sequences and arrays.inputs.ndim < 4):
+    if tail or windows or (model.graph.has_time_links and not sequences):
         kept, out = np.arange(whole - held), np.arange(whole - held, whole)
     else:
         kept, out = drawn(whole, held, _classes(model, arrays, whole))
@@ -196,6 +196,12 @@ def of_last_steps(arrays: Arrays, labels: Array) -> Array:
     """The label of the last step of each sequence (N,), from those of all steps (N, S); -1 for one of length 0."""
     last = _last_steps(arrays)
     return np.where(last < 0, -1, labels[np.arange(len(labels)), last])
+
+
+def results_of_last_steps(arrays: Arrays, results: Array) -> Array:
+    """The result of the last step of each sequence (N, W), from those of all steps (N, S, W); NaN if it has none."""
+    last = _last_steps(arrays)
+    return np.where(last[:, None] < 0, np.nan, results[np.arange(len(results)), last]).astype(results.dtype)
 
 
 def without_padding(arrays: Arrays, labels: Array) -> Array:

@@ -15,7 +15,7 @@ from .answers import encoded, ending_of_output, labels_of, lines_of, named
 from .arrays import Array, Arrays, Source, has_classes
 from .console import give, give_raw
 from .files import check_apart, check_target, saved, write
-from .layout import arrays_of, as_sequences, inputs_of, of_last_steps, prepared, without_padding
+from .layout import arrays_of, as_sequences, inputs_of, of_last_steps, prepared, results_of_last_steps, without_padding
 from .reporting import say_how_read
 from .source import DATA_HELP, data_options, has_accuracy, naming, output_option, threads_option
 from .stdin import ending_of_stream, is_stream, opened, titled
@@ -78,8 +78,8 @@ from a state for each group where the model was trained with --group.
 @click.option(
     "--every-step",
     is_flag=True,
-    help="With --labels: a class for every step of a sequence (-1 or nothing beyond its length), also where the model "
-    "was trained with one answer for each.",
+    help="An answer for every step of a sequence (with --labels: -1 or nothing beyond its length), also where the "
+    "model was trained with one answer for each.",
 )
 def predict(
     model: str, source: Source, threads: int | None, output: str | None, labels: bool, names: bool, every_step: bool
@@ -106,6 +106,8 @@ def predict(
         found = named(trained, _labels_of_sequences(trained, arrays, found, every_step))
     elif labels:
         found = named(trained, labels_of(trained, found))
+    elif sequences and arrays.places is None and _answers_once(trained, every_step):
+        found = results_of_last_steps(arrays, found)
     rows = _as_in_table(trained, arrays, found, every_step)
     heads = _heads(trained, arrays, found, every_step) if names else []
     data = lines_of(rows, heads, titles).encode("utf-8") if names else encoded(rows, ending)
@@ -117,24 +119,27 @@ def predict(
 
 def _labels_of_sequences(model: nm.Model, arrays: Arrays, found: Array, every_step: bool) -> Array:
     """One class for each sequence (N,) where the model was trained so; else one for every step (N, S)."""
-    once = model.reading is not None and model.reading.once
-    if once and not every_step:
+    if _answers_once(model, every_step):
         return of_last_steps(arrays, labels_of(model, found))
     return without_padding(arrays, labels_of(model, found))
 
 
+def _answers_once(model: nm.Model, every_step: bool) -> bool:
+    """Whether a sequence gets one answer: it had one in training, and nobody asks for every step."""
+    return model.reading is not None and model.reading.once and not every_step
+
+
 def _as_in_table(model: nm.Model, arrays: Arrays, found: Array, every_step: bool) -> Array:
     """Results in the order of a table's rows; one for each sequence where it had one answer in training, or window."""
-    once = model.reading is not None and model.reading.once and not every_step
-    if arrays.places is None:  # of a table, these are sequences if each row is one
-        return np.asarray(found[:, -1]) if once and arrays.schema is not None and found.ndim == 3 else found
+    if arrays.places is None:
+        return found
     if found.ndim == 1 < arrays.places.ndim:
         return found
     if arrays.places.ndim == 1:
         return found if arrays.order is None else _placed(found, arrays.places)
     there = arrays.places >= 0
     windows = arrays.schema is not None and arrays.schema.window is not None
-    if windows or once:
+    if windows or _answers_once(model, every_step):
         return np.asarray(found[np.arange(len(found)), np.count_nonzero(there, axis=1) - 1])
     return _placed(found[there], arrays.places[there])
 

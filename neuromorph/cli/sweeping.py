@@ -23,6 +23,7 @@ from .layout import Prepared, answers_once, arrays_of, as_sequences, batch_for, 
 from .reporting import say_how_read
 from .source import COUNT, DATA_HELP, data_options, naming
 from .training import RATES, fraction_of, shows_bars
+from .units import are_in_batches, held_out_units
 
 MOST = 10  # rows of the table at the end of a sweep
 _GRID = """\b
@@ -208,6 +209,9 @@ def _read(options: Sweeping, source: Source, model: nm.Model) -> tuple[Arrays, P
     if not options.quiet:
         say_how_read(model, arrays, sequences=sequences)
     fraction = fraction_of(options.validation)
+    if fraction is not None and not options.validation_tail and are_in_batches(model, arrays, sequences=sequences):
+        with naming(arrays.name):
+            return arrays, *held_out_units(model, prepared(model, arrays, sequences=sequences), fraction, arrays.name)
     if fraction is not None:
         arrays, validation = held_out(model, arrays, fraction, sequences=sequences, tail=options.validation_tail)
     else:

@@ -24,6 +24,7 @@ from .files import FILE, SAVED, check_apart, check_target, is_saved, keep, no_wa
 from .layout import Prepared, answers_once, arrays_of, as_sequences, batch_for, held_out, prepared
 from .reporting import say_how_read, scaled_nodes
 from .source import COUNT, DATA_HELP, data_options, has_accuracy, naming, threads_option
+from .units import are_in_batches, held_out_units
 
 RATES = {name: kind.usual_rate for name, kind in nm.optimizers.CHOICES.items()}  # the default learning rates
 LINES = 10  # about so many lines of progress, where stderr is no terminal
@@ -211,9 +212,10 @@ def _ready(options: Training, source: Source) -> tuple[nm.Model, Named, Prepared
     fraction, sequences = fraction_of(options.validation), as_sequences(model, source, arrays)
     if not options.quiet:
         say_how_read(model, arrays, sequences=sequences)
-    if fraction is not None:
+    by_units = not options.validation_tail and are_in_batches(model, arrays, sequences=sequences)
+    if fraction is not None and not by_units:
         arrays, validation = held_out(model, arrays, fraction, sequences=sequences, tail=options.validation_tail)
-    elif options.validation is not None:
+    elif fraction is None and options.validation is not None:
         model.table, model.classes = arrays.schema or model.table, arrays.classes or model.classes
         once = answers_once(arrays) if sequences else None
         validation = arrays_of(replace(source.at(options.validation), once=once), model)
@@ -227,6 +229,9 @@ def _ready(options: Training, source: Source) -> tuple[nm.Model, Named, Prepared
         model.clip_norm = options.clip or model.clip_norm
     data = Named(arrays.name, prepared(model, arrays, sequences=sequences))
     measured = None if validation is None else prepared(model, validation, sequences=sequences)
+    if fraction is not None and by_units:
+        kept, measured = held_out_units(model, data.arrays, fraction, data.name)
+        data = Named(data.name, kept)
     if measured is not None and measured.layout != data.arrays.layout:
         raise click.ClickException(f"{options.validation}: its inputs have other axes than those of {data.name}")
     if text is not None:

@@ -54,7 +54,8 @@ def _targets(series: Given, targets: Any) -> Array:
     if isinstance(targets, slice):
         return series.numbers[:, targets]
     if _is_whole(targets):
-        return series.numbers[:, [_column("targets", targets, columns)]]
+        first = _column("targets", targets, columns) % columns
+        return series.numbers[:, first : first + 1]
     if isinstance(targets, list | tuple) and all(map(_is_whole, targets)) and targets:
         chosen = [_column(f"targets[{number}]", column, columns) for number, column in enumerate(targets)]
         return series.numbers[:, chosen]

@@ -151,15 +151,15 @@ def _cannot_learn(backward: Backward, steps: int) -> Iterator[Diagnostic]:
     stuck = graph.learners.difference(backward.learning(from_loss, steps))
     if not stuck:
         return
+    ever = backward.learning(from_loss, math.inf)  # by longer windows too
     explained: set[int] = set()
     for blocker in (graph.nodes[index] for index in sorted(backward.blocking)):
         behind = backward.learning(_incoming(graph, blocker), math.inf)
-        stopped = stuck & {blocker.index, *behind}
+        stopped = (stuck - ever.keys()) & {blocker.index, *behind}
         explained |= stopped
         if stopped:
             yield _blocked(graph, sorted(stopped), blocker)
     stuck -= explained
-    ever = backward.learning(from_loss, math.inf) if stuck else {}
     late = sorted(stuck & ever.keys())
     if late:
         yield _too_late(graph, late, steps, 1 + max(ever[index] for index in late))

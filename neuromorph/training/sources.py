@@ -143,9 +143,10 @@ def batches_of(given: Any, reading: Reading, others: Mapping[str, Any]) -> Batch
     for name, value in others.items():
         if value is not None and value is not False:
             raise DataError(f"{name} needs arrays: without expected, inputs is an iterable of batches{_HINTS[name]}")
-    if callable(given) and not isinstance(given, Iterable):
+    iterable = isinstance(given, Iterable) or hasattr(given, "__getitem__")  # such as a data set of PyTorch
+    if callable(given) and not iterable:
         return Batches(given, reading)
-    if not isinstance(given, Iterable):
+    if not iterable:
         raise TypeError(f"without expected, inputs must be an iterable of batches, not {brief(given)}")
     if isinstance(given, Iterator):
         reason = "the batches can be read only once, and each epoch reads them anew"

@@ -21,7 +21,7 @@ import pytest
 import neuromorph as nm
 from helpers.paths import REPOSITORY
 from neuromorph import demo
-from neuromorph.cli import files, layout, main, training
+from neuromorph.cli import files, layout, main, training, units
 from neuromorph.cli.answers import labels_of
 from neuromorph.cli.data import Arrays, Source, read
 from neuromorph.data.arrays import TrainingData
@@ -579,7 +579,6 @@ HELD: dict[str, tuple[str, tuple[int, ...], Any, bool, Any]] = {
     "labels of sequences": ("classifier", (10, 5, 2), {"labels": LABELS}, True, LABELS),
     "labels of steps": ("classifier", (10, 5, 2), {"labels": np.tile(LABELS[:, None], 5)}, True, None),
     "numbers of sequences": ("recurrent", (10, 5, 1), {"expected": POINTS[:, 1:]}, True, None),
-    "lanes of sequences": ("recurrent", (10, 5, 4, 1), {"expected": np.zeros((10, 5, 4, 1))}, False, None),
     "sides": ("sides", (10, 2), {"expected": POINTS[:, :1] > 0}, False, POINTS[:, 0] > 0),
 }
 
@@ -596,6 +595,47 @@ def test_what_is_independent_is_drawn(case: str) -> None:
     np.testing.assert_array_equal(last.inputs, inputs[out])
     _, last = layout.held_out(model, Arrays("d", inputs, **answers), 0.4, sequences=sequences, tail=True)
     np.testing.assert_array_equal(last.inputs, inputs[6:])
+
+
+def test_vectors_and_sequences_in_batches_are_drawn_one_by_one(classifier: nm.Model) -> None:
+    labels = np.repeat([0, 1, 2], [20, 20, 8])  # sorted by class, in 6 batches of 8
+    inputs = np.stack([np.arange(48.0), labels], axis=1)
+    data = layout.Prepared(inputs.reshape(6, 8, 2), labels.reshape(6, 8), None)
+    assert units.are_in_batches(classifier, Arrays("d", data.inputs), sequences=False)
+    first, last = units.held_out_units(classifier, data, 0.25, "d")
+    assert (first.inputs.shape, last.inputs.shape) == ((5, 8, 2), (2, 8, 2))
+    assert np.bincount(last.expected[last.sample_weight > 0]).tolist() == [5, 5, 2]
+    assert np.bincount(first.expected[first.sample_weight > 0]).tolist() == [15, 15, 6]
+    both = np.concatenate([part.inputs[part.sample_weight > 0] for part in (first, last)])
+    np.testing.assert_array_equal(both[both[:, 0].argsort()], inputs)
+
+    sequences = np.repeat(inputs[:, None], 3, axis=1).reshape(6, 8, 3, 2).swapaxes(1, 2)  # (N, S, B, W)
+    weights = np.ones((6, 3, 8))
+    weights[5, :, 7] = 0.0  # padding
+    answers = np.eye(3)[np.repeat(labels[:, None], 3, axis=1)].reshape(6, 8, 3, 3).swapaxes(1, 2)
+    first, last = units.held_out_units(classifier, layout.Prepared(sequences, answers, weights), 0.25, "d")
+    drawn_labels = last.expected[:, 0].argmax(axis=-1)[last.sample_weight[:, 0] > 0]
+    assert np.bincount(drawn_labels).tolist() == [5, 5, 2]
+    assert (first.sample_weight > 0).sum() == 3 * 35
+    for part in (first, last):
+        there = part.sample_weight > 0
+        np.testing.assert_array_equal(part.inputs[..., 1][there], part.expected.argmax(axis=-1)[there])
+    with pytest.raises(Exception, match=r"d: of 1 vectors, --validation 0\.5 leaves none"):
+        units.held_out_units(classifier, layout.Prepared(inputs[None, :1], labels[None, :1], None), 0.5, "d")
+
+
+def test_a_fraction_of_batches_on_the_command_line(tmp_path: Path) -> None:
+    labels = np.repeat([0, 1], 24)
+    inputs = np.stack([labels - 0.5, 0.5 - labels], axis=1).reshape(6, 8, 2)
+    np.savez(tmp_path / "d.npz", inputs=inputs, labels=labels.reshape(6, 8))
+    (tmp_path / "net.mdl").write_text("/xavier,zero/ (input, 2) (output, 2, <softmax>, <cross_entropy>)")
+    text, data, saved = (str(tmp_path / name) for name in ("net.mdl", "d.npz", "n.safetensors"))
+    options = ["--epochs", "40", "--rate", "0.5", "--validation", "0.25", "-q"]
+    assert main(["train", text, "--data", data, "--save", saved, *options]) == 0
+    model = nm.load(saved)
+    assert model.batch_size == 8
+    assert model.history is not None
+    assert model.history.validation_loss[-1] < 0.1
 
 
 @pytest.mark.parametrize("axes", [(10, 1), (10, 3, 1)])

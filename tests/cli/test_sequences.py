@@ -56,6 +56,21 @@ def test_a_model_remembers_sequences(capsys: pytest.CaptureFixture[str]) -> None
         np.testing.assert_array_equal(resumed.get_parameters()[name], value)
 
 
+def test_a_sequence_has_one_answer_as_in_training(capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, *TRAIN, "--sequences", "-q")
+    run(capsys, "predict", "net.safetensors", "--data", "d.npz", "-o", "y.npy")
+    whole = nm.load("net.safetensors").predict(INPUTS, layout="NSW")
+    np.testing.assert_array_equal(np.load("y.npy"), whole[np.arange(len(whole)), LENGTHS - 1])
+    out, _ = run(capsys, "predict", "net.safetensors", "--data", "d.npz")
+    assert len(out.splitlines()) == len(INPUTS)
+    run(capsys, "predict", "net.safetensors", "--data", "d.npz", "--every-step", "-o", "y.npy")
+    np.testing.assert_array_equal(np.load("y.npy"), whole)
+    np.savez("none.npz", inputs=INPUTS[:2], lengths=[0, 4])
+    run(capsys, "predict", "net.safetensors", "--data", "none.npz", "-o", "y.npy")
+    assert np.isnan(np.load("y.npy")[0]).all()
+    assert np.isfinite(np.load("y.npy")[1]).all()
+
+
 def test_labels_of_every_step(capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys, *TRAIN, "--sequences", "-q")
     out, _ = run(capsys, "predict", "net.safetensors", "--data", "d.npz", "--labels", "--every-step")

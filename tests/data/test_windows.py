@@ -29,9 +29,10 @@ def test_each_window_is_followed_by_what_is_expected(length: int, horizon: int, 
 
 
 def test_windows_are_views_that_nobody_writes_to() -> None:
-    for view in nm.windows(SERIES, 5, targets=slice(1, 2)):
-        assert np.shares_memory(view, SERIES)
-        assert not view.flags.writeable
+    for targets in (slice(1, 2), 1, -1):
+        for view in nm.windows(SERIES, 5, targets=targets):
+            assert np.shares_memory(view, SERIES)
+            assert not view.flags.writeable
 
 
 OTHER = np.arange(40.0).reshape(20, 2)

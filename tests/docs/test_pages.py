@@ -48,7 +48,7 @@ def test_every_block_is_of_a_kind_that_is_checked(path: Path) -> None:
     """Blocks of ``text`` and ``sh`` have a test of their own in test_readme.py, changes and checks in
     test_contributing.py, programs in other languages in test_programs.py."""
     of_its_own = {
-        "README.md": {"sh"},
+        "README.md": {"c", "sh"},
         "docs/overview.md": {"text", "c"},
         "docs/tutorial.md": {"c", "sh"},
         "docs/c-export.md": {"c", "sh"},

@@ -286,6 +286,9 @@ FREE: dict[str, tuple[str, int]] = {
     ),
     "a dead layer before a step": ("[p, (a, 2, <tanh>) (s, 2, <binary_step>)] (b, 2, <tanh>)", 1),
     "a relu that may be nothing": ("(a, 3, <relu>) (b, <relu>)", 1),
+    "one window is too short, and a longer one goes round what stops": (
+        "(a, 3, <tanh>) [s, (d, <detach>)] {m, a, take, 1} {n, d, additive}", 2,
+    ),
 }  # fmt: skip
 
 

@@ -774,6 +774,13 @@ def test_the_history_can_be_drawn(pyplot: Any) -> None:
     assert len({line.get_color() for line in axes.get_lines()}) == 3
 
 
+def test_epochs_go_on_where_a_fit_went_on(pyplot: Any) -> None:
+    axes = nm.History(loss=[1.0, 0.5], initial_epoch=5).plot()
+    assert axes.get_lines()[0].get_xdata().tolist() == [6, 7]
+    legend = axes.get_legend().get_window_extent()
+    assert legend.y0 >= axes.get_window_extent().y1 - 1.0, "the legend is above the lines"
+
+
 def test_accuracies_have_axes_of_their_own(pyplot: Any) -> None:
     history = nm.History([3.0, 2.0], [3.0, 2.5], [0.5, 0.6], [0.4, 0.5])
     axes = history.plot()

@@ -274,6 +274,19 @@ def test_batches_are_learnt_one_after_the_other() -> None:
         assert model.fit(again, epochs=2, progress=False).loss == history.loss
 
 
+def test_a_data_set_with_numbers_for_its_batches() -> None:
+    class Data:
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, number: int) -> Any:
+            return batches[number]  # IndexError behind the last one
+
+    batches, one, other = cut(3, 1), made(SUMS), made(SUMS)
+    assert one.fit(Data(), epochs=2, progress=False).loss == other.fit(batches, epochs=2, progress=False).loss
+    np.testing.assert_array_equal(flat(one), flat(other))
+
+
 def test_nothing_is_read_ahead() -> None:
     model, batches = made(), cut(2, 2, 2)
     seen: list[np.ndarray] = []
