@@ -16,6 +16,7 @@ import tracemalloc
 import types
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -348,6 +349,9 @@ def test_a_build_may_have_a_seed_of_its_own() -> None:
     assert drawn(seed=7) == drawn(seed=7)
     assert [drawn(), drawn(seed=3), drawn()] == [wanted[0], wanted[0], wanted[1]]
     assert drawn(seed=7) != wanted[0]
+    with ThreadPoolExecutor(4) as pool:
+        seeds = [number % 3 for number in range(24)]
+        assert list(pool.map(drawn, seeds)) == [drawn(seed) for seed in seeds]
     for value, error in ((-1, ValueError), (0.5, TypeError), (True, TypeError), ("1", TypeError)):
         with pytest.raises(error, match=r"^seed must be"):
             nm.build(nm.compile(text, 1, 0.1), seed=value)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import field
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..runtime.network import Network
 from .checks import check_carried, check_data
 from .loop import Rates, Watcher, learn
 from .means import total_weight, weighted_mean
+from .truncation import warn_of_hidden_steps
 
 
 @frozen
@@ -99,6 +101,7 @@ class Batches:
 
     begin: Callable[[], Iterable[Any]]
     reading: Reading
+    warned: list[bool] = field(default_factory=list)  # once a batch had steps that no gradient reaches
 
     @property
     def samples(self) -> None:
@@ -108,6 +111,8 @@ class Batches:
         """Learn from all batches once; the mean loss of all samples."""
         losses, weights = [], []
         for data in self._data(model, carries):
+            if not self.warned and warn_of_hidden_steps(model, data):
+                self.warned.append(True)
             losses.append(learn(model, data, bar, carry_state=carries, rates=rates))
             weights.append(total_weight(data.weights, data.inputs.size // data.inputs.shape[-1]))
         if not losses:

@@ -440,6 +440,9 @@ def test_check_describes_a_table_and_warns_of_sizes(capsys: pytest.CaptureFixtur
     _, err = run(capsys, "check", "net.mdl", "--data", "people.csv")
     assert "column 1 ('wage') has numbers of about" in err
     assert "a layer with <standardize> after the input brings them to one size" in err
+    learning = ("--save", "n.safetensors", "--epochs", "1", "--missing", "mean")
+    _, err = run(capsys, "train", "net.mdl", "--data", "people.csv", *learning)
+    assert "a layer with <standardize> after the input brings them to one size" in err
     Path("net.mdl").write_text(MODEL)
     _, err = run(capsys, "check", "net.mdl", "--data", "people.csv")
     assert "a layer with <standardize>" not in err

@@ -72,6 +72,14 @@ def test_a_counter_is_exactly_right_and_others_are_not() -> None:
 
 # What searches have found, as they print it.
 FOUND = {
+    "anbn": (
+        "/xavier,zero/ (input, 3) {both, memory, concatenate} (memory, 2, <linear>)"
+        "(output, 3, <softmax>, <cross_entropy>)",
+        {
+            "memory.weight": [[-0.5, 2.5], [1, 0], [-1, -1.5], [1, 0], [0, 0]], "memory.bias": [0, 0],
+            "output.weight": [[-13.5, 0, 0], [0, 7, 0]], "output.bias": [0, 0, -1],
+        },
+    ),
     "Dyck-1": (
         "/xavier,zero/ (input, 3) {both, memory, concatenate} (memory, 2, <relu>)"
         "(output, 3, <softmax>, <cross_entropy>)",
@@ -104,13 +112,16 @@ FOUND = {
 }  # fmt: skip
 
 
+TESTS = {"anbn": 1_000, "Dyck-1": 500}  # strings; of the others, the longest take long
+
+
 @pytest.mark.parametrize("name", FOUND)
 def test_networks_that_were_found_are_exactly_right(name: str) -> None:
     languages = script(SEARCH, "languages")
     text, weights = FOUND[name]
     model = nm.build(nm.compile(text, 1, 0.1, tier="instant"))
     model.set_parameters(weights)
-    assert languages.accuracy(model, languages.task(name, tests=500 if name == "Dyck-1" else 60).test) == 1.0
+    assert languages.accuracy(model, languages.task(name, tests=TESTS.get(name, 60)).test) == 1.0
 
 
 def test_weights_get_better(capsys: pytest.CaptureFixture[str]) -> None:

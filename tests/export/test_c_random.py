@@ -1,13 +1,15 @@
 """Exported C of texts that Hypothesis writes, over a thousand steps against ``predict``.
 
-``NEUROMORPH_NIGHTLY=30`` makes fresh texts for half an hour, and ``NEUROMORPH_TEXTS=1000`` so many of them, a sixth of
-them under sanitizers and ten on emulated ARM processors. A failure shows the smallest text that was found.
+A few in each run of the tests. ``NEUROMORPH_NIGHTLY=30`` makes fresh texts for half an hour, and
+``NEUROMORPH_TEXTS=1000`` so many of them, a sixth of them under sanitizers and ten on emulated ARM processors. A
+failure shows the smallest text that was found.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
 import warnings
 from collections import Counter
@@ -82,6 +84,14 @@ def amplified(model: nm.Model, inputs: np.ndarray, wanted: np.ndarray, dtype: st
         return gap(model.predict(changed(inputs)), wanted)
 
     return max(moved() for _ in range(10))
+
+
+@needs("gcc")
+@bounded(5)
+@given(texts(), st.sampled_from(["float32", "float64"]), st.booleans(), st.integers(0, 1000))
+def test_some_texts(text: str, dtype: str, libm: bool, seed: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        check(text, dtype, libm, seed, Path(folder), *FLAGS)
 
 
 @needs("gcc")

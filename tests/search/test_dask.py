@@ -13,15 +13,18 @@ from neuromorph import search
 distributed = pytest.importorskip("distributed")
 
 
-def test_a_search_on_a_cluster_is_that_of_one_process() -> None:
+@pytest.mark.parametrize("rungs", [None, (1, 2)])
+def test_a_search_on_a_cluster_is_that_of_one_process(rungs: tuple[int, ...] | None) -> None:
     options: dict[str, Any] = {
         "limits": search.Limits(nodes=16, parameters=120, width=4, delay=2), "population": 6, "chunk": 3, "ahead": 2,
         "individuals": 12, "verbosity": 0, "arguments": {"bptt_steps": 8},
     }  # fmt: skip
+    if rungs is not None:
+        options["rungs"] = rungs
     data = searches.products()
     quiet = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **quiet) as cluster,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, **quiet) as cluster,
         distributed.Client(cluster) as client,
     ):
         found = search.evolve(data, client=client, **options)

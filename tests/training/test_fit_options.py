@@ -287,6 +287,28 @@ def test_a_data_set_with_numbers_for_its_batches() -> None:
     np.testing.assert_array_equal(flat(one), flat(other))
 
 
+def test_blocks_of_dask_arrays() -> None:
+    arrays = pytest.importorskip("dask.array")
+    inputs, expected = data(6)
+    blocks = [arrays.from_array(array, chunks=(2, *array.shape[1:])) for array in (inputs, expected)]
+    one, other = made(SUMS), made(SUMS)
+    pairs = list(zip(*(array.blocks for array in blocks), strict=True))
+    found = one.fit(lambda: iter(pairs), epochs=2, progress=False)
+    wanted = other.fit([(inputs[n : n + 2], expected[n : n + 2]) for n in (0, 2, 4)], epochs=2, progress=False)
+    assert found.loss == wanted.loss
+    np.testing.assert_array_equal(flat(one), flat(other))
+
+
+def test_a_loader_of_torch() -> None:
+    torch = pytest.importorskip("torch")
+    inputs, expected = data(6)
+    pairs = torch.utils.data.TensorDataset(*(torch.from_numpy(array) for array in (inputs, expected)))
+    one, other = made(SUMS), made(SUMS)
+    found = one.fit(torch.utils.data.DataLoader(pairs, batch_size=2), epochs=2, progress=False)
+    wanted = other.fit([(inputs[n : n + 2], expected[n : n + 2]) for n in (0, 2, 4)], epochs=2, progress=False)
+    assert found.loss == wanted.loss
+
+
 def test_nothing_is_read_ahead() -> None:
     model, batches = made(), cut(2, 2, 2)
     seen: list[np.ndarray] = []
