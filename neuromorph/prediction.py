@@ -81,7 +81,8 @@ def inputs_of(model: Network, inputs: Any, layout: Any) -> PredictionData:
 
 def _warn_of_lanes(model: Network, inputs: Any) -> None:
     """Warn of inputs of three axes that a model which was trained on sequences probably reads the wrong way."""
-    shape = tuple(getattr(inputs, "shape", ())) if model.layout == "NSW" else ()
+    found = getattr(inputs, "shape", ()) if model.layout == "NSW" else ()
+    shape = found if isinstance(found, tuple) else ()
     if len(shape) == 3 and shape[1] != model.batch_size:
         warn_user(
             f"inputs of shape {shape} are read as {shape[0]} steps of {shape[1]} lanes, and the model was trained with "

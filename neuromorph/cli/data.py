@@ -58,11 +58,13 @@ def _one(source: Source, path: str, model: nm.Model, answers: bool) -> Unread:
     ending = _ending(path)
     if ending in FORMATS:
         return arrays_of_table(source, path, model, answers=answers), {}
-    skips = _skips(source, path)
+    skips = _skips(source, source.title(path))
     if ending == ".npz":
         stored = arrays_in(path, _NAMES if answers else ("inputs", "lengths"))
     elif answers:
-        raise click.UsageError(f"{path} is one array: give it to --inputs, and what is expected to --expected")
+        raise click.UsageError(
+            f"{source.title(path)} is one array: give it to --inputs, and what is expected to --expected"
+        )
     else:
         stored = {"inputs": array_in(path, "inputs")}
     outlines: dict[str, Any] = {name: one.outline for name, one in stored.items()}

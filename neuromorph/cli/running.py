@@ -50,11 +50,12 @@ Examples:
   neuromorph predict net.safetensors --data iris.csv --labels
   tail -f log.csv | neuromorph predict net.safetensors --data -
 
-The output has the shape of the input with the output's width. A .npz file gets
-the array predictions; without -o, CSV goes to stdout. With --labels there is one
-class for each sequence, that of its last step, if the model was trained with
-one answer for each. CSV on stdin is answered line by line, from one state, or
-from a state for each group where the model was trained with --group.
+The output has the shape of the input with the output's width. If the model was
+trained with one answer for each sequence, there is one row for each, that of
+its last step (nan for a length of 0); --every-step gives all. A .npz file gets
+the array predictions; without -o, CSV goes to stdout. CSV on stdin is answered
+line by line, from one state, or from a state for each group where the model was
+trained with --group.
 
 """
 

@@ -178,14 +178,17 @@ def _listed(runs: list[nm.Run]) -> str:
 def _with_data(options: Sweeping, source: Source, runs: list[nm.Run]) -> tuple[list[nm.Run], dict[str, Any]]:
     """The runs with the arguments that the data decide where they lack them, and the data of the sweep."""
     found: tuple[Any, Arrays, Prepared, Prepared | None] | None = None
+    forms = set[Any]()
     for text in dict.fromkeys(run.mdl for run in runs):
         with no_warnings():
             model = nm.compile(text, 1, 0.0)
         if found is None:
             found = (text, *_read(options, source, model))
-        _, arrays, data, _ = found
-        again = prepared(model, arrays, sequences=as_sequences(model, source, arrays))
-        if (again.layout, again.inputs.shape) != (data.layout, data.inputs.shape):
+        arrays = found[1]
+        sequences = as_sequences(model, source, arrays)
+        read = prepared(model, arrays, sequences=sequences)
+        forms.add((read.layout, read.inputs.ndim, are_in_batches(model, arrays, sequences=sequences)))
+        if len(forms) > 1:
             raise click.UsageError(
                 "the texts read these data in different ways, some as vectors and some as one sequence in time: sweep "
                 "them one by one, or give sequences with --sequences"

@@ -11,6 +11,7 @@ import neuromorph as nm
 
 from ..data.holding_out import drawn, held_number
 from ..data.packing import Packing
+from ..tables.records import counted
 from .arrays import Array, Arrays, has_classes
 from .layout import Prepared
 
@@ -34,9 +35,10 @@ def held_out_units(model: nm.Model, data: Prepared, fraction: float, name: str) 
     counting = np.arange(packing.count)
     if weights is not None:
         counting = np.flatnonzero(weights.reshape(packing.count, -1).any(axis=1))
-    held, what = held_number(len(counting), fraction), "vectors" if steps is None else "sequences"
+    held = held_number(len(counting), fraction)
     if held >= len(counting):
-        raise click.ClickException(f"{name}: of {len(counting):,} {what}, --validation {fraction} leaves none")
+        there = counted(len(counting), "vector" if steps is None else "sequence")
+        raise click.ClickException(f"{name}: of {there} with a weight, --validation {fraction} leaves none")
     classes = _classes(model, data, packing, weights)
     kept, out = drawn(len(counting), held, None if classes is None else classes[counting])
     return _taken(data, packing, counting[kept]), _taken(data, packing, counting[out])
@@ -44,13 +46,14 @@ def held_out_units(model: nm.Model, data: Prepared, fraction: float, name: str) 
 
 def _classes(model: nm.Model, data: Prepared, packing: Packing, weights: Array | None) -> Array | None:
     """The class of each vector or sequence; None if there are none, or several in one sequence."""
+    binary = model.graph.loss.name == "binary_cross_entropy" and model.output_width == 1
+    if not (has_classes(model) or binary):
+        return None
     answers = np.asarray(packing.unpack(data.expected))
-    if has_classes(model):
-        labels = answers if data.expected.ndim < data.inputs.ndim else answers.argmax(axis=-1)
-    elif model.graph.loss.name == "binary_cross_entropy" and model.output_width == 1:
+    if binary:
         labels = (answers > 0.5).reshape(packing.leading_of_rows)
     else:
-        return None
+        labels = answers if data.expected.ndim < data.inputs.ndim else answers.argmax(axis=-1)
     if packing.steps is None:
         return labels
     counts = np.ones(labels.shape, bool) if weights is None else weights > 0.0
@@ -59,11 +62,12 @@ def _classes(model: nm.Model, data: Prepared, packing: Packing, weights: Array |
 
 
 def _taken(data: Prepared, packing: Packing, numbers: Array) -> Prepared:
-    """The data of some vectors or sequences."""
+    """The data of some vectors or sequences. Nothing else is copied: the data may be a large file."""
     part = Packing(len(numbers), packing.lanes, packing.steps)
+    group, lane = np.divmod(numbers, packing.lanes)
 
     def packed(array: Array) -> Array:
-        return part.pack(np.asarray(packing.unpack(array))[numbers])
+        return part.pack(array[group, lane] if packing.steps is None else array[group, :, lane])
 
     weights = None if data.sample_weight is None else packed(data.sample_weight)
     if weights is None and part.count % part.lanes:

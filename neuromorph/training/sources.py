@@ -122,7 +122,7 @@ class Batches:
     def _data(self, model: Network, carries: bool) -> Iterator[TrainingData]:
         """The checked data of each batch."""
         try:
-            batches = iter(self.begin())
+            batches = _iterated(self.begin())
         except TypeError as error:
             raise DataError(f"batches can't be read: {error}") from error
         for number, batch in enumerate(batches):
@@ -139,6 +139,18 @@ class Batches:
                 raise DataError(f"batch {number}: {error}") from error
 
 
+def _is_numbered(given: Any) -> bool:
+    """Whether an object has a length, and gives its items by their numbers."""
+    return hasattr(type(given), "__len__") and hasattr(type(given), "__getitem__")
+
+
+def _iterated(given: Any) -> Iterator[Any]:
+    """The items of an iterable, or of an object that numbers them, of which some never say that there are no more."""
+    if _is_numbered(given) and not isinstance(given, Iterable):
+        return (given[number] for number in range(len(given)))
+    return iter(given)
+
+
 def batches_of(given: Any, reading: Reading, others: Mapping[str, Any]) -> Batches:
     """The batches that a call of ``fit`` without ``expected`` gives. others: arguments that need arrays.
 
@@ -148,7 +160,7 @@ def batches_of(given: Any, reading: Reading, others: Mapping[str, Any]) -> Batch
     for name, value in others.items():
         if value is not None and value is not False:
             raise DataError(f"{name} needs arrays: without expected, inputs is an iterable of batches{_HINTS[name]}")
-    iterable = isinstance(given, Iterable) or hasattr(given, "__getitem__")  # such as a data set of PyTorch
+    iterable = isinstance(given, Iterable) or _is_numbered(given)
     if callable(given) and not iterable:
         return Batches(given, reading)
     if not iterable:

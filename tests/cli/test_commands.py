@@ -620,7 +620,7 @@ def test_vectors_and_sequences_in_batches_are_drawn_one_by_one(classifier: nm.Mo
     for part in (first, last):
         there = part.sample_weight > 0
         np.testing.assert_array_equal(part.inputs[..., 1][there], part.expected.argmax(axis=-1)[there])
-    with pytest.raises(Exception, match=r"d: of 1 vectors, --validation 0\.5 leaves none"):
+    with pytest.raises(Exception, match=r"d: of 1 vector with a weight, --validation 0\.5 leaves none"):
         units.held_out_units(classifier, layout.Prepared(inputs[None, :1], labels[None, :1], None), 0.5, "d")
 
 

@@ -58,6 +58,24 @@ def test_a_grid_becomes_a_table_and_a_model(capsys: pytest.CaptureFixture[str]) 
     assert ", done, " not in said, "nothing is trained twice"
 
 
+@pytest.mark.parametrize("axes", [(6, 8), (6, 3, 8)])
+def test_data_in_batches(axes: tuple[int, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    labels = np.repeat([0, 1], 24).reshape(6, 1, 8)[:, 0 if len(axes) == 2 else [0] * 3]
+    np.savez("d.npz", inputs=np.stack([labels, -labels], axis=-1), labels=labels)
+    Path("grid.toml").write_text(GRID.replace("[2]", "[2, 3]"))
+    out, _ = run(capsys, "sweep", "grid.toml", "--data", "d.npz", "--workers", "0")
+    assert len(out.splitlines()) == 9
+    assert {one.run.arguments["batch_size"] for one in nm.stored_runs("runs.sqlite")} == {8}
+
+
+def test_texts_that_read_batches_in_different_ways(capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez("d.npz", inputs=np.zeros((6, 8, 2)), labels=np.zeros((6, 8), int))
+    Path("other.mdl").write_text(TEXT.replace("(h, $width, <tanh>)", "(h, $width, <rnn>)"))
+    Path("grid.toml").write_text(GRID.replace('text = "net.mdl"', 'text = ["net.mdl", "other.mdl"]'))
+    _, err = run(capsys, "sweep", "grid.toml", "--data", "d.npz", "--workers", "0", code=2)
+    assert "the texts read these data in different ways" in err
+
+
 def test_runs_are_shown_written_and_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     run(
         capsys,

@@ -757,6 +757,7 @@ def pyplot(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     pytest.importorskip("matplotlib").use("agg")
     from matplotlib import pyplot
 
+    pyplot.close("all")  # of other tests
     yield pyplot
     pyplot.close("all")
 

@@ -92,6 +92,7 @@ def test_a_window_that_does_not_fit_into_memory_is_refused(monkeypatch: pytest.M
     [
         lambda model: model.train(INPUTS, LAST, 0, layout="NSW"),
         lambda model: model.fit(INPUTS, LAST, epochs=2, layout="NSW", progress=False),
+        lambda model: model.fit([(INPUTS, LAST)] * 2, epochs=2, layout="NSW", progress=False),
     ],
 )
 def test_a_window_that_hides_the_first_steps_is_told(call: Callable[[nm.Model], Any]) -> None:
