@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..functions.expressions import Expression
+from ..host.syntax import parsed_expression
 
 # The functions of expressions that have another name in C.
 RENAMED = {"absolute": "abs", "maximum": "max", "minimum": "min"}
@@ -67,7 +68,7 @@ class Mathematics:
 
 @lru_cache(maxsize=1024)
 def _tree(expression: str) -> ast.expr:
-    return ast.parse(expression, mode="eval").body
+    return parsed_expression(expression)
 
 
 class _Printer:

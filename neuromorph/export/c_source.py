@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import neuromorph as nm
 
 from ..graph import Graph
+from ..host.syntax import parsed_expression
 from . import c_selftest
 from .c_arrays import parameters
 from .c_expressions import Mathematics
@@ -179,7 +180,7 @@ def work_of(graph: Graph) -> tuple[int, int]:
         if node.merge is not None and node.merge.result == "one" and node.source is not None:
             wide = graph.nodes[node.source].width
         for text in _expressions(node):
-            parts = list(ast.walk(ast.parse(text, mode="eval")))
+            parts = list(ast.walk(parsed_expression(text)))
             products += wide * sum(isinstance(part, ast.Mult | ast.Div) for part in parts)
             calls += wide * sum(isinstance(part, ast.Call) and _is_costly(part) for part in parts)
         calls += wide if node.function is not None and node.function.couples else 0

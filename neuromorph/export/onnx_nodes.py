@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..host.syntax import parsed_expression
+
 Names = Mapping[str, str | float]  # the tensors, or the numbers, of an expression's variables
 
 _OPERATORS = {
@@ -86,7 +88,7 @@ class Nodes:
 
     def expression(self, text: str, names: Names, *, at: str) -> str:
         """The tensor of an expression's value."""
-        return self._value(ast.parse(text, mode="eval").body, names, at)
+        return self._value(parsed_expression(text), names, at)
 
     def _value(self, node: ast.expr, names: Names, at: str) -> str:
         match node:

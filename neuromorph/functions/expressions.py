@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from ..host.syntax import parsed_expression
+
 _NAME = re.compile(r"\b[A-Za-z_]\w*\b")
 _SIMPLE = frozenset({"where", "maximum", "minimum", "absolute", "fma"})
 _PARTS = (ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.UnaryOp, ast.USub, ast.Compare, ast.cmpop, ast.Call, ast.Name,
@@ -40,7 +42,7 @@ class Expression(str):
         >>> Expression("where(x > 0.0, x, p * exp(x))").cost({"exp": 20})
         22
         """
-        return sum(_cost(node, calls) for node in ast.walk(ast.parse(self, mode="eval")))
+        return sum(_cost(node, calls) for node in ast.walk(parsed_expression(self)))
 
     @property
     def joined(self) -> Expression:
@@ -76,7 +78,7 @@ def _cost(node: ast.AST, calls: Mapping[str, int]) -> int:
 
 @lru_cache(maxsize=1024)
 def _is_simple(text: str) -> bool:
-    nodes = list(ast.walk(ast.parse(text, mode="eval").body))
+    nodes = list(ast.walk(parsed_expression(text)))
     called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     return called <= _SIMPLE and all(isinstance(node, _PARTS) for node in nodes)
 
@@ -112,7 +114,7 @@ def _is_product(node: ast.expr) -> bool:
 @lru_cache(maxsize=4096)
 def _joined(text: str) -> str:
     joiner = _Joiner()
-    tree = joiner.visit(ast.parse(text, mode="eval").body)
+    tree = joiner.visit(parsed_expression(text))
     return written(tree) if joiner.joins else text
 
 

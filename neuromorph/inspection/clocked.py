@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
+from ..host.syntax import parsed_module
 from .pieces import BY_OPERATION, Piece
 
 IDLE = "idle"  # the function that only reads the clock
@@ -30,7 +31,7 @@ def clocked_source(source: str, functions: Sequence[str], pieces: Sequence[Piece
     The clock is an int64 array. It has two numbers (ticks, laps) for each piece, then for the rest of ``train``, then
     for waiting at barriers. The source ends with ``idle(clock, count)``, which only reads the clock ``count`` times.
     """
-    tree = ast.parse(source)
+    tree = parsed_module(source)
     chosen = set(functions)
     body = [node for node in tree.body if not isinstance(node, ast.FunctionDef) or node.name in chosen]
     waiters = {node.name for node in body if isinstance(node, ast.FunctionDef) and _has_barrier(node)}
@@ -38,8 +39,8 @@ def clocked_source(source: str, functions: Sequence[str], pieces: Sequence[Piece
         if isinstance(node, ast.FunctionDef):
             _Clocks(node, chosen, pieces, waiters).put_in()
     last_import = max(place for place, node in enumerate(body) if isinstance(node, ast.ImportFrom))
-    body[last_import + 1 : last_import + 1] = ast.parse(_IMPORT).body
-    tree.body = [*body, *ast.parse(_IDLE_SOURCE).body]
+    body[last_import + 1 : last_import + 1] = parsed_module(_IMPORT).body
+    tree.body = [*body, *parsed_module(_IDLE_SOURCE).body]
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
 
@@ -48,7 +49,7 @@ def _has_barrier(function: ast.FunctionDef) -> bool:
 
 
 def _statement(text: str) -> ast.stmt:
-    return ast.parse(text).body[0]
+    return parsed_module(text).body[0]
 
 
 class _Clocks:

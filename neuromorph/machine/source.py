@@ -16,6 +16,7 @@ from ..abi.mailbox import UPDATE
 from ..functions import LOSSES
 from ..functions.dropout import FIRST, LAST_SHIFT, MIXING, SECOND, WORD
 from ..functions.expressions import Expression
+from ..host.syntax import parsed_expression
 from ..optimizers import UPDATES, Update
 from . import driver
 from . import instructions as i
@@ -138,7 +139,7 @@ def _numbers_of(template: Template, first: int = 0) -> list[str]:
 
 def _value(template: Template, first: int = 0) -> list[str]:
     """The lines that compute an expression; the last of them is the value. Calls that occur twice are made once."""
-    tree = ast.parse(filled(template, [f"n{first + place}" for place in range(len(template.slots))]), mode="eval")
+    tree = parsed_expression(filled(template, [f"n{first + place}" for place in range(len(template.slots))]))
     calls = Counter(ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Call))
     lines, value = [], ast.unparse(tree)
     known: list[tuple[str, str]] = []
@@ -153,7 +154,7 @@ def _value(template: Template, first: int = 0) -> list[str]:
 
 def _added(template: Template) -> str:
     """The value added to z: in one, if it is a product. Nothing else of it is joined with the addition."""
-    value = ast.parse(filled(template, [f"n{place}" for place in range(len(template.slots))]), mode="eval").body
+    value = parsed_expression(filled(template, [f"n{place}" for place in range(len(template.slots))]))
     if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Mult):
         return f"fma({ast.unparse(value.left)}, {ast.unparse(value.right)}, z)"
     return "z + value"

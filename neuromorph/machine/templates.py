@@ -15,6 +15,7 @@ from ..functions import ACTIVATIONS, ELEMENTWISE, MERGES, RESTORE
 from ..functions.expressions import Expression, written
 from ..functions.records import VOCABULARY
 from ..host.frozen import frozen
+from ..host.syntax import parsed_expression
 
 _SLOT = 0.3141592653589793  # a number that no record has: it marks the slots while templates are made
 _FORMS = 4096  # that are kept; texts with numbers of their own bring ever more
@@ -68,7 +69,7 @@ def form_of(expression: str) -> Form:
     if expression == "zero":
         return Form("splat(0.0)", (), ())
     reader = _Reader()
-    text = written(reader.visit(ast.parse(expression, mode="eval").body))
+    text = written(reader.visit(parsed_expression(expression)))
     return Form(text, tuple(reader.letters), tuple(reader.numbers))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from ..host.syntax import parsed_expression
 from .constants import filled
 from .vectors import absolute, emit_absolute, emit_fma, fma, maximum, minimum, where
 
@@ -38,7 +39,7 @@ def value_of(text: str, names: Mapping[str, Any]) -> Any:
 def emit(builder: ir.IRBuilder, text: str, names: Mapping[str, ir.Value]) -> ir.Value:
     """Emit the instructions of an expression over vectors of one type; its value. KeyError for other parts."""
     kind = next(iter(names.values())).type
-    return _Emitter(builder, kind, names).value(ast.parse(text, mode="eval").body)
+    return _Emitter(builder, kind, names).value(parsed_expression(text))
 
 
 class _Emitter:

@@ -17,6 +17,7 @@ from typing import Any
 from llvmlite import ir
 from numba.core import types
 
+from ..host.syntax import parsed_module
 from .lowering import Twin
 from .routines import I1, I64
 from .vectors import VectorType
@@ -149,7 +150,7 @@ def ir_type(kind: types.Type) -> ir.Type:
 
 @lru_cache(4)
 def _definitions(file: str, length: int) -> dict[str, ast.FunctionDef]:
-    tree = ast.parse("".join(linecache.getlines(file)))
+    tree = parsed_module("".join(linecache.getlines(file)))
     return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
