@@ -122,16 +122,15 @@ class Model(Network):
         """Train for ``epochs`` passes over the data; returns a ``History`` with the numbers of each epoch.
 
         inputs, expected, sample_weight, lengths, layout, missing: as in ``train``; every epoch starts from zero state.
-        Without ``expected``, inputs is an iterable of batches, a sequence of them, or a function that makes one, read
-        anew in each epoch and none ahead: (inputs, expected[, sample_weight[, lengths]]), each as for ``train``.
-        validation: the data that are measured after each epoch, in that form, where the last two may be None; or a
-        fraction such as 0.2: so many single sequences (4 axes, or layout "NSW") or, of a model without links in time,
-        single vectors are drawn and held out, the same ones in each call, with each class's share where the loss has
-        classes; of one sequence (3 axes) it is the last part. carry_state: the first epoch starts from ``model.state``,
-        each other one, and each batch, from the state at the end of the one before, and so does the part of one
-        sequence that is held out; other validation data start from zero. Not with 4 axes. shuffle: a new order of these
-        single sequences or vectors in every epoch, over all lanes, which ``model.losses`` has too. seed: of it; None
-        draws one.
+        Without ``expected``, inputs is an iterable or a sequence of batches, or a function that makes one, which each
+        epoch reads anew, none ahead: (inputs, expected[, sample_weight[, lengths]]), each as for ``train``. validation: the
+        data that are measured after each epoch, in that form, where the last two may be None; or a fraction such as
+        0.2: so many single sequences (4 axes, or layout "NSW") or, of a model without links in time, single vectors
+        are drawn and held out, the same ones in each call, with each class's share where the loss has classes; of one
+        sequence (3 axes) it is the last part. carry_state: the first epoch starts from ``model.state``, each other one,
+        and each batch, from the state at the end of the one before, and so does the part of one sequence that is held
+        out; other validation data start from zero. Not with 4 axes. shuffle: a new order of these single sequences or
+        vectors in every epoch, over all lanes, which ``model.losses`` has too. seed: of it; None draws one.
 
         callbacks: ``EarlyStopping``, ``LearningRateSchedule``, ``Checkpoint`` or any ``Callback``. metrics: what is
         measured beside the loss after each epoch, on all data, from the state that the epoch started from, and on those
