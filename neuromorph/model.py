@@ -122,8 +122,8 @@ class Model(Network):
         """Train for ``epochs`` passes over the data; returns a ``History`` with the numbers of each epoch.
 
         inputs, expected, sample_weight, lengths, layout, missing: as in ``train``; every epoch starts from zero state.
-        Without ``expected``, inputs is an iterable or a sequence of batches, or a function that makes one, which each
-        epoch reads anew, none ahead: (inputs, expected[, sample_weight[, lengths]]), each as for ``train``. validation: the
+        Without ``expected``, inputs is an iterable or a sequence of batches, or a function that makes one, which epochs
+        read anew, none ahead: (inputs, expected[, sample_weight[, lengths]]), each as for ``train``. validation: the
         data that are measured after each epoch, in that form, where the last two may be None; or a fraction such as
         0.2: so many single sequences (4 axes, or layout "NSW") or, of a model without links in time, single vectors
         are drawn and held out, the same ones in each call, with each class's share where the loss has classes; of one
