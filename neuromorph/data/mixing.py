@@ -110,6 +110,11 @@ def classes_of(data: TrainingData, numbers: Numbers) -> NDArray[np.intp] | None:
     """
     expected = data.expected
     labels = expected.argmax(axis=-1) if expected.shape[-1] > 1 else (expected[..., 0] > 0.5).astype(np.intp)
+    return classes_of_labels(data, labels, numbers)
+
+
+def classes_of_labels(data: TrainingData, labels: Array, numbers: Numbers) -> NDArray[np.intp] | None:
+    """The class of each of these units, from the labels of all vectors. None if a sequence has several classes."""
     found: NDArray[np.intp] = _units(labels, data.sequences, numbers)
     if not data.sequences:
         return found

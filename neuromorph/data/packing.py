@@ -46,11 +46,6 @@ class Packing:
         groups = -(-self.count // self.lanes)
         return (groups, self.lanes) if self.steps is None else (groups, self.steps, self.lanes)
 
-    @property
-    def leading_of_rows(self) -> tuple[int, ...]:
-        """The leading axes of rows: (N, S), or (N,) of single vectors."""
-        return (self.count,) if self.steps is None else (self.count, self.steps)
-
     def pack(self, rows: Array) -> Array:
         """Rows (N, S, …) as (G, S, B, …), or (N, …) of single vectors as (G, B, …)."""
         packed, by_lane = self._zeros(rows.shape[len(self.leading) - 1 :], rows.dtype)
