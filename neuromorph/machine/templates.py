@@ -144,7 +144,8 @@ def _pairs() -> Iterator[tuple[str, Let]]:
     for name in ("sigmoid", "tanh"):
         activation = ACTIVATIONS[name]
         yield activation.forward, (total,)
-        yield f"g * ({activation.derivative})", (("g", "a * b"), *activation.let)
+        for gradient in ("a * b", "a + b", "(a + b) * c"):
+            yield f"g * ({activation.derivative})", (("g", gradient), *activation.let)
 
 
 def _sums() -> Iterator[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """Joins a map with the operation whose result it alone reads, for a back end that does both at once.
 
 Two maps become one, which names the first one's value in its ``let``. Each expression is still rounded where it was, so
-that the results are the same bits. A product whose result is only copied writes to where the copy would go.
+that the results are the same bits. A product whose result is only copied writes to where the copy would go. A sum that
+one map or two read is computed by each of them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from ..functions.expressions import Expression
 from .accesses import reads_of, writes_of
 from .copies import Uses, Writes, copied, is_written, uses
 from .plan import Access, Map, Operation, Place, Product, Segment
+
+_MOST_READERS = 2  # of a sum that each of them computes
 
 Let = tuple[tuple[str, str], ...]
 CanDo = Callable[[str, Let], bool]  # whether a back end can do a map with this expression and what it names
@@ -29,7 +32,66 @@ def with_joins(segments: list[Segment], lanes: int, kept: set[str], can_do: CanD
     operations = [operation for segment in segments for operation in segment.operations]
     firsts = (one.target for one in operations if _can_be_first(one))
     reads, writes = uses(segments, {target.buffer for target in firsts if target is not None} - kept)
-    return [_Joining(s, number, reads, writes, lanes, can_do).joined() for number, s in enumerate(segments)]
+    joined = [_Joining(s, number, reads, writes, lanes, can_do).joined() for number, s in enumerate(segments)]
+    return _with_spread_sums(joined, lanes, kept, can_do)
+
+
+def _with_spread_sums(segments: list[Segment], lanes: int, kept: set[str], can_do: CanDo) -> list[Segment]:
+    """The segments, where maps that add to what few others read are gone: each reader computes the sum."""
+    sums = {operation.target.buffer for s in segments for operation in s.operations if _is_sum(operation)} - kept
+    if not sums:
+        return segments
+    reads, _ = uses(segments, sums)
+    out = []
+    for number, segment in enumerate(segments):
+        operations: list[Operation | None] = list(segment.operations)
+        for at, operation in enumerate(segment.operations):
+            if _is_sum(operation) and operation.target.buffer in sums:
+                readers = [
+                    (n, place, access)
+                    for n, place, access in reads[operation.target.buffer]
+                    if (n, place) != (number, at)
+                ]
+                if readers and all(n == number and place > at for n, place, _ in readers):
+                    _spread_sum(operations, at, [(place, access) for _, place, access in readers], lanes, can_do)
+        out.append(Segment(segment.domain, tuple(o for o in operations if o is not None), segment.shares))
+    return out
+
+
+def _is_sum(operation: Operation) -> TypeGuard[Map]:
+    """Whether an operation is a map that adds whole rows to its target as they are."""
+    if not isinstance(operation, Map) or not operation.accumulate or operation.exact or operation.shift:
+        return False
+    if len(operation.operands) != 1 or operation.let or operation.keep is not None or operation.zero is not None:
+        return False
+    name, access = operation.operands[0]
+    return operation.expression == name and access.limit is None and not access.broadcast
+
+
+def _spread_sum(
+    operations: list[Operation | None], at: int, readers: list[tuple[int, Access]], lanes: int, can_do: CanDo
+) -> None:
+    """Let the readers of a sum compute it, if they are few and can, in place of the map that makes it."""
+    first = operations[at]
+    if not isinstance(first, Map) or len(readers) > _MOST_READERS or len(dict(readers)) < len(readers):
+        return
+    last = max(place for place, _ in readers)
+    behind = [operation for operation in operations[at + 1 : last + 1] if operation is not None]
+    ((_, added),) = first.operands
+    if any(is_written(behind, place, lanes) for place in (first.target, added.place)):
+        return
+    value = replace(first, expression="t + g", operands=(("t", Access(first.target)), ("g", added)), accumulate=False)
+    joints: dict[int, Operation | None] = {at: None}
+    for place, access in readers:
+        second = operations[place]
+        if not isinstance(second, Map) or second.accumulate or second.shift:
+            return
+        (name,) = (name for name, other in second.operands if other == access)
+        joints[place] = joint = _joint(value, second, name)
+        if not _is_whole(access, value, second, name) or not can_do(joint.expression, joint.let):
+            return
+    for place, joint_or_none in joints.items():
+        operations[place] = joint_or_none
 
 
 @dataclass

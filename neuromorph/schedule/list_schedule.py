@@ -42,13 +42,14 @@ class _Queue:
         free = [task for task, count in self._open.items() if not count]
         self.groups = sorted(number for kind, number in free if kind == "group")
         self.ready = _Ready(width_of)
-        self.ready.add_all(number for kind, number in free if kind == "node")
+        self.ready.add_all(sorted(number for kind, number in free if kind == "node"))
 
     def take_groups(self) -> Iterator[Task]:
         """Take all groups that are ready. Their layers are then ready, unless they wait for other nodes."""
         for number in self.groups:
             yield "group", number
-        self.ready.add_all(index for number in self.groups for index in self._members[number])
+        for number in self.groups:
+            self.ready.add_all(self._members[number])
         self.groups = []
 
     def finish(self, index: int) -> None:
@@ -81,8 +82,8 @@ class _Ready:
         self._by_width.setdefault(width, deque()).append(index)
 
     def add_all(self, nodes: Iterable[int]) -> None:
-        """Add some nodes, in text order."""
-        for index in sorted(nodes):
+        """Add some nodes, in this order."""
+        for index in nodes:
             self.add(index)
 
     def take(self) -> int:

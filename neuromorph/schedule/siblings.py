@@ -98,9 +98,17 @@ def sibling_groups(graph: Graph, lanes: int, runs: list[tuple[int, list[int]]], 
 
 
 def _columns(graph: Graph, lanes: int, layers: list[int]) -> tuple[tuple[Member, ...], int]:
-    """Some layers with their columns side by side, and the number of all columns."""
-    members, column = [], 0
+    """Some layers with their columns side by side, and the number of all columns.
+
+    Those of one activation stand together, so that it is computed over all their columns at once.
+    """
+    functions: dict[tuple[str, float | None], list[int]] = {}
     for index in layers:
+        function = graph.nodes[index].function
+        assert function is not None
+        functions.setdefault((function.name, graph.nodes[index].parameter), []).append(index)
+    members, column = [], 0
+    for index in (index for alike in functions.values() for index in alike):
         members.append(Member(index, column, graph.nodes[index].width))
         column += padded(graph.nodes[index].width, lanes)
     return tuple(members), column

@@ -93,3 +93,53 @@ def test_the_last_one_may_write_in_place_only() -> None:
 
 def test_a_product_writes_to_where_its_copy_would_go() -> None:
     assert left(PRODUCT, COPY) == (replace(PRODUCT, target=D3, inner=(2,)),)
+
+
+SUM = replace(statement(D1, "g", g=Place("c1", 0, 4)), accumulate=True)
+
+
+def test_one_or_two_readers_of_a_sum_compute_it() -> None:
+    one, two = statement(D2, "g * (y * (1.0 - y))", g=D1, y=V1), statement(D3, "g * fma(-y, y, 1.0)", g=D1, y=V2)
+    for readers in ([one], [one, two], [statement(V1, "x", x=V2), one]):
+        found = left(SUM, *readers)
+        assert len(found) == len(readers)
+        last = found[-1]
+        assert isinstance(last, Map)
+        assert dict(last.let) == {"g": "t1 + g1"}
+        assert dict(last.operands)["t1"].place == D1
+        assert dict(last.operands)["g1"].place.buffer == "c1"
+
+
+def test_a_reader_of_a_sum_that_is_joint_itself() -> None:
+    product = statement(D2, "g * o", g=D1, o=V1)
+    (joint,) = left(SUM, product, statement(D3, "g * fma(-y, y, 1.0)", g=D2, y=V2))
+    assert isinstance(joint, Map)
+    assert [text for _, text in joint.let] == ["t1 + g2", "g1 * o1"]
+    assert [access.place.buffer for _, access in joint.operands] == ["v2", "v1", "d1", "c1"]
+
+
+READER = statement(D2, "g * (y * (1.0 - y))", g=D1, y=V1)
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        (SUM, READER, replace(READER, target=D3), replace(READER, target=V2)),  # three readers
+        (SUM, statement(D2, "g * sin(x)", g=D1, x=V1)),  # that a back end has not
+        (SUM, statement(Place("c1", 0, 4), "x", x=V1), READER),  # what is added is changed before
+        (SUM, replace(READER, operands=(("g", Access(D1, -1)), ("y", Access(V1))))),  # it is read at another step
+        (SUM, replace(READER, accumulate=True)),
+        (SUM, READER, replace(SUM, operands=(("g", Access(V2)),))),  # more is added behind a reader
+        (READER, SUM),
+        (replace(SUM, shift=-1), READER),
+        (replace(SUM, exact=True), READER),
+    ],
+)
+def test_sums_that_are_needed_where_they_are(operations: tuple[Operation, ...]) -> None:
+    assert left(*operations) == operations
+
+
+def test_sums_that_are_read_elsewhere_stay() -> None:
+    assert left(SUM, READER, kept={"d1"}) == (SUM, READER)
+    segments = [Segment(0, (SUM, READER)), Segment(-1, (replace(READER, target=D3),))]
+    assert with_joins(segments, 4, set(), can_map) == segments
