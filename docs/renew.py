@@ -251,8 +251,10 @@ def with_keywords(grammar: str) -> str:
     rules = found["repository"]
     keywords = [rules[name] for name in ("activation", "elementwise", "loss", "operation")]
     keywords += [*rules["initializer"]["patterns"], rules["cell"]]
-    cells = [cell.name for cell in language.library()]
-    for rule, records in zip(keywords, (*_TABLES.values(), cells), strict=True):
+    names = {what: list(records) for what, records in _TABLES.items()}
+    names["elementwise layers"].append(functions.RESTORE.name)
+    names["cells"] = [cell.name for cell in language.library()]
+    for rule, records in zip(keywords, names.values(), strict=True):
         rule["match"] = re.sub(r"\(\?:[a-z_|]+\)", f"(?:{'|'.join(records)})", rule["match"])
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 

@@ -15,6 +15,7 @@ __all__ = ["MDL"]  # Pygments looks for lexers here
 FUNCTIONS = [
     *functions.ACTIVATIONS, *functions.ELEMENTWISE, *functions.LOSSES, *functions.MERGES,
     *functions.WEIGHT_INITIALIZERS, *functions.BIAS_INITIALIZERS, *(cell.name for cell in language.library()),
+    functions.RESTORE.name, "conv",
 ]  # fmt: skip
 
 

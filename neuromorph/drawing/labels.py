@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..graph import Graph, Node
-from ..graph.words import before, function_of, loss_of, read_by
+from ..graph.words import before, function_of, loss_of, read_by, reads_back
 from ..host.frozen import frozen
 from .geometry import Size
 
@@ -51,6 +51,8 @@ def _details(graph: Graph, node: Node) -> tuple[str, ...]:
     found = [_computed(node)]
     if node.merge is not None and node.steps > 1:
         found.append(before(node.steps).strip())
+    if node.kind == "cell" and max(node.steps, node.reach) > 1:
+        found += reads_back(graph, node)
     if node.index == graph.output:
         found.append(loss_of(graph))
     return tuple(found)

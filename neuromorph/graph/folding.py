@@ -16,7 +16,7 @@ class Folded:
     """A graph in which uses of cells are nodes of the kind "cell". members: the nodes that each node stands for.
 
     A cell reads what its nodes read from outside. If its nodes read earlier steps of one another, the cell reads
-    itself.
+    itself, ``steps`` steps back at most. ``reach``: the steps back that convolutions of what comes in read.
     """
 
     original: Graph
@@ -49,13 +49,14 @@ class Folded:
         use, inside = nodes[0].use, set(members)
         assert use is not None
         outside = [node.source for node in nodes if node.source is not None and node.source not in inside]
-        steps = max((node.steps for node in nodes if node.other in inside), default=0)
+        steps = max((max(n.steps * (n.other in inside), n.reach * (n.source in inside)) for n in nodes), default=0)
+        reach = max((node.reach for node in nodes if node.source not in inside), default=0)
         last = next(node for node in nodes if node.name == use.name)
         source = shown[outside[0]] if outside else None
         live = any(node.live for node in nodes)
         return Node(
             place, use.name, "cell", last.width, source, place if steps else None, steps, None, None, None, live,
-            last.location, origin=use,
+            last.location, taps=reach + 1, origin=use,
         )  # fmt: skip
 
 

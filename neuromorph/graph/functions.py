@@ -388,7 +388,8 @@ def _activation(text: Text, said: syntax.Function | None) -> Activation | None:
     if said.name in LOSSES:
         reason = f"'{said.name}' is a loss, but an activation belongs here"
         raise text.error(f"{reason}: the output names its activation first, then its loss", said.location)
-    hint = _hint(said.name, ACTIVATIONS, (*ELEMENTWISE, CONVOLUTION, *text.model.cells), ACTIVATION_SYNONYMS)
+    others = (*ELEMENTWISE, CONVOLUTION, RESTORE.name, *text.model.cells)
+    hint = _hint(said.name, ACTIVATIONS, others, ACTIVATION_SYNONYMS)
     raise text.error(f"unknown activation '{said.name}'{hint}", said.location)
 
 

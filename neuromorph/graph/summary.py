@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from .folding import Folded, fold
 from .nodes import Graph, Node
-from .words import before, function_of, loss_of, read_by
+from .words import function_of, loss_of, read_by, reads_back
 
 
 def summary(graph: Graph, *, folded: bool = False) -> str:
@@ -28,12 +28,8 @@ def summary(graph: Graph, *, folded: bool = False) -> str:
 def _links(graph: Graph) -> Iterator[str]:
     """The live links back in time, those of convolutions too, each in words."""
     for node in graph.nodes:
-        if node.live and node.reach and node.source is not None:
-            furthest = f" up to{before(node.reach)}" if node.reach > 1 else ""
-            yield f"{node.name} reads {graph.nodes[node.source].name}{furthest}"
-        if node.live and node.delayed and node.other is not None:
-            further = before(node.steps) if node.steps > 1 else ""
-            yield f"{node.name} reads {graph.nodes[node.other].name}{further}"
+        if node.live:
+            yield from (f"{node.name} reads {read}" for read in reads_back(graph, node))
 
 
 def _parameters(shown: Folded, node: Node) -> str:

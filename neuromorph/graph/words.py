@@ -37,6 +37,21 @@ def before(steps: int) -> str:
     return " of the step before" if steps == 1 else f" {steps:,} steps before"
 
 
+def reads_back(graph: Graph, node: Node) -> list[str]:
+    """What a node reads of earlier steps, and how many steps back if more than one. Of a convolution and of a cell it
+    is the furthest step."""
+    found = []
+    if node.reach and node.source is not None:
+        found.append(f"{graph.nodes[node.source].name}{_back(node.reach, furthest=True)}")
+    if node.delayed and node.other is not None:
+        found.append(f"{graph.nodes[node.other].name}{_back(node.steps, furthest=node.kind == 'cell')}")
+    return found
+
+
+def _back(steps: int, *, furthest: bool) -> str:
+    return "" if steps == 1 else f"{' up to' * furthest}{before(steps)}"
+
+
 def values_of(shift: int, taps: int, dilation: int) -> str:
     """The words for the steps that are read: ``taps`` steps, ``dilation`` apart, the first at ``shift`` (0, -1, …)."""
     if taps == 1:

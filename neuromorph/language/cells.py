@@ -2,9 +2,12 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from ..host.cached import cached_property
 from .syntax import Definition, Layer, Node, each
+
+_MOST_NAMES = 1_000  # inside uses of cells that are compared with a wrong name
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,12 @@ class Cell:
         """The uses in the body by name, each with its cell."""
         found = ((node, self.home.used_by(node)) for node in self.nodes.values())
         return {node.name: (node, cell) for node, cell in found if cell is not None}
+
+    @property
+    def names(self) -> list[str]:
+        """The names that merges of the body can read: its nodes, and those inside its uses of cells."""
+        inside = (f"{node.name}.{n}" for node, cell in self._uses.values() for n in cell.names if n != cell.last)
+        return [*self.nodes, *islice(inside, _MOST_NAMES)]
 
     @cached_property
     def _lengths(self) -> tuple[int, ...]:

@@ -145,7 +145,7 @@ def _hint(cell: Cell, name: str) -> str:
     use = cell.use_with_last(name)
     if use is not None:
         return f": the last node of a cell has the name of the use, {quoted(use.name)}"
-    near = nearest(name, cell.nodes)
+    near = nearest(name, cell.names)
     return _names_in(cell) if near is None else f": did you mean {quoted(near)}?"
 
 

@@ -300,6 +300,15 @@ def test_a_folded_cell_is_one_box_that_reads_itself() -> None:
     assert 'n1 [label="h\\n4 · <gru>", shape=box3d];' in drawing.dot
 
 
+def test_a_folded_cell_says_how_many_steps_back_it_reads() -> None:
+    cell = "<old>[{a, b, additive, 4} (b, <tanh>)]"
+    text = f"/xavier,zero/ {cell} (in, 4) (h, 4, <old>) (k, 4, <leaky>)" + END
+    drawing = draw(witnesses.graph_of(text), folded=True)
+    assert "h up to 4 steps before" in words(drawing.svg, 1)
+    assert "h up to 4 steps before" in drawing.dot
+    assert not any("before" in word for word in words(drawing.svg, 2))
+
+
 def test_a_plain_chain_is_a_straight_line() -> None:
     picture = read(draw(witnesses.graph_of(TEXTS["chain-model"])).svg)
     assert len({box.x for box in picture.boxes.values()}) == 1

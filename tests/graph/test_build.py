@@ -432,6 +432,7 @@ def test_ignored_numbers_are_told() -> None:
             "'const_uneven' needs 2 numbers, its mean and standard",
         ),
         ("/he,zero/(i,4)(o,4,<tanj>,<mse>)", 21, "unknown activation 'tanj': did you mean 'tanh'?"),
+        ("/he,zero/(i,4)(o,4,<restor>,<mse>)", 21, "unknown activation 'restor': did you mean 'restore'?"),
         (
             "/he,zero/(i,4)(o,4,<zzzzzz>,<mse>)",
             21,

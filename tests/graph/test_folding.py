@@ -6,6 +6,7 @@ from helpers import witnesses
 from neuromorph.graph import freeze, frozen_names
 from neuromorph.graph.folding import fold
 from neuromorph.graph.nodes import Graph
+from neuromorph.graph.words import reads_back
 
 HEAD, END = "/xavier,zero/ ", " (out, 3, <tanh>, <mse>)"
 INNER = "<inner>[(a, width, <tanh>) {t, t, additive, 2}] <both>[(x, width, <inner>) (y, width, <inner>)] "
@@ -39,6 +40,17 @@ def test_what_stands_outside_and_only_looks_like_a_part_stays_outside() -> None:
 def test_a_cell_without_loop_does_not_read_itself_and_one_that_reads_nothing_has_nothing_coming_in() -> None:
     graph = folded(f"{HEAD}<v>[(a, 4, <learned>) (b, width, <tanh>)] (in, 3) (h, 5, <v>) {{m, in, concatenate}}{END}")
     assert links(graph)["h"] == (None, None, 0)
+
+
+def test_convolutions_and_longer_delays_inside_are_kept() -> None:
+    """What a convolution at the head of a body reads is the cell's source; what others read is the cell itself."""
+    cell = "<w>[(a, 4, <conv, 3, 2>) (b, 5, <conv, 2>) {c, b, additive, 3}]"
+    graph = folded(f"{HEAD}{cell} (in, 3) (h, 5, <w>) (k, 5, <conv, 4>){END}")
+    assert links(graph)["h"] == ("in", "h", 3)
+    assert {node.name: node.reach for node in graph.nodes} == {"in": 0, "h": 4, "k": 3, "out": 0}
+    assert [read for node in graph.nodes for read in reads_back(graph, node)] == [
+        "in up to 4 steps before", "h up to 3 steps before", "h up to 3 steps before",
+    ]  # fmt: skip
 
 
 def test_parameters_are_those_of_all_nodes() -> None:

@@ -183,6 +183,7 @@ WRONG = [
         "own value, and a split such as [x,] names what comes in",
     ),
     ("<d>[(state,<f>){x,stat,o}]", 19, "which is no node of the cell 'd': did you mean 'state'?"),
+    ("<e>[(inside,<f>)(y,<f>)]<d>[(u,<e>){x,u.insid,o}]", 39, "no node of the cell 'd': did you mean 'u.inside'?"),
     ("<d>[(u,<lib>){x,u.y,o}]", 17, "'x' merges with 'u.y', which is no node of the cell 'd'"),  # y became u itself
     ("<d, p>[(x,<f,p>)](input,3)(h,<d>)", 31, "the cell 'd' needs a number, its 'p', such as <d, 0.5>"),
     ("<d, p 1, q>[(x,<f,p>)](input,3)(h,<d,1>)", 36, "the cell 'd' needs a number, its 'q', such as <d, 0.5, 0.5>"),

@@ -22,6 +22,7 @@ from neuromorph.functions import (
     ELEMENTWISE,
     LOSSES,
     MERGES,
+    RESTORE,
     WEIGHT_INITIALIZERS,
 )
 from neuromorph.language import library, parse, syntax
@@ -184,7 +185,7 @@ def test_every_word_of_the_language_is_a_keyword(table: Mapping[str, Any], form:
 
 
 def test_no_keyword_is_unknown_to_the_language() -> None:
-    known = {*ACTIVATIONS, *ELEMENTWISE, *LOSSES, *MERGES, *WEIGHT_INITIALIZERS, *BIAS_INITIALIZERS}
+    known = {*ACTIVATIONS, *ELEMENTWISE, RESTORE.name, *LOSSES, *MERGES, *WEIGHT_INITIALIZERS, *BIAS_INITIALIZERS}
     keywords = [rule["match"] for rule in rules() if rule.get("name", "").startswith("keyword.other")]
     listed = [word for match in keywords for word in re.findall(r"\(\?:([a-z_|]+)\)", match)[0].split("|")]
     assert sorted(listed) == sorted(known)
@@ -261,7 +262,7 @@ def scope_of(function: str) -> str:
     """The scope of the name of a function or a cell; what is none of the language's is a cell of the text."""
     scopes = {
         "keyword.other.activation.mdl": ACTIVATIONS,
-        "keyword.other.elementwise.mdl": ELEMENTWISE,
+        "keyword.other.elementwise.mdl": {*ELEMENTWISE, RESTORE.name},
         "keyword.other.loss.mdl": LOSSES,
         "keyword.control.convolution.mdl": {"conv"},
         "support.function.cell.mdl": CELLS,
