@@ -187,7 +187,8 @@ def _with_data(options: Sweeping, source: Source, runs: list[nm.Run]) -> tuple[l
         arrays = found[1]
         sequences = as_sequences(model, source, arrays)
         read = prepared(model, arrays, sequences=sequences)
-        forms.add((read.layout, read.inputs.ndim, are_in_batches(model, arrays, sequences=sequences)))
+        by_units = _draws(options) and are_in_batches(model, arrays, sequences=sequences)
+        forms.add((read.layout, read.inputs.ndim, by_units))
         if len(forms) > 1:
             raise click.UsageError(
                 "the texts read these data in different ways, some as vectors and some as one sequence in time: sweep "
@@ -212,7 +213,7 @@ def _read(options: Sweeping, source: Source, model: nm.Model) -> tuple[Arrays, P
     if not options.quiet:
         say_how_read(model, arrays, sequences=sequences)
     fraction = fraction_of(options.validation)
-    if fraction is not None and not options.validation_tail and are_in_batches(model, arrays, sequences=sequences):
+    if fraction is not None and _draws(options) and are_in_batches(model, arrays, sequences=sequences):
         with naming(arrays.name):
             return arrays, *held_out_units(model, prepared(model, arrays, sequences=sequences), fraction, arrays.name)
     if fraction is not None:
@@ -223,6 +224,11 @@ def _read(options: Sweeping, source: Source, model: nm.Model) -> tuple[Arrays, P
         validation = arrays_of(_at(source, options.validation, once), model)
     with naming(arrays.name):
         return (arrays, prepared(model, arrays, sequences=sequences), prepared(model, validation, sequences=sequences))
+
+
+def _draws(options: Sweeping) -> bool:
+    """Whether the part for validation is drawn from the data."""
+    return fraction_of(options.validation) is not None and not options.validation_tail
 
 
 def _at(source: Source, place: str, once: bool | None) -> Source:

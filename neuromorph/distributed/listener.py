@@ -6,8 +6,10 @@ On Linux there is a local socket beside the one of the network, whose packets ne
 from __future__ import annotations
 
 import hashlib
+import os
 import selectors
 import socket
+import struct
 import sys
 from contextlib import ExitStack, suppress
 
@@ -41,6 +43,9 @@ class Listener:
         found = self.local if self.local is not None and ready[0][0].fileobj is self.local else self.network
         found.settimeout(seconds)  # the caller may have gone again
         link, _ = found.accept()
+        if found is self.local and not _is_ours(link):
+            link.close()
+            raise TimeoutError("another user called")
         return link
 
     def close(self) -> None:
@@ -57,9 +62,16 @@ def local_connection(key: bytes, host: str, port: int, seconds: float) -> socket
             link = stack.enter_context(socket.socket(socket.AF_UNIX))
             link.settimeout(seconds)
             link.connect(_name(key, host, port))
-            stack.pop_all()
-            return link
+            if _is_ours(link):
+                stack.pop_all()
+                return link
     return None
+
+
+def _is_ours(link: socket.socket) -> bool:
+    """Whether a process of this user is at the other end of a local connection. Any user can see and take a name."""
+    _, user, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return bool(user == os.geteuid())
 
 
 def _listening(name: bytes) -> socket.socket:

@@ -302,7 +302,8 @@ class _Gradients(_Loop):
         finite = self.reached >= window.end
         weight, loss = window.sums()
         exchange.fill(weight, loss if finite else 0.0, stop=trainer.stops, diverged=not finite)
-        gradients, share = model.memory().gradients, exchange.body.dtype.type(weight / trainer.usual)
+        gradients = model.memory().gradients[: len(self.flat)]  # the sum stands first, before those of other threads
+        share = exchange.body.dtype.type(weight / trainer.usual)
         if self.places is None:
             np.multiply(gradients, share, out=exchange.body, dtype=share.dtype)
             return finite

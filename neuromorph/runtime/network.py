@@ -136,15 +136,18 @@ class Network(Contents):
             )
 
     def after_fork(self) -> None:
-        """Repair the network in a forked child, where the parent's other threads do not exist. If one of them was
-        inside a call, make a new lock; if that call was writing to the memory, drop the memory."""
+        """Repair the network in a forked child, where the parent's other threads do not exist.
+
+        If one of them was inside a call, make a new lock, and tell learners, which keep the old one's methods; if that
+        call was writing to the memory, drop the memory.
+        """
         if self.lock.acquire(blocking=False):
             self.lock.release()
             return
         self.lock = threading.RLock()
         if self.changing.depth or self.signals[WRITING]:
             self._memory, self._torn, self.changing = None, True, Changing()
-            self._moved()
+        self._moved()
 
     def memory(self) -> Memory:
         """The arrays of a built model. Raises ModelStateError if there are none."""

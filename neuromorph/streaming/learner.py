@@ -177,7 +177,10 @@ class Learner(Stateful):
                     release = None
             finally:
                 if release is not None:
-                    release()
+                    try:  # noqa: SIM105 - a suppress would take time
+                        release()
+                    except RuntimeError:  # an interrupt came right after another thread was found to have the lock
+                        pass
         return self._otherwise(x, target, out, sample_weight)
 
     def update(self) -> bool:

@@ -20,6 +20,7 @@ import dask.bag
 from distributed import Client, LocalCluster
 
 import neuromorph as nm
+from helpers.division import divide_everything
 from neuromorph import distributed as cluster
 from neuromorph.distributed import member
 from neuromorph.distributed.member import members_here
@@ -111,6 +112,20 @@ def test_components_that_are_not_known(client: Client) -> None:
     check(
         client, (dask.array.from_array(X), dask.array.from_array(expected)), (X, expected), layout="NSW", missing="skip"
     )
+
+
+@pytest.mark.parametrize(("text", "data", "layout"), [(SEQUENCE, (X, Y), "NSW"), (VECTORS, (V, LABELS), "NW")])
+def test_workers_of_several_threads(monkeypatch: pytest.MonkeyPatch, text: str, data: Any, layout: str) -> None:
+    divide_everything(monkeypatch, 4)
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0") as here,
+        Client(here, set_as_default=False) as found,
+    ):
+        one, other = made(text), made(text)
+        one.fit(*data, layout=layout, epochs=2, progress=False)
+        cluster.fit(found, other, *data, layout=layout, epochs=2, progress=False)
+    assert other.kernels.plan.gradient_copies > 1
+    assert_same(one, other)
 
 
 def test_vectors_with_labels_and_weights_of_classes(client: Client) -> None:
