@@ -16,7 +16,8 @@ from enum import Enum
 TRIAL = 2e-3  # seconds of work in a trial, about: long enough that waking threads costs little beside it
 WARMING = 4  # at least one window in so many of a trial is run first without timing, to wake threads and fill caches
 RARELY = 200  # one window in so many belongs to a trial
-SOON = 25  # the same at first and after a surprise; doubled after each trial
+FIRST = 6  # the same at first, when threads may still share a processor; doubled after each trial
+SOON = 25  # the same after a surprise
 BETTER = 0.97  # of one thread's time: several threads are used only if they take less
 ODD = 1.3  # times its last time: when the quicker way takes longer than that, it is a surprise
 TRUST = 1 / 3  # weight of the latest comparison in the moving average
@@ -47,7 +48,7 @@ class Autotuner:
     _gain: float | None = None  # the logarithm of all threads' time divided by that of one, averaged over comparisons
     _before: Way | None = None  # of the last part of enough windows
     _owed: float = 0.0  # windows of trials that are due
-    _rarely: int = SOON
+    _rarely: int = FIRST
     _warming: bool = False
     _trying: bool = False
     _compared: int = 0  # comparisons so far; the first one may be of threads that share a processor yet
