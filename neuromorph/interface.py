@@ -149,10 +149,10 @@ def compile(
     sequence, up to 1,024 steps. clip_norm: an upper bound of the norm of all gradients together. dtype: "float32" or
     "float64". threads: the most threads. frozen: names, or patterns such as "h.*", of nodes whose parameters never
     learn; no gradients are computed for them. tier: "compiled" compiles kernels for the model in ``build``; "instant"
-    compiles nothing for it: a general kernel, the machine, runs it at once, by one thread, and somewhat slower. "auto"
+    compiles nothing for it: a general kernel, the machine, runs it at once, and somewhat slower. "auto"
     takes kernels that are in the cache, and otherwise begins with the machine while a process in the background
     compiles the model's own kernels, which take over between two windows; or what the environment variable
-    NEUROMORPH_TIER says. With one thread, all give the same bits.
+    NEUROMORPH_TIER says. All give the same bits, but where several threads divide the columns of layers.
 
     Raises MDLSyntaxError or MDLSemanticError, with line and column, for a wrong text; ValueError or TypeError, naming
     the argument, for a wrong argument. Warns (MDLWarning) of dead nodes, unequal widths and ignored numbers, and of

@@ -7,6 +7,7 @@ of programs. It gives what a generated kernel gives, without a compiler, and tak
 from .check import ProgramError, Sizes, check
 from .encode import Program, encode, space_of
 from .listing import Listing, listing, note
+from .places import Shares, shares_of
 from .source import functions, source_of
 from .templates import NotInMachineError, can_map
 
@@ -15,6 +16,7 @@ __all__ = [
     "NotInMachineError",
     "Program",
     "ProgramError",
+    "Shares",
     "Sizes",
     "can_map",
     "check",
@@ -22,6 +24,7 @@ __all__ = [
     "functions",
     "listing",
     "note",
+    "shares_of",
     "source_of",
     "space_of",
 ]

@@ -10,6 +10,7 @@ from ..host.frozen import frozen
 from ..optimizers import UPDATES
 from . import instructions as i
 from .encode import Program, loss_forms
+from .places import Shares
 from .templates import MAPS, SUMS
 
 
@@ -21,9 +22,9 @@ class ProgramError(ValueError):
 class Sizes:
     """The elements of the arrays that a program works on, and what else the arrays of a call are made for.
 
-    work: the workspace. memory: the optimizer's slots. constants: its numbers and counts. vector: the elements of a
-    vector. panel: the most vectors of a panel. capacity: the steps of the longest window. lanes: the rows of a step.
-    inputs, outputs: the components of an input and of a result.
+    work: the workspace of a member. gradients: of one member. memory: the optimizer's slots. constants: its numbers and
+    counts. vector: the elements of a vector. panel: the most vectors of a panel. shares: the lanes and the steps of the
+    longest window, and how members divide them. inputs, outputs: the components of an input and of a result.
     """
 
     work: int
@@ -34,8 +35,7 @@ class Sizes:
     constants: int
     vector: int
     panel: int
-    capacity: int
-    lanes: int
+    shares: Shares
     inputs: int
     outputs: int
 
@@ -43,19 +43,24 @@ class Sizes:
 def check(program: Program, sizes: Sizes, *, training: bool) -> None:
     """Raise ProgramError, naming the word, for a program that could leave its arrays.
 
-    A program that passes reads and writes inside them only, in windows of up to ``sizes.capacity`` steps: in ``train``
-    with ``training``, else in ``predict`` and ``step``.
+    A program that passes reads and writes inside them only, in windows of up to as many steps as its shares say: in
+    ``train`` with ``training``, else in ``predict`` and ``step``.
     """
-    _Checker(program, sizes, training).check()
+    words: list[int] = program.words.tolist()
+    numbers = len(program.numbers)
+    first = _Checker(words, numbers, sizes, training, sizes.shares.lanes[0])
+    places = first.members()
+    for place, lanes in dict.fromkeys(zip(places, sizes.shares.lanes, strict=True)):
+        _Checker(words[place:], numbers, sizes, training, lanes).check()
 
 
 class _Checker:
-    def __init__(self, program: Program, sizes: Sizes, training: bool) -> None:
-        self.training = training
-        self.words: list[int] = program.words.tolist()
-        self.numbers = len(program.numbers)
-        self.work, self.sizes = sizes.work, sizes
-        self.pc = 0
+    """The check of the program of a member with so many lanes."""
+
+    def __init__(self, words: list[int], numbers: int, sizes: Sizes, training: bool, lanes: int) -> None:
+        self.training, self.words, self.numbers = training, words, numbers
+        self.work, self.sizes, self.lanes = sizes.work, sizes, lanes
+        self.pc, self.loops, self.part = 0, False, ""
 
     def fail(self, what: str) -> None:
         raise ProgramError(f"word {self.pc} of the program: {what}")
@@ -75,13 +80,29 @@ class _Checker:
         self.data_are_right()
         rows = self.head_is_right()
         for name in ("forward", "backward", "gradients") if self.training else ("forward",):
+            self.part = name
             for loop, begin, end in self.entries(self.head(name), 3):
                 self.segment(loop, begin, end, rows)
+        self.loops = False
         self.lists()
+
+    def members(self) -> list[int]:
+        """Where the members' programs begin, the first one at the first word."""
+        found = [place for (place,) in self.entries(self.head("members"), 1)]
+        if len(found) != len(self.sizes.shares.lanes) or found[0] != 0:
+            self.fail(f"the program is not for {len(self.sizes.shares.lanes)} members")
+        for place in found:
+            if not 0 <= place < len(self.words):
+                self.fail("a member's program is not there")
+        return found
 
     def data_are_right(self) -> None:
         """Check that the caller's arrays have the rows and components that the program takes."""
-        wanted = {"lanes": self.sizes.lanes, "width": self.sizes.inputs, "wide": self.sizes.outputs}
+        shares = self.sizes.shares
+        wanted = {
+            "lanes": self.lanes, "batch": shares.batch, "apart": shares.apart, "chunk": shares.chunk,
+            "width": self.sizes.inputs, "wide": self.sizes.outputs,
+        }  # fmt: skip
         for name, number in wanted.items():
             if self.head(name) != number:
                 self.fail(f"the program is for {self.head(name)} and the arrays are for {number}")
@@ -89,7 +110,7 @@ class _Checker:
     def head_is_right(self) -> int:
         """Check the head; returns the rows of a step."""
         lanes, vector = self.head("lanes"), self.sizes.vector
-        rows = lanes * self.sizes.capacity
+        rows = lanes * self.sizes.shares.capacity
         for name, width in (("x", self.head("width")), ("y", self.head("wide"))):
             padded = -(-max(width, 1) // vector) * vector
             self.rows(self.head(name), self.head(f"{name}_row"), rows, padded)
@@ -126,6 +147,8 @@ class _Checker:
         """Rows of the workspace, at each of some steps."""
         if row < 0 or step < 0:
             self.fail("a stream goes backwards")
+        if step and not self.loops:
+            self.fail("a stream moves from step to step, but the instruction is done once")
         self.inside(offset, (count - 1) * row + (steps - 1) * step + wide, self.work, "the workspace")
 
     def entries(self, place: int, length: int) -> Iterator[list[int]]:
@@ -142,11 +165,14 @@ class _Checker:
 
     def lists(self) -> None:
         """Vectors, zeros, states and transposes."""
-        vector, capacity = self.sizes.vector, self.sizes.capacity
+        vector, capacity = self.sizes.vector, self.sizes.shares.capacity
         for source, target, count in self.entries(self.head("vectors"), 3):
             whole = -(-count // vector) * vector
             self.inside(source, whole, self.sizes.weights, "the weights")
             self.inside(target, whole, self.work, "the workspace")
+        for _, begin, end in self.entries(self.head("sums"), 3) if self.training else ():
+            if begin % vector or end % vector or not 0 <= begin <= end <= self.head("learning"):
+                self.fail("the range of a sum of squares is not among the parameters")
         for begin, fixed, moving in self.entries(self.head("zeros"), 3) if self.training else ():
             if fixed % vector or moving % vector or min(fixed, moving) < 0:
                 self.fail("zeros are whole vectors")
@@ -170,8 +196,8 @@ class _Checker:
     # Instructions ----------------------------------------------------------------------------------------------------
 
     def segment(self, loop: int, begin: int, end: int, lanes: int) -> None:
-        steps = self.sizes.capacity if loop else 1
-        rows = lanes if loop else lanes * self.sizes.capacity
+        capacity, self.loops = self.sizes.shares.capacity, bool(loop)
+        steps, rows = (capacity, lanes) if loop else (1, lanes * capacity)
         if not (len(i.HEAD) <= begin <= end <= len(self.words)):
             self.fail("a segment is not in the program")
         here, words = begin, self.words
@@ -184,14 +210,16 @@ class _Checker:
             here = behind
 
     def instruction(self, number: int, given: list[int], rows: int, steps: int) -> None:
+        if not self.training and (number == i.BACKWARD or number in _OF_GRADIENTS):
+            self.fail("a prediction has no gradients")
+        if (number in _OF_GRADIENTS) != (self.part == "gradients"):
+            self.fail("gradients of parameters, and nothing else, are made at the end")
         if i.MAP <= number < i.SUM:
             self.map(given, *_SIZES_OF_MAPS[number], rows, steps)
         elif i.SUM <= number < i.SPREAD:
             template = SUMS[number - i.SUM]
             slots = 1 + len(template.term.slots) + (len(template.finish.slots) if template.finish else 0)
             self.sum(given, len(template.term.letters), slots, rows, steps)
-        elif number in _OF_TRAINING and not self.training:
-            self.fail("a prediction has no gradients")
         elif number in _CHECKS:
             lengths, checked = _CHECKS[number]
             if len(given) != lengths:
@@ -218,6 +246,8 @@ class _Checker:
             row = vectors * inner + outer
             if inner < 0 or row < 0 or step < 0:
                 self.fail("a stream goes backwards")
+            if step and not self.loops:
+                self.fail("a stream moves from step to step, but the instruction is done once")
             reach = (rows - 1) * row + (steps - 1) * step + (vectors - 1) * inner + vector
             if offset < 0 or offset + reach > work:
                 self.inside(offset, reach, work, "the workspace")
@@ -312,15 +342,15 @@ class _Checker:
             self.rows(offset, row, rows, wide, step, steps)
 
     def mask(self, given: list[int], rows: int, steps: int) -> None:
-        offset, row, wide, _, _, number = given
-        if wide < 1 or wide % self.sizes.vector:
-            self.fail("rows are whole vectors")
+        offset, row, wide, _, _, number, lanes, _ = given
+        if wide < 1 or wide % self.sizes.vector or lanes < 1 or self.loops:
+            self.fail("a mask is of a window, and its rows are whole vectors")
         self.rows(offset, row, rows, wide)
         self.inside(number, 1, self.numbers, "the numbers")
 
 
 _SIZES_OF_MAPS = [(5 + 4 * (1 + len(one.letters)), len(one.slots)) for one in MAPS]  # words, and numbers beside them
-_OF_TRAINING = (i.BACKWARD, i.WEIGHT, i.COLUMNS)  # they use arrays that a prediction does not have
+_OF_GRADIENTS = (i.WEIGHT, i.COLUMNS)  # for them, t says whether they add
 _CHECKS: dict[int, tuple[int, Callable[[Any, list[int], int, int], None]]] = {
     i.SPREAD: (5, _Checker.spread),
     i.CUT: (6, _Checker.cut),
@@ -331,5 +361,5 @@ _CHECKS: dict[int, tuple[int, Callable[[Any, list[int], int, int], None]]] = {
     i.COLUMNS: (4, _Checker.columns),
     i.SOFTMAX: (7, _Checker.softmax),
     i.SOFTMAX_GRADIENT: (11, _Checker.softmax_gradient),
-    i.MASK: (6, _Checker.mask),
+    i.MASK: (8, _Checker.mask),
 }

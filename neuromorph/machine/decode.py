@@ -27,7 +27,7 @@ FIELDS: dict[int, tuple[str, ...]] = {
     i.COLUMNS: ("source", "source_row", "matrix", "columns"),
     i.SOFTMAX: ("source>", "target>", "width"),
     i.SOFTMAX_GRADIENT: ("result>", "source>", "target>", "width", "adds"),
-    i.MASK: ("target", "target_row", "wide", "node", "threshold", "scale"),
+    i.MASK: ("target", "target_row", "wide", "node", "threshold", "scale", "lanes", "apart"),
 }
 LISTS: dict[str, tuple[str, ...]] = {  # the words of an entry of each list
     "forward": ("loop", "begin", "end"),
@@ -36,6 +36,8 @@ LISTS: dict[str, tuple[str, ...]] = {  # the words of an entry of each list
     "vectors": ("source", "target", "count"),
     "zeros": ("begin", "fixed", "moving"),
     "state": ("start", "step", "depth"),
+    "members": ("program",),
+    "sums": ("first", "begin", "end"),
     "transposes": ("rows", "columns", "panel", "source", "other", "target"),
     "transposed_once": ("rows", "columns", "panel", "source", "other", "target"),
 }

@@ -78,14 +78,14 @@ def weigh(GIVEN):
     turned_product(
         work, word(words, 2), work, word(words, 4), gradients, word(words, 6), work, 0,
         word(words, 7), rows, word(words, 8), word(words, 9), word(words, 3),
-        word(words, 5), 0, 0, 1,
+        word(words, 5), 0, t, 1,
     )
 
 
 @operation
 def columns(GIVEN):
     source, row, target, vectors = word(words, 2), word(words, 3), word(words, 4), word(words, 5)
-    column_sums(work, source, row, rows, gradients, target, vectors)
+    column_sums(work, source, row, rows, gradients, target, vectors, t)
 
 
 @operation
@@ -110,10 +110,15 @@ def gradient_of_softmax(GIVEN):
 def mask(GIVEN):
     offset, row, wide = word(words, 2), word(words, 3), word(words, 4)
     node, threshold, scale = word(words, 5), word(words, 6), number(numbers, word(words, 7))
+    lanes, apart = word(words, 8), word(words, 9)
     if noise < 0:
         threshold, scale = 0, 1.0
+    number_of_row, lane = t - 1, -1
     for r in span(0, rows):
-        first, second = row_noise(noise, node, r)
+        number_of_row, lane = number_of_row + 1, lane + 1
+        if lane == lanes:
+            number_of_row, lane = number_of_row + apart - lanes, 0
+        first, second = row_noise(noise, node, number_of_row)
         for q in span(0, wide, LANES):
             store(work, offset + r * row + q, scale * kept(first, second, q, threshold))
 """
@@ -129,15 +134,15 @@ def segment(program, pc, end, t, rows, work, weights, transposed, gradients, num
         pc += word(words, 1)
 
 
-@native("program count count flag array array array array doubles count")
-def run(program, place, steps, backward, work, weights, transposed, gradients, numbers, noise):
-    """A list of segments, each over the window at once or step by step."""
+@native("program count count flag count array array array array doubles count")
+def run(program, place, steps, backward, first, work, weights, transposed, gradients, numbers, noise):
+    """A list of segments, each over the window at once or step by step. first: what those over the window get for t."""
     lanes = [lanes]
     for n in span(0, word(program, place)):
         here = place + 1 + 3 * n
         begin, end = word(program, here + 1), word(program, here + 2)
         if word(program, here) == 0:
-            segment(program, begin, end, 0, steps * lanes, work, weights, transposed, gradients, numbers, noise)
+            segment(program, begin, end, first, steps * lanes, work, weights, transposed, gradients, numbers, noise)
         elif backward:
             for t in span(steps - 1, -1, -1):
                 segment(program, begin, end, t, lanes, work, weights, transposed, gradients, numbers, noise)
@@ -146,13 +151,15 @@ def run(program, place, steps, backward, work, weights, transposed, gradients, n
                 segment(program, begin, end, t, lanes, work, weights, transposed, gradients, numbers, noise)
 
 
-@native("program count array data count")
-def take(program, rows, work, x, x0):
-    """The inputs of a window, in rows of whole vectors."""
-    width, here, row = [width], [x], [x_row]
-    for r in span(0, rows):
-        for q in span(0, width, LANES):
-            store(work, here + r * row + q, load_head(x, x0 + r * width + q, width - q))
+@native("program count count array data count")
+def take(program, steps, first, work, x, x0):
+    """The inputs of some lanes in a window, in rows of whole vectors. first: the window's row to begin at."""
+    width, here, row, lanes = [width], [x], [x_row], [lanes]
+    for t in span(0, steps):
+        for r in span(t * lanes, (t + 1) * lanes):
+            there = x0 + (first + t * ([apart] - lanes) + r) * width
+            for q in span(0, width, LANES):
+                store(work, here + r * row + q, load_head(x, there + q, width - q))
 
 
 @native("program count array array count")
@@ -178,12 +185,17 @@ MEASURE = '''    """The loss of every row, and the start of the gradients."""
     kind, width, parameter = [loss], [wide], float(number(numbers, 0))
     share = float(width) if [mean] == 1 else 1.0
     has_units, unit_mean, unit_scale = [units], [unit_mean], [unit_scale]
-    for r in span(0, steps * [lanes]):
-        weight = float(row_weights[weight0 + r])
+    lanes, apart = [lanes], [apart]
+    row, lane = first - 1, -1
+    for r in span(0, steps * lanes):
+        row, lane = row + 1, lane + 1
+        if lane == lanes:
+            row, lane = row + apart - lanes, 0
+        weight = float(row_weights[weight0 + row])
         result0, logit0 = [result] + r * [result_row], [logit] + r * [logit_row]
-        target0, wanted0 = [target] + r * [target_row], expected0 + r * width
+        target0, wanted0 = [target] + r * [target_row], expected0 + row * width
         if weight == 0.0:
-            row_losses[r] = 0.0
+            row_losses[row] = 0.0
             for q in span(0, width, LANES):
                 store(work, target0 + q, splat(0.0))
         else:
@@ -202,7 +214,7 @@ MEANS = '''
 @native("program count data count array doubles count -> flag")
 def sample_losses(program, steps, row_weights, weight0, row_losses, losses, sample):
     """Losses of the samples; whether all are finite."""
-    check, lanes = 0.0, [lanes]
+    check, lanes = 0.0, [batch]
     for t in span(0, steps):
         sum_loss, sum_weight = 0.0, 0.0
         for r in span(t * lanes, (t + 1) * lanes):
@@ -281,14 +293,25 @@ def transposes(program, place, weights, transposed):
                             transposed[target + n * wide + k] = value
 
 
-@native("count array number -> flag number")
-def gradient_norm(size, gradients, rate):
-    """(whether all gradients are finite, at this rate too; the sum of their squares)"""
-    square = squares(gradients, 0, size)
-    non_finite = 0.0
-    if not (square < LARGE and rate < LARGE and rate * square < LARGE):
-        non_finite = float(non_finite_numbers(gradients, 0, size, rate))
-    return non_finite == 0.0, square
+@native("program count array number -> flag number")
+def gradient_norm(program, copies, gradients, rate):
+    """(whether all gradients are finite, at this rate too; the sum of their squares). Copies are added up first."""
+    place, size, end = [sums], [size], [learning]
+    for copy in span(1, copies):
+        for n in span(0, end, LANES):
+            store(gradients, n, load(gradients, n) + load(gradients, copy * size + n))
+    careful_ones, square, own, non_finite = 0, 0.0, 0.0, 0.0
+    for n in span(0, word(program, place)):
+        here = place + 1 + 3 * n
+        if word(program, here) == 1:
+            square += own
+            own = 0.0
+        own += squares(gradients, word(program, here + 1), word(program, here + 2))
+        if not (own < LARGE and rate < LARGE and rate * own < LARGE):
+            careful_ones = 1
+    if careful_ones == 1:
+        non_finite = float(non_finite_numbers(gradients, 0, end, rate))
+    return non_finite == 0.0, square + own
 '''
 
 UNIT = f"""            if weight > 0.0 and not {SMALL} < weight < {LARGE}:
@@ -303,13 +326,22 @@ ARGUMENTS = (
     "row_weights, row_step, row_losses, losses, rate, clip"
 )
 
+PASSED = (
+    "program, numbers, steps, first, adds, mode, work, weights, transposed, gradients, x, x0, expected, expected0, "
+    "row_weights, weight0, unit, scale_all, row_losses, noise"
+)
+PASSES = (
+    "program doubles count count count count array array array array data count data count data count number number "
+    "array count"
+)
+
 TRAIN = f'''
 
-@native("program flag array array array doubles number number -> flag")
-def settle(program, changes, weights, gradients, memory, constants, rate, clip):
+@native("program flag count array array array doubles number number -> flag")
+def settle(program, changes, copies, weights, gradients, memory, constants, rate, clip):
     """Check the gradients and, if asked, make one step of the optimizer; whether they are finite."""
     kind = [optimizer]
-    finite, square = gradient_norm([learning], gradients, rate)
+    finite, square = gradient_norm(program, copies, gradients, rate)
     if not finite:
         return False
     if changes:
@@ -320,19 +352,44 @@ def settle(program, changes, weights, gradients, memory, constants, rate, clip):
     return True
 
 
+@native("{PASSES}")
+def passes({PASSED}):
+    """The passes through some steps: forward, loss and, with gradients, back. first: the row of the whole window to
+    begin at. adds: 1 if gradients of parameters are added to those that are there."""
+    vectors_in(program, work, weights)
+    take(program, steps, first, work, x, x0)
+    run(program, [forward], steps, False, first, work, weights, transposed, gradients, numbers, noise)
+    measure(
+        program, numbers, steps, first, work, expected, expected0, row_weights, weight0, unit, scale_all, row_losses
+    )
+    if mode > 0:
+        zero(program, steps, work)
+        run(program, [backward], steps, True, 0, work, weights, transposed, gradients, numbers, noise)
+        run(program, [gradients], steps, False, adds, work, weights, transposed, gradients, numbers, noise)
+
+
 @native(TRAIN)
-def learn(program, numbers, {ARGUMENTS}):
-    """Windows from ``sample`` to ``stop``: mode 0 measures, 1 makes gradients, 2 learns. Where it stopped."""
-    lanes, key, updates = [lanes], 0.0, 0.0
-    transposes(program, [transposed_once], weights, transposed)
-    transposes(program, [transposes], weights, transposed)
+def learn(program, numbers, begin, until, mailbox, shared, {ARGUMENTS}):
+    """Windows from ``sample`` to ``stop``: mode 0 measures, 1 makes gradients, 2 learns. Where it stopped.
+
+    Members ``begin`` to ``until`` are run, one after the other. If other threads run the others, all meet twice a
+    window: the first thread then makes the update, and the first number in ``shared`` says whether they go on."""
+    batch, key, updates = [batch], 0.0, 0.0
+    place, chunk = [members], [chunk]
+    members = word(program, place)
+    space, parties = len(work) // members, members // (until - begin)
+    if begin == 0:
+        transposes(program, [transposed_once], weights, transposed)
+        transposes(program, [transposes], weights, transposed)
+    if parties > 1:
+        barrier(mailbox, parties)
     if [drops] == 1:
         key, updates = float(constants[[drop_key]]), float(constants[[drop_key] + 1])
     while sample < stop:
         left = samples - sample
         steps = capacity if capacity < left else left
-        rows = steps * lanes
-        x0, expected0, weight0 = sample * lanes * [width], sample * lanes * [wide], sample * row_step
+        rows = steps * batch
+        x0, expected0, weight0 = sample * batch * [width], sample * batch * [wide], sample * row_step
         weight, unit = float(rows), 1.0
         if row_step > 0:
             weight = 0.0
@@ -341,25 +398,45 @@ def learn(program, numbers, {ARGUMENTS}):
 UNIT
         scale_all = 1.0 / weight if weight > 0.0 else 0.0
         noise = window_noise(key, updates) if mode == 2 else -1
-        vectors_in(program, work, weights)
-        take(program, rows, work, x, x0)
-        run(program, [forward], steps, False, work, weights, transposed, gradients, numbers, noise)
-        measure(program, numbers, steps, work, expected, expected0, row_weights, weight0, unit, scale_all, row_losses)
-        if mode > 0:
-            zero(program, steps, work)
-            run(program, [backward], steps, True, work, weights, transposed, gradients, numbers, noise)
-        if not sample_losses(program, steps, row_weights, weight0, row_losses, losses, sample):
+        for member in span(begin, until):
+            own, sums = part(work, member * space), part(gradients, member * [size])
+            mine = behind(program, word(program, place + 1 + member))
+            if chunk == 0:
+                first = batch * member // members
+                passes(
+                    mine, numbers, steps, first, 0, mode, own, weights, transposed, sums, x, x0, expected, expected0,
+                    row_weights, weight0, unit, scale_all, row_losses, noise,
+                )
+            else:
+                first, last = rows * member // members, rows * (member + 1) // members
+                if first == last:
+                    clear(sums, 0, [size])
+                row = first
+                while row < last:
+                    some = chunk if chunk < last - row else last - row
+                    passes(
+                        mine, numbers, some, row, 1 if row > first else 0, mode, own, weights, transposed, sums, x, x0,
+                        expected, expected0, row_weights, weight0, unit, scale_all, row_losses, noise,
+                    )
+                    row += some
+        if parties > 1:
+            barrier(mailbox, parties)
+        changes = mode == 2 and weight > 0.0
+        if begin == 0:
+            goes_on = sample_losses(program, steps, row_weights, weight0, row_losses, losses, sample)
+            if goes_on and mode > 0:
+                goes_on = settle(program, changes, members, weights, gradients, memory, constants, rate, clip)
+            if goes_on and changes and sample + steps < stop:
+                transposes(program, [transposes], weights, transposed)
+            shared[0] = 1.0 if goes_on else 0.0
+        if parties > 1:
+            barrier(mailbox, parties)
+        if shared[0] == 0.0:
             return sample
-        if mode > 0:
-            run(program, [gradients], steps, False, work, weights, transposed, gradients, numbers, noise)
-            changes = mode == 2 and weight > 0.0
-            if not settle(program, changes, weights, gradients, memory, constants, rate, clip):
-                return sample
-            if changes:
-                if sample + steps < stop:
-                    transposes(program, [transposes], weights, transposed)
-                updates += 1.0
-        time_shift(program, steps, work)
+        for member in span(begin, until):
+            time_shift(behind(program, word(program, place + 1 + member)), steps, part(work, member * space))
+        if changes:
+            updates += 1.0
         sample += steps
     return sample
 '''
@@ -370,7 +447,7 @@ PREDICT = '''
 def forward_only(program, numbers, steps, work, weights):
     """A window's results, and the state behind it."""
     vectors_in(program, work, weights)
-    run(program, [forward], steps, False, work, weights, weights, weights, numbers, -1)
+    run(program, [forward], steps, False, 0, work, weights, weights, weights, numbers, -1)
     time_shift(program, steps, work)
 
 
@@ -390,7 +467,7 @@ def follow(program, numbers, batch, samples, capacity, work, weights, x, y):
     while sample < samples:
         left = samples - sample
         steps = capacity if capacity < left else left
-        take(program, steps * batch, work, x, sample * batch * [width])
+        take(program, steps, 0, work, x, sample * batch * [width])
         forward_only(program, numbers, steps, work, weights)
         give(program, steps * batch, work, y, sample * batch * [wide])
         sample += steps
@@ -399,13 +476,13 @@ def follow(program, numbers, batch, samples, capacity, work, weights, x, y):
 ENTRIES = f'''
 
 @native(TRAIN)
-def train(program, numbers, {ARGUMENTS}):
+def train(program, numbers, begin, until, mailbox, shared, {ARGUMENTS}):
     """What ``learn`` does in modes up to 2; in mode UPDATE the step that given gradients make, 1 if they are finite;
     else a prediction of ``row_step`` lanes, from x to ``row_losses``."""
     if mode <= 2:
-        return learn(program, numbers, {ARGUMENTS})
+        return learn(program, numbers, begin, until, mailbox, shared, {ARGUMENTS})
     if mode == UPDATE:
-        return 1 if settle(program, True, weights, gradients, memory, constants, rate, clip) else 0
+        return 1 if settle(program, True, 1, weights, gradients, memory, constants, rate, clip) else 0
     if mode == STEP and not all_finite(x, row_step * [width]):
         return 2
     follow(program, numbers, row_step, samples, capacity, work, weights, x, row_losses)
@@ -416,8 +493,8 @@ def train(program, numbers, {ARGUMENTS}):
 def predict(program, numbers, batch, samples, capacity, work, weights, x, y):
     """The output of every sample, state flowing on from chunk to chunk."""
     train(
-        program, numbers, 0, 0, samples, capacity, PREDICT, work, weights, weights, weights, weights, numbers, x, x, x,
-        batch, y, numbers, 0.0, 0.0,
+        program, numbers, 0, 1, program, numbers, 0, 0, samples, capacity, PREDICT, work, weights, weights, weights,
+        weights, numbers, x, x, x, batch, y, numbers, 0.0, 0.0,
     )
 
 
@@ -427,7 +504,7 @@ def step(program, numbers, batch, work, weights, x, y):
     if len(x) != batch * [width] or len(y) != batch * [wide]:
         return 1
     return train(
-        program, numbers, 0, 0, 1, 1, STEP, work, weights, weights, weights, weights, numbers, x, x, x, batch, y,
-        numbers, 0.0, 0.0,
+        program, numbers, 0, 1, program, numbers, 0, 0, 1, 1, STEP, work, weights, weights, weights, weights, numbers,
+        x, x, x, batch, y, numbers, 0.0, 0.0,
     )
 '''

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from ..schedule import (
     WINDOW,
     Access,
     Bias,
+    ByRows,
     Columns,
     KernelPlan,
     Loss,
@@ -35,7 +37,7 @@ from ..schedule import (
     padded,
 )
 from . import instructions as i
-from .places import Places, Words
+from .places import Places, Shares, Words, shares_of
 from .templates import map_of, sum_of
 
 
@@ -57,13 +59,28 @@ class Program:
 
 def encode(kernel: KernelPlan, *, training: bool, capacity: int, lanes: int) -> Program:
     """The program of a kernel's training or prediction. Raises NotInMachineError where an operation has no
-    instruction."""
-    return _Encoder(kernel, training, capacity, lanes).program()
+    instruction.
+
+    Where threads that train would each take lanes or chunks of rows, the machine does what they do, one after the
+    other. If their numbers of lanes differ, there is a program for each number, the second one behind the first.
+    """
+    shares = shares_of(kernel, training=training, capacity=capacity, lanes=lanes)
+    made = {
+        count: _Encoder(kernel, training, shares.capacity, count, shares).program()
+        for count in dict.fromkeys(shares.lanes)
+    }
+    places = dict(zip(made, accumulate((len(one.words) for one in made.values()), initial=0), strict=False))
+    first = made[shares.lanes[0]]
+    here = int(first.words[i.WORD["members"]]) + 1
+    first.words[here : here + len(shares.lanes)] = [places[count] for count in shares.lanes]
+    words = np.concatenate([one.words for one in made.values()])
+    return Program(words, first.numbers, max(one.space for one in made.values()))
 
 
 def space_of(kernel: KernelPlan, *, training: bool, capacity: int, lanes: int) -> int:
-    """Elements of the workspace that the program of these arguments needs."""
-    return Places(kernel, training, capacity, lanes).elements
+    """Elements of the workspace that the program of these arguments needs, of one for each member."""
+    shares = shares_of(kernel, training=training, capacity=capacity, lanes=lanes)
+    return Places(kernel, training, shares.capacity, max(shares.lanes)).elements
 
 
 _ALL = [i.NO_LIMIT] * 2  # components that a map keeps, and that it writes
@@ -88,6 +105,7 @@ class _Last:
 
 @dataclass
 class _Encoder(Places):
+    shares: Shares
     words: Words = field(default_factory=lambda: [0] * len(i.HEAD))
     numbers: list[float] = field(default_factory=list)
     rooms: int = 0
@@ -108,6 +126,7 @@ class _Encoder(Places):
         else:
             head["forward"] = self.segments(self.plan.forward)
         head |= {"vectors": self.vectors(), "zeros": self.zeros(), "state": self.state()}
+        head |= {"members": self.place_of_list((0,) for _ in self.shares.lanes), "sums": self.sums()}
         for name, value in head.items():
             self.words[i.WORD[name]] = value
         return Program(np.array(self.words, np.int64), np.array([*self.numbers, 0.0], np.float64), self.elements)
@@ -117,7 +136,8 @@ class _Encoder(Places):
         optimizer = self.kernel.options.optimizer
         update = UPDATES[optimizer]
         return {
-            "lanes": self.lanes, "width": graph.nodes[graph.input].width, "wide": graph.nodes[graph.output].width,
+            "lanes": self.lanes, "batch": self.shares.batch, "apart": self.shares.apart, "chunk": self.shares.chunk,
+            "width": graph.nodes[graph.input].width, "wide": graph.nodes[graph.output].width,
             "x": self.extra["x"], "x_row": self.stride("x"), "y": self.extra["y"], "y_row": self.stride("y"),
             "size": layout.size, "learning": layout.learning_size, "optimizer": list(UPDATES).index(optimizer),
             "drops": int(self.kernel.training.drops), "drop_key": len(update.constants) + len(update.counts),
@@ -147,6 +167,13 @@ class _Encoder(Places):
         return self.place_of_list(
             (layout.vector(v.name), self.extra[v.name], padded(v.width, self.vector)) for v in self.plan.vectors
         )
+
+    def sums(self) -> int:
+        """The ranges of parameters whose squares are added up on their own, by the threads that own them."""
+        if not self.training:
+            return self.place_of_list(())
+        owned = self.kernel.ownership.ranges
+        return self.place_of_list((int(not n), *one) for ranges in owned for n, one in enumerate(ranges))
 
     def zeros(self) -> int:
         """What is zero before the backward pass: where it begins, and its elements, so many and so many a step."""
@@ -407,7 +434,8 @@ class _Encoder(Places):
         offset, _, row = self.stream(mask.target, 0, domain)
         wide = padded(mask.target.width, self.vector)
         scale = self.keep_numbers([1.0 / (1.0 - mask.rate)])
-        self.instruction(i.MASK, [offset, row, wide, mask.node, threshold(mask.rate), scale])
+        rows = [self.lanes, self.shares.apart]
+        self.instruction(i.MASK, [offset, row, wide, mask.node, threshold(mask.rate), scale, *rows])
 
     def columns(self, operation: Bias | Columns, domain: int) -> None:
         if isinstance(operation, Bias):
@@ -416,7 +444,17 @@ class _Encoder(Places):
         else:
             name, place = operation.source.buffer, self.kernel.layout.vector(operation.vector)
             columns = padded(operation.source.width, self.vector)
-        self.instruction(i.COLUMNS, [self.start(name), self.stride(name), place, columns // self.vector])
+        for begin, end in self.cuts(place, columns // self.vector):
+            first = begin * self.vector
+            self.instruction(i.COLUMNS, [self.start(name) + first, self.stride(name), place + first, end - begin])
+
+    def cuts(self, place: int, vectors: int) -> list[tuple[int, int]]:
+        """The ranges of columns that are summed on their own, by the threads that own them: each range begins anew with
+        as many columns side by side as there may be, which decides the order of their sums."""
+        if not isinstance(self.kernel.options.division, ByRows):
+            return [(0, vectors)]
+        bounds = self.kernel.ownership.cuts_by_place[place]
+        return [(begin, end) for begin, end in pairwise(bounds) if begin < end]
 
 
 _ENCODED: dict[type, Callable[[_Encoder, Any, int], None]] = {

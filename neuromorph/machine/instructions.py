@@ -12,9 +12,13 @@ from .templates import MAPS, SUMS
 
 NO_LIMIT = 1 << 40  # components, more than any row has
 
-# Words at the head of a program, in order.
+# Words at the head of a program, in order. A window of ``batch`` lanes is gone through by ``members``, one after the
+# other: a list of where the program of each begins. Each takes its own lanes or, if ``chunk`` is not 0, its rows, so
+# many at a time, as steps of one lane; ``apart``: rows of the window from step to step. sums: the ranges of parameters
+# whose squares are added up, each with 1 if it is the first one of a member.
 HEAD = (
-    "lanes", "width", "wide", "x", "x_row", "y", "y_row", "size", "learning", "loss", "mean", "skips", "units",
+    "lanes", "batch", "apart", "chunk", "members", "sums", "width", "wide", "x", "x_row", "y", "y_row", "size",
+    "learning", "loss", "mean", "skips", "units",
     "unit_mean", "unit_scale", "result", "result_row", "logit", "logit_row", "target", "target_row", "optimizer",
     "drops", "drop_key", "forward", "backward", "gradients", "vectors", "zeros", "state", "transposes",
     "transposed_once",

@@ -15,7 +15,7 @@ from . import instructions as i
 from .decode import Decoded, Instruction, Piece, Stream, decode
 from .encode import Program, loss_forms
 from .names import Meant, Name, Names
-from .places import Places
+from .places import Places, Shares, shares_of
 
 _NOTE = (
     "v is the value of a node, s the sums of a group of layers and then their values, d and g are gradients of both, c "
@@ -83,12 +83,24 @@ def note() -> str:
 
 def listing(kernel: KernelPlan, program: Program, *, training: bool, capacity: int, lanes: int) -> Listing:
     """The listing of a program that ``encode`` made of these arguments."""
-    return _Lister(Names(Places(kernel, training, capacity, lanes)), program, decode(program, training=training)).all()
+    shares = shares_of(kernel, training=training, capacity=capacity, lanes=lanes)
+    places = Places(kernel, training, shares.capacity, shares.lanes[0])
+    return _Lister(Names(places), program, decode(program, training=training), _divided(shares)).all()
+
+
+def _divided(shares: Shares) -> str:
+    """How members divide a window, for the title."""
+    members = len(shares.lanes)
+    if shares.chunk:
+        return f", for rows of windows in chunks{f', by {members} members in turn' * (members > 1)}"
+    if members == 1:
+        return ""
+    return f", the first of {members} members in turn, with {', '.join(map(str, shares.lanes))} lanes"
 
 
 class _Lister:
-    def __init__(self, names: Names, program: Program, decoded: Decoded) -> None:
-        self.names, self.program = names, program
+    def __init__(self, names: Names, program: Program, decoded: Decoded, divided: str) -> None:
+        self.names, self.program, self.divided = names, program, divided
         self.head, self.lists, self.pieces = decoded.head, decoded.lists, decoded.pieces
         self.places = names.places
         self.vector, self.plan = self.places.vector, self.places.plan
@@ -98,9 +110,9 @@ class _Lister:
         places, program = self.places, self.program
         what = "training" if places.training else "prediction"
         title = (
-            f"Program of {what}: {_count(places.capacity, 'step')} of {_count(places.lanes, 'lane')}, vectors of "
-            f"{self.vector}; {len(program.words):,} words, {_count(len(program.numbers), 'number')} beside them, "
-            f"{program.space:,} elements of workspace"
+            f"Program of {what}: {_count(places.capacity, 'step')} of {_count(places.lanes, 'lane')}{self.divided}, "
+            f"vectors of {self.vector}; {len(program.words):,} words, {_count(len(program.numbers), 'number')} beside "
+            f"them, {program.space:,} elements of workspace"
         )
         return Listing(title, tuple(section for section in self.sections() if section.lines))
 

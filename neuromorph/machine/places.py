@@ -5,10 +5,40 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..host.cached import cached_property
-from ..schedule import WINDOW, KernelPlan, Place, Plan, Workspace, is_vector, padded
+from ..host.frozen import frozen
+from ..schedule import WINDOW, ByBatch, InChunks, KernelPlan, Place, Plan, Workspace, is_vector, padded
 
 Words = list[int]
 ROOMS = 5  # for operands of one statement that have to be made first, and for its value
+
+
+@frozen
+class Shares:
+    """How members divide a window, each with a workspace and gradients of its own.
+
+    batch: the lanes of all. lanes: those of each member. chunk: if not 0, members take rows in place of lanes, so many
+    at a time, as steps of one lane. capacity: the steps that a member goes through at once.
+    """
+
+    batch: int
+    lanes: tuple[int, ...]
+    chunk: int
+    capacity: int
+
+    @property
+    def apart(self) -> int:
+        """The rows of the window from one step of a member to the next."""
+        return 1 if self.chunk else self.batch
+
+
+def shares_of(kernel: KernelPlan, *, training: bool, capacity: int, lanes: int) -> Shares:
+    """The shares of a kernel's training by windows of up to ``capacity`` steps, or of a prediction: one."""
+    division = kernel.options.division
+    if training and isinstance(division, InChunks):
+        return Shares(lanes, (1,) * division.threads, division.rows, division.rows)
+    if training and isinstance(division, ByBatch):
+        return Shares(lanes, tuple(len(kernel.lanes_of(m)) for m in range(division.threads)), 0, capacity)
+    return Shares(lanes, (lanes,), 0, capacity)
 
 
 @dataclass

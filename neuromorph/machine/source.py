@@ -31,8 +31,8 @@ OPERATION = "program count count array array array array doubles count"
 _WORDS = 4  # of a stream that is read
 
 FUNCTIONS = {  # that Python calls, with the kinds of their arguments
-    "train": "program doubles count count count count count array array array array array doubles data data data "
-    "count array doubles number number",
+    "train": "program doubles count count integers doubles count count count count count array array array array array "
+    "doubles data data data count array doubles number number",
     "step": "program doubles count array array data array",
     "predict": "program doubles count count count array array data array",
 }
@@ -54,8 +54,8 @@ def _head(dtype: str, lanes: int, registers: int) -> Iterator[str]:
     yield ""
     yield "from neuromorph import simd"
     yield "from neuromorph.simd import ("
-    yield "    absolute, behind, cos, exp, fma, log, maximum, minimum, normal_cdf, number, sigmoid, sin, softplus,"
-    yield "    span, sqrt, tanh, where, word,"
+    yield "    absolute, barrier, behind, cos, exp, fma, log, maximum, minimum, normal_cdf, number, part, sigmoid, sin,"
+    yield "    softplus, span, sqrt, tanh, where, word,"
     yield ")"
     yield ""
     yield f"native = simd.native({kind}, few_passes=True)"
@@ -218,14 +218,16 @@ def _table() -> Iterator[str]:
 
 def _measure(dtype: str) -> Iterator[str]:
     """The loss of every row."""
-    arguments = "program, numbers, steps, work, expected, expected0, row_weights, weight0, unit, scale_all, row_losses"
-    kinds = "program doubles count array data count data count number number array"
+    arguments = (
+        "program, numbers, steps, first, work, expected, expected0, row_weights, weight0, unit, scale_all, row_losses"
+    )
+    kinds = "program doubles count count array data count data count number number array"
     yield from _function("measure", kinds, arguments)
     yield from _filled(driver.MEASURE)
     for number, (name, activation) in enumerate(loss_forms()):
         yield f"            {'elif' if number else 'if'} kind == {number}:"
         yield from (f"                {line}" for line in _loss_lines(name, activation))
-    yield "            row_losses[r] = total(loss) / share"
+    yield "            row_losses[row] = total(loss) / share"
 
 
 def _loss_lines(name: str, activation: str | None) -> Iterator[str]:

@@ -45,6 +45,11 @@ def in_one_thread(ending: threading.Event) -> Iterator[None]:
         _local.alone, _local.ending = before
 
 
+def runs_alone() -> bool:
+    """Whether calls of this thread wake no others."""
+    return bool(getattr(_local, "alone", False))
+
+
 def ends_soon() -> bool:
     """Whether training in this thread ends after the present piece of work, as after Ctrl-C in another thread."""
     ending: threading.Event | None = getattr(_local, "ending", None)
@@ -59,7 +64,7 @@ def call_members(kernels: Kernels, memory: Memory, call: TrainCall, enough: int)
     awake from now on. For short windows, where threads may cost more than they save, the autotuner chooses between all
     threads and one.
     """
-    if getattr(_local, "alone", False):
+    if runs_alone():
         return int(kernels.train(0, kernels.threads, *memory.alone(kernels.threads), *call))
     makes_gradients = call.mode == GRADIENTS  # in windows of any length, which are not timed
     if not kernels.autotuned or (makes_gradients and not kernels.meets_in_steps):

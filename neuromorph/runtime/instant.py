@@ -6,15 +6,31 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
+from ..abi.arguments import TrainCall
+from ..abi.mailbox import MEASURE, new_mailbox
 from ..abi.summation import widest_panel
 from ..codegen import Kernel
 from ..host.cached import cached_property
 from ..jit import bundles, cache
-from ..machine import Listing, Program, Sizes, can_map, check, encode, functions, listing, source_of, space_of
+from ..machine import (
+    Listing,
+    Program,
+    Sizes,
+    can_map,
+    check,
+    encode,
+    functions,
+    listing,
+    shares_of,
+    source_of,
+    space_of,
+)
 from ..optimizers import UPDATES
-from ..schedule import KernelOptions, KernelPlan, plan_kernel, verify
+from ..schedule import ByColumns, KernelOptions, KernelPlan, plan_kernel, verify
 from .background import Request
+from .dispatch import runs_alone
 from .kernels import Kernels, checks_plans
+from .threadpool import run_together
 
 _PROGRAMS = 8  # of one model that are kept, each for a number of lanes and steps
 
@@ -26,8 +42,14 @@ class InstantKernels(Kernels):
 
     @cached_property
     def plan(self) -> KernelPlan:
-        """The plan for one thread. Operations are on their own, but for pairs that the machine does at once."""
-        found = plan_kernel(self.graph, self.specialised_for, self.costs, fused=False, can_do=can_map)
+        """The plan. Operations are on their own, but for those that the machine does at once.
+
+        Where threads of the model's own kernels each take lanes or rows, the machine divides these alike, so that sums
+        are the same bits. Where they divide columns, it has the plan for one thread.
+        """
+        alone, divided = self.specialised_for, self.divided
+        options = alone if isinstance(divided.division, ByColumns) else divided
+        found = plan_kernel(self.graph, options, self.costs, fused=False, can_do=can_map)
         if checks_plans():
             verify(found)
         return found
@@ -64,14 +86,40 @@ class InstantKernels(Kernels):
 
     @cached_property
     def train(self) -> Callable[..., int]:
-        """A function of a ``TrainCall``, ready to call."""
+        """A function of a ``TrainCall``, ready to call. Its members run in threads of their own where that pays, else
+        one after the other; the bits are the same."""
         run, programs, lanes = self._machine("train"), self._programs, self.options.batch_size
+        members, mailbox = self._members
 
-        def train(sample: int, stop: int, samples: int, capacity: int, *rest: Any) -> int:
+        def alone(sample: int, stop: int, samples: int, capacity: int, *rest: Any) -> int:
             program = programs(True, capacity, lanes)
-            return int(run(program.words, program.numbers, sample, stop, samples, capacity, *rest))
+            return int(
+                run(program.words, program.numbers, 0, members, *mailbox, sample, stop, samples, capacity, *rest)
+            )
+
+        if members == 1:
+            return alone
+        enough = self.worth_waking
+
+        def train(*given: Any) -> int:
+            call = TrainCall(*given)
+            if runs_alone() or call.stop - call.sample < enough[call.mode != MEASURE]:
+                return alone(*given)
+            program, together = programs(True, call.capacity, lanes), new_mailbox(members)
+            return int(
+                run_together(
+                    run,
+                    [(program.words, program.numbers, m, m + 1, *together, *call) for m in range(members)],
+                )
+            )
 
         return train
+
+    @property
+    def _members(self) -> tuple[int, tuple[Any, Any]]:
+        """The number of members, and a mailbox for one thread that runs all of them."""
+        members = self.plan.gradient_copies
+        return members, new_mailbox(members)
 
     @cached_property
     def predict(self) -> Callable[..., None]:
@@ -96,9 +144,11 @@ class InstantKernels(Kernels):
         return step
 
     def entry(self, name: str, capacity: int, lanes: int) -> tuple[Any, tuple[Any, ...]]:
-        """A function of the machine, and the program that it takes before the arguments of a call."""
+        """A function of the machine, and what it takes before the arguments of a call by one thread."""
         program = self._programs(name == "train", capacity, lanes)
-        return self._machine(name), (program.words, program.numbers)
+        members, mailbox = self._members
+        alone = (0, members, *mailbox) if name == "train" else ()
+        return self._machine(name), (program.words, program.numbers, *alone)
 
     def listings(self) -> tuple[Listing, Listing]:
         """The programs of training and of prediction for people to read, both for windows and lanes of training."""
@@ -112,7 +162,7 @@ class InstantKernels(Kernels):
 
     @cached_property
     def threads(self) -> int:
-        """One."""
+        """One, which may wake others for a call of ``train`` itself."""
         return 1
 
     def threads_of_prediction(self, rows: int) -> int:
@@ -143,6 +193,7 @@ def _encoded(plan: KernelPlan, training: bool, capacity: int, lanes: int) -> Pro
 def sizes_of(plan: KernelPlan, *, training: bool, capacity: int, lanes: int) -> Sizes:
     """The sizes of the arrays that a plan's programs are run with."""
     layout, options, nodes = plan.layout, plan.options, plan.graph.nodes
+    shares = shares_of(plan, training=training, capacity=capacity, lanes=lanes)
     update = UPDATES[options.optimizer]
     return Sizes(
         work=space_of(plan, training=training, capacity=capacity, lanes=lanes),
@@ -153,8 +204,7 @@ def sizes_of(plan: KernelPlan, *, training: bool, capacity: int, lanes: int) -> 
         constants=len(update.constants) + len(update.counts) + 2 * plan.training.drops,
         vector=options.lanes,
         panel=widest_panel(options.registers),
-        capacity=capacity,
-        lanes=lanes,
+        shares=shares,
         inputs=nodes[plan.graph.input].width,
         outputs=nodes[plan.graph.output].width,
     )

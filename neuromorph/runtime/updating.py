@@ -22,7 +22,7 @@ class Updater:
     def __init__(self, network: Network) -> None:
         self._network = network
         kernels = InstantKernels(network.graph, network.options)
-        self._run, (self._words, self._numbers) = kernels.entry("train", 1, network.batch_size)
+        self._run, self._leading = kernels.entry("train", 1, network.batch_size)
         self._none, self._losses = np.zeros(1, network.dtype), np.zeros(1)
 
     def update(self, gradients: Floats) -> bool:
@@ -35,7 +35,7 @@ class Updater:
         with network.lock, network.changing:
             memory = network.memory()
             done = self._run(
-                self._words, self._numbers, 0, 0, 0, 1, UPDATE, none, memory.weights, none, gradients, memory.optimizer,
+                *self._leading, 0, 0, 0, 1, UPDATE, none, memory.weights, none, gradients, memory.optimizer,
                 memory.constants, none, none, none, 0, none, self._losses, network.learning_rate,
                 network.clip_norm or 0.0,
             )  # fmt: skip

@@ -359,23 +359,24 @@ def general_product(dtype: str, simd_width: int, registers: int, turned: bool) -
 
 @cache
 def general_sums(dtype: str, simd_width: int) -> Callable[..., None]:
-    """The function (source, offset, stride, rows, target, offset, vectors): the sums of the first column vectors."""
+    """The function (source, offset, stride, rows, target, offset, vectors, adds): the sums of the first column vectors,
+    if ``adds`` is 1 added to the numbers in the target."""
 
-    def sums(source: Any, start: int, stride: int, rows: int, target: Any, place: int, vectors: int) -> None:
+    def sums(source: Any, start: int, stride: int, rows: int, target: Any, place: int, vectors: int, adds: int) -> None:
         """Write the sums of columns over all rows."""
-        target[place : place + vectors * simd_width] = matrix_view(
-            source, start, rows, vectors * simd_width, stride, 1
-        ).sum(axis=0)
+        out = target[place : place + vectors * simd_width]
+        found = matrix_view(source, start, rows, vectors * simd_width, stride, 1).sum(axis=0)
+        out[:] = out + found if adds else found
 
     def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
-        source, start, stride, rows, target, place, vectors = values
+        source, start, stride, rows, target, place, vectors, adds = values
         source, target = builder.gep(source, [start]), builder.gep(target, [place])
-        flag = ir.Constant(ir.IntType(1), 0)
+        flag = builder.icmp_signed("==", adds, integer(1))
         function = define_sums(builder.module, SumShape(dtype, simd_width, 0))
         builder.call(function, [source, stride, rows, target, flag, integer(0), vectors])
 
     counts = [types.intp] * 3
-    return teach(sums, [ARRAY, *counts, ARRAY, types.intp, types.intp], emit)
+    return teach(sums, [ARRAY, *counts, ARRAY, types.intp, types.intp, types.intp], emit)
 
 
 @cache

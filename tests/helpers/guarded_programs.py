@@ -8,6 +8,7 @@ import numpy as np
 
 from helpers import witnesses
 from helpers.machines import MachineKernel, plain_machine
+from neuromorph.abi.mailbox import new_mailbox
 from neuromorph.codegen import KernelOptions
 from neuromorph.machine import Program, ProgramError, Sizes, check, encode
 from neuromorph.machine.instructions import HEAD
@@ -74,7 +75,8 @@ def run(plan: KernelPlan, program: Program) -> None:
     rows = CAPACITY * int(program.words[HEAD.index("lanes")])
     with np.errstate(all="ignore"):
         machine.train(
-            program.words, program.numbers, 0, CAPACITY, CAPACITY, CAPACITY, 2, array(program.space),
+            program.words, program.numbers, 0, 1, *new_mailbox(1), 0, CAPACITY, CAPACITY, CAPACITY, 2,
+            array(program.space),
             array(layout.size), array(max(1, layout.transposed_size)), array(layout.size), array(1), np.zeros(4),
             array(rows * width + 4), array(rows * wide + 4), array(rows), 0, array(rows), np.zeros(CAPACITY), 0.1, 0.0,
         )  # fmt: skip

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from helpers.witnesses import jit_disabled
+from neuromorph.abi.mailbox import new_mailbox
 from neuromorph.codegen import KernelOptions
 from neuromorph.graph import Graph
 from neuromorph.machine import encode, source_of, space_of
@@ -71,8 +72,9 @@ def functions_of(kernel: MachineKernel, machine: Any = None) -> Any:
     ) -> Any:  # fmt: skip
         program = encode(plan, training=True, capacity=capacity, lanes=options.batch)
         return module.train(
-            program.words, program.numbers, sample, stop, samples, capacity, mode, work, weights, transposed, gradients,
-            memory, constants, x, expected, row_weights, row_step, row_losses, losses, rate, clip,
+            program.words, program.numbers, 0, plan.gradient_copies, *new_mailbox(1), sample, stop, samples, capacity,
+            mode, work, weights, transposed, gradients, memory, constants, x, expected, row_weights, row_step,
+            row_losses, losses, rate, clip,
         )  # fmt: skip
 
     def predict(batch: int, samples: int, capacity: int, *rest: Any) -> None:

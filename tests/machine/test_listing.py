@@ -176,10 +176,10 @@ def test_a_line_follows_the_words_and_not_the_plan() -> None:
     assert line.place is not None
     words = program.words.copy()
     words[line.place] = i.MAP + 4
-    words[line.place + 11] += 8  # the operand's offset
+    words[line.place + 11] -= 8  # the operand's offset
     changed = replace(program, words=words)
     after = next(found for found in lines_of(listing(plan, changed, **arguments)) if found.place == line.place)
-    assert after.text == "candidate.s0[t] = sigmoid(out_gate.s0[t])"
+    assert after.text == "candidate.s0[t] = sigmoid(forget_gate.s0[t])"
     assert [found for found in lines_of(listing(plan, changed, **arguments)) if found.place != line.place] == [
         found for found in before if found.place != line.place
     ]
@@ -187,26 +187,26 @@ def test_a_line_follows_the_words_and_not_the_plan() -> None:
 
 SMALL = f"{HEADER} (input, 3) {{m, h, concatenate}} (h, 4, <tanh>) (output, 2, <linear>, <mse>)"
 WRITTEN = """\
-Program of training: 3 steps of 2 lanes, vectors of 4; 257 words, 2 numbers beside them, 380 elements of workspace
+Program of training: 3 steps of 2 lanes, vectors of 4; 268 words, 2 numbers beside them, 380 elements of workspace
 
 inputs of a window, in rows of whole vectors
         take        input.x = inputs
                     3 numbers a row; @88/4
 
 forward, over the window: 6 rows
-    32  forward     h.s0 = biases + input.x × weights from input
+    37  forward     h.s0 = biases + input.x × weights from input
                     6 rows, 3 × 4, panels of 1 vector, each sum one chain; weights[0]; @32/4, @88/4
 
 forward, step by step: 2 rows
-    47  forward     h.s0[t] += h.v2[t-1] × weights from h[t-1]
+    52  forward     h.s0[t] += h.v2[t-1] × weights from h[t-1]
                     2 rows, 4 × 4, panels of 1 vector, each sum one chain; weights[12]; @32+8t/4, @56+8t/4
-    62  map6        h.v2[t] = tanh(h.s0[t])
+    67  map6        h.v2[t] = tanh(h.s0[t])
                     2 rows of 1 vector; @64+8t/4, @32+8t/4
 
 forward, over the window: 6 rows
-    77  forward     output.s1 = biases + h.v2 × weights from h
+    82  forward     output.s1 = biases + h.v2 × weights from h
                     6 rows, 4 × 4, panels of 1 vector, each sum one chain; weights[32]; @32/4, @64/4
-    92  map1        output.s1 = output.s1
+    97  map1        output.s1 = output.s1
                     6 rows of 1 vector; @32/4, @32/4
 
 loss: 6 rows
@@ -218,27 +218,27 @@ zeros before the backward pass
                     8 elements; @0
 
 backward, over the window: 6 rows
-   117  backward    h.d2 = output.g1 × transposed weights from h
+   122  backward    h.d2 = output.g1 × transposed weights from h
                     6 rows, 4 × 4, panels of 1 vector, each sum one chain; transposed[0]; @8/4, @32/4
 
 backward, step by step, from the last step to the first: 2 rows
-   132  map1        h.d2[t] += h.c2[t]
+   137  map1        h.d2[t] += h.c2[t]
                     2 rows of 1 vector; @8+8t/4, @0/4
-   147  map7        h.g0[t] = h.d2[t] * fma(-h.v2[t], h.v2[t], 1.0)
+   152  map7        h.g0[t] = h.d2[t] * fma(-h.v2[t], h.v2[t], 1.0)
                     2 rows of 1 vector; @8+8t/4, @8+8t/4, @64+8t/4
-   166  backward    h.c2[t] = h.g0[t] × transposed weights from h[t-1]
+   171  backward    h.c2[t] = h.g0[t] × transposed weights from h[t-1]
                     2 rows, 4 × 4, panels of 1 vector, each sum one chain; transposed[16]; @0/4, @8+8t/4
 
 gradients of parameters, over the window: 6 rows
-   188  weigh       gradient of weights from input = transposed input.x × h.g0
+   193  weigh       gradient of weights from input = transposed input.x × h.g0
                     6 rows, 3 × 4, panels of 1 vector; gradients[0]; @88/4, @8/4
-   198  weigh       gradient of weights from h[t-1] = transposed h.v2[t-1] × h.g0
+   203  weigh       gradient of weights from h[t-1] = transposed h.v2[t-1] × h.g0
                     6 rows, 4 × 4, panels of 1 vector; gradients[12]; @56/4, @8/4
-   208  columns     gradient of biases = sums of the columns of h.g0
+   213  columns     gradient of biases = sums of the columns of h.g0
                     6 rows of 1 vector; gradients[28]; @8/4
-   214  weigh       gradient of weights from h = transposed h.v2 × output.g1
+   219  weigh       gradient of weights from h = transposed h.v2 × output.g1
                     6 rows, 4 × 4, panels of 1 vector; gradients[32]; @64/4, @32/4
-   224  columns     gradient of biases = sums of the columns of output.g1
+   229  columns     gradient of biases = sums of the columns of output.g1
                     6 rows of 1 vector; gradients[48]; @32/4
 
 update

@@ -100,7 +100,7 @@ SUM = replace(statement(D1, "g", g=Place("c1", 0, 4)), accumulate=True)
 
 def test_one_or_two_readers_of_a_sum_compute_it() -> None:
     one, two = statement(D2, "g * (y * (1.0 - y))", g=D1, y=V1), statement(D3, "g * fma(-y, y, 1.0)", g=D1, y=V2)
-    for readers in ([one], [one, two], [statement(V1, "x", x=V2), one]):
+    for readers in ([one], [one, two], [statement(Place("v4", 0, 4), "x", x=V2), one]):
         found = left(SUM, *readers)
         assert len(found) == len(readers)
         last = found[-1]

@@ -25,5 +25,5 @@ def test_groups_come_when_no_node_is_ready_and_their_layers_after_them() -> None
     waits: dict[Task, set[int]] = {("group", 7): {1}, ("group", 6): set(), ("node", 1): set(), ("node", 5): {3}}
     found = order(waits, {6: [3], 7: [4, 2]})
     assert found == [
-        ("node", 1), ("group", 6), ("group", 7), ("node", 3), ("node", 5), ("node", 2), ("node", 4),
+        ("node", 1), ("group", 6), ("group", 7), ("node", 3), ("node", 5), ("node", 4), ("node", 2),
     ]  # fmt: skip

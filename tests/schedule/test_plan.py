@@ -135,7 +135,7 @@ def grouped(text: str) -> list[list[str]]:
 
 
 def test_layers_that_read_one_vector_are_one_group() -> None:
-    assert grouped(LSTM) == [["in_gate", "candidate", "out_gate", "forget_gate"], ["output"]]
+    assert grouped(LSTM) == [["in_gate", "out_gate", "forget_gate", "candidate"], ["output"]]  # one activation together
     text = text_of("[s, (a, 3, <tanh>) | (b, 5, <relu>)] (c, 9, <gelu>) {m, a, additive} {n, b, additive}")
     assert grouped(text) == [["a", "b", "c"], ["output"]]
     (group, _) = plan_of(text).groups
