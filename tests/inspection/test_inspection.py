@@ -148,13 +148,13 @@ def test_a_piece_names_the_nodes_of_its_comments() -> None:
     graph, lines = kernel.plan.training.graph, kernel.source.splitlines()
     names = {node.index: node.name for node in graph.nodes}
     pieces = pieces_of(kernel, WINDOW)
-    product = next(piece for piece in pieces if piece.kind == "product" and "keep, fresh, write from" in piece.note)
+    product = next(piece for piece in pieces if piece.kind == "product" and "keep, write, fresh from" in piece.note)
     assert [(names[node], round(share, 3)) for node, share in product.shares] == [
-        ("keep", 0.333), ("fresh", 0.333), ("write", 0.333)
+        ("keep", 0.333), ("write", 0.333), ("fresh", 0.333)
     ]  # fmt: skip
     block = next(piece for piece in pieces if piece.function == "forward" and "kept multiplicative" in piece.note)
     told = re.findall(r"# (\w+):", "\n".join(lines[block.lines[0] - 1 : block.lines[1]]))
-    assert [names[node] for node, _ in block.shares] == told == ["keep", "fresh", "write", "kept", "state"]
+    assert [names[node] for node, _ in block.shares] == told == ["keep", "write", "fresh", "kept", "state"]
     computing = [line.strip() for line in lines[block.lines[0] - 1 : block.lines[1]] if "#" not in line]
     assert computing[0].startswith("for r in span")
     shares = {names[node]: share for node, share in block.shares}
@@ -164,8 +164,8 @@ def test_a_piece_names_the_nodes_of_its_comments() -> None:
 def test_pieces_that_do_the_like_are_told_apart() -> None:
     notes = [piece.note for piece in pieces_of(kernel_of(RECURRENT), WINDOW)]
     assert {
-        "weights of keep, fresh, write from input",
-        "weights of keep, fresh, write from state of the step before",
+        "weights of keep, write, fresh from input",
+        "weights of keep, write, fresh from state of the step before",
     } <= {*notes}
     text = """/xavier,zero/ (input, 4) (a, 4, <tanh>)
         [s, (b, 5, <tanh>) {m, c, concatenate} (d, 4, <tanh>)] (c, 6, <tanh>) {n, d, additive}
@@ -644,7 +644,7 @@ def test_every_node_that_computes_has_its_figures(inspection: Inspection) -> Non
 
 def test_siblings_share_their_product_and_say_so(inspection: Inspection) -> None:
     group = next(group for group in inspection.groups if len(group.nodes) == 3)
-    assert group.nodes == ("keep", "fresh", "write")
+    assert group.nodes == ("keep", "write", "fresh")
     assert group.reads == ("input", "state of the step before")
     assert (group.fan_in, group.loop) == (13, 0)
     keep = next(node for node in inspection.nodes if node.name == "keep")
@@ -839,7 +839,7 @@ def test_counts_and_shares_in_words() -> None:
 
 def test_the_program_is_that_of_the_machine(model: nm.Model, inspection: Inspection) -> None:
     assert inspection.program == model.kernel_program() == nm.kernel_program(model)
-    assert "(keep,fresh,write).s0[t] += state." in inspection.program
+    assert "(keep,write,fresh).s0[t] += state." in inspection.program
     assert [text.title.partition(":")[0] for text in inspection.listings] == [
         "Program of training", "Program of prediction",
     ]  # fmt: skip
