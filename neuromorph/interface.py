@@ -189,20 +189,26 @@ def train_many(
     inputs: Any,
     expected: Any,
     *,
-    sample_weight: ArrayLike | None = None,
-    lengths: ArrayLike | None = None,
+    sample_weight: Any = None,
+    lengths: Any = None,
     carry_state: bool = False,
     layout: str | None = None,
     missing: str = "error",
 ) -> list[float]:
     """Train many built models at once, spread over the processors; their mean losses, in order.
 
-    models: each once; they may have the same text or different ones. inputs, expected: the data of all, as in
-    ``train``, or a list with the arrays of each model. sample_weight, lengths, carry_state, layout, missing: as in
-    ``train``, the same for all. Each model is trained by one thread, and the bits are those of ``train``.
+    models: each once; they may have the same text or different ones. inputs, expected, sample_weight, lengths: as in
+    ``train`` if they are for all models; or, each by itself, a list or tuple with one for each model, in order. Lists
+    are told apart by axes: inputs are one for each where an item has the axes of a whole call, 3 or 4 ("NSW": 3, or a
+    list of sequences; "NW": 2), whatever holds the numbers: arrays, tensors or nested lists. So give inputs of 4 axes
+    for all as an array. The others are one for each where there are as many items as models and each fits the inputs of
+    its model. If a list may also be the rows of one for all, it is one for each if inputs are; else it is an error
+    (DataError), as is a list for more or fewer models. carry_state, layout, missing: as in ``train``, the same for all.
 
-    Raises what ``train`` raises, when all other models are done; a note says which model it was. Ctrl-C ends training
-    of all models after the windows that are under way.
+    Each model is trained by one thread, and the bits are those of ``train``. Raises what ``train`` raises, when all
+    other models are done: a note of the error says which model it was, further notes which others failed, and its
+    ``results`` has what the others gave, with None for those that failed. Ctrl-C ends training of all models after the
+    windows that are under way; the KeyboardInterrupt has ``results`` too.
     """
     return imported("neuromorph.training.many").train_many(  # type: ignore[no-any-return]
         models, inputs, expected, sample_weight=sample_weight, lengths=lengths, carry_state=carry_state, layout=layout,
@@ -213,8 +219,12 @@ def train_many(
 def fit_many(models: Iterable[Model], inputs: Any, expected: Any, *, epochs: int, **options: Any) -> list[History]:
     """Fit many built models at once, spread over the processors; their histories, in order.
 
-    models, inputs, expected: as in ``train_many``. epochs, options: as in ``fit``, the same for all, such as
-    ``validation=0.2``. callbacks: each model gets copies of its own, such as of ``EarlyStopping``. No bar is shown.
+    models, inputs, expected, sample_weight, lengths: as in ``train_many``. Without ``expected``, inputs are batches as
+    in ``fit``, for all, or a list with those of each model: functions, loaders, or lists of tuples. validation: as in
+    ``fit``, for all; a list with a tuple ``(inputs, expected, …)``, a fraction or None for each model; or a tuple of
+    which each part may be one for each, as inputs and expected may. epochs and the other options: as in ``fit``, the
+    same for all. callbacks: each model gets copies of its own, such as of ``EarlyStopping``. No bar is shown. Errors
+    and Ctrl-C: as in ``train_many``.
     """
     return imported("neuromorph.training.many").fit_many(  # type: ignore[no-any-return]
         models, inputs, expected, epochs=epochs, **options

@@ -1,54 +1,65 @@
-"""Measures the time of building models: cold, with an empty cache, and warm, from the cache, in new processes.
+"""Measures builds with an empty cache and with a full one, in new processes, beside what they are to be.
 
-    python tools/build_times.py                       # lstm-model of the examples and four random graphs
-    python tools/build_times.py --random 12 --runs 3  # more graphs, fewer rounds
-    python tools/build_times.py --json out.json
+    python tools/build_times.py                       # lstm-model of the examples, four random graphs of 30 nodes
+    python tools/build_times.py --random 12 --runs 3  # more graphs, fewer runs
+    python tools/build_times.py --runs 1 --random 0 --models 2 --json out.json  # the quickest, with all figures
 
-A cold build is timed inside a process that is limited to one core, from before ``import neuromorph`` to a model that is
-ready to train; the cache's folder is empty. A warm start is a whole process, from its start to its end: it imports
-neuromorph, builds from the cache and trains once. In turns with it runs a process that imports Numba and calls one
-function from Numba's own cache; the difference is the cost of a warm start beyond Numba. The best of several rounds
-counts. Some rounds of warm starts come first and are not counted, so that everything is byte-compiled and in the
-system's memory. On a busy machine, only the processor seconds of a cold build are meaningful.
+A figure is the median of its runs, each a process of its own:
 
-Random graphs are those of ``tools/benchmark.py --random``, the first with enough nodes.
+- cold builds: from the text to a model that is ready to train by kernels of its own, after the import of neuromorph.
+  The cache's folder is empty, and the process is limited to one core.
+- the machine: the same with ``tier="instant"``, which compiles the machine.
+- memory: how much a process grows with each further model that finds its kernels in the cache, where another process
+  has put them. The models are random ones of few parameters. They are trained for a window, and all are kept.
+- warm starts: a whole process that imports neuromorph, builds from the cache and trains once. In turns with it runs a
+  process that imports Numba and calls one function from Numba's own cache; the difference counts. Some rounds come
+  first and are not counted, so that everything is byte-compiled and in the system's memory.
+
+On a busy machine, only the processor seconds of a cold build are meaningful. Random graphs are those of
+``tools/benchmark.py --random`` that have about as many nodes as ``--nodes`` says.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
-from peers import report
+import numpy as np
 from peers.arguments import new_file, whole_number
-from peers.cases import MODELS, Case
-from peers.random_cases import random_cases
+from peers.case import Case
+from peers.cases import MODELS
+from peers.figures import Figure, announced, process, resident, table, timed
+from peers.random_cases import sized_cases
 
-COLD, COLD_RANDOM, WARM = 3.0, 8.0, 0.15  # target times in seconds
+import neuromorph as nm
+
+COLD, COLD_RANDOM, MACHINE, WARM = 1.5, 3.0, 3.0, 0.15  # targets in seconds
+MEMORY = 2.0  # target in megabytes
+NODES = 30  # of the random graphs that a target is for
 LOOKED_AT = 1_000  # random graphs that are searched for some with enough nodes
-LIMIT = 600  # seconds for a process
+SMALL = range(4, 41), 3_000  # nodes of the models whose memory is measured, and their parameters at most
 
 BUILD = """
 import json, os, sys, time
-started = time.perf_counter()
-text, batch, window, train = json.load(sys.stdin)
-if not train and hasattr(os, "sched_setaffinity"):
+began = time.perf_counter()
+text, batch, window, tier, trains = json.load(sys.stdin)
+if not trains and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 import warnings
 import neuromorph as nm
 warnings.simplefilter("ignore", nm.MDLWarning)
-model = nm.build(nm.compile(text, batch, 0.1, bptt_steps=window))
-print(time.perf_counter() - started, time.process_time())
-if train:
+started, cpu = time.perf_counter(), time.process_time()
+model = nm.build(nm.compile(text, batch, 0.1, bptt_steps=window, tier=tier))
+print(time.perf_counter() - started, time.process_time() - cpu, time.perf_counter() - began)
+if trains:
     import numpy as np
     rows = window, batch
     nm.train(model, np.zeros((*rows, model.input_width)), np.full((*rows, model.output_width), 0.5), 0)
@@ -69,159 +80,125 @@ total(np.zeros(100))
 """
 
 
-@dataclass(frozen=True)
-class Cold:
-    """The cold builds of one model: wall seconds and processor seconds of every round, and the target in seconds."""
-
-    name: str
-    nodes: int
-    layers: int
-    target: float
-    seconds: list[float]
-    cpu: list[float]
-
-    @property
-    def best(self) -> float:
-        """The seconds of the quickest round."""
-        return min(self.seconds)
-
-
-@dataclass(frozen=True)
-class Warm:
-    """The seconds of warm starts, of whole processes: with neuromorph, and with Numba and a function of its cache."""
-
-    target: float
-    ours: list[float]
-    numba: list[float]
-
-    @property
-    def longer(self) -> float:
-        """The seconds by which the best start with neuromorph is longer than the best one with Numba."""
-        return min(self.ours) - min(self.numba)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and write the figures; 1 if one of them misses its target, else 0."""
     options = _parser().parse_args(arguments)
-    machine = report.machine()
-    print(f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}", flush=True)
-    if (machine["load"] or 0.0) > 0.5:
-        print(f"the machine is busy (load {machine['load']:.1f}): the figures below mean little", flush=True)
-    lstm = Case("lstm-model", (MODELS / "lstm-model.mdl").read_text(encoding="utf-8"), 5, 16, 16, 0.1)
-    warm = warm_starts(lstm, options.runs)
-    cold = [cold_builds(lstm, COLD, options.runs)]
-    graphs = large_graphs(options.seed, options.random, options.nodes)
-    cold += [cold_builds(case, COLD_RANDOM, options.runs) for case in graphs]
-    print(table(cold, warm))
+    if options.grow:
+        print(growth(json.load(sys.stdin)))
+        return 0
+    machine = announced()
+    figures = list(measured(options))
+    print(table(figures))
     if options.json is not None:
-        found = {"machine": machine, "cold": [asdict(one) for one in cold], "warm": asdict(warm)}
+        found = {"machine": machine, "figures": [asdict(figure) for figure in figures]}
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return int(warm.longer > warm.target or any(one.best > one.target for one in cold))
+    return int(any(figure.missed for figure in figures))
 
 
-# Options -------------------------------------------------------------------------------------------------------------
+# Options --------------------------------------------------------------------------------------------------------------
 
 
 def _parser() -> argparse.ArgumentParser:
     about, _, rest = (__doc__ or "").partition("\n\n")
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=about, epilog=rest, formatter_class=raw)
-    parser.add_argument("--runs", type=whole_number(1), default=5, help="rounds; the best counts (default: 5)")
+    parser.add_argument("--runs", type=whole_number(1), default=5, help="of each figure (default: 5)")
     parser.add_argument(
         "--random", type=whole_number(0), default=4, metavar="N", help="so many random graphs (default: 4)"
     )
     parser.add_argument(
-        "--nodes", type=whole_number(1), default=25, help="fewest nodes of a random graph (default: 25)"
+        "--nodes", type=whole_number(1), default=NODES, help=f"of a random graph, about (default: {NODES})"
     )
+    parser.add_argument("--models", type=whole_number(2), default=6, help="whose memory is measured (default: 6)")
     parser.add_argument("--seed", type=whole_number(0), default=0, help="of the random graphs (default: 0)")
     parser.add_argument("--json", type=new_file, metavar="FILE", help="write all figures")
+    parser.add_argument("--grow", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 
-def large_graphs(seed: int, count: int, nodes: int) -> list[Case]:
-    """The first ``count`` random graphs that have at least ``nodes`` nodes."""
-    large = (case for case in islice(random_cases(seed), LOOKED_AT) if _nodes(case) >= nodes)
-    found = list(islice(large, count))
+def graphs(seed: int, count: int, nodes: int) -> list[Case]:
+    """The first ``count`` random graphs that have as many nodes, or one more or less."""
+    found = list(islice(sized_cases(seed, range(nodes - 1, nodes + 2), among=LOOKED_AT), count))
     if len(found) < count:
-        print(f"only {len(found)} of {LOOKED_AT} random graphs have {nodes} nodes", flush=True)
+        print(f"only {len(found)} of {LOOKED_AT} random graphs have about {nodes} nodes", flush=True)
     return found
 
 
-def _nodes(case: Case) -> int:
-    return len(case.model().graph.nodes)
+# Measuring ------------------------------------------------------------------------------------------------------------
 
 
-# Measuring -----------------------------------------------------------------------------------------------------------
+def measured(options: argparse.Namespace) -> Iterator[Figure]:
+    """All figures."""
+    lstm = Case("lstm-model", (MODELS / "lstm-model.mdl").read_text(encoding="utf-8"), 5, 16, 16, 0.1)
+    yield from cold_builds(lstm, options.runs, COLD)
+    for case in graphs(options.seed, options.random, options.nodes):
+        yield from cold_builds(case, options.runs, COLD_RANDOM if options.nodes == NODES else None)
+    yield from cold_builds(lstm, options.runs, MACHINE, tier="instant")
+    yield memory(options.seed, options.models, options.runs)
+    yield warm_starts(lstm, options.runs)
 
 
-def cold_builds(case: Case, target: float, runs: int) -> Cold:
-    """Measure cold builds of one model, each in a process and a cache of its own."""
-    seconds, cpu = [], []
+def cold_builds(case: Case, runs: int, target: float | None, tier: str = "compiled") -> Iterator[Figure]:
+    """The seconds of cold builds of one model, those of the processor, and those from before the import."""
+    found = []
     for _ in range(runs):
         with tempfile.TemporaryDirectory(prefix="neuromorph-build-") as folder:
-            figures = _process(["-c", BUILD], folder, _order(case, train=False)).split()
-        seconds.append(float(figures[0]))
-        cpu.append(float(figures[1]))
-    graph = case.model().graph
-    print(f"{case.name}: {min(seconds):.2f} s, {min(cpu):.2f} s of the processor", file=sys.stderr, flush=True)
-    return Cold(case.name, len(graph.nodes), len(graph.parameters), target, seconds, cpu)
+            figures = process(["-c", BUILD], folder, _order(case, tier, trains=False)).split()
+        found.append(tuple(map(float, figures)))
+    seconds, cpu, whole = zip(*found, strict=True)
+    name = f"cold build, {case.name}, {len(case.model().graph.nodes)} nodes"
+    if tier == "instant":
+        name = "cold build, the machine"
+    yield Figure(name, "s", seconds, target)
+    yield Figure("  of the processor", "s", cpu)
+    yield Figure("  with the import of neuromorph", "s", whole)
 
 
-def warm_starts(case: Case, runs: int) -> Warm:
-    """Measure warm starts with neuromorph and with Numba in turns. The first two of each fill the cache and do not
-    count."""
-    ours, numba = [], []
+def memory(seed: int, models: int, runs: int) -> Figure:
+    """The megabytes of a model whose kernels come from another process."""
+    some = islice(sized_cases(seed, *SMALL), models)
+    order = json.dumps([[case.text, 1, 8] for case in some])
+    with tempfile.TemporaryDirectory(prefix="neuromorph-build-") as folder:
+        process([__file__, "--grow"], folder, order)  # fills the cache
+        only_found = {"NEUROMORPH_CACHE_MISS_IS_ERROR": "1"}
+        found = [float(process([__file__, "--grow"], folder, order, only_found)) for _ in range(runs)]
+    return Figure(f"memory of each of {models - 1} models from the cache", "MB", found, MEMORY)
+
+
+def growth(orders: Sequence[tuple[str, int, int]]) -> float:
+    """Megabytes by which this process grows with each model but the first, which loads what all need."""
+    warnings.simplefilter("ignore")
+    first, *others = orders
+    models = [_trained(*first)]
+    gc.collect()
+    before = resident()
+    models += [_trained(*order) for order in others]
+    return (resident() - before) / len(others)
+
+
+def _trained(text: str, batch: int, window: int) -> nm.Model:
+    """A model that was trained for a window."""
+    model = nm.build(nm.compile(text, batch, 1e-4, bptt_steps=window, tier="compiled"))
+    inputs, expected = np.zeros((window, batch, model.input_width)), np.empty((window, batch, model.output_width))
+    expected.fill(1 / model.output_width)
+    nm.train(model, inputs, expected, 0)
+    return model
+
+
+def warm_starts(case: Case, runs: int) -> Figure:
+    """By how many seconds warm starts take longer than those of Numba. The first two of each fill the cache."""
+    found = []
     with tempfile.TemporaryDirectory(prefix="neuromorph-build-") as folder:
         script = Path(folder) / "numba_function.py"
         script.write_text(NUMBA, encoding="utf-8")
         for _ in range(runs + 2):
-            ours.append(_timed(["-c", BUILD], folder, _order(case, train=True)))
-            numba.append(_timed([str(script)], folder, ""))
-    return Warm(WARM, ours[2:], numba[2:])
+            ours = timed(["-c", BUILD], folder, _order(case, "compiled", trains=True))
+            found.append(ours - timed([str(script)], folder))
+    return Figure("warm start, beyond that of Numba", "s", found[2:], WARM)
 
 
-def _order(case: Case, *, train: bool) -> str:
-    return json.dumps([case.text, case.batch, case.window, train])
-
-
-def _timed(command: list[str], folder: str, order: str) -> float:
-    """The seconds of a whole process."""
-    started = time.perf_counter()
-    _process(command, folder, order)
-    return time.perf_counter() - started
-
-
-def _process(command: list[str], folder: str, order: str) -> str:
-    """The output of a new Python process whose caches are in ``folder``. SystemExit if it fails."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    environment |= {"NEUROMORPH_CACHE_DIR": str(Path(folder) / "cache"), "NUMBA_CACHE_DIR": str(Path(folder) / "numba")}
-    done = subprocess.run(
-        [sys.executable, *command], input=order, env=environment, capture_output=True, text=True, timeout=LIMIT
-    )
-    if done.returncode:
-        raise SystemExit(f"a process failed:\n{done.stderr}")
-    return done.stdout
-
-
-# What comes out ------------------------------------------------------------------------------------------------------
-
-
-def table(cold: Sequence[Cold], warm: Warm) -> str:
-    """The figures as lines of text."""
-    width = max(len(one.name) for one in cold)
-    lines = [f"{'cold build, one core':{max(width, 20)}}  nodes  layers  seconds  processor's  aimed at"]
-    for one in cold:
-        figures = f"{one.nodes:5}  {one.layers:6}  {one.best:7.2f}  {min(one.cpu):11.2f}  <= {one.target:5.2f}"
-        lines.append(f"{one.name:{max(width, 20)}}  {figures}{_mark(one.best > one.target)}")
-    lines += [
-        f"warm start: ours {min(warm.ours):.3f} s, Numba with a cached function {min(warm.numba):.3f} s: "
-        f"{warm.longer:+.3f} s, aimed at <= {warm.target:.2f}{_mark(warm.longer > warm.target)}"
-    ]
-    return "\n".join(lines)
-
-
-def _mark(missed: bool) -> str:
-    return "  missed" if missed else ""
+def _order(case: Case, tier: str, *, trains: bool) -> str:
+    return json.dumps([case.text, case.batch, case.window, tier, trains])
 
 
 if __name__ == "__main__":

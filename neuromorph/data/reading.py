@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -199,6 +200,59 @@ def _is_sequence(value: Any) -> bool:
     except TypeError:
         return True
     return False
+
+
+# Sizes of what was not read yet ---------------------------------------------------------------------------------------
+
+
+def with_shapes(value: Any, depth: int = 3) -> Any:
+    """The argument, in which an object without a shape that NumPy converts has become an array, so deep in lists.
+
+    So ``extents`` can tell sizes, and such an object is still read once. What is wrong stays as it is: it becomes an
+    error when the argument is read.
+    """
+    if type(value) in _LISTS:
+        if not depth or not any(kind in _LISTS or _is_foreign(kind) for kind in set(map(type, value))):
+            return value
+        items = [with_shapes(item, depth - 1) for item in value]
+        return value if all(map(operator.is_, items, value)) else type(value)(items)
+    if _is_single(value) or _shape(value) is not None:
+        return value
+    try:
+        array = value if _is_sequence(value) else np.asarray(value)
+    except Exception:  # whatever the user's own class raises
+        return value
+    return value if isinstance(array, np.ndarray) and array.dtype == object else array
+
+
+def extents(value: Any) -> tuple[Any, ...]:
+    """The sizes of an argument's axes before it is read, lists judged by their first items; () for what has no axes."""
+    sizes: list[Any] = []
+    while len(sizes) <= _DEEPEST and not _is_single(value):
+        shape = None if type(value) in _LISTS else _shape(value)
+        if shape is not None and not (isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 1):
+            return (*sizes, *shape)
+        try:
+            if not (type(value) in _LISTS or isinstance(value, np.ndarray) or _is_sequence(value)):
+                break
+            sizes.append(len(value))
+            value = value[0]
+        except Exception:  # it is empty, or whatever the user's own class raises
+            break
+    return tuple(sizes)
+
+
+def _is_single(value: Any) -> bool:
+    """Whether a value is a number or another thing without axes."""
+    return isinstance(value, (*_PLAIN, Iterator, Mapping))
+
+
+def _shape(value: Any) -> tuple[Any, ...] | None:
+    """The shape of an array of any library; None for what has none."""
+    try:
+        return tuple(value.shape)
+    except Exception:  # whatever the user's own class raises
+        return None
 
 
 # Messages about nested lists ------------------------------------------------------------------------------------------

@@ -46,8 +46,9 @@ def fit(
     class_weight: Any = None,
     missing: str = "error",
     initial_epoch: int = 0,
+    drawn: int | None = None,
 ) -> History:
-    """Train epoch by epoch; see ``neuromorph.fit``."""
+    """Train epoch by epoch; see ``neuromorph.fit``. drawn: the seed that would be drawn if none is given."""
     model.memory()
     count, first = whole_number("epochs", epochs), whole_number("initial_epoch", initial_epoch, least=0)
     watchers, carries = checked_callbacks(callbacks), flag("carry_state", carry_state)
@@ -70,7 +71,8 @@ def fit(
     if isinstance(source, Arrays):
         warn_of_hidden_steps(model, source.data)
         if mixes:
-            source = source.mixed(shuffling_generator(model, source.data, seed), recurrent=model.graph.has_time_links)
+            rng = shuffling_generator(model, source.data, drawn if seed is None else seed)
+            source = source.mixed(rng, recurrent=model.graph.has_time_links)
             if seed is not None:
                 source.skip(first)
     return run_epochs(run, given, source, watchers, progress=progress)
@@ -188,10 +190,13 @@ def shuffling_generator(model: Network, data: TrainingData, seed: int | None) ->
             "shuffle would tear a sequence apart: the model has links backward in time, and inputs of 3 axes are one "
             "sequence; give layout='NSW', or inputs of 4 axes (sequences, samples, batch, width)"
         )
-    if seed is None:
-        with seeding.lock:
-            seed = int(seeding.generator().integers(2**63))
-    return seeding.new_generator(seeding.checked_seed(seed))
+    return seeding.new_generator(drawn_seed() if seed is None else seeding.checked_seed(seed))
+
+
+def drawn_seed() -> int:
+    """A seed for shuffling, drawn from the generator that ``build`` uses."""
+    with seeding.lock:
+        return int(seeding.generator().integers(2**63))
 
 
 # Accuracy -------------------------------------------------------------------------------------------------------------

@@ -5,31 +5,46 @@ from __future__ import annotations
 import copy
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, TypeVar
 
-import numpy as np
-
-from ..errors import brief
+from ..errors import NeuromorphError, brief, said
 from ..history import History
 from ..host.resources import processors
+from ..options import flag
 from ..runtime.dispatch import in_one_thread
 from ..runtime.network import Network
 from . import fit, loop
 from .callbacks import Callback
+from .own_data import batches_of_each, data_of_each, validation_of_each
 
 Result = TypeVar("Result")
-Given = TypeVar("Given")
 _PATIENCE = 0.1  # seconds between two chances for Ctrl-C
 
 
-def train_many(models: Iterable[Network], inputs: Any, expected: Any, **options: Any) -> list[float]:
+def train_many(
+    models: Iterable[Network],
+    inputs: Any,
+    expected: Any,
+    *,
+    sample_weight: Any = None,
+    lengths: Any = None,
+    layout: str | None = None,
+    **options: Any,
+) -> list[float]:
     """Train each model; their mean losses. See ``neuromorph.train_many``."""
     chosen = _checked(models)
-    data = list(zip(chosen, *_data_of_each(len(chosen), inputs, expected, options.get("layout")), strict=True))
-    return _spread(data, lambda one: loop.train(*one, 0, **options))
+    data = data_of_each(len(chosen), layout, inputs, expected, sample_weight, lengths)
+
+    def one_training(number: int) -> float:
+        given, wanted, weights, steps = data[number]
+        return loop.train(
+            chosen[number], given, wanted, 0, sample_weight=weights, lengths=steps, layout=layout, **options
+        )
+
+    return _spread(len(chosen), one_training)
 
 
 def fit_many(
@@ -38,17 +53,36 @@ def fit_many(
     expected: Any,
     *,
     callbacks: Callback | Iterable[Callback] = (),
+    validation: Any = None,
+    shuffle: bool = False,
+    sample_weight: Any = None,
+    lengths: Any = None,
+    seed: int | None = None,
+    layout: str | None = None,
     **options: Any,
 ) -> list[History]:
     """Fit each model; their histories. See ``neuromorph.fit_many``."""
     chosen = _checked(models)
-    given = (callbacks,) if isinstance(callbacks, Callback) else tuple(callbacks)
-    data = list(zip(chosen, *_data_of_each(len(chosen), inputs, expected, options.get("layout")), strict=True))
+    count = len(chosen)
+    watchers = (callbacks,) if isinstance(callbacks, Callback) else tuple(callbacks)
+    data: list[tuple[Any, ...]]
+    if expected is None:
+        data = [(batches, None, sample_weight, lengths) for batches in batches_of_each(count, inputs)]
+    else:
+        data = data_of_each(count, layout, inputs, expected, sample_weight, lengths)
+    held_out = validation_of_each(count, layout, validation)
+    draws = flag("shuffle", shuffle) and seed is None and expected is not None
+    drawn = [fit.drawn_seed() if draws else None for _ in chosen]  # in order, as one after the other would draw them
 
-    def one_fit(one: tuple[Network, Any, Any]) -> History:
-        return fit.fit(*one, callbacks=copy.deepcopy(given), progress=False, **options)
+    def one_fit(number: int) -> History:
+        given, wanted, weights, steps = data[number]
+        return fit.fit(
+            chosen[number], given, wanted, callbacks=copy.deepcopy(watchers), progress=False,
+            validation=held_out[number], shuffle=shuffle, sample_weight=weights, lengths=steps, seed=seed,
+            drawn=drawn[number], layout=layout, **options,
+        )  # fmt: skip
 
-    return _spread(data, one_fit)
+    return _spread(count, one_fit)
 
 
 def _checked(models: Iterable[Network]) -> list[Network]:
@@ -59,46 +93,47 @@ def _checked(models: Iterable[Network]) -> list[Network]:
     for number, model in enumerate(chosen):
         if not isinstance(model, Network):
             raise TypeError(f"models[{number}] must be a model, not {brief(model)}")
-        model.memory()
+        try:
+            model.memory()
+        except NeuromorphError as error:
+            error.add_note(_which(number))
+            raise
     if len(set(map(id, chosen))) < len(chosen):
         raise ValueError("a model is in models more than once")
     return chosen
 
 
-def _data_of_each(count: int, inputs: Any, expected: Any, layout: str | None) -> tuple[list[Any], list[Any]]:
-    """The inputs and the expected values of each model: a list of ``count`` data, or the same data for all."""
-    ragged = layout == "NSW" and isinstance(inputs, list | tuple) and not _is_data_of_each(inputs, count, 3)
-    own = _is_data_of_each(inputs, count, 2 if layout == "NW" else 3)
-    own_expected = not ragged and _is_data_of_each(expected, count, 1)
-    return (list(inputs) if own else [inputs] * count), (list(expected) if own_expected else [expected] * count)
+def _which(number: int) -> str:
+    return f"It was models[{number}]."
 
 
-def _is_data_of_each(given: Any, count: int, axes: int) -> bool:
-    """Whether a list has data for each model: arrays of at least so many axes, or lists of arrays."""
-    if not isinstance(given, list | tuple) or len(given) != count:
-        return False
-    return all(item.ndim >= axes if isinstance(item, np.ndarray) else _is_list_of_arrays(item) for item in given)
+def _spread(count: int, action: Callable[[int], Result]) -> list[Result]:
+    """The results of an action on each of so many models.
 
-
-def _is_list_of_arrays(item: Any) -> bool:
-    return isinstance(item, list | tuple) and bool(item) and all(isinstance(one, np.ndarray) for one in item)
-
-
-def _spread(
-    data: Sequence[tuple[Network, Any, Any]], action: Callable[[tuple[Network, Any, Any]], Result]
-) -> list[Result]:
-    """The results of an action on each model. An error of one model is raised when all others are done."""
-    outcomes: list[Result | Exception | None] = [None] * len(data)
-    left, ending = deque(range(len(data))), threading.Event()
+    An error of one model is raised when all others are done; what these gave is in its ``results``, as it is in those
+    of a KeyboardInterrupt.
+    """
+    results: list[Result | None] = [None] * count
+    errors: dict[int, Exception] = {}
+    left, ending = deque(range(count)), threading.Event()
 
     def work() -> None:
         """Take one model after the other. A future for each would cost as much as a short training call."""
         with in_one_thread(ending), suppress(IndexError):
             while True:
-                number = left.popleft()
-                outcomes[number] = _outcome(action, data[number])
+                _note(left.popleft(), action, results, errors)
 
-    workers = max(1, min(len(data), processors()))
+    try:
+        _run_in_threads(work, max(1, min(count, processors())), left, ending)
+        _raise_first(errors)
+    except BaseException as error:
+        error.results = results  # type: ignore[attr-defined]
+        raise
+    return results  # type: ignore[return-value]  # without an error, none of them is None
+
+
+def _run_in_threads(work: Callable[[], None], workers: int, left: deque[int], ending: threading.Event) -> None:
+    """Run some workers until they are done. Ctrl-C ends them after the windows that are under way."""
     with ThreadPoolExecutor(workers, thread_name_prefix="neuromorph-many") as pool:
         futures = [pool.submit(work) for _ in range(workers)]
         try:
@@ -110,20 +145,24 @@ def _spread(
             raise
     for future in futures:
         future.result()
-    return [_result(number, outcome) for number, outcome in enumerate(outcomes)]
 
 
-def _outcome(action: Callable[[Given], Result], item: Given) -> Result | Exception:
-    """The result of an action, or the error that it raised."""
+def _note(
+    number: int, action: Callable[[int], Result], results: list[Result | None], errors: dict[int, Exception]
+) -> None:
+    """Note the result of an action on one model, or its error."""
     try:
-        return action(item)
+        results[number] = action(number)
     except Exception as error:
-        return error
+        errors[number] = error
 
 
-def _result(number: int, outcome: Any) -> Any:
-    """The result of one model; its error is raised with a note that says which model it was."""
-    if isinstance(outcome, Exception):
-        outcome.add_note(f"It was models[{number}].")
-        raise outcome
-    return outcome
+def _raise_first(errors: dict[int, Exception]) -> None:
+    """Raise the error of the first model that has one, with notes that say which model it was and name the others."""
+    if not errors:
+        return
+    first, *others = sorted(errors)
+    errors[first].add_note(_which(first))
+    for number in others:
+        errors[first].add_note(f"models[{number}] failed too: {said(errors[number])}")
+    raise errors[first]

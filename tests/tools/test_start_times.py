@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from itertools import islice
+from typing import Any
 
 import pytest
 
@@ -45,3 +47,23 @@ def test_a_peer_that_is_not_there_is_named() -> None:
     lines = list(tool.peers_lines(1, 0, dict.fromkeys(("jax", "jax0431", "torch"), place)))
     assert lines[0] == "JAX, jit: left out, nowhere"
     assert len(lines) == 4
+
+
+def test_every_figure_is_beside_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes are not started: all that they say is 9."""
+    tool, tasks = room("start_times"), []
+
+    def process(command: list[str], *given: Any, **options: Any) -> str:
+        if command[0] == "-c":
+            return "9.0"
+        tasks.append(json.loads(command[2])[0])
+        return "[9.0]"
+
+    monkeypatch.setattr(tool, "process", process)
+    monkeypatch.setattr(tool, "timed", lambda command, *given: 9.0)
+    found = list(tool.measured("", tool._parser().parse_args(["--texts", "2", "--widths", "4,5", "--runs", "2"])))
+    assert [(figure.target, figure.missed) for figure in found] == [
+        (30.0, False), (8.0, True), (4.0, True), (20.0, True), (10.0, False), (0.25, True), (0.35, False), (2.0, True),
+        (None, False),
+    ]  # fmt: skip
+    assert set(tasks) == tool.TASKS.keys()

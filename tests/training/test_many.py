@@ -77,8 +77,27 @@ def test_an_error_comes_when_all_others_are_done() -> None:
     with pytest.raises(nm.TrainingDivergedError) as caught:
         nm.train_many(found, INPUTS * 1e3, EXPECTED)
     assert caught.value.__notes__ == ["It was models[1]."]
+    losses = caught.value.results  # type: ignore[attr-defined]
+    assert losses[1] is None
     for number in (0, 2):
-        nm.train(wanted[number], INPUTS * 1e3, EXPECTED, 0)
+        assert nm.train(wanted[number], INPUTS * 1e3, EXPECTED, 0) == losses[number]
+    assert_same(found[::2], wanted[::2])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_all_models_that_fail_are_named() -> None:
+    found, wanted = models(4), models(4)
+    found[1].learning_rate = found[3].learning_rate = 1e30
+    with pytest.raises(nm.TrainingDivergedError) as caught:
+        nm.fit_many(found, INPUTS * 1e3, EXPECTED, epochs=2)
+    first, second = caught.value.__notes__
+    assert first == "It was models[1]."
+    assert second.startswith("models[3] failed too: TrainingDivergedError: training diverged: ")
+    histories = caught.value.results  # type: ignore[attr-defined]
+    for number in (0, 2):
+        own = nm.fit(wanted[number], INPUTS * 1e3, EXPECTED, epochs=2, progress=False)
+        assert histories[number].loss == own.loss
+    assert histories[1] is histories[3] is None
     assert_same(found[::2], wanted[::2])
 
 
@@ -90,8 +109,9 @@ def test_what_can_not_be_trained_together() -> None:
         nm.train_many([one, one], INPUTS, EXPECTED)
     with pytest.raises(TypeError, match=r"models\[1\] must be a model, not 7"):
         nm.train_many([one, 7], INPUTS, EXPECTED)  # type: ignore[list-item]
-    with pytest.raises(nm.ModelStateError, match="not built"):
-        nm.train_many([nm.compile(TEXTS[0], 3, 0.1)], INPUTS, EXPECTED)
+    with pytest.raises(nm.ModelStateError, match="not built") as caught:
+        nm.train_many([one, nm.compile(TEXTS[0], 3, 0.1)], INPUTS, EXPECTED)
+    assert caught.value.__notes__ == ["It was models[1]."]
     assert nm.train_many([], INPUTS, EXPECTED) == []
 
 
@@ -106,8 +126,9 @@ def test_ctrl_c_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
     found = models(4)
     with monkeypatch.context() as patched:
         patched.setattr(many, "wait", interrupted)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as caught:
             nm.fit_many(found, INPUTS, EXPECTED, epochs=100_000, callbacks=Begun(begun))
+    assert caught.value.results == [None] * 4  # type: ignore[attr-defined]
     nm.train_many(found, INPUTS, EXPECTED)  # they can be trained on
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,14 @@ def random_case(seed: int, number: int) -> Case:
 def random_cases(seed: int) -> Iterator[Case]:
     """Those of all numbers, one after the other, without end."""
     return (random_case(seed, number) for number in count())
+
+
+def sized_cases(seed: int, nodes: range, parameters: int | None = None, among: int | None = None) -> Iterator[Case]:
+    """Those that have so many nodes, and at most so many parameters. among: how many are looked at; None for all."""
+    for case in islice(random_cases(seed), among):
+        graph = case.model().graph
+        if len(graph.nodes) in nodes and (parameters is None or graph.parameter_count <= parameters):
+            yield case
 
 
 def _random_case(name: str, write: Callable[[np.random.Generator], str], rng: np.random.Generator) -> Case:
