@@ -122,7 +122,7 @@ def test_the_plain_source_agrees_with_the_reference(case: Case) -> None:
     check_kernel(case)
 
 
-@bounded(2)
+@bounded(5)
 @given(cases(batch=3, samples=7, window=5))
 def test_compiled_kernels_agree_with_the_reference(case: Case) -> None:
     check_kernel(case, witnesses.half_compiled)
