@@ -52,7 +52,8 @@ def build_graph(model: syntax.Model) -> Graph:
 def _check_spare(text: Text, body: Sequence[syntax.Node]) -> None:
     """Check the body of a definition that nobody uses."""
     placed = flatten(body)
-    check_this_step(text, placed, [choose(text, place.item) for place in placed])
+    names = index_names(text, placed, "a cell")
+    check_this_step(text, placed, names, [choose(text, place.item) for place in placed])
 
 
 # Liveness and the finished nodes

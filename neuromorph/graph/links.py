@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import nearest
 from ..host.frozen import frozen
@@ -16,8 +11,8 @@ from .functions import Choice, Text
 from .nodes import topological
 from .placement import Place
 
-_Bits: TypeAlias = NDArray[np.uint8]
 _NAMED = 20  # the most nodes of a cycle that a message names
+_TOGETHER = 512  # links that are decided by one walk over the nodes
 
 
 @frozen
@@ -46,12 +41,11 @@ class Links:
         return cls(sources, others, steps)
 
 
-def check_this_step(text: Text, placed: Sequence[Place], chosen: Sequence[Choice]) -> None:
+def check_this_step(text: Text, placed: Sequence[Place], names: Mapping[str, int], chosen: Sequence[Choice]) -> None:
     """Raise an error for a link of a body that must read this step and closes a cycle.
 
     Where a parameter leaves open how many steps back a link reads, the link closes no cycle.
     """
-    names = {place.item.name: index for index, place in enumerate(placed)}
     merges = [place.item if isinstance(place.item, syntax.Merge) else None for place in placed]
     others = [None if merge is None else names.get(merge.other) for merge in merges]
     is_open = [merge is not None and isinstance(merge.steps, syntax.Reference) for merge in merges]
@@ -149,46 +143,59 @@ def _decide_later(sources: Sequence[int | None], others: Sequence[int | None], a
     """The merges of ``asked`` that read the previous step, because their `other` depends on them.
 
     The `other` of each merge in ``asked`` comes later in the text. others: for each node, the node that it reads within
-    the step, if it may. The method keeps a row of bits for each `other`: the bits are the merges that it depends on. At
-    first only the links that are not in ``asked`` count. Then the merges are decided in text order. A merge whose own
-    bit is set in the row of its `other` would close a cycle, so it reads the previous step. Otherwise its link counts
-    from now on, and the row of its `other` is added to every row that depends on the merge. The rows are in the order
-    of their last use, so that rows and columns that are no longer used can be skipped.
+    the step, if it may. The merges are decided in text order. At first only the links that are not in ``asked`` count.
+    A link that would close a cycle with those that count reads the previous step; otherwise it counts from now on. The
+    work is bounded by deciding _TOGETHER links at a time: each of these groups walks over the nodes once.
     """
-    links = [(merge, other) for merge in asked if (other := others[merge]) is not None]
-    last_use = {other: column for column, (_, other) in enumerate(links)}
-    row_of = {other: row for row, other in enumerate(sorted(last_use, key=last_use.__getitem__))}
     open_links = set(asked)
-    standing = [None if index in open_links else other for index, other in enumerate(others)]
-    rows = _dependences(sources, standing, asked)[list(row_of)]
-    last_uses = sorted(last_use.values())
+    reads = [
+        [read for read in (source, None if index in open_links else other) if read is not None and read != index]
+        for index, (source, other) in enumerate(zip(sources, others, strict=True))
+    ]
+    links = [(merge, other) for merge in asked if (other := others[merge]) is not None]
     delayed: list[int] = []
-    for column, (merge, other) in enumerate(links):
-        byte, row = column // 8, row_of[other]
-        if rows[row, byte] >> column % 8 & 1:
-            delayed.append(merge)
-        elif rows[row, byte:].any():
-            first = bisect_left(last_uses, column)
-            _hand_on(rows[first:, byte:], rows[row, byte:], column % 8)
+    for start in range(0, len(links), _TOGETHER):
+        group = links[start : start + _TOGETHER]
+        late = _decide_group(reads, group)
+        delayed += late
+        for merge, other in group:
+            if merge not in late:
+                reads[merge].append(other)
     return delayed
 
 
-def _hand_on(rows: _Bits, row: _Bits, bit: int) -> None:
-    """Add the bits of ``row`` to every row that has ``bit`` set in its first byte."""
-    dependent = rows[:, 0] >> np.uint8(bit) & 1 == 1
-    rows[dependent] |= row
+def _decide_group(reads: Sequence[Sequence[int]], links: Sequence[tuple[int, int]]) -> set[int]:
+    """The merges of some links, each (merge, other), that read the previous step.
+
+    For each link there is a row of bits, one for each link: the merges that its `other` depends on. A link whose own
+    bit is set in its row would close a cycle. Otherwise its row is added to those of later links that have its bit.
+    """
+    rows = _dependences(reads, links)
+    late: set[int] = set()
+    for column, (merge, _) in enumerate(links):
+        row, bit = rows[column], 1 << column
+        if row & bit:
+            late.add(merge)
+        elif row:
+            rows[column + 1 :] = [one | row if one & bit else one for one in rows[column + 1 :]]
+    return late
 
 
-def _dependences(sources: Sequence[int | None], others: Sequence[int | None], merges: Sequence[int]) -> _Bits:
-    """A row of bits for each node: the merges that it depends on through what it reads. There is no cycle."""
-    rows = np.zeros((len(sources), (len(merges) + 7) // 8), np.uint8)
-    for column, merge in enumerate(merges):
-        rows[merge, column // 8] = 1 << column % 8
-    needs = {
-        index: [read for read in pair if read is not None and read != index]
-        for index, pair in enumerate(zip(sources, others, strict=True))
-    }
-    for index in topological(needs):
-        for read in needs[index]:
-            rows[index] |= rows[read]
-    return rows
+def _dependences(reads: Sequence[Sequence[int]], links: Sequence[tuple[int, int]]) -> list[int]:
+    """For each link (merge, other) the merges that its `other` depends on, as bits. There is no cycle."""
+    bits = {merge: 1 << column for column, (merge, _) in enumerate(links)}
+    found: dict[int, int] = {}
+    waiting = [other for _, other in links]
+    while waiting:
+        index = waiting[-1]
+        first = [] if index in found else [read for read in reads[index] if read not in found]
+        if first:
+            waiting += first
+            continue
+        waiting.pop()
+        if index not in found:
+            row = bits.get(index, 0)
+            for read in reads[index]:
+                row |= found[read]
+            found[index] = row
+    return [found[other] for _, other in links]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from ..errors import MDLSemanticError
 from ..host.frozen import frozen
 from ..language import syntax
 from .functions import Text
@@ -42,16 +44,37 @@ def _with_end(branch: Sequence[syntax.Node]) -> Iterator[tuple[syntax.Node, bool
     return ((item, position == len(branch)) for position, item in enumerate(branch, start=1))
 
 
-def index_names(text: Text, placed: Sequence[Place]) -> dict[str, int]:
+def index_names(text: Text, placed: Sequence[Place], where: str = "the whole model") -> dict[str, int]:
+    """The indices of nodes by name, which must be unique. where: what the nodes make up, for the message."""
     names: dict[str, int] = {}
     for index, place in enumerate(placed):
-        item = place.item
-        if item.name in names:
-            first = placed[names[item.name]].item.location
-            reason = f"the name '{item.name}' is taken: it first stands in {first}"
-            raise text.about(item).error(f"{reason}; names are unique in the whole model", item.location)
-        names[item.name] = index
+        if place.item.name in names:
+            raise _taken(text, placed, names, place.item, where)
+        names[place.item.name] = index
     return names
+
+
+def _taken(
+    text: Text, placed: Sequence[Place], names: Mapping[str, int], item: syntax.Node, where: str
+) -> MDLSemanticError:
+    """The error for a node whose name an earlier one has, or for the use of a cell around it whose name is taken."""
+    taken = [use for use in _uses_around(item) if use.name in names]
+    location = item.location
+    if taken:
+        location = taken[-1].location
+        item = replace(item, name=taken[-1].name, origin=taken[-1].outer)
+    first = placed[names[item.name]].item
+    named = [use.location for use in _uses_around(first) if use.name == first.name]
+    reason = f"the name '{item.name}' is taken: it first stands in {[first.location, *named][-1]}"
+    return text.about(item).error(f"{reason}; names are unique in {where}", location)
+
+
+def _uses_around(item: syntax.Node) -> Iterator[syntax.Origin]:
+    """The uses of cells that a node comes from, the innermost first."""
+    origin = item.origin
+    while origin is not None:
+        yield origin
+        origin = origin.outer
 
 
 # Input and output

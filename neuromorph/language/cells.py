@@ -45,17 +45,23 @@ class Cell:
 
     def use_around(self, name: str) -> Node | None:
         """The use in the body with a node of this name inside, such as ``gate`` for ``gate.reset``, or None."""
-        parts = name.split(".")
+        if "." not in name or not self._uses:
+            return None
+        begins = [0, *(place + 1 for place, character in enumerate(name) if character == ".")]
         waiting: list[tuple[Cell, int, Node | None]] = [(self, 0, None)]
+        seen: set[tuple[Cell, int]] = set()  # where uses have several names, many ways lead to one part of a name
         while waiting:
-            cell, start, use = waiting.pop()
-            rest = ".".join(parts[start:])
+            cell, part, use = waiting.pop()
+            rest = name[begins[part] :]
             if use is not None and rest in cell.nodes and rest != cell.last:
                 return use
             for count in cell._lengths:
-                node, inner = cell._uses.get(".".join(parts[start : start + count]), (None, None))
-                if inner is not None and start + count < len(parts):
-                    waiting.append((inner, start + count, use or node))
+                if part + count >= len(begins):
+                    break
+                node, inner = cell._uses.get(name[begins[part] : begins[part + count] - 1], (None, None))
+                if inner is not None and (inner, part + count) not in seen:
+                    seen.add((inner, part + count))
+                    waiting.append((inner, part + count, use or node))
         return None
 
     def use_with_last(self, name: str) -> Node | None:

@@ -51,6 +51,7 @@ CELLS = {
     "rnn": "(h, 5, <rnn>)", "lstm": "(h, 5, <lstm>)", "gru": "(h, 5, <gru>)", "gru_before": "(h, <gru_before>)",
     "min_gru": "(h, 5, <min_gru>)", "min_lstm": "(h, 5, <min_lstm>)", "ind_rnn": "(h, 5, <ind_rnn>)",
     "leaky": "(h, 5, <leaky>) (g, 9, <leaky, 0.5>)", "stacked": "(h, 5, <gru>) (n, <norm>) (g, 4, <lstm, 2>)",
+    "lif": "(h, 5, <lif>, /normal 0 2,/) (g, 9, <lif, 0.5>, /normal 0 2,/)",
 }  # fmt: skip
 KERNELS: dict[str, dict[str, Any]] = {
     "one thread": {}, "one lane": {"batch": 1}, "wide vectors, many lanes": {"batch": 17, "kernel": {"lanes": 8}},

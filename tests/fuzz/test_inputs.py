@@ -27,7 +27,7 @@ from helpers.texts import GRU, LSTM
 from neuromorph.cli import main
 from neuromorph.language import parse, to_text
 
-TEXTS = [VALID, *(path.read_text(encoding="utf-8") for path in sorted(EXAMPLES.rglob("*.mdl")))]
+TEXTS = [*VALID, *(path.read_text(encoding="utf-8") for path in sorted(EXAMPLES.rglob("*.mdl")))]
 SLOWEST = 1.0  # seconds of processor time that a text may take until it is refused or compiled
 LARGEST = 2_000  # parameters of a text that is trained
 

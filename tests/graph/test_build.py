@@ -2,11 +2,11 @@
 
 import pickle
 import random
-import time
 from dataclasses import replace
 
 import pytest
 
+from helpers.mutations import check_outcome
 from helpers.texts import WIDE_LSTM
 from neuromorph.errors import MDLSemanticError
 from neuromorph.functions import ACTIVATIONS, BIAS_INITIALIZERS, ELEMENTWISE, LOSSES, MERGES, WEIGHT_INITIALIZERS
@@ -241,6 +241,15 @@ def test_links_in_time_follow_the_rule(seed: int) -> None:
     rng = random.Random(seed)
     graph = graph_of(random_body(rng, rng.choice([4, 12, 40, 90])))
     assert [node.delayed for node in graph.nodes] == decide_naively(graph)
+
+
+@pytest.mark.parametrize("together", [1, 3, 10])
+def test_links_are_decided_alike_however_many_at_a_time(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuromorph.graph.links._TOGETHER", together)
+    rng = random.Random(together)
+    for _ in range(20):
+        graph = graph_of(random_body(rng, 90))
+        assert [node.delayed for node in graph.nodes] == decide_naively(graph)
 
 
 # Widths
@@ -520,12 +529,14 @@ def test_wrong_models(text: str, column: int, reason: str) -> None:
 
 
 def in_time(text: str) -> Graph:
-    model = parse(text)
-    begun = time.process_time()
-    graph = build_graph(model)
-    verify(graph)
-    assert time.process_time() - begun < 20.0  # work that grows with the square of the nodes takes minutes
-    return graph
+    """The graph of a text, which must be there within a second, and so must an error that is found last."""
+    made: list[Graph] = []
+    assert check_outcome(text, lambda text: made.append(graph_of(text))) is None
+    wrong = text.replace(TAIL, f"[wide, (v, 3, <tanh>)] (w, 4, <tanh>) {{wrong, v, dot}} {TAIL}")
+    error = check_outcome(wrong, graph_of)
+    assert error is not None
+    assert "'dot' needs a second vector of width 4" in error.reason
+    return made[-1]
 
 
 def test_thousands_of_links_forward() -> None:
@@ -542,12 +553,24 @@ def test_thousands_of_links_backward() -> None:
     assert graph.resolve(graph.nodes[graph.output].source) == 4990
 
 
-def test_thousands_of_links_that_are_used_again() -> None:
-    chain = "|".join(f"{{m{k},m{k + 1},additive}}" for k in range(2500))
-    users = "|".join(f"{{q{k},r{k},additive}}" for k in range(2500))
-    used = "|".join(f"{{r{k},m{k},additive}}" for k in range(2500))
-    graph = in_time(f"{HEAD}[s,{chain}|{users}|{{m2500,input,additive}}|{used}]{TAIL}")
+@pytest.mark.parametrize("first", [True, False], ids=["of the first", "of one each"])
+def test_thousands_of_links_that_are_used_again(first: bool) -> None:
+    """When a link of a chain is decided, thousands of nodes depend on its beginning. All are asked about later."""
+    chain, used = 5_000, 2_450
+    nodes = [f"{{m{k},m{k + 1},additive}}" for k in range(chain)]
+    nodes += [f"{{q{k},r{k},additive}}" for k in range(used)]
+    nodes += [f"{{m{chain},input,additive}}"]
+    nodes += [f"{{r{k},m{0 if first else k},additive}}" for k in range(used)]
+    graph = in_time(f"{HEAD}[s,{'|'.join(nodes)}]{TAIL}")
     assert not any(node.delayed for node in graph.nodes)
+
+
+def test_thousands_of_links_at_random() -> None:
+    draw = random.Random(1)
+    nodes = [f"{{m{k},m{draw.randrange(9_900)},additive}}" for k in range(9_900)]
+    branches = ["".join(nodes[k : k + 3]) for k in range(0, len(nodes), 3)]
+    graph = in_time(f"{HEAD}[s,{'|'.join(branches)}]{TAIL}")
+    assert 500 < sum(node.delayed for node in graph.nodes) < 5_000
 
 
 # Invariants

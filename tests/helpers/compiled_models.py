@@ -30,3 +30,39 @@ COMPILED = {
         "float32", 4, 16, 5,
     ),
 }  # fmt: skip
+
+# Texts that together have all nodes of the second edition: convolutions and elementwise layers inside a loop and
+# outside, delays of up to five steps, merges with single numbers, every cell of the library, an output that restores
+# units.
+CHAIN = (
+    "({0}1, <norm, 0.1>) ({0}2, <gain, 0.7>) ({0}3, <shift, 0.3>) ({0}4, <prelu>) ({0}5, <rms_norm, 0.1>)"
+    "({0}6, <standardize>) ({0}7, <dropout, 0.3>)"
+)
+LAYERS = f"""{HEADER}
+(input, 3) [x,]
+(filtered, 7, <conv, 2, 3>) {CHAIN.format("n")}
+[side,
+    (weight, 1, <sigmoid>)
+  | (gate, 7, <softmax>)
+  | (constant, 7, <learned, 0.4>)
+  | {{before, x, take, 5}} (far, 7, <tanh>)
+]
+{{likeness, far, dot, 1}} (share, <sigmoid>)
+{{given, filtered, take}} {{scaled, share, scale}} {{late, far, maximum, 3}} {{sum, constant, additive}}
+{{seen, state, concatenate, 2}} (inside, 5, <conv, 2>) {CHAIN.format("i")}
+[loop, {{alike, state, dot, 1}} | (bias, 5, <learned>)]
+{{pushed, alike, scale}} {{moved, bias, minimum}} {{gated, weight, scale, 1}} (state, <tanh>)
+{{all, gate, concatenate}}
+(output, 3, <restore>, <huber, 0.7>)"""
+CELLS = f"""{HEADER}
+(input, 3)
+[cells,
+    {" | ".join(f"({cell}, 5, <{cell}>)" for cell in ("rnn", "lstm", "gru", "gru_before", "min_gru", "min_lstm"))}
+  | (ind_rnn, 5, <ind_rnn>) | (leaky, 5, <leaky, 0.4>) | (lif, 5, <lif, 0.8>, /normal 0 2,/)
+]
+(base, 5, <linear>)
+{{a, rnn, additive}} {{b, lstm, multiplicative}} {{c, gru, average}} {{d, gru_before, concatenate}}
+{{e, min_gru, additive}} {{f, min_lstm, subtractive}} {{g, ind_rnn, concatenate}} {{h, leaky, maximum}}
+{{i, lif, additive}} {{j, gru.reset, additive, 2}}
+(output, 2, <linear>, <mse>)"""
+NODES = {"layers": LAYERS, "cells": CELLS}

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from neuromorph.errors import Location, MDLError, MDLSemanticError
+from helpers.mutations import check_outcome
+from neuromorph.errors import Location, MDLSemanticError
 from neuromorph.language import Origin, WidthOf, expand, library, parse, syntax, to_text, told, with_widths
 
 FUNCTIONS = {"f", "g", "linear", "tanh", "sigmoid", "relu", "mse", "learned"}
@@ -266,6 +267,17 @@ def test_names_through_many_uses_are_found_quickly():
     assert f"'q' merges with '{'a.' * 20}" in error_of(text).reason
 
 
+def test_names_that_many_ways_lead_to_are_found_quickly():
+    """Two ways lead to each node of a cell `c…`, and so 1,024 to the innermost one."""
+    cells = "<c0>[(x,<f>)]"
+    for one in range(10):
+        cells += f"<p{one}>[(b.c,<c{one}>)(x,<f>)]<q{one}>[(c,<c{one}>)(x,<f>)]"
+        cells += f"<c{one + 1}>[(a,<p{one}>)(a.b,<q{one}>)(x,<f>)]"
+    nodes = "".join(f"({'a.b.c.' * 10}z{one},<f>)" for one in range(1_500))
+    last = f"<last>[(a,<p9>)(a.b,<q9>){nodes}]"
+    assert check_outcome(f"/a,b/{cells}{last}(i,3)", expanded) is None
+
+
 # Definitions that nobody uses -----------------------------------------------------------------------------------------
 
 
@@ -374,18 +386,8 @@ def mutated(draw):
     return text
 
 
-def outcome(text):
-    """The expanded model, or the error that there is none; anything else fails the test."""
-    try:
-        return expand(parse(text), FUNCTIONS)
-    except MDLError as error:
-        return error
-
-
-def check_place(error, text):
-    lines = text.split("\n")
-    assert 1 <= error.line <= len(lines)
-    assert 1 <= error.column <= len(lines[error.line - 1]) + 1
+def with_library(text):
+    return expand(parse(text), FUNCTIONS)
 
 
 def check_expansion(model, text):
@@ -394,17 +396,14 @@ def check_expansion(model, text):
     names = [node.name for node in syntax.each(model.nodes)]
     plain_text = to_text(with_widths(model, dict.fromkeys(names, 7)))
     assert [node.name for node in syntax.each(parse(plain_text).nodes)] == names
-    assert expand(parse(to_text(parse(text))), FUNCTIONS) == model
+    assert with_library(to_text(parse(text))) == model
 
 
 def test_mutated_texts_get_an_expansion_or_an_error_with_a_place():
     draw, fine = random.Random(20260101), 0
-    for _ in range(2000):
+    for _ in range(5_000):
         text = mutated(draw)
-        found = outcome(text)
-        if isinstance(found, MDLError):
-            check_place(found, text)
-        else:
-            check_expansion(found, text)
+        if check_outcome(text, with_library) is None:
+            check_expansion(with_library(text), text)
             fine += 1
-    assert 100 < fine < 1900
+    assert 250 < fine < 4_750

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.mutations import VALID, check_outcome, mutated_text
+from helpers.fuzzing import MINUTES
+from helpers.mutations import VALID, check_outcome, mutated_text, place_in, refusal, words_of
 from neuromorph.errors import MDLError, MDLSemanticError, MDLSyntaxError
 from neuromorph.language import parse
 
 MEBIBYTE = 2**20
+MUTATED = 100_000 if MINUTES else 10_000  # texts
 
 SYNTAX = [
     # text, line, column, what the reason says
@@ -262,8 +264,46 @@ def column_of_error(text):
 
 def test_mutated_texts_get_a_model_or_an_error_with_a_place():
     draw = random.Random(20240229)
-    outcomes = [check_outcome(mutated_text(VALID, draw)) is not None for _ in range(1500)]
-    assert 100 < sum(outcomes) < 1400
+    texts = (mutated_text(draw.choice(VALID), draw) for _ in range(MUTATED))
+    assert 0.05 < sum(check_outcome(text) is not None for text in texts) / MUTATED < 0.95
+
+
+# Mistakes at known places. Whatever stands before a word of these texts is the beginning of a right text.
+WORDS = [(text, start, end) for text in VALID for start, end in words_of(text)]
+
+
+@pytest.mark.parametrize("character", "=é\x00٤")
+def test_a_character_that_is_not_of_the_language_is_refused_where_it_stands(character):
+    for text, start, _ in WORDS:
+        error = refusal(f"{text[:start]}{character}{text[start:]}")
+        assert (error.line, error.column) == place_in(text, start)
+
+
+def test_a_text_that_breaks_off_is_refused_at_its_end():
+    errors = [(place_in(text, start), refusal(text[:start])) for text, start, _ in WORDS]
+    found = [(place, (error.line, error.column)) for place, error in errors if error is not None]
+    assert all(place == said for place, said in found)
+    assert len(found) > 0.8 * len(WORDS)
+
+
+@pytest.mark.parametrize("word", [*"/()[]{}<>,|", "x", "7", ""], ids=lambda word: word or "none")
+def test_a_word_too_many_or_too_few_is_refused_at_that_place_or_behind_it(word):
+    here = 0
+    for text, start, end in WORDS:
+        wrong = f"{text[:start]} {word} {text[start if word else end :]}"
+        error, place = check_outcome(wrong), place_in(wrong, start + 1)
+        if error is not None:
+            assert (error.line, error.column) >= place, wrong
+            here += (error.line, error.column) == place
+    assert here > 0.3 * len(WORDS) or not word
+
+
+def test_a_number_that_is_too_large_is_refused_where_it_stands():
+    numbers = [(text, start, end) for text, start, end in WORDS if text[start] in "+-.0123456789"]
+    for text, start, end in numbers:
+        error = refusal(f"{text[:start]}1e999{text[end:]}")
+        assert (error.line, error.column) == place_in(text, start)
+    assert len(numbers) > 40
 
 
 @settings(max_examples=200, deadline=None)
