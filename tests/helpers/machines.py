@@ -10,7 +10,7 @@ from typing import Any
 from helpers.witnesses import jit_disabled
 from neuromorph.codegen import KernelOptions
 from neuromorph.graph import Graph
-from neuromorph.machine import encode, source_of, space_of
+from neuromorph.machine import can_map, encode, source_of, space_of
 from neuromorph.schedule import KernelPlan, plan_kernel, verify
 
 
@@ -54,7 +54,7 @@ class MachineKernel:
     """What ``witnesses`` needs of a kernel."""
 
     def __init__(self, graph: Graph, options: KernelOptions) -> None:
-        plan = plan_kernel(graph, options, fused=False)
+        plan = plan_kernel(graph, options, fused=False, can_do=can_map)  # as models that run on the machine do
         verify(plan)
         self.options, self.plan = options, _Sizes(plan)
 
