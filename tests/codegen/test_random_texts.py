@@ -64,14 +64,7 @@ class Case:
         trial = witnesses.trial_of(
             self.text, batch=self.batch, samples=self.samples, window=window, seed=self.seed, weighted=self.weighted
         )
-        rng, parameters = np.random.default_rng(self.seed + 1), dict(trial.parameters)
-        for array in trial.graph.arrays:
-            value = parameters[array.name]
-            if array.role == "scale":
-                parameters[array.name] = value * rng.uniform(0.5, 2.0, value.shape)
-            elif trial.graph.nodes[array.node].elementwise is not None:
-                parameters[array.name] = value + 0.3 * rng.normal(size=value.shape)
-        return replace(trial, parameters=parameters)
+        return witnesses.varied(trial, self.seed)
 
 
 def cases(**given: Any) -> st.SearchStrategy[Case]:

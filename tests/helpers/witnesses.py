@@ -10,7 +10,7 @@ import inspect
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numba
@@ -118,6 +118,18 @@ def trial_of(
         weights[0], weights[-1] = 0.0, 1.5  # one sample has weight 0 in all lanes, another one in none
         expected[weights == 0.0] = np.nan
     return Trial(graph, parameters, inputs, expected, weights, window)
+
+
+def varied(trial: Trial, seed: int) -> Trial:
+    """The trial with other numbers for the parameters of elementwise layers, which begin as all zeros or ones."""
+    rng, parameters = np.random.default_rng(seed + 1), dict(trial.parameters)
+    for array in trial.graph.arrays:
+        value = parameters[array.name]
+        if array.role == "scale":
+            parameters[array.name] = value * rng.uniform(0.5, 2.0, value.shape)
+        elif trial.graph.nodes[array.node].elementwise is not None:
+            parameters[array.name] = value + 0.3 * rng.normal(size=value.shape)
+    return replace(trial, parameters=parameters)
 
 
 def reference_outcome(trial: Trial) -> Outcome:
