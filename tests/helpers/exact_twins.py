@@ -38,6 +38,16 @@ def fma(x: Any, y: Any, z: Any) -> Any:
     return (np.asarray(x, wider) * np.asarray(y, wider) + np.asarray(z, wider)).astype(dtype)
 
 
+@cache
+def where_of(dtype: str) -> Callable[..., Any]:
+    """``simd.where`` for an element type, which the twin of the library can't know if both choices are literal."""
+
+    def where(mask: Any, x: Any, y: Any) -> Any:
+        return np.where(mask, x, y).astype(dtype)
+
+    return where
+
+
 # Products ------------------------------------------------------------------------------------------------------------
 
 
@@ -102,8 +112,9 @@ def _order_of(shape: simd.Shape) -> int:
 
 def _ended(sums: Any, shape: simd.Shape, beside: Any) -> Any:
     """What the epilogue of a product makes of its sums."""
-    known = {name: getattr(simd, name) for name in ("absolute", "maximum", "minimum", "where")}
-    return eval(shape.epilogue, {"fma": fma, **known}, {"x": sums, "y": beside}) if shape.epilogue else sums
+    known = {name: getattr(simd, name) for name in ("absolute", "maximum", "minimum")}
+    known |= {"fma": fma, "where": where_of(shape.dtype)}
+    return eval(shape.epilogue, known, {"x": sums, "y": beside}) if shape.epilogue else sums
 
 
 def product_of(shape: simd.Shape) -> Callable[..., None]:
@@ -154,26 +165,27 @@ def general_product(dtype: str, simd_width: int, registers: int, turned: bool) -
 # Modules -------------------------------------------------------------------------------------------------------------
 
 
-def _module(source: str) -> Any:
+def _module(source: str, dtype: str) -> Any:
     """A file of generated source or of the machine as a module of such twins."""
     module = types.ModuleType("exact_twins")
     with pytest.MonkeyPatch.context() as patch, jit_disabled():
         patch.setattr(simd, "product_of", product_of)
         patch.setattr(simd, "general_product", general_product)
         patch.setattr(simd, "fma", fma)
+        patch.setattr(simd, "where", where_of(dtype))
         exec(compile(source, "<exact twins>", "exec"), module.__dict__)
     return module
 
 
 @cache
 def _machine(dtype: str, lanes: int, registers: int) -> Any:
-    return _module(source_of(dtype, lanes, registers))
+    return _module(source_of(dtype, lanes, registers), dtype)
 
 
 def exact_functions(kernel: Kernel | MachineKernel) -> Any:
     """``train`` and ``predict`` of a model's generated source, or of the machine with the model's programs."""
     if isinstance(kernel, Kernel):
-        return _module(kernel.source)
+        return _module(kernel.source, kernel.options.dtype)
     options = kernel.options
     return functions_of(kernel, _machine(options.dtype, options.lanes, options.registers))
 
