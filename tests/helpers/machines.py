@@ -11,7 +11,7 @@ from helpers.witnesses import jit_disabled
 from neuromorph.abi.mailbox import new_mailbox
 from neuromorph.codegen import KernelOptions
 from neuromorph.graph import Graph
-from neuromorph.machine import encode, source_of, space_of
+from neuromorph.machine import can_map, encode, source_of, space_of
 from neuromorph.schedule import KernelPlan, plan_kernel, verify
 
 
@@ -55,7 +55,7 @@ class MachineKernel:
     """What ``witnesses`` needs of a kernel."""
 
     def __init__(self, graph: Graph, options: KernelOptions) -> None:
-        plan = plan_kernel(graph, options, fused=False)
+        plan = plan_kernel(graph, options, fused=False, can_do=can_map)  # as models that run on the machine do
         verify(plan)
         self.options, self.plan = options, _Sizes(plan)
 

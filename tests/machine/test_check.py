@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from helpers.guarded_programs import changed_program, encoded, plan_of, refuses, run, sizes_of
-from helpers.texts import GRU, HEADER, LSTM, TAIL, text_of
-from neuromorph.machine import ProgramError, check
+from helpers.guarded_programs import (
+    FINISHED,
+    LAYERS,
+    LEAST,
+    MOST,
+    SUBJECTS,
+    WIDE,
+    Guarded,
+    Subject,
+    changed_program,
+    subject_of,
+)
+from helpers.texts import LSTM
+from neuromorph.machine import Program, ProgramError
 from neuromorph.machine import instructions as i
-from neuromorph.machine.instructions import HEAD
+from neuromorph.machine.instructions import WORD
 from neuromorph.machine.templates import map_of
 
-FINISHED = text_of("(a, 5, <tanh>) (b, 9, <tanh>) {m, a, multiplicative}")
-WIDE = f"{HEADER} (input, 3) (a, 9, <softmax>) (b, <softmax>) {{m, a, maximum}} {TAIL}"
 TANH = map_of("tanh(x)", ())[0]
 LAST = -999  # stands for the last vector of the workspace
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("text", [LSTM, GRU, WIDE, FINISHED])
-def test_programs_of_plans_pass(text: str, training: bool) -> None:
-    plan = plan_of(text)
-    check(encoded(plan, training=training), sizes_of(plan, training=training), training=training)
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_programs_of_plans_pass_and_stay_inside(name: str) -> None:
+    subject = subject_of(name)
+    subject.check(subject.program)
+    subject.run(subject.program)
 
 
 # Instructions with which a machine would leave its arrays: the number of each, and the words that are changed in it,
@@ -43,21 +51,26 @@ LEAVING = {
 }
 
 
+def changed(program: Program, words: dict[int, int]) -> Program:
+    """The program with other words at some places."""
+    copy = program.words.copy()
+    for place, word in words.items():
+        copy[place] = word
+    return replace(program, words=copy)
+
+
 @pytest.mark.parametrize("name", LEAVING)
 def test_instructions_that_leave_the_arrays(name: str) -> None:
-    plan = plan_of(FINISHED)
-    program, (number, changes) = encoded(plan), LEAVING[name]
-    words = program.words.copy()
-    here = place_of(words, number)
-    for place, word in changes.items():
-        words[here + 2 + place] = sizes_of(plan).work - 4 if word == LAST else word
-    assert refuses(replace(program, words=words), sizes_of(plan))
+    subject, (number, changes) = Subject(FINISHED), LEAVING[name]
+    here = 2 + place_of(subject.program.words, number)
+    words = {here + place: subject.sizes.work - 4 if word == LAST else word for place, word in changes.items()}
+    assert subject.refuses(changed(subject.program, words))
 
 
 def place_of(words: np.ndarray, number: int) -> int:
     """Where the first instruction of a number stands."""
     for name in ("forward", "backward", "gradients"):
-        begin = int(words[HEAD.index(name)])
+        begin = int(words[WORD[name]])
         for _, here, end in words[begin + 1 : begin + 1 + 3 * words[begin]].reshape(-1, 3):
             while here < end:
                 if words[here] == number:
@@ -69,58 +82,75 @@ def place_of(words: np.ndarray, number: int) -> int:
 @pytest.mark.parametrize("name", ["lanes", "width", "wide"])
 def test_programs_for_other_data(name: str) -> None:
     """With more rows or components than the caller's arrays have, a program would read behind them."""
-    plan = plan_of(WIDE)
-    program = encoded(plan)
-    words = program.words.copy()
-    words[HEAD.index(name)] -= 1
+    subject = Subject(WIDE)
+    fewer = {WORD[name]: subject.program.words[WORD[name]] - 1}
     with pytest.raises(ProgramError, match=r"the program is for \d and the arrays are for \d"):
-        check(replace(program, words=words), sizes_of(plan), training=True)
+        subject.check(changed(subject.program, fewer))
 
 
 def test_other_words_of_the_head() -> None:
-    plan = plan_of(LSTM)
-    program, sizes = encoded(plan), sizes_of(plan)
-    assert not refuses(program, sizes)
-    assert refuses(replace(program, numbers=program.numbers[:0]), sizes)  # the loss has a number
-    assert refuses(program, replace(sizes, work=sizes.work // 2))  # whatever workspace the program says it needs
-    words = program.words.copy()
-    words[HEAD.index("learning")] -= 1
-    assert refuses(replace(program, words=words), sizes)  # its last vector may end behind the weights
+    subject = Subject(LSTM)
+    program = subject.program
+    assert not subject.refuses(program)
+    assert subject.refuses(replace(program, numbers=program.numbers[:0]))  # the loss has a number
+    assert subject.refuses(program, work=subject.sizes.work // 2)  # whatever workspace the program says it needs
+    fewer = {WORD["learning"]: program.words[WORD["learning"]] - 1}
+    assert subject.refuses(changed(program, fewer))  # its last vector may end behind the weights
 
 
 def test_zeros_are_never_fewer_than_none() -> None:
-    plan = plan_of(LSTM)
-    program = encoded(plan)
-    words = program.words.copy()
-    words[int(words[HEAD.index("zeros")]) + 2] = -8
-    words[int(words[HEAD.index("zeros")]) + 3] = 8
-    assert refuses(replace(program, words=words), sizes_of(plan))
+    subject = Subject(LSTM)
+    zeros = int(subject.program.words[WORD["zeros"]])
+    assert subject.refuses(changed(subject.program, {zeros + 2: -8, zeros + 3: 8}))
 
 
 def test_predictions_have_no_gradients() -> None:
     """They would read and write the weights, which are the only other array that a prediction has."""
-    plan = plan_of(WIDE)
-    program = encoded(plan, training=False)
-    words = [*program.words.tolist(), i.COLUMNS, 6, 0, 0, 0, 1]
+    subject = Subject(WIDE, training=False)
+    words = [*subject.program.words.tolist(), i.COLUMNS, 6, 0, 0, 0, 1]
     words += [1, 0, len(words) - 6, len(words)]
-    words[HEAD.index("forward")] = len(words) - 4
+    words[WORD["forward"]] = len(words) - 4
     with pytest.raises(ProgramError, match="a prediction has no gradients"):
-        check(replace(program, words=np.array(words)), sizes_of(plan, training=False), training=False)
+        subject.check(replace(subject.program, words=np.array(words)))
 
 
-@pytest.mark.parametrize("text", [LSTM, WIDE, FINISHED])
-def test_what_a_changed_program_does_stays_inside_or_is_refused(text: str) -> None:
+@pytest.mark.parametrize("place", [-1, 10**6, LEAST, MOST])
+@pytest.mark.parametrize("what", ["a number beside the program", "the key of the masks", "a word of the program"])
+def test_an_array_sees_that_it_is_left_and_the_check_refuses_that(what: str, place: int) -> None:
+    subject = Subject(LAYERS)
+    words = subject.program.words
+    where = {
+        "a number beside the program": place_of(words, i.MASK) + 7,
+        "the key of the masks": WORD["drop_key"],
+        "a word of the program": WORD["vectors"],
+    }[what]
+    program = changed(subject.program, {where: place})
+    assert subject.refuses(program)
+    with pytest.raises(AssertionError, match="is outside of"):
+        subject.run(program)
+
+
+def test_guarded_arrays() -> None:
+    array = np.zeros(4).view(Guarded)
+    for place in (-1, 4, slice(2, 6), slice(-2, 2), slice(5, None)):
+        with pytest.raises(AssertionError, match="is outside of 4 elements"):
+            array[place]
+        with pytest.raises(AssertionError, match="is outside of 4 elements"):
+            array[place] = 1.0
+    assert type(array[1:3].copy()) is np.ndarray
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_what_a_changed_program_does_stays_inside_or_is_refused(name: str) -> None:
     """Words are changed at random. What passes is run: no array is left, whatever the results are."""
-    plan, rng = plan_of(text), np.random.default_rng(3)
-    program, sizes = encoded(plan), sizes_of(plan)
+    subject, rng = subject_of(name), np.random.default_rng(3)
     passed = refused = 0
-    for _ in range(400):
-        changed = changed_program(program, rng)
-        if refuses(changed, sizes):
+    for _ in range(200):
+        program = changed_program(subject.program, rng)
+        if subject.refuses(program):
             refused += 1
-            continue
-        passed += 1
-        with suppress(ValueError):  # of NumPy, that a softmax has no components
-            run(plan, changed)
-    assert refused > 100
-    assert passed > 20
+        else:
+            subject.run(program)
+            passed += 1
+    assert refused > 80
+    assert passed > 10

@@ -176,7 +176,7 @@ def test_a_line_follows_the_words_and_not_the_plan() -> None:
     assert line.place is not None
     words = program.words.copy()
     words[line.place] = i.MAP + 4
-    words[line.place + 11] -= 8  # the operand's offset
+    words[line.place + 11] -= 8  # the operand's offset: the gate before it
     changed = replace(program, words=words)
     after = next(found for found in lines_of(listing(plan, changed, **arguments)) if found.place == line.place)
     assert after.text == "candidate.s0[t] = sigmoid(forget_gate.s0[t])"
@@ -187,7 +187,7 @@ def test_a_line_follows_the_words_and_not_the_plan() -> None:
 
 SMALL = f"{HEADER} (input, 3) {{m, h, concatenate}} (h, 4, <tanh>) (output, 2, <linear>, <mse>)"
 WRITTEN = """\
-Program of training: 3 steps of 2 lanes, vectors of 4; 268 words, 2 numbers beside them, 380 elements of workspace
+Program of training: 3 steps of 2 lanes, vectors of 4; 257 words, 2 numbers beside them, 380 elements of workspace
 
 inputs of a window, in rows of whole vectors
         take        input.x = inputs
@@ -222,23 +222,21 @@ backward, over the window: 6 rows
                     6 rows, 4 × 4, panels of 1 vector, each sum one chain; transposed[0]; @8/4, @32/4
 
 backward, step by step, from the last step to the first: 2 rows
-   137  map1        h.d2[t] += h.c2[t]
-                    2 rows of 1 vector; @8+8t/4, @0/4
-   152  map7        h.g0[t] = h.d2[t] * fma(-h.v2[t], h.v2[t], 1.0)
-                    2 rows of 1 vector; @8+8t/4, @8+8t/4, @64+8t/4
-   171  backward    h.c2[t] = h.g0[t] × transposed weights from h[t-1]
+   137  map91       h.g0[t] = (h.d2[t] + h.c2[t]) * fma(-h.v2[t], h.v2[t], 1.0)
+                    2 rows of 1 vector; @8+8t/4, @8+8t/4, @0/4, @64+8t/4
+   160  backward    h.c2[t] = h.g0[t] × transposed weights from h[t-1]
                     2 rows, 4 × 4, panels of 1 vector, each sum one chain; transposed[16]; @0/4, @8+8t/4
 
 gradients of parameters, over the window: 6 rows
-   193  weigh       gradient of weights from input = transposed input.x × h.g0
+   182  weigh       gradient of weights from input = transposed input.x × h.g0
                     6 rows, 3 × 4, panels of 1 vector; gradients[0]; @88/4, @8/4
-   203  weigh       gradient of weights from h[t-1] = transposed h.v2[t-1] × h.g0
+   192  weigh       gradient of weights from h[t-1] = transposed h.v2[t-1] × h.g0
                     6 rows, 4 × 4, panels of 1 vector; gradients[12]; @56/4, @8/4
-   213  columns     gradient of biases = sums of the columns of h.g0
+   202  columns     gradient of biases = sums of the columns of h.g0
                     6 rows of 1 vector; gradients[28]; @8/4
-   219  weigh       gradient of weights from h = transposed h.v2 × output.g1
+   208  weigh       gradient of weights from h = transposed h.v2 × output.g1
                     6 rows, 4 × 4, panels of 1 vector; gradients[32]; @64/4, @32/4
-   229  columns     gradient of biases = sums of the columns of output.g1
+   218  columns     gradient of biases = sums of the columns of output.g1
                     6 rows of 1 vector; gradients[48]; @32/4
 
 update
