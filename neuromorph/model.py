@@ -46,10 +46,11 @@ class Model(Network):
     def build(self, *, verbosity: int = 0, seed: int | None = None) -> Self:
         """Get the kernels for training ready (see ``tier`` in ``compile``), and draw parameters; returns the model.
 
-        A second build draws new parameters. With verbosity 1, what is compiled is printed. seed: of the numbers that
-        this build draws, whatever other threads draw; they are those of a first build after ``neuromorph.seed`` with
-        that number. None takes the next numbers of the generator that ``neuromorph.seed`` sets. Raises MemoryError,
-        naming the bytes, for a model that does not fit into this machine's memory.
+        A second build draws new parameters. With verbosity 1, what is compiled is printed, and also when kernels of the
+        model's own take over. seed: of the numbers that this build draws, whatever other threads draw; they are those
+        of a first build after ``neuromorph.seed`` with that number. None takes the next numbers of the generator that
+        ``neuromorph.seed`` sets. Raises MemoryError, naming the bytes, for a model that does not fit into this
+        machine's memory.
         """
         return super().build(verbosity=verbosity, seed=seed)
 
@@ -87,8 +88,8 @@ class Model(Network):
         Labels, and what is expected of an output of width 1, may lack the last axis. ``model.losses`` has a number for
         each step of a group.
 
-        verbosity: 0 prints nothing, 1 shows a progress bar after half a second, 2 adds a line for every update; all on
-        stderr.
+        verbosity: 0 prints nothing, 1 shows a progress bar after half a second and says when kernels of the model's own
+        take over (see ``tier`` in ``compile``), 2 adds a line for every update; all on stderr.
 
         Raises DataError for data that do not fit; ModelStateError before ``build``; TrainingDivergedError, naming the
         sample, when a loss or gradient is not finite any more. The parameters are then those of the last finite window.
@@ -355,8 +356,9 @@ class Model(Network):
 
     @property
     def tier(self) -> str:
-        """What runs the model: "compiled" for kernels of its own, "instant" for the machine."""
-        return self.kernels.tier
+        """What ran the last call: "compiled" for kernels of the model's own, "instant" for the machine. Before any
+        call: what would run one."""
+        return self.ran or self.kernels.tier
 
     def wait_compiled(self, timeout: float | None = None) -> bool:
         """Wait until the model runs by kernels of its own, at most ``timeout`` seconds; whether it does.

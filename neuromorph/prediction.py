@@ -58,6 +58,7 @@ def predict(
         model.memory()
         runner = model if names is None else watcher(model, names)
         found = compute(runner, data, state)
+        model.ran = None if runner is model else runner.kernels.tier
     results: Any
     if names is None:
         results = data.restore(found.results)

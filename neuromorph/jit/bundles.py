@@ -36,6 +36,7 @@ _INDEX = "functions.json"
 _NEVER = 1_000_000  # collections of younger objects before a full one: so many that a full one never comes
 _lock = threading.RLock()  # held for one bundle; forks don't wait for it, as other libraries' locks are taken inside
 _linked: WeakValueDictionary[str, Linked] = WeakValueDictionary()  # the bundles that are in use, by their keys
+_unstored: dict[str, dict[str, bytes]] | None = None  # what the cache did not take, by keys, if that is wanted
 _thresholds: tuple[int, int, int] | None = None  # the garbage collector's own ones, while full collections are off
 
 
@@ -92,6 +93,27 @@ def ready_as(
         if found is None:
             found = _built(*written(), key, own, dtype, entries, before_compiling)
         _linked[own] = found
+    return found
+
+
+@contextmanager
+def unstored() -> Iterator[dict[str, dict[str, bytes]]]:
+    """A block that collects what ``adopt`` needs of the bundles that the cache does not take, by their keys."""
+    global _unstored
+    before, _unstored = _unstored, {}
+    try:
+        yield _unstored
+    finally:
+        _unstored = before
+
+
+def adopt(own: str, files: Mapping[str, bytes], entries: Sequence[str]) -> Any:
+    """The entry functions of a bundle that another process has compiled. The caller keeps them.
+
+    own: its key in the cache, which did not take it. files: those that ``unstored`` has collected there.
+    """
+    with _lock, held(), exclusive():
+        _linked[own] = found = _from_cache(json.loads(files[_INDEX]), files[_OBJECT], entries)
     return found
 
 
@@ -211,7 +233,8 @@ def _store(
     try:
         with exclusive():
             files = _files(module, functions, results, objects, entries)
-        cache.write(key, files)
+        if not cache.write(key, files) and _unstored is not None:
+            _unstored[key] = {name: files[name] for name in (_INDEX, _OBJECT)}
     except CacheWarning:  # made an error by the user's filters
         raise
     except Exception as error:

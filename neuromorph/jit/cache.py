@@ -34,6 +34,7 @@ __all__ = [
     "environment",
     "generator",
     "has",
+    "is_first_trouble",
     "key_of",
     "list_entries",
     "machine",
@@ -54,7 +55,7 @@ _ELSEWHERE = "Set NEUROMORPH_CACHE_DIR to a folder that belongs to you and that 
 _FREE_SPACE = "Free some space there, or set NEUROMORPH_CACHE_DIR to a folder on another disk."
 _MORE_FILES = "Let the process open more files (ulimit -n)."
 
-_warned: dict[str, object] = {}  # the cache folders about which this process has warned
+_warned: dict[str, list[str]] = {}  # what this process has said about trouble with each cache folder, once
 
 
 @frozen
@@ -213,8 +214,15 @@ def warn_once(trouble: str) -> None:
     _warn_once_of(root(), trouble)
 
 
+def is_first_trouble() -> bool:
+    """Whether this process has not said yet that the present cache folder takes nothing; from now on, it has."""
+    mine = [IN_MEMORY]
+    said = _warned.setdefault(str(root()), mine)
+    return said is mine or IN_MEMORY not in said[0]
+
+
 def _warn_once_of(path: Path, trouble: str) -> None:
-    mine = object()
+    mine = [trouble]
     if _warned.setdefault(str(path), mine) is mine:
         message = f"cache of compiled kernels in {str(path)!r}: {trouble}"
         warn_user(message, CacheWarning)

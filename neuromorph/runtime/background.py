@@ -2,14 +2,18 @@
 
 The other process is ``compiler_process``. It is started for the first request, and again for a later one if it has
 ended. Nothing here waits for it: messages are written and answers are read when somebody asks how a request stands.
+Answers come through a pipe that is for nothing else, since whatever runs at the start of a Python may print. The files
+of a machine that the cache does not take come with the answer, as every model needs it.
 """
 
 from __future__ import annotations
 
 import atexit
+import base64
 import itertools
 import json
 import os
+import select
 import subprocess
 import sys
 import time
@@ -26,14 +30,19 @@ from ..host.interrupts import held
 from ..host.resources import OTHERS
 from ..jit import cache
 
+_SAID = ("reason", "unstored", "lost", "files")  # of a failure, in its answer
 IDLE = 60.0  # seconds without a request after which the process ends
 BETWEEN = 0.005  # seconds between two looks for answers
+REST = 50.0  # milliseconds to wait for the next part of an answer that has begun
 MOST_DEATHS = 3  # of the process without an answer, after which no more is started
 PATIENCE = 60.0  # seconds that a forked child waits for what its parent has asked for
+AGAIN = 600.0  # seconds after which kernels are asked for again in a cache that did not take some: a disk may be freed
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from neuromorph.runtime.compiler_process import main; main()"
+    "from neuromorph.runtime.compiler_process import main; main(int(sys.argv[2]))"
 )
+_FOLDER = "NEUROMORPH_CACHE_DIR"
+_MACHINE = "machine"  # in a message: what is asked for is no model's
 _lock = new_lock()
 
 
@@ -47,7 +56,9 @@ class Request:
     """A thing to compile, as long as somebody has the request. entry: the thing's key in the cache.
 
     ended: whether it is known how the request ended; then reason is None if the thing is in the cache, and else the
-    reason why it is not.
+    reason why it is not. unstored: whether it was compiled, or would be, and the cache does not take it. lost: whether
+    the process that compiled it has crashed or was ended, so that the same request may go well another time. files: of
+    a machine that the cache did not take.
     """
 
     message: dict[str, Any]
@@ -56,6 +67,9 @@ class Request:
     process: int = field(default_factory=os.getpid)
     ended: bool = False
     reason: str | None = None
+    unstored: bool = False
+    lost: bool = False
+    files: dict[str, bytes] | None = None
     looked: float = 0.0
     since: float = 0.0  # when a forked child looked first
 
@@ -80,9 +94,23 @@ class Request:
             self.process = os.getpid()
             _compiler.add(self)
 
-    def end(self, reason: str | None = None) -> None:
-        """Note how the request ended."""
-        self.ended, self.reason = True, reason
+    def end(
+        self,
+        reason: str | None = None,
+        *,
+        unstored: bool = False,
+        lost: bool = False,
+        files: Mapping[str, str] | None = None,
+    ) -> None:
+        """Note how the request ended. files: their contents in base 64."""
+        if files is not None:
+            self.files = {name: base64.b64decode(data) for name, data in files.items()}
+        self.unstored, self.lost, self.reason, self.ended = unstored, lost, reason, True
+
+    @property
+    def folder(self) -> str:
+        """The cache's folder, which was to take the thing."""
+        return str(self.message.get("variables", {}).get(_FOLDER, ""))
 
 
 class Compiler:
@@ -93,7 +121,9 @@ class Compiler:
         self.requests: dict[int, ref[Request]] = {}  # by number
         self.unsent: list[int] = []  # the numbers of those that were not written yet
         self.out = self.into = b""  # parts of messages that were not written, and of answers that were not read, yet
+        self.answers = -1  # the end of the pipe from which answers are read, while there is a process
         self.deaths, self.started = 0, 0.0
+        self.trouble = "the process that compiles has ended too often"  # why none is started any more, if none is
 
     def asked(self, entry: str) -> Request | None:
         """The request for an entry of the cache that was not answered yet, if there is one."""
@@ -122,32 +152,39 @@ class Compiler:
 
     def _start(self) -> None:
         if self.deaths >= MOST_DEATHS:
-            self._give_up("the process that compiles has ended too often")
+            self._give_up(self.trouble)
             return
         folders = [folder for folder in sys.path if isinstance(folder, str)]  # as Python does, which takes no others
-        command = [sys.executable, "-c", _START, json.dumps(folders)]
         self.started = time.monotonic()
         try:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
-                start_new_session=True,
-            )  # fmt: skip
+            self.answers, target = os.pipe()
+            try:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-c", _START, json.dumps(folders), str(target)], stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, bufsize=0, start_new_session=True,
+                    pass_fds=[target],
+                )  # fmt: skip
+            except BaseException:
+                os.close(self.answers)
+                raise
+            finally:
+                os.close(target)
         except OSError as error:
-            self.deaths = MOST_DEATHS
-            self._give_up(f"no process can be started: {error.strerror or error}")
+            self.deaths, self.trouble = MOST_DEATHS, f"no process can be started: {error.strerror or error}"
+            self._give_up(self.trouble)
             return
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            os.set_blocking(pipe.fileno(), False)
+        assert self.process.stdin is not None
+        for end in (self.process.stdin.fileno(), self.answers):
+            os.set_blocking(end, False)
 
     def _read(self) -> bool:
         """Read answers; whether the process may give more of them."""
-        assert self.process is not None
-        assert self.process.stdout is not None
         while True:
             try:
-                data = os.read(self.process.stdout.fileno(), 1 << 16)
+                data = os.read(self.answers, 1 << 16)
             except BlockingIOError:
+                if self.into and self._follows():  # a long answer, which is written while it is read
+                    continue
                 return True
             *lines, self.into = (self.into + data).split(b"\n")
             for line in lines:
@@ -155,24 +192,48 @@ class Compiler:
             if not data:
                 return False
 
+    def _follows(self) -> bool:
+        """Whether more of an answer comes at once."""
+        poll = select.poll()
+        poll.register(self.answers, select.POLLIN)
+        return bool(poll.poll(REST))
+
     def _hear(self, answer: Mapping[str, Any]) -> None:
         self.deaths = 0
         number = answer["done"] if "done" in answer else answer["failed"]
-        self._end(number, answer.get("reason"))
+        ended = self._end(number, **{name: answer[name] for name in _SAID if name in answer})
+        if ended is not None and ended.unstored and ended.reason is not None:
+            self._refuse(ended.folder, ended.reason)
 
-    def _end(self, number: int, reason: str | None) -> None:
+    def _end(self, number: int, reason: str | None = None, **more: Any) -> Request | None:
+        """End a request, if there still is one of this number; the request."""
         held_by = self.requests.pop(number, None)
-        if held_by is not None and (request := held_by()) is not None:
-            request.end(reason)
+        request = held_by() if held_by is not None else None
+        if request is not None:
+            request.end(reason, **more)
+        return request
+
+    def _refuse(self, folder: str, reason: str) -> None:
+        """Ask for no more kernels in a cache that did not take some, and take back those that models wait for."""
+        _refused[folder] = time.monotonic(), reason
+        for number, held_by in list(self.requests.items()):
+            request = held_by()
+            if request is not None and request.folder == folder and _MACHINE not in request.message:
+                self._end(number, reason, unstored=True)
+                self._take_back(number)
 
     def _drop_unneeded(self) -> None:
         """Take back the requests that nobody has any more."""
         for number in [number for number, request in self.requests.items() if request() is None]:
             del self.requests[number]
-            if number in self.unsent:
-                self.unsent.remove(number)
-            else:
-                self.out += json.dumps({"drop": number}).encode() + b"\n"
+            self._take_back(number)
+
+    def _take_back(self, number: int) -> None:
+        """Have the other process drop a request, if it has got it."""
+        if number in self.unsent:
+            self.unsent.remove(number)
+        else:
+            self.out += json.dumps({"drop": number}).encode() + b"\n"
 
     def _write(self) -> bool:
         """Write as much as the pipe takes, the newest request first; whether the process still reads."""
@@ -199,7 +260,7 @@ class Compiler:
         else:
             self.deaths += 1
             for number in self.requests.keys() - set(self.unsent):
-                self._end(number, f"the process that compiles has ended with status {process.returncode}")
+                self._end(number, f"the process that compiles has ended with status {process.returncode}", lost=True)
         if self.unsent:
             self._start()
 
@@ -208,22 +269,22 @@ class Compiler:
         process, self.process = self.process, None
         assert process is not None
         self.out = self.into = b""
-        for pipe in (process.stdin, process.stdout):
-            assert pipe is not None
+        assert process.stdin is not None
+        for close in (process.stdin.close, lambda: os.close(self.answers)):
             with suppress(OSError):
-                pipe.close()
+                close()
         return process
 
-    def _give_up(self, reason: str) -> None:
+    def _give_up(self, reason: str, *, lost: bool = False) -> None:
         """End all requests."""
         for number in list(self.requests):
-            self._end(number, reason)
+            self._end(number, reason, lost=lost)
         self.unsent.clear()
 
     def stop(self) -> None:
         """End the process, and wait until it is gone."""
         with _lock, held():
-            self._give_up("the process that compiles was ended")
+            self._give_up("the process that compiles was ended", lost=True)
             if self.process is None:
                 return
             process = self._forget()
@@ -244,23 +305,44 @@ class Compiler:
 
 _compiler = Compiler()
 _warned: set[str] = set()
+_refused: dict[str, tuple[float, str]] = {}  # by folders of caches: when one last took no kernels, and why
 
 
 def request(message: Mapping[str, Any], entry: str) -> Request:
     """Ask for something to be compiled. entry: the key that it will have in the cache.
 
-    Who asks for the same a second time gets the request that is there.
+    Who asks for the same a second time gets the request that is there. A request for kernels of a model has ended
+    already if the cache does not take them; a machine is of use all the same.
     """
     if (known := _compiler.asked(entry)) is not None:
         return known
     made = Request(dict(message), entry)
+    if _MACHINE not in message and (reason := refusal()) is not None:
+        made.end(reason, unstored=True)
+        return made
     variables = {name: value for name, value in os.environ.items() if is_ours(name)}
-    variables["NEUROMORPH_CACHE_DIR"] = str(cache.root())
+    variables[_FOLDER] = str(cache.root())
     made.message |= {"job": made.number, "entry": entry, "variables": variables}
     if hasattr(os, "sched_getaffinity"):
         made.message["processors"] = sorted(os.sched_getaffinity(0))
     _compiler.add(made)
     return made
+
+
+def refusal() -> str | None:
+    """The reason why the cache takes no kernels, if it has not taken some a short while ago."""
+    since, reason = _refused.get(str(cache.root()), (-AGAIN, ""))
+    return reason if reason and time.monotonic() - since < AGAIN else None
+
+
+def is_of_use() -> bool:
+    """Whether a request for kernels of a model may have them put into the cache."""
+    return not is_given_up() and refusal() is None
+
+
+def is_given_up() -> bool:
+    """Whether this process has no other compile any more: none can be started, or each has ended at once."""
+    return _compiler.deaths >= MOST_DEATHS
 
 
 def is_ours(variable: str) -> bool:
@@ -278,10 +360,15 @@ def stop() -> None:
     _compiler.stop()
 
 
-def warn_once(reason: str, consequence: str = "Models keep the tier 'instant'") -> None:
-    """Give one CompilerWarning in this process: kernels can't be compiled in the background."""
+def warn_once(reason: str, consequence: str = "Models keep the tier 'instant'", *, of_cache: bool = False) -> None:
+    """Give one CompilerWarning in this process: kernels can't be compiled in the background.
+
+    of_cache: whether the cache is the reason. Then there is one warning in all, this one or that of the cache.
+    """
     if not _warned:
         _warned.add(reason)
+        if of_cache and not cache.is_first_trouble():
+            return
         reason = reason.replace(cache.IN_MEMORY, "").rstrip(".")
         message = f"kernels can't be compiled in the background: {reason}. {consequence}"
         warn_user(message, CompilerWarning)

@@ -1,12 +1,14 @@
-"""The process that compiles in the background: ``python -m neuromorph.runtime.compiler_process``.
+"""The process that compiles in the background.
 
-It reads jobs from its standard input, one JSON object a line, and answers on its standard output in the same form:
+It reads jobs from its standard input, one JSON object a line, and answers in the same form through a pipe of its own:
 
 ``{"job": 7, "text": …, "options": {…}, "skips": false, …}``  compile the kernels of a model
 ``{"job": 8, "machine": ["float32", 8, 16], …}``  compile the machine
 ``{"drop": 7}``  nobody needs a job any more
-``{"done": 7}``, ``{"failed": 7, "reason": …}``  the answers
+``{"done": 7}``, ``{"failed": 7, "reason": …, …}``  the answers
 
+The last has ``unstored`` if the thing was compiled and the cache does not take it, with the ``files`` of a machine in
+base 64, and ``lost`` if the process of the job has crashed or was ended.
 A job has the key of what it makes in the cache (``entry``), the ``variables`` of the environment, and the numbers of
 the ``processors`` that the other process may use: kernels depend on them.
 
@@ -20,6 +22,7 @@ had nothing to do for a while.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -32,11 +35,15 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..jit import bundles, cache
 from . import hanging
 from .background import IDLE, is_ours
 
 YOUTH = 0.1  # seconds that a job waits before it begins
 _CHUNK = 1 << 16
+_MOST_SAID = 4000  # characters of a reason
+_FAILED = 2  # the status of a job's process that has said why it failed
+_CHANGED = "the process that asked has changed settings, such as Numba's, since it began to ask"
 _DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 
 
@@ -51,7 +58,7 @@ class Job:
 
 @dataclass
 class Running:
-    """A job in a process of its own. said: what that process has written about a failure so far."""
+    """A job in a process of its own. said: what that process has written about a failure so far, in JSON."""
 
     job: Job
     process: int
@@ -127,7 +134,7 @@ class Worker:
         self.fork(self.waiting.pop())
 
     def fork(self, job: Job) -> None:
-        """Run a job in a process of its own, which writes to a pipe why it failed, if it does."""
+        """Run a job in a process of its own, which writes to a pipe how it failed, if it does."""
         (out, into), parent = os.pipe(), os.getpid()
         process = os.fork()
         if process == 0:
@@ -137,10 +144,10 @@ class Worker:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 _end_with(parent)
                 hanging.limit_computing()
-                reason = failure_of(job.what)
-                if reason is not None:
-                    os.write(into, reason.encode("utf-8", "replace")[:4000])
-                status = 0 if reason is None else 2
+                failure = failure_of(job.what)
+                if failure is not None:
+                    _write(into, failure)
+                status = 0 if failure is None else _FAILED
             finally:
                 os._exit(status)
         os.close(into)
@@ -158,14 +165,14 @@ class Worker:
             return
         status = self.forget()
         if status == 0:
-            reason = None
-        elif running.said:
-            reason = running.said.decode("utf-8", "replace")
+            failure = None
+        elif status == _FAILED and running.said:
+            failure = json.loads(running.said)
         elif status < 0:
-            reason = hanging.reason_of(status) or f"the compiler was ended by signal {-status}"
+            failure = _lost(hanging.reason_of(status) or f"the compiler was ended by signal {-status}")
         else:
-            reason = f"the compiler ended with status {status}"
-        self.answer(running.job, reason)
+            failure = _lost(f"the compiler ended with status {status}")
+        self.answer(running.job, failure)
 
     def limit(self) -> None:
         """End the running job if it waits for ever."""
@@ -174,7 +181,7 @@ class Worker:
             reason = running.waiting.look()
             if reason is not None:
                 self.kill()
-                self.answer(running.job, reason)
+                self.answer(running.job, _lost(reason))
 
     def forget(self) -> int:
         """Wait for the end of the running job's process; its exit status, or the negative number of a signal."""
@@ -194,10 +201,20 @@ class Worker:
 
     stop = kill
 
-    def answer(self, job: Job, reason: str | None) -> None:
+    def answer(self, job: Job, failure: dict[str, Any] | None) -> None:
         """Say how a job ended."""
-        said: dict[str, Any] = {"done": job.number} if reason is None else {"failed": job.number, "reason": reason}
-        os.write(self.target, json.dumps(said).encode() + b"\n")
+        _write(self.target, {"done": job.number} if failure is None else {"failed": job.number, **failure})
+
+
+def _write(pipe: int, message: dict[str, Any]) -> None:
+    data = json.dumps(message).encode() + b"\n"
+    while data:
+        data = data[os.write(pipe, data) :]
+
+
+def _lost(reason: str) -> dict[str, Any]:
+    """The failure of a job whose process has crashed or was ended."""
+    return {"reason": reason, "lost": True}
 
 
 def _end_with(parent: int) -> None:
@@ -210,32 +227,36 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
 
-def failure_of(what: dict[str, Any]) -> str | None:
-    """Compile what a message asks for; None if it is in the cache afterwards, else the reason why it is not."""
+def failure_of(what: dict[str, Any]) -> dict[str, Any] | None:
+    """Compile what a message asks for; None if it is in the cache afterwards, else what an answer says of a failure."""
     for name in filter(is_ours, list(os.environ)):
         del os.environ[name]
     os.environ.update(what["variables"])
     with contextlib.suppress(KeyError, OSError):
         os.sched_setaffinity(0, what["processors"])
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, bundles.unstored() as kept:
         warnings.simplefilter("always")
         try:
             is_stored = compiled(what)
         except BaseException as error:
-            return "".join(traceback.format_exception_only(error)).strip()
+            return {"reason": "".join(traceback.format_exception_only(error)).strip()[:_MOST_SAID]}
     if is_stored:
         return None
-    return str(caught[-1].message) if caught else "the cache of compiled kernels did not take it"
+    reason = str(caught[-1].message) if caught else "the cache of compiled kernels did not take it"
+    failure: dict[str, Any] = {"reason": reason[:_MOST_SAID], "unstored": True}
+    if "machine" in what and what["entry"] in kept:
+        failure["files"] = {name: base64.b64encode(data).decode() for name, data in kept[what["entry"]].items()}
+    return failure
 
 
 def compiled(what: dict[str, Any]) -> bool:
     """Compile a model's kernels, or a machine; whether they are in the cache now."""
-    from ..jit import cache
-
     if "machine" in what:
         from .instant import machine_for
 
         machine = machine_for(*what["machine"])
+        if what["entry"] != machine.entry_in_cache:
+            raise RuntimeError(_CHANGED)
         machine.build()
         return cache.has(machine.entry_in_cache)
     from ..graph import build_graph, freeze
@@ -246,7 +267,7 @@ def compiled(what: dict[str, Any]) -> bool:
     options = CompileOptions(**{**what["options"], "frozen": tuple(what["options"]["frozen"])})
     kernels = Kernels(freeze(build_graph(parse(what["text"])), options.frozen), options, skips=what["skips"])
     if what["entry"] not in kernels.entries:
-        raise RuntimeError("the process that asked has changed settings, such as Numba's, since it began to ask")
+        raise RuntimeError(_CHANGED)
     if kernels.skips:
         kernels.train  # noqa: B018
         return cache.has(what["entry"])
@@ -256,15 +277,14 @@ def compiled(what: dict[str, Any]) -> bool:
 
 def warm_up() -> None:
     """Import what compiling needs, and compile something small, before the first fork."""
-    from ..jit import bundles
     from . import instant  # noqa: F401 - imports all that a job needs
 
     bundles.warm_up()
 
 
-def main() -> None:
-    """Serve on the standard streams. What others print goes nowhere."""
-    source, target = os.dup(0), os.dup(1)
+def main(target: int) -> None:
+    """Read jobs from the standard input, and answer through a pipe. What others print goes nowhere."""
+    source = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
@@ -273,7 +293,3 @@ def main() -> None:
     warm_up()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the running job too
     Worker(source, target).serve()
-
-
-if __name__ == "__main__":
-    main()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
@@ -27,11 +27,13 @@ from ..machine import (
 )
 from ..optimizers import UPDATES
 from ..schedule import ByColumns, KernelOptions, KernelPlan, plan_kernel, verify
+from . import background
 from .background import Request
 from .dispatch import runs_alone
 from .kernels import Kernels, checks_plans
 from .threadpool import run_together
 
+_ENTRIES = "train", "step", "predict"  # the functions of a machine
 _PROGRAMS = 8  # of one model that are kept, each for a number of lanes and steps
 
 
@@ -220,11 +222,12 @@ class Machine:
         self._kind = dtype, lanes, registers
         self.entry_in_cache = cache.key_of(f"machine {self._kind}", *cache.machine(), *cache.environment())
         self.asked: Request | None = None  # for the machine, from the process that compiles in the background
+        self.lost = 0  # requests that ended since that process has crashed
 
     def entry(self, name: str, before_compiling: Callable[[], None] | None = None) -> Any:
         """``train``, ``predict`` or ``step``, ready to call."""
         self._kept = bundles.ready_as(
-            self.entry_in_cache, self.entry_in_cache, ("train", "step", "predict"), self._kind[0],
+            self.entry_in_cache, self.entry_in_cache, _ENTRIES, self._kind[0],
             lambda: (source_of(*self._kind), functions()), before_compiling,
         )  # fmt: skip
         return getattr(self._kept, name)
@@ -236,6 +239,14 @@ class Machine:
     def is_there(self) -> bool:
         """Whether this process or the cache has it."""
         return bundles.is_there(self.entry_in_cache)
+
+    def ask(self) -> None:
+        """Have it compiled in the background."""
+        self.asked = background.request({"machine": list(self._kind)}, self.entry_in_cache)
+
+    def adopt(self, files: Mapping[str, bytes]) -> None:
+        """Take what the process that compiles in the background could not put into the cache."""
+        self._kept, self.asked = bundles.adopt(self.entry_in_cache, files, _ENTRIES), None
 
 
 machine_for = lru_cache(maxsize=None)(Machine)  # one for each processor, element type and vector width: very few

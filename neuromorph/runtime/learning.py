@@ -88,9 +88,9 @@ class Track:
             self["end"], self["form"] = -1, 0 if lanes == 1 else lanes
 
     def _check_size(self) -> None:
-        network, kernels = self.network, self.network.kernels
-        kernels.check_size(self.steps, argument="steps")
-        plan = kernels.plan.prediction
+        network = self.network
+        network.check_window(self.steps, argument="steps")
+        plan = network.kernels.plan.prediction
         state = sum(plan.strides[name] * plan.buffers_by_name[name].depth for _, name in plan.state)
         numbers = network.input_width + network.output_width + 1 + state
         needed = self.rows * self.lanes * numbers * network.dtype.itemsize

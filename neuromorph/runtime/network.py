@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..abi.learning import MOVED, STREAMED, WRITING
+from ..abi.learning import STREAMED, WRITING
 from ..errors import ModelStateError
 from ..functions.dropout import KEYS
 from ..graph import Graph, build_graph, freeze
 from ..graph.ranges import check_numbers
 from ..history import History
 from ..host.exclusive import imported
-from ..host.interrupts import held
 from ..language import parse
 from ..optimizers import Optimizer
-from ..options import CompileOptions, finite_number
-from ..schedule import describe, padded
+from ..options import CompileOptions
+from ..schedule import describe
 from . import background, seeding
-from .background import Request
-from .contents import Contents, Floats
 from .feeds import Feed, Feeds
 from .forked import Changing, remember
-from .kernels import Kernels
 from .memory import Memory, aligned_zeros
+from .running import Running
 from .seeding import draw_parameters
-from .sparse import with_copies
-from .tiers import first_kernels, kernels_of, meanwhile, request_for, telling, tier_of
-
-_POLL = 0.01  # seconds between two looks for compiled kernels of somebody who waits for them
+from .tiers import telling
 
 
-class Network(Contents):
+class Network(Running):
     """A checked graph, its options, and once built its parameters and the state of training.
 
     ``losses`` holds the per-sample losses of the last training, ``history`` the record of the last ``fit``. Code that
@@ -59,13 +52,8 @@ class Network(Contents):
     def _start(self) -> None:
         """Set the attributes that are never copied or pickled: locks, kernels, memory."""
         self.lock = threading.RLock()
-        self._kernels: Kernels | None = None
-        self._request: Request | None = None  # for kernels of the model's own, while the machine runs it
-        self._decided = False  # what runs the model at first
-        self._skipping: Kernels | None = None  # the kernels whose ones that skip need not be waited for
-        self._predicting: Kernels | None = None  # those that need not be waited for in order to predict
-        self._memory: Memory | None = None
-        self._released = self._torn = False
+        self._start_running()
+        self._torn = False
         self.changing = Changing()
         self.feeds = Feeds()
         self.watched: tuple[tuple[str, tuple[str, ...]], Network] | None = None  # tier, nodes, and what computes them
@@ -99,15 +87,6 @@ class Network(Contents):
 
     # Life ------------------------------------------------------------------------------------------------------------
 
-    @property
-    def kernels(self) -> Kernels:
-        """The generated and compiled kernels; made at first use."""
-        self._check_alive()
-        if self._kernels is None:
-            with self.lock:
-                self._kernels = self._kernels or kernels_of(self._graph, self._options)
-        return self._kernels
-
     def kernel_source(self) -> str:
         """The generated Python source of the model's kernels; with ``tier="instant"``, of those that it would have."""
         return self.kernels.kernel.source
@@ -123,10 +102,6 @@ class Network(Contents):
         """
         instant = imported("neuromorph.runtime.instant")
         return "\n".join(map(str, instant.InstantKernels(self.graph, self.options).listings()))
-
-    def _check_alive(self) -> None:
-        if self._released:
-            raise ModelStateError("the model was released; compile its text again")
 
     def _check_whole(self) -> None:
         if self._torn:
@@ -166,6 +141,7 @@ class Network(Contents):
         """
         own = None if seed is None else seeding.new_generator(seeding.checked_seed(seed))
         with self.lock, self.changing:
+            self._talks, self.ran = verbosity >= 1, None
             self._compile(verbosity)
             with seeding.lock:
                 rng = own or seeding.generator()
@@ -205,144 +181,10 @@ class Network(Contents):
         self._memory, self._torn = self.scratch(self.bptt_steps, weights, remembered, constants), False
         self._moved()
 
-    def _moved(self) -> None:
-        """Tell learners that the arrays of the memory, or the kernels, are others from now on."""
-        self.signals[MOVED] += 1
-        self.signals[WRITING] = 0
-
     def open_feed(self) -> Feed:
         """The feed of this model's streams, which gets the weights after each update from now on."""
         self.signals[STREAMED] = 1
         return self.feeds.open()
-
-    @property
-    def waits(self) -> bool:
-        """Whether kernels of the model's own are being compiled, which may take over."""
-        return self._request is not None
-
-    def _decide(self) -> None:
-        """Decide what runs the model at first, once."""
-        if not self._decided:
-            self._kernels, self._request = first_kernels(self._text, self._graph, self._options)
-            self._decided = True
-
-    def begin_without_compiling(self) -> None:
-        """Decide what runs the model at first, and have no kernels compiled for it in the background until
-        ``compile_meanwhile`` asks for that."""
-        with self.lock:
-            if not self._decided:
-                self._kernels, _ = first_kernels(self._text, self._graph, self._options, asks=False)
-                self._decided = True
-
-    def compile_meanwhile(self) -> None:
-        """Have kernels of the model's own compiled in the background, if the machine runs it and the tier is "auto"."""
-        with self.lock:
-            if self._request is None and self.kernels.tier == "instant" and tier_of(self._options) == "auto":
-                self._request = request_for(self._text, self.kernels.own)
-
-    def take_over(self, *, skips: bool = False, predicts: bool = False) -> None:
-        """Run the model by kernels of its own from now on, if it waits for them and they are in the cache by now.
-
-        skips: whether a call needs kernels that skip what is not known. predicts: whether it needs those of prediction.
-        While these are not in the cache, the machine runs the model. Numbers and state stay as they are. The caller
-        holds ``lock``, and no window is under way.
-        """
-        request = self._request
-        if request is None:
-            if skips and self._skipping is not self._kernels:
-                self._skipping = self._waiting_for(self.kernels.skipping)
-            if predicts and self._predicting is not self._kernels:
-                self._predicting = self._waiting_for(self.kernels, predicts=True)
-            return
-        if not request.poll():
-            return
-        self._request = None
-        own = self.kernels.own
-        if request.reason is not None or not own.are_there():
-            background.warn_once(request.reason or "the cache has lost what was compiled")
-        elif skips and not own.skipping.are_there():
-            self._request = request_for(self._text, own.skipping)
-        else:
-            self._begin_with(own)
-
-    def look_for_kernels(self, *, skips: bool = False, predicts: bool = False) -> None:
-        """Like ``take_over``, unless a call of this model is under way, in this thread or another one."""
-        asks = skips or self._request is not None or (predicts and self._predicting is not self._kernels)
-        if asks and self.lock.acquire(blocking=False):
-            try:
-                if self.changing.depth == 0:
-                    self.take_over(skips=skips, predicts=predicts)
-            finally:
-                self.lock.release()
-
-    def _waiting_for(self, needed: Kernels, *, predicts: bool = False) -> Kernels | None:
-        """Have the machine run the model until other kernels are compiled too, if they would be waited for. Returns
-        the kernels that run the model now."""
-        found = meanwhile(self._text, self.kernels, needed, predicts=predicts)
-        if found is not None:
-            instant, request = found
-            self._begin_with(instant)
-            self._request = request
-        return self._kernels
-
-    def _begin_with(self, kernels: Kernels) -> None:
-        """Run the model by other kernels from now on. If memory is too short for them, everything stays as it is."""
-        try:
-            if self._memory is not None:
-                kernels.check_size(self._memory.capacity)
-            kernels.build()
-            with self.changing, held():
-                self._hand_over(kernels)
-        except MemoryError as error:
-            background.warn_once(str(error) or "memory is short")
-
-    def _hand_over(self, own: Kernels) -> None:
-        """Hand the memory over to other kernels. Weights have the same places there; workspaces differ."""
-        before = self._kernels, self._memory
-        old = self._memory
-        self._moved()
-        if old is None:
-            self._kernels = own
-            return
-        try:
-            state, self._kernels = self.state, own
-            weights = with_copies(own.plan.layout, own.sparse, old.weights)
-            self._memory = self.scratch(old.capacity, weights, old.optimizer, old.constants)
-            self.state = state
-            self.feeds.move(own, weights)
-        except BaseException:
-            self._kernels, self._memory = before
-            raise
-
-    def wait_compiled(self, timeout: float | None = None) -> bool:
-        """Wait until the model runs by kernels of its own; whether it does."""
-        end = None if timeout is None else time.monotonic() + finite_number("timeout", timeout)
-        while True:
-            with self.lock:
-                self.memory()
-                self.take_over()
-                if self._request is None:
-                    return self.kernels.tier == "compiled"
-            left = _POLL if end is None else min(_POLL, end - time.monotonic())
-            if left <= 0.0:
-                return False
-            time.sleep(left)
-
-    def scratch(self, capacity: int, weights: Floats, remembered: Floats, constants: NDArray[np.float64]) -> Memory:
-        """Memory for windows of at most ``capacity`` samples, with these weights, optimizer slots and constants."""
-        plan, dtype = self.kernels.plan, self._options.dtype
-        copies = plan.gradient_copies
-        return Memory(
-            weights,
-            aligned_zeros(max(1, plan.layout.transposed_size), dtype),
-            aligned_zeros(copies * plan.layout.size, dtype),
-            remembered,
-            constants,
-            aligned_zeros(copies * padded(self.kernels.training_elements(capacity) + 16, 16), dtype),
-            copies,
-            aligned_zeros(capacity * self.batch_size, dtype),
-            capacity,
-        )
 
     def set_window(self, steps: int) -> None:
         """Make memory for windows of so many samples, with the same parameters and state; the same if it has them.
@@ -351,7 +193,8 @@ class Network(Contents):
         """
         memory = self.memory()
         if memory.capacity != steps:
-            self.kernels.check_size(steps)
+            self.check_window(steps)
+            memory = self.memory()
             fresh = self.scratch(steps, memory.weights, memory.optimizer, memory.constants)
             self.copy_state(fresh)
             self._memory = fresh
@@ -360,7 +203,7 @@ class Network(Contents):
         """Free the model's memory. Releasing twice is allowed; any other use afterwards raises ModelStateError."""
         with self.lock:
             asked, self._memory, self._kernels, self._request, self.watched = self._request, None, None, None, None
-            self._skipping = self._predicting = None
+            self._skipping = self._predicting = self.ran = None
             self._released = True
             self._moved()
             self.feeds.release()

@@ -16,7 +16,7 @@ from ..jit.environment import is_jit_off
 from ..options import TIERS, CompileOptions, one_of
 from . import background
 from .background import Request
-from .kernels import Kernels
+from .kernels import Kernels, ModelTooLargeError
 
 VARIABLE = "NEUROMORPH_TIER"  # of the environment; what tier="auto" means
 
@@ -43,30 +43,49 @@ def first_kernels(
 
     asks: whether these kernels are requested now.
 
-    Kernels that are in the cache are used at once. Else the machine runs the model, if it is in the cache. Without it,
-    the model waits for its kernels, and the machine is compiled in the background for the models to come.
+    Kernels that are in the cache are used at once. Else the machine runs the model, if it is there and its workspace
+    fits into memory. If not, the model waits for its kernels; the machine is compiled in the background meanwhile, for
+    the models to come, or where that is impossible by this process, for the next model.
     """
     own, tier = kernels_of(graph, options), tier_of(options)
     if tier != "auto" or _must_wait() or own.are_there():
         return own, None
-    if not _machine_is_there(own):
+    if not _machine_is_there(own, compiles=True):
         return own, None
     instant = _instant(graph, options)
-    instant.check_size()
+    if not _fits(instant):
+        return own, None
     return instant, request_for(text, own) if asks else None
 
 
-def meanwhile(text: str, own: Kernels, needed: Kernels, *, predicts: bool = False) -> tuple[Kernels, Request] | None:
+def meanwhile(
+    text: str, own: Kernels, needed: Kernels, steps: int | None, *, predicts: bool = False
+) -> tuple[Kernels, Request] | None:
     """What runs a model that has its own kernels while others that it needs are compiled, and the request for these.
 
-    predicts: whether they are needed for prediction and not for training. None if nobody has to wait for them, or if
-    everybody has to.
+    steps: of a window. predicts: whether they are needed for prediction and not for training. None if nobody has to
+    wait for them, or if everybody has to.
     """
-    if own.tier != "compiled" or tier_of(own.options) != "auto" or _must_wait():
+    if own.tier != "compiled" or tier_of(own.options) != "auto" or _must_wait() or not background.is_of_use():
         return None
     if needed.can_predict() if predicts else needed.are_there():
         return None
-    return (_instant(own.graph, own.options), request_for(text, needed)) if _machine_is_there(own) else None
+    instant = _instant(own.graph, own.options)
+    return (instant, request_for(text, needed)) if _machine_is_there(own) and _fits(instant, steps) else None
+
+
+def can_wait(kernels: Kernels) -> bool:
+    """Whether a model that the machine runs may wait for its own kernels instead."""
+    return kernels.tier == "instant" and tier_of(kernels.options) == "auto" and not _must_wait()
+
+
+def _fits(instant: Kernels, steps: int | None = None) -> bool:
+    """Whether memory takes what the machine needs for windows of so many steps. It needs more than kernels do."""
+    try:
+        instant.check_size(steps)
+    except ModelTooLargeError:
+        return False
+    return True
 
 
 def tier_of_part(graph: Graph, options: CompileOptions) -> str:
@@ -83,23 +102,43 @@ def request_for(text: str, own: Kernels) -> Request:
     return background.request(message, own.entries[0 if own.skips else 1])
 
 
-def _machine_is_there(own: Kernels) -> bool:
-    """Whether the machine can run a model now. If not, it is compiled in the background."""
-    chosen = own.specialised_for
-    machine = imported("neuromorph.runtime.instant").machine(chosen)
+def _machine_is_there(own: Kernels, *, compiles: bool = False) -> bool:
+    """Whether the machine can run a model now. If not, it is compiled in the background, again if that has crashed.
+
+    compiles: whether this process compiles it, when it is first used, if no other one can.
+    """
+    machine = _machine_of(own)
     if machine.is_there():
         return True
-    if machine.asked is None or (machine.asked.poll() and machine.asked.reason is None):  # the cache was cleared
-        message: dict[str, Any] = {"machine": [chosen.dtype, chosen.lanes, chosen.registers]}
-        machine.asked = background.request(message, machine.entry_in_cache)
-    elif machine.asked.ended and machine.asked.reason is not None:
-        background.warn_once(machine.asked.reason, "Each model waits in build until its own are compiled")
+    asked = machine.asked
+    if asked is None or (asked.poll() and asked.reason is None):  # the cache was cleared
+        machine.ask()
+    elif asked.ended and asked.files is not None:  # the cache did not take it
+        machine.adopt(asked.files)
+        return True
+    elif asked.ended and (not asked.lost or background.is_given_up()):
+        return compiles
+    elif asked.ended and machine.lost < background.MOST_DEATHS:
+        machine.lost += 1
+        machine.ask()
+    elif asked.ended:  # it has crashed each time, which it may do here too
+        background.warn_once(asked.reason, "Each model waits in build until its own are compiled")
     return False
+
+
+def _machine_of(own: Kernels) -> Any:
+    """The machine for the element type and vector width of a model."""
+    return imported("neuromorph.runtime.instant").machine(own.specialised_for)
 
 
 def _must_wait() -> bool:
     """Whether nothing can be compiled in the background, or must not be compiled at all."""
     return is_jit_off() or os.environ.get("NEUROMORPH_CACHE_MISS_IS_ERROR") == "1" or not background.is_possible()
+
+
+def say(line: str) -> None:
+    """Print a line about what runs a model."""
+    print(line, file=sys.stderr)
 
 
 @contextmanager
@@ -109,8 +148,10 @@ def telling(kernels: Kernels, request: Request | None) -> Iterator[None]:
     request: for kernels that are compiled in the background, of which it tells too.
     """
     started: list[float] = []
-    if request is not None:
-        print("the machine runs the model while its kernels are compiled in the background", file=sys.stderr)
+    if request is not None and not request.ended:
+        say("the machine runs the model while its kernels are compiled in the background")
+    elif request is not None:
+        say("the machine runs the model, and no kernels can be compiled for it in the background")
 
     def begin() -> None:
         started.append(time.perf_counter())

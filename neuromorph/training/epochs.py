@@ -186,6 +186,7 @@ class Bar:
     def advance(self, sequence: Pass, start: int, stop: int) -> None:
         """Advance the bar: samples ``start`` to ``stop`` of a pass are done."""
         if self._bar is not None:
+            sequence.model.tell(self._bar.write)
             self.add(stop - start, sequence.mean(start, stop))
 
     def add(self, samples: int, loss: float) -> None:
@@ -198,5 +199,6 @@ class Bar:
         """Show the numbers of an epoch, which the history has."""
         if self._bar is not None:
             names = [name for name in run.names if name not in ("learning_rate", "seconds")]
+            run.model.tell(self._bar.write)
             self._numbers |= {name.replace("validation", "val"): f"{run.last(name):.4g}" for name in names}
             self._bar.show(self._numbers)

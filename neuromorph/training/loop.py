@@ -388,6 +388,7 @@ class Progress:
         """Advance the bar: samples ``start`` to ``stop`` are done."""
         if self._bar is None:
             return
+        sequence.model.tell(self._bar.write)
         loss = sequence.mean(start, stop)
         if self._verbosity >= 2:
             self._updates += 1

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,12 +20,14 @@ import pytest
 from helpers.paths import REPOSITORY
 from helpers.texts import text_of
 from neuromorph.errors import CompilerWarning
-from neuromorph.jit import cache
+from neuromorph.jit import bundles, cache
 from neuromorph.runtime import background, compiler_process, hanging
 from neuromorph.runtime.background import Compiler, Request
 from neuromorph.runtime.compiler_process import Worker
 
-ANSWERS = "import json, sys\nfor line in sys.stdin:\n    m = json.loads(line)\n    "
+ANSWERS = (
+    "import json, sys\nanswers = open(int(sys.argv[2]), 'w')\nfor line in sys.stdin:\n    m = json.loads(line)\n    "
+)
 ENTRY = "0" * 64
 
 
@@ -44,6 +48,7 @@ def compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[Compiler]:
     """A compiler whose process is a script: ``use`` sets what it does with each message ``m``."""
     made = Compiler()
     monkeypatch.setattr(background, "_compiler", made)
+    monkeypatch.setattr(background, "_refused", {})
     yield made
     made.stop()
 
@@ -53,7 +58,7 @@ def use(monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
 
 
 def said(text: str) -> str:
-    return f"print({text}, flush=True)"
+    return f"print({text}, file=answers, flush=True)"
 
 
 DONE = said("json.dumps({'done': m['job']})")
@@ -99,13 +104,59 @@ def test_what_nobody_needs_any_more_is_taken_back_at_once(compiler: Compiler, mo
     use(monkeypatch, said("json.dumps({'done': m['drop']})") + " if 'drop' in m else None")
     made = background.request({}, ENTRY)
     number = made.number
-    assert compiler.process is not None
-    assert compiler.process.stdout is not None
-    os.set_blocking(compiler.process.stdout.fileno(), True)
+    os.set_blocking(compiler.answers, True)
     del made
     monkeypatch.setattr(compiler, "_read", lambda: True)
     background.drop_unneeded()
-    assert json.loads(compiler.process.stdout.readline()) == {"done": number}
+    with open(compiler.answers, "rb", closefd=False) as answers:
+        assert json.loads(answers.readline()) == {"done": number}
+
+
+def test_what_others_print_is_no_answer(compiler: Compiler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever runs at the start of a Python may print, also what looks like an answer, and half a line."""
+    noise = """print('hello'); print('{"done": 1}'); print('half', end='', flush=True)"""
+    (tmp_path / "sitecustomize.py").write_text(noise)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    use(monkeypatch, f"print('noise'); {DONE}")
+    made = background.request({}, ENTRY)
+    assert until(made.poll)
+    assert made.reason is None
+
+
+FILES = "{'kernel.bin': 'QUJD' * 99999}"
+UNSTORED = f"{{'failed': m['job'], 'reason': 'the disk is full', 'unstored': True, 'files': {FILES}}}"
+
+
+def test_a_long_answer_is_read_whole(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it has begun, also if the other process writes it in parts. A pipe takes 64 KB."""
+    use(monkeypatch, said(f"json.dumps({UNSTORED})"))
+    made = background.request({"machine": []}, ENTRY)
+    started = until(lambda: select.select([compiler.answers], [], [], 1.0)[0])
+    assert started
+    assert made.poll()
+    assert made.unstored
+    assert made.files == {"kernel.bin": b"ABC" * 99999}
+
+
+def test_a_cache_that_does_not_take_kernels_is_asked_for_none_for_a_while(
+    compiler: Compiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Models that wait hear of it too. A machine is compiled all the same, as it comes through the pipe."""
+    use(monkeypatch, f"m.get('text') == 'a' and {said(f'json.dumps({UNSTORED})')}")
+    others = [background.request({"text": "b"}, entry(n)) for n in (1, 2)]
+    machine = background.request({"machine": [], "text": "b"}, entry(3))
+    assert background.is_of_use()
+    first = background.request({"text": "a"}, ENTRY)
+    assert until(first.poll)
+    assert [(request.ended, request.reason) for request in (*others, machine)] == [
+        (True, "the disk is full"), (True, "the disk is full"), (False, None)
+    ]  # fmt: skip
+    monkeypatch.setattr(compiler, "add", None)  # nothing is asked for any more
+    later = background.request({"text": "a"}, entry(4))
+    assert (later.ended, later.unstored, later.reason) == (True, True, "the disk is full")
+    assert not background.is_of_use()
+    monkeypatch.setattr(background, "AGAIN", 0.0)
+    assert background.is_of_use()
 
 
 def test_many_long_messages_do_not_wait_for_the_other_process(
@@ -127,6 +178,7 @@ def test_a_process_that_dies_fails_its_jobs_and_is_replaced_for_later_ones(
     assert until(lost.poll)
     assert lost.reason is not None
     assert lost.reason.startswith("the process that compiles has ended with status ")
+    assert lost.lost
     use(monkeypatch, DONE)
     other = background.request({}, ENTRY)
     assert until(other.poll)
@@ -140,6 +192,7 @@ def test_a_process_that_dies_each_time_is_given_up(compiler: Compiler, monkeypat
     last = background.request({}, ENTRY)
     assert last.ended
     assert last.reason == "the process that compiles has ended too often"
+    assert background.is_given_up()
 
 
 def test_a_process_that_had_been_idle_is_started_again(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,6 +228,8 @@ def test_no_process_can_be_started(compiler: Compiler, monkeypatch: pytest.Monke
     made = background.request({}, ENTRY)
     assert made.ended
     assert made.reason == "no process can be started: No such file or directory"
+    assert background.request({}, ENTRY).reason == made.reason
+    assert background.is_given_up()
 
 
 def test_one_warning_for_all_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +244,19 @@ def test_one_warning_for_all_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
             "kernels can't be compiled in the background: the disk is full. Models keep the tier 'instant'",
         )
     ]
+
+
+@pytest.mark.parametrize("said", ["nothing", "an entry was damaged", f"the disk is full.{cache.IN_MEMORY}"])
+def test_one_warning_in_all_of_a_cache_that_takes_nothing(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    """That of the cache, where this process has compiled something too, or that of the compiler."""
+    monkeypatch.setattr(background, "_warned", set())
+    monkeypatch.setattr(cache, "_warned", {} if said == "nothing" else {str(cache.root()): [said]})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        background.warn_once("the disk is full", of_cache=True)
+        background.warn_once("something else")
+        cache.warn_once(f"the disk is full.{cache.IN_MEMORY}")
+    assert [item.category for item in caught] == ([] if cache.IN_MEMORY in said else [CompilerWarning])
 
 
 def test_a_forked_child_looks_at_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,8 +341,12 @@ def test_nothing_is_compiled_under_another_key() -> None:
     """Numba's settings may have been changed by the program that asks."""
     options = {"batch_size": 1, "bptt_steps": 1, "optimizer": "sgd", "dtype": "float32", "threads": 1, "frozen": []}
     what = {"text": text_of(""), "options": options, "skips": False, "entry": ENTRY}
-    with pytest.raises(RuntimeError, match="has changed settings"):
-        compiler_process.compiled(what)
+    for asked in (what, {"machine": ["float32", 8, 16], "entry": ENTRY}):
+        with pytest.raises(RuntimeError, match="has changed settings"):
+            compiler_process.compiled(asked)
+
+
+NOT_TAKEN = "the cache of compiled kernels did not take it"
 
 
 def fail(what: Any) -> bool:
@@ -286,28 +358,35 @@ def warn(what: Any) -> bool:
     return False
 
 
+def keep(what: Any) -> bool:
+    assert bundles._unstored is not None
+    bundles._unstored[ENTRY] = {"kernel.bin": b"ABC"}
+    return False
+
+
 def die(what: Any) -> bool:
     os.kill(os.getpid(), signal.SIGKILL)
     return True
 
 
 @pytest.mark.parametrize(
-    ("act", "reason"),
+    ("act", "reason", "more"),
     [
-        (fail, "ValueError: a\nriddle"),
-        (warn, "the disk is full"),
-        (lambda what: False, "the cache of compiled kernels did not take it"),
-        (die, "the compiler was ended by signal 9"),
-        (lambda what: os._exit(5), "the compiler ended with status 5"),
+        (fail, "ValueError: a\nriddle", {}),
+        (warn, "the disk is full", {"unstored": True}),
+        (keep, NOT_TAKEN, {"unstored": True, "files": {"kernel.bin": "QUJD"}}),
+        (lambda what: False, NOT_TAKEN, {"unstored": True}),
+        (die, "the compiler was ended by signal 9", {"lost": True}),
+        (lambda what: os._exit(5), "the compiler ended with status 5", {"lost": True}),
     ],
 )
 def test_a_job_that_fails(
-    pipes: Pipes, monkeypatch: pytest.MonkeyPatch, act: Callable[[Any], bool], reason: str
+    pipes: Pipes, monkeypatch: pytest.MonkeyPatch, act: Callable[[Any], bool], reason: str, more: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(compiler_process, "compiled", act)
-    pipes.send(job(4))
+    pipes.send(job(4, machine=[], entry=ENTRY))
     pipes.worker.step()
-    assert pipes.answer() == {"failed": 4, "reason": reason}
+    assert pipes.answer() == {"failed": 4, "reason": reason, **more}
 
 
 def test_the_newest_job_is_first_and_waits_a_moment(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,7 +427,9 @@ def test_a_job_that_computes_for_ever_is_ended(pipes: Pipes, monkeypatch: pytest
     monkeypatch.setattr(compiler_process, "compiled", computes)
     pipes.send(job(4))
     pipes.worker.step()
-    assert pipes.answer() == {"failed": 4, "reason": "the compiler took more than 1 s of processor time"}
+    assert pipes.answer() == {
+        "failed": 4, "reason": "the compiler took more than 1 s of processor time", "lost": True
+    }  # fmt: skip
 
 
 @pytest.mark.skipif(not os.path.exists("/proc"), reason="reads /proc")
@@ -397,8 +478,8 @@ def test_the_worker_ends_with_its_input_or_when_it_is_idle(pipes: Pipes, monkeyp
 PARENT = """
 import time
 from neuromorph.runtime import background, compiler_process
-background._START = background._START.replace("; main()", "; compiler_process = sys.modules[main.__module__]; "
-    "compiler_process.compiled = lambda what: __import__('time').sleep(60); main()")
+background._START = background._START.replace("; main(", "; compiler_process = sys.modules[main.__module__]; "
+    "compiler_process.compiled = lambda what: __import__('time').sleep(60); main(")
 made = background.request({}, "0" * 64)
 while True:
     made.poll()
@@ -408,12 +489,13 @@ while True:
 
 
 @pytest.mark.skipif(not os.path.exists("/proc"), reason="reads /proc")
-def test_all_processes_end_with_the_one_that_asked() -> None:
+def test_all_processes_are_nice_and_end_with_the_one_that_asked() -> None:
     environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, env=environ) as parent:
         assert parent.stdout is not None
         worker = int(parent.stdout.readline())
         assert (jobs := until(lambda: _children(worker)))
+        assert [os.getpriority(os.PRIO_PROCESS, one) for one in (worker, *jobs)] == [19] * (1 + len(jobs))
         parent.kill()
     assert until(lambda: not any(map(_runs, [worker, *jobs])))
 

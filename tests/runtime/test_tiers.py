@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 import pickle
+import subprocess
+import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary, ref
@@ -13,14 +21,17 @@ import numpy as np
 import pytest
 
 import neuromorph as nm
+from helpers.paths import REPOSITORY
 from helpers.texts import LSTM
 from neuromorph.errors import CompilerWarning
 from neuromorph.jit import bundles, cache
-from neuromorph.runtime import background, tiers
+from neuromorph.runtime import background, instant, tiers
 from neuromorph.runtime.background import Request
 from neuromorph.runtime.feeds import Feeds
 from neuromorph.runtime.instant import Machine
+from neuromorph.runtime.kernels import ModelTooLargeError
 from neuromorph.runtime.network import Network
+from neuromorph.training import progress
 
 TEXT = "/xavier,zero/ (i, 2) {m, h, concatenate, 1} (h, 3, <tanh>) (d, <dropout, 0.3>) (out, 2, <linear>, <mse>)"
 ARE_THERE = tiers.Kernels.are_there
@@ -170,6 +181,159 @@ def test_a_compiler_that_fails_leaves_the_machine_in_charge(
     assert_same_bits(model, other)
 
 
+def test_a_machine_that_the_cache_does_not_take_comes_with_the_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first text waits for its own kernels, later ones run at once, nothing more is asked for, and one warning."""
+    machine = instant.machine(compiled_from(TEXT).kernels.specialised_for)
+    files = {name: cache.read(machine.entry_in_cache, name) for name in ("functions.json", "kernel.bin")}
+    encoded = {name: base64.b64encode(data or b"").decode() for name, data in files.items()}
+    answer = {"failed": 0, "reason": "the disk is full", "unstored": True, "files": encoded}
+    (tmp_path / "answer").write_text(json.dumps(answer))
+    script = f"""import json, sys; m = json.loads(sys.stdin.readline()); answers = open(int(sys.argv[2]), "w")
+print(json.dumps(json.load(open({str(tmp_path / "answer")!r})) | {{"failed": m["job"]}}), file=answers, flush=True)
+sys.stdin.read()"""
+    for place, name, value in (
+        (background, "_START", script), (background, "_compiler", background.Compiler()), (background, "_refused", {}),
+        (background, "_warned", set()), (cache, "_warned", {}), (bundles, "_linked", WeakValueDictionary()),
+        (instant, "machine_for", lru_cache(instant.Machine)),
+    ):  # fmt: skip
+        monkeypatch.setattr(place, name, value)
+    monkeypatch.setenv("NEUROMORPH_CACHE_DIR", str(tmp_path / "cache"))
+    with monkeypatch.context() as patched:
+        patched.setattr(tiers.Kernels, "train", None)
+        assert built(compiled_from(TEXT)).tier == "compiled"
+    asked = instant.machine(compiled_from(TEXT).kernels.specialised_for).asked
+    while not asked.poll():
+        time.sleep(0.01)
+    monkeypatch.setattr(background.Compiler, "add", None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        models = [built(compiled_from(TEXT)) for _ in range(2)]
+        for model in models:
+            nm.train(model, INPUTS, EXPECTED, 0)
+            assert model.tier == "instant"
+            assert not model.waits
+    assert [str(item.message) for item in caught] == [
+        "kernels can't be compiled in the background: the disk is full. Models keep the tier 'instant'"
+    ]
+    background.stop()
+
+
+def test_a_machine_that_no_other_process_can_compile_is_compiled_here(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the second text; the first one waits for its own kernels, which takes less."""
+    nm.build(compiled_from(TEXT, tier="compiled"))
+    monkeypatch.setattr(instant.Machine, "is_there", lambda self: False)
+    monkeypatch.setattr(instant, "machine_for", lru_cache(instant.Machine))
+    assert built(compiled_from(TEXT)).tier == "compiled"
+    asked[0].end("no process can be started")
+    model = built(compiled_from(TEXT))
+    assert (model.tier, len(asked)) == ("instant", 2)
+    nm.train(model, INPUTS, EXPECTED, 0)
+
+
+def test_a_machine_whose_compiler_has_crashed_is_asked_for_again(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few times. Then one warning comes, and it is not compiled in this process, which might crash too."""
+    monkeypatch.setattr(background, "_warned", set())
+    monkeypatch.setattr(instant.Machine, "is_there", lambda self: False)
+    monkeypatch.setattr(instant, "machine_for", lru_cache(instant.Machine))
+    monkeypatch.setattr(tiers.Kernels, "train", None)
+    for number in range(1 + background.MOST_DEATHS):
+        assert built(compiled_from(TEXT)).tier == "compiled"
+        assert len(asked) == 1 + number
+        asked[-1].end("signal 11", lost=True)
+    with pytest.warns(CompilerWarning, match="signal 11. Each model waits in build until its own are compiled"):
+        assert built(compiled_from(TEXT)).tier == "compiled"
+    assert len(asked) == 1 + background.MOST_DEATHS
+
+
+def too_large(kernels: Any, steps: int | None = None, **options: Any) -> None:
+    raise ModelTooLargeError("the machine does not fit")
+
+
+def test_a_model_that_fits_without_the_machine_waits_for_its_kernels(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nm.build(compiled_from(TEXT, tier="compiled"))
+    monkeypatch.setattr(instant.InstantKernels, "check_size", too_large)
+    assert built(compiled_from(TEXT)).tier == "compiled"
+    assert not asked
+    with pytest.raises(MemoryError, match="the machine does not fit"):
+        nm.build(compiled_from(TEXT, tier="instant"))
+
+
+def in_one_window(model: nm.Model) -> None:
+    with model.lock, model.changing:
+        model.set_window(30)
+
+
+@pytest.mark.parametrize("call", [in_one_window, lambda model: nm.learner(model, 30)], ids=["window", "learner"])
+def test_a_window_that_fits_without_the_machine_waits_for_the_kernels(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch, call: Callable[[nm.Model], Any]
+) -> None:
+    nm.build(compiled_from(TEXT, tier="compiled"))
+    model, other = built(compiled_from(TEXT)), built(compiled_from(TEXT, tier="instant"))
+    for one in (model, other):
+        nm.train(one, INPUTS, EXPECTED, 0)
+    monkeypatch.setattr(instant.InstantKernels, "check_size", too_large)
+    call(model)
+    assert (model.tier, model.waits) == ("compiled", False)
+    assert_same_bits(model, other)
+    with pytest.raises(MemoryError, match="the machine does not fit"):
+        call(other)
+
+
+def test_a_model_goes_on_with_its_kernels_where_the_machine_does_not_fit(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While those that predict are not there: they are waited for, and no warning says what is not so."""
+    nm.build(compiled_from(TEXT, tier="compiled"))
+    monkeypatch.setattr(tiers.Kernels, "are_there", ARE_THERE)
+    monkeypatch.setattr(tiers.Kernels, "can_predict", lambda self: False)
+    monkeypatch.setattr(instant.InstantKernels, "check_size", too_large)
+    model = built(compiled_from(TEXT))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nm.predict(model, INPUTS)
+    assert model.tier == "compiled"
+    assert not asked
+
+
+def test_waiting_ends_in_time_while_another_thread_trains(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And at once where that thread's call takes over."""
+    nm.build(compiled_from(TEXT, tier="compiled"))
+    model = built(compiled_from(TEXT))
+    begun, goes_on, ends = (threading.Event() for _ in range(3))
+
+    def trains() -> None:
+        with model.lock:
+            begun.set()
+            goes_on.wait(60)
+            model.take_over()
+            ends.wait(60)
+
+    thread = threading.Thread(target=trains)
+    thread.start()
+    assert begun.wait(60)
+    started = time.monotonic()
+    assert not model.wait_compiled(0)
+    assert not model.wait_compiled(0.05)
+    assert time.monotonic() - started < 5.0
+    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: True)
+    asked[-1].end()
+    goes_on.set()
+    assert model.wait_compiled(60)
+    assert thread.is_alive()
+    ends.set()
+    thread.join()
+
+
 def test_waiting_ends_in_time(asked: list[Request]) -> None:
     model = built(compiled_from(TEXT))
     assert not model.wait_compiled(0.05)
@@ -266,7 +430,7 @@ def test_memory_that_is_too_short_leaves_the_machine_in_charge(
 
     with monkeypatch.context() as patched:
         patched.setattr(tiers.Kernels, "are_there", lambda self: True)
-        patched.setattr("neuromorph.runtime.network.aligned_zeros", no_room)
+        patched.setattr("neuromorph.runtime.running.aligned_zeros", no_room)
         with pytest.warns(CompilerWarning, match="there is no room"):
             nm.train(model, INPUTS[20:], EXPECTED[20:], 0, carry_state=True)
     nm.train(other, INPUTS[20:], EXPECTED[20:], 0, carry_state=True)
@@ -345,6 +509,34 @@ def test_inner_nodes_are_predicted_without_waiting(monkeypatch: pytest.MonkeyPat
     assert model.watched[1].kernels.tier == "instant"
 
 
+def test_the_tier_is_that_of_the_last_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inner nodes are predicted by kernels of their own, here by the machine."""
+    nm.build(compiled_from(TEXT, tier="compiled"))
+    model = built(compiled_from(TEXT))
+    nm.predict(model, INPUTS)
+    monkeypatch.setattr(tiers.Kernels, "can_predict", lambda self: self.graph is model.graph)
+    calls: list[Callable[[], Any]] = [
+        lambda: nm.train(model, INPUTS, EXPECTED, 0),
+        lambda: nm.fit(model, INPUTS, EXPECTED, epochs=1, progress=False),
+        lambda: nm.predict(model, INPUTS),
+        lambda: nm.evaluate(model, INPUTS, EXPECTED),
+        lambda: nm.gradients(model, INPUTS, EXPECTED),
+        lambda: nm.stream(model),
+        lambda: nm.build(model),
+        model.wait_compiled,
+    ]
+    for call in calls:
+        assert model.tier == "compiled"
+        nm.predict(model, INPUTS, nodes="h")
+        assert model.tier == "instant"
+        call()
+    assert model.tier == "compiled"
+    nm.predict(model, INPUTS, nodes="h")
+    model.release()
+    with pytest.raises(nm.ModelStateError, match="released"):
+        model.tier  # noqa: B018
+
+
 def test_a_released_model_has_nothing_compiled(monkeypatch: pytest.MonkeyPatch, asked: list[Request]) -> None:
     model = built(compiled_from(TEXT))
     request, left = ref(asked.pop()), []
@@ -385,9 +577,131 @@ def test_streams_go_on_with_the_weights_that_the_other_kernels_read() -> None:
     np.testing.assert_array_equal(feed.next[0].weights, np.arange(8))
 
 
+def ended(message: dict[str, Any], entry: str) -> Request:
+    made = Request(message, entry)
+    made.end("the disk is full", unstored=True)
+    return made
+
+
 @pytest.mark.usefixtures("asked")
-def test_a_talkative_build_says_what_runs_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_talkative_build_says_what_runs_the_model(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     compiled_from(TEXT).build(verbosity=1)
     assert capsys.readouterr().err == ("the machine runs the model while its kernels are compiled in the background\n")
     compiled_from(TEXT, tier="instant").build(verbosity=1)
     assert capsys.readouterr().err == ""
+    monkeypatch.setattr(background, "request", ended)
+    compiled_from(TEXT).build(verbosity=1)
+    assert (
+        capsys.readouterr().err
+        == "the machine runs the model, and no kernels can be compiled for it in the background\n"
+    )
+
+
+TAKES_OVER = "the model's own kernels are compiled, and run it now\n"
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "call", "says"),
+    [
+        (0, lambda model: nm.train(model, INPUTS, EXPECTED, 1), True),
+        (0, lambda model: nm.fit(model, INPUTS, EXPECTED, epochs=2), True),
+        (0, lambda model: nm.train(model, INPUTS, EXPECTED, 0), False),
+        (0, lambda model: nm.fit(model, INPUTS, EXPECTED, epochs=1, progress=False), False),
+        (0, nm.Model.wait_compiled, False),
+        (1, lambda model: nm.train(model, INPUTS, EXPECTED, 0), False),
+        (1, nm.Model.wait_compiled, True),
+        (1, lambda model: nm.predict(model, INPUTS), True),
+    ],
+    ids=["train", "fit", "silent train", "silent fit", "wait", "talkative build", "then wait", "then predict"],
+)
+def test_a_talkative_call_says_when_kernels_take_over(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verbosity: int,
+    call: Callable[[nm.Model], Any], says: bool,
+) -> None:  # fmt: skip
+    """Once, on stderr. What the call is silent about, the next talkative one says."""
+    monkeypatch.setattr(progress, "BAR_DELAY", 1e9)
+    nm.build(compiled_from(TEXT, tier="compiled"))
+    model = compiled_from(TEXT).build(verbosity=verbosity)
+    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: True)
+    asked[-1].end()
+    capsys.readouterr()
+    call(model)
+    assert model.tier == "compiled"
+    assert capsys.readouterr().err == TAKES_OVER * says
+    for _ in range(2):
+        nm.train(model, INPUTS, EXPECTED, 1)
+    assert capsys.readouterr().err == TAKES_OVER * (not says)
+
+
+def test_a_talkative_call_says_that_the_machine_runs_the_model_again(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nm.build(compiled_from(TEXT, tier="compiled"))
+    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: not self.skips)
+    model = compiled_from(TEXT).build(verbosity=1)
+    assert model.tier == "compiled"
+    unknown = EXPECTED.copy()
+    unknown[0, 0, 0] = np.nan
+    nm.train(model, INPUTS, unknown, missing="skip")
+    assert len(asked) == 1
+    assert capsys.readouterr().err == (
+        "the machine runs the model while kernels that it needs now are compiled in the background\n"
+    )
+
+
+# Real processes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not os.path.exists("/proc"), reason="reads /proc")
+def test_a_compiler_that_is_killed_leaves_the_machine_in_charge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it compiles kernels of two models. Nobody waits, and one warning says why."""
+    compiler = background.Compiler()
+    monkeypatch.setattr(background, "_compiler", compiler)
+    monkeypatch.setattr(background, "_warned", set())
+    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: False)
+    texts = [TEXT.replace("(out,", f"(t, <times, {share}>) (out,") for share in (0.5, 0.75)]
+    models = [built(compiled_from(text)) for text in texts]
+    assert compiler.process is not None
+    children = Path(f"/proc/{compiler.process.pid}/task/{compiler.process.pid}/children")
+    end = time.monotonic() + 60
+    while not children.read_text().strip() and time.monotonic() < end:
+        time.sleep(0.01)
+        nm.train(models[0], INPUTS[:5], EXPECTED[:5], 0)
+    compiler.process.kill()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert not any(model.wait_compiled(60) for model in models)
+        for model in models:
+            nm.train(model, INPUTS, EXPECTED, 0)
+    assert [model.tier for model in models] == ["instant"] * 2
+    (warning,) = caught
+    assert "the process that compiles has ended with status -9. Models keep the tier 'instant'" in str(warning.message)
+
+
+ONE_OF_TWO = """
+import sys, numpy as np, neuromorph as nm
+model = nm.build(nm.compile(sys.argv[1], 2, 0.1, bptt_steps=5, threads=1, optimizer="adam"), seed=3)
+inputs = np.random.default_rng(0).normal(size=(60, 2, 2))
+first = model.tier
+nm.train(model, inputs, inputs, 0)
+assert model.wait_compiled(60)
+nm.train(model, inputs, inputs, 0, carry_state=True)
+print(first, model.tier, model.losses.sum().hex())
+"""
+
+
+def test_two_processes_share_one_cache() -> None:
+    """Both train at once, have the kernels compiled, and get the same bits, wherever these took over."""
+    text = "/xavier,zero/ (i, 2) (t, <times, 0.125>) (out, 2, <linear>, <mse>)"
+    for entry in compiled_from(text).kernels.own.entries:
+        cache.discard(entry)
+    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY), "NEUROMORPH_TIER": "auto"}
+    command, pipe = [sys.executable, "-c", ONE_OF_TWO, text], subprocess.PIPE
+    both = [subprocess.Popen(command, stdout=pipe, stderr=pipe, env=environ, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=120) for process in both]
+    assert [errors for _, errors in said] == ["", ""]
+    one, other = (words.split() for words, _ in said)
+    assert one[:2] == other[:2] == ["instant", "compiled"]
+    assert one[2] == other[2]

@@ -146,7 +146,7 @@ def test_a_long_training_has_kernels_compiled(monkeypatch: pytest.MonkeyPatch) -
     """Unless it says which tier it wants; a short one has none compiled."""
     asked: list[str] = []
     monkeypatch.setenv("NEUROMORPH_TIER", "auto")
-    monkeypatch.setattr("neuromorph.runtime.network.request_for", lambda text, own: asked.append(text))
+    monkeypatch.setattr("neuromorph.runtime.running.request_for", lambda text, own: asked.append(text))
     text = LOOP.replace("4, <tanh>", "3, <tanh>")  # whose kernels are in no cache
     for patience, tier, wanted in [(60.0, {}, 0), (0.0, {"tier": "instant"}, 0), (0.0, {}, 1)]:
         monkeypatch.setattr(training, "PATIENCE", patience)
