@@ -15,6 +15,7 @@ from neuromorph.abi.mailbox import new_mailbox
 from neuromorph.codegen import KernelOptions
 from neuromorph.graph import freeze
 from neuromorph.machine import Program, ProgramError, Sizes, check, encode
+from neuromorph.machine.instructions import HEAD
 from neuromorph.runtime.instant import sizes_of
 from neuromorph.schedule import KernelPlan
 
@@ -131,9 +132,10 @@ def subject_of(name: str) -> Subject:
 
 
 def changed_program(program: Program, rng: np.random.Generator) -> Program:
-    """A program of which a word, or a few that stand together, are others; now and then it has fewer numbers."""
+    """A program of which a word, or a few that stand together, are others, a third of them in its head; now and then
+    it has fewer numbers."""
     words, numbers = program.words.copy(), program.numbers
-    first, count = int(rng.integers(len(words))), int(rng.choice([1, 1, 1, 2, 3, 4]))
+    first, count = int(rng.integers(rng.choice([len(HEAD), len(words), len(words)]))), int(rng.choice([1, 1, 1, 2, 3]))
     for place in (first, *(first + rng.integers(1, 12, count - 1))):
         words[place % len(words)] = _other(int(words[place % len(words)]), words, rng)
     if rng.random() < 0.05:

@@ -19,11 +19,12 @@ from helpers.guarded_programs import (
     changed_program,
     subject_of,
 )
-from helpers.texts import LSTM
+from helpers.texts import HEADER, LSTM
 from neuromorph.machine import Program, ProgramError
 from neuromorph.machine import instructions as i
 from neuromorph.machine.instructions import WORD
 from neuromorph.machine.templates import map_of
+from neuromorph.optimizers import UPDATES
 
 TANH = map_of("tanh(x)", ())[0]
 LAST = -999  # stands for the last vector of the workspace
@@ -96,6 +97,19 @@ def test_other_words_of_the_head() -> None:
     assert subject.refuses(program, work=subject.sizes.work // 2)  # whatever workspace the program says it needs
     fewer = {WORD["learning"]: program.words[WORD["learning"]] - 1}
     assert subject.refuses(changed(program, fewer))  # its last vector may end behind the weights
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "sgd_nesterov"])
+@pytest.mark.parametrize("body", ["", "(d, <dropout>)"])
+def test_each_word_of_the_head(body: str, optimizer: str) -> None:
+    """With another word, such as the number of an optimizer with more slots, a program stays inside or is refused."""
+    subject = Subject(f"{HEADER} (input, 3) {body} (output, 3, <restore>, <mse>)", optimizer)
+    for place in range(len(i.HEAD)):
+        word = int(subject.program.words[place])
+        for other in {*range(-1, len(UPDATES)), word - 1, word + 1, word - 4, word + 4, 2 * word, LEAST, MOST}:
+            program = changed(subject.program, {place: other})
+            if not subject.refuses(program):
+                subject.run(program)
 
 
 def test_zeros_are_never_fewer_than_none() -> None:
