@@ -142,6 +142,8 @@ def numbers_of(case: Case, tier: str, **options: Any) -> dict[str, Any]:
     found |= {**model.get_parameters(), "evaluated": nm.evaluate(model, inputs, expected, **given)}
     found |= {f"state of {name}": value for name, value in model.state.items()}
     found |= {f"optimizer's {name}": value for name, value in model.optimizer_state.items()}
+    stream = nm.stream(model, case.lanes)
+    found["streamed"] = [stream(x).copy() for x in inputs.reshape(-1, case.lanes, model.input_width)[:WINDOW]]
     return found | {"predicted after it": nm.predict(model, inputs), "dropout": np.array(model.dropout_state)}
 
 
