@@ -5,9 +5,10 @@ of programs. It gives what a generated kernel gives, without a compiler, and tak
 """
 
 from .check import ProgramError, Sizes, check
-from .encode import Program, encode, space_of
+from .encode import encode, space_of
 from .listing import Listing, listing, note
 from .places import Shares, shares_of
+from .program import Program
 from .source import functions, source_of
 from .templates import NotInMachineError, can_map
 

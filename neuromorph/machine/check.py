@@ -9,8 +9,8 @@ from ..abi.summation import CHAINS
 from ..host.frozen import frozen
 from ..optimizers import UPDATES
 from . import instructions as i
-from .encode import Program, loss_forms
 from .places import Shares
+from .program import Program, loss_forms
 from .templates import MAPS, SUMS
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ..functions.expressions import Expression
 from ..host.frozen import frozen
 from . import instructions as i
-from .encode import Program
+from .program import Program
 from .templates import MAPS, SUMS, filled
 
 # The words of an instruction behind its number and its length, in order. A name with an arrow is a stream: the offset

@@ -12,12 +12,9 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..abi.summation import DEEPEST, ranges_of
-from ..functions import LOSSES
 from ..functions.dropout import threshold
-from ..host.frozen import frozen
 from ..optimizers import UPDATES
 from ..schedule import (
     WINDOW,
@@ -38,23 +35,8 @@ from ..schedule import (
 )
 from . import instructions as i
 from .places import Places, Shares, Words, shares_of
+from .program import Program, loss_forms
 from .templates import map_of, sum_of
-
-
-def loss_forms() -> tuple[tuple[str, str | None], ...]:
-    """The names of all losses and, of those that are computed from pre-activations, of the activation. A program has
-    the number of one."""
-    forms = [(name, form.activation) for name, record in LOSSES.items() for form in record.logits]
-    return (*((name, None) for name in LOSSES), *forms)
-
-
-@frozen
-class Program:
-    """Words, and the numbers that they point to. space: elements of the workspace that it needs."""
-
-    words: NDArray[np.int64]
-    numbers: NDArray[np.float64]
-    space: int
 
 
 def encode(kernel: KernelPlan, *, training: bool, capacity: int, lanes: int) -> Program:

@@ -13,9 +13,9 @@ from ..optimizers import UPDATES
 from ..schedule import KernelPlan, Loss, Segment
 from . import instructions as i
 from .decode import Decoded, Instruction, Piece, Stream, decode
-from .encode import Program, loss_forms
 from .names import Meant, Name, Names
 from .places import Places, Shares, shares_of
+from .program import Program, loss_forms
 
 _NOTE = (
     "v is the value of a node, s the sums of a group of layers and then their values, d and g are gradients of both, c "

@@ -18,9 +18,9 @@ from ..functions.dropout import FIRST, LAST_SHIFT, MIXING, SECOND, WORD
 from ..functions.expressions import Expression
 from ..host.syntax import parsed_expression
 from ..optimizers import UPDATES, Update
-from . import driver
+from . import driver, entries
 from . import instructions as i
-from .encode import loss_forms
+from .program import loss_forms
 from .templates import MAPS, SUMS, SumTemplate, Template, filled
 
 _T = TypeVar("_T")
@@ -93,7 +93,7 @@ def _body(dtype: str) -> Iterator[str]:
     yield from _filled(driver.STEPS.replace("LARGE", LARGE[dtype]))
     yield from _update()
     yield from _filled(_train(dtype))
-    yield from _filled(driver.PREDICT + driver.ENTRIES)
+    yield from _filled(entries.PREDICT + entries.ENTRIES)
 
 
 def _filled(text: str) -> list[str]:
@@ -286,9 +286,9 @@ def _update_lines(update: Update) -> Iterator[str]:
 
 
 def _train(dtype: str) -> str:
-    careful = driver.UNIT if dtype == "float64" else ""
+    careful = entries.UNIT if dtype == "float64" else ""
     squared = (f"kind == {number}" for number, update in enumerate(UPDATES.values()) if update.slots)
-    return driver.TRAIN.replace("UNIT\n", careful).replace("SQUARED", " or ".join(squared))
+    return entries.TRAIN.replace("UNIT\n", careful).replace("SQUARED", " or ".join(squared))
 
 
 def _noise() -> Iterator[str]:

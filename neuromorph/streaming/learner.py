@@ -140,11 +140,9 @@ class Learner(Stateful):
         x: (lanes, W_in), or (W_in,) for one lane; the result has W_out in place of W_in. target: what was expected, in
         the shape of the result; of an output of width 1 it may lack the last axis, and so do class labels with a
         cross_entropy loss. None: the step is remembered with weight 0. sample_weight: of the target, a number or one
-        for each lane, finite and >= 0. out: an array for the result, as in ``Stream``; with ``missing="skip"``, NaN in
-        the target is not known.
-
-        Without ``out``, the result is a new array, or one of an earlier call that nobody has any more; weak references
-        to results do not keep them.
+        for each lane, finite and >= 0. out: an array for the result, as in ``Stream``; without it, the result is a new
+        array, or one of an earlier call that nobody has any more (weak references do not keep it, and it can't be
+        resized). With ``missing="skip"``, NaN in the target is not known.
 
         Every ``every`` steps, one update follows from the mean loss of the last ``steps`` steps, as ``train`` makes it
         for one window; if all weights in it are 0, none is made. The window begins from the state that the network had
@@ -156,7 +154,7 @@ class Learner(Stateful):
         remembered.
         """
         if sample_weight is None and not self._waits:
-            if out is None:  # results that nobody has any more are used again, which takes less than to make new ones
+            if out is None:  # results that nobody has any more are used again
                 y = self._older
                 self._older = self._last
                 self._last = y

@@ -528,12 +528,18 @@ def test_wrong_models(text: str, column: int, reason: str) -> None:
 # Bounds
 
 
+LARGEST = 3.0  # seconds of processor time
+
+
 def in_time(text: str) -> Graph:
-    """The graph of a text, which must be there within a second, and so must an error that is found last."""
+    """The graph of a text as large as there may be, and an error that is found last.
+
+    Both take at most half a second where a core is free; the limit leaves room for slower processors and for load.
+    """
     made: list[Graph] = []
-    assert check_outcome(text, lambda text: made.append(graph_of(text))) is None
+    assert check_outcome(text, lambda text: made.append(graph_of(text)), LARGEST) is None
     wrong = text.replace(TAIL, f"[wide, (v, 3, <tanh>)] (w, 4, <tanh>) {{wrong, v, dot}} {TAIL}")
-    error = check_outcome(wrong, graph_of)
+    error = check_outcome(wrong, graph_of, LARGEST)
     assert error is not None
     assert "'dot' needs a second vector of width 4" in error.reason
     return made[-1]

@@ -128,15 +128,15 @@ def refusal(text: str, read: Callable[[str], object] = parse) -> MDLError | None
     return None
 
 
-def check_outcome(text: str, read: Callable[[str], object] = parse) -> MDLError | None:
+def check_outcome(text: str, read: Callable[[str], object] = parse, slowest: float = SLOWEST) -> MDLError | None:
     """Whatever the text, within a second it is read, or it gets an MDLError whose place is in it; else the test fails.
 
     A text that takes longer is tried once more, since the machine may have been busy.
     """
     seconds, error = _timed(text, read)
-    if seconds > SLOWEST:
+    if seconds > slowest:
         seconds, error = _timed(text, read)
-        assert seconds <= SLOWEST, f"{seconds:.1f} s until an outcome of {text[:500]!r}"
+        assert seconds <= slowest, f"{seconds:.1f} s until an outcome of {text[:500]!r}"
     if error is not None:
         lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         assert 1 <= error.line <= len(lines)
