@@ -5,7 +5,8 @@ from .calls import call_at, double_at, move, put_word, single_at, word_at
 from .clock import ticks
 from .column_sums import SumShape, sums_of
 from .copies import moves
-from .general import block_transpose, general_product, general_softmax, general_softmax_gradient, general_sums
+from .general_product import general_product
+from .general_rows import block_transpose, general_softmax, general_softmax_gradient, general_sums
 from .gradient_norm import GradientShape, non_finite_of, squares_of
 from .loops import span
 from .mailbox import arrive, claim, leave, linger, post

@@ -1,4 +1,4 @@
-"""Routines whose shape is known at run time only: what the machine calls for any model."""
+"""The product of two matrices whose shape is known at run time only: what the machine calls for any model."""
 
 from __future__ import annotations
 
@@ -12,13 +12,10 @@ from llvmlite import ir
 from numba.core import types
 
 from ..abi.summation import PANEL_BLOCK, ROW_BLOCK, chains_of, widest_panel
-from . import softmax as rows_of
-from .column_sums import SumShape, define_sums
 from .lowering import ARRAY
 from .matmul import matrix_view
 from .product_shape import scalar_type, tile_rows
 from .routines import I64, integer, routine, summed, teach
-from .transpose import TransposeShape, call_block
 from .vectors import emit_fma, spread
 
 ZERO, ADD, BIAS = 0, 1, 2  # how the sums of a product start
@@ -27,10 +24,6 @@ _TABLE = 16  # entries of a table of tiles for each number of vectors
 _TALLEST_RANGED = 4  # rows of a tile whose inner steps are in ranges
 _HEIGHTS = (1, 2, 3, 4, 5, 6, 8)  # rows of the tiles that are emitted, beside the tallest ones
 _UNROLLED = ((4, 4), (7, 2), (64, 1))  # the most sums of a tile, and the inner steps of a pass of its loop
-_ANY_WIDTH = 1 << 20  # of a row, so that it counts as long
-
-
-# Products ------------------------------------------------------------------------------------------------------------
 
 
 class _Tile(NamedTuple):
@@ -100,6 +93,7 @@ class _Product:
         fresh, fresh_ahead = b.select(is_bias, bias, zero), b.select(is_bias, integer(1), integer(0))
         block = b.select(in_panels_b, integer(PANEL_BLOCK), integer(ROW_BLOCK))
         kind = self.least(order, integer(RANGED))
+        self.emit_one_tile(function, tiles, heights, block, kind, fresh)
         with self.striding(integer(0), inner, block) as begin:
             some = self.least(b.sub(inner, begin), block)
             adds = b.or_(b.icmp_signed(">", begin, integer(0)), b.icmp_signed("==", start, integer(ADD)))
@@ -133,6 +127,25 @@ class _Product:
                             with self.striding(row_from, row_to, height) as row:
                                 call(row, height)
         b.ret_void()
+
+    def emit_one_tile(
+        self, function: ir.Function, tiles: ir.Value, heights: ir.Value, block: ir.Value, kind: ir.Value,
+        fresh: ir.Value,
+    ) -> None:  # fmt: skip
+        """Emit a product that is one tile, as most of small networks are: it is found sooner without the loops."""
+        b = self.b
+        a, bm, c, _, rows, inner, columns, panel, stride, b_row, c_row, start, order = function.args
+        zero = integer(0)
+        with b.if_then(b.and_(b.icmp_signed("<=", inner, block), b.icmp_signed("<=", columns, panel))):
+            place = b.add(b.mul(kind, integer(self.width)), columns)
+            width = b.mul(columns, integer(self.simd_width))
+            with b.if_then(b.icmp_signed("<=", rows, b.load(b.gep(heights, [zero, place])))):
+                b_step, c_step = (b.select(b.icmp_signed("==", row, zero), width, row) for row in (b_row, c_row))
+                adds = b.icmp_signed("==", start, integer(ADD))
+                tile = b.load(b.gep(tiles, [zero, b.add(b.mul(place, integer(_TABLE)), rows)]))
+                strides = stride, b_step, c_step, b.select(adds, c_step, zero)
+                b.call(tile, _Tile(a, bm, c, b.select(adds, c, fresh), inner, *strides, order))
+                b.ret_void()
 
     def heights_of(self, rows: ir.Value, most: ir.Value, is_even: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
         """The height of the first tiles, the row where they end, and the height of the others: as even as possible, or
@@ -352,99 +365,3 @@ def general_product(dtype: str, simd_width: int, registers: int, turned: bool) -
         builder.call(function, [*pointers, *values[8:]])
 
     return teach(product, [ARRAY, types.intp] * 4 + [types.intp] * 9, emit)
-
-
-# Rows and columns ----------------------------------------------------------------------------------------------------
-
-
-@cache
-def general_sums(dtype: str, simd_width: int) -> Callable[..., None]:
-    """The function (source, offset, stride, rows, target, offset, vectors, adds): the sums of the first column vectors,
-    if ``adds`` is 1 added to the numbers in the target."""
-
-    def sums(source: Any, start: int, stride: int, rows: int, target: Any, place: int, vectors: int, adds: int) -> None:
-        """Write the sums of columns over all rows."""
-        out = target[place : place + vectors * simd_width]
-        found = matrix_view(source, start, rows, vectors * simd_width, stride, 1).sum(axis=0)
-        out[:] = out + found if adds else found
-
-    def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
-        source, start, stride, rows, target, place, vectors, adds = values
-        source, target = builder.gep(source, [start]), builder.gep(target, [place])
-        flag = builder.icmp_signed("==", adds, integer(1))
-        function = define_sums(builder.module, SumShape(dtype, simd_width, 0))
-        builder.call(function, [source, stride, rows, target, flag, integer(0), vectors])
-
-    counts = [types.intp] * 3
-    return teach(sums, [ARRAY, *counts, ARRAY, types.intp, types.intp, types.intp], emit)
-
-
-@cache
-def general_softmax(dtype: str, simd_width: int) -> Callable[..., None]:
-    """The function (array, source, stride, target, stride, rows, width): the softmax of rows of one array."""
-    shape = rows_of.RowShape(dtype, simd_width, _ANY_WIDTH, (0, 0))
-
-    def softmax(array: Any, source: int, row: int, target: int, other: int, rows: int, width: int) -> None:
-        """Write the softmax of rows."""
-        values = matrix_view(array, source, rows, width, row, 1)
-        out = matrix_view(array, target, rows, -(-width // simd_width) * simd_width, other, 1)
-        with np.errstate(invalid="ignore"):
-            powers = np.exp(values - values.max(axis=1, keepdims=True))
-        out[:, width:] = 0.0
-        out[:, :width] = powers / powers.sum(axis=1, keepdims=True)
-
-    def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
-        array, source, row, target, other, rows, width = values
-        function = rows_of.define_rows(builder.module, shape, "softmax", rows_of.RowEmitter.softmax)
-        places = [builder.gep(array, [place]) for place in (source, target)]
-        builder.call(function, [*places, row, other, rows, width])
-
-    return teach(softmax, [ARRAY, *[types.intp] * 6], emit)
-
-
-@cache
-def general_softmax_gradient(dtype: str, simd_width: int, adds: bool) -> Callable[..., None]:
-    """The function (array, result, stride, gradient, stride, target, stride, rows, width): gradients back through a
-    softmax, of rows of one array. adds: whether to what the target holds."""
-    shape = rows_of.RowShape(dtype, simd_width, _ANY_WIDTH, (0, 0, 0))
-
-    def gradient(
-        array: Any, result: int, row: int, given: int, second: int, target: int, third: int, rows: int, width: int
-    ) -> None:
-        """Write, or add, the gradient of a softmax's input."""
-        whole = -(-width // simd_width) * simd_width
-        y, g = matrix_view(array, result, rows, whole, row, 1), matrix_view(array, given, rows, whole, second, 1)
-        out = matrix_view(array, target, rows, whole, third, 1)
-        value = y * (g - (y * g).sum(axis=1, keepdims=True))
-        out[:] = out + value if adds else value
-
-    def write(emitter: rows_of.RowEmitter, y: ir.Value, g: ir.Value, target: ir.Value) -> None:
-        emitter.gradient(y, g, target, adds=adds)
-
-    def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
-        array, *places, rows, width = values
-        kind = f"softmax_gradient{'.adds' if adds else ''}"
-        function = rows_of.define_rows(builder.module, shape, kind, write)
-        starts = [builder.gep(array, [place]) for place in places[::2]]
-        builder.call(function, [*starts, *places[1::2], rows, width])
-
-    return teach(gradient, [ARRAY, *[types.intp] * 8], emit)
-
-
-@cache
-def block_transpose(dtype: str, simd_width: int) -> Callable[..., None]:
-    """The function (source, offset, stride, target, offset, stride): the transpose of a square block of vectors."""
-    shape = TransposeShape(dtype, simd_width, 0, 0, 1, 1)
-
-    def transpose(source: Any, start: int, step: int, target: Any, place: int, other: int) -> None:
-        """Write the transpose of a block."""
-        matrix_view(target, place, simd_width, simd_width, other, 1)[...] = matrix_view(
-            source, start, simd_width, simd_width, step, 1
-        ).T
-
-    def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
-        source, start, step, target, place, other = values
-        places = builder.gep(source, [start]), step, builder.gep(target, [place]), other
-        call_block(builder, shape, simd_width, *places)
-
-    return teach(transpose, [ARRAY, types.intp, types.intp, ARRAY, types.intp, types.intp], emit)
