@@ -18,6 +18,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 from weakref import WeakValueDictionary
@@ -36,8 +37,17 @@ _INDEX = "functions.json"
 _NEVER = 1_000_000  # collections of younger objects before a full one: so many that a full one never comes
 _lock = threading.RLock()  # held for one bundle; forks don't wait for it, as other libraries' locks are taken inside
 _linked: WeakValueDictionary[str, Linked] = WeakValueDictionary()  # the bundles that are in use, by their keys
-_unstored: dict[str, dict[str, bytes]] | None = None  # what the cache did not take, by keys, if that is wanted
+_unstored: Unstored | None = None  # what the cache did not take, if that is wanted
 _thresholds: tuple[int, int, int] | None = None  # the garbage collector's own ones, while full collections are off
+
+
+@dataclass
+class Unstored:
+    """Bundles that the cache did not take, by their keys. files: of each, what ``adopt`` needs. too_large: the keys of
+    those that its limit has no room for."""
+
+    files: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    too_large: set[str] = field(default_factory=set)
 
 
 def bundle_key(key: str, functions: Mapping[str, tuple[str, ...]], dtype: str) -> str:
@@ -97,10 +107,10 @@ def ready_as(
 
 
 @contextmanager
-def unstored() -> Iterator[dict[str, dict[str, bytes]]]:
-    """A block that collects what ``adopt`` needs of the bundles that the cache does not take, by their keys."""
+def unstored() -> Iterator[Unstored]:
+    """A block that collects the bundles that the cache does not take."""
     global _unstored
-    before, _unstored = _unstored, {}
+    before, _unstored = _unstored, Unstored()
     try:
         yield _unstored
     finally:
@@ -234,7 +244,9 @@ def _store(
         with exclusive():
             files = _files(module, functions, results, objects, entries)
         if not cache.write(key, files) and _unstored is not None:
-            _unstored[key] = {name: files[name] for name in (_INDEX, _OBJECT)}
+            _unstored.files[key] = {name: files[name] for name in (_INDEX, _OBJECT)}
+            if cache.is_too_large(files):
+                _unstored.too_large.add(key)
     except CacheWarning:  # made an error by the user's filters
         raise
     except Exception as error:

@@ -35,6 +35,7 @@ __all__ = [
     "generator",
     "has",
     "is_first_trouble",
+    "is_too_large",
     "key_of",
     "list_entries",
     "machine",
@@ -170,6 +171,11 @@ def write(key: str, files: Mapping[str, bytes]) -> bool:
             _trim(folder, limit)
         return True
     return False
+
+
+def is_too_large(files: Mapping[str, bytes]) -> bool:
+    """Whether the cache's limit has no room for an entry, though it has for smaller ones."""
+    return 0 < _limit(root()) < sum(map(len, files.values()))
 
 
 def discard(key: str) -> None:

@@ -114,6 +114,8 @@ class _Checker:
         for name, width in (("x", self.head("width")), ("y", self.head("wide"))):
             padded = -(-max(width, 1) // vector) * vector
             self.rows(self.head(name), self.head(f"{name}_row"), rows, padded)
+            if self.head(f"{name}_row") != padded:
+                self.fail("rows of inputs and of results are whole vectors")
         if not 0 <= self.head("loss") < len(loss_forms()):
             self.fail("there is no such loss")
         if self.training:
@@ -178,6 +180,8 @@ class _Checker:
                 self.fail("zeros are whole vectors")
             self.inside(begin, fixed + capacity * moving, self.work, "the workspace")
         for start, step, depth in self.entries(self.head("state"), 3):
+            if self.sizes.shares.chunk:
+                self.fail("rows in chunks have no state")
             if step < 0 or depth < 0 or step % vector:
                 self.fail("a state is whole vectors of some steps")
             self.inside(start - depth * step, (depth + capacity) * step, self.work, "the workspace")

@@ -155,11 +155,15 @@ def run(program, place, steps, backward, first, work, weights, transposed, gradi
 def take(program, steps, first, work, x, x0):
     """The inputs of some lanes in a window, in rows of whole vectors. first: the window's row to begin at."""
     width, here, row, lanes = [width], [x], [x_row], [lanes]
-    for t in span(0, steps):
-        for r in span(t * lanes, (t + 1) * lanes):
-            there = x0 + (first + t * ([apart] - lanes) + r) * width
-            for q in span(0, width, LANES):
-                store(work, here + r * row + q, load_head(x, there + q, width - q))
+    if row == width and [apart] == lanes:
+        for q in span(0, steps * lanes * width, LANES):
+            store(work, here + q, load(x, x0 + first * width + q))
+    else:
+        for t in span(0, steps):
+            for r in span(t * lanes, (t + 1) * lanes):
+                there = x0 + (first + t * ([apart] - lanes) + r) * width
+                for q in span(0, width, LANES):
+                    store(work, here + r * row + q, load_head(x, there + q, width - q))
 
 
 @native("program count array array count")
@@ -300,7 +304,7 @@ def gradient_norm(program, copies, gradients, rate):
     for copy in span(1, copies):
         for n in span(0, end, LANES):
             store(gradients, n, load(gradients, n) + load(gradients, copy * size + n))
-    careful_ones, square, own, non_finite = 0, 0.0, 0.0, 0.0
+    overflows, square, own, non_finite = 0, 0.0, 0.0, 0.0
     for n in span(0, word(program, place)):
         here = place + 1 + 3 * n
         if word(program, here) == 1:
@@ -308,8 +312,8 @@ def gradient_norm(program, copies, gradients, rate):
             own = 0.0
         own += squares(gradients, word(program, here + 1), word(program, here + 2))
         if not (own < LARGE and rate < LARGE and rate * own < LARGE):
-            careful_ones = 1
-    if careful_ones == 1:
+            overflows = 1
+    if overflows == 1:
         non_finite = float(non_finite_numbers(gradients, 0, end, rate))
     return non_finite == 0.0, square + own
 '''

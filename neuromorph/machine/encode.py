@@ -43,8 +43,8 @@ def encode(kernel: KernelPlan, *, training: bool, capacity: int, lanes: int) -> 
     """The program of a kernel's training or prediction. Raises NotInMachineError where an operation has no
     instruction.
 
-    Where threads that train would each take lanes or chunks of rows, the machine does what they do, one after the
-    other. If their numbers of lanes differ, there is a program for each number, the second one behind the first.
+    Where threads that train would each take lanes or chunks of rows, so do the machine's members. If their numbers of
+    lanes differ, there is a program for each number, the second one behind the first.
     """
     shares = shares_of(kernel, training=training, capacity=capacity, lanes=lanes)
     made = {

@@ -12,10 +12,10 @@ from .templates import MAPS, SUMS
 
 NO_LIMIT = 1 << 40  # components, more than any row has
 
-# Words at the head of a program, in order. A window of ``batch`` lanes is gone through by ``members``, one after the
-# other: a list of where the program of each begins. Each takes its own lanes or, if ``chunk`` is not 0, its rows, so
-# many at a time, as steps of one lane; ``apart``: rows of the window from step to step. sums: the ranges of parameters
-# whose squares are added up, each with 1 if it is the first one of a member.
+# Words at the head of a program, in order. A window of ``batch`` lanes is divided among ``members``, which one thread
+# runs in turn, or several at the same time: a list of where the program of each begins. Each takes its own lanes or, if
+# ``chunk`` is not 0, its rows, so many at a time, as steps of one lane. apart: rows of the window from step to step.
+# sums: the ranges of parameters whose squares are added up, each with 1 if it is the first one of a member.
 HEAD = (
     "lanes", "batch", "apart", "chunk", "members", "sums", "width", "wide", "x", "x_row", "y", "y_row", "size",
     "learning", "loss", "mean", "skips", "units",

@@ -92,10 +92,10 @@ def _divided(shares: Shares) -> str:
     """How members divide a window, for the title."""
     members = len(shares.lanes)
     if shares.chunk:
-        return f", for rows of windows in chunks{f', by {members} members in turn' * (members > 1)}"
+        return f", for rows of windows in chunks{f', by {members} members' * (members > 1)}"
     if members == 1:
         return ""
-    return f", the first of {members} members in turn, with {', '.join(map(str, shares.lanes))} lanes"
+    return f", the first of {members} members, with {', '.join(map(str, shares.lanes))} lanes"
 
 
 class _Lister:

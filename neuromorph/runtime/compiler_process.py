@@ -57,7 +57,7 @@ class Job:
 
 
 @dataclass
-class Running:
+class RunningJob:
     """A job in a process of its own. said: what that process has written about a failure so far, in JSON."""
 
     job: Job
@@ -73,7 +73,7 @@ class Worker:
     def __init__(self, source: int, target: int) -> None:
         self.source, self.target = source, target
         self.waiting: list[Job] = []
-        self.running: Running | None = None
+        self.running: RunningJob | None = None
         self.rest = b""
         self.selector = selectors.DefaultSelector()
         self.selector.register(source, selectors.EVENT_READ)
@@ -140,7 +140,8 @@ class Worker:
         if process == 0:
             status = 1
             try:
-                os.close(out)
+                for pipe in (out, self.source, self.target):  # else the user's process would wait for this job's end
+                    os.close(pipe)
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 _end_with(parent)
                 hanging.limit_computing()
@@ -151,7 +152,7 @@ class Worker:
             finally:
                 os._exit(status)
         os.close(into)
-        self.running = Running(job, process, out, hanging.Waiting(process))
+        self.running = RunningJob(job, process, out, hanging.Waiting(process))
         self.selector.register(out, selectors.EVENT_READ)
 
     def listen(self) -> None:
@@ -242,11 +243,17 @@ def failure_of(what: dict[str, Any]) -> dict[str, Any] | None:
             return {"reason": "".join(traceback.format_exception_only(error)).strip()[:_MOST_SAID]}
     if is_stored:
         return None
+    if what["entry"] in kept.too_large:
+        return {"reason": "they are larger than the limit of the cache, NEUROMORPH_CACHE_SIZE", **_files(what, kept)}
     reason = str(caught[-1].message) if caught else "the cache of compiled kernels did not take it"
-    failure: dict[str, Any] = {"reason": reason[:_MOST_SAID], "unstored": True}
-    if "machine" in what and what["entry"] in kept:
-        failure["files"] = {name: base64.b64encode(data).decode() for name, data in kept[what["entry"]].items()}
-    return failure
+    return {"reason": reason[:_MOST_SAID], "unstored": True, **_files(what, kept)}
+
+
+def _files(what: dict[str, Any], kept: bundles.Unstored) -> dict[str, Any]:
+    """The files of a machine, in base 64, for the answer: every model needs it. Kernels of a model are not sent."""
+    if "machine" not in what or what["entry"] not in kept.files:
+        return {}
+    return {"files": {name: base64.b64encode(data).decode() for name, data in kept.files[what["entry"]].items()}}
 
 
 def compiled(what: dict[str, Any]) -> bool:

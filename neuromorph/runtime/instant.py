@@ -99,7 +99,7 @@ class InstantKernels(Kernels):
                 run(program.words, program.numbers, 0, members, *mailbox, sample, stop, samples, capacity, *rest)
             )
 
-        if members == 1:
+        if members == 1 or not self.compiled:  # plain Python that fails in one thread would leave others waiting
             return alone
         enough = self.worth_waking
 
@@ -108,12 +108,8 @@ class InstantKernels(Kernels):
             if runs_alone() or call.stop - call.sample < enough[call.mode != MEASURE]:
                 return alone(*given)
             program, together = programs(True, call.capacity, lanes), new_mailbox(members)
-            return int(
-                run_together(
-                    run,
-                    [(program.words, program.numbers, m, m + 1, *together, *call) for m in range(members)],
-                )
-            )
+            each = [(program.words, program.numbers, m, m + 1, *together, *call) for m in range(members)]
+            return int(run_together(run, each, partial(alone, *given)))
 
         return train
 
@@ -164,7 +160,7 @@ class InstantKernels(Kernels):
 
     @cached_property
     def threads(self) -> int:
-        """One, which may wake others for a call of ``train`` itself."""
+        """One: the thread that calls ``train``. It calls others itself where they are of use."""
         return 1
 
     def threads_of_prediction(self, rows: int) -> int:

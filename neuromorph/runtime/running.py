@@ -104,11 +104,14 @@ class Running(Contents):
             return
         own, following = self.kernels.own, None
         try:
-            if request.reason is not None or not own.are_there():
+            is_there = own.are_there()
+            if request.reason is not None or not is_there:
                 lost = "the cache has lost what was compiled"
                 background.warn_once(request.reason or lost, of_cache=request.unstored)
-            elif skips and not own.skipping.are_there():
-                following = request_for(self._text, own.skipping)
+            if is_there and skips and not own.skipping.are_there():
+                following = request if request.reason is not None else request_for(self._text, own.skipping)
+            elif not is_there:
+                pass
             elif self._begin_with(own):
                 self._news = _TAKEN_OVER
         finally:

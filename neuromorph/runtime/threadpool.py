@@ -146,10 +146,20 @@ _lock = new_lock()
 _pools: dict[int, list[ThreadPool]] = {}
 
 
-def run_together(function: Callable[..., Any], arguments: Sequence[Arguments]) -> Any:
-    """Call a function in one thread for each tuple of arguments; the result of the first."""
+def run_together(
+    function: Callable[..., Any], arguments: Sequence[Arguments], alone: Callable[[], Any] | None = None
+) -> Any:
+    """Call a function in one thread for each tuple of arguments; the result of the first.
+
+    alone: what is called instead where no thread can be started; without it, that is a RuntimeError.
+    """
     with held():  # an interrupt while a pool is taken would leave it taken
-        pool = take(len(arguments))
+        try:
+            pool = take(len(arguments))
+        except RuntimeError:
+            if alone is None:
+                raise
+            return alone()
         try:
             return pool.run(function, arguments)
         finally:

@@ -3,6 +3,7 @@ processes."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ class Updater:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        kernels = InstantKernels(network.graph, network.options)
+        kernels = InstantKernels(network.graph, replace(network.options, threads=1))
         self._run, self._leading = kernels.entry("train", 1, network.batch_size)
         self._none, self._losses = np.zeros(1, network.dtype), np.zeros(1)
 

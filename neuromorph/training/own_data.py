@@ -29,8 +29,8 @@ def data_of_each(count: int, layout: Any, *data: Any) -> list[tuple[Any, ...]]:
     each = [list(inputs) if own else [inputs] * count]
     sizes = [extents(item) for item in inputs] if own else [extents(inputs)] * count
     for name, given in zip(_FITS, others, strict=False):
-        goes = _Going(name, layout, sizes)
-        each.append(list(given) if goes.is_of_each(given, own=own) else [given] * count)
+        argument = _Argument(name, layout, sizes)
+        each.append(list(given) if argument.is_of_each(given, own=own) else [given] * count)
     return list(zip(*each, strict=True))
 
 
@@ -43,7 +43,8 @@ def validation_of_each(count: int, layout: Any, validation: Any) -> list[Any]:
     whole = bool(validation) and all(_is_validation(layout, item) for item in validation)
     if whole and has_parts and _are_complete(layout, validation[0], count):
         whole = isinstance(validation, list) and not any(isinstance(item, list) for item in validation)
-        if not whole and len(validation) == count:
+        has_lists = isinstance(validation, tuple) and all(isinstance(item, list) for item in validation)
+        if not whole and not has_lists and len(validation) == count:
             raise DataError(
                 f"validation has {count} lists of data, which may be those of each model, or the inputs and the "
                 "expected values of all: if it has those of each model, give a list of tuples"
@@ -107,7 +108,7 @@ def _axes(layout: Any) -> tuple[int, ...]:
 # What goes with inputs ------------------------------------------------------------------------------------------------
 
 
-class _Going:
+class _Argument:
     """An argument that goes with inputs. sizes: those of the inputs of each model."""
 
     def __init__(self, name: str, layout: Any, sizes: list[Sizes]) -> None:

@@ -17,7 +17,7 @@ from neuromorph.graph import freeze
 from neuromorph.machine import Program, ProgramError, Sizes, check, encode
 from neuromorph.machine.instructions import HEAD
 from neuromorph.runtime.instant import sizes_of
-from neuromorph.schedule import KernelPlan
+from neuromorph.schedule import Alone, ByBatch, Division, InChunks, KernelPlan
 
 CAPACITY, LANES, REGISTERS = 3, 2, 16
 SAMPLES = CAPACITY + 1  # a whole window, and another one after its update
@@ -56,10 +56,10 @@ class Subject:
 
     def __init__(
         self, text: str, optimizer: str = "sgd", frozen: Iterable[str] = (), *, training: bool = True,
-        dtype: str = "float64", vector: int = 4,
+        dtype: str = "float64", vector: int = 4, division: Division | None = None,
     ) -> None:  # fmt: skip
         graph = freeze(witnesses.graph_of(text), frozen)
-        options = KernelOptions(LANES, dtype, vector, REGISTERS, optimizer)
+        options = KernelOptions(LANES, dtype, vector, REGISTERS, optimizer, division or Alone())
         self.plan: KernelPlan = MachineKernel(graph, options).plan.plan
         self.training, self.dtype, self.vector = training, dtype, vector
         self.program: Program = encode(self.plan, training=training, capacity=CAPACITY, lanes=LANES)
@@ -90,11 +90,11 @@ class Subject:
         return np.full(size, 0.5, dtype or self.dtype).view(Guarded)
 
     def _train(self, program: Program) -> None:
-        array, sizes, rows = self._array, self.sizes, SAMPLES * LANES
+        array, sizes, rows, copies = self._array, self.sizes, SAMPLES * LANES, self.plan.gradient_copies
         plain_machine(self.dtype, self.vector, REGISTERS).train(
-            program.words.view(Guarded), program.numbers.view(Guarded), 0, 1, *new_mailbox(1), 0, SAMPLES, SAMPLES,
+            program.words.view(Guarded), program.numbers.view(Guarded), 0, copies, *new_mailbox(1), 0, SAMPLES, SAMPLES,
             CAPACITY, 2,
-            array(sizes.work), array(sizes.weights), array(sizes.transposed), array(sizes.gradients),
+            array(copies * sizes.work), array(sizes.weights), array(sizes.transposed), array(copies * sizes.gradients),
             array(sizes.memory), array(sizes.constants, "float64"), array(rows * sizes.inputs),
             array(rows * sizes.outputs), array(rows), LANES, array(CAPACITY * LANES), array(SAMPLES, "float64"), 0.1,
             1.0,
@@ -120,6 +120,8 @@ SUBJECTS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "layers, adamw": ((LAYERS, "adamw"), {}),
     "layers, frozen, sgd_nesterov": ((LAYERS, "sgd_nesterov", ("n", "h.update", "c")), {"vector": 2}),
     "finished": ((FINISHED,), {}),
+    "lstm, a lane for each of two": ((LSTM, "adam"), {"division": ByBatch(2)}),
+    "finished, in chunks of two": ((FINISHED,), {"division": InChunks(2, 2)}),
     "lstm, prediction": ((LSTM,), {"training": False}),
     "layers, prediction": ((LAYERS,), {"training": False, "dtype": "float32"}),
 }

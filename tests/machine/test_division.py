@@ -11,7 +11,7 @@ import pytest
 import neuromorph as nm
 from helpers.division import divide_everything
 from helpers.threaded_models import FORWARD, RECURRENT
-from neuromorph.runtime import instant
+from neuromorph.runtime import instant, threadpool
 from neuromorph.runtime.dispatch import in_one_thread
 from neuromorph.runtime.instant import InstantKernels
 from neuromorph.schedule import ByBatch, ByRows, InChunks
@@ -64,7 +64,12 @@ def test_the_same_bits_as_the_models_own_kernels(kind: str, monkeypatch: pytest.
         assert_same(trained(machine), wanted)
     calls: list[int] = []
     together = instant.run_together
-    monkeypatch.setattr(instant, "run_together", lambda run, each: [calls.append(len(each)), together(run, each)][1])
+
+    def counted(run: Any, each: list[Any], alone: Any) -> Any:
+        calls.append(len(each))
+        return together(run, each, alone)
+
+    monkeypatch.setattr(instant, "run_together", counted)
     monkeypatch.setattr(InstantKernels, "worth_waking", (1, 1))
     assert_same(trained(made(kind, "instant")), wanted)
     members = machine.kernels.plan.gradient_copies
@@ -83,3 +88,15 @@ def test_a_loss_that_is_not_finite_ends_all_threads(monkeypatch: pytest.MonkeyPa
             model.train(x, y, 0)
         found.append({**model.get_parameters(), **model.state})
     assert_same(*found)
+
+
+def test_one_thread_does_all_where_no_other_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(InstantKernels, "worth_waking", (1, 1))
+    wanted = trained(made("uneven lanes", "instant"))
+
+    def refused(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threadpool, "_pools", {})
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    assert_same(trained(made("uneven lanes", "instant")), wanted)

@@ -347,6 +347,7 @@ def test_nothing_is_compiled_under_another_key() -> None:
 
 
 NOT_TAKEN = "the cache of compiled kernels did not take it"
+TOO_LARGE = "they are larger than the limit of the cache, NEUROMORPH_CACHE_SIZE"
 
 
 def fail(what: Any) -> bool:
@@ -360,8 +361,14 @@ def warn(what: Any) -> bool:
 
 def keep(what: Any) -> bool:
     assert bundles._unstored is not None
-    bundles._unstored[ENTRY] = {"kernel.bin": b"ABC"}
+    bundles._unstored.files[ENTRY] = {"kernel.bin": b"ABC"}
     return False
+
+
+def keep_large(what: Any) -> bool:
+    assert bundles._unstored is not None
+    bundles._unstored.too_large.add(ENTRY)
+    return keep(what)
 
 
 def die(what: Any) -> bool:
@@ -375,6 +382,7 @@ def die(what: Any) -> bool:
         (fail, "ValueError: a\nriddle", {}),
         (warn, "the disk is full", {"unstored": True}),
         (keep, NOT_TAKEN, {"unstored": True, "files": {"kernel.bin": "QUJD"}}),
+        (keep_large, TOO_LARGE, {"files": {"kernel.bin": "QUJD"}}),  # which says nothing about other kernels
         (lambda what: False, NOT_TAKEN, {"unstored": True}),
         (die, "the compiler was ended by signal 9", {"lost": True}),
         (lambda what: os._exit(5), "the compiler ended with status 5", {"lost": True}),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import neuromorph as nm
+from helpers.division import divide_everything
 from neuromorph.runtime.updating import Learned, Updater
 
 TEXT = "/xavier,zero/ (input, 3) {both, r, concatenate} (h, 5, <tanh>) [t, [r,]] (g, <gain>) (y, 2, <linear>, <mse>)"
@@ -56,6 +57,20 @@ def test_updates_have_the_bits_of_a_compiled_kernel() -> None:
         whole.train(INPUTS, EXPECTED, 0)
         assert updater.update(flat_gradients(apart))
     assert_same(whole, apart)
+
+
+def test_models_with_other_threads_make_the_same_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workers of a cluster may have other lanes and other numbers of threads. Their norms must not differ."""
+    divide_everything(monkeypatch, 4)
+    text, found = TEXT.replace("(h, 5,", "(h, 37,"), []
+    for batch, threads in ((4, 1), (9, 2), (8, 4)):
+        model = nm.build(nm.compile(text, batch, 0.1, optimizer=nm.Adam(), clip_norm=0.01, threads=threads), seed=1)
+        updater, rng = Updater(model), np.random.default_rng(2)
+        for _ in range(20):
+            assert updater.update(rng.normal(size=model.kernels.plan.layout.size).astype(model.dtype))
+        found.append(model)
+    assert_same(found[0], found[1])
+    assert_same(found[0], found[2])
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, 3e38])

@@ -135,6 +135,8 @@ def test_validation_may_be_that_of_each_model() -> None:
     assert validation_of_each(3, None, [[x, y]] * 3) == [[x, y]] * 3
     parts = [x, a(4, 3, 2), x], [y, a(4, 3, 1), y]
     assert validation_of_each(3, None, parts) == list(zip(*parts, strict=True))
+    two = [x, a(4, 3, 2)], [y, a(4, 3, 1)]  # a tuple of lists: the inputs of each, and the expected values of each
+    assert validation_of_each(2, None, two) == list(zip(*two, strict=True))
 
 
 @pytest.mark.parametrize(
