@@ -361,8 +361,8 @@ class _Encoder(Places):
             getattr(self, f"{product.kind}_product")(product, domain, tap)
 
     def order(self, domain: int, columns: int, inner: int) -> int:
-        """The order of the sums of a product over rows: in a loop of training their number is literal."""
-        if self.training and domain != WINDOW:
+        """The order of a product's sums. In loops of training, the rows are literal unless members' lanes differ."""
+        if self.training and domain != WINDOW and len(set(self.shares.lanes)) == 1:
             return i.ONE_CHAIN if inner <= DEEPEST else i.CHAINED
         ranges = ranges_of(columns, inner)
         return ranges if ranges > 1 else i.ONE_CHAIN

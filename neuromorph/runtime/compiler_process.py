@@ -42,6 +42,7 @@ from .background import IDLE, is_ours
 YOUTH = 0.1  # seconds that a job waits before it begins
 _CHUNK = 1 << 16
 _MOST_SAID = 4000  # characters of a reason
+_NICE, _NICE_FOR_ALL = 19, 5  # of jobs: what waits for the machine is every new text
 _FAILED = 2  # the status of a job's process that has said why it failed
 _CHANGED = "the process that asked has changed settings, such as Numba's, since it began to ask"
 _DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
@@ -54,6 +55,11 @@ class Job:
     number: int
     what: dict[str, Any]
     came: float
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether it compiles a machine, which runs any model."""
+        return "machine" in self.what
 
 
 @dataclass
@@ -143,7 +149,9 @@ class Worker:
                 for pipe in (out, self.source, self.target):  # else the user's process would wait for this job's end
                     os.close(pipe)
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                _end_with(parent)
+                os.nice(_NICE_FOR_ALL if job.is_for_all else _NICE)
+                if not job.is_for_all:
+                    _end_with(parent)
                 hanging.limit_computing()
                 failure = failure_of(job.what)
                 if failure is not None:
@@ -200,7 +208,11 @@ class Worker:
                 os.kill(self.running.process, signal.SIGKILL)
             self.forget()
 
-    stop = kill
+    def stop(self) -> None:
+        """End the running job, but for the machine: it is for all programs to come, and short ones would never get it
+        if it ended with each of them."""
+        if self.running is not None and not self.running.job.is_for_all:
+            self.kill()
 
     def answer(self, job: Job, failure: dict[str, Any] | None) -> None:
         """Say how a job ended."""
@@ -295,7 +307,6 @@ def main(target: int) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
-    os.nice(19)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     warm_up()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the running job too

@@ -62,6 +62,7 @@ def fit_many(
     **options: Any,
 ) -> list[History]:
     """Fit each model; their histories. See ``neuromorph.fit_many``."""
+    options.pop("progress", None)  # no bar is shown anyway
     chosen = _checked(models)
     count = len(chosen)
     watchers = (callbacks,) if isinstance(callbacks, Callback) else tuple(callbacks)

@@ -73,6 +73,7 @@ class ProgressBar:
                 total=self._total, unit_scale=True, miniters=1, file=_stream(), delay=1e-9, **self._options
             )
             self._bar.start_t -= waited
+            self._bar.last_print_t -= waited  # else the first rate is that of all samples in no time
         self._bar.set_description(what, refresh=False)
         self.show(numbers)
         self._bar.update(self._done - self._bar.n)

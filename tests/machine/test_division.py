@@ -18,7 +18,10 @@ from neuromorph.schedule import ByBatch, ByRows, InChunks
 
 DROPS = RECURRENT.replace("[link", "(d, <dropout, 0.3>) [link")
 NORMED = "/xavier,zero/ (input, 3) (a, 21, <tanh>) (n, <norm>) (g, <gain>) (output, 2, <sigmoid>, <mse>)"
+WIDE = RECURRENT.replace("(a, 5,", "(b, 37, <tanh>) (a, 70,")
 KINDS: dict[str, tuple[str, int, int, Any]] = {
+    "uneven lanes of wide layers": (WIDE, 5, 2, ByBatch),
+    "even lanes of wide layers": (WIDE, 6, 2, ByBatch),
     "even lanes": (RECURRENT, 8, 2, ByBatch),
     "uneven lanes": (RECURRENT, 7, 3, ByBatch),
     "masks": (DROPS, 7, 2, ByBatch),

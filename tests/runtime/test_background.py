@@ -497,15 +497,35 @@ while True:
 
 
 @pytest.mark.skipif(not os.path.exists("/proc"), reason="reads /proc")
-def test_all_processes_are_nice_and_end_with_the_one_that_asked() -> None:
+def test_jobs_of_models_are_nice_and_end_with_the_process_that_asked() -> None:
     environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, env=environ) as parent:
         assert parent.stdout is not None
         worker = int(parent.stdout.readline())
         assert (jobs := until(lambda: _children(worker)))
-        assert [os.getpriority(os.PRIO_PROCESS, one) for one in (worker, *jobs)] == [19] * (1 + len(jobs))
+        assert [os.getpriority(os.PRIO_PROCESS, one) for one in jobs] == [19] * len(jobs)
         parent.kill()
     assert until(lambda: not any(map(_runs, [worker, *jobs])))
+
+
+@pytest.mark.skipif(not os.path.exists("/proc"), reason="reads /proc")
+@pytest.mark.parametrize("end", [subprocess.Popen.kill, subprocess.Popen.terminate])
+def test_the_job_of_a_machine_goes_on_when_the_process_that_asked_has_ended(end: Any) -> None:
+    """Short programs would never get one else."""
+    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    program = PARENT.replace("request({}", 'request({"machine": []}')
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environ) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        jobs = until(lambda: _children(worker))
+        assert jobs
+        end(parent)
+    try:
+        assert until(lambda: not _runs(worker))
+        assert all(map(_runs, jobs))
+    finally:
+        for job in jobs:
+            os.kill(job, signal.SIGKILL)
 
 
 def _children(process: int) -> list[int]:
