@@ -186,24 +186,25 @@ def vectors_in(program, work, weights):
 '''
 
 MEASURE = '''    """The loss of every row, and the start of the gradients."""
-    kind, width, parameter = [loss], [wide], float(number(numbers, 0))
+    width, parameter = [wide], float(number(numbers, 0))
     share = float(width) if [mean] == 1 else 1.0
     has_units, unit_mean, unit_scale = [units], [unit_mean], [unit_scale]
-    lanes, apart = [lanes], [apart]
+    lanes, apart, skips = [lanes], [apart], [skips]
+    result_row, logit_row, target_row = [result_row], [logit_row], [target_row]
+    result0, logit0, target0 = [result] - result_row, [logit] - logit_row, [target] - target_row
     row, lane = first - 1, -1
     for r in span(0, steps * lanes):
         row, lane = row + 1, lane + 1
+        result0, logit0, target0 = result0 + result_row, logit0 + logit_row, target0 + target_row
         if lane == lanes:
             row, lane = row + apart - lanes, 0
-        weight = float(row_weights[weight0 + row])
-        result0, logit0 = [result] + r * [result_row], [logit] + r * [logit_row]
-        target0, wanted0 = [target] + r * [target_row], expected0 + row * width
+        weight, wanted0 = float(row_weights[weight0 + row]), expected0 + row * width
         if weight == 0.0:
             row_losses[row] = 0.0
             for q in span(0, width, LANES):
                 store(work, target0 + q, splat(0.0))
         else:
-            if [skips] == 1:
+            if skips == 1:
                 counts = splat(0.0)
                 for q in span(0, width, LANES):
                     target = load_head(expected, wanted0 + q, width - q)

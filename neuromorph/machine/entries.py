@@ -52,7 +52,7 @@ def passes({PASSED}):
     vectors_in(program, work, weights)
     take(program, steps, first, work, x, x0)
     run(program, [forward], steps, False, first, work, weights, transposed, gradients, numbers, noise)
-    measure(
+    MEASURES[[loss]](
         program, numbers, steps, first, work, expected, expected0, row_weights, weight0, unit, scale_all, row_losses
     )
     if mode > 0:

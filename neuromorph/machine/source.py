@@ -88,7 +88,7 @@ def _body(dtype: str) -> Iterator[str]:
     yield from _operations("sum", SUMS, _sum_lines)
     yield from _table()
     yield from _filled(driver.WINDOW.replace("GIVEN", GIVEN))
-    yield from _measure(dtype)
+    yield from _measure()
     yield from _filled(driver.MEANS.replace("CAREFUL_MEAN", driver.CAREFUL_MEAN if dtype == "float64" else ""))
     yield from _filled(driver.STEPS.replace("LARGE", LARGE[dtype]))
     yield from _update()
@@ -216,18 +216,22 @@ def _table() -> Iterator[str]:
     yield ")"
 
 
-def _measure(dtype: str) -> Iterator[str]:
-    """The loss of every row."""
+def _measure() -> Iterator[str]:
+    """For each loss, a function that measures every row of a window."""
     arguments = (
         "program, numbers, steps, first, work, expected, expected0, row_weights, weight0, unit, scale_all, row_losses"
     )
     kinds = "program doubles count count array data count data count number number array"
-    yield from _function("measure", kinds, arguments)
-    yield from _filled(driver.MEASURE)
-    for number, (name, activation) in enumerate(loss_forms()):
-        yield f"            {'elif' if number else 'if'} kind == {number}:"
-        yield from (f"                {line}" for line in _loss_lines(name, activation))
-    yield "            row_losses[row] = total(loss) / share"
+    yield from ("", "", f'measuring = native("{kinds}")')
+    forms = loss_forms()
+    for number, (name, activation) in enumerate(forms):
+        yield from ("", "", "@measuring", f"def measure{number}({arguments}):")
+        yield from _filled(driver.MEASURE)
+        yield from (f"            {line}" for line in _loss_lines(name, activation))
+        yield "            row_losses[row] = total(loss) / share"
+    yield from ("", "", "MEASURES = (")
+    yield from (f"    measure{number}," for number in range(len(forms)))
+    yield ")"
 
 
 def _loss_lines(name: str, activation: str | None) -> Iterator[str]:

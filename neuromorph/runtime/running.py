@@ -105,14 +105,13 @@ class Running(Contents):
         own, following = self.kernels.own, None
         try:
             is_there = own.are_there()
-            if request.reason is not None or not is_there:
+            lacks_skipping = is_there and skips and not own.skipping.are_there()
+            if not is_there or (lacks_skipping and request.reason is not None):
                 lost = "the cache has lost what was compiled"
                 background.warn_once(request.reason or lost, of_cache=request.unstored)
-            if is_there and skips and not own.skipping.are_there():
+            if lacks_skipping:
                 following = request if request.reason is not None else request_for(self._text, own.skipping)
-            elif not is_there:
-                pass
-            elif self._begin_with(own):
+            elif is_there and self._begin_with(own):
                 self._news = _TAKEN_OVER
         finally:
             self._request = following  # last, for those who look without the lock

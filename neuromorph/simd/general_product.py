@@ -62,13 +62,22 @@ class _Product:
     def define(self, module: ir.Module) -> ir.Function:
         """The function of a, b, c, bias; rows, inner steps, columns and panel (both in vectors), the stride of A, those
         of B and C, how the sums start, and their order."""
-        pointer = self.scalar.as_pointer()
-        function, is_new = routine(module, self.name, [pointer] * 4 + [I64] * 9, inline=False)
+        function, is_new = self.routine(module, "", inline=True)
         if is_new:
+            loops, _ = self.routine(module, ".loops", inline=False)
             self.module = module
-            function.args[2].add_attribute("noalias")
-            self.emit(ir.IRBuilder(function.append_basic_block("entry")), function)
+            self.zeros, self.tiles, self.heights = self.tables()
+            self.emit(ir.IRBuilder(loops.append_basic_block("entry")), loops)
+            self.emit_entry(ir.IRBuilder(function.append_basic_block("entry")), function, loops)
         return function
+
+    def routine(self, module: ir.Module, name: str, *, inline: bool) -> tuple[ir.Function, bool]:
+        """A function of a product's arguments, and whether it is new."""
+        pointer = self.scalar.as_pointer()
+        function, is_new = routine(module, self.name + name, [pointer] * 4 + [I64] * 9, inline=inline)
+        if is_new:
+            function.args[2].add_attribute("noalias")
+        return function, is_new
 
     def at(self, pointer: ir.Value, *terms: ir.Value) -> ir.Value:
         for term in terms:
@@ -85,15 +94,10 @@ class _Product:
         """Emit blocks of the inner dimension, panels and tiles: each tile is a call of the function of its size."""
         self.b = b = builder
         a, bm, c, bias, rows, inner, columns, panel, stride, b_row, c_row, start, order = function.args
-        zero = b.bitcast(self.zeros(), self.scalar.as_pointer())
-        tiles, heights = self.tiles()
         width_of = integer(self.simd_width)
         in_panels_b, in_panels_c = (b.icmp_signed("==", row, integer(0)) for row in (b_row, c_row))
-        is_bias, is_even = (b.icmp_signed("==", x, integer(y)) for x, y in ((start, BIAS), (order, CHAINED)))
-        fresh, fresh_ahead = b.select(is_bias, bias, zero), b.select(is_bias, integer(1), integer(0))
-        block = b.select(in_panels_b, integer(PANEL_BLOCK), integer(ROW_BLOCK))
-        kind = self.least(order, integer(RANGED))
-        self.emit_one_tile(function, tiles, heights, block, kind, fresh)
+        block, kind, fresh, is_bias = self.choices(bias, b_row, start, order)
+        fresh_ahead, is_even = b.select(is_bias, integer(1), integer(0)), b.icmp_signed("==", order, integer(CHAINED))
         with self.striding(integer(0), inner, block) as begin:
             some = self.least(b.sub(inner, begin), block)
             adds = b.or_(b.icmp_signed(">", begin, integer(0)), b.icmp_signed("==", start, integer(ADD)))
@@ -108,10 +112,10 @@ class _Product:
                 begin_here = b.select(adds, c_here, self.at(fresh, b.mul(column, fresh_ahead)))
                 begin_step = b.select(adds, c_step, integer(0))
                 place = b.add(b.mul(kind, integer(self.width)), vectors)
-                most = b.load(b.gep(heights, [integer(0), place]))
+                most = b.load(b.gep(self.heights, [integer(0), place]))
 
                 def call(row: ir.Value, height: ir.Value) -> None:
-                    tile = b.load(b.gep(tiles, [integer(0), b.add(b.mul(place, integer(_TABLE)), height)]))
+                    tile = b.load(b.gep(self.tiles, [integer(0), b.add(b.mul(place, integer(_TABLE)), height)]))
                     a_here = self.at(a_begin, row if self.turned else b.mul(row, stride))
                     c_row_here = self.at(c_here, b.mul(row, c_step))
                     begin_row = self.at(begin_here, b.mul(row, begin_step))
@@ -128,24 +132,34 @@ class _Product:
                                 call(row, height)
         b.ret_void()
 
-    def emit_one_tile(
-        self, function: ir.Function, tiles: ir.Value, heights: ir.Value, block: ir.Value, kind: ir.Value,
-        fresh: ir.Value,
-    ) -> None:  # fmt: skip
-        """Emit a product that is one tile, as most of small networks are: it is found sooner without the loops."""
-        b = self.b
-        a, bm, c, _, rows, inner, columns, panel, stride, b_row, c_row, start, order = function.args
-        zero = integer(0)
+    def emit_entry(self, builder: ir.IRBuilder, function: ir.Function, loops: ir.Function) -> None:
+        """Emit a product that is one tile, as most of small networks are, and the call of the loops for all others."""
+        self.b = b = builder
+        a, bm, c, bias, rows, inner, columns, panel, stride, b_row, c_row, start, order = function.args
+        block, kind, fresh, _ = self.choices(bias, b_row, start, order)
         with b.if_then(b.and_(b.icmp_signed("<=", inner, block), b.icmp_signed("<=", columns, panel))):
             place = b.add(b.mul(kind, integer(self.width)), columns)
             width = b.mul(columns, integer(self.simd_width))
-            with b.if_then(b.icmp_signed("<=", rows, b.load(b.gep(heights, [zero, place])))):
-                b_step, c_step = (b.select(b.icmp_signed("==", row, zero), width, row) for row in (b_row, c_row))
+            with b.if_then(b.icmp_signed("<=", rows, b.load(b.gep(self.heights, [integer(0), place])))):
+                b_step, c_step = (b.select(b.icmp_signed("==", row, integer(0)), width, row) for row in (b_row, c_row))
                 adds = b.icmp_signed("==", start, integer(ADD))
-                tile = b.load(b.gep(tiles, [zero, b.add(b.mul(place, integer(_TABLE)), rows)]))
-                strides = stride, b_step, c_step, b.select(adds, c_step, zero)
+                tile = b.load(b.gep(self.tiles, [integer(0), b.add(b.mul(place, integer(_TABLE)), rows)]))
+                strides = stride, b_step, c_step, b.select(adds, c_step, integer(0))
                 b.call(tile, _Tile(a, bm, c, b.select(adds, c, fresh), inner, *strides, order))
                 b.ret_void()
+        b.call(loops, function.args)
+        b.ret_void()
+
+    def choices(
+        self, bias: ir.Value, b_row: ir.Value, start: ir.Value, order: ir.Value
+    ) -> tuple[ir.Value, ir.Value, ir.Value, ir.Value]:
+        """The inner steps of a block, the kind of tiles, what sums begin with that add to nothing, and whether it is
+        the bias."""
+        b = self.b
+        block = b.select(b.icmp_signed("==", b_row, integer(0)), integer(PANEL_BLOCK), integer(ROW_BLOCK))
+        is_bias = b.icmp_signed("==", start, integer(BIAS))
+        fresh = b.select(is_bias, bias, b.bitcast(self.zeros, self.scalar.as_pointer()))
+        return block, self.least(order, integer(RANGED)), fresh, is_bias
 
     def heights_of(self, rows: ir.Value, most: ir.Value, is_even: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
         """The height of the first tiles, the row where they end, and the height of the others: as even as possible, or
@@ -178,31 +192,28 @@ class _Product:
         b.position_at_end(after)
 
     def constant(self, name: str, value: ir.Constant) -> ir.GlobalVariable:
-        made = ir.GlobalVariable(self.b.module, value.type, self.name + name)
+        made = ir.GlobalVariable(self.module, value.type, self.name + name)
         made.initializer, made.linkage, made.global_constant = value, "internal", True
         return made
-
-    def zeros(self) -> ir.GlobalVariable:
-        return self.constant(".zeros", ir.Constant(ir.ArrayType(self.scalar, 4 * self.simd_width), None))
 
     @property
     def width(self) -> int:
         """Entries of a table for each order: one for each number of vectors, and one for none."""
         return max(self.panels) + 1
 
-    def tiles(self) -> tuple[ir.GlobalVariable, ir.GlobalVariable]:
-        """Tables of the tiles' functions, by order, vectors and height, and of the greatest height."""
+    def tables(self) -> tuple[ir.GlobalVariable, ir.GlobalVariable, ir.GlobalVariable]:
+        """Zeros, and tables of the tiles' functions, by order, vectors and height, and of the greatest height."""
         kind = self.tile_type
         table = [ir.Constant(kind.as_pointer(), None)] * (3 * self.width * _TABLE)
-        heights, outer = [integer(1)] * (3 * self.width), self.b
+        heights = [integer(1)] * (3 * self.width)
         for order in (CHAINED,) if self.turned else (ONE_CHAIN, CHAINED, RANGED):
             for vectors in self.panels:
                 most = self.tallest(vectors, order)
                 heights[order * self.width + vectors] = integer(most)
                 for height in range(1, most + 1):
                     table[(order * self.width + vectors) * _TABLE + height] = self.tile_of(height, vectors, order)
-        self.b = outer
         return (
+            self.constant(".zeros", ir.Constant(ir.ArrayType(self.scalar, 4 * self.simd_width), None)),
             self.constant(".tiles", ir.Constant(ir.ArrayType(kind.as_pointer(), len(table)), table)),
             self.constant(".heights", ir.Constant(ir.ArrayType(I64, len(heights)), heights)),
         )
@@ -362,6 +373,7 @@ def general_product(dtype: str, simd_width: int, registers: int, turned: bool) -
     def emit(builder: ir.IRBuilder, values: list[ir.Value]) -> None:
         pointers = [builder.gep(values[i], [values[i + 1]]) for i in (0, 2, 4, 6)]
         function = _Product(dtype, simd_width, registers, turned=turned).define(builder.module)
-        builder.call(function, [*pointers, *values[8:]])
+        call = builder.call(function, [*pointers, *values[8:]])
+        call.attributes.add("alwaysinline")
 
     return teach(product, [ARRAY, types.intp] * 4 + [types.intp] * 9, emit)

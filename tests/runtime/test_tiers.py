@@ -334,6 +334,19 @@ def test_waiting_ends_in_time_while_another_thread_trains(
     thread.join()
 
 
+def test_kernels_by_others_take_over_without_a_warning(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request failed, but another process has compiled the kernels meanwhile: nobody needs to hear of it."""
+    nm.build(compiled_from(TEXT, tier="compiled"))
+    model = built(compiled_from(TEXT))
+    assert model.tier == "instant"
+    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: True)
+    asked[-1].end("the compiler was killed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nm.train(model, INPUTS, EXPECTED, 0)
+    assert (model.tier, model.waits) == ("compiled", False)
+
+
 def test_waiting_ends_in_time(asked: list[Request]) -> None:
     model = built(compiled_from(TEXT))
     assert not model.wait_compiled(0.05)
