@@ -104,8 +104,8 @@ def compute(model: Network, data: PredictionData, state: State | None = None) ->
     Each sequence starts from zero state, or from ``state``: in the form of ``Model.state``, and for several sequences
     with an axis of these before the others, or without it for the same state in all.
     """
-    model.look_for_kernels(predicts=True)
     with model.lock:
+        model.look_for_kernels(predicts=True)
         model.memory()
         results = np.empty((*data.inputs.shape[:-1], model.output_width), model.dtype)
         inputs, outs = _each(data.inputs), _each(results)

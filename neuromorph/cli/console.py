@@ -131,12 +131,16 @@ def flush_or_forget() -> int:
     try:
         sys.stdout.flush()
         return 0
-    except BrokenPipeError:
-        _forget(sys.stdout)
     except OSError as error:
         _forget(sys.stdout)
-        report_error(error)
+        if not _is_broken_pipe(error):
+            report_error(error)
     return 1
+
+
+def _is_broken_pipe(error: OSError) -> bool:
+    """Whether the program that read the output has ended. Windows may call that an invalid argument."""
+    return isinstance(error, BrokenPipeError) or (sys.platform == "win32" and error.errno == errno.EINVAL)
 
 
 def _forget(stream: Any) -> None:

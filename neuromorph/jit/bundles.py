@@ -99,10 +99,18 @@ def ready_as(
     if is_jit_off():
         return load_module(written()[0], cache.key_of(key, "plain"))  # not the module that was compiled before
     with _lock, held():
-        found = _linked.get(own) or _load(own, entries)
+        found = loaded(own, entries)
         if found is None:
-            found = _built(*written(), key, own, dtype, entries, before_compiling)
-        _linked[own] = found
+            found = _linked[own] = _built(*written(), key, own, dtype, entries, before_compiling)
+    return found
+
+
+def loaded(own: str, entries: Sequence[str]) -> Linked | None:
+    """The entry functions of a bundle that this process or the cache has, by its own key there; else None."""
+    with _lock, held():
+        found = _linked.get(own) or _load(own, entries)
+        if found is not None:
+            _linked[own] = found
     return found
 
 

@@ -125,11 +125,13 @@ class Compiler:
         self.deaths, self.started = 0, 0.0
         self.trouble = "the process that compiles has ended too often"  # why none is started any more, if none is
 
-    def asked(self, entry: str) -> Request | None:
-        """The request for an entry of the cache that was not answered yet, if there is one."""
+    def asked(self, entry: str, folder: str) -> Request | None:
+        """The request for an entry of the cache in a folder that was not answered yet, if there is one."""
         with _lock:
-            alive = (request() for request in self.requests.values())
-            return next((request for request in alive if request is not None and request.entry == entry), None)
+            for request in [request() for request in self.requests.values()]:
+                if request is not None and (request.entry, request.folder) == (entry, folder):
+                    return request
+        return None
 
     def add(self, request: Request) -> None:
         """Have a request answered."""
@@ -160,7 +162,7 @@ class Compiler:
             self.answers, target = os.pipe()
             try:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-c", _START, json.dumps(folders), str(target)], stdin=subprocess.PIPE,
+                    [sys.executable, "-P", "-c", _START, json.dumps(folders), str(target)], stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, bufsize=0, start_new_session=True,
                     pass_fds=[target],
                 )  # fmt: skip
@@ -186,6 +188,8 @@ class Compiler:
                 if self.into and self._follows():  # a long answer, which is written while it is read
                     continue
                 return True
+            except OSError:  # the program has closed a descriptor that is not its own
+                return False
             *lines, self.into = (self.into + data).split(b"\n")
             for line in lines:
                 self._hear(json.loads(line))
@@ -314,7 +318,7 @@ def request(message: Mapping[str, Any], entry: str) -> Request:
     Who asks for the same a second time gets the request that is there. A request for kernels of a model has ended
     already if the cache does not take them; a machine is of use all the same.
     """
-    if (known := _compiler.asked(entry)) is not None:
+    if (known := _compiler.asked(entry, str(cache.root()))) is not None:
         return known
     made = Request(dict(message), entry)
     if _MACHINE not in message and (reason := refusal()) is not None:

@@ -134,10 +134,11 @@ class Worker:
             self.kill()
 
     def begin(self) -> None:
-        """Begin the newest job, if none runs and it has waited long enough."""
+        """Begin the newest job, or a machine, if none runs and the newest has waited long enough."""
         if self.running is not None or not self.waiting or self.patience() > 0.0:
             return
-        self.fork(self.waiting.pop())
+        first = next((place for place, job in enumerate(self.waiting) if job.is_for_all), -1)
+        self.fork(self.waiting.pop(first))
 
     def fork(self, job: Job) -> None:
         """Run a job in a process of its own, which writes to a pipe how it failed, if it does."""

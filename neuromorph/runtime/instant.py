@@ -10,6 +10,7 @@ from ..abi.arguments import TrainCall
 from ..abi.mailbox import MEASURE, new_mailbox
 from ..abi.summation import widest_panel
 from ..codegen import Kernel
+from ..graph import Graph
 from ..host.cached import cached_property
 from ..jit import bundles, cache
 from ..machine import (
@@ -26,6 +27,7 @@ from ..machine import (
     space_of,
 )
 from ..optimizers import UPDATES
+from ..options import CompileOptions
 from ..schedule import ByColumns, KernelOptions, KernelPlan, plan_kernel, verify
 from . import background
 from .background import Request
@@ -41,6 +43,14 @@ class InstantKernels(Kernels):
     """The functions of ``Kernels``, run by the machine on a plan whose operations are not fused."""
 
     tier = "instant"
+
+    def __init__(
+        self, graph: Graph, options: CompileOptions, *, skips: bool = False, own: Kernels | None = None
+    ) -> None:
+        """own: the model's own kernels, if it has some already."""
+        super().__init__(graph, options, skips=skips)
+        if own is not None:
+            self.__dict__["own"] = own
 
     @cached_property
     def plan(self) -> KernelPlan:

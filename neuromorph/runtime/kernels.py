@@ -203,6 +203,21 @@ class Kernels:
         self.train  # noqa: B018
         self.predict  # noqa: B018
 
+    def load(self) -> bool:
+        """Load all that training and prediction need, if this process or the cache has it; whether it has. Nothing is
+        compiled."""
+        if not (self.are_there() and self.can_predict()):
+            return False
+        found = {
+            kept: bundles.loaded(self._entry(name), called(name, self.threads))
+            for name, kept in (("train", "_training"), ("predict", "_prediction"))
+        }
+        if None in found.values():
+            return False
+        for kept, bundle in found.items():
+            self.__dict__.setdefault(kept, bundle)
+        return True
+
     @cached_property
     def _training(self) -> Any:
         return self._bundle("train")

@@ -267,8 +267,20 @@ class Track:
 
     # Calls -----------------------------------------------------------------------------------------------------------
 
+    @property
+    def skips(self) -> bool:
+        """Whether some expected components were not known so far."""
+        return self._skips
+
+    def expect_unknown(self) -> None:
+        """Make ready for windows in which some expected components are not known, by the kernels that now run the
+        model. The caller holds the model's lock."""
+        if self["seen"] != self.network.signals[MOVED]:
+            self.move()
+        self.prepare_skipping()
+
     def prepare_skipping(self) -> None:
-        """Make ready for windows in which some expected components are not known."""
+        """Write what a call of the kernels takes that skip what is not known."""
         self._skips = True
         self._write_train("skip", self.kernels.skipping, self.memory.for_skipping)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..abi.learning import MOVED, WRITING
 from ..errors import ModelStateError
 from ..host.interrupts import held
+from ..jit import bundles
 from ..options import finite_number
 from ..schedule import padded
 from . import background
@@ -20,10 +21,11 @@ from .contents import Contents, Floats
 from .kernels import Kernels, ModelTooLargeError
 from .memory import Memory, aligned_zeros
 from .sparse import with_copies
-from .tiers import can_wait, first_kernels, kernels_of, meanwhile, request_for, say, tier_of
+from .tiers import can_wait, first_kernels, kernels_of, last_entry, meanwhile, request_for, say, tier_of
 
 _WAITS = "the machine runs the model while kernels that it needs now are compiled in the background"
 _TAKEN_OVER = "the model's own kernels are compiled, and run it now"
+_LOST = "the cache has lost what was compiled"
 _POLL = 0.01  # seconds between two looks for compiled kernels of somebody who waits for them
 
 
@@ -33,6 +35,7 @@ class Running(Contents):
     def _start_running(self) -> None:
         self._kernels: Kernels | None = None
         self._request: Request | None = None  # for kernels of the model's own, while the machine runs it
+        self._failed: dict[str, Request] = {}  # requests that are not made again, by their entries in the cache
         self._decided = False  # what runs the model at first
         self._skipping: Kernels | None = None  # the kernels whose ones that skip need not be waited for
         self._predicting: Kernels | None = None  # those that need not be waited for in order to predict
@@ -78,7 +81,12 @@ class Running(Contents):
         """Have kernels of the model's own compiled in the background, if the machine runs it and the tier is "auto"."""
         with self.lock:
             if self._request is None and self.kernels.tier == "instant" and tier_of(self._options) == "auto":
-                self._request = request_for(self._text, self.kernels.own)
+                asked = self._ask(self.kernels.own)
+                self._request = None if asked is self._failed.get(asked.entry) else asked
+
+    def _ask(self, needed: Kernels) -> Request:
+        """The request for kernels of the model's own. If it has failed once, it is not made again."""
+        return self._failed.get(last_entry(needed)) or request_for(self._text, needed)
 
     def tell(self, write: Callable[[str], object]) -> None:
         """Write a line if what runs the model has changed and nobody was told."""
@@ -104,15 +112,18 @@ class Running(Contents):
             return
         own, following = self.kernels.own, None
         try:
-            is_there = own.are_there()
-            lacks_skipping = is_there and skips and not own.skipping.are_there()
-            if not is_there or (lacks_skipping and request.reason is not None):
-                lost = "the cache has lost what was compiled"
-                background.warn_once(request.reason or lost, of_cache=request.unstored)
-            if lacks_skipping:
-                following = request if request.reason is not None else request_for(self._text, own.skipping)
+            is_there = own.load()
+            if request.reason is not None and not request.unstored:  # a cache may take them another time
+                self._failed[request.entry] = request
+            if not is_there or (request.reason is not None and not bundles.is_there(request.entry)):
+                background.warn_once(request.reason or _LOST, of_cache=request.unstored)
+            if is_there and skips and not own.skipping.are_there():
+                following = self._ask(own.skipping)
             elif is_there and self._begin_with(own):
                 self._news = _TAKEN_OVER
+        except KeyboardInterrupt:
+            following = request
+            raise
         finally:
             self._request = following  # last, for those who look without the lock
 
@@ -137,11 +148,9 @@ class Running(Contents):
         """Have the machine run the model until other kernels are compiled too, if they would be waited for. Returns
         the kernels that run the model now."""
         steps = None if self._memory is None else self._memory.capacity
-        found = meanwhile(self._text, self.kernels, needed, steps, predicts=predicts)
-        if found is not None:
-            instant, self._request = found
-            if self._begin_with(instant):
-                self._news = _WAITS
+        instant = meanwhile(self.kernels, needed, steps, predicts=predicts)
+        if instant is not None and self._begin_with(instant):
+            self._request, self._news = self._ask(needed), _WAITS
         return self._kernels
 
     def _begin_with(self, kernels: Kernels) -> bool:
@@ -175,9 +184,13 @@ class Running(Contents):
                 raise
             own = self.kernels.own
             own.check_size(steps, argument=argument)
-            self._request = None
+            asked, self._request = self._request is not None, None
             background.drop_unneeded()
-            self._begin(own)
+            try:
+                self._begin(own)
+            except BaseException:  # such as Ctrl-C while it is compiled here
+                self._request = self._ask(own) if asked else None
+                raise
             self._news = _TAKEN_OVER
 
     def _hand_over(self, own: Kernels) -> None:

@@ -31,8 +31,8 @@ def kernels_of(graph: Graph, options: CompileOptions) -> Kernels:
     return _instant(graph, options) if tier_of(options) == "instant" else Kernels(graph, options)
 
 
-def _instant(graph: Graph, options: CompileOptions) -> Kernels:
-    made: Kernels = imported("neuromorph.runtime.instant").InstantKernels(graph, options)
+def _instant(graph: Graph, options: CompileOptions, own: Kernels | None = None) -> Kernels:
+    made: Kernels = imported("neuromorph.runtime.instant").InstantKernels(graph, options, own=own)
     return made
 
 
@@ -58,10 +58,8 @@ def first_kernels(
     return instant, request_for(text, own) if asks else None
 
 
-def meanwhile(
-    text: str, own: Kernels, needed: Kernels, steps: int | None, *, predicts: bool = False
-) -> tuple[Kernels, Request] | None:
-    """What runs a model that has its own kernels while others that it needs are compiled, and the request for these.
+def meanwhile(own: Kernels, needed: Kernels, steps: int | None, *, predicts: bool = False) -> Kernels | None:
+    """What runs a model that has its own kernels while others that it needs are compiled.
 
     steps: of a window. predicts: whether they are needed for prediction and not for training. None if nobody has to
     wait for them, or if everybody has to.
@@ -70,8 +68,8 @@ def meanwhile(
         return None
     if needed.can_predict() if predicts else needed.are_there():
         return None
-    instant = _instant(own.graph, own.options)
-    return (instant, request_for(text, needed)) if _machine_is_there(own) and _fits(instant, steps) else None
+    instant = _instant(own.graph, own.options, own)
+    return instant if _machine_is_there(own) and _fits(instant, steps) else None
 
 
 def can_wait(kernels: Kernels) -> bool:
@@ -99,7 +97,12 @@ def tier_of_part(graph: Graph, options: CompileOptions) -> str:
 def request_for(text: str, own: Kernels) -> Request:
     """The request for kernels of a model's own; those that skip are needed for training alone."""
     message = {"text": text, "options": asdict(own.options), "skips": own.skips}
-    return background.request(message, own.entries[0 if own.skips else 1])
+    return background.request(message, last_entry(own))
+
+
+def last_entry(own: Kernels) -> str:
+    """The key in the cache of what a request for kernels compiles last."""
+    return own.entries[0 if own.skips else 1]
 
 
 def _machine_is_there(own: Kernels, *, compiles: bool = False) -> bool:

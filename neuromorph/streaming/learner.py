@@ -194,7 +194,7 @@ class Learner(Stateful):
     def _otherwise(self, x: Any, target: Any, out: Any, sample_weight: Any) -> Floats:
         """Take a step with arrays that need a cast or a check, or after the model has changed."""
         if self._waits:
-            self._model.look_for_kernels()
+            self._model.look_for_kernels(skips=self._track.skips)
             self._waits = self._model.waits
         given, wanted = (None if each is None else converted(each, self._dtype) for each in (x, target))
         if sample_weight is None and given is not None and (wanted is not None or target is None):
@@ -219,7 +219,9 @@ class Learner(Stateful):
             weights = None if data.weights is None else data.weights.reshape(-1)
             if data.unknown:
                 with model.lock:
-                    track.prepare_skipping()
+                    model.look_for_kernels(skips=True)
+                    track.expect_unknown()
+                    self._take_functions()
             empty = weights is not None and not (weights > 0.0).any()
             flags = {"checked": 1, "partly": data.unknown, "empty": empty}
             done = self._run(array, data.expected.reshape(y.shape), weights, y, flags)

@@ -8,6 +8,7 @@ import re
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, BinaryIO
@@ -284,6 +285,16 @@ class _Text(Table):
 # Other files ----------------------------------------------------------------------------------------------------------
 
 
+@contextmanager
+def _read_by_polars(trouble: str) -> Iterator[None]:
+    """A block in which Polars reads a file. Its errors are DataErrors that begin with ``trouble``."""
+    exceptions = polars("").exceptions
+    try:
+        yield
+    except (exceptions.PolarsError, exceptions.PanicException, RuntimeError, OSError) as error:
+        raise DataError(f"{trouble}: {' '.join(str(error).split())[:120]}") from None
+
+
 class _Other(Table):
     """A file whose columns have types, read by Polars."""
 
@@ -291,12 +302,11 @@ class _Other(Table):
         pl = polars(f"{title}: {kind} files need")
         os.stat(path)  # raises the error of a missing file before Polars does, which has other words
         scan = {".parquet": pl.scan_parquet, ".ndjson": pl.read_ndjson, ".jsonl": pl.read_ndjson}.get(kind, pl.scan_ipc)
-        try:
+        self._kind = kind
+        with _read_by_polars(f"{title}: not a {kind} file"):
             self._frame = scan(path).lazy()
             self._types = self._frame.collect_schema()
             self._rows = self._frame.select(pl.len()).collect().item()
-        except (pl.exceptions.PolarsError, RuntimeError) as error:
-            raise DataError(f"{title}: not a {kind} file: {' '.join(str(error).split())[:120]}") from None
         super().__init__(path, title, self._types.names(), True)
 
     def _count(self) -> int:
@@ -306,7 +316,8 @@ class _Other(Table):
         chosen = sorted(set(columns))
         names = [self._types.names()[place] for place in chosen]
         for first in range(0, self._rows, ROWS):
-            frame = self._frame.slice(first, ROWS).select(names).collect()
+            with _read_by_polars(f"{self.title}: not a sound {self._kind} file"):
+                frame = self._frame.slice(first, ROWS).select(names).collect()
             yield Piece(
                 first, len(frame), lambda place, frame=frame: self._cells(frame.to_series(chosen.index(place)), place),  # type: ignore[misc]
                 lambda row, first=first: f"row {first + row + 1}",  # type: ignore[misc]

@@ -34,8 +34,8 @@ def gradients(
     data = check_data(model, inputs, expected, sample_weight, lengths, layout=layout, missing=missing)
     if data.sequences and data.reading is None:
         raise DataError("gradients takes one sequence: inputs of 3 axes (samples, batch, width), or layout='NSW'")
-    model.look_for_kernels(skips=data.unknown)
     with model.lock:
+        model.look_for_kernels(skips=data.unknown)
         samples = data.inputs.shape[1 if data.sequences else 0]
         memory = scratch(model, samples)
         loss, total = _gradients_of_groups(model, memory, data, samples)

@@ -341,8 +341,8 @@ def evaluate(
 
 def measure(model: Network, data: TrainingData, *, carry_state: bool = False) -> float:
     """The mean loss of checked data, from zero state or the model's state."""
-    model.look_for_kernels(skips=data.unknown)
     with model.lock:
+        model.look_for_kernels(skips=data.unknown)
         memory = scratch(model, model.bptt_steps)
         losses, pace = _not_reached(data.inputs.shape[: 2 if data.sequences else 1]), Pace()
         for sequence in sequences(model, memory, data, MEASURE, model.bptt_steps, losses):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 import neuromorph as nm
 from helpers.paths import REPOSITORY
-from neuromorph.cli import main
+from neuromorph.cli import console, main
 from neuromorph.data.schema import CATEGORY, CLASS, LEFT_OUT, NUMBER, Column, Schema
 
 TEXT = "/xavier,zero/ (in, 3) (h, 4, <gru>) (kind, 2, <softmax>, <cross_entropy>)"
@@ -194,3 +195,18 @@ def test_numpy_files_on_stdin(
     assert main(["predict", "plain.safetensors", "--data", "-", "--format", "npy", "-o", "y.npy"]) == 0
     np.testing.assert_array_equal(np.load("y.npy"), nm.load("plain.safetensors").predict(x))
     assert capsys.readouterr().err.startswith("stdin: one sequence of 5 steps")
+
+
+@pytest.mark.parametrize(("platform", "said"), [("win32", ""), ("linux", "Invalid argument")])
+def test_a_reader_that_ends_may_be_an_invalid_argument_on_windows(
+    platform: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Closed(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(sys, "stdout", Closed())
+    assert console.flush_or_forget() == 1
+    monkeypatch.undo()
+    assert said in capsys.readouterr().err if said else not capsys.readouterr().err

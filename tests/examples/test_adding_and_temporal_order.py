@@ -273,7 +273,8 @@ def test_a_run_that_diverges_has_failed() -> None:
 def test_a_forget_gate_that_starts_half_open_forgets_the_values() -> None:
     task, recipe = CASES["adding"]
     with_gate = adding.VARIANTS["with a forget gate that starts half open (bias 0)"]
-    assert replace(with_gate, mdl=recipe.mdl) == recipe
+    assert replace(with_gate, mdl=recipe.mdl, start=recipe.start) == recipe
+    assert with_gate.start == {f"cells.{name}": value for name, value in recipe.start.items()}
     without, forgetful = (errors_of(task, one, 2500)[-500:].mean() for one in (recipe, with_gate))
     assert without < 0.05
     assert forgetful > 3 * without
@@ -283,8 +284,8 @@ def test_the_texts_differ_by_the_forget_gate_alone() -> None:
     task, recipe = CASES["adding"]
     names = []
     for mdl in ("adding.mdl", "adding_forget.mdl"):
-        with online.built(task, replace(recipe, mdl=mdl), 0) as model:
-            names.append(set(nm.get_parameters(model)))
+        with online.built(task, replace(recipe, mdl=mdl, start={}), 0) as model:
+            names.append({name.removeprefix("cells.") for name in nm.get_parameters(model)})
     assert names[1] - names[0] == {"forget_gate.weight", "forget_gate.bias"}
     assert names[0] < names[1]
 

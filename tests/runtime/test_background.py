@@ -83,6 +83,17 @@ def test_who_asks_for_the_same_gets_the_same_request(compiler: Compiler, monkeyp
     assert background.request({}, ENTRY) is not first
 
 
+def test_another_folder_of_the_cache_has_a_request_of_its_own(
+    compiler: Compiler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    use(monkeypatch, DONE)
+    first = background.request({}, ENTRY)
+    monkeypatch.setenv("NEUROMORPH_CACHE_DIR", str(tmp_path))
+    other = background.request({}, ENTRY)
+    assert other is not first
+    assert (other.folder, background.request({}, ENTRY)) == (str(tmp_path), other)
+
+
 def test_the_variables_of_the_moment_go_with_a_request(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, said("json.dumps({'failed': m['job'], 'reason': m['variables']['NEUROMORPH_X']})"))
     monkeypatch.setenv("NEUROMORPH_X", "7")
@@ -221,6 +232,28 @@ def test_folders_of_imports_that_are_no_text_are_left_out(compiler: Compiler, mo
     made = background.request({}, ENTRY)
     assert until(made.poll)
     assert made.reason is None
+
+
+def test_modules_of_the_present_folder_are_not_imported(
+    compiler: Compiler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    use(monkeypatch, DONE)
+    made = background.request({}, ENTRY)
+    assert until(made.poll)
+    assert made.reason is None
+
+
+def test_a_program_may_close_all_descriptors(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, DONE)
+    first = background.request({}, ENTRY)
+    os.close(compiler.answers)
+    assert until(first.poll)
+    assert first.lost
+    second = background.request({}, entry(1))
+    assert until(second.poll)
+    assert second.reason is None
 
 
 def test_no_process_can_be_started(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,6 +439,16 @@ def test_the_newest_job_is_first_and_waits_a_moment(pipes: Pipes, monkeypatch: p
     while pipes.worker.waiting:
         pipes.worker.step()
     assert begun == [3, 1]
+
+
+def test_a_machine_that_many_wait_for_comes_first(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+    monkeypatch.setattr(pipes.worker, "fork", lambda one: begun.append(one.number))
+    pipes.send(job(1), job(2, machine=["float32", 8, 16]), job(3))
+    pipes.worker.step()
+    while pipes.worker.waiting:
+        pipes.worker.step()
+    assert begun == [2, 3, 1]
 
 
 def test_a_dropped_job_is_killed(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:

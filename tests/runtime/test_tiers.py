@@ -46,8 +46,13 @@ def auto(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _the_machine_is_there() -> None:
-    nm.build(compiled_from(TEXT, tier="instant"))
+def _all_kernels_are_in_the_cache() -> None:
+    for tier in ("instant", "compiled"):
+        nm.predict(nm.build(compiled_from(TEXT, tier=tier)), INPUTS)
+
+
+def no_compiling(*_: Any) -> Any:
+    raise AssertionError("kernels are compiled in this process, for which a call waits")
 
 
 @pytest.fixture
@@ -336,7 +341,6 @@ def test_waiting_ends_in_time_while_another_thread_trains(
 
 def test_kernels_by_others_take_over_without_a_warning(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
     """The request failed, but another process has compiled the kernels meanwhile: nobody needs to hear of it."""
-    nm.build(compiled_from(TEXT, tier="compiled"))
     model = built(compiled_from(TEXT))
     assert model.tier == "instant"
     monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: True)
@@ -345,6 +349,130 @@ def test_kernels_by_others_take_over_without_a_warning(asked: list[Request], mon
         warnings.simplefilter("error")
         nm.train(model, INPUTS, EXPECTED, 0)
     assert (model.tier, model.waits) == ("compiled", False)
+
+
+def test_a_take_over_compiles_nothing(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the compiler was killed between the kernels of training and those of prediction."""
+    monkeypatch.setattr(background, "_warned", set())
+    monkeypatch.setattr(bundles, "_built", no_compiling)
+    model = built(compiled_from(TEXT))
+    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: True)
+    monkeypatch.setattr(tiers.Kernels, "can_predict", lambda self: False)
+    monkeypatch.setattr(bundles, "is_there", lambda own: own != asked[0].entry)
+    asked[0].end("the compiler was ended by signal 9")
+    with pytest.warns(CompilerWarning, match="ended by signal 9"):
+        nm.train(model, INPUTS, EXPECTED, 0)
+    nm.predict(model, INPUTS)
+    assert (model.tier, model.waits, len(asked)) == ("instant", False, 1)
+
+
+def test_kernels_that_have_failed_are_not_asked_for_again(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the order of calls; there is one warning."""
+    monkeypatch.setattr(background, "_warned", set())
+    monkeypatch.setattr(bundles, "_built", no_compiling)
+    unknown = EXPECTED.copy()
+    unknown[::3, 0, 1] = np.nan
+    model = built(compiled_from(TEXT))
+    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: not self.skips)
+    asked[-1].end()
+    found = []
+
+    def train(expected: Any) -> None:
+        nm.train(model, INPUTS, expected, 0, missing="skip")
+        found.append(model.tier)
+
+    train(EXPECTED)
+    train(unknown)
+    asked[1].end("it crashes")
+    with pytest.warns(CompilerWarning, match="it crashes"):
+        train(EXPECTED)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(unknown)
+        train(EXPECTED)
+    assert found == ["compiled", "instant", "compiled", "instant", "compiled"]
+    assert len(asked) == 2
+
+
+def test_a_sweep_asks_once_for_kernels_that_fail(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "_warned", {"warned"})
+    model = compiled_from(TEXT)
+    model.begin_without_compiling()
+    built(model)
+    for _ in range(3):
+        model.compile_meanwhile()
+        if not asked[0].ended:
+            asked[0].end("it crashes")
+        nm.train(model, INPUTS, EXPECTED, 0)
+    assert (model.tier, model.waits, len(asked)) == ("instant", False, 1)
+
+
+def test_an_interrupt_leaves_the_request(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while kernels are loaded: a later call takes over."""
+
+    def interrupted(self: Any) -> bool:
+        raise KeyboardInterrupt
+
+    model = built(compiled_from(TEXT))
+    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: True)
+    asked[0].end()
+    with monkeypatch.context() as patched:
+        patched.setattr(tiers.Kernels, "load", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            nm.train(model, INPUTS, EXPECTED, 0)
+    assert (model.tier, model.waits) == ("instant", True)
+    nm.train(model, INPUTS, EXPECTED, 0)
+    assert (model.tier, model.waits) == ("compiled", False)
+
+
+def test_an_interrupt_while_a_window_waits_leaves_a_request(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while kernels are compiled here, for a window for which the machine is too large."""
+
+    def interrupted(self: Any) -> None:
+        raise KeyboardInterrupt
+
+    model = built(compiled_from(TEXT))
+    monkeypatch.setattr(instant.InstantKernels, "check_size", too_large)
+    monkeypatch.setattr(tiers.Kernels, "build", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        nm.learner(model, 60)
+    assert (model.tier, model.waits) == ("instant", True)
+
+
+def test_a_model_keeps_its_kernels_while_the_machine_stands_in(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it goes on with them, even if the cache has lost them meanwhile."""
+    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: not self.skips)
+    model = built(compiled_from(TEXT))
+    own = model.kernels
+    unknown = EXPECTED.copy()
+    unknown[3, 0, 1] = np.nan
+    nm.train(model, INPUTS, unknown, 0, missing="skip")
+    assert model.tier == "instant"
+    assert model.kernels.own is own
+
+
+def test_a_learner_does_not_wait_for_kernels_that_skip(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither at the first target that is not known, nor when the model's own kernels are compiled."""
+    monkeypatch.setattr(background, "_warned", {"warned"})
+    monkeypatch.setattr(bundles, "_built", no_compiling)
+    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: not self.skips)
+    model, other = built(compiled_from(TEXT)), built(compiled_from(TEXT, tier="instant"))
+    assert model.tier == "compiled"
+    one, same = nm.learner(model, 4, missing="skip"), nm.learner(other, 4, missing="skip")
+    unknown = np.array([[np.nan, 0.5]] * 2)
+    for number in range(12):
+        target = unknown if number in (3, 7) else EXPECTED[number]
+        np.testing.assert_array_equal(one(INPUTS[number], target), same(INPUTS[number], target))
+        if number == 3:
+            assert model.tier == "instant"
+            asked[-1].end("it crashes")
+    assert_same_bits(model, other)
 
 
 def test_waiting_ends_in_time(asked: list[Request]) -> None:

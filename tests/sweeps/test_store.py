@@ -225,6 +225,42 @@ me@host: /mnt/far fuse.sshfs rw 0 0
 """
 
 
+MOUNTS_OF_MACOS = """\
+/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)
+/dev/disk3s5 on /System/Volumes/Data (apfs, local, journaled, nobrowse)
+//me@server/My%20Share on /Volumes/My Share (smbfs, nodev, nosuid, mounted by me)
+server:/export on /Volumes/on it (nfs, asynchronous)
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/Users/me/runs.sqlite", "apfs"),
+        ("/Volumes/My Share/runs.sqlite", "smbfs"),
+        ("/Volumes/My Shares/runs.sqlite", "apfs"),
+        ("/Volumes/on it/runs.sqlite", "nfs"),
+    ],
+)
+def test_kinds_of_file_systems_of_macos(path: str, kind: str) -> None:
+    assert file_systems.kind_of(path, file_systems.mounts_of_macos(MOUNTS_OF_MACOS)) == kind
+
+
+@pytest.mark.parametrize(
+    ("path", "remote"),
+    [
+        ("C:\\Users\\me\\runs.sqlite", False),
+        ("Z:\\runs.sqlite", True),
+        ("\\\\server\\share\\runs.sqlite", True),
+        ("\\\\?\\C:\\Users\\me\\runs.sqlite", False),
+        ("\\\\?\\Z:\\runs.sqlite", True),
+        ("\\\\?\\UNC\\server\\share\\runs.sqlite", True),
+    ],
+)
+def test_drives_of_a_network_on_windows(path: str, remote: bool) -> None:
+    assert file_systems.is_remote_drive(path, {"C:\\": 3, "Z:\\": 4}.__getitem__) == remote
+
+
 @pytest.mark.parametrize(
     ("path", "kind", "shared"),
     [

@@ -26,7 +26,7 @@ def test_all_that_jobs_run_is_what_ci_runs() -> None:
     assert jobs()
     for name, job in jobs().items():
         assert [step["run"] for step in job["steps"] if "run" in step] == ["bash .ci/run"], name
-        given = {"PYTHON": "python"} | ({"EXTRAS": "test-peers"} if name == "peers" else {})
+        given = {"PYTHON": "python"} | ({"EXTRAS": "test-peers,real,results"} if name == "peers" else {})
         assert job["steps"][-1]["env"] == given, name
 
 

@@ -55,7 +55,8 @@ def verdict(report: Report) -> str:
     fast = "" if share <= MOST_TIME else ", more than a third"
     return (f"`{mine.name}`, chosen on held-out data, is {said} the best peer, {peer.name}: "
             f"{number(mine.median('score'))} and {number(peer.median('score'))}, in {time}{fast}. "
-            f"As good in a third of its time, by the test data: {names(report)}.")  # fmt: skip
+            "Texts of ours that are as good on the test data, in at most a third of its time: "
+            f"{names(report)}.")  # fmt: skip
 
 
 def names(report: Report) -> str:
