@@ -34,8 +34,10 @@ def give_raw(data: str | bytes) -> None:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF), "stdout")
     try:
         click.echo(data, nl=False)
-    except OSError:
+    except OSError as error:
         _forget(sys.stdout)  # its buffer may hold what could not be written, and would fail again
+        if _is_broken_pipe(error):
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
         raise
 
 

@@ -16,7 +16,8 @@ from enum import Enum
 TRIAL = 2e-3  # seconds of work in a trial, about: long enough that waking threads costs little beside it
 WARMING = 4  # at least one window in so many of a trial is run first without timing, to wake threads and fill caches
 RARELY = 200  # one window in so many belongs to a trial
-FIRST = 6  # the same at first, when threads may still share a processor; doubled after each trial
+FIRST = 6  # the same at first, when threads may still share a processor
+SURE = 3  # comparisons, after which windows between two trials double from trial to trial
 SOON = 25  # the same after a surprise
 BETTER = 0.97  # of one thread's time: several threads are used only if they take less
 ODD = 1.3  # times its last time: when the quicker way takes longer than that, it is a surprise
@@ -51,7 +52,7 @@ class Autotuner:
     _rarely: int = FIRST
     _warming: bool = False
     _trying: bool = False
-    _compared: int = 0  # comparisons so far; the first one may be of threads that share a processor yet
+    _compared: int = 0  # comparisons so far; in the first one, threads may still share a processor
     _half: Way | None = None  # the way of a trial of which the untimed half was in the call before
 
     @property
@@ -80,7 +81,8 @@ class Autotuner:
             yield best, rest
         if is_due:
             self._owed = 0.0
-            self._rarely = min(RARELY, 2 * self._rarely)
+            if self._compared > SURE:
+                self._rarely = min(RARELY, 2 * self._rarely)
             yield from self._tried(Way.ONE if best is Way.ALL else Way.ALL, tried)
 
     def _tried(self, way: Way, windows: int) -> Iterator[tuple[Way, int]]:
@@ -109,7 +111,7 @@ class Autotuner:
         old, now = self._seconds.get(way), max(seconds / windows, 1e-12)
         self._seconds[way] = now
         if old is not None and way is self.quicker and now > ODD * old:
-            self._rarely = SOON
+            self._rarely = min(self._rarely, SOON)
         if self._trying and self._before not in (None, way):
             self._compare()
         self._before = way
@@ -123,6 +125,6 @@ class Autotuner:
         if self._gain is None:
             self._gain = gain
             return
-        self._gain += max(TRUST, 1 / self._compared) * (gain - self._gain)
+        self._gain += max(TRUST, 1 / (self._compared - 1)) * (gain - self._gain)  # the second replaces the first
         if (gain < math.log(BETTER)) != (believed is Way.ALL) or self.quicker is not believed:
-            self._rarely = SOON
+            self._rarely = min(self._rarely, SOON)

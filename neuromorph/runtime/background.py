@@ -339,11 +339,6 @@ def refusal() -> str | None:
     return reason if reason and time.monotonic() - since < AGAIN else None
 
 
-def is_of_use() -> bool:
-    """Whether a request for kernels of a model may have them put into the cache."""
-    return not is_given_up() and refusal() is None
-
-
 def is_given_up() -> bool:
     """Whether this process has no other compile any more: none can be started, or each has ended at once."""
     return _compiler.deaths >= MOST_DEATHS

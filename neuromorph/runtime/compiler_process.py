@@ -12,9 +12,10 @@ base 64, and ``lost`` if the process of the job has crashed or was ended.
 A job has the key of what it makes in the cache (``entry``), the ``variables`` of the environment, and the numbers of
 the ``processors`` that the other process may use: kernels depend on them.
 
-It compiles one job at a time, the newest first, and at a low priority. A job waits a moment before it begins, since
-most models of a search are gone by then. What is compiled goes to the cache on disk. Each job has a process of its own,
-forked from this one, so that memory does not grow, a job can be dropped while it runs, and a crash ends one job only.
+It compiles one job at a time, a machine before all else, then the newest, and at a low priority. A job waits a moment
+before it begins, since most models of a search are gone by then. What is compiled goes to the cache on disk. Each job
+has a process of its own, forked from this one, so that memory does not grow, a job can be dropped while it runs, and a
+crash ends one job only.
 A job that would never end is ended (``hanging``), which is a failure as others are.
 The process ends when its standard input does, that is with the process that started it, and when it has
 had nothing to do for a while.

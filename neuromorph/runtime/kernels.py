@@ -203,19 +203,21 @@ class Kernels:
         self.train  # noqa: B018
         self.predict  # noqa: B018
 
-    def load(self) -> bool:
-        """Load all that training and prediction need, if this process or the cache has it; whether it has. Nothing is
+    @property
+    def is_loaded(self) -> bool:
+        """Whether this object has what training needs."""
+        return "_training" in self.__dict__
+
+    def load(self, *, predicts: bool = False) -> bool:
+        """Load what training or prediction needs, if this process or the cache has it; whether it is loaded. Nothing is
         compiled."""
-        if not (self.are_there() and self.can_predict()):
-            return False
-        found = {
-            kept: bundles.loaded(self._entry(name), called(name, self.threads))
-            for name, kept in (("train", "_training"), ("predict", "_prediction"))
-        }
-        if None in found.values():
-            return False
-        for kept, bundle in found.items():
-            self.__dict__.setdefault(kept, bundle)
+        name, kept = ("predict", "_prediction") if predicts else ("train", "_training")
+        if kept not in self.__dict__:
+            is_there = self.can_predict() if predicts else self.are_there()
+            found = bundles.loaded(self._entry(name), called(name, self.threads)) if is_there else None
+            if found is None:
+                return False
+            self.__dict__.setdefault(kept, found)
         return True
 
     @cached_property

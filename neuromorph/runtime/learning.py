@@ -111,8 +111,11 @@ class Track:
     # The model's arrays ----------------------------------------------------------------------------------------------
 
     def move(self) -> None:
-        """Go on with the arrays and the kernels that the model has now. Raises ModelStateError if it has none."""
+        """Go on with the arrays and the kernels that the model has now. Raises ModelStateError if it has none. The
+        caller holds the model's lock."""
         self.network.memory()
+        self.network.look_for_kernels(skips=self._skips, predicts=True)  # so that nobody waits for the compiler
+        self.network.check_window(self.steps, argument="steps")
         step, training, kept = self._step_rows(), self._training_rows(), self._kept_rows()
         self._take_arrays()
         widths = {index: self.network.graph.nodes[index].width for index in step}
@@ -273,11 +276,15 @@ class Track:
         return self._skips
 
     def expect_unknown(self) -> None:
-        """Make ready for windows in which some expected components are not known, by the kernels that now run the
-        model. The caller holds the model's lock."""
+        """Make ready for windows in which some expected components are not known. The caller holds the model's lock."""
+        if self._skips and self["seen"] == self.network.signals[MOVED]:
+            return
+        self._skips = True
+        self.network.look_for_kernels(skips=True)
         if self["seen"] != self.network.signals[MOVED]:
             self.move()
-        self.prepare_skipping()
+        else:
+            self.prepare_skipping()
 
     def prepare_skipping(self) -> None:
         """Write what a call of the kernels takes that skip what is not known."""

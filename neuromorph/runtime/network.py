@@ -203,7 +203,7 @@ class Network(Running):
         """Free the model's memory. Releasing twice is allowed; any other use afterwards raises ModelStateError."""
         with self.lock:
             asked, self._memory, self._kernels, self._request, self.watched = self._request, None, None, None, None
-            self._skipping = self._predicting = self.ran = None
+            self._skipping = self._predicting = self._stand_in = self.ran = None
             self._released = True
             self._moved()
             self.feeds.release()

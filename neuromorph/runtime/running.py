@@ -35,7 +35,9 @@ class Running(Contents):
     def _start_running(self) -> None:
         self._kernels: Kernels | None = None
         self._request: Request | None = None  # for kernels of the model's own, while the machine runs it
-        self._failed: dict[str, Request] = {}  # requests that are not made again, by their entries in the cache
+        self._failed: set[str] = set()  # what is not asked for again: keys of the cache
+        self._stand_in: Kernels | None = None  # the machine, if it has stood in for kernels of the model's own
+        self._stays = False  # whether memory was too short for kernels of the model's own
         self._decided = False  # what runs the model at first
         self._skipping: Kernels | None = None  # the kernels whose ones that skip need not be waited for
         self._predicting: Kernels | None = None  # those that need not be waited for in order to predict
@@ -81,12 +83,14 @@ class Running(Contents):
         """Have kernels of the model's own compiled in the background, if the machine runs it and the tier is "auto"."""
         with self.lock:
             if self._request is None and self.kernels.tier == "instant" and tier_of(self._options) == "auto":
-                asked = self._ask(self.kernels.own)
-                self._request = None if asked is self._failed.get(asked.entry) else asked
+                self._request = self._ask(self.kernels.own)
 
-    def _ask(self, needed: Kernels) -> Request:
-        """The request for kernels of the model's own. If it has failed once, it is not made again."""
-        return self._failed.get(last_entry(needed)) or request_for(self._text, needed)
+    def _ask(self, needed: Kernels) -> Request | None:
+        """A request for kernels of the model's own, or None if one for them has failed, or fails at once."""
+        if last_entry(needed) in self._failed:
+            return None
+        asked = request_for(self._text, needed)
+        return None if asked.reason is not None else asked
 
     def tell(self, write: Callable[[str], object]) -> None:
         """Write a line if what runs the model has changed and nobody was told."""
@@ -95,37 +99,49 @@ class Running(Contents):
             write(news)
 
     def take_over(self, *, skips: bool = False, predicts: bool = False) -> None:
-        """Run the model by kernels of its own from now on, if it waits for them and they are in the cache by now.
+        """Choose what runs the next call: the model's own kernels where all that it needs are there, else the machine,
+        while the others are compiled. Nothing is compiled here, unless the machine can't stand in.
 
         skips: whether a call needs kernels that skip what is not known. predicts: whether it needs those of prediction.
-        While these are not in the cache, the machine runs the model. Numbers and state stay as they are. The caller
-        holds ``lock``, and no window is under way.
+        Numbers and state stay as they are. The caller holds ``lock``, and no window is under way.
         """
         request, self.ran = self._request, None
-        if request is None:
-            if skips and self._skipping is not self._kernels:
-                self._skipping = self._waiting_for(self.kernels.skipping)
+        if request is not None:
+            if not request.poll():
+                return
+            self._hear_of(request)
+        own = self.kernels.own
+        if self._kernels is own:
+            self._request = None
+            if skips and self._skipping is not own:
+                self._skipping = self._stand_in_for(own.skipping)
             if predicts and self._predicting is not self._kernels:
-                self._predicting = self._waiting_for(self.kernels, predicts=True)
-            return
-        if not request.poll():
-            return
-        own, following = self.kernels.own, None
+                self._predicting = self._stand_in_for(own, predicts=True)
+        elif request is not None or (own.is_loaded and not self._stays):
+            lacking = _lacking(own, skips=skips, predicts=predicts)
+            if lacking is None:
+                self._go_over(own)
+            else:
+                self._request = self._ask(lacking)
+
+    def _hear_of(self, request: Request) -> None:
+        """Warn if a request has ended and what it asked for is not there. Then it is not asked for again, unless the
+        cache did not take it, which it may do another time."""
+        if not bundles.is_there(request.entry):
+            if not request.unstored:
+                self._failed.add(request.entry)
+            background.warn_once(request.reason or _LOST, of_cache=request.unstored)
+
+    def _go_over(self, own: Kernels) -> None:
+        """Run the model by its own kernels, which are loaded."""
         try:
-            is_there = own.load()
-            if request.reason is not None and not request.unstored:  # a cache may take them another time
-                self._failed[request.entry] = request
-            if not is_there or (request.reason is not None and not bundles.is_there(request.entry)):
-                background.warn_once(request.reason or _LOST, of_cache=request.unstored)
-            if is_there and skips and not own.skipping.are_there():
-                following = self._ask(own.skipping)
-            elif is_there and self._begin_with(own):
+            if self._begin_with(own):
                 self._news = _TAKEN_OVER
-        except KeyboardInterrupt:
-            following = request
-            raise
-        finally:
-            self._request = following  # last, for those who look without the lock
+            else:
+                self._stays = True
+        finally:  # last, for those who look without the lock; after an interrupt, the next call tries again
+            if self._kernels is own or self._stays:
+                self._request = None
 
     def look_for_kernels(self, *, skips: bool = False, predicts: bool = False) -> None:
         """Like ``take_over``, unless a call of this model is under way, in this thread or another one."""
@@ -144,32 +160,34 @@ class Running(Contents):
         if self._talks:
             self.tell(say)
 
-    def _waiting_for(self, needed: Kernels, *, predicts: bool = False) -> Kernels | None:
+    def _stand_in_for(self, needed: Kernels, *, predicts: bool = False) -> Kernels | None:
         """Have the machine run the model until other kernels are compiled too, if they would be waited for. Returns
         the kernels that run the model now."""
-        steps = None if self._memory is None else self._memory.capacity
-        instant = meanwhile(self.kernels, needed, steps, predicts=predicts)
-        if instant is not None and self._begin_with(instant):
-            self._request, self._news = self._ask(needed), _WAITS
+        own, steps = self.kernels, None if self._memory is None else self._memory.capacity
+        instant = meanwhile(own, needed, steps, self._stand_in, predicts=predicts)
+        if instant is not None:
+            own.load()  # so that they are kept, whatever happens to the cache
+            self._stand_in, self._request = instant, self._ask(needed)
+            if not self._begin_with(instant):
+                self._request = None
+            elif self._request is not None:
+                self._news = _WAITS
         return self._kernels
 
     def _begin_with(self, kernels: Kernels) -> bool:
-        """Run the model by other kernels from now on. If memory is too short for them, everything stays as it is.
-        Returns whether it runs by them."""
+        """Run the model by the machine, or by own kernels that are loaded. If memory is too short for them, everything
+        stays as it is. Returns whether it runs by them."""
         try:
+            if kernels.tier == "instant":
+                kernels.build()
             if self._memory is not None:
                 kernels.check_size(self._memory.capacity)
-            self._begin(kernels)
+            with self.changing, held():
+                self._hand_over(kernels)
         except MemoryError as error:
             background.warn_once(str(error) or "memory is short")
             return False
         return True
-
-    def _begin(self, kernels: Kernels) -> None:
-        """Run the model by other kernels from now on. They are compiled if they are not in the cache."""
-        kernels.build()
-        with self.changing, held():
-            self._hand_over(kernels)
 
     def check_window(self, steps: int, *, argument: str = "bptt_steps") -> None:
         """Raise ModelTooLargeError if memory is too short for windows of so many steps.
@@ -187,9 +205,12 @@ class Running(Contents):
             asked, self._request = self._request is not None, None
             background.drop_unneeded()
             try:
-                self._begin(own)
-            except BaseException:  # such as Ctrl-C while it is compiled here
-                self._request = self._ask(own) if asked else None
+                own.build()
+                with self.changing, held():
+                    self._hand_over(own)
+            except BaseException:  # such as Ctrl-C while they are compiled here
+                if asked and self._kernels is not own:
+                    self._request = self._ask(own)
                 raise
             self._news = _TAKEN_OVER
 
@@ -250,3 +271,10 @@ class Running(Contents):
         """Tell learners that the arrays of the memory, or the kernels, are others from now on."""
         self.signals[MOVED] += 1
         self.signals[WRITING] = 0
+
+
+def _lacking(own: Kernels, *, skips: bool, predicts: bool) -> Kernels | None:
+    """The kernels that a call needs and that are neither loaded nor in the cache; those that are there get loaded."""
+    if not own.load() or (predicts and not own.load(predicts=True)):
+        return own
+    return own.skipping if skips and not own.skipping.load() else None

@@ -58,17 +58,19 @@ def first_kernels(
     return instant, request_for(text, own) if asks else None
 
 
-def meanwhile(own: Kernels, needed: Kernels, steps: int | None, *, predicts: bool = False) -> Kernels | None:
-    """What runs a model that has its own kernels while others that it needs are compiled.
+def meanwhile(
+    own: Kernels, needed: Kernels, steps: int | None, before: Kernels | None = None, *, predicts: bool = False
+) -> Kernels | None:
+    """What runs a model that has its own kernels while others that it needs are compiled: the machine.
 
     steps: of a window. predicts: whether they are needed for prediction and not for training. None if nobody has to
     wait for them, or if everybody has to.
     """
-    if own.tier != "compiled" or tier_of(own.options) != "auto" or _must_wait() or not background.is_of_use():
+    if own.tier != "compiled" or tier_of(own.options) != "auto" or _must_wait():
         return None
     if needed.can_predict() if predicts else needed.are_there():
         return None
-    instant = _instant(own.graph, own.options, own)
+    instant = before or _instant(own.graph, own.options, own)
     return instant if _machine_is_there(own) and _fits(instant, steps) else None
 
 

@@ -39,9 +39,10 @@ def learner(model: Network, steps: int | None = None, every: int = 1, missing: s
     """A learner of a model, in zero state; see ``neuromorph.learner``."""
     count = model.bptt_steps if steps is None else whole_number("steps", steps)
     period, rule = whole_number("every", every), one_of("missing", missing, MISSING)
-    model.memory()
-    model.look_for_kernels(predicts=True)
-    return Learner(Track(model, count, period), rule)
+    with model.lock:
+        model.memory()
+        model.look_for_kernels(predicts=True)
+        return Learner(Track(model, count, period), rule)
 
 
 class Learner(Stateful):
@@ -219,7 +220,6 @@ class Learner(Stateful):
             weights = None if data.weights is None else data.weights.reshape(-1)
             if data.unknown:
                 with model.lock:
-                    model.look_for_kernels(skips=True)
                     track.expect_unknown()
                     self._take_functions()
             empty = weights is not None and not (weights > 0.0).any()

@@ -47,7 +47,7 @@ def is_remote_drive(path: str, type_of_drive: Callable[[str], int]) -> bool:
 
 def mounts_of_macos(shown: str) -> str:
     """What the command ``mount`` of macOS prints, in the form of /proc/mounts."""
-    found = re.findall(r"^(.*) on (.*) \((\w+)", shown, re.MULTILINE)
+    found = re.findall(r"^(.*?) on (/.*) \((\w+)", shown, re.MULTILINE)
     return "\n".join(" ".join(part.replace(" ", "\\040") for part in line) + " -" for line in found)
 
 

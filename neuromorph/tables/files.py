@@ -286,12 +286,14 @@ class _Text(Table):
 
 
 @contextmanager
-def _read_by_polars(trouble: str) -> Iterator[None]:
+def _polars_reading(trouble: str) -> Iterator[None]:
     """A block in which Polars reads a file. Its errors are DataErrors that begin with ``trouble``."""
     exceptions = polars("").exceptions
     try:
         yield
     except (exceptions.PolarsError, exceptions.PanicException, RuntimeError, OSError) as error:
+        if getattr(error, "errno", None) is not None:  # of the system, such as a file that may not be read
+            raise
         raise DataError(f"{trouble}: {' '.join(str(error).split())[:120]}") from None
 
 
@@ -302,8 +304,8 @@ class _Other(Table):
         pl = polars(f"{title}: {kind} files need")
         os.stat(path)  # raises the error of a missing file before Polars does, which has other words
         scan = {".parquet": pl.scan_parquet, ".ndjson": pl.read_ndjson, ".jsonl": pl.read_ndjson}.get(kind, pl.scan_ipc)
-        self._kind = kind
-        with _read_by_polars(f"{title}: not a {kind} file"):
+        self._trouble = f"{title}: not a sound {kind} file"
+        with _polars_reading(f"{title}: not a {kind} file"):
             self._frame = scan(path).lazy()
             self._types = self._frame.collect_schema()
             self._rows = self._frame.select(pl.len()).collect().item()
@@ -316,12 +318,17 @@ class _Other(Table):
         chosen = sorted(set(columns))
         names = [self._types.names()[place] for place in chosen]
         for first in range(0, self._rows, ROWS):
-            with _read_by_polars(f"{self.title}: not a sound {self._kind} file"):
+            with _polars_reading(self._trouble):
                 frame = self._frame.slice(first, ROWS).select(names).collect()
             yield Piece(
-                first, len(frame), lambda place, frame=frame: self._cells(frame.to_series(chosen.index(place)), place),  # type: ignore[misc]
+                first, len(frame), lambda place, frame=frame: self._sound(frame.to_series(chosen.index(place)), place),  # type: ignore[misc]
                 lambda row, first=first: f"row {first + row + 1}",  # type: ignore[misc]
             )  # fmt: skip
+
+    def _sound(self, series: Any, place: int) -> Any:
+        """The cells of a column, or the error of a file that is damaged there."""
+        with _polars_reading(self._trouble):
+            return self._cells(series, place)
 
     def _cells(self, series: Any, place: int) -> Any:
         """The cells of a column: numbers in float64, all else as texts."""

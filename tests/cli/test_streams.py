@@ -207,6 +207,9 @@ def test_a_reader_that_ends_may_be_an_invalid_argument_on_windows(
 
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(sys, "stdout", Closed())
+    with pytest.raises(OSError) as raised:
+        console.give_raw("1\n")
+    assert isinstance(raised.value, BrokenPipeError) == (platform == "win32")
     assert console.flush_or_forget() == 1
     monkeypatch.undo()
     assert said in capsys.readouterr().err if said else not capsys.readouterr().err

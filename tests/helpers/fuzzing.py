@@ -24,10 +24,12 @@ def fuzz(check: Callable[[random.Random], None], at_least: int = 50) -> None:
     """
     end, number = time.monotonic() + SECONDS, 0
     while number == 0 or time.monotonic() < end:
-        tried = given(st.randoms(use_true_random=False))(lambda rng: check(rng))
+        tried = given(st.randoms(note_method_calls=True, use_true_random=False))(lambda rng: check(rng))
         try:
             seed(f"{SEED} {number}")(settings(_SETTINGS, max_examples=at_least)(tried))()
         except Exception as error:
-            error.add_note(f"to repeat it: NEUROMORPH_FUZZ_SEED={SEED}, round {number} of at least {at_least} inputs")
+            error.add_note(
+                f"to repeat it: NEUROMORPH_NIGHTLY={MINUTES:g} NEUROMORPH_FUZZ_SEED={SEED}; it is in round {number}"
+            )
             raise
         number += 1

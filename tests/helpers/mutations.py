@@ -185,3 +185,20 @@ def mutated_file(raw: bytes, rng: random.Random) -> bytes:
         if rng.random() < 0.6 and len(out) > behind + 8:
             out[:8] = struct.pack("<Q", len(out) - behind - 8)
     return bytes(out)
+
+
+def changed_bytes(raw: bytes, rng: random.Random) -> bytes:
+    """Bytes of which some, a quarter of the changes among the first hundred, are others, gone or doubled."""
+    out = bytearray(raw)
+    for _ in range(rng.randint(1, 3)):
+        place = rng.randrange(max(1, min(len(out), 100) if rng.random() < 0.25 else len(out)))
+        kind, count = rng.randrange(4), rng.choice([1, 1, 4, 30])
+        if kind == 0:
+            out[place : place + 1] = bytes([rng.randrange(256)])
+        elif kind == 1:
+            del out[place : place + count]
+        elif kind == 2:
+            out[place:place] = out[place : place + count]
+        else:
+            out[place : place + count] = rng.choice([b"\0", b"\xff"]) * count
+    return bytes(out)

@@ -156,7 +156,7 @@ def test_a_cache_that_does_not_take_kernels_is_asked_for_none_for_a_while(
     use(monkeypatch, f"m.get('text') == 'a' and {said(f'json.dumps({UNSTORED})')}")
     others = [background.request({"text": "b"}, entry(n)) for n in (1, 2)]
     machine = background.request({"machine": [], "text": "b"}, entry(3))
-    assert background.is_of_use()
+    assert background.refusal() is None
     first = background.request({"text": "a"}, ENTRY)
     assert until(first.poll)
     assert [(request.ended, request.reason) for request in (*others, machine)] == [
@@ -165,9 +165,9 @@ def test_a_cache_that_does_not_take_kernels_is_asked_for_none_for_a_while(
     monkeypatch.setattr(compiler, "add", None)  # nothing is asked for any more
     later = background.request({"text": "a"}, entry(4))
     assert (later.ended, later.unstored, later.reason) == (True, True, "the disk is full")
-    assert not background.is_of_use()
+    assert background.refusal() is not None
     monkeypatch.setattr(background, "AGAIN", 0.0)
-    assert background.is_of_use()
+    assert background.refusal() is None
 
 
 def test_many_long_messages_do_not_wait_for_the_other_process(

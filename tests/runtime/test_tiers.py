@@ -31,6 +31,7 @@ from neuromorph.runtime.feeds import Feeds
 from neuromorph.runtime.instant import Machine
 from neuromorph.runtime.kernels import ModelTooLargeError
 from neuromorph.runtime.network import Network
+from neuromorph.runtime.running import Running
 from neuromorph.training import progress
 
 TEXT = "/xavier,zero/ (i, 2) {m, h, concatenate, 1} (h, 3, <tanh>) (d, <dropout, 0.3>) (out, 2, <linear>, <mse>)"
@@ -38,6 +39,8 @@ ARE_THERE = tiers.Kernels.are_there
 OWN = TEXT.replace("(out,", "(t, <times, 0.25>) (out,")  # of the one test that has its kernels compiled anew
 RNG = np.random.default_rng(0)
 INPUTS, EXPECTED = RNG.normal(size=(60, 2, 2)), RNG.uniform(size=(60, 2, 2))
+UNKNOWN = EXPECTED.copy()
+UNKNOWN[::3, 0, 1] = np.nan
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +51,16 @@ def auto(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def _all_kernels_are_in_the_cache() -> None:
     for tier in ("instant", "compiled"):
-        nm.predict(nm.build(compiled_from(TEXT, tier=tier)), INPUTS)
+        model = nm.build(compiled_from(TEXT, tier=tier))
+        nm.predict(model, INPUTS)
+        nm.train(model, INPUTS, UNKNOWN, 0, missing="skip")
+
+
+def absent(monkeypatch: pytest.MonkeyPatch, *entries: str) -> None:
+    """Have the cache, and this process, lack some bundles."""
+    found = bundles.is_there
+    monkeypatch.setattr(bundles, "is_there", lambda own: own not in entries and found(own))
+    monkeypatch.setattr(tiers.Kernels, "are_there", ARE_THERE)
 
 
 def no_compiling(*_: Any) -> Any:
@@ -173,6 +185,7 @@ def test_a_compiler_that_fails_leaves_the_machine_in_charge(
     monkeypatch.setattr(background, "_warned", set())
     model = built(compiled_from(TEXT))
     (one,) = asked
+    absent(monkeypatch, *model.kernels.own.entries)
     one.end("the disk is full")
     with pytest.warns(CompilerWarning, match="the disk is full"):
         nm.train(model, INPUTS, EXPECTED, 0)
@@ -351,19 +364,49 @@ def test_kernels_by_others_take_over_without_a_warning(asked: list[Request], mon
     assert (model.tier, model.waits) == ("compiled", False)
 
 
-def test_a_take_over_compiles_nothing(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the compiler was killed between the kernels of training and those of prediction."""
+def test_a_compiler_killed_before_prediction_leaves_training(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model's own kernels train, the machine predicts, and nothing is compiled in this process."""
     monkeypatch.setattr(background, "_warned", set())
     monkeypatch.setattr(bundles, "_built", no_compiling)
-    model = built(compiled_from(TEXT))
-    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: True)
-    monkeypatch.setattr(tiers.Kernels, "can_predict", lambda self: False)
-    monkeypatch.setattr(bundles, "is_there", lambda own: own != asked[0].entry)
+    model, other = built(compiled_from(TEXT)), built(compiled_from(TEXT, tier="instant"))
+    absent(monkeypatch, model.kernels.own.entries[1])
     asked[0].end("the compiler was ended by signal 9")
+    found = []
     with pytest.warns(CompilerWarning, match="ended by signal 9"):
         nm.train(model, INPUTS, EXPECTED, 0)
-    nm.predict(model, INPUTS)
-    assert (model.tier, model.waits, len(asked)) == ("instant", False, 1)
+    nm.train(other, INPUTS, EXPECTED, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            found.append(model.tier)
+            np.testing.assert_array_equal(nm.predict(model, INPUTS), nm.predict(other, INPUTS))
+            found.append(model.tier)
+            for one in (model, other):
+                nm.train(one, INPUTS, EXPECTED, 0)
+    assert found == ["compiled", "instant", "compiled", "instant"]
+    assert (model.tier, model.waits, len(asked)) == ("compiled", False, 1)
+    assert_same_bits(model, other)
+
+
+def test_a_cache_with_training_alone_is_enough_to_train(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where kernels that skip are compiled meanwhile, those that predict need not be there."""
+    monkeypatch.setattr(bundles, "_built", no_compiling)
+    absent(monkeypatch, *[compiled_from(TEXT).kernels.own.entries[1]])
+    model = built(compiled_from(TEXT))
+    assert model.tier == "compiled"
+    skipping = model.kernels.skipping.entries[0]
+    with monkeypatch.context() as patched:
+        absent(patched, skipping)
+        nm.train(model, INPUTS, UNKNOWN, 0, missing="skip")
+        assert (model.tier, [request.entry for request in asked]) == ("instant", [skipping])
+    absent(monkeypatch, model.kernels.own.entries[1])
+    asked[0].end()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nm.train(model, INPUTS, UNKNOWN, 0, missing="skip")
+    assert (model.tier, model.waits) == ("compiled", False)
 
 
 def test_kernels_that_have_failed_are_not_asked_for_again(
@@ -372,10 +415,8 @@ def test_kernels_that_have_failed_are_not_asked_for_again(
     """Whatever the order of calls; there is one warning."""
     monkeypatch.setattr(background, "_warned", set())
     monkeypatch.setattr(bundles, "_built", no_compiling)
-    unknown = EXPECTED.copy()
-    unknown[::3, 0, 1] = np.nan
     model = built(compiled_from(TEXT))
-    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: not self.skips)
+    absent(monkeypatch, model.kernels.own.skipping.entries[0])
     asked[-1].end()
     found = []
 
@@ -384,16 +425,48 @@ def test_kernels_that_have_failed_are_not_asked_for_again(
         found.append(model.tier)
 
     train(EXPECTED)
-    train(unknown)
+    train(UNKNOWN)
+    stands_in = model.kernels
     asked[1].end("it crashes")
     with pytest.warns(CompilerWarning, match="it crashes"):
         train(EXPECTED)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        train(unknown)
+        train(UNKNOWN)
+        assert (model.waits, model.kernels) == (False, stands_in)
         train(EXPECTED)
     assert found == ["compiled", "instant", "compiled", "instant", "compiled"]
     assert len(asked) == 2
+
+
+def test_an_interrupt_while_the_machine_begins_leaves_the_request(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C right after the memory was handed over, in either direction: later calls go on as they should."""
+
+    def interrupted(self: Any, own: Any) -> None:
+        hand_over(self, own)
+        raise KeyboardInterrupt
+
+    hand_over = Running._hand_over
+    monkeypatch.setattr(bundles, "_built", no_compiling)
+    monkeypatch.setattr(tiers.Kernels, "are_there", ARE_THERE)
+    model = built(compiled_from(TEXT))
+    assert model.tier == "compiled"
+    with monkeypatch.context() as patched:
+        absent(patched, model.kernels.skipping.entries[0])
+        patched.setattr(Running, "_hand_over", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            nm.train(model, INPUTS, UNKNOWN, 0, missing="skip")
+    assert (model.tier, model.waits) == ("instant", True)
+    asked[0].end()
+    with monkeypatch.context() as patched:
+        patched.setattr(Running, "_hand_over", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            nm.train(model, INPUTS, UNKNOWN, 0, missing="skip")
+    assert (model.tier, model.waits) == ("compiled", False)
+    nm.train(model, INPUTS, UNKNOWN, 0, missing="skip")
+    assert (model.tier, len(asked)) == ("compiled", 1)
 
 
 def test_a_sweep_asks_once_for_kernels_that_fail(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,6 +474,7 @@ def test_a_sweep_asks_once_for_kernels_that_fail(asked: list[Request], monkeypat
     model = compiled_from(TEXT)
     model.begin_without_compiling()
     built(model)
+    absent(monkeypatch, *model.kernels.own.entries)
     for _ in range(3):
         model.compile_meanwhile()
         if not asked[0].ended:
@@ -450,28 +524,39 @@ def test_a_model_keeps_its_kernels_while_the_machine_stands_in(
     monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: not self.skips)
     model = built(compiled_from(TEXT))
     own = model.kernels
-    unknown = EXPECTED.copy()
-    unknown[3, 0, 1] = np.nan
-    nm.train(model, INPUTS, unknown, 0, missing="skip")
+    nm.train(model, INPUTS, UNKNOWN, 0, missing="skip")
     assert model.tier == "instant"
     assert model.kernels.own is own
 
 
-def test_a_learner_does_not_wait_for_kernels_that_skip(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither at the first target that is not known, nor when the model's own kernels are compiled."""
+@pytest.mark.parametrize("way", ["step", "update", "copy"])
+def test_a_learner_does_not_wait_for_kernels_that_skip(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Neither at the first target that is not known, nor where the model goes over to its own kernels meanwhile."""
     monkeypatch.setattr(background, "_warned", {"warned"})
     monkeypatch.setattr(bundles, "_built", no_compiling)
-    monkeypatch.setattr(tiers.Kernels, "are_there", lambda self: not self.skips)
+    monkeypatch.setattr(tiers.Kernels, "are_there", ARE_THERE)
     model, other = built(compiled_from(TEXT)), built(compiled_from(TEXT, tier="instant"))
     assert model.tier == "compiled"
-    one, same = nm.learner(model, 4, missing="skip"), nm.learner(other, 4, missing="skip")
-    unknown = np.array([[np.nan, 0.5]] * 2)
+    absent(monkeypatch, model.kernels.skipping.entries[0])
+    pair = [nm.learner(model, 4, missing="skip"), nm.learner(other, 4, missing="skip")]
     for number in range(12):
-        target = unknown if number in (3, 7) else EXPECTED[number]
-        np.testing.assert_array_equal(one(INPUTS[number], target), same(INPUTS[number], target))
+        target = UNKNOWN[number] if number in (3, 9) else EXPECTED[number]
+        one, same = (learner(INPUTS[number], target).copy() for learner in pair)
+        np.testing.assert_array_equal(one, same)
         if number == 3:
-            assert model.tier == "instant"
+            assert (model.tier, len(asked)) == ("instant", 1)
             asked[-1].end("it crashes")
+        if number == 6:
+            for each in (model, other):
+                nm.train(each, INPUTS, EXPECTED, 0)
+            assert model.tier == "compiled"
+            if way == "update":
+                assert pair[0].update() == pair[1].update()
+            elif way == "copy":
+                pair = [learner.copy() for learner in pair]
+    assert (model.tier, len(asked)) == ("instant", 1)
     assert_same_bits(model, other)
 
 

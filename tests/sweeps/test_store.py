@@ -230,6 +230,7 @@ MOUNTS_OF_MACOS = """\
 /dev/disk3s5 on /System/Volumes/Data (apfs, local, journaled, nobrowse)
 //me@server/My%20Share on /Volumes/My Share (smbfs, nodev, nosuid, mounted by me)
 server:/export on /Volumes/on it (nfs, asynchronous)
+//me@server/more on /Volumes/My on Share (smbfs, nodev)
 """
 
 
@@ -240,6 +241,7 @@ server:/export on /Volumes/on it (nfs, asynchronous)
         ("/Volumes/My Share/runs.sqlite", "smbfs"),
         ("/Volumes/My Shares/runs.sqlite", "apfs"),
         ("/Volumes/on it/runs.sqlite", "nfs"),
+        ("/Volumes/My on Share/runs.sqlite", "smbfs"),
     ],
 )
 def test_kinds_of_file_systems_of_macos(path: str, kind: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import neuromorph as nm
 from neuromorph import storage
+from neuromorph.runtime.background import Request
 from neuromorph.sweeps import training
 from neuromorph.sweeps.scores import checked_score
 from neuromorph.sweeps.training import Task, Trained, train
@@ -144,9 +145,15 @@ def test_a_failed_run_keeps_the_history_of_its_epochs() -> None:
 
 def test_a_long_training_has_kernels_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless it says which tier it wants; a short one has none compiled."""
-    asked: list[str] = []
+    asked: list[Request] = []
+
+    def request_for(text: str, own: Any) -> Request:
+        asked.append(Request({}, text))
+        asked[-1].looked = float("inf")
+        return asked[-1]
+
     monkeypatch.setenv("NEUROMORPH_TIER", "auto")
-    monkeypatch.setattr("neuromorph.runtime.running.request_for", lambda text, own: asked.append(text))
+    monkeypatch.setattr("neuromorph.runtime.running.request_for", request_for)
     text = LOOP.replace("4, <tanh>", "3, <tanh>")  # whose kernels are in no cache
     for patience, tier, wanted in [(60.0, {}, 0), (0.0, {"tier": "instant"}, 0), (0.0, {}, 1)]:
         monkeypatch.setattr(training, "PATIENCE", patience)
