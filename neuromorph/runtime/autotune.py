@@ -17,7 +17,6 @@ TRIAL = 2e-3  # seconds of work in a trial, about: long enough that waking threa
 WARMING = 4  # at least one window in so many of a trial is run first without timing, to wake threads and fill caches
 RARELY = 200  # one window in so many belongs to a trial
 FIRST = 6  # the same at first, when threads may still share a processor
-SURE = 3  # comparisons, after which windows between two trials double from trial to trial
 SOON = 25  # the same after a surprise
 BETTER = 0.97  # of one thread's time: several threads are used only if they take less
 ODD = 1.3  # times its last time: when the quicker way takes longer than that, it is a surprise
@@ -81,8 +80,7 @@ class Autotuner:
             yield best, rest
         if is_due:
             self._owed = 0.0
-            if self._compared > SURE:
-                self._rarely = min(RARELY, 2 * self._rarely)
+            self._rarely = min(RARELY, 2 * self._rarely)
             yield from self._tried(Way.ONE if best is Way.ALL else Way.ALL, tried)
 
     def _tried(self, way: Way, windows: int) -> Iterator[tuple[Way, int]]:
