@@ -26,6 +26,7 @@ from .tiers import can_wait, first_kernels, kernels_of, last_entry, meanwhile, r
 _WAITS = "the machine runs the model while kernels that it needs now are compiled in the background"
 _TAKEN_OVER = "the model's own kernels are compiled, and run it now"
 _LOST = "the cache has lost what was compiled"
+_BETWEEN = 1.0  # seconds between two looks into the cache for kernels for which there is no request
 _POLL = 0.01  # seconds between two looks for compiled kernels of somebody who waits for them
 
 
@@ -38,6 +39,8 @@ class Running(Contents):
         self._failed: set[str] = set()  # what is not asked for again: keys of the cache
         self._stand_in: Kernels | None = None  # the machine, if it has stood in for kernels of the model's own
         self._stays = False  # whether memory was too short for kernels of the model's own
+        self._refused = False  # whether the cache did not take kernels of the model's own
+        self._looked = time.monotonic()  # when the cache was looked into last for kernels without a request
         self._decided = False  # what runs the model at first
         self._skipping: Kernels | None = None  # the kernels whose ones that skip need not be waited for
         self._predicting: Kernels | None = None  # those that need not be waited for in order to predict
@@ -117,18 +120,31 @@ class Running(Contents):
                 self._skipping = self._stand_in_for(own.skipping)
             if predicts and self._predicting is not self._kernels:
                 self._predicting = self._stand_in_for(own, predicts=True)
-        elif request is not None or (own.is_loaded and not self._stays):
+        elif request is not None or self._may_find(own):
             lacking = _lacking(own, skips=skips, predicts=predicts)
             if lacking is None:
                 self._go_over(own)
             else:
-                self._request = self._ask(lacking)
+                self._request = self._ask(lacking) if request is not None or self._refused else None
+
+    def _may_find(self, own: Kernels) -> bool:
+        """Whether to look for kernels for which there is no request: others may have compiled them. What is not loaded
+        is looked for once a second."""
+        if self._stays or tier_of(self._options) != "auto":
+            return False
+        now = time.monotonic()
+        if own.is_loaded or now - self._looked < _BETWEEN:
+            return own.is_loaded
+        self._looked = now
+        return True
 
     def _hear_of(self, request: Request) -> None:
         """Warn if a request has ended and what it asked for is not there. Then it is not asked for again, unless the
         cache did not take it, which it may do another time."""
         if not bundles.is_there(request.entry):
-            if not request.unstored:
+            if request.unstored:
+                self._refused = True
+            else:
                 self._failed.add(request.entry)
             background.warn_once(request.reason or _LOST, of_cache=request.unstored)
 
@@ -239,6 +255,7 @@ class Running(Contents):
             if self.lock.acquire(timeout=max(0.0, min(_POLL, end - time.monotonic()))):
                 try:
                     self.memory()
+                    self._looked = -math.inf
                     self.take_over()
                     self._say()
                 finally:

@@ -483,6 +483,27 @@ def test_a_sweep_asks_once_for_kernels_that_fail(asked: list[Request], monkeypat
     assert (model.tier, model.waits, len(asked)) == ("instant", False, 1)
 
 
+@pytest.mark.parametrize("unstored", [False, True])
+def test_kernels_that_come_into_the_cache_later_are_found(
+    asked: list[Request], monkeypatch: pytest.MonkeyPatch, unstored: bool
+) -> None:
+    """By another process, after the request of this model has failed. A cache that took nothing is asked again."""
+    monkeypatch.setattr(background, "_warned", {"warned"})
+    monkeypatch.setattr("neuromorph.runtime.running._BETWEEN", 0.0)
+    model = built(compiled_from(TEXT))
+    with monkeypatch.context() as patched:
+        absent(patched, *model.kernels.own.entries)
+        asked[0].end("the compiler was killed", unstored=unstored)
+        for _ in range(2):
+            nm.train(model, INPUTS, EXPECTED, 0)
+        assert (model.tier, model.waits, len(asked)) == ("instant", unstored, 1 + unstored)
+        assert not model.wait_compiled(0)
+    monkeypatch.setattr(tiers.Kernels, "are_there", ARE_THERE)
+    asked[-1].end("the compiler was killed")
+    nm.train(model, INPUTS, EXPECTED, 0)
+    assert (model.tier, model.waits) == ("compiled", False)
+
+
 def test_an_interrupt_leaves_the_request(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while kernels are loaded: a later call takes over."""
 
