@@ -71,7 +71,7 @@ class Track:
     def __init__(self, network: Network, steps: int, every: int) -> None:
         self.network, self.steps, self.every, self.lanes = network, steps, every, network.batch_size
         self.rows = max(2 * steps, FEWEST)
-        self._skips = False
+        self._skips = self._can_skip = False
         with network.lock:
             network.memory()
             self._check_size()
@@ -169,6 +169,7 @@ class Track:
 
     def _write(self, counters: NDArray[np.int64]) -> None:
         """Write the control words. counters: of the learner's situation."""
+        self._can_skip = False
         self._kept: list[Any] = []  # functions, and the arrays whose addresses records have
         pieces, parts = self._pieces(), self._parts()
         tables = len(PLACE)
@@ -277,7 +278,7 @@ class Track:
 
     def expect_unknown(self) -> None:
         """Make ready for windows in which some expected components are not known. The caller holds the model's lock."""
-        if self._skips and self["seen"] == self.network.signals[MOVED]:
+        if self._can_skip and self["seen"] == self.network.signals[MOVED]:
             return
         self._skips = True
         self.network.look_for_kernels(skips=True)
@@ -290,6 +291,7 @@ class Track:
         """Write what a call of the kernels takes that skip what is not known."""
         self._skips = True
         self._write_train("skip", self.kernels.skipping, self.memory.for_skipping)
+        self._can_skip = True  # last: an interrupt may come before
 
     def learn_by_members(self) -> int:
         """Run the window for which ``advance`` has said MEMBERS, with several threads; what ``settle`` says."""

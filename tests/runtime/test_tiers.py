@@ -30,6 +30,7 @@ from neuromorph.runtime.background import Request
 from neuromorph.runtime.feeds import Feeds
 from neuromorph.runtime.instant import Machine
 from neuromorph.runtime.kernels import ModelTooLargeError
+from neuromorph.runtime.learning import Track
 from neuromorph.runtime.network import Network
 from neuromorph.runtime.running import Running
 from neuromorph.training import progress
@@ -393,7 +394,7 @@ def test_a_compiler_killed_before_prediction_leaves_training(
 def test_a_cache_with_training_alone_is_enough_to_train(asked: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where kernels that skip are compiled meanwhile, those that predict need not be there."""
     monkeypatch.setattr(bundles, "_built", no_compiling)
-    absent(monkeypatch, *[compiled_from(TEXT).kernels.own.entries[1]])
+    absent(monkeypatch, compiled_from(TEXT).kernels.own.entries[1])
     model = built(compiled_from(TEXT))
     assert model.tier == "compiled"
     skipping = model.kernels.skipping.entries[0]
@@ -579,6 +580,23 @@ def test_a_learner_does_not_wait_for_kernels_that_skip(
                 pair = [learner.copy() for learner in pair]
     assert (model.tier, len(asked)) == ("instant", 1)
     assert_same_bits(model, other)
+
+
+def test_a_learner_interrupted_at_an_unknown_target_takes_it_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C before the kernels that skip can be called: the next target that is not known does not call nothing."""
+
+    def interrupted(self: Any, name: str, *more: Any) -> None:
+        raise KeyboardInterrupt
+
+    pair = [nm.learner(built(compiled_from(TEXT, tier="instant")), 4, missing="skip") for _ in range(2)]
+    with monkeypatch.context() as patched:
+        patched.setattr(Track, "_write_train", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pair[0](INPUTS[0], UNKNOWN[0])
+    for number in range(6):
+        one, same = (learner(INPUTS[number], UNKNOWN[number]).copy() for learner in pair)
+        np.testing.assert_array_equal(one, same)
+    assert_same_bits(pair[0].model, pair[1].model)
 
 
 def test_waiting_ends_in_time(asked: list[Request]) -> None:
