@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from .arrays import PredictionData, Shape, cast_finite, check_agree, check_shape
 from .labels import Needs, checked_lengths
-from .packing import Lengths, Packing, Reading
+from .packing import Lengths, Packing, Reading, even_lanes
 from .reading import Given, Place, indexed, read, shown
 
 Array = NDArray[Any]
@@ -85,7 +85,7 @@ def arranged(
     Raises DataError where shapes do not fit the model or one another, and where lengths are wrong. Values are checked
     later.
     """
-    rows = _rows(layout, needs.width_in, needs.batch, inputs)
+    rows = _rows(layout, needs.width_in, lambda _: needs.batch, inputs)
     last = _last_steps(rows.packing, lengths)
     answers, once = (None, False) if expected is None else _answers(needs, rows, last, expected)
     weights = _weights(rows.packing, last, once, sample_weight)
@@ -96,8 +96,8 @@ def arranged(
 
 
 def arranged_inputs(layout: str, inputs: Any, *, width: int, dtype: np.dtype[Any], lanes: int) -> PredictionData:
-    """The inputs of prediction in a layout, packed into at most ``lanes`` lanes, and checked."""
-    rows = _rows(layout, width, lanes, inputs)
+    """The inputs of prediction in a layout, packed evenly into at most ``lanes`` lanes, and checked."""
+    rows = _rows(layout, width, lambda count: even_lanes(count, lanes), inputs)
     return PredictionData(
         cast_finite(rows.packed, dtype), squeeze=False, sequences=layout == "NSW", packing=rows.packing
     )
@@ -113,20 +113,20 @@ def is_list(value: Any) -> bool:
 # Inputs ---------------------------------------------------------------------------------------------------------------
 
 
-def _rows(layout: str, width: int, lanes: int, inputs: Any) -> _Rows:
-    """The inputs, with their shapes checked."""
+def _rows(layout: str, width: int, lanes_for: Callable[[int], int], inputs: Any) -> _Rows:
+    """The inputs, with their shapes checked. lanes_for: the lanes for a number of sequences or vectors."""
     if layout == "NSW" and is_list(inputs):
-        return _list_rows(width, lanes, inputs)
+        return _list_rows(width, lanes_for, inputs)
     given = read("inputs", inputs)
     shape: Shape = (("sequences", None), ("steps", None), ("width", width))
     if layout == "NW":
         shape = (("vectors", None), ("width", width))
     check_shape(given, (shape,), f", for layout={layout!r}")
     count, *steps, _ = given.numbers.shape
-    return _Rows(given, Packing(count, lanes, *steps))
+    return _Rows(given, Packing(count, lanes_for(count), *steps))
 
 
-def _list_rows(width: int, lanes: int, inputs: Any) -> _Rows:
+def _list_rows(width: int, lanes_for: Callable[[int], int], inputs: Any) -> _Rows:
     """Sequences of different lengths."""
     if not len(inputs):
         raise DataError("inputs is an empty list, but needs at least 1 sequence")
@@ -134,7 +134,7 @@ def _list_rows(width: int, lanes: int, inputs: Any) -> _Rows:
     for item in items:
         check_shape(item, ((("steps", None), ("width", width)),), ", as inputs is a list of sequences")
     lengths = np.array([len(item.numbers) for item in items], np.intp)
-    return _Rows(items, Packing(len(items), lanes, int(lengths.max()), lengths))
+    return _Rows(items, Packing(len(items), lanes_for(len(items)), int(lengths.max()), lengths))
 
 
 def _packed(name: str, items: Given | list[Given], packing: Packing) -> Given:

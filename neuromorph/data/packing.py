@@ -27,6 +27,15 @@ class Reading:
     once: bool = False
 
 
+def even_lanes(count: int, most: int) -> int:
+    """The lanes, at most ``most``, that some rows fill evenly: 33 rows fill 17 lanes twice, not 32 lanes and then one.
+
+    Fewer lanes than rows leave no lane empty, which would be computed for nothing.
+    """
+    groups = -(-count // most)
+    return -(-count // groups)
+
+
 @dataclass(frozen=True, eq=False)
 class Packing:
     """How sequences or single vectors lie in lanes.

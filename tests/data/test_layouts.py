@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import neuromorph as nm
+from neuromorph.prediction import inputs_of
 
 RECURRENT = "/uniform -0.5 0.5,zero/ (layout_input, 2) {sum, recur, concatenate} (a, 3, <tanh>) [l, [recur,]] "
 SUMS = f"{RECURRENT} (output, 2, <linear>, <mse>)"
@@ -159,6 +160,15 @@ def test_results_come_back_as_the_data_are() -> None:
         np.testing.assert_array_equal(result, sequence[:length])
     many = RNG.normal(size=(40, 3, 2))
     np.testing.assert_array_equal(model.predict(many, layout="NSW")[37], model.predict(many[37]))
+
+
+@pytest.mark.parametrize(("count", "lanes"), [(1, 1), (5, 5), (33, 17), (40, 20)])
+def test_prediction_computes_no_empty_lane(count: int, lanes: int) -> None:
+    model, data = made(CLASSES), RNG.normal(size=(count, 3, 2))
+    assert inputs_of(model, data, "NSW").inputs.shape[2] == lanes
+    assert inputs_of(model, list(data), "NSW").inputs.shape[2] == lanes
+    each = np.stack([model.predict(sequence) for sequence in data])
+    np.testing.assert_array_equal(model.predict(data, layout="NSW"), each)
 
 
 def test_an_array_of_objects_is_a_list() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neuromorph.data.packing import Packing
+from neuromorph.data.packing import Packing, even_lanes
 
 
 def numbered(*shape: int) -> np.ndarray:
@@ -67,3 +67,11 @@ def test_a_view_is_packed_as_it_is() -> None:
     view = np.lib.stride_tricks.sliding_window_view(numbered(9), 4)[:, :, np.newaxis]
     packing = Packing(6, 2, 4)
     np.testing.assert_array_equal(packing.unpack(packing.pack(view)), view)
+
+
+@pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 64, 65, 97, 1000])
+def test_even_lanes_leave_less_than_one_group_of_lanes_empty(count: int) -> None:
+    lanes, fewest = even_lanes(count, 32), -(-count // 32)
+    assert 1 <= lanes <= min(count, 32)
+    assert -(-count // lanes) == fewest, "as few groups as with all lanes"
+    assert lanes * fewest - count < fewest, "at most one empty lane a group"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,6 +41,11 @@ def timed(train: Callable[[], Any]) -> tuple[Any, float]:
     started = time.perf_counter()
     made = train()
     return made, time.perf_counter() - started
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def nearest_width(count: Callable[[int], int], parameters: int) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
+import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -14,8 +14,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import neuromorph as nm
 from bench import RESULTS, jax_peers, ours, reservoirs, torch_peers
-from bench.entry import Entry, Run
+from bench.entry import Entry, Run, processors
 from bench.task import Task
 
 KINDS = ("ours", "torch", "jax", "reservoirpy")
@@ -95,11 +96,22 @@ class Report:
 
 
 def machine() -> str:
-    """The processor, its number, and the releases that were measured."""
+    """The processors that this process may use, and the releases that were measured; of neuromorph the commit too."""
     names = [line.split(":")[1].strip() for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
     packages = [f"{name} {version(name)}" for name in ("numba", "torch", "jax", "reservoirpy") if find_spec(name)]
     processor = names[0] if names else platform.processor() or platform.machine()
-    return f"{os.cpu_count()} × {processor}; Python {platform.python_version()}, {', '.join(packages)}"
+    python = f"Python {platform.python_version()}"
+    return f"{processors()} × {processor}; {python}, neuromorph {nm.__version__}{_commit()}, {', '.join(packages)}"
+
+
+def _commit() -> str:
+    """The commit of a checkout in words, or nothing outside of one."""
+    command = "git", "-C", str(RESULTS), "rev-parse", "--short", "HEAD"
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f" (commit {done.stdout.strip()})"
 
 
 def _lines(path: Path) -> list[str]:

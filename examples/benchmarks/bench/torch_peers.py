@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
-from bench.entry import Entry, Run, falling, nearest_width, timed
+from bench.entry import Entry, Run, falling, nearest_width, processors, timed
 from bench.ours import CLIP_NORM
 from bench.task import Part, Task
 
@@ -88,7 +87,7 @@ def quickest_threads(task: Task, make: Callable[[], Any], loss: Any) -> int:
     import torch
     import torch_peer
 
-    several = os.cpu_count() or 1
+    several = processors()
     state = torch.get_rng_state()
     net = make()
     key = task.name, sum(parameter.numel() for parameter in net.parameters()), task.batch
