@@ -96,6 +96,8 @@ def echo_state(task: Task, name: str, seed: int, setting: Setting) -> Run:
         model.set_parameters({"h.recalled.weight": weight, "h.fed.weight": seen, "h.fed.bias": np.zeros(width)})
         states = model.predict(learnt_from(task).inputs, layout="NSW", nodes=read)[read]
         matrix, bias = fitted(task, states, setting.ridge)
+        if task.loss == "binary_cross_entropy":  # a sigmoid follows: the middle between no and yes is at 0, not at 0.5
+            bias = bias - 0.5
         model.set_parameters({"output.weight": matrix, "output.bias": bias})
 
     _, seconds = timed(learn)

@@ -89,7 +89,8 @@ class Task:
         output = Template(OUTPUTS[self.loss]).substitute(outputs=self.outputs)
         if name == "output":
             return output
-        names = {"inputs": self.inputs, "outputs": self.outputs, "steps": self.steps, "width": width, "output": output}
+        names = {"inputs": self.inputs, "outputs": self.outputs, "steps": self.steps, "width": width, "output": output,
+                 "bound": f"{width**-0.5:.6f}"}  # fmt: skip
         return Template(TEXTS[name]).substitute(names)
 
     def better(self, one: float, other: float) -> bool:

@@ -1,4 +1,5 @@
-"""The texts that are tried. $inputs, $outputs, $steps, $width and $output stand for what a task fills in."""
+"""The texts that are tried. $inputs, $outputs, $steps, $width and $output stand for what a task fills in, $bound for
+1 / sqrt(width)."""
 
 from __future__ import annotations
 
@@ -14,7 +15,10 @@ def cell(name: str) -> str:
 TEXTS = {
     "lstm": "/orthogonal,zero/ (input, $inputs) (h, $width, <lstm>) $output",
     "gru": "/orthogonal,zero/ (input, $inputs) (h, $width, <gru>) $output",
-    "two_gru": "/orthogonal,zero/ (input, $inputs) (h, $width, <gru>) (g, $width, <gru>) $output",
+    # Weights as PyTorch draws them: uniform within the root of 1 / width.
+    "uniform_lstm": "/uniform -$bound $bound,zero/ (input, $inputs) (h, $width, <lstm>) $output",
+    "uniform_gru": "/uniform -$bound $bound,zero/ (input, $inputs) (h, $width, <gru>) $output",
+    "uniform_gru_before": "/uniform -$bound $bound,zero/ (input, $inputs) (h, $width, <gru_before>) $output",
     # Gates that see the input alone, over two steps and two layers.
     "min_gru": """
 /xavier,zero/
@@ -72,5 +76,5 @@ $output
 $output
 """,
     "lem": cell("lem") + " (input, $inputs) (h, $width, <lem, 1>) $output",
-    "star": cell("star") + " (input, $inputs) (h, $width, <star>) (g, $width, <star>) $output",
+    "janet": cell("janet") + " (input, $inputs) (h, $width, <janet>) $output",
 }
