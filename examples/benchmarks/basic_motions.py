@@ -38,7 +38,7 @@ def task() -> Task:
         measure="accuracy",
         more_is_better=True,
         parameters=5000,
-        texts=("gru", "lstm", "min_gru", "conv_gru", "pooled"),
+        texts=("gru", "lstm", "uniform_gru", "min_gru", "conv_gru", "pooled"),
         epochs=100,
         batch=8,
         rates=(0.003, 0.01, 0.03),

@@ -46,7 +46,7 @@ def task() -> Task:
         score=error,
         measure="error, parts per million",
         parameters=6000,
-        texts=("lstm", "gru", "conv_gru", "lem"),
+        texts=("lstm", "gru", "uniform_lstm", "uniform_gru", "conv_gru", "lem"),
         epochs=40,
         batch=32,
         rates=(0.003, 0.01, 0.03),

@@ -77,7 +77,6 @@ def task(name: str, difficulty: str, parameters: int) -> Task:
         parameters=parameters,
         texts=("gru", "lstm", "uniform_gru", "uniform_gru_before", "janet", "far_gru", "dilated", "lem"),
         rates=(0.003, 0.01),
-        reservoirs=True,
         **BUDGETS[difficulty if len(data["X_train"]) > 1 else "one sequence"],
     )
 

@@ -30,12 +30,11 @@ def task() -> Task:
         score=normalised_error,
         measure="error over the deviation",
         parameters=5000,
-        texts=("gru", "lstm", "conv_gru", "lem"),
+        texts=("gru", "lstm", "uniform_gru", "uniform_gru_before", "conv_gru", "lem"),
         epochs=100,
         batch=16,
         rates=(0.003, 0.01, 0.03),
         patience=30,
-        reservoirs=True,
     )
 
 

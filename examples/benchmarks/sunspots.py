@@ -41,12 +41,11 @@ def task() -> Task:
         score=relative_variance,
         measure="relative variance",
         parameters=500,
-        texts=("gru", "lstm", "min_gru", "lem"),
+        texts=("gru", "lstm", "uniform_lstm", "uniform_gru", "min_gru", "lem"),
         epochs=100,
         batch=8,
         rates=(0.003, 0.01, 0.03),
         patience=30,
-        reservoirs=True,
         published=("a perceptron 0.35", "a threshold autoregressive model 0.28 (Weigend, Huberman & Rumelhart 1990)"),
     )
 

@@ -55,7 +55,6 @@ def tiny() -> Any:
     return task.Task(
         name="tiny", title="Tiny", source="made here", **parts, loss="cross_entropy", outputs=2, score=wrong,
         measure="share of wrong answers", parameters=150, texts=("gru",), epochs=2, batch=4, rates=(0.01, 0.03),
-        reservoirs=True,
     )  # fmt: skip
 
 
@@ -216,9 +215,58 @@ def test_a_reservoir_is_sparse_and_has_its_radius_and_its_output_is_a_regression
     assert 0.05 < (matrix != 0).mean() < 0.15
     states = np.random.default_rng(1).normal(size=(*tiny.train.expected.shape, 4))
     weight, bias = reservoirs.fitted(tiny, states, 1e-9)
-    targets, counts = reservoirs.wanted(tiny, tiny.train)
-    right = np.linalg.lstsq(np.column_stack([states[counts], np.ones(counts.sum())]), targets, rcond=None)[0]
+    read, targets = reservoirs.answered(tiny, tiny.train, states)
+    right = np.linalg.lstsq(np.column_stack([read, np.ones(len(read))]), targets, rcond=None)[0]
     np.testing.assert_allclose(np.vstack([weight, bias]), right, atol=1e-6)
+
+
+def test_an_output_is_fitted_to_the_states_of_steps_that_have_an_answer(tiny: Any) -> None:
+    task, reservoirs = room("bench.task"), room("bench.reservoirs")
+    states = np.random.default_rng(1).normal(size=(3, 9, 4))
+    read, targets = reservoirs.answered(tiny, tiny.train.head(3), states)
+    np.testing.assert_array_equal(read, states[:, 3:].reshape(-1, 4))
+    np.testing.assert_array_equal(targets.argmax(axis=1), tiny.train.expected[:3, 3:].reshape(-1))
+    uneven, labels = [states[0], states[1, :5], states[2, :7]], task.Part(None, np.array([1, 0, 1]))
+    read, targets = reservoirs.answered(tiny, labels, uneven)
+    np.testing.assert_array_equal(read, [states[0, 8], states[1, 4], states[2, 6]])
+    np.testing.assert_array_equal(targets, [[0, 1], [1, 0], [0, 1]])
+    gaps = task.Part(None, np.array([[1.0, 2.0], [np.nan, 3.0], [4.0, 5.0]]))
+    read, targets = reservoirs.answered(tiny, gaps, uneven)
+    np.testing.assert_array_equal(read, [states[0, 8], states[2, 6]])
+    np.testing.assert_array_equal(targets, [[1, 2], [4, 5]])
+
+
+@pytest.fixture
+def told_apart(tiny: Any) -> Any:
+    """Sequences of different lengths with one label: the sign of their last number."""
+    task = room("bench.task")
+    rng = np.random.default_rng(0)
+    inputs = [rng.normal(size=(length, 1)).astype(np.float32) for length in rng.integers(3, 9, 60)]
+    part = task.Part(inputs, np.array([int(sequence[-1, 0] > 0) for sequence in inputs]))
+    return replace(tiny, train=part, choose=part, test=part, score=task.accuracy, more_is_better=True)
+
+
+def test_echo_state_networks_learn_one_label_for_a_sequence(told_apart: Any) -> None:
+    ours, reservoirs = room("bench.ours"), room("bench.reservoirs")
+    setting = reservoirs.Setting(0.9, 1.0, 1e-6)
+    for name in ours.READ:
+        assert ours.echo_state(told_apart, name, 0, setting).score > 0.9
+    pytest.importorskip("reservoirpy", reason="reservoirpy is not installed")
+    assert reservoirs.train(told_apart, 0, setting).score > 0.9
+
+
+def test_a_reservoir_says_yes_where_the_regression_is_above_one_half(tiny: Any) -> None:
+    task, ours, reservoirs = room("bench.task"), room("bench.ours"), room("bench.reservoirs")
+    inputs = np.random.default_rng(0).normal(size=(40, 6, 1)).astype(np.float32)
+    part = task.Part(inputs, np.concatenate([inputs > 1.0, inputs > -1.0], axis=2).astype(np.float32))
+
+    def wrong(part: Any, answers: Any) -> float:
+        return float(((np.asarray(answers) > 0.5) != part.expected).mean())
+
+    parts = {"train": part, "choose": part, "test": part}
+    yes_or_no = replace(tiny, **parts, loss="binary_cross_entropy", score=wrong)
+    run = ours.echo_state(yes_or_no, "echo_state", 0, reservoirs.Setting(0.9, 1.0, 1e-6))
+    assert run.score < 0.1, "the rarer answer of each output is given in one of six cases"
 
 
 @pytest.mark.parametrize("name", ["simple_copy", "cross_situation", "sinus_forecasting"])

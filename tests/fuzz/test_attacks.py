@@ -106,7 +106,7 @@ import gc, os, resource, sys, threading
 import numpy as np
 import neuromorph as nm
 
-cycles, folder = int(sys.argv[1]), sys.argv[2]
+cycles, widths, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 TEXTS = [
     "/xavier,zero/ (input, 2) (h, {w}, <lstm>) (output, 1, <linear>, <mse>)",
     "/he,zero/ (input, 2) (h, {w}, <relu>) {{m, k, additive}} (k, {w}, <tanh>) (output, 1, <linear>, <huber, 1>)",
@@ -115,7 +115,7 @@ x, y = np.ones((8, 2, 2), np.float32), np.zeros((8, 2, 1), np.float32)
 path = os.path.join(folder, "net.safetensors")
 
 def cycle(number):
-    text = TEXTS[number % 2].format(w=1 + number % 7) + f" # {number}"
+    text = TEXTS[number % 2].format(w=1 + number % widths) + f" # {number}"
     with nm.build(nm.compile(text, 2, 0.01, optimizer=["sgd", "adam"][number // 2 % 2])) as model:
         nm.train(model, x, y, 0)
         nm.predict(model, x)
@@ -193,11 +193,13 @@ def test_forks_and_interrupts_at_any_moment(tier: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads /proc")
-def test_nothing_is_left_of_models_that_are_gone(tmp_path: object) -> None:
+@pytest.mark.parametrize(("tier", "widths"), [("instant", 7), ("compiled", 1)])
+def test_nothing_is_left_of_models_that_are_gone(tier: str, widths: int, tmp_path: Path) -> None:
     cycles = 10_000 if MINUTES else 300
     started = time.monotonic()
-    memory, files, threads = map(int, ran(CYCLES, str(cycles), str(tmp_path), seconds=1200).split())
-    print(f"{cycles} cycles, {memory:,} bytes, {time.monotonic() - started:.0f} s")
+    out = ran(CYCLES, str(cycles), str(widths), str(tmp_path), seconds=2400, tier=tier)
+    memory, files, threads = map(int, out.split())
+    print(f"{tier}: {cycles} cycles, {memory:,} bytes, {time.monotonic() - started:.0f} s")
     assert memory < GROWTH
     assert files <= 0
     assert threads <= 0

@@ -56,7 +56,7 @@ def refuse_in_use(*paths: Any) -> None:
 def open_file(path: Any, flags: int, mode: int = 0o777, *, dir_fd: None = None) -> int:
     """``os.open``. Whoever opens as text is told, since bytes of a kernel would change."""
     assert dir_fd is None, "there are no descriptors of folders"
-    assert flags & BINARY, f"{path} is opened as text"
+    assert flags & BINARY or path == os.devnull, f"{path} is opened as text"
     if os.path.isdir(path):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     return REAL["open"](path, flags & ~(BINARY | NO_INHERIT), mode)
@@ -136,6 +136,9 @@ def take_away() -> None:
     for kept in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
         kept.clear()
     sys.modules.pop("shutil", None)  # it finds out what the system can do when it is imported
+    import tempfile  # only now, for the same reason
+
+    tempfile.TemporaryFile = tempfile.NamedTemporaryFile  # type: ignore[misc] # Windows has no file without a name
 
 
 take_away()

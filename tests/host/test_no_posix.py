@@ -22,6 +22,7 @@ if sys.argv[1] == "no posix":
     import helpers.no_posix
 import numpy as np
 import neuromorph as nm
+from neuromorph.search import evolve, load, report
 
 nm.seed(7)
 with nm.build(nm.compile(TEXT, 4, 0.1, threads=2)) as model:
@@ -40,6 +41,17 @@ with nm.build(nm.compile(TEXT, 4, 0.1, threads=2)) as model:
     kept = nm.cache_info().entries
     del os.environ["NEUROMORPH_CACHE_SIZE"]
     tier = model.tier
+data = {"inputs": x, "expected": x[..., :1], "validation": 0.25, "layout": "NSW"}
+how = {"batch_size": 4, "tier": "instant", "threads": 1}
+runs = [nm.Run(TEXT, how | {"learning_rate": rate}, seed=1, budget=2) for rate in (0.1, 0.2, 0.3)]
+scores = []
+for workers in (2, 0):
+    swept = nm.sweep(runs, data, store="runs.sqlite", workers=workers, verbosity=0)
+    scores += [one.score for one in swept]
+scores += [one.score for one in nm.stored_runs("runs.sqlite")]
+found = evolve(data, individuals=6, population=4, workers=0, store="search.sqlite", verbosity=0)
+scores += [found.best.score, load("search.sqlite").best.text]
+report(found, "search.html")
 from neuromorph.cli import main
 np.savez("d.npz", inputs=x, expected=x[..., :1])
 with open("net.mdl", "w", encoding="utf-8") as file:
@@ -51,7 +63,7 @@ codes = [main(words.split()) for words in (
     "cache info",
 )]
 removed = nm.clear_cache()
-print(json.dumps([losses, output.sum().item(), steps, np.load("y.npy").sum().item(), codes, tier, kept]))
+print(json.dumps([losses, output.sum().item(), steps, np.load("y.npy").sum().item(), codes, tier, kept, scores]))
 print(json.dumps([info.entries, removed, "fcntl" in sys.modules and sys.modules["fcntl"] is not None]))
 """.replace("TEXT", repr(TEXT))
 

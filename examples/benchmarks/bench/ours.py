@@ -32,7 +32,7 @@ def entries(task: Task) -> list[Entry]:
         Entry(name, True, SETTINGS, lambda seed, setting, name=name: echo_state(task, name, seed, setting))
         for name in READ
     ]  # fmt: skip
-    return by_gradient + (by_regression if task.reservoirs else [])
+    return by_gradient + by_regression
 
 
 def compiled(text: str, lanes: int = 1, rate: float = 0.1, **how: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.entry import Entry, Run, timed
-from bench.task import NO_ANSWER, Part, Task
+from bench.task import NO_ANSWER, Part, Task, last
 
 CONNECTIVITY = 0.1  # the share of a reservoir's weights that are not zero
 
@@ -60,13 +60,17 @@ def largest_eigenvalue(matrix: Any) -> float:
     return float(np.abs(np.linalg.eigvals(matrix)).max())
 
 
-def wanted(task: Task, part: Part) -> tuple[Any, Any]:
-    """Targets of all steps that count (n, W_out), and which ones they are: a mask (N, S)."""
+def answered(task: Task, part: Part, states: Any) -> tuple[Any, Any]:
+    """The states (n, width) of all steps that have an answer, and these answers (n, W_out).
+
+    states: (N, S, width), or a list of (S_n, width). With one answer for each sequence, it is that of the last step.
+    """
+    read = np.asarray(states) if part.every_step else last(states)
     if part.expected.dtype.kind in "iu":
         counts = part.expected != NO_ANSWER
-        return np.eye(task.outputs)[part.expected[counts]], counts
-    counts = ~np.isnan(part.expected).any(axis=2)
-    return part.expected[counts].astype(float), counts
+        return read[counts], np.eye(task.outputs)[part.expected[counts]]
+    counts = ~np.isnan(part.expected).any(axis=-1)
+    return read[counts], part.expected[counts].astype(float)
 
 
 def learnt_from(task: Task) -> Part:
@@ -75,9 +79,8 @@ def learnt_from(task: Task) -> Part:
 
 
 def fitted(task: Task, states: Any, ridge: float) -> tuple[Any, Any]:
-    """The weight (width, W_out) and bias (W_out,) of an output, by ridge regression on states (N, S, width)."""
-    targets, counts = wanted(task, learnt_from(task))
-    chosen = states[counts]
+    """The weight (width, W_out) and bias (W_out,) of an output, by ridge regression on the states of some sequences."""
+    chosen, targets = answered(task, learnt_from(task), states)
     means, middle = chosen.mean(axis=0), targets.mean(axis=0)
     centred = chosen - means
     square = centred.T @ centred + ridge * np.eye(centred.shape[1])
@@ -86,9 +89,7 @@ def fitted(task: Task, states: Any, ridge: float) -> tuple[Any, Any]:
 
 
 def entries(task: Task) -> list[Entry]:
-    """reservoirpy's network, where the task is one for reservoirs."""
-    if not task.reservoirs:
-        return []
+    """reservoirpy's network."""
     return [Entry("reservoirpy ESN", False, SETTINGS, lambda seed, setting: train(task, seed, setting), "reservoirpy")]
 
 
@@ -101,22 +102,20 @@ def train(task: Task, seed: int, setting: Setting) -> Run:
                           rc_connectivity=CONNECTIVITY, seed=seed)  # fmt: skip
     readout = Ridge(ridge=setting.ridge)
 
-    def states(part: Part) -> Any:
+    def states(part: Part) -> list[Any]:
         found = []
         for sequence in part.inputs:
             if reservoir.initialized:
                 reservoir.reset()
             found.append(reservoir.run(np.asarray(sequence, float)))
-        return np.stack(found)
+        return found
 
     def learn() -> None:
         part = learnt_from(task)
-        targets, counts = wanted(task, part)
-        readout.fit(states(part)[counts], targets)
+        readout.fit(*answered(task, part, states(part)))
 
     def score(part: Part) -> float:
-        reached = states(part)
-        return task.score(part, readout.run(reached.reshape(-1, width)).reshape(*reached.shape[:2], -1))
+        return task.score(part, [readout.run(reached) for reached in states(part)])
 
     _, seconds = timed(learn)
     scores = [score(task.test), score(task.choose)]

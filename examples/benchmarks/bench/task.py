@@ -47,9 +47,9 @@ class Task:
     source: of the data, in words. score(part, answers): of the answers (N, S, W_out), or of a list of (S_n, W_out).
     measure: its name and unit. parameters: how many a network should have. texts: names of the texts of ours that are
     tried. rates: learning rates; the best one on the data to choose by is taken, for every network. patience: epochs
-    without a lower loss of those data, after which training stops. reservoirs: whether echo state networks are tried.
-    series: what these learn from in place of windows, one long sequence. peers: more networks of PyTorch, by name.
-    published: results of others, or of a simple rule, in words.
+    without a lower loss of those data, after which training stops. series: what echo state networks learn from in place
+    of windows, one long sequence. peers: more networks of PyTorch, by name. published: results of others, or of a
+    simple rule, in words.
     """
 
     name: str
@@ -69,7 +69,6 @@ class Task:
     batch: int = 16
     rates: tuple[float, ...] = (0.003, 0.01, 0.03)
     patience: int = 20
-    reservoirs: bool = False
     series: Part | None = None
     peers: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     published: tuple[str, ...] = ()
