@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -26,6 +26,7 @@ from .genome import Genome, SearchError
 from .limits import size_of
 from .printing import to_model, write
 from .reading import read
+from .setting import Setting
 from .variation import checked_operations, minimal_text, setting_of
 
 _LANES = 32  # of layouts whose data do not say how many
@@ -224,7 +225,7 @@ class Asked:
 
     def breeding(self) -> Breeding:
         """How individuals are made."""
-        setting, operations = setting_of(self.limits, self.choices), checked_operations(self.operations)
+        setting, operations = self._setting(), checked_operations(self.operations)
         starts = self._starts()
         for genome in starts:
             too_large = setting.limits.broken_by(size_of(build_graph(to_model(genome))))
@@ -235,6 +236,16 @@ class Asked:
             self.share("crossover"), self.whole("changes"), flag("inherit", self.inherit), self.stepping, setting,
             operations, self.scored.larger,
         )  # fmt: skip
+
+    def _setting(self) -> Setting:
+        """Limits and choices. Networks for single vectors have no links in time."""
+        found = setting_of(self.limits, self.choices)
+        layout = {**self.of_runs, **(self.data_of_fit or {})}.get("layout")
+        if layout != "NW" or found.limits.delay == 0:
+            return found
+        if self.limits is not None:
+            raise ValueError("limits: delay must be 0 for layout='NW', whose vectors are no steps of a sequence")
+        return replace(found, limits=replace(found.limits, delay=0))
 
     def _starts(self) -> list[Genome]:
         """The genomes of the texts to start with, or the one that random texts grow from."""

@@ -34,9 +34,9 @@ class Options(TypedDict, total=False):
 
     How children are made: population (64), how many live. tournament (8): how many of them are drawn, of which the
     best is the parent. crossover (0.1): the probability that a child is a cross of two. changes (1): the most
-    operations of a mutation. limits, choices, operations: as in `mutate`. inherit (True): whether children begin with
-    their parents' parameters, see `inherit`. steps: Gaussian steps of these; None means ``Steps()`` with ``fitness``,
-    and none with data.
+    operations of a mutation. limits, choices, operations: as in `mutate`; with the layout "NW", networks have no links
+    in time, and limits must have the delay 0. inherit (True): whether children begin with their parents' parameters,
+    see `inherit`. steps: Gaussian steps of these; None means ``Steps()`` with ``fitness``, and none with data.
 
     How work is divided, which decides the result too: chunk (8), individuals that a worker gets at once. ahead (8): the
     most chunks that are on their way at a time, and so the most workers that are busy. They are fewer where these would

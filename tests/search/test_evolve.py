@@ -40,6 +40,19 @@ def test_a_search_that_trains_is_the_same_with_any_number_of_workers() -> None:
             np.testing.assert_array_equal(numbers, other.model().get_parameters()[name])
 
 
+def test_networks_for_single_vectors_have_no_links_in_time() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    data = {"inputs": x, "expected": x[:, :1] * x[:, 1:], "layout": "NW"}
+    options = {**SMALL, "individuals": 12}
+    del options["limits"]
+    found = search.evolve(data, **options)
+    assert [one.state for one in found] == ["done"] * 12
+    with pytest.raises(ValueError, match="limits: delay must be 0 for layout='NW'"):
+        search.evolve(data, **options, limits=LIMITS)
+    with pytest.raises(search.SearchError, match="beyond the limits: delay 1 > 0"):
+        search.evolve(data, **options, start="/xavier,zero/ (input, 2) (h, 2, <gru>) (output, 1, <linear>, <mse>)")
+
+
 def test_another_seed_is_another_search() -> None:
     a, b, c = (search.evolve(fitness=searches.small, individuals=9, seed=seed, **PLAYS) for seed in (1, 1, 2))
     assert told(a) == told(b) != told(c)
