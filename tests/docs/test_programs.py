@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from helpers.pages import blocks_of
 from helpers.paths import REPOSITORY
 from neuromorph.export import to_c
 
-README = REPOSITORY / "README.md"
 OVERVIEW, TUTORIAL, EXPORT, WEIGHTS = (
     REPOSITORY / "docs" / f"{name}.md" for name in ("overview", "tutorial", "c-export", "reading-weights")
 )
@@ -49,18 +47,6 @@ def test_a_program_around_an_exported_model(
     given = blocks_of(page, "sh")
     for block in given[len(given) - commands :]:
         assert run(["sh", "-c", block.text], tmp_path).count("\n") == (4 if page == TUTORIAL else 0)
-
-
-@needs("gcc")
-def test_the_program_of_the_readme(tmp_path: Path) -> None:
-    """The network of the first page, trained as there, answers in a pipe."""
-    bits = np.random.default_rng(0).integers(0, 2, (400, 12, 1))
-    model = nm.build(nm.compile(REPOSITORY / "examples/odd.mdl", 16, 0.5, tier="instant"), seed=1)
-    nm.fit(model, bits[:300], bits.cumsum(axis=1)[:300] % 2, layout="NSW", epochs=100, progress=False)
-    to_c(model, tmp_path / "odd.c")
-    (tmp_path / "main.c").write_text(program(README, "c"), encoding="ascii")
-    (command,) = re.findall(r"`(gcc [^`]*)` prints 1, 1, 0 and 1\.", README.read_text(encoding="utf-8"))
-    assert run(["sh", "-c", command], tmp_path).split() == ["1", "1", "0", "1"]
 
 
 @pytest.fixture

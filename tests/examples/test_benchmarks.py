@@ -343,3 +343,10 @@ def test_the_page_has_the_tables_of_the_results() -> None:
 def test_a_table_beside_numbers_is_made_of_them(numbers: Path) -> None:
     table = room("bench.report").markdown(room("bench.running").loaded(numbers))
     assert numbers.with_suffix(".md").read_text(encoding="utf-8") == table, "run_all.py --page renews it"
+
+
+def test_the_pictures_of_the_page_are_those_of_the_results() -> None:
+    run_all = room("run_all")
+    ours, shown = ({path.name: path.read_bytes() for path in folder.glob("*.png")}
+                   for folder in (run_all.RESULTS, run_all.PICTURES))  # fmt: skip
+    assert ours == shown, "python examples/benchmarks/run_all.py --page"
