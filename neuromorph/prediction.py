@@ -25,7 +25,7 @@ from .runtime.threadpool import run_together
 from .runtime.tiers import tier_of_part
 
 CHUNK_ROWS = 512  # rows (samples x lanes) of one call of the forward kernel, about
-LANES = 32  # lanes of packed sequences, if the model has no more
+LANES = 32  # the most lanes of packed sequences, if the model has no more
 
 
 Floats = NDArray[Any]

@@ -13,13 +13,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import re
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench import RESULTS, ROOT, report
-from bench.running import Report, loaded
+from bench.running import Report, common_options, destination, loaded
 
 SINGLE = ("mnist_1d", "japanese_vowels", "basic_motions", "arrow_head", "sequential_digits", "mackey_glass", "laser",
           "carbon_dioxide", "sunspots")  # fmt: skip
@@ -61,10 +60,10 @@ def write_page() -> None:
     """Renew the tables beside the numbers and those of the page, and the pictures beside that."""
     PICTURES.mkdir(exist_ok=True)
     for picture in RESULTS.glob("*.png"):
-        shutil.copyfile(picture, PICTURES / picture.name)
+        report.write_whole(PICTURES / picture.name, picture.read_bytes())
     for numbers in RESULTS.glob("*.json"):
-        numbers.with_suffix(".md").write_text(report.markdown(loaded(numbers)), encoding="utf-8")
-    PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8"), RESULTS), encoding="utf-8")
+        report.write_whole(numbers.with_suffix(".md"), report.markdown(loaded(numbers)).encode())
+    report.write_whole(PAGE, renewed(PAGE.read_text(encoding="utf-8"), RESULTS).encode())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -79,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if not isinstance(stopped.code, str):
                 raise
             print(f"{name}: {stopped.code}", file=sys.stderr)
-    if "--quick" not in others and "--to" not in others:
+    if destination(common_options().parse_known_args(others)[0]) == RESULTS:
         write_page()
 
 

@@ -4,7 +4,7 @@
     python examples/benchmarks/sequential_digits.py --quick    a tiny setting, to see that everything runs
 
 The images of 8 by 8 pixels of scikit-learn (Alpaydin & Kaynak 1998). The first half is to learn from, and every fifth
-digit of a class is held out; the second half, which other people wrote, is to test.
+digit of a class is held out; the second half is to test.
 """
 
 from __future__ import annotations

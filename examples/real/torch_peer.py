@@ -63,7 +63,7 @@ def learn(model: Recurrent, inputs: Any, expected: Any, validation: Any, *, epoc
     (sequences, lengths), wanted = padded(inputs), expected_tensor(expected)
     held, held_wanted = padded(validation[0]), expected_tensor(validation[1])
     optimizer = torch.optim.Adam(model.parameters(), lr=rate(0))
-    lowest, best, waited = np.inf, model.state_dict(), 0
+    lowest, best, waited = np.inf, copy.deepcopy(model.state_dict()), 0
     for epoch in range(epochs):
         optimizer.param_groups[0]["lr"] = rate(epoch)
         for chosen in torch.randperm(len(sequences)).split(batch):

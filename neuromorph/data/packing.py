@@ -28,9 +28,9 @@ class Reading:
 
 
 def even_lanes(count: int, most: int) -> int:
-    """The lanes, at most ``most``, that some rows fill evenly: 33 rows fill 17 lanes twice, not 32 lanes and then one.
+    """The lanes, at most ``most``, that hold some rows in as few groups as possible: 17 lanes hold 33 rows in two.
 
-    Fewer lanes than rows leave no lane empty, which would be computed for nothing.
+    At most one lane of each group is empty. An empty one is computed too.
     """
     groups = -(-count // most)
     return -(-count // groups)

@@ -163,7 +163,7 @@ def test_results_come_back_as_the_data_are() -> None:
 
 
 @pytest.mark.parametrize(("count", "lanes"), [(1, 1), (5, 5), (33, 17), (40, 20)])
-def test_prediction_computes_no_empty_lane(count: int, lanes: int) -> None:
+def test_prediction_computes_few_empty_lanes(count: int, lanes: int) -> None:
     model, data = made(CLASSES), RNG.normal(size=(count, 3, 2))
     assert inputs_of(model, data, "NSW").inputs.shape[2] == lanes
     assert inputs_of(model, list(data), "NSW").inputs.shape[2] == lanes

@@ -5,6 +5,7 @@ A benchmark is skipped where the package that carries its data is not installed,
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import neuromorph as nm
 from helpers.paths import EXAMPLES
 from helpers.scripts import script
 
@@ -91,11 +93,28 @@ def test_without_its_data_a_benchmark_stops_and_others_go_on(
     assert "cog_scale: the data come with cogscale, which is not installed: pip install cogscale" in said
 
 
-@pytest.mark.parametrize("wrong", ["0", "two", "3-1", "-1"])
-def test_wrong_seeds_are_refused(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [("0", "'0' names no seed"), ("two", "'two' is neither a number"), ("3-1", "'3-1' names no seed"),
+     ("-1", "'-1' is neither a number")],
+)  # fmt: skip
+def test_wrong_seeds_are_refused(wrong: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         room("laser").main([f"--seeds={wrong}"])
-    assert "seed" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "published"),
+    [([], True), (["--seeds", "5"], True), (["--seeds", "0-4", "--keep"], True), (["--seeds", "10-14"], False),
+     (["--seeds", "1"], False), (["--quick"], False), (["--kinds", "ours"], False)],
+)  # fmt: skip
+def test_only_whole_runs_replace_the_published_results(arguments: list[str], published: bool) -> None:
+    running, bench = room("bench.running"), room("bench")
+    chosen = running.common_options().parse_args(arguments)
+    assert running.destination(chosen) == (bench.RESULTS if published else bench.ROOT / "out")
+    chosen = running.common_options().parse_args([*arguments, "--to", "here"])
+    assert running.destination(chosen) == Path("here")
 
 
 def test_a_task_runs_with_seeds_and_what_was_run_is_kept(tiny: Any, tmp_path: Path) -> None:
@@ -110,6 +129,39 @@ def test_a_task_runs_with_seeds_and_what_was_run_is_kept(tiny: Any, tmp_path: Pa
     assert report.seeds == [3, 4]
     assert running.loaded(tmp_path / "tiny.json") == [report]
     assert running.benchmark("tiny", [lambda: tiny], chosen) == [report], "kept: another run has other seconds"
+    other = replace(tiny, name="other", epochs=1)
+    both = running.benchmark("tiny", [lambda: other], chosen)
+    assert [one.name for one in both] == ["tiny", "other"]
+    assert both[0] == report, "results of other tasks stay"
+    longer = replace(tiny, epochs=3)
+    again, kept = running.benchmark("tiny", [lambda: longer], chosen)
+    assert (again.name, kept) == ("tiny", both[1])
+    assert "at most 3 epochs" in again.setting, "another budget is another run"
+    chosen.kinds = ["ours", "torch"]
+    assert not running._is_made_so(again, replace(longer, texts=("gru", "lstm")), chosen)
+
+
+def test_a_setting_is_chosen_by_its_loss_and_what_was_compiled_for_the_choice_is_not_measured() -> None:
+    running, entry = room("bench.running"), room("bench.entry")
+    trained = []
+
+    def train(seed: int, rate: float) -> Any:
+        trained.append((seed, rate))
+        loss = {0.1: float("nan"), 0.2: 0.5, 0.3: 0.7}[rate]
+        return entry.Run(0.0, 0.0, loss, float(len(trained)), 1)
+
+    outcome = running.outcome_of(entry.Entry("e", True, (0.1, 0.2, 0.3), train), [4, 5])
+    assert outcome.setting == "rate 0.2"
+    assert trained == [(4, 0.1), (4, 0.2), (4, 0.3), (4, 0.2), (5, 0.2)]
+    assert [run.seconds for run in outcome.runs] == [4.0, 5.0]
+
+
+def test_the_commit_is_named() -> None:
+    running = room("bench.running")
+    assert running.machine().count("neuromorph ") == 1
+    assert f"neuromorph {nm.__version__}{running.COMMIT}, numba" in running.machine()
+    if running.COMMIT:
+        assert re.fullmatch(r" \(commit [0-9a-f]{7,}( with changes)?\)", running.COMMIT)
 
 
 def test_ours_counts_no_step_without_an_answer(tiny: Any) -> None:
@@ -130,11 +182,37 @@ def test_ours_counts_no_step_without_an_answer(tiny: Any) -> None:
 )
 def test_a_peer_runs(maker: str, package: str, tiny: Any) -> None:
     pytest.importorskip(package, reason=f"{package} is not installed")
-    for entry in room(f"bench.{maker}").entries(tiny):
-        run = entry.train(0, entry.settings[0])
-        assert 0 <= run.score <= 1
-        assert np.isfinite(run.chosen_loss)
+    for entry in room(f"bench.{maker}").entries(replace(tiny, epochs=30)):
+        run = entry.train(0, entry.settings[-1])
+        assert 0 <= run.score < 0.5, "more right than wrong answers"
+        assert run.chosen_loss < 0.69, "the loss of a network that knows nothing is 0.693"
         assert 0.7 < run.parameters / tiny.parameters < 1.3
+
+
+@pytest.mark.parametrize("size", [0.01, 30.0], ids=["plain", "clipped"])
+def test_jax_and_torch_update_the_same(size: float) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    pytest.importorskip("jax", reason="jax is not installed")
+    import jax
+
+    jax_peers = room("bench.jax_peers")
+    p = jax_peers.drawn("LSTM", 2, 3, 2, seed=0)
+    update, cost, _ = jax_peers.compiled("LSTM", "mse", True)
+    inputs, lengths = np.random.default_rng(1).normal(size=(4, 6, 2)).astype(np.float32), np.full(4, 6, np.int32)
+    wanted = size * np.random.default_rng(2).normal(size=(4, 6, 2)).astype(np.float32)
+    weights = {name: torch.tensor(np.array(value), requires_grad=True) for name, value in p.items()}
+    adam = torch.optim.Adam(weights.values(), lr=0.01)
+    state = [jax.tree.map(jax.numpy.asarray, p), *(jax.tree.map(jax.numpy.zeros_like, p) for _ in range(2))]
+    for count in (1, 2, 3):
+        gradient = jax.grad(cost)(state[0], inputs, lengths, wanted)
+        for name, weight in weights.items():
+            weight.grad = torch.tensor(np.array(gradient[name]))
+        norm = torch.nn.utils.clip_grad_norm_(weights.values(), room("bench.ours").CLIP_NORM)
+        assert (norm > 1) == (size > 1)
+        adam.step()
+        state = list(update(*state, float(count), 0.01, inputs, lengths, wanted))
+        for name, weight in weights.items():
+            np.testing.assert_allclose(state[0][name], weight.detach().numpy(), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
@@ -308,6 +386,23 @@ def test_held_out_data_choose_ours_and_the_test_data_choose_the_peer() -> None:
     assert "`b`, chosen on held-out data, is NOT as good as the best peer, Q: 0.600 and 0.800, in 0.50 of its" in said
 
 
+def test_of_equally_good_texts_the_quickest_is_chosen() -> None:
+    report = report_of(("slow", True, 0.9, 0.8, 2.0), ("quick", True, 0.6, 0.8, 1.0), ("worse", True, 0.9, 0.7, 0.1))
+    report.outcomes[1].runs = [replace(run, chosen_loss=9.0) for run in report.outcomes[1].runs]
+    assert report.best_ours().name == "quick", "losses of reservoirs and of other networks have different units"
+
+
+def test_the_time_is_that_of_the_library_that_trains_the_same_network_quickest() -> None:
+    report = report_of(
+        ("a", True, 0.9, 0.7, 1.0), ("PyTorch GRU", False, 0.8, 0.9, 9.0), ("JAX GRU", False, 0.7, 0.9, 2.0),
+        ("JAX LSTM", False, 0.1, 0.9, 0.1), ("PyTorch GRU of the paper", False, 0.2, 0.9, 0.2),
+    )  # fmt: skip
+    assert report.best_peer().name == "PyTorch GRU"
+    assert report.peer_seconds() == 2.0
+    assert report.share_of_time() == 0.5
+    assert (report.winners(0.4), [one.name for one in report.winners(0.5)]) == ([], ["a"])
+
+
 def test_of_an_error_less_is_better_and_the_counts_are_of_both_goals() -> None:
     good = report_of(("a", True, 0.2, 0.2, 1.0), ("P", False, 0.3, 0.1, 4.0), more_is_better=False)
     slow = report_of(("a", True, 0.2, 0.2, 3.0), ("P", False, 0.3, 0.1, 4.0), more_is_better=False)
@@ -339,8 +434,9 @@ def test_the_page_has_the_tables_of_the_results() -> None:
         assert f"<!-- results: {name} -->" in page
 
 
-@pytest.mark.parametrize("numbers", sorted((BENCHMARKS / "results").glob("*.json")), ids=lambda path: path.stem)
-def test_a_table_beside_numbers_is_made_of_them(numbers: Path) -> None:
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_table_beside_numbers_is_made_of_them(name: str) -> None:
+    numbers = BENCHMARKS / "results" / f"{name}.json"
     table = room("bench.report").markdown(room("bench.running").loaded(numbers))
     assert numbers.with_suffix(".md").read_text(encoding="utf-8") == table, "run_all.py --page renews it"
 

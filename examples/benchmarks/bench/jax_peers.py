@@ -128,7 +128,7 @@ def train(task: Task, kind: str, seed: int, rate: float) -> Run:
     def learn() -> tuple[Any, float]:
         p = jax.tree.map(jax.numpy.asarray, drawn(kind, task.inputs, width, task.outputs, seed))
         first, second = (jax.tree.map(jax.numpy.zeros_like, p) for _ in range(2))
-        best, lowest, waited, count = p, np.inf, 0, 0
+        best, lowest, waited, count = jax.tree.map(np.array, p), np.inf, 0, 0
         for epoch in range(task.epochs):
             order = rng.permutation(len(inputs))
             for begin in range(0, len(order), task.batch):

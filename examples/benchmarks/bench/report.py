@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,12 +14,19 @@ MOST_TIME = 1 / 3  # the share of the best peer's time that is aimed at
 
 
 def write(reports: list[Report], path: Path) -> None:
-    """Write a file of numbers, and the table and the picture beside it. Each is written whole or not at all."""
-    for file, text in ((path, saved(reports)), (path.with_suffix(".md"), markdown(reports))):
-        part = file.with_name(file.name + ".part")
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, file)
-    picture(reports, path.with_suffix(".png"))
+    """Write a file of numbers, and the table and the picture beside it."""
+    write_whole(path, saved(reports).encode())
+    write_whole(path.with_suffix(".md"), markdown(reports).encode())
+    drawn = picture(reports)
+    if drawn is not None:
+        write_whole(path.with_suffix(".png"), drawn)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    os.replace(part, path)
 
 
 def markdown(reports: list[Report]) -> str:
@@ -134,11 +142,11 @@ def yes(whether: bool) -> str:
 # Pictures -------------------------------------------------------------------------------------------------------------
 
 
-def picture(reports: list[Report], path: Path) -> None:
-    """The scores over the seconds of training, one point for each run; or the best of each task."""
+def picture(reports: list[Report]) -> bytes | None:
+    """The scores over the seconds of training, one point for each run; or the best of each task. As a PNG file."""
     if find_spec("matplotlib") is None:
         print("matplotlib is not installed: no picture")
-        return
+        return None
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.0, 3.8 if len(reports) == 1 else 0.22 * len(reports) + 1.5), layout="constrained")
@@ -147,7 +155,9 @@ def picture(reports: list[Report], path: Path) -> None:
         _points(axes, reports[0])
     else:
         _rows(axes, [report for report in reports if report.best_ours() and report.best_peer()])
-    figure.savefig(path, dpi=110)
+    file = io.BytesIO()
+    figure.savefig(file, dpi=110, format="png")
+    return file.getvalue()
 
 
 def _points(axes: Any, report: Report) -> None:
@@ -167,7 +177,7 @@ def _rows(axes: Any, reports: list[Report]) -> None:
         found = [getattr(report, which)() for report in reports]
         axes.plot([one.median("score") for one in found], range(len(found)), marker, label=label,
                   markerfacecolor="C0" if marker == "o" else "none", color="C0" if marker == "o" else "C3")  # fmt: skip
-    axes.set(yticks=range(len(reports)), ylim=(len(reports) - 0.5, -0.5), xlabel=reports[0].measure if reports else "")
+    axes.set(yticks=range(len(reports)), ylim=(max(len(reports), 1) - 0.5, -0.5), xlabel=reports[0].measure if reports else "")
     axes.set_xscale("symlog", linthresh=1e-4)
     axes.set_yticklabels([f"{report.title}, {report.parameters:,}" for report in reports], fontsize=6)
     axes.legend(fontsize=7)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ from statistics import median
 from typing import Any
 
 import neuromorph as nm
-from bench import RESULTS, jax_peers, ours, reservoirs, torch_peers
+from bench import RESULTS, ROOT, jax_peers, ours, reservoirs, torch_peers
 from bench.entry import Entry, Run, processors
 from bench.task import Task
 
@@ -58,12 +59,13 @@ class Report:
         return self._best(peers, "score", "seconds") if peers else None
 
     def best_ours(self) -> Outcome | None:
-        """The text of ours with the best median score on the data to choose by: the test data have no say."""
-        return self._best([outcome for outcome in self.outcomes if outcome.ours], "chosen_score", "chosen_loss")
+        """The text of ours with the best median score on the data to choose by: the test data have no say. Of equally
+        good ones, it is the quickest."""
+        return self._best([outcome for outcome in self.outcomes if outcome.ours], "chosen_score", "seconds")
 
     def _best(self, outcomes: list[Outcome], what: str, then: str) -> Outcome | None:
         sign = -1 if self.more_is_better else 1
-        return min(outcomes, key=lambda one: (sign * one.median(what), one.median(then)), default=None)
+        return min(outcomes, key=lambda one: (worst_if_nan(sign * one.median(what)), one.median(then)), default=None)
 
     def reached(self) -> bool:
         """Whether the chosen text of ours is at least as good as the best peer, by medians of the test data."""
@@ -86,13 +88,26 @@ class Report:
         ours = sorted((one for one in self.outcomes if one.ours), key=lambda one: sign * one.median("score"))
         if peer is None:
             return []
-        most = most_time * peer.median("seconds")
+        most = most_time * self.peer_seconds()
         return [one for one in ours if self._is_as_good(one) and one.median("seconds") <= most]
 
+    def peer_seconds(self) -> float:
+        """The median seconds of the best peer's network, in the library that trains it quickest: the GRUs of PyTorch
+        and JAX are one network, and which of them has the better score is chance."""
+        peer = self.best_peer()
+        kind = peer.name.split()[-1] if peer else ""
+        same = [one for one in self.outcomes if not one.ours and one.name.split()[-1] == kind]
+        return min((one.median("seconds") for one in same), default=math.nan)
+
     def share_of_time(self) -> float:
-        """The seconds of the chosen text of ours over those of the best peer."""
-        mine, peer = self.best_ours(), self.best_peer()
-        return mine.median("seconds") / peer.median("seconds") if mine and peer else float("nan")
+        """The seconds of the chosen text of ours over those of the best peer's network."""
+        mine = self.best_ours()
+        return mine.median("seconds") / self.peer_seconds() if mine else math.nan
+
+
+def worst_if_nan(loss: float) -> float:
+    """A loss, or infinity where it is not a number."""
+    return math.inf if math.isnan(loss) else loss
 
 
 def machine() -> str:
@@ -101,17 +116,26 @@ def machine() -> str:
     packages = [f"{name} {version(name)}" for name in ("numba", "torch", "jax", "reservoirpy") if find_spec(name)]
     processor = names[0] if names else platform.processor() or platform.machine()
     python = f"Python {platform.python_version()}"
-    return f"{processors()} × {processor}; {python}, neuromorph {nm.__version__}{_commit()}, {', '.join(packages)}"
+    return f"{processors()} × {processor}; {python}, neuromorph {nm.__version__}{COMMIT}, {', '.join(packages)}"
+
+
+def _git(*words: str) -> str:
+    """What git says of this checkout; nothing outside of one."""
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
 
 
 def _commit() -> str:
-    """The commit of a checkout in words, or nothing outside of one."""
-    command = "git", "-C", str(RESULTS), "rev-parse", "--short", "HEAD"
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return f" (commit {done.stdout.strip()})"
+    """The commit of this checkout in words, and whether files of the package or of the benchmarks differ from it."""
+    commit = _git("rev-parse", "--short", "HEAD")
+    changed = _git("status", "--porcelain", "--", "neuromorph", "examples/benchmarks/bench", "examples/benchmarks/*.py")
+    return f" (commit {commit}{' with changes' if changed else ''})" if commit else ""
+
+
+COMMIT = _commit()  # of the code that is imported now; the checkout may change while this runs
 
 
 def _lines(path: Path) -> list[str]:
@@ -150,12 +174,14 @@ def setting_of(task: Task) -> str:
 
 
 def outcome_of(entry: Entry, seeds: Sequence[int]) -> Outcome:
-    """Choose the setting with the first seed, by the loss of the data to choose by; then train with the other seeds."""
+    """Choose the setting with the first seed, by the loss of the data to choose by; then train with all seeds.
+
+    What was trained to choose is not measured: it may have been the first of its kind, for which code was compiled.
+    """
     tried = {setting: entry.train(seeds[0], setting) for setting in entry.settings}
-    setting = min(tried, key=lambda one: tried[one].chosen_loss)
+    setting = min(tried, key=lambda one: worst_if_nan(tried[one].chosen_loss))
     words = f"rate {setting:g}" if isinstance(setting, float) else str(setting)
-    runs = [tried[setting], *(entry.train(seed, setting) for seed in seeds[1:])]
-    return Outcome(entry.name, entry.ours, words, runs)
+    return Outcome(entry.name, entry.ours, words, [entry.train(seed, setting) for seed in seeds])
 
 
 # Files ----------------------------------------------------------------------------------------------------------------
@@ -180,22 +206,33 @@ def loaded(path: Path) -> list[Report]:
 
 def options(description: str | None, arguments: Sequence[str] | None, more: Callable[[Any], Any] = id) -> Any:
     """The options of a program. more: adds those that it alone has."""
+    parser = common_options(description)
+    more(parser)
+    chosen = parser.parse_args(arguments)
+    chosen.to = destination(chosen)
+    if chosen.quick:
+        chosen.seeds = chosen.seeds[:1]
+    chosen.to.mkdir(parents=True, exist_ok=True)
+    return chosen
+
+
+def common_options(description: str | None = None) -> argparse.ArgumentParser:
+    """The options that all programs have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=seeds_from, default=range(5), metavar="N or A-B",
                         help="how many from 0, or A to B (default 5)")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="a tiny setting and one seed, to see that everything runs")
-    parser.add_argument(
-        "--to", type=Path, default=None, help="the folder of the results (default results/; out/ if quick)"
-    )
+    parser.add_argument("--to", type=Path, default=None, help="the folder of the results (default results/; out/ with "
+                        "--quick, other seeds or some kinds, so that the published results stay)")  # fmt: skip
     parser.add_argument("--keep", action="store_true", help="keep the results of tasks that the file already has")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="whose networks (default all)")
-    more(parser)
-    chosen = parser.parse_args(arguments)
-    if chosen.quick:
-        chosen.seeds = chosen.seeds[:1]
-    chosen.to = chosen.to or (RESULTS.parents[2] / "out" if chosen.quick else RESULTS)
-    chosen.to.mkdir(parents=True, exist_ok=True)
-    return chosen
+    return parser
+
+
+def destination(chosen: Any) -> Path:
+    """The folder of the results: the one that is given, or that of the published results if they are made anew."""
+    is_whole = not chosen.quick and chosen.seeds == range(5) and set(chosen.kinds) == set(KINDS)
+    return Path(chosen.to or (RESULTS if is_whole else ROOT / "out"))
 
 
 def seeds_from(text: str) -> range:
@@ -217,19 +254,30 @@ def needs(package: str, install: str | None = None) -> None:
 
 
 def benchmark(name: str, tasks: Iterable[Callable[[], Task]], chosen: Any) -> list[Report]:
-    """Run the tasks of a program one by one, and write its table, numbers and picture after each."""
+    """Run the tasks of a program one by one, and write its table, numbers and picture after each.
+
+    The file's results of other tasks stay, and with ``--keep`` those of the same task that were made in the same way.
+    """
     from bench import report
 
     path = chosen.to / f"{name}.json"
-    done = loaded(path) if chosen.keep else []
-    known = {(one.name, tuple(one.seeds)) for one in done}
+    done = {one.name: one for one in loaded(path)}
     for task in _made(tasks, chosen.quick):
-        if (task.name, tuple(chosen.seeds)) not in known:
-            done = [one for one in done if one.name != task.name]
-            done.append(run(task, chosen.seeds, chosen.kinds))
-            report.write(done, path)
-    print(f"\n{report.markdown(done)}\nwritten: {path}, {path.with_suffix('.md')}, {path.with_suffix('.png')}")
-    return done
+        if not (chosen.keep and _is_made_so(done.get(task.name), task, chosen)):
+            done[task.name] = run(task, chosen.seeds, chosen.kinds)
+            report.write(list(done.values()), path)
+    reports = list(done.values())
+    print(f"\n{report.markdown(reports)}\nwritten: {path}, {path.with_suffix('.md')}, {path.with_suffix('.png')}")
+    return reports
+
+
+def _is_made_so(report: Report | None, task: Task, chosen: Any) -> bool:
+    """Whether a report has these seeds, the task's budget, and the networks that would be trained now."""
+    if report is None:
+        return False
+    names = [entry.name for entry in entries(task, chosen.kinds)]
+    made = report.seeds, report.setting, report.parameters, [outcome.name for outcome in report.outcomes]
+    return made == (list(chosen.seeds), setting_of(task), task.parameters, names)
 
 
 def _made(tasks: Iterable[Callable[[], Task]], quick: bool) -> Iterator[Task]:
