@@ -177,7 +177,8 @@ def _rows(axes: Any, reports: list[Report]) -> None:
         found = [getattr(report, which)() for report in reports]
         axes.plot([one.median("score") for one in found], range(len(found)), marker, label=label,
                   markerfacecolor="C0" if marker == "o" else "none", color="C0" if marker == "o" else "C3")  # fmt: skip
-    axes.set(yticks=range(len(reports)), ylim=(max(len(reports), 1) - 0.5, -0.5), xlabel=reports[0].measure if reports else "")
+    lowest = max(len(reports), 1) - 0.5
+    axes.set(yticks=range(len(reports)), ylim=(lowest, -0.5), xlabel=reports[0].measure if reports else "")
     axes.set_xscale("symlog", linthresh=1e-4)
     axes.set_yticklabels([f"{report.title}, {report.parameters:,}" for report in reports], fontsize=6)
     axes.legend(fontsize=7)
