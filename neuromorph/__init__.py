@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from .interface import *  # noqa: F403 - that module lists the public names
     from .optimizers import *  # noqa: F403
 
-# Modules that users may take from the package.
+# Modules that are imported when they are first taken from the package. ``export`` and ``search`` are public; what is
+# public of the others are names of the package itself.
 _MODULES = ("errors", "export", "model", "optimizers", "options", "search")
 
 

@@ -195,7 +195,9 @@ def between_pieces(inspection: Findings) -> Iterator[tuple[str, float, float]]:
 
 
 def _shortened(text: str, most: int = 72) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+    """A text without its middle if it is long: parts that do the like differ at their ends."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def _nodes(inspection: Findings) -> Iterator[str]:

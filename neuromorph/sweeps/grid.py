@@ -35,6 +35,7 @@ from ..options import whole_number
 from .run import Run
 
 _FIELDS = ("text", "seeds", "budget", "arguments", "grid", "random")
+MOST_RUNS = 100_000  # combinations of a table, which may come from a stranger
 _PLACE = re.compile(r"\$\w+")
 
 
@@ -92,6 +93,9 @@ def _combinations(grid: Mapping[str, Any], random: dict[str, Any]) -> Iterator[d
         if not isinstance(values, list) or not values:
             raise TypeError(f"grid.{name} must be a list of values, not {brief(values)}")
     draws = whole_number("random.draws", random.pop("draws", 1)) if random else 1
+    count = draws * math.prod(len(values) for values in grid.values())
+    if count > MOST_RUNS:
+        raise ValueError(f"grid and random give {count:,} combinations, but there may be {MOST_RUNS:,} at most")
     rng = np.random.default_rng(whole_number("random.seed", random.pop("seed", 0), least=0))
     for values in product(*grid.values()):
         for _ in range(draws):

@@ -26,7 +26,9 @@ from neuromorph.jit import bundles, cache, compiling
 
 NOBODY = 65534
 MISS = "NEUROMORPH_CACHE_MISS_IS_ERROR"
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+as_root = pytest.mark.skipif(
+    getattr(os, "geteuid", int)() != 0 or os.name == "nt", reason="only root can give files to another user"
+)
 
 SOURCE = '''"""A function that calls another one by its symbol."""
 from neuromorph import simd

@@ -1,11 +1,9 @@
 """The cache of compiled kernels: its entries, every kind of trouble, its bound and clearing it."""
 
 import errno
-import fcntl
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import stat
@@ -26,10 +24,16 @@ from neuromorph.host import folders
 from neuromorph.host.cpu import cpu
 from neuromorph.jit import cache, cache_store, environment
 
+if os.name != "nt":
+    import fcntl
+    import resource
+
 KEY = cache.key_of("a model")
 FILES = {"kernel.bin": b"\x00compiled\xff" * 100, "kernel.ll": b"define void @f()\n", "empty": b""}
 NOBODY = 65534
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+as_root = pytest.mark.skipif(
+    getattr(os, "geteuid", int)() != 0 or os.name == "nt", reason="only root can give files to another user"
+)
 
 
 @pytest.fixture

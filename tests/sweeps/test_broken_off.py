@@ -83,7 +83,7 @@ def finish(store: Path) -> Any:
     return nm.sweep(runs(6, budget=1), data(), score=sweeping.slow, workers=0, store=store, verbosity=0)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [getattr(signal, "SIGKILL", signal.SIGTERM), signal.SIGINT])
 def test_a_sweep_that_is_broken_off_goes_on(
     how: signal.Signals, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
