@@ -233,8 +233,9 @@ def test_tables_of_polars(kind: str, tmp_path: Path) -> None:
     while number < 50 or time.monotonic() < end:
         left = max(0.0, end - time.monotonic())
         done = subprocess.run(
-            [sys.executable, "-c", READING, *map(str, (path, good, left, SEED, number))], capture_output=True, text=True,
-            cwd=REPOSITORY / "tests", timeout=60 + 2 * left, env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+            [sys.executable, "-c", READING, *map(str, (path, good, left, SEED, number))],
+            capture_output=True, text=True, cwd=REPOSITORY / "tests", timeout=60 + 2 * left,
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         )  # fmt: skip
         said = f"NEUROMORPH_FUZZ_SEED={SEED}, {kind}, input {done.stdout[-40:]}\n{done.stderr[-3000:]}"
         reached, more = map(int, done.stdout.splitlines()[-1].split())
