@@ -128,7 +128,8 @@ def run(place: Place, pytest: Sequence[str], workers: str, log: Path) -> Outcome
         base = place.given if place.root is None else "python3"
         if done([python, "-c", "import pip"]) != 0 and done([base, "-m", "venv", place.inside("venv")]) != 0:
             raise SystemExit(f"{place.given}: no virtual environment could be made; see {log}")
-        if done([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", ".[test]"]) != 0:
+        extras = ".[test]" if pytest else ".[test,lint,docs,release]"  # without the last three, some tests are skipped
+        if done([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", extras]) != 0:
             raise SystemExit(f"{place.given}: pip could not install the package; see {log}")
         compiled = done([python, "-W", "error", "-m", "compileall", "-q", "neuromorph", "tools", "tests", "examples"])
         what = subprocess.check_output(place.command([python, "-c", WHAT]), text=True)
