@@ -18,7 +18,7 @@ import click
 
 import neuromorph as nm
 
-from ..host.atomic_write import names_a_folder, replace_file
+from ..host.atomic_write import names_a_folder, write_file
 from ..host.frozen import frozen
 from .console import sentence
 
@@ -157,10 +157,7 @@ def check_apart(written: Mapping[str, str | None], read: Mapping[str, str | None
 def write(path: str, data: bytes) -> None:
     """Write ``data`` to a file, whole or not at all. What is no regular file, such as a pipe, is written in place."""
     try:
-        if os.path.exists(path) and not os.path.isfile(path):
-            Path(path).write_bytes(data)
-        else:
-            replace_file(os.path.realpath(path), data)
+        write_file(path, data)
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from error
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..graph import Graph
 from ..graph.folding import fold
-from ..host.atomic_write import check_name
+from ..host.atomic_write import check_name, write_file
 from ..host.cached import cached_property
 from ..host.frozen import frozen
 from .dot import to_dot
@@ -49,7 +49,7 @@ class Drawing:
         """
         chosen = _format(path, format)
         check_name(os.fspath(path))
-        Path(path).write_bytes((self.svg if chosen == "svg" else self.dot).encode("utf-8"))
+        write_file(path, (self.svg if chosen == "svg" else self.dot).encode("utf-8"))
 
     def _repr_svg_(self) -> str:
         return self.svg

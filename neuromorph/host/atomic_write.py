@@ -55,6 +55,15 @@ def check_place(target: str, what: str) -> None:
         os.stat(target)  # raises OSError for a name that is too long, and for a link to itself
 
 
+def write_file(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file, whole or not at all. What is no regular file, such as a pipe, is written in place."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb") as stream:
+            stream.write(data)
+    else:
+        replace_file(os.path.realpath(os.fspath(path)), data)
+
+
 def replace_file(target: str, data: bytes) -> None:
     """Write ``data`` to a regular file, whole or not at all. It is on disk when this function returns.
 

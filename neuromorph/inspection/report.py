@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from ..host.atomic_write import check_name, replace_file
+from ..host.atomic_write import check_name, write_file
 from ..host.frozen import frozen
 from .page import page_of
 from .records import Findings
@@ -52,11 +51,7 @@ class Inspection(Findings):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the HTML page to a file, whole or not at all. Raises OSError if that fails."""
         check_name(os.fspath(path))
-        data = self.html().encode("utf-8")
-        if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device
-            Path(path).write_bytes(data)
-        else:
-            replace_file(os.path.realpath(path), data)
+        write_file(path, self.html().encode("utf-8"))
 
     def __repr__(self) -> str:
         threads = f"{self.threads} thread{'s' * (self.threads != 1)}"

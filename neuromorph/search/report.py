@@ -6,13 +6,12 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from importlib import resources
-from pathlib import Path
 
 from ..drawing import draw
 from ..drawing.svg import escape
 from ..errors import brief
 from ..graph import build_graph
-from ..host.atomic_write import check_name
+from ..host.atomic_write import check_name, write_file
 from ..language import parse
 from .charts import family_tree, front_chart
 from .individuals import Evolution, Individual
@@ -34,7 +33,7 @@ def report(found: Evolution | str | os.PathLike[str], path: str | os.PathLike[st
     if not isinstance(found, Evolution):
         raise TypeError(f"report needs what evolve has returned, or the path of a store, not {brief(found)}")
     check_name(os.fspath(path))
-    Path(path).write_bytes("".join(_page(found)).encode("utf-8"))
+    write_file(path, "".join(_page(found)).encode("utf-8"))
 
 
 def _page(found: Evolution) -> Iterator[str]:

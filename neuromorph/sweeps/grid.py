@@ -35,7 +35,7 @@ from ..options import whole_number
 from .run import Run
 
 _FIELDS = ("text", "seeds", "budget", "arguments", "grid", "random")
-MOST_RUNS = 100_000  # combinations of a table, which may come from a stranger
+MOST_RUNS = 100_000  # of a table, which may come from a stranger
 _PLACE = re.compile(r"\$\w+")
 
 
@@ -57,7 +57,8 @@ def runs_of(table: Mapping[str, Any], folder: Path, budget: int | None = None) -
     seeds = _seeds(table.get("seeds", [0]))
     _check_places([text for _, text in texts], [*fixed, *_table(table, "grid"), *_table(table, "random")])
     own = budget if budget is not None else table.get("budget")
-    combined = [{**fixed, **drawn} for drawn in _combinations(_table(table, "grid"), _table(table, "random"))]
+    grid, random, times = _table(table, "grid"), _table(table, "random"), len(texts) * len(seeds)
+    combined = [{**fixed, **drawn} for drawn in _combinations(grid, random, times)]
     return [
         _run(text, name, arguments, seed, own) for (name, text) in texts for arguments in combined for seed in seeds
     ]
@@ -85,17 +86,17 @@ def _seeds(given: Any) -> list[int]:
     return [whole_number("seeds", one, least=0) for one in listed]
 
 
-def _combinations(grid: Mapping[str, Any], random: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The arguments of each combination, and of each draw for it."""
+def _combinations(grid: Mapping[str, Any], random: dict[str, Any], times: int) -> Iterator[dict[str, Any]]:
+    """The arguments of each combination, and of each draw for it. times: how many runs have the same arguments."""
     for name, values in grid.items():
         if name in random:
             raise ValueError(f"{name} is in grid and in random: leave one of them out")
         if not isinstance(values, list) or not values:
             raise TypeError(f"grid.{name} must be a list of values, not {brief(values)}")
     draws = whole_number("random.draws", random.pop("draws", 1)) if random else 1
-    count = draws * math.prod(len(values) for values in grid.values())
+    count = times * draws * math.prod(len(values) for values in grid.values())
     if count > MOST_RUNS:
-        raise ValueError(f"grid and random give {count:,} combinations, but there may be {MOST_RUNS:,} at most")
+        raise ValueError(f"the table gives {count:,} runs, but there may be {MOST_RUNS:,} at most")
     rng = np.random.default_rng(whole_number("random.seed", random.pop("seed", 0), least=0))
     for values in product(*grid.values()):
         for _ in range(draws):

@@ -78,8 +78,9 @@ def test_whole_numbers_are_drawn_with_both_ends(ends: dict[str, int]) -> None:
         ({"text": "(a)", "random": {"draws": 0}}, "random.draws must be at least 1, not 0"),
         (
             {"text": "(a)", "grid": {"batch_size": [1, 2]}, "random": {"draws": 10**9, "learning_rate": [0.1]}},
-            "grid and random give 2,000,000,000 combinations, but there may be 100,000 at most",
+            "the table gives 2,000,000,000 runs, but there may be 100,000 at most",
         ),
+        ({"text": ["(a)"] * 1000, "seeds": [*range(1000)]}, "the table gives 1,000,000 runs"),
         ({"text": "(a)", "seeds": [1.5]}, "seeds must be a whole number, not 1.5"),
         ({"text": "(a)", "arguments": {"epochs": 3}}, "arguments can't have 'epochs'"),
     ],
